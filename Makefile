@@ -2,6 +2,7 @@
 # make test    everything that must hold: lint, unit, property and browser tests
 # make lint    ruff and mypy only           make fix          let ruff repair what it can
 # make test-postgres   the store's tests on the PostgreSQL server of TEST_DATABASE_URL
+# make test-long      the GPU check itself, on a simulated device: minutes
 # make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
 # make bench   performance, side by side    make screenshots  every page, two widths, light and dark
 # make gpu-check   the lab's end-to-end run on a CUDA device, with a report
@@ -20,7 +21,7 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 # A browser test leaves an event loop running in its process, where later tests could start none: two rounds.
 IN_TWO := --numprocesses 2 --dist loadfile
 
-.PHONY: fuzz test-postgres app test lint fix bench screenshots gpu-check clean
+.PHONY: fuzz test-postgres test-long app test lint fix bench screenshots gpu-check clean
 
 app: $(VENV)/.app-installed
 	$(BIN)/python app.py $(ARGS)
@@ -28,7 +29,7 @@ app: $(VENV)/.app-installed
 test: lint
 	./tests/browser/install_chromium.sh
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser" $(IN_TWO)
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not long" $(IN_TWO)
 	$(CACHED_MODELS) $(BIN)/python -m pytest -m browser $(IN_TWO)
 
 lint: $(VENV)/.dev-installed
@@ -58,23 +59,13 @@ test-postgres: $(VENV)/.dev-installed
 	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
 	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
 
-fuzz: $(VENV)/.dev-installed
-	FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
-
-test-postgres: $(VENV)/.dev-installed
-	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
-	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
-
-fuzz: $(VENV)/.dev-installed
-	FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
-
-test-postgres: $(VENV)/.dev-installed
-	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
-	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
-
 screenshots: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
 	$(CACHED_MODELS) $(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+test-long: $(VENV)/.dev-installed
+	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m long
 
 gpu-check: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.gpu_check $(ARGS)

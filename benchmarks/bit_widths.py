@@ -22,16 +22,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from benchmarks.memory_cells import with_seed
 from lora_lab.data.datasets import own_dataset
-from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict
+from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.loop import StepResult, held_out_loss, train
-from lora_lab.worker.training.packing import cut_to, encode
-from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import attach, meter_for, open_session
+from lora_lab.worker.training.loop import StepResult, held_out_loss, train_adapter
+from lora_lab.worker.training.packing import cut_to, encode_example
+from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 
@@ -94,13 +94,13 @@ def one_run(spec: RunSpec, machine: Machine) -> Row:
     models_dir = load_settings().models_dir
     session = open_session(spec.model, spec.bits, machine, models_dir=models_dir, report=_silent)
     shape = find_shape(spec.model)
-    adapted = attach(session, spec, shape)
+    adapted = attach_adapter(session, spec, shape)
     dataset = own_dataset()
-    encoded = [encode(session.tokenizer, example) for example in dataset.train]
-    held_out = [encode(session.tokenizer, example) for example in dataset.held_out]
+    encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
+    held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
     kept = cut_to(held_out, spec.seq_len_tokens)
     _, planned = with_seed(spec, spec.seed, encoded)
-    ledger = predict(
+    ledger = predict_ledger(
         shape, spec, heaviest_row(shape, spec, planned, machine.compute_name), machine.compute_name
     )
     loss_before = held_out_loss(adapted.model, kept, machine.autocast)
@@ -111,7 +111,7 @@ def one_run(spec: RunSpec, machine: Machine) -> Row:
         results.append(result)
         moments.append(time.process_time())
 
-    train(
+    train_adapter(
         adapted.model,
         cut_to(encoded, spec.seq_len_tokens),
         spec,
@@ -137,7 +137,7 @@ def one_run(spec: RunSpec, machine: Machine) -> Row:
 def report(rows: Sequence[Row], machine: Machine) -> str:
     """Render the table, and below it how it was measured."""
     spec, here = rows[0].spec, machine.description
-    libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
+    libraries = ", ".join(f"{name} {version}" for name, version in list_versions().items())
     lines = "\n".join(row.cells() for row in rows)
     return (
         f"{HEAD}\n{lines}\n\n"

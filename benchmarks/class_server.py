@@ -28,7 +28,7 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.ports.context import Context
 from study.store import open_store
-from study.web.middleware import Doorkeeper
+from study.web.middleware import RequestGuard
 from study.web.server import take_port
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     ReportRoutes(context, hub, keys).register(site)
     StudentRoutes(hub).register(site)
     site.add_middleware(partial(ClassGate, keys=keys, only_class=True))
-    site.add_middleware(Doorkeeper)
+    site.add_middleware(RequestGuard)
     with take_port("127.0.0.1", options.port) as listening:
         print(f"Ready: http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
         uvicorn.Server(uvicorn.Config(site, log_level="warning")).run(sockets=[listening])

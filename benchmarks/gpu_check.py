@@ -40,7 +40,7 @@ from benchmarks.gpu_checks import (
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine, first_line
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.run import versions
+from lora_lab.worker.training.run import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 
@@ -198,7 +198,7 @@ def _outcome(name: str, check: Any) -> Outcome:
 
 def _software() -> str:
     """Name the versions, the driver, and the kernels of attention."""
-    named = ", ".join(f"{name} {version}" for name, version in versions().items())
+    named = ", ".join(f"{name} {version}" for name, version in list_versions().items())
     if not torch.cuda.is_available():
         return f"Versions: {named}."
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]

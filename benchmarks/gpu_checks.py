@@ -26,16 +26,16 @@ from lora_lab.runs.export_script import script_of
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device.gpu import empty_cache, live_bytes, workspace_bytes
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import tiny_tokenizer
 from lora_lab.worker.training.group_run import execute_group
-from lora_lab.worker.training.merge import merge
-from lora_lab.worker.training.model_cache import Workbench
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.merge import merge_run
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.run import execute_run
 from study.base.settings import Settings
 from study.base.units import as_bytes
 
@@ -129,7 +129,7 @@ def one_run(place: Place, spec: RunSpec) -> Row:
     """Execute a run as a worker does."""
     held = held_bytes(place.machine)
     run = place.start(spec)
-    execute(run, place.home, place.models_dir, app_is_gone=_never)
+    execute_run(run, place.home, place.models_dir, app_is_gone=_never)
     return Row(spec=spec, state=ended(run), held_before_bytes=held)
 
 
@@ -148,7 +148,7 @@ def group_of_four(place: Place) -> str:
     """Train four ranks side by side; compare with one of them alone."""
     held = held_bytes(place.machine)
     runs = [place.start(replace(place.spec, rank=rank, alpha=2.0 * rank)) for rank in (2, 4, 8, 16)]
-    bench = Workbench(place.models_dir, home=place.home)
+    bench = ModelCache(place.models_dir, home=place.home)
     execute_group(runs, place.home, place.models_dir, bench=bench, app_is_gone=_never)
     states = [ended(run) for run in runs]
     if states[0].shared_by != len(runs):
@@ -168,7 +168,7 @@ def chat_with_two_adapters(place: Place) -> str:
     """Ask the base and two adapters the same question."""
     runs = [place.start(replace(place.spec, rank=rank)) for rank in (4, 8)]
     for run in runs:
-        execute(run, place.home, place.models_dir, app_is_gone=_never)
+        execute_run(run, place.home, place.models_dir, app_is_gone=_never)
         ended(run)
     model = ChatModel(place.models_dir, place.home)
     arms = model.arms(runs, _quiet)
@@ -181,10 +181,10 @@ def chat_with_two_adapters(place: Place) -> str:
 def merge_of_a_run(place: Place) -> str:
     """Merge a run's adapter into its base."""
     run = place.start(place.spec)
-    execute(run, place.home, place.models_dir, app_is_gone=_never)
+    execute_run(run, place.home, place.models_dir, app_is_gone=_never)
     ended(run)
     before = live_bytes(place.machine.device) if place.machine.on_gpu else 0
-    if not merge(run, place.models_dir):
+    if not merge_run(run, place.models_dir):
         raise CheckFailed(Merged(run).state["text"])
     after = live_bytes(place.machine.device) if place.machine.on_gpu else 0
     if after > before:
@@ -196,7 +196,7 @@ def merge_of_a_run(place: Place) -> str:
 def exported_script(place: Place, bits: Bits = "nf4-dq") -> str:
     """Run the exported script in its own process; its losses are the run's."""
     run = place.start(replace(place.spec, bits=bits))
-    execute(run, place.home, place.models_dir, app_is_gone=_never)
+    execute_run(run, place.home, place.models_dir, app_is_gone=_never)
     losses = [step["loss"] for step in ended(run).steps]
     script = run.path / "run.py"
     script.write_text(script_of(run, place.home, place.models_dir), "utf-8")
@@ -308,7 +308,7 @@ def held_bytes(machine: Machine) -> int:
 
 def ended(run: RunFolder) -> RunState:
     """Return the state of a run that finished. Raises CheckFailed with its own words otherwise."""
-    state = fold(run.events())
+    state = fold_events(run.events())
     if state.failure is not None:
         raise CheckFailed(f"{state.failure['what']} {state.failure['do_next']}")
     if state.status != "finished":

@@ -22,18 +22,18 @@ from typing import get_args
 import torch
 from torch.nn import functional
 
-from quizzes.grader.grader_client import GraderDesk
-from quizzes.grader.grading import Limits, Scorer, concept_text, decide, grade
+from quizzes.grader.grader_client import GraderClient
+from quizzes.grader.grading import Limits, Scorer, concept_text, decide_verdict, grade_answer
 from quizzes.grader.guards import words_of
 from quizzes.grader.labelled_answers import ANSWERS, LabelledAnswer, load_answers
-from quizzes.grader.metrics import Judged, Report, by, confusion, report
+from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report, count_confusion, report_by
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import Prompt, load_prompts
 from quizzes.grader.verdicts import Verdict
 from quizzes.grader.weights import MADE_OF, WEIGHTS, read_weights
 from quizzes.grader.worker.examples import held_out
-from quizzes.grader.worker.fit_limits import scorer
-from quizzes.grader.worker.network import build
+from quizzes.grader.worker.fit_limits import build_scorer
+from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.model_files import Progress
 from study.base.settings import load_settings
@@ -62,14 +62,14 @@ def main() -> None:
     models_dir = load_settings().models_dir
     base = fetch_minilm(models_dir, _silent)
     reader, limits = load_reader(base, options.weights), read_weights(options.weights).limits
-    judged = _judged(answers, prompts, scorer(reader), limits)
+    judged = _judged(answers, prompts, build_scorer(reader), limits)
     print(f"{len(answers)} answers, {4 * len(answers)} pairs ({options.answers})\n")
-    rows = {"grader": report(judged)}
+    rows = {"grader": compute_report(judged)}
     if not options.quick:
         rows |= _parts(answers, prompts, reader, limits) | _baselines(answers, prompts, base)
     _table("all", rows)
     for title, name in (("class", _kind), ("prompt", _prompt), ("voice", _voice)):
-        _table(title, by(judged, name))
+        _table(title, report_by(judged, name))
     _confusion(judged)
     if not options.quick:
         _latency(answers, prompts, models_dir)
@@ -104,11 +104,13 @@ def _from_json(record: Mapping[str, object], prompts: Mapping[str, Prompt]) -> L
 
 def _judged(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
-) -> list[Judged]:
+) -> list[JudgedAnswer]:
     return [
-        Judged(
+        JudgedAnswer(
             answer=answer,
-            verdicts=tuple(grade(prompts[answer.prompt_id], answer.text, score, limits).verdicts.values()),
+            verdicts=tuple(
+                grade_answer(prompts[answer.prompt_id], answer.text, score, limits).verdicts.values()
+            ),
         )
         for answer in answers
     ]
@@ -119,27 +121,29 @@ def _judged(
 
 def _parts(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, limits: Limits
-) -> dict[str, Report]:
+) -> dict[str, GraderReport]:
     """Report ablations: the grader without one of its parts, at the same thresholds."""
     by_words_alone = copy(reader)
     by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
     likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
     return {
-        "whole answers": report(_whole(answers, prompts, scorer(reader), limits)),
-        "no own parts": report(_judged(answers, prompts, scorer(by_words_alone), limits)),
-        "no limits set": report(_judged(answers, prompts, scorer(reader), likeliest)),
+        "whole answers": compute_report(_whole(answers, prompts, build_scorer(reader), limits)),
+        "no own parts": compute_report(_judged(answers, prompts, build_scorer(by_words_alone), limits)),
+        "no limits set": compute_report(_judged(answers, prompts, build_scorer(reader), likeliest)),
     }
 
 
 def _whole(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], score: Scorer, limits: Limits
-) -> list[Judged]:
+) -> list[JudgedAnswer]:
     """Grade whole answers in one pass: no passages, no rules."""
     judged = []
     for answer in answers:
         concepts = [concept_text(concept) for concept in prompts[answer.prompt_id].concepts]
         [row] = score(concepts, [answer.text])
-        judged.append(Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row)))
+        judged.append(
+            JudgedAnswer(answer=answer, verdicts=tuple(decide_verdict(scores, limits)[0] for scores in row))
+        )
     return judged
 
 
@@ -148,7 +152,7 @@ def _whole(
 
 def _baselines(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], base: Path
-) -> dict[str, Report]:
+) -> dict[str, GraderReport]:
     whole, clause = _cosines(base)
     named: dict[str, Similarity] = {
         "lexical overlap": _overlap,
@@ -160,14 +164,16 @@ def _baselines(
 
 def _best_cut(
     answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], similarity: Similarity
-) -> Report:
+) -> GraderReport:
     """Report a baseline at the threshold with the best F1: covered from it on, missing below."""
     near = [similarity(prompts[answer.prompt_id], answer.text) for answer in answers]
 
-    def cut(threshold: float) -> Report:
-        return report(
+    def cut(threshold: float) -> GraderReport:
+        return compute_report(
             [
-                Judged(answer=answer, verdicts=tuple("covered" if x >= threshold else "missing" for x in row))
+                JudgedAnswer(
+                    answer=answer, verdicts=tuple("covered" if x >= threshold else "missing" for x in row)
+                )
                 for answer, row in zip(answers, near, strict=True)
             ]
         )
@@ -175,7 +181,7 @@ def _best_cut(
     return max((cut(step / 40) for step in range(1, 40)), key=_f1)
 
 
-def _f1(found: Report) -> float:
+def _f1(found: GraderReport) -> float:
     return found.f1.value
 
 
@@ -186,7 +192,7 @@ def _overlap(prompt: Prompt, answer: str) -> list[float]:
 
 
 def _cosines(base: Path) -> tuple[Similarity, Similarity]:
-    network, tokenizer = build(base, known_concepts=0)
+    network, tokenizer = build_network(base, known_concepts=0)
     encoder = network.encoder.eval()
 
     @cache
@@ -211,7 +217,7 @@ def _cosines(base: Path) -> tuple[Similarity, Similarity]:
 
 def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], models_dir: Path) -> None:
     """Print the latency through the worker process, as the page and the command line call it."""
-    desk = GraderDesk(models_dir)
+    desk = GraderClient(models_dir)
     begun = time.perf_counter()
     desk.prepare(_silent)
     loaded = time.perf_counter() - begun
@@ -229,7 +235,7 @@ def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], m
     )
 
 
-def _seconds(desk: GraderDesk, prompt: Prompt, answer: str) -> float:
+def _seconds(desk: GraderClient, prompt: Prompt, answer: str) -> float:
     begun = time.perf_counter()
     desk.grade(prompt, answer)
     return time.perf_counter() - begun
@@ -238,27 +244,27 @@ def _seconds(desk: GraderDesk, prompt: Prompt, answer: str) -> float:
 # ---- tables
 
 
-def _table(title: str, rows: Mapping[str, Report]) -> None:
-    names = [field.name for field in fields(Report)]
+def _table(title: str, rows: Mapping[str, GraderReport]) -> None:
+    names = [field.name for field in fields(GraderReport)]
     print(f"{title:24}" + "".join(f"{name:>19}" for name in names))
     for row, found in rows.items():
         print(f"{row[:23]:24}" + "".join(f"{_cell(found, name):>19}" for name in names))
     print()
 
 
-def _cell(found: Report, name: str) -> str:
+def _cell(found: GraderReport, name: str) -> str:
     figure = getattr(found, name)
     return f"{figure.value:.3f} [{figure.low:.2f},{figure.high:.2f}]" if figure.pairs else "-"
 
 
-def _confusion(judged: Sequence[Judged]) -> None:
+def _confusion(judged: Sequence[JudgedAnswer]) -> None:
     print(f"{'label, then verdicts':24}" + "".join(f"{name:>14}" for name in VERDICTS))
-    for label, row in confusion(judged).items():
+    for label, row in count_confusion(judged).items():
         print(f"{label:24}" + "".join(f"{row.get(name, 0):14}" for name in VERDICTS))
     print()
 
 
-def _write_details(judged: Sequence[Judged], prompts: Mapping[str, Prompt], path: Path) -> None:
+def _write_details(judged: Sequence[JudgedAnswer], prompts: Mapping[str, Prompt], path: Path) -> None:
     lines = ["prompt\tclass\tvoice\tconcept\tlabel\tverdict\tanswer"]
     for one in judged:
         answer = one.answer

@@ -27,7 +27,7 @@ from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import own_dataset
 from lora_lab.memory.ledger import heaviest_row
 from lora_lab.parameters.shapes import ModelShape, find_shape
-from lora_lab.runs.measured_cells import CELLS_FILE, Cell, Cells, cells_json
+from lora_lab.runs.measured_cells import CELLS_FILE, Cells, MeasuredCell, cells_json
 from lora_lab.spec import (
     BITS,
     EMBEDDED_MODEL,
@@ -42,10 +42,10 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
-from lora_lab.worker.training.loop import StepResult, train
-from lora_lab.worker.training.packing import Encoded, cut_to, encode
-from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import attach, meter_for, open_session
+from lora_lab.worker.training.loop import StepResult, train_adapter
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
+from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(as_text(cell), flush=True)
     here = Machine(device=CPU, compute_dtype=torch.float32).description
     machine = f"{here['name']}, {here['processor']}"
-    cells = Cells(cells=tuple(found), versions=versions(), machine=machine)
+    cells = Cells(cells=tuple(found), versions=list_versions(), machine=machine)
     options.out.write_text(cells_json(found, versions=cells.versions, machine=machine), "utf-8")
     print(f"{len(found)} cells, median {cells.median_percent:.2f} %, worst {as_text(cells.worst)}")
     return 0
@@ -120,7 +120,7 @@ def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
         yield spec, compute
 
 
-def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
+def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
     """Train a few steps as a worker does and return the peak of live tensors.
 
     The seed is the first whose heaviest row, by its predicted peak, is not the first row: before the first
@@ -130,12 +130,12 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
     source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
     session = open_session(source, spec.bits, machine, models_dir=models_dir, report=_silent)
     shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)
-    everything = [encode(session.tokenizer, example) for example in own_dataset().train]
+    everything = [encode_example(session.tokenizer, example) for example in own_dataset().train]
     seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
     spec, rows = next(each for each in seeds if heaviest_row(shape, *each, compute) != each[1][0])
-    adapted = attach(session, spec, shape)
+    adapted = attach_adapter(session, spec, shape)
     results: list[StepResult] = []
-    train(
+    train_adapter(
         adapted.model,
         cut_to(everything, spec.seq_len_tokens),
         spec,
@@ -147,7 +147,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> Cell:
     del adapted, session
     gc.collect()
     peak_bytes = results[-1].peak_bytes
-    return Cell(spec=spec, compute=compute, shape=shape, rows=rows, peak_bytes=peak_bytes)
+    return MeasuredCell(spec=spec, compute=compute, shape=shape, rows=rows, peak_bytes=peak_bytes)
 
 
 def with_seed(spec: RunSpec, seed: int, examples: list[Encoded]) -> tuple[RunSpec, tuple[RowSize, ...]]:
@@ -174,7 +174,7 @@ def shape_of_grouped() -> ModelShape:
     return shape_of_config({"model_type": "llama", **GROUPED}, name=GROUPED_MODEL)
 
 
-def as_text(cell: Cell) -> str:
+def as_text(cell: MeasuredCell) -> str:
     """Format a cell as one line of the log."""
     spec, row = cell.spec, cell.row
     what = f"{spec.model} {spec.bits} {cell.compute} r={spec.rank} {spec.targets} {spec.variant}"

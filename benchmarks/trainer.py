@@ -37,7 +37,7 @@ from lora_lab.data.datasets import own_dataset
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.loop import EVALUATION_BATCH, learning_rate_at
-from lora_lab.worker.training.packing import IGNORED, Encoded, encode
+from lora_lab.worker.training.packing import IGNORED, Encoded, encode_example
 from study.base.settings import load_settings
 
 
@@ -80,13 +80,13 @@ def main() -> None:
         r=spec.rank, lora_alpha=int(spec.alpha), target_modules="all-linear", task_type="CAUSAL_LM"
     )
     model = get_peft_model(base, config)
-    examples = [encode(tokenizer, example) for example in own_dataset().train]
+    examples = [encode_example(tokenizer, example) for example in own_dataset().train]
     timed = with_trainer(
         model, examples, spec, pad_to=None, bf16=options.compute == "bf16", use_cpu=not options.gpu
     )
     model.save_pretrained(options.adapter)
     before = time.process_time()
-    held_out = [encode(tokenizer, example) for example in own_dataset().held_out]
+    held_out = [encode_example(tokenizer, example) for example in own_dataset().held_out]
     loss = held_out_loss(model, held_out, bf16=options.compute == "bf16", use_cpu=not options.gpu)
     spent = {"held_out_loss": loss, "cpu_seconds_of_held_out_loss": time.process_time() - before}
     print(json.dumps(asdict(timed) | spent))

@@ -32,11 +32,11 @@ from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.loop import StepResult, answer_loss, train
+from lora_lab.worker.training.loop import StepResult, answer_loss, train_adapter
 from lora_lab.worker.training.memory_meter import LiveStorages
-from lora_lab.worker.training.packing import Encoded, encode, pack
-from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import Adapted, attach, meter_for, open_session
+from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
+from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.session import Adapted, attach_adapter, meter_for, open_session
 from study.base.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
@@ -87,7 +87,7 @@ def main() -> None:
         row["peak_bytes"] = _peak_bytes(variant, longest)
     _print_speed(speed)
     gate = gradient_gate(setting)
-    report = {"setting": setting.headline(), "versions": versions(), "speed": speed, "gate": gate}
+    report = {"setting": setting.headline(), "versions": list_versions(), "speed": speed, "gate": gate}
     print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **report}))
 
 
@@ -114,7 +114,7 @@ class Setting:
         self.models_dir = load_settings().models_dir
         self.machine = Machine(device=CPU, compute_dtype=dtype)
         tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir, _silent)
-        self.examples = [encode(tokenizer, example) for example in own_dataset().train]
+        self.examples = [encode_example(tokenizer, example) for example in own_dataset().train]
 
     def on(self, machine: Machine) -> "Setting":
         """Return the same examples on another machine (compute type)."""
@@ -137,7 +137,7 @@ class Setting:
         session = open_session(
             EMBEDDED_MODEL, "nf4-dq", machine or self.machine, models_dir=self.models_dir, report=_silent
         )
-        return attach(session, SPEC, find_shape(EMBEDDED_MODEL))
+        return attach_adapter(session, SPEC, find_shape(EMBEDDED_MODEL))
 
     def usual(self, machine: Machine | None = None) -> nn.Module:
         """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
@@ -192,7 +192,7 @@ class LabRun:
 
         machine = self.setting.machine
         cpu, wall = time.process_time(), time.perf_counter()
-        train(
+        train_adapter(
             self.adapted.model,
             self.setting.examples,
             spec,
@@ -234,7 +234,7 @@ class LabStep:
 
     def __call__(self, batch: Sequence[Encoded]) -> Tensor:
         """Return the loss of one batch."""
-        return answer_loss(self.model, pack(batch, CPU), self.setting.machine.autocast())
+        return answer_loss(self.model, pack_examples(batch, CPU), self.setting.machine.autocast())
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lora_lab.grids.findings import findings
-from lora_lab.grids.results import Arm, Cell, arms_of, cells_of
-from lora_lab.runs.state import fold
+from lora_lab.grids.findings import list_findings
+from lora_lab.grids.results import GridCell, GridSetting, arms_of, cells_of
+from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import list_sweeps
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.grid_form import command_of_grid
@@ -41,7 +41,7 @@ def main() -> None:
     sweep = next(iter(list_sweeps(settings.sweeps_dir)), None)
     if sweep is None:
         raise SystemExit(f"There is no sweep in {settings.home}.")
-    cells = cells_of(sweep.cells(settings.runs_dir), lambda run: fold(run.events()))
+    cells = cells_of(sweep.cells(settings.runs_dir), lambda run: fold_events(run.events()))
     if not all(cell.comparable for cell in cells):
         raise SystemExit("Some cells have not finished. Wait for them, or try them again.")
     KEPT.write_text(sweep_json(sweep, cells) + "\n", "utf-8")
@@ -58,12 +58,12 @@ def measured(kept: Path) -> str:
     )
 
 
-def _cell(values: dict[str, Any]) -> Cell:
+def _cell(values: dict[str, Any]) -> GridCell:
     versions = tuple(sorted(values["versions"].items()))
-    return Cell(**(values | {"spec": RunSpec(**values["spec"]), "versions": versions}))
+    return GridCell(**(values | {"spec": RunSpec(**values["spec"]), "versions": versions}))
 
 
-def _conditions(grid: Grid, cells: list[Cell]) -> Iterator[str]:
+def _conditions(grid: Grid, cells: list[GridCell]) -> Iterator[str]:
     first = cells[0]
     versions = ", ".join(f"{name} {version}" for name, version in first.versions)
     yield f"```sh\n{command_of_grid(grid)}\n```"
@@ -76,7 +76,7 @@ def _conditions(grid: Grid, cells: list[Cell]) -> Iterator[str]:
     )
 
 
-def _table(cells: list[Cell]) -> Iterator[str]:
+def _table(cells: list[GridCell]) -> Iterator[str]:
     arms = arms_of(cells)
     yield "| rank | trainable parameters | held-out loss, mean | lowest to highest seed | peak memory |"
     yield "|---|---|---|---|---|"
@@ -86,10 +86,10 @@ def _table(cells: list[Cell]) -> Iterator[str]:
             f"{min(arm.losses):.3f} to {max(arm.losses):.3f} | {as_bytes(arm.peak_bytes or 0)} |"
         )
     yield ""
-    yield from (found.text for found in findings(arms))
+    yield from (found.text for found in list_findings(arms))
 
 
-def _rank(arm: Arm) -> int:
+def _rank(arm: GridSetting) -> int:
     return arm.setting.rank
 
 

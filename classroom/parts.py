@@ -10,10 +10,10 @@ from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plans
-from study.parts import Core, Part
+from study.parts import AppPart, Core
 
 
-def build(core: Core, *, only_class: bool, reachable: bool) -> Part:
+def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
     """Build it after the quizzes and the lab, whose questions and runs it uses.
 
     `only_class`: other devices reach nothing but a class's student routes. `reachable`: they reach the app.
@@ -23,7 +23,7 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> Part:
     hub = Hub(context=context, runs=ports.class_runs)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)
-    return Part(
+    return AppPart(
         routes=(
             TeacherRoutes(context, hub, plans, keys, reachable=reachable).register,
             ReportRoutes(context, hub, keys).register,

@@ -24,7 +24,7 @@ from study.io.backup import BackupExchange
 from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.io.exchange import Exchange
 from study.io.exchange_commands import add_exchange_commands, export_files, import_file
-from study.lessons.content_lint import refuse
+from study.lessons.content_lint import raise_findings
 from study.store import Store
 
 FORMATS = ("apkg", "csv", "json", "md")
@@ -123,7 +123,7 @@ def validate(_options: argparse.Namespace) -> None:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
-    refuse(lint_cards(decks.cards, concepts))
+    raise_findings(lint_cards(decks.cards, concepts))
     checks = sum(len(card.evidence.checks) for card in decks.cards)
     print(
         f"{len(decks.cards)} cards in {len(decks.titles)} decks are in order; {checks} numbers were computed."

@@ -12,13 +12,13 @@ from flashcards.pages import browse, cards
 from flashcards.review.presenter import card_exercise
 from flashcards.stats.progress import CardSection
 from study.content.search import SearchEntry
-from study.parts import Core, Part
+from study.parts import AppPart, Core
 from study.text.markup import to_plain
 
 LONGEST_SEARCH = 120  # characters of the words in the address of Browse
 
 
-def build(core: Core) -> Part:
+def build(core: Core) -> AppPart:
     """Read the decks; provide the cards due, cards on request, and each card's concepts to other parts."""
     context, ports = core.context, core.ports
     decks = LiveDecks(context.concepts, core.settings.decks_dir)
@@ -28,7 +28,7 @@ def build(core: Core) -> Part:
     ports.ask_for_cards = exercise.ask_for
     ports.subjects = replace(ports.subjects, of_card=exercise.subjects)
     ports.row_problem = row_problem
-    return Part(
+    return AppPart(
         pages=(
             lambda app: cards.build(app, context, exercise),
             lambda app: browse.build(app, context, exercise),

@@ -42,17 +42,17 @@ from lora_lab.cli.arguments import (
 from lora_lab.cli.progress import Watcher, cells_as_they_end
 from lora_lab.data.datasets import Dataset, own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import neighbours
+from lora_lab.engine.grouping import take_cells
 from lora_lab.engine.local import LocalEngine, run_now
 from lora_lab.engine.protocol import Engine
-from lora_lab.engine.queue import alone
+from lora_lab.engine.queue import take_first
 from lora_lab.engine.ray_extra import ray_engine
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
 from lora_lab.engine.worker_process import start_worker
 from lora_lab.grids.estimate import estimate_here, in_words
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.catalogue import entries
-from lora_lab.parameters.shapes import catalogue, keep_in_catalogue
+from lora_lab.parameters.catalogue import read_entries
+from lora_lab.parameters.shapes import keep_in_catalogue, load_catalogue
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.export_script import script_of
 from lora_lab.runs.folder import RunFolder
@@ -74,20 +74,20 @@ COMMANDS = {"count": contracts.count_answer, "memory": contracts.memory_answer, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Return the exit status: 0 on success, 1 when any line or the run failed."""
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     try:
         if options.command == "train":
             return _train(options)
         if options.command == "sweep":
-            return _sweep(options)
+            return _run_sweep(options)
         if options.command == "shape":
-            return _shape(options)
+            return _count_shape(options)
         if options.command == "export":
             return _export(options)
         if options.command == "xray":
-            return _xray(options)
+            return _run_xray(options)
         if options.command == "microscope":
-            return _microscope(options)
+            return _run_microscope(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except UnsupportedCase as case:
         print(f"This is not computed: {case}.", file=sys.stderr)
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lora_lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     claiming = commands.add_parser("claim", help="whether a tutorial's printed line can be true")
     for command in (counting, memory, claiming):
         command.add_argument("--jsonl", action="store_true", help="answer JSON lines from standard input")
-        command.add_argument("--model", default="smollm2-135m", help=f"one of {', '.join(catalogue())}")
+        command.add_argument("--model", default="smollm2-135m", help=f"one of {', '.join(load_catalogue())}")
         command.add_argument("--rank", type=int, default=8 if command is memory else None)
         command.add_argument(
             "--targets",
@@ -192,7 +192,7 @@ def _answer_one(options: argparse.Namespace) -> int:
             reader.close()
         return 0
     if options.command == "claim":
-        return _claim(options, reader)
+        return _check_claims(options, reader)
     try:
         print(memory_text(contracts.memory_answer(memory_record(options), reader), options.bits))
     finally:
@@ -200,13 +200,13 @@ def _answer_one(options: argparse.Namespace) -> int:
     return 0
 
 
-def _claim(options: argparse.Namespace, reader: ShapeReader) -> int:
+def _check_claims(options: argparse.Namespace, reader: ShapeReader) -> int:
     if options.line is not None:
         record = claim_record(options)
     elif options.file is None or str(options.file) == "-":
         record = {"text": sys.stdin.read()}
     else:
-        record = {"text": _read(options.file).decode("utf-8", "replace")}
+        record = {"text": _read_input(options.file).decode("utf-8", "replace")}
     try:
         print(claim_text(claim_answer(record, reader)))
     finally:
@@ -220,8 +220,8 @@ def _answer_lines(options: argparse.Namespace) -> int:
     reader = ShapeReader()
     failed = False
     try:
-        for line in _filled(sys.stdin):
-            found = contracts.answer(_parsed(line), COMMANDS[options.command], reader)
+        for line in _skip_blank(sys.stdin):
+            found = contracts.answer_record(_parse_line(line), COMMANDS[options.command], reader)
             failed = failed or "error" in found
             print(json.dumps(found), flush=True)
     finally:
@@ -229,11 +229,11 @@ def _answer_lines(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _filled(lines: Iterable[str]) -> Iterator[str]:
+def _skip_blank(lines: Iterable[str]) -> Iterator[str]:
     return (line for line in lines if line.strip())
 
 
-def _parsed(line: str) -> Any:
+def _parse_line(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -251,14 +251,14 @@ def _read_catalogue() -> int:
                 hub_id=entry.hub_id,
                 licence=entry.licence,
             )
-            for entry in entries()
+            for entry in read_entries()
         )
     finally:
         reader.close()
     return 0
 
 
-def _shape(options: argparse.Namespace) -> int:
+def _count_shape(options: argparse.Namespace) -> int:
     if options.catalogue:
         return _read_catalogue()
     if options.config is None or not options.name:
@@ -291,14 +291,14 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _xray(options: argparse.Namespace) -> int:
+def _run_xray(options: argparse.Namespace) -> int:
     from lora_lab.cli.xray import xray_text  # imports matplotlib, which takes a second
 
     print(xray_text(options, _say))
     return 0
 
 
-def _microscope(options: argparse.Namespace) -> int:
+def _run_microscope(options: argparse.Namespace) -> int:
     from lora_lab.cli.microscope import microscope_text  # imports matplotlib, which takes a second
 
     print(microscope_text(options, _say))
@@ -321,13 +321,15 @@ def _asked_for(options: argparse.Namespace, *, leave_out: Collection[str] = ()) 
     """Return the run and the data that the flags describe; settings without a flag have their defaults."""
     names = [field.name for field in fields(RunSpec) if field.name not in {"data", *leave_out}]
     values = {name: value for name in names if (value := getattr(options, name)) is not None}
-    dataset = own_dataset() if options.data is None else read_upload(options.data.name, _read(options.data))
+    dataset = (
+        own_dataset() if options.data is None else read_upload(options.data.name, _read_input(options.data))
+    )
     return spec_from(values | {"data": OWN_DATA if options.data is None else dataset.digest}), dataset
 
 
-def _sweep(options: argparse.Namespace) -> int:
+def _run_sweep(options: argparse.Namespace) -> int:
     settings = load_settings(home=options.data_folder)
-    engine = _engine(options, settings)
+    engine = _build_engine(options, settings)
     now = datetime.now(UTC)
     if options.resume:
         sweep = engine.go_on(options.resume, now=now)
@@ -335,7 +337,7 @@ def _sweep(options: argparse.Namespace) -> int:
         base, dataset = _asked_for(options, leave_out=SHARED_FLAGS)
         given = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
         grid = grid_from(base, {name: value for name, value in given.items() if value is not None})
-        _say(_estimated(settings, grid, dataset))
+        _say(_estimate_sweep(settings, grid, dataset))
         sweep = engine.submit_sweep(grid, dataset, now=now)
     engine.start()
     failed = False
@@ -347,14 +349,14 @@ def _sweep(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say("Stopping; what is finished stays.")
         engine.close()
-        _say(f"Go on with: {_resuming(sweep, options)}")
+        _say(f"Go on with: {_find_resumable(sweep, options)}")
         return 130
     engine.close()
     _say(f"Results table: {sweep.table_path}")
     return 1 if failed else 0
 
 
-def _resuming(sweep: Sweep, options: argparse.Namespace) -> str:
+def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
     words = ["python", "-m", "lora_lab", "sweep", "--resume", sweep.sweep_id, "--engine", options.engine]
     for name in ("address", "cpus_per_run", "data_folder"):
         if getattr(options, name):
@@ -362,7 +364,7 @@ def _resuming(sweep: Sweep, options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _estimated(settings: Settings, grid: Grid, dataset: Dataset) -> str:
+def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset) -> str:
     paces = Paces(settings.runs_dir).newest_first()
     try:
         return in_words(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
@@ -379,9 +381,9 @@ def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
     return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}{with_others}"
 
 
-def _engine(options: argparse.Namespace, settings: Settings) -> Engine:
+def _build_engine(options: argparse.Namespace, settings: Settings) -> Engine:
     if options.engine == "local":
-        gather = alone if options.one_by_one else neighbours
+        gather = take_first if options.one_by_one else take_cells
         return LocalEngine(settings, warm=False, own_only=True, gather=gather)
     return ray_engine(settings, address=options.address, cpus_per_run=options.cpus_per_run)
 
@@ -390,7 +392,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _read(path: Path) -> bytes:
+def _read_input(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 
 from lora_lab.data.lab_folder import LabHome, write_json
 from lora_lab.data.uploads import Uploads
-from lora_lab.engine.chat import ChatDesk
-from lora_lab.engine.inspections import InspectionDesk
+from lora_lab.engine.chat import ChatQueue
+from lora_lab.engine.inspections import InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_jobs import ShapeJobs
 from lora_lab.engine.worker_process import start_worker
-from lora_lab.grids.results import Cell, cells_of
+from lora_lab.grids.results import GridCell, cells_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
-from lora_lab.runs.extra_measurements import Afterwards
+from lora_lab.runs.extra_measurements import ExtraMeasurements
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
 from lora_lab.runs.merged_model import Merged
-from lora_lab.runs.predicted_vs_measured import Measured, measured_runs
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
 from lora_lab.runs.state import RunState
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from study.base.errors import LearnerError
@@ -37,10 +37,10 @@ class Lab:
     home: LabHome = field(init=False)
     uploads: Uploads = field(init=False)
     paces: Paces = field(init=False)
-    chat: ChatDesk = field(init=False)
-    inspections: InspectionDesk = field(init=False)
-    _cells: dict[tuple[str, ...], list[Cell]] = field(default_factory=dict)
-    _measured: dict[str, Measured | None] = field(default_factory=dict)
+    chat: ChatQueue = field(init=False)
+    inspections: InspectionQueue = field(init=False)
+    _cells: dict[tuple[str, ...], list[GridCell]] = field(default_factory=dict)
+    _measured: dict[str, MeasuredPeak | None] = field(default_factory=dict)
     _readers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _shape_jobs: ShapeJobs = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,8 +49,8 @@ class Lab:
         self.home = LabHome(self.settings.home)
         self.uploads = Uploads(self.settings.home / "lab" / "data")
         self.paces = Paces(self.settings.runs_dir)
-        self.chat = ChatDesk(self.settings, self.engine)
-        self.inspections = InspectionDesk(self.settings, self.engine)
+        self.chat = ChatQueue(self.settings, self.engine)
+        self.inspections = InspectionQueue(self.settings, self.engine)
         self._shape_jobs = ShapeJobs(lambda model: start_worker(self.settings, ["--shape", model], 0))
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class Lab:
         """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
-    def cells(self, sweep: Sweep) -> list[Cell]:
+    def cells(self, sweep: Sweep) -> list[GridCell]:
         """Return the sweep's current cells in the order of its grid; an ended sweep is read only once."""
         known = self._cells.get(sweep.run_ids)
         if known is not None:
@@ -90,7 +90,7 @@ class Lab:
             self._cells[sweep.run_ids] = cells
         return cells
 
-    def measured(self) -> list[Measured]:
+    def measured(self) -> list[MeasuredPeak]:
         """Return the measured peaks of all ended runs, newest first."""
         found = []
         for run in self.runs():
@@ -145,7 +145,7 @@ class Lab:
     def measure_afterwards(self, sweep: Sweep) -> None:
         """Start a worker that measures the sweep's finished runs with an adapter and no such measurement."""
         runs = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
-        left = [str(run.path) for run in runs if Afterwards(run).can_be_measured]
+        left = [str(run.path) for run in runs if ExtraMeasurements(run).can_be_measured]
         with self._lock:
             busy = self._readers.get(("--afterwards", sweep.sweep_id))
             if left and (busy is None or busy.poll() is not None):
@@ -158,6 +158,6 @@ class Lab:
             worker = self._readers.get(("--afterwards", sweep.sweep_id))
             return worker is not None and worker.poll() is None
 
-    def afterwards(self, run_id: str) -> Afterwards:
+    def afterwards(self, run_id: str) -> ExtraMeasurements:
         """Return the extra measurements of a finished run."""
-        return Afterwards(self.run(run_id))
+        return ExtraMeasurements(self.run(run_id))

@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.figures import figures, whole_model
+from lora_lab.figures import build_figures, whole_model
 from lora_lab.lab import Lab
 from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects
-from lora_lab.parameters.shapes import catalogue
+from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.predictions import judging, of_microscope
-from lora_lab.projects.service import ProjectDesk
+from lora_lab.projects.service import ProjectService
 from lora_lab.settings.urls import MEMORY
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, step_bytes
@@ -24,19 +24,19 @@ from lora_lab.views.run_panel import last_run
 from study.base.units import as_short
 from study.content.search import SearchEntry
 from study.figures import figure
-from study.parts import Core, Part
+from study.parts import AppPart, Core
 
 
-def build(core: Core, engine: LocalEngine) -> Part:
+def build(core: Core, engine: LocalEngine) -> AppPart:
     """Provide live figures, links into the lab, and each prediction's concepts. Closing stops the engine."""
     context, ports = core.context, core.ports
     lab = Lab(core.settings, engine)
     reader = ShapeReader(lab.home.shape)
-    guided = ProjectDesk(store=context.store, lab=lab)
-    ports.figures = figures(core.settings.models_dir)
+    guided = ProjectService(store=context.store, lab=lab)
+    ports.figures = build_figures(core.settings.models_dir)
     at_a_glance = whole_model.glance(lambda rank: step_bytes(lab, rank))
     ports.figures = {**ports.figures, at_a_glance.id: at_a_glance}
-    ports.figure_about = figure.about(ports.figures)
+    ports.figure_about = figure.build_figure_lookup(ports.figures)
     ports.subjects = replace(
         ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS
     )
@@ -45,7 +45,7 @@ def build(core: Core, engine: LocalEngine) -> Part:
     ports.first_run = FirstRun(lab)
     ports.class_runs = LabClassRuns(lab=lab)
     ports.last_run = partial(last_run, lab)
-    return Part(
+    return AppPart(
         pages=(
             lambda app: projects.build(app, context, guided),
             lambda app: lab_pages.build(app, context, lab, reader, ask_for_cards=ports.ask_for_cards),
@@ -61,7 +61,7 @@ def build(core: Core, engine: LocalEngine) -> Part:
 
 
 def _models() -> Iterator[SearchEntry]:
-    for shape in catalogue().values():
+    for shape in load_catalogue().values():
         yield SearchEntry(
             kind="Models",
             title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",

@@ -18,7 +18,7 @@ from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits
-from study.base.checks import register
+from study.base.checks import register_quantity
 
 Targets = str | Sequence[str]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -26,12 +26,12 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 def lora_parameters(model: str, rank: int, targets: Targets) -> int:
     """Count the trainable parameters of LoRA on a catalogue model."""
-    return counts.count(find_shape(model), rank=rank, targets=targets).trainable
+    return counts.count_parameters(find_shape(model), rank=rank, targets=targets).trainable
 
 
 def trainable_percent(model: str, rank: int, targets: Targets) -> float:
     """Compute the trainable share of all parameters, adapters included, in percent."""
-    return counts.count(find_shape(model), rank=rank, targets=targets).percent
+    return counts.count_parameters(find_shape(model), rank=rank, targets=targets).percent
 
 
 def lora_parameters_matrix(d_in: int, d_out: int, rank: int, matrices: int = 1) -> int:
@@ -184,7 +184,7 @@ def weight_decay_percent(rate: float, decay: float, steps: int) -> float:
 
 def dora_parameters(model: str, rank: int, targets: Targets) -> int:
     """Count the trainable parameters of DoRA: LoRA's and one magnitude per output."""
-    return counts.count(find_shape(model), rank=rank, targets=targets, variant="dora").trainable
+    return counts.count_parameters(find_shape(model), rank=rank, targets=targets, variant="dora").trainable
 
 
 def vera_parameters_matrix(d_out: int, rank: int) -> int:
@@ -329,4 +329,4 @@ FORMULAS: Mapping[Callable[..., float], str] = {
 
 for quantity, written in FORMULAS.items():
     measured = quantity.__module__ == measurements.__name__
-    register(quantity.__name__, quantity, formula=written, measured=measured)
+    register_quantity(quantity.__name__, quantity, formula=written, measured=measured)

@@ -117,7 +117,7 @@ class RunSpec:
     """Keep only each layer's input and recompute the rest in the backward pass."""
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self))
+        problems = list(_list_problems(self))
         if problems:
             raise LearnerError(" ".join(problems), do_next="Change what is named above and start again.")
 
@@ -153,7 +153,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
         raise LearnerError(
             f"Unknown setting: {', '.join(unknown)}.", do_next=f"Known settings: {', '.join(known)}."
         )
-    converted = {name: _converted(value, known[name]) for name, value in values.items()}
+    converted = {name: _convert_value(value, known[name]) for name, value in values.items()}
     problems = [
         f"{name} must be {KINDS[known[name]]}, got {values[name]!r}."
         for name, value in converted.items()
@@ -167,7 +167,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
 KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def _converted(value: Any, kind: Any) -> Any:
+def _convert_value(value: Any, kind: Any) -> Any:
     """Convert the value to a field of that type; None if that fails."""
     if kind is bool:
         return {"true": True, "on": True, "false": False}.get(str(value).lower())
@@ -182,7 +182,7 @@ def _converted(value: Any, kind: Any) -> Any:
         return None
 
 
-def _problems(spec: RunSpec) -> list[str]:
+def _list_problems(spec: RunSpec) -> list[str]:
     limits = (
         ("rank", spec.rank, RANK_LIMITS),
         ("steps", spec.steps, STEPS_LIMITS),

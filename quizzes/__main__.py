@@ -15,7 +15,7 @@ from quizzes.grader.prompts import load_prompts
 from quizzes.interchange.exchange import WRITERS, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
-from quizzes.session.operations import Sittings
+from quizzes.session.operations import QuizOperations
 from quizzes.stats.progress import statistics_of
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
@@ -25,7 +25,7 @@ from study.content.yaml_reader import LEVELS
 from study.io.apply_import import Imports
 from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.io.exchange_commands import add_exchange_commands, export_files, import_file
-from study.lessons.content_lint import refuse
+from study.lessons.content_lint import raise_findings
 from study.store import open_store
 
 DRAWN_TO_CHECK = 20  # variants per family
@@ -70,7 +70,7 @@ def list_questions(options: argparse.Namespace) -> None:
             "No question matches this choice.", do_next="Leave an option out, or look at all: list"
         )
     for question in questions:
-        print(_line(question))
+        print(_format_line(question))
     for family in drawn:
         print(f"{family.id}@SEED\t{families.TOPIC}\t{family.level}\tfamily\t{family.title}")
 
@@ -79,11 +79,11 @@ def show_due(options: argparse.Namespace) -> None:
     """Print what to ask again: confident errors whose day has come, then other misses, oldest first."""
     store, profile = open_learner(options)
     own = load_settings(home=options.data_folder).questions_dir
-    sittings = Sittings(store=store, bank=LiveBank(load_concepts(), own))
+    sittings = QuizOperations(store=store, bank=LiveBank(load_concepts(), own))
     again = sittings.again(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {len(again)} to ask again")
     for question in again:
-        print(_line(question))
+        print(_format_line(question))
     for each in sittings.returning(profile.id):
         print(f"{each.question_id}\tcomes back on {each.due_on}, missed on {each.missed_on}")
     store.close()
@@ -136,14 +136,16 @@ def validate(_options: argparse.Namespace) -> None:
     """Read every question and prompt, compute every claim, and lint the questions as a whole."""
     concepts = load_concepts()
     bank, prompts = load_bank(concepts), load_prompts(concepts)
-    drawn = [families.question(family, seed) for family in bank.families for seed in range(DRAWN_TO_CHECK)]
+    drawn = [
+        families.build_question(family, seed) for family in bank.families for seed in range(DRAWN_TO_CHECK)
+    ]
     all_questions = (*bank.questions, *drawn)
     broken = broken_claims((f"question {question.id}", question.evidence) for question in all_questions)
     if broken:
         raise LearnerError(
             "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
         )
-    refuse(lint_questions(bank.questions, concepts))
+    raise_findings(lint_questions(bank.questions, concepts))
     charts = [question.task.chart for question in bank.questions if isinstance(question.task, ReadChart)]
     checks = sum(len(question.evidence.checks) for question in all_questions)
     computed = checks + sum(len(chart.points) for chart in charts)
@@ -151,7 +153,7 @@ def validate(_options: argparse.Namespace) -> None:
     print(f"{counted} and {len(prompts)} prompts are in order; {computed} numbers were computed.")
 
 
-def _line(question: Question) -> str:
+def _format_line(question: Question) -> str:
     stem = " ".join(question.stem.split())
     return f"{question.id}\t{question.topic}\t{question.level}\t{question.kind}\t{stem}"
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from quizzes.bank.bank import Question
 from quizzes.explain.presenter import explain_exercise
-from quizzes.grader.grader_client import GraderDesk
+from quizzes.grader.grader_client import GraderClient
 from quizzes.interchange.exchange import question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages import explain as explain_page
@@ -17,17 +17,17 @@ from quizzes.session.class_questions import class_question
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from study.content.search import SearchEntry
-from study.parts import Core, Part
+from study.parts import AppPart, Core
 from study.text.markup import to_plain
 
 STATIC = Path(__file__).parent / "static"
 
 
-def build(core: Core, *, grader: bool) -> Part:
+def build(core: Core, *, grader: bool) -> AppPart:
     """Read questions and prompts. Without the grader, learners judge their own explanations."""
     context, ports = core.context, core.ports
     bank = LiveBank(context.concepts, core.settings.questions_dir)
-    desk = GraderDesk(core.settings.models_dir) if grader else None
+    desk = GraderClient(core.settings.models_dir) if grader else None
     explain = explain_exercise(context, ask_for_cards=ports.ask_for_cards, desk=desk)
     ports.explain = explain
     ports.subjects = replace(
@@ -44,7 +44,7 @@ def build(core: Core, *, grader: bool) -> Part:
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
     ports.class_question = partial(class_question, bank.by_id)
-    return Part(
+    return AppPart(
         pages=(
             lambda app: quiz_page.build(app, context, quiz),
             lambda app: explain_page.build(app, context, explain),

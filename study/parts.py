@@ -29,7 +29,7 @@ from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages import concept, figures, inout, learn, practise, progress, review, settings, start, today
 from study.pages.search_entries import list_entries
-from study.ports.activities import Doors, Section
+from study.ports.activities import ModeLinks, Section
 from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
@@ -64,7 +64,7 @@ class Core:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class AppPart:
     """What a package adds to the site."""
 
     pages: Sequence[Callable[[gr.Blocks], None]] = ()
@@ -106,7 +106,7 @@ def build_core(settings: Settings, *, places: tuple[Place, ...]) -> Core:
     )
 
 
-def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], projector: bool) -> FastAPI:
+def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], projector: bool) -> FastAPI:
     """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work."""
     shared = _build_shared(core, parts)
     all_parts = (shared, *parts)
@@ -130,12 +130,12 @@ def build_site(core: Core, parts: Sequence[Part], *, hosts: Sequence[str], proje
     for part in all_parts:
         for gate in part.gates:
             site.add_middleware(gate)
-    site.add_middleware(middleware.Doorkeeper, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
+    site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, styles=styles, projector=projector)
 
 
-def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
+def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
     """Build the pages that show something of every part."""
     context, ports = core.context, core.ports
     home = core.settings.home
@@ -169,10 +169,10 @@ def _build_shared(core: Core, parts: Sequence[Part]) -> Part:
             lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
             terms=terms_of(context.concepts),
             figures=ports.figures,
-            doors=Doors(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
+            doors=ModeLinks(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
         )
 
-    return Part(
+    return AppPart(
         pages=(
             add_today,
             lambda app: learn.build(app, context, subjects=ports.subjects),

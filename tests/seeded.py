@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 
 from flashcards.decks.deck import load_decks
-from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, rated
-from flashcards.scheduling.simulation import Learner, Plan, study
+from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, apply_rating
+from flashcards.scheduling.simulation import Learner, StudyPlan, simulate_study
 from study.content.concepts import load_concepts
 from study.store import Store, open_store
 from study.store.cards import CardReview
@@ -22,8 +22,8 @@ def simulated(
     """The log of a learner who did all that was due, up to yesterday, on the app's own cards."""
     ids = [card.id for card in load_decks(load_concepts()).cards]
     dice = Random(seed)
-    plan = Plan(cards=min(cards, len(ids)), new_a_day=4, days=days)
-    log = list(study(plan, Scheduling(), learner=learner or Learner(), seed=seed))
+    plan = StudyPlan(cards=min(cards, len(ids)), new_a_day=4, days=days)
+    log = list(simulate_study(plan, Scheduling(), learner=learner or Learner(), seed=seed))
     moved = ends - timedelta(hours=20) - log[-1].reviewed_at
     return [
         replace(
@@ -42,7 +42,7 @@ def keep(store: Store, profile_id: str, log: Sequence[CardReview]) -> None:
     for review in log:
         last, before = memories.get(review.card_id, (0, None))
         rating = RATINGS[review.rating - 1]
-        after = rated(before, rating, now=review.reviewed_at, scheduling=Scheduling())
+        after = apply_rating(before, rating, now=review.reviewed_at, scheduling=Scheduling())
         review_id = store.cards.append(
             profile_id,
             review.card_id,

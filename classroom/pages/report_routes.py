@@ -16,7 +16,7 @@ from classroom.reports.report import Report, report
 from classroom.views.screens import as_number
 from study.base.errors import LearnerError
 from study.ports.context import Context
-from study.web.downloads import file_response, missing
+from study.web.downloads import file_response, not_found
 
 
 class ReportRoutes:
@@ -37,7 +37,7 @@ class ReportRoutes:
         """Both tables as a page."""
         found = self._report(code)
         if found is None:
-            return missing(f"There is no class with the code {code}.")
+            return not_found(f"There is no class with the code {code}.")
         return documents.page(
             "report",
             title=f"Report: {found.record.room.title}",
@@ -53,7 +53,7 @@ class ReportRoutes:
         """One file."""
         found = self._report(code) if name in FILES else None
         if found is None:
-            return missing("There is no such file.")
+            return not_found("There is no such file.")
         return file_response(export(found, name), FILES[name], f"class-{code}-{name}")
 
     async def delete(self, code: str, request: Request) -> Response:
@@ -63,7 +63,7 @@ class ReportRoutes:
         try:
             await self._hub.delete(await self._hub.find(code))
         except LearnerError as error:
-            return missing(str(error))
+            return not_found(str(error))
         await run_in_threadpool(self._keys.reload)
         return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from flashcards.decks.note import ANSWER_PLACE, KINDS, Kind, Note, Number, cloze_numbers, filled
+from flashcards.decks.note import ANSWER_PLACE, KINDS, CardNumber, Kind, Note, cloze_numbers, fill_gaps
 from flashcards.decks.note import Card as Card  # re-exported for other modules
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
@@ -108,7 +108,7 @@ def _read_texts(fields: Fields, kind: Kind) -> dict[str, str]:
     return {"front": front, "back": back, "why": fields.text("why")}
 
 
-def _read_number(fields: Fields) -> Number | None:
+def _read_number(fields: Fields) -> CardNumber | None:
     inner = fields.child("answer", kind="answer")
     if inner is None:
         fields.note("a numeric card needs an `answer` with a `quantity`")
@@ -120,9 +120,9 @@ def _read_number(fields: Fields) -> Number | None:
         return None
     if quantity is None:
         return None
-    return Number(quantity=quantity, unit=unit, tolerance_percent=float(tolerance))
+    return CardNumber(quantity=quantity, unit=unit, tolerance_percent=float(tolerance))
 
 
-def _read_evidence(fields: Fields, texts: Mapping[str, str], number: Number | None) -> Evidence:
-    printed = filled(" ".join(texts.values()))
+def _read_evidence(fields: Fields, texts: Mapping[str, str], number: CardNumber | None) -> Evidence:
+    printed = fill_gaps(" ".join(texts.values()))
     return read_evidence(fields, printed=printed, computed=number is not None)

@@ -4,19 +4,19 @@ from collections.abc import Iterable
 
 from flashcards.decks.deck import Card
 from study.content.concepts import ConceptMap
-from study.lessons.content_lint import Finding, Item, lint
+from study.lessons.content_lint import LintedItem, LintFinding, lint
 
 LEAST_CARDS = 4  # per concept
 
 
-def lint_cards(cards: Iterable[Card], concepts: ConceptMap) -> list[Finding]:
+def lint_cards(cards: Iterable[Card], concepts: ConceptMap) -> list[LintFinding]:
     """List what is wrong with the cards as a whole."""
     return lint([as_item(card) for card in cards], concepts.by_id, least=LEAST_CARDS)
 
 
-def as_item(card: Card) -> Item:
+def as_item(card: Card) -> LintedItem:
     """Convert a card to the fields that the lint rules read."""
-    return Item(
+    return LintedItem(
         id=card.id,
         concepts=card.concepts,
         level=card.level,

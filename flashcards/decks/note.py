@@ -38,7 +38,7 @@ _CLOZE = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number:
+class CardNumber:
     """The right answer of a numeric card: a computed quantity, its unit, and its tolerance in percent."""
 
     quantity: Quantity
@@ -64,7 +64,7 @@ class Card:
     """The id of the note it was made from; its cards are siblings."""
 
     accept: tuple[str, ...] = ()
-    number: Number | None = None
+    number: CardNumber | None = None
     picture: Picture | None = None
     own: bool = False
     """Whether the learner's text overrides the deck's."""
@@ -95,7 +95,7 @@ class Note:
 
     evidence: Evidence
     accept: tuple[str, ...] = ()
-    number: Number | None = None
+    number: CardNumber | None = None
     picture: Picture | None = None
     own: bool = False
 
@@ -113,7 +113,7 @@ class Note:
         return (card,)
 
     def _cloze(self, number: int) -> Card:
-        return self._card(f"{self.id}--c{number}", *cloze(self.texts["text"], number))
+        return self._card(f"{self.id}--c{number}", *open_gap(self.texts["text"], number))
 
     def _card(self, card_id: str, front: str, back: str) -> Card:
         return Card(
@@ -140,7 +140,7 @@ def cloze_numbers(text: str) -> list[int]:
     return sorted({int(gap["number"]) for gap in _CLOZE.finditer(text)})
 
 
-def cloze(text: str, number: int) -> tuple[str, str]:
+def open_gap(text: str, number: int) -> tuple[str, str]:
     """Return the text with one gap open and the others filled, and the answer of the gap."""
 
     def shown(gap: re.Match[str]) -> str:
@@ -152,7 +152,7 @@ def cloze(text: str, number: int) -> tuple[str, str]:
     return _CLOZE.sub(shown, text), "; ".join(missing)
 
 
-def filled(text: str) -> str:
+def fill_gaps(text: str) -> str:
     """Return a cloze text with all gaps filled."""
     return _CLOZE.sub(lambda gap: gap["text"], text)
 

@@ -25,7 +25,7 @@ TALLEST = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class PictureBar:
     """One bar: its label, and the quantity that is its height."""
 
     label: str
@@ -38,7 +38,7 @@ class Picture:
 
     alt: str
     file: str = ""
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[PictureBar, ...] = ()
     numbers: bool = False
 
 
@@ -65,7 +65,7 @@ def read_picture(fields: Fields) -> Picture | None:
 def picture_html(picture: Picture) -> Markup:
     """Render the picture inline, so the page makes no request for it."""
     if picture.file:
-        return Markup(render("flashcards/picture.html", alt=picture.alt, address=_address(picture.file)))
+        return Markup(render("flashcards/picture.html", alt=picture.alt, address=_picture_url(picture.file)))
     values = [evaluate(bar.quantity) for bar in picture.bars]
     heights = [TALLEST * value / max(values) for value in values]
     bars = [
@@ -77,17 +77,17 @@ def picture_html(picture: Picture) -> Markup:
     return Markup(html)
 
 
-def _read_bars(fields: Fields) -> list[Bar]:
+def _read_bars(fields: Fields) -> list[PictureBar]:
     bars = []
     for entry in fields.children("bars", kind="bar"):
         label = entry.text("label")
         quantity = read_quantity(entry, besides=("label",))
         if quantity is not None:
-            bars.append(Bar(label=label, quantity=quantity))
+            bars.append(PictureBar(label=label, quantity=quantity))
     return bars
 
 
 @cache
-def _address(file: str) -> str:
+def _picture_url(file: str) -> str:
     path = FOLDER / file
     return f"data:{MEDIA[path.suffix]};base64,{b64encode(path.read_bytes()).decode('ascii')}"

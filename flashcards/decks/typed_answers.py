@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from flashcards.decks.note import ANSWER_PLACE, Card, Number
+from flashcards.decks.note import ANSWER_PLACE, Card, CardNumber
 from study.base.checks import evaluate, has_unit, read_number, scale_of
 from study.text.markup import to_plain
 
@@ -19,7 +19,7 @@ CLOSE = 0.8  # similarity, 0 to 1; one typo in a ten-letter word stays above it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedAnswer:
     """The typed answer compared with the expected one."""
 
     verdict: Verdict
@@ -34,58 +34,58 @@ def shown_back(card: Card) -> str:
     return card.back.replace(ANSWER_PLACE, right_number(card.number)) if card.number else card.back
 
 
-def compare(card: Card, typed: str) -> Compared:
+def compare_typed(card: Card, typed: str) -> ComparedAnswer:
     """Compare a typed answer with a card's."""
     typed = " ".join(typed.split())
     if card.number is not None:
         return _compared_number(card.number, typed)
     wanted = [to_plain(card.back), *card.accept]
-    closest = max(wanted, key=lambda text: _likeness(text, typed))
+    closest = max(wanted, key=lambda text: _measure_likeness(text, typed))
     if not typed:
-        return Compared(verdict="nothing", typed="", expected=wanted[0])
-    likeness = _likeness(closest, typed)
+        return ComparedAnswer(verdict="nothing", typed="", expected=wanted[0])
+    likeness = _measure_likeness(closest, typed)
     verdict: Verdict = "right" if likeness == 1 else "close" if likeness >= CLOSE else "different"
-    return Compared(
+    return ComparedAnswer(
         verdict=verdict,
         typed=typed,
         expected=closest,
-        changes=_changes(closest, typed) if verdict != "right" else (),
+        changes=_list_changes(closest, typed) if verdict != "right" else (),
     )
 
 
-def right_number(number: Number) -> str:
+def right_number(number: CardNumber) -> str:
     """Format the computed answer: whole numbers in full, others with four significant digits."""
     value = evaluate(number.quantity) / (scale_of(number.unit) or 1.0)
     written = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
     return f"{written} {number.unit}".strip()
 
 
-def _compared_number(number: Number, typed: str) -> Compared:
+def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
     expected = right_number(number)
     given = read_number(typed)
     if given is None:
-        return Compared(verdict="different" if typed else "nothing", typed=typed, expected=expected)
+        return ComparedAnswer(verdict="different" if typed else "nothing", typed=typed, expected=expected)
     scale = 1.0 if has_unit(typed) else scale_of(number.unit) or 1.0
     right = evaluate(number.quantity)
     # At least the float rounding error: 0.1 + 0.2 must count as 0.3.
     room = max(number.tolerance_percent / 100, 1e-9) * abs(right)
     verdict: Verdict = "right" if abs(given * scale - right) <= room else "different"
-    return Compared(verdict=verdict, typed=typed, expected=expected)
+    return ComparedAnswer(verdict=verdict, typed=typed, expected=expected)
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     """Remove case, accents, hyphens, doubled spaces and a final full stop, because no card tests these."""
     letters = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return " ".join(bare.replace("-", " ").split()).rstrip(".")
 
 
-def _likeness(expected: str, typed: str) -> float:
-    return SequenceMatcher(None, _plain(expected), _plain(typed), autojunk=False).ratio()
+def _measure_likeness(expected: str, typed: str) -> float:
+    return SequenceMatcher(None, _normalize(expected), _normalize(typed), autojunk=False).ratio()
 
 
-def _changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
-    matcher = SequenceMatcher(None, _letters(expected), _letters(typed), autojunk=False)
+def _list_changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
+    matcher = SequenceMatcher(None, _split_letters(expected), _split_letters(typed), autojunk=False)
     pieces: list[tuple[Change, str]] = []
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag == "equal":
@@ -98,6 +98,6 @@ def _changes(expected: str, typed: str) -> tuple[tuple[Change, str], ...]:
     return tuple(pieces)
 
 
-def _letters(text: str) -> list[str]:
+def _split_letters(text: str) -> list[str]:
     """Return caseless letters, one per letter of the text: lower() alone makes two of some."""
     return [letter.casefold() for letter in text]

@@ -106,8 +106,8 @@ def read_anki(file: File) -> AnkiFile:
         )
     media = sum(name.isdecimal() for name in archive.names)
     try:
-        with closing(_opened(archive.read(generation))) as collection:
-            return _read(collection, generation.removeprefix("collection."), media)
+        with closing(_open_database(archive.read(generation))) as collection:
+            return _read_collection(collection, generation.removeprefix("collection."), media)
     except (
         sqlite3.Error,
         ValueError,
@@ -122,14 +122,14 @@ def read_anki(file: File) -> AnkiFile:
         ) from error
 
 
-def _opened(content: bytes) -> sqlite3.Connection:
+def _open_database(content: bytes) -> sqlite3.Connection:
     """Open the database in memory, limited to what our few queries need."""
     # Bytes 18 and 19 are the write and read versions; a write-ahead log (2) can't be opened in memory.
     plain = content[:18] + b"\x01\x01" + content[20:]
     connection = sqlite3.connect(":memory:")
     connection.deserialize(plain)
     connection.execute("PRAGMA trusted_schema=OFF")
-    connection.create_collation("unicase", _unicase)
+    connection.create_collation("unicase", _compare_unicase)
     steps = iter(range(STEPS_AT_MOST // 100_000))
     connection.set_progress_handler(lambda: int(next(steps, None) is None), 100_000)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -139,7 +139,7 @@ def _opened(content: bytes) -> sqlite3.Connection:
     return connection
 
 
-def _read(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFile:
+def _read_collection(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFile:
     [info] = collection.execute("SELECT * FROM col LIMIT 1")
     for table, most in (("notes", ITEMS), ("cards", 2 * ITEMS), ("revlog", REVIEWS_AT_MOST)):
         [[count]] = collection.execute(f"SELECT count(*) FROM {table}")
@@ -148,7 +148,7 @@ def _read(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFi
     new = generation == "anki21b"
     types = _types_of_tables(collection) if new else _types_of_json(json.loads(info["models"]))
     decks = _decks_of_tables(collection) if new else _decks_of_json(json.loads(info["decks"]))
-    cards = _cards(collection, decks)
+    cards = _read_cards(collection, decks)
     notes = tuple(
         AnkiNote(
             guid=str(row["guid"]),
@@ -163,7 +163,7 @@ def _read(collection: sqlite3.Connection, generation: str, media: int) -> AnkiFi
     return AnkiFile(generation=generation, created_at=_whole(info["crt"]), notes=notes, media=media)
 
 
-def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, list[AnkiCard]]:
+def _read_cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, list[AnkiCard]]:
     reviews: dict[int, list[AnkiReview]] = defaultdict(list)
     for row in collection.execute("SELECT id, cid, ease, type, factor, time FROM revlog ORDER BY id"):
         reviews[row["cid"]].append(
@@ -187,7 +187,7 @@ def _cards(collection: sqlite3.Connection, decks: dict[int, str]) -> dict[int, l
                 due=_whole(row["odue"] if away and row["odue"] else row["due"]),
                 interval=_whole(row["ivl"]),
                 factor=_whole(row["factor"]),
-                data=_data(row["data"]),
+                data=_parse_data(row["data"]),
                 reviews=tuple(reviews[row["id"]]),
             )
         )
@@ -207,7 +207,7 @@ def _name(value: Any) -> str:
     return value
 
 
-def _data(text: Any) -> dict[str, Any]:
+def _parse_data(text: Any) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
     except (ValueError, TypeError, RecursionError):  # older versions left other things there
@@ -239,14 +239,14 @@ def _types_of_tables(collection: sqlite3.Connection) -> dict[int, NoteType]:
         fields[row["ntid"]].append(_name(row["name"]))
     templates: dict[int, list[Template]] = defaultdict(list)
     for row in collection.execute("SELECT ntid, config FROM templates ORDER BY ntid, ord"):
-        config = dict(protobuf(row["config"]))
+        config = dict(read_protobuf(row["config"]))
         templates[row["ntid"]].append(
-            Template(question=_words(config.get(1, b"")), answer=_words(config.get(2, b"")))
+            Template(question=_decode_words(config.get(1, b"")), answer=_decode_words(config.get(2, b"")))
         )
     return {
         row["id"]: NoteType(
             name=_name(row["name"]),
-            cloze=dict(protobuf(row["config"])).get(1) == 1,
+            cloze=dict(read_protobuf(row["config"])).get(1) == 1,
             fields=tuple(fields[row["id"]]),
             templates=tuple(templates[row["id"]]),
         )
@@ -261,17 +261,17 @@ def _decks_of_tables(collection: sqlite3.Connection) -> dict[int, str]:
     }
 
 
-def protobuf(message: bytes) -> Iterator[tuple[int, Any]]:
+def read_protobuf(message: bytes) -> Iterator[tuple[int, Any]]:
     """Yield the fields of a protobuf message: numbers as int, everything with a length as bytes."""
     place = 0
     while place < len(message):
-        key, place = _varint(message, place)
+        key, place = _read_varint(message, place)
         match key & 7:
             case 0:
-                value, place = _varint(message, place)
+                value, place = _read_varint(message, place)
                 yield key >> 3, value
             case 2:
-                length, place = _varint(message, place)
+                length, place = _read_varint(message, place)
                 yield key >> 3, message[place : place + length]
                 place += length
             case 1 | 5 as wire:
@@ -280,7 +280,7 @@ def protobuf(message: bytes) -> Iterator[tuple[int, Any]]:
                 raise ValueError(f"an unknown kind of protobuf field ({other})")
 
 
-def _varint(message: bytes, place: int) -> tuple[int, int]:
+def _read_varint(message: bytes, place: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = message[place]
@@ -291,11 +291,11 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
     raise ValueError("a protobuf number has no end")
 
 
-def _words(content: Any) -> str:
+def _decode_words(content: Any) -> str:
     return content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
 
 
-def _unicase(left: str, right: str) -> int:
+def _compare_unicase(left: str, right: str) -> int:
     a, b = left.casefold(), right.casefold()
     return (a > b) - (a < b)
 

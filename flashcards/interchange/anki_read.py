@@ -9,8 +9,8 @@ from flashcards.interchange.anki_file import AnkiCard, AnkiFile, AnkiNote, read_
 from flashcards.interchange.anki_schedule import History, history_of
 from flashcards.interchange.anki_templates import back_of, front_of, typed_field
 from flashcards.interchange.anki_write import DECK_PREFIX, OUR_TYPES, guid_of
-from flashcards.interchange.entry import CardEntry, Reading, read_tags
-from study.io.exchange import Entry, File, shorten
+from flashcards.interchange.entry import CardEntry, CardReading, read_tags
+from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import from_html, images_in
 
 SOURCE = "imported from Anki"
@@ -18,32 +18,34 @@ SUSPENDED = -1  # the queue number of suspended cards
 LONGEST_GUID = 40  # bytes; Anki's own guids have ten, an id has room for 40
 
 
-def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+def read_apkg(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read the cards of a package. `known` are the cards here, by id: ours are recognized by their guid."""
     anki = read_anki(file)
     ours = {guid_of(entry): entry.id for entry in known.values()}
     entries: list[CardEntry] = []
-    rejected: list[Entry] = []
+    rejected: list[ImportEntry] = []
     histories: dict[str, History] = {}
     suspended: list[str] = []
     concept_ids = tuple(concepts)
     for note in anki.notes:
         fields = dict(zip(note.type.fields, note.values, strict=False))
         note_id = fields.get("Id", "").strip() or ours.get(note.guid) or id_of_guid(note.guid)
-        for entry, card in _entries(note, fields, note_id):
+        for entry, card in _read_entries(note, fields, note_id):
             if (entry.front and entry.back) or entry.text:
                 deck = (card.deck if card else "Imported").removeprefix(DECK_PREFIX)
                 entries.append(replace(entry, deck=deck, **read_tags(note.tags, concept_ids)))
             else:
-                rejected.append(Entry(verdict="rejected", item=_shown(note), why=_why_empty(note)))
+                rejected.append(
+                    ImportEntry(verdict="rejected", item=_shorten_note(note), why=_why_empty(note))
+                )
         if entries and entries[-1].id.startswith(note_id):
             kind = entries[-1].kind
-            histories |= _histories(note, note_id, kind, anki.created_at)
+            histories |= _read_histories(note, note_id, kind, anki.created_at)
             suspended += [card_id_of(note_id, kind, c.number) for c in note.cards if c.queue == SUSPENDED]
-    return Reading(
+    return CardReading(
         entries=tuple(entries),
         rejected=tuple(rejected),
-        notes=_notes(anki, histories, suspended),
+        notes=_list_notices(anki, histories, suspended),
         histories=histories,
         suspended=tuple(suspended),
     )
@@ -66,26 +68,26 @@ def card_id_of(note_id: str, kind: str, number: int) -> str:
     return f"{note_id}-{number + 1}" if number else note_id
 
 
-def _entries(
+def _read_entries(
     note: AnkiNote, fields: Mapping[str, str], note_id: str
 ) -> list[tuple[CardEntry, AnkiCard | None]]:
     first = note.cards[0] if note.cards else None
     ours = next((kind for kind, our in OUR_TYPES.items() if our.fields == note.type.fields), None)
     named = next((kind for kind, our in OUR_TYPES.items() if our.name == note.type.name), ours)
     if ours and named:
-        return [(_ours(named, fields, note_id), first)]
+        return [(_read_own_type(named, fields, note_id), first)]
     if note.type.cloze:
         rest = [from_html(value) for value in note.values[1:]]
         why = "\n".join(part for part in rest if part)
         text = from_html(note.values[0])
         return [(CardEntry(deck="", id=note_id, kind="cloze", text=text, why=why, source=SOURCE), first)]
-    made = [(_rendered(note, fields, card, note_id), card) for card in note.cards]
+    made = [(_read_rendered(note, fields, card, note_id), card) for card in note.cards]
     if len(made) == 2 and _is_mirror(made[0][0], made[1][0]):
         return [(replace(made[0][0], kind="reversed"), first)]
     return list(made)
 
 
-def _ours(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
+def _read_own_type(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
     """Convert a note of one of our own types: every field has its name."""
     text: dict[str, Any] = {
         name.lower(): from_html(value) for name, value in fields.items() if name not in ("Id", "Accept")
@@ -94,7 +96,7 @@ def _ours(kind: str, fields: Mapping[str, str], note_id: str) -> CardEntry:
     return CardEntry(deck="", id=note_id, kind=kind, accept=accept, **text)
 
 
-def _rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, note_id: str) -> CardEntry:
+def _read_rendered(note: AnkiNote, fields: Mapping[str, str], card: AnkiCard, note_id: str) -> CardEntry:
     """Convert a card of any note type, as its template renders it."""
     template = note.type.templates[min(card.number, len(note.type.templates) - 1)]
     typed = typed_field(template.question)
@@ -113,14 +115,14 @@ def _is_mirror(one: CardEntry, other: CardEntry) -> bool:
     return (one.kind, one.front, one.back) == (other.kind, other.back, other.front)
 
 
-def _histories(note: AnkiNote, note_id: str, kind: str, created_at: int) -> dict[str, History]:
+def _read_histories(note: AnkiNote, note_id: str, kind: str, created_at: int) -> dict[str, History]:
     found = {
         card_id_of(note_id, kind, card.number): history_of(card, created_at=created_at) for card in note.cards
     }
     return {card_id: history for card_id, history in found.items() if history is not None}
 
 
-def _shown(note: AnkiNote) -> str:
+def _shorten_note(note: AnkiNote) -> str:
     first = next((value for value in note.values if value.strip()), "an empty note")
     return shorten(from_html(first) or first)
 
@@ -130,7 +132,9 @@ def _why_empty(note: AnkiNote) -> str:
     return "a side has only a picture or a sound, which stay in Anki" if media else "a side is empty"
 
 
-def _notes(anki: AnkiFile, histories: Mapping[str, History], suspended: Sequence[str]) -> tuple[str, ...]:
+def _list_notices(
+    anki: AnkiFile, histories: Mapping[str, History], suspended: Sequence[str]
+) -> tuple[str, ...]:
     """Return sentences on what was imported and what wasn't."""
     found = list(histories.values())
     by_log = [history for history in found if history.ratings]

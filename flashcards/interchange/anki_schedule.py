@@ -14,7 +14,14 @@ from typing import Any
 
 from flashcards.interchange.anki_file import AnkiCard, AnkiReview
 from flashcards.scheduling.metrics import Measures
-from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, RATINGS, Memory, Phase, Scheduling, preview
+from flashcards.scheduling.scheduler import (
+    DEFAULT_PARAMETERS,
+    RATINGS,
+    Memory,
+    Phase,
+    Scheduling,
+    preview_outcomes,
+)
 from study.store.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
@@ -33,7 +40,7 @@ class Rated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class AnkiSchedule:
     """A card's last schedule in Anki. Stability (days) and difficulty are None if Anki did not use FSRS."""
 
     phase: Phase
@@ -49,7 +56,7 @@ class History:
     """The ratings since the card was last reset, and its last schedule."""
 
     ratings: tuple[Rated, ...]
-    standing: Standing
+    standing: AnkiSchedule
     left_out: int
     """The number of cram ratings, which did not affect the schedule."""
 
@@ -61,20 +68,22 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
         return None
     resets = [place for place, review in enumerate(card.reviews) if _is_reset(review)]
     since = card.reviews[resets[-1] + 1 :] if resets else card.reviews
-    counted = [review for review in since if _counts(review)]
+    counted = [review for review in since if _count_review(review)]
     due = card.due if card.due > 1_000_000_000 else created_at + card.due * DAY_SECONDS
     return History(
         ratings=tuple(
             Rated(
-                rating=r.rating, at=_moment(r.at_ms / 1000), duration_ms=min(max(r.duration_ms, 0), 600_000)
+                rating=r.rating,
+                at=_convert_moment(r.at_ms / 1000),
+                duration_ms=min(max(r.duration_ms, 0), 600_000),
             )
             for r in counted
         ),
-        standing=Standing(
+        standing=AnkiSchedule(
             phase=phase,
-            due=_moment(due),
-            stability=_number(card.data.get("s")),
-            difficulty=_number(card.data.get("d")),
+            due=_convert_moment(due),
+            stability=_read_number(card.data.get("s")),
+            difficulty=_read_number(card.data.get("d")),
             interval_days=max(card.interval, 1),
             ease=max(card.factor / 1000, 1.3),
         ),
@@ -88,18 +97,18 @@ def rows_of(
     """Return the ratings that our log lacks, each with the memory state before and after it."""
     fresh = [rated for rated in history.ratings if newest is None or rated.at > newest]
     if not history.ratings and memory is None:
-        return [_row(card_id, _last_review(history.standing), None, _from_sm2(history.standing))]
+        return [_build_row(card_id, _last_review(history.standing), None, _from_sm2(history.standing))]
     rows = []
     for rated in fresh:
-        after = preview(memory, now=rated.at)[rated.rating - 1].after
+        after = preview_outcomes(memory, now=rated.at)[rated.rating - 1].after
         if rated is fresh[-1]:
             after = _as_anki_says(after, history.standing)
-        rows.append(_row(card_id, rated, memory, after))
+        rows.append(_build_row(card_id, rated, memory, after))
         memory = after
     return rows
 
 
-def _as_anki_says(memory: Memory, standing: Standing) -> Memory:
+def _as_anki_says(memory: Memory, standing: AnkiSchedule) -> Memory:
     return replace(
         memory,
         phase=standing.phase,
@@ -110,7 +119,7 @@ def _as_anki_says(memory: Memory, standing: Standing) -> Memory:
     )
 
 
-def _from_sm2(standing: Standing) -> Memory:
+def _from_sm2(standing: AnkiSchedule) -> Memory:
     """Convert SM-2: stability is the interval (both aim at 90 %); Good then grows it by Anki's ease."""
     stability = standing.stability or float(standing.interval_days)
     w = DEFAULT_PARAMETERS
@@ -130,12 +139,12 @@ def _from_sm2(standing: Standing) -> Memory:
     return _as_anki_says(memory, standing)
 
 
-def _last_review(standing: Standing) -> Rated:
+def _last_review(standing: AnkiSchedule) -> Rated:
     back = timedelta(days=standing.interval_days) if standing.phase == "review" else timedelta(days=1)
     return Rated(rating=3, at=standing.due - min(back, LONGEST), duration_ms=0)
 
 
-def _row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> dict[str, Any]:
+def _build_row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> dict[str, Any]:
     return {
         "card_id": card_id,
         "rating": rated.rating,
@@ -165,7 +174,7 @@ def _rating_problem(row: Mapping[str, Any]) -> str:
     try:
         memory = Memory.from_json(row["after"])
         whole = memory.phase in PHASES.values() and memory.due.tzinfo and memory.last_review.tzinfo
-        known = _number(memory.stability) and _number(memory.difficulty)
+        known = _read_number(memory.stability) and _read_number(memory.difficulty)
     except (KeyError, TypeError, ValueError):
         whole = known = None
     if not (whole and known):
@@ -193,7 +202,7 @@ def _are_parameters(value: object) -> bool:
     ):
         return False
     try:
-        preview(
+        preview_outcomes(
             None,
             now=datetime(2026, 1, 1, tzinfo=UTC),
             scheduling=Scheduling(parameters=tuple(map(float, value))),
@@ -224,14 +233,14 @@ def _is_reset(review: AnkiReview) -> bool:
     return review.kind == 4 and review.factor == 0
 
 
-def _counts(review: AnkiReview) -> bool:
+def _count_review(review: AnkiReview) -> bool:
     return review.rating in RATINGS and (review.kind < 3 or (review.kind == 3 and review.factor != 0))
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None
 
 
-def _moment(seconds: float) -> datetime:
+def _convert_moment(seconds: float) -> datetime:
     """Convert Unix seconds; values out of range become the nearest end, 1970 or 2191."""
     return datetime.fromtimestamp(min(max(seconds, 0), 7_000_000_000), UTC)

@@ -11,13 +11,13 @@ _ANSWER = re.compile(r"<hr[^<>]*\bid\s*=\s*[\"']?answer[\"']?[^<>]*>", re.IGNORE
 
 def front_of(template: str, fields: Mapping[str, str]) -> str:
     """Render the HTML of a question. Raises LearnerError when it is longer than the limit."""
-    return _filled(template, fields)
+    return _fill_template(template, fields)
 
 
 def back_of(template: str, fields: Mapping[str, str]) -> str:
     """Render the HTML of an answer without the question that most templates repeat above it."""
     line = _ANSWER.search(template)
-    return _filled(template[line.end() :] if line else template, {**fields, "FrontSide": ""})
+    return _fill_template(template[line.end() :] if line else template, {**fields, "FrontSide": ""})
 
 
 def typed_field(template: str) -> str:
@@ -26,7 +26,7 @@ def typed_field(template: str) -> str:
     return asked[1] if asked else ""
 
 
-def _filled(template: str, fields: Mapping[str, str]) -> str:
+def _fill_template(template: str, fields: Mapping[str, str]) -> str:
     """Render in one pass: a section shows if its field is filled, one with `^` if it is empty."""
     pieces: list[str] = []
     length = end = 0
@@ -42,7 +42,7 @@ def _filled(template: str, fields: Mapping[str, str]) -> str:
             filled = bool(fields.get(tag["name"], "").strip())
             open_sections.append((tag["name"], shown and filled is (tag["sign"] == "#")))
         elif shown:
-            piece += _value(tag["name"], fields)
+            piece += _find_value(tag["name"], fields)
         pieces.append(piece)
         length += len(piece)
         if length > HTML_CHARACTERS:
@@ -52,6 +52,6 @@ def _filled(template: str, fields: Mapping[str, str]) -> str:
     return html
 
 
-def _value(name: str, fields: Mapping[str, str]) -> str:
+def _find_value(name: str, fields: Mapping[str, str]) -> str:
     *filters, field = [part.strip() for part in name.split(":")]
     return "" if "type" in filters or field not in fields else fields[field]

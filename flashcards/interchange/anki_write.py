@@ -71,14 +71,14 @@ OUR_TYPES: Mapping[str, OurType] = {
 
 def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
     """Return a package of all entries, one deck per title. Anki updates a note only from a later package."""
-    models = {kind: _model(ours) for kind, ours in OUR_TYPES.items()}
+    models = {kind: _build_model(ours) for kind, ours in OUR_TYPES.items()}
     decks: dict[str, genanki.Deck] = {}
     for entry in entries:
         deck = decks.setdefault(entry.deck, genanki.Deck(deck_id(entry.deck), f"{DECK_PREFIX}{entry.deck}"))
         kind = entry.kind if entry.kind in OUR_TYPES else "basic"
         note = genanki.Note(
             model=models[kind],
-            fields=[_field(entry, name) for name in OUR_TYPES[kind].fields],
+            fields=[_read_field(entry, name) for name in OUR_TYPES[kind].fields],
             guid=guid_of(entry),
             tags=tags_of(entry),
         )
@@ -105,7 +105,7 @@ def deck_id(title: str) -> int:
     return int.from_bytes(digest[:4], "big") % (1 << 30) + (1 << 30)
 
 
-def _model(ours: OurType) -> genanki.Model:
+def _build_model(ours: OurType) -> genanki.Model:
     return genanki.Model(
         ours.model_id,
         ours.name,
@@ -119,7 +119,7 @@ def _model(ours: OurType) -> genanki.Model:
     )
 
 
-def _field(entry: CardEntry, name: str) -> str:
+def _read_field(entry: CardEntry, name: str) -> str:
     if name == "Id":
         return entry.id
     if name == "Accept":

@@ -7,9 +7,9 @@ from typing import Any
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import ANSWER_PLACE, Kind, Note
 from flashcards.decks.typed_answers import right_number
-from study.content.user_files import slug
+from study.content.user_files import build_slug
 from study.content.yaml_reader import LEVELS
-from study.io.exchange import Entry
+from study.io.exchange import ImportEntry
 from study.text.html_import import normal_html
 
 OWN = "your own card"  # the source of a card that names none
@@ -68,11 +68,11 @@ class CardEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class CardReading:
     """The contents of a file: cards, rejected entries, notes for the learner, and review histories."""
 
     entries: tuple[CardEntry, ...] = ()
-    rejected: tuple[Entry, ...] = ()
+    rejected: tuple[ImportEntry, ...] = ()
     notes: tuple[str, ...] = ()
     histories: Mapping[str, Any] = field(default_factory=dict)
     """Card id -> its review history elsewhere (`anki_schedule.AnkiHistory`)."""
@@ -83,7 +83,7 @@ class Reading:
 
 def entry_of(note: Note, title: str) -> CardEntry:
     """Convert a note of the app. Other programs can't compute: they get today's number, to be typed."""
-    shown: dict[str, Any] = {name: _shown(note, text) for name, text in note.texts.items()}
+    shown: dict[str, Any] = {name: _shorten_text(note, text) for name, text in note.texts.items()}
     if note.picture and "front" in shown:
         shown["front"] += f"\n[{note.picture.alt}]"
     return CardEntry(
@@ -104,11 +104,11 @@ def entries_of(decks: Decks) -> list[CardEntry]:
     return [entry_of(note, decks.titles[note.deck]) for note in decks.notes.values()]
 
 
-def _shown(note: Note, text: str) -> str:
+def _shorten_text(note: Note, text: str) -> str:
     return text.replace(ANSWER_PLACE, right_number(note.number)) if note.number else text
 
 
-def named(entries: Iterable[CardEntry]) -> list[CardEntry]:
+def assign_ids(entries: Iterable[CardEntry]) -> list[CardEntry]:
     """Return the entries with ids; a missing id is made from the deck and the first words.
 
     The same words give the same id at the next import, so a corrected answer keeps its schedule.
@@ -117,7 +117,7 @@ def named(entries: Iterable[CardEntry]) -> list[CardEntry]:
     used: dict[str, int] = {}  # id -> how many entries wanted it
     result = []
     for entry in entries:
-        wanted = entry.id or slug(f"{entry.deck} {entry.recognized_by}", limit=80) or "card"
+        wanted = entry.id or build_slug(f"{entry.deck} {entry.recognized_by}", limit=80) or "card"
         free = wanted
         while free in taken and not entry.id:
             used[wanted] = used.get(wanted, 1) + 1

@@ -8,17 +8,17 @@ from typing import Any
 
 from flashcards.interchange.anki_schedule import rows_of
 from flashcards.interchange.anki_write import write_apkg
-from flashcards.interchange.entry import TEXTS, CardEntry, Reading, entries_of, named
+from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, entries_of
 from flashcards.interchange.formats import ENDINGS, READABLE, TEXT_ENDINGS, read_cards
 from flashcards.interchange.markdown import write_markdown
 from flashcards.interchange.schema import read_schema, write_deck
 from flashcards.interchange.table import write_csv
-from flashcards.interchange.user_decks import LiveDecks, checked
+from flashcards.interchange.user_decks import LiveDecks, check_entry
 from flashcards.scheduling.scheduler import Memory
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, read_own_file, slug
-from study.io.exchange import Entry, File, Format, Group, Plan, shorten
+from study.content.user_files import IMPORTED, as_bytes, build_slug, read_own_file
+from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.store import Store
 
 NAME = "lora-study-cards"
@@ -66,7 +66,7 @@ class CardExchange:
         written = write_markdown(entries)
         return [File(name=file, content=content) for file, content in written.items()]
 
-    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
         edits = self._edits(profile_id)
         known = {entry.id: entry for entry in entries_of(self.decks.edited(edits))}
@@ -77,9 +77,9 @@ class CardExchange:
         taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
         rewritten = [entry for entry in wanted if entry.id in known and not self._in_import(entry.id, edits)]
-        verbs = [_edit(entry, known[entry.id], now) for entry in rewritten]
-        return Plan(
-            groups=(Group(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
+        verbs = [_build_edit(entry, known[entry.id], now) for entry in rewritten]
+        return ImportPlan(
+            groups=(ImportGroup(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
             notes=reading.notes,
             files=self._files([entry for entry in wanted if entry not in rewritten]),
             tables={
@@ -98,15 +98,17 @@ class CardExchange:
         shelf = self.decks.shelf
         return note_id not in self.decks.app.notes and note_id not in shelf.by_hand and note_id not in edits
 
-    def _judged(self, reading: Reading, known: Mapping[str, CardEntry]) -> list[tuple[CardEntry, Entry]]:
+    def _judged(
+        self, reading: CardReading, known: Mapping[str, CardEntry]
+    ) -> list[tuple[CardEntry, ImportEntry]]:
         by_words = {(entry.deck, entry.says()): entry.id for entry in known.values()}
         seen: set[str] = set()
         judged = []
-        for entry in named(reading.entries):
+        for entry in assign_ids(reading.entries):
             if entry.id not in known and (same := by_words.get((entry.deck, entry.says()))):
                 entry = replace(entry, id=same)
             here = known.get(entry.id)
-            entry, problem = checked(_filled(entry, here), self.concepts)
+            entry, problem = check_entry(_fill_missing(entry, here), self.concepts)
             result = self._verdict(entry, here, problem)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this card twice")
@@ -114,22 +116,24 @@ class CardExchange:
             judged.append((entry, result))
         return judged
 
-    def _verdict(self, entry: CardEntry, here: CardEntry | None, problem: str) -> Entry:
+    def _verdict(self, entry: CardEntry, here: CardEntry | None, problem: str) -> ImportEntry:
         item = shorten(entry.recognized_by)
         if problem:
-            return Entry(verdict="rejected", item=item, why=problem)
+            return ImportEntry(verdict="rejected", item=item, why=problem)
         if here is None:
-            return Entry(verdict="new", item=item, why=f"in {entry.deck}")
+            return ImportEntry(verdict="new", item=item, why=f"in {entry.deck}")
         note = self.decks.notes[entry.id]
         rewritable = self.decks.app.notes.keys() | self.decks.shelf.by_hand.keys()
-        if entry.says() == here.says() and (entry.id in rewritable or _filing(entry) == _filing(here)):
-            return Entry(verdict="same", item=item)
+        if entry.says() == here.says() and (
+            entry.id in rewritable or _list_filing(entry) == _list_filing(here)
+        ):
+            return ImportEntry(verdict="same", item=item)
         if entry.kind != here.kind:
             why = f"here it is of the kind {note.kind}, there {entry.kind}"
-            return Entry(verdict="rejected", item=item, why=why)
+            return ImportEntry(verdict="rejected", item=item, why=why)
         if (note.number and entry.back != here.back) or (note.picture and entry.front != here.front):
-            return Entry(verdict="rejected", item=item, why="its number or picture is made here")
-        return Entry(verdict="changed", item=item, why=_difference(entry, here))
+            return ImportEntry(verdict="rejected", item=item, why="its number or picture is made here")
+        return ImportEntry(verdict="changed", item=item, why=_describe_difference(entry, here))
 
     def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
         """Return the imported decks with these cards merged in."""
@@ -152,9 +156,11 @@ class CardExchange:
         if here is not None:
             return here.deck
         titles = self.decks.titles.items()
-        return next((key for key, title in titles if title == entry.deck), slug(entry.deck) or "imported")
+        return next(
+            (key for key, title in titles if title == entry.deck), build_slug(entry.deck) or "imported"
+        )
 
-    def _ratings(self, profile_id: str, reading: Reading, taken: set[str]) -> list[dict[str, Any]]:
+    def _ratings(self, profile_id: str, reading: CardReading, taken: set[str]) -> list[dict[str, Any]]:
         latest = self.store.cards.latest(profile_id)
         rows: list[dict[str, Any]] = []
         for card_id, history in reading.histories.items():
@@ -169,14 +175,14 @@ class CardExchange:
         return sorted(rows, key=_reviewed_at)
 
     def _suspended(
-        self, profile_id: str, reading: Reading, taken: set[str], now: datetime
+        self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
     ) -> list[dict[str, Any]]:
         """Return suspensions of cards that were suspended in Anki and never rated or decided on here."""
         rated = self.store.cards.latest(profile_id)
         verbs = self.store.verbs.live(profile_id, ["suspend", "resume"])
         decided = {verb.subject for verb in verbs} | rated.keys()
         return [
-            _verb("suspend", card_id, None, now)
+            _build_verb("suspend", card_id, None, now)
             for card_id in reading.suspended
             if _note_of(card_id) in taken and card_id not in decided
         ]
@@ -190,12 +196,12 @@ def card_exchange(
     return CardExchange(store=store, decks=decks, concepts=concepts, home=home)
 
 
-def _edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:
+def _build_edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:
     names = [name for name in TEXTS if getattr(entry, name) != getattr(here, name)]
-    return _verb("edit", entry.id, {name: getattr(entry, name) for name in names}, now)
+    return _build_verb("edit", entry.id, {name: getattr(entry, name) for name in names}, now)
 
 
-def _verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
+def _build_verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
     return {"verb": name, "subject": subject, "review_id": None, "value": value, "at": now.isoformat()}
 
 
@@ -218,7 +224,7 @@ def _note_of(card_id: str) -> str:
     return card_id.partition("--")[0]
 
 
-def _filled(entry: CardEntry, known: CardEntry | None) -> CardEntry:
+def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
     """Take the fields that a format lacks from the known card."""
     if known is None:
         return entry
@@ -235,11 +241,11 @@ def _filled(entry: CardEntry, known: CardEntry | None) -> CardEntry:
     )
 
 
-def _filing(entry: CardEntry) -> tuple[Any, ...]:
+def _list_filing(entry: CardEntry) -> tuple[Any, ...]:
     return entry.level, sorted(entry.concepts), sorted(tag.replace(" ", "-") for tag in entry.tags)
 
 
-def _difference(entry: CardEntry, known: CardEntry) -> str:
+def _describe_difference(entry: CardEntry, known: CardEntry) -> str:
     names = [
         name for name in ("front", "back", "text", "why") if getattr(entry, name) != getattr(known, name)
     ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.archive import Archive
-from flashcards.interchange.entry import CardEntry, Reading
+from flashcards.interchange.entry import CardEntry, CardReading
 from flashcards.interchange.markdown import PART, read_markdown
 from flashcards.interchange.schema import read_schema
 from flashcards.interchange.table import read_csv
@@ -19,15 +19,15 @@ TEXT_ENDINGS = ("md", "txt")
 PACKAGES = ("apkg", "colpkg", "zip")
 
 
-def read_cards(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+def read_cards(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read the cards of a file of any format. Raises LearnerError when it is too large or can't be read."""
     check_size(file.name, len(file.content), package=file.ending in PACKAGES)
-    reading = _read(file, known=known, concepts=concepts)
+    reading = _read_file(file, known=known, concepts=concepts)
     check_items(file.name, len(reading.entries) + len(reading.rejected))
     return reading
 
 
-def _read(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+def _read_file(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     match file.ending:
         case "apkg" | "colpkg":
             return read_apkg(file, known=known, concepts=concepts)
@@ -44,10 +44,10 @@ def _read(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]
     raise LearnerError(f"{file.name} is of no kind that holds cards.", do_next=f"Cards come as {READABLE}.")
 
 
-def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read several deck files from one archive, such as the Markdown export."""
     archive = Archive(file)
-    whole = Reading()
+    whole = CardReading()
     for name in archive.names:
         inside = File(name=name, content=b"")
         if inside.ending in ENDINGS and inside.ending != "zip":

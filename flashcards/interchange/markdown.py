@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
-from flashcards.interchange.entry import CardEntry, Reading
-from study.content.user_files import slug
+from flashcards.interchange.entry import CardEntry, CardReading
+from study.content.user_files import build_slug
 from study.content.yaml_reader import LEVELS
-from study.io.exchange import Entry, File, shorten
+from study.io.exchange import File, ImportEntry, shorten
 
 _COMMENT = re.compile(r"<!-- lora-study (?P<json>\{.*\}) -->\s*$")
 _PART = re.compile(r"([QAC]):\s?(.*)")
@@ -32,33 +32,37 @@ def write_markdown(entries: Iterable[CardEntry]) -> dict[str, bytes]:
     decks: dict[str, list[CardEntry]] = {}
     for entry in entries:
         decks.setdefault(entry.deck, []).append(entry)
-    return {f"{slug(deck) or 'deck'}.md": _deck(deck, cards).encode() for deck, cards in decks.items()}
+    return {
+        f"{build_slug(deck) or 'deck'}.md": _write_deck(deck, cards).encode() for deck, cards in decks.items()
+    }
 
 
-def read_markdown(file: File) -> Reading:
+def read_markdown(file: File) -> CardReading:
     """Read the cards of a deck file. Each problem is reported with its line, and the other cards are read."""
     text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
     deck, first_line, lines = _front_matter(text, file.stem)
     entries: list[CardEntry] = []
-    rejected: list[Entry] = []
-    for line, parts, kept in _cards(lines, first_line):
-        problem = _problem(parts)
+    rejected: list[ImportEntry] = []
+    for line, parts, kept in _read_cards(lines, first_line):
+        problem = _find_problem(parts)
         if problem:
             item = shorten(next(iter(parts.values()), ""))
-            rejected.append(Entry(verdict="rejected", item=item, why=f"{file.name}:{line}  {problem}"))
+            rejected.append(ImportEntry(verdict="rejected", item=item, why=f"{file.name}:{line}  {problem}"))
         else:
-            entries.append(_entry(deck, parts, kept, line))
-    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+            entries.append(_build_entry(deck, parts, kept, line))
+    return CardReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
-def _deck(title: str, cards: list[CardEntry]) -> str:
-    return f"---\nname = {json.dumps(title)}\n---\n\n" + "\n".join(_card(card) for card in cards)
+def _write_deck(title: str, cards: list[CardEntry]) -> str:
+    return f"---\nname = {json.dumps(title)}\n---\n\n" + "\n".join(_write_card(card) for card in cards)
 
 
-def _card(card: CardEntry) -> str:
+def _write_card(card: CardEntry) -> str:
     kept = {name: value for name in _KEPT if (value := card.written().get(name))}
     comment = json.dumps(kept, ensure_ascii=False).replace("--", "-\\u002d")
-    shown = f"C: {_cloze_out(card.text)}" if card.text else f"Q: {_out(card.front)}\nA: {_out(card.back)}"
+    shown = (
+        f"C: {_cloze_out(card.text)}" if card.text else f"Q: {_escape(card.front)}\nA: {_escape(card.back)}"
+    )
     return f"{shown}\n<!-- lora-study {comment} -->\n"
 
 
@@ -75,31 +79,31 @@ def _front_matter(text: str, stem: str) -> tuple[str, int, list[str]]:
     return name or stem, end + 2, lines[end + 1 :]
 
 
-def _cards(lines: list[str], first_line: int) -> Iterable[tuple[int, dict[str, str], dict[str, object]]]:
+def _read_cards(lines: list[str], first_line: int) -> Iterable[tuple[int, dict[str, str], dict[str, object]]]:
     """Yield each card's line, its parts by letter, and the fields of the comment under it."""
     began, parts, kept, letter = first_line, dict[str, list[str]](), dict[str, object](), ""
     for number, line in enumerate(lines, first_line):
         found = _PART.fullmatch(line)
         if found and (found[1] in "QC" or found[1] in parts or not parts):
             if parts:
-                yield began, _joined(parts), kept
+                yield began, _join_parts(parts), kept
             began, parts, kept = number, {}, {}
         if found:
             letter = found[1]
             parts[letter] = [found[2]]
         elif comment := _COMMENT.fullmatch(line):
-            kept = _kept(comment["json"])
+            kept = _parse_kept(comment["json"])
         elif parts and not kept:
             parts[letter].append(line)
     if parts:
-        yield began, _joined(parts), kept
+        yield began, _join_parts(parts), kept
 
 
-def _joined(parts: dict[str, list[str]]) -> dict[str, str]:
+def _join_parts(parts: dict[str, list[str]]) -> dict[str, str]:
     return {letter: "\n".join(lines) for letter, lines in parts.items()}
 
 
-def _kept(text: str) -> dict[str, object]:
+def _parse_kept(text: str) -> dict[str, object]:
     try:
         found = json.loads(text)
     except ValueError:
@@ -107,7 +111,7 @@ def _kept(text: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _problem(parts: dict[str, str]) -> str:
+def _find_problem(parts: dict[str, str]) -> str:
     if "C" in parts:
         return "" if "A" not in parts and _GAP.search(parts["C"]) else "a `C:` card needs a [gap] and no `A:`"
     if "Q" not in parts:
@@ -117,7 +121,7 @@ def _problem(parts: dict[str, str]) -> str:
     return "" if parts["Q"].strip() else "the question is empty"
 
 
-def _entry(deck: str, parts: dict[str, str], kept: dict[str, object], line: int) -> CardEntry:
+def _build_entry(deck: str, parts: dict[str, str], kept: dict[str, object], line: int) -> CardEntry:
     def texts(name: str) -> tuple[str, ...]:
         value = kept.get(name)
         return tuple(str(item) for item in value) if isinstance(value, list) else ()
@@ -136,17 +140,19 @@ def _entry(deck: str, parts: dict[str, str], kept: dict[str, object], line: int)
         line=line,
     )
     if "C" not in parts:
-        return replace(entry, front=_in(parts["Q"]), back=_in(parts["A"]))
+        return replace(entry, front=_unescape(parts["Q"]), back=_unescape(parts["A"]))
     # The format lacks hints and numbers of gaps; ours come from the comment if the text is the same.
-    written, text = _in(parts["C"]), str(kept.get("text", ""))
-    return replace(entry, text=text if text and _in(_cloze_out(text)) == written else _cloze_in(written))
+    written, text = _unescape(parts["C"]), str(kept.get("text", ""))
+    return replace(
+        entry, text=text if text and _unescape(_cloze_out(text)) == written else _cloze_in(written)
+    )
 
 
-def _out(text: str) -> str:
+def _escape(text: str) -> str:
     return _STARTS_PART.sub(r"\1\\\2:", text)
 
 
-def _in(text: str) -> str:
+def _unescape(text: str) -> str:
     return _ESCAPED_PART.sub(r"\1\2:", text.strip())
 
 
@@ -155,7 +161,7 @@ def _cloze_out(text: str) -> str:
     plain, gaps = pieces[0::3], pieces[2::3]
     escaped = [re.sub(r"([\[\]])", r"\\\1", piece) for piece in plain]
     filled = [f"[{gap}]" for gap in gaps] + [""]
-    return _out("".join(piece + gap for piece, gap in zip(escaped, filled, strict=True)))
+    return _escape("".join(piece + gap for piece, gap in zip(escaped, filled, strict=True)))
 
 
 def _cloze_in(text: str) -> str:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flashcards.interchange.entry import CardEntry, Reading
+from flashcards.interchange.entry import CardEntry, CardReading
 from study.content.yaml_reader import Placed, Problem, parse_content
-from study.io.exchange import Entry, File, shorten
+from study.io.exchange import File, ImportEntry, shorten
 
 _LISTS = ("concepts", "tags", "accept")
 _TEXTS = ("id", "kind", "front", "back", "text", "why", "source")
@@ -19,24 +19,24 @@ def write_deck(title: str, entries: Iterable[CardEntry]) -> str:
     )
 
 
-def read_schema(file: File) -> Reading:
+def read_schema(file: File) -> CardReading:
     """Read the cards of a deck file; incomplete ones are rejected with their line."""
     problems: list[Problem] = []
     found = parse_content(file.name, file.content, problems)
     if isinstance(found, dict) and isinstance(found.get("cards"), list):
         title = str(found.get("deck") or file.stem)
-        read = [_entry(title, card, problems, file.name) for card in found["cards"]]
+        read = [_read_entry(title, card, problems, file.name) for card in found["cards"]]
     else:
         read = []
         if not problems:
             problems.append(
                 Problem(file=file.name, line=1, item="deck", text="needs `deck:` and a list `cards:`")
             )
-    rejected = [Entry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
-    return Reading(entries=tuple(entry for entry in read if entry), rejected=tuple(rejected))
+    rejected = [ImportEntry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
+    return CardReading(entries=tuple(entry for entry in read if entry), rejected=tuple(rejected))
 
 
-def _entry(title: str, card: Any, problems: list[Problem], file: str) -> CardEntry | None:
+def _read_entry(title: str, card: Any, problems: list[Problem], file: str) -> CardEntry | None:
     line = getattr(card, "line", 0)
     if not isinstance(card, Mapping):
         problems.append(

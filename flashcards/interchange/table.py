@@ -14,11 +14,11 @@ from html import escape
 
 from flashcards.interchange.anki_read import id_of_guid
 from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
-from flashcards.interchange.entry import CardEntry, Reading, read_tags, tags_of
+from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
 from study.base.errors import LearnerError
 from study.base.import_limits import check_items
-from study.io.exchange import Entry, File, shorten
-from study.text.html_import import from_html, plain, to_html
+from study.io.exchange import File, ImportEntry, shorten
+from study.text.html_import import escape_plain, from_html, to_html
 
 COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind")
 _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",
@@ -57,33 +57,33 @@ def write_csv(entries: Iterable[CardEntry]) -> bytes:
             entry.id,
             entry.kind,
         )
-        writer.writerow([_harmless(cell) for cell in cells])
+        writer.writerow([_neutralize(cell) for cell in cells])
     return text.getvalue().encode()
 
 
-def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> Reading:
+def read_csv(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read the cards of a file with Anki's headers, a row of names, or neither: then front, back, tags."""
-    header, rows = _rows(file)
+    header, rows = _read_rows(file)
     names = _column_names(header, rows)
     html = header.get("html", "false").strip().lower() == "true"
     ours = {guid_of(entry): entry.id for entry in known.values()}
     entries, rejected = [], []
     for line, row in rows:
         cells = {name: cell for name, cell in zip(names, row, strict=False) if name}
-        entry = _entry(cells, html=html, line=line, deck=header.get("deck", "").strip() or file.stem)
+        entry = _read_entry(cells, html=html, line=line, deck=header.get("deck", "").strip() or file.stem)
         if not (entry.front and entry.back) and entry.kind != "cloze":
             why = f"{file.name}:{line}  the {'back' if entry.front else 'front'} is empty"
-            rejected.append(Entry(verdict="rejected", item=shorten(entry.front or entry.back), why=why))
+            rejected.append(ImportEntry(verdict="rejected", item=shorten(entry.front or entry.back), why=why))
             continue
         guid = from_html(cells.get("guid", ""))
         entry_id = entry.id or ours.get(guid) or (id_of_guid(guid) if guid else "")
         tags = from_html(cells.get("tags", "")).split() + header.get("tags", "").split()
         entries.append(replace(entry, id=entry_id, **read_tags(tags, concepts)))
-    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+    return CardReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
-def _entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -> CardEntry:
-    read = from_html if html else plain
+def _read_entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -> CardEntry:
+    read = from_html if html else escape_plain
     text = {name: read(cells.get(name, "")) for name in ("front", "back", "why", "source")}
     cloze = cells.get("kind") == "cloze"
     return CardEntry(
@@ -99,7 +99,7 @@ def _entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -> Car
     )
 
 
-def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
+def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,7 +115,7 @@ def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
         length += 1
     body = "".join(lines[length:])
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.reader(io.StringIO(body), delimiter=_separator(header, file, body))
+    reader = csv.reader(io.StringIO(body), delimiter=_detect_separator(header, file, body))
     rows = []
     try:
         for row in reader:
@@ -130,7 +130,7 @@ def _rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
     return header, rows
 
 
-def _separator(header: Mapping[str, str], file: File, body: str) -> str:
+def _detect_separator(header: Mapping[str, str], file: File, body: str) -> str:
     named = header.get("separator", "").strip()
     if named:
         return _SEPARATORS.get(named.lower(), named[:1])
@@ -149,11 +149,11 @@ def _column_names(header: Mapping[str, str], rows: list[tuple[int, list[str]]]) 
     if "columns" in header:
         written = next(csv.reader([header["columns"]], delimiter=_SEPARATORS.get(
             header.get("separator", "").strip().lower(), ",")))  # fmt: skip
-    elif rows and {_meaning(cell) for cell in rows[0][1]} >= {"front", "back"}:
+    elif rows and {_match_column(cell) for cell in rows[0][1]} >= {"front", "back"}:
         written = rows.pop(0)[1]
     else:
         written = ["front", "back", "tags"]
-    names = [_meaning(name) for name in written]
+    names = [_match_column(name) for name in written]
     for kind in ("guid", "deck", "tags"):
         column = header.get(f"{kind} column", "").strip()
         if column.isdecimal() and 0 < int(column) <= 100:
@@ -166,10 +166,10 @@ def _column_names(header: Mapping[str, str], rows: list[tuple[int, list[str]]]) 
     return names
 
 
-def _meaning(written: str) -> str:
+def _match_column(written: str) -> str:
     word = written.strip().lower()
     return next((name for name, words in _NAMES.items() if word in words), "")
 
 
-def _harmless(cell: str) -> str:
+def _neutralize(cell: str) -> str:
     return f"&#{ord(cell[0])};{cell[1:]}" if _FORMULA.match(cell) else cell

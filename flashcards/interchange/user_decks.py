@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flashcards.decks.deck import Decks, load_decks, read_note
 from flashcards.decks.note import Card, Note
-from flashcards.interchange.entry import OWN, TEXTS, CardEntry, Reading, entries_of, named
+from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, assign_ids, entries_of
 from flashcards.interchange.formats import ENDINGS, read_cards
 from flashcards.interchange.schema import as_placed
 from study.base.errors import LearnerError
@@ -22,7 +22,7 @@ LONGEST_ID = 100  # the log has room for 120, with the suffix that tells the car
 
 
 @dataclass(frozen=True)
-class Shelf:
+class DeckCollection:
     """The app's and the learner's decks, and the problems of the learner's files, in sentences."""
 
     decks: Decks
@@ -37,7 +37,7 @@ class LiveDecks(Decks):
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
         app = load_decks(concepts)  # read once, and raise on any problem: the app's own decks must be right
 
-        def read() -> Shelf:
+        def read() -> DeckCollection:
             return read_shelf(app, concepts, folder)
 
         live = Watched(read, folder)
@@ -46,10 +46,10 @@ class LiveDecks(Decks):
         object.__setattr__(self, "_live", live)
 
     app: Decks
-    _live: Watched[Shelf]
+    _live: Watched[DeckCollection]
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> DeckCollection:
         """The current decks, with the problems of the learner's files."""
         return self._live.now
 
@@ -82,7 +82,7 @@ class LiveDecks(Decks):
         return self.shelf.decks.concepts_of
 
 
-def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
+def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection:
     """Read the learner's folder of decks and merge it with the app's decks."""
     problems: list[str] = []
     own: dict[str, Note] = {}
@@ -91,8 +91,8 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
     known = {entry.id: entry for entry in entries_of(app)}
     for path in own_files(folder, endings=ENDINGS):
         reading = _read_file(path, known, concepts, problems)
-        key = _key(path, reading, app)
-        for note in _notes(named(reading.entries), key, path.name, concepts, problems):
+        key = _find_deck_key(path, reading, app)
+        for note in _read_notes(assign_ids(reading.entries), key, path.name, concepts, problems):
             if note.id in own or note.id in app.notes:
                 problems.append(f"{path.name}: card {note.id} is there already, under the same id")
                 continue
@@ -102,10 +102,10 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> Shelf:
         if reading.entries:
             titles.setdefault(key, reading.entries[0].deck)
     cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
-    return Shelf(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
+    return DeckCollection(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
 
 
-def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
+def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
     """Return the entry as the deck reader takes it, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
     kept = tuple(concept for concept in entry.concepts if concept in concepts.by_id)
@@ -120,7 +120,7 @@ def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
     )
     if lengths:
         return entry, "; ".join(lengths)
-    notes = list(_notes([entry], "deck", "", concepts, problems))
+    notes = list(_read_notes([entry], "deck", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
     shown = [(card.front, card.back, card.why) for note in notes for card in note.cards()]
     return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(shown))))
@@ -128,7 +128,7 @@ def checked(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:
 
 def _read_file(
     path: Path, known: Mapping[str, CardEntry], concepts: ConceptMap, problems: list[str]
-) -> Reading:
+) -> CardReading:
     try:
         if path.stat().st_size > FILE_BYTES:
             raise LearnerError(
@@ -138,18 +138,18 @@ def _read_file(
         reading = read_cards(file, known=known, concepts=concepts.by_id)
     except (LearnerError, OSError) as error:
         problems.append(str(error))
-        return Reading()
+        return CardReading()
     problems.extend(entry.why for entry in reading.rejected)
     return reading
 
 
-def _key(path: Path, reading: Reading, app: Decks) -> str:
+def _find_deck_key(path: Path, reading: CardReading, app: Decks) -> str:
     """Return the deck that a file belongs to: the app's deck of that title, or one of its own."""
     title = reading.entries[0].deck if reading.entries else ""
     return next((key for key, known in app.titles.items() if known == title), key_of(path))
 
 
-def _notes(
+def _read_notes(
     entries: Iterable[CardEntry], key: str, file: str, concepts: ConceptMap, problems: list[str]
 ) -> Iterator[Note]:
     for entry in entries:

@@ -13,10 +13,10 @@ from flashcards.decks.typed_answers import shown_back
 from flashcards.pages.editing import edit_form, save_edit
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.presenter import CardExercise, in_words
-from flashcards.review.search import STATES, Found, Search, find
+from flashcards.review.search import STATES, FoundCard, Search, find_cards
 from flashcards.review.session import CardFilter
-from flashcards.review.snapshot import Desk
-from flashcards.review.urls import FILTERS, address, how_to
+from flashcards.review.snapshot import CardSnapshot
+from flashcards.review.urls import FILTERS, build_url, how_to
 from study.base.errors import LearnerError
 from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
@@ -30,12 +30,12 @@ AT_ONCE = 40  # rows; more are one press away
 def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
     """Add the page to the app."""
     page = BrowsePage(context=context, exercise=exercise)
-    with frame.page(app, context, title="Browse cards", path="/browse", under="/cards"):
-        frame.island(page.act, page.load, "browse", waiting=frame.waiting("Browse cards"))
+    with frame.add_page(app, context, title="Browse cards", path="/browse", under="/cards"):
+        frame.add_island(page.act, page.load, "browse", waiting=frame.render_waiting("Browse cards"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class BrowseState:
     """The state of the page: the search, the open row, and whether it is being edited."""
 
     search: Search
@@ -54,7 +54,7 @@ class BrowsePage:
     def load(self, request: gr.Request) -> str:
         """Render the search of the URL with its results."""
         visit = frame.visit_of(self.context, request)
-        view = View(search=_search_of(visit.query))
+        view = BrowseState(search=_search_of(visit.query))
         decks = self.exercise.reviews.decks
         return render(
             "flashcards/browse.html",
@@ -70,26 +70,26 @@ class BrowsePage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a change of the search, or a press on a row."""
         visit = frame.visit_of(self.context, request, event)
-        view = View(search=_search_in(event))
+        view = BrowseState(search=_search_in(event))
         card_id = str(event.get("card", ""))[:120]
         match event.get("act"):
             case "find":
                 return self._reply(visit, view, say=True)
             case "all":
-                return self._reply(visit, View(search=view.search, all=True))
+                return self._reply(visit, BrowseState(search=view.search, all=True))
             case "open":
-                return self._reply(visit, View(search=view.search, open=card_id), focus="#open")
+                return self._reply(visit, BrowseState(search=view.search, open=card_id), focus="#open")
             case "edit":
-                rewriting = View(search=view.search, open=card_id, editing=True)
+                rewriting = BrowseState(search=view.search, open=card_id, editing=True)
                 return self._reply(visit, rewriting, focus="#edit textarea")
             case "look" | "close":
                 opened = card_id if event.get("act") == "look" else ""
-                return self._reply(visit, View(search=view.search, open=opened))
+                return self._reply(visit, BrowseState(search=view.search, open=opened))
             case "cram":
                 how = how_to("cram", new_today=0, now=visit.now)
-                return {"goto": address(_filters(view.search), **how)}
+                return {"goto": build_url(_list_filters(view.search), **how)}
         said = self._change(visit, event, card_id)
-        return {**self._reply(visit, View(search=view.search, open=card_id)), "say": said}
+        return {**self._reply(visit, BrowseState(search=view.search, open=card_id)), "say": said}
 
     def _change(self, visit: Visit, event: Mapping[str, Any], card_id: str) -> str:
         reviews, profile_id = self.exercise.reviews, visit.profile.id
@@ -107,7 +107,7 @@ class BrowsePage:
                 reviews.unbury(profile_id, card_id, now=visit.now)
                 return "Shown again when it is due."
             case "flag":
-                reviews.flag(profile_id, card_id, form_event.text(event, "flag"), now=visit.now)
+                reviews.flag(profile_id, card_id, form_event.read_text(event, "flag"), now=visit.now)
                 return "Flag changed."
             case "save-edit" | "revert":
                 return save_edit(self.exercise, visit, event)
@@ -115,16 +115,16 @@ class BrowsePage:
                 return self.exercise.undo(visit, event)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _reply(self, visit: Visit, view: View, *, focus: str = "", say: bool = False) -> Reply:
+    def _reply(self, visit: Visit, view: BrowseState, *, focus: str = "", say: bool = False) -> Reply:
         html = self._results(visit, view)
-        query = urlencode({**_filters(view.search), **_words(view.search)})
+        query = urlencode({**_list_filters(view.search), **_list_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
             count = len(self._find(self.exercise.desk(visit), view.search))
             reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
-    def _results(self, visit: Visit, view: View) -> str:
+    def _results(self, visit: Visit, view: BrowseState) -> str:
         desk = self.exercise.desk(visit)
         found = self._find(desk, view.search)
         first = found[:AT_ONCE]
@@ -134,15 +134,15 @@ class BrowsePage:
             "flashcards/found.html",
             count=len(found),
             more=len(found) - len(shown),
-            rows=[(row, _when(desk, row)) for row in shown],
+            rows=[(row, _format_due(desk, row)) for row in shown],
             view=view,
             opened=self._opened(desk, view),
             flags=FLAG_NAMES,
-            study=address(_filters(view.search)),
+            study=build_url(_list_filters(view.search)),
             undo=self.exercise.undoable(visit),
         )
 
-    def _opened(self, desk: Desk, view: View) -> dict[str, Any] | None:
+    def _opened(self, desk: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
         """Return the template values of the open row: both sides, or the form to edit them."""
         card = desk.decks.by_id.get(view.open)
         if card is None:
@@ -156,8 +156,8 @@ class BrowsePage:
             "own": card.own,
         }
 
-    def _find(self, desk: Desk, search: Search) -> list[Found]:
-        return find(
+    def _find(self, desk: CardSnapshot, search: Search) -> list[FoundCard]:
+        return find_cards(
             desk.decks.cards,
             search,
             log=desk.log,
@@ -177,18 +177,18 @@ def _search_in(event: Mapping[str, Any]) -> Search:
     names = ("words", "state", *FILTERS)
     if "fields" not in event or "words" not in event["fields"]:  # another form, such as an edit
         return _search_of(frame.query_of(event))
-    return _search_of({name: form_event.field(event, name) for name in names})
+    return _search_of({name: form_event.read_field(event, name) for name in names})
 
 
-def _filters(search: Search) -> dict[str, str]:
+def _list_filters(search: Search) -> dict[str, str]:
     return {name: value for name in FILTERS if (value := getattr(search.wanted, name))}
 
 
-def _words(search: Search) -> dict[str, str]:
+def _list_words(search: Search) -> dict[str, str]:
     return {name: value for name, value in (("words", search.words), ("state", search.state)) if value}
 
 
-def _when(desk: Desk, row: Found) -> str:
+def _format_due(desk: CardSnapshot, row: FoundCard) -> str:
     if row.memory is None:
         return "not seen yet"
     if row.memory.due <= desk.now:

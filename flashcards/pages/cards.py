@@ -13,13 +13,13 @@ from flashcards.pages.finish import finish_values
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.cram import Cram
 from flashcards.review.presenter import CardExercise, Look, look_of
-from flashcards.review.session import Session
-from flashcards.review.snapshot import Desk
-from flashcards.review.urls import HOWS, Choice, address, choice_of, how_to
+from flashcards.review.session import CardSession
+from flashcards.review.snapshot import CardSnapshot
+from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
 from flashcards.scheduling.backlog import LONGEST_DAYS
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
-from study.ports.activities import Piece
+from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
 from study.store.cards import FORGOTTEN
 from study.text.templates import render
@@ -42,8 +42,8 @@ KEYS = (
 def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
     """Add the page to the app."""
     page = CardsPage(context=context, exercise=exercise)
-    with frame.page(app, context, title="Cards", path="/cards"):
-        frame.island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+    with frame.add_page(app, context, title="Cards", path="/cards"):
+        frame.add_island(page.act, page.load, "cards", waiting=frame.render_waiting("Cards"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class CardsPage:
                 return self._next(visit, said=self._set_aside(visit, event))
             case "flag":
                 self._flag(visit, event)
-                return self._look(visit, {**event, "act": "look"}, said=_flagged(event))
+                return self._look(visit, {**event, "act": "look"}, said=_read_flag(event))
             case "save-edit" | "revert":
                 said = save_edit(self.exercise, visit, event)
                 return self._look(visit, {**event, "act": "look"}, said=said)
@@ -103,7 +103,7 @@ class CardsPage:
             below = render("flashcards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
             focus = "#flags"
         if act == "edit":
-            below, focus = edit_form(desk, card.id, carried=carried(look)), "#edit textarea"
+            below, focus = edit_form(desk, card.id, carried=render_carried(look)), "#edit textarea"
         cram = bool(choice_of(visit.query).cram)
         if act == "flip" or look.flipped_at:
             piece = self.exercise.back(visit, desk, look, cram=cram, below=below)
@@ -111,12 +111,12 @@ class CardsPage:
         else:
             self.exercise.card(desk, look)
             piece = self.exercise.front(desk, card, look=look, below=below)
-        shown = Piece(html=piece.html, say=piece.say if not below else "", focus=focus or piece.focus)
+        shown = Fragment(html=piece.html, say=piece.say if not below else "", focus=focus or piece.focus)
         return self._show(visit, desk, shown, look=None if below else look, said=said)
 
     def _rate(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         said = self.exercise.rate(visit, event)
-        card_id = form_event.text(event, "card")
+        card_id = form_event.read_text(event, "card")
         forgot = event.get("rating") == str(FORGOTTEN)
         lapses = self.exercise.reviews.lapses(visit.profile.id, card_id) if forgot else 0
         if not lapses:
@@ -124,11 +124,17 @@ class CardsPage:
         desk = self.exercise.desk(visit)
         card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
         look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
-        notice = render("flashcards/leech.html", card=card, lapses=lapses, carried=Markup(carried(look)))
+        notice = render(
+            "flashcards/leech.html", card=card, lapses=lapses, carried=Markup(render_carried(look))
+        )
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
     def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        reviews, profile_id, card_id = self.exercise.reviews, visit.profile.id, form_event.text(event, "card")
+        reviews, profile_id, card_id = (
+            self.exercise.reviews,
+            visit.profile.id,
+            form_event.read_text(event, "card"),
+        )
         match event.get("act"):
             case "bury":
                 reviews.bury(profile_id, card_id, now=visit.now)
@@ -145,28 +151,30 @@ class CardsPage:
             choice_of(visit.query).cram,
             card_id,
             known=known,
-            shown_at=form_event.moment(event, "shown"),
+            shown_at=form_event.read_moment(event, "shown"),
             now=visit.now,
         )
         return "Known." if known else "It comes again."
 
     def _flag(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        card_id, flag = form_event.text(event, "card"), form_event.text(event, "flag")
+        card_id, flag = form_event.read_text(event, "card"), form_event.read_text(event, "flag")
         self.exercise.reviews.flag(visit.profile.id, card_id, flag, now=visit.now)
 
     def _spread(self, visit: Visit, event: Mapping[str, Any]) -> str:
-        days = form_event.number(form_event.field(event, "days"), default=2, low=2, high=LONGEST_DAYS)
+        days = form_event.read_number(
+            form_event.read_field(event, "days"), default=2, low=2, high=LONGEST_DAYS
+        )
         wanted = choice_of(visit.query).wanted
         moved = self.exercise.reviews.spread(visit.profile.id, over_days=days, now=visit.now, wanted=wanted)
         return f"{moved} {'review' if moved == 1 else 'reviews'} spread over {days} days."
 
     def _leave(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         if event.get("act") == "search":
-            return {"goto": f"/browse?{urlencode({'words': form_event.field(event, 'words')})}"}
-        chosen = {name: form_event.field(event, name) for name in ("deck", "level", "tag", "concept")}
+            return {"goto": f"/browse?{urlencode({'words': form_event.read_field(event, 'words')})}"}
+        chosen = {name: form_event.read_field(event, name) for name in ("deck", "level", "tag", "concept")}
         new_today = self.exercise.desk(visit).log.new_today
-        how = how_to(form_event.field(event, "how"), new_today=new_today, now=visit.now)
-        return {"goto": address(chosen, **how)}
+        how = how_to(form_event.read_field(event, "how"), new_today=new_today, now=visit.now)
+        return {"goto": build_url(chosen, **how)}
 
     # ---- rendering ----
 
@@ -188,13 +196,13 @@ class CardsPage:
     def _show(
         self,
         visit: Visit,
-        desk: Desk,
-        piece: Piece,
+        desk: CardSnapshot,
+        piece: Fragment,
         *,
         look: Look | None,
         said: str = "",
         notice: str = "",
-        session: Session | None = None,
+        session: CardSession | None = None,
     ) -> Reply:
         choice = choice_of(visit.query)
         session = session or desk.session(wanted=choice.wanted, extra=choice.extra)
@@ -210,7 +218,7 @@ class CardsPage:
         )
         return {"html": html, "say": f"{said} {piece.say}".strip(), "focus": piece.focus}
 
-    def _figures(self, visit: Visit, session: Session) -> dict[str, Any]:
+    def _figures(self, visit: Visit, session: CardSession) -> dict[str, Any]:
         """Return counts in cards; the progress bar counts answers, so learning steps move it, too."""
         minutes = max(1, round(session.answers_left * self.exercise.seconds_each(visit) / 60))
         total = session.answers + session.answers_left
@@ -223,7 +231,7 @@ class CardsPage:
             "left": f"Left: {counts.new} new, {counts.learning} learning, {counts.review} to review",
         }
 
-    def foot(self, visit: Visit, session: Session, choice: Choice) -> dict[str, Any]:
+    def foot(self, visit: Visit, session: CardSession, choice: CardChoice) -> dict[str, Any]:
         """Return the template values of the footer, which every view of this page has."""
         decks, chosen = self.exercise.reviews.decks, choice.wanted
         parts = [
@@ -246,7 +254,7 @@ class CardsPage:
             },
         }
 
-    def _offer(self, visit: Visit, desk: Desk, choice: Choice) -> str:
+    def _offer(self, visit: Visit, desk: CardSnapshot, choice: CardChoice) -> str:
         """Render the offer to spread a backlog, before the day's first review."""
         if desk.log.reviews_today:
             return ""
@@ -256,7 +264,7 @@ class CardsPage:
             return ""
         return render("flashcards/backlog.html", backlog=backlog)
 
-    def _cram(self, visit: Visit, choice: Choice) -> Cram | None:
+    def _cram(self, visit: Visit, choice: CardChoice) -> Cram | None:
         if not choice.cram:
             return None
         reviews = self.exercise.reviews
@@ -265,8 +273,8 @@ class CardsPage:
     def _finish(
         self,
         visit: Visit,
-        desk: Desk,
-        session: Session,
+        desk: CardSnapshot,
+        session: CardSession,
         cram: Cram | None,
         *,
         said: str,
@@ -287,7 +295,7 @@ class CardsPage:
         return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}
 
 
-def carried(look: Look) -> str:
+def render_carried(look: Look) -> str:
     """Render the attributes that every button on a card sends back."""
     return render("flashcards/carried.html", look=look)
 
@@ -302,6 +310,6 @@ def _cram_figures(cram: Cram) -> dict[str, Any]:
     }
 
 
-def _flagged(event: Mapping[str, Any]) -> str:
+def _read_flag(event: Mapping[str, Any]) -> str:
     name = next((name for flag, name in FLAG_NAMES.items() if flag == event.get("flag")), "")
     return f"Flagged: {name}." if name else "Flag taken off."

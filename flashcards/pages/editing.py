@@ -6,14 +6,14 @@ from typing import Any
 from markupsafe import Markup
 
 from flashcards.review.presenter import CardExercise
-from flashcards.review.snapshot import Desk
+from flashcards.review.snapshot import CardSnapshot
 from study.base.errors import LearnerError
 from study.ports.context import Visit
 from study.text.templates import render
 from study.web import form_event
 
 
-def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
+def edit_form(desk: CardSnapshot, card_id: str, *, carried: str) -> str:
     """Render the form with the current text. Raises LearnerError when the card has left the decks."""
     card = desk.decks.by_id.get(card_id)
     note = desk.decks.notes.get(card.note_id) if card else None
@@ -31,11 +31,13 @@ def edit_form(desk: Desk, card_id: str, *, carried: str) -> str:
 
 def save_edit(exercise: CardExercise, visit: Visit, event: Mapping[str, Any]) -> str:
     """Store the form's text, or restore the deck's text; return a sentence on what was done."""
-    reviews, note_id = exercise.reviews, form_event.text(event, "note")
-    expected = form_event.whole(event, "edit")
+    reviews, note_id = exercise.reviews, form_event.read_text(event, "note")
+    expected = form_event.read_whole(event, "edit")
     if event.get("act") == "revert":
         reviews.revert(visit.profile.id, note_id, expected_id=expected, now=visit.now)
         return "The deck's text is back."
-    texts = {name: form_event.field(event, name, limit=20_000) for name in ("front", "back", "text", "why")}
+    texts = {
+        name: form_event.read_field(event, name, limit=20_000) for name in ("front", "back", "text", "why")
+    }
     reviews.edit(visit.profile.id, note_id, texts, expected_id=expected, now=visit.now)
     return "Saved. The schedule is as it was."

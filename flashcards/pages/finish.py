@@ -3,14 +3,16 @@
 from typing import Any
 
 from flashcards.review.presenter import comes_back, missed_cards
-from flashcards.review.session import Session
+from flashcards.review.session import CardSession
 from flashcards.review.session_time import sitting_seconds
-from flashcards.review.snapshot import Desk
-from flashcards.review.urls import MORE_NEW, Choice, address
-from study.learner.progress import most_frequent, recalled
+from flashcards.review.snapshot import CardSnapshot
+from flashcards.review.urls import MORE_NEW, CardChoice, build_url
+from study.learner.progress import count_recalled, most_frequent
 
 
-def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool) -> dict[str, Any]:
+def finish_values(
+    desk: CardSnapshot, session: CardSession, choice: CardChoice, *, time_up: bool
+) -> dict[str, Any]:
     """Return the values of `finish.html` that follow from the log."""
     by_id, today = desk.decks.by_id, desk.today
     matching = [card for card in desk.decks.cards if choice.wanted.matches(card)]
@@ -18,7 +20,7 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
     unseen = [card for card in matching if card.id not in seen and card.id not in hidden]
     rated = {review.card_id for review in today if review.card_id in by_id}
     missed = missed_cards(desk, today)
-    remembered, asked = recalled(today)
+    remembered, asked = count_recalled(today)
     new, reviewed = sum(review.new for review in today), desk.log.reviews_today
     beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
     minutes = desk.preferences.session_minutes or 10
@@ -32,19 +34,19 @@ def finish_values(desk: Desk, session: Session, choice: Choice, *, time_up: bool
         "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
         "missed": missed,
         "weakest": most_frequent(each.concepts for each in missed),
-        "next_due": _when(desk, choice),
+        "next_due": _format_return(desk, choice),
         "time_up": minutes if time_up else 0,
         "later": session.counts.left,
-        "go_on": address(choice.filters, minutes=str(spent + minutes)),
+        "go_on": build_url(choice.filters, minutes=str(spent + minutes)),
         "beyond": beyond,
-        "go_beyond": address(choice.filters, reviews=str(reviewed + session.waiting)),
-        "back": address(choice.filters),
-        "more": address(choice.filters, new=str(new + MORE_NEW)) if unseen else "",
+        "go_beyond": build_url(choice.filters, reviews=str(reviewed + session.waiting)),
+        "back": build_url(choice.filters),
+        "more": build_url(choice.filters, new=str(new + MORE_NEW)) if unseen else "",
         "more_new": min(MORE_NEW, len(unseen)),
     }
 
 
-def _when(desk: Desk, choice: Choice) -> str:
+def _format_return(desk: CardSnapshot, choice: CardChoice) -> str:
     """Format when the next card of this choice comes back, postponed and buried ones included."""
     chosen = {card.id for card in desk.decks.cards if choice.wanted.matches(card)}
     later = [due for card_id, due in desk.dues().items() if card_id in chosen and due > desk.now]

@@ -23,7 +23,7 @@ STANDING_VERBS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class CardStatus:
     """The cards that are suspended, buried, postponed, flagged or edited at one moment."""
 
     suspended: frozenset[str] = frozenset()
@@ -44,13 +44,13 @@ class Standing:
         return self.suspended | self.buried | later
 
 
-def standing(
+def replay_operations(
     verbs: Iterable[Verb],
     lapses: Mapping[str, list[int]],
     *,
     last_rated: Mapping[str, datetime],
     now: datetime,
-) -> Standing:
+) -> CardStatus:
     """Replay the operations, oldest first. `lapses` has, per card, the operation ids of its lapses."""
     on_or_off: dict[str, Verb] = {}
     buried: dict[str, str] = {}
@@ -73,7 +73,7 @@ def standing(
             case "spread":
                 postponed |= _not_rated_since(verb, last_rated)
     leeches = {card_id for card_id, found in lapses.items() if len(found) >= LEECH_LAPSES}
-    return Standing(
+    return CardStatus(
         suspended=frozenset(
             card_id for card_id in leeches | on_or_off.keys() if _is_off(card_id, on_or_off, lapses)
         ),

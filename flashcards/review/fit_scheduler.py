@@ -12,7 +12,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from flashcards.review.operations import Reviews
-from flashcards.scheduling.metrics import Measures, better
+from flashcards.scheduling.metrics import Measures, is_better
 from flashcards.scheduling.replay import after_a_day
 from study.store.cards import CardReview
 from study.store.fits import ParameterFit
@@ -99,7 +99,7 @@ class Fitting:
     def _fit(self, profile_id: str) -> None:
         process = self._running[profile_id]
         try:
-            asked = question(self._history(profile_id), self._reviews.scheduling(profile_id).parameters)
+            asked = build_request(self._history(profile_id), self._reviews.scheduling(profile_id).parameters)
             answer, problem = process.communicate(asked, timeout=LIMIT_SECONDS)
             if process.returncode == 0:
                 self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), self._clock()))
@@ -129,7 +129,7 @@ def start_worker() -> subprocess.Popen[str]:
     )
 
 
-def question(reviews: Sequence[CardReview], parameters: Sequence[float]) -> str:
+def build_request(reviews: Sequence[CardReview], parameters: Sequence[float]) -> str:
     """Return the worker's request as JSON."""
     entries = [(review.card_id, review.rating, review.reviewed_at.isoformat()) for review in reviews]
     return json.dumps({"reviews": entries, "parameters": list(parameters)})
@@ -145,5 +145,5 @@ def fit_of(answer: dict[str, Any], now: datetime) -> ParameterFit:
         parameters=tuple(answer["parameters"]),
         before=before.to_json(),
         after=after.to_json(),
-        kept=better(after, before),
+        kept=is_better(after, before),
     )

@@ -9,17 +9,17 @@ from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card, checked_edit
 from flashcards.review.card_status import FLAGS, warned_at
 from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
-from flashcards.review.session import CardFilter, Log, Session
-from flashcards.review.snapshot import Desk, Extra, read_desk
-from flashcards.scheduling.backlog import spread
+from flashcards.review.session import CardFilter, CardSession, Log
+from flashcards.review.snapshot import CardSnapshot, Extra, read_desk
+from flashcards.scheduling.backlog import spread_backlog
 from flashcards.scheduling.scheduler import (
     DEFAULT_PARAMETERS,
     RATINGS,
     Memory,
-    Outcome,
+    RatingOutcome,
     Scheduling,
-    preview,
-    retrievability,
+    compute_retrievability,
+    preview_outcomes,
 )
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
@@ -36,7 +36,7 @@ REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ShownCard:
     """The card's state that the learner saw when pressing a button; it decides what the press means."""
 
     card_id: str
@@ -55,7 +55,7 @@ class Reviews:
 
     # ---- current state ----
 
-    def desk(self, profile_id: str, *, now: datetime) -> Desk:
+    def desk(self, profile_id: str, *, now: datetime) -> CardSnapshot:
         """Read the learner's snapshot at this moment."""
         scheduling = self.scheduling(profile_id)
         return read_desk(
@@ -69,7 +69,7 @@ class Reviews:
         now: datetime,
         wanted: CardFilter | None = None,
         extra: Extra | None = None,
-    ) -> Session:
+    ) -> CardSession:
         """Return the learner's current session."""
         return self.desk(profile_id, now=now).session(wanted=wanted, extra=extra)
 
@@ -95,14 +95,14 @@ class Reviews:
 
     def outcomes(
         self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime
-    ) -> tuple[Outcome, ...]:
+    ) -> tuple[RatingOutcome, ...]:
         """Return the outcomes that the four buttons show, and then apply, for a card flipped at `at`.
 
         The fuzz seed is the card's id and its number of reviews, so both are the same.
         """
         memory = Memory.from_json(review.after) if review else None
         seed = f"{card_id} {review.reviews if review else 0}"
-        return preview(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
+        return preview_outcomes(memory, now=at, scheduling=self.scheduling(profile_id, at=at), fuzz_seed=seed)
 
     def today(self, profile_id: str, *, now: datetime) -> list[CardReview]:
         """Return the ratings of this study day."""
@@ -120,7 +120,7 @@ class Reviews:
 
     # ---- rating and undo ----
 
-    def rate(self, profile_id: str, shown: Shown, *, rating: int, now: datetime) -> Outcome:
+    def rate(self, profile_id: str, shown: ShownCard, *, rating: int, now: datetime) -> RatingOutcome:
         """Append the outcome that the button showed. Raises LearnerError when no button can have shown it."""
         self._known(shown.card_id, profile_id, now)
         if rating not in RATINGS:
@@ -144,7 +144,7 @@ class Reviews:
             rating=rating,
             expected_review_id=shown.expected_review_id,
             reviewed_at=now,
-            duration_ms=milliseconds(now - shown.shown_at),
+            duration_ms=to_milliseconds(now - shown.shown_at),
             before=review.after if review else None,
             after=outcome.after.to_json(),
         )
@@ -210,12 +210,12 @@ class Reviews:
         """Spread the waiting reviews over some days, lowest retrievability first; return their number."""
         desk = self.desk(profile_id, now=now)
         recall = {
-            card.id: retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
+            card.id: compute_retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
             for card in desk.waiting(wanted)
         }
         if not recall:
             raise LearnerError("No review is waiting.", do_next="There is nothing to spread.")
-        days = spread(recall, over_days=over_days, now=now, study_days=desk.preferences.days)
+        days = spread_backlog(recall, over_days=over_days, now=now, study_days=desk.preferences.days)
         value = {card_id: day.isoformat() for card_id, day in days.items()}
         self.store.verbs.append(profile_id, "spread", "", value=value, at=now)
         return len(recall)
@@ -241,7 +241,7 @@ class Reviews:
     ) -> None:
         """Record an answer of a cram, apart from all ratings."""
         self._known(card_id, profile_id, now)
-        value = {"run": run, "known": known, "duration_ms": milliseconds(now - shown_at)}
+        value = {"run": run, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
         self.store.verbs.append(profile_id, "cram", card_id, value=value, at=now)
 
     # ---- cards requested by a missed question ----
@@ -267,7 +267,7 @@ class Reviews:
 class _Recall:
     """A sort key: the retrievability of a card when a cram began; cards never seen come last."""
 
-    def __init__(self, desk: Desk, begun: datetime) -> None:
+    def __init__(self, desk: CardSnapshot, begun: datetime) -> None:
         self._desk = desk
         self._begun = begun
 
@@ -275,7 +275,7 @@ class _Recall:
         memory = self._desk.log.memories.get(card.id)
         if memory is None:
             return 2.0
-        return retrievability(memory, now=self._begun, scheduling=self._desk.scheduling)
+        return compute_retrievability(memory, now=self._begun, scheduling=self._desk.scheduling)
 
 
 def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
@@ -283,6 +283,6 @@ def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tupl
     return tuple(ahead[day] for day in range(FORECAST_DAYS))
 
 
-def milliseconds(duration: timedelta) -> int:
+def to_milliseconds(duration: timedelta) -> int:
     """Convert a duration for the store; a long absence counts as `MAX_DURATION`."""
     return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))

@@ -5,7 +5,7 @@ from datetime import datetime
 from zlib import crc32
 
 from flashcards.decks.note import Card
-from flashcards.scheduling.scheduler import Memory, Scheduling, retrievability
+from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.content.confusable import Lookalikes
 from study.store.preferences_and_drafts import CardOrder
 
@@ -27,7 +27,7 @@ def in_order(
         memory = memories[card.id]
         match order:
             case "weakest":
-                return retrievability(memory, now=now, scheduling=scheduling)
+                return compute_retrievability(memory, now=now, scheduling=scheduling)
             case "mixed":
                 return crc32(f"{day} {card.id}".encode())
             case "due":
@@ -36,7 +36,7 @@ def in_order(
     return sorted(cards, key=key)
 
 
-def interleaved(cards: list[Card], last: Card | None, lookalikes: Lookalikes) -> list[Card]:
+def interleave(cards: list[Card], last: Card | None, lookalikes: Lookalikes) -> list[Card]:
     """Move a card that is easily confused with the card rated last to the front (interleaving)."""
     if last is None:
         return cards

@@ -9,20 +9,20 @@ from markupsafe import Markup
 
 from flashcards.decks.note import Card
 from flashcards.decks.pictures import picture_html
-from flashcards.decks.typed_answers import compare, shown_back
+from flashcards.decks.typed_answers import compare_typed, shown_back
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
-from flashcards.review.operations import Reviews, Shown
-from flashcards.review.session import Session
-from flashcards.review.snapshot import Desk
+from flashcards.review.operations import Reviews, ShownCard
+from flashcards.review.session import CardSession
+from flashcards.review.snapshot import CardSnapshot
 from study.base import units
 from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.content.confusable import load_confusable
 from study.figures.figure import FigureAbout, no_figure
-from study.learner.progress import recalled, typical_seconds
-from study.ports.activities import CardsDue, Ending, Missed, Piece, Steps
+from study.learner.progress import count_recalled, typical_seconds
+from study.ports.activities import CardsDue, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
 from study.store.cards import FORGOTTEN, CardReview
 from study.store.five_minute_reviews import ReviewRun
@@ -48,12 +48,14 @@ class Look:
 
 def look_of(event: Mapping[str, Any]) -> Look:
     """Parse the view state that the pressed button sent."""
-    typed = form_event.field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
+    typed = (
+        form_event.read_field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
+    )
     return Look(
-        card_id=form_event.text(event, "card"),
-        review_id=form_event.whole(event, "review"),
-        shown_at=form_event.moment(event, "shown"),
-        flipped_at=form_event.moment(event, "flipped") if event.get("flipped") else None,
+        card_id=form_event.read_text(event, "card"),
+        review_id=form_event.read_whole(event, "review"),
+        shown_at=form_event.read_moment(event, "shown"),
+        flipped_at=form_event.read_moment(event, "flipped") if event.get("flipped") else None,
         typed=typed,
     )
 
@@ -77,11 +79,11 @@ class CardExercise:
         """Count the learner's due cards."""
         return self.reviews.due(visit.profile.id, now=visit.now)
 
-    def desk(self, visit: Visit) -> Desk:
+    def desk(self, visit: Visit) -> CardSnapshot:
         """Read the learner's snapshot."""
         return self.reviews.desk(visit.profile.id, now=visit.now)
 
-    def front(self, desk: Desk, card: Card, *, look: Look | None = None, below: str = "") -> Piece:
+    def front(self, desk: CardSnapshot, card: Card, *, look: Look | None = None, below: str = "") -> Fragment:
         """Render the question. Its HTML lacks the answer, so neither search nor a screen reader finds it.
 
         `below` replaces the button to flip.
@@ -89,9 +91,11 @@ class CardExercise:
         look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
         html = render("flashcards/front.html", **self._common(desk, card, look), below=Markup(below))
         focus = "#typed" if card.typed else "#flip"
-        return Piece(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
+        return Fragment(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
 
-    def back(self, visit: Visit, desk: Desk, look: Look, *, cram: bool = False, below: str = "") -> Piece:
+    def back(
+        self, visit: Visit, desk: CardSnapshot, look: Look, *, cram: bool = False, below: str = ""
+    ) -> Fragment:
         """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
         card = self.card(desk, look)
         flipped_at = look.flipped_at or desk.now
@@ -102,16 +106,16 @@ class CardExercise:
             "flashcards/back.html",
             **self._common(desk, card, look),
             back=shown_back(card),
-            compared=compare(card, look.typed) if card.typed else None,
+            compared=compare_typed(card, look.typed) if card.typed else None,
             concepts=self.concepts,
             figure=self.figure_about(card.concepts),
             outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
             cram=cram,
             below=Markup(below),
         )
-        return Piece(html=Markup(html), say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
+        return Fragment(html=Markup(html), say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
 
-    def card(self, desk: Desk, look: Look) -> Card:
+    def card(self, desk: CardSnapshot, look: Look) -> Card:
         """Return the card of a press. Raises StaleError when another window has rated it since."""
         card = desk.decks.by_id.get(look.card_id)
         if card is None:
@@ -129,20 +133,20 @@ class CardExercise:
             raise LearnerError(
                 "A card is rated after its answer was shown.", do_next="Show the answer first."
             )
-        shown = Shown(
+        shown = ShownCard(
             card_id=look.card_id,
             expected_review_id=look.review_id,
             shown_at=look.shown_at,
             flipped_at=look.flipped_at,
         )
-        rating = form_event.whole(event, "rating")
+        rating = form_event.read_whole(event, "rating")
         outcome = self.reviews.rate(visit.profile.id, shown, rating=rating, now=visit.now)
         self.fitting.consider(visit.profile.id)
         return f"{outcome.name}: back in {in_words(outcome.interval)}."
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> str:
         """Undo the last operation and return a sentence on it."""
-        self.reviews.undo(visit.profile.id, expected_id=form_event.whole(event, "verb"), now=visit.now)
+        self.reviews.undo(visit.profile.id, expected_id=form_event.read_whole(event, "verb"), now=visit.now)
         return "Undone. The card is as it was."
 
     def ask_for(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
@@ -157,7 +161,7 @@ class CardExercise:
             return None
         return last.id
 
-    def session(self, visit: Visit) -> Session:
+    def session(self, visit: Visit) -> CardSession:
         """Return the learner's session over all cards."""
         return self.desk(visit).session()
 
@@ -167,7 +171,7 @@ class CardExercise:
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
-    def _common(self, desk: Desk, card: Card, look: Look) -> dict[str, Any]:
+    def _common(self, desk: CardSnapshot, card: Card, look: Look) -> dict[str, Any]:
         """Return the template values that both sides of a card share."""
         return {
             "card": card,
@@ -189,7 +193,7 @@ class CardExercise:
         done = len(self._in_run(visit, run))
         return Steps(done=done, total=run.cards if self.session(visit).card else min(done, run.cards))
 
-    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next card."""
         desk = self.desk(visit)
         card = desk.session().card
@@ -197,7 +201,7 @@ class CardExercise:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(desk, card)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle flip, rate or undo."""
         match event.get("act"):
             case "flip":
@@ -211,7 +215,7 @@ class CardExercise:
     def ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return how the cards of a five-minute review went."""
         reviews, desk = self._in_run(visit, run), self.desk(visit)
-        remembered, asked = recalled(reviews)
+        remembered, asked = count_recalled(reviews)
         cards = {review.card_id for review in reviews}
         rated = f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated"
         return Ending(
@@ -239,7 +243,7 @@ def card_exercise(
     )
 
 
-def missed_cards(desk: Desk, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
+def missed_cards(desk: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
     """Return each card with a rating of Again among these reviews, in their order, and when it comes back.
 
     A card that was recalled later in the same session counts as missed too.
@@ -257,13 +261,13 @@ def missed_cards(desk: Desk, reviews: Iterable[CardReview]) -> tuple[Missed, ...
     )
 
 
-def _returns(desk: Desk, due: datetime | None) -> str:
+def _returns(desk: CardSnapshot, due: datetime | None) -> str:
     if due is None:
         return "suspended"
     return "due now" if due <= desk.now else f"comes back {comes_back(desk, due)}"
 
 
-def _next_due(desk: Desk) -> str:
+def _next_due(desk: CardSnapshot) -> str:
     """Say how many cards can be reviewed now; if none can, when the next one comes back."""
     waiting = desk.session().counts.left
     if waiting:
@@ -272,7 +276,7 @@ def _next_due(desk: Desk) -> str:
     return f"The next card comes back {comes_back(desk, min(later))}." if later else ""
 
 
-def comes_back(desk: Desk, due: datetime) -> str:
+def comes_back(desk: CardSnapshot, due: datetime) -> str:
     """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
     days = desk.preferences.days.between(desk.now, due)
     if days <= 0:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from flashcards.decks.note import Card
 from flashcards.decks.typed_answers import shown_back
-from flashcards.review.card_status import Standing
+from flashcards.review.card_status import CardStatus
 from flashcards.review.session import CardFilter, Log
 from flashcards.scheduling.scheduler import Memory
 from study.text.markup import to_plain
@@ -16,7 +16,7 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundCard:
     """A card that matches, and its state for the learner."""
 
     card: Card
@@ -34,30 +34,30 @@ class Search:
     state: str = ""
 
 
-def find(
+def find_cards(
     cards: tuple[Card, ...],
     search: Search,
     *,
     log: Log,
-    standing: Standing,
+    standing: CardStatus,
     now: datetime,
     day_ends: datetime,
-) -> list[Found]:
+) -> list[FoundCard]:
     """Return the cards that match, in the order of the decks."""
     words = search.words.casefold().split()
     found = []
     for card in cards:
-        if not search.wanted.matches(card) or not all(word in _text(card) for word in words):
+        if not search.wanted.matches(card) or not all(word in _join_texts(card) for word in words):
             continue
         states = states_of(card, log=log, standing=standing, now=now, day_ends=day_ends)
         if search.state in ("", *states):
             flag = standing.flags.get(card.id, "")
-            found.append(Found(card=card, states=states, flag=flag, memory=log.memories.get(card.id)))
+            found.append(FoundCard(card=card, states=states, flag=flag, memory=log.memories.get(card.id)))
     return found
 
 
 def states_of(
-    card: Card, *, log: Log, standing: Standing, now: datetime, day_ends: datetime
+    card: Card, *, log: Log, standing: CardStatus, now: datetime, day_ends: datetime
 ) -> frozenset[State]:
     """Return all states of a card; several can hold at once."""
     memory = log.memories.get(card.id)
@@ -80,6 +80,6 @@ def _is_due(memory: Memory | None, now: datetime, day_ends: datetime) -> bool:
     return memory.due <= (day_ends if memory.phase == "review" else now)
 
 
-def _text(card: Card) -> str:
+def _join_texts(card: Card) -> str:
     parts = (card.id, card.front, shown_back(card), card.why, *card.tags)
     return to_plain("\n".join(parts)).casefold()

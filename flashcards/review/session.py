@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from flashcards.decks.note import Card
-from flashcards.review.ordering import in_order, interleaved, one_of_each_note
+from flashcards.review.ordering import in_order, interleave, one_of_each_note
 from flashcards.scheduling.scheduler import LEARNING_STEPS, Memory, Scheduling
 from study.content.confusable import Lookalikes
 from study.content.yaml_reader import LEVELS
@@ -36,7 +36,7 @@ class CardFilter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class StudyRules:
     """A learner's study rules: daily limits, order, and until when a card counts as due."""
 
     day_ends: datetime
@@ -80,7 +80,7 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class CardSession:
     """The state of a study session: the card to show, or None when all is done for now."""
 
     card: Card | None
@@ -101,8 +101,8 @@ class Session:
 
 
 def next_card(
-    cards: Iterable[Card], log: Log, *, now: datetime, rules: Rules, wanted: CardFilter | None = None
-) -> Session:
+    cards: Iterable[Card], log: Log, *, now: datetime, rules: StudyRules, wanted: CardFilter | None = None
+) -> CardSession:
     """Return the session at this moment.
 
     Order: a card that was just undone; learning cards that are due; cards a missed question asked for;
@@ -111,10 +111,10 @@ def next_card(
     reviews. Only one of several cards of a note is shown per day.
     """
     chosen = [card for card in cards if wanted is None or wanted.matches(card)]
-    queues, waiting = _queues(chosen, log, now=now, rules=rules)
-    queue = _first(queues, log, rules)
+    queues, waiting = _build_queues(chosen, log, now=now, rules=rules)
+    queue = _pick_first(queues, log, rules)
     left = {card.id: card for queued in queues.values() for card in queued}
-    return Session(
+    return CardSession(
         card=queues[queue][0] if queue else None,
         queue=queue,
         counts=Counts(
@@ -129,8 +129,8 @@ def next_card(
     )
 
 
-def _queues(
-    cards: list[Card], log: Log, *, now: datetime, rules: Rules
+def _build_queues(
+    cards: list[Card], log: Log, *, now: datetime, rules: StudyRules
 ) -> tuple[dict[Queue, list[Card]], int]:
     """Return the waiting cards by queue, and how many reviews wait in all. "ahead" includes "learning"."""
     shown = [card for card in cards if card.id not in log.hidden]
@@ -154,7 +154,7 @@ def _queues(
         "undone": undone,
         "learning": due,
         "requested": asked,
-        "review": interleaved(reviews, _last_rated(cards, log), rules.lookalikes),
+        "review": interleave(reviews, _last_rated(cards, log), rules.lookalikes),
         "new": fresh[: max(0, rules.new_cards - log.new_today)],
         "ahead": ahead,
     }
@@ -162,7 +162,7 @@ def _queues(
     return queues, len(reviews)
 
 
-def _first(queues: Mapping[Queue, list[Card]], log: Log, rules: Rules) -> Queue | None:
+def _pick_first(queues: Mapping[Queue, list[Card]], log: Log, rules: StudyRules) -> Queue | None:
     first = next((name for name in QUEUES if queues[name]), None)
     if first == "review" and rules.order == "mixed" and queues["new"] and _new_is_behind(queues, log):
         return "new"

@@ -11,7 +11,7 @@ BREAK = timedelta(minutes=30)  # after a longer pause a new session begins
 def sitting_seconds(reviews: Iterable[CardReview], *, now: datetime) -> float:
     """Return the seconds spent on cards in the current session; 0 after a break."""
     spent, resumed = timedelta(), now
-    for review in sorted(reviews, key=_when, reverse=True):
+    for review in sorted(reviews, key=_rated_at, reverse=True):
         if resumed - review.reviewed_at > BREAK:
             break
         took = timedelta(milliseconds=review.duration_ms)
@@ -20,5 +20,5 @@ def sitting_seconds(reviews: Iterable[CardReview], *, now: datetime) -> float:
     return spent.total_seconds()
 
 
-def _when(review: CardReview) -> datetime:
+def _rated_at(review: CardReview) -> datetime:
     return review.reviewed_at

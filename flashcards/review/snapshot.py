@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import STANDING_VERBS, Standing, standing
-from flashcards.review.session import CardFilter, Log, Rules, Session, next_card
+from flashcards.review.card_status import STANDING_VERBS, CardStatus, replay_operations
+from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, next_card
 from flashcards.review.session_time import sitting_seconds
-from flashcards.scheduling.backlog import Backlog, room
+from flashcards.scheduling.backlog import Backlog, count_room
 from flashcards.scheduling.scheduler import Memory, Scheduling
 from study.content.confusable import Lookalikes
 from study.store import Store
@@ -29,23 +29,23 @@ class Extra:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class CardSnapshot:
     """One learner at one moment."""
 
     decks: Decks
     preferences: Preferences
     latest: Mapping[str, LatestReview]
     today: list[CardReview]
-    standing: Standing
+    standing: CardStatus
     log: Log
     scheduling: Scheduling
     lookalikes: Lookalikes
     now: datetime
 
-    def rules(self, extra: Extra) -> Rules:
+    def rules(self, extra: Extra) -> StudyRules:
         """Return the study rules with the overrides of the URL."""
         chosen, usual = self.preferences, self.preferences.new_cards_a_day
-        return Rules(
+        return StudyRules(
             day_ends=self.preferences.days.end(self.now) + timedelta(days=extra.days_ahead),
             new_cards=usual if extra.new_cards is None else extra.new_cards,
             reviews=chosen.reviews_a_day if extra.reviews is None else extra.reviews,
@@ -55,7 +55,7 @@ class Desk:
             lookalikes=self.lookalikes,
         )
 
-    def session(self, *, wanted: CardFilter | None = None, extra: Extra | None = None) -> Session:
+    def session(self, *, wanted: CardFilter | None = None, extra: Extra | None = None) -> CardSession:
         """Return the learner's session."""
         rules = self.rules(extra or Extra())
         return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
@@ -86,7 +86,7 @@ class Desk:
     def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
         """Count the reviews that wait and those that fit."""
         limit = self.preferences.reviews_a_day if extra.reviews is None else extra.reviews
-        fit = room(
+        fit = count_room(
             reviews_left=max(0, limit - self.log.reviews_today),
             minutes_left=self.minutes_left(extra),
             seconds_each=seconds_each,
@@ -114,13 +114,13 @@ def read_desk(
     now: datetime,
     scheduling: Scheduling,
     lookalikes: Lookalikes,
-) -> Desk:
+) -> CardSnapshot:
     """Read a learner's snapshot from the store."""
     preferences = store.notes.preferences(profile_id)
     begins, ends = preferences.days.start(now), preferences.days.end(now)
     latest = store.cards.latest(profile_id)
     today = store.cards.history(profile_id, since=begins)
-    stood = standing(
+    stood = replay_operations(
         store.verbs.live(profile_id, STANDING_VERBS),
         store.cards.lapses(profile_id),
         last_rated={card_id: review.reviewed_at for card_id, review in latest.items()},
@@ -128,14 +128,14 @@ def read_desk(
     )
     log = Log(
         memories={card_id: Memory.from_json(review.after) for card_id, review in latest.items()},
-        requested=_requested(store, profile_id, latest),
-        rated_today=_rated(today),
+        requested=_find_requested(store, profile_id, latest),
+        rated_today=_find_rated(today),
         new_today=sum(review.new for review in today),
         reviews_today=store.cards.repeats_since(profile_id, since=begins),
         hidden=stood.hidden(now=now),
     )
     edits = {note: verb.value for note, verb in stood.edits.items() if verb.value and note in decks.notes}
-    return Desk(
+    return CardSnapshot(
         decks=decks.edited(edits),
         preferences=preferences,
         latest=latest,
@@ -150,7 +150,7 @@ def read_desk(
     )
 
 
-def _requested(store: Store, profile_id: str, latest: Mapping[str, LatestReview]) -> frozenset[str]:
+def _find_requested(store: Store, profile_id: str, latest: Mapping[str, LatestReview]) -> frozenset[str]:
     """Return the cards that a missed question requested and that were not rated since."""
     return frozenset(
         request.card_id
@@ -159,7 +159,7 @@ def _requested(store: Store, profile_id: str, latest: Mapping[str, LatestReview]
     )
 
 
-def _rated(today: Iterable[CardReview]) -> dict[str, int]:
+def _find_rated(today: Iterable[CardReview]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for review in today:
         counts[review.card_id] = counts.pop(review.card_id, 0) + 1

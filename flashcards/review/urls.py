@@ -21,7 +21,7 @@ HOWS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class CardChoice:
     """A parsed query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>."""
 
     wanted: CardFilter = field(default_factory=CardFilter)
@@ -34,19 +34,19 @@ class Choice:
         return {name: value for name in FILTERS if (value := getattr(self.wanted, name))}
 
 
-def choice_of(query: Mapping[str, str]) -> Choice:
+def choice_of(query: Mapping[str, str]) -> CardChoice:
     """Parse a query; values out of range are clamped, because anyone may have typed them."""
     extra = Extra(
-        new_cards=_number(query, "new", high=500),
-        reviews=_number(query, "reviews", high=9999),
-        days_ahead=_number(query, "ahead", high=365) or 0,
-        minutes=_number(query, "minutes", high=1440),
+        new_cards=_read_number(query, "new", high=500),
+        reviews=_read_number(query, "reviews", high=9999),
+        days_ahead=_read_number(query, "ahead", high=365) or 0,
+        minutes=_read_number(query, "minutes", high=1440),
     )
     chosen = {name: query[name][:120] for name in FILTERS if query.get(name)}
-    return Choice(wanted=CardFilter(**chosen), extra=extra, cram=query.get("cram", "")[:40])
+    return CardChoice(wanted=CardFilter(**chosen), extra=extra, cram=query.get("cram", "")[:40])
 
 
-def address(filters: Mapping[str, str], **more: str) -> str:
+def build_url(filters: Mapping[str, str], **more: str) -> str:
     """Return the URL of a choice."""
     query = urlencode({name: value for name, value in {**filters, **more}.items() if value})
     return f"/cards?{query}" if query else "/cards"
@@ -64,6 +64,6 @@ def how_to(how: str, *, new_today: int, now: datetime) -> dict[str, str]:
     return {}
 
 
-def _number(query: Mapping[str, str], name: str, *, high: int) -> int | None:
+def _read_number(query: Mapping[str, str], name: str, *, high: int) -> int | None:
     written = query.get(name, "")
-    return form_event.number(written, default=0, low=0, high=high) if written else None
+    return form_event.read_number(written, default=0, low=0, high=high) if written else None

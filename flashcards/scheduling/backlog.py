@@ -28,13 +28,13 @@ class Backlog:
         return min(max(2, ceil(self.waiting / max(1, self.fit))), LONGEST_DAYS)
 
 
-def room(*, reviews_left: int, minutes_left: float | None, seconds_each: float) -> int:
+def count_room(*, reviews_left: int, minutes_left: float | None, seconds_each: float) -> int:
     """Return how many reviews fit into the daily limit and, if the session has one, its time limit."""
     by_time = reviews_left if minutes_left is None else int(60 * minutes_left / seconds_each)
     return max(0, min(reviews_left, by_time))
 
 
-def spread(
+def spread_backlog(
     recall: Mapping[str, float], *, over_days: int, now: datetime, study_days: StudyDays
 ) -> dict[str, datetime]:
     """Return the day each card moves to: lowest recall first, the same number of cards per day."""

@@ -20,8 +20,8 @@ import fsrs
 import torch
 from fsrs import optimizer
 
-from flashcards.scheduling.metrics import Measures, measures
-from flashcards.scheduling.replay import recalls
+from flashcards.scheduling.metrics import Measures, compute_metrics
+from flashcards.scheduling.replay import replay_recalls
 from flashcards.scheduling.scheduler import Scheduling
 from study.store.cards import CardReview
 
@@ -31,13 +31,15 @@ HELD_OUT_SHARE = 0.2
 STEP_REVIEWS = 128
 
 
-def fit(reviews: Sequence[CardReview], parameters: tuple[float, ...]) -> dict[str, Any]:
+def fit_parameters(reviews: Sequence[CardReview], parameters: tuple[float, ...]) -> dict[str, Any]:
     """Fit parameters to the earlier reviews and compare both parameter sets on the held-out ones."""
     before = Scheduling(parameters=parameters)
-    scored = recalls(reviews, before)
+    scored = replay_recalls(reviews, before)
     held_out = max(1, round(HELD_OUT_SHARE * len(scored)))
     split = scored[-held_out].at
-    fitted = Scheduling(parameters=_learnt([review for review in reviews if review.reviewed_at < split]))
+    fitted = Scheduling(
+        parameters=_split_learnt([review for review in reviews if review.reviewed_at < split])
+    )
     return {
         "parameters": list(fitted.parameters),
         "reviews": len(scored),
@@ -47,7 +49,7 @@ def fit(reviews: Sequence[CardReview], parameters: tuple[float, ...]) -> dict[st
     }
 
 
-def _learnt(reviews: Sequence[CardReview]) -> tuple[float, ...]:
+def _split_learnt(reviews: Sequence[CardReview]) -> tuple[float, ...]:
     torch.set_num_threads(1)  # the optimizer computes single numbers: more threads only wait for each other
     optimizer.mini_batch_size = STEP_REVIEWS
     numbers = {card: number for number, card in enumerate(dict.fromkeys(r.card_id for r in reviews))}
@@ -64,10 +66,10 @@ def _learnt(reviews: Sequence[CardReview]) -> tuple[float, ...]:
 
 
 def _on_later(reviews: Sequence[CardReview], scheduling: Scheduling, split: datetime) -> Measures:
-    return measures([recall for recall in recalls(reviews, scheduling) if recall.at >= split])
+    return compute_metrics([recall for recall in replay_recalls(reviews, scheduling) if recall.at >= split])
 
 
-def _read(entry: Sequence[Any]) -> CardReview:
+def _read_review(entry: Sequence[Any]) -> CardReview:
     card, rating, moment = entry
     at = datetime.fromisoformat(moment)
     return CardReview(id=0, card_id=card, rating=rating, reviewed_at=at, duration_ms=0, new=False)
@@ -76,4 +78,7 @@ def _read(entry: Sequence[Any]) -> CardReview:
 if __name__ == "__main__":
     os.nice(10)  # the learner is studying meanwhile
     asked = json.load(sys.stdin)
-    json.dump(fit([_read(entry) for entry in asked["reviews"]], tuple(asked["parameters"])), sys.stdout)
+    json.dump(
+        fit_parameters([_read_review(entry) for entry in asked["reviews"]], tuple(asked["parameters"])),
+        sys.stdout,
+    )

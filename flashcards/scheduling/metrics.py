@@ -26,10 +26,10 @@ class Measures:
         return asdict(self)
 
 
-def measures(recalls: Sequence[Recall]) -> Measures:
+def compute_metrics(recalls: Sequence[Recall]) -> Measures:
     """Compute all three metrics. `recalls` must not be empty."""
     pairs = [(recall.predicted, recall.recalled) for recall in recalls]
-    return Measures(log_loss=log_loss(pairs), rmse_bins=rmse_bins(recalls), auc=auc(pairs))
+    return Measures(log_loss=log_loss(pairs), rmse_bins=rmse_bins(recalls), auc=compute_auc(pairs))
 
 
 def log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
@@ -37,7 +37,7 @@ def log_loss(pairs: Sequence[tuple[float, bool]]) -> float:
     return -sum(_log_chance(predicted, happened) for predicted, happened in pairs) / len(pairs)
 
 
-def auc(pairs: Iterable[tuple[float, bool]]) -> float | None:
+def compute_auc(pairs: Iterable[tuple[float, bool]]) -> float | None:
     """Return the chance that a recalled card's prediction beats a forgotten card's; ties count half."""
     ordered = sorted(pairs)
     positives = sum(happened for _, happened in ordered)
@@ -63,16 +63,16 @@ def rmse_bins(recalls: Iterable[Recall]) -> float:
     """
     bins: dict[tuple[float, float, float], list[Recall]] = {}
     for recall in recalls:
-        bins.setdefault(_bin(recall), []).append(recall)
+        bins.setdefault(_choose_bin(recall), []).append(recall)
     total = sum(len(group) for group in bins.values())
-    return math.sqrt(sum(len(group) * _gap(group) ** 2 for group in bins.values()) / total)
+    return math.sqrt(sum(len(group) * _compute_gap(group) ** 2 for group in bins.values()) / total)
 
 
-def _gap(group: Sequence[Recall]) -> float:
+def _compute_gap(group: Sequence[Recall]) -> float:
     return sum(recall.recalled - recall.predicted for recall in group) / len(group)
 
 
-def _bin(recall: Recall) -> tuple[float, float, float]:
+def _choose_bin(recall: Recall) -> tuple[float, float, float]:
     return (
         _on_log_scale(recall.elapsed_days, 3.62),
         _on_log_scale(recall.number, 1.89),
@@ -90,6 +90,6 @@ def _log_chance(predicted: float, happened: bool) -> float:
     return math.log(clipped if happened else 1 - clipped)
 
 
-def better(after: Measures, before: Measures) -> bool:
+def is_better(after: Measures, before: Measures) -> bool:
     """Return whether the new parameters are kept: their log loss on the held-out reviews is lower."""
     return after.log_loss < before.log_loss

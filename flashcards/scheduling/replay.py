@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flashcards.scheduling.scheduler import RATINGS, Memory, Phase, Scheduling, rated, retrievability
+from flashcards.scheduling.scheduler import (
+    RATINGS,
+    Memory,
+    Phase,
+    Scheduling,
+    apply_rating,
+    compute_retrievability,
+)
 from study.learner.progress import REMEMBERED
 from study.store.cards import CardReview
 
@@ -31,7 +38,7 @@ class Recall:
     recalled: bool
 
 
-def recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> list[Recall]:
+def replay_recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> list[Recall]:
     """Return predictions and outcomes in log order, as if these parameters had always scheduled the cards."""
     found: list[Recall] = []
     memories: dict[str, Memory] = {}
@@ -41,10 +48,12 @@ def recalls(reviews: Iterable[CardReview], scheduling: Scheduling) -> list[Recal
         card, memory = review.card_id, memories.get(review.card_id)
         seen[card] = seen.get(card, 0) + 1
         if memory is not None and review.reviewed_at - memory.last_review >= A_DAY:
-            found.append(_recall(review, memory, scheduling, number=seen[card], lapses=lapses.get(card, 0)))
+            found.append(
+                _build_recall(review, memory, scheduling, number=seen[card], lapses=lapses.get(card, 0))
+            )
             lapses[card] = lapses.get(card, 0) + (not found[-1].recalled)
         rating = RATINGS[review.rating - 1]
-        memories[card] = rated(memory, rating, now=review.reviewed_at, scheduling=scheduling)
+        memories[card] = apply_rating(memory, rating, now=review.reviewed_at, scheduling=scheduling)
     return found
 
 
@@ -58,7 +67,7 @@ def after_a_day(reviews: Iterable[CardReview]) -> Iterator[CardReview]:
         last[review.card_id] = review.reviewed_at
 
 
-def _recall(
+def _build_recall(
     review: CardReview, memory: Memory, scheduling: Scheduling, *, number: int, lapses: int
 ) -> Recall:
     return Recall(
@@ -68,6 +77,6 @@ def _recall(
         number=number,
         lapses=lapses,
         phase=memory.phase,
-        predicted=retrievability(memory, now=review.reviewed_at, scheduling=scheduling),
+        predicted=compute_retrievability(memory, now=review.reviewed_at, scheduling=scheduling),
         recalled=review.rating >= REMEMBERED,
     )

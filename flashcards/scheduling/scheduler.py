@@ -72,7 +72,7 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RatingOutcome:
     """The outcome of one of the four rating buttons."""
 
     rating: Rating
@@ -81,29 +81,29 @@ class Outcome:
     interval: timedelta
 
 
-def preview(
+def preview_outcomes(
     memory: Memory | None,
     *,
     now: datetime,
     scheduling: Scheduling = Scheduling(),
     fuzz_seed: str | None = None,
-) -> tuple[Outcome, ...]:
+) -> tuple[RatingOutcome, ...]:
     """Return the four outcomes of rating a card now; `memory` is None for a new card.
 
     Without a seed, intervals have no fuzz. All four share a draw, so a better rating never comes back sooner.
     """
     moment = now.astimezone(UTC)
     draw = None if fuzz_seed is None else Random(fuzz_seed).random()
-    return tuple(_outcome(memory, rating, moment, scheduling, draw) for rating in RATINGS)
+    return tuple(_compute_outcome(memory, rating, moment, scheduling, draw) for rating in RATINGS)
 
 
-def retrievability(memory: Memory, *, now: datetime, scheduling: Scheduling = Scheduling()) -> float:
+def compute_retrievability(memory: Memory, *, now: datetime, scheduling: Scheduling = Scheduling()) -> float:
     """Return the probability of recall now, from 0 to 1, as FSRS estimates it."""
     moment = now.astimezone(UTC)
-    return float(_fsrs(scheduling).get_card_retrievability(_to_fsrs(memory, moment), moment))
+    return float(_build_fsrs(scheduling).get_card_retrievability(_to_fsrs(memory, moment), moment))
 
 
-def fuzzed(interval: timedelta, *, draw: float, maximum_days: int) -> timedelta:
+def fuzz_interval(interval: timedelta, *, draw: float, maximum_days: int) -> timedelta:
     """Return the interval with fuzz, so cards learned together separate. `draw` is from 0 to 1."""
     if interval.days < FUZZ_FROM_DAYS:
         return interval
@@ -115,13 +115,13 @@ def fuzzed(interval: timedelta, *, draw: float, maximum_days: int) -> timedelta:
     return timedelta(days=min(int(shortest + draw * (longest - shortest + 1)), longest))
 
 
-def rated(memory: Memory | None, rating: Rating, *, now: datetime, scheduling: Scheduling) -> Memory:
+def apply_rating(memory: Memory | None, rating: Rating, *, now: datetime, scheduling: Scheduling) -> Memory:
     """Return the memory state after one rating: `preview_outcomes` without fuzz, at a quarter of its cost."""
-    return _outcome(memory, rating, now.astimezone(UTC), scheduling, None).after
+    return _compute_outcome(memory, rating, now.astimezone(UTC), scheduling, None).after
 
 
 @lru_cache(maxsize=64)
-def _fsrs(scheduling: Scheduling) -> fsrs.Scheduler:
+def _build_fsrs(scheduling: Scheduling) -> fsrs.Scheduler:
     return fsrs.Scheduler(
         parameters=scheduling.parameters,
         desired_retention=scheduling.desired_retention,
@@ -130,15 +130,15 @@ def _fsrs(scheduling: Scheduling) -> fsrs.Scheduler:
     )
 
 
-def _outcome(
+def _compute_outcome(
     memory: Memory | None, rating: Rating, now: datetime, scheduling: Scheduling, draw: float | None
-) -> Outcome:
-    reviewed, _ = _fsrs(scheduling).review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
+) -> RatingOutcome:
+    reviewed, _ = _build_fsrs(scheduling).review_card(_to_fsrs(memory, now), fsrs.Rating(rating), now)
     assert reviewed.stability is not None
     assert reviewed.difficulty is not None
     interval = reviewed.due - now
     if draw is not None and reviewed.state is fsrs.State.Review:
-        interval = fuzzed(interval, draw=draw, maximum_days=scheduling.maximum_interval_days)
+        interval = fuzz_interval(interval, draw=draw, maximum_days=scheduling.maximum_interval_days)
     after = Memory(
         phase=_PHASE_OF[reviewed.state],
         step=reviewed.step,
@@ -147,7 +147,7 @@ def _outcome(
         due=now + interval,
         last_review=now,
     )
-    return Outcome(rating=rating, name=RATING_NAMES[rating], after=after, interval=interval)
+    return RatingOutcome(rating=rating, name=RATING_NAMES[rating], after=after, interval=interval)
 
 
 def _to_fsrs(memory: Memory | None, now: datetime) -> fsrs.Card:

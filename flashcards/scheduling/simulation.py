@@ -8,7 +8,7 @@ from functools import lru_cache
 from random import Random
 
 from flashcards.scheduling.replay import after_a_day
-from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, rated, retrievability
+from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, apply_rating, compute_retrievability
 from study.learner.progress import REMEMBERED
 from study.store.cards import CardReview
 
@@ -33,7 +33,7 @@ class Learner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StudyPlan:
     """The plan to simulate: number of cards, new cards per day, number of days."""
 
     cards: int
@@ -76,8 +76,8 @@ class _Card:
     due: datetime = field(default=BEGIN)
 
 
-def study(
-    plan: Plan, scheduling: Scheduling, *, learner: Learner = Learner(), seed: int = 0
+def simulate_study(
+    plan: StudyPlan, scheduling: Scheduling, *, learner: Learner = Learner(), seed: int = 0
 ) -> Iterator[CardReview]:
     """Yield the review log of a simulated learner who does all due reviews, every day."""
     dice = Random(seed)
@@ -93,7 +93,7 @@ def study(
                 card = cards[number]
                 true = card.true
                 log_id += 1
-                rating = _press(card, learner, dice, now)
+                rating = _draw_rating(card, learner, dice, now)
                 yield CardReview(
                     id=log_id,
                     card_id=str(number),
@@ -102,30 +102,30 @@ def study(
                     duration_ms=0,
                     new=card.believed is None,
                 )
-                card.believed = rated(card.believed, rating, now=now, scheduling=scheduling)
+                card.believed = apply_rating(card.believed, rating, now=now, scheduling=scheduling)
                 card.true = card.believed
                 if not known:
-                    card.true = rated(true, rating, now=now, scheduling=learner.memory)
+                    card.true = apply_rating(true, rating, now=now, scheduling=learner.memory)
                 card.due = card.believed.due
             now += AGAIN_IN
             waiting = [number for number in waiting if cards[number].due <= now + AGAIN_IN]
 
 
-def _press(card: _Card, learner: Learner, dice: Random, now: datetime) -> Rating:
+def _draw_rating(card: _Card, learner: Learner, dice: Random, now: datetime) -> Rating:
     if card.true is None:
         return 1 if dice.random() < learner.first_again else 3
-    if dice.random() >= retrievability(card.true, now=now, scheduling=learner.memory):
+    if dice.random() >= compute_retrievability(card.true, now=now, scheduling=learner.memory):
         return 1
     drawn = dice.random()
     return 2 if drawn < learner.hard else 4 if drawn < learner.hard + learner.easy else 3
 
 
 @lru_cache(maxsize=256)  # LRU cache: a slider passes the same values repeatedly
-def workload(
-    plan: Plan, scheduling: Scheduling, *, learner: Learner | None = None, seed: int = 0
+def simulate_workload(
+    plan: StudyPlan, scheduling: Scheduling, *, learner: Learner | None = None, seed: int = 0
 ) -> Workload:
     """Simulate a plan's workload. Without a learner, the true memory is what the scheduler believes."""
-    reviews = list(study(plan, scheduling, learner=learner or Learner(memory=scheduling), seed=seed))
+    reviews = list(simulate_study(plan, scheduling, learner=learner or Learner(memory=scheduling), seed=seed))
     tests = list(after_a_day(reviews))
     return Workload(
         desired_retention=scheduling.desired_retention,

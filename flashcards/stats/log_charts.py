@@ -10,7 +10,7 @@ from flashcards.scheduling.scheduler import RATING_NAMES, RATINGS
 from flashcards.stats.recall_charts import forgetting_curve, recall_by_week_figure, subject_figures
 from flashcards.stats.statistics import (
     CardHistory,
-    buttons,
+    count_buttons,
     due_by_day,
     minutes_by_day,
     recall_now,
@@ -27,20 +27,20 @@ STABILITY_ENDS = (1, 3, 7, 14, 30, 60, 120, 240)  # days
 
 def card_figures(history: CardHistory, decks: Decks, concepts: ConceptMap, *, scope: str) -> Iterator[Plot]:
     """Yield every chart of a history that has a review; `scope` names the cards."""
-    yield calendar(history, scope)
+    yield chart_calendar(history, scope)
     yield from recall_by_week_figure(history, scope)
     yield from forgetting_curve(history, scope)
     if history.memories:
-        yield forecast(history, scope)
-        yield stability(history, scope)
-        yield difficulty(history, scope)
+        yield chart_forecast(history, scope)
+        yield chart_stability(history, scope)
+        yield chart_difficulty(history, scope)
         yield retrievability_now(history, scope)
     yield from answer_buttons(history, scope)
     yield time_spent(history, scope)
     yield from subject_figures(history, decks, concepts, scope)
 
 
-def calendar(history: CardHistory, scope: str) -> Plot:
+def chart_calendar(history: CardHistory, scope: str) -> Plot:
     """Return the calendar heat map of ratings per day, half a year back."""
     counts = reviews_by_day(history)
     since = history.today - timedelta(days=MONTH - 1)
@@ -62,14 +62,13 @@ def calendar(history: CardHistory, scope: str) -> Plot:
     )
 
 
-def forecast(history: CardHistory, scope: str) -> Plot:
+def chart_forecast(history: CardHistory, scope: str) -> Plot:
     """Return the forecast of cards due on each of the coming days."""
     due = due_by_day(history, days=MONTH)
     total, most = sum(due.values()), max(due, key=due.__getitem__)
     if total:
-        title = (
-            f"{_cards(total)} due in the next {MONTH} days, most {_when(most, history.today)}: {due[most]}"
-        )
+        title = f"{_format_cards(total)} due in the next {MONTH} days, most "
+        f"{_format_day(most, history.today)}: {due[most]}"
     else:
         title = f"No card is due in the next {MONTH} days"
     return Plot(
@@ -89,25 +88,25 @@ def forecast(history: CardHistory, scope: str) -> Plot:
     )
 
 
-def stability(history: CardHistory, scope: str) -> Plot:
+def chart_stability(history: CardHistory, scope: str) -> Plot:
     """Return the histogram of stability in days."""
     values = [memory.stability for memory in history.memories.values()]
     edges = (0.0, *STABILITY_ENDS, float("inf"))
     names = ["under 1", *(f"{low}–{high}" for low, high in pairwise(STABILITY_ENDS)), "over 240"]
-    title = f"Half of your {_count(values)} keep for {median(values):.3g} days or more"
-    return _histogram(
+    title = f"Half of your {_count_values(values)} keep for {median(values):.3g} days or more"
+    return _chart_histogram(
         "stability", title, values, edges, names,
         subtitle=f"Stability, {scope}: the days until recall falls to 90 %; computed by FSRS-6.",
         x_label="stability, days",
     )  # fmt: skip
 
 
-def difficulty(history: CardHistory, scope: str) -> Plot:
+def chart_difficulty(history: CardHistory, scope: str) -> Plot:
     """Return the histogram of difficulty, from 1 to 10."""
     values = [memory.difficulty for memory in history.memories.values()]
     hard = sum(value > 8 for value in values)
-    title = f"The median difficulty is {median(values):.1f} of 10; {_cards(hard)} above 8"
-    return _histogram(
+    title = f"The median difficulty is {median(values):.1f} of 10; {_format_cards(hard)} above 8"
+    return _chart_histogram(
         "difficulty", title, values, [float(edge) for edge in range(1, 12)],
         [f"{edge}–{edge + 1}" for edge in range(1, 10)] + ["10"],
         subtitle=f"Difficulty from 1 to 10, {scope}; computed by FSRS-6 from your ratings.",
@@ -118,8 +117,8 @@ def difficulty(history: CardHistory, scope: str) -> Plot:
 def retrievability_now(history: CardHistory, scope: str) -> Plot:
     """Return the histogram of retrievability (the chance of recall now), in percent."""
     values = recall_now(history)
-    title = f"Asked now, you would recall about {sum(values):.0f} of {_count(values)}"
-    return _histogram(
+    title = f"Asked now, you would recall about {sum(values):.0f} of {_count_values(values)}"
+    return _chart_histogram(
         "retrievability", title, [100 * value for value in values], [10.0 * step for step in range(11)],
         [f"{10 * step}–{10 * step + 10}" for step in range(10)],
         subtitle=f"Chance of recall now, {scope}; computed by FSRS-6. Their sum is in the title.",
@@ -129,7 +128,7 @@ def retrievability_now(history: CardHistory, scope: str) -> Plot:
 
 def answer_buttons(history: CardHistory, scope: str) -> Iterator[Plot]:
     """Yield the chart of how often each button was pressed; nothing before a card came back."""
-    new, later = buttons(history)
+    new, later = count_buttons(history)
     total = sum(later)
     if not total:
         return
@@ -160,8 +159,8 @@ def time_spent(history: CardHistory, scope: str) -> Plot:
     """Return the chart of minutes per day."""
     spent = minutes_by_day(history, days=MONTH)
     total, days = sum(spent.values()), sum(minutes > 0 for minutes in spent.values())
-    title = f"You spent {_minutes(total)} at the cards in the last {MONTH} days"
-    title += f", {_minutes(total / days)} on each of {days} days" if days else ""
+    title = f"You spent {_format_minutes(total)} at the cards in the last {MONTH} days"
+    title += f", {_format_minutes(total / days)} on each of {days} days" if days else ""
     return Plot(
         name="time",
         title=title,
@@ -179,7 +178,7 @@ def time_spent(history: CardHistory, scope: str) -> Plot:
     )
 
 
-def _histogram(
+def _chart_histogram(
     name: str,
     title: str,
     values: Sequence[float],
@@ -210,20 +209,20 @@ def _histogram(
     )
 
 
-def _cards(count: int) -> str:
+def _format_cards(count: int) -> str:
     return "1 card is" if count == 1 else f"{count:,} cards are"
 
 
-def _count(values: Sequence[float]) -> str:
+def _count_values(values: Sequence[float]) -> str:
     return "1 card" if len(values) == 1 else f"{len(values):,} cards"
 
 
-def _when(day: date, today: date) -> str:
+def _format_day(day: date, today: date) -> str:
     ahead = (day - today).days
     return "today" if ahead == 0 else "tomorrow" if ahead == 1 else f"on {day:%a %-d %b}"
 
 
-def _minutes(minutes: float) -> str:
+def _format_minutes(minutes: float) -> str:
     if minutes < 1:
         return f"{60 * minutes:.0f} seconds"
     return f"{minutes:.0f} {'minute' if round(minutes) == 1 else 'minutes'}"

@@ -9,11 +9,11 @@ from markupsafe import Markup
 from flashcards.review.fit_scheduler import NEEDED
 from flashcards.review.presenter import CardExercise
 from flashcards.scheduling.scheduler import Memory, Scheduling
-from flashcards.scheduling.simulation import Plan, Workload, workload
+from flashcards.scheduling.simulation import StudyPlan, Workload, simulate_workload
 from flashcards.stats.log_charts import card_figures
 from flashcards.stats.statistics import CardHistory, recall_lately
 from flashcards.stats.workload_chart import workload_figure
-from study.base.confidence_intervals import percent
+from study.base.confidence_intervals import format_percent
 from study.plots.plot import Plot
 from study.ports.context import Visit
 from study.store.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
@@ -64,7 +64,7 @@ class CardSection:
         history = self._history(visit)
         if len(history.reviews) < CHARTS_FROM:
             return
-        yield workload_figure(_plan(visit), history.scheduling)
+        yield workload_figure(_read_plan(visit), history.scheduling)
         part, scope = self._part(history, visit.query.get("scope", ""))
         if part.reviews:
             decks = self.exercise.reviews.decks
@@ -74,14 +74,14 @@ class CardSection:
         """Handle the slider, its button, the choice of a scope, and the polling of a running fit."""
         match event.get("act"):
             case "retention":
-                values = self._workload(visit, _retention(event))
+                values = self._workload(visit, _read_retention(event))
                 now: Workload = values["now"]
-                said = f"{percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings a day"
+                said = f"{format_percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings a day"
                 return {"parts": {"workload": render("flashcards/workload.html", **values)}, "say": said}
             case "keep-retention":
-                return self._keep(visit, _retention(event))
+                return self._keep(visit, _read_retention(event))
             case "scope":
-                scope = form_event.field(event, "scope")
+                scope = form_event.read_field(event, "scope")
                 return {"goto": f"/progress?scope={scope}#memory" if scope else "/progress#memory"}
             case "poll":
                 return {"parts": {"fit": render("flashcards/fit.html", **self._fit(visit))}}
@@ -95,7 +95,7 @@ class CardSection:
             "recall": render("flashcards/recall.html", **self._recall(self._history(visit)), **values),
             "workload": render("flashcards/workload.html", **values),
         }
-        return {"parts": parts, "say": f"Saved: you aim at {percent(aim)}.", "then": "draw"}
+        return {"parts": parts, "say": f"Saved: you aim at {format_percent(aim)}.", "then": "draw"}
 
     def _recall(self, history: CardHistory) -> dict[str, Any]:
         """Return the recall of the last weeks, if enough cards came back to mean something."""
@@ -144,35 +144,38 @@ class CardSection:
 
     def _workload(self, visit: Visit, desired_retention: float) -> dict[str, Any]:
         scheduling = self.exercise.reviews.scheduling(visit.profile.id)
-        plan = _plan(visit)
-        now = workload(plan, _aiming(scheduling, desired_retention))
+        plan = _read_plan(visit)
+        now = simulate_workload(plan, _set_retention(scheduling, desired_retention))
         return {
             "now": now,
-            "usual": workload(plan, _aiming(scheduling, scheduling.desired_retention)),
+            "usual": simulate_workload(plan, _set_retention(scheduling, scheduling.desired_retention)),
             "minutes": now.reviews_a_day * self.exercise.seconds_each(visit) / 60,
             "plan": plan,
             "aim": desired_retention,
-            "percent": percent,
+            "percent": format_percent,
         }
 
     def _fit(self, visit: Visit) -> dict[str, Any]:
         state = self.exercise.fitting.state(visit.profile.id)
-        return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _number}
+        return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _read_number}
 
 
-def _plan(visit: Visit) -> Plan:
+def _read_plan(visit: Visit) -> StudyPlan:
     new_a_day = max(1, visit.preferences.new_cards_a_day)
-    return Plan(cards=SIMULATED_CARDS, new_a_day=new_a_day, days=SIMULATED_DAYS)
+    return StudyPlan(cards=SIMULATED_CARDS, new_a_day=new_a_day, days=SIMULATED_DAYS)
 
 
-def _aiming(scheduling: Scheduling, desired_retention: float) -> Scheduling:
+def _set_retention(scheduling: Scheduling, desired_retention: float) -> Scheduling:
     return Scheduling(parameters=scheduling.parameters, desired_retention=desired_retention)
 
 
-def _retention(event: Mapping[str, Any]) -> float:
+def _read_retention(event: Mapping[str, Any]) -> float:
     low, high = round(100 * RETENTION_LOW), round(100 * RETENTION_HIGH)
-    return form_event.number(form_event.field(event, "retention"), default=90, low=low, high=high) / 100
+    return (
+        form_event.read_number(form_event.read_field(event, "retention"), default=90, low=low, high=high)
+        / 100
+    )
 
 
-def _number(value: float | None) -> str:
+def _read_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"

@@ -6,18 +6,18 @@ from flashcards.decks.deck import Decks
 from flashcards.stats.statistics import (
     WEEKS,
     CardHistory,
-    forgetting,
+    compute_forgetting,
     minutes_by_concept,
     minutes_by_deck,
     recall_by_concept,
     recall_by_deck,
     recall_by_week,
 )
-from study.base.confidence_intervals import Share, percent
+from study.base.confidence_intervals import Share, format_percent
 from study.content.concepts import ConceptMap
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points, point_of
-from study.plots.rows import Row, Rows
+from study.plots.rows import PlotRow, Rows
 
 ROWS_AT_MOST = 12
 DOTS = "A dot is a measured share, its line the 95 % interval (Wilson)."
@@ -30,8 +30,8 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
         return
     target = history.scheduling.desired_retention
     overall = Share(hits=sum(s.hits for s in weeks.values()), trials=sum(s.trials for s in weeks.values()))
-    recalled = f"You recalled {percent(overall.value)} of {overall.trials:,} cards that came back"
-    title = f"{recalled}; {_aim(overall, target)}"
+    recalled = f"You recalled {format_percent(overall.value)} of {overall.trials:,} cards that came back"
+    title = f"{recalled}; {_format_aim(overall, target)}"
     last = max(weeks)
     places = {day: (day - last).days / 7 for day in weeks}
     yield Plot(
@@ -45,7 +45,7 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
             points=tuple(point_of(places[day], share) for day, share in weeks.items()),
             measured=f"recalled, with its 95 % interval (Wilson): {overall} over all these weeks",
             curves=(Curve(xs=(min(places.values()) - 0.4, 0.4), ys=(target, target)),),
-            computed=f"what you aim at: {percent(target)}",
+            computed=f"what you aim at: {format_percent(target)}",
             x_label="week up to",
             y_label="share recalled",
             x_ticks=tuple((place, f"{day:%-d %b}") for day, place in places.items()),
@@ -56,7 +56,7 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
 
 def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
     """Yield the forgetting curve: recall by elapsed time, next to FSRS's predictions for the same reviews."""
-    bins = forgetting(history)
+    bins = compute_forgetting(history)
     if not bins:
         return
     trials = [each.share.trials for each in bins]
@@ -65,8 +65,8 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
     differs = "less than" if largest.expected > high else "more than"
     fits = "as" if low <= largest.expected <= high else differs
     title = (
-        f"After {largest.label} you recall {percent(largest.share.value)}, {fits} "
-        f"the model expects: {percent(largest.expected)}"
+        f"After {largest.label} you recall {format_percent(largest.share.value)}, {fits} "
+        f"the model expects: {format_percent(largest.expected)}"
     )
     places = tuple(float(number) for number in range(len(bins)))
     yield Plot(
@@ -76,7 +76,7 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
         header=("time since", "recalled", "asked", "share, %", "95 % from", "95 % to", "expected, %"),
         rows=tuple((each.label, *each.share.cells, 100 * each.expected) for each in bins),
         alt=f"{title}. "
-        + "; ".join(f"{b.label}: {b.share}, expected {percent(b.expected)}" for b in bins)
+        + "; ".join(f"{b.label}: {b.share}, expected {format_percent(b.expected)}" for b in bins)
         + ".",
         drawing=Points(
             points=tuple(point_of(place, each.share) for place, each in zip(places, bins, strict=True)),
@@ -107,7 +107,7 @@ def _recall_rows(
     if not shares:
         return
     weakest, share = next(iter(shares.items()))
-    title = f"Weakest {kind}: {weakest}, {percent(share.value)} of {share.trials} recalled"
+    title = f"Weakest {kind}: {weakest}, {format_percent(share.value)} of {share.trials} recalled"
     shown = list(shares.items())[:ROWS_AT_MOST]
     yield Plot(
         name=name,
@@ -118,13 +118,15 @@ def _recall_rows(
         alt=f"{title}. " + "; ".join(f"{key} {each}" for key, each in shown) + ".",
         drawing=Rows(
             rows=tuple(
-                Row(
+                PlotRow(
                     name=key, value=each.value, number=f"{each.hits} of {each.trials}", interval=each.interval
                 )
                 for key, each in shown
             ),
             x_label="share recalled",
-            footnote=f"{DOTS} Dashed: what you aim at, {percent(target)}.{_rest(len(shares), kind)}",
+            footnote=(
+                f"{DOTS} Dashed: what you aim at, {format_percent(target)}.{_format_rest(len(shares), kind)}"
+            ),
             target=target,
         ),
     )
@@ -146,20 +148,20 @@ def _time_rows(name: str, kind: str, spent: Mapping[str, float], scope: str) -> 
         rows=tuple((key, round(each, 2)) for key, each in spent.items()),
         alt=f"{title}. " + "; ".join(f"{key} {each:.1f}" for key, each in shown) + ".",
         drawing=Rows(
-            rows=tuple(Row(name=key, value=each, number=f"{each:.1f}") for key, each in shown),
+            rows=tuple(PlotRow(name=key, value=each, number=f"{each:.1f}") for key, each in shown),
             x_label="minutes",
-            footnote=f"From seeing a card to rating it.{note}{_rest(len(spent), kind)}",
+            footnote=f"From seeing a card to rating it.{note}{_format_rest(len(spent), kind)}",
         ),
     )
 
 
-def _rest(count: int, kind: str) -> str:
+def _format_rest(count: int, kind: str) -> str:
     return f" The table has all {count} {kind}s." if count > ROWS_AT_MOST else ""
 
 
-def _aim(share: Share, target: float) -> str:
+def _format_aim(share: Share, target: float) -> str:
     low, high = share.interval
-    aim = f"the {percent(target)} you aim at"
+    aim = f"the {format_percent(target)} you aim at"
     if high < target:
         return f"that is below {aim}"
     return f"that is above {aim}" if low > target else f"that agrees with {aim}"

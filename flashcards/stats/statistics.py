@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import TypeVar
 
 from flashcards.decks.deck import Decks
-from flashcards.scheduling.replay import Recall, after_a_day, recalls
-from flashcards.scheduling.scheduler import Memory, Scheduling, retrievability
+from flashcards.scheduling.replay import Recall, after_a_day, replay_recalls
+from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.base.confidence_intervals import Share, share_of
 from study.learner.progress import REMEMBERED
 from study.store.cards import CardReview
@@ -38,7 +38,7 @@ class CardHistory:
     @cached_property
     def recalls(self) -> list[Recall]:
         """The scheduler's predictions with their outcomes."""
-        return recalls(self.reviews, self.scheduling)
+        return replay_recalls(self.reviews, self.scheduling)
 
     @property
     def today(self) -> date:
@@ -77,7 +77,7 @@ def recall_by_week(history: CardHistory) -> dict[date, Share]:
         back = (history.today - history.day_of(recall.at)).days // 7
         if back < WEEKS:
             outcomes[history.today - timedelta(days=7 * back)].append(recall.recalled)
-    return _shares(dict(sorted(outcomes.items())))
+    return _compute_shares(dict(sorted(outcomes.items())))
 
 
 def recall_lately(history: CardHistory) -> Share | None:
@@ -99,12 +99,12 @@ def recall_by_concept(history: CardHistory, decks: Decks) -> dict[str, Share]:
 
 def minutes_by_deck(history: CardHistory, decks: Decks) -> dict[str, float]:
     """Return the minutes spent per deck, longest first."""
-    return _minutes(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
+    return _sum_minutes(history, {card.id: (decks.titles[card.deck],) for card in decks.cards})
 
 
 def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
     """Return the minutes spent per concept, longest first; a card about two counts half for each."""
-    return _minutes(history, decks.concepts_of)
+    return _sum_minutes(history, decks.concepts_of)
 
 
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
@@ -120,7 +120,7 @@ def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
 def recall_now(history: CardHistory) -> list[float]:
     """Return the retrievability of each card now, from 0 to 1."""
     return [
-        retrievability(memory, now=history.now, scheduling=history.scheduling)
+        compute_retrievability(memory, now=history.now, scheduling=history.scheduling)
         for memory in history.memories.values()
     ]
 
@@ -147,7 +147,7 @@ class ElapsedBin:
         )
 
 
-def forgetting(history: CardHistory) -> list[ElapsedBin]:
+def compute_forgetting(history: CardHistory) -> list[ElapsedBin]:
     """Return recall by time since the last review."""
     found, low = [], 1
     for high in ELAPSED_ENDS:
@@ -161,7 +161,7 @@ def forgetting(history: CardHistory) -> list[ElapsedBin]:
     return found
 
 
-def buttons(history: CardHistory) -> tuple[list[int], list[int]]:
+def count_buttons(history: CardHistory) -> tuple[list[int], list[int]]:
     """Count the presses of each of the four buttons: on new cards, and on cards seen before."""
     counts = Counter((review.new, review.rating) for review in history.reviews)
     return [counts[True, rating] for rating in range(1, 5)], [counts[False, rating] for rating in range(1, 5)]
@@ -172,10 +172,10 @@ def _by_subject(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) ->
     for recall in history.recalls:
         for subject in of_card.get(recall.card_id, ()):
             outcomes[subject].append(recall.recalled)
-    return dict(sorted(_shares(outcomes).items(), key=_value_of))
+    return dict(sorted(_compute_shares(outcomes).items(), key=_value_of))
 
 
-def _minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+def _sum_minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
     spent: dict[str, float] = defaultdict(float)
     for review in history.reviews:
         subjects = of_card.get(review.card_id, ())
@@ -184,7 +184,7 @@ def _minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -> di
     return dict(sorted(spent.items(), key=_longest_first))
 
 
-def _shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:
+def _compute_shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:
     return {key: Share(hits=sum(found), trials=len(found)) for key, found in outcomes.items()}
 
 

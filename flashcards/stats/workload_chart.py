@@ -1,18 +1,19 @@
 """The chart next to the slider: the simulated workload of each desired retention."""
 
 from flashcards.scheduling.scheduler import Scheduling
-from flashcards.scheduling.simulation import Plan, workload
-from study.base.confidence_intervals import percent
+from flashcards.scheduling.simulation import StudyPlan, simulate_workload
+from study.base.confidence_intervals import format_percent
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points
 
 AIMS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)
 
 
-def workload_figure(plan: Plan, scheduling: Scheduling) -> Plot:
+def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
     """Return the chart of ratings per day by desired retention."""
     found = [
-        workload(plan, Scheduling(parameters=scheduling.parameters, desired_retention=aim)) for aim in AIMS
+        simulate_workload(plan, Scheduling(parameters=scheduling.parameters, desired_retention=aim))
+        for aim in AIMS
     ]
     least, most = found[AIMS.index(0.8)], found[AIMS.index(0.95)]
     more = most.reviews_a_day / least.reviews_a_day
@@ -26,7 +27,7 @@ def workload_figure(plan: Plan, scheduling: Scheduling) -> Plot:
             (round(100 * w.desired_retention), w.reviews_a_day, w.busiest_day, w.reviews) for w in found
         ),
         alt=f"{title}. "
-        + ", ".join(f"{percent(w.desired_retention)}: {w.reviews_a_day:.0f} a day" for w in found)
+        + ", ".join(f"{format_percent(w.desired_retention)}: {w.reviews_a_day:.0f} a day" for w in found)
         + ".",
         drawing=Points(
             points=(),
@@ -35,7 +36,7 @@ def workload_figure(plan: Plan, scheduling: Scheduling) -> Plot:
             computed="simulated learner whose memory follows FSRS-6 with your parameters",
             x_label="desired retention",
             y_label="ratings a day",
-            x_ticks=tuple((aim, percent(aim)) for aim in AIMS),
+            x_ticks=tuple((aim, format_percent(aim)) for aim in AIMS),
             percent=False,
         ),
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lora_lab.charts.stack import SWATCH, Bar, Scale, StackArea, diamond, swatch
+from lora_lab.charts.stack import SWATCH, BytesScale, StackArea, StackedBar, draw_peak, draw_swatch
 from study.base.units import as_bytes
 from study.plots.sheet import (
     EDGE,
@@ -12,7 +12,7 @@ from study.plots.sheet import (
     TEXT_SIZE,
     Sheet,
     text_width,
-    wrapped,
+    wrap_text,
 )
 
 BODY_WIDE, BODY_BENCH = 265.0, 262.0
@@ -26,7 +26,7 @@ LABEL_TO_AXIS_NAME = 16.0
 class StackedBars:
     """Stacked bars of memory by rank or by bit width."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[StackedBar, ...]
     components: tuple[tuple[str, str], ...]
     """Field of the ledger and its name in the legend, bottom first."""
 
@@ -75,7 +75,7 @@ class StackedBars:
         """Return left, top, right and bottom of the plotting area, in points."""
         keyed_below = sheet.narrow and not self.on_bench
         bottom = top + PLOT_NARROW if keyed_below else sheet.height - self._below(sheet.width)
-        labels = Scale.of(self.bars, bottom - top).ticks().values()
+        labels = BytesScale.of(self.bars, bottom - top).ticks().values()
         left = EDGE + max(text_width(label) for label in labels) + 6
         key = 0 if sheet.narrow or self.on_bench else self._key_width() + KEY_GAP
         return left, top, sheet.width - EDGE - key, bottom
@@ -89,12 +89,12 @@ class StackedBars:
         return lines * TEXT_LEADING + LABEL_TO_AXIS_NAME + 13
 
     def _footnote_lines(self, width: float) -> list[str]:
-        return wrapped(self.footnote, width - 2 * EDGE - 16)
+        return wrap_text(self.footnote, width - 2 * EDGE - 16)
 
     def _footnote(self, sheet: Sheet, y: float) -> None:
         x = EDGE
         if any(bar.measured_bytes for bar in self.bars):
-            diamond(sheet, x + 5, y - 4)
+            draw_peak(sheet, x + 5, y - 4)
             x += 16
         for line in self._footnote_lines(sheet.width):
             sheet.text(x, y, line, soft=True)
@@ -111,7 +111,7 @@ class StackedBars:
     def _chosen_values(self) -> dict[str, str]:
         return {field: as_bytes(getattr(self._chosen().ledger, field)) for field, _ in self.components}
 
-    def _chosen(self) -> Bar:
+    def _chosen(self) -> StackedBar:
         return next(bar for bar in self.bars if bar.chosen)
 
     def _key(self, sheet: Sheet, left: float, right: float, top: float) -> None:
@@ -121,7 +121,7 @@ class StackedBars:
         values = self._chosen_values()
         for field, name in reversed(self.components):
             y += TEXT_LEADING
-            swatch(sheet, left, y, field)
+            draw_swatch(sheet, left, y, field)
             sheet.text(left + SWATCH + 6, y, name)
             sheet.text(right, y, values[field], align="right")
         y += 6

@@ -3,17 +3,19 @@
 from lora_lab.data.batches import RowSize
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import TARGET_LABELS, Compute, RunSpec
-from study.plots.sheet import shortened
+from study.plots.sheet import shorten_text
 
 NAME_POINTS = 190.0  # about 27 characters: hub ids are longer than a title can take
 
 
 def model_name(name: str) -> str:
     """Return a catalogue name, or the last part of a path or hub id, shortened to fit in a line."""
-    return shortened(name.rstrip("/").rsplit("/", 1)[-1] or name, NAME_POINTS)
+    return shorten_text(name.rstrip("/").rsplit("/", 1)[-1] or name, NAME_POINTS)
 
 
-def conditions(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, fixed: str) -> str:
+def describe_conditions(
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, fixed: str
+) -> str:
     """Return what memory depends on besides the free axis; `fixed` is the other axis's value."""
     return (
         f"{model_name(shape.name)}, {fixed}, {TARGET_LABELS[spec.targets]}, batch {spec.batch}, "

@@ -12,7 +12,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from lora_lab.charts.svg import element, number, path_data
+from lora_lab.charts.svg import format_number, path_data, render_element
 from study.plots.axis import nice_span, nice_ticks
 
 WIDTH = 400.0
@@ -25,53 +25,55 @@ Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 
-def drawing(height: float, *parts: str, width: float = WIDTH) -> Markup:
+def render_drawing(height: float, *parts: str, width: float = WIDTH) -> Markup:
     """Render the whole picture. Its host page names it, so it is hidden from screen readers here."""
     return Markup(
-        element(
+        render_element(
             "svg", *parts,
-            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {number(width)} {number(height)}",
+            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {format_number(width)} {format_number(height)}",
             font_size=TEXT_SIZE, aria_hidden="true", focusable="false",
         )
     )  # fmt: skip
 
 
-def box(x: float, y: float, width: float, height: float, look: str, **more: str | float | None) -> str:
+def draw_box(x: float, y: float, width: float, height: float, look: str, **more: str | float | None) -> str:
     """Render a rectangle; `look` is its CSS classes."""
-    return element("rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look, **more)
+    return render_element(
+        "rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look, **more
+    )
 
 
-def hatched(x: float, y: float, width: float, height: float) -> str:
+def draw_hatched(x: float, y: float, width: float, height: float) -> str:
     """Render frozen weights: a slate box with hatching."""
     pieces = []
     for offset in range(HATCH_GAP, int(width + height), HATCH_GAP):
         left, right = max(0.0, offset - height), min(width, float(offset))
         pieces.append([(x + left, y + offset - left), (x + right, y + offset - right)])
-    hatch = element("path", d=path_data(pieces), class_="hatch") if pieces else ""
-    return box(x, y, width, height, "w") + hatch
+    hatch = render_element("path", d=path_data(pieces), class_="hatch") if pieces else ""
+    return draw_box(x, y, width, height, "w") + hatch
 
 
-def line(points: Sequence[Point], look: str = "line ink") -> str:
+def draw_line(points: Sequence[Point], look: str = "line ink") -> str:
     """Render a line through points."""
-    return element("path", d=path_data([points]), class_=look)
+    return render_element("path", d=path_data([points]), class_=look)
 
 
-def dots(points: Iterable[Point], look: str, *, radius: float = 4) -> str:
+def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> str:
     """Render filled marks."""
-    return "".join(element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
+    return "".join(render_element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
 
 
-def diamond(x: float, y: float, *, size: float = 7) -> str:
+def draw_diamond(x: float, y: float, *, size: float = 7) -> str:
     """Render the mark of a published number."""
     corners = path_data([[(x - size, y), (x, y - size), (x + size, y), (x, y + size), (x - size, y)]])
-    return element("path", d=corners, class_="published")
+    return render_element("path", d=corners, class_="published")
 
 
-def words(
+def draw_words(
     x: float, y: float, text: str, *, anchor: Anchor = "start", soft: bool = False, bold: bool = False
 ) -> str:
     """Render one line of text, its baseline at `y`."""
-    return element(
+    return render_element(
         "text",
         escape(text, quote=False),
         x=x,
@@ -111,13 +113,13 @@ class Scale:
         return tuple(10.0**power for power in powers)
 
 
-def plain(value: float) -> str:
+def format_plain(value: float) -> str:
     """Format a tick in as few characters as possible."""
     return f"{value:,.6g}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class ChartFrame:
     """The plotting area of a chart."""
 
     x: Scale
@@ -125,22 +127,22 @@ class Chart:
     x_label: str
     y_label: str
     x_ticks: Sequence[tuple[float, str]] = ()
-    y_format: Callable[[float], str] = plain
+    y_format: Callable[[float], str] = format_plain
     y_about: int = 4
 
     def axes(self) -> str:
         """Render grid, tick labels and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
-        parts = [words(4, top - 10, self.y_label, soft=True)]
+        parts = [draw_words(4, top - 10, self.y_label, soft=True)]
         for value in self.y.ticks(self.y_about):
             at = self.y(value)
-            parts.append(line([(left, at), (right, at)], "rule"))
-            parts.append(words(left - 6, at + 4, self.y_format(value), anchor="end", soft=True))
-        parts.append(line([(left, bottom), (right, bottom)], "axis"))
-        for value, label in self.x_ticks or [(tick, plain(tick)) for tick in self.x.ticks()]:
-            parts.append(words(self.x(value), bottom + LEADING, label, anchor="middle", soft=True))
+            parts.append(draw_line([(left, at), (right, at)], "rule"))
+            parts.append(draw_words(left - 6, at + 4, self.y_format(value), anchor="end", soft=True))
+        parts.append(draw_line([(left, bottom), (right, bottom)], "axis"))
+        for value, label in self.x_ticks or [(tick, format_plain(tick)) for tick in self.x.ticks()]:
+            parts.append(draw_words(self.x(value), bottom + LEADING, label, anchor="middle", soft=True))
         parts.append(
-            words((left + right) / 2, bottom + 2 * LEADING + 2, self.x_label, anchor="middle", soft=True)
+            draw_words((left + right) / 2, bottom + 2 * LEADING + 2, self.x_label, anchor="middle", soft=True)
         )
         return "".join(parts)
 
@@ -149,7 +151,7 @@ class Chart:
         return [(self.x(x), self.y(y)) for x, y in points]
 
 
-def chart(
+def build_chart(
     *,
     x_span: Point,
     y_span: Point,
@@ -161,11 +163,11 @@ def chart(
     x_log: bool = False,
     y_log: bool = False,
     x_ticks: Sequence[tuple[float, str]] = (),
-    y_format: Callable[[float], str] = plain,
-) -> Chart:
+    y_format: Callable[[float], str] = format_plain,
+) -> ChartFrame:
     """Build a chart as wide as the drawing and `height` units high with its labels."""
     low, high = y_span if y_log else nice_span(*y_span, about=4)
-    return Chart(
+    return ChartFrame(
         x=Scale(low=x_span[0], high=x_span[1], start=left, end=WIDTH - right, log=x_log),
         y=Scale(low=low, high=high, start=height - 40, end=30, log=y_log),
         x_label=x_label,

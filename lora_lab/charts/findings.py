@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lora_lab.memory.ledger import COMPONENTS, Ledger
-from lora_lab.runs.predicted_vs_measured import Measured, devices, percent_above
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak, list_devices, percent_above
 from lora_lab.spec import Bits
 from study.base.units import as_bytes
 
@@ -26,9 +26,9 @@ def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:
             f"Rank barely matters up to {flat_up_to} (+{growth[flat_up_to]:.0f} %): "
             f"{largest} are {percent} of {total}"
         )
-    trained = share(here.adapters + here.gradients + here.optimizer, here.total_bytes)
+    trained = format_share(here.adapters + here.gradients + here.optimizer, here.total_bytes)
     return (
-        f"Rank {rank} takes {total}, {_more(here.total_bytes, first.total_bytes)} rank 1: "
+        f"Rank {rank} takes {total}, {_format_more(here.total_bytes, first.total_bytes)} rank 1: "
         f"adapters, gradients and optimizer are {trained} of it"
     )
 
@@ -43,7 +43,7 @@ def of_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
         offer = (
             f"{smallest} would save {as_bytes(could_save)}" if could_save else "fewer bits save nothing here"
         )
-        return f"In {bits}, weights are {share(stored, total)} of {as_bytes(total)}: {offer}"
+        return f"In {bits}, weights are {format_share(stored, total)} of {as_bytes(total)}: {offer}"
     saved = sixteen.total_bytes - total
     if saved <= 0:
         return (
@@ -51,24 +51,26 @@ def of_bits(by_bits: Mapping[Bits, Ledger], bits: Bits) -> str:
         )
     claim = f"{bits} saves {as_bytes(saved)} of the {as_bytes(sixteen.total_bytes)} that bf16 takes"
     if 2 * stored > total:
-        return f"{claim}; weights are still {share(stored, total)} of the {as_bytes(total)} left"
-    return f"{claim}; {share(total - stored, total)} of the {as_bytes(total)} left is not weights"
+        return f"{claim}; weights are still {format_share(stored, total)} of the {as_bytes(total)} left"
+    return f"{claim}; {format_share(total - stored, total)} of the {as_bytes(total)} left is not weights"
 
 
 def _two_largest(ledger: Ledger) -> tuple[str, str]:
     """Return the two largest components, larger first, and their share of the total."""
     sizes = {field: int(getattr(ledger, field)) for field in NAMES}
     first, second = sorted(sizes, key=sizes.__getitem__, reverse=True)[:2]
-    return f"{NAMES[first]} and {NAMES[second]}", share(sizes[first] + sizes[second], ledger.total_bytes)
+    return f"{NAMES[first]} and {NAMES[second]}", format_share(
+        sizes[first] + sizes[second], ledger.total_bytes
+    )
 
 
-def _more(total: int, first: int) -> str:
+def _format_more(total: int, first: int) -> str:
     if total >= 2 * first:
         return f"{total / first:.1f} times as much as"
     return f"{as_bytes(total - first)} more than"
 
 
-def share(part: float, whole: float) -> str:
+def format_share(part: float, whole: float) -> str:
     """Return `75 %`; never round a part to 0 % or 100 %."""
     percent = 100 * part / whole
     if 99.5 <= percent < 100:
@@ -76,14 +78,14 @@ def share(part: float, whole: float) -> str:
     return "under 1 %" if 0 < percent < 0.5 else f"{percent:.0f} %"
 
 
-def gap(percent: float) -> str:
+def format_gap(percent: float) -> str:
     """Return the relative gap between a measured value and the computed one."""
     if abs(percent) < 0.05:
         return "exactly as computed" if percent == 0 else "within 0.1 % of computed"
     return f"{abs(percent):.1f} % {'above' if percent > 0 else 'below'} computed"
 
 
-def footnote(runs: Sequence[Measured], computed: Sequence[int], chosen: Sequence[int]) -> str:
+def write_footnote(runs: Sequence[MeasuredPeak], computed: Sequence[int], chosen: Sequence[int]) -> str:
     """Return the footnote that explains the diamonds.
 
     `computed` holds the total bytes of each run's bar, `chosen` the positions of the runs on the chosen bar.
@@ -91,28 +93,28 @@ def footnote(runs: Sequence[Measured], computed: Sequence[int], chosen: Sequence
     if not runs:
         return "Computed. No run with these settings has been measured yet."
     gaps = [percent_above(run.peak_bytes, total) for run, total in zip(runs, computed, strict=True)]
-    where = f"measured on {', '.join(devices(runs))}, {_steps(runs)}"
+    where = f"measured on {', '.join(list_devices(runs))}, {_format_steps(runs)}"
     if len(chosen) == 1:
         only = chosen[0]
-        return f"{where}: {as_bytes(runs[only].peak_bytes)}, {gap(gaps[only])}"
-    return f"{where}: {_gaps(gaps)}"
+        return f"{where}: {as_bytes(runs[only].peak_bytes)}, {format_gap(gaps[only])}"
+    return f"{where}: {_format_gaps(gaps)}"
 
 
-def _gaps(gaps: Sequence[float]) -> str:
+def _format_gaps(gaps: Sequence[float]) -> str:
     """Return one run's gap, or the range of several: `2 runs, 0.4 % below to 1.0 % above computed`."""
-    low, high = gap(min(gaps)), gap(max(gaps))
+    low, high = format_gap(min(gaps)), format_gap(max(gaps))
     runs = f"{len(gaps)} runs, " if len(gaps) > 1 else ""
     return runs + (low if low == high else f"{low.removesuffix(' computed')} to {high}")
 
 
-def _steps(runs: Sequence[Measured]) -> str:
+def _format_steps(runs: Sequence[MeasuredPeak]) -> str:
     fewest, most = min(run.steps for run in runs), max(run.steps for run in runs)
     if fewest < most:
         return f"{fewest} to {most} steps"
     return "1 step" if most == 1 else f"{most} steps"
 
 
-def listed(ledger: Ledger) -> str:
+def list_largest(ledger: Ledger) -> str:
     """Return the three largest components of a bar, largest first."""
     sizes = {name: int(getattr(ledger, field)) for field, name in NAMES.items()}
     ordered = sorted(sizes, key=sizes.__getitem__, reverse=True)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from lora_lab.charts.grid_maps import MEASURES, heat_map
-from lora_lab.charts.grid_view import View, grid_conditions, naming
-from lora_lab.charts.pareto_front import LossAgainstMemory, Point, front_of
+from lora_lab.charts.grid_view import GridPlane, build_namer, grid_conditions
+from lora_lab.charts.pareto_front import LossAgainstMemory, ParetoPoint, front_of
 from lora_lab.charts.seeds import SeedLine, SeedLines
-from lora_lab.grids.findings import findings, rank_headline
-from lora_lab.grids.results import Arm, at_best_rate
+from lora_lab.grids.findings import list_findings, rank_headline
+from lora_lab.grids.results import GridSetting, at_best_rate
 from lora_lab.spec import BITS, Variant
 from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
@@ -16,21 +16,21 @@ Plane = tuple[str, Variant]
 """A plane of ranks x bit widths: the target set and the variant, which it holds fixed."""
 
 
-def planes(arms: Iterable[Arm]) -> list[Plane]:
+def list_planes(arms: Iterable[GridSetting]) -> list[Plane]:
     """Return every pair of target set and variant in a grid, in its order."""
     return list(dict.fromkeys((arm.setting.targets, arm.setting.variant) for arm in arms))
 
 
-def plane_at(arms: Iterable[Arm], number: int) -> Plane:
+def plane_at(arms: Iterable[GridSetting], number: int) -> Plane:
     """Return the plane with this number, else the first, because a typed address may contain any number."""
-    found = planes(arms)
+    found = list_planes(arms)
     return found[number] if 0 <= number < len(found) else found[0]
 
 
-def grid_plots(arms: Sequence[Arm], plane: Plane) -> Iterator[Plot]:
+def grid_plots(arms: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
     """Yield the plots for which enough cells have finished; loss against memory covers all planes."""
     here = [arm for arm in arms if (arm.setting.targets, arm.setting.variant) == plane]
-    view = View(arms=tuple(at_best_rate(here)), conditions=grid_conditions(here))
+    view = GridPlane(arms=tuple(at_best_rate(here)), conditions=grid_conditions(here))
     for measure in MEASURES:
         if measure.known(view):
             yield heat_map(view, measure)
@@ -41,9 +41,9 @@ def grid_plots(arms: Sequence[Arm], plane: Plane) -> Iterator[Plot]:
         yield _loss_by_rank(view)
 
 
-def _loss_against_memory(done: Sequence[Arm], conditions: str) -> Plot:
-    words = naming(done)
-    points = [Point(label=words(a.setting), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
+def _loss_against_memory(done: Sequence[GridSetting], conditions: str) -> Plot:
+    words = build_namer(done)
+    points = [ParetoPoint(label=words(a.setting), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
     front = front_of(points)
     said = "; ".join(f"{point.label} {as_bytes(point.bytes)}, loss {point.loss:.2f}" for point in front)
     return Plot(
@@ -64,7 +64,7 @@ def _loss_against_memory(done: Sequence[Arm], conditions: str) -> Plot:
             (
                 point.label,
                 f"{arm.setting.learning_rate:g}",
-                *_numbers(point),
+                *_format_numbers(point),
                 "yes" if point in front else "no",
             )
             for arm, point in zip(done, points, strict=True)
@@ -77,7 +77,7 @@ def _loss_against_memory(done: Sequence[Arm], conditions: str) -> Plot:
     )
 
 
-def _front_footnote(done: Sequence[Arm]) -> str:
+def _front_footnote(done: Sequence[GridSetting]) -> str:
     measured = all(arm.measured_peak_bytes for arm in done)
     what = "Measured" if measured else "Losses measured; peaks computed where cells were trained side by side"
     return (
@@ -86,11 +86,11 @@ def _front_footnote(done: Sequence[Arm]) -> str:
     )
 
 
-def _numbers(point: Point) -> tuple[Cell, ...]:
+def _format_numbers(point: ParetoPoint) -> tuple[Cell, ...]:
     return point.bytes / MB, point.loss, len(point.losses), min(point.losses), max(point.losses)
 
 
-def _front_title(front: Sequence[Point], settings: int) -> str:
+def _front_title(front: Sequence[ParetoPoint], settings: int) -> str:
     first, last = (
         f"{point.label} ({as_bytes(point.bytes)}, loss {point.loss:.2f})" for point in (front[0], front[-1])
     )
@@ -101,8 +101,8 @@ def _front_title(front: Sequence[Point], settings: int) -> str:
     return f"By their means, {len(front)} of {settings} settings are on the front, from {first} to {last}"
 
 
-def _loss_by_rank(view: View) -> Plot:
-    done = sorted((arm for arm in view.arms if arm.losses), key=_place)
+def _loss_by_rank(view: GridPlane) -> Plot:
+    done = sorted((arm for arm in view.arms if arm.losses), key=_place_arm)
     lines = []
     for bits in BITS:
         row = [arm for arm in done if arm.setting.bits == bits]
@@ -111,7 +111,7 @@ def _loss_by_rank(view: View) -> Plot:
             lines.append(SeedLine(label=bits, ranks=ranks, losses=losses))
     return Plot(
         name="grid-ranks",
-        title=rank_headline(findings(view.arms)),
+        title=rank_headline(list_findings(view.arms)),
         subtitle=view.conditions,
         header=("weights stored as", "rank", "seed", "held-out loss"),
         rows=tuple(
@@ -121,7 +121,7 @@ def _loss_by_rank(view: View) -> Plot:
             if cell.comparable and cell.loss_after is not None
         ),
         alt="Measured held-out loss by rank, mean and range of the seeds. "
-        + "; ".join(f"{line.label}: {_listed(line)}" for line in lines)
+        + "; ".join(f"{line.label}: {_list_line(line)}" for line in lines)
         + ".",
         drawing=SeedLines(
             lines=tuple(lines),
@@ -130,11 +130,11 @@ def _loss_by_rank(view: View) -> Plot:
     )
 
 
-def _place(arm: Arm) -> tuple[int, int]:
+def _place_arm(arm: GridSetting) -> tuple[int, int]:
     return BITS.index(arm.setting.bits), arm.setting.rank
 
 
-def _listed(line: SeedLine) -> str:
+def _list_line(line: SeedLine) -> str:
     return ", ".join(
         f"r={rank} {mean:.2f} ({min(group):.2f} to {max(group):.2f})"
         for rank, mean, group in zip(line.ranks, line.means, line.losses, strict=True)

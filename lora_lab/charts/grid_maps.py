@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
-from lora_lab.charts.grid_view import View, name_of
+from lora_lab.charts.grid_view import GridPlane, name_of
 from lora_lab.charts.heat_map import Tile, TileMap
-from lora_lab.grids.results import Arm
-from lora_lab.grids.welch_test import compare
+from lora_lab.grids.results import GridSetting
+from lora_lab.grids.welch_test import compare_groups
 from lora_lab.spec import BITS
 from study.base.units import GB, MB, as_bytes
 from study.plots.plot import Cell, Plot
@@ -18,25 +18,25 @@ Unit = tuple[str, float, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class GridMeasure:
     """One quantity that a heat map shows."""
 
     name: Literal["loss", "memory", "seconds"]
-    value: Callable[[Arm], float | None]
+    value: Callable[[GridSetting], float | None]
     unit: Callable[[Sequence[float]], Unit]
     """The unit for the values of a map."""
 
-    title: Callable[[View], str]
+    title: Callable[[GridPlane], str]
     shown: str
     header: str
-    footnote: Callable[[View], str]
+    footnote: Callable[[GridPlane], str]
 
-    def known(self, view: View) -> list[float]:
+    def known(self, view: GridPlane) -> list[float]:
         """Return the values of the arms that have one."""
         return [value for arm in view.arms if (value := self.value(arm)) is not None]
 
 
-def heat_map(view: View, measure: Measure) -> Plot:
+def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
     """Plot a heat map with ranks across and bit widths down."""
     arms = {(arm.setting.bits, arm.setting.rank): arm for arm in view.arms}
     bits = [each for each in BITS if any(key[0] == each for key in arms)]
@@ -48,13 +48,15 @@ def heat_map(view: View, measure: Measure) -> Plot:
         name=f"grid-{measure.name}",
         title=measure.title(view),
         subtitle=view.conditions,
-        header=_header(measure),
-        rows=tuple(_row(arms.get((each, rank)), each, rank, measure) for each in bits for rank in ranks),
-        alt=f"Heat map of {shown}. {_listed(view, measure, size, form)}. {measure.footnote(view)}",
+        header=_write_header(measure),
+        rows=tuple(
+            _build_row(arms.get((each, rank)), each, rank, measure) for each in bits for rank in ranks
+        ),
+        alt=f"Heat map of {shown}. {_list_measure(view, measure, size, form)}. {measure.footnote(view)}",
         drawing=TileMap(
             columns=tuple(str(rank) for rank in ranks),
             rows=tuple(bits),
-            tiles=tuple(tuple(_tile(arm, view, measure, size, form) for arm in row) for row in places),
+            tiles=tuple(tuple(_build_tile(arm, view, measure, size, form) for arm in row) for row in places),
             x_label="rank",
             y_label="weights stored as",
             shown=shown,
@@ -63,7 +65,9 @@ def heat_map(view: View, measure: Measure) -> Plot:
     )
 
 
-def _tile(arm: Arm | None, view: View, measure: Measure, size: float, form: str) -> Tile:
+def _build_tile(
+    arm: GridSetting | None, view: GridPlane, measure: GridMeasure, size: float, form: str
+) -> Tile:
     value = measure.value(arm) if arm else None
     if arm is None or value is None:
         return Tile(value=None, words=(arm.word if arm else "not run",))
@@ -72,7 +76,7 @@ def _tile(arm: Arm | None, view: View, measure: Measure, size: float, form: str)
     return Tile(value=value, words=words, computed=computed, marked=value == min(measure.known(view)))
 
 
-def _second_line(arm: Arm, form: str, measure: Measure) -> tuple[str, ...]:
+def _second_line(arm: GridSetting, form: str, measure: GridMeasure) -> tuple[str, ...]:
     """Return how many seeds the value covers while some are missing; else half their range."""
     if len(arm.losses) < len(arm.cells):
         return (f"{len(arm.losses)} of {len(arm.cells)}",)
@@ -88,11 +92,11 @@ MORE_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _header(measure: Measure) -> tuple[str, ...]:
+def _write_header(measure: GridMeasure) -> tuple[str, ...]:
     return ("weights stored as", "rank", "learning rate", measure.header, *MORE_COLUMNS[measure.name])
 
 
-def _row(arm: Arm | None, bits: str, rank: int, measure: Measure) -> tuple[Cell, ...]:
+def _build_row(arm: GridSetting | None, bits: str, rank: int, measure: GridMeasure) -> tuple[Cell, ...]:
     value = measure.value(arm) if arm else None
     if arm is None or value is None:
         blank = ("",) * len(MORE_COLUMNS[measure.name])
@@ -106,7 +110,7 @@ def _row(arm: Arm | None, bits: str, rank: int, measure: Measure) -> tuple[Cell,
     return (bits, rank, f"{arm.setting.learning_rate:g}", number, *more)
 
 
-def _listed(view: View, measure: Measure, size: float, form: str) -> str:
+def _list_measure(view: GridPlane, measure: GridMeasure, size: float, form: str) -> str:
     values = [(arm, measure.value(arm)) for arm in view.arms]
     return "; ".join(
         f"{name_of(arm.setting)} {arm.word if value is None else form.format(value / size)}"
@@ -139,7 +143,7 @@ def _second_unit(values: Sequence[float]) -> Unit:
 # ---- titles
 
 
-def _loss_title(view: View) -> str:
+def _loss_title(view: GridPlane) -> str:
     """Return the lowest loss, and how many of the others seed noise can't separate from it."""
     best, *others = sorted((arm for arm in view.arms if arm.losses), key=attrgetter("mean_loss"))
     claim = f"Held-out loss is lowest at {name_of(best.setting)}: {best.mean_loss:.2f}"
@@ -149,7 +153,7 @@ def _loss_title(view: View) -> str:
         return f"{claim}, on one seed, which can't tell close cells apart"
     # The best arm is selected by its loss, so every pair counts as a comparison (multiple testing).
     comparisons = (len(others) + 1) * len(others) // 2
-    verdicts = [compare(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
+    verdicts = [compare_groups(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
     close = sum(verdict != "differ" for verdict in verdicts)
     if not close:
         return f"{claim}, lower than the {len(others)} others beyond seed noise"
@@ -158,36 +162,37 @@ def _loss_title(view: View) -> str:
     return f"{claim}; {close} of the {len(others)} others may be as low: seeds can't tell"
 
 
-def _memory_title(view: View) -> str:
-    low, high = _ends(view, _peak)
-    if _peak(low) == _peak(high):
-        return f"Peak memory is {as_bytes(_peak(low))} in every cell"
+def _memory_title(view: GridPlane) -> str:
+    low, high = _find_ends(view, _read_peak)
+    if _read_peak(low) == _read_peak(high):
+        return f"Peak memory is {as_bytes(_read_peak(low))} in every cell"
     return (
         f"From {name_of(low.setting)} to {name_of(high.setting)}, peak memory grows from "
-        f"{as_bytes(_peak(low))} to {as_bytes(_peak(high))}, {_times(_peak(high) / _peak(low))} as much"
+        f"{as_bytes(_read_peak(low))} to {as_bytes(_read_peak(high))}, "
+        f"{_format_ratio(_read_peak(high) / _read_peak(low))} as much"
     )
 
 
-def _seconds_title(view: View) -> str:
-    low, high = _ends(view, _pace)
+def _seconds_title(view: GridPlane) -> str:
+    low, high = _find_ends(view, _read_pace)
     if low is high:
-        return f"A step takes {_pace(low):.3g} s at {name_of(low.setting)}"
+        return f"A step takes {_read_pace(low):.3g} s at {name_of(low.setting)}"
     return (
-        f"A step takes {_pace(low):.3g} s at {name_of(low.setting)} and {_pace(high):.3g} s at "
-        f"{name_of(high.setting)}, {_times(_pace(high) / _pace(low))} as long"
+        f"A step takes {_read_pace(low):.3g} s at {name_of(low.setting)} and {_read_pace(high):.3g} s at "
+        f"{name_of(high.setting)}, {_format_ratio(_read_pace(high) / _read_pace(low))} as long"
     )
 
 
-def _times(ratio: float) -> str:
+def _format_ratio(ratio: float) -> str:
     """Return a ratio in words; "about" where a factor of 1.0 would read as no change."""
     return f"{ratio:.2g} times" if ratio >= 1.05 else "about"
 
 
-def _loss_footnote(view: View) -> str:
+def _loss_footnote(view: GridPlane) -> str:
     return "Measured. Lighter is lower, which is better. ± is half the range of the seeds."
 
 
-def memory_footnote(view: View) -> str:
+def memory_footnote(view: GridPlane) -> str:
     """Return which of the peaks are measured."""
     shared = [cell for arm in view.arms for cell in arm.cells if cell.group_peak_bytes]
     if not shared:
@@ -199,27 +204,27 @@ def memory_footnote(view: View) -> str:
     )
 
 
-def _seconds_footnote(view: View) -> str:
+def _seconds_footnote(view: GridPlane) -> str:
     said = "Measured: the median step. Lighter is faster. Other programs slow a cell down."
     shared = any(cell.shared_by > 1 for arm in view.arms for cell in arm.cells)
     return f"{said} Of cells trained side by side, each one's share." if shared else said
 
 
-def _ends(view: View, value: Callable[[Arm], float]) -> tuple[Arm, Arm]:
+def _find_ends(view: GridPlane, value: Callable[[GridSetting], float]) -> tuple[GridSetting, GridSetting]:
     known = [arm for arm in view.arms if value(arm)]
     return min(known, key=value), max(known, key=value)
 
 
-def _peak(arm: Arm) -> float:
+def _read_peak(arm: GridSetting) -> float:
     return arm.peak_bytes or 0
 
 
-def _pace(arm: Arm) -> float:
+def _read_pace(arm: GridSetting) -> float:
     return arm.seconds_a_step or 0.0
 
 
 MEASURES = (
-    Measure(
+    GridMeasure(
         name="loss",
         value=attrgetter("mean_loss"),
         unit=_loss_unit,
@@ -228,7 +233,7 @@ MEASURES = (
         header="held-out loss (mean over seeds)",
         footnote=_loss_footnote,
     ),
-    Measure(
+    GridMeasure(
         name="memory",
         value=attrgetter("peak_bytes"),
         unit=_byte_unit,
@@ -237,7 +242,7 @@ MEASURES = (
         header="peak memory (MB)",
         footnote=memory_footnote,
     ),
-    Measure(
+    GridMeasure(
         name="seconds",
         value=attrgetter("seconds_a_step"),
         unit=_second_unit,

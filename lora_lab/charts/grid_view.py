@@ -4,46 +4,46 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lora_lab.charts.captions import model_name
-from lora_lab.grids.results import Arm, Setting, rates
+from lora_lab.grids.results import GridSetting, GridVariant, list_rates
 from lora_lab.spec import TARGET_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class GridPlane:
     """One rank x bit width plane of a grid."""
 
-    arms: tuple[Arm, ...]
+    arms: tuple[GridSetting, ...]
     """Each at its best learning rate."""
 
     conditions: str
 
 
-def name_of(setting: Setting) -> str:
+def name_of(setting: GridVariant) -> str:
     """Return `r=8, nf4-dq`."""
     return f"r={setting.rank}, {setting.bits}"
 
 
-def naming(arms: Sequence[Arm]) -> Callable[[Setting], str]:
+def build_namer(arms: Sequence[GridSetting]) -> Callable[[GridVariant], str]:
     """Return a function that names a setting: `r8 nf4-dq`, plus whatever else the grid varies."""
     also = [field for field in ("targets", "variant") if len({getattr(a.setting, field) for a in arms}) > 1]
 
-    def words(setting: Setting) -> str:
+    def words(setting: GridVariant) -> str:
         more = (str(getattr(setting, field)) for field in also)
         return " ".join([f"r{setting.rank} {setting.bits}", *more])
 
     return words
 
 
-def grid_conditions(arms: Sequence[Arm]) -> str:
+def grid_conditions(arms: Sequence[GridSetting]) -> str:
     """Return what all cells share, the number of seeds, and where the grid was measured."""
     cells = [cell for arm in arms for cell in arm.cells]
     spec = cells[0].spec
     seeds = len({cell.spec.seed for cell in cells})
     parts = [
         model_name(spec.model),
-        *_shared(arms),
+        *_find_shared(arms),
         f"{spec.steps} steps of batch {spec.batch}",
-        _rates(rates(arms)),
+        _format_rates(list_rates(arms)),
         "1 seed" if seeds == 1 else f"{seeds} seeds",
     ]
     devices = sorted({f"{cell.device}, {cell.compute}" for cell in cells if cell.device})
@@ -53,7 +53,7 @@ def grid_conditions(arms: Sequence[Arm]) -> str:
     return f"{', '.join(parts)}{where}{so_far}"
 
 
-def _shared(arms: Sequence[Arm]) -> list[str]:
+def _find_shared(arms: Sequence[GridSetting]) -> list[str]:
     """Return target set and variant, where the grid has only one and it is not the default."""
     targets = {arm.setting.targets for arm in arms}
     variants = {arm.setting.variant for arm in arms}
@@ -61,7 +61,7 @@ def _shared(arms: Sequence[Arm]) -> list[str]:
     return words + ([*variants] if len(variants) == 1 and "lora" not in variants else [])
 
 
-def _rates(tried: Sequence[float]) -> str:
+def _format_rates(tried: Sequence[float]) -> str:
     if len(tried) == 1:
         return f"learning rate {tried[0]:g}"
     return f"each at the best of {len(tried)} learning rates"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, shortened, text_width, wrapped
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, shorten_text, text_width, wrap_text
 
 # Light to dark in one hue, so the order survives any colour blindness and a grey printer.
 LOW, MIDDLE, HIGH = (0xE8, 0xF1, 0xFA), (0x6A, 0xA5, 0xD2), (0x0B, 0x3C, 0x77)
@@ -56,7 +56,7 @@ class TileMap:
     def body_height(self, width: float) -> float:
         """See Drawing."""
         drawn = self._turned_for(width)
-        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + len(drawn.rows) * self.tile_height + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
@@ -73,7 +73,7 @@ class TileMap:
                 drawn._tile(sheet, left + number * width, y, width, tile)
             y += self.tile_height
         for number, name in enumerate(drawn.columns):
-            words = shortened(name, width - GAP)
+            words = shorten_text(name, width - GAP)
             sheet.text(left + (number + 0.5) * width, y + TEXT_LEADING, words, align="center")
         y += TEXT_LEADING + 16
         sheet.text((left + sheet.width - EDGE) / 2, y, drawn.x_label, align="center", soft=True)
@@ -105,7 +105,7 @@ class TileMap:
             sheet.shape(corners, fc="none", ec=INK, alpha=0.5, lw=0.8, ls=DASHES)
             colour = INK
         else:
-            fill = shade(self._share(tile.value))
+            fill = choose_shade(self._share(tile.value))
             style = DASHES if tile.computed else "-"
             width = 2.4 if tile.marked else 1.0 if tile.computed else 0.0
             sheet.shape(corners, fc=fill, ec=INK if width else "none", lw=width, ls=style)
@@ -128,7 +128,7 @@ class TileMap:
         return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.25
 
 
-def shade(share: float) -> str:
+def choose_shade(share: float) -> str:
     """Return the colour of a value at this position between the lowest (0) and the highest (1)."""
     start, end, part = (LOW, MIDDLE, 2 * share) if share < 0.5 else (MIDDLE, HIGH, 2 * share - 1)
     mixed = (round(a + (b - a) * part) for a, b in zip(start, end, strict=True))
@@ -138,16 +138,16 @@ def shade(share: float) -> str:
 def words_on(fill: str) -> str:
     """Return the text colour with the higher contrast on this fill; it is always 4.5 : 1 or more."""
     pair = (DARK_WORDS, LIGHT_WORDS)
-    return max(pair, key=lambda ink: contrast(ink, fill))
+    return max(pair, key=lambda ink: compute_contrast(ink, fill))
 
 
-def contrast(one: str, other: str) -> float:
+def compute_contrast(one: str, other: str) -> float:
     """Return the contrast ratio of two colours (WCAG 2.2)."""
-    low, high = sorted((_luminance(one), _luminance(other)))
+    low, high = sorted((_compute_luminance(one), _compute_luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
-def _luminance(colour: str) -> float:
+def _compute_luminance(colour: str) -> float:
     channels: Sequence[float] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from study.plots.axis import spread
+from study.plots.axis import spread_labels
 from study.plots.sheet import (
     EDGE,
     FAINT,
@@ -16,7 +16,7 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    fitting,
+    choose_fitting,
     text_width,
 )
 
@@ -29,7 +29,7 @@ DECADES = ("1", "10", "100", "1k", "10k", "100k", "1M", "10M", "100M", "1B", "10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TargetLine:
     """The line of one set of target matrices."""
 
     label: str
@@ -44,7 +44,7 @@ class RankLines:
     """Counts by rank on log-log axes, where "twice the rank, twice the count" is a straight line."""
 
     ranks: tuple[int, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[TargetLine, ...]
     rank: int
     answer: tuple[str, str]
     """The text of the mark, in two short lines."""
@@ -77,7 +77,7 @@ class RankLines:
         plot.mark(self.rank, count, keep_off=plot.answer(self.answer))
         plot.end_labels(self.lines)
 
-    def _chosen_line(self) -> Line:
+    def _chosen_line(self) -> TargetLine:
         return next(line for line in self.lines if line.chosen)
 
     def _limits(self) -> tuple[float, float]:
@@ -89,7 +89,7 @@ class RankLines:
         return list(range(math.ceil(low), math.floor(high) + 1))
 
 
-def _is_chosen(line: Line) -> bool:
+def _is_chosen(line: TargetLine) -> bool:
     return line.chosen
 
 
@@ -129,7 +129,7 @@ class _LogLog:
             [self.x(rank) for rank in ranks],
             [text_width(str(rank), bold=True) for rank in ranks],
         )
-        for index in fitting(positions, widths, first=(ranks.index(chosen), len(ranks) - 1, 0)):
+        for index in choose_fitting(positions, widths, first=(ranks.index(chosen), len(ranks) - 1, 0)):
             rank = ranks[index]
             bold = rank == chosen
             self.sheet.text(
@@ -137,7 +137,7 @@ class _LogLog:
             )
         self.sheet.text((self.left + self.right) / 2, self.bottom + 32, "rank", align="center", soft=True)
 
-    def counts(self, ranks: Sequence[int], line: Line) -> None:
+    def counts(self, ranks: Sequence[int], line: TargetLine) -> None:
         """Draw one target set's line: solid with open marks when chosen, else dashed and light."""
         across, up = [math.log2(rank) for rank in ranks], [math.log10(count) for count in line.counts]
         if line.chosen:
@@ -167,9 +167,9 @@ class _LogLog:
         self.sheet.text(x + 11, y + 5 + TEXT_LEADING + 1, lines[1], soft=True)
         return x + 11 + width + 8, y + 5 + TEXT_LEADING + 7
 
-    def end_labels(self, lines: Sequence[Line]) -> None:
+    def end_labels(self, lines: Sequence[TargetLine]) -> None:
         """Draw each line's name next to its end."""
         wanted = [self.y(line.counts[-1]) for line in lines]
-        placed = spread(wanted, gap=TEXT_LEADING, low=self.top, high=self.bottom)
+        placed = spread_labels(wanted, gap=TEXT_LEADING, low=self.top, high=self.bottom)
         for line, y in zip(lines, placed, strict=True):
             self.sheet.text(self.right + 9, y + 4, line.label, bold=line.chosen, soft=not line.chosen)

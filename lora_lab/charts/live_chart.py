@@ -16,7 +16,7 @@ from html import escape
 from itertools import pairwise
 
 from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, Point, frame_for
-from lora_lab.charts.svg import element
+from lora_lab.charts.svg import render_element
 
 WIDE, NARROW = 560, 358
 MAX_POINTS = 300  # per line, more than a chart is wide in pixels
@@ -51,7 +51,7 @@ class Mark:
     label: str
 
 
-def smoothed(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[Point]:
+def smooth_points(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[Point]:
     """Compute the exponential moving average with Adam's bias correction (arXiv:1412.6980 section 3).
 
     A value that is not a number stays a gap and does not affect the values after it.
@@ -72,11 +72,11 @@ def loss_series(label: str, points: Sequence[Point], *, colour: Colour = "blue")
     """Build a noisy curve twice: as measured, faint, and smoothed."""
     return (
         Series(label="", points=points, colour=colour, faint=True),
-        Series(label=label, points=smoothed(points), colour=colour),
+        Series(label=label, points=smooth_points(points), colour=colour),
     )
 
 
-def thinned(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Point]:
+def thin_points(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Point]:
     """Return at most `limit` points: both ends and each bucket's lowest and highest, so no spike is lost."""
     if len(points) <= limit:
         return list(points)
@@ -84,7 +84,7 @@ def thinned(points: Sequence[Point], *, limit: int = MAX_POINTS) -> list[Point]:
     kept = [points[0]]
     for number in range(buckets):
         bucket = inner[number * len(inner) // buckets : (number + 1) * len(inner) // buckets]
-        kept += sorted({min(bucket, key=_y), max(bucket, key=_y)})
+        kept += sorted({min(bucket, key=_take_y), max(bucket, key=_take_y)})
     return [*kept, points[-1]][-max(1, limit) :]
 
 
@@ -105,8 +105,8 @@ def line_chart(
     `window` is the visible range of the x axis: from the first to the last planned step, or a part of that;
     without it, everything measured so far. `from_zero` starts the y axis at 0, for amounts such as bytes.
     """
-    x_span = _window(series, window)
-    seen = [(line, pieces) for line in series if (pieces := visible(line.points, x_span))]
+    x_span = _widen_window(series, window)
+    seen = [(line, pieces) for line in series if (pieces := clip_to_window(line.points, x_span))]
     frame = frame_for(
         [line.label for line in series if line.label],
         [y for _, pieces in seen for piece in pieces for _, y in piece],
@@ -115,7 +115,7 @@ def line_chart(
         from_zero=from_zero,
         width=width,
     )
-    news = [line for line in series if line.measured and _latest(line)]
+    news = [line for line in series if line.measured and _find_latest(line)]
     body = [
         frame.axes(x_label, y_label),
         *(frame.mark(mark.x, mark.label) for mark in marks),
@@ -123,21 +123,21 @@ def line_chart(
         frame.end_labels([_end_label(line, pieces, y_format) for line, pieces in seen if line.label]),
         "" if news else frame.waiting(),
     ]
-    said = _described(series, x_label, y_format) if news else "Waiting for the first step."
-    return _svg(title, said, body, width)
+    said = _describe_latest(series, x_label, y_format) if news else "Waiting for the first step."
+    return _render_svg(title, said, body, width)
 
 
-def visible(points: Sequence[Point], window: tuple[float, float]) -> list[Piece]:
+def clip_to_window(points: Sequence[Point], window: tuple[float, float]) -> list[Piece]:
     """Return the unbroken pieces inside `window`, cut at its edges, together at most `MAX_POINTS` points."""
-    pieces = [cut for piece in _unbroken(points) if (cut := _cut(piece, window))]
+    pieces = [cut for piece in _split_unbroken(points) if (cut := _clip_piece(piece, window))]
     total = sum(map(len, pieces))
     if total <= MAX_POINTS:
         return pieces
     shares = [(piece, MAX_POINTS * len(piece) // total) for piece in pieces]
-    return [thinned(piece, limit=share) for piece, share in shares if share]
+    return [thin_points(piece, limit=share) for piece, share in shares if share]
 
 
-def _unbroken(points: Sequence[Point]) -> Iterator[Piece]:
+def _split_unbroken(points: Sequence[Point]) -> Iterator[Piece]:
     piece: Piece = []
     for point in points:
         if _is_number(point):
@@ -153,28 +153,28 @@ def _is_number(point: Point) -> bool:
     return all(math.isfinite(value) and abs(value) < LARGEST for value in point)
 
 
-def _cut(piece: Piece, window: tuple[float, float]) -> Piece:
+def _clip_piece(piece: Piece, window: tuple[float, float]) -> Piece:
     """Return the part inside, with new end points where the line crosses an edge."""
     low, high = window
     inside = [point for point in piece if low <= point[0] <= high]
     for before, after in pairwise(piece):
         if before[0] < low < after[0]:
-            inside.insert(0, _between(before, after, low))
+            inside.insert(0, _interpolate(before, after, low))
         if before[0] < high < after[0]:
-            inside.append(_between(before, after, high))
+            inside.append(_interpolate(before, after, high))
     return inside
 
 
-def _between(before: Point, after: Point, x: float) -> Point:
+def _interpolate(before: Point, after: Point, x: float) -> Point:
     share = (x - before[0]) / (after[0] - before[0])
     return x, before[1] + share * (after[1] - before[1])
 
 
-def _y(point: Point) -> float:
+def _take_y(point: Point) -> float:
     return point[1]
 
 
-def _window(series: Sequence[Series], window: tuple[float, float] | None) -> tuple[float, float]:
+def _widen_window(series: Sequence[Series], window: tuple[float, float] | None) -> tuple[float, float]:
     """Return a range with a positive width, whatever the caller passed."""
     if window is None:
         xs = [point[0] for line in series for point in line.points if _is_number(point)]
@@ -183,7 +183,7 @@ def _window(series: Sequence[Series], window: tuple[float, float] | None) -> tup
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _latest(line: Series) -> Point | None:
+def _find_latest(line: Series) -> Point | None:
     """Return the last point that is a number."""
     return next((point for point in reversed(line.points) if _is_number(point)), None)
 
@@ -193,9 +193,9 @@ def _end_label(line: Series, pieces: Sequence[Piece], y_format: Format) -> EndLa
     return EndLabel(name=line.label, value=y_format(end[1]), at=end, colour=line.colour, dot=line.measured)
 
 
-def _described(series: Sequence[Series], x_label: str, y_format: Format) -> str:
+def _describe_latest(series: Sequence[Series], x_label: str, y_format: Format) -> str:
     """Return `Latest: loss 2.31 at step 14; peak 525 MB at step 14. Computed beforehand: 527 MB.`"""
-    latest = [(line, point) for line in series if line.label and (point := _latest(line))]
+    latest = [(line, point) for line in series if line.label and (point := _find_latest(line))]
     measured = [f"{line.label} {y_format(y)} at {x_label} {x:g}" for line, (x, y) in latest if line.measured]
     computed = [f"{line.label} {y_format(y)}" for line, (_, y) in latest if not line.measured]
     sentences = [f"Latest: {'; '.join(measured)}." if measured else ""]
@@ -203,12 +203,12 @@ def _described(series: Sequence[Series], x_label: str, y_format: Format) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _svg(title: str, said: str, body: Sequence[str], width: int) -> str:
+def _render_svg(title: str, said: str, body: Sequence[str], width: int) -> str:
     """Render the `<svg>`, named for screen readers; the page sets its width, its aspect ratio is fixed."""
-    return element(
+    return render_element(
         "svg",
-        element("title", escape(title)),
-        element("desc", escape(said)),
+        render_element("title", escape(title)),
+        render_element("desc", escape(said)),
         *body,
         xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {width} {HEIGHT}",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from lora_lab.charts.svg import element, path_data
-from study.plots.axis import nice_span, nice_ticks, spread
+from lora_lab.charts.svg import path_data, render_element
+from study.plots.axis import nice_span, nice_ticks, spread_labels
 
 Point = tuple[float, float]
 Colour = Literal["ink", "blue", "orange", "green", "purple", "brown"]
@@ -76,19 +76,19 @@ class Frame:
 
     def axes(self, x_label: str, y_label: str) -> str:
         """Render grid, tick labels and axis names."""
-        parts = [text(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
+        parts = [draw_text(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
         for value, label in self.y_ticks:
             parts.append(self._rule(self.y(value), FAINT))
-            parts.append(text(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
+            parts.append(draw_text(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
         for value in self._x_ticks():
             label = f"{value:,.6g}"
-            parts.append(text(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
-        parts.append(text((self.left + self.right) / 2, HEIGHT - 7, x_label, anchor="middle", soft=True))
+            parts.append(draw_text(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
+        parts.append(draw_text((self.left + self.right) / 2, HEIGHT - 7, x_label, anchor="middle", soft=True))
         return "".join(parts)
 
     def _rule(self, y: float, opacity: float) -> str:
         level = path_data([[(self.left, y), (self.right, y)]])
-        return element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
+        return render_element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
     def _x_ticks(self) -> tuple[float, ...]:
         """Return whole numbers if the range has any, because half a step has no meaning."""
@@ -97,7 +97,7 @@ class Frame:
 
     def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> str:
         """Render one line with gaps between its pieces."""
-        return element(
+        return render_element(
             "path",
             d=path_data([[(self.x(x), self.y(y)) for x, y in piece] for piece in pieces]),
             fill="none",
@@ -117,7 +117,7 @@ class Frame:
         apart = len({label.at[0] for label in labels if label.dot}) > 1
         room = self.bottom - self.top
         rows = 2 if self.narrow and 2 * LEADING * len(labels) <= room else 1
-        places = spread(
+        places = spread_labels(
             [self.y(label.at[1]) for label in labels],
             gap=rows * LEADING,
             low=self.top,
@@ -136,19 +136,19 @@ class Frame:
             leader = path_data([[(x, own_y), (start, own_y), (start + LABEL_GAP - 1, y)]])
             dots = "1 3" if start > x else None
             parts.append(
-                element("path", d=leader, fill="none", style=f"stroke:{colour}", stroke_dasharray=dots)
+                render_element("path", d=leader, fill="none", style=f"stroke:{colour}", stroke_dasharray=dots)
             )
         if label.dot:
             look = f"fill:{colour};stroke:{PAPER}"
-            parts.append(element("circle", cx=x, cy=own_y, r=4.5, style=look, stroke_width=1.5))
+            parts.append(render_element("circle", cx=x, cy=own_y, r=4.5, style=look, stroke_width=1.5))
         x = start + LABEL_GAP
         room = self.width - EDGE - self.right - LABEL_GAP
         if rows == 2:
-            parts.append(text(x, y + 5, cut(label.name, room), soft=True, halo=True))
-            parts.append(text(x, y + 5 + LEADING, label.value, bold=True, halo=True))
+            parts.append(draw_text(x, y + 5, cut_words(label.name, room), soft=True, halo=True))
+            parts.append(draw_text(x, y + 5 + LEADING, label.value, bold=True, halo=True))
         else:
-            name = cut(label.name, room - (len(label.value) + 1) * CHARACTER)
-            parts.append(text(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
+            name = cut_words(label.name, room - (len(label.value) + 1) * CHARACTER)
+            parts.append(draw_text(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
         return "".join(parts)
 
     def mark(self, value: float, label: str) -> str:
@@ -158,9 +158,9 @@ class Frame:
         x = self.x(value)
         late = x > (self.left + self.right) / 2
         upright = path_data([[(x, self.top), (x, self.bottom)]])
-        return element(
+        return render_element(
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
-        ) + text(
+        ) + draw_text(
             x - 6 if late else x + 6,
             self.top + 10,
             label,
@@ -172,7 +172,7 @@ class Frame:
     def waiting(self) -> str:
         """Render the text that fills the plot until the first measurement."""
         x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
-        return text(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
+        return draw_text(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
 
 
 def frame_for(
@@ -190,11 +190,11 @@ def frame_for(
     room = min(longest * CHARACTER + LABEL_GAP, LABEL_SHARE * width) if names else 0
     known = [*values, 0.0] if from_zero else values
     empty: tuple[Point, tuple[tuple[float, str], ...]] = ((0.0, 1.0), ())
-    y_span, y_ticks = _upwards(min(known), max(known), y_format) if values else empty
+    y_span, y_ticks = _choose_y_ticks(min(known), max(known), y_format) if values else empty
     return Frame(width=width, right=width - EDGE - room, x_span=x_span, y_span=y_span, y_ticks=y_ticks)
 
 
-def _upwards(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tuple[float, str], ...]]:
+def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tuple[float, str], ...]]:
     """Return range and labelled ticks; fewer ticks when two neighbours would have the same label."""
     for about in (4, 3, 2, 1):
         span = nice_span(low, high, about=about)
@@ -204,7 +204,7 @@ def _upwards(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tu
     return span, (ticks[0],)
 
 
-def text(
+def draw_text(
     x: float,
     y: float,
     words: str,
@@ -216,10 +216,10 @@ def text(
     then_bold: str = "",
 ) -> str:
     """Render one line of text, its baseline at `y`; a halo keeps it readable across lines."""
-    return element(
+    return render_element(
         "text",
         escape(words),
-        element("tspan", escape(then_bold), font_weight="600") if then_bold else "",
+        render_element("tspan", escape(then_bold), font_weight="600") if then_bold else "",
         x=x,
         y=y,
         fill="currentColor",
@@ -232,7 +232,7 @@ def text(
     )
 
 
-def cut(words: str, room: float) -> str:
+def cut_words(words: str, room: float) -> str:
     """Return as much of `words` as fits in `room` units, with an ellipsis for the rest."""
     letters = max(1, int(room / CHARACTER + 1e-6))
     return words if len(words) <= letters else f"{words[: letters - 1].rstrip()}…"

@@ -6,13 +6,13 @@ from typing import Literal
 
 from lora_lab.charts import findings
 from lora_lab.charts.bars import StackedBars
-from lora_lab.charts.captions import conditions
+from lora_lab.charts.captions import describe_conditions
 from lora_lab.charts.parameters import DRAWN_RANKS
-from lora_lab.charts.stack import Bar
+from lora_lab.charts.stack import StackedBar
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import COMPONENTS, Ledger, bits_per_param, predict
+from lora_lab.memory.ledger import COMPONENTS, Ledger, bits_per_param, predict_ledger
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.runs.predicted_vs_measured import Measured, percent_above
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak, percent_above
 from lora_lab.spec import BITS, Bits, Compute, RunSpec
 from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
@@ -27,15 +27,15 @@ class Column:
 
     value: int | Bits
     ledger: Ledger
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredPeak, ...]
 
-    def bar(self, *, chosen: bool, lower: bool) -> Bar:
+    def bar(self, *, chosen: bool, lower: bool) -> StackedBar:
         """Return the bar to draw; names of bit widths are long and take two rows."""
         label: tuple[str, ...] = (str(self.value),)
         if isinstance(self.value, str):
             label = (self.value, f"{bits_per_param(self.value):.3g}")
         peaks = tuple(run.peak_bytes for run in self.measured)
-        return Bar(
+        return StackedBar(
             label=label,
             ledger=self.ledger,
             chosen=chosen,
@@ -45,35 +45,35 @@ class Column:
 
 
 def memory_by_rank(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[MeasuredPeak]
 ) -> Plot:
     """Plot peak memory for ranks 1 to 256 at the chosen bit width; `measured` runs differ in rank only."""
-    fitting = _distinct(measured, compute)
+    fitting = _keep_distinct(measured, compute)
     ranks = sorted({*DRAWN_RANKS, spec.rank, *(run.spec.rank for run in fitting)})
     columns = [
         Column(
             value=rank,
-            ledger=predict(shape, replace(spec, rank=rank), row, compute),
+            ledger=predict_ledger(shape, replace(spec, rank=rank), row, compute),
             measured=tuple(run for run in fitting if run.spec.rank == rank),
         )
         for rank in ranks
     ]
     by_rank = {rank: column.ledger for rank, column in zip(ranks, columns, strict=True)}
-    return _plot(
+    return _build_plot(
         columns,
         free="rank",
         chosen=spec.rank,
         title=findings.of_ranks(by_rank, spec.rank),
-        subtitle=conditions(shape, spec, row, compute, fixed=spec.bits),
+        subtitle=describe_conditions(shape, spec, row, compute, fixed=spec.bits),
         x_label="rank",
     )
 
 
 def memory_by_bits(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[Measured]
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, measured: Iterable[MeasuredPeak]
 ) -> Plot:
     """Plot peak memory for each way to store the weights; `measured` runs differ in bits only."""
-    fitting = _distinct(measured, compute)
+    fitting = _keep_distinct(measured, compute)
     seen = {spec.bits, *(run.spec.bits for run in fitting)}
     # fp32 weights don't save memory, so they are drawn only when chosen or measured.
     widths = [bits for bits in BITS if bits != "fp32" or bits in seen]
@@ -81,32 +81,32 @@ def memory_by_bits(
     columns = [
         Column(
             value=bits,
-            ledger=predict(shape, replace(spec, bits=bits), row, compute),
+            ledger=predict_ledger(shape, replace(spec, bits=bits), row, compute),
             measured=tuple(run for run in fitting if run.spec.bits == bits),
         )
         for bits in widths
     ]
     by_bits = {bits: column.ledger for bits, column in zip(widths, columns, strict=True)}
-    return _plot(
+    return _build_plot(
         columns,
         free="bits",
         chosen=spec.bits,
         title=findings.of_bits(by_bits, spec.bits),
-        subtitle=conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
+        subtitle=describe_conditions(shape, spec, row, compute, fixed=f"rank {spec.rank}"),
         x_label="format, and stored bits per weight",
     )
 
 
-def _distinct(measured: Iterable[Measured], compute: Compute) -> list[Measured]:
+def _keep_distinct(measured: Iterable[MeasuredPeak], compute: Compute) -> list[MeasuredPeak]:
     """Return the runs in this compute type; of runs that would overlap exactly, the first."""
-    found: dict[tuple[int, Bits, str, int], Measured] = {}
+    found: dict[tuple[int, Bits, str, int], MeasuredPeak] = {}
     for run in measured:
         if run.compute == compute:
             found.setdefault((run.spec.rank, run.spec.bits, run.device_name, run.peak_bytes), run)
     return list(found.values())
 
 
-def _plot(
+def _build_plot(
     columns: Sequence[Column],
     *,
     free: Literal["rank", "bits"],
@@ -122,9 +122,9 @@ def _plot(
         name=f"memory-by-{free}",
         title=title,
         subtitle=subtitle,
-        header=_header(columns, drawn, free),
-        rows=tuple(_rows(columns, drawn)),
-        alt=_alt(columns, here, where, free),
+        header=_write_header(columns, drawn, free),
+        rows=tuple(_list_rows(columns, drawn)),
+        alt=_write_alt(columns, here, where, free),
         drawing=StackedBars(
             bars=tuple(
                 column.bar(chosen=column is here, lower=i % 2 == 1) for i, column in enumerate(columns)
@@ -132,7 +132,7 @@ def _plot(
             components=tuple((field, KEY_NAMES.get(field, name)) for field, name in drawn),
             x_label=x_label,
             key_title=f"{where}, computed",
-            footnote=_footnote(columns, here),
+            footnote=_write_footnote(columns, here),
         ),
     )
 
@@ -146,7 +146,7 @@ def _drawn_components(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _header(
+def _write_header(
     columns: Sequence[Column], drawn: Sequence[tuple[str, str]], free: Literal["rank", "bits"]
 ) -> tuple[str, ...]:
     axis = ("rank",) if free == "rank" else ("weights stored as", "bits per weight")
@@ -155,7 +155,7 @@ def _header(
     return (*axis, *parts, "computed total (MB)", *measured)
 
 
-def _rows(columns: Sequence[Column], drawn: Sequence[tuple[str, str]]) -> Iterator[tuple[Cell, ...]]:
+def _list_rows(columns: Sequence[Column], drawn: Sequence[tuple[str, str]]) -> Iterator[tuple[Cell, ...]]:
     """Yield one row per bar, or one per run measured on it."""
     nothing = ("",) * len(MEASURED_HEADER) if any(column.measured for column in columns) else ()
     for column in columns:
@@ -171,35 +171,37 @@ def _rows(columns: Sequence[Column], drawn: Sequence[tuple[str, str]]) -> Iterat
             yield (*computed, *nothing)
 
 
-def _footnote(columns: Sequence[Column], here: Column) -> str:
+def _write_footnote(columns: Sequence[Column], here: Column) -> str:
     pairs = [(column, run) for column in columns for run in column.measured]
-    return findings.footnote(
+    return findings.write_footnote(
         [run for _, run in pairs],
         computed=[column.ledger.total_bytes for column, _ in pairs],
         chosen=[i for i, (column, _) in enumerate(pairs) if column is here],
     )
 
 
-def _alt(columns: Sequence[Column], here: Column, where: str, free: Literal["rank", "bits"]) -> str:
-    low, high = (pick(columns, key=_total) for pick in (min, max))
+def _write_alt(columns: Sequence[Column], here: Column, where: str, free: Literal["rank", "bits"]) -> str:
+    low, high = (pick(columns, key=_sum_bytes) for pick in (min, max))
     axis = {"rank": "rank", "bits": "the way weights are stored"}[free]
     measured = [
-        f"{_place(column)} {as_bytes(run.peak_bytes)}, "
-        f"{findings.gap(percent_above(run.peak_bytes, _total(column)))}"
+        f"{_place_column(column)} {as_bytes(run.peak_bytes)}, "
+        f"{findings.format_gap(percent_above(run.peak_bytes, _sum_bytes(column)))}"
         for column in columns
         for run in column.measured
     ]
     said = f" Measured: {'; '.join(measured[:3])}." if measured else ""
     return (
-        f"Stacked bars of computed peak memory by {axis}: {as_bytes(_total(low))} ({_place(low)}) to "
-        f"{as_bytes(_total(high))} ({_place(high)}). At {where} it is {as_bytes(_total(here))}, most of it "
-        f"{findings.listed(here.ledger)}.{said}"
+        f"Stacked bars of computed peak memory by {axis}: {as_bytes(_sum_bytes(low))} "
+        f"({_place_column(low)}) to "
+        f"{as_bytes(_sum_bytes(high))} ({_place_column(high)}). At {where} it is "
+        f"{as_bytes(_sum_bytes(here))}, most of it "
+        f"{findings.list_largest(here.ledger)}.{said}"
     )
 
 
-def _total(column: Column) -> int:
+def _sum_bytes(column: Column) -> int:
     return column.ledger.total_bytes
 
 
-def _place(column: Column) -> str:
+def _place_column(column: Column) -> str:
     return f"rank {column.value}" if isinstance(column.value, int) else column.value

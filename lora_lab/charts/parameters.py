@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.lines import Line, RankLines
+from lora_lab.charts.lines import RankLines, TargetLine
 from lora_lab.parameters import counts
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import TARGET_LABELS, TARGET_SETS, RunSpec
@@ -20,7 +20,7 @@ TYPED_LABEL = "the typed names"
 
 def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
     """Plot exact counts for ranks 1 to 256. Raises LearnerError when the model lacks the chosen matrices."""
-    chosen = counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
+    chosen = counts.count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant)
     ranks = tuple(sorted({*DRAWN_RANKS, spec.rank}))
     by_set = _counts_of_sets(shape, ranks, spec)
     trainable, percent = as_count(chosen.trainable), as_percent(chosen.percent)
@@ -40,13 +40,13 @@ def parameters_by_rank(shape: ModelShape, spec: RunSpec) -> Plot:
             f"{TARGET_LABELS[spec.targets]} (% of model and adapters)",
         ),
         rows=tuple(
-            (rank, *(line[i] for line in by_set.values()), _percent(shape, replace(spec, rank=rank)))
+            (rank, *(line[i] for line in by_set.values()), _compute_percent(shape, replace(spec, rank=rank)))
             for i, rank in enumerate(ranks)
         ),
-        alt=_alt(spec, by_set, ranks, percent),
+        alt=_write_alt(spec, by_set, ranks, percent),
         drawing=RankLines(
             ranks=ranks,
-            lines=_lines(by_set, spec.targets),
+            lines=_build_lines(by_set, spec.targets),
             rank=spec.rank,
             answer=(trainable, f"at rank {spec.rank}, {percent}"),
             y_label="trainable parameters",
@@ -60,7 +60,7 @@ def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) ->
     for targets in dict.fromkeys((*TARGET_SETS, spec.targets)):
         try:
             found[targets] = tuple(
-                counts.count(shape, rank=rank, targets=targets, variant=spec.variant).trainable
+                counts.count_parameters(shape, rank=rank, targets=targets, variant=spec.variant).trainable
                 for rank in ranks
             )
         except LearnerError:
@@ -69,22 +69,24 @@ def _counts_of_sets(shape: ModelShape, ranks: tuple[int, ...], spec: RunSpec) ->
     return found
 
 
-def _percent(shape: ModelShape, spec: RunSpec) -> float:
-    return counts.count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).percent
+def _compute_percent(shape: ModelShape, spec: RunSpec) -> float:
+    return counts.count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).percent
 
 
-def _lines(by_set: dict[str, tuple[int, ...]], chosen: str) -> tuple[Line, ...]:
+def _build_lines(by_set: dict[str, tuple[int, ...]], chosen: str) -> tuple[TargetLine, ...]:
     """Build one line per distinct count; target sets that select the same matrices share it."""
     labels: dict[tuple[int, ...], list[str]] = {}
     for targets, line in by_set.items():
         labels.setdefault(line, []).append(LINE_LABELS.get(targets, TYPED_LABEL))
     return tuple(
-        Line(label=" = ".join(names), counts=line, chosen=line == by_set[chosen])
+        TargetLine(label=" = ".join(names), counts=line, chosen=line == by_set[chosen])
         for line, names in labels.items()
     )
 
 
-def _alt(spec: RunSpec, by_set: dict[str, tuple[int, ...]], ranks: tuple[int, ...], percent: str) -> str:
+def _write_alt(
+    spec: RunSpec, by_set: dict[str, tuple[int, ...]], ranks: tuple[int, ...], percent: str
+) -> str:
     here = ranks.index(spec.rank)
     others = [
         f"{TARGET_LABELS[targets]} {as_count(line[here])}"

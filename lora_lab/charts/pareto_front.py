@@ -17,9 +17,9 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    fitting,
+    choose_fitting,
     text_width,
-    wrapped,
+    wrap_text,
 )
 
 BODY_WIDE, BODY_NARROW = 300.0, 290.0
@@ -45,7 +45,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class ParetoPoint:
     """One setting: its peak memory in bytes and its held-out losses."""
 
     label: str
@@ -59,16 +59,16 @@ class Point:
         return sum(self.losses) / len(self.losses)
 
 
-def front_of(points: Sequence[Point]) -> list[Point]:
+def front_of(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
     """Return the points that no other beats in loss without more memory, smallest first."""
-    front: list[Point] = []
+    front: list[ParetoPoint] = []
     for point in sorted(points, key=_smallest_first):
         if not front or point.loss < front[-1].loss:
             front.append(point)
     return front
 
 
-def _smallest_first(point: Point) -> tuple[int, float]:
+def _smallest_first(point: ParetoPoint) -> tuple[int, float]:
     return point.bytes, point.loss
 
 
@@ -76,12 +76,12 @@ def _smallest_first(point: Point) -> tuple[int, float]:
 class LossAgainstMemory:
     """A scatter plot: memory across, held-out loss upwards; lower left is better in both."""
 
-    points: tuple[Point, ...]
+    points: tuple[ParetoPoint, ...]
     footnote: str
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
-        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
@@ -90,7 +90,7 @@ class LossAgainstMemory:
         span = loss_span([loss for point in self.points for loss in point.losses])
         levels = loss_levels(span)
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
-        foot = len(wrapped(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
+        foot = len(wrap_text(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
         bottom = sheet.height - foot - FOOT_GAP - BELOW
         right = sheet.width - EDGE - DOT
         labels = max(text_width(point.label, bold=True) for point in front)
@@ -114,14 +114,14 @@ class LossAgainstMemory:
         ticks = nice_ticks(max(0, area.across[0] / size), area.across[1] / size, about=about)
         places = [area.x(tick * size) for tick in ticks]
         labels = [f"{tick:,.6g}" for tick in ticks]
-        for index in fitting(places, [text_width(label) for label in labels], first=()):
+        for index in choose_fitting(places, [text_width(label) for label in labels], first=()):
             area.sheet.text(
                 places[index], area.bottom + TEXT_LEADING, labels[index], align="center", soft=True
             )
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, f"peak memory, {unit}", align="center", soft=True)
 
-    def _points(self, area: Area, front: Sequence[Point]) -> list[Box]:
+    def _points(self, area: Area, front: Sequence[ParetoPoint]) -> list[Box]:
         """Draw strokes, dots and the front's line; return the boxes they take, which labels avoid."""
         taken = []
         for point in self.points:
@@ -141,7 +141,7 @@ class LossAgainstMemory:
             area.line(xs, ys, color=BLUE, lw=1.6)
         return taken
 
-    def _labels(self, area: Area, front: Sequence[Point], taken: list[Box]) -> None:
+    def _labels(self, area: Area, front: Sequence[ParetoPoint], taken: list[Box]) -> None:
         """Draw the labels of the front's ends first, then as many others as fit without overlap."""
         others = [point for point in self.points if point not in front]
         inner = front[1:-1]

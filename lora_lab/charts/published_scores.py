@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from lora_lab.papers.tables import Drawn, Table
-from study.plots.axis import nice_span, nice_ticks, spread
+from lora_lab.papers.tables import PlottedPart, PublishedTable
+from study.plots.axis import nice_span, nice_ticks, spread_labels
 from study.plots.plot import Cell, Plot
 from study.plots.sheet import (
     EDGE,
@@ -13,7 +13,7 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    fitting,
+    choose_fitting,
     text_width,
 )
 
@@ -22,7 +22,7 @@ BODY_WIDE, BODY_NARROW = 230.0, 250.0
 BELOW = 26.0
 
 
-def published(table: Table) -> Plot:
+def plot_published(table: PublishedTable) -> Plot:
     """Plot the drawn part of a table; the table must have one."""
     drawn = table.drawn
     assert drawn is not None
@@ -32,18 +32,19 @@ def published(table: Table) -> Plot:
         subtitle=f"Published, not measured here: {table.source}",
         header=("", *(name or drawn.y_label for name, _ in drawn.series)),
         rows=tuple(
-            (place, *(_cell(values[i]) for _, values in drawn.series)) for i, place in enumerate(drawn.across)
+            (place, *(_format_cell(values[i]) for _, values in drawn.series))
+            for i, place in enumerate(drawn.across)
         ),
-        alt=f"Published numbers, {drawn.y_label}. {_said(drawn)}",
+        alt=f"Published numbers, {drawn.y_label}. {_describe(drawn)}",
         drawing=Diamonds(drawn=drawn),
     )
 
 
-def _cell(value: float | None) -> Cell:
+def _format_cell(value: float | None) -> Cell:
     return "" if value is None else value
 
 
-def _said(drawn: Drawn) -> str:
+def _describe(drawn: PlottedPart) -> str:
     lines = []
     for name, values in drawn.series:
         points = (f"{p} {v:g}" for p, v in zip(drawn.across, values, strict=True) if v is not None)
@@ -55,7 +56,7 @@ def _said(drawn: Drawn) -> str:
 class Diamonds:
     """One grey line of diamonds per series, named at its end; a single series has no line."""
 
-    drawn: Drawn
+    drawn: PlottedPart
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
@@ -84,13 +85,13 @@ class Diamonds:
             sheet.text(left - 6, down(tick) + 4, f"{tick:g}", align="right", soft=True)
         room = (right - left) / len(drawn.across)
         places = [left + room * (i + 0.5) for i in range(len(drawn.across))]
-        for i in fitting(places, [text_width(name) for name in drawn.across], first=(0,)):
+        for i in choose_fitting(places, [text_width(name) for name in drawn.across], first=(0,)):
             sheet.text(places[i], bottom + 18, drawn.across[i], align="center", soft=True)
         for _, line in drawn.series:
             points = [(i, v) for i, v in enumerate(line) if v is not None]
             style = {"ls": "-" if names else "none", "lw": 1.2, "marker": "D", "ms": 6, "clip_on": False}
             axes.plot([x for x, _ in points], [y for _, y in points], color=GREY, **style)
         ends = [down([v for v in line if v is not None][-1]) for _, line in drawn.series]
-        placed = spread(ends, gap=TEXT_LEADING, low=upper, high=bottom)
+        placed = spread_labels(ends, gap=TEXT_LEADING, low=upper, high=bottom)
         for (name, _), y in zip(drawn.series, placed, strict=True):
             sheet.text(right + 8, y + 4, name, soft=True)

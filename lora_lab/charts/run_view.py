@@ -49,13 +49,15 @@ SETTING_NAMES = {"bits": "weights", "targets": "adapted", "seq_len_tokens": "len
 """What `list_settings` calls a field of a spec, where the two differ."""
 
 
-def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: bool) -> dict[str, Markup]:
+def render_curves(
+    state: RunState, spec: RunSpec, *, window: Window | None, narrow: bool
+) -> dict[str, Markup]:
     """Render loss, memory and learning rate over the steps, on axes that are fixed from the start."""
     shown = window or (1, max(2, spec.steps))
-    marks = _marks(state)
+    marks = _list_marks(state)
     width = NARROW if narrow else WIDE
     loss = line_chart(
-        loss_series("smoothed", points(state, "loss")),
+        loss_series("smoothed", list_points(state, "loss")),
         title="Loss on the answers, step by step",
         x_label="step",
         y_label="loss: thin as measured, bold smoothed",
@@ -65,7 +67,7 @@ def curves(state: RunState, spec: RunSpec, *, window: Window | None, narrow: boo
         width=width,
     )
     rate = line_chart(
-        [Series(label="learning rate", points=points(state, "learning_rate"), colour="green")],
+        [Series(label="learning rate", points=list_points(state, "learning_rate"), colour="green")],
         title="Learning rate, step by step",
         x_label="step",
         y_label="learning rate",
@@ -82,8 +84,8 @@ def _memory_chart(state: RunState, window: Window, width: int) -> str:
     """Render the memory of the run, or of all runs together when it shares its steps with others."""
     group = "group_" if state.shared_by > 1 else ""
     series = [
-        Series(label="peak", points=points(state, f"{group}peak_bytes"), colour="orange"),
-        Series(label="between steps", points=points(state, f"{group}live_bytes"), colour="blue"),
+        Series(label="peak", points=list_points(state, f"{group}peak_bytes"), colour="orange"),
+        Series(label="between steps", points=list_points(state, f"{group}live_bytes"), colour="blue"),
     ]
     if state.started:
         computed = float(state.started[f"{group}predicted_bytes"])
@@ -103,12 +105,12 @@ def _memory_chart(state: RunState, window: Window, width: int) -> str:
     )
 
 
-def points(state: RunState, field: str) -> list[tuple[float, float]]:
+def list_points(state: RunState, field: str) -> list[tuple[float, float]]:
     """Return step number and one measured value for each step that has it."""
     return [(float(event["step"]), float(event[field])) for event in state.steps if field in event]
 
 
-def _marks(state: RunState) -> list[Mark]:
+def _list_marks(state: RunState) -> list[Mark]:
     if not state.ended or not state.steps:
         return []
     last = float(state.steps[-1]["step"])
@@ -117,7 +119,7 @@ def _marks(state: RunState) -> list[Mark]:
     return [Mark(x=last, label="failed")] if state.status == "failed" else []
 
 
-def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
+def zoom_window(window: Window | None, steps: int, direction: str) -> Window | None:
     """Return the next window; None is the whole range.
 
     `in` halves it, `out` doubles it, `earlier` and `later` move it by half its width, `all` resets it.
@@ -139,7 +141,7 @@ def zoomed(window: Window | None, steps: int, direction: str) -> Window | None:
     return None if direction == "all" or (first <= 1 and last >= steps) else (round(first), round(last))
 
 
-def progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
+def read_progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
     """Return the key figures under a run in progress."""
     latest: dict[str, Any] = state.steps[-1] if state.steps else {}
     return {

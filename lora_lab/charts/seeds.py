@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lora_lab.charts.losses import loss_levels, loss_span
 from study.plots.area import Area
-from study.plots.axis import spread
+from study.plots.axis import spread_labels
 from study.plots.sheet import (
     EDGE,
     INK,
@@ -14,9 +14,9 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    fitting,
+    choose_fitting,
     text_width,
-    wrapped,
+    wrap_text,
 )
 
 BODY_WIDE, BODY_NARROW = 290.0, 290.0
@@ -63,7 +63,7 @@ class SeedLines:
 
     def body_height(self, width: float) -> float:
         """See Drawing."""
-        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
@@ -72,7 +72,7 @@ class SeedLines:
         levels = loss_levels(span)
         left = EDGE + max(text_width(label) for label in levels.values()) + 8
         right = sheet.width - EDGE - max(text_width(line.label) for line in self.lines) - 22
-        foot = len(wrapped(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
+        foot = len(wrap_text(self.footnote, sheet.width - 2 * EDGE)) * TEXT_LEADING
         bottom = sheet.height - foot - FOOT_GAP - BELOW
         ranks = sorted({rank for line in self.lines for rank in line.ranks})
         ends = (math.log2(ranks[0]), math.log2(ranks[-1]))
@@ -90,7 +90,7 @@ class SeedLines:
     def _rank_scale(self, area: Area, ranks: Sequence[int]) -> None:
         places = [area.x(math.log2(rank)) for rank in ranks]
         widths = [text_width(str(rank)) for rank in ranks]
-        for index in fitting(places, widths, first=(len(ranks) - 1, 0)):
+        for index in choose_fitting(places, widths, first=(len(ranks) - 1, 0)):
             y = area.bottom + TEXT_LEADING
             area.sheet.text(places[index], y, str(ranks[index]), align="center", soft=True)
         middle = (area.left + area.right) / 2
@@ -98,7 +98,7 @@ class SeedLines:
 
     def _end_labels(self, area: Area) -> None:
         ends = [(area.x(math.log2(line.ranks[-1])), area.y(line.means[-1])) for line in self.lines]
-        placed = spread([y for _, y in ends], gap=TEXT_LEADING, low=area.top, high=area.bottom)
+        placed = spread_labels([y for _, y in ends], gap=TEXT_LEADING, low=area.top, high=area.bottom)
         for line, look, (x, own), y in zip(self.lines, LOOKS, ends, placed, strict=False):
             colour, mark = look
             area.sheet.line([x + 6, area.right + 4], [own, y], color=colour, lw=0.8)

@@ -11,7 +11,7 @@ from typing import Any
 from lora_lab.memory.ledger import Ledger
 from study.base.units import GB, MB, as_bytes
 from study.plots.axis import nice_ticks
-from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
+from study.plots.sheet import FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, text_width
 
 BAR_WIDTH = 0.74  # share of the distance between two bars
 PALE = 0.42  # opacity of the bars that are not chosen
@@ -37,7 +37,7 @@ HATCH_INK = "#222222"  # not INK: on a dark page it must stay darker than the fi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class StackedBar:
     """One computed setting, and the peaks measured for it."""
 
     label: tuple[str, ...]
@@ -62,13 +62,13 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Scale:
+class BytesScale:
     """The vertical scale in bytes, from zero to just above the highest bar."""
 
     limit_bytes: float
 
     @classmethod
-    def of(cls, bars: Sequence[Bar], height: float) -> "Scale":
+    def of(cls, bars: Sequence[StackedBar], height: float) -> "BytesScale":
         """Return the scale with room for a total above the highest bar of an area `height` points high."""
         return cls(max(bar.top_bytes for bar in bars) / (1 - TOTAL_ROOM / height))
 
@@ -84,10 +84,12 @@ class Scale:
 class StackArea:
     """A box of the sheet in which bars are drawn layer by layer."""
 
-    def __init__(self, sheet: Sheet, box: tuple[float, float, float, float], bars: Sequence[Bar]) -> None:
+    def __init__(
+        self, sheet: Sheet, box: tuple[float, float, float, float], bars: Sequence[StackedBar]
+    ) -> None:
         self.sheet, self.bars = sheet, bars
         self.left, self.top, self.right, self.bottom = box
-        self.scale = Scale.of(bars, self.bottom - self.top)
+        self.scale = BytesScale.of(bars, self.bottom - self.top)
         self.chosen = next(i for i, bar in enumerate(bars) if bar.chosen)
         self._axes = sheet.axes(left=self.left, top=self.top, right=self.right, bottom=self.bottom)
         self._axes.set_xlim(-0.5, len(bars) - 0.5)
@@ -113,8 +115,8 @@ class StackArea:
     def component(self, field: str, floors: Sequence[int]) -> None:
         """Draw one component of all bars on top of `floors`: pale, and opaque for the chosen bar."""
         boxes = [(i, floors[i], getattr(bar.ledger, field)) for i, bar in enumerate(self.bars)]
-        self._patch([box for box in boxes if box[0] != self.chosen], **_look(field), alpha=PALE)
-        self._patch([boxes[self.chosen]], **_look(field))
+        self._patch([box for box in boxes if box[0] != self.chosen], **_choose_look(field), alpha=PALE)
+        self._patch([boxes[self.chosen]], **_choose_look(field))
 
     def outlines(self) -> None:
         """Draw dashed outlines, because the bars are computed."""
@@ -127,7 +129,7 @@ class StackArea:
         """Draw measured peaks on their bars."""
         for index, bar in enumerate(self.bars):
             for peak in bar.measured_bytes:
-                diamond(self.sheet, self.x(index), self.y(peak))
+                draw_peak(self.sheet, self.x(index), self.y(peak))
 
     def total(self) -> None:
         """Draw the chosen bar's total above everything that it would cover.
@@ -154,7 +156,7 @@ class StackArea:
             labels = [(self.bars[index].label, self.bars[index].chosen) for index in row]
             widths = [max(text_width(words, bold=bold) for words in label) for label, bold in labels]
             first = [row.index(i) for i in (self.chosen, len(self.bars) - 1, 0) if i in row]
-            for number in fitting(places, widths, first=first):
+            for number in choose_fitting(places, widths, first=first):
                 self._tick_label(row[number])
 
     def _tick_label(self, index: int) -> None:
@@ -173,27 +175,27 @@ class StackArea:
         from matplotlib.path import Path
 
         if boxes:
-            corners = [corner for box in boxes for corner in _corners(*box)]
+            corners = [corner for box in boxes for corner in _compute_corners(*box)]
             codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(boxes)
             self._axes.add_patch(PathPatch(Path(corners, codes), **look))
 
 
-def _corners(index: int, floor: float, height: float) -> Iterator[tuple[float, float]]:
+def _compute_corners(index: int, floor: float, height: float) -> Iterator[tuple[float, float]]:
     left, right, top = index - BAR_WIDTH / 2, index + BAR_WIDTH / 2, floor + height
     yield from ((left, floor), (right, floor), (right, top), (left, top), (left, floor))
 
 
-def _look(field: str) -> dict[str, Any]:
+def _choose_look(field: str) -> dict[str, Any]:
     """Return fill and hatching of a component."""
     return {"fc": COLOURS[field], "hatch": HATCHES.get(field), "hatchcolor": HATCH_INK, "lw": 0}
 
 
-def swatch(sheet: Sheet, x: float, baseline: float, field: str) -> None:
+def draw_swatch(sheet: Sheet, x: float, baseline: float, field: str) -> None:
     """Draw a small box in the component's style, its lower edge just below the baseline."""
     low, high = baseline + 1, baseline + 1 - SWATCH
-    sheet.shape([(x, low), (x + SWATCH, low), (x + SWATCH, high), (x, high)], **_look(field))
+    sheet.shape([(x, low), (x + SWATCH, low), (x + SWATCH, high), (x, high)], **_choose_look(field))
 
 
-def diamond(sheet: Sheet, x: float, y: float) -> None:
+def draw_peak(sheet: Sheet, x: float, y: float) -> None:
     """Draw a measured peak: filled, with a halo that separates it from any colour under it."""
     sheet.line([x], [y], marker="D", ms=DIAMOND, mfc=INK, mec=PAPER, mew=1.6, zorder=6)

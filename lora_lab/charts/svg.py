@@ -6,10 +6,10 @@ from html import escape
 Value = str | float | None
 
 
-def element(tag: str, *children: str, **attributes: Value) -> str:
+def render_element(tag: str, *children: str, **attributes: Value) -> str:
     """Render one element. `stroke_width=2` becomes `stroke-width="2"`; None leaves the attribute out."""
     given = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{_shown(value)}"'
+        f' {name.rstrip("_").replace("_", "-")}="{_format_attribute(value)}"'
         for name, value in attributes.items()
         if value is not None
     )
@@ -20,17 +20,21 @@ def element(tag: str, *children: str, **attributes: Value) -> str:
 def path_data(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
     """Return the `d` of a line with gaps between its pieces; a piece of one point becomes a dot."""
     return "".join(
-        "M" + "L".join(f"{number(x)} {number(y)}" for x, y in (piece if len(piece) > 1 else [*piece, *piece]))
+        "M"
+        + "L".join(
+            f"{format_number(x)} {format_number(y)}"
+            for x, y in (piece if len(piece) > 1 else [*piece, *piece])
+        )
         for piece in pieces
     )
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Format to a tenth of a unit, which is finer than a pixel."""
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _shown(value: str | float) -> str:
+def _format_attribute(value: str | float) -> str:
     if isinstance(value, str):
         return escape(value)
-    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) < 1 else number(value)
+    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) < 1 else format_number(value)

@@ -12,7 +12,7 @@ from lora_lab.parameters.module_tree import ModuleTree
 
 
 @dataclass(frozen=True)
-class Reading:
+class AccountingReading:
     """A number, or its range, under one accounting, with the explanation."""
 
     low: int
@@ -71,11 +71,11 @@ def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) 
     )
 
 
-def trainable_readings(sizes: Sizes) -> Iterator[Reading]:
+def trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
     """Yield what the first number can be."""
-    yield _exactly(sizes.trainable, "exact", "the trainable count is exact")
+    yield _match_exactly(sizes.trainable, "exact", "the trainable count is exact")
     if sizes.saved:
-        yield _exactly(
+        yield _match_exactly(
             sizes.trainable + sizes.saved,
             "saved head twice",
             f"older PEFT counted the saved head ({sizes.saved:,}) twice among the trainable ones: "
@@ -83,21 +83,21 @@ def trainable_readings(sizes: Sizes) -> Iterator[Reading]:
         )
 
 
-def total_readings(sizes: Sizes, claim: Claim) -> Iterator[Reading]:
+def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
     """Yield what the second number can be with this quantization."""
     quantisation = claim.quantisation
-    for total, name, why in _totals(sizes):
-        yield _exactly(total, name, why)
+    for total, name, why in _compute_totals(sizes):
+        yield _match_exactly(total, name, why)
         if quantisation in ("4bit", "4bit_partial"):
             half = sizes.packed // 2
-            yield _exactly(
+            yield _match_exactly(
                 total - half,
                 "packed_4bit" if name == "exact" else f"packed_4bit, {name}",
                 f"4-bit weights were counted as stored, two to a byte: {total:,} − {sizes.packed:,} / 2 = "
                 f"{total - half:,}",
             )
         if quantisation == "4bit_partial":
-            yield Reading(
+            yield AccountingReading(
                 total - half,
                 total,
                 "4bit_partial",
@@ -106,17 +106,19 @@ def total_readings(sizes: Sizes, claim: Claim) -> Iterator[Reading]:
         if quantisation == "gptq":
             for biases in sorted({0, sizes.packed_biases}):
                 left = total - sizes.packed - biases
-                yield _exactly(
+                yield _match_exactly(
                     left,
                     "gptq_buffers",
                     f"GPTQ weights are buffers, which are not counted: {total:,} − "
                     f"{sizes.packed + biases:,} = {left:,}",
                 )
     if quantisation == "aqlm":
-        yield Reading(0, 10**18, "aqlm", "AQLM's codes are not counted as weights; the total is not checked")
+        yield AccountingReading(
+            0, 10**18, "aqlm", "AQLM's codes are not counted as weights; the total is not checked"
+        )
 
 
-def _totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
+def _compute_totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
     yield sizes.total, "exact", "the total is the base and everything added, in full"
     if sizes.saved:
         once = sizes.total - sizes.saved
@@ -128,8 +130,8 @@ def _totals(sizes: Sizes) -> Iterator[tuple[int, str, str]]:
         )
 
 
-def _exactly(number: int, name: str, why: str) -> Reading:
-    return Reading(number, number, name, why)
+def _match_exactly(number: int, name: str, why: str) -> AccountingReading:
+    return AccountingReading(number, number, name, why)
 
 
 def percent_fits(printed: str, trainable: int, total: int) -> bool:

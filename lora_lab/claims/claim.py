@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from lora_lab.parameters.adapter_config import AdapterSetting
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.parameters.target_matching import adapt
+from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
 
 Quantisation = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
@@ -74,7 +74,7 @@ class Claim:
     def applies_to(self, tree: ModuleTree) -> bool:
         """Return whether PEFT accepts the setting under these module names."""
         try:
-            adapt(tree, self.setting)
+            find_adaptation(tree, self.setting)
         except LearnerError:
             return False
         return True
@@ -84,13 +84,13 @@ def printed_of(values: Mapping[str, Any]) -> Printed:
     """Parse the numbers of a JSON record. Raises LearnerError on one that is not a whole number."""
     percent = values.get("pct")
     return Printed(
-        trainable=_whole(values.get("trainable"), "trainable"),
-        total=_whole(values.get("all"), "all"),
+        trainable=_require_whole(values.get("trainable"), "trainable"),
+        total=_require_whole(values.get("all"), "all"),
         percent=None if percent is None else str(percent).strip().rstrip("%").strip(),
     )
 
 
-def _whole(value: object, name: str) -> int | None:
+def _require_whole(value: object, name: str) -> int | None:
     if value is None:
         return None
     digits = str(value).replace(",", "").replace("_", "").strip()

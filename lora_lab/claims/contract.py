@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from lora_lab.claims.claim import Claim, printed_of
-from lora_lab.claims.judge import judge
+from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.pasted import record_of_text
-from lora_lab.claims.verdict import Verdict
+from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
-from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, setting_of, whole
+from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.module_tree import ModuleTree
@@ -32,22 +32,22 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
     if isinstance(text, str):
         read = record_of_text(text)
         verdict = judge_text(text, claim_of(read, reader), read["quantisation"])
-        return verdict.to_json() | {"read": readable(read)}
-    return judge(claim_of(record, reader)).to_json()
+        return verdict.to_json() | {"read": build_record(read)}
+    return judge_claim(claim_of(record, reader)).to_json()
 
 
-def judge_text(text: str, claim: Claim, quantisation: str) -> Verdict:
+def judge_text(text: str, claim: Claim, quantisation: str) -> ClaimVerdict:
     """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too."""
-    verdict = judge(claim)
+    verdict = judge_claim(claim)
     if verdict.answer != "impossible" or quantisation != "none" or "from_pretrained" in text:
         return verdict
-    packed = judge(replace(claim, quantisation="4bit"))
+    packed = judge_claim(replace(claim, quantisation="4bit"))
     if packed.answer == "impossible":
         return verdict
     return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
 
 
-def readable(record: Mapping[str, Any]) -> dict[str, Any]:
+def build_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record parsed from a pasted text, without the model's configuration."""
     model = {name: value for name, value in record["model"].items() if name != "config"}
     return {**record, "model": model}
@@ -55,27 +55,27 @@ def readable(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     """Build a claim from a record. Raises LearnerError naming the wrong field."""
-    model, lora = _object(record, "model"), _object(record, "lora")
+    model, lora = _read_object(record, "model"), _read_object(record, "lora")
     described = is_layout(model.get("module_layout"))
-    shape = _shape(model, lora, reader)
+    shape = _read_shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
-    saved = _size(model, "saved_head_params")
+    saved = _read_size(model, "saved_head_params")
     if described:  # its head is no module of the layout: saved_head_params counts what is trained of it
         setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
     return Claim(
         shape=shape,
         setting=setting,
-        rank=None if lora.get("r") == UNKNOWN else whole(lora, "r", setting.default_rank),
+        rank=None if lora.get("r") == UNKNOWN else read_whole(lora, "r", setting.default_rank),
         targets_are_known=lora.get("target_modules") != UNKNOWN,
         quantisation=record.get("quantisation") or "none",
-        printed=printed_of(_object(record, "printed")),
-        layouts=(shape.modules,) if described else layouts(shape, model.get("module_layout")),
-        base_parameters=_size(model, "base_total"),
+        printed=printed_of(_read_object(record, "printed")),
+        layouts=(shape.modules,) if described else list_layouts(shape, model.get("module_layout")),
+        base_parameters=_read_size(model, "base_total"),
         saved_parameters=saved,
     )
 
 
-def layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
+def list_layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
     """Return the module trees with today's and earlier names; most claims predate the fused experts."""
     now, older = shape.modules, older_tree(shape)
     if older is None:
@@ -86,7 +86,7 @@ def layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
     return (now,) if NEWER.search(said) and not OLDER.search(said) else (older,)
 
 
-def _object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+def _read_object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     value = record.get(field)
     if field == "model" and isinstance(value, str):
         return {"name": value}
@@ -95,7 +95,7 @@ def _object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     return value
 
 
-def _shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
+def _read_shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:
     """Find the shape by layout, config or name. A layout wins: it is the code that printed the line."""
     if not is_layout(model.get("module_layout")):
         return _built(model, lora, reader)
@@ -115,5 +115,5 @@ def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReade
     return reader.find(name, kind=kind)
 
 
-def _size(model: Mapping[str, Any], field: str) -> int | None:
-    return None if model.get(field) is None else whole(model, field, None, least=0, most=LARGEST_SIZE)
+def _read_size(model: Mapping[str, Any], field: str) -> int | None:
+    return None if model.get(field) is None else read_whole(model, field, None, least=0, most=LARGEST_SIZE)

@@ -2,19 +2,25 @@
 
 from dataclasses import dataclass
 
-from lora_lab.claims.accountings import Reading, Sizes, percent_fits, total_readings, trainable_readings
+from lora_lab.claims.accountings import (
+    AccountingReading,
+    Sizes,
+    percent_fits,
+    total_readings,
+    trainable_readings,
+)
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.verdict import Failing
 from lora_lab.parameters.adapter_config import Adaptation
-from lora_lab.parameters.worked_count import worked
+from lora_lab.parameters.worked_count import work_count
 
 
 @dataclass(frozen=True)
-class Fit:
+class AccountingFit:
     """One accounting of the line, and which of its numbers it explains."""
 
-    trainable: Reading
-    total: Reading
+    trainable: AccountingReading
+    total: AccountingReading
     trainable_fits: bool
     total_fits: bool
     percent_fits: bool
@@ -30,21 +36,21 @@ class Fit:
         return tuple(name for name, fits in checks if not fits)
 
 
-def best_fit(claim: Claim, sizes: Sizes) -> Fit:
+def best_fit(claim: Claim, sizes: Sizes) -> AccountingFit:
     """Return the accounting that explains most of the printed numbers; on a tie, the simplest."""
     fits = [
-        _fit(claim, trainable, total)
+        _fit_numbers(claim, trainable, total)
         for trainable in trainable_readings(sizes)
         for total in total_readings(sizes, claim)
     ]
     return min(fits, key=lambda fit: len(fit.failing))
 
 
-def _fit(claim: Claim, trainable: Reading, total: Reading) -> Fit:
+def _fit_numbers(claim: Claim, trainable: AccountingReading, total: AccountingReading) -> AccountingFit:
     printed = claim.printed
     numerator = trainable.low if printed.trainable is None else printed.trainable
     denominators = (total.low, total.high) if printed.total is None else (printed.total,)
-    return Fit(
+    return AccountingFit(
         trainable,
         total,
         trainable_fits=printed.trainable is None or trainable.has(printed.trainable),
@@ -54,20 +60,20 @@ def _fit(claim: Claim, trainable: Reading, total: Reading) -> Fit:
     )
 
 
-def accounting(claim: Claim, fit: Fit) -> str:
+def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
     """Explain how the printed numbers come about."""
     parts = [fit.trainable.why] if claim.printed.trainable is not None else []
     parts += [fit.total.why] if claim.printed.total is not None else []
     return ", and ".join(parts) or "the share is right"
 
 
-def why_not(claim: Claim, sizes: Sizes, fit: Fit) -> str:
+def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit) -> str:
     """Explain why the setting does not print the failing numbers."""
-    parts = [text for name, text in _reasons(claim, sizes) if name in fit.failing]
+    parts = [text for name, text in _list_reasons(claim, sizes) if name in fit.failing]
     return " ".join(parts)
 
 
-def _reasons(claim: Claim, sizes: Sizes) -> list[tuple[Failing, str]]:
+def _list_reasons(claim: Claim, sizes: Sizes) -> list[tuple[Failing, str]]:
     printed = claim.printed
     trainable, total = printed.trainable or 0, printed.total or 0
     return [
@@ -112,9 +118,9 @@ def _rounded_by_hand(number: int, printed: int) -> str:
     )
 
 
-def arithmetic(claim: Claim, adaptation: Adaptation, sizes: Sizes, rank: int) -> tuple[str, ...]:
+def work_claim(claim: Claim, adaptation: Adaptation, sizes: Sizes, rank: int) -> tuple[str, ...]:
     """Return the worked count of the setting, line by line."""
-    lines = list(worked(adaptation, claim.setting, rank=rank))
+    lines = list(work_count(adaptation, claim.setting, rank=rank))
     parts = [f"{sizes.base:,}", f"{sizes.adapters:,}"]
     parts += [f"{sizes.saved:,}"] if sizes.saved else []
     parts += [f"{sizes.frozen_extra:,}"] if sizes.frozen_extra else []

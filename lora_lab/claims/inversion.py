@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lora_lab.claims.claim import LARGEST_RANK
-from lora_lab.parameters.adapter_config import AdapterSetting, Line, UnsupportedCase
+from lora_lab.parameters.adapter_config import AdapterSetting, LinearCount, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.shapes import ModelShape, catalogue
-from lora_lab.parameters.target_matching import adapt
+from lora_lab.parameters.shapes import ModelShape, load_catalogue
+from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
 
 MOST_NAMES = 14
@@ -35,7 +35,7 @@ class OtherModel:
     targets: str
 
 
-def explanations(
+def find_explanations(
     tree: ModuleTree,
     setting: AdapterSetting,
     number: int,
@@ -51,39 +51,43 @@ def explanations(
     names are tried, and ranks up to 512.
     """
     found = []
-    for names, line in _lines(tree, setting, targets):
-        for solved in _ranks(line, number - saved, rank, variant=setting.variant):
+    for names, line in _list_lines(tree, setting, targets):
+        for solved in _solve_ranks(line, number - saved, rank, variant=setting.variant):
             found.append(Explanation(solved, tuple(sorted(names))))
-    return tuple(sorted(found, key=_simplicity))
+    return tuple(sorted(found, key=_rank_simplicity))
 
 
-def _simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ...]]:
+def _rank_simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ...]]:
     """Return the sort key: common ranks and few matrices first."""
     rank = explanation.rank or 0
     return (rank not in (0, *COMMON_RANKS), len(explanation.targets), -rank, explanation.targets)
 
 
-def _lines(
+def _list_lines(
     tree: ModuleTree, setting: AdapterSetting, targets: tuple[str, ...] | None
-) -> Iterator[tuple[tuple[str, ...], Line]]:
+) -> Iterator[tuple[tuple[str, ...], LinearCount]]:
     """Yield every set of names with the count of its adapters and biases, linear in the rank."""
     if targets is not None:
-        line = _line(tree, setting)
+        line = _compute_line(tree, setting)
         if line is not None:
             yield targets, line
         return
     known = [
         (name, line)
         for name in tree.linear_names[:MOST_NAMES]
-        if (line := _line(tree, replace(setting, targets=(name,), feedforward=_own(tree, setting, name))))
+        if (
+            line := _compute_line(
+                tree, replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name))
+            )
+        )
         is not None
     ]
     for size in range(1, len(known) + 1):
         for chosen in itertools.combinations(known, size):
-            yield tuple(name for name, _ in chosen), sum((line for _, line in chosen), Line())
+            yield tuple(name for name, _ in chosen), sum((line for _, line in chosen), LinearCount())
 
 
-def _own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tuple[str, ...] | None:
+def _list_own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tuple[str, ...] | None:
     """Return those of IA3's feed-forward modules that have this name."""
     given = setting.feedforward
     if not isinstance(given, tuple):
@@ -91,17 +95,17 @@ def _own(tree: ModuleTree, setting: AdapterSetting, name: str) -> str | tuple[st
     return tuple(each for each in given if each == name)
 
 
-def _line(tree: ModuleTree, setting: AdapterSetting) -> Line | None:
+def _compute_line(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | None:
     """Return what a setting's adapters train, without modules saved whole; None when PEFT refuses it."""
     try:
-        adaptation = adapt(tree, setting)
+        adaptation = find_adaptation(tree, setting)
     except (LearnerError, UnsupportedCase):
         return None
     biases = adaptation.biases if setting.bias == "lora_only" else 0
-    return adaptation.adapters + Line(0, biases)
+    return adaptation.adapters + LinearCount(0, biases)
 
 
-def _ranks(line: Line, number: int, stated: int | None, *, variant: str) -> Iterator[int | None]:
+def _solve_ranks(line: LinearCount, number: int, stated: int | None, *, variant: str) -> Iterator[int | None]:
     """Yield the rank that solves slope x rank + fixed = number, if one exists."""
     if variant == "ia3":
         if line.fixed == number:
@@ -115,20 +119,20 @@ def _ranks(line: Line, number: int, stated: int | None, *, variant: str) -> Iter
 def other_models(number: int, *, besides: ModelShape) -> tuple[OtherModel, ...]:
     """Find common settings on other catalogue models that train `number` parameters."""
     found = []
-    for shape in catalogue().values():
+    for shape in load_catalogue().values():
         if shape.tree is besides.tree or shape.name == besides.name:
             continue
-        for targets, line in _usual(shape):
+        for targets, line in _is_usual(shape):
             rank, rest = divmod(number, line.slope)
             if not rest and rank in COMMON_RANKS:
                 found.append(OtherModel(shape.name, rank, targets))
     return tuple(found[:OTHER_MODELS])
 
 
-def _usual(shape: ModelShape) -> Iterable[tuple[str, Line]]:
+def _is_usual(shape: ModelShape) -> Iterable[tuple[str, LinearCount]]:
     for targets in ("q+v", "attention", "all-linear"):
         try:
             linears = shape.select(targets)
         except LearnerError:
             continue
-        yield targets, Line(sum(each.count * (each.d_in + each.d_out) for each in linears))
+        yield targets, LinearCount(sum(each.count * (each.d_in + each.d_out) for each in linears))

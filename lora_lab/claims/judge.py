@@ -1,24 +1,24 @@
 """Judge of a claim: whether it can be true."""
 
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.rank_given import inapplicable, judge_stated
+from lora_lab.claims.rank_given import judge_inapplicable, judge_stated
 from lora_lab.claims.rank_open import judge_open
-from lora_lab.claims.verdict import Verdict
+from lora_lab.claims.verdict import ClaimVerdict
 
 
-def judge(claim: Claim) -> Verdict:
+def judge_claim(claim: Claim) -> ClaimVerdict:
     """Judge whether the stated setting prints the stated numbers under one known accounting.
 
     Raises UnsupportedCase when the setting has layers that are not counted.
     """
     if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
-        return inapplicable(claim)
+        return judge_inapplicable(claim)
     if claim.is_open:
         return max((judge_open(claim, tree) for tree in claim.layouts), key=_how_good)
     judged = (judge_stated(claim, tree) for tree in claim.layouts if claim.applies_to(tree))
     return max(judged, key=_how_good)
 
 
-def _how_good(verdict: Verdict) -> int:
+def _how_good(verdict: ClaimVerdict) -> int:
     """Return the sort key over module layouts: the fewest failing numbers; the first layout wins a tie."""
     return 4 - len(verdict.failing)

@@ -6,10 +6,18 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from lora_lab.claims.printed_line import Line, printed_line
-from lora_lab.claims.snippets import Snippet, Unread, as_list, assigned, calls, option, yaml_list
+from lora_lab.claims.printed_line import PrintedLine, printed_line
+from lora_lab.claims.snippets import (
+    Snippet,
+    Unread,
+    as_list,
+    find_assigned,
+    find_calls,
+    find_option,
+    yaml_list,
+)
 from lora_lab.engine.shape_reader import KIND_OF_TASK
-from lora_lab.parameters.catalogue import Entry, entries
+from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
 from lora_lab.parameters.json_fields import UNKNOWN
 from study.base.errors import LearnerError
 
@@ -58,9 +66,9 @@ def record_of_text(text: str) -> dict[str, Any]:
             do_next="Paste a line such as `trainable params: 4,194,304 || all params: 6,742,609,920 || "
             "trainable%: 0.0622`.",
         )
-    lora = _lora(text, line)
+    lora = _read_lora(text, line)
     return {
-        "model": _model(text, lora),
+        "model": _read_model(text, lora),
         "lora": lora,
         "quantisation": quantisation_of(text),
         "printed": {
@@ -74,8 +82,8 @@ def record_of_text(text: str) -> dict[str, Any]:
 # ---- adapter
 
 
-def _lora(text: str, line: Line) -> dict[str, Any]:
-    found = list(calls(text))
+def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
+    found = list(find_calls(text))
     before = [each for each in found if each.end <= line.start]
     if found:
         return _of_call((before or found[:1])[-1])
@@ -87,26 +95,26 @@ def _of_call(snippet: Snippet) -> dict[str, Any]:
     rank = values.get("init_r" if snippet.variant == "adalora" else "r")
     return {
         "r": UNKNOWN if isinstance(rank, Unread) else rank,
-        "target_modules": _readable(values.get("target_modules")),
-        "variant": _variant(snippet.variant, values.get("use_dora"), values.get("use_rslora")),
-        "task_type": _task(values.get("task_type")),
-        "modules_to_save": _known(values.get("modules_to_save")),
-        "bias": _known(values.get("bias")) or "none",
-        "feedforward_modules": _known(values.get("feedforward_modules")),
+        "target_modules": _format_targets(values.get("target_modules")),
+        "variant": _read_variant(snippet.variant, values.get("use_dora"), values.get("use_rslora")),
+        "task_type": _read_task(values.get("task_type")),
+        "modules_to_save": _keep_known(values.get("modules_to_save")),
+        "bias": _keep_known(values.get("bias")) or "none",
+        "feedforward_modules": _keep_known(values.get("feedforward_modules")),
     }
 
 
-def _variant(named: str, dora: object, rslora: object) -> str:
+def _read_variant(named: str, dora: object, rslora: object) -> str:
     if named != "lora":
         return named
     return "dora" if dora is True else "rslora" if rslora is True else "lora"
 
 
-def _known(value: Any) -> Any:
+def _keep_known(value: Any) -> Any:
     return None if isinstance(value, Unread) else value
 
 
-def _readable(targets: Any) -> Any:
+def _format_targets(targets: Any) -> Any:
     if isinstance(targets, Unread):
         return UNKNOWN
     if isinstance(targets, list):
@@ -114,7 +122,7 @@ def _readable(targets: Any) -> Any:
     return targets
 
 
-def _task(value: Any) -> str | None:
+def _read_task(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     task = value.rsplit(".", 1)[-1].upper()
@@ -123,17 +131,17 @@ def _task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, JSON or prose."""
-    rank = option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank") or _rank_in_prose(text)
-    peft_type = (option(text, "peft_type") or "lora").lower()
+    rank = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank") or _rank_in_prose(text)
+    peft_type = (find_option(text, "peft_type") or "lora").lower()
     return {
         "r": int(rank) if rank and rank.isdigit() else UNKNOWN,
         "target_modules": _targets_of_lines(text),
-        "variant": _variant(
+        "variant": _read_variant(
             peft_type if peft_type in ("adalora", "vera", "ia3") else "lora",
-            _is_true(option(text, "use_dora", "peft_use_dora")),
-            _is_true(option(text, "use_rslora", "peft_use_rslora")),
+            _is_true(find_option(text, "use_dora", "peft_use_dora")),
+            _is_true(find_option(text, "use_rslora", "peft_use_rslora")),
         ),
-        "task_type": _task(option(text, "task_type"))
+        "task_type": _read_task(find_option(text, "task_type"))
         if peft_type != "lora" or '"task_type"' in text
         else None,
         "modules_to_save": None,
@@ -152,12 +160,12 @@ def _rank_in_prose(text: str) -> str | None:
 
 
 def _targets_of_lines(text: str) -> Any:
-    if _is_true(option(text, "lora_target_linear")) or IN_PROSE.search(text):
+    if _is_true(find_option(text, "lora_target_linear")) or IN_PROSE.search(text):
         return "all-linear"
     listed = yaml_list(text, "lora_target_modules") or yaml_list(text, "target_modules")
     if listed:
         return listed
-    written = option(text, "lora_target_modules", "target_modules", "lora_target", many=True)
+    written = find_option(text, "lora_target_modules", "target_modules", "lora_target", many=True)
     if written in ("all", "all-linear"):
         return "all-linear"
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
@@ -166,8 +174,8 @@ def _targets_of_lines(text: str) -> Any:
 # ---- model
 
 
-def _model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
-    kind = _kind(text, lora)
+def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
+    kind = _read_kind(text, lora)
     config = _pasted_config(text)
     if config is not None:
         return {
@@ -175,15 +183,15 @@ def _model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
             "kind": kind,
             "config": config,
         }
-    entry = _entry(text)
+    entry = _read_entry(text)
     if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr")):
         return {"name": entry.name}
-    labels = assigned(text, "num_labels")
+    labels = find_assigned(text, "num_labels")
     config = dict(entry.config) | ({"num_labels": labels} if isinstance(labels, int) else {})
     return {"name": entry.name, "kind": kind, "config": config}
 
 
-def _kind(text: str, lora: Mapping[str, Any]) -> str | None:
+def _read_kind(text: str, lora: Mapping[str, Any]) -> str | None:
     for pattern, kind in KIND_OF_CLASS:
         if re.search(pattern, text):
             return kind
@@ -202,9 +210,9 @@ def _pasted_config(text: str) -> dict[str, Any] | None:
     return None
 
 
-def _entry(text: str) -> Entry:
-    named = list(_candidates(text))
-    for name in (*named, *_words(text)):
+def _read_entry(text: str) -> CatalogueEntry:
+    named = list(_list_candidates(text))
+    for name in (*named, *_list_ngrams(text)):
         found = entry_named(name)
         if found is not None:
             return found
@@ -218,25 +226,25 @@ def _entry(text: str) -> Entry:
     )
 
 
-def _candidates(text: str) -> Iterator[str]:
+def _list_candidates(text: str) -> Iterator[str]:
     """Yield the names that the text gives to its model, the most explicit places first."""
     for argument in re.findall(r"from_pretrained\(\s*(?:[\w]+\s*=\s*)?([^,)\n]+)", text):
         name = argument.strip()
         if name[:1] in "\"'":
             yield name.strip("\"'")
-        elif name.isidentifier() and isinstance(value := assigned(text, name), str):
+        elif name.isidentifier() and isinstance(value := find_assigned(text, name), str):
             yield value
     for name in (
         "base_model_name_or_path", "model_name_or_path", "model_name", "model_id", "base_model",
         "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
         "BASE_MODEL", "MODEL",
     ):  # fmt: skip
-        if value := option(text, name):
+        if value := find_option(text, name):
             yield value
     yield from RUNNERS_UP.findall(text)
 
 
-def _words(text: str) -> Iterator[str]:
+def _list_ngrams(text: str) -> Iterator[str]:
     """Yield n-grams of up to five words that may be a model's name, longest first: `Llama 2 7B`."""
     words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
     for length in (5, 4, 3, 2, 1):
@@ -244,17 +252,17 @@ def _words(text: str) -> Iterator[str]:
             yield "-".join(words[at : at + length])
 
 
-def entry_named(written: str) -> Entry | None:
+def entry_named(written: str) -> CatalogueEntry | None:
     """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
     for endings in (FORKS, ENDINGS):
-        key = _plain(written, endings)
+        key = _normalize_name(written, endings)
         found = _by_plain_name(endings).get(key) if len(key) > 2 else None
         if found is not None:
             return found
     return None
 
 
-def _plain(name: str, endings: re.Pattern[str]) -> str:
+def _normalize_name(name: str, endings: re.Pattern[str]) -> str:
     """Normalize a name: drop owner, suffixes of forks and quantized copies, case and separators."""
     shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
     longer = ""
@@ -264,12 +272,12 @@ def _plain(name: str, endings: re.Pattern[str]) -> str:
 
 
 @cache
-def _by_plain_name(endings: re.Pattern[str]) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for entry in entries():
+def _by_plain_name(endings: re.Pattern[str]) -> dict[str, CatalogueEntry]:
+    found: dict[str, CatalogueEntry] = {}
+    for entry in read_entries():
         for name in (entry.name, entry.hub_id, *entry.also):
             if name:
-                found.setdefault(_plain(name, endings), entry)
+                found.setdefault(_normalize_name(name, endings), entry)
     return found
 
 

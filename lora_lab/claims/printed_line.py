@@ -31,20 +31,24 @@ SCALE = {"k": 10**3, "m": 10**6, "b": 10**9}
 
 
 @dataclass(frozen=True)
-class Line:
+class PrintedLine:
     """The printed numbers, and where they begin in the text."""
 
     printed: Printed
     start: int
 
 
-def printed_line(text: str) -> Line | None:
+def printed_line(text: str) -> PrintedLine | None:
     """Find the first printed line; None when the text has none."""
     both = OF_TOTAL.search(text)
     if both:
         trainable, scale, total, total_scale, percent = both.groups()
-        return Line(
-            Printed(trainable=whole(trainable, scale), total=whole(total, total_scale), percent=percent),
+        return PrintedLine(
+            Printed(
+                trainable=parse_whole(trainable, scale),
+                total=parse_whole(total, total_scale),
+                percent=percent,
+            ),
             both.start(),
         )
     first = TRAINABLE.search(text)
@@ -55,17 +59,17 @@ def printed_line(text: str) -> Line | None:
     found = [each for each in (first, total_at, share) if each]
     if not found:
         return None
-    return Line(
+    return PrintedLine(
         Printed(
-            trainable=whole(*first.groups()) if first else None,
-            total=whole(*total_at.groups()) if total_at else None,
+            trainable=parse_whole(*first.groups()) if first else None,
+            total=parse_whole(*total_at.groups()) if total_at else None,
             percent=share[1].replace(",", ".") if share else None,
         ),
         min(each.start() for each in found),
     )
 
 
-def whole(written: str, scale: str | None = None) -> int:
+def parse_whole(written: str, scale: str | None = None) -> int:
     """Parse a number with any thousands separators, a float's `.0`, or a scale such as K, M or B."""
     digits = re.sub(r"[_'’\s]", "", written)
     if scale:

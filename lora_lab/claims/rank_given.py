@@ -2,68 +2,68 @@
 
 from lora_lab.claims.accountings import Sizes, sizes_of
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.fit import Fit, accounting, arithmetic, best_fit, why_not
-from lora_lab.claims.inversion import Explanation, OtherModel, explanations, other_models
-from lora_lab.claims.verdict import Answer, Verdict
+from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
+from lora_lab.claims.inversion import Explanation, OtherModel, find_explanations, other_models
+from lora_lab.claims.verdict import Answer, ClaimVerdict
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.target_matching import adapt
+from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
 
 
-def judge_stated(claim: Claim, tree: ModuleTree) -> Verdict:
+def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     """Judge a claim with stated rank and targets under one layout of module names."""
-    adaptation = adapt(tree, claim.setting)
+    adaptation = find_adaptation(tree, claim.setting)
     rank = claim.rank or 0  # IA3 has none
     sizes = sizes_of(claim, tree, adaptation, rank)
     fit = best_fit(claim, sizes)
     possible = not fit.failing
-    return Verdict(
+    return ClaimVerdict(
         answer="possible" if possible else "impossible",
         answer_trainable=_of_first_number(claim, fit),
         why=_why_possible(claim, fit) if possible else why_not(claim, sizes, fit),
         failing=fit.failing,
         expected=sizes,
         base_parameters=sizes.base,
-        explanations=_settings(claim, tree, sizes),
+        explanations=_list_settings(claim, tree, sizes),
         others=() if fit.trainable_fits else others_printing(claim),
-        arithmetic=arithmetic(claim, adaptation, sizes, rank),
+        arithmetic=work_claim(claim, adaptation, sizes, rank),
     )
 
 
-def _of_first_number(claim: Claim, fit: Fit) -> Answer:
+def _of_first_number(claim: Claim, fit: AccountingFit) -> Answer:
     if claim.printed.trainable is None:
         return "underdetermined"
     return "possible" if fit.trainable_fits else "impossible"
 
 
-def _why_possible(claim: Claim, fit: Fit) -> str:
-    said = accounting(claim, fit)
+def _why_possible(claim: Claim, fit: AccountingFit) -> str:
+    said = explain_accounting(claim, fit)
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explanation, ...]:
+def _list_settings(claim: Claim, tree: ModuleTree, sizes: Sizes) -> tuple[Explanation, ...]:
     if claim.printed.trainable is None:
         return ()
     biases = sizes.biases if claim.setting.bias == "all" else 0
     found: dict[Explanation, None] = {}
     for fixed in (sizes.saved + biases, biases):  # with the saved head, and without
-        for each in explanations(tree, claim.setting, claim.printed.trainable, saved=fixed):
+        for each in find_explanations(tree, claim.setting, claim.printed.trainable, saved=fixed):
             found.setdefault(each)
     return tuple(found)
 
 
-def inapplicable(claim: Claim) -> Verdict:
+def judge_inapplicable(claim: Claim) -> ClaimVerdict:
     """Return the verdict on a setting that PEFT refuses under every layout of module names."""
     tree = claim.layouts[0]
     try:
-        adapt(claim.shape.modules, claim.setting)
+        find_adaptation(claim.shape.modules, claim.setting)
         said = ""
     except LearnerError as error:
         said = str(error)
     base = claim.base_parameters or tree.base_parameters
     number = claim.printed.trainable
-    found = () if number is None else explanations(tree, claim.setting, number, saved=0)
-    return Verdict(
+    found = () if number is None else find_explanations(tree, claim.setting, number, saved=0)
+    return ClaimVerdict(
         answer="impossible",
         answer_trainable="impossible",
         why=f"This setting can't be applied: {said}",

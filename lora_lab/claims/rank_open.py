@@ -4,27 +4,27 @@ from dataclasses import replace
 
 from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
 from lora_lab.claims.claim import Claim
-from lora_lab.claims.fit import Fit, accounting, arithmetic, best_fit, why_not
-from lora_lab.claims.inversion import Explanation, explanations
+from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
+from lora_lab.claims.inversion import Explanation, find_explanations
 from lora_lab.claims.rank_given import others_printing
-from lora_lab.claims.verdict import Failing, Verdict
+from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.target_matching import adapt
+from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
 
 
-def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
+def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     """Judge by all settings that give the first number, and those of them that give the whole line."""
-    candidates = _candidates(claim, tree)
-    fitting: list[tuple[Explanation, Fit]] = []
-    failing: list[tuple[Explanation, Fit]] = []
+    candidates = _list_candidates(claim, tree)
+    fitting: list[tuple[Explanation, AccountingFit]] = []
+    failing: list[tuple[Explanation, AccountingFit]] = []
     for explanation in candidates:
         fit = best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
         (failing if fit.failing else fitting).append((explanation, fit))
     base = claim.base_parameters or tree.base_parameters
     if fitting:
-        return Verdict(
+        return ClaimVerdict(
             answer="underdetermined",
             answer_trainable="underdetermined",
             why=_why_open(claim, fitting[0][0], fitting[0][1], len(fitting)),
@@ -35,7 +35,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
     if not failing:
         number = claim.printed.trainable
         said = "these numbers" if number is None else f"{number:,} trainable parameters"
-        return Verdict(
+        return ClaimVerdict(
             answer="impossible",
             answer_trainable="impossible",
             why=f"No rank up to 512 on {_open_targets(claim)} gives {said}{_half_of(claim, tree)}.",
@@ -45,11 +45,11 @@ def judge_open(claim: Claim, tree: ModuleTree) -> Verdict:
         )
     explanation, fit = min(failing, key=lambda pair: len(pair[1].failing))
     sizes = _sizes_of_explanation(claim, tree, explanation)
-    return Verdict(
+    return ClaimVerdict(
         answer="impossible",
         answer_trainable="underdetermined",
         why=f"Settings with this trainable count exist, but not with the rest of the line. With "
-        f"{_named(explanation)}: {why_not(claim, sizes, fit)}",
+        f"{_name_explanation(explanation)}: {why_not(claim, sizes, fit)}",
         failing=fit.failing,
         base_parameters=base,
         explanations=tuple(explanation for explanation, _ in failing),
@@ -62,11 +62,12 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
     if claim.printed.trainable is None or not claim.quantisation.startswith("4bit"):
         return ""
     doubled = replace(claim, printed=replace(claim.printed, trainable=2 * claim.printed.trainable))
-    twice = _candidates(doubled, tree)
+    twice = _list_candidates(doubled, tree)
     if not twice:
         return ""
     return (
-        f"; it is exactly half of what {_named(twice[0])} trains: some tools halve everything on a 4-bit "
+        f"; it is exactly half of what {_name_explanation(twice[0])} trains: some tools halve "
+        "everything on a 4-bit "
         "base, adapters included"
     )
 
@@ -97,29 +98,32 @@ def _open_targets(claim: Claim) -> str:
     return targets if isinstance(targets, str) else ", ".join(targets or ("PEFT's default targets",))
 
 
-def _named(explanation: Explanation) -> str:
+def _name_explanation(explanation: Explanation) -> str:
     rank = "" if explanation.rank is None else f"r = {explanation.rank} on "
     return f"{rank}{', '.join(explanation.targets)}"
 
 
-def _why_open(claim: Claim, simplest: Explanation, fit: Fit, count: int) -> str:
+def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: int) -> str:
     open_parts = [] if claim.rank is not None or claim.setting.variant == "ia3" else ["rank"]
     open_parts += [] if claim.targets_are_known else ["targets"]
     settings = "1 setting gives" if count == 1 else f"{count} settings give"
     return (
-        f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one {_named(simplest)}: "
-        f"{accounting(claim, fit)}."
+        f"Not stated: {' and '.join(open_parts)}. {settings} this line, for one "
+        f"{_name_explanation(simplest)}: "
+        f"{explain_accounting(claim, fit)}."
     )
 
 
-def _candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
+def _list_candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
     """Return the settings that give the first number, or the second when the first is missing."""
     if claim.targets_are_known and not claim.applies_to(tree):
         return ()
     targets = _fixed_targets(claim, tree)
     found: dict[Explanation, None] = {}
-    for number, saved in _numbers(claim, tree):
-        for each in explanations(tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets):
+    for number, saved in _list_numbers(claim, tree):
+        for each in find_explanations(
+            tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets
+        ):
             found.setdefault(each)
     return tuple(found)
 
@@ -130,11 +134,11 @@ def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
         return None
     if isinstance(claim.setting.targets, tuple):
         return claim.setting.targets
-    matches = adapt(tree, claim.setting).matches
+    matches = find_adaptation(tree, claim.setting).matches
     return tuple(dict.fromkeys(match.group.suffix for match in matches))
 
 
-def _numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
+def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
     """Return the adapter counts to solve for, each with the count of what is trained in addition."""
     one = _sizes_for_any_rank(claim, tree)
     if one is None:
@@ -157,7 +161,7 @@ def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
     names = [claim.setting.targets] if claim.targets_are_known else [(name,) for name in tree.linear_names]
     for targets in names:
         try:
-            adaptation = adapt(tree, replace(claim.setting, targets=targets))
+            adaptation = find_adaptation(tree, replace(claim.setting, targets=targets))
         except (LearnerError, UnsupportedCase):
             continue
         return sizes_of(claim, tree, adaptation, 1)
@@ -165,11 +169,11 @@ def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
 
 
 def _sizes_of_explanation(claim: Claim, tree: ModuleTree, explanation: Explanation) -> Sizes:
-    adaptation = adapt(tree, _explained(claim, explanation))
+    adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
     return sizes_of(claim, tree, adaptation, explanation.rank or 1)
 
 
-def _explained(claim: Claim, explanation: Explanation) -> AdapterSetting:
+def _apply_explanation(claim: Claim, explanation: Explanation) -> AdapterSetting:
     """Return the claim's setting, with the explanation's targets when the claim leaves them open."""
     if claim.targets_are_known:
         return claim.setting
@@ -177,6 +181,6 @@ def _explained(claim: Claim, explanation: Explanation) -> AdapterSetting:
 
 
 def _arithmetic_of(claim: Claim, tree: ModuleTree, explanation: Explanation) -> tuple[str, ...]:
-    adaptation = adapt(tree, _explained(claim, explanation))
+    adaptation = find_adaptation(tree, _apply_explanation(claim, explanation))
     rank = explanation.rank or 1
-    return arithmetic(claim, adaptation, sizes_of(claim, tree, adaptation, rank), rank)
+    return work_claim(claim, adaptation, sizes_of(claim, tree, adaptation, rank), rank)

@@ -9,14 +9,14 @@ import yaml
 
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.contract import claim_of, judge_text
-from lora_lab.claims.judge import judge
+from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.printed_line import printed_line
-from lora_lab.claims.verdict import Verdict
+from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.json_fields import UNKNOWN
-from lora_lab.parameters.target_syntax import as_targets, listed
+from lora_lab.parameters.target_syntax import as_targets, split_names
 from study.base.errors import LearnerError
 
 EXAMPLES_FILE = Path(__file__).with_name("examples.yaml")
@@ -32,11 +32,11 @@ class Checked:
     read: Mapping[str, Any]
     """The record of what was stated."""
 
-    verdict: Verdict
+    verdict: ClaimVerdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
+class ClaimExample:
     """An example text for the page."""
 
     id: str
@@ -44,12 +44,12 @@ class Example:
     text: str
 
 
-def examples() -> tuple[Example, ...]:
+def read_examples() -> tuple[ClaimExample, ...]:
     """Read the example texts, in order."""
-    return tuple(Example(**row) for row in yaml.safe_load(EXAMPLES_FILE.read_text("utf-8")))
+    return tuple(ClaimExample(**row) for row in yaml.safe_load(EXAMPLES_FILE.read_text("utf-8")))
 
 
-class ClaimDesk:
+class ClaimService:
     """The service that checks claims; a configuration outside the catalogue starts the reader's worker."""
 
     def __init__(self, reader: ShapeReader) -> None:
@@ -67,17 +67,17 @@ class ClaimDesk:
             )
         record = record_of_text(text)
         claim = claim_of(record, self._reader)
-        verdict = _judged(lambda: judge_text(text, claim, record["quantisation"]))
+        verdict = _judge_safely(lambda: judge_text(text, claim, record["quantisation"]))
         return Checked(claim=claim, read=record, verdict=verdict)
 
     def check_form(self, form: Mapping[str, str]) -> Checked:
         """Check the fields of the form. Raises LearnerError when they can't be read."""
         record = record_of_form(form)
         claim = claim_of(record, self._reader)
-        return Checked(claim=claim, read=record, verdict=_judged(lambda: judge(claim)))
+        return Checked(claim=claim, read=record, verdict=_judge_safely(lambda: judge_claim(claim)))
 
 
-def _judged(judging: Callable[[], Verdict]) -> Verdict:
+def _judge_safely(judging: Callable[[], ClaimVerdict]) -> ClaimVerdict:
     try:
         return judging()
     except UnsupportedCase as case:
@@ -102,7 +102,7 @@ def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
             "target_modules": as_targets(targets) if targets else UNKNOWN,
             "variant": form.get("variant") or "lora",
             "task_type": form.get("task_type") or None,
-            "modules_to_save": listed(form.get("modules_to_save")),
+            "modules_to_save": split_names(form.get("modules_to_save")),
             "bias": form.get("bias") or "none",
         },
         "quantisation": form.get("quantisation") or "none",

@@ -29,15 +29,15 @@ class Unread:
     text: str
 
 
-def calls(text: str) -> Iterator[Snippet]:
+def find_calls(text: str) -> Iterator[Snippet]:
     """Yield the configurations written as Python calls, in order."""
     for match in CALLS.finditer(text):
-        body = _balanced(text, match.end() - 1)
-        values = {name: _followed(value, text) for name, value in _keywords(body).items()}
+        body = _read_balanced(text, match.end() - 1)
+        values = {name: _follow_name(value, text) for name, value in _read_keywords(body).items()}
         yield Snippet(values, VARIANTS.get(match[1], "lora"), match.end() + len(body))
 
 
-def _balanced(text: str, opening: int) -> str:
+def _read_balanced(text: str, opening: int) -> str:
     """Return the text between the bracket at `opening` and its partner, or up to the end."""
     depth = 0
     for at in range(opening, len(text)):
@@ -47,14 +47,14 @@ def _balanced(text: str, opening: int) -> str:
     return text[opening + 1 :]
 
 
-def _keywords(body: str) -> dict[str, Any]:
+def _read_keywords(body: str) -> dict[str, Any]:
     plain = re.sub(r"^\s*(?:>>>|\.\.\.)", "", body, flags=re.M).replace("“", '"').replace("”", '"')
     try:
         call = ast.parse(f"f({plain}\n)", mode="eval").body
     except SyntaxError:
         return _loose_keywords(plain)
     assert isinstance(call, ast.Call)
-    return {each.arg: _literal(each.value) for each in call.keywords if each.arg}
+    return {each.arg: _read_literal(each.value) for each in call.keywords if each.arg}
 
 
 def _loose_keywords(body: str) -> dict[str, Any]:
@@ -63,11 +63,11 @@ def _loose_keywords(body: str) -> dict[str, Any]:
     return {name: _literal_text(value) for name, value in found}
 
 
-def _literal(node: ast.expr) -> Any:
+def _read_literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return [_literal(each) for each in node.elts]
+        return [_read_literal(each) for each in node.elts]
     if isinstance(node, ast.Attribute) and "TaskType" in ast.unparse(node):
         return node.attr
     if isinstance(node, ast.UnaryOp | ast.BinOp):
@@ -78,12 +78,12 @@ def _literal(node: ast.expr) -> Any:
 def _literal_text(text: str) -> Any:
     cleaned = re.sub(r"#.*", "", text).strip()
     try:
-        return _literal(ast.parse(cleaned, mode="eval").body)
+        return _read_literal(ast.parse(cleaned, mode="eval").body)
     except SyntaxError:
         return Unread(cleaned)
 
 
-def _followed(value: Any, text: str) -> Any:
+def _follow_name(value: Any, text: str) -> Any:
     """Resolve a name to the value that the text assigns to it."""
     if not isinstance(value, Unread):
         return value
@@ -92,21 +92,21 @@ def _followed(value: Any, text: str) -> Any:
     name = value.text.rsplit(".", 1)[-1]
     if not name.isidentifier():
         return value
-    found = assigned(text, name)
+    found = find_assigned(text, name)
     if found is None and name != value.text:  # `args.lora_r = 8`, or a flag next to a script
-        found = assigned(text, value.text)
+        found = find_assigned(text, value.text)
         flag = re.search(rf"--{re.escape(name).replace('_', '[_-]')}[ =]+(\d+)", text)
         found = int(flag[1]) if found is None and flag else found
     return value if found is None else found
 
 
-def assigned(text: str, name: str) -> Any:
+def find_assigned(text: str, name: str) -> Any:
     """Return the value of `name = value` or `name: value`; None when it is missing or can't be read."""
     pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::\s*[\w\[\], ]+)?\s*[=:]\s*"
     for match in re.finditer(pattern, text):
         rest = text[match.end() :]
         if rest[:1] in "[({":
-            closing = len(_balanced(rest, 0)) + 2
+            closing = len(_read_balanced(rest, 0)) + 2
             value = _literal_text(rest[:closing].replace("\n", " ") if "#" not in rest[:closing] else
                                   re.sub(r"#.*", "", rest[:closing]).replace("\n", " "))  # fmt: skip
         else:
@@ -119,7 +119,7 @@ def assigned(text: str, name: str) -> Any:
     return None
 
 
-def option(text: str, *names: str, many: bool = False) -> str | None:
+def find_option(text: str, *names: str, many: bool = False) -> str | None:
     """Return the value of a flag, YAML or JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas."""
     bare = r"[\w.-]+(?:\s*,\s*[\w.-]+)*" if many else r"[^\s,)}]+"
     for name in names:

@@ -11,7 +11,7 @@ Failing = Literal["trainable", "all", "pct", "config"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ClaimVerdict:
     """The verdict on a claim."""
 
     answer: Answer

@@ -20,13 +20,13 @@ from lora_lab.memory.frameworks.contract import (
     PHASES,
 )
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
-from lora_lab.microscope.query import SCHEMES, SIDES, Question
+from lora_lab.microscope.query import SCHEMES, SIDES, MicroscopeQuestion
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES
-from lora_lab.parameters.counts import Count, adaptation_of, count_adapter, formula
+from lora_lab.parameters.counts import Count, adaptation_of, count_adapter, format_formula
 from lora_lab.parameters.json_fields import UNKNOWN, setting_of
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.parameters.target_syntax import as_targets, listed
-from lora_lab.parameters.worked_count import worked
+from lora_lab.parameters.target_syntax import as_targets, split_names
+from lora_lab.parameters.worked_count import work_count
 from lora_lab.spec import BITS, Bits
 from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_count, as_percent
@@ -55,7 +55,7 @@ def add_xray_options(xraying: argparse.ArgumentParser) -> None:
 
 def add_microscope_options(command: argparse.ArgumentParser) -> None:
     """Add flags for the matrix, and for the two schemes."""
-    usual = Question()
+    usual = MicroscopeQuestion()
     command.add_argument("--model", default=usual.model, help="a catalogue name, a folder, or a hub id")
     command.add_argument("--layer", type=int, default=0, help="from 0")
     command.add_argument("--matrix", default="", help="such as self_attn.q_proj; default: the layer's first")
@@ -132,9 +132,9 @@ def adapter_fields(options: argparse.Namespace, *, targets: str) -> dict[str, An
         targets: as_targets(options.targets),
         "variant": options.variant,
         "task_type": options.task_type,
-        "modules_to_save": listed(options.modules_to_save),
+        "modules_to_save": split_names(options.modules_to_save),
         "bias": options.bias,
-        "feedforward_modules": listed(options.feedforward_modules),
+        "feedforward_modules": split_names(options.feedforward_modules),
     }
 
 
@@ -168,10 +168,10 @@ def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
     first = f"{as_count(found.trainable)} trainable of {as_count(found.total)} ({as_percent(found.percent)})"
     if is_plain(options):
         try:
-            return f"{first}\n{formula(shape, rank=rank, targets=as_targets(options.targets))}"
+            return f"{first}\n{format_formula(shape, rank=rank, targets=as_targets(options.targets))}"
         except LearnerError:
             pass  # names that PEFT skips, or that mean more than linear layers
-    return "\n".join((first, *worked(adaptation_of(shape, setting), setting, rank=rank)))
+    return "\n".join((first, *work_count(adaptation_of(shape, setting), setting, rank=rank)))
 
 
 def is_plain(options: argparse.Namespace) -> bool:

@@ -12,11 +12,11 @@ from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.contract import MLP_ROLES
-from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
-from lora_lab.parameters.json_fields import adapter_of, flag, one_of, setting_of, whole
+from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_whole, setting_of
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
@@ -28,7 +28,9 @@ Answer = dict[str, Any]
 CONTRACT_NAMES = {"constants": "quantization"}
 
 
-def answer(record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader) -> Answer:
+def answer_record(
+    record: Any, compute: Callable[[Record, ShapeReader], Answer], reader: ShapeReader
+) -> Answer:
     """Answer one line, with its `id`; bad input and unsupported cases are answers too."""
     if not isinstance(record, dict):
         return {"error": "A line must hold one JSON object."}
@@ -45,12 +47,12 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with trainable, total and percent, as PEFT's print_trainable_parameters has them."""
     setting = setting_of(record, targets="targets")
     shape = shape_of(record, reader)
-    rank = whole(record, "r", setting.default_rank)
+    rank = read_whole(record, "r", setting.default_rank)
     found = count_adapter(shape, setting, rank=rank)
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
 
 
-def _adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
+def _select_adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
     """Select the adapted matrices as PEFT does: an unmatched name is skipped if another one matches."""
     if isinstance(targets, list):
         targets = [name for name in targets if shape.has(name)] or targets
@@ -62,11 +64,11 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     if record.get("kind") not in (None, "causal") and contract.phase_of(record) != "load":
         raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     for field in ("gradient_checkpointing", "double_quant"):
-        flag(record, field)
+        read_flag(record, field)
     one_of(record, "device", contract.DEVICES, default="cpu")
     if runs_in_the_lab(record):
         return _ledger_answer(_own_ledger(record, reader))
-    return _ledger_answer(forecast(contract.setting_of(record, shape_of(record, reader))))
+    return _ledger_answer(forecast_step(contract.setting_of(record, shape_of(record, reader))))
 
 
 def runs_in_the_lab(record: Record) -> bool:
@@ -74,7 +76,7 @@ def runs_in_the_lab(record: Record) -> bool:
     framework = str(record.get("framework") or "").lower()
     if framework:
         return "lora_lab" in framework or "lora lab" in framework
-    return record.get("device") != "cuda" and _refusal(record) is None
+    return record.get("device") != "cuda" and _find_refusal(record) is None
 
 
 def _ledger_answer(ledger: Ledger) -> Answer:
@@ -84,20 +86,20 @@ def _ledger_answer(ledger: Ledger) -> Answer:
 
 def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
     """Estimate the ledger of the lab's own training loop (memory/ledger.py)."""
-    refusal = _refusal(record)
+    refusal = _find_refusal(record)
     if refusal:
         raise UnsupportedCase(refusal)
     adapter = adapter_of(record)
     shape = shape_of(record, reader)
     if shape.model_type not in memory.MODELLED_TYPES:
         raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
-    rank = whole(adapter, "r", LORA_RANK)
-    batch, seq_len = whole(record, "micro_batch", 1), whole(record, "seq_len", 128)
+    rank = read_whole(adapter, "r", LORA_RANK)
+    batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     return memory.predict_adapted(
         shape,
-        _adapted(shape, _targets(adapter.get("targets"))),
-        bits=_bits(record, base),
+        _select_adapted(shape, _read_targets(adapter.get("targets"))),
+        bits=_read_bits(record, base),
         rank=rank,
         row=RowSize(
             lengths=(seq_len,) * batch,
@@ -105,13 +107,13 @@ def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
             on_gpu=record.get("device") == "cuda",
         ),
         compute=base,
-        variant=_variant(record),
+        variant=_read_variant(record),
         optimizer=record.get("optimizer") or "adamw",
         checkpointing=bool(record.get("gradient_checkpointing")),
     )
 
 
-def _variant(record: Record) -> Variant:
+def _read_variant(record: Record) -> Variant:
     """Parse the variant from the adapter, or from the method."""
     named = adapter_of(record).get("variant") or record.get("method")
     return named if named in VARIANTS else "lora"
@@ -135,7 +137,7 @@ MODELLED: dict[str, tuple[Any, ...]] = {
 """The values that the lab's own loop supports."""
 
 
-def _refusal(record: Record) -> str | None:
+def _find_refusal(record: Record) -> str | None:
     """Return why the lab's own loop does not support a record; None if it does."""
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
@@ -148,7 +150,7 @@ def _refusal(record: Record) -> str | None:
     return None
 
 
-def _bits(record: Record, base: StoredType) -> Bits:
+def _read_bits(record: Record, base: StoredType) -> Bits:
     quant = record.get("quant")
     if quant is None and record.get("method") == "qlora":
         quant = "nf4"
@@ -176,7 +178,7 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
     return reader.find(name, kind=kind)
 
 
-def _targets(written: str | list[str] | None) -> str | list[str] | None:
+def _read_targets(written: str | list[str] | None) -> str | list[str] | None:
     """Parse module names, roles, a set's name, or None for PEFT's default; `mlp` means its matrices."""
     if written is None or isinstance(written, str):
         return written

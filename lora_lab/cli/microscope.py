@@ -8,8 +8,16 @@ from collections.abc import Callable
 from lora_lab.engine.inspections import LOOK_SECONDS
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
-from lora_lab.microscope.panels import panels
-from lora_lab.microscope.query import KIND, SCHEMES, SIDES, Question, checked, question_of, settled
+from lora_lab.microscope.panels import build_panels
+from lora_lab.microscope.query import (
+    KIND,
+    SCHEMES,
+    SIDES,
+    MicroscopeQuestion,
+    check_question,
+    question_of,
+    settle_question,
+)
 from lora_lab.parameters.shapes import ModelShape
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
@@ -22,16 +30,16 @@ def microscope_text(options: argparse.Namespace, say: Say) -> str:
     settings = load_settings(home=options.data_folder)
     lab = Lab(settings, LocalEngine(settings, warm=False))
     try:
-        question = _question(options, _shape(lab, options.model))
+        question = _build_question(options, _read_shape(lab, options.model))
         look = lab.inspections.wait(KIND, question.order, say)
     finally:
         lab.close()
     if options.json:
         return json.dumps(look.found)
-    return "\n".join(f"{panel.title}: {panel.shown.finding}" for panel in panels(question, look.found))
+    return "\n".join(f"{panel.title}: {panel.shown.finding}" for panel in build_panels(question, look.found))
 
 
-def _question(options: argparse.Namespace, shape: ModelShape) -> Question:
+def _build_question(options: argparse.Namespace, shape: ModelShape) -> MicroscopeQuestion:
     fields = {"model": options.model, "layer": str(options.layer), "matrix": options.matrix}
     for side in SIDES:
         bits, _, block = getattr(options, side).partition(":")
@@ -43,16 +51,16 @@ def _question(options: argparse.Namespace, shape: ModelShape) -> Question:
                 do_next=f"Schemes: {', '.join(SCHEMES)}; nf4:128.",
             )
     asked = question_of(fields)
-    question = settled(asked, shape)
+    question = settle_question(asked, shape)
     if question.layer != options.layer or (options.matrix and question.matrix != options.matrix):
         raise LearnerError(
             f"{options.model} has no {options.matrix or 'matrix'} in layer {options.layer}.",
             do_next=f"It has {shape.layers} layers, from 0.",
         )
-    return checked(question, shape)
+    return check_question(question, shape)
 
 
-def _shape(lab: Lab, model: str) -> ModelShape:
+def _read_shape(lab: Lab, model: str) -> ModelShape:
     while (shape := lab.shape(model)) is None:
         time.sleep(LOOK_SECONDS)
     return shape

@@ -35,23 +35,23 @@ class Watcher:
         """Print the steps since the last call, and the current status."""
         for step in state.steps[self._steps :]:
             self._write(
-                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  {_peak(step)}"
+                f"step {step['step']}  loss {step['loss']:.3f}  {step['seconds']:.2f} s  {_format_peak(step)}"
             )
         self._steps = len(state.steps)
-        doing = _doing(state)
+        doing = _describe_state(state)
         if doing != self._shown:
             self._write(doing)
             self._shown = doing
 
 
-def _peak(step: Event) -> str:
+def _format_peak(step: Event) -> str:
     """Format the run's peak; the peak of all runs side by side, where it was not alone."""
     if "shared_by" in step:
         return f"peak of {step['shared_by']} runs together {as_bytes(step['group_peak_bytes'])}"
     return f"peak {as_bytes(step['peak_bytes'])}"
 
 
-def _doing(state: RunState) -> str:
+def _describe_state(state: RunState) -> str:
     if state.total_bytes:
         return f"{state.doing}: {as_bytes(state.done_bytes)} of {as_bytes(state.total_bytes)}"
     return state.doing

@@ -13,12 +13,12 @@ TENTHS = 10
 
 def announce(home: LabHome, write: Callable[[str], None]) -> threading.Thread:
     """Print what the worker does until it is ready or fails, from a separate thread."""
-    thread = threading.Thread(target=_say, args=(home, write), name="announce", daemon=True)
+    thread = threading.Thread(target=_announce, args=(home, write), name="announce", daemon=True)
     thread.start()
     return thread
 
 
-def _say(home: LabHome, write: Callable[[str], None]) -> None:
+def _announce(home: LabHome, write: Callable[[str], None]) -> None:
     pause = threading.Event()
     said = ""
     while True:
@@ -36,7 +36,7 @@ def line_of(state: dict[str, Any]) -> str:
     """Format one state as one line; a download changes it ten times, not with every byte."""
     match state["state"]:
         case "preparing":
-            return "  ".join(["Lab:", *_preparing(state)])
+            return "  ".join(["Lab:", *_describe_preparing(state)])
         case "ready":
             device = state["device"]
             return f"Lab:  ready on {device['name']}, computing in {device['compute_dtype']}"
@@ -45,7 +45,7 @@ def line_of(state: dict[str, Any]) -> str:
     return ""
 
 
-def _preparing(state: dict[str, Any]) -> Iterator[str]:
+def _describe_preparing(state: dict[str, Any]) -> Iterator[str]:
     yield state["text"]
     if state["total_bytes"]:
         tenths = TENTHS * state["done_bytes"] // state["total_bytes"]

@@ -11,7 +11,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.xray.captions import amplification_finding, overlap_finding, variant_note
 from lora_lab.xray.charts import place_of
 from lora_lab.xray.result import KIND, order_of
-from lora_lab.xray.service import Standing
+from lora_lab.xray.service import XrayStatus
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
@@ -22,7 +22,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     lab = Lab(settings, LocalEngine(settings, warm=False))
-    run, beside = _run(options.run), _run(options.beside) if options.beside else None
+    run, beside = _open_run(options.run), _open_run(options.beside) if options.beside else None
     orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
     try:
         looks = [lab.inspections.wait(KIND, order, say) for order in orders]
@@ -30,7 +30,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
         lab.close()
     if options.json:
         return json.dumps({name: look.found for name, look in zip(("xray", "overlap"), looks, strict=False)})
-    standing = Standing(
+    standing = XrayStatus(
         run=run,
         beside=beside,
         look=looks[0],
@@ -40,17 +40,17 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
         kind=options.matrix,
         side="A",
     )
-    return "\n".join(_lines(standing))
+    return "\n".join(_list_lines(standing))
 
 
-def _run(path: Path) -> RunFolder:
+def _open_run(path: Path) -> RunFolder:
     run = RunFolder(path.resolve())
     if not (run.path / "spec.json").is_file():
         raise LearnerError(f"{path} isn't a run's folder.", do_next="Name one that `train` printed.")
     return run
 
 
-def _lines(standing: Standing) -> Iterator[str]:
+def _list_lines(standing: XrayStatus) -> Iterator[str]:
     module = standing.module
     if standing.xray is None or module is None:
         return

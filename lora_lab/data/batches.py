@@ -69,7 +69,7 @@ def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[
     return [stream[start : start + batch] for start in range(0, batch * steps, batch)]
 
 
-def cut(length: Length, *, seq_len_tokens: int) -> Length:
+def truncate_length(length: Length, *, seq_len_tokens: int) -> Length:
     """Truncate an example's length; the answer is at the end, so it is cut first."""
     lost = max(0, length.tokens - seq_len_tokens)
     return Length(tokens=length.tokens - lost, answer_tokens=max(0, length.answer_tokens - lost))
@@ -85,13 +85,13 @@ def row_sizes(
     on_gpu: bool = False,
 ) -> list[RowSize]:
     """Compute the packed row of every step. Examples without an answer token are left out, as in training."""
-    shortened = [cut(length, seq_len_tokens=seq_len_tokens) for length in lengths]
+    shortened = [truncate_length(length, seq_len_tokens=seq_len_tokens) for length in lengths]
     kept = [length for length in shortened if length.answer_tokens]
     plan = step_plan(len(kept), batch=batch, steps=steps, seed=seed) if kept else []
-    return [_row([kept[i] for i in picked], on_gpu) for picked in plan]
+    return [_build_row([kept[i] for i in picked], on_gpu) for picked in plan]
 
 
-def _row(examples: Sequence[Length], on_gpu: bool) -> RowSize:
+def _build_row(examples: Sequence[Length], on_gpu: bool) -> RowSize:
     return RowSize(
         lengths=tuple(example.tokens for example in examples),
         answer_tokens=sum(example.answer_tokens for example in examples),

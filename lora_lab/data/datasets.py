@@ -45,12 +45,12 @@ class Dataset:
 @cache
 def own_dataset() -> Dataset:
     """Build the data set of the app's own cards (front and back) and questions with their right answers."""
-    return split(
+    return split_examples(
         [Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards"
     )
 
 
-def split(examples: Sequence[Example], *, label: str) -> Dataset:
+def split_examples(examples: Sequence[Example], *, label: str) -> Dataset:
     """Hold out about one in eight, by a hash of the prompt, so a growing data set moves no example across.
 
     In a data set so small that one side would be empty, that side gets the nearest example.
@@ -60,19 +60,19 @@ def split(examples: Sequence[Example], *, label: str) -> Dataset:
     held_out = min(max(1, held_out), len(ordered) - 1)
     return Dataset(
         label=label,
-        digest=_digest(examples),
+        digest=_compute_digest(examples),
         train=tuple(ordered[held_out:]),
         held_out=tuple(ordered[:held_out]),
     )
 
 
-def named(label: str, *, train: tuple[Example, ...], held_out: tuple[Example, ...]) -> Dataset:
+def build_dataset(label: str, *, train: tuple[Example, ...], held_out: tuple[Example, ...]) -> Dataset:
     """Build a data set that was split elsewhere; its digest is that of the examples in this order."""
-    return Dataset(label=label, digest=_digest((*train, *held_out)), train=train, held_out=held_out)
+    return Dataset(label=label, digest=_compute_digest((*train, *held_out)), train=train, held_out=held_out)
 
 
-def _digest(examples: Sequence[Example]) -> str:
-    lines = "\n".join(_line(example) for example in examples)
+def _compute_digest(examples: Sequence[Example]) -> str:
+    lines = "\n".join(_format_line(example) for example in examples)
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
@@ -80,14 +80,14 @@ def _stable_order(example: Example) -> str:
     return hashlib.sha256(example.prompt.encode()).hexdigest()
 
 
-def _line(example: Example) -> str:
+def _format_line(example: Example) -> str:
     return json.dumps({"prompt": example.prompt, "answer": example.answer}, ensure_ascii=False)
 
 
-def save(dataset: Dataset, folder: Path) -> None:
+def save_dataset(dataset: Dataset, folder: Path) -> None:
     """Write the exact text that a run is trained on next to the run."""
     for name, examples in (("train", dataset.train), ("held_out", dataset.held_out)):
-        text = "".join(_line(example) + "\n" for example in examples)
+        text = "".join(_format_line(example) + "\n" for example in examples)
         (folder / f"data-{name}.jsonl").write_text(text, "utf-8")
     about = {"label": dataset.label, "digest": dataset.digest}
     (folder / "data.json").write_text(json.dumps(about), "utf-8")
@@ -140,7 +140,7 @@ def read_upload(name: str, content: bytes) -> Dataset:
             f"{name}: {len(examples)} usable examples; at least {MIN_PAIRS} are needed.",
             do_next=WANTED,
         )
-    return split(examples, label=name)
+    return split_examples(examples, label=name)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list
     """Return the examples in `rows`. Raises LearnerError that names every bad line, up to ten."""
     examples, problems = [], []
     for number, row in rows:
-        problem = _problem(row)
+        problem = _find_problem(row)
         if problem:
             problems.append(f"{unit} {number}: {problem}")
         elif isinstance(row, dict):
@@ -199,7 +199,7 @@ def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list
     return examples
 
 
-def _problem(row: object) -> str | None:
+def _find_problem(row: object) -> str | None:
     if isinstance(row, Damaged):
         return row.what
     if not isinstance(row, dict):

@@ -151,13 +151,13 @@ class LabHome:
         return self.folder / "lab" / "number-type.json"
 
     def _lengths_path(self, model: str, digest: str) -> Path:
-        return self.folder / "lab" / "lengths" / f"{_slug(model)}-{digest}.json"
+        return self.folder / "lab" / "lengths" / f"{_build_slug(model)}-{digest}.json"
 
     def _read_path(self, model: str, digest: str) -> Path:
-        return self.folder / "lab" / "read" / f"{_slug(model)}-{digest}.json"
+        return self.folder / "lab" / "read" / f"{_build_slug(model)}-{digest}.json"
 
     def _shape_path(self, model: str) -> Path:
-        return self.folder / "lab" / "shapes" / f"{_slug(model)}.json"
+        return self.folder / "lab" / "shapes" / f"{_build_slug(model)}.json"
 
 
 def _shape_in(path: Path) -> ModelShape | None:
@@ -177,7 +177,7 @@ def _fits(value: Any, usual: Any) -> bool:
     return isinstance(value, type(usual)) and not isinstance(value, bool)
 
 
-def _slug(model: str) -> str:
+def _build_slug(model: str) -> str:
     """Return a readable file name; the digest keeps `/models/a` and `models/a` apart."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "--", model).strip("-.")[-120:] or "model"
     return f"{readable}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"

@@ -55,11 +55,11 @@ class Uploads:
 
     def labels(self) -> list[tuple[str, str]]:
         """List digest and file name of every stored data set, newest first."""
-        found = sorted(self.folder.glob("*.json"), key=_changed, reverse=True)
+        found = sorted(self.folder.glob("*.json"), key=_changed_at, reverse=True)
         return [(path.stem, str(read_json(path).get("label", path.stem))) for path in found]
 
 
-def _changed(path: Path) -> float:
+def _changed_at(path: Path) -> float:
     return path.stat().st_mtime
 
 

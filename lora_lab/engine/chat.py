@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lora_lab.engine.job_queue import Desk, Job
+from lora_lab.engine.job_queue import Job, JobQueue
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import SEED_LIMITS
 from study.base.errors import LearnerError
@@ -29,7 +29,7 @@ class Ask(Job):
     """Answers by run id, and under `base` the base model's."""
 
 
-class ChatDesk(Desk[Ask]):
+class ChatQueue(JobQueue[Ask]):
     """The job queue of chat questions. Answers are kept in memory. A run waits for the current answer."""
 
     name = "lab-chat"
@@ -40,7 +40,7 @@ class ChatDesk(Desk[Ask]):
 
     def ask(self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float) -> Ask:
         """Enqueue a question. Raises LearnerError when it is invalid."""
-        _check(runs, prompt, seed, temperature)
+        _check_request(runs, prompt, seed, temperature)
         return self.line_up(
             Ask(
                 id=uuid.uuid4().hex[:12],
@@ -65,7 +65,7 @@ class ChatDesk(Desk[Ask]):
         self.tell({"stop": job.id})
 
 
-def _check(runs: Sequence[RunFolder], prompt: str, seed: int, temperature: float) -> None:
+def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperature: float) -> None:
     low, high = TEMPERATURE_LIMITS
     if not runs:
         raise LearnerError(

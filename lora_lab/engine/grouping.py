@@ -29,15 +29,15 @@ def stands_alone(spec: RunSpec) -> bool:
 
 def may_share(a: RunSpec, b: RunSpec) -> bool:
     """Return whether two runs can go through one frozen forward pass."""
-    return not stands_alone(a) and not stands_alone(b) and _common(a) == _common(b)
+    return not stands_alone(a) and not stands_alone(b) and _drop_differences(a) == _drop_differences(b)
 
 
-def _common(spec: RunSpec) -> RunSpec:
+def _drop_differences(spec: RunSpec) -> RunSpec:
     """Return the settings with everything that may differ per run set to one value."""
     return replace(spec, rank=1, alpha=1.0, learning_rate=1.0, seed=0, variant="lora")
 
 
-def sets(specs: Sequence[RunSpec]) -> list[list[int]]:
+def group_by_base(specs: Sequence[RunSpec]) -> list[list[int]]:
     """Return the positions of the runs that can share a base, each set in the order of its first run."""
     found: list[list[int]] = []
     for place, spec in enumerate(specs):
@@ -49,7 +49,7 @@ def sets(specs: Sequence[RunSpec]) -> list[list[int]]:
     return found
 
 
-def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
+def take_cells(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     """Gather a queue's next job: the first run and, if it is a cell, the cells that can share its base.
 
     A cell that is marked to be alone is a job of its own.
@@ -66,7 +66,7 @@ def neighbours(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     return job
 
 
-def chunks(cells: Sequence[CellBytes], *, free_bytes: int) -> list[list[int]]:
+def split_chunks(cells: Sequence[CellBytes], *, free_bytes: int) -> list[list[int]]:
     """Split cells into chunks that run at once; return their positions, in order and as even as possible.
 
     A cell that is too large for the free memory runs alone: the ledger may overestimate, and if it doesn't,

@@ -19,7 +19,7 @@ from typing import Any
 
 from lora_lab.data.embedded_model import PACKAGE
 from lora_lab.data.lab_folder import read_json, write_json
-from lora_lab.engine.job_queue import Desk, Job
+from lora_lab.engine.job_queue import Job, JobQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.spec import EMBEDDED_MODEL
 from study.base.errors import LearnerError
@@ -49,7 +49,7 @@ class Inspection(Job):
     found: Mapping[str, Any] = field(default_factory=dict)
 
 
-class InspectionDesk(Desk[Inspection]):
+class InspectionQueue(JobQueue[Inspection]):
     """The job queue of inspections. Finished ones are stored as JSON. A training run doesn't wait for one."""
 
     name = "lab-inspections"
@@ -99,7 +99,7 @@ class InspectionDesk(Desk[Inspection]):
 
     def id_of(self, kind: str, order: Mapping[str, Any]) -> str:
         """Compute an order's id: a hash of kind, order, the inspected files, and the libraries' versions."""
-        told = [kind, KINDS.get(kind), order, list(_files_of(order)), _versions()]
+        told = [kind, KINDS.get(kind), order, list(_files_of(order)), _read_versions()]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
     def order_of(self, job: Inspection) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class InspectionDesk(Desk[Inspection]):
         if job.status == "done":
             with contextlib.suppress(OSError):
                 write_json(self._path(job.id), {"kind": job.kind, "order": job.order, "found": job.found})
-                for old in sorted(self._folder.glob("*.json"), key=_age)[:-KEPT_FILES]:
+                for old in sorted(self._folder.glob("*.json"), key=_measure_age)[:-KEPT_FILES]:
                     old.unlink(missing_ok=True)
         super().put(job)
 
@@ -143,11 +143,11 @@ class InspectionDesk(Desk[Inspection]):
 
 
 @cache
-def _versions() -> list[str]:
+def _read_versions() -> list[str]:
     return [version(name) for name in LIBRARIES]
 
 
-def _age(path: Path) -> float:
+def _measure_age(path: Path) -> float:
     return path.stat().st_mtime
 
 

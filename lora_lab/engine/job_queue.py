@@ -43,7 +43,7 @@ class Job:
 J = TypeVar("J", bound=Job)
 
 
-class Desk(ABC, Generic[J]):
+class JobQueue(ABC, Generic[J]):
     """A job queue that takes jobs from any thread and remembers the last fifty.
 
     Its worker reads one order per line and answers in lines that name the job (worker/inspect/json_lines.py).

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import neighbours, sets
+from lora_lab.engine.grouping import group_by_base, take_cells
 from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
-    another,
+    await_worker,
     begins_anew,
+    create_retry,
     is_left_over,
     is_waiting,
-    settle,
     sweep_of,
     what_is_left,
 )
@@ -25,7 +25,7 @@ from lora_lab.runs.durations import Paces, seconds_of
 from lora_lab.runs.finalize import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
-from lora_lab.runs.table import Table
+from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -50,7 +50,7 @@ class LocalEngine:
         warm: bool = True,
         memory_limit_bytes: int = 0,
         own_only: bool = False,
-        gather: Gather = neighbours,
+        gather: Gather = take_cells,
     ) -> None:
         """Create the engine. `own_only` is for a command line: it takes up no earlier runs, and this process
         owns what it submits, so an app on the same data folder leaves it alone.
@@ -63,7 +63,7 @@ class LocalEngine:
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
         self._queue = RunQueue(None if own_only else queue_path(settings))
-        self._table = Table(settings.runs_dir)
+        self._table = ResultsTable(settings.runs_dir)
         self._paces = Paces(settings.runs_dir)
         self._left_over: list[RunFolder] = []
         self._current: tuple[RunFolder, ...] = ()
@@ -101,7 +101,7 @@ class LocalEngine:
         """
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
-        together = sets([run.spec for run in runs]) if one_alone else []
+        together = group_by_base([run.spec for run in runs]) if one_alone else []
         alone = {runs[places[0]].run_id for places in together if len(places) > 1}
         self._enqueue(runs, sweep.sweep_id, alone=alone)
         return sweep
@@ -141,7 +141,7 @@ class LocalEngine:
         """Queue another run with the settings and data of an ended one; in a sweep it replaces that run."""
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
-            fresh = another(self.settings, old, now=now)
+            fresh = create_retry(self.settings, old, now=now)
             self._enqueue([fresh], old.state().sweep)
         return fresh
 
@@ -244,11 +244,11 @@ class LocalEngine:
 
     def _serve(self) -> None:
         for run in reversed(self._left_over):
-            settle(run)
+            await_worker(run)
             self._tabulate(run)
             if begins_anew(self.settings, run):
                 with suppress(LearnerError, OSError):  # without its data the run stays ended
-                    fresh = another(self.settings, run, now=datetime.now(UTC))
+                    fresh = create_retry(self.settings, run, now=datetime.now(UTC))
                     self._enqueue([fresh], run.state().sweep, first=True)
         while True:
             with self._changed:

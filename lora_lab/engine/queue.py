@@ -15,7 +15,7 @@ Gather = Callable[[Sequence[RunFolder]], Sequence[RunFolder]]
 """Selects, among the waiting runs, the first and those that are done together with it in one job."""
 
 
-def alone(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
+def take_first(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     """Take only the first run: each run is its own job."""
     return waiting[:1]
 

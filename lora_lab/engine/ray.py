@@ -28,7 +28,7 @@ from lora_lab.runs.failures import Failure
 from lora_lab.runs.finalize import close_the_books, cut_off
 from lora_lab.runs.folder import RunFolder, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
-from lora_lab.runs.table import Table
+from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.grid import Grid
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -48,7 +48,7 @@ class RayEngine:
         self.settings = settings
         self._address = address
         self._cpus_per_run = cpus_per_run
-        self._table = Table(settings.runs_dir)
+        self._table = ResultsTable(settings.runs_dir)
         self._sweep: Sweep | None = None
         self._cells: list[RunFolder] = []
         self._thread = threading.Thread(target=self._serve, name="ray-engine", daemon=True)
@@ -66,7 +66,7 @@ class RayEngine:
     def start(self) -> None:
         """Connect to the cluster and start. Raises LearnerError when it can't be reached."""
         assert self._sweep is not None
-        _interruption(self._sweep).unlink(missing_ok=True)
+        _interruption_path(self._sweep).unlink(missing_ok=True)
         join_cluster(self._address)
         self._thread.start()
 
@@ -78,7 +78,7 @@ class RayEngine:
         """Let running cells save their adapters and end; waiting ones wait until the sweep is resumed."""
         if self._sweep is not None and self._thread.is_alive():
             if not all(run.state().ended for run in self._cells):
-                _interruption(self._sweep).touch()
+                _interruption_path(self._sweep).touch()
             self._thread.join(CLOSE_GRACE_SECONDS)
         ray.shutdown()
 
@@ -98,7 +98,7 @@ class RayEngine:
             # The thread's outermost frame: the cluster's error becomes the terminal event of every open cell.
             problem = _first_line(error)
         for run in self._cells:
-            self._end(run, failures.cluster_failed(problem), _interruption(self._sweep).exists())
+            self._end(run, failures.cluster_failed(problem), _interruption_path(self._sweep).exists())
         self._table.write(self._sweep)
 
     def _end(self, run: RunFolder, failure: Failure, interrupted: bool) -> None:
@@ -125,7 +125,7 @@ class RayEngine:
                 "run": tune.grid_search([*demands]),
                 "home": str(self.settings.home),
                 "models_dir": str(self.settings.models_dir),
-                "interruption": str(_interruption(sweep)),
+                "interruption": str(_interruption_path(sweep)),
             },
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
@@ -165,7 +165,7 @@ class RayEngine:
 class _Tabulate(tune.Callback):  # type: ignore[misc]
     """A callback that keeps the results table up to date."""
 
-    def __init__(self, table: Table, sweep: Sweep) -> None:
+    def __init__(self, table: ResultsTable, sweep: Sweep) -> None:
         self._table, self._sweep = table, sweep
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -243,7 +243,7 @@ def _end_if_interrupted(worker: WorkerProcess, interruption: Path, done: threadi
             return
 
 
-def _interruption(sweep: Sweep) -> Path:
+def _interruption_path(sweep: Sweep) -> Path:
     """Return the path of a file whose presence asks every trial to save its adapter and end."""
     return sweep.path / "interrupted"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import is_gpu
-from lora_lab.grids.estimate import estimate
+from lora_lab.grids.estimate import estimate_grid
 from lora_lab.runs.cost_preview import compute_of
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.spec import RunSpec
@@ -88,7 +88,7 @@ def predicted_peaks(settings: Settings, sweep: Sweep) -> dict[RunSpec, int]:
         return {}
     peaks: dict[RunSpec, int] = {}
     for assumed in (compute,) if is_known else ("fp32", "bf16"):
-        found = estimate(grid, shape, lengths, compute=assumed, on_gpu=is_gpu(device))
+        found = estimate_grid(grid, shape, lengths, compute=assumed, on_gpu=is_gpu(device))
         for cell in found.cells:
             peaks[cell.spec] = max(peaks.get(cell.spec, 0), cell.ledger.total_bytes)
     return peaks

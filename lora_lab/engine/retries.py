@@ -27,7 +27,7 @@ def sweep_of(settings: Settings, state: RunState) -> Sweep | None:
         return None
 
 
-def another(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
+def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFolder:
     """Create a new run, not queued yet, that its sweep already counts.
 
     Raises LearnerError when `run` has not ended, was replaced before, or has lost its data.
@@ -85,12 +85,12 @@ def what_is_left(
     left = []
     for run in cells:
         if run.state().status != "queued":
-            settle(run)
+            await_worker(run)
         state = run.state()
         if not state.ended:
             left.append(run)
         elif state.cut_off:
-            left.append(another(settings, run, now=now))
+            left.append(create_retry(settings, run, now=now))
     return left
 
 
@@ -105,7 +105,7 @@ def _refuse_if_held(settings: Settings, state: RunState) -> None:
         )
 
 
-def settle(run: RunFolder) -> None:
+def await_worker(run: RunFolder) -> None:
     """Let the worker of a run that an earlier process started save and end, if it is still alive."""
     state = run.state()
     if not state.ended:

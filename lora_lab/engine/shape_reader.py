@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from lora_lab.engine.worker_process import worker_environment
-from lora_lab.parameters.catalogue import entries
+from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from study.base.errors import LearnerError
 
@@ -57,7 +57,7 @@ class ShapeReader:
         shape = self._named(name)
         if kind is None:
             return shape
-        entry = next((each for each in entries() if each.name == shape.name), None)
+        entry = next((each for each in read_entries() if each.name == shape.name), None)
         if entry is None:
             raise LearnerError(f"{name} has no configuration to build it from.", do_next="Pass a config.")
         return self.read(entry.config, kind=kind)
@@ -112,7 +112,7 @@ class ShapeReader:
 
 def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:
     """Return the catalogue's shape of a configuration that equals an entry's, which needs no worker."""
-    for entry in entries():
+    for entry in read_entries():
         is_kind = kind == entry.kind or (kind == "causal" and entry.kind is None)
         if is_kind and entry.config == config:
             return find_shape(entry.name)

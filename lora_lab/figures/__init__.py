@@ -35,7 +35,7 @@ from lora_lab.figures import (
 from study.figures.figure import Figures
 
 
-def figures(models_dir: Path | None = None) -> Figures:
+def build_figures(models_dir: Path | None = None) -> Figures:
     """Build all figures, in the order of the concepts they belong to."""
     every = (
         lora_to_scale.FIGURE,
@@ -57,7 +57,7 @@ def figures(models_dir: Path | None = None) -> Figures:
         four_bit_formats.FIGURE,
         error_bars.FIGURE,
         split_over_gpus.FIGURE,
-        trained_tokens.figure(models_dir),
+        trained_tokens.build_figure(models_dir),
         whole_model.glance(),
         whole_model.FULL,
         whole_model.WHOLE,
@@ -65,4 +65,4 @@ def figures(models_dir: Path | None = None) -> Figures:
     return {figure.id: figure for figure in every}
 
 
-FIGURES: Figures = figures()
+FIGURES: Figures = build_figures()

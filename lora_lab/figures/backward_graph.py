@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import box, drawing, hatched, line, words
+from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
 from lora_lab.data.batches import even_row
 from lora_lab.figures.models import RANKS, ROLES, usual_models
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.ledger import COMPUTE_BYTES, MODELLED_TYPES, Ledger, predict_adapted
 from lora_lab.parameters.counts import lora_parameters
-from lora_lab.parameters.shapes import catalogue, find_shape
+from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"
@@ -27,22 +27,24 @@ DERIVATIVES = (
 
 def modelled_models() -> list[tuple[str, str]]:
     """Return the models whose activations the lab predicts to the byte."""
-    return [option for option in usual_models() if catalogue()[option[0]].model_type in MODELLED_TYPES]
+    return [option for option in usual_models() if load_catalogue()[option[0]].model_type in MODELLED_TYPES]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class BackwardSettings:
     """The adapted matrices, and the number of tokens in the row."""
 
-    targets: str = choice("Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear")
-    tokens: int = slider("Tokens in a row", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
-    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
-    checkpointing: str = choice("Checkpointing", [("off", "off"), ("on", "on")], default="off")
-    model: str = choice("Model", modelled_models, default=EMBEDDED_MODEL)
+    targets: str = choice_field(
+        "Adapted", [(one, TARGET_LABELS[one]) for one in TARGET_SETS], default="all-linear"
+    )
+    tokens: int = slider_field("Tokens in a row", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    checkpointing: str = choice_field("Checkpointing", [("off", "off"), ("on", "on")], default="off")
+    model: str = choice_field("Model", modelled_models, default=EMBEDDED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class BackwardNumbers:
     """The memory of one step of the lab's own loop on an NF4 base."""
 
     ledger: Ledger
@@ -55,7 +57,7 @@ class Numbers:
     """Roles of the adapted matrices."""
 
 
-def numbers(settings: Settings) -> Numbers:
+def compute_numbers(settings: BackwardSettings) -> BackwardNumbers:
     """Compute the memory with the lab's memory functions."""
     shape = find_shape(settings.model)
     chosen = shape.select(settings.targets)
@@ -63,7 +65,7 @@ def numbers(settings: Settings) -> Numbers:
     work = TrainingPass(
         shape=shape, adapted=chosen, rank=settings.rank, dora=False, row=row, c=COMPUTE_BYTES[COMPUTE]
     )
-    return Numbers(
+    return BackwardNumbers(
         ledger=predict_adapted(
             shape, chosen, bits="nf4-dq", rank=settings.rank, row=row, compute=COMPUTE,
             checkpointing=settings.checkpointing == "on",
@@ -75,9 +77,9 @@ def numbers(settings: Settings) -> Numbers:
     )  # fmt: skip
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: BackwardSettings) -> FigureView:
     """Build the figure for one setting."""
-    found = numbers(settings)
+    found = compute_numbers(settings)
     kept = (
         "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."
         if settings.checkpointing == "on"
@@ -85,7 +87,7 @@ def show(settings: Settings) -> Shown:
         "the "
         "backward pass."
     )
-    return Shown(
+    return FigureView(
         finding=(
             f"{found.trained:,} numbers get a gradient ({as_bytes(found.ledger.gradients)}); "
             f"{found.frozen:,} do not, though the gradient passes through their matrices. Kept for the "
@@ -97,10 +99,10 @@ def show(settings: Settings) -> Shown:
             ("activations kept", as_bytes(found.ledger.activations)),
             ("without checkpointing", as_bytes(found.saved_bytes)),
         ),
-        picture=_picture(found),
+        picture=_draw_picture(found),
         alt=(
             "The seven matrices of a layer, the backward pass going from the last to the first. "
-            + " ".join(_said(role, found) for role in reversed(ROLES))
+            + " ".join(_describe_role(role, found) for role in reversed(ROLES))
             + f" Activations kept: {as_bytes(found.ledger.activations)}."
         ),
         origins=(
@@ -114,39 +116,44 @@ def show(settings: Settings) -> Shown:
                 formula=DERIVATIVES,
             ),
         ),
-        table=Table(columns=("matrix", "W", "A and B"), rows=tuple(_row(role, found) for role in ROLES)),
+        table=FigureTable(
+            columns=("matrix", "W", "A and B"), rows=tuple(_draw_row(role, found) for role in ROLES)
+        ),
     )
 
 
-def _said(role: str, found: Numbers) -> str:
+def _describe_role(role: str, found: BackwardNumbers) -> str:
     return f"{role}: {'A and B get gradients' if role in found.adapted else 'frozen, no gradient'}."
 
 
-def _row(role: str, found: Numbers) -> tuple[str, str, str]:
+def _draw_row(role: str, found: BackwardNumbers) -> tuple[str, str, str]:
     adapted = role in found.adapted
     return role, "no gradient, passes it on", "gradients; keep x and A x" if adapted else "not there"
 
 
-def _picture(found: Numbers) -> Markup:
+def _draw_picture(found: BackwardNumbers) -> Markup:
     """Render the matrices from the layer's input at the top to its output; the gradient runs upwards."""
-    parts = [words(LEFT, 16, "forward ↓", soft=True), words(392, 16, "↑ gradient δ", anchor="end", soft=True)]
+    parts = [
+        draw_words(LEFT, 16, "forward ↓", soft=True),
+        draw_words(392, 16, "↑ gradient δ", anchor="end", soft=True),
+    ]
     for at, role in enumerate(ROLES):
         y = 30 + ROW * at
         adapted = role in found.adapted
-        parts.append(words(LEFT - 12, y + 15, role, anchor="end", bold=adapted))
-        parts.append(hatched(LEFT, y, 60, 20))
+        parts.append(draw_words(LEFT - 12, y + 15, role, anchor="end", bold=adapted))
+        parts.append(draw_hatched(LEFT, y, 60, 20))
         if adapted:
-            parts.append(box(LEFT + 70, y + 6, 34, 8, "a"))
-            parts.append(box(LEFT + 110, y, 8, 20, "b"))
-            parts.append(words(LEFT + 130, y + 15, "gradients of A, B; x kept"))
+            parts.append(draw_box(LEFT + 70, y + 6, 34, 8, "a"))
+            parts.append(draw_box(LEFT + 110, y, 8, 20, "b"))
+            parts.append(draw_words(LEFT + 130, y + 15, "gradients of A, B; x kept"))
         else:
-            parts.append(words(LEFT + 130, y + 15, "no gradient, x not needed", soft=True))
-        parts.append(line([(388, y + 20), (388, y)], "line good"))
+            parts.append(draw_words(LEFT + 130, y + 15, "no gradient, x not needed", soft=True))
+        parts.append(draw_line([(388, y + 20), (388, y)], "line good"))
     bottom = 30 + ROW * len(ROLES) + 14
-    return drawing(
+    return render_drawing(
         bottom + 10,
         *parts,
-        words(
+        draw_words(
             LEFT,
             bottom,
             f"W: frozen, δ passes through Wᵀ; {as_bytes(found.ledger.activations)} kept",
@@ -166,6 +173,6 @@ FIGURE = Figure(
         "frozen-base",
         "target-modules",
     ),
-    settings=Settings,
+    settings=BackwardSettings,
     show=show,
 )

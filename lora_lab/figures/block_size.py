@@ -5,25 +5,25 @@ from typing import cast
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import chart, dots, drawing, line, words
-from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
+from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
+from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, bits_per_param
 from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import BITS_LABELS, Bits
 from study.base.units import as_percent
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 HEIGHT = 260
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class BlockSizeSettings:
     """The weights per block, the scheme and the matrix."""
 
-    block_size: int = slider(
+    block_size: int = slider_field(
         "Weights in a block",
         BLOCK_SIZES[0],
         BLOCK_SIZES[-1],
@@ -31,12 +31,12 @@ class Settings:
         stops=BLOCK_SIZES,
         only_stops=True,
     )
-    scheme: str = choice("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
-    matrix: str = choice("Matrix", matrix_options, default=FIRST)
+    scheme: str = choice_field("Scheme", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4")
+    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class BlockSizeNumbers:
     """Bits per weight and error at one block size."""
 
     size: int
@@ -44,19 +44,19 @@ class Numbers:
     error_percent: float
 
 
-def numbers(scheme: str, size: int, matrix: Matrix) -> Numbers:
+def compute_numbers(scheme: str, size: int, matrix: Matrix) -> BlockSizeNumbers:
     """Compute bits per weight from the formula; take the error from the measurement."""
-    return Numbers(
+    return BlockSizeNumbers(
         size=size,
         bits=bits_per_param(cast(Bits, scheme), block_size=size),
         error_percent=100 * matrix.errors[scheme][str(size)],
     )
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: BlockSizeSettings) -> FigureView:
     """Build the figure for one setting."""
-    matrix = matrices()[settings.matrix]
-    every = [numbers(settings.scheme, size, matrix) for size in BLOCK_SIZES]
+    matrix = read_matrices()[settings.matrix]
+    every = [compute_numbers(settings.scheme, size, matrix) for size in BLOCK_SIZES]
     found = next(one for one in every if one.size == settings.block_size)
     usual = next(one for one in every if one.size == BLOCK_SIZE)
     beside = (
@@ -65,7 +65,7 @@ def show(settings: Settings) -> Shown:
         if found is not usual
         else " This is the usual size."
     )
-    return Shown(
+    return FigureView(
         finding=(
             f"In blocks of {found.size:,}, a weight needs {found.bits:.4g} bits and is off by "
             f"{as_percent(found.error_percent)}.{beside}"
@@ -75,7 +75,7 @@ def show(settings: Settings) -> Shown:
             ("of these for constants", f"{found.bits - 4:.4f}".rstrip("0").rstrip(".")),
             ("relative error", as_percent(found.error_percent)),
         ),
-        picture=_picture(every, found),
+        picture=_draw_picture(every, found),
         alt=(
             f"Error against stored bits for blocks of {BLOCK_SIZES[0]} to {BLOCK_SIZES[-1]:,}: from "
             f"{every[0].bits:.4g} bits and "
@@ -85,37 +85,37 @@ def show(settings: Settings) -> Shown:
         ),
         origins=(
             measured_here("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
-            Origin(kind="computed", text="stored bits per weight", formula=_formula(settings)),
+            Origin(kind="computed", text="stored bits per weight", formula=_write_formula(settings)),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("block", "bits", "error"),
             rows=tuple((f"{one.size:,}", f"{one.bits:.4f}", as_percent(one.error_percent)) for one in every),
         ),
     )
 
 
-def _formula(settings: Settings) -> str:
+def _write_formula(settings: BlockSizeSettings) -> str:
     if settings.scheme == "nf4-dq":
         return f"4 + 8 / {settings.block_size} + 32 / ({settings.block_size} × 256)"
     return f"4 + 32 / {settings.block_size}"
 
 
-def _picture(every: list[Numbers], found: Numbers) -> Markup:
+def _draw_picture(every: list[BlockSizeNumbers], found: BlockSizeNumbers) -> Markup:
     bits, errors = [one.bits for one in every], [one.error_percent for one in every]
-    frame = chart(
+    frame = build_chart(
         x_span=(4, max(bits) * 1.01), y_span=(min(errors), max(errors)),
         x_label="stored bits per weight", y_label="relative error, %", height=HEIGHT, right=24,
     )  # fmt: skip
     points = frame.at((one.bits, one.error_percent) for one in every)
     x, y = frame.at([(found.bits, found.error_percent)])[0]
     late = x > 280
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
-        line(points, "line w"),
-        dots(points, "w"),
-        dots([(x, y)], "good", radius=7),
-        words(x + (-12 if late else 12), y - 8, f"blocks of {found.size:,}", bold=True,
+        draw_line(points, "line w"),
+        draw_dots(points, "w"),
+        draw_dots([(x, y)], "good", radius=7),
+        draw_words(x + (-12 if late else 12), y - 8, f"blocks of {found.size:,}", bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ FIGURE = Figure(
     title="Block size: bits against error",
     minutes=3,
     concepts=("blockwise-absmax", "double-quantization", "weight-memory"),
-    settings=Settings,
+    settings=BlockSizeSettings,
     show=show,
     further=("Two block sizes under the microscope", f"{MICROSCOPE}?second=nf4&second_block=256"),
 )

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, dots, drawing, line, words
-from lora_lab.figures.matrices import matrices
+from lora_lab.charts.drawing import Scale, draw_box, draw_dots, draw_line, draw_words, render_drawing
+from lora_lab.figures.matrices import read_matrices
 from lora_lab.figures.number_lines import NAMES
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
-from lora_lab.parameters.quantization_levels import LEVELS, code_of, nearest
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 FOUR_BIT = ("nf4", "fp4", "int4")
 X = Scale(low=-1, high=1, start=14, end=386)
@@ -32,18 +32,18 @@ def block_options() -> list[tuple[str, str]]:
     """Return every recorded block."""
     return [
         (f"{key}-{number}", f"{matrix.name}, block {block['number'] + 1:,}")
-        for key, matrix in matrices().items()
+        for key, matrix in read_matrices().items()
         for number, block in enumerate(matrix.blocks)
     ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class BlockStepsSettings:
     """The block, one of its weights, and the quantization levels."""
 
-    weight: int = slider("Weight number", 1, BLOCK_SIZE, default=4)
-    scheme: str = choice("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
-    block: str = choice("Block", block_options, default="0-q-0")
+    weight: int = slider_field("Weight number", 1, BLOCK_SIZE, default=4)
+    scheme: str = choice_field("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
+    block: str = choice_field("Block", block_options, default="0-q-0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +64,13 @@ class Coded:
         return self.decoded - self.weight
 
 
-def coded(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
+def encode_block(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
     """Return the block's absmax, and every weight scaled by it, rounded to a level and scaled back."""
     levels, absmax = LEVELS[scheme], max(map(abs, weights))
     steps = []
     for weight in weights:
         scaled = weight / absmax
-        position = nearest(scaled, levels)
+        position = find_nearest(scaled, levels)
         level = levels[position]
         steps.append(
             Coded(
@@ -87,18 +87,18 @@ def coded(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
 def weights_of(block: str) -> Sequence[float]:
     """Return the recorded weights of a block."""
     key, _, number = block.rpartition("-")
-    found: Sequence[float] = matrices()[key].blocks[int(number)]["weights"]
+    found: Sequence[float] = read_matrices()[key].blocks[int(number)]["weights"]
     return found
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: BlockStepsSettings) -> FigureView:
     """Build the figure for one setting."""
-    absmax, steps = coded(weights_of(settings.block), settings.scheme)
+    absmax, steps = encode_block(weights_of(settings.block), settings.scheme)
     one = steps[settings.weight - 1]
     name = dict(block_options())[settings.block]
     scheme = NAMES[settings.scheme]
     distinct = len({step.code for step in steps})
-    return Shown(
+    return FigureView(
         finding=(
             f"Weight {settings.weight} is {one.weight:.4g}. Divided by {absmax:.4g} it is "
             f"{one.scaled:.4f}, the nearest "
@@ -113,7 +113,7 @@ def show(settings: Settings) -> Shown:
             ("5 decoded", f"{one.decoded:.4g}"),
             ("6 error", f"{one.error:+.3g}"),
         ),
-        picture=_picture(absmax, steps, settings),
+        picture=_draw_picture(absmax, steps, settings),
         alt=(
             f"{len(steps)} weights of {name} as bars, the largest magnitude {absmax:.4g}; {distinct} "
             "different codes. "
@@ -127,7 +127,7 @@ def show(settings: Settings) -> Shown:
                 formula="code = nearest(w / absmax); decoded = level[code] × absmax",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("weight", "value", "scaled", "code", "decoded", "error"),
             rows=tuple(
                 (
@@ -144,7 +144,7 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _picture(absmax: float, steps: list[Coded], settings: Settings) -> Markup:
+def _draw_picture(absmax: float, steps: list[Coded], settings: BlockStepsSettings) -> Markup:
     one = steps[settings.weight - 1]
     width = (X.end - X.start) / len(steps)
     bars = []
@@ -152,30 +152,34 @@ def _picture(absmax: float, steps: list[Coded], settings: Settings) -> Markup:
         height = REACH * step.scaled
         look = "good" if number == settings.weight else "w"
         bars.append(
-            box(X.start + (number - 1) * width, MIDDLE - max(0, height), width - 1, max(1, abs(height)), look)
+            draw_box(
+                X.start + (number - 1) * width, MIDDLE - max(0, height), width - 1, max(1, abs(height)), look
+            )
         )
     levels = [
-        line([(X(level), LINE_AT - 8), (X(level), LINE_AT + 8)], "line w")
+        draw_line([(X(level), LINE_AT - 8), (X(level), LINE_AT + 8)], "line w")
         for level in LEVELS[settings.scheme]
     ]
     scaled, level = X(one.scaled), X(one.level)
     late = scaled > 250
-    return drawing(
+    return render_drawing(
         262,
-        words(4, 16, f"the {len(steps)} weights; dashed: ± {absmax:.4g}", soft=True),
-        line([(X.start, MIDDLE), (X.end, MIDDLE)], "axis"),
-        line([(X.start, MIDDLE - REACH), (X.end, MIDDLE - REACH)], "line ink dashed thin"),
-        line([(X.start, MIDDLE + REACH), (X.end, MIDDLE + REACH)], "line ink dashed thin"),
+        draw_words(4, 16, f"the {len(steps)} weights; dashed: ± {absmax:.4g}", soft=True),
+        draw_line([(X.start, MIDDLE), (X.end, MIDDLE)], "axis"),
+        draw_line([(X.start, MIDDLE - REACH), (X.end, MIDDLE - REACH)], "line ink dashed thin"),
+        draw_line([(X.start, MIDDLE + REACH), (X.end, MIDDLE + REACH)], "line ink dashed thin"),
         *bars,
-        line([(X.start, LINE_AT), (X.end, LINE_AT)], "axis"),
+        draw_line([(X.start, LINE_AT), (X.end, LINE_AT)], "axis"),
         *levels,
-        line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line good"),
-        dots([(scaled, LINE_AT - 22)], "good"),
-        words(scaled + (-8 if late else 8), LINE_AT - 22, f"{one.scaled:.4f}",
+        draw_line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line good"),
+        draw_dots([(scaled, LINE_AT - 22)], "good"),
+        draw_words(scaled + (-8 if late else 8), LINE_AT - 22, f"{one.scaled:.4f}",
               anchor="end" if late else "start", bold=True),
-        words(level, LINE_AT + 24, f"code {one.code}", bold=True,
+        draw_words(level, LINE_AT + 24, f"code {one.code}", bold=True,
               anchor="start" if level < 40 else "end" if level > 360 else "middle"),
-        words(200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, -1 to 1", anchor="middle", soft=True),
+        draw_words(
+            200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, -1 to 1", anchor="middle", soft=True
+        ),
     )  # fmt: skip
 
 
@@ -184,6 +188,6 @@ FIGURE = Figure(
     title="One block of 64 weights, step by step",
     minutes=4,
     concepts=("blockwise-absmax", "dequantization", "quantization-levels"),
-    settings=Settings,
+    settings=BlockStepsSettings,
     show=show,
 )

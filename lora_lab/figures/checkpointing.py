@@ -4,25 +4,25 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Chart, chart, drawing, line, words
+from lora_lab.charts.drawing import ChartFrame, build_chart, draw_line, draw_words, render_drawing
 from lora_lab.data.batches import RowSize
-from lora_lab.figures.recorded import measured_here, recorded
-from lora_lab.memory.ledger import predict
+from lora_lab.figures.recorded import measured_here, read_recording
+from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import MB, as_bytes, as_percent
-from study.figures.controls import slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 HEIGHT = 270
 LENGTHS = (64, 128, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class CheckpointingSettings:
     """The length of the examples in tokens."""
 
-    seq_len: int = slider(
+    seq_len: int = slider_field(
         "Tokens in an example", LENGTHS[0], LENGTHS[-1], default=256, stops=LENGTHS, only_stops=True
     )
 
@@ -42,16 +42,17 @@ class Run:
     live_bytes: tuple[int, ...]
 
 
-def runs(settings: Settings) -> tuple[Run, Run]:
+def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
     """Return the step without and with checkpointing, each with the lab's prediction."""
-    kept = recorded("training")["inside_a_step"]
-    compute: Compute = recorded("training")["provenance"]["compute_dtype"]
+    kept = read_recording("training")["inside_a_step"]
+    compute: Compute = read_recording("training")["provenance"]["compute_dtype"]
     found = []
     for one in kept["runs"]:
         if one["seq_len"] != settings.seq_len:
             continue
         spec = RunSpec(
-            model=recorded("training")["model"], bits=kept["bits"], rank=kept["rank"], batch=kept["batch"],
+            model=read_recording("training")["model"],
+            bits=kept["bits"], rank=kept["rank"], batch=kept["batch"],
             checkpointing=one["checkpointing"],
         )  # fmt: skip
         row = RowSize(lengths=(one["seq_len"],) * kept["batch"], answer_tokens=one["answer_tokens"])
@@ -59,28 +60,28 @@ def runs(settings: Settings) -> tuple[Run, Run]:
             Run(
                 checkpointing=one["checkpointing"],
                 peak_bytes=one["peak_bytes"],
-                predicted_bytes=predict(find_shape(spec.model), spec, row, compute).total_bytes,
+                predicted_bytes=predict_ledger(find_shape(spec.model), spec, row, compute).total_bytes,
                 operators=one["operators"],
                 cpu_seconds=one["cpu_seconds"],
                 turn=one["turn"],
                 live_bytes=tuple(one["live_bytes"]),
             )
         )
-    without, with_ = sorted(found, key=_checkpointing)
+    without, with_ = sorted(found, key=_is_checkpointed)
     return without, with_
 
 
-def _checkpointing(run: Run) -> bool:
+def _is_checkpointed(run: Run) -> bool:
     return run.checkpointing
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: CheckpointingSettings) -> FigureView:
     """Build the figure for one setting."""
-    without, with_ = runs(settings)
+    without, with_ = compare_runs(settings)
     saved = 100 * (1 - with_.peak_bytes / without.peak_bytes)
     again = 100 * (with_.operators / without.operators - 1)
-    kept = recorded("training")["inside_a_step"]
-    return Shown(
+    kept = read_recording("training")["inside_a_step"]
+    return FigureView(
         finding=(
             f"With {kept['batch']} examples of {settings.seq_len} tokens, checkpointing lowers the peak from "
             f"{as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}, {as_percent(saved)} less, "
@@ -93,7 +94,7 @@ def show(settings: Settings) -> Shown:
             ("operators", f"{without.operators:,} → {with_.operators:,}"),
             ("processor time", f"{without.cpu_seconds:.2f} s → {with_.cpu_seconds:.2f} s"),
         ),
-        picture=_picture(without, with_),
+        picture=_draw_picture(without, with_),
         alt=(
             "Live memory through one step. Without checkpointing it climbs to "
             f"{as_bytes(without.peak_bytes)} and falls as "
@@ -114,11 +115,11 @@ def show(settings: Settings) -> Shown:
                 text=(
                     f"the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
                     f"{as_bytes(with_.predicted_bytes)}: "
-                    f"{_off(without)} and {_off(with_)} bytes off"
+                    f"{_format_off(without)} and {_format_off(with_)} bytes off"
                 ),
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("step", "peak", "predicted", "operators", "processor time"),
             rows=tuple(
                 (
@@ -134,24 +135,24 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _off(run: Run) -> str:
+def _format_off(run: Run) -> str:
     return f"{abs(run.predicted_bytes - run.peak_bytes):,}"
 
 
-def _picture(without: Run, with_: Run) -> Markup:
-    frame = chart(
+def _draw_picture(without: Run, with_: Run) -> Markup:
+    frame = build_chart(
         x_span=(0, 100), y_span=(0, without.peak_bytes / MB),
         x_label="share of the step's operators, %", y_label="live memory, MB", height=HEIGHT,
     )  # fmt: skip
-    tip = max(_points(without, frame), key=_height)
+    tip = max(_place_points(without, frame), key=_measure_height)
     low = frame.y(min(with_.live_bytes) / MB)
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
-        line(_points(without, frame), "line w"),
-        line(_points(with_, frame), "line good"),
-        words(tip[0] + 8, tip[1] + 4, f"without: {as_bytes(without.peak_bytes)}", bold=True),
-        words(
+        draw_line(_place_points(without, frame), "line w"),
+        draw_line(_place_points(with_, frame), "line good"),
+        draw_words(tip[0] + 8, tip[1] + 4, f"without: {as_bytes(without.peak_bytes)}", bold=True),
+        draw_words(
             frame.x(50),
             low + 22,
             f"with checkpointing: {as_bytes(with_.peak_bytes)}",
@@ -161,11 +162,11 @@ def _picture(without: Run, with_: Run) -> Markup:
     )
 
 
-def _height(point: tuple[float, float]) -> float:
+def _measure_height(point: tuple[float, float]) -> float:
     return -point[1]
 
 
-def _points(run: Run, frame: Chart) -> list[tuple[float, float]]:
+def _place_points(run: Run, frame: ChartFrame) -> list[tuple[float, float]]:
     last = len(run.live_bytes) - 1
     return frame.at((100 * at / last, size / MB) for at, size in enumerate(run.live_bytes))
 
@@ -175,6 +176,6 @@ FIGURE = Figure(
     title="Checkpointing: memory against recomputation",
     minutes=3,
     concepts=("gradient-checkpointing", "activation-memory"),
-    settings=Settings,
+    settings=CheckpointingSettings,
     show=show,
 )

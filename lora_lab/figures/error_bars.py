@@ -5,11 +5,11 @@ from math import sqrt
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import chart, drawing, line, words
+from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_drawing
 from lora_lab.quantities import accuracy_standard_error
 from study.base.units import as_percent
-from study.figures.controls import slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 HEIGHT = 280
 COUNTS = (25, 50, 100, 164, 250, 500, 1000, 2500, 5000, 10_000)
@@ -20,8 +20,8 @@ NORMAL_95 = 1.96  # standard errors on each side that hold 95 % of a normal dist
 class Settings:
     """A score and the number of questions behind it."""
 
-    questions: int = slider("Questions", COUNTS[0], COUNTS[-1], default=164, stops=COUNTS)
-    right: int = slider("Right answers in percent", 5, 95, default=70)
+    questions: int = slider_field("Questions", COUNTS[0], COUNTS[-1], default=164, stops=COUNTS)
+    right: int = slider_field("Right answers in percent", 5, 95, default=70)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ def numbers(right: int, questions: int) -> Numbers:
     return Numbers(standard_error=accuracy_standard_error(right / 100, questions))
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: Settings) -> FigureView:
     """Build the figure for one setting."""
     found = numbers(settings.right, settings.questions)
     low, high = max(0.0, settings.right - found.half_width), min(100.0, settings.right + found.half_width)
-    return Shown(
+    return FigureView(
         finding=(
             f"{settings.right} % right of {settings.questions:,} questions is {low:.1f} to {high:.1f} % "
             "with 95 % "
@@ -79,7 +79,7 @@ def show(settings: Settings) -> Shown:
                 ),
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("questions", "standard error", "gap to trust"),
             rows=tuple(
                 (f"{count:,}", as_percent(one.standard_error), f"{one.needed_gap:.1f} points")
@@ -91,7 +91,7 @@ def show(settings: Settings) -> Shown:
 
 
 def _picture(settings: Settings) -> Markup:
-    frame = chart(
+    frame = build_chart(
         x_span=(COUNTS[0] * 0.8, COUNTS[-1] * 1.2), y_span=(0, 100), x_log=True,
         x_label="questions", y_label="right answers, %", height=HEIGHT, right=28,
         x_ticks=[(count, f"{count:,}") for count in (25, 100, 500, 2500, 10_000)],
@@ -102,18 +102,18 @@ def _picture(settings: Settings) -> Markup:
         x = frame.x(count)
         top, bottom = frame.y(min(100, settings.right + reach)), frame.y(max(0, settings.right - reach))
         bars.append(
-            line([(x, top), (x, bottom)], "line good thick" if count == settings.questions else "line w")
+            draw_line([(x, top), (x, bottom)], "line good thick" if count == settings.questions else "line w")
         )
     level = frame.y(settings.right)
     x = frame.x(settings.questions)
     late = x > 250
     reach = numbers(settings.right, settings.questions).half_width
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
-        line([(frame.x.start, level), (frame.x.end, level)], "rule"),
+        draw_line([(frame.x.start, level), (frame.x.end, level)], "rule"),
         *bars,
-        words(x + (-8 if late else 8), frame.y(min(94, settings.right + reach + 4)), f"± {reach:.1f}",
+        draw_words(x + (-8 if late else 8), frame.y(min(94, settings.right + reach + 4)), f"± {reach:.1f}",
               bold=True, anchor="end" if late else "start"),
     )  # fmt: skip
 

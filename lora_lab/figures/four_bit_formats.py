@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, drawing, line, words
+from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
 from lora_lab.figures.block_steps import block_options, weights_of
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.block_formats import FORMATS, relative_error
 from study.base.units import as_percent
-from study.figures.controls import choice
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 X = Scale(low=0, high=64, start=10, end=390)
 ROW, REACH = 84.0, 30.0
@@ -20,8 +20,8 @@ ROW, REACH = 84.0, 30.0
 class Settings:
     """The format in front, and the block of weights."""
 
-    format: str = choice("Format", [(key, one.name) for key, one in FORMATS.items()], default="mxfp4")
-    block: str = choice("Weights", block_options, default="0-q-0")
+    format: str = choice_field("Format", [(key, one.name) for key, one in FORMATS.items()], default="mxfp4")
+    block: str = choice_field("Weights", block_options, default="0-q-0")
 
 
 def error_percent(form: str, block: str) -> float:
@@ -40,12 +40,12 @@ def everywhere_percent(form: str) -> float:
     return 100 * relative_error(weights, decoded)
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: Settings) -> FigureView:
     """Build the figure for one setting."""
     chosen, name = FORMATS[settings.format], dict(block_options())[settings.block]
     here = {form: error_percent(form, settings.block) for form in FORMATS}
     listed = ", ".join(f"{one.name} {as_percent(here[form])}" for form, one in FORMATS.items())
-    return Shown(
+    return FigureView(
         finding=(
             f"{chosen.name} needs {chosen.bits:g} bits per weight and {64 // chosen.block_size} scale"
             f"{'s' if chosen.block_size < 64 else ''} for these 64 weights, and misses them by "
@@ -74,7 +74,7 @@ def show(settings: Settings) -> Shown:
                 formula=f"4 + {chosen.scale_bits} / {chosen.block_size} = {chosen.bits:g} bits per weight",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("format", "bits per weight", "error here", "all recorded blocks"),
             rows=tuple(
                 (one.name, f"{one.bits:g}", as_percent(here[form]), as_percent(everywhere_percent(form)))
@@ -95,18 +95,18 @@ def _picture(settings: Settings) -> Markup:
          ("the difference", [d - w for w, d in zip(weights, decoded, strict=True)], "bad"))
     ):  # fmt: skip
         middle = 24 + ROW * at + REACH
-        parts.append(words(4, 16 + ROW * at, label, soft=True))
-        parts.append(line([(X.start, middle), (X.end, middle)], "axis"))
+        parts.append(draw_words(4, 16 + ROW * at, label, soft=True))
+        parts.append(draw_line([(X.start, middle), (X.end, middle)], "axis"))
         for place, value in enumerate(values):
             height = REACH * value / largest
             parts.append(
-                box(X(place), middle - max(0.0, height), X(1) - X(0) - 1, max(0.6, abs(height)), look)
+                draw_box(X(place), middle - max(0.0, height), X(1) - X(0) - 1, max(0.6, abs(height)), look)
             )
     bottom = 24 + ROW * 2 + 2 * REACH
     for start in range(0, len(weights) + 1, chosen.block_size):
-        parts.append(line([(X(start) - 0.5, 20), (X(start) - 0.5, bottom)], "rule"))
+        parts.append(draw_line([(X(start) - 0.5, 20), (X(start) - 0.5, bottom)], "rule"))
     parts.append(
-        words(
+        draw_words(
             200,
             bottom + 18,
             f"upright lines: {chosen.block_size} weights share a scale",
@@ -114,7 +114,7 @@ def _picture(settings: Settings) -> Markup:
             soft=True,
         )
     )
-    return drawing(bottom + 26, *parts)
+    return render_drawing(bottom + 26, *parts)
 
 
 FIGURE = Figure(

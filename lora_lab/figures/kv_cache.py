@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import chart, dots, drawing, line, words
+from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import constant_bytes, weight_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from study.base.units import GB, as_bytes, as_short
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 HEIGHT = 280
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072)
@@ -31,9 +31,9 @@ def models() -> list[tuple[str, str]]:
 class Settings:
     """A model, the tokens of each text, and the texts generated at once."""
 
-    tokens: int = slider("Tokens per text", LENGTHS[0], LENGTHS[-1], default=8192, stops=LENGTHS)
-    batch: int = slider("Texts at once", BATCHES[0], BATCHES[-1], default=1, stops=BATCHES)
-    model: str = choice("Model", models, default="llama-3.1-8b")
+    tokens: int = slider_field("Tokens per text", LENGTHS[0], LENGTHS[-1], default=8192, stops=LENGTHS)
+    batch: int = slider_field("Texts at once", BATCHES[0], BATCHES[-1], default=1, stops=BATCHES)
+    model: str = choice_field("Model", models, default="llama-3.1-8b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +67,11 @@ def numbers(settings: Settings) -> Numbers:
     )
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: Settings) -> FigureView:
     """Build the figure for one setting."""
     shape, found = find_shape(settings.model), numbers(settings)
     texts = "one text" if settings.batch == 1 else f"{settings.batch} texts"
-    return Shown(
+    return FigureView(
         finding=(
             f"{texts.capitalize()} of {settings.tokens:,} tokens: {as_bytes(found.cache)} of keys and "
             "values for "
@@ -104,7 +104,7 @@ def show(settings: Settings) -> Shown:
                 ),
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("tokens per text", "cache"),
             rows=tuple((f"{one:,}", as_bytes(_cache_at(shape, settings, one))) for one in LENGTHS),
         ),
@@ -119,7 +119,7 @@ def _picture(shape: ModelShape, settings: Settings, found: Numbers) -> Markup:
     curve = [(tokens, _cache_at(shape, settings, tokens) / GB) for tokens in LENGTHS]
     low = min(curve[0][1], found.weights_4 / GB) * 0.7
     high = max(curve[-1][1], found.weights_16 / GB) * 1.6
-    frame = chart(
+    frame = build_chart(
         x_span=(LENGTHS[0], LENGTHS[-1]), y_span=(low, high), x_log=True, y_log=True,
         x_label="tokens per text", y_label="GB", height=HEIGHT, right=28,
         x_ticks=[(tokens, f"{tokens // 1024}k") for tokens in LENGTHS if tokens >= 1024],
@@ -127,17 +127,17 @@ def _picture(shape: ModelShape, settings: Settings, found: Numbers) -> Markup:
     levels = []
     for size, name in ((found.weights_16, "16-bit weights"), (found.weights_4, "4-bit weights")):
         at = frame.y(size / GB)
-        levels.append(line([(frame.x.start, at), (frame.x.end, at)], "line w dashed"))
-        levels.append(words(frame.x.start + 4, at - 5, name, soft=True))
+        levels.append(draw_line([(frame.x.start, at), (frame.x.end, at)], "line w dashed"))
+        levels.append(draw_words(frame.x.start + 4, at - 5, name, soft=True))
     x, y = frame.at([(settings.tokens, found.cache / GB)])[0]
     late = x > 250
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
         *levels,
-        line(frame.at(curve), "line good"),
-        dots([(x, y)], "ring good", radius=6),
-        words(x + (-10 if late else 10), y + 18, as_bytes(found.cache), bold=True,
+        draw_line(frame.at(curve), "line good"),
+        draw_dots([(x, y)], "ring good", radius=6),
+        draw_words(x + (-10 if late else 10), y + 18, as_bytes(found.cache), bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip
 

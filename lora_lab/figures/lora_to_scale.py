@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import box, drawing, hatched, words
+from lora_lab.charts.drawing import draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
 from lora_lab.parameters.counts import lora_parameters_matrix
 from lora_lab.parameters.shapes import Linear, find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
 from study.base.units import as_percent
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureView, Origin
 
 SIDE = 126.0
 THINNEST = 1.0
@@ -21,16 +21,16 @@ LINE = 17.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MatrixSettings:
     """The matrix and the rank."""
 
-    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
-    model: str = choice("Model", usual_models, default=EMBEDDED_MODEL)
-    matrix: str = choice("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
+    matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class MatrixNumbers:
     """The sizes of one matrix and its adapter."""
 
     rank: int
@@ -49,10 +49,10 @@ class Numbers:
         return 100 * self.trained / self.full
 
 
-def numbers(settings: Settings) -> Numbers:
+def compute_numbers(settings: MatrixSettings) -> MatrixNumbers:
     """Count the numbers of one A and one B, and of their W."""
-    linear = _linear(settings)
-    return Numbers(
+    linear = _find_linear(settings)
+    return MatrixNumbers(
         rank=settings.rank,
         d_in=linear.d_in,
         d_out=linear.d_out,
@@ -60,20 +60,20 @@ def numbers(settings: Settings) -> Numbers:
     )
 
 
-def _linear(settings: Settings) -> Linear:
+def _find_linear(settings: MatrixSettings) -> Linear:
     return next(one for one in find_shape(settings.model).linears if one.role == settings.matrix)
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: MatrixSettings) -> FigureView:
     """Build the figure for one setting."""
-    found = numbers(settings)
+    found = compute_numbers(settings)
     finding = (
         f"At rank {found.rank}, B and A hold {found.trained:,} numbers beside {found.full:,} frozen ones: "
         f"{as_percent(found.percent)}."
     )
     if found.trained >= found.full:
         finding += " At this rank the pair is no smaller than W itself."
-    return Shown(
+    return FigureView(
         finding=finding,
         numbers=(
             ("in W, frozen", f"{found.full:,}"),
@@ -91,7 +91,7 @@ def show(settings: Settings) -> Shown:
         origins=(
             Origin(
                 kind="computed",
-                text=f"the {_linear(settings).suffix} matrix of one layer of {settings.model}",
+                text=f"the {_find_linear(settings).suffix} matrix of one layer of {settings.model}",
                 formula=(
                     f"r × (d_in + d_out) = {found.rank} × ({found.d_in:,} + {found.d_out:,}) = "
                     f"{found.trained:,}"
@@ -101,7 +101,7 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def draw_matrices(found: Numbers) -> Markup:
+def draw_matrices(found: MatrixNumbers) -> Markup:
     """Draw W, B and A of one matrix to scale."""
     scale = SIDE / max(found.d_in, found.d_out)
     wide, high, thin = found.d_in * scale, found.d_out * scale, max(THINNEST, found.rank * scale)
@@ -115,19 +115,19 @@ def draw_matrices(found: Numbers) -> Markup:
     ]
     if found.rank * scale < THINNEST:
         lines.append(f"To scale, r is {found.rank * scale:.2f} of a unit; drawn as one.")
-    return drawing(
+    return render_drawing(
         bottom + 14 + LINE * (len(lines) + 1),
-        words(x_w, 16, "W, frozen", bold=True),
-        words(x_w, 34, f"{found.d_out:,} × {found.d_in:,}", soft=True),
-        hatched(x_w, TOP, wide, high),
-        words(x_w + wide + 17, TOP + high / 2 + 5, "+", anchor="middle", bold=True),
-        words(x_b, 16, "B · A, trained", bold=True),
-        words(x_b, 34, f"{found.d_out:,} × {found.rank} · {found.rank} × {found.d_in:,}", soft=True),
-        box(x_b, TOP, thin, high, "b"),
-        box(x_a, TOP, wide, thin, "a"),
-        box(x_w, row - 2, wide, 4, "outline"),
-        box(x_b - 2, row - 2, thin + 4, 4, "outline"),
-        *(words(x_w, bottom + 26 + LINE * at, text, soft=at > 0) for at, text in enumerate(lines)),
+        draw_words(x_w, 16, "W, frozen", bold=True),
+        draw_words(x_w, 34, f"{found.d_out:,} × {found.d_in:,}", soft=True),
+        draw_hatched(x_w, TOP, wide, high),
+        draw_words(x_w + wide + 17, TOP + high / 2 + 5, "+", anchor="middle", bold=True),
+        draw_words(x_b, 16, "B · A, trained", bold=True),
+        draw_words(x_b, 34, f"{found.d_out:,} × {found.rank} · {found.rank} × {found.d_in:,}", soft=True),
+        draw_box(x_b, TOP, thin, high, "b"),
+        draw_box(x_a, TOP, wide, thin, "a"),
+        draw_box(x_w, row - 2, wide, 4, "outline"),
+        draw_box(x_b - 2, row - 2, thin + 4, 4, "outline"),
+        *(draw_words(x_w, bottom + 26 + LINE * at, text, soft=at > 0) for at, text in enumerate(lines)),
     )
 
 
@@ -143,6 +143,6 @@ FIGURE = Figure(
         "frozen-base",
         "transformer-block",
     ),
-    settings=Settings,
+    settings=MatrixSettings,
     show=show,
 )

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from lora_lab.figures.models import ROLE_NAMES
-from lora_lab.figures.recorded import recorded
+from lora_lab.figures.recorded import read_recording
 
 FIRST = "0-q"
 
@@ -44,7 +44,7 @@ class Matrix:
 
 
 @cache
-def matrices() -> dict[str, Matrix]:
+def read_matrices() -> dict[str, Matrix]:
     """Return all recorded matrices by id."""
     found = [
         Matrix(
@@ -57,11 +57,11 @@ def matrices() -> dict[str, Matrix]:
             errors=one["errors"],
             blocks=tuple(one["blocks"]),
         )
-        for one in recorded("weights")["matrices"]
+        for one in read_recording("weights")["matrices"]
     ]
     return {matrix.id: matrix for matrix in found}
 
 
 def matrix_options() -> list[tuple[str, str]]:
     """Return the options of a control: id and name with size."""
-    return [(key, f"{matrix.name} ({matrix.size})") for key, matrix in matrices().items()]
+    return [(key, f"{matrix.name} ({matrix.size})") for key, matrix in read_matrices().items()]

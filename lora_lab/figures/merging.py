@@ -5,11 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, drawing, line, words
-from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, recorded
+from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, read_recording
 from study.base.units import as_percent
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView
 
 STEPS = (5, 10, 20, 40)
 WAYS = {
@@ -27,11 +27,13 @@ ACROSS = Scale(low=1e-7, high=4, start=8, end=392, log=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MergingSettings:
     """The number of training steps, and which error to show."""
 
-    steps: int = slider("Steps trained", STEPS[0], STEPS[-1], default=STEPS[-1], stops=STEPS, only_stops=True)
-    measure: str = choice("Bars show", list(MEASURES.items()), default="logit_error")
+    steps: int = slider_field(
+        "Steps trained", STEPS[0], STEPS[-1], default=STEPS[-1], stops=STEPS, only_stops=True
+    )
+    measure: str = choice_field("Bars show", list(MEASURES.items()), default="logit_error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +50,31 @@ class Way:
     loss: float
 
 
-def ways(steps: int) -> tuple[Way, ...]:
+def list_ways(steps: int) -> tuple[Way, ...]:
     """Return the recorded results of each way of merging after `steps` steps."""
-    return tuple(Way(id=way, **values) for way, values in snapshot(steps)["ways"].items())
+    return tuple(Way(id=way, **values) for way, values in read_snapshot(steps)["ways"].items())
 
 
 def gain_kept(way: Way, taken: dict[str, Any]) -> float:
     """Compute how many percent of the adapter's gain in loss over the base are left after merging."""
-    base = recorded("merging")["base_loss"]
+    base = read_recording("merging")["base_loss"]
     return float(100 * (base - way.loss) / (base - taken["unmerged_loss"]))
 
 
-def snapshot(steps: int) -> dict[str, Any]:
+def read_snapshot(steps: int) -> dict[str, Any]:
     """Return the recording after `steps` steps."""
-    found: dict[str, Any] = next(one for one in recorded("merging")["snapshots"] if one["steps"] == steps)
+    found: dict[str, Any] = next(
+        one for one in read_recording("merging")["snapshots"] if one["steps"] == steps
+    )
     return found
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: MergingSettings) -> FigureView:
     """Build the figure for one setting."""
-    kept, taken = recorded("merging"), snapshot(settings.steps)
-    found = ways(settings.steps)
+    kept, taken = read_recording("merging"), read_snapshot(settings.steps)
+    found = list_ways(settings.steps)
     exact, _, again = found
-    return Shown(
+    return FigureView(
         finding=(
             f"After {settings.steps} steps the adapter takes the held-out loss from {kept['base_loss']:.2f} "
             f"to {taken['unmerged_loss']:.2f}. In 32 bits it stays at {exact.loss:.2f}; quantized again "
@@ -80,12 +84,12 @@ def show(settings: Settings) -> Shown:
         numbers=(
             ("loss, base alone", f"{kept['base_loss']:.3f}"),
             ("base and adapter", f"{taken['unmerged_loss']:.3f}"),
-            *((f"merged, {_short(way.id)}", f"{way.loss:.3f}") for way in found),
+            *((f"merged, {_shorten_name(way.id)}", f"{way.loss:.3f}") for way in found),
         ),
-        picture=_picture(settings, found),
+        picture=_draw_picture(settings, found),
         alt=(
             f"{MEASURES[settings.measure].capitalize()} on a logarithmic scale. "
-            + " ".join(f"{WAYS[way.id]}: {_value(way, settings):.2g}." for way in found)
+            + " ".join(f"{WAYS[way.id]}: {_read_value(way, settings):.2g}." for way in found)
         ),
         origins=(
             measured_here(
@@ -96,7 +100,7 @@ def show(settings: Settings) -> Shown:
                 f"{kept['held_out_examples']} held-out examples of the app's own cards. {ROUNDED_BEFORE}",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=(
                 "way",
                 "error of the logits",
@@ -118,30 +122,32 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _short(way: str) -> str:
+def _shorten_name(way: str) -> str:
     return {"fp32": "32 bits", "bf16": "16 bits", "nf4": "NF4"}[way]
 
 
-def _value(way: Way, settings: Settings) -> float:
+def _read_value(way: Way, settings: MergingSettings) -> float:
     return float(getattr(way, settings.measure))
 
 
-def _picture(settings: Settings, found: tuple[Way, ...]) -> Markup:
+def _draw_picture(settings: MergingSettings, found: tuple[Way, ...]) -> Markup:
     """Render bars on a scale of powers of ten, because the three errors differ by orders of magnitude."""
     bottom = 12 + GAP * len(found)
     grid = "".join(
-        line([(ACROSS(10.0**power), 12), (ACROSS(10.0**power), bottom)], "rule")
-        + words(ACROSS(10.0**power), bottom + 16, label, anchor="middle", soft=True)
+        draw_line([(ACROSS(10.0**power), 12), (ACROSS(10.0**power), bottom)], "rule")
+        + draw_words(ACROSS(10.0**power), bottom + 16, label, anchor="middle", soft=True)
         for power, label in ((-6, "one millionth"), (-4, "1/10,000"), (-2, "1/100"), (0, "1"))
     )
     bars = []
     for at, way in enumerate(found):
-        y, value = 12 + GAP * at, _value(way, settings)
-        bars.append(words(8, y + 18, WAYS[way.id]))
-        bars.append(words(392, y + 18, f"{value:.2g}", anchor="end", bold=True))
-        bars.append(box(8, y + 26, ACROSS.clipped(value) - 8, 20, LOOKS[way.id]))
+        y, value = 12 + GAP * at, _read_value(way, settings)
+        bars.append(draw_words(8, y + 18, WAYS[way.id]))
+        bars.append(draw_words(392, y + 18, f"{value:.2g}", anchor="end", bold=True))
+        bars.append(draw_box(8, y + 26, ACROSS.clipped(value) - 8, 20, LOOKS[way.id]))
     label = f"{MEASURES[settings.measure]}; each line is 100 times the one before"
-    return drawing(bottom + 44, grid, *bars, words(200, bottom + 38, label, anchor="middle", soft=True))
+    return render_drawing(
+        bottom + 44, grid, *bars, draw_words(200, bottom + 38, label, anchor="middle", soft=True)
+    )
 
 
 FIGURE = Figure(
@@ -149,6 +155,6 @@ FIGURE = Figure(
     title="Merging three ways",
     minutes=3,
     concepts=("quantized-merging", "adapter-merging", "adapter-files"),
-    settings=Settings,
+    settings=MergingSettings,
     show=show,
 )

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import get_args
 
-from lora_lab.parameters.shapes import ModelShape, Role, catalogue
+from lora_lab.parameters.shapes import ModelShape, Role, load_catalogue
 from study.base.units import as_short
 
 ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "gate", "up", "down")
@@ -24,18 +24,18 @@ assert set(ROLES) <= set(get_args(Role))
 
 def every_model() -> list[tuple[str, str]]:
     """Return every model of the catalogue with its size, smallest first."""
-    return [_named(shape) for shape in catalogue().values()]
+    return [_name_model(shape) for shape in load_catalogue().values()]
 
 
 @cache
 def usual_models() -> list[tuple[str, str]]:
     """Return the models whose layers consist of the seven matrices that the figures draw."""
-    return [_named(shape) for shape in catalogue().values() if _is_usual(shape)]
+    return [_name_model(shape) for shape in load_catalogue().values() if _is_usual(shape)]
 
 
 def _is_usual(shape: ModelShape) -> bool:
     return sorted(linear.role for linear in shape.linears) == sorted(ROLES)
 
 
-def _named(shape: ModelShape) -> tuple[str, str]:
+def _name_model(shape: ModelShape) -> tuple[str, str]:
     return shape.name, f"{shape.name} ({as_short(shape.total_parameters)})"

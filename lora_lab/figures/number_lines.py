@@ -5,15 +5,15 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, drawing, line, words
-from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
+from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
+from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS
 from lora_lab.settings.urls import MICROSCOPE
 from study.base.units import as_percent
-from study.figures.controls import choice
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
 X = Scale(low=-1, high=1, start=44, end=392)
@@ -22,15 +22,15 @@ FIRST_LINE, LINE_GAP, TICK = 176.0, 30.0, 9.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SchemeSettings:
     """The scheme whose levels cross the histogram, and the matrix."""
 
-    scheme: str = choice("Levels of", list(NAMES.items()), default="nf4")
-    matrix: str = choice("Matrix", matrix_options, default=FIRST)
+    scheme: str = choice_field("Levels of", list(NAMES.items()), default="nf4")
+    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class SchemeNumbers:
     """One scheme on one matrix."""
 
     scheme: str
@@ -41,11 +41,11 @@ class Numbers:
     """||W - decoded|| / ||W|| with blocks of 64."""
 
 
-def numbers(scheme: str, matrix: Matrix) -> Numbers:
+def compute_numbers(scheme: str, matrix: Matrix) -> SchemeNumbers:
     """Return the levels from the lab's table, with the measured error."""
     levels = LEVELS[scheme]
     gaps = [high - low for low, high in pairwise(levels)]
-    return Numbers(
+    return SchemeNumbers(
         scheme=scheme,
         levels=levels,
         widest_gap=max(gaps),
@@ -54,14 +54,14 @@ def numbers(scheme: str, matrix: Matrix) -> Numbers:
     )
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: SchemeSettings) -> FigureView:
     """Build the figure for one setting."""
-    matrix = matrices()[settings.matrix]
-    every = [numbers(scheme, matrix) for scheme in NAMES]
+    matrix = read_matrices()[settings.matrix]
+    every = [compute_numbers(scheme, matrix) for scheme in NAMES]
     found = next(one for one in every if one.scheme == settings.scheme)
-    best = min((one for one in every if len(one.levels) <= 16), key=_error)
+    best = min((one for one in every if len(one.levels) <= 16), key=_format_error)
     name = NAMES[found.scheme]
-    return Shown(
+    return FigureView(
         finding=(
             f"{name} names {len(found.levels)} values and misses these weights by "
             f"{as_percent(found.error_percent)}. "
@@ -74,7 +74,7 @@ def show(settings: Settings) -> Shown:
             ("widest gap", f"{found.widest_gap:.3g}"),
             ("relative error", as_percent(found.error_percent)),
         ),
-        picture=_picture(matrix, every, found),
+        picture=_draw_picture(matrix, every, found),
         alt=(
             f"A histogram of {sum(matrix.counts):,} weights of {matrix.name}, each divided by the largest "
             "of its block "
@@ -94,7 +94,7 @@ def show(settings: Settings) -> Shown:
                 ),
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("scheme", "values", "narrowest gap", "widest gap", "relative error"),
             rows=tuple(
                 (
@@ -110,40 +110,42 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _error(found: Numbers) -> float:
+def _format_error(found: SchemeNumbers) -> float:
     return found.error_percent
 
 
-def _picture(matrix: Matrix, every: list[Numbers], found: Numbers) -> Markup:
+def _draw_picture(matrix: Matrix, every: list[SchemeNumbers], found: SchemeNumbers) -> Markup:
     counts = matrix.counts
     width = (X.end - X.start) / len(counts)
     # The outermost bins rise above the hill, because every block has its largest weight at -1 or 1.
     most = max(counts)
     bars = "".join(
-        box(X.start + at * width, BOTTOM - (BOTTOM - TOP) * count / most, width - 0.6,
+        draw_box(X.start + at * width, BOTTOM - (BOTTOM - TOP) * count / most, width - 0.6,
             (BOTTOM - TOP) * count / most, "w")
         for at, count in enumerate(counts)
     )  # fmt: skip
-    through = "".join(line([(X(level), TOP), (X(level), BOTTOM)], "line good thin") for level in found.levels)
-    lines = "".join(_line(at, one, chosen=one is found) for at, one in enumerate(every))
+    through = "".join(
+        draw_line([(X(level), TOP), (X(level), BOTTOM)], "line good thin") for level in found.levels
+    )
+    lines = "".join(_draw_line(at, one, chosen=one is found) for at, one in enumerate(every))
     end = FIRST_LINE + LINE_GAP * len(every)
     ticks = "".join(
-        words(X(value), end + 4, label, anchor="middle", soft=True)
+        draw_words(X(value), end + 4, label, anchor="middle", soft=True)
         for value, label in ((-1, "-1"), (-0.5, "-0.5"), (0, "0"), (0.5, "0.5"), (1, "1"))
     )
-    label = words(
+    label = draw_words(
         (X.start + X.end) / 2, end + 22, "weight / largest of its block", anchor="middle", soft=True
     )
-    return drawing(end + 30, bars, through, lines, ticks, label)
+    return render_drawing(end + 30, bars, through, lines, ticks, label)
 
 
-def _line(at: int, one: Numbers, *, chosen: bool) -> str:
+def _draw_line(at: int, one: SchemeNumbers, *, chosen: bool) -> str:
     y = FIRST_LINE + LINE_GAP * at
-    ticks = [line([(X(level), y - TICK), (X(level), y + TICK)], "line good" if chosen else "line w")
+    ticks = [draw_line([(X(level), y - TICK), (X(level), y + TICK)], "line good" if chosen else "line w")
              for level in one.levels]  # fmt: skip
     return (
-        words(4, y + 4, NAMES[one.scheme], bold=chosen, soft=not chosen)
-        + line([(X.start, y), (X.end, y)], "rule")
+        draw_words(4, y + 4, NAMES[one.scheme], bold=chosen, soft=not chosen)
+        + draw_line([(X.start, y), (X.end, y)], "rule")
         + "".join(ticks)
     )
 
@@ -153,7 +155,7 @@ FIGURE = Figure(
     title="Number lines under real weights",
     minutes=3,
     concepts=("nf4", "quantization-levels", "number-formats", "quantization-landscape"),
-    settings=Settings,
+    settings=SchemeSettings,
     show=show,
     further=("Any matrix of any model, under the microscope", MICROSCOPE),
 )

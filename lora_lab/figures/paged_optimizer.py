@@ -5,28 +5,30 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import box, chart, drawing, line, words
-from lora_lab.figures.recorded import measured_here, recorded
+from lora_lab.charts.drawing import build_chart, draw_box, draw_line, draw_words, render_drawing
+from lora_lab.figures.recorded import measured_here, read_recording
 from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS, pageable_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import MB, as_bytes
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 HEIGHT = 280
 LIMITS = tuple(range(700, 1801, 50))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PagingSettings:
     """The memory of the device in MB, and whether the optimizer is paged."""
 
-    limit: int = slider("Memory of the device", LIMITS[0], LIMITS[-1], default=1600, stops=LIMITS, unit="MB")
-    paging: str = choice("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
+    limit: int = slider_field(
+        "Memory of the device", LIMITS[0], LIMITS[-1], default=1600, stops=LIMITS, unit="MB"
+    )
+    paging: str = choice_field("Optimizer", [("off", "not paged"), ("on", "paged")], default="on")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PagingStep:
     """One step of the recorded run on a device with the given memory."""
 
     number: int
@@ -38,9 +40,9 @@ class Step:
     fits: bool
 
 
-def steps(settings: Settings) -> tuple[Step, ...]:
+def list_steps(settings: PagingSettings) -> tuple[PagingStep, ...]:
     """Return every step with the bytes that paging moves; only the moments of large tensors can move."""
-    run, limit_bytes = _run(), settings.limit * MB
+    run, limit_bytes = _read_run(), settings.limit * MB
     movable = movable_bytes() if settings.paging == "on" else 0
     found = []
     for step in run["steps"]:
@@ -48,7 +50,7 @@ def steps(settings: Settings) -> tuple[Step, ...]:
         # The first step allocates its moments only at its end, so nothing can move before that.
         moved = min(over, movable if step["step"] > 1 else 0)
         found.append(
-            Step(
+            PagingStep(
                 number=step["step"],
                 tokens=step["tokens"],
                 peak_bytes=step["peak_bytes"],
@@ -61,30 +63,30 @@ def steps(settings: Settings) -> tuple[Step, ...]:
 
 def movable_bytes() -> int:
     """Return the bytes of the run's moments that bitsandbytes would page."""
-    run = _run()
+    run = _read_run()
     shape = find_shape(_model())
     tensors = trained_tensors(shape.select(run["targets"]), rank=run["rank"], variant="lora")
     return pageable_bytes(tensors)
 
 
 def _model() -> str:
-    name: str = recorded("training")["model"]
+    name: str = read_recording("training")["model"]
     return name
 
 
-def _run() -> dict[str, Any]:
-    run: dict[str, Any] = recorded("training")["spike"]
+def _read_run() -> dict[str, Any]:
+    run: dict[str, Any] = read_recording("training")["spike"]
     return run
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: PagingSettings) -> FigureView:
     """Build the figure for one setting."""
-    found, run = steps(settings), _run()
-    highest = max(found, key=_peak)
+    found, run = list_steps(settings), _read_run()
+    highest = max(found, key=_find_peak)
     usual = sorted(step.peak_bytes for step in found)[len(found) // 2]
     failing = [step for step in found if not step.fits]
-    return Shown(
-        finding=_finding(settings, found, highest, failing),
+    return FigureView(
+        finding=_write_finding(settings, found, highest, failing),
         numbers=(
             ("usual peak", as_bytes(usual)),
             (f"peak of step {highest.number}", as_bytes(highest.peak_bytes)),
@@ -92,7 +94,7 @@ def show(settings: Settings) -> Shown:
             ("of these, paged", as_bytes(movable_bytes())),
             ("would move", as_bytes(max(step.moved_bytes for step in found))),
         ),
-        picture=_picture(settings, found, highest),
+        picture=_draw_picture(settings, found, highest),
         alt=(
             f"Peak memory of {len(found)} steps: about {as_bytes(usual)} each, "
             f"{as_bytes(highest.peak_bytes)} at step "
@@ -117,7 +119,7 @@ def show(settings: Settings) -> Shown:
                 formula="moved = min(peak - memory, moments of large tensors)",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("step", "tokens", "peak", "would move", "fits"),
             rows=tuple(
                 (
@@ -133,11 +135,13 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _peak(step: Step) -> int:
+def _find_peak(step: PagingStep) -> int:
     return step.peak_bytes
 
 
-def _finding(settings: Settings, found: tuple[Step, ...], highest: Step, failing: list[Step]) -> str:
+def _write_finding(
+    settings: PagingSettings, found: tuple[PagingStep, ...], highest: PagingStep, failing: list[PagingStep]
+) -> str:
     what = f"Step {highest.number}, with {highest.tokens} tokens, peaks at {as_bytes(highest.peak_bytes)}."
     if failing:
         enough = f"moving all {as_bytes(movable_bytes())} that bitsandbytes pages is not enough"
@@ -152,8 +156,8 @@ def _finding(settings: Settings, found: tuple[Step, ...], highest: Step, failing
     return f"{what} With {settings.limit:,} MB every step fits, and nothing has to move."
 
 
-def _picture(settings: Settings, found: tuple[Step, ...], highest: Step) -> Markup:
-    frame = chart(
+def _draw_picture(settings: PagingSettings, found: tuple[PagingStep, ...], highest: PagingStep) -> Markup:
+    frame = build_chart(
         x_span=(0.4, len(found) + 0.6), y_span=(0, max(highest.peak_bytes / MB, settings.limit) * 1.02),
         x_label="step", y_label="peak memory, MB", height=HEIGHT,
         x_ticks=[(step.number, str(step.number)) for step in found],
@@ -163,18 +167,18 @@ def _picture(settings: Settings, found: tuple[Step, ...], highest: Step) -> Mark
     for step in found:
         x, width = frame.x(step.number - 0.36), frame.x(0.72) - frame.x(0)
         top, left_over = frame.y(step.peak_bytes / MB), frame.y((step.peak_bytes - step.moved_bytes) / MB)
-        parts.append(box(x, left_over, width, bottom - left_over, "w" if step.fits else "bad"))
+        parts.append(draw_box(x, left_over, width, bottom - left_over, "w" if step.fits else "bad"))
         if step.moved_bytes:
-            parts.append(box(x, top, width, left_over - top, "m-optimizer pale"))
-            parts.append(box(x, top, width, left_over - top, "outline dashed"))
+            parts.append(draw_box(x, top, width, left_over - top, "m-optimizer pale"))
+            parts.append(draw_box(x, top, width, left_over - top, "outline dashed"))
         if not step.fits:
-            parts.append(words(x + width / 2, top - 4, "✕", anchor="middle", bold=True))
-    return drawing(
+            parts.append(draw_words(x + width / 2, top - 4, "✕", anchor="middle", bold=True))
+    return render_drawing(
         HEIGHT,
         frame.axes(),
         *parts,
-        line([(frame.x.start, limit), (frame.x.end, limit)], "line ink dashed"),
-        words(frame.x.start + 4, limit - 6, f"{settings.limit:,} MB", bold=True),
+        draw_line([(frame.x.start, limit), (frame.x.end, limit)], "line ink dashed"),
+        draw_words(frame.x.start + 4, limit - 6, f"{settings.limit:,} MB", bold=True),
     )
 
 
@@ -183,6 +187,6 @@ FIGURE = Figure(
     title="Paged optimizer: a run with a spike",
     minutes=3,
     concepts=("paged-optimizers", "trainable-state"),
-    settings=Settings,
+    settings=PagingSettings,
     show=show,
 )

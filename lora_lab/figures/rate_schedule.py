@@ -5,11 +5,11 @@ from typing import cast
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import chart, dots, drawing, line, words
+from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.quantities import Schedule, scheduled_rate
 from study.base.units import as_percent
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 HEIGHT = 260
 STEPS = 1000
@@ -22,9 +22,9 @@ PLACES = tuple(range(0, STEPS + 1, 50))
 class Settings:
     """A schedule, its warm-up, and a step to look at."""
 
-    schedule: str = choice("Schedule", list(NAMES.items()), default="cosine")
-    warmup: int = slider("Warm-up steps", WARMUPS[0], WARMUPS[-1], default=30, stops=WARMUPS)
-    step: int = slider("Look at step", 0, STEPS, default=500, stops=PLACES)
+    schedule: str = choice_field("Schedule", list(NAMES.items()), default="cosine")
+    warmup: int = slider_field("Warm-up steps", WARMUPS[0], WARMUPS[-1], default=30, stops=WARMUPS)
+    step: int = slider_field("Look at step", 0, STEPS, default=500, stops=PLACES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,10 @@ def numbers(settings: Settings) -> Numbers:
     )
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: Settings) -> FigureView:
     """Build the figure for one setting."""
     found = numbers(settings)
-    return Shown(
+    return FigureView(
         finding=(
             f"At step {settings.step:,} of {STEPS:,} the rate is at {as_percent(found.now)} of its peak. "
             "Over the "
@@ -77,7 +77,7 @@ def show(settings: Settings) -> Shown:
                 formula="warm-up: step / warm-up; linear: 1 - p; cosine: (1 + cos(πp)) / 2, p from 0 to 1",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("step", "percent of the peak"),
             rows=tuple((f"{step:,}", as_percent(percent_of_peak(settings, step))) for step in PLACES[::2]),
         ),
@@ -85,7 +85,7 @@ def show(settings: Settings) -> Shown:
 
 
 def _picture(settings: Settings, found: Numbers) -> Markup:
-    frame = chart(
+    frame = build_chart(
         x_span=(0, STEPS),
         y_span=(0, 105),
         x_label="step",
@@ -97,14 +97,14 @@ def _picture(settings: Settings, found: Numbers) -> Markup:
     level = frame.y(found.mean)
     x, y = frame.at([(settings.step, found.now)])[0]
     late = x > 270
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
-        line([(frame.x.start, level), (frame.x.end, level)], "line w dashed"),
-        words(frame.x.start + 6, level + 15, "mean", soft=True),
-        line(curve, "line good"),
-        dots([(x, y)], "ring good", radius=6),
-        words(x + (-12 if late else 12), y - 4 if y > 40 else y + 18, as_percent(found.now), bold=True,
+        draw_line([(frame.x.start, level), (frame.x.end, level)], "line w dashed"),
+        draw_words(frame.x.start + 6, level + 15, "mean", soft=True),
+        draw_line(curve, "line good"),
+        draw_dots([(x, y)], "ring good", radius=6),
+        draw_words(x + (-12 if late else 12), y - 4 if y > 40 else y + 18, as_percent(found.now), bold=True,
               anchor="end" if late else "start"),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ ROUNDED_BEFORE = "The embedded model's file holds 4-bit weights (Q4_1), so these
 
 
 @cache
-def recorded(what: Recording) -> dict[str, Any]:
+def read_recording(what: Recording) -> dict[str, Any]:
     """Read one recording file and cache it."""
     values: dict[str, Any] = json.loads((FOLDER / f"{what}.json").read_text("utf-8"))
     return values
@@ -23,7 +23,7 @@ def recorded(what: Recording) -> dict[str, Any]:
 
 def measured_here(what: Recording, about: str) -> Origin:
     """Return the origin: device, versions and date, and the command that repeats the measurement."""
-    found = recorded(what)["provenance"]
+    found = read_recording(what)["provenance"]
     libraries = ", ".join(f"{name} {found['versions'][name]}" for name in ("torch", "bitsandbytes", "peft"))
     return Origin(
         kind="measured",

@@ -5,14 +5,14 @@ from math import log10
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, drawing, words
+from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
 from lora_lab.figures.models import RANKS, usual_models
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameters
 from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_count, as_percent, as_short
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 GAP, BAR = 46.0, 16.0
 FULL = "full matrices"
@@ -22,8 +22,8 @@ FULL = "full matrices"
 class Settings:
     """A rank and a model."""
 
-    rank: int = slider("Rank r", *RANK_LIMITS, default=16, stops=RANKS)
-    model: str = choice("Model", usual_models, default="llama-3.1-8b")
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=16, stops=RANKS)
+    model: str = choice_field("Model", usual_models, default="llama-3.1-8b")
 
 
 def trained(settings: Settings) -> dict[str, int]:
@@ -37,11 +37,11 @@ def trained(settings: Settings) -> dict[str, int]:
     }
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: Settings) -> FigureView:
     """Build the figure for one setting."""
     found = trained(settings)
     _, dora, lora, vera = found.values()
-    return Shown(
+    return FigureView(
         finding=(
             f"At rank {settings.rank} LoRA trains {as_count(lora)} numbers. DoRA trains "
             f"{as_percent(100 * dora / lora - 100)} "
@@ -66,7 +66,7 @@ def show(settings: Settings) -> Shown:
                 formula="LoRA r (d_in + d_out); DoRA + d_out; VeRA r + d_out per matrix",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("method", "trained numbers"),
             rows=tuple((name, as_count(count)) for name, count in found.items()),
         ),
@@ -79,16 +79,18 @@ def _picture(found: dict[str, int]) -> Markup:
     drawn = []
     for at, (name, count) in enumerate(found.items()):
         y = 8 + GAP * at
-        drawn.append(words(8, y + 12, name))
-        drawn.append(words(392, y + 12, as_short(count), anchor="end", bold=True))
+        drawn.append(draw_words(8, y + 12, name))
+        drawn.append(draw_words(392, y + 12, as_short(count), anchor="end", bold=True))
         drawn.append(
-            box(across.start, y + 18, across(count) - across.start, BAR, "w" if name == FULL else "good")
+            draw_box(across.start, y + 18, across(count) - across.start, BAR, "w" if name == FULL else "good")
         )
     bottom = 8 + GAP * len(found)
     drawn.append(
-        words(200, bottom + 12, "logarithmic: equal distances are equal factors", anchor="middle", soft=True)
+        draw_words(
+            200, bottom + 12, "logarithmic: equal distances are equal factors", anchor="middle", soft=True
+        )
     )
-    return drawing(bottom + 20, *drawn)
+    return render_drawing(bottom + 20, *drawn)
 
 
 FIGURE = Figure(

@@ -4,26 +4,26 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import chart, dots, drawing, line, words
+from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.figures.models import RANKS
 from lora_lab.spec import RANK_LIMITS, RunSpec
-from study.figures.controls import slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 HEIGHT = 260
 ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ScalingSettings:
     """A rank and an alpha."""
 
-    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
-    alpha: int = slider("alpha", 1, 256, default=16, stops=ALPHAS)
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    alpha: int = slider_field("alpha", 1, 256, default=16, stops=ALPHAS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class ScalingNumbers:
     """The two scaling factors at one rank."""
 
     rank: int
@@ -31,21 +31,21 @@ class Numbers:
     rslora: float
 
 
-def numbers(rank: int, alpha: int) -> Numbers:
+def compute_numbers(rank: int, alpha: int) -> ScalingNumbers:
     """Compute both factors from the settings of a run."""
-    return Numbers(
+    return ScalingNumbers(
         rank=rank,
         lora=RunSpec(rank=rank, alpha=alpha).scaling,
         rslora=RunSpec(rank=rank, alpha=alpha, variant="rslora").scaling,
     )
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: ScalingSettings) -> FigureView:
     """Build the figure for one setting."""
-    found = numbers(settings.rank, settings.alpha)
-    curve = [numbers(rank, settings.alpha) for rank in RANKS]
+    found = compute_numbers(settings.rank, settings.alpha)
+    curve = [compute_numbers(rank, settings.alpha) for rank in RANKS]
     far = curve[-1]
-    return Shown(
+    return FigureView(
         finding=(
             f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies B·A·x by {found.lora:.3g}, "
             "rsLoRA by "
@@ -56,7 +56,7 @@ def show(settings: Settings) -> Shown:
             ("alpha / √r", f"{found.rslora:.3g}"),
             ("rsLoRA / LoRA", f"{found.rslora / found.lora:.3g}"),
         ),
-        picture=_picture(found, curve),
+        picture=_draw_picture(found, curve),
         alt=(
             f"Two falling lines over ranks 1 to {far.rank}, both {settings.alpha} at rank 1. At rank "
             f"{found.rank}, "
@@ -69,15 +69,15 @@ def show(settings: Settings) -> Shown:
                 formula=f"{settings.alpha} / {found.rank} and {settings.alpha} / √{found.rank}",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("rank", "alpha / r", "alpha / √r"),
             rows=tuple((str(one.rank), f"{one.lora:.3g}", f"{one.rslora:.3g}") for one in curve),
         ),
     )
 
 
-def _picture(found: Numbers, curve: list[Numbers]) -> Markup:
-    frame = chart(
+def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
+    frame = build_chart(
         x_span=(1, curve[-1].rank), y_span=(curve[-1].lora * 0.7, curve[0].lora * 1.5),
         x_log=True, y_log=True,
         x_label="rank r", y_label="factor on B·A·x", height=HEIGHT, right=66,
@@ -86,16 +86,16 @@ def _picture(found: Numbers, curve: list[Numbers]) -> Markup:
     lora = frame.at((one.rank, one.lora) for one in curve)
     rslora = frame.at((one.rank, one.rslora) for one in curve)
     at = frame.x(found.rank)
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
-        line([(at, frame.y.start), (at, frame.y.end)], "rule"),
-        line(lora, "line w dashed"),
-        line(rslora, "line good dashed"),
-        dots([(at, frame.y(found.lora))], "ring w", radius=5),
-        dots([(at, frame.y(found.rslora))], "ring good", radius=5),
-        words(lora[-1][0] + 6, lora[-1][1] + 4, "alpha/r"),
-        words(rslora[-1][0] + 6, rslora[-1][1] + 4, "alpha/√r"),
+        draw_line([(at, frame.y.start), (at, frame.y.end)], "rule"),
+        draw_line(lora, "line w dashed"),
+        draw_line(rslora, "line good dashed"),
+        draw_dots([(at, frame.y(found.lora))], "ring w", radius=5),
+        draw_dots([(at, frame.y(found.rslora))], "ring good", radius=5),
+        draw_words(lora[-1][0] + 6, lora[-1][1] + 4, "alpha/r"),
+        draw_words(rslora[-1][0] + 6, rslora[-1][1] + 4, "alpha/√r"),
     )
 
 
@@ -104,6 +104,6 @@ FIGURE = Figure(
     title="alpha/r against alpha/√r",
     minutes=2,
     concepts=("lora-alpha", "lora-rank", "lora-learning-rate"),
-    settings=Settings,
+    settings=ScalingSettings,
     show=show,
 )

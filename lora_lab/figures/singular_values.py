@@ -5,29 +5,29 @@ from math import sqrt
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import chart, drawing, line, words
-from lora_lab.figures.matrices import FIRST, Matrix, matrices, matrix_options
+from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_drawing
+from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
 from lora_lab.figures.models import RANKS
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.counts import lora_parameters_matrix
 from study.base.units import as_percent
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureView, Origin
 
 HEIGHT = 270
 WIDEST = 576
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TruncationSettings:
     """The matrix, and the rank to keep."""
 
-    rank: int = slider("Rank kept", 1, WIDEST, default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
-    matrix: str = choice("Matrix", matrix_options, default=FIRST)
+    rank: int = slider_field("Rank kept", 1, WIDEST, default=8, stops=(*RANKS, 320, 384, 448, 512, WIDEST))
+    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class TruncationNumbers:
     """A matrix truncated to a rank."""
 
     matrix: Matrix
@@ -50,18 +50,18 @@ class Numbers:
         return lora_parameters_matrix(d_in=self.matrix.d_in, d_out=self.matrix.d_out, rank=self.rank)
 
 
-def numbers(settings: Settings) -> Numbers:
+def compute_numbers(settings: TruncationSettings) -> TruncationNumbers:
     """Truncate the matrix; the rank is limited to the matrix's own."""
-    matrix = matrices()[settings.matrix]
-    return Numbers(matrix=matrix, rank=min(settings.rank, len(matrix.singular_values)))
+    matrix = read_matrices()[settings.matrix]
+    return TruncationNumbers(matrix=matrix, rank=min(settings.rank, len(matrix.singular_values)))
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: TruncationSettings) -> FigureView:
     """Build the figure for one setting."""
-    found = numbers(settings)
+    found = compute_numbers(settings)
     matrix = found.matrix
     full = matrix.d_in * matrix.d_out
-    return Shown(
+    return FigureView(
         finding=(
             f"The best matrix of rank {found.rank} keeps {as_percent(found.kept_percent)} of this one and "
             "misses it by "
@@ -76,7 +76,7 @@ def show(settings: Settings) -> Shown:
             ("error", as_percent(found.error_percent)),
             ("numbers in both factors", f"{found.factors:,} for {full:,}"),
         ),
-        picture=_picture(found),
+        picture=_draw_picture(found),
         alt=(
             f"{len(matrix.singular_values)} singular values of {matrix.name}, falling from "
             f"{matrix.singular_values[0]:.3g} to {matrix.singular_values[-1]:.3g}. The first {found.rank} "
@@ -94,10 +94,10 @@ def show(settings: Settings) -> Shown:
     )
 
 
-def _picture(found: Numbers) -> Markup:
+def _draw_picture(found: TruncationNumbers) -> Markup:
     values = found.matrix.singular_values
     floor = max(values[0] / 1e4, values[-1])
-    frame = chart(
+    frame = build_chart(
         x_span=(1, len(values)), y_span=(floor * 0.8, values[0] * 1.3), x_log=True, y_log=True,
         x_label="number of the singular value", y_label="singular value", height=HEIGHT,
         x_ticks=[(tick, str(tick)) for tick in (1, 4, 16, 64, 256) if tick < len(values)],
@@ -105,13 +105,13 @@ def _picture(found: Numbers) -> Markup:
     points = [(frame.x(number), frame.y.clipped(value)) for number, value in enumerate(values, start=1)]
     cut = frame.x(found.rank)
     late = cut > 250
-    return drawing(
+    return render_drawing(
         HEIGHT,
         frame.axes(),
-        line(points[found.rank - 1 :], "line w"),
-        line(points[: found.rank], "line good thick"),
-        line([(cut, frame.y.end), (cut, frame.y.start)], "line ink dashed"),
-        words(cut - 6 if late else cut + 6, frame.y.end + 12, f"r = {found.rank}",
+        draw_line(points[found.rank - 1 :], "line w"),
+        draw_line(points[: found.rank], "line good thick"),
+        draw_line([(cut, frame.y.end), (cut, frame.y.start)], "line ink dashed"),
+        draw_words(cut - 6 if late else cut + 6, frame.y.end + 12, f"r = {found.rank}",
               anchor="end" if late else "start", bold=True),
     )  # fmt: skip
 
@@ -128,6 +128,6 @@ FIGURE = Figure(
         "lora-limits",
         "combining-adapters",
     ),
-    settings=Settings,
+    settings=TruncationSettings,
     show=show,
 )

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, drawing, words
+from lora_lab.charts.drawing import Scale, draw_box, draw_words, render_drawing
 from lora_lab.figures.models import every_model
 from lora_lab.memory.sharding import STAGES, base_bytes_per_gpu, parts_per_gpu
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import as_bytes
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 LABELS = {
@@ -28,8 +28,8 @@ GAP, BAR = 46.0, 16.0
 class Settings:
     """A number of GPUs and a model."""
 
-    gpus: int = slider("GPUs", GPUS[0], GPUS[-1], default=8, stops=GPUS)
-    model: str = choice("Model", every_model, default="llama-3.1-8b")
+    gpus: int = slider_field("GPUs", GPUS[0], GPUS[-1], default=8, stops=GPUS)
+    model: str = choice_field("Model", every_model, default="llama-3.1-8b")
 
 
 def parts(settings: Settings) -> dict[str, dict[str, float]]:
@@ -43,12 +43,12 @@ def parts(settings: Settings) -> dict[str, dict[str, float]]:
     return found
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: Settings) -> FigureView:
     """Build the figure for one setting."""
     found = {label: sum(each.values()) for label, each in parts(settings).items()}
     copied, split = found[LABELS[0]], found[LABELS[3]]
     gpus = "1 GPU" if settings.gpus == 1 else f"{settings.gpus} GPUs"
-    return Shown(
+    return FigureView(
         finding=(
             f"{settings.model} on {gpus}: {as_bytes(copied)} per GPU where everything is copied, "
             f"{as_bytes(split)} "
@@ -71,7 +71,7 @@ def show(settings: Settings) -> Shown:
                 formula="16-bit weights 2, gradients 2, fp32 weights and moments 12 bytes per parameter",
             ),
         ),
-        table=Table(
+        table=FigureTable(
             columns=("way", "weights", "gradients", "optimizer state"),
             rows=tuple(
                 (label, *(as_bytes(each.get(part, 0)) for part in LOOKS))
@@ -87,17 +87,19 @@ def _picture(settings: Settings) -> Markup:
     drawn = []
     for at, (label, each) in enumerate(found.items()):
         y, left = 8 + GAP * at, 0.0
-        drawn.append(words(8, y + 12, label))
-        drawn.append(words(392, y + 12, as_bytes(sum(each.values())), anchor="end", bold=True))
+        drawn.append(draw_words(8, y + 12, label))
+        drawn.append(draw_words(392, y + 12, as_bytes(sum(each.values())), anchor="end", bold=True))
         for part, look in LOOKS.items():
             right = left + each.get(part, 0)
-            drawn.append(box(across(left), y + 18, across(right) - across(left), BAR, f"{look} outlined"))
+            drawn.append(
+                draw_box(across(left), y + 18, across(right) - across(left), BAR, f"{look} outlined")
+            )
             left = right
     bottom = 8 + GAP * len(found)
     for place, (part, look) in enumerate(LOOKS.items()):
-        drawn.append(box(8 + 130 * place, bottom + 4, 12, 12, f"{look} outlined"))
-        drawn.append(words(26 + 130 * place, bottom + 15, part))
-    return drawing(bottom + 24, *drawn)
+        drawn.append(draw_box(8 + 130 * place, bottom + 4, 12, 12, f"{look} outlined"))
+        drawn.append(draw_words(26 + 130 * place, bottom + 15, part))
+    return render_drawing(bottom + 24, *drawn)
 
 
 FIGURE = Figure(

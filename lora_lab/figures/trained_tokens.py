@@ -8,12 +8,12 @@ from markupsafe import Markup, escape
 
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.data.tokenizer import EmbeddedTokenizer
-from lora_lab.figures.recorded import measured_here, recorded
+from lora_lab.figures.recorded import measured_here, read_recording
 from lora_lab.views.token_preview import Token, as_tokens
 from study.base.errors import LearnerError
 from study.base.units import as_percent
-from study.figures.controls import slider, text
-from study.figures.figure import Figure, Origin, Shown
+from study.figures.controls import slider_field, text_field
+from study.figures.figure import Figure, FigureView, Origin
 
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 PROMPT = "Why is B set to zero at the start of training?"
@@ -22,15 +22,15 @@ Read = Callable[[str, str], ReadExample]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TokensSettings:
     """An example, and the length in tokens at which it is truncated."""
 
-    prompt: str = text("Prompt", default=PROMPT, most=600)
-    answer: str = text("Answer", default=ANSWER, most=600)
-    seq_len: int = slider("Cut at", LENGTHS[0], LENGTHS[-1], default=128, stops=LENGTHS, unit="tokens")
+    prompt: str = text_field("Prompt", default=PROMPT, most=600)
+    answer: str = text_field("Answer", default=ANSWER, most=600)
+    seq_len: int = slider_field("Cut at", LENGTHS[0], LENGTHS[-1], default=128, stops=LENGTHS, unit="tokens")
 
 
-def tokens_of(read: Read, settings: Settings) -> tuple[Token, ...]:
+def tokens_of(read: Read, settings: TokensSettings) -> tuple[Token, ...]:
     """Return every token, marked as masked, trained or cut."""
     return as_tokens(read(settings.prompt, settings.answer), settings.seq_len)
 
@@ -42,30 +42,30 @@ def read_recorded(prompt: str, answer: str) -> ReadExample:
             "Your own words need the model's tokenizer, which is not here yet.",
             do_next="Open the Lab once and wait until it says that it is ready.",
         )
-    kept = recorded("tokens")
+    kept = read_recording("tokens")
     return ReadExample(pieces=tuple(kept["pieces"]), answer_tokens=kept["answer_tokens"])
 
 
 @dataclass(frozen=True)
-class Shower:
+class TokensFigureBuilder:
     """Builds the figure with the embedded model's tokenizer if present, else from the recorded example."""
 
     tokenizer: EmbeddedTokenizer | None
 
-    def show(self, settings: Settings) -> Shown:
+    def show(self, settings: TokensSettings) -> FigureView:
         """Build the figure for one setting."""
         if self.tokenizer and self.tokenizer.is_ready:
-            return _shown(tokens_of(self.tokenizer.read, settings), live=True)
-        return _shown(tokens_of(read_recorded, settings), live=False)
+            return _build_view(tokens_of(self.tokenizer.read, settings), live=True)
+        return _build_view(tokens_of(read_recorded, settings), live=False)
 
 
-def _shown(tokens: tuple[Token, ...], *, live: bool) -> Shown:
+def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
     count = {kind: sum(token.kind == kind for token in tokens) for kind in ("masked", "trained", "cut")}
     kept = count["masked"] + count["trained"]
     trained = "".join(token.text for token in tokens if token.kind == "trained")
     lost = f" {count['cut']} are cut off." if count["cut"] else ""
     nothing = " Nothing of the answer is left: such an example is left out." if not count["trained"] else ""
-    return Shown(
+    return FigureView(
         finding=(
             f"Of {kept} tokens that the model reads, {count['trained']} are trained on "
             f"({as_percent(100 * count['trained'] / kept)}): the answer and the end of turn. The other "
@@ -77,7 +77,7 @@ def _shown(tokens: tuple[Token, ...], *, live: bool) -> Shown:
             ("trained on", str(count["trained"])),
             ("cut off", str(count["cut"])),
         ),
-        picture=_picture(tokens),
+        picture=_draw_picture(tokens),
         alt=(
             f"{len(tokens)} tokens: {count['masked']} masked, {count['trained']} trained on, "
             f"{count['cut']} cut off. "
@@ -94,7 +94,7 @@ def _shown(tokens: tuple[Token, ...], *, live: bool) -> Shown:
     )
 
 
-def _picture(tokens: tuple[Token, ...]) -> Markup:
+def _draw_picture(tokens: tuple[Token, ...]) -> Markup:
     spans = Markup("").join(
         Markup('<span class="{}">{}</span>').format(
             token.kind, Markup(str(escape(token.text)).replace("\n", "↵\n"))
@@ -108,7 +108,7 @@ def _picture(tokens: tuple[Token, ...]) -> Markup:
     return Markup('<div class="fig-tokens">{}<p>{}</p></div>').format(key, spans)
 
 
-def figure(models_dir: Path | None) -> Figure[Settings]:
+def build_figure(models_dir: Path | None) -> Figure[TokensSettings]:
     """Build the figure with the tokenizer of a models folder, or with the recorded example only."""
     tokenizer = EmbeddedTokenizer(models_dir) if models_dir else None
     return Figure(
@@ -116,6 +116,6 @@ def figure(models_dir: Path | None) -> Figure[Settings]:
         title="Which tokens are trained on",
         minutes=2,
         concepts=("training-step", "fine-tuning", "held-out-evaluation", "chat-data"),
-        settings=Settings,
-        show=Shower(tokenizer).show,
+        settings=TokensSettings,
+        show=TokensFigureBuilder(tokenizer).show,
     )

@@ -5,18 +5,18 @@ from functools import lru_cache
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, diamond, drawing, words
-from lora_lab.figures.components import by_component, legend, stacked
+from lora_lab.charts.drawing import Scale, draw_diamond, draw_words, render_drawing
+from lora_lab.figures.components import by_component, draw_legend, draw_stacked
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.memory.frameworks.forecast import forecast
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.frameworks.forecast import forecast_step
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import Ledger
-from lora_lab.papers.tables import printed
+from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_bytes
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown, Table
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
 
 METHODS = (
     ("full", "Full fine-tuning, 16-bit"),
@@ -35,24 +35,24 @@ BAR, GAP = 26.0, 62.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MemorySettings:
     """A model, a rank, and the tokens per step."""
 
-    rank: int = slider("Rank r", *RANK_LIMITS, default=64, stops=RANKS)
-    seq_len: int = slider("Tokens in a step", LENGTHS[0], LENGTHS[-1], default=512, stops=LENGTHS)
-    model: str = choice("Model", every_model, default=PUBLISHED_MODEL)
-    checkpointing: str = choice("Checkpointing", [("on", "on"), ("off", "off")], default="on")
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=64, stops=RANKS)
+    seq_len: int = slider_field("Tokens in a step", LENGTHS[0], LENGTHS[-1], default=512, stops=LENGTHS)
+    model: str = choice_field("Model", every_model, default=PUBLISHED_MODEL)
+    checkpointing: str = choice_field("Checkpointing", [("on", "on"), ("off", "off")], default="on")
 
 
 @lru_cache(maxsize=512)
-def ledgers(settings: Settings) -> tuple[Ledger, ...]:
+def predict_ledgers(settings: MemorySettings) -> tuple[Ledger, ...]:
     """Predict one ledger per method, for one training step on a GPU."""
-    return tuple(forecast(_setting(settings, method)) for method, _ in METHODS)
+    return tuple(forecast_step(_build_setting(settings, method)) for method, _ in METHODS)
 
 
-def _setting(settings: Settings, method: str) -> Setting:
+def _build_setting(settings: MemorySettings, method: str) -> StepSetting:
     shape = find_shape(settings.model)
-    return Setting(
+    return StepSetting(
         shape=shape,
         adapted=() if method == "full" else shape.linears,
         rank=settings.rank,
@@ -64,28 +64,28 @@ def _setting(settings: Settings, method: str) -> Setting:
     )
 
 
-def published(model: str, method: str) -> float | None:
+def find_published(model: str, method: str) -> float | None:
     """Return the bytes that the QLoRA paper states for this model and method, or None."""
     if model != PUBLISHED_MODEL or method not in PUBLISHED:
         return None
-    return printed(PAPER, PUBLISHED[method]).value
+    return find_printed(PAPER, PUBLISHED[method]).value
 
 
-def show(settings: Settings) -> Shown:
+def show(settings: MemorySettings) -> FigureView:
     """Build the figure for one setting."""
-    found = ledgers(settings)
+    found = predict_ledgers(settings)
     named = [(name, as_bytes(one.total_bytes)) for (_, name), one in zip(METHODS, found, strict=True)]
     full, lora, qlora = (size for _, size in named)
     stated = settings.model == PUBLISHED_MODEL
     fused = find_shape(settings.model).fused_experts
-    return Shown(
+    return FigureView(
         finding=(
             f"{settings.model}: {full} to train every weight, {lora} with LoRA, {qlora} with QLoRA at rank "
             f"{settings.rank}."
             + (" Its experts are fused tensors, which bitsandbytes does not quantize." if fused else "")
         ),
         numbers=tuple(named),
-        picture=_picture(settings, found),
+        picture=_draw_picture(settings, found),
         alt=(
             f"Three stacked bars. {' '.join(f'{name}: {size}.' for name, size in named)}"
             + (f" Diamonds, published: {_as_published()}." if stated else "")
@@ -108,29 +108,29 @@ def show(settings: Settings) -> Shown:
                 ),
             ),
         ),
-        table=Table(columns=("component", *(name for _, name in METHODS)), rows=by_component(found)),
+        table=FigureTable(columns=("component", *(name for _, name in METHODS)), rows=by_component(found)),
     )
 
 
 def _as_published() -> str:
-    full, qlora = (printed(PAPER, row).printed for row in PUBLISHED.values())
+    full, qlora = (find_printed(PAPER, row).printed for row in PUBLISHED.values())
     return f"more than {full} to fine-tune 65B in 16 bits, less than {qlora} with QLoRA"
 
 
-def _picture(settings: Settings, found: tuple[Ledger, ...]) -> Markup:
+def _draw_picture(settings: MemorySettings, found: tuple[Ledger, ...]) -> Markup:
     most = max(one.total_bytes for one in found)
     across = Scale(low=0, high=most * 1.02, start=8, end=392)
     parts = []
     for at, ((method, name), ledger) in enumerate(zip(METHODS, found, strict=True)):
         y = 8 + GAP * at
-        parts.append(words(8, y + 12, name))
-        parts.append(words(392, y + 12, as_bytes(ledger.total_bytes), anchor="end", bold=True))
-        parts.append(stacked(ledger, across, y + 18, BAR))
-        stated = published(settings.model, method)
+        parts.append(draw_words(8, y + 12, name))
+        parts.append(draw_words(392, y + 12, as_bytes(ledger.total_bytes), anchor="end", bold=True))
+        parts.append(draw_stacked(ledger, across, y + 18, BAR))
+        stated = find_published(settings.model, method)
         if stated is not None:
-            parts.append(diamond(across.clipped(stated), y + 18 + BAR / 2))
-    names, bottom = legend(found, 8 + GAP * len(METHODS) + 22)
-    return drawing(bottom, *parts, names)
+            parts.append(draw_diamond(across.clipped(stated), y + 18 + BAR / 2))
+    names, bottom = draw_legend(found, 8 + GAP * len(METHODS) + 22)
+    return render_drawing(bottom, *parts, names)
 
 
 FIGURE = Figure(
@@ -138,6 +138,6 @@ FIGURE = Figure(
     title="Training memory: full, LoRA, QLoRA",
     minutes=3,
     concepts=("qlora", "trainable-state", "weight-memory", "fine-tuning", "frozen-base"),
-    settings=Settings,
+    settings=MemorySettings,
     show=show,
 )

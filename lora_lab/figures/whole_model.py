@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import Scale, box, drawing, hatched, words
+from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.figures import lora_to_scale
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.memory.ledger import predict, upper_bound
-from lora_lab.parameters.counts import Count, count
+from lora_lab.memory.ledger import predict_ledger, upper_bound
+from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, RunSpec
 from study.base.units import as_bytes, as_percent
-from study.figures.controls import choice, slider
-from study.figures.figure import Figure, Origin, Shown
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureView, Origin
 
 NUMBERS_PER_WEIGHT = 4  # the weight, its gradient, and AdamW's two running averages
 BYTES_PER_NUMBER = 4  # fp32
@@ -32,22 +32,22 @@ PARTS = (
 class GlanceSettings:
     """The rank."""
 
-    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FullSettings:
     """The model to train in full."""
 
-    model: str = choice("Model", every_model, default=EMBEDDED_MODEL)
+    model: str = choice_field("Model", every_model, default=EMBEDDED_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeSettings:
     """The rank, and which matrices get an adapter."""
 
-    rank: int = slider("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
-    targets: str = choice("Adapters on", TARGETS, default="all-linear")
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    targets: str = choice_field("Adapters on", TARGETS, default="all-linear")
 
 
 def state_bytes(numbers: int) -> int:
@@ -58,12 +58,12 @@ def state_bytes(numbers: int) -> int:
 def step_bytes(rank: int) -> int:
     """Return the peak bytes of a training step at a rank, every row at full length, in bf16 on a CPU."""
     spec = RunSpec(rank=rank)
-    return predict(find_shape(spec.model), spec, upper_bound(spec), "bf16").total_bytes
+    return predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16").total_bytes
 
 
 def adapter_count(rank: int, targets: str = "all-linear") -> Count:
     """Count the trained and all numbers of the embedded model with adapters."""
-    return count(find_shape(EMBEDDED_MODEL), rank=rank, targets=targets)
+    return count_parameters(find_shape(EMBEDDED_MODEL), rank=rank, targets=targets)
 
 
 def glance(peak_bytes: Callable[[int], int] = step_bytes) -> Figure[GlanceSettings]:
@@ -78,11 +78,11 @@ def glance(peak_bytes: Callable[[int], int] = step_bytes) -> Figure[GlanceSettin
     )
 
 
-def show_glance(settings: GlanceSettings, peak: int) -> Shown:
+def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
     """Build the view at one rank, for `peak` bytes at the peak of a training step."""
     found = adapter_count(settings.rank)
-    one = lora_to_scale.numbers(lora_to_scale.Settings(rank=settings.rank))
-    return Shown(
+    one = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=settings.rank))
+    return FigureView(
         finding=(
             f"At rank {settings.rank}, training changes {as_percent(found.percent)} of the model's numbers "
             f"and needs about {as_bytes(peak)}."
@@ -106,11 +106,11 @@ def show_glance(settings: GlanceSettings, peak: int) -> Shown:
     )
 
 
-def show_full(settings: FullSettings) -> Shown:
+def show_full(settings: FullSettings) -> FigureView:
     """Build the figure of what full fine-tuning keeps."""
     numbers = find_shape(settings.model).total_parameters
     each, whole = BYTES_PER_NUMBER * numbers, state_bytes(numbers)
-    return Shown(
+    return FigureView(
         finding=f"Training all {numbers:,} numbers keeps four copies of that size: {as_bytes(whole)}.",
         numbers=(("numbers", f"{numbers:,}"), ("one copy", as_bytes(each)), ("four copies", as_bytes(whole))),
         picture=_draw_copies(each),
@@ -125,12 +125,12 @@ def show_full(settings: FullSettings) -> Shown:
     )
 
 
-def show_whole(settings: WholeSettings) -> Shown:
+def show_whole(settings: WholeSettings) -> FigureView:
     """Build the figure that puts an adapter beside full fine-tuning."""
     found = adapter_count(settings.rank, settings.targets)
     frozen = found.total - found.trainable
     adapter, full = state_bytes(found.trainable), state_bytes(frozen)
-    return Shown(
+    return FigureView(
         finding=(
             f"Rank {settings.rank} trains {found.trainable:,} of {found.total:,} numbers, "
             f"{as_percent(found.percent)}. Training keeps {as_bytes(adapter)} for them, not {as_bytes(full)}."
@@ -160,34 +160,34 @@ def _draw_copies(each: int) -> Markup:
     parts = []
     for at, (name, look) in enumerate(PARTS):
         y = 4.0 + 48 * at
-        parts.append(words(8, y + 12, name))
-        parts.append(words(392, y + 12, as_bytes(each), anchor="end", bold=True))
+        parts.append(draw_words(8, y + 12, name))
+        parts.append(draw_words(392, y + 12, as_bytes(each), anchor="end", bold=True))
         parts.append(_bar(look, across, y + 18, each))
-    return drawing(4.0 + 48 * len(PARTS), *parts)
+    return render_drawing(4.0 + 48 * len(PARTS), *parts)
 
 
 def _draw_shares(found: Count, adapter: int, full: int) -> Markup:
     numbers = Scale(low=0, high=found.total, start=8, end=392)
     kept = Scale(low=0, high=max(full, adapter), start=8, end=392)
     frozen = found.total - found.trainable
-    return drawing(
+    return render_drawing(
         250,
-        words(8, 14, "All numbers of the model", bold=True),
-        words(8, 34, f"frozen: {frozen:,}", soft=True),
+        draw_words(8, 14, "All numbers of the model", bold=True),
+        draw_words(8, 34, f"frozen: {frozen:,}", soft=True),
         _bar("w", numbers, 40, frozen),
-        words(8, 82, f"trained: {found.trainable:,}", soft=True),
+        draw_words(8, 82, f"trained: {found.trainable:,}", soft=True),
         _bar("b", numbers, 88, found.trainable),
-        words(8, 136, "What training keeps for them", bold=True),
-        words(8, 156, f"if all were trained: {as_bytes(full)}", soft=True),
-        box(kept(0), 162, kept(full) - kept(0), BAR, "outline dashed"),
-        words(8, 204, f"with the adapter: {as_bytes(adapter)}", soft=True),
+        draw_words(8, 136, "What training keeps for them", bold=True),
+        draw_words(8, 156, f"if all were trained: {as_bytes(full)}", soft=True),
+        draw_box(kept(0), 162, kept(full) - kept(0), BAR, "outline dashed"),
+        draw_words(8, 204, f"with the adapter: {as_bytes(adapter)}", soft=True),
         _bar("b", kept, 210, adapter),
     )
 
 
 def _bar(look: str, across: Scale, y: float, value: float) -> str:
     start, width = across(0), max(1.0, across(value) - across(0))
-    return hatched(start, y, width, BAR) if look == "w" else box(start, y, width, BAR, look)
+    return draw_hatched(start, y, width, BAR) if look == "w" else draw_box(start, y, width, BAR, look)
 
 
 FULL = Figure(

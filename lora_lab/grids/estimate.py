@@ -45,7 +45,7 @@ class GridEstimate:
     @property
     def largest(self) -> CellEstimate:
         """The cell with the highest predicted peak, which decides whether the grid fits."""
-        return max(self.cells, key=_peak)
+        return max(self.cells, key=_read_peak)
 
     @property
     def fits(self) -> bool:
@@ -67,7 +67,7 @@ class GridEstimate:
 def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace]) -> GridEstimate:
     """Estimate for this machine and data set. Raises LearnerError when the model's shape is not known yet."""
     device = home.device()
-    found = estimate(
+    found = estimate_grid(
         grid,
         home.shape(grid.base.model),
         home.lengths(grid.base.model, digest),
@@ -78,7 +78,7 @@ def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace])
     return replace(found, machine_bytes=usable_bytes(device), room=room_in_words(device))
 
 
-def estimate(
+def estimate_grid(
     grid: Grid,
     shape: ModelShape,
     lengths: Sequence[Length],
@@ -93,11 +93,11 @@ def estimate(
     (runs/durations.py).
     """
     specs = grid.specs()
-    rows = {seed: _heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
+    rows = {seed: _find_heaviest(shape, grid, seed, lengths, compute, on_gpu) for seed in grid.seeds}
     cells = tuple(
         CellEstimate(
             spec=spec,
-            ledger=memory.predict(shape, spec, rows[spec.seed], compute),
+            ledger=memory.predict_ledger(shape, spec, rows[spec.seed], compute),
             seconds=seconds_of(spec, paces),
         )
         for spec in specs
@@ -105,7 +105,7 @@ def estimate(
     return GridEstimate(cells=cells, exact=bool(lengths))
 
 
-def _heaviest(
+def _find_heaviest(
     shape: ModelShape, grid: Grid, seed: int, lengths: Sequence[Length], compute: Compute, on_gpu: bool
 ) -> RowSize:
     """Return the heaviest row of a seed.
@@ -126,7 +126,7 @@ def _heaviest(
     )
 
 
-def _peak(cell: CellEstimate) -> int:
+def _read_peak(cell: CellEstimate) -> int:
     return cell.ledger.total_bytes
 
 

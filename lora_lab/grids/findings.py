@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lora_lab.grids.results import Arm, Setting, at_best_rate, rates
-from lora_lab.grids.welch_test import Comparison, Verdict, compare
+from lora_lab.grids.results import GridSetting, GridVariant, at_best_rate, list_rates
+from lora_lab.grids.welch_test import Comparison, Verdict, compare_groups
 from lora_lab.spec import BITS, TARGET_SETS, VARIANTS
 
 Axis = Literal["rank", "bits", "targets", "variant"]
@@ -27,14 +27,14 @@ AXIS_WORDS: dict[Axis, str] = {
 SHOWN_DIFFERENCES = 3  # per sentence
 
 
-Judged = tuple[Arm, Arm, Comparison]
+Judged = tuple[GridSetting, GridSetting, Comparison]
 
 
 # ---- sentences
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class GridFinding:
     """One sentence about one axis, all else equal."""
 
     axis: Axis
@@ -70,31 +70,35 @@ class Finding:
         return f"{self.headline}{self.detail}{self.remark}"
 
 
-def findings(arms: Iterable[Arm]) -> list[Finding]:
+def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
     """Build one finding per axis and row of the grid along it, at every setting's best learning rate.
 
     Rows of one axis with the same claim share a sentence, unless they differ.
     """
     best = [arm for arm in at_best_rate(arms) if arm.losses]
-    return [finding for axis in AXES for finding in _together(list(_along(axis, best)), _varied(axis, best))]
+    return [
+        finding
+        for axis in AXES
+        for finding in _merge_findings(list(_list_rows(axis, best)), _list_varied(axis, best))
+    ]
 
 
-def _varied(axis: Axis, arms: Sequence[Arm]) -> list[Axis]:
+def _list_varied(axis: Axis, arms: Sequence[GridSetting]) -> list[Axis]:
     """Return the other axes that have more than one value."""
     return [each for each in AXES if each != axis and len({getattr(arm.setting, each) for arm in arms}) > 1]
 
 
-def _together(found: Sequence[Finding], varied: Sequence[Axis]) -> Iterator[Finding]:
-    alike: dict[tuple[str, str], list[Finding]] = {}
+def _merge_findings(found: Sequence[GridFinding], varied: Sequence[Axis]) -> Iterator[GridFinding]:
+    alike: dict[tuple[str, str], list[GridFinding]] = {}
     for finding in found:
         alike.setdefault((finding.claim, finding.remark), []).append(finding)
     for group in alike.values():
         if len(group) == 1 or group[0].verdict == "differ":
             yield from group
             continue
-        widest = max(group, key=_gap)
+        widest = max(group, key=_measure_gap)
         whole = len(group) == len(found)
-        rows = f"any {' and '.join(AXIS_WORDS[axis] for axis in varied)}" if whole else _contexts(group)
+        rows = f"any {' and '.join(AXIS_WORDS[axis] for axis in varied)}" if whole else _list_contexts(group)
         if widest.verdict == "unknown":
             yield replace(widest, context=rows)
             continue
@@ -102,51 +106,53 @@ def _together(found: Sequence[Finding], varied: Sequence[Axis]) -> Iterator[Find
         yield replace(widest, context=rows, detail=f"{gap} {widest.noise:.3f}.")
 
 
-def _gap(finding: Finding) -> float:
+def _measure_gap(finding: GridFinding) -> float:
     return finding.gap
 
 
-def _contexts(group: Sequence[Finding]) -> str:
+def _list_contexts(group: Sequence[GridFinding]) -> str:
     return " and at ".join(finding.context for finding in group)
 
 
-def _along(axis: Axis, arms: Sequence[Arm]) -> Iterator[Finding]:
+def _list_rows(axis: Axis, arms: Sequence[GridSetting]) -> Iterator[GridFinding]:
     others = [other for other in AXES if other != axis]
-    varied = _varied(axis, arms)
-    rows: dict[tuple[object, ...], list[Arm]] = {}
+    varied = _list_varied(axis, arms)
+    rows: dict[tuple[object, ...], list[GridSetting]] = {}
     for arm in arms:
         rows.setdefault(tuple(getattr(arm.setting, other) for other in others), []).append(arm)
     for row in rows.values():
         if len(row) > 1:
-            context = ", ".join(level(row[0].setting, other) for other in varied)
-            yield _finding(axis, context, sorted(row, key=lambda arm: _place(arm.setting, axis)))
+            context = ", ".join(name_level(row[0].setting, other) for other in varied)
+            yield _build_finding(axis, context, sorted(row, key=lambda arm: _rank_place(arm.setting, axis)))
 
 
-def _finding(axis: Axis, context: str, row: Sequence[Arm]) -> Finding:
+def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> GridFinding:
     spread = [arm for arm in row if len(set(arm.losses)) > 1]
     if len(spread) < 2:
-        claim, detail = _unknown(axis, row)
-        return Finding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
+        claim, detail = _say_unknown(axis, row)
+        return GridFinding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
     pairs = list(itertools.combinations(spread, 2))
-    judged = [(a, b, compare(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
+    judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
     judged.sort(key=_by_gap)
     apart = [pair for pair in judged if pair[2].verdict == "differ"]
-    claim, detail = _apart(axis, apart, len(pairs)) if apart else _alike(axis, spread, judged[0])
+    claim, detail = _say_apart(axis, apart, len(pairs)) if apart else _say_alike(axis, spread, judged[0])
     left_out = [arm for arm in row if arm not in spread]
     _, _, widest = judged[0]
-    return Finding(
+    return GridFinding(
         axis=axis,
         context=context,
         claim=claim,
         detail=detail,
-        remark=f" Not compared, having no spread over seeds: {_names(left_out, axis)}." if left_out else "",
+        remark=f" Not compared, having no spread over seeds: {_list_names(left_out, axis)}."
+        if left_out
+        else "",
         verdict="differ" if apart else "noise",
         gap=abs(widest.difference),
         noise=widest.noise,
     )
 
 
-def _mean(arm: Arm) -> float:
+def _mean(arm: GridSetting) -> float:
     return arm.mean_loss if arm.mean_loss is not None else math.inf
 
 
@@ -154,65 +160,65 @@ def _by_gap(pair: Judged) -> float:
     return -abs(pair[2].difference)
 
 
-def _unknown(axis: Axis, row: Sequence[Arm]) -> tuple[str, str]:
+def _say_unknown(axis: Axis, row: Sequence[GridSetting]) -> tuple[str, str]:
     if any(not cell.ended for arm in row for cell in arm.cells):
         best = min(row, key=_mean)
-        claim = f"So far {level(best.setting, axis)} ends lowest of {_names(row, axis)}"
+        claim = f"So far {name_level(best.setting, axis)} ends lowest of {_list_names(row, axis)}"
         return claim, f", at {_mean(best):.3f}. The seeds to come will tell whether that is luck."
     if all(len(arm.losses) < 2 for arm in row):
-        return f"One seed can't tell {_names(row, axis)} apart", ". Add two seeds or more."
-    return f"Too few seeds finished to tell {_names(row, axis)} apart", "."
+        return f"One seed can't tell {_list_names(row, axis)} apart", ". Add two seeds or more."
+    return f"Too few seeds finished to tell {_list_names(row, axis)} apart", "."
 
 
-def _alike(axis: Axis, row: Sequence[Arm], widest: Judged) -> tuple[str, str]:
+def _say_alike(axis: Axis, row: Sequence[GridSetting], widest: Judged) -> tuple[str, str]:
     a, b, found = widest
     join, whose = "between", ""
     if len(row) > 2:
-        join, whose = "among", f" ({level(a.setting, axis)} and {level(b.setting, axis)})"
+        join, whose = "among", f" ({name_level(a.setting, axis)} and {name_level(b.setting, axis)})"
     gap = f": the largest gap{whose} is {abs(found.difference):.3f}, and seeds alone explain up to"
-    claim = f"No difference beyond seed noise {join} {_names(row, axis)}"
-    return claim, f"{gap} {found.noise:.3f} ({_seeds(row)})."
+    claim = f"No difference beyond seed noise {join} {_list_names(row, axis)}"
+    return claim, f"{gap} {found.noise:.3f} ({_count_seeds(row)})."
 
 
-def _apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> tuple[str, str]:
-    first, *others = (_difference(axis, *pair) for pair in apart)
+def _say_apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> tuple[str, str]:
+    first, *others = (_say_difference(axis, *pair) for pair in apart)
     detail = "".join(f"; {other}" for other in others[: SHOWN_DIFFERENCES - 1])
     more, rest = len(apart) - SHOWN_DIFFERENCES, pairs - len(apart)
     if more > 0:
         detail += f"; {more} more"
-    detail += f" ({_seeds([arm for pair in apart for arm in pair[:2]])})."
+    detail += f" ({_count_seeds([arm for pair in apart for arm in pair[:2]])})."
     if rest:
-        detail += f" No difference beyond seed noise in the other {_pairs(rest)}."
+        detail += f" No difference beyond seed noise in the other {_format_pairs(rest)}."
     return first, detail
 
 
-def _difference(axis: Axis, a: Arm, b: Arm, found: Comparison) -> str:
+def _say_difference(axis: Axis, a: GridSetting, b: GridSetting, found: Comparison) -> str:
     low, high = (a, b) if found.difference < 0 else (b, a)
     gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
-    return f"{level(low.setting, axis)} ends {gap} lower than {level(high.setting, axis)}"
+    return f"{name_level(low.setting, axis)} ends {gap} lower than {name_level(high.setting, axis)}"
 
 
-def _pairs(number: int) -> str:
+def _format_pairs(number: int) -> str:
     return "pair" if number == 1 else f"{number} pairs"
 
 
-def _seeds(arms: Sequence[Arm]) -> str:
+def _count_seeds(arms: Sequence[GridSetting]) -> str:
     fewest, most = min(len(arm.losses) for arm in arms), max(len(arm.losses) for arm in arms)
     return f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
 
 
-def _names(row: Sequence[Arm], axis: Axis) -> str:
-    *first, last = (level(arm.setting, axis) for arm in row)
+def _list_names(row: Sequence[GridSetting], axis: Axis) -> str:
+    *first, last = (name_level(arm.setting, axis) for arm in row)
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def level(setting: Setting, axis: Axis) -> str:
+def name_level(setting: GridVariant, axis: Axis) -> str:
     """Return `r=8`, `nf4-dq`, `attention` or `dora`."""
     value = getattr(setting, axis)
     return f"r={value}" if axis == "rank" else str(value)
 
 
-def _place(setting: Setting, axis: Axis) -> int:
+def _rank_place(setting: GridVariant, axis: Axis) -> int:
     orders: dict[Axis, Callable[[], int]] = {
         "rank": lambda: setting.rank,
         "bits": lambda: BITS.index(setting.bits),
@@ -225,14 +231,14 @@ def _place(setting: Setting, axis: Axis) -> int:
 # ---- learning rates
 
 
-def variants_share_one_rate(arms: Sequence[Arm]) -> bool:
+def variants_share_one_rate(arms: Sequence[GridSetting]) -> bool:
     """Return whether variants share a single learning rate, which says little (arXiv:2602.04998)."""
-    return len({arm.setting.variant for arm in arms}) > 1 and len(rates(arms)) == 1
+    return len({arm.setting.variant for arm in arms}) > 1 and len(list_rates(arms)) == 1
 
 
-def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
+def at_the_edge(arms: Sequence[GridSetting]) -> list[GridSetting]:
     """Return settings whose best rate is the lowest or highest tried: the real best may be beyond it."""
-    tried = rates(arms)
+    tried = list_rates(arms)
     if len(tried) < 2:
         return []
     return [
@@ -240,7 +246,7 @@ def at_the_edge(arms: Sequence[Arm]) -> list[Arm]:
     ]
 
 
-def rank_headline(found: Sequence[Finding]) -> str:
+def rank_headline(found: Sequence[GridFinding]) -> str:
     """Return the strongest finding about ranks, as a title."""
     about = [each for each in found if each.axis == "rank"]
     order: tuple[Verdict, ...] = ("differ", "noise", "unknown")

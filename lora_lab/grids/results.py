@@ -16,7 +16,7 @@ STATUSES: tuple[CellStatus, ...] = get_args(CellStatus)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class GridCell:
     """One run of a grid. Values that were not measured are None."""
 
     spec: RunSpec
@@ -63,7 +63,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class GridVariant:
     """What a grid varies, except the seed."""
 
     bits: Bits
@@ -74,11 +74,11 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class GridSetting:
     """All cells of one setting: the same training, repeated over seeds."""
 
-    setting: Setting
-    cells: tuple[Cell, ...]
+    setting: GridVariant
+    cells: tuple[GridCell, ...]
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -123,23 +123,23 @@ class Arm:
 
 def cells_of(
     cells: Iterable[tuple[RunSpec, RunFolder | None]], state_of: Callable[[RunFolder], RunState]
-) -> list[Cell]:
+) -> list[GridCell]:
     """Build one cell per spec and run, in the given order."""
-    gone = partial(Cell, run_id="", status="deleted")
-    return [_cell(run.run_id, spec, state_of(run)) if run else gone(spec=spec) for spec, run in cells]
+    gone = partial(GridCell, run_id="", status="deleted")
+    return [_build_cell(run.run_id, spec, state_of(run)) if run else gone(spec=spec) for spec, run in cells]
 
 
-def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:
+def _build_cell(run_id: str, spec: RunSpec, state: RunState) -> GridCell:
     started: Mapping[str, Any] = state.started or {}
     device: Mapping[str, Any] = started.get("device") or {}
     failure = state.failure or {}
-    return Cell(
+    return GridCell(
         spec=spec,
         run_id=run_id,
-        status=_status(state),
+        status=_find_status(state),
         steps_done=len(state.steps),
-        loss_before=_number(state.loss_before),
-        loss_after=_number(state.loss_after),
+        loss_before=_read_number(state.loss_before),
+        loss_after=_read_number(state.loss_after),
         peak_bytes=state.peak_bytes or None,
         shared_by=max((step.get("shared_by", 1) for step in state.steps), default=1),
         group_peak_bytes=state.steps[-1].get("group_peak_bytes") if state.steps else None,
@@ -154,7 +154,7 @@ def _cell(run_id: str, spec: RunSpec, state: RunState) -> Cell:
     )
 
 
-def _status(state: RunState) -> CellStatus:
+def _find_status(state: RunState) -> CellStatus:
     if state.status == "queued":
         return "waiting"
     if state.status == "stopped":
@@ -162,13 +162,13 @@ def _status(state: RunState) -> CellStatus:
     return state.status if state.status in ("finished", "failed") else "running"
 
 
-def _number(value: float | None) -> float | None:
+def _read_number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def setting_of(spec: RunSpec) -> Setting:
+def setting_of(spec: RunSpec) -> GridVariant:
     """Return the part of a spec that a grid varies."""
-    return Setting(
+    return GridVariant(
         bits=spec.bits,
         rank=spec.rank,
         targets=spec.targets,
@@ -177,30 +177,30 @@ def setting_of(spec: RunSpec) -> Setting:
     )
 
 
-def arms_of(cells: Iterable[Cell]) -> list[Arm]:
+def arms_of(cells: Iterable[GridCell]) -> list[GridSetting]:
     """Group cells that differ only in their seed; in the order of their first cells."""
-    found: dict[Setting, list[Cell]] = {}
+    found: dict[GridVariant, list[GridCell]] = {}
     for cell in cells:
         found.setdefault(setting_of(cell.spec), []).append(cell)
-    return [Arm(setting=setting, cells=tuple(group)) for setting, group in found.items()]
+    return [GridSetting(setting=setting, cells=tuple(group)) for setting, group in found.items()]
 
 
-def at_best_rate(arms: Iterable[Arm]) -> list[Arm]:
+def at_best_rate(arms: Iterable[GridSetting]) -> list[GridSetting]:
     """Return each bit width, rank, target set and variant once, at the rate with the lowest mean loss.
 
     Rates that finished on more seeds are preferred to those on fewer, because one lucky seed is not a mean.
     """
-    found: dict[Setting, list[Arm]] = {}
+    found: dict[GridVariant, list[GridSetting]] = {}
     for arm in arms:
         found.setdefault(replace(arm.setting, learning_rate=0.0), []).append(arm)
     return [min(rivals, key=_by_loss) for rivals in found.values()]
 
 
-def _by_loss(arm: Arm) -> tuple[int, float]:
+def _by_loss(arm: GridSetting) -> tuple[int, float]:
     mean = arm.mean_loss
     return -len(arm.losses), math.inf if mean is None else mean
 
 
-def rates(arms: Sequence[Arm]) -> list[float]:
+def list_rates(arms: Sequence[GridSetting]) -> list[float]:
     """Return the learning rates tried, ascending."""
     return sorted({arm.setting.learning_rate for arm in arms})

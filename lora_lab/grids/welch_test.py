@@ -35,7 +35,7 @@ class Comparison:
         return "differ" if abs(self.difference) > self.noise else "noise"
 
 
-def compare(first: Sequence[float], second: Sequence[float], *, comparisons: int = 1) -> Comparison:
+def compare_groups(first: Sequence[float], second: Sequence[float], *, comparisons: int = 1) -> Comparison:
     """Compute Welch's interval, widened (Bonferroni) for `comparisons` comparisons in one sentence."""
     difference = math.fsum(first) / len(first) - math.fsum(second) / len(second)
     if min(len(first), len(second)) < 2:

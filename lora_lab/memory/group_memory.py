@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
-from lora_lab.memory.ledger import COMPUTE_BYTES, FP32_BYTES, predict, repeats_keys
+from lora_lab.memory.ledger import COMPUTE_BYTES, FP32_BYTES, predict_ledger, repeats_keys
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Compute, RunSpec
 
@@ -38,7 +38,7 @@ class CellBytes:
 
 def cell_bytes(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> CellBytes:
     """Return what `spec` adds to a group when the row that decides its peak has the size `row`."""
-    ledger, c = predict(shape, spec, replace(row, shared=0), compute), COMPUTE_BYTES[compute]
+    ledger, c = predict_ledger(shape, spec, replace(row, shared=0), compute), COMPUTE_BYTES[compute]
     work = TrainingPass(
         shape=shape,
         adapted=shape.select(spec.targets),

@@ -75,7 +75,7 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 """Field name and label that a learner reads, bottom of the bar first."""
 
 
-def predict(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
+def predict_ledger(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
     """Estimate the peak bytes of `spec` on a model of `shape`, for `row` as its longest packed row."""
     return predict_adapted(
         shape,
@@ -117,8 +117,12 @@ def predict_adapted(
         repeats_keys=repeats_keys(row, compute),
     )
     logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
-    turn = turn_of(work, decoding=decoding(work.last_matrix, bits, compute), recomputed=checkpointing)
-    peak = _checkpointed(work, turn, logits) if checkpointing else _unchecked(work, turn, logits)
+    turn = turn_of(work, decoding=decoded_bytes(work.last_matrix, bits, compute), recomputed=checkpointing)
+    peak = (
+        _peak_with_checkpointing(work, turn, logits)
+        if checkpointing
+        else _peak_without_checkpointing(work, turn, logits)
+    )
     # Both matter only for few layers: many tokens in one row, or a large rank on few tokens.
     at_mask: Peak = (work.residual_bytes, 0, work.mask_making_bytes)
     at_update: Peak = (0, 0, step_bytes(tensors, optimizer))
@@ -146,12 +150,12 @@ Peak = tuple[int, int, int]
 """Bytes of activations, logits and scratch at a step's peak."""
 
 
-def _unchecked(work: TrainingPass, turn: Turn, logits: int) -> Peak:
+def _peak_without_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:
     """Return the peak without checkpointing: everything saved, plus the loss or other workspace if larger."""
     return work.saved_bytes, logits, max(0, turn.worst_bytes() - logits)
 
 
-def _checkpointed(work: TrainingPass, turn: Turn, logits: int) -> Peak:
+def _peak_with_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:
     """Return the largest of three moments: the loss, the final norm, or the last layer recomputed."""
     kept = work.checkpoint_bytes
     in_layer: Peak = (kept + work.recomputed_bytes, 0, turn.worst_in_layer())
@@ -212,7 +216,7 @@ def _padded_hqq3(numbers: int) -> int:
     return group_rows * HQQ3_TOGETHER * BLOCK_SIZE
 
 
-def decoding(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
+def decoded_bytes(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
     """Return what one matrix holds once it is decoded to the compute type (0 where it is stored in that
     type), and at the peak of decoding it (worker/model/quantization.py).
     """
@@ -247,8 +251,8 @@ def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], comp
     The first step runs before gradients and moments exist, so its row decides only where it is heavier by
     more than those; the estimate for it is then too high by them, as it is for a run of one step.
     """
-    sizes = {row: predict(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
-    first = predict(shape, spec, rows[0], compute)
+    sizes = {row: predict_ledger(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
+    first = predict_ledger(shape, spec, rows[0], compute)
     sizes.setdefault(rows[0], first.total_bytes - first.gradients - first.optimizer)
     return max(sizes, key=sizes.__getitem__)
 

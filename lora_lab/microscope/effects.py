@@ -4,13 +4,20 @@ import math
 
 from lora_lab.memory.ledger import NESTED_BLOCK_SIZE, overhead_bits
 from lora_lab.microscope import pictures
-from lora_lab.microscope.panel import Found, Panel, both, finely, measured, percent
-from lora_lab.microscope.pictures import Bar
-from lora_lab.microscope.query import OUTLIER_STDS, SIDES, Question
-from study.figures.figure import Origin, Shown, Table
+from lora_lab.microscope.panel import (
+    Found,
+    Panel,
+    build_measured,
+    describe_both,
+    format_finely,
+    format_percent,
+)
+from lora_lab.microscope.pictures import LabelledBar
+from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion
+from study.figures.figure import FigureTable, FigureView, Origin
 
 
-def outliers_panel(question: Question, found: Found) -> Panel:
+def outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of weights far from the rest, and their effect on their blocks."""
     out = found["outliers"]
     numbers = found["matrix"]["d_out"] * found["matrix"]["d_in"]
@@ -28,22 +35,22 @@ def outliers_panel(question: Question, found: Found) -> Panel:
         (
             question.side(side).name,
             [
-                Bar(label="of all blocks", value=shares[side], words=percent(shares[side])),
-                Bar(
+                LabelledBar(label="of all blocks", value=shares[side], words=format_percent(shares[side])),
+                LabelledBar(
                     label="of the squared error",
                     value=out[side]["error_share"],
-                    words=percent(out[side]["error_share"]),
+                    words=format_percent(out[side]["error_share"]),
                     look="good",
                 ),
             ],
         )
         for side in SIDES
     ]
-    said = both(question, {side: percent(out[side]["error_share"]) for side in SIDES})
+    said = describe_both(question, {side: format_percent(out[side]["error_share"]) for side in SIDES})
     return Panel(
         id="outliers",
         title="Outliers",
-        shown=Shown(
+        shown=FigureView(
             finding=f"Beyond {OUTLIER_STDS} standard deviations: {out['count']:,} of {numbers:,} weights "
             f"({normal:.3g} if they were normal). Their blocks hold {said} of the squared error.{held}",
             numbers=(
@@ -52,18 +59,20 @@ def outliers_panel(question: Question, found: Found) -> Panel:
                 ("row, column", f"{farthest['row']}, {farthest['column']}"),
                 ("columns with most", most or "none"),
             ),
-            picture=pictures.bars(groups, most=1),
+            picture=pictures.render_bars(groups, most=1),
             alt="Blocks with an outlier: "
             + "; ".join(
-                f"{question.side(side).name}: {percent(shares[side])} of the blocks, "
-                f"{percent(out[side]['error_share'])} of the squared error"
+                f"{question.side(side).name}: {format_percent(shares[side])} of the blocks, "
+                f"{format_percent(out[side]['error_share'])} of the squared error"
                 for side in SIDES
             )
             + ".",
             origins=(
-                measured(question, found, f"|w| over their standard deviation, {found['matrix']['std']}"),
+                build_measured(
+                    question, found, f"|w| over their standard deviation, {found['matrix']['std']}"
+                ),
             ),
-            table=Table(
+            table=FigureTable(
                 columns=("largest weights", "row", "column", "standard deviations"),
                 rows=tuple(
                     (f"{one['value']:.4g}", str(one["row"]), str(one["column"]), f"{one['stds']:.4g}")
@@ -75,7 +84,7 @@ def outliers_panel(question: Question, found: Found) -> Panel:
     )
 
 
-def double_panel(question: Question, found: Found) -> Panel:
+def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of double quantization's effect on the constants, and through them on the weights."""
     double = found["double"]
     block = double["block"]
@@ -84,7 +93,7 @@ def double_panel(question: Question, found: Found) -> Panel:
         (
             title,
             [
-                Bar(label="for constants", value=bits, words=f"{bits:.3g} bits"),
+                LabelledBar(label="for constants", value=bits, words=f"{bits:.3g} bits"),
             ],
         )
         for title, bits in (("Constants in 32 bits", plain), ("Double quantization", nested))
@@ -92,20 +101,20 @@ def double_panel(question: Question, found: Found) -> Panel:
     return Panel(
         id="double",
         title="What double quantization changes",
-        shown=Shown(
+        shown=FigureView(
             finding=f"In blocks of {block:,}, {double['constants']:,} constants in 8 bits instead of 32 are "
-            f"off by {percent(double['constants_error'])}. NF4's error goes from "
-            f"{finely(double['error_plain'])} to {finely(double['error_double'])}, and "
+            f"off by {format_percent(double['constants_error'])}. NF4's error goes from "
+            f"{format_finely(double['error_plain'])} to {format_finely(double['error_double'])}, and "
             f"{plain - nested:.3g} bits per weight are saved.",
             numbers=(
                 ("bits saved a weight", f"{plain - nested:.3g}"),
-                ("farthest constant is off by", percent(double["largest_share_off"])),
-                ("weights move by", percent(double["weights_moved"])),
+                ("farthest constant is off by", format_percent(double["largest_share_off"])),
+                ("weights move by", format_percent(double["weights_moved"])),
             ),
-            picture=pictures.bars(groups),
+            picture=pictures.render_bars(groups),
             alt=f"Bits per weight for constants: {plain:.4g} in 32 bits, {nested:.4g} doubly quantized.",
             origins=(
-                measured(question, found, "Errors of constants and weights, in NF4"),
+                build_measured(question, found, "Errors of constants and weights, in NF4"),
                 Origin(
                     kind="computed",
                     text="bits per weight for constants, as arXiv:2305.14314 section 3 has them",
@@ -119,37 +128,41 @@ def double_panel(question: Question, found: Found) -> Panel:
     )
 
 
-def output_panel(question: Question, found: Found) -> Panel:
+def output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of the output's relative error on real hidden states."""
     output = found["output"]
     groups = [
         (
             question.side(side).name,
             [
-                Bar(label="weights", value=found[side]["error"], words=percent(found[side]["error"])),
-                Bar(label="output", value=output[side], words=percent(output[side]), look="good"),
+                LabelledBar(
+                    label="weights", value=found[side]["error"], words=format_percent(found[side]["error"])
+                ),
+                LabelledBar(
+                    label="output", value=output[side], words=format_percent(output[side]), look="good"
+                ),
             ],
         )
         for side in SIDES
     ]
-    said = both(question, {side: percent(output[side]) for side in SIDES})
+    said = describe_both(question, {side: format_percent(output[side]) for side in SIDES})
     return Panel(
         id="output",
         title="The layer's output",
-        shown=Shown(
+        shown=FigureView(
             finding=f"On {output['tokens']:,} tokens of {output['examples']} held-out examples, the output "
             f"x·Wᵀ moves by {said}.",
             numbers=(),
-            picture=pictures.bars(groups),
+            picture=pictures.render_bars(groups),
             alt="Relative errors: "
             + "; ".join(
-                f"{question.side(side).name}: weights {percent(found[side]['error'])}, output "
-                f"{percent(output[side])}"
+                f"{question.side(side).name}: weights {format_percent(found[side]['error'])}, output "
+                f"{format_percent(output[side])}"
                 for side in SIDES
             )
             + ".",
             origins=(
-                measured(question, found, "Output error"),
+                build_measured(question, found, "Output error"),
                 Origin(
                     kind="computed",
                     text="x is what enters this layer when the model reads those examples",
@@ -161,7 +174,7 @@ def output_panel(question: Question, found: Found) -> Panel:
     )
 
 
-def losses_panel(question: Question, found: Found) -> Panel:
+def losses_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the panel of held-out losses with one matrix rounded, and with all of them rounded."""
     losses = found["losses"]
     base = losses["base"]
@@ -179,21 +192,21 @@ def losses_panel(question: Question, found: Found) -> Panel:
     return Panel(
         id="losses",
         title="The held-out loss",
-        shown=Shown(
+        shown=FigureView(
             finding=f"The model as it is has a loss of {base:.3f}"
             + (f". Against it: {rises}." if rises else "; the others follow."),
             numbers=(),
-            picture=pictures.losses(rows, base),
+            picture=pictures.render_losses(rows, base),
             alt="Held-out losses: " + "; ".join(f"{label} {value:.4f}" for label, value in rows) + ".",
             origins=(
-                measured(
+                build_measured(
                     question,
                     found,
                     f"Mean loss over {losses['answers']:,} answer tokens of {losses['examples']} examples "
                     "that the app holds out of its own cards",
                 ),
             ),
-            table=Table(
+            table=FigureTable(
                 columns=("weights", "loss", "against the model as it is"),
                 rows=tuple((label, f"{value:.4f}", f"{value - base:+.4f}") for label, value in rows),
             ),

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from lora_lab.microscope.effects import double_panel, losses_panel, outliers_panel, output_panel
 from lora_lab.microscope.panel import Found, Panel
-from lora_lab.microscope.query import Question
+from lora_lab.microscope.query import MicroscopeQuestion
 from lora_lab.microscope.weights import errors_panel, map_panel, weights_panel
 
 
-def panels(question: Question, found: Found) -> Iterator[Panel]:
+def build_panels(question: MicroscopeQuestion, found: Found) -> Iterator[Panel]:
     """Build all panels that have results, in the order in which they are measured."""
     if {"first", "second"} <= found.keys():
         yield weights_panel(question, found)

@@ -7,10 +7,20 @@ from typing import Any, cast
 
 from markupsafe import Markup
 
-from lora_lab.charts.drawing import WIDTH, Scale, box, chart, dots, drawing, line, plain, words
-from lora_lab.charts.svg import element
+from lora_lab.charts.drawing import (
+    WIDTH,
+    Scale,
+    build_chart,
+    draw_box,
+    draw_dots,
+    draw_line,
+    draw_words,
+    format_plain,
+    render_drawing,
+)
+from lora_lab.charts.svg import render_element
 from lora_lab.memory.ledger import bits_per_param
-from lora_lab.microscope.query import NAMES, SIDES, Question
+from lora_lab.microscope.query import NAMES, SIDES, MicroscopeQuestion
 from lora_lab.spec import HQQ_BITS, Bits
 
 FEW_LEVELS = 32
@@ -22,36 +32,38 @@ STEPS = 7
 ROW = 26.0
 
 
-def pair(left: Markup, right: Markup) -> Markup:
+def render_pair(left: Markup, right: Markup) -> Markup:
     """Render two drawings side by side, or stacked on a narrow page."""
     return Markup('<div class="pair"><div>{}</div><div>{}</div></div>').format(left, right)
 
 
-def histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> Markup:
+def render_histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> Markup:
     """Render weights scaled by their block's constant, and the scheme's levels over them."""
     counts, levels = found["histogram"]["counts"], found["levels"]
     x = Scale(low=found["histogram"]["low"], high=found["histogram"]["high"], start=8, end=392)
     top, bottom, most = 34.0, 180.0, max(counts)
     width = (x.end - x.start) / len(counts)
     bars = "".join(
-        box(x.start + at * width, bottom - (bottom - top) * count / most, width - 0.6,
+        draw_box(x.start + at * width, bottom - (bottom - top) * count / most, width - 0.6,
             (bottom - top) * count / most, "w")
         for at, count in enumerate(counts)
     )  # fmt: skip
     few = len(levels) <= FEW_LEVELS
     ends = (top, bottom) if few else (bottom + 3, bottom + 12)
-    marks = "".join(line([(x(level), y) for y in ends], "line good thin") for level in levels)
+    marks = "".join(draw_line([(x(level), y) for y in ends], "line good thin") for level in levels)
     ticks = (levels[0], (levels[0] + levels[-1]) / 2, levels[-1])
-    labels = "".join(words(x(at), bottom + 28, plain(at), anchor="middle", soft=True) for at in ticks)
+    labels = "".join(
+        draw_words(x(at), bottom + 28, format_plain(at), anchor="middle", soft=True) for at in ticks
+    )
     below = "weight in codes of its block" if in_codes else "weight / largest of its block"
-    return drawing(
+    return render_drawing(
         bottom + 52,
-        words(x.start, 18, name if few else f"{name}: {len(levels)} levels", bold=True),
+        draw_words(x.start, 18, name if few else f"{name}: {len(levels)} levels", bold=True),
         bars,
         marks,
-        line([(x.start, bottom), (x.end, bottom)], "axis"),
+        draw_line([(x.start, bottom), (x.end, bottom)], "axis"),
         labels,
-        words((x.start + x.end) / 2, bottom + 46, below, anchor="middle", soft=True),
+        draw_words((x.start + x.end) / 2, bottom + 46, below, anchor="middle", soft=True),
     )
 
 
@@ -84,78 +96,87 @@ def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_ou
             x, y = left + at * width, top + row * height
             paths[step] += f"M{x:.2f} {y:.2f}h{length * width:.2f}v{height:.2f}h{-length * width:.2f}z"
             at += length
-    filled = "".join(element("path", d=path, class_=f"h{step}") for step, path in enumerate(paths) if path)
+    filled = "".join(
+        render_element("path", d=path, class_=f"h{step}") for step, path in enumerate(paths) if path
+    )
     bottom = top + down
-    return drawing(
+    return render_drawing(
         bottom + 44,
-        words(left, 18, name, bold=True),
+        draw_words(left, 18, name, bold=True),
         filled,
-        box(left, top, across, down, "outline"),
-        words(left - 6, top + 11, "row 0", anchor="end", soft=True),
-        words(left - 6, bottom - 2, f"{d_out - 1:,}", anchor="end", soft=True),
-        words(left, bottom + 17, "column 0", soft=True),
-        words(left + across, bottom + 17, f"{d_in - 1:,}", anchor="end", soft=True),
-        words(left + across / 2, bottom + 36, "columns: what enters the layer", anchor="middle", soft=True),
+        draw_box(left, top, across, down, "outline"),
+        draw_words(left - 6, top + 11, "row 0", anchor="end", soft=True),
+        draw_words(left - 6, bottom - 2, f"{d_out - 1:,}", anchor="end", soft=True),
+        draw_words(left, bottom + 17, "column 0", soft=True),
+        draw_words(left + across, bottom + 17, f"{d_in - 1:,}", anchor="end", soft=True),
+        draw_words(
+            left + across / 2, bottom + 36, "columns: what enters the layer", anchor="middle", soft=True
+        ),
     )
 
 
 def heat_legend(heat: HeatScale) -> Markup:
     """Render the colours and the limits of their steps, in percent of a standard deviation."""
     width = (WIDTH - 40) / STEPS
-    boxes = "".join(box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS))
+    boxes = "".join(draw_box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS))
     marks = "".join(
-        words(20 + step * width, 56, f"{100 * heat.most * step / STEPS:.3g}", anchor="middle", soft=True)
+        draw_words(20 + step * width, 56, f"{100 * heat.most * step / STEPS:.3g}", anchor="middle", soft=True)
         for step in range(STEPS + 1)
     )
     title = "mean |W − decoded| in a cell, % of a standard deviation"
-    return drawing(62, words(20, 15, title, soft=True), boxes, marks)
+    return render_drawing(62, draw_words(20, 15, title, soft=True), boxes, marks)
 
 
-def errors(question: Question, sweep: Mapping[str, Mapping[str, float]], d_in: int) -> Markup:
+def render_errors(
+    question: MicroscopeQuestion, sweep: Mapping[str, Mapping[str, float]], d_in: int
+) -> Markup:
     """Render error against stored bits: one line per scheme, one point per block size, chosen ones large."""
-    points = {bits: _points(bits, by_size) for bits, by_size in sweep.items() if by_size}
+    points = {bits: _list_points(bits, by_size) for bits, by_size in sweep.items() if by_size}
     every = [point for each in points.values() for point in each.values()]
     lowest, highest = min(y for _, y in every), max(y for _, y in every)
-    frame = chart(
+    frame = build_chart(
         x_span=(1, 10.2), y_span=(lowest * 0.7, highest * 1.6), y_log=True, height=300, left=50, right=10,
         x_label="stored bits per weight", y_label="relative error, % (each line is ten times the one below)",
         x_ticks=[(bits, str(bits)) for bits in range(1, 11)], y_format=lambda value: f"{value:g}",
     )  # fmt: skip
     drawn = [frame.axes()]
     for each in points.values():
-        drawn += [line(frame.at(each.values()), "line w thin"), dots(frame.at(each.values()), "w", radius=2)]
+        drawn += [
+            draw_line(frame.at(each.values()), "line w thin"),
+            draw_dots(frame.at(each.values()), "w", radius=2),
+        ]
     for bits in (*HQQ_BITS, "int8"):
         if bits in points:
             x, y = frame.at([max(points[bits].values())])[0]
             early = x < 300
             drawn.append(
-                words(x + 6 if early else x - 4, y - 6, NAMES[bits].replace("-bit", ""), soft=True,
+                draw_words(x + 6 if early else x - 4, y - 6, NAMES[bits].replace("-bit", ""), soft=True,
                       anchor="start" if early else "end")
             )  # fmt: skip
     for bits, down in (("fp4", -5), ("nf4", 15)):  # fp4's errors are the larger ones
         if bits in points:
             x, y = frame.at([max(points[bits].values())])[0]
-            drawn.append(words(x + 6, y + down, NAMES[bits], soft=True))
+            drawn.append(draw_words(x + 6, y + down, NAMES[bits], soft=True))
     for side in SIDES:
         scheme = question.side(side)
         size = str(scheme.block if scheme.bits != "int8" else d_in)
         if size in points.get(scheme.bits, {}):
             place = frame.at([points[scheme.bits][size]])
-            drawn.append(dots(place, "good", radius=6) if side == "first" else _ring(place[0]))
+            drawn.append(draw_dots(place, "good", radius=6) if side == "first" else _draw_ring(place[0]))
     keys = [
-        dots([(58, 318)], "good", radius=6),
-        words(72, 322, question.first.name, bold=True),
-        _ring((58, 340)),
-        words(72, 344, question.second.name, bold=True),
+        draw_dots([(58, 318)], "good", radius=6),
+        draw_words(72, 322, question.first.name, bold=True),
+        _draw_ring((58, 340)),
+        draw_words(72, 344, question.second.name, bold=True),
     ]
-    return drawing(354, *drawn, *keys)
+    return render_drawing(354, *drawn, *keys)
 
 
-def _ring(place: tuple[float, float]) -> str:
-    return element("circle", cx=place[0], cy=place[1], r=6, class_="ring good")
+def _draw_ring(place: tuple[float, float]) -> str:
+    return render_element("circle", cx=place[0], cy=place[1], r=6, class_="ring good")
 
 
-def _points(bits: str, by_size: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+def _list_points(bits: str, by_size: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     """Return stored bits and error in percent by block size; a scheme without blocks has one point."""
     return {size: (stored_bits(bits, size), 100 * error) for size, error in by_size.items()}
 
@@ -166,7 +187,7 @@ def stored_bits(bits: str, size: str) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class LabelledBar:
     """One bar with its value as text next to it."""
 
     label: str
@@ -175,25 +196,25 @@ class Bar:
     look: str = "w"
 
 
-def bars(groups: Sequence[tuple[str, Sequence[Bar]]], *, most: float | None = None) -> Markup:
+def render_bars(groups: Sequence[tuple[str, Sequence[LabelledBar]]], *, most: float | None = None) -> Markup:
     """Render horizontal bars in groups, all on one scale from zero."""
     largest = most or max((bar.value for _, each in groups for bar in each), default=1) or 1
     start, across = 150.0, 165.0
     drawn, y = [], 0.0
     for title, each in groups:
         y += 18
-        drawn.append(words(4, y, title, bold=True))
+        drawn.append(draw_words(4, y, title, bold=True))
         for bar in each:
             length = across * bar.value / largest
-            drawn.append(words(12, y + 21, bar.label, soft=True))
-            drawn.append(box(start, y + 9, length, 15, bar.look))
-            drawn.append(words(start + length + 6, y + 21, bar.words))
+            drawn.append(draw_words(12, y + 21, bar.label, soft=True))
+            drawn.append(draw_box(start, y + 9, length, 15, bar.look))
+            drawn.append(draw_words(start + length + 6, y + 21, bar.words))
             y += ROW
         y += 10
-    return drawing(y, *drawn)
+    return render_drawing(y, *drawn)
 
 
-def losses(rows: Sequence[tuple[str, float]], base: float) -> Markup:
+def render_losses(rows: Sequence[tuple[str, float]], base: float) -> Markup:
     """Render a dot per measured loss, with the unchanged model as a vertical line in each row."""
     values = [value for _, value in rows]
     low, high = min(*values, base), max(*values, base)
@@ -201,14 +222,16 @@ def losses(rows: Sequence[tuple[str, float]], base: float) -> Markup:
     x = Scale(low=low - margin, high=high + margin, start=20, end=326)
     drawn, y = [], 4.0
     for label, value in rows:
-        drawn.append(words(4, y + 12, label, soft=True))
-        drawn.append(line([(x.start, y + 27), (x.end, y + 27)], "rule"))
-        drawn.append(line([(x(base), y + 19), (x(base), y + 35)], "axis"))
-        drawn.append(line([(x(base), y + 27), (x(value), y + 27)], "line w"))
-        drawn.append(dots([(x(value), y + 27)], "good", radius=5))
-        drawn.append(words(x.end + 8, y + 31, f"{value:.4f}"))
+        drawn.append(draw_words(4, y + 12, label, soft=True))
+        drawn.append(draw_line([(x.start, y + 27), (x.end, y + 27)], "rule"))
+        drawn.append(draw_line([(x(base), y + 19), (x(base), y + 35)], "axis"))
+        drawn.append(draw_line([(x(base), y + 27), (x(value), y + 27)], "line w"))
+        drawn.append(draw_dots([(x(value), y + 27)], "good", radius=5))
+        drawn.append(draw_words(x.end + 8, y + 31, f"{value:.4f}"))
         y += 44
-    foot = [words(x(tick), y + 20, plain(tick), anchor="middle", soft=True) for tick in x.ticks(4)]
-    name = words((x.start + x.end) / 2, y + 38, "held-out loss; the upright line is the model as it is",
+    foot = [
+        draw_words(x(tick), y + 20, format_plain(tick), anchor="middle", soft=True) for tick in x.ticks(4)
+    ]
+    name = draw_words((x.start + x.end) / 2, y + 38, "held-out loss; the upright line is the model as it is",
                  anchor="middle", soft=True)  # fmt: skip
-    return drawing(y + 46, *drawn, *foot, name)
+    return render_drawing(y + 46, *drawn, *foot, name)

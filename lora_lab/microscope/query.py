@@ -54,7 +54,7 @@ def can_hold(bits: str, block: int, numbers: int) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheme:
+class QuantizationScheme:
     """A quantization scheme for a matrix: format and block size."""
 
     bits: Bits
@@ -73,7 +73,7 @@ class Scheme:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class MicroscopeQuestion:
     """One matrix of a model, and two schemes to compare on it."""
 
     model: str = EMBEDDED_MODEL
@@ -81,10 +81,10 @@ class Question:
     matrix: str = ""
     """Its path in the layer, such as `self_attn.q_proj`; empty for the layer's first."""
 
-    first: Scheme = Scheme(bits="nf4")
-    second: Scheme = Scheme(bits="fp4")
+    first: QuantizationScheme = QuantizationScheme(bits="nf4")
+    second: QuantizationScheme = QuantizationScheme(bits="fp4")
 
-    def side(self, side: Side) -> Scheme:
+    def side(self, side: Side) -> QuantizationScheme:
         """Return one of the two schemes."""
         return self.first if side == "first" else self.second
 
@@ -105,27 +105,27 @@ class Question:
         return asdict(self) | {"data": own_dataset().digest}
 
 
-def question_of(fields: Mapping[str, str]) -> Question:
+def question_of(fields: Mapping[str, str]) -> MicroscopeQuestion:
     """Parse a form or an address; an unreadable field keeps its default."""
-    usual = Question()
+    usual = MicroscopeQuestion()
     model = fields.get("model", "").strip() or usual.model
     if model == OTHER:
         model = fields.get("model_other", "").strip() or usual.model
     layer = fields.get("layer", "")
-    return Question(
+    return MicroscopeQuestion(
         model=model[:300],
         layer=int(layer) if layer.isdecimal() and len(layer) < 6 else usual.layer,
         matrix=fields.get("matrix", "")[:200],
-        first=_scheme(fields, "first", usual.first),
-        second=_scheme(fields, "second", usual.second),
+        first=_read_scheme(fields, "first", usual.first),
+        second=_read_scheme(fields, "second", usual.second),
     )
 
 
-def _scheme(fields: Mapping[str, str], side: Side, usual: Scheme) -> Scheme:
+def _read_scheme(fields: Mapping[str, str], side: Side, usual: QuantizationScheme) -> QuantizationScheme:
     bits, block = fields.get(side, ""), fields.get(f"{side}_block", "")
     known = bits if bits in SCHEMES else usual.bits
     size = int(block) if block.isdecimal() and int(block[:6]) in BLOCK_SIZES else usual.block
-    return Scheme(bits=known, block=size if has_blocks(known) else BLOCK_SIZE)
+    return QuantizationScheme(bits=known, block=size if has_blocks(known) else BLOCK_SIZE)
 
 
 def matrices_of(shape: ModelShape) -> list[Linear]:
@@ -133,7 +133,7 @@ def matrices_of(shape: ModelShape) -> list[Linear]:
     return [each for each in shape.linears if each.count == shape.layers and each.name.count("*") == 1]
 
 
-def settled(question: Question, shape: ModelShape) -> Question:
+def settle_question(question: MicroscopeQuestion, shape: ModelShape) -> MicroscopeQuestion:
     """Return the question with a layer and a matrix that the model has.
 
     Raises LearnerError when the model does not have such matrices.
@@ -144,7 +144,7 @@ def settled(question: Question, shape: ModelShape) -> Question:
             f"{question.model} has no linear matrices that every layer has once.",
             do_next="Choose a model with ordinary layers.",
         )
-    return Question(
+    return MicroscopeQuestion(
         model=question.model,
         layer=min(question.layer, shape.layers - 1),
         matrix=question.matrix if question.matrix in names else names[0],
@@ -153,7 +153,7 @@ def settled(question: Question, shape: ModelShape) -> Question:
     )
 
 
-def checked(question: Question, shape: ModelShape) -> Question:
+def check_question(question: MicroscopeQuestion, shape: ModelShape) -> MicroscopeQuestion:
     """Return the question if it can be inspected.
 
     Raises LearnerError when both sides are equal or a scheme can't pack the matrix.
@@ -173,9 +173,9 @@ def checked(question: Question, shape: ModelShape) -> Question:
     return question
 
 
-def microscope_address(path: str, question: Question, *, look: str = "") -> str:
+def microscope_address(path: str, question: MicroscopeQuestion, *, look: str = "") -> str:
     """Build the address of the page with this question; defaults are omitted."""
-    usual = Question().address
+    usual = MicroscopeQuestion().address
     changed = {name: value for name, value in question.address.items() if value != usual[name]}
     query = urlencode(changed | ({"look": look} if look else {}))
     return f"{path}?{query}" if query else path

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 
 from lora_lab.microscope import pictures
-from lora_lab.microscope.panel import Found, Panel, both, measured, percent
-from lora_lab.microscope.query import MAP_CELLS, NAMES, SIDES, Question
+from lora_lab.microscope.panel import Found, Panel, build_measured, describe_both, format_percent
+from lora_lab.microscope.query import MAP_CELLS, NAMES, SIDES, MicroscopeQuestion
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL
-from study.figures.figure import Origin, Shown, Table
+from study.figures.figure import FigureTable, FigureView, Origin
 
 
 def signal_to_noise_db(error: float) -> float:
@@ -15,7 +15,7 @@ def signal_to_noise_db(error: float) -> float:
     return -20 * math.log10(error) if error else math.inf
 
 
-def weights_panel(question: Question, found: Found) -> Panel:
+def weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the histograms of scaled weights with their quantization levels."""
     matrix = found["matrix"]
     errors = {side: found[side]["error"] for side in SIDES}
@@ -23,13 +23,13 @@ def weights_panel(question: Question, found: Found) -> Panel:
         ("stored bits per weight", *(f"{question.side(side).stored_bits:.4g}" for side in SIDES)),
         ("values a code can name", *(f"{len(found[side]['levels']):,}" for side in SIDES)),
         ("weights that share a constant", *(f"{found[side]['block']:,}" for side in SIDES)),
-        ("relative error", *(percent(errors[side]) for side in SIDES)),
+        ("relative error", *(format_percent(errors[side]) for side in SIDES)),
         ("signal to noise", *(f"{signal_to_noise_db(errors[side]):.1f} dB" for side in SIDES)),
         ("largest miss, standard deviations",
          *(f"{found[side]['largest_miss_stds']:.3g}" for side in SIDES)),
     ]  # fmt: skip
     drawn = [
-        pictures.histogram(
+        pictures.render_histogram(
             question.side(side).name, found[side], in_codes=question.side(side).bits in HQQ_BITS
         )
         for side in SIDES
@@ -37,16 +37,19 @@ def weights_panel(question: Question, found: Found) -> Panel:
     return Panel(
         id="weights",
         title="Weights against the levels",
-        shown=Shown(
+        shown=FigureView(
             finding=(
                 f"Rounding moves these {matrix['d_out']:,} × {matrix['d_in']:,} weights by "
-                f"{both(question, {side: percent(errors[side]) for side in SIDES})}."
+                f"{describe_both(question, {side: format_percent(errors[side]) for side in SIDES})}."
             ),
             numbers=tuple(
-                (question.side(side).name, f"{percent(errors[side])}, {rows[4][at]}, {rows[0][at]} bits")
+                (
+                    question.side(side).name,
+                    f"{format_percent(errors[side])}, {rows[4][at]}, {rows[0][at]} bits",
+                )
                 for at, side in enumerate(SIDES, start=1)
             ),
-            picture=pictures.pair(*drawn),
+            picture=pictures.render_pair(*drawn),
             alt="Two histograms of weights on the scale of their block, with the levels: "
             + "; ".join(
                 f"{question.side(side).name} names {len(found[side]['levels'])} values from "
@@ -55,14 +58,14 @@ def weights_panel(question: Question, found: Found) -> Panel:
             )
             + ".",
             origins=(
-                measured(question, found, "Histograms and errors"),
+                build_measured(question, found, "Histograms and errors"),
                 Origin(
                     kind="computed",
                     text=f"stored bits, constants included{_left_out(question)}; signal to noise",
                     formula="error = ||W − decoded|| / ||W||, signal to noise = −20 log10(error) dB",
                 ),
             ),
-            table=Table(
+            table=FigureTable(
                 columns=("", question.first.name, question.second.name),
                 rows=tuple(tuple(map(str, row)) for row in rows),
             ),
@@ -71,12 +74,12 @@ def weights_panel(question: Question, found: Found) -> Panel:
     )
 
 
-def _left_out(question: Question) -> str:
+def _left_out(question: MicroscopeQuestion) -> str:
     has_int8 = "int8" in (question.first.bits, question.second.bits)
     return " (but for int8's, one for a whole row)" if has_int8 else ""
 
 
-def _limit_of_weights(question: Question) -> str:
+def _limit_of_weights(question: MicroscopeQuestion) -> str:
     if question.model == EMBEDDED_MODEL:
         return (
             "It can't show what rounding does to untouched weights: those of this file stood on 4-bit grids "
@@ -87,39 +90,39 @@ def _limit_of_weights(question: Question) -> str:
     return "A small error here says nothing yet about the model's answers: see the last two panels."
 
 
-def map_panel(question: Question, found: Found) -> Panel:
+def map_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the map of the error over rows and columns of the matrix."""
     maps = {side: found[side]["map"] for side in SIDES}
     heat = pictures.heat_scale(*maps.values())
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
     cell = f"{-(-d_out // MAP_CELLS)} × {-(-d_in // MAP_CELLS)} weights"
     worst = {side: 100 * max(max(row) for row in maps[side]) for side in SIDES}
-    usual = {side: 100 * _mean(maps[side]) for side in SIDES}
+    usual = {side: 100 * _compute_mean(maps[side]) for side in SIDES}
     drawn = [pictures.error_map(question.side(side).name, maps[side], heat, d_out, d_in) for side in SIDES]
-    said = both(
+    said = describe_both(
         question, {side: f"{usual[side]:.3g} on average and {worst[side]:.3g} at most" for side in SIDES}
     )
     return Panel(
         id="map",
         title="Where the error is",
-        shown=Shown(
+        shown=FigureView(
             finding=f"In percent of a standard deviation, cells of {cell} are off by {said}.",
             numbers=(),
-            picture=pictures.pair(*drawn) + pictures.heat_legend(heat),
+            picture=pictures.render_pair(*drawn) + pictures.heat_legend(heat),
             alt=f"Two maps of the mean absolute error over rows and columns, darker for more. A cell "
             f"averages {cell}; the darkest is {100 * heat.most:.3g} % of a standard deviation.",
-            origins=(measured(question, found, "Mean of |W − decoded| in each cell"),),
+            origins=(build_measured(question, found, "Mean of |W − decoded| in each cell"),),
         ),
         limit=f"It can't show single weights: what stands out in {cell} is levelled to one colour.",
     )
 
 
-def _mean(cells: list[list[float]]) -> float:
+def _compute_mean(cells: list[list[float]]) -> float:
     values = [value for row in cells for value in row]
     return sum(values) / len(values)
 
 
-def errors_panel(question: Question, found: Found) -> Panel:
+def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
     """Build the errors of every scheme and block size on this matrix."""
     sweep, rows = found["sweep"]["errors"], found["sweep"]["rows"]
     d_out, d_in = found["matrix"]["d_out"], found["matrix"]["d_in"]
@@ -137,23 +140,23 @@ def errors_panel(question: Question, found: Found) -> Panel:
     return Panel(
         id="errors",
         title="Error by scheme and block size",
-        shown=Shown(
+        shown=FigureView(
             finding=f"With no more than {budget:.4g} bits per weight, {name} misses this matrix least: by "
-            f"{percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
+            f"{format_percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
             numbers=(),
-            picture=pictures.errors(question, sweep, d_in),
+            picture=pictures.render_errors(question, sweep, d_in),
             alt="Relative error against stored bits, a line for each scheme and a point for each block size: "
-            + "; ".join(_range(bits, by_size) for bits, by_size in sweep.items() if by_size)
+            + "; ".join(_format_range(bits, by_size) for bits, by_size in sweep.items() if by_size)
             + ".",
-            origins=(measured(question, found, "Relative errors"),),
-            table=Table(
+            origins=(build_measured(question, found, "Relative errors"),),
+            table=FigureTable(
                 columns=("scheme", "block", "bits per weight", "relative error"),
                 rows=tuple(
                     (
-                        NAMES[bits] + _chosen(question, bits, size),
+                        NAMES[bits] + _mark_chosen(question, bits, size),
                         f"{int(size):,}",
                         f"{pictures.stored_bits(bits, size):.4g}",
-                        percent(error),
+                        format_percent(error),
                     )
                     for bits, by_size in sweep.items()
                     for size, error in by_size.items()
@@ -164,20 +167,20 @@ def errors_panel(question: Question, found: Found) -> Panel:
     )
 
 
-def _chosen(question: Question, bits: str, size: str) -> str:
+def _mark_chosen(question: MicroscopeQuestion, bits: str, size: str) -> str:
     """Return a mark for the rows of the chosen schemes, else an empty text."""
     asked = [(question.side(side).bits, str(question.side(side).block)) for side in SIDES]
     is_asked = (bits, size) in asked or (bits == "int8" and "int8" in [one for one, _ in asked])
     return " (chosen)" if is_asked else ""
 
 
-def _range(bits: str, by_size: Mapping[str, float]) -> str:
+def _format_range(bits: str, by_size: Mapping[str, float]) -> str:
     low, high = min(by_size.values()), max(by_size.values())
-    return f"{NAMES[bits]} {percent(low)}" + (f" to {percent(high)}" if high > low else "")
+    return f"{NAMES[bits]} {format_percent(low)}" + (f" to {format_percent(high)}" if high > low else "")
 
 
 def _limit_of_errors(
-    question: Question, sweep: Mapping[str, Mapping[str, float]], sampled: int, d_out: int
+    question: MicroscopeQuestion, sweep: Mapping[str, Mapping[str, float]], sampled: int, d_out: int
 ) -> str:
     said = "Blocks that HQQ can't pack are left out."
     if sampled < d_out:
@@ -185,6 +188,7 @@ def _limit_of_errors(
     if question.model == EMBEDDED_MODEL and "32" in sweep.get("hqq4", {}):
         said += (
             " The embedded file kept blocks of 32 with sixteen even steps: HQQ 4-bit in blocks of 32 finds "
-            f"those values again, but for {percent(sweep['hqq4']['32'])}; on untouched weights it could not."
+            f"those values again, but for {format_percent(sweep['hqq4']['32'])}; on untouched "
+            "weights it could not."
         )
     return said

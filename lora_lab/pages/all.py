@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from lora_lab.claims.service import ClaimDesk
+from lora_lab.claims.service import ClaimService
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from lora_lab.pages import claims, compare, grid, memory, microscope, models, papers, train, xray
@@ -20,6 +20,6 @@ def build(
     xray.build(app, context, lab, ask_for_cards=ask_for_cards)
     memory.build(app, context, lab)
     microscope.build(app, context, lab, ask_for_cards=ask_for_cards)
-    claims.build(app, context, ClaimDesk(reader))
+    claims.build(app, context, ClaimService(reader))
     models.build(app, context, lab.home, reader)
     papers.build(app, context)

@@ -7,11 +7,11 @@ from markupsafe import Markup
 
 from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.claim import QUANTISATIONS, Claim
-from lora_lab.claims.service import LONGEST_TEXT, Checked, ClaimDesk, examples
+from lora_lab.claims.service import LONGEST_TEXT, Checked, ClaimService, read_examples
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
-from lora_lab.parameters.shapes import catalogue
+from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.settings.urls import CLAIMS, LAB
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -28,32 +28,32 @@ NO_PROBLEM = {f"{form}-problem": "" for form in FORMS}
 """The places for errors, beside the fields they are about."""
 
 
-def build(app: gr.Blocks, context: Context, desk: ClaimDesk) -> None:
+def build(app: gr.Blocks, context: Context, desk: ClaimService) -> None:
     """Add the page to the app."""
     page = ClaimsPage(desk)
-    with frame.page(app, context, title="Claims", path=CLAIMS, under=LAB):
-        frame.island(page.act, page.load, "claims", waiting=frame.waiting("Claims", "lab"))
+    with frame.add_page(app, context, title="Claims", path=CLAIMS, under=LAB):
+        frame.add_island(page.act, page.load, "claims", waiting=frame.render_waiting("Claims", "lab"))
 
 
 class ClaimsPage:
     """Handlers of the page; checked claims are not stored."""
 
-    def __init__(self, desk: ClaimDesk) -> None:
+    def __init__(self, desk: ClaimService) -> None:
         self._desk = desk
 
     def load(self, request: gr.Request) -> str:
         """Render the page; an example that the address names is checked already."""
         query = form_fields.query_of(request)
         wanted = query.get("example")
-        chosen = next((example for example in examples() if example.id == wanted), None)
-        verdict = "" if chosen is None else _verdict(self._desk.check_text(chosen.text))
+        chosen = next((example for example in read_examples() if example.id == wanted), None)
+        verdict = "" if chosen is None else _render_verdict(self._desk.check_text(chosen.text))
         return render(
             "lora_lab/claims.html",
             tabs=tabs(CLAIMS, "Claims", query),
-            examples=examples(),
+            examples=read_examples(),
             text="" if chosen is None else chosen.text,
             verdict=Markup(verdict),
-            models=catalogue(),
+            models=load_catalogue(),
             variants=ADAPTER_VARIANTS,
             biases=BIASES,
             tasks=(*PLAIN_TASKS, *HEADS),
@@ -69,7 +69,7 @@ class ClaimsPage:
                 raise
             return {"parts": NO_PROBLEM | {"verdict": "", f"{event['act']}-problem": problem_part(error)}}
         return {
-            "parts": NO_PROBLEM | {"verdict": _verdict(checked)},
+            "parts": NO_PROBLEM | {"verdict": _render_verdict(checked)},
             "say": f"{checked.verdict.answer}. {checked.verdict.why}",
             "focus": "#verdict",
         }
@@ -77,42 +77,42 @@ class ClaimsPage:
     def _checked(self, event: dict[str, Any]) -> Checked:
         match event.get("act"):
             case "text":
-                return self._desk.check_text(form_event.field(event, "text", limit=LONGEST_TEXT))
+                return self._desk.check_text(form_event.read_field(event, "text", limit=LONGEST_TEXT))
             case "form":
                 return self._desk.check_form(
-                    {name: form_event.field(event, name, limit=LONGEST_TEXT) for name in FORM}
+                    {name: form_event.read_field(event, name, limit=LONGEST_TEXT) for name in FORM}
                 )
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
 
 
-def _verdict(checked: Checked) -> str:
+def _render_verdict(checked: Checked) -> str:
     verdict = checked.verdict
     return render(
         "lora_lab/verdict.html",
         verdict=verdict,
-        read=_read(checked),
-        rows=_rows(checked),
+        read=_describe_claim(checked),
+        rows=_list_rows(checked),
         settings=verdict.explanations[:SETTINGS_SHOWN],
         more=verdict.explanations[SETTINGS_SHOWN:],
     )
 
 
-def _read(checked: Checked) -> list[tuple[str, str]]:
+def _describe_claim(checked: Checked) -> list[tuple[str, str]]:
     """Return the parsed claim, in a learner's words."""
     claim, model = checked.claim, checked.read["model"]
     setting = claim.setting
     built_as = f" built for {model['kind']}" if model.get("kind") else ""
     return [
         ("Model", f"{model['name']}{built_as}, {checked.verdict.base_parameters:,} parameters"),
-        ("Rank", _rank(checked)),
-        ("Targets", _targets(claim)),
+        ("Rank", _format_rank(checked)),
+        ("Targets", _format_targets(claim)),
         ("Variant", ", ".join(filter(None, (setting.variant, setting.task_type)))),
         ("Base in", "16 or 32 bit" if claim.quantisation == "none" else claim.quantisation),
     ]
 
 
-def _rank(checked: Checked) -> str:
+def _format_rank(checked: Checked) -> str:
     claim = checked.claim
     if claim.setting.variant == "ia3":
         return "IA3 has none"
@@ -121,7 +121,7 @@ def _rank(checked: Checked) -> str:
     return f"{claim.rank} (PEFT's default)" if checked.read["lora"]["r"] is None else str(claim.rank)
 
 
-def _targets(claim: Claim) -> str:
+def _format_targets(claim: Claim) -> str:
     targets = claim.setting.targets
     if not claim.targets_are_known:
         return "not stated"
@@ -130,7 +130,7 @@ def _targets(claim: Claim) -> str:
     return targets if isinstance(targets, str) else ", ".join(targets)
 
 
-def _rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
+def _list_rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
     """Return the printed and the expected number of each row, and whether they agree."""
     printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
     known = [
@@ -138,7 +138,7 @@ def _rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
         ("all", printed.total, expected.total if expected else None, "all params"),
     ]
     rows: list[tuple[str, str, str, bool | None]] = [
-        (label, _written(shown), _written(exact), None if shown is None else name not in failing)
+        (label, _format_number(shown), _format_number(exact), None if shown is None else name not in failing)
         for name, shown, exact, label in known
     ]
     share = f"{100 * expected.trainable / expected.total:.4f}" if expected else "—"
@@ -158,5 +158,5 @@ def _share_fits(checked: Checked) -> bool | None:
     return percent_fits(printed.percent, expected.trainable, expected.total)
 
 
-def _written(number: int | None) -> str:
+def _format_number(number: int | None) -> str:
     return "—" if number is None else f"{number:,}"

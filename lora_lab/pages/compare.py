@@ -16,7 +16,7 @@ from lora_lab.pages.shared_parts import run_link
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
-from lora_lab.views.comparison import Compared, compared
+from lora_lab.views.comparison import ComparedRun, find_compared
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -30,8 +30,8 @@ LISTED = 60
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = ComparePage(context, lab)
-    with frame.page(app, context, title="Compare", path=COMPARE, under=LAB):
-        frame.island(page.act, page.load, "compare", waiting=frame.waiting("Compare", "lab"))
+    with frame.add_page(app, context, title="Compare", path=COMPARE, under=LAB):
+        frame.add_island(page.act, page.load, "compare", waiting=frame.render_waiting("Compare", "lab"))
 
 
 class ComparePage:
@@ -44,7 +44,7 @@ class ComparePage:
     def load(self, request: gr.Request) -> str:
         """Render the runs that the address names, side by side."""
         query = form_fields.query_of(request)
-        runs = compared(self._lab, _ids(query.get("runs", "")))
+        runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
         ask = self._lab.chat.find(query.get("ask", ""))
         return render(
             "lora_lab/compare.html",
@@ -71,18 +71,18 @@ class ComparePage:
             case "ask":
                 return self._asked(event, query)
             case "stop":
-                self._lab.chat.stop(form_event.text(event, "ask"))
+                self._lab.chat.stop(form_event.read_text(event, "ask"))
                 return {"say": "Stopping the answers.", "parts": {"chat": self._chat_of(query)}}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        ids = form_event.fields(event, "runs")
+        ids = form_event.read_fields(event, "runs")
         if len(ids) > comparison.MOST_RUNS:
             raise LearnerError(
                 f"{len(ids)} runs are ticked; {comparison.MOST_RUNS} fit beside each other.",
                 do_next="Untick one.",
             )
-        runs = compared(self._lab, _in_order(ids, _ids(query.get("runs", ""))))
+        runs = find_compared(self._lab, _in_order(ids, _parse_ids(query.get("runs", ""))))
         return {
             "parts": self._parts(runs, narrow=is_narrow(event)),
             "url": with_origin(
@@ -91,18 +91,18 @@ class ComparePage:
         }
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        runs = compared(self._lab, _ids(query.get("runs", "")))
+        runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
         going = any(not item.state.ended for item in runs)
         parts = self._parts(runs, narrow=is_narrow(event)) if going else {}
         return {"parts": parts | {"chat": self._chat_of(query)}}
 
     def _asked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
-        runs = compared(self._lab, _ids(query.get("runs", "")))
+        runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
         ask = self._lab.chat.ask(
             shared_base([item.run for item in runs]),
-            form_event.field(event, "prompt", limit=PROMPT_LIMIT),
-            seed=_whole(form_event.field(event, "seed", default="0")),
-            temperature=_number(form_event.field(event, "temperature", default="0")),
+            form_event.read_field(event, "prompt", limit=PROMPT_LIMIT),
+            seed=_parse_whole(form_event.read_field(event, "seed", default="0")),
+            temperature=_parse_number(form_event.read_field(event, "temperature", default="0")),
         )
         return {
             "parts": {"chat": self._chat_part(ask, runs)},
@@ -111,7 +111,7 @@ class ComparePage:
             "focus": "#answers-live",
         }
 
-    def _rows(self, runs: Sequence[Compared]) -> list[dict[str, Any]]:
+    def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
         """Return every run that has measured a step, with those being compared ticked."""
         chosen = {item.run.run_id for item in runs}
         listed = [run for run in self._lab.runs() if self._lab.state(run).steps][:LISTED]
@@ -126,14 +126,14 @@ class ComparePage:
             for run in listed
         ]
 
-    def _parts(self, runs: Sequence[Compared], *, narrow: bool) -> dict[str, str]:
-        beside, answered = comparison.answers(runs)
+    def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, str]:
+        beside, answered = comparison.list_answers(runs)
         asked = shared_base([item.run for item in runs])
         return {
             "charts": render(
                 "lora_lab/compare_charts.html",
                 runs=runs,
-                charts=list(comparison.charts(runs, narrow=narrow)),
+                charts=list(comparison.render_charts(runs, narrow=narrow)),
                 addresses={
                     item.run.run_id: address_of(item.run.spec, run_id=item.run.run_id) for item in runs
                 },
@@ -141,8 +141,8 @@ class ComparePage:
             "settings": render(
                 "lora_lab/compare_settings.html",
                 runs=runs,
-                settings=comparison.settings(runs) if runs else [],
-                results=comparison.results(runs),
+                settings=comparison.list_settings(runs) if runs else [],
+                results=comparison.list_results(runs),
             ),
             "answers": render("lora_lab/compare_answers.html", runs=runs, beside=beside, answered=answered),
             "asked": render(
@@ -156,9 +156,9 @@ class ComparePage:
 
     def _chat_of(self, query: Mapping[str, str]) -> str:
         ask = self._lab.chat.find(query.get("ask", ""))
-        return self._chat_part(ask, compared(self._lab, _ids(query.get("runs", ""))))
+        return self._chat_part(ask, find_compared(self._lab, _parse_ids(query.get("runs", ""))))
 
-    def _chat_part(self, ask: Ask | None, runs: Sequence[Compared]) -> str:
+    def _chat_part(self, ask: Ask | None, runs: Sequence[ComparedRun]) -> str:
         if ask is None:
             return ""
         letters = {item.run.run_id: item.letter for item in runs}
@@ -167,7 +167,7 @@ class ComparePage:
         return render("lora_lab/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 
 
-def _ids(written: str) -> list[str]:
+def _parse_ids(written: str) -> list[str]:
     return [part for part in written.split(",") if part]
 
 
@@ -176,13 +176,13 @@ def _in_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
     return [run_id for run_id in before if run_id in ticked] + [r for r in ticked if r not in before]
 
 
-def _whole(written: str) -> int:
+def _parse_whole(written: str) -> int:
     if not written.isdecimal():
         raise LearnerError(f"The seed must be a whole number, got {written!r}.", do_next="Correct it.")
     return int(written)
 
 
-def _number(written: str) -> float:
+def _parse_number(written: str) -> float:
     try:
         return float(written)
     except ValueError as error:

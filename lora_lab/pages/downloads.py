@@ -14,17 +14,17 @@ from lora_lab.charts.grid import grid_plots, plane_at
 from lora_lab.grids.results import arms_of
 from lora_lab.lab import Lab
 from lora_lab.papers.published_memory import published_memory
-from lora_lab.runs.cost_preview import preview
+from lora_lab.runs.cost_preview import build_preview
 from lora_lab.runs.export_script import script_of
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
-from lora_lab.runs.table import Table
+from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.run_form import spec_of_address
-from lora_lab.views.grid_report import report, sweep_json
+from lora_lab.views.grid_report import render_report, sweep_json
 from lora_lab.views.setting_plots import plots_of
-from lora_lab.xray.service import XrayDesk
+from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
-from study.web.downloads import attached, file_response, missing, plot_response, table_response
+from study.web.downloads import attachment_headers, file_response, not_found, plot_response, table_response
 
 STEP_FIELDS = (
     "step", "loss", "learning_rate", "grad_norm", "tokens", "seconds", "live_bytes", "peak_bytes",
@@ -34,7 +34,7 @@ STEP_FIELDS = (
 
 def register(site: FastAPI, lab: Lab) -> None:
     """Add the routes; they must precede the pages."""
-    site.add_exception_handler(LearnerError, _refused)
+    site.add_exception_handler(LearnerError, _refuse)
     files = Downloads(lab)
     site.get("/lab/plots/{name}.{ending}")(files.plot)
     site.get("/lab/runs/{run_id}/adapter.zip")(files.adapter)
@@ -61,17 +61,17 @@ class Downloads:
         """Return a plot of the setting that the address names."""
         try:
             spec = spec_of_address(dict(request.query_params))
-            found = preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
+            found = build_preview(self._lab.home, spec, self._lab.uploads.find(spec.data).digest)
             plot = next(plot for plot in plots_of(self._lab, found) if plot.name == name)
         except StopIteration:
-            return missing(f"There is no plot named {name}.")
+            return not_found(f"There is no plot named {name}.")
         return plot_response(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
         """Return the adapter folder as PEFT saves it, in a zip."""
         run = self._lab.run(run_id)
         if not run.adapter_path.is_dir():
-            return missing("This run has saved no adapter.")
+            return not_found("This run has saved no adapter.")
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
             for path in sorted(run.adapter_path.iterdir()):
@@ -82,8 +82,8 @@ class Downloads:
         """Stream the merged model in a zip that is built while it is sent."""
         merged = Merged(self._lab.run(run_id))
         if merged.state["state"] != "done":
-            return missing("This run has not been merged yet. Press Merge into one model on the Lab page.")
-        headers = attached(f"merged-{run_id}.zip")
+            return not_found("This run has not been merged yet. Press Merge into one model on the Lab page.")
+        headers = attachment_headers(f"merged-{run_id}.zip")
         return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
@@ -99,7 +99,7 @@ class Downloads:
     def steps(self, run_id: str) -> Response:
         """Return one row per step."""
         state = self._lab.state(self._lab.run(run_id))
-        return table_response(_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
+        return table_response(_format_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:
         """Return every published peak with its prediction."""
@@ -115,7 +115,7 @@ class Downloads:
             }
             for row in published_memory()
         ]
-        return table_response(_csv(rows, list(rows[0])), "memory-published")
+        return table_response(_format_csv(rows, list(rows[0])), "memory-published")
 
     def measured_memory(self) -> Response:
         """Return every measured run of this machine with its prediction."""
@@ -133,13 +133,13 @@ class Downloads:
             for run in self._lab.measured()
         ]
         if not rows:
-            return missing("No run of this machine has been measured yet.")
-        return table_response(_csv(rows, list(rows[0])), "memory-measured")
+            return not_found("No run of this machine has been measured yet.")
+        return table_response(_format_csv(rows, list(rows[0])), "memory-measured")
 
     def cells(self, sweep_id: str) -> Response:
         """Return one row per cell of a sweep."""
         sweep = self._lab.sweep(sweep_id)
-        return table_response(Table(self._lab.settings.runs_dir).text(sweep), sweep_id)
+        return table_response(ResultsTable(self._lab.settings.runs_dir).text(sweep), sweep_id)
 
     def sweep(self, sweep_id: str) -> Response:
         """Return grid, cells and findings as JSON."""
@@ -150,7 +150,7 @@ class Downloads:
     def report(self, sweep_id: str) -> Response:
         """Return one self-contained HTML file, to open in the browser and save from there."""
         sweep = self._lab.sweep(sweep_id)
-        text = report(sweep, self._lab.cells(sweep))
+        text = render_report(sweep, self._lab.cells(sweep))
         named = {"Content-Disposition": f'inline; filename="{sweep_id}.html"', "Cache-Control": "no-store"}
         return Response(text, media_type="text/html; charset=utf-8", headers=named)
 
@@ -160,20 +160,20 @@ class Downloads:
             arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
             plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
         except StopIteration:
-            return missing(f"There is no plot named {name}, or no cell has finished yet.")
+            return not_found(f"There is no plot named {name}, or no cell has finished yet.")
         return plot_response(plot, ending, f"{name}-{sweep_id}")
 
     def xray_plot(self, name: str, ending: str, request: Request) -> Response:
         """Return a plot of an X-ray, for the runs and the matrix that the address names."""
-        standing = XrayDesk(self._lab).standing(dict(request.query_params))
+        standing = XrayService(self._lab).standing(dict(request.query_params))
         plots = standing.plots() if standing else iter(())
         found = next((plot for plot in plots if plot.name == name), None)
         if standing is None or found is None:
-            return missing(f"There is no plot named {name}, or the run has not been X-rayed yet.")
+            return not_found(f"There is no plot named {name}, or the run has not been X-rayed yet.")
         return plot_response(found, ending, f"{name}-{standing.run.run_id}")
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+def _format_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Format a table; fields of a row that are not in the columns are omitted."""
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
@@ -182,7 +182,7 @@ def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return file.getvalue()
 
 
-def _refused(request: Request, error: Exception) -> Response:
+def _refuse(request: Request, error: Exception) -> Response:
     """Answer any LearnerError of a route with status 404."""
     del request
-    return missing(str(error))
+    return not_found(str(error))

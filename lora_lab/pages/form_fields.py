@@ -26,31 +26,33 @@ def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str
     form = event.get("fields")
     if not isinstance(form, dict):
         raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
-    return {str(name): form_event.fields(event, str(name), limit=limit) for name in form}
+    return {str(name): form_event.read_fields(event, str(name), limit=limit) for name in form}
 
 
-def firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:
+def read_firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:
     """Parse the first value of every field of the form."""
     return {name: values[0] for name, values in form_of(event, limit=limit).items() if values}
 
 
 def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:
     """Return name and content of an uploaded file. Raises LearnerError when it is not valid base64."""
-    name = form_event.text(event, "name")
+    name = form_event.read_text(event, "name")
     try:
-        return name, base64.b64decode(form_event.text(event, "content", limit=UPLOAD_LIMIT), validate=True)
+        return name, base64.b64decode(
+            form_event.read_text(event, "content", limit=UPLOAD_LIMIT), validate=True
+        )
     except ValueError as error:
         raise LearnerError(f"{name} did not arrive whole.", do_next="Choose it again.") from error
 
 
 def is_guessing(event: Mapping[str, Any]) -> bool:
     """Return whether the figures are hidden until the learner commits a prediction."""
-    return form_event.field(event, "predicting") == "yes"
+    return form_event.read_field(event, "predicting") == "yes"
 
 
 def is_narrow(event: Mapping[str, Any]) -> bool:
     """Return whether the requesting page is as narrow as a phone; every form says so."""
-    return form_event.field(event, "narrow") == "yes"
+    return form_event.read_field(event, "narrow") == "yes"
 
 
 def shown_run(event: Mapping[str, Any]) -> str:

@@ -9,31 +9,37 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.grid import grid_plots, plane_at, planes
+from lora_lab.charts.grid import grid_plots, list_planes, plane_at
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.grids.estimate import estimate_here
-from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_rate
-from lora_lab.grids.results import Cell, arms_of
+from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.grids.results import GridCell, arms_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import (
     data_part,
     number_type_chosen,
     problem_part,
-    uploaded,
+    store_upload,
     worker_part,
 )
 from lora_lab.runs.durations import seconds_of
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_of_form, grid_presets, listed
-from lora_lab.settings.run_form import OTHER, typed
+from lora_lab.settings.grid_form import (
+    address_of_grid,
+    format_list,
+    grid_of_address,
+    grid_of_form,
+    grid_presets,
+)
+from lora_lab.settings.run_form import OTHER, format_value
 from lora_lab.settings.urls import GRID, LAB, origin_fields, with_origin
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
 from lora_lab.views import setting_plots, sweep_view
 from lora_lab.views.options import model_choices
-from lora_lab.views.sweep_view import CHOICE_NAMES, Choice
+from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
@@ -50,22 +56,22 @@ GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = GridPage(context, lab)
-    with frame.page(app, context, title="Grid", path=GRID, under=LAB):
-        frame.island(page.act, page.load, "grid", waiting=frame.waiting("Grid", "lab"))
+    with frame.add_page(app, context, title="Grid", path=GRID, under=LAB):
+        frame.add_island(page.act, page.load, "grid", waiting=frame.render_waiting("Grid", "lab"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ShownGrid:
     """What the page shows, according to the address."""
 
     lab: Lab
     sweep: Sweep | None
-    choice: Choice
+    choice: TableChoice
     plane: int
     query: Mapping[str, str]
 
     @cached_property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[GridCell]:
         """The current cells of the sweep."""
         return self.lab.cells(self.sweep) if self.sweep else []
 
@@ -75,7 +81,11 @@ class Shown:
         if self.plane:
             more["plane"] = str(self.plane)
         address = address_of_grid(grid, **more)
-        if self.sweep and not grid_form.query_of_grid(grid) and grid != grid_form.settled(self.sweep.grid):
+        if (
+            self.sweep
+            and not grid_form.query_of_grid(grid)
+            and grid != grid_form.normalize_grid(self.sweep.grid)
+        ):
             address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
         return with_origin(address, self.query)
 
@@ -108,7 +118,7 @@ class GridPage:
             case "filter" | "sort" | "plane" as what:
                 return self._arranged(what, event, query)
             case "upload":
-                return uploaded(self._lab, event)
+                return store_upload(self._lab, event)
             case "rates":
                 return self._swept_rates(event, query)
             case "number-type":
@@ -141,19 +151,19 @@ class GridPage:
             found=found,
             peaks=sweep_view.peaks_of(found),
             one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
-            rates=listed(grid_form.rates_around(grid)),
+            rates=format_list(grid_form.rates_around(grid)),
             command=grid_form.command_of_grid(grid, data_file=dataset.label),
         )
 
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        of_sweep = shown.sweep is not None and form_event.field(event, "of") == "sweep"
+        of_sweep = shown.sweep is not None and form_event.read_field(event, "of") == "sweep"
         grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(form_fields.form_of(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
             "html": self._page(grid, shown),
             "url": shown.address(grid),
-            "say": f"Learning rates {listed(grid.learning_rates)}: {grid.count} cells.",
+            "say": f"Learning rates {format_list(grid.learning_rates)}: {grid.count} cells.",
             "focus": "#learning_rates",
         }
 
@@ -189,15 +199,15 @@ class GridPage:
                 engine.resume()
                 said = "The queue continues."
             case "stop":
-                engine.stop(form_event.text(event, "run"))
+                engine.stop(form_event.read_text(event, "run"))
                 said = "Cancelled."
             case "stop-sweep":
-                engine.stop_sweep(form_event.text(event, "sweep"))
+                engine.stop_sweep(form_event.read_text(event, "sweep"))
                 said = "All waiting cells are cancelled; the one that runs stops after its step."
             case "move":
-                said = self._moved(form_event.text(event, "run"), form_event.text(event, "by"))
+                said = self._moved(form_event.read_text(event, "run"), form_event.read_text(event, "by"))
             case _:
-                engine.retry(form_event.text(event, "run"), now=now)
+                engine.retry(form_event.read_text(event, "run"), now=now)
                 said = "Queued again."
         return {"parts": self._parts(self._shown(query)), "say": said}
 
@@ -210,7 +220,7 @@ class GridPage:
         return f"Now number {self._lab.engine.waiting().index(run_id) + 1} in the queue."
 
     def _deleted(self, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
-        sweep = self._lab.sweep(form_event.text(event, "sweep"))
+        sweep = self._lab.sweep(form_event.read_text(event, "sweep"))
         if not all(cell.ended for cell in self._lab.cells(sweep)):
             raise LearnerError("Some of its cells have not ended.", do_next="Stop the sweep first.")
         delete_sweep(sweep, self._lab.settings.runs_dir)
@@ -232,9 +242,9 @@ class GridPage:
         shown = self._shown(query)
         parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": self._sweeps_part(shown)}
         reply: Reply = {"parts": parts}
-        if form_event.field(event, "reading"):
+        if form_event.read_field(event, "reading"):
             reply["then"] = "change"
-        elif form_event.field(event, "drawn") != _token(shown):
+        elif form_event.read_field(event, "drawn") != _build_token(shown):
             reply["then"] = "draw"
         return reply
 
@@ -245,23 +255,23 @@ class GridPage:
         plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
         html = render(
             "lora_lab/grid_plots.html",
-            plots=[(plot, setting_plots.drawn(plot, narrow=narrow)) for plot in plots],
+            plots=[(plot, setting_plots.render_plot_part(plot, narrow=narrow)) for plot in plots],
             sweep=shown.sweep,
             plane=shown.plane,
         )
-        token = render("lora_lab/drawn.html", drawn=_token(shown))
+        token = render("lora_lab/drawn.html", drawn=_build_token(shown))
         return {"parts": {"plots": html, "drawn": token}}
 
     def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
         """Apply another filter, order or plane: only the address changes, and the parts that depend on it."""
-        choice, value = Choice.of(query), form_event.text(event, "value")
+        choice, value = TableChoice.of(query), form_event.read_text(event, "value")
         if what == "plane":
             query["plane"] = value
         else:
             if what == "sort":
                 choice = choice.sorted_by(value)
             else:
-                choice = choice.toggled(form_event.text(event, "name"), value)
+                choice = choice.toggled(form_event.read_text(event, "name"), value)
             query = {name: text for name, text in query.items() if name not in CHOICE_NAMES} | choice.query()
         shown = self._shown(query)
         reply: Reply = {"parts": self._parts(shown), "url": shown.address(_grid_of(query, shown))}
@@ -269,12 +279,12 @@ class GridPage:
             reply["then"] = "draw"
         return reply
 
-    def _shown(self, query: Mapping[str, str]) -> Shown:
+    def _shown(self, query: Mapping[str, str]) -> ShownGrid:
         plane = query.get("plane", "")
-        return Shown(
+        return ShownGrid(
             lab=self._lab,
             sweep=self._sweep_of(query),
-            choice=Choice.of(query),
+            choice=TableChoice.of(query),
             plane=int(plane) if plane.isdecimal() else 0,
             query=query,
         )
@@ -296,7 +306,7 @@ class GridPage:
         known = [seconds for seconds in cells if seconds is not None]
         return sum(known) if len(known) == len(cells) else None
 
-    def _page(self, grid: Grid, shown: Shown) -> str:
+    def _page(self, grid: Grid, shown: ShownGrid) -> str:
         try:
             cost = self._cost_part(grid)
         except LearnerError as error:
@@ -307,8 +317,8 @@ class GridPage:
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
             base=grid.base,
-            typed=typed,
-            listed=listed,
+            typed=format_value,
+            listed=format_list,
             presets=[(preset, self._seconds_of(preset.grid)) for preset in grid_presets()],
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
@@ -324,7 +334,7 @@ class GridPage:
             sweeps=Markup(self._sweeps_part(shown)),
         )
 
-    def _parts(self, shown: Shown) -> dict[str, str]:
+    def _parts(self, shown: ShownGrid) -> dict[str, str]:
         """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
         if shown.sweep is None:
             head, table = render("lora_lab/no_sweep.html"), render("lora_lab/no_cells.html")
@@ -342,26 +352,26 @@ class GridPage:
             "going": going,
             "running": next((cell for cell in cells if cell.status == "running"), None),
             "paused": engine.is_paused,
-            "ahead": _ahead(waiting, cells) if going else 0,
+            "ahead": _count_ahead(waiting, cells) if going else 0,
             "seconds_left": engine.seconds_left(now=self._context.clock()) if going else None,
             "map": sweep_view.live_map(cells, plane_at(arms, shown.plane)),
-            "planes": planes(arms),
+            "planes": list_planes(arms),
             "plane": shown.plane,
-            "findings": findings(arms),
+            "findings": list_findings(arms),
             "known": sweep_view.known_before(sweep.grid, self._lab.shape(model)) if going else "",
             "one_rate": variants_share_one_rate(arms),
             "edge": at_the_edge(arms),
-            "choices": sweep_view.choices(cells),
+            "choices": sweep_view.list_choices(cells),
             "choice": shown.choice,
             "rows": sweep_view.rows_of(cells, waiting, shown.choice),
             "waiting": len(waiting),
             "varied": sweep.grid.varied,
             "axes": AXES,
-            "typed": typed,
+            "typed": format_value,
         }
         return {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in PARTS}
 
-    def _sweeps_part(self, shown: Shown) -> str:
+    def _sweeps_part(self, shown: ShownGrid) -> str:
         rows = []
         for sweep in self._lab.sweeps()[:SWEEPS_SHOWN]:
             cells = self._lab.cells(sweep)
@@ -371,14 +381,14 @@ class GridPage:
         return render("lora_lab/sweeps.html", rows=rows, shown=chosen)
 
 
-def _grid_of(query: Mapping[str, str], shown: Shown) -> Grid:
+def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
     """Parse the grid in the address; if it has none, use the grid of the sweep shown."""
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
-        return grid_form.settled(shown.sweep.grid)
+        return grid_form.normalize_grid(shown.sweep.grid)
     return grid_of_address(query)
 
 
-def _token(shown: Shown) -> str:
+def _build_token(shown: ShownGrid) -> str:
     """Return a token that changes whenever the plots have new points."""
     if shown.sweep is None:
         return "none"
@@ -387,7 +397,7 @@ def _token(shown: Shown) -> str:
     return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
 
 
-def _ahead(waiting: Sequence[str], cells: Sequence[Cell]) -> int:
+def _count_ahead(waiting: Sequence[str], cells: Sequence[GridCell]) -> int:
     """Return the number of other runs queued before the first cell; 0 once a cell runs."""
     ours = {cell.run_id for cell in cells}
     if any(cell.status == "running" for cell in cells):

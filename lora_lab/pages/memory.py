@@ -13,8 +13,14 @@ from lora_lab.charts.run_view import title_of
 from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
-from lora_lab.memory.frameworks.forecast import forecast
-from lora_lab.memory.frameworks.largest_batch import BITS_SHOWN, CONTEXT_BYTES, GPU_SIZES_GB, Fit, what_fits
+from lora_lab.memory.frameworks.forecast import forecast_step
+from lora_lab.memory.frameworks.largest_batch import (
+    BITS_SHOWN,
+    CONTEXT_BYTES,
+    GPU_SIZES_GB,
+    BatchFit,
+    what_fits,
+)
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -37,8 +43,8 @@ from study.web.frame import Reply
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = MemoryPage(lab)
-    with frame.page(app, context, title="Will it fit?", path=MEMORY, under=LAB):
-        frame.island(page.act, page.load, "memory", waiting=frame.waiting("Will it fit?", "lab"))
+    with frame.add_page(app, context, title="Will it fit?", path=MEMORY, under=LAB):
+        frame.add_island(page.act, page.load, "memory", waiting=frame.render_waiting("Will it fit?", "lab"))
 
 
 class MemoryPage:
@@ -77,7 +83,7 @@ class MemoryPage:
         if event.get("act") not in ("change", "draw", "table"):
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         try:
-            given = form_fields.firsts(event, limit=200)
+            given = form_fields.read_firsts(event, limit=200)
             fields = memory_form.fields_of({name: text.strip() for name, text in given.items()})
         except LearnerError as error:
             return {"parts": {"verdict": problem_part(error), "advice": "", "ledger": ""}}
@@ -99,7 +105,7 @@ class MemoryPage:
 
     def _gpu_bytes(self, fields: Mapping[str, str]) -> int:
         found = self._found_bytes()
-        return found if fields["gpu"] == "found" and found else int(_gb(fields["gpu"])) * GB
+        return found if fields["gpu"] == "found" and found else int(_format_gb(fields["gpu"])) * GB
 
     def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, str]:
         """Render the verdict in one sentence, and the ledger behind it."""
@@ -141,7 +147,7 @@ class MemoryPage:
     def _fits_part(self, fields: Mapping[str, str]) -> str:
         size_bytes = self._gpu_bytes(fields)
         rank, seq_len = int(fields["rank"]), int(fields["seq_len"])
-        rows: dict[str, list[Fit]] = {}
+        rows: dict[str, list[BatchFit]] = {}
         names = [shape.name for _, group in memory_form.model_groups() for shape in group]
         names.remove(TINY_MODEL)
         for found in what_fits(size_bytes, ranks=[rank], lengths=[seq_len], models=names):
@@ -163,13 +169,13 @@ def _address(fields: Mapping[str, str]) -> str:
     return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY
 
 
-def _gb(size: str) -> str:
+def _format_gb(size: str) -> str:
     return size if size.isdecimal() else memory_form.DEFAULTS["gpu"]
 
 
 def _ledger_part(fields: Mapping[str, str]) -> str:
     record = memory_form.record_of(fields)
-    ledger = forecast(setting_of(record, find_shape(fields["model"])))
+    ledger = forecast_step(setting_of(record, find_shape(fields["model"])))
     parts = asdict(ledger)
     return render(
         "lora_lab/memory_ledger.html",

@@ -11,19 +11,19 @@ from markupsafe import Markup
 from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import BLOCK_SIZES
-from lora_lab.microscope.panels import panels
+from lora_lab.microscope.panels import build_panels
 from lora_lab.microscope.query import (
     KIND,
     NAMES,
     SCHEMES,
     SIDES,
-    Question,
-    checked,
+    MicroscopeQuestion,
+    check_question,
     has_blocks,
     matrices_of,
     microscope_address,
     question_of,
-    settled,
+    settle_question,
 )
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part, run_link
@@ -43,8 +43,8 @@ from study.web.frame import Reply
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = MicroscopePage(context, lab, ask_for_cards=ask_for_cards)
-    with frame.page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
-        frame.island(page.act, page.load, "microscope", waiting=frame.waiting("Microscope"))
+    with frame.add_page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
+        frame.add_island(page.act, page.load, "microscope", waiting=frame.render_waiting("Microscope"))
 
 
 class MicroscopePage:
@@ -83,17 +83,17 @@ class MicroscopePage:
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":
-                question = self._known(question_of(form_fields.firsts(event)))
+                question = self._known(question_of(form_fields.read_firsts(event)))
                 return {
                     "parts": self._parts(visit, question),
                     "url": self._address(visit, question, self._looked(visit, question)),
                 }
             case "look":
-                return self._look(visit, form_fields.firsts(event), guessed=True)
+                return self._look(visit, form_fields.read_firsts(event), guessed=True)
             case "skip":
-                return self._look(visit, form_fields.firsts(event), guessed=False)
+                return self._look(visit, form_fields.read_firsts(event), guessed=False)
             case "stop":
-                self._lab.inspections.stop(form_event.text(event, "look"))
+                self._lab.inspections.stop(form_event.read_text(event, "look"))
                 return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
             case "poll":
                 return self._poll(visit)
@@ -105,7 +105,7 @@ class MicroscopePage:
         shape = self._lab.shape(question.model)
         if shape is None:
             return {"parts": self._parts(visit, question)}
-        question = checked(settled(question, shape), shape)
+        question = check_question(settle_question(question, shape), shape)
         if guessed:
             self._predictions.commit(visit, question, fields)
         look = self._lab.inspections.look(KIND, question.order)
@@ -130,40 +130,40 @@ class MicroscopePage:
             reply["say"] = "All is measured."
         return reply
 
-    def _known(self, question: Question) -> Question:
+    def _known(self, question: MicroscopeQuestion) -> MicroscopeQuestion:
         """Return the question with a layer and a matrix that the model has, if its shape is known."""
         try:
             shape = self._lab.shape(question.model)
-            return settled(question, shape) if shape else question
+            return settle_question(question, shape) if shape else question
         except LearnerError:  # the page's parts show the error
             return question
 
-    def _address(self, visit: Visit, question: Question, look: str) -> str:
+    def _address(self, visit: Visit, question: MicroscopeQuestion, look: str) -> str:
         """Build the address of this question, with the run or the concept that leads back."""
         address = microscope_address(MICROSCOPE, question, look=look)
         if run_id := visit.query.get("run"):
             address += f"{'&' if '?' in address else '?'}{urlencode({'run': run_id})}"
         return with_origin(address, visit.query)
 
-    def _looked(self, visit: Visit, question: Question) -> str:
+    def _looked(self, visit: Visit, question: MicroscopeQuestion) -> str:
         look = self._looked_at(visit, question)
         return look.id if look else ""
 
-    def _looked_at(self, visit: Visit, question: Question) -> Inspection | None:
+    def _looked_at(self, visit: Visit, question: MicroscopeQuestion) -> Inspection | None:
         """Return the inspection in the address if it matches this question."""
         look = visit.query.get("look", "")
         if not look or look != self._lab.inspections.id_of(KIND, self._known(question).order):
             return None
         return self._lab.inspections.find(look)
 
-    def _parts(self, visit: Visit, question: Question) -> dict[str, str]:
+    def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, str]:
         """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
             shape = self._lab.shape(question.model)
             if shape is None:
                 waits = render("lora_lab/microscope_reading.html", model=question.model)
                 return {"places": "", "look": waits}
-            question = settled(question, shape)
+            question = settle_question(question, shape)
             places = render(
                 "lora_lab/microscope_places.html",
                 question=question,
@@ -171,7 +171,7 @@ class MicroscopePage:
                 matrices=matrices_of(shape),
             )
             if self._looked_at(visit, question) is None:
-                checked(question, shape)
+                check_question(question, shape)
                 return {"places": places, "look": render("lora_lab/microscope_guess.html", question=question)}
             return {"places": places, "look": self._found(visit)}
         except LearnerError as error:
@@ -187,7 +187,7 @@ class MicroscopePage:
         look = self._looked_at(visit, question)
         if look is None:
             return {}
-        shown = {panel.id: panel for panel in panels(question, look.found)}
+        shown = {panel.id: panel for panel in build_panels(question, look.found)}
         training = look.status == "waiting" and self._lab.engine.current() is not None
         parts = {
             "progress": render("lora_lab/microscope_progress.html", look=look, training=training),

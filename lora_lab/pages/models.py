@@ -11,7 +11,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
-from lora_lab.parameters.shapes import ModelShape, catalogue
+from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -27,8 +27,8 @@ LONGEST_NAME = 100
 def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) -> None:
     """Add the page to the app."""
     page = ModelsPage(home, reader)
-    with frame.page(app, context, title="Models", path=MODELS, under=LAB):
-        frame.island(page.act, page.load, "models", waiting=frame.waiting("Models", "lab"))
+    with frame.add_page(app, context, title="Models", path=MODELS, under=LAB):
+        frame.add_island(page.act, page.load, "models", waiting=frame.render_waiting("Models", "lab"))
 
 
 class ModelsPage:
@@ -48,7 +48,10 @@ class ModelsPage:
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
         try:
             shape = self._read(
-                *(form_event.field(event, name, limit=LONGEST_CONFIG) for name in ("name", "kind", "config"))
+                *(
+                    form_event.read_field(event, name, limit=LONGEST_CONFIG)
+                    for name in ("name", "kind", "config")
+                )
             )
         except LearnerError as error:
             return {"parts": {"add-problem": problem_part(error)}}
@@ -58,7 +61,7 @@ class ModelsPage:
 
     def _read(self, name: str, kind: str, written: str) -> ModelShape:
         name = name.strip()
-        if not 0 < len(name) <= LONGEST_NAME or name in catalogue():
+        if not 0 < len(name) <= LONGEST_NAME or name in load_catalogue():
             raise LearnerError(
                 "The model needs a name of its own, at most 100 characters.",
                 do_next="Its hub id is best: then it can be trained as well.",
@@ -70,7 +73,7 @@ class ModelsPage:
             "lora_lab/models.html",
             tabs=tabs(MODELS, "Models", query),
             own=self._home.shapes(),
-            models=catalogue().values(),
+            models=load_catalogue().values(),
             kinds=KINDS,
             added=added,
             names=lambda shape: ", ".join(shape.modules.linear_names),

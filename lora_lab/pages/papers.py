@@ -4,11 +4,11 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from lora_lab.charts.published_scores import published
+from lora_lab.charts.published_scores import plot_published
 from lora_lab.pages import form_fields
 from lora_lab.papers.tables import Verdict, published_tables
 from lora_lab.settings.urls import LAB, PAPERS
-from lora_lab.views.setting_plots import drawn
+from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -19,8 +19,8 @@ from study.web.frame import Reply
 
 def build(app: gr.Blocks, context: Context) -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="Published numbers", path=PAPERS, under=LAB):
-        frame.island(act, load, "papers", waiting=frame.waiting("Published numbers", "lab"))
+    with frame.add_page(app, context, title="Published numbers", path=PAPERS, under=LAB):
+        frame.add_island(act, load, "papers", waiting=frame.render_waiting("Published numbers", "lab"))
 
 
 def load(request: gr.Request) -> str:
@@ -30,8 +30,8 @@ def load(request: gr.Request) -> str:
         "lora_lab/papers.html",
         tabs=tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
         tables=tables,
-        plots={table.id: published(table) for table in tables if table.drawn},
-        drawn=drawn,
+        plots={table.id: plot_published(table) for table in tables if table.drawn},
+        drawn=render_plot_part,
         counts={name: sum(table.count(name) for table in tables) for name in get_args(Verdict)},
     )
 

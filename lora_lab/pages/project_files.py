@@ -4,14 +4,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from lora_lab.projects.report import project_report
-from lora_lab.projects.service import ProjectDesk
+from lora_lab.projects.service import ProjectService
 from study.base.errors import LearnerError
-from study.ports.context import Context, visit
-from study.web.downloads import missing
+from study.ports.context import Context, find_visit
+from study.web.downloads import not_found
 from study.web.middleware import browser_of
 
 
-def register(site: FastAPI, context: Context, desk: ProjectDesk) -> None:
+def register(site: FastAPI, context: Context, desk: ProjectService) -> None:
     """Add the route; it must precede the pages."""
     site.get("/projects/{project_id}/report.html")(ProjectFiles(context, desk).report)
 
@@ -19,7 +19,7 @@ def register(site: FastAPI, context: Context, desk: ProjectDesk) -> None:
 class ProjectFiles:
     """Route handlers, one method per route."""
 
-    def __init__(self, context: Context, desk: ProjectDesk) -> None:
+    def __init__(self, context: Context, desk: ProjectService) -> None:
         self._context = context
         self._desk = desk
 
@@ -27,10 +27,10 @@ class ProjectFiles:
         """Return the report, to open in the browser and save from there."""
         try:
             browser_id = browser_of(request.cookies)
-            visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
+            visitor = find_visit(self._context, browser_id=browser_id, query=dict(request.query_params))
             standing = self._desk.standing(visitor, self._desk.find(project_id))
             html = project_report(self._desk, standing, by=visitor.profile.name)
         except LearnerError as error:
-            return missing(str(error))
+            return not_found(str(error))
         named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}
         return Response(html, media_type="text/html; charset=utf-8", headers=named)

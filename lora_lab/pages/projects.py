@@ -7,8 +7,8 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.projects.content import projects
-from lora_lab.projects.service import PROJECTS, ProjectDesk, Standing, draft_key, project_address
+from lora_lab.projects.content import read_projects
+from lora_lab.projects.service import PROJECTS, ProjectProgress, ProjectService, draft_key, project_address
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
 from lora_lab.views.sweep_view import title_of
@@ -20,11 +20,11 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 
-def build(app: gr.Blocks, context: Context, desk: ProjectDesk) -> None:
+def build(app: gr.Blocks, context: Context, desk: ProjectService) -> None:
     """Add the page to the app."""
     page = ProjectsPage(context=context, desk=desk)
-    with frame.page(app, context, title="Projects", path=PROJECTS, under="/learn"):
-        frame.island(page.act, page.load, "projects", waiting=frame.waiting("Projects", "project"))
+    with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
+        frame.add_island(page.act, page.load, "projects", waiting=frame.render_waiting("Projects", "project"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class ProjectsPage:
     """Handlers of the page."""
 
     context: Context
-    desk: ProjectDesk
+    desk: ProjectService
 
     def load(self, request: gr.Request) -> str:
         """Render the list, or the project that the address names."""
@@ -45,41 +45,41 @@ class ProjectsPage:
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "poll":
             return self._polled(visit)
-        standing = self._standing(visit, form_event.text(event, "project"))
+        standing = self._standing(visit, form_event.read_text(event, "project"))
         match event.get("act"):
             case "draft":
                 return self._draft(visit, standing, event)
             case "hypothesis":
-                text = form_event.field(event, "text", limit=TEXT_LIMIT)
+                text = form_event.read_field(event, "text", limit=TEXT_LIMIT)
                 self.desk.write(visit, standing.project, "hypothesis", text)
                 return self._shown(
                     visit, standing, say="Your hypothesis is kept. Now run a grid.", focus="#runs"
                 )
             case "conclude":
-                self.desk.conclude(visit, standing, form_event.field(event, "text", limit=TEXT_LIMIT))
+                self.desk.conclude(visit, standing, form_event.read_field(event, "text", limit=TEXT_LIMIT))
                 return self._shown(visit, standing, say="Your report is there.", focus="#conclusion")
             case "measure":
                 if standing.sweep is not None:
                     self.desk.lab.measure_afterwards(standing.sweep)
                 return self._shown(visit, standing, say="Measuring.", focus="#results")
             case "choose":
-                chosen = form_event.field(event, "sweep")
+                chosen = form_event.read_field(event, "sweep")
                 fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
                 url = project_address(standing.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _standing(self, visit: Visit, project_id: str) -> Standing:
+    def _standing(self, visit: Visit, project_id: str) -> ProjectProgress:
         project = self.desk.find(project_id)
         return self.desk.standing(visit, project, sweep_id=visit.query.get("sweep", ""))
 
-    def _shown(self, visit: Visit, standing: Standing, *, say: str, focus: str) -> Reply:
+    def _shown(self, visit: Visit, standing: ProjectProgress, *, say: str, focus: str) -> Reply:
         html = self._page(visit, self._standing(visit, standing.project.id))
         return {"html": html, "say": say, "focus": focus}
 
-    def _draft(self, visit: Visit, standing: Standing, event: dict[str, Any]) -> Reply:
+    def _draft(self, visit: Visit, standing: ProjectProgress, event: dict[str, Any]) -> Reply:
         kind: EntryKind = "hypothesis" if event.get("kind") == "hypothesis" else "conclusion"
-        text = form_event.text(event, "value", limit=TEXT_LIMIT)
+        text = form_event.read_text(event, "value", limit=TEXT_LIMIT)
         key = draft_key(standing.project, kind)
         self.context.store.notes.save_draft(visit.profile.id, key, text, at=visit.now)
         return {}
@@ -90,12 +90,12 @@ class ProjectsPage:
             return {"parts": {"results": self._results(standing)}}
         return {"html": self._page(visit, standing), "say": "All is measured. The results are there."}
 
-    def _running(self, standing: Standing) -> bool:
+    def _running(self, standing: ProjectProgress) -> bool:
         """Return whether the results can still change without user action."""
         ended = all(cell.ended for cell in self.desk.cells(standing))
         return not ended or self.desk.is_measuring(standing)
 
-    def _results(self, standing: Standing) -> str:
+    def _results(self, standing: ProjectProgress) -> str:
         cells = self.desk.cells(standing)
         return render(
             "lora_lab/project_shown.html",
@@ -110,7 +110,7 @@ class ProjectsPage:
             total=len(cells),
         )
 
-    def _page(self, visit: Visit, standing: Standing) -> str:
+    def _page(self, visit: Visit, standing: ProjectProgress) -> str:
         project, notes = standing.project, self.context.store.notes
         kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
         return render(
@@ -120,7 +120,7 @@ class ProjectsPage:
             concepts=self.context.concepts,
             grids=[(each, address_of_grid(each.grid)) for each in project.grids],
             varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
-            titles={sweep.sweep_id: _title(sweep) for sweep in standing.sweeps},
+            titles={sweep.sweep_id: _format_title(sweep) for sweep in standing.sweeps},
             running=self._running(standing),
             results=Markup(self._results(standing)) if standing.sweep else "",
             profile=visit.profile.id,
@@ -129,9 +129,9 @@ class ProjectsPage:
         )
 
     def _list(self, visit: Visit) -> str:
-        standings = [self.desk.standing(visit, project) for project in projects().values()]
+        standings = [self.desk.standing(visit, project) for project in read_projects().values()]
         return render("lora_lab/projects.html", standings=standings, address=project_address)
 
 
-def _title(sweep: Sweep) -> str:
+def _format_title(sweep: Sweep) -> str:
     return title_of(sweep.grid, model_name(sweep.grid.base.model))

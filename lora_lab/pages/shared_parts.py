@@ -43,7 +43,7 @@ def worker_part(lab: Lab) -> str:
 
 def number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Keep the number type that the learner chose for this machine, and compute the costs anew."""
-    chosen = form_event.text(event, "type")
+    chosen = form_event.read_text(event, "type")
     if chosen not in COMPUTE_TYPES:
         raise LearnerError(
             f"There is no number type {chosen}.", do_next=f"Choose {', '.join(COMPUTE_TYPES)}."
@@ -61,7 +61,7 @@ def problem_part(error: LearnerError) -> str:
     return render("lora_lab/problem.html", error=error)
 
 
-def uploaded(lab: Lab, event: Mapping[str, Any]) -> Reply:
+def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
     try:
         dataset = lab.uploads.add(*form_fields.file_of(event))

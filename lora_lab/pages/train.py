@@ -13,22 +13,22 @@ from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.largest_batch import preset_size_gb
-from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict
+from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, uploaded, worker_part
+from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, store_upload, worker_part
 from lora_lab.predictions.of_runs import Predictions
-from lora_lab.runs.cost_preview import Preview, preview, seconds_a_token
+from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.settings.run_form import (
     OTHER,
     address_of,
     command_of,
-    presets,
+    format_value,
+    read_presets,
     spec_of_address,
     spec_of_form,
-    typed,
 )
 from lora_lab.settings.urls import LAB, compare_address, with_origin
 from lora_lab.spec import (
@@ -45,7 +45,7 @@ from lora_lab.views import setting_plots
 from lora_lab.views.options import model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
-from lora_lab.views.token_preview import SHOWN_TOKENS, seen
+from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
 from study.base.errors import LearnerError
 from study.plots.plot import Plot
 from study.ports.activities import AskForCards
@@ -65,8 +65,8 @@ BITS_ORDER: tuple[Bits, ...] = (
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = LabPage(context, lab, ask_for_cards=ask_for_cards)
-    with frame.page(app, context, title="Lab", path=LAB):
-        frame.island(page.act, page.load, "lab", waiting=frame.waiting("Lab", "lab"))
+    with frame.add_page(app, context, title="Lab", path=LAB):
+        frame.add_island(page.act, page.load, "lab", waiting=frame.render_waiting("Lab", "lab"))
 
 
 class LabPage:
@@ -107,7 +107,7 @@ class LabPage:
             case "zoom":
                 return self._zoomed(event, visit)
             case "upload":
-                return uploaded(self._lab, event)
+                return store_upload(self._lab, event)
             case "import":
                 return self._imported(event)
             case "read":
@@ -120,7 +120,7 @@ class LabPage:
             case "number-type":
                 return number_type_chosen(self._lab, event)
             case "compare":
-                return {"goto": compare_address(form_event.fields(event, "runs"))}
+                return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":
                 return self._deleted(event, visit)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
@@ -133,7 +133,7 @@ class LabPage:
             return {"url": self._address(spec, visit), "then": "draw"}
         try:
             spec = spec_of_form(form_fields.form_of(event))
-            kept = self._predictions.about(visit, form_event.field(event, "prediction"), spec)
+            kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
             found = self._found(spec)
             cost = self._cost_of(spec, found, kept)
         except LearnerError as error:
@@ -165,7 +165,7 @@ class LabPage:
     def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
         kept = self._predictions.about(
-            visit, self._predictions.commit(visit, spec, form_fields.firsts(event)), spec
+            visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
         cost = self._cost_parts(spec, kept)
         return {
@@ -201,13 +201,13 @@ class LabPage:
             self._lab.home.shape(spec.model)
         except LearnerError:
             return None
-        return preview(self._lab.home, spec, digest)
+        return build_preview(self._lab.home, spec, digest)
 
     def _cost(self, found: Preview) -> dict[str, Any]:
         ran = ((run.spec, self._lab.state(run)) for run in self._lab.runs())
         pace = seconds_a_token(ran, found.spec)
         tokens = found.row.tokens * found.spec.steps
-        sixteen = predict(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
+        sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
         narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
         return {
             "found": found,
@@ -297,13 +297,13 @@ class LabPage:
         spec = spec_of_form(form_fields.form_of(event))
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
-        if form_event.field(event, "sure") != "yes" and (asked := self._asked(spec)):
+        if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
             return asked
-        guess = form_event.field(event, "prediction")
+        guess = form_event.read_field(event, "prediction")
         if form_fields.is_guessing(event) and any(
-            form_fields.firsts(event).get(name) for name in GUESS_FIELDS
+            form_fields.read_firsts(event).get(name) for name in GUESS_FIELDS
         ):
-            guess = self._predictions.commit(visit, spec, form_fields.firsts(event))
+            guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
         self._predictions.started(visit, guess, run)
         return {
@@ -333,12 +333,12 @@ class LabPage:
         }
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        self._lab.engine.stop(form_event.text(event, "run"))
+        self._lab.engine.stop(form_event.read_text(event, "run"))
         parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
         return {"say": "Stopping after this step. The adapter is kept.", "parts": parts, "focus": "#run"}
 
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(form_event.text(event, "run"))
+        run = self._lab.run(form_event.read_text(event, "run"))
         current = self._lab.engine.current()
         if current and not self._lab.state(self._lab.run(current)).ended:
             raise LearnerError(
@@ -350,7 +350,7 @@ class LabPage:
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
-        if form_event.field(event, "drawn") != self._panel.latest_ended():
+        if form_event.read_field(event, "drawn") != self._panel.latest_ended():
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
@@ -360,9 +360,9 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
-        if form_event.field(event, "reading"):
+        if form_event.read_field(event, "reading"):
             reply["then"] = "change"
-        elif form_event.field(event, "drawn") != self._panel.latest_ended() or form_event.field(
+        elif form_event.read_field(event, "drawn") != self._panel.latest_ended() or form_event.read_field(
             event, "tokenizing"
         ):
             reply["then"] = "draw"
@@ -372,7 +372,9 @@ class LabPage:
         run, query = self._panel.run_of(visit.query), dict(visit.query)
         if run is None:
             return {}
-        window = run_view.zoomed(window_of(query), run.spec.steps, form_event.text(event, "direction"))
+        window = run_view.zoom_window(
+            window_of(query), run.spec.steps, form_event.read_text(event, "direction")
+        )
         query.pop(ZOOM, None)
         query.pop("to", None)  # with `from`, the range in addresses of earlier versions
         if query.get("from", "").isdecimal():
@@ -383,7 +385,7 @@ class LabPage:
         return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
 
     def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        run = self._lab.run(form_event.text(event, "run"))
+        run = self._lab.run(form_event.read_text(event, "run"))
         if not self._lab.state(run).ended:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
         delete_run(run)
@@ -417,10 +419,10 @@ class LabPage:
             stage=Markup(self._panel.stage_part(run, visit.query)),
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
-            typed=typed,
+            typed=format_value,
             presets=[
                 (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
-                for preset in presets()
+                for preset in read_presets()
             ],
             models=model_choices(spec.model),
             other=OTHER,
@@ -443,7 +445,7 @@ class LabPage:
         except LearnerError:
             return {"seen-title": "", "seen": ""}  # the cost part shows the error
         values = {
-            "seen": seen(self._lab.home, spec, digest, narrow=narrow),
+            "seen": build_seen(self._lab.home, spec, digest, narrow=narrow),
             "problem": self._lab.home.unreadable(spec.model, digest),
             "reading": self._lab.is_reading(spec.model, spec.data),
             "model": spec.model,

@@ -13,11 +13,11 @@ from lora_lab.pages.form_fields import is_narrow
 from lora_lab.pages.shared_parts import run_link
 from lora_lab.predictions.judging import QUANTITY_CONCEPTS
 from lora_lab.settings.urls import LAB, XRAY, with_origin, xray_address
-from lora_lab.views.setting_plots import drawn
+from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
 from lora_lab.xray import captions as told
-from lora_lab.xray.charts import SIDE_WORDS, place_of, short
-from lora_lab.xray.service import Standing, XrayDesk
+from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
+from lora_lab.xray.service import XrayService, XrayStatus
 from study.base.errors import LearnerError
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
@@ -34,15 +34,15 @@ CONTROLS = ("state", "chooser", "sides")
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
-    page = XrayPage(context, XrayDesk(lab), ask_for_cards=ask_for_cards)
-    with frame.page(app, context, title="X-ray", path=XRAY, under=LAB):
-        frame.island(page.act, page.load, "xray", waiting=frame.waiting("X-ray"))
+    page = XrayPage(context, XrayService(lab), ask_for_cards=ask_for_cards)
+    with frame.add_page(app, context, title="X-ray", path=XRAY, under=LAB):
+        frame.add_island(page.act, page.load, "xray", waiting=frame.render_waiting("X-ray"))
 
 
 class XrayPage:
     """Handlers of the page. The whole request is in the address; the X-ray service stores the results."""
 
-    def __init__(self, context: Context, desk: XrayDesk, *, ask_for_cards: AskForCards) -> None:
+    def __init__(self, context: Context, desk: XrayService, *, ask_for_cards: AskForCards) -> None:
         self._context = context
         self._desk = desk
         self._ask_for_cards = ask_for_cards
@@ -58,19 +58,19 @@ class XrayPage:
             ),
             standing=standing,
             runs=self._choices(standing),
-            parts=_parts(standing, query, narrow=False) if standing else {},
+            parts=_render_parts(standing, query, narrow=False) if standing else {},
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a choice, a start, a stop or a poll."""
         visit = frame.visit_of(self._context, request, event)
-        query = _asked(event, visit.query)
+        query = _read_asked(event, visit.query)
         standing = self._desk.standing(query)
         if standing is None:
             raise LearnerError("There is no finished run now.", do_next="Train one in the lab.")
         match event.get("act"):
             case "draw":
-                return _untouched(self._again(query, visit, narrow=is_narrow(event)))
+                return _keep_untouched(self._again(query, visit, narrow=is_narrow(event)))
             case "choose":
                 return self._chosen(standing, query, visit, narrow=is_narrow(event))
             case "poll":
@@ -86,7 +86,7 @@ class XrayPage:
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _chosen(self, standing: Standing, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
+    def _chosen(self, standing: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Select runs; comparing directions needs no weights, so selecting a second run starts it."""
         before = self._desk.standing(visit.query)
         if before is not None and before.run != standing.run:
@@ -95,36 +95,36 @@ class XrayPage:
             self._desk.compare(standing)
         reply = self._again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
-            return _untouched(reply)
+            return _keep_untouched(reply)
         return reply
 
     def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
         standing = self._desk.standing(query)
         assert standing is not None
         return {
-            "parts": _parts(standing, query, narrow=narrow),
+            "parts": _render_parts(standing, query, narrow=narrow),
             "url": with_origin(xray_address(**query), visit.query),
         }
 
     def _polled(
-        self, standing: Standing, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
+        self, standing: XrayStatus, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
         """Return nothing while idle; after the X-ray, all of it, and cards for a wrong prediction."""
-        if form_event.field(event, "going") != "yes":
+        if form_event.read_field(event, "going") != "yes":
             return {}
-        fresh = standing.xray is not None and not form_event.fields(event, "layer")
+        fresh = standing.xray is not None and not form_event.read_fields(event, "layer")
         if standing.going and not fresh:
-            return {"parts": {"state": _state(standing, query)}}
-        reply: Reply = {"parts": _parts(standing, query, narrow=is_narrow(event))}
+            return {"parts": {"state": _describe_state(standing, query)}}
+        reply: Reply = {"parts": _render_parts(standing, query, narrow=is_narrow(event))}
         if standing.xray is None or not fresh:
             return reply
-        found = told.judged(standing.xray, query["guess"])
+        found = told.judge_prediction(standing.xray, query["guess"])
         if found is not None and not found.right:
             self._ask_for_cards(visit, QUANTITY_CONCEPTS["directions"], because="prediction-directions")
         reply["say"] = "The X-ray is there."
         return reply
 
-    def _choices(self, standing: Standing | None) -> list[tuple[str, str, str]]:
+    def _choices(self, standing: XrayStatus | None) -> list[tuple[str, str, str]]:
         """Return id, title and detail of the runs to choose from; those in the address however old."""
         if standing is None:
             return []
@@ -137,27 +137,29 @@ class XrayPage:
         ]
 
 
-def _untouched(reply: Reply) -> Reply:
+def _keep_untouched(reply: Reply) -> Reply:
     """Return the reply without the parts in which the learner may be typing."""
     reply["parts"] = {name: html for name, html in reply["parts"].items() if name not in CONTROLS}
     return reply
 
 
-def _asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:
+def _read_asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[str, str]:
     """Parse the form; for a field without a control on the page yet, use the address."""
     return {
-        name: form_event.field(event, name) if form_event.fields(event, name) else address.get(name, "")
+        name: form_event.read_field(event, name)
+        if form_event.read_fields(event, name)
+        else address.get(name, "")
         for name in FIELDS
     }
 
 
-def _parts(standing: Standing, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
+def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
     """Render everything below the two runs, in parts that are replaced when they change."""
     xray, module = standing.xray, standing.module
-    parts = dict.fromkeys(PARTS, "") | {"state": _state(standing, query)}
+    parts = dict.fromkeys(PARTS, "") | {"state": _describe_state(standing, query)}
     if xray is None or module is None:
         return parts
-    plots = {plot.name: (plot, drawn(plot, narrow=narrow)) for plot in standing.plots()}
+    plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in standing.plots()}
     place = {name: query[name] for name in PLACE if query.get(name)}
     values: dict[str, Any] = {
         "standing": standing,
@@ -165,27 +167,27 @@ def _parts(standing: Standing, query: Mapping[str, str], *, narrow: bool) -> dic
         "module": module,
         "plots": plots,
         "told": told,
-        "short": short,
+        "short": shorten_kind,
         "place": place_of(module),
         "query": urlencode({"run": standing.run.run_id} | place),
         "sides": SIDE_WORDS,
-        "table": told.amplification_table(_columns(standing)),
+        "table": told.amplification_table(_list_columns(standing)),
     }
     return parts | {name: render(f"lora_lab/xray_{name}.html", **values) for name in PARTS[1:]}
 
 
-def _columns(standing: Standing) -> list[tuple[str, Any]]:
+def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
     found = [(f"this run, r = {standing.run.spec.rank}", standing.module)]
     if standing.beside and standing.beside_module:
         found.append((f"second run, r = {standing.beside.spec.rank}", standing.beside_module))
     return found
 
 
-def _state(standing: Standing, query: Mapping[str, str]) -> str:
+def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> str:
     guess = query.get("guess", "")
     return render(
         "lora_lab/xray_state.html",
         standing=standing,
         guess=guess,
-        judged=told.judged(standing.xray, guess) if standing.xray else None,
+        judged=told.judge_prediction(standing.xray, guess) if standing.xray else None,
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from lora_lab.memory.frameworks.contract import setting_of
-from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from study.base.units import GB
@@ -42,17 +42,17 @@ class PublishedMemory:
 def published_memory() -> tuple[PublishedMemory, ...]:
     """Read every row of the file, in its order, and predict its peak."""
     rows = yaml.safe_load(FILE.read_text("utf-8"))
-    return tuple(_predicted(row) for row in rows)
+    return tuple(_predict_row(row) for row in rows)
 
 
-def _predicted(row: Mapping[str, Any]) -> PublishedMemory:
+def _predict_row(row: Mapping[str, Any]) -> PublishedMemory:
     record = row["record"]
     return PublishedMemory(
         id=row["id"],
         source=row["source"],
         use=row["use"],
         measured_bytes=round(row["gb"] * GB),
-        predicted_bytes=forecast(setting_of(record, find_shape(record["model"]))).total_bytes,
+        predicted_bytes=forecast_step(setting_of(record, find_shape(record["model"]))).total_bytes,
         record=record,
         known_off=row.get("known_off", ""),
     )

@@ -24,7 +24,7 @@ CLOSE_PERCENT = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number:
+class PublishedNumber:
     """One number of a table."""
 
     printed: str
@@ -35,13 +35,13 @@ class Number:
     @property
     def value(self) -> float:
         """The printed number in plain units."""
-        digits, unit = _parts(self.printed)
+        digits, unit = _split_parts(self.printed)
         return float(digits.replace(",", "")) * UNITS[unit]
 
     @property
     def unit(self) -> str:
         """The printed unit: `M`, `GB`, or empty."""
-        return _parts(self.printed)[1]
+        return _split_parts(self.printed)[1]
 
     @property
     def computed(self) -> float | None:
@@ -54,7 +54,7 @@ class Number:
         computed = self.computed
         if computed is None:
             return "published"
-        digits, unit = _parts(self.printed)
+        digits, unit = _split_parts(self.printed)
         decimals = len(digits.partition(".")[2])
         in_last_digits = computed / UNITS[unit] * 10**decimals
         printed = round(float(digits.replace(",", "")) * 10**decimals)
@@ -71,15 +71,15 @@ class Number:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PublishedRow:
     """One row of a table."""
 
     name: str
-    numbers: tuple[Number, ...]
+    numbers: tuple[PublishedNumber, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class PlottedPart:
     """The plotted part of a table: some rows over all columns, or one column over all rows."""
 
     finding: str
@@ -92,7 +92,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class PublishedTable:
     """One published table, or a set of claims from one source."""
 
     id: str
@@ -100,11 +100,11 @@ class Table:
     source: str
     about: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    drawn: Drawn | None
+    rows: tuple[PublishedRow, ...]
+    drawn: PlottedPart | None
 
     @property
-    def numbers(self) -> Iterator[Number]:
+    def numbers(self) -> Iterator[PublishedNumber]:
         """All printed numbers."""
         return (number for row in self.rows for number in row.numbers if number.printed)
 
@@ -114,69 +114,73 @@ class Table:
 
 
 @cache
-def published_tables() -> tuple[Table, ...]:
+def published_tables() -> tuple[PublishedTable, ...]:
     """Read all tables in file order. Raises ContentError naming every problem of the file."""
     problems: list[Problem] = []
     entries = read_list(PAPERS_FILE, kind="table", problems=problems)
-    tables = [_table(fields) for fields in entries]
+    tables = [_read_table(fields) for fields in entries]
     note_repeated_ids((table.id, fields) for table, fields in zip(tables, entries, strict=True))
     if problems:
         raise ContentError(problems)
     return tuple(tables)
 
 
-def printed(table_id: str, row: str) -> Number:
+def find_printed(table_id: str, row: str) -> PublishedNumber:
     """Return the first number of a row of a table."""
     table = next(table for table in published_tables() if table.id == table_id)
     return next(found for found in table.rows if found.name == row).numbers[0]
 
 
-def _table(fields: Fields) -> Table:
+def _read_table(fields: Fields) -> PublishedTable:
     columns = fields.texts("columns")
-    rows = tuple(_row(row, columns) for row in fields.children("rows", kind="row"))
-    table = Table(
+    rows = tuple(_read_row(row, columns) for row in fields.children("rows", kind="row"))
+    table = PublishedTable(
         id=fields.text("id"),
         title=fields.text("title"),
         source=fields.text("source"),
         about=fields.text("about"),
         columns=columns,
         rows=rows,
-        drawn=_drawn(fields.raw("plot"), columns, rows, fields),
+        drawn=_read_drawn(fields.raw("plot"), columns, rows, fields),
     )
     fields.close()
     return table
 
 
-def _row(fields: Fields, columns: tuple[str, ...]) -> Row:
+def _read_row(fields: Fields, columns: tuple[str, ...]) -> PublishedRow:
     written = fields.raw("numbers")
     entries = written if isinstance(written, list) else []
     if len(entries) != len(columns):
         fields.note(f"`numbers` must hold one entry for each of the {len(columns)} columns")
-    row = Row(name=fields.text("name"), numbers=tuple(_number(entry, fields) for entry in entries))
+    row = PublishedRow(
+        name=fields.text("name"), numbers=tuple(_read_number(entry, fields) for entry in entries)
+    )
     fields.close()
     return row
 
 
-def _number(entry: Any, fields: Fields) -> Number:
+def _read_number(entry: Any, fields: Fields) -> PublishedNumber:
     printed = entry.get("printed") if isinstance(entry, dict) else entry
     if not isinstance(printed, str) or (printed and not _is_number(printed)):
         fields.note(f"a number is printed as a text such as 4.7M, got {printed!r}")
-        return Number(printed="")
+        return PublishedNumber(printed="")
     if not isinstance(entry, dict):
-        return Number(printed=printed)
+        return PublishedNumber(printed=printed)
     check = entry.get("check")
     if not isinstance(check, dict) or not isinstance(check.get("quantity"), str):
         fields.note(f"a computed number needs a check with a `quantity`, got {check!r}")
-        return Number(printed=printed)
+        return PublishedNumber(printed=printed)
     arguments = {name: value for name, value in check.items() if name != "quantity"}
-    plain = Number(printed=printed)
-    return Number(
+    plain = PublishedNumber(printed=printed)
+    return PublishedNumber(
         printed=printed,
         check=Check(quantity=check["quantity"], arguments=arguments, expect=plain.value),
     )
 
 
-def _drawn(written: Any, columns: tuple[str, ...], rows: tuple[Row, ...], fields: Fields) -> Drawn | None:
+def _read_drawn(
+    written: Any, columns: tuple[str, ...], rows: tuple[PublishedRow, ...], fields: Fields
+) -> PlottedPart | None:
     if written is None:
         return None
     labels = tuple(written["labels"])
@@ -188,11 +192,11 @@ def _drawn(written: Any, columns: tuple[str, ...], rows: tuple[Row, ...], fields
         across, lines = columns, list(zip(labels, chosen, strict=True))
     if any(len(numbers) != len(across) for _, numbers in lines):
         fields.note("`plot` needs a label for each of its rows")
-    series = tuple((name, _values(numbers)) for name, numbers in lines)
-    return Drawn(finding=written["finding"], y_label=written["y_label"], across=across, series=series)
+    series = tuple((name, _list_values(numbers)) for name, numbers in lines)
+    return PlottedPart(finding=written["finding"], y_label=written["y_label"], across=across, series=series)
 
 
-def _values(numbers: tuple[Number, ...]) -> tuple[float | None, ...]:
+def _list_values(numbers: tuple[PublishedNumber, ...]) -> tuple[float | None, ...]:
     return tuple(number.value if number.printed else None for number in numbers)
 
 
@@ -201,7 +205,7 @@ def _is_number(printed: str) -> bool:
     return found is not None and found["unit"] in UNITS
 
 
-def _parts(printed: str) -> tuple[str, str]:
+def _split_parts(printed: str) -> tuple[str, str]:
     found = _PRINTED.fullmatch(printed)
     assert found is not None, printed
     return found["digits"], found["unit"]

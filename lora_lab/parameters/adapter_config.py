@@ -84,17 +84,17 @@ class AdapterSetting:
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearCount:
     """A parameter count as `slope x rank + fixed`."""
 
     slope: int = 0
     fixed: int = 0
 
-    def __add__(self, other: "Line") -> "Line":
-        return Line(self.slope + other.slope, self.fixed + other.fixed)
+    def __add__(self, other: "LinearCount") -> "LinearCount":
+        return LinearCount(self.slope + other.slope, self.fixed + other.fixed)
 
-    def __mul__(self, times: int) -> "Line":
-        return Line(self.slope * times, self.fixed * times)
+    def __mul__(self, times: int) -> "LinearCount":
+        return LinearCount(self.slope * times, self.fixed * times)
 
     def at(self, rank: int) -> int:
         """Return the count at one rank."""
@@ -107,7 +107,7 @@ class Match:
 
     group: ModuleGroup
     names: tuple[str, ...]
-    each: Line
+    each: LinearCount
     """What the adapter of one of these modules trains."""
 
 
@@ -132,9 +132,9 @@ class Adaptation:
     """Numbers that an adapter adds without training them (AdaLoRA's current rank of each matrix)."""
 
     @property
-    def adapters(self) -> Line:
+    def adapters(self) -> LinearCount:
         """Parameters of the adapters themselves."""
-        return sum((match.each * len(match.names) for match in self.matches), Line())
+        return sum((match.each * len(match.names) for match in self.matches), LinearCount())
 
     @property
     def saved_parameters(self) -> int:
@@ -142,11 +142,11 @@ class Adaptation:
         return sum(module.parameters for module in self.saved)
 
     @property
-    def trainable(self) -> Line:
+    def trainable(self) -> LinearCount:
         """The trainable parameters, which PEFT prints first."""
-        return self.adapters + Line(0, self.saved_parameters + self.biases)
+        return self.adapters + LinearCount(0, self.saved_parameters + self.biases)
 
     @property
-    def added(self) -> Line:
+    def added(self) -> LinearCount:
         """The parameters that the model has in addition to its base."""
-        return self.adapters + Line(0, self.saved_parameters + self.frozen_extra)
+        return self.adapters + LinearCount(0, self.saved_parameters + self.frozen_extra)

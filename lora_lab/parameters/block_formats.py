@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lora_lab.parameters.quantization_levels import NF4_LEVELS, nearest
+from lora_lab.parameters.quantization_levels import NF4_LEVELS, find_nearest
 
 E2M1_SIZES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 E2M1_LEVELS = tuple(sorted({-size for size in E2M1_SIZES} | set(E2M1_SIZES)))
@@ -62,7 +62,7 @@ def _in_blocks(weights: Sequence[float], size: int) -> list[Sequence[float]]:
 def _rounded(weights: Sequence[float], scale: float, levels: Sequence[float]) -> list[float]:
     if scale == 0:
         return [0.0] * len(weights)
-    return [levels[nearest(weight / scale, levels)] * scale for weight in weights]
+    return [levels[find_nearest(weight / scale, levels)] * scale for weight in weights]
 
 
 def _nf4(weights: Sequence[float]) -> list[float]:
@@ -89,7 +89,7 @@ def _nvfp4(weights: Sequence[float]) -> list[float]:
     decoded: list[float] = []
     for block in _in_blocks(weights, 16):
         wanted = max(map(abs, block)) / E2M1_LARGEST / tensor_scale if tensor_scale else 0.0
-        scale = E4M3_LEVELS[nearest(wanted, E4M3_LEVELS)] * tensor_scale
+        scale = E4M3_LEVELS[find_nearest(wanted, E4M3_LEVELS)] * tensor_scale
         decoded += _rounded(block, scale, E2M1_LEVELS)
     return decoded
 

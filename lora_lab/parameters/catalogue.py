@@ -12,7 +12,7 @@ FILE = Path(__file__).with_name("catalogue.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class CatalogueEntry:
     """A model in the catalogue: the configuration that decides its shapes, and where its weights are."""
 
     name: str
@@ -30,16 +30,19 @@ class Entry:
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def read_entries() -> tuple[CatalogueEntry, ...]:
     """Read all entries, in the file's order."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     rows = yaml.load(FILE.read_text("utf-8"), Loader=loader)
-    return tuple(Entry(**row | {"also": tuple(row.get("also", ()))}) for row in rows)
+    return tuple(CatalogueEntry(**row | {"also": tuple(row.get("also", ()))}) for row in rows)
 
 
 @cache
 def names_by_id() -> dict[str, str]:
     """Map every hub id in lower case to the name of its shape."""
     return {
-        hub_id.lower(): entry.name for entry in entries() for hub_id in (entry.hub_id, *entry.also) if hub_id
+        hub_id.lower(): entry.name
+        for entry in read_entries()
+        for hub_id in (entry.hub_id, *entry.also)
+        if hub_id
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from lora_lab.parameters.adapter_config import ALL_LINEAR, Adaptation, AdapterSetting
 from lora_lab.parameters.legacy_module_names import adapt_shape
 from lora_lab.parameters.shapes import Linear, ModelShape
-from lora_lab.parameters.worked_count import worked
+from lora_lab.parameters.worked_count import work_count
 from lora_lab.spec import Variant
 from study.base.errors import LearnerError
 
@@ -45,28 +45,28 @@ def lora_parameters(linears: Iterable[Linear], *, rank: int, variant: Variant = 
         linear.count
         * (
             lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=rank)
-            + _magnitudes(linear, variant)
+            + _count_magnitudes(linear, variant)
         )
         for linear in linears
     )
 
 
-def _magnitudes(linear: Linear, variant: Variant) -> int:
+def _count_magnitudes(linear: Linear, variant: Variant) -> int:
     return linear.d_out if variant == "dora" else 0
 
 
-def count(
+def count_parameters(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> Count:
     """Count trainable and total parameters. Raises LearnerError on a target that the model lacks."""
     chosen = shape.select(targets)
     if shape.fused_experts:
-        return count_adapter(shape, _setting(targets, variant), rank=rank)
+        return count_adapter(shape, _build_setting(targets, variant), rank=rank)
     trainable = lora_parameters(chosen, rank=rank, variant=variant)
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 
 
-def _setting(targets: str | Sequence[str] | None, variant: Variant) -> AdapterSetting:
+def _build_setting(targets: str | Sequence[str] | None, variant: Variant) -> AdapterSetting:
     named = targets if targets is None or isinstance(targets, str) else tuple(targets)
     return AdapterSetting(targets=named, variant=variant)
 
@@ -106,20 +106,20 @@ def short_formula(
     for times in sorted({linear.count for linear in chosen}, reverse=True):
         alike = [linear for linear in chosen if linear.count == times]
         each = f"{rank} × {sum(linear.d_in + linear.d_out for linear in alike):,}"
-        terms.append(f"{times} {_what(shape, times)} × {_with_magnitudes(each, alike, variant)}")
+        terms.append(f"{times} {_describe_linear(shape, times)} × {_with_magnitudes(each, alike, variant)}")
     return " + ".join(terms)
 
 
 def _with_magnitudes(each: str, alike: Sequence[Linear], variant: Variant) -> str:
-    magnitudes = sum(_magnitudes(linear, variant) for linear in alike)
+    magnitudes = sum(_count_magnitudes(linear, variant) for linear in alike)
     return f"({each} + {magnitudes:,})" if magnitudes else each
 
 
-def _what(shape: ModelShape, times: int) -> str:
+def _describe_linear(shape: ModelShape, times: int) -> str:
     return "layers" if times == shape.layers else "times"
 
 
-def formula(
+def format_formula(
     shape: ModelShape, *, rank: int, targets: str | Sequence[str] | None, variant: Variant = "lora"
 ) -> str:
     """Format the count with this model's numbers: `30 layers x 8 x (576+576 + 576+192) = 460,800`.
@@ -128,12 +128,12 @@ def formula(
     """
     chosen = shape.select(targets)
     if shape.fused_experts:
-        setting = _setting(targets, variant)
-        return "; ".join(worked(adaptation_of(shape, setting), setting, rank=rank))
+        setting = _build_setting(targets, variant)
+        return "; ".join(work_count(adaptation_of(shape, setting), setting, rank=rank))
     terms = []
     for times in sorted({linear.count for linear in chosen}, reverse=True):
         alike = [linear for linear in chosen if linear.count == times]
         widths = " + ".join(f"({m.d_in:,} + {m.d_out:,})" for m in alike)
         each = _with_magnitudes(f"{rank} × [{widths}]", alike, variant)
-        terms.append(f"{times} {_what(shape, times)} × {each}")
+        terms.append(f"{times} {_describe_linear(shape, times)} × {each}")
     return f"{' + '.join(terms)} = {lora_parameters(chosen, rank=rank, variant=variant):,}"

@@ -11,7 +11,7 @@ LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
 
 
-def names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:
+def read_names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:
     """Parse a regular expression or a list of module names, like PEFT. Raises LearnerError otherwise."""
     value = record.get(field)
     if isinstance(value, str) or value is None:
@@ -25,7 +25,7 @@ def names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None
 
 def listed_names(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
     """Parse a list of names, empty when absent. Raises LearnerError on a string."""
-    value = names(record, field)
+    value = read_names(record, field)
     if isinstance(value, str):
         raise LearnerError(
             f"{field} must be a list of names, got {value!r}.", do_next='Write it as ["score"].'
@@ -33,7 +33,7 @@ def listed_names(record: Mapping[str, Any], field: str) -> tuple[str, ...]:
     return value or ()
 
 
-def whole(
+def read_whole(
     record: Mapping[str, Any], field: str, default: Any, *, least: int = 1, most: int = LARGEST_WHOLE
 ) -> Any:
     """Parse a whole number within its limits; the default when absent. Raises LearnerError otherwise."""
@@ -47,7 +47,7 @@ def whole(
     return value
 
 
-def flag(record: Mapping[str, Any], field: str) -> bool:
+def read_flag(record: Mapping[str, Any], field: str) -> bool:
     """Parse true or false; false when absent. Raises LearnerError otherwise."""
     value = record.get(field)
     if not isinstance(value, bool | None):
@@ -57,14 +57,14 @@ def flag(record: Mapping[str, Any], field: str) -> bool:
 
 def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
     """Parse the adapter in a record's fields. `targets` is the field name of its target modules."""
-    wanted = None if lora.get(targets) == UNKNOWN else names(lora, targets)
+    wanted = None if lora.get(targets) == UNKNOWN else read_names(lora, targets)
     return AdapterSetting(
         targets=wanted,
         variant=lora.get("variant") or "lora",
         task_type=lora.get("task_type"),
         modules_to_save=listed_names(lora, "modules_to_save"),
         bias=lora.get("bias") or "none",
-        feedforward=names(lora, "feedforward_modules"),
+        feedforward=read_names(lora, "feedforward_modules"),
     )
 
 

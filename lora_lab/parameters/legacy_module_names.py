@@ -12,7 +12,7 @@ from functools import lru_cache
 from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, NothingMatched
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.parameters.target_matching import adapt
+from lora_lab.parameters.target_matching import find_adaptation
 
 _LAYERS = ((r"(?<![\w])layers(?=\.|$)", "encoder.layer"),)
 _IN_ATTENTION = (
@@ -51,18 +51,18 @@ def older_tree(shape: ModelShape) -> ModuleTree | None:
     tree = shape.tree
     if tree is None or not (shape.model_type in RENAMED or tree.renamed):
         return None
-    return _older(TreeKey(tree), shape.model_type)
+    return _rename_older(TreeKey(tree), shape.model_type)
 
 
 @lru_cache(maxsize=64)
-def _older(key: TreeKey, model_type: str) -> ModuleTree:
-    groups = [each for group in key.tree.groups for each in _unfused(group, model_type)]
+def _rename_older(key: TreeKey, model_type: str) -> ModuleTree:
+    groups = [each for group in key.tree.groups for each in _split_fused(group, model_type)]
     for now, before in RENAMED.get(model_type, ()):
         groups = [replace(group, path=re.sub(now, before, group.path)) for group in groups]
     return replace(key.tree, groups=tuple(groups), renamed={})
 
 
-def _unfused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:
+def _split_fused(group: ModuleGroup, model_type: str) -> Iterator[ModuleGroup]:
     """Yield one linear layer per matrix of each expert, and the router as a linear layer."""
     shapes = dict(group.tensors)
     if "gate_up_proj" in shapes and len(shapes["gate_up_proj"]) == 3:
@@ -89,12 +89,12 @@ def adapt_shape(shape: ModelShape, setting: AdapterSetting) -> Adaptation:
     Raises LearnerError where PEFT raises under both; it lists the current names.
     """
     try:
-        return adapt(shape.modules, setting)
+        return find_adaptation(shape.modules, setting)
     except NothingMatched as nothing:
         older = older_tree(shape)
         if older is None:
             raise
         try:
-            return adapt(older, setting)
+            return find_adaptation(older, setting)
         except NothingMatched:
             raise nothing from None

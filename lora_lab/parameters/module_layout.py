@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.parameters.json_fields import LARGEST_SIZE, LARGEST_WHOLE, whole
+from lora_lab.parameters.json_fields import LARGEST_SIZE, LARGEST_WHOLE, read_whole
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree
 from lora_lab.parameters.shapes import Linear, ModelShape
 from study.base.errors import LearnerError
@@ -26,7 +26,7 @@ def shape_of_layout(record: Mapping[str, Any], built: ModelShape | None) -> Mode
     where none is stated. Raises LearnerError on a layout without layers, modules or total.
     """
     layout = record["module_layout"]
-    layers = whole(layout, "layers", None)
+    layers = read_whole(layout, "layers", None)
     modules = layout.get("modules")
     if layers is None or not isinstance(modules, Mapping) or not modules:
         raise LearnerError(
@@ -35,7 +35,7 @@ def shape_of_layout(record: Mapping[str, Any], built: ModelShape | None) -> Mode
         )
     linears = tuple(_linear(str(name), size, layers) for name, size in modules.items())
     in_linears = sum(linear.parameters for linear in linears)
-    total = whole(record, "base_total", built.total_parameters if built else None, most=LARGEST_SIZE)
+    total = read_whole(record, "base_total", built.total_parameters if built else None, most=LARGEST_SIZE)
     if total is None:
         raise LearnerError(
             "A layout alone does not say how large the model is.", do_next="Add its parameters as base_total."
@@ -68,7 +68,7 @@ def _linear(name: str, size: object, layers: int) -> Linear:
     if not isinstance(size, list | tuple) or len(size) != 2:
         raise LearnerError(f"{name} must be [d_in, d_out], got {size!r}.", do_next="Correct it.")
     sizes = {"d_in": size[0], "d_out": size[1]}
-    d_in, d_out = (whole(sizes, field, None, most=LARGEST_WHOLE) for field in sizes)
+    d_in, d_out = (read_whole(sizes, field, None, most=LARGEST_WHOLE) for field in sizes)
     return Linear(name=f"layers.*.{name}", role="other", d_in=d_in, d_out=d_out, count=layers)
 
 

@@ -133,7 +133,7 @@ class ModuleTree:
             usual = {item.name: item.default for item in fields(ModuleGroup)}
             yield json.dumps(
                 {
-                    name: _short(value) if name == "numbers" else value
+                    name: _compress_runs(value) if name == "numbers" else value
                     for name, value in asdict(group).items()
                     if value != usual[name]
                 }
@@ -156,7 +156,7 @@ class TreeKey:
 def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:
     """Parse the tree in a shape's JSON."""
     return ModuleTree(
-        groups=tuple(_group(each) for each in values["groups"]),
+        groups=tuple(_build_group(each) for each in values["groups"]),
         defaults={
             variant: names if isinstance(names, str) else tuple(names)
             for variant, names in values["defaults"].items()
@@ -167,15 +167,15 @@ def tree_from_json(values: Mapping[str, Any]) -> ModuleTree:
     )
 
 
-def _group(values: Mapping[str, Any]) -> ModuleGroup:
+def _build_group(values: Mapping[str, Any]) -> ModuleGroup:
     read = dict(values)
-    read["numbers"] = tuple(_long(each) for each in values.get("numbers", ()))
+    read["numbers"] = tuple(_expand_runs(each) for each in values.get("numbers", ()))
     read["tied"] = tuple((path, size) for path, size in values.get("tied", ()))
     read["tensors"] = tuple((name, tuple(shape)) for name, shape in values.get("tensors", ()))
     return ModuleGroup(**read)
 
 
-def _short(numbers: tuple[tuple[int, ...], ...]) -> list[list[int] | str]:
+def _compress_runs(numbers: tuple[tuple[int, ...], ...]) -> list[list[int] | str]:
     """Compress runs of numbers to `0-31`."""
     return [
         f"{each[0]}-{each[-1]}" if each == tuple(range(each[0], each[-1] + 1)) else list(each)
@@ -183,7 +183,7 @@ def _short(numbers: tuple[tuple[int, ...], ...]) -> list[list[int] | str]:
     ]
 
 
-def _long(written: str | list[int]) -> tuple[int, ...]:
+def _expand_runs(written: str | list[int]) -> tuple[int, ...]:
     if isinstance(written, str):
         first, _, last = written.partition("-")
         return tuple(range(int(first), int(last) + 1))

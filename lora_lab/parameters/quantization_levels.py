@@ -64,7 +64,7 @@ LEVELS: dict[str, tuple[float, ...]] = {
 """Levels by the scheme's name."""
 
 
-def nearest(value: float, levels: Sequence[float]) -> int:
+def find_nearest(value: float, levels: Sequence[float]) -> int:
     """Find the position of the level that a scaled weight is rounded to."""
     return min(range(len(levels)), key=lambda at: abs(levels[at] - value))
 

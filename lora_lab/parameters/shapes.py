@@ -168,7 +168,7 @@ class ModelShape:
         return tuple(targets)
 
     def _named(self, names: tuple[str, ...]) -> tuple[Linear, ...]:
-        return tuple(linear for linear in self.linears if any(_matches(linear, name) for name in names))
+        return tuple(linear for linear in self.linears if any(_matches_name(linear, name) for name in names))
 
     def _matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
         """Return linear layers by their full names, with the count of those that match."""
@@ -186,7 +186,7 @@ class ModelShape:
         """Return whether a role or module name means any of its linear layers."""
         if _has_number((name,)):
             return bool(self._matching((name,)))
-        return any(_matches(linear, name) for linear in self.linears)
+        return any(_matches_name(linear, name) for linear in self.linears)
 
     def means_roles(self, targets: str | Sequence[str]) -> bool:
         """Return whether targets are a set such as `q+v`, or roles such as `q` that aren't module names."""
@@ -226,7 +226,7 @@ def _has_number(names: Sequence[str]) -> bool:
     return any(part.isdecimal() for name in names for part in name.split("."))
 
 
-def _matches(linear: Linear, name: str) -> bool:
+def _matches_name(linear: Linear, name: str) -> bool:
     if name in get_args(Role):
         return linear.role == name
     return linear.name == name or linear.name.endswith(f".{name}")
@@ -242,27 +242,27 @@ def shape_from_json(text: str) -> ModelShape:
 
 
 @lru_cache(maxsize=1)
-def catalogue() -> dict[str, ModelShape]:
+def load_catalogue() -> dict[str, ModelShape]:
     """Load every model of the catalogue by name, smallest first."""
     shapes = [shape_from_json(line) for line in SHAPES_FILE.read_text("utf-8").splitlines()]
-    return {shape.name: shape for shape in sorted(shapes, key=_size)}
+    return {shape.name: shape for shape in sorted(shapes, key=_sort_size)}
 
 
 def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
     """Write shapes into the catalogue's file; shapes with other names stay as they are."""
-    kept = {**catalogue(), **{shape.name: shape for shape in shapes}}
+    kept = {**load_catalogue(), **{shape.name: shape for shape in shapes}}
     lines = [json.dumps(json.loads(kept[name].to_json()), separators=(",", ":")) for name in sorted(kept)]
     SHAPES_FILE.write_text("\n".join(lines) + "\n", "utf-8")
-    catalogue.cache_clear()
+    load_catalogue.cache_clear()
 
 
-def _size(shape: ModelShape) -> int:
+def _sort_size(shape: ModelShape) -> int:
     return shape.total_parameters
 
 
 def find_shape(name: str) -> ModelShape:
     """Find a catalogue model by name or any of its hub ids. Raises LearnerError that lists known models."""
-    models = catalogue()
+    models = load_catalogue()
     found = models.get(name) or models.get(names_by_id().get(name.lower(), ""))
     if found is None:
         raise LearnerError(

@@ -14,7 +14,7 @@ from lora_lab.parameters.adapter_config import (
     FAMILY,
     Adaptation,
     AdapterSetting,
-    Line,
+    LinearCount,
     Match,
     NothingMatched,
     SavedModule,
@@ -25,16 +25,16 @@ from study.base.errors import LearnerError
 
 
 @lru_cache(maxsize=512)
-def _adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
+def _find_adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
     return _Rules(key.tree, setting).adaptation()
 
 
-def adapt(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
+def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     """Find what PEFT would adapt and save.
 
     Raises LearnerError where PEFT raises, listing what the model has; UnsupportedCase for unknown counts.
     """
-    return _adapted(TreeKey(tree), setting)
+    return _find_adapted(TreeKey(tree), setting)
 
 
 class _Rules:
@@ -45,7 +45,7 @@ class _Rules:
         self.setting = setting
         self.family = FAMILY.get(setting.variant, setting.variant)
         self.groups = tuple(group for group in tree.groups if not group.is_alias)
-        self.excluded = tuple(_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.saved)
+        self.excluded = tuple(_compile_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.saved)
 
     def adaptation(self) -> Adaptation:
         targets, feedforward = self._targets(), self._feedforward()
@@ -56,7 +56,7 @@ class _Rules:
         matches = [*self._modules(targets, feedforward), *self._parameters(parameters, doubled)]
         if not matches:
             raise NothingMatched(
-                f"No module of this model is named {_listed(targets)}.", do_next=what_it_has(self.tree)
+                f"No module of this model is named {_list_targets(targets)}.", do_next=what_it_has(self.tree)
             )
         saved = tuple(self._saved(matches))
         return Adaptation(
@@ -126,7 +126,7 @@ class _Rules:
     def _is_excluded(self, name: str) -> bool:
         return any(pattern.match(name) for pattern in self.excluded)
 
-    def _line(self, group: ModuleGroup, *, at_input: bool) -> Line:
+    def _line(self, group: ModuleGroup, *, at_input: bool) -> LinearCount:
         """Compute what the adapter of one module trains.
 
         Sources: arXiv:2106.09685 (LoRA), 2402.09353 (DoRA), 2310.11454 (VeRA), 2303.10512 (AdaLoRA),
@@ -146,12 +146,12 @@ class _Rules:
             )
         match variant:
             case "vera":
-                return Line(1, group.d_out)
+                return LinearCount(1, group.d_out)
             case "adalora":
-                return Line(group.d_in + group.d_out + 1)
+                return LinearCount(group.d_in + group.d_out + 1)
             case "ia3":
-                return Line(0, group.d_in if at_input else group.d_out)
-        return Line(group.kernel * group.d_in + group.d_out, group.d_out if variant == "dora" else 0)
+                return LinearCount(0, group.d_in if at_input else group.d_out)
+        return LinearCount(group.kernel * group.d_in + group.d_out, group.d_out if variant == "dora" else 0)
 
     # ---- fused experts
 
@@ -226,7 +226,9 @@ class _Rules:
                 experts = shape[0] if len(shape) == 3 else 1
                 rank_factor = 2 if doubled and local == "gate_up_proj" else 1
                 yield Match(
-                    group=group, names=names, each=Line(rank_factor * experts * (shape[-1] + shape[-2]))
+                    group=group,
+                    names=names,
+                    each=LinearCount(rank_factor * experts * (shape[-1] + shape[-2])),
                 )
 
     # ---- what else is trained
@@ -297,7 +299,7 @@ class _NameTest:
     """A test whether a configuration means a module name, as PEFT decides it."""
 
     def __init__(self, wanted: str | tuple[str, ...], *, anywhere: bool) -> None:
-        self._pattern = _pattern(wanted) if isinstance(wanted, str) else None
+        self._pattern = _compile_pattern(wanted) if isinstance(wanted, str) else None
         self._exact = frozenset() if isinstance(wanted, str) else frozenset(wanted)
         self._ends = () if isinstance(wanted, str) else tuple(n if anywhere else f".{n}" for n in wanted)
 
@@ -316,7 +318,7 @@ def name_test(wanted: str | tuple[str, ...], *, anywhere: bool = False) -> _Name
     return _NameTest(wanted, anywhere=anywhere)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _compile_pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
@@ -325,7 +327,7 @@ def _pattern(text: str) -> re.Pattern[str]:
         ) from error
 
 
-def _listed(targets: str | tuple[str, ...]) -> str:
+def _list_targets(targets: str | tuple[str, ...]) -> str:
     return targets if isinstance(targets, str) else ", ".join(targets) or "nothing"
 
 

@@ -7,7 +7,7 @@ WORDS = (*TARGET_SETS, UNKNOWN)
 """Values that targets may have in addition to module names and regular expressions."""
 
 
-def listed(written: str | None) -> list[str] | None:
+def split_names(written: str | None) -> list[str] | None:
     """Split names separated by commas."""
     return [name.strip() for name in written.split(",") if name.strip()] if written else None
 
@@ -17,4 +17,4 @@ def as_targets(written: str | None) -> str | list[str] | None:
     if not written or written == "default":
         return None
     is_pattern = any(mark in written for mark in "*+?()[]{}|^$\\")
-    return written if written in WORDS or is_pattern else listed(written)
+    return written if written in WORDS or is_pattern else split_names(written)

@@ -3,7 +3,7 @@
 from lora_lab.parameters.adapter_config import Adaptation, AdapterSetting, Match
 
 
-def worked(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tuple[str, ...]:
+def work_count(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tuple[str, ...]:
     """Format one line per kind of matrix, saved module and biases, then their sum."""
     lines = [_of_match(match, setting, rank) for match in adaptation.matches]
     numbers = [match.each.at(rank) * len(match.names) for match in adaptation.matches]
@@ -20,10 +20,11 @@ def worked(adaptation: Adaptation, setting: AdapterSetting, *, rank: int) -> tup
 
 def _of_match(match: Match, setting: AdapterSetting, rank: int) -> str:
     times = len(match.names)
-    return f"{_label(match)}: {times} × {_each(match, setting, rank)} = {times * match.each.at(rank):,}"
+    each = _count_each(match, setting, rank)
+    return f"{_build_label(match)}: {times} × {each} = {times * match.each.at(rank):,}"
 
 
-def _label(match: Match) -> str:
+def _build_label(match: Match) -> str:
     """Return the path inside a layer, which distinguishes `attn.c_proj` from `mlp.c_proj`."""
     path = match.group.path.rsplit("*.", 1)[-1]
     if match.group.tensors:
@@ -31,7 +32,7 @@ def _label(match: Match) -> str:
     return path
 
 
-def _each(match: Match, setting: AdapterSetting, rank: int) -> str:
+def _count_each(match: Match, setting: AdapterSetting, rank: int) -> str:
     group = match.group
     if group.tensors or group.kernel > 1:
         return f"{rank} × {match.each.slope:,}"

@@ -21,7 +21,7 @@ Lower = Literal["this", "that", ""]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
+class RunGuess:
     """The guesses made before the figures are shown; an empty one is not judged."""
 
     percent: float | None = None
@@ -46,7 +46,7 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class GuessVerdict:
     """One guess compared with its result."""
 
     quantity: str
@@ -66,25 +66,25 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
 """The study concepts of a guess about each quantity, whatever the setting."""
 
 
-def guess_of(form: Mapping[str, str]) -> Guess:
+def guess_of(form: Mapping[str, str]) -> RunGuess:
     """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     lower: Lower = "this" if form.get("lower") == "this" else "that" if form.get("lower") == "that" else ""
     rival = form.get("rival", "") if lower else ""
-    peak_mb = _number(form.get("guess_mb", ""), "Peak memory", most=1e9)
-    guess = Guess(
-        percent=_number(form.get("guess_percent", ""), "Percent trainable", most=100),
+    peak_mb = _parse_number(form.get("guess_mb", ""), "Peak memory", most=1e9)
+    guess = RunGuess(
+        percent=_parse_number(form.get("guess_percent", ""), "Percent trainable", most=100),
         peak_bytes=None if peak_mb is None else peak_mb * MB,
         rival=rival,
         lower=lower if rival else "",
     )
-    if guess == Guess():
+    if guess == RunGuess():
         raise LearnerError(
             "Nothing is guessed yet.", do_next="Fill in one of the fields; a rough guess will do."
         )
     return guess
 
 
-def _number(written: str, name: str, *, most: float) -> float | None:
+def _parse_number(written: str, name: str, *, most: float) -> float | None:
     written = written.strip().replace(",", ".")
     if not written:
         return None
@@ -100,9 +100,9 @@ def _number(written: str, name: str, *, most: float) -> float | None:
     return value
 
 
-def verdicts(guess: Guess, ended: Ended, rival: Ended | None) -> list[Verdict]:
+def judge_guess(guess: RunGuess, ended: Ended, rival: Ended | None) -> list[GuessVerdict]:
     """Judge what can be judged: a run that failed early has no peak, an interrupted one no held-out loss."""
-    found = [_percent(guess, ended), _peak(guess, ended), _lower(guess, ended, rival)]
+    found = [_judge_percent(guess, ended), _judge_peak(guess, ended), _judge_lower(guess, ended, rival)]
     return [verdict for verdict in found if verdict is not None]
 
 
@@ -111,14 +111,14 @@ def within_factor(guess: float, result: float) -> bool:
     return result / FACTOR <= guess <= result * FACTOR
 
 
-def _percent(guess: Guess, ended: Ended) -> Verdict | None:
+def _judge_percent(guess: RunGuess, ended: Ended) -> GuessVerdict | None:
     started = ended.state.started
     if guess.percent is None or started is None:
         return None
     trainable, total = started["trainable"], started["total"]
     percent = 100 * trainable / total
     frozen = total - trainable
-    return Verdict(
+    return GuessVerdict(
         quantity="percent",
         guess=as_percent(guess.percent),
         result=as_percent(percent),
@@ -131,7 +131,7 @@ def _percent(guess: Guess, ended: Ended) -> Verdict | None:
     )
 
 
-def _peak(guess: Guess, ended: Ended) -> Verdict | None:
+def _judge_peak(guess: RunGuess, ended: Ended) -> GuessVerdict | None:
     state = ended.state
     if guess.peak_bytes is None or state.started is None or not state.peak_bytes:
         return None
@@ -139,7 +139,7 @@ def _peak(guess: Guess, ended: Ended) -> Verdict | None:
     names = dict(COMPONENTS)
     largest = sorted(predicted, key=lambda field: -predicted[field])[:2]
     share = 100 * predicted[largest[0]] / sum(predicted.values())
-    return Verdict(
+    return GuessVerdict(
         quantity="peak",
         guess=as_bytes(guess.peak_bytes),
         result=as_bytes(state.peak_bytes),
@@ -162,7 +162,7 @@ MEMORY_CONCEPTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _lower(guess: Guess, ended: Ended, rival: Ended | None) -> Verdict | None:
+def _judge_lower(guess: RunGuess, ended: Ended, rival: Ended | None) -> GuessVerdict | None:
     if not guess.lower or rival is None:
         return None
     this, that = ended.state.loss_after, rival.state.loss_after
@@ -177,12 +177,12 @@ def _lower(guess: Guess, ended: Ended, rival: Ended | None) -> Verdict | None:
     ]
     equal = abs(this - that) < TIE
     lower: Lower = "this" if this < that else "that"
-    return Verdict(
+    return GuessVerdict(
         quantity="lower",
         guess=LOWER_WORDS[guess.lower],
         result=f"{'neither' if equal else LOWER_WORDS[lower]}: {this:.2f} here, {that:.2f} there",
         right=equal or guess.lower == lower,
-        reason=_difference(differing),
+        reason=_describe_difference(differing),
         concepts=_concepts_of({name for name, _, _ in differing}),
     )
 
@@ -190,7 +190,7 @@ def _lower(guess: Guess, ended: Ended, rival: Ended | None) -> Verdict | None:
 LOWER_WORDS = {"this": "this run", "that": "the earlier run"}
 
 
-def _difference(differing: Sequence[tuple[str, str, str]]) -> str:
+def _describe_difference(differing: Sequence[tuple[str, str, str]]) -> str:
     if not differing:
         return "The settings are equal, so the difference is no more than the machine's rounding."
     told = "; ".join(f"{name} {value} here, {other} there" for name, value, other in differing)

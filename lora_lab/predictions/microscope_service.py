@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lora_lab.engine.inspections import Inspection, InspectionDesk
-from lora_lab.microscope.query import KIND, Question, Scheme
-from lora_lab.predictions.judging import Verdict
-from lora_lab.predictions.of_microscope import RISE_LEAST, RISE_SHARE, TIE, Guess, guess_of, verdicts
-from lora_lab.predictions.of_runs import settle
+from lora_lab.engine.inspections import Inspection, InspectionQueue
+from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme
+from lora_lab.predictions.judging import GuessVerdict
+from lora_lab.predictions.of_microscope import (
+    RISE_LEAST,
+    RISE_SHARE,
+    TIE,
+    MicroscopeGuess,
+    guess_of,
+    judge_microscope_guess,
+)
+from lora_lab.predictions.of_runs import settle_guesses
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.store.predictions import Prediction
@@ -27,10 +34,10 @@ class MicroscopePredictions:
     """The service for guesses about inspections, on the learner's store and the lab."""
 
     context: Context
-    desk: InspectionDesk
+    desk: InspectionQueue
     ask_for_cards: AskForCards
 
-    def commit(self, visit: Visit, question: Question, fields: Mapping[str, str]) -> None:
+    def commit(self, visit: Visit, question: MicroscopeQuestion, fields: Mapping[str, str]) -> None:
         """Store a guess; the first one per question counts. Raises LearnerError when it is empty."""
         guess, log = guess_of(fields), self.context.store.predictions
         look = self.desk.id_of(KIND, question.order)
@@ -41,26 +48,28 @@ class MicroscopePredictions:
 
     def settle(self, visit: Visit) -> None:
         """Judge every guess whose inspection has ended."""
-        settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
+        settle_guesses(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
 
-    def _verdicts(self, prediction: Prediction) -> list[Verdict]:
+    def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
         """Return the verdicts; empty while the inspection runs, or for a guess about something else."""
         look = self.desk.find(prediction.run_id)
         if look is None or look.kind != KIND or not look.ended:
             return []
-        return verdicts(Guess(**prediction.guess), _question(prediction), look.found)
+        return judge_microscope_guess(
+            MicroscopeGuess(**prediction.guess), _rebuild_question(prediction), look.found
+        )
 
-    def part(self, visit: Visit, look: Inspection, question: Question) -> str:
+    def part(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> str:
         """Render the guess next to the result; empty when this learner has not guessed about it."""
         prediction = self.context.store.predictions.of_run(visit.profile.id, look.id)
         if prediction is None:
             return ""
-        guess = Guess(**prediction.guess)
+        guess = MicroscopeGuess(**prediction.guess)
         return render(
             "lora_lab/microscope_verdicts.html",
             guess=guess,
             question=question,
-            verdicts=verdicts(guess, question, look.found),
+            verdicts=judge_microscope_guess(guess, question, look.found),
             labels=LABELS,
             ended=look.ended,
             concepts=self.context.concepts,
@@ -70,13 +79,13 @@ class MicroscopePredictions:
         )
 
 
-def _question(prediction: Prediction) -> Question:
+def _rebuild_question(prediction: Prediction) -> MicroscopeQuestion:
     """Rebuild the question that was stored with the guess."""
     setting = prediction.setting
-    return Question(
+    return MicroscopeQuestion(
         model=setting["model"],
         layer=setting["layer"],
         matrix=setting["matrix"],
-        first=Scheme(**setting["first"]),
-        second=Scheme(**setting["second"]),
+        first=QuantizationScheme(**setting["first"]),
+        second=QuantizationScheme(**setting["second"]),
     )

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lora_lab.microscope.panel import finely, percent
-from lora_lab.microscope.query import NAMES, SIDES, Question, Side
-from lora_lab.predictions.judging import Verdict
+from lora_lab.microscope.panel import format_finely, format_percent
+from lora_lab.microscope.query import NAMES, SIDES, MicroscopeQuestion, Side
+from lora_lab.predictions.judging import GuessVerdict
 from study.base.errors import LearnerError
 
 TIE = 0.01
@@ -18,7 +18,7 @@ RISE_SHARE, RISE_LEAST = 0.25, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
+class MicroscopeGuess:
     """The guesses made before anything is shown; an empty one is not judged."""
 
     smaller: Side | Literal[""] = ""
@@ -28,18 +28,20 @@ class Guess:
     """How much the held-out loss rises with every matrix in the first scheme."""
 
 
-def guess_of(fields: Mapping[str, str]) -> Guess:
+def guess_of(fields: Mapping[str, str]) -> MicroscopeGuess:
     """Parse the fields of the form. Raises LearnerError when nothing, or nothing readable, is guessed."""
     smaller = fields.get("smaller", "")
-    guess = Guess(smaller=smaller if smaller in SIDES else "", rise=_rise(fields.get("rise", "").strip()))
-    if guess == Guess():
+    guess = MicroscopeGuess(
+        smaller=smaller if smaller in SIDES else "", rise=_parse_rise(fields.get("rise", "").strip())
+    )
+    if guess == MicroscopeGuess():
         raise LearnerError(
             "Nothing is guessed yet.", do_next="Choose one of the two, or look without a guess."
         )
     return guess
 
 
-def _rise(written: str) -> float | None:
+def _parse_rise(written: str) -> float | None:
     if not written:
         return None
     try:
@@ -64,7 +66,7 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
 """The study concepts of a guess about each quantity."""
 
 
-def error_quantity(question: Question) -> str:
+def error_quantity(question: MicroscopeQuestion) -> str:
     """Return what a comparison of errors is about: block size, double quantization, NF4, or levels."""
     first, second = question.first, question.second
     if first.bits == second.bits:
@@ -75,32 +77,40 @@ def error_quantity(question: Question) -> str:
     return "error-nf4" if {first.bits, second.bits} & {"nf4", "nf4-dq"} else "error-levels"
 
 
-def verdicts(guess: Guess, question: Question, found: Mapping[str, Any]) -> list[Verdict]:
+def judge_microscope_guess(
+    guess: MicroscopeGuess, question: MicroscopeQuestion, found: Mapping[str, Any]
+) -> list[GuessVerdict]:
     """Judge what can be judged so far."""
-    return [one for one in (_error(guess, question, found), _loss(guess, question, found)) if one is not None]
+    return [
+        one
+        for one in (_judge_error(guess, question, found), _judge_loss(guess, question, found))
+        if one is not None
+    ]
 
 
-def _error(guess: Guess, question: Question, found: Mapping[str, Any]) -> Verdict | None:
+def _judge_error(
+    guess: MicroscopeGuess, question: MicroscopeQuestion, found: Mapping[str, Any]
+) -> GuessVerdict | None:
     if not guess.smaller or not {"first", "second"} <= found.keys():
         return None
     errors = {side: found[side]["error"] for side in SIDES}
     smaller = min(SIDES, key=lambda side: errors[side])
     equal = abs(errors["first"] - errors["second"]) < TIE * max(errors.values())
     quantity = error_quantity(question)
-    return Verdict(
+    return GuessVerdict(
         quantity=quantity,
         guess=question.side(guess.smaller).name,
         result=(
             f"{'as good as equal' if equal else question.side(smaller).name}: "
-            f"{finely(errors['first'])} against {finely(errors['second'])}"
+            f"{format_finely(errors['first'])} against {format_finely(errors['second'])}"
         ),
         right=equal or guess.smaller == smaller,
-        reason=_reason(quantity, question, found),
+        reason=_explain_reason(quantity, question, found),
         concepts=QUANTITY_CONCEPTS[quantity],
     )
 
 
-def _reason(quantity: str, question: Question, found: Mapping[str, Any]) -> str:
+def _explain_reason(quantity: str, question: MicroscopeQuestion, found: Mapping[str, Any]) -> str:
     if quantity == "error-block":
         return (
             "In a smaller block the largest weight is nearer to the others, so the levels lie closer "
@@ -110,7 +120,7 @@ def _reason(quantity: str, question: Question, found: Mapping[str, Any]) -> str:
     if quantity == "error-double":
         return (
             "Both have the same sixteen levels; double quantization rounds only the constants, "
-            f"{percent(found['double']['constants_error'])} of them."
+            f"{format_percent(found['double']['constants_error'])} of them."
             if "double" in found
             else "Both have the same sixteen levels; double quantization rounds only the constants."
         )
@@ -121,12 +131,14 @@ def _reason(quantity: str, question: Question, found: Mapping[str, Any]) -> str:
     return f"With {max(counts)} levels or one fewer, what counts is where they lie: see them below."
 
 
-def _loss(guess: Guess, question: Question, found: Mapping[str, Any]) -> Verdict | None:
+def _judge_loss(
+    guess: MicroscopeGuess, question: MicroscopeQuestion, found: Mapping[str, Any]
+) -> GuessVerdict | None:
     losses = found.get("losses", {})
     if guess.rise is None or not {"base", "all_first"} <= losses.keys():
         return None
     rise = losses["all_first"] - losses["base"]
-    return Verdict(
+    return GuessVerdict(
         quantity="loss-rise",
         guess=f"{guess.rise:+.3g}",
         result=f"{rise:+.3f}",

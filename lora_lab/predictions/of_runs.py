@@ -6,7 +6,7 @@ from typing import Any
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
-from lora_lab.predictions.judging import FACTOR, TIE, Ended, Guess, Verdict, guess_of, verdicts
+from lora_lab.predictions.judging import FACTOR, TIE, Ended, GuessVerdict, RunGuess, guess_of, judge_guess
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -20,10 +20,10 @@ RIVALS = 8
 """The number of earlier runs that a guess can be compared with."""
 
 
-def settle(
+def settle_guesses(
     context: Context,
     visit: Visit,
-    verdicts_on: Callable[[Prediction], list[Verdict]],
+    verdicts_on: Callable[[Prediction], list[GuessVerdict]],
     *,
     ask_for_cards: AskForCards,
 ) -> None:
@@ -74,7 +74,7 @@ class Predictions:
 
     def settle(self, visit: Visit) -> None:
         """Judge every guess whose run has ended."""
-        settle(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
+        settle_guesses(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
 
     def part(self, visit: Visit, run: RunFolder | None) -> str:
         """Render guesses next to results for the shown run; empty when this learner has none about it."""
@@ -87,20 +87,20 @@ class Predictions:
         return render(
             "lora_lab/prediction_verdicts.html",
             verdicts=found,
-            guessed=_in_words(Guess(**prediction.guess)),
+            guessed=_in_words(RunGuess(**prediction.guess)),
             ended=self.lab.state(run).ended,
             concepts=self.context.concepts,
             factor=FACTOR,
             tie=TIE,
         )
 
-    def _verdicts(self, prediction: Prediction) -> list[Verdict]:
+    def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
         """Return the verdicts; empty while the run goes on, or when it was deleted."""
         ended = self._ended(prediction.run_id)
         if ended is None:  # it may also be about an inspection (predictions/microscope_service.py)
             return []
-        guess = Guess(**prediction.guess)
-        return verdicts(guess, ended, self._ended(guess.rival))
+        guess = RunGuess(**prediction.guess)
+        return judge_guess(guess, ended, self._ended(guess.rival))
 
     def _ended(self, run_id: str) -> Ended | None:
         try:
@@ -124,10 +124,10 @@ class Predictions:
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""
-        return {"id": prediction.id, "guessed": list(_in_words(Guess(**prediction.guess)))}
+        return {"id": prediction.id, "guessed": list(_in_words(RunGuess(**prediction.guess)))}
 
 
-def _in_words(guess: Guess) -> Iterator[str]:
+def _in_words(guess: RunGuess) -> Iterator[str]:
     if guess.percent is not None:
         yield f"{as_percent(guess.percent)} trainable"
     if guess.peak_bytes is not None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lora_lab.grids.findings import AXIS_WORDS, Axis, findings, level
-from lora_lab.grids.results import Arm, Cell, Setting, arms_of, setting_of
+from lora_lab.grids.findings import AXIS_WORDS, Axis, list_findings, name_level
+from lora_lab.grids.results import GridCell, GridSetting, GridVariant, arms_of, setting_of
 from lora_lab.memory.ledger import COMPONENTS, Ledger
 from lora_lab.parameters import counts
 from lora_lab.parameters.shapes import ModelShape
@@ -45,10 +45,10 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class ProjectEvidence:
     """The data that a check can use."""
 
-    cells: Sequence[Cell]
+    cells: Sequence[GridCell]
     shape: ModelShape
     ledgers: Sequence[Ledger]
     """Computed for each cell, in the same order; empty until the model's data is read."""
@@ -57,44 +57,45 @@ class Evidence:
     """Extra measurements of finished runs, by the run's id (lora_lab/runs/extra_measurements.py)."""
 
     @property
-    def finished(self) -> list[Cell]:
+    def finished(self) -> list[GridCell]:
         """The cells that ended without a failure."""
         return [cell for cell in self.cells if cell.status == "finished"]
 
 
-def results(checks: Iterable[ProjectCheck], evidence: Evidence) -> list[Result]:
+def run_checks(checks: Iterable[ProjectCheck], evidence: ProjectEvidence) -> list[Result]:
     """Run every check of a project, in order."""
     return [found for check in checks for found in _CHECKS[check.check](evidence, check.axis)]
 
 
-def _differences(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_differences(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     assert axis is not None
     title = f"Does the {AXIS_WORDS[axis]} change the held-out loss beyond what seeds do?"
-    about = [found for found in findings(arms_of(evidence.cells)) if found.axis == axis]
+    about = [found for found in list_findings(arms_of(evidence.cells)) if found.axis == axis]
     if not about:
-        return [_waiting(title)]
+        return [_report_waiting(title)]
     answers: Mapping[str, Answer] = {"differ": "yes", "noise": "no", "unknown": "open"}
     rows = _by_level(evidence, axis, _mean_loss)
     return [Result(title=title, answer=answers[found.verdict], text=found.text, rows=rows) for found in about]
 
 
-def _peaks(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_peaks(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     assert axis is not None
     title = f"Does the {AXIS_WORDS[axis]} change the peak memory?"
     peaks = {arm: peak for arm in arms_of(evidence.cells) if (peak := arm.peak_bytes) is not None}
     if len({getattr(arm.setting, axis) for arm in peaks}) < 2:
-        return [_waiting(title)]
+        return [_report_waiting(title)]
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
     saved = peaks[high] - peaks[low]
     text = (
-        f"{level(low.setting, axis)} peaks at {as_bytes(peaks[low])} and {level(high.setting, axis)} at "
+        f"{name_level(low.setting, axis)} peaks at {as_bytes(peaks[low])} and "
+        f"{name_level(high.setting, axis)} at "
         f"{as_bytes(peaks[high])}: {as_bytes(saved)} apart, {100 * saved / peaks[high]:.0f} % of the larger."
     )
     if any(arm.measured_peak_bytes is None for arm in peaks):
         text += f" Computed where they {SIDE_BY_SIDE}."
     rows = tuple(
         (
-            level(arm.setting, axis),
+            name_level(arm.setting, axis),
             f"{as_bytes(peak)} {'measured' if arm.measured_peak_bytes else 'computed'}",
         )
         for arm, peak in peaks.items()
@@ -102,13 +103,13 @@ def _peaks(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return [Result(title=title, answer="yes" if saved else "no", text=text, rows=rows)]
 
 
-def _counted(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_counted(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     title = "Did each run train as many parameters as the formula says?"
     ran = {setting_of(cell.spec): cell for cell in evidence.finished if cell.trainable is not None}
     if not ran:
-        return [_waiting(title)]
+        return [_report_waiting(title)]
     expected = {
-        setting: counts.count(
+        setting: counts.count_parameters(
             evidence.shape, rank=setting.rank, targets=setting.targets, variant=setting.variant
         ).trainable
         for setting in ran
@@ -116,7 +117,7 @@ def _counted(evidence: Evidence, axis: Axis | None) -> list[Result]:
     wrong = [setting for setting, cell in ran.items() if cell.trainable != expected[setting]]
     rows = tuple(
         (
-            _named(setting),
+            _name_setting(setting),
             f"{as_count(cell.trainable or 0)} counted in the run, {as_count(expected[setting])} computed",
         )
         for setting, cell in ran.items()
@@ -129,10 +130,10 @@ def _counted(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return [Result(title=title, answer="no" if wrong else "yes", text=text, rows=rows)]
 
 
-def _predicted(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_predicted(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     title = f"Is each measured peak within {CLOSE_PERCENT:.0f} % of the computed one?"
     known = {
-        _named(setting_of(cell.spec)): (cell.peak_bytes, cell.predicted_bytes)
+        _name_setting(setting_of(cell.spec)): (cell.peak_bytes, cell.predicted_bytes)
         for cell in evidence.finished
         if cell.peak_bytes and cell.predicted_bytes
     }
@@ -140,7 +141,7 @@ def _predicted(evidence: Evidence, axis: Axis | None) -> list[Result]:
         if any(cell.shared_by > 1 for cell in evidence.finished):
             text = f"They {SIDE_BY_SIDE}. Vary bits or adapted matrices only."
             return [Result(title=title, answer="open", text=text)]
-        return [_waiting(title)]
+        return [_report_waiting(title)]
     errors = {name: percent_above(measured, computed) for name, (measured, computed) in known.items()}
     widest = max(errors, key=lambda name: abs(errors[name]))
     close = abs(errors[widest]) <= CLOSE_PERCENT
@@ -152,11 +153,11 @@ def _predicted(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return [Result(title=title, answer="yes" if close else "no", text=text, rows=rows)]
 
 
-def _parts(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_components(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     """Check which part of the computed peak changes most from the grid's first cell to its last."""
     title = "Is the largest part also the one that changes most?"
     if len(evidence.ledgers) < 2 or not evidence.finished:
-        return [_waiting(title)]
+        return [_report_waiting(title)]
     first, last = evidence.ledgers[0], evidence.ledgers[-1]
     names = dict(COMPONENTS)
     change = {part: getattr(last, part) - getattr(first, part) for part in names}
@@ -167,7 +168,7 @@ def _parts(evidence: Evidence, axis: Axis | None) -> list[Result]:
         for part in names
         if getattr(first, part) or getattr(last, part)
     )
-    begins, ends = (_named(setting_of(evidence.cells[at].spec)) for at in (0, -1))
+    begins, ends = (_name_setting(setting_of(evidence.cells[at].spec)) for at in (0, -1))
     sign = "more" if change[moved] > 0 else "less"
     text = (
         f"At {begins} the largest part is {names[largest]}, "
@@ -177,13 +178,13 @@ def _parts(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return [Result(title=title, answer="yes" if moved == largest else "no", text=text, rows=rows)]
 
 
-def _rate_or_rank(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _rate_or_rank(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     """Compare the spread of the best losses along each axis, with the other axis at its best."""
     title = "Does the learning rate move the held-out loss more than the rank?"
     arms = [arm for arm in arms_of(evidence.cells) if arm.mean_loss is not None]
-    by_rate, by_rank = _best(arms, "learning_rate"), _best(arms, "rank")
+    by_rate, by_rank = _find_best(arms, "learning_rate"), _find_best(arms, "rank")
     if len(by_rate) < 2 or len(by_rank) < 2:
-        return [_waiting(title)]
+        return [_report_waiting(title)]
     rates, ranks = (max(best.values()) - min(best.values()) for best in (by_rate, by_rank))
     text = (
         f"With the rank at its best, the loss moves by {rates:.3f} over the learning rates; with the "
@@ -196,28 +197,30 @@ def _rate_or_rank(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return [Result(title=title, answer="yes" if rates > ranks else "no", text=text, rows=tuple(rows))]
 
 
-def _broken(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_broken(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     broke, mend = "Did any run end above where it began?", "Did any run learn?"
     ended = [cell for cell in evidence.cells if cell.status in ("finished", "failed")]
     if not ended:
-        return [_waiting(broke), _waiting(mend)]
+        return [_report_waiting(broke), _report_waiting(mend)]
     bad = [cell for cell in ended if _is_broken(cell)]
     good = [cell for cell in ended if not _is_broken(cell)]
-    rows = tuple((f"learning rate {cell.spec.learning_rate:g}", _course(cell)) for cell in ended)
-    said = _harmful({cell.spec.learning_rate for cell in bad}, {cell.spec.learning_rate for cell in good})
+    rows = tuple((f"learning rate {cell.spec.learning_rate:g}", _describe_course(cell)) for cell in ended)
+    said = _find_harmful(
+        {cell.spec.learning_rate for cell in bad}, {cell.spec.learning_rate for cell in good}
+    )
     found = [Result(title=broke, answer="yes" if bad else "no", text=said, rows=rows)]
     if good:
         best = min(good, key=lambda cell: cell.loss_after or 0.0)
-        text = f"Best at {best.spec.learning_rate:g}: held-out loss {_course(best)}."
+        text = f"Best at {best.spec.learning_rate:g}: held-out loss {_describe_course(best)}."
         return [*found, Result(title=mend, answer="yes", text=text)]
     return [*found, Result(title=mend, answer="no", text="None did. Go down with the rate.")]
 
 
-def _forgotten(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_forgotten(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     title = "Did the runs get worse at general questions that they were not trained on?"
-    known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "general_after")]
+    known = [(cell, evidence.afterwards[cell.run_id]) for cell in _read_measured(evidence, "general_after")]
     if not known:
-        return [_unmeasured(title, evidence)]
+        return [_report_unmeasured(title, evidence)]
     rises = {cell.run_id: values["general_after"] - values["general_before"] for cell, values in known}
     worse = [rise for rise in rises.values() if rise > 0]
     rows = tuple(
@@ -246,11 +249,11 @@ def _forgotten(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return [*found, Result(title=asked, answer="yes" if more else "no", text=text)]
 
 
-def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
+def _check_merged(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     title = "Merged and kept in fp32, is it the trained model?"
-    known = [(cell, evidence.afterwards[cell.run_id]) for cell in _measured(evidence, "decoded_error")]
+    known = [(cell, evidence.afterwards[cell.run_id]) for cell in _read_measured(evidence, "decoded_error")]
     if not known:
-        return [_unmeasured(title, evidence)]
+        return [_report_unmeasured(title, evidence)]
     found = []
     for cell, values in known:
         ways = [way for way in WAYS if f"{way}_error" in values]
@@ -260,13 +263,13 @@ def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
             (
                 WAYS[way],
                 f"logits off by {values[f'{way}_error']:.2g}, held-out loss {values[f'{way}_loss']:.4f}"
-                + _left(values, way),
+                + _format_left(values, way),
             )
             for way in ways
         ]
         text = (
             f"{WAYS[best].capitalize()}, the logits are off by {values[f'{best}_error']:.2g} of their size; "
-            f"{WAYS[worst]}, by {values[f'{worst}_error']:.2g}{_left(values, worst)}."
+            f"{WAYS[worst]}, by {values[f'{worst}_error']:.2g}{_format_left(values, worst)}."
         )
         same = values["decoded_error"] < SAME_MODEL
         found.append(
@@ -280,7 +283,7 @@ def _merged(evidence: Evidence, axis: Axis | None) -> list[Result]:
     return found
 
 
-def _left(values: Mapping[str, float], way: str) -> str:
+def _format_left(values: Mapping[str, float], way: str) -> str:
     """Format the share of the held-out loss reduction by training that a merged model keeps."""
     gained = values.get("before", values["after"]) - values["after"]
     if gained <= 0:
@@ -288,16 +291,16 @@ def _left(values: Mapping[str, float], way: str) -> str:
     return f", {100 * (values['before'] - values[f'{way}_loss']) / gained:.0f} % of what was learned is left"
 
 
-def _measured(evidence: Evidence, name: str) -> list[Cell]:
+def _read_measured(evidence: ProjectEvidence, name: str) -> list[GridCell]:
     return [cell for cell in evidence.finished if name in evidence.afterwards.get(cell.run_id, {})]
 
 
-def _is_broken(cell: Cell) -> bool:
+def _is_broken(cell: GridCell) -> bool:
     before, after = cell.loss_before, cell.loss_after
     return after is None or (before is not None and after >= before)
 
 
-def _harmful(broken: set[float], learnt: set[float]) -> str:
+def _find_harmful(broken: set[float], learnt: set[float]) -> str:
     if not broken:
         return "None of these did harm."
     if learnt and max(learnt) >= min(broken):
@@ -306,14 +309,14 @@ def _harmful(broken: set[float], learnt: set[float]) -> str:
     return f"From a learning rate of {min(broken):g} on."
 
 
-def _course(cell: Cell) -> str:
+def _describe_course(cell: GridCell) -> str:
     if cell.status == "failed":
         return "failed"
     before, after = (("no number" if x is None else f"{x:.3f}") for x in (cell.loss_before, cell.loss_after))
     return f"{before} → {after}"
 
 
-def _best(arms: Iterable[Arm], name: Literal["learning_rate", "rank"]) -> dict[float, float]:
+def _find_best(arms: Iterable[GridSetting], name: Literal["learning_rate", "rank"]) -> dict[float, float]:
     best: dict[float, float] = {}
     for arm in arms:
         value, loss = getattr(arm.setting, name), arm.mean_loss
@@ -323,43 +326,43 @@ def _best(arms: Iterable[Arm], name: Literal["learning_rate", "rank"]) -> dict[f
 
 
 def _by_level(
-    evidence: Evidence, axis: Axis, measure: Callable[[Sequence[Arm]], str]
+    evidence: ProjectEvidence, axis: Axis, measure: Callable[[Sequence[GridSetting]], str]
 ) -> tuple[tuple[str, str], ...]:
-    groups: dict[str, list[Arm]] = {}
+    groups: dict[str, list[GridSetting]] = {}
     for arm in arms_of(evidence.cells):
         if arm.losses:
-            groups.setdefault(level(arm.setting, axis), []).append(arm)
+            groups.setdefault(name_level(arm.setting, axis), []).append(arm)
     return tuple((name, measure(arms)) for name, arms in groups.items())
 
 
-def _mean_loss(arms: Sequence[Arm]) -> str:
+def _mean_loss(arms: Sequence[GridSetting]) -> str:
     losses = [loss for arm in arms for loss in arm.losses]
     runs = "1 run" if len(losses) == 1 else f"{len(losses)} runs"
     return f"{statistics.fmean(losses):.4f}, {runs} from {min(losses):.4f} to {max(losses):.4f}"
 
 
-def _named(setting: Setting) -> str:
+def _name_setting(setting: GridVariant) -> str:
     return f"r={setting.rank} {setting.bits} {setting.targets}"
 
 
-def _waiting(title: str) -> Result:
+def _report_waiting(title: str) -> Result:
     return Result(title=title, answer="open", text="Too little has finished to say.")
 
 
-def _unmeasured(title: str, evidence: Evidence) -> Result:
+def _report_unmeasured(title: str, evidence: ProjectEvidence) -> Result:
     if not evidence.finished:
-        return _waiting(title)
+        return _report_waiting(title)
     return Result(title=title, answer="open", text="The finished runs are not measured for this yet.")
 
 
-_CHECKS: Mapping[CheckName, Callable[[Evidence, Axis | None], list[Result]]] = {
-    "differences": _differences,
-    "counts": _counted,
-    "peaks": _peaks,
-    "predicted": _predicted,
-    "parts": _parts,
+_CHECKS: Mapping[CheckName, Callable[[ProjectEvidence, Axis | None], list[Result]]] = {
+    "differences": _check_differences,
+    "counts": _check_counted,
+    "peaks": _check_peaks,
+    "predicted": _check_predicted,
+    "parts": _check_components,
     "rate-or-rank": _rate_or_rank,
-    "broken": _broken,
-    "forgotten": _forgotten,
-    "merged": _merged,
+    "broken": _check_broken,
+    "forgotten": _check_forgotten,
+    "merged": _check_merged,
 }

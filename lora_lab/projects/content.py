@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from lora_lab.grids.findings import AXES as FOUND_AXES
 from lora_lab.grids.findings import Axis
 from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.settings.grid_form import settled
+from lora_lab.settings.grid_form import normalize_grid
 from lora_lab.spec import spec_from
 from study.base.errors import LearnerError
 from study.content.yaml_reader import ContentError, Fields, Problem, note_repeated_ids, read_list
@@ -73,7 +73,7 @@ class Project:
 
 
 @cache
-def projects() -> Mapping[str, Project]:
+def read_projects() -> Mapping[str, Project]:
     """Read all projects by id, in order. Raises ContentError with every problem."""
     return load_projects(PROJECTS_FILE)
 
@@ -81,14 +81,16 @@ def projects() -> Mapping[str, Project]:
 def load_projects(path: Path) -> Mapping[str, Project]:
     """Read and check a file of projects. Raises ContentError with every problem."""
     problems: list[Problem] = []
-    entries = [(_project(fields), fields) for fields in read_list(path, kind="project", problems=problems)]
+    entries = [
+        (_read_project(fields), fields) for fields in read_list(path, kind="project", problems=problems)
+    ]
     note_repeated_ids((project.id, fields) for project, fields in entries)
     if problems:
         raise ContentError(problems)
     return {project.id: project for project, _ in entries}
 
 
-def _project(fields: Fields) -> Project:
+def _read_project(fields: Fields) -> Project:
     made = Project(
         id=fields.choice("id", PROJECT_IDS),
         name=fields.text("name"),
@@ -98,8 +100,8 @@ def _project(fields: Fields) -> Project:
         concepts=fields.texts("concepts"),
         source=fields.text("source"),
         varies=fields.texts("varies"),
-        grids=tuple(_grid(each) for each in fields.children("grids", kind="grid")),
-        checks=tuple(_check(each) for each in fields.children("checks", kind="check")),
+        grids=tuple(_read_grid(each) for each in fields.children("grids", kind="grid")),
+        checks=tuple(_read_check(each) for each in fields.children("checks", kind="check")),
     )
     for axis in made.varies:
         if axis not in AXES:
@@ -111,11 +113,11 @@ def _project(fields: Fields) -> Project:
     return made
 
 
-def _grid(fields: Fields) -> ProjectGrid:
+def _read_grid(fields: Fields) -> ProjectGrid:
     base: dict[str, Any] = fields.raw("base") or {}
     axes: dict[str, Any] = fields.raw("axes") or {}
     try:
-        grid = settled(grid_from(spec_from(base), axes))
+        grid = normalize_grid(grid_from(spec_from(base), axes))
     except LearnerError as error:
         fields.note(f"isn't a grid: {error.what}")
         grid = grid_from(spec_from({}), {})
@@ -124,7 +126,7 @@ def _grid(fields: Fields) -> ProjectGrid:
     return made
 
 
-def _check(fields: Fields) -> ProjectCheck:
+def _read_check(fields: Fields) -> ProjectCheck:
     name = fields.choice("check", CHECK_NAMES)
     axis = fields.choice("axis", FOUND_AXES) if fields.has("axis") else None
     if (axis is None) == (name in ("differences", "peaks")):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.live_chart import Series, line_chart
-from lora_lab.charts.run_view import points
-from lora_lab.grids.results import Cell
+from lora_lab.charts.run_view import list_points
+from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.views.comparison import LINE_COLOURS, MOST_RUNS
 
@@ -20,13 +20,13 @@ class Curves:
     svg: Markup
 
 
-def loss_curves(lab: Lab, cells: Sequence[Cell]) -> Curves | None:
+def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> Curves | None:
     """Draw the curves of the first runs that have stepped; None before one has."""
     begun = [cell for cell in cells if cell.run_id][:MOST_RUNS]
     series = [
         Series(
             label=f"{cell.spec.learning_rate:g}",
-            points=points(lab.state(lab.run(cell.run_id)), "loss"),
+            points=list_points(lab.state(lab.run(cell.run_id)), "loss"),
             colour=colour,
         )
         for cell, colour in zip(begun, LINE_COLOURS, strict=False)
@@ -34,7 +34,7 @@ def loss_curves(lab: Lab, cells: Sequence[Cell]) -> Curves | None:
     drawn = [line for line in series if line.points]
     if not drawn:
         return None
-    title = _title(drawn)
+    title = _write_title(drawn)
     steps = max(2, *(cell.spec.steps for cell in begun))
     svg = line_chart(
         drawn, title=title, x_label="step", y_label="training loss, one line a learning rate",
@@ -43,7 +43,7 @@ def loss_curves(lab: Lab, cells: Sequence[Cell]) -> Curves | None:
     return Curves(title=title, svg=Markup(svg))
 
 
-def _title(drawn: Sequence[Series]) -> str:
+def _write_title(drawn: Sequence[Series]) -> str:
     # `not <=` also catches a loss of NaN.
     climbed = [line.label for line in drawn if not line.points[-1][1] <= line.points[0][1]]
     if not climbed:

@@ -1,13 +1,13 @@
 """Report of a project as one HTML page: hypothesis, results, conclusion, figures, settings, versions."""
 
-from lora_lab.projects.service import ProjectDesk, Standing
+from lora_lab.projects.service import ProjectProgress, ProjectService
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.views.grid_report import devices_of, figures_of, settings_of, versions_of
 from study.base.errors import LearnerError
 from study.text.templates import render
 
 
-def project_report(desk: ProjectDesk, standing: Standing, *, by: str) -> str:
+def project_report(desk: ProjectService, standing: ProjectProgress, *, by: str) -> str:
     """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
     if standing.sweep is None or standing.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")

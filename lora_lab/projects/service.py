@@ -7,15 +7,15 @@ from functools import cached_property
 from urllib.parse import urlencode
 
 from lora_lab.grids.estimate import estimate_here
-from lora_lab.grids.results import Cell
+from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
-from lora_lab.projects.checks import Evidence, Result, results
-from lora_lab.projects.content import Project, projects
+from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
+from lora_lab.projects.content import Project, read_projects
 from lora_lab.projects.curves import Curves, loss_curves
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.urls import xray_address
 from study.base.errors import LearnerError
-from study.ports.activities import ProjectDoor
+from study.ports.activities import ProjectLink
 from study.ports.context import Visit
 from study.store import Store
 from study.store.projects import EntryKind, ProjectEntry
@@ -29,7 +29,7 @@ def project_address(project_id: str, *, sweep_id: str = "") -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ProjectProgress:
     """A learner's progress in one project; what is missing is None or empty."""
 
     project: Project
@@ -44,7 +44,7 @@ class Standing:
     def hypothesis(self) -> ProjectEntry | None:
         """The newest hypothesis written before the grid was started; without a grid, the newest."""
         written = [entry for entry in self.entries if entry.kind == "hypothesis"]
-        before = [entry for entry in written if self.sweep is None or entry.at <= _started(self.sweep)]
+        before = [entry for entry in written if self.sweep is None or entry.at <= _started_at(self.sweep)]
         return before[-1] if before else None
 
     @cached_property
@@ -53,7 +53,7 @@ class Standing:
         return [
             entry
             for entry in self.entries
-            if entry.kind == "hypothesis" and self.sweep and entry.at > _started(self.sweep)
+            if entry.kind == "hypothesis" and self.sweep and entry.at > _started_at(self.sweep)
         ]
 
     @cached_property
@@ -72,7 +72,7 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectDesk:
+class ProjectService:
     """The service for projects, on the learner's store and the lab's sweeps."""
 
     store: Store
@@ -80,26 +80,26 @@ class ProjectDesk:
 
     def find(self, project_id: str) -> Project:
         """Return a project by its id. Raises LearnerError when it is unknown."""
-        found = projects().get(project_id)
+        found = read_projects().get(project_id)
         if found is None:
             raise LearnerError(f"There is no project {project_id!r}.", do_next="Choose one from the list.")
         return found
 
-    def standing(self, visit: Visit, project: Project, *, sweep_id: str = "") -> Standing:
+    def standing(self, visit: Visit, project: Project, *, sweep_id: str = "") -> ProjectProgress:
         """Return the progress with the grid `sweep_id`, else the conclusion's grid, else the newest."""
         entries = self.store.projects.entries(visit.profile.id).get(project.id, [])
         first = next((entry for entry in entries if entry.kind == "hypothesis"), None)
         sweeps = [
             sweep
             for sweep in self.lab.sweeps()
-            if first and first.at <= _started(sweep) and project.answered_by(sweep.grid)
+            if first and first.at <= _started_at(sweep) and project.answered_by(sweep.grid)
         ]
         concluded = next((entry.text for entry in reversed(entries) if entry.kind == "sweep"), "")
         by_id = {sweep.sweep_id: sweep for sweep in sweeps}
         sweep = by_id.get(sweep_id) or by_id.get(concluded) or next(iter(sweeps), None)
-        return Standing(project=project, entries=entries, sweeps=sweeps, sweep=sweep)
+        return ProjectProgress(project=project, entries=entries, sweeps=sweeps, sweep=sweep)
 
-    def results(self, standing: Standing) -> list[Result]:
+    def results(self, standing: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""
         if standing.sweep is None:
             return []
@@ -108,7 +108,7 @@ class ProjectDesk:
             return []
         found = estimate_here(self.lab.home, standing.sweep.grid, standing.sweep.data_digest, [])
         cells = self.cells(standing)
-        evidence = Evidence(
+        evidence = ProjectEvidence(
             cells=cells,
             shape=shape,
             ledgers=[cell.ledger for cell in found.cells],
@@ -116,37 +116,37 @@ class ProjectDesk:
                 cell.run_id: self.lab.afterwards(cell.run_id).values for cell in cells if cell.run_id
             },
         )
-        return results(standing.project.checks, evidence)
+        return run_checks(standing.project.checks, evidence)
 
-    def curves(self, standing: Standing) -> Curves | None:
+    def curves(self, standing: ProjectProgress) -> Curves | None:
         """Draw the loss curves if the project's question is about them; else None."""
         asked = any(check.check == "broken" for check in standing.project.checks)
         return loss_curves(self.lab, self.cells(standing)) if asked else None
 
-    def cells(self, standing: Standing) -> list[Cell]:
+    def cells(self, standing: ProjectProgress) -> list[GridCell]:
         """Return the cells of the selected grid."""
         return self.lab.cells(standing.sweep) if standing.sweep else []
 
-    def xray_of_ranks(self, standing: Standing) -> str:
+    def xray_of_ranks(self, standing: ProjectProgress) -> str:
         """Return the address of an X-ray of lowest and highest rank; empty if only one has finished."""
         finished = [cell for cell in self.cells(standing) if cell.status == "finished"]
         if "ranks" not in standing.project.varies or len({cell.spec.rank for cell in finished}) < 2:
             return ""
-        ends = (pick(finished, key=_rank).run_id for pick in (min, max))
+        ends = (pick(finished, key=_sort_rank).run_id for pick in (min, max))
         return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
 
-    def unmeasured(self, standing: Standing) -> int:
+    def unmeasured(self, standing: ProjectProgress) -> int:
         """Count the finished runs that lack the measurement that the project's checks need."""
         if not standing.project.needs_measuring:
             return 0
         finished = [cell.run_id for cell in self.cells(standing) if cell.status == "finished"]
         return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
 
-    def is_measuring(self, standing: Standing) -> bool:
+    def is_measuring(self, standing: ProjectProgress) -> bool:
         """Return whether a worker measures the grid's runs now."""
         return standing.sweep is not None and self.lab.is_measuring(standing.sweep)
 
-    def problems(self, standing: Standing) -> list[str]:
+    def problems(self, standing: ProjectProgress) -> list[str]:
         """List why runs could not be measured."""
         if not standing.project.needs_measuring:
             return []
@@ -160,7 +160,7 @@ class ProjectDesk:
         self.store.projects.write(visit.profile.id, project.id, kind, text.strip(), at=visit.now)
         self.store.notes.save_draft(visit.profile.id, draft_key(project, kind), "", at=visit.now)
 
-    def conclude(self, visit: Visit, standing: Standing, text: str) -> None:
+    def conclude(self, visit: Visit, standing: ProjectProgress, text: str) -> None:
         """Store a conclusion with its grid. Raises LearnerError when no run has ended or it is empty."""
         if standing.sweep is None or not any(cell.ended for cell in self.cells(standing)):
             raise LearnerError("No run of this project has ended yet.", do_next="Run a grid first.")
@@ -168,11 +168,11 @@ class ProjectDesk:
         sweep_id = standing.sweep.sweep_id
         self.store.projects.write(visit.profile.id, standing.project.id, "sweep", sweep_id, at=visit.now)
 
-    def door(self, visit: Visit, project_id: str) -> ProjectDoor:
+    def door(self, visit: Visit, project_id: str) -> ProjectLink:
         """Build the link to the project on a concept's page."""
         project = self.find(project_id)
         standing = self.standing(visit, project)
-        return ProjectDoor(
+        return ProjectLink(
             name=project.name,
             address=project_address(project_id),
             question=project.question,
@@ -186,9 +186,9 @@ def draft_key(project: Project, kind: EntryKind) -> str:
     return f"project:{project.id}:{kind}"
 
 
-def _started(sweep: Sweep) -> datetime:
+def _started_at(sweep: Sweep) -> datetime:
     return datetime.fromtimestamp(sweep.created_at, UTC)
 
 
-def _rank(cell: Cell) -> int:
+def _sort_rank(cell: GridCell) -> int:
     return cell.spec.rank

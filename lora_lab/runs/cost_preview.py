@@ -10,7 +10,7 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import COMPUTE_TYPES, is_gpu, room_in_words, usable_bytes
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
-from lora_lab.parameters.counts import Count, count, formula, short_formula
+from lora_lab.parameters.counts import Count, count_parameters, format_formula, short_formula
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.state import RunState
 from lora_lab.spec import Compute, RunSpec
@@ -55,7 +55,7 @@ class Preview:
         return f"{as_count(self.count.trainable)} trainable, {as_bytes(self.ledger.total_bytes)}"
 
 
-def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
+def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     """Build the preview. Raises LearnerError when the model's shape is unknown or has none of the targets."""
     shape = home.shape(spec.model)
     device = home.device()
@@ -75,10 +75,10 @@ def preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     return Preview(
         spec=spec,
         shape=shape,
-        count=count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        count=count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
         short_formula=short_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
-        formula=formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
-        ledger=memory.predict(shape, spec, row, compute),
+        formula=format_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
+        ledger=memory.predict_ledger(shape, spec, row, compute),
         row=row,
         row_is_known=bool(rows),
         compute=compute,

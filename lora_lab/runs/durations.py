@@ -38,14 +38,14 @@ def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
     Similar runs have the same model, bits, number type, length, data and checkpointing. Among those, variant,
     targets and rank decide which is nearest; a step's time is assumed proportional to the batch.
     """
-    similar = [pace for pace in paces if _kind(pace.spec) == _kind(spec)]
+    similar = [pace for pace in paces if _find_kind(pace.spec) == _find_kind(spec)]
     if not similar:
         return None
-    nearest = min(similar, key=lambda pace: _distance(pace.spec, spec))
+    nearest = min(similar, key=lambda pace: _measure_distance(pace.spec, spec))
     return nearest.other_seconds + spec.steps * nearest.seconds_per_step * spec.batch / nearest.spec.batch
 
 
-def _kind(spec: RunSpec) -> tuple[object, ...]:
+def _find_kind(spec: RunSpec) -> tuple[object, ...]:
     return (
         spec.model,
         spec.bits,
@@ -56,7 +56,7 @@ def _kind(spec: RunSpec) -> tuple[object, ...]:
     )
 
 
-def _distance(a: RunSpec, b: RunSpec) -> tuple[object, ...]:
+def _measure_distance(a: RunSpec, b: RunSpec) -> tuple[object, ...]:
     return a.variant != b.variant, a.targets != b.targets, abs(math.log2(a.rank / b.rank))
 
 

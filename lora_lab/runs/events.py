@@ -39,11 +39,11 @@ def read_events(path: Path, *, offset_bytes: int = 0) -> tuple[list[Event], int]
     except FileNotFoundError:
         return [], offset_bytes
     whole = data[: data.rfind(b"\n") + 1]
-    events = [event for line in whole.splitlines() if (event := _parsed(line)) is not None]
+    events = [event for line in whole.splitlines() if (event := _parse_line(line)) is not None]
     return events, offset_bytes + len(whole)
 
 
-def _parsed(line: bytes) -> Event | None:
+def _parse_line(line: bytes) -> Event | None:
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):

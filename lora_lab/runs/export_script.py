@@ -34,13 +34,13 @@ def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
         raise LearnerError(
             "This run never began, so its number type is not known.", do_next="Export a run that has trained."
         )
-    block = "".join(_settings(spec, state, home, models_dir)) + "".join(_data(run, state))
+    block = "".join(_write_settings(spec, state, home, models_dir)) + "".join(_write_data(run, state))
     text, replaced = BLOCK.subn(lambda _: block, TEMPLATE.read_text("utf-8"))
     assert replaced == 1
     return text
 
 
-def uncovered(spec: RunSpec) -> str:
+def list_uncovered(spec: RunSpec) -> str:
     """List the settings that the template does not support, as `variant=dora`; empty for none."""
     values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
     lacking = [f"{name}={value}" for name, value, known in values if value not in known]
@@ -49,14 +49,14 @@ def uncovered(spec: RunSpec) -> str:
 
 def refuse_uncovered(spec: RunSpec) -> None:
     """Check the settings. Raises LearnerError that names every setting the template does not cover."""
-    if lacking := uncovered(spec):
+    if lacking := list_uncovered(spec):
         raise LearnerError(
             f"The plain script does not cover {lacking}.",
             do_next="Keep the run as JSON instead: importing it starts the same run.",
         )
 
 
-def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -> Iterable[str]:
+def _write_settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -> Iterable[str]:
     started = cast(dict[str, Any], state.started)
     device = started["device"]
     versions = ", ".join(f"{name} {version}" for name, version in started["versions"].items())
@@ -64,7 +64,7 @@ def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -
     yield f"# Measured on {device['name']} with {versions}.\n"
     if spec.model == EMBEDDED_MODEL:
         yield f"# The app's copy, once rounded to 4 bits; {shape.hub_id} holds the untouched weights.\n"
-    yield f"MODEL: str = {json.dumps(_source(spec.model, models_dir))}\n"
+    yield f"MODEL: str = {json.dumps(_find_source(spec.model, models_dir))}\n"
     yield f"BITS: str = {json.dumps(spec.bits)}\n"
     yield f"COMPUTE_DTYPE: torch.dtype = {TORCH_NAMES[device['compute_dtype']]}\n"
     yield f"VARIANT: str = {json.dumps(spec.variant)}\n"
@@ -80,20 +80,20 @@ def _settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -
 TORCH_NAMES = {"fp32": "torch.float32", "bf16": "torch.bfloat16", "fp16": "torch.float16"}
 
 
-def _data(run: RunFolder, state: RunState) -> Iterable[str]:
+def _write_data(run: RunFolder, state: RunState) -> Iterable[str]:
     dataset = datasets.load_saved(run.path)
     for name, examples in (("TRAIN", dataset.train), ("HELD_OUT", dataset.held_out)):
-        yield f"{name}: list[tuple[str, str]] = [\n{''.join(map(_pair, examples))}]\n"
+        yield f"{name}: list[tuple[str, str]] = [\n{''.join(map(_format_pair, examples))}]\n"
     losses = "".join(f"    {step['loss']!r},\n" for step in state.steps)
     yield f"MEASURED_LOSSES: list[float] = [\n{losses}]\n"
 
 
-def _pair(example: Example) -> str:
+def _format_pair(example: Example) -> str:
     # A JSON string is also a Python string, except lone surrogates, which a data set never contains.
     return f"    ({json.dumps(example.prompt)}, {json.dumps(example.answer)}),\n"
 
 
-def _source(model: str, models_dir: Path) -> str:
+def _find_source(model: str, models_dir: Path) -> str:
     """Return what transformers opens: a folder of this machine, or a hub id."""
     if model == EMBEDDED_MODEL:
         return str(embedded_model.model_folder(models_dir))

@@ -25,7 +25,7 @@ def general_pairs() -> tuple[Example, ...]:
 
 
 @dataclass(frozen=True)
-class Afterwards:
+class ExtraMeasurements:
     """The extra measurements next to a run's adapter: `afterwards.json`, written by a worker."""
 
     run: RunFolder

@@ -46,8 +46,8 @@ def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     """Describe an allocation failure on CPU or GPU."""
     return Failure(
         cause="out-of-memory",
-        what=f"Ran out of memory at step {step}. {_kept(saved_step)}",
-        do_next=_smaller(spec),
+        what=f"Ran out of memory at step {step}. {_say_kept(saved_step)}",
+        do_next=_list_smaller(spec),
     )
 
 
@@ -76,15 +76,15 @@ def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, la
             cause="killed",
             what=(
                 f"The training process was killed from outside after step {step}; "
-                f"when nobody did it, the system was short of memory. {_kept(saved_step)}"
+                f"when nobody did it, the system was short of memory. {_say_kept(saved_step)}"
             ),
-            do_next=f"Start again; if it happens again: {_smaller(spec)}",
+            do_next=f"Start again; if it happens again: {_list_smaller(spec)}",
         )
     if says_out_of_memory(last_lines):
         return out_of_memory(spec, step=step + 1, saved_step=saved_step)
     return Failure(
         cause="crash",
-        what=f"The training process ended with status {exit_code} after step {step}. {_kept(saved_step)}",
+        what=f"The training process ended with status {exit_code} after step {step}. {_say_kept(saved_step)}",
         do_next="Start again; the run's stdout.log holds the details.",
     )
 
@@ -106,7 +106,7 @@ def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
             f"The predicted peak is {as_bytes(peak_bytes)}, and no machine of the cluster has more than "
             f"{as_bytes(room_bytes)} for a run. It was not started."
         ),
-        do_next=_smaller(spec),
+        do_next=_list_smaller(spec),
     )
 
 
@@ -128,13 +128,13 @@ def cluster_failed(problem: str) -> Failure:
     )
 
 
-def _kept(saved_step: int) -> str:
+def _say_kept(saved_step: int) -> str:
     if saved_step:
         return f"The adapter of step {saved_step} is saved."
     return "No adapter had been saved yet; your settings are kept."
 
 
-def _smaller(spec: RunSpec) -> str:
+def _list_smaller(spec: RunSpec) -> str:
     """List what to lower, in the order that helps most."""
     options = []
     if spec.batch > 1:

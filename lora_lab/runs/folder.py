@@ -16,7 +16,7 @@ from typing import Any
 from lora_lab.data import datasets
 from lora_lab.data.datasets import Dataset
 from lora_lab.runs.events import Event, append_event, read_events
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 
@@ -119,7 +119,7 @@ class _States:
         if size_bytes < offset_bytes:
             offset_bytes, state = 0, RunState()
         events, offset_bytes = read_events(path, offset_bytes=offset_bytes)
-        state = fold(events, state)
+        state = fold_events(events, state)
         with self._lock:
             self._known[path] = (offset_bytes, state)
             self._known.move_to_end(path)
@@ -139,7 +139,7 @@ def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime
     building = runs_dir / f".{name}"
     building.mkdir(parents=True)
     (building / "spec.json").write_text(spec.to_json() + "\n", "utf-8")
-    datasets.save(dataset, building)
+    datasets.save_dataset(dataset, building)
     building.rename(runs_dir / name)
     return RunFolder(runs_dir / name)
 

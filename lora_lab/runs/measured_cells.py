@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import RowSize, row_from
-from lora_lab.memory.ledger import Ledger, heaviest_row, predict
+from lora_lab.memory.ledger import Ledger, heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import ModelShape, shape_from_json
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, Compute, RunSpec, spec_from
@@ -23,7 +23,7 @@ CELLS_FILE = Path(__file__).with_name("memory_cells.json")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class MeasuredCell:
     """A measured setting."""
 
     spec: RunSpec
@@ -42,7 +42,7 @@ class Cell:
     @cached_property
     def predicted(self) -> Ledger:
         """The memory ledger that the page predicts before a run."""
-        return predict(self.shape, self.spec, self.row, self.compute)
+        return predict_ledger(self.shape, self.spec, self.row, self.compute)
 
     @property
     def error_percent(self) -> float:
@@ -74,7 +74,7 @@ class Cell:
 class Cells:
     """All measured cells, and where they were measured."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[MeasuredCell, ...]
     versions: dict[str, str]
     machine: str
 
@@ -84,12 +84,12 @@ class Cells:
         return statistics.median(abs(cell.error_percent) for cell in self.cells)
 
     @property
-    def worst(self) -> Cell:
+    def worst(self) -> MeasuredCell:
         """The cell with the largest error."""
-        return max(self.cells, key=_miss)
+        return max(self.cells, key=_measure_miss)
 
 
-def _miss(cell: Cell) -> float:
+def _measure_miss(cell: MeasuredCell) -> float:
     return abs(cell.error_percent)
 
 
@@ -104,7 +104,7 @@ def cells_from(values: dict[str, Any]) -> Cells:
     shapes = {name: shape_from_json(json.dumps(shape)) for name, shape in values["shapes"].items()}
     return Cells(
         cells=tuple(
-            Cell(
+            MeasuredCell(
                 spec=spec_from(cell["spec"]),
                 compute=cell["compute"],
                 shape=shapes[cell["spec"]["model"]],
@@ -118,7 +118,7 @@ def cells_from(values: dict[str, Any]) -> Cells:
     )
 
 
-def cells_json(cells: Sequence[Cell], *, versions: dict[str, str], machine: str) -> str:
+def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machine: str) -> str:
     """Return readable JSON, one line per cell, without settings at their default."""
     usual = json.loads(RunSpec().to_json())
     lines = []

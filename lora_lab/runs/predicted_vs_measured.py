@@ -11,7 +11,7 @@ from lora_lab.spec import Compute, RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredPeak:
     """The measured peak of one run, and the peak predicted for it before it started."""
 
     run_id: str
@@ -41,24 +41,24 @@ def percent_above(measured_bytes: float, computed_bytes: float) -> float:
     return 100 * (measured_bytes - computed_bytes) / computed_bytes
 
 
-def measured_runs(runs: Iterable[RunFolder]) -> list[Measured]:
+def measured_runs(runs: Iterable[RunFolder]) -> list[MeasuredPeak]:
     """List every ended run whose peak is comparable with its prediction, in the order given.
 
     Runs that still train, that ended before a step was measured, or that ended before their heaviest row are
     left out: their peak is right, but the prediction is for another row.
     """
-    found = (_measured(run, run.state()) for run in runs)
+    found = (_read_measured(run, run.state()) for run in runs)
     return [measured for measured in found if measured is not None]
 
 
-def _measured(run: RunFolder, state: RunState) -> Measured | None:
+def _read_measured(run: RunFolder, state: RunState) -> MeasuredPeak | None:
     if not state.ended or state.started is None or state.peak_bytes <= 0:
         return None
     row = row_from(state.started["row"])
     if max(step["tokens"] for step in state.steps) < row.tokens:
         return None
     device = state.started["device"]
-    return Measured(
+    return MeasuredPeak(
         run_id=run.run_id,
         spec=run.spec,
         peak_bytes=state.peak_bytes,
@@ -71,13 +71,13 @@ def _measured(run: RunFolder, state: RunState) -> Measured | None:
     )
 
 
-def comparable(
-    measured: Iterable[Measured],
+def select_comparable(
+    measured: Iterable[MeasuredPeak],
     spec: RunSpec,
     *,
     free: Literal["rank", "bits"],
     row: RowSize | None = None,
-) -> list[Measured]:
+) -> list[MeasuredPeak]:
     """Select the runs that differ from `spec` in nothing that decides memory, except in the `free` field.
 
     Learning rate and alpha change no byte. Steps and seed do: they decide which examples share a row, and the
@@ -87,16 +87,16 @@ def comparable(
     A spec that leaves the number type to the machine is compared with runs in both types; a plot, which knows
     the type, drops the runs in the other type.
     """
-    wanted = _deciding(spec, free=free, row=row)
+    wanted = _keep_deciding(spec, free=free, row=row)
     return [
         run
         for run in measured
-        if _deciding(run.spec, free=free, row=run.row if row else None) == wanted
+        if _keep_deciding(run.spec, free=free, row=run.row if row else None) == wanted
         and spec.compute_dtype in ("auto", run.compute)
     ]
 
 
-def _deciding(
+def _keep_deciding(
     spec: RunSpec, *, free: Literal["rank", "bits"], row: RowSize | None
 ) -> tuple[RunSpec, RowSize | None]:
     """Return `spec` with everything that memory does not depend on set to one value, and the row."""
@@ -107,6 +107,6 @@ def _deciding(
     return neutral, row
 
 
-def devices(measured: Sequence[Measured]) -> tuple[str, ...]:
+def list_devices(measured: Sequence[MeasuredPeak]) -> tuple[str, ...]:
     """List the devices that measured, each once, in order."""
     return tuple(dict.fromkeys(run.device_name for run in measured))

@@ -27,16 +27,16 @@ def run_file(run: RunFolder) -> str:
         "events": run.events(),
         "samples": run.samples(),
     }
-    return json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False)
+    return json.dumps(_replace_non_finite(content), indent=1, allow_nan=False, ensure_ascii=False)
 
 
-def _strict(value: Any) -> Any:
+def _replace_non_finite(value: Any) -> Any:
     """Replace NaN and infinity by words, because strict JSON readers refuse the file otherwise."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, list | tuple) else value
+        return {name: _replace_non_finite(item) for name, item in value.items()}
+    return [_replace_non_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_run_file(name: str, content: bytes, uploads: Uploads) -> tuple[RunSpec, Dataset]:
@@ -56,11 +56,11 @@ def read_run_file(name: str, content: bytes, uploads: Uploads) -> tuple[RunSpec,
     if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
         raise LearnerError(f"{name} holds no run.", do_next="Choose a run exported with Run as JSON.")
     spec = spec_from(found["spec"])
-    dataset = uploads.adopt(_dataset(name, found.get("data")))
+    dataset = uploads.adopt(_read_dataset(name, found.get("data")))
     return replace(spec, data=uploads.name_of(dataset)), dataset
 
 
-def _dataset(name: str, data: object) -> Dataset:
+def _read_dataset(name: str, data: object) -> Dataset:
     if not isinstance(data, dict):
         raise LearnerError(f"{name} holds settings but no data.", do_next="Export the run again.")
     parts: dict[str, tuple[Example, ...]] = {}
@@ -70,4 +70,4 @@ def _dataset(name: str, data: object) -> Dataset:
             raise LearnerError(f"{name} has no examples under {part}.", do_next="Export the run again.")
         parts[part] = tuple(checked_pairs(f"{name}, {part}", enumerate(rows, start=1), unit="example"))
     label = str(data.get("label", name))[:120]
-    return datasets.named(label, train=parts["train"], held_out=parts["held_out"])
+    return datasets.build_dataset(label, train=parts["train"], held_out=parts["held_out"])

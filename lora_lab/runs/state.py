@@ -102,16 +102,16 @@ def _wall_seconds(step: Event) -> float:
     return float(step["shared_seconds"] if "shared_seconds" in step else step["seconds"])
 
 
-def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+def fold_events(events: Iterable[Event], state: RunState | None = None) -> RunState:
     """Fold `events` into a state, starting from `state`; damaged events are passed over."""
     current = state or RunState()
     for event in events:
         if is_usable(event):
-            current = _after(current, event)
+            current = _apply_event(current, event)
     return current
 
 
-def _after(state: RunState, event: Event) -> RunState:
+def _apply_event(state: RunState, event: Event) -> RunState:
     match event["kind"]:
         case "queued":
             return replace(
@@ -122,7 +122,7 @@ def _after(state: RunState, event: Event) -> RunState:
                 held_by=event.get("held_by", ""),
             )
         case "status":
-            return replace(state, **_doing(state, event))
+            return replace(state, **_describe_event(state, event))
         case "started":
             return replace(state, started=event, status="training", doing="Training")
         case "step":
@@ -134,11 +134,11 @@ def _after(state: RunState, event: Event) -> RunState:
         case "evaluated":
             return replace(state, loss_before=event["loss_before"], loss_after=event["loss_after"])
         case "finished" | "stopped" | "failed":
-            return _ended(state, event)
+            return _apply_end(state, event)
     return state
 
 
-def _ended(state: RunState, event: Event) -> RunState:
+def _apply_end(state: RunState, event: Event) -> RunState:
     failed = event["kind"] == "failed"
     return replace(
         state,
@@ -150,7 +150,7 @@ def _ended(state: RunState, event: Event) -> RunState:
     )
 
 
-def _doing(state: RunState, event: Event) -> dict[str, Any]:
+def _describe_event(state: RunState, event: Event) -> dict[str, Any]:
     waiting: Status = "starting" if not state.steps else "finishing"
     return {
         "status": waiting,

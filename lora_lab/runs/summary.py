@@ -28,7 +28,7 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
         "peak_bytes": state.peak_bytes or state.group_peak_bytes or None,
         "predicted_bytes": started.get("group_predicted_bytes", started.get("predicted_bytes")),
         "tokens_per_second": state.tokens_per_second or None,
-        "seconds": _seconds(state),
+        "seconds": _sum_seconds(state),
         "device": device.get("name"),
         "compute_dtype": device.get("compute_dtype"),
     }
@@ -39,6 +39,6 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
     return summary
 
 
-def _seconds(state: RunState) -> float | None:
+def _sum_seconds(state: RunState) -> float | None:
     began_at = state.began_at or (state.queued_at if state.started else None)
     return state.ended_at - began_at if state.ended_at and began_at else None

@@ -53,7 +53,7 @@ class Sweep:
     def cells(self, runs_dir: Path) -> Iterator[tuple[RunSpec, RunFolder | None]]:
         """Yield each cell's settings and run, in order; None where the run's folder was deleted."""
         for spec, run_id in zip(self.grid.specs(), self.run_ids, strict=True):
-            yield spec, _opened(runs_dir, run_id)
+            yield spec, _open_run(runs_dir, run_id)
 
     def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
         """Return the same sweep with another run in place of a cell's run."""
@@ -97,7 +97,7 @@ def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset,
 
 def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
     """Open a sweep by its id, never outside `sweeps_dir`. Raises LearnerError when it doesn't exist."""
-    sweep = _read(sweeps_dir / sweep_id) if SWEEP_ID.fullmatch(sweep_id) else None
+    sweep = _read_sweep(sweeps_dir / sweep_id) if SWEEP_ID.fullmatch(sweep_id) else None
     if sweep is None:
         raise LearnerError("There is no sweep with that name.", do_next="Choose one from the list of sweeps.")
     return sweep
@@ -107,7 +107,7 @@ def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
     """Yield every sweep, newest first; damaged ones are skipped."""
     if sweeps_dir.is_dir():
         for path in sorted(sweeps_dir.iterdir(), reverse=True):
-            sweep = _read(path) if SWEEP_ID.fullmatch(path.name) else None
+            sweep = _read_sweep(path) if SWEEP_ID.fullmatch(path.name) else None
             if sweep is not None:
                 yield sweep
 
@@ -115,30 +115,30 @@ def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
 def delete_sweep(sweep: Sweep, runs_dir: Path) -> None:
     """Remove a sweep, all its runs and all their files. None of them may be waiting or running."""
     for run_id in (run_id for runs in sweep.attempts for run_id in runs):
-        run = _opened(runs_dir, run_id)
+        run = _open_run(runs_dir, run_id)
         if run is not None:
             delete_run(run)
     shutil.rmtree(sweep.path)
 
 
-def _opened(runs_dir: Path, run_id: str) -> RunFolder | None:
+def _open_run(runs_dir: Path, run_id: str) -> RunFolder | None:
     try:
         return open_run(runs_dir, run_id)
     except LearnerError:
         return None
 
 
-def _read(path: Path) -> Sweep | None:
+def _read_sweep(path: Path) -> Sweep | None:
     """Read the sweep in a folder; None where it is missing or damaged."""
     try:
         version = (path / "sweep.json").stat().st_mtime_ns
     except OSError:
         return None
-    return None if path.is_symlink() else _parsed(path, version)
+    return None if path.is_symlink() else _parse_sweep(path, version)
 
 
 @lru_cache(maxsize=256)  # a page that lists them asks every second, and a grid of 200 cells has 200 specs
-def _parsed(path: Path, version: int) -> Sweep | None:
+def _parse_sweep(path: Path, version: int) -> Sweep | None:
     """Parse sweep.json. `version` is a cache key that changes with the file."""
     try:
         values: dict[str, Any] = json.loads((path / "sweep.json").read_text("utf-8"))

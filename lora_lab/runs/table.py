@@ -34,7 +34,7 @@ COLUMNS = ("cell", "status", *(field.name for field in fields(RunSpec)), *MEASUR
 Row = dict[str, Any]
 
 
-class Table:
+class ResultsTable:
     """A writer of results tables that caches the rows of ended cells."""
 
     def __init__(self, runs_dir: Path) -> None:

@@ -47,14 +47,14 @@ class Grid:
     """
 
     def __post_init__(self) -> None:
-        problems = list(_problems(self))
+        problems = list(_list_problems(self))
         if problems:
             raise LearnerError(" ".join(problems), do_next="Change what is named above and start again.")
 
     @property
     def count(self) -> int:
         """The number of cells."""
-        return _count(self)
+        return _count_cells(self)
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -110,16 +110,16 @@ def grid_from(base: RunSpec, values: Mapping[str, Any]) -> Grid:
     if unknown:
         raise LearnerError(f"A grid has no axis {', '.join(unknown)}.", do_next=f"It has {', '.join(AXES)}.")
     problems: list[str] = []
-    axes = {axis: _axis(base, axis, values.get(axis), problems) for axis in AXES}
+    axes = {axis: _read_axis(base, axis, values.get(axis), problems) for axis in AXES}
     alpha_per_rank = values.get("alpha_per_rank")
     if alpha_per_rank is not None:
-        (alpha_per_rank,) = _converted(base, "alpha", [alpha_per_rank], problems) or (1.0,)
+        (alpha_per_rank,) = _convert_values(base, "alpha", [alpha_per_rank], problems) or (1.0,)
     if problems:
         raise LearnerError(" ".join(problems), do_next="Correct it and try again.")
     return Grid(base=base, **axes, alpha_per_rank=alpha_per_rank)
 
 
-def _axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tuple[Any, ...]:
+def _read_axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tuple[Any, ...]:
     field = AXES[axis]
     if given is None:
         return (getattr(base, field),)
@@ -127,10 +127,10 @@ def _axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tuple[An
         given = [part.strip() for part in given.split(",") if part.strip()]
     elif not isinstance(given, Iterable):
         given = [given]
-    return _converted(base, field, given, problems)
+    return _convert_values(base, field, given, problems)
 
 
-def _converted(base: RunSpec, field: str, given: Iterable[Any], problems: list[str]) -> tuple[Any, ...]:
+def _convert_values(base: RunSpec, field: str, given: Iterable[Any], problems: list[str]) -> tuple[Any, ...]:
     """Convert each value to the type of the run's field; an invalid value is added to `problems`."""
     converted = []
     for value in given:
@@ -141,14 +141,14 @@ def _converted(base: RunSpec, field: str, given: Iterable[Any], problems: list[s
     return tuple(converted)
 
 
-def _count(grid: Grid) -> int:
+def _count_cells(grid: Grid) -> int:
     cells = 1
     for axis in AXES:
         cells *= len(getattr(grid, axis))
     return cells
 
 
-def _problems(grid: Grid) -> Iterator[str]:
+def _list_problems(grid: Grid) -> Iterator[str]:
     for axis in AXES:
         values = getattr(grid, axis)
         if not values:
@@ -156,9 +156,9 @@ def _problems(grid: Grid) -> Iterator[str]:
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
             yield f"{axis} names {', '.join(twice)} more than once."
-    if _count(grid) > MAX_CELLS:
-        yield f"The grid has {_count(grid):,} cells; the limit is {MAX_CELLS}."
-    elif _count(grid):
+    if _count_cells(grid) > MAX_CELLS:
+        yield f"The grid has {_count_cells(grid):,} cells; the limit is {MAX_CELLS}."
+    elif _count_cells(grid):
         yield from _problems_of_cells(grid)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.settings.run_form import NAMES, OTHER, typed
+from lora_lab.settings.run_form import NAMES, OTHER, format_value
 from lora_lab.settings.urls import GRID
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
 from study.base.errors import LearnerError
@@ -57,7 +57,7 @@ def grid_presets() -> tuple[GridPreset, ...]:
             id=entry.text("id"),
             name=entry.text("name"),
             about=entry.text("about"),
-            grid=settled(grid_from(spec_from(entry.raw("base") or {}), entry.raw("axes") or {})),
+            grid=normalize_grid(grid_from(spec_from(entry.raw("base") or {}), entry.raw("axes") or {})),
         )
         for entry in entries
     )
@@ -65,7 +65,7 @@ def grid_presets() -> tuple[GridPreset, ...]:
     return made
 
 
-def settled(grid: Grid) -> Grid:
+def normalize_grid(grid: Grid) -> Grid:
     """Return the same cells with lists in the form's order and the first cell as base.
 
     Equal grids become equal values.
@@ -96,18 +96,18 @@ def grid_of_address(query: Mapping[str, str]) -> Grid:
     for name in (*BASE_NAMES, *AXES, "alpha_per_rank"):
         if name in query:
             try:
-                grid = _with(grid, name, query[name])
+                grid = _replace_field(grid, name, query[name])
             except LearnerError:
                 continue
-    return settled(grid)
+    return normalize_grid(grid)
 
 
-def _with(grid: Grid, name: str, text: str) -> Grid:
+def _replace_field(grid: Grid, name: str, text: str) -> Grid:
     base = asdict(grid.base)
     lists: dict[str, Any] = {axis: getattr(grid, axis) for axis in AXES}
     lists["alpha_per_rank"] = grid.alpha_per_rank
     if name in AXES:
-        lists[name] = _parts(text)
+        lists[name] = _split_parts(text)
     elif name in lists:
         lists[name] = None if text == NO_RATIO else text
     else:
@@ -117,8 +117,8 @@ def _with(grid: Grid, name: str, text: str) -> Grid:
 
 def query_of_grid(grid: Grid) -> dict[str, str]:
     """Return the query parameters in which a grid differs from the first preset."""
-    usual = _texts(grid_presets()[0].grid)
-    return {name: text for name, text in _texts(settled(grid)).items() if text != usual.get(name)}
+    usual = _list_texts(grid_presets()[0].grid)
+    return {name: text for name, text in _list_texts(normalize_grid(grid)).items() if text != usual.get(name)}
 
 
 def address_of_grid(grid: Grid, **more: str) -> str:
@@ -127,16 +127,16 @@ def address_of_grid(grid: Grid, **more: str) -> str:
     return f"{GRID}?{query}" if query else GRID
 
 
-def _texts(grid: Grid) -> dict[str, str]:
+def _list_texts(grid: Grid) -> dict[str, str]:
     texts = {name: str(getattr(grid.base, name)) for name in BASE_NAMES}
-    texts |= {axis: listed(getattr(grid, axis)).replace(" ", "") for axis in AXES}
-    ratio = NO_RATIO if grid.alpha_per_rank is None else typed(grid.alpha_per_rank)
+    texts |= {axis: format_list(getattr(grid, axis)).replace(" ", "") for axis in AXES}
+    ratio = NO_RATIO if grid.alpha_per_rank is None else format_value(grid.alpha_per_rank)
     return texts | {"alpha_per_rank": ratio}
 
 
-def listed(values: tuple[Any, ...]) -> str:
+def format_list(values: tuple[Any, ...]) -> str:
     """Format a list as a person would type it: `2, 8, 32`."""
-    return ", ".join(typed(value) for value in values)
+    return ", ".join(format_value(value) for value in values)
 
 
 def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
@@ -144,7 +144,7 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
     values = {name: form[name][0].strip() for name in BASE_NAMES if form.get(name)}
     if values.get("model") == OTHER:
         values["model"] = (form.get("model_other") or [""])[0].strip()
-    lists = {axis: _parts(",".join(form.get(axis) or [])) for axis in AXES}
+    lists = {axis: _split_parts(",".join(form.get(axis) or [])) for axis in AXES}
     empty = [label for axis, label in AXIS_LABELS.items() if not lists[axis]]
     empty += [name for name, value in values.items() if not value and name != "data"]
     if empty:
@@ -154,10 +154,10 @@ def grid_of_form(form: Mapping[str, list[str]]) -> Grid:
     ratio = (form.get("alpha_per_rank") or [""])[0].strip()
     # Browsers don't send unticked checkboxes.
     base = spec_from({"checkpointing": "false"} | values | {"data": values.get("data") or OWN_DATA})
-    return settled(grid_from(base, lists | ({"alpha_per_rank": ratio} if ratio else {})))
+    return normalize_grid(grid_from(base, lists | ({"alpha_per_rank": ratio} if ratio else {})))
 
 
-def _parts(text: str) -> list[str]:
+def _split_parts(text: str) -> list[str]:
     """Split at commas, semicolons or spaces."""
     return [part for part in re.split(r"[,;\s]+", text) if part]
 
@@ -169,18 +169,18 @@ def rates_around(grid: Grid) -> tuple[float, ...]:
 
 def with_rate_sweep(grid: Grid) -> Grid:
     """Return the same grid with those learning rates. Raises LearnerError above the cell limit."""
-    return settled(replace(grid, learning_rates=rates_around(grid)))
+    return normalize_grid(replace(grid, learning_rates=rates_around(grid)))
 
 
 def command_of_grid(grid: Grid, *, data_file: str = "") -> str:
     """Format the grid as a command line; settings at their default are omitted."""
     words = ["python", "-m", "lora_lab", "sweep"]
     for axis in AXES:
-        words += [f"--{axis.replace('_', '-')}", listed(getattr(grid, axis)).replace(" ", "")]
+        words += [f"--{axis.replace('_', '-')}", format_list(getattr(grid, axis)).replace(" ", "")]
     if grid.alpha_per_rank is not None:
-        words += ["--alpha-per-rank", typed(grid.alpha_per_rank)]
+        words += ["--alpha-per-rank", format_value(grid.alpha_per_rank)]
     for name in BASE_NAMES:
         value = getattr(grid.base, name)
         if name != "data" and value != getattr(RunSpec, name):
-            words += [f"--{name.replace('_', '-')}", typed(value)]
+            words += [f"--{name.replace('_', '-')}", format_value(value)]
     return shlex.join(words + (["--data", data_file] if grid.base.data != OWN_DATA else []))

@@ -29,7 +29,7 @@ class Preset:
 
 
 @cache
-def presets() -> tuple[Preset, ...]:
+def read_presets() -> tuple[Preset, ...]:
     """Read the presets in order; the page opens with the first one."""
     problems: list[Problem] = []
     entries = read_list(PRESETS_FILE, kind="preset", problems=problems)
@@ -51,7 +51,9 @@ def spec_of_address(query: Mapping[str, str]) -> RunSpec:
 
     An address may be typed by hand, so this never raises: an unreadable field keeps the preset's value.
     """
-    chosen = next((preset for preset in presets() if preset.id == query.get("preset")), presets()[0])
+    chosen = next(
+        (preset for preset in read_presets() if preset.id == query.get("preset")), read_presets()[0]
+    )
     values: dict[str, Any] = asdict(chosen.spec)
     for name in NAMES:
         if name in query:
@@ -64,13 +66,13 @@ def spec_of_address(query: Mapping[str, str]) -> RunSpec:
 
 def address_of(spec: RunSpec, *, run_id: str = "") -> str:
     """Build the page's address for this setting; fields at the first preset's value are omitted."""
-    usual = asdict(presets()[0].spec)
-    changed = {name: typed(value) for name, value in asdict(spec).items() if value != usual[name]}
+    usual = asdict(read_presets()[0].spec)
+    changed = {name: format_value(value) for name, value in asdict(spec).items() if value != usual[name]}
     query = urlencode(changed | ({"run": run_id} if run_id else {}))
     return f"/lab?{query}" if query else "/lab"
 
 
-def typed(value: object) -> str:
+def format_value(value: object) -> str:
     """Format a setting's value exactly, as a person would type it: 16 for 16.0."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -96,7 +98,7 @@ def command_of(spec: RunSpec, *, data_file: str = "") -> str:
     for field in fields(RunSpec):
         value = getattr(spec, field.name)
         if field.name != "data" and value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", typed(value)]
+            words += [f"--{field.name.replace('_', '-')}", format_value(value)]
     if spec.data != OWN_DATA:
         words += ["--data", data_file]
     return shlex.join(words)

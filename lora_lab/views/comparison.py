@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts import run_view
-from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smoothed
+from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
 from lora_lab.charts.live_frame import COLOURS, Colour
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
@@ -21,7 +21,7 @@ LINE_COLOURS: tuple[Colour, ...] = ("blue", "orange", "green", "purple", "brown"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedRun:
     """One run with the letter and colour that identify it on the page."""
 
     letter: str
@@ -46,7 +46,7 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class ComparisonChart:
     """One measured quantity of all runs; the title states the finding."""
 
     name: str
@@ -55,7 +55,7 @@ class Chart:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class SettingRow:
     """One row of the table of settings: one value per run."""
 
     name: str
@@ -82,9 +82,9 @@ class Answered:
         return self.base[0] if len(set(self.base)) == 1 else None
 
 
-def compared(lab: Lab, run_ids: Sequence[str]) -> list[Compared]:
+def find_compared(lab: Lab, run_ids: Sequence[str]) -> list[ComparedRun]:
     """Return the runs of an address in its order, without unknown ones and those after the sixth."""
-    found: list[Compared] = []
+    found: list[ComparedRun] = []
     for run_id in dict.fromkeys(run_ids):
         try:
             run = lab.run(run_id)
@@ -92,19 +92,21 @@ def compared(lab: Lab, run_ids: Sequence[str]) -> list[Compared]:
             continue
         if len(found) < MOST_RUNS:
             at = len(found)
-            item = Compared(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=lab.state(run))
+            item = ComparedRun(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=lab.state(run))
             found.append(item)
     return found
 
 
-def charts(runs: Sequence[Compared], *, narrow: bool) -> Iterator[Chart]:
+def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[ComparisonChart]:
     """Render loss, memory, gradient norm and speed over the steps."""
     measured = [item for item in runs if item.state.steps]
     if not measured:
         return
     last_step = max(2, *(item.run.spec.steps for item in runs))
 
-    def chart(name: str, title: str, unit: str, read: Read, y_format: Callable[[float], str]) -> Chart:
+    def chart(
+        name: str, title: str, unit: str, read: Read, y_format: Callable[[float], str]
+    ) -> ComparisonChart:
         series = [Series(label=item.letter, points=read(item), colour=item.colour) for item in measured]
         svg = line_chart(
             series,
@@ -116,37 +118,39 @@ def charts(runs: Sequence[Compared], *, narrow: bool) -> Iterator[Chart]:
             from_zero=name in ("memory", "speed"),
             width=NARROW if narrow else WIDE,
         )
-        return Chart(name=name, title=title, svg=Markup(svg))
+        return ComparisonChart(name=name, title=title, svg=Markup(svg))
 
-    yield chart("loss", _loss_title(measured), "loss, smoothed", _loss, "{:.2f}".format)
-    yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _peak, as_bytes)
-    yield chart("gradient", _gradient_title(measured), "gradient norm", _gradient, "{:.2f}".format)
-    yield chart("speed", _speed_title(measured), "tokens/s, smoothed", _speed, "{:.0f}".format)
+    yield chart("loss", _loss_title(measured), "loss, smoothed", _read_loss, "{:.2f}".format)
+    yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes)
+    yield chart("gradient", _gradient_title(measured), "gradient norm", _read_gradient, "{:.2f}".format)
+    yield chart("speed", _speed_title(measured), "tokens/s, smoothed", _read_speed, "{:.0f}".format)
 
 
 Points = list[tuple[float, float]]
-Read = Callable[[Compared], Points]
+Read = Callable[[ComparedRun], Points]
 
 
-def _loss(item: Compared) -> Points:
-    return smoothed(run_view.points(item.state, "loss"))
+def _read_loss(item: ComparedRun) -> Points:
+    return smooth_points(run_view.list_points(item.state, "loss"))
 
 
-def _peak(item: Compared) -> Points:
+def _read_peak(item: ComparedRun) -> Points:
     """Return peaks in bytes of the run, or of all runs together if it shared its steps with others."""
-    return run_view.points(item.state, "group_peak_bytes" if item.state.shared_by > 1 else "peak_bytes")
+    return run_view.list_points(item.state, "group_peak_bytes" if item.state.shared_by > 1 else "peak_bytes")
 
 
-def _gradient(item: Compared) -> Points:
-    return run_view.points(item.state, "grad_norm")
+def _read_gradient(item: ComparedRun) -> Points:
+    return run_view.list_points(item.state, "grad_norm")
 
 
-def _speed(item: Compared) -> Points:
-    return smoothed([(float(step["step"]), step["tokens"] / step["seconds"]) for step in item.state.steps])
+def _read_speed(item: ComparedRun) -> Points:
+    return smooth_points(
+        [(float(step["step"]), step["tokens"] / step["seconds"]) for step in item.state.steps]
+    )
 
 
-def _loss_title(runs: Sequence[Compared]) -> str:
-    ends = {item.letter: _loss(item)[-1][1] for item in runs}
+def _loss_title(runs: Sequence[ComparedRun]) -> str:
+    ends = {item.letter: _read_loss(item)[-1][1] for item in runs}
     lowest = min(ends, key=ends.__getitem__)
     if len({f"{loss:.2f}" for loss in ends.values()}) == 1:
         return f"Training loss: {ends[lowest]:.2f}{' in each' if len(ends) > 1 else ''}"
@@ -156,7 +160,7 @@ def _loss_title(runs: Sequence[Compared]) -> str:
     return f"Training loss: {lowest} is lowest at {ends[lowest]:.{digits}f}; {rest}"
 
 
-def _memory_title(runs: Sequence[Compared]) -> str:
+def _memory_title(runs: Sequence[ComparedRun]) -> str:
     alone = all(item.state.peak_bytes for item in runs)
     of_what = "" if alone else " of each process, one for all that trained side by side"
     peaks = {item.letter: item.state.peak_bytes or item.state.group_peak_bytes for item in runs}
@@ -166,13 +170,13 @@ def _memory_title(runs: Sequence[Compared]) -> str:
     return f"Peak memory{of_what}: from {as_bytes(peaks[low])} ({low}) to {as_bytes(peaks[high])} ({high})"
 
 
-def _gradient_title(runs: Sequence[Compared]) -> str:
-    largest = max(runs, key=lambda item: max(y for _, y in _gradient(item)))
-    value = max(y for _, y in _gradient(largest))
+def _gradient_title(runs: Sequence[ComparedRun]) -> str:
+    largest = max(runs, key=lambda item: max(y for _, y in _read_gradient(item)))
+    value = max(y for _, y in _read_gradient(largest))
     return f"Gradient norm before clipping: {value:.2f} at most, in {largest.letter}"
 
 
-def _speed_title(runs: Sequence[Compared]) -> str:
+def _speed_title(runs: Sequence[ComparedRun]) -> str:
     speeds = {item.letter: item.state.tokens_per_second for item in runs}
     fastest = max(speeds, key=speeds.__getitem__)
     if len(speeds) == 1:
@@ -183,16 +187,16 @@ def _speed_title(runs: Sequence[Compared]) -> str:
     )
 
 
-def settings(runs: Sequence[Compared]) -> list[Setting]:
+def list_settings(runs: Sequence[ComparedRun]) -> list[SettingRow]:
     """Return every setting of the runs, and the device that ran them."""
     columns = [dict(run_view.settings_of(item.run.spec)) for item in runs]
-    rows = [Setting(name=name, values=tuple(column[name] for column in columns)) for name in columns[0]]
-    rows.append(Setting(name="data", values=tuple(item.run.spec.data for item in runs)))
-    devices = tuple(_device(item.state) for item in runs)
-    return [*rows, Setting(name="device", values=devices)]
+    rows = [SettingRow(name=name, values=tuple(column[name] for column in columns)) for name in columns[0]]
+    rows.append(SettingRow(name="data", values=tuple(item.run.spec.data for item in runs)))
+    devices = tuple(_name_device(item.state) for item in runs)
+    return [*rows, SettingRow(name="device", values=devices)]
 
 
-def results(runs: Sequence[Compared]) -> list[tuple[str, list[str]]]:
+def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
     """Return the results of the runs; they are measured, so differences are not marked."""
     return [
         ("state", [item.state.status for item in runs]),
@@ -214,14 +218,14 @@ def _held_out(state: RunState) -> str:
     return f"{state.loss_before:.2f} → {state.loss_after:.2f}"
 
 
-def _device(state: RunState) -> str:
+def _name_device(state: RunState) -> str:
     if state.started is None:
         return "–"
     device = state.started["device"]
     return f"{device['name']}, {device['compute_dtype']}"
 
 
-def answers(runs: Sequence[Compared]) -> tuple[list[Compared], list[Answered]]:
+def list_answers(runs: Sequence[ComparedRun]) -> tuple[list[ComparedRun], list[Answered]]:
     """Return the first four runs with sample answers, and the prompts that they have in common."""
     beside = [item for item in runs if item.state.ended and item.run.samples()][:ANSWERS_BESIDE]
     asked = [{sample["prompt"]: sample for sample in item.run.samples()} for item in beside]

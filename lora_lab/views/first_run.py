@@ -7,9 +7,9 @@ from markupsafe import Markup
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import TIE
-from lora_lab.runs.cost_preview import preview, seconds_a_token
+from lora_lab.runs.cost_preview import build_preview, seconds_a_token
 from lora_lab.runs.folder import RunFolder
-from lora_lab.settings.run_form import address_of, presets
+from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
 from study.base.units import as_duration
 from study.ports.activities import FirstRunView
@@ -36,8 +36,10 @@ class FirstRun:
             "lora_lab/first_run.html",
             state=state,
             spec=run.spec,
-            figures=run_view.progress(state, run.spec),
-            loss=run_view.curves(state, run.spec, window=None, narrow=False)["loss"] if state.steps else "",
+            figures=run_view.read_progress(state, run.spec),
+            loss=run_view.render_curves(state, run.spec, window=None, narrow=False)["loss"]
+            if state.steps
+            else "",
             address=address_of(run.spec, run_id=run.run_id),
         )
         return FirstRunView(
@@ -56,18 +58,18 @@ class FirstRun:
         pace = seconds_a_token(ran, spec)
         if not pace:
             return ""
-        found = preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
+        found = build_preview(self.lab.home, spec, self.lab.uploads.find(spec.data).digest)
         return as_duration(pace * found.row.tokens * spec.steps)
 
     @property
     def _spec(self) -> RunSpec:
-        return presets()[0].spec
+        return read_presets()[0].spec
 
 
 def step_bytes(lab: Lab, rank: int) -> int:
     """Return the predicted peak bytes of the first preset at a rank, as the Lab page shows it."""
-    spec = RunSpec(steps=presets()[0].spec.steps, rank=rank)
-    return preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger.total_bytes
+    spec = RunSpec(steps=read_presets()[0].spec.steps, rank=rank)
+    return build_preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger.total_bytes
 
 
 def _outcome(before: float | None, after: float | None) -> str:

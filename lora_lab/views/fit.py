@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lora_lab.memory.frameworks.contract import setting_of
-from lora_lab.memory.frameworks.forecast import forecast, largest_batch
+from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
 from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES, GPU_SIZES_GB
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import weight_bytes
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
 from lora_lab.views import memory_form
@@ -68,21 +68,21 @@ def verdict_of(fields: Fields, gpu_bytes: int) -> Verdict:
         trainable = total = shape.total_parameters
     else:
         variant: Variant = next((each for each in VARIANTS if each == fields["method"]), "lora")
-        found = count(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
+        found = count_parameters(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
         trainable, total = found.trainable, found.total
     return Verdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
 
 
 def needed_bytes(fields: Fields) -> int:
     """Compute what the GPU must have: reserved by the allocator, and the driver's context."""
-    return forecast(_reserved(fields)).total_bytes + CONTEXT_BYTES
+    return forecast_step(_reserved(fields)).total_bytes + CONTEXT_BYTES
 
 
-def _setting(fields: Fields) -> Setting:
+def _setting(fields: Fields) -> StepSetting:
     return setting_of(memory_form.record_of(fields), find_shape(fields["model"]))
 
 
-def _reserved(fields: Fields) -> Setting:
+def _reserved(fields: Fields) -> StepSetting:
     return replace(_setting(fields), measure="reserved")
 
 
@@ -111,7 +111,7 @@ def other_weights(fields: Fields) -> tuple[int, int, int] | None:
     if not setting.quantized or setting.framework not in ("loop", "trainer", "trl", "unprepared"):
         return None
     cast, kept = (
-        forecast(replace(setting, framework=each)).weights for each in ("trainer", "unprepared")
+        forecast_step(replace(setting, framework=each)).weights for each in ("trainer", "unprepared")
     )  # fmt: skip
     return cast, kept, weight_bytes(setting.shape, setting.bits, "bf16")  # type: ignore[arg-type]
 

@@ -9,19 +9,19 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.captions import model_name
-from lora_lab.charts.grid import grid_plots, planes
-from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_rate
-from lora_lab.grids.results import Cell, arms_of
+from lora_lab.charts.grid import grid_plots, list_planes
+from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.grids.results import GridCell, arms_of
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.sweeps import Sweep
-from lora_lab.settings.run_form import typed
+from lora_lab.settings.run_form import format_value
 from lora_lab.views.sweep_view import factors_of, title_of
 from study.plots.plot import Plot
-from study.plots.render import render
+from study.plots.render import render_plot
 from study.text.templates import render as render_template
 
 
-def sweep_json(sweep: Sweep, cells: Sequence[Cell]) -> str:
+def sweep_json(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     """Return the grid, every cell with its settings and measurements, and the findings, as JSON."""
     content = {
         "sweep": sweep.sweep_id,
@@ -29,12 +29,12 @@ def sweep_json(sweep: Sweep, cells: Sequence[Cell]) -> str:
         "grid": json.loads(sweep.grid.to_json()),
         "data": {"label": sweep.data_label, "digest": sweep.data_digest},
         "cells": [asdict(cell) | {"versions": dict(cell.versions)} for cell in cells],
-        "findings": [asdict(found) | {"text": found.text} for found in findings(arms_of(cells))],
+        "findings": [asdict(found) | {"text": found.text} for found in list_findings(arms_of(cells))],
     }
     return json.dumps(content, indent=1, allow_nan=False)
 
 
-def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
+def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     """Render one HTML file: inlined figures, every cell, settings, device, versions, and the method."""
     arms = arms_of(cells)
     return render_template(
@@ -46,7 +46,7 @@ def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
         cells=list(enumerate(cells, start=1)),
         percent_above=percent_above,
         plots=figures_of(cells),
-        findings=findings(arms),
+        findings=list_findings(arms),
         one_rate=variants_share_one_rate(arms),
         edge=at_the_edge(arms),
         settings=settings_of(sweep),
@@ -55,32 +55,32 @@ def report(sweep: Sweep, cells: Sequence[Cell]) -> str:
     )
 
 
-def figures_of(cells: Sequence[Cell]) -> list[tuple[Plot, Markup]]:
+def figures_of(cells: Sequence[GridCell]) -> list[tuple[Plot, Markup]]:
     """Render every plot of a grid for use in one file."""
-    return [(plot, _drawn(plot, number)) for number, plot in enumerate(_all_plots(cells))]
+    return [(plot, _render_plot(plot, number)) for number, plot in enumerate(_all_plots(cells))]
 
 
-def devices_of(cells: Sequence[Cell]) -> list[str]:
+def devices_of(cells: Sequence[GridCell]) -> list[str]:
     """Return the devices and compute types that the cells ran on."""
     return sorted({f"{cell.device}, computing in {cell.compute}" for cell in cells if cell.device})
 
 
-def versions_of(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+def versions_of(cells: Sequence[GridCell]) -> list[tuple[str, str]]:
     """Return libraries and their versions."""
     return sorted({pair for cell in cells for pair in cell.versions})
 
 
-def _drawn(plot: Plot, number: int) -> Markup:
+def _render_plot(plot: Plot, number: int) -> Markup:
     """Render with ids that are unique in the file, because planes share plot names."""
     named = replace(plot, name=f"{plot.name}-{number}")
-    return Markup(render(named, "svg", on_page=True, titled=False).decode())
+    return Markup(render_plot(named, "svg", on_page=True, titled=False).decode())
 
 
-def _all_plots(cells: Sequence[Cell]) -> list[Plot]:
+def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
     """Return the plots of every target set and variant; the Pareto front, which covers them all, once."""
     arms = arms_of(cells)
     found: dict[tuple[str, str, str], Plot] = {}
-    for plane in planes(arms):
+    for plane in list_planes(arms):
         for plot in grid_plots(arms, plane):
             found[(plot.name, *(("", "") if plot.name == "grid-front" else plane))] = plot
     return list(found.values())
@@ -98,14 +98,14 @@ def settings_of(sweep: Sweep) -> list[tuple[str, str]]:
         "learning_rate": grid.learning_rates,
         "seed": grid.seeds,
     }
-    values |= {name: ", ".join(map(_shown, each)) for name, each in lists.items()}
+    values |= {name: ", ".join(map(_format_value, each)) for name, each in lists.items()}
     if grid.alpha_per_rank is not None:
         values["alpha"] = f"{grid.alpha_per_rank:g} × rank"
     values["data"] = f"{sweep.data_label} ({sweep.data_digest})"
-    return [(name.replace("_", " "), _shown(value)) for name, value in values.items()]
+    return [(name.replace("_", " "), _format_value(value)) for name, value in values.items()]
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return typed(value)
+    return format_value(value)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
-from lora_lab.settings.run_form import address_of, command_of, typed
+from lora_lab.settings.run_form import address_of, command_of, format_value
 from lora_lab.spec import spec_from
-from study.ports.activities import LabDoor
+from study.ports.activities import LabLink
 
 
-def lab_door(preset: Mapping[str, Any]) -> LabDoor:
+def lab_door(preset: Mapping[str, Any]) -> LabLink:
     """Build a link to the Lab page with this preset filled in.
 
     Raises LearnerError when the preset is not a valid run.
@@ -17,10 +17,10 @@ def lab_door(preset: Mapping[str, Any]) -> LabDoor:
     spec = spec_from(preset)
     words = dict(settings_of(spec))
     names = {name: SETTING_NAMES.get(name, name.replace("_", " ")) for name in preset}
-    return LabDoor(
+    return LabLink(
         address=address_of(spec),
         settings=tuple(
-            (shown, words.get(shown, typed(getattr(spec, name)))) for name, shown in names.items()
+            (shown, words.get(shown, format_value(getattr(spec, name)))) for name, shown in names.items()
         ),
         command=command_of(spec),
     )

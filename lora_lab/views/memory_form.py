@@ -6,7 +6,7 @@ from typing import Any
 
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.largest_batch import GPU_SIZES_GB
-from lora_lab.parameters.shapes import ModelShape, catalogue
+from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
 from study.base.errors import LearnerError
 
@@ -73,15 +73,15 @@ GPU_NAMES = {
 """Cards with that memory, for people who know their card and not its size."""
 
 
-def models() -> list[ModelShape]:
+def list_models() -> list[ModelShape]:
     """Return the models that the page offers, smallest first."""
-    return [shape for shape in catalogue().values() if shape.model_type in FAMILIES]
+    return [shape for shape in load_catalogue().values() if shape.model_type in FAMILIES]
 
 
 def model_groups() -> list[tuple[str, list[ModelShape]]]:
     """Return the same models in groups of size, smallest first in each."""
     return [
-        (name, [shape for shape in models() if low <= shape.total_parameters < high])
+        (name, [shape for shape in list_models() if low <= shape.total_parameters < high])
         for name, low, high in SIZES
     ]
 
@@ -95,9 +95,9 @@ def fields_of(given: Mapping[str, str]) -> dict[str, str]:
     for name, choices in CHOICES.items():
         if fields[name] not in dict(choices):
             fields[name] = DEFAULTS[name]
-    if fields["model"] not in catalogue():
+    if fields["model"] not in load_catalogue():
         fields["model"] = DEFAULTS["model"]
-    problems = [_problem(name, fields[name]) for name in NUMBERS]
+    problems = [_raise_problem(name, fields[name]) for name in NUMBERS]
     if any(problems):
         raise LearnerError(" ".join(filter(None, problems)), do_next="Change it.")
     if fields["gpu"] not in {str(size) for size in GPU_SIZES_GB} | {"found"}:
@@ -105,7 +105,7 @@ def fields_of(given: Mapping[str, str]) -> dict[str, str]:
     return fields
 
 
-def _problem(name: str, text: str) -> str:
+def _raise_problem(name: str, text: str) -> str:
     if text.isdecimal() and 1 <= int(text) <= LARGEST[name]:
         return ""
     return f"{name.replace('_', ' ')} must be a whole number from 1 to {LARGEST[name]:,}, got {text!r}."

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from lora_lab.data.uploads import Uploads
-from lora_lab.parameters.shapes import catalogue
+from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, TINY_MODEL
 
 HUB_MODELS = (
@@ -29,7 +29,7 @@ def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
         (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (built in)"),
         (TINY_MODEL, "tiny random model (untrained, instant)"),
     ]
-    hub = [(name, f"{catalogue()[name].hub_id} (from the hub)") for name in HUB_MODELS]
+    hub = [(name, f"{load_catalogue()[name].hub_id} (from the hub)") for name in HUB_MODELS]
     if model not in {name for name, _ in here + hub}:
         here.append((model, model))
     return [("On this machine", here), ("Needs a download", hub)]

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.of_runs import Predictions
-from lora_lab.runs.export_script import uncovered
+from lora_lab.runs.export_script import list_uncovered
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.state import RunState
@@ -120,12 +120,12 @@ class RunPanel:
         self, run: RunFolder, state: RunState, *, window: run_view.Window | None, narrow: bool
     ) -> dict[str, str]:
         spec = run.spec
-        curves = run_view.curves(state, spec, window=window, narrow=narrow)
+        curves = run_view.render_curves(state, spec, window=window, narrow=narrow)
         values = {
             "title": run_view.title_of(spec),
             "state": state,
             "spec": spec,
-            "figures": run_view.progress(state, spec),
+            "figures": run_view.read_progress(state, spec),
             "curves": curves,
             "zoomed": window is not None,
             "ahead": self.ahead(run),
@@ -145,7 +145,7 @@ class RunPanel:
             "again": address_of(spec),
             "samples": run.samples() if state.ended else [],
             "has_adapter": run.adapter_path.is_dir(),
-            "uncovered": uncovered(spec),
+            "uncovered": list_uncovered(spec),
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }

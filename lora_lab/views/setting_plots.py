@@ -12,9 +12,9 @@ from lora_lab.charts.parameters import parameters_by_rank
 from lora_lab.data.batches import RowSize
 from lora_lab.lab import Lab
 from lora_lab.runs.cost_preview import Preview
-from lora_lab.runs.predicted_vs_measured import comparable
+from lora_lab.runs.predicted_vs_measured import select_comparable
 from study.plots.plot import Plot
-from study.plots.render import render
+from study.plots.render import render_plot
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 
 BENCH_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 12-point text is 14 px
@@ -28,14 +28,14 @@ def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
 
 def by_rank(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the two plots beside the form: parameters and memory by rank."""
-    measured = comparable(lab.measured(), found.spec, free="rank", row=_row(found))
+    measured = select_comparable(lab.measured(), found.spec, free="rank", row=_row(found))
     yield parameters_by_rank(found.shape, found.spec)
     yield memory_by_rank(found.shape, found.spec, found.row, found.compute, measured)
 
 
 def by_bits(lab: Lab, found: Preview) -> Iterator[Plot]:
     """Yield the plot of memory by bit width."""
-    measured = comparable(lab.measured(), found.spec, free="bits", row=_row(found))
+    measured = select_comparable(lab.measured(), found.spec, free="bits", row=_row(found))
     yield memory_by_bits(found.shape, found.spec, found.row, found.compute, measured)
 
 
@@ -43,10 +43,10 @@ def _row(found: Preview) -> RowSize | None:
     return found.row if found.row_is_known else None
 
 
-def drawn(plot: Plot, *, narrow: bool) -> Markup:
+def render_plot_part(plot: Plot, *, narrow: bool) -> Markup:
     """Render a plot for a page, without its title, because the page shows the title itself."""
     width = NARROW_INCHES if narrow else WIDE_INCHES
-    return Markup(render(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
+    return Markup(render_plot(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
 
 
 def drawn_on_bench(plot: Plot, *, narrow: bool) -> Markup:
@@ -54,4 +54,4 @@ def drawn_on_bench(plot: Plot, *, narrow: bool) -> Markup:
     width = NARROW_INCHES if narrow else BENCH_INCHES
     if isinstance(plot.drawing, RankLines | StackedBars):
         plot = replace(plot, drawing=replace(plot.drawing, on_bench=True))
-    return Markup(render(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
+    return Markup(render_plot(plot, "svg", on_page=True, width_inches=width, titled=False).decode())

@@ -7,13 +7,13 @@ from typing import Any
 
 from lora_lab.charts.grid import Plane
 from lora_lab.charts.grid_maps import loss_format
-from lora_lab.charts.heat_map import shade, words_on
+from lora_lab.charts.heat_map import choose_shade, words_on
 from lora_lab.grids.estimate import GridEstimate
-from lora_lab.grids.results import STATUSES, Arm, Cell, arms_of, at_best_rate
-from lora_lab.parameters.counts import count
+from lora_lab.grids.results import STATUSES, GridCell, GridSetting, arms_of, at_best_rate
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.run_form import typed
+from lora_lab.settings.run_form import format_value
 from lora_lab.spec import BITS
 from study.base.units import as_count
 
@@ -33,19 +33,19 @@ UNIT_WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class SweepRow:
     """One row of the table."""
 
     number: int
     """The cell's position in the grid, from 1."""
 
-    cell: Cell
+    cell: GridCell
     place: int | None
     """The number of runs queued before it; None when it isn't waiting."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class TableChoice:
     """The rows that a reader selected, and their order; parsed from the address."""
 
     bits: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ class Choice:
     falling: bool = False
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Choice":
+    def of(cls, query: Mapping[str, str]) -> "TableChoice":
         """Parse the query; unknown words are skipped."""
         shown = {name: frozenset(filter(None, query.get(f"show_{name}", "").split(","))) for name in FILTERS}
         sort = query.get("sort", "").removeprefix("-")
@@ -69,28 +69,28 @@ class Choice:
             words["sort"] = ("-" if self.falling else "") + self.sort
         return {name: text for name, text in words.items() if text}
 
-    def toggled(self, name: str, value: str) -> "Choice":
+    def toggled(self, name: str, value: str) -> "TableChoice":
         """Return the filter with one value added or removed; an unknown name changes nothing."""
         if name not in FILTERS:
             return self
-        return Choice(**(vars(self) | {name: getattr(self, name) ^ {value}}))
+        return TableChoice(**(vars(self) | {name: getattr(self, name) ^ {value}}))
 
-    def sorted_by(self, sort: str) -> "Choice":
+    def sorted_by(self, sort: str) -> "TableChoice":
         """Return the filter sorted ascending by `sort`; descending if it was ascending already."""
         again = sort == self.sort and not self.falling
-        return Choice(**(vars(self) | {"sort": sort if sort in SORTS else "queue", "falling": again}))
+        return TableChoice(**(vars(self) | {"sort": sort if sort in SORTS else "queue", "falling": again}))
 
-    def shows(self, cell: Cell) -> bool:
+    def shows(self, cell: GridCell) -> bool:
         """Return whether the cell passes every filter; an empty filter passes all."""
         values = {"bits": cell.spec.bits, "rank": str(cell.spec.rank), "status": cell.status}
         return all(value in (getattr(self, name) or {value}) for name, value in values.items())
 
 
-def rows_of(cells: Sequence[Cell], waiting: Sequence[str], choice: Choice) -> list[Row]:
+def rows_of(cells: Sequence[GridCell], waiting: Sequence[str], choice: TableChoice) -> list[SweepRow]:
     """Return the selected rows; unmeasured values go last in either sort direction."""
     places = {run_id: place for place, run_id in enumerate(waiting)}
     rows = [
-        Row(number=number, cell=cell, place=places.get(cell.run_id))
+        SweepRow(number=number, cell=cell, place=places.get(cell.run_id))
         for number, cell in enumerate(cells, start=1)
         if choice.shows(cell)
     ]
@@ -102,14 +102,14 @@ def rows_of(cells: Sequence[Cell], waiting: Sequence[str], choice: Choice) -> li
     return sorted(known, key=lambda row: value(row.cell), reverse=choice.falling) + unknown
 
 
-def _as_the_queue_goes(row: Row) -> tuple[int, int]:
+def _as_the_queue_goes(row: SweepRow) -> tuple[int, int]:
     """Order running cells first, then waiting ones by queue position, then ended ones by grid position."""
     if row.cell.status == "running":
         return 0, row.number
     return (1, row.place) if row.place is not None else (2, row.number)
 
 
-def choices(cells: Sequence[Cell]) -> dict[str, list[str]]:
+def list_choices(cells: Sequence[GridCell]) -> dict[str, list[str]]:
     """Return for each filter the values that occur, if there is more than one."""
     found: dict[str, list[str]] = {
         "bits": [bits for bits in BITS if any(cell.spec.bits == bits for cell in cells)],
@@ -140,7 +140,7 @@ class LiveMap:
     rows: tuple[tuple[str, tuple[MapTile, ...]], ...]
 
 
-def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
+def live_map(cells: Sequence[GridCell], plane: Plane) -> LiveMap:
     """Build the map of one target set and variant."""
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {(arm.setting.bits, arm.setting.rank): arm for arm in at_best_rate(arms_of(here))}
@@ -152,13 +152,13 @@ def live_map(cells: Sequence[Cell], plane: Plane) -> LiveMap:
         for rank in ranks:
             group = [cell for cell in here if (cell.spec.bits, cell.spec.rank) == (bits, rank)]
             if group:
-                tiles.append(_tile(group, best[bits, rank], losses))
+                tiles.append(_build_tile(group, best[bits, rank], losses))
         if tiles:
             rows.append((bits, tuple(tiles)))
     return LiveMap(ranks=tuple(ranks), rows=tuple(rows))
 
 
-def _tile(group: Sequence[Cell], best: Arm, losses: Sequence[float]) -> MapTile:
+def _build_tile(group: Sequence[GridCell], best: GridSetting, losses: Sequence[float]) -> MapTile:
     ended = sum(cell.ended for cell in group)
     count = f"{ended} of {len(group)}" if len(group) > 1 else ""
     running = next((cell for cell in group if cell.status == "running"), None)
@@ -168,7 +168,7 @@ def _tile(group: Sequence[Cell], best: Arm, losses: Sequence[float]) -> MapTile:
         word = "running" if running else best.word
         return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")
     low, high = min(losses), max(losses)
-    fill = shade((best.mean_loss - low) / (high - low) if high > low else 0.25)
+    fill = choose_shade((best.mean_loss - low) / (high - low) if high > low else 0.25)
     style = f"background:{fill};color:{words_on(fill)}"
     words = loss_format(losses).format(best.mean_loss)
     return MapTile(words=words, detail=count, status="measured", style=style)
@@ -208,7 +208,9 @@ def known_before(grid: Grid, shape: ModelShape | None) -> str:
     low, high = min(grid.ranks), max(grid.ranks)
     if shape is None or low == high:
         return ""
-    few, many = (count(shape, rank=rank, targets=grid.targets[0]).trainable for rank in (low, high))
+    few, many = (
+        count_parameters(shape, rank=rank, targets=grid.targets[0]).trainable for rank in (low, high)
+    )
     return (
         f"Known beforehand: r={high} trains {many / few:.3g} times the parameters of r={low}, "
         f"{as_count(many)} against {as_count(few)}. What that buys, the cells will tell."
@@ -218,10 +220,10 @@ def known_before(grid: Grid, shape: ModelShape | None) -> str:
 def factors_of(grid: Grid) -> str:
     """Return the factors of the number of cells, `3 ranks × 2 bit widths`; empty for one cell."""
     numbers = ((axis, len(getattr(grid, axis))) for axis in reversed(AXES))
-    return " × ".join(f"{number} {_plural(UNIT_WORDS[axis])}" for axis, number in numbers if number > 1)
+    return " × ".join(f"{number} {_pluralize(UNIT_WORDS[axis])}" for axis, number in numbers if number > 1)
 
 
-def _plural(words: str) -> str:
+def _pluralize(words: str) -> str:
     return words.replace("set of", "sets of") if words.startswith("set of") else f"{words}s"
 
 
@@ -231,7 +233,7 @@ def title_of(grid: Grid, model: str) -> str:
     for axis in ("targets", "variants", "learning_rates"):
         values: tuple[Any, ...] = getattr(grid, axis)
         if len(values) > 1:
-            shown.append(", ".join(map(typed, values)))
+            shown.append(", ".join(map(format_value, values)))
     if len(grid.seeds) > 1:
         shown.append(f"{len(grid.seeds)} seeds")
     return f"{' × '.join(shown)} on {model}"

@@ -7,8 +7,8 @@ from typing import Literal
 from markupsafe import Markup
 
 from lora_lab.charts.live_chart import NARROW, WIDE
-from lora_lab.charts.live_frame import COLOURS, text
-from lora_lab.charts.svg import element, path_data
+from lora_lab.charts.live_frame import COLOURS, draw_text
+from lora_lab.charts.svg import path_data, render_element
 from lora_lab.data.batches import Length
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.spec import RunSpec
@@ -32,7 +32,7 @@ class Token:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class TokenPreview:
     """The preview for one data set, one tokenizer and one maximum length."""
 
     examples: tuple[tuple[Token, ...], ...]
@@ -50,16 +50,16 @@ class Seen:
     """Share of all tokens on which the loss is computed."""
 
 
-def seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> Seen | None:
+def build_seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = False) -> TokenPreview | None:
     """Build the preview; None until a worker has tokenized this data for this model."""
     lengths, examples = home.lengths(spec.model, digest), home.read_examples(spec.model, digest)
     if not lengths or not examples:
         return None
     limit = spec.seq_len_tokens
     over = [length for length in lengths if length.tokens > limit]
-    return Seen(
+    return TokenPreview(
         examples=tuple(as_tokens(example, limit) for example in examples),
-        histogram=Markup(_histogram(lengths, limit, NARROW if narrow else WIDE)),
+        histogram=Markup(_render_histogram(lengths, limit, NARROW if narrow else WIDE)),
         total=len(lengths),
         longest=max(length.tokens for length in lengths),
         limit=limit,
@@ -78,16 +78,16 @@ def as_tokens(example: ReadExample, limit: int) -> tuple[Token, ...]:
     )
 
 
-def bins(lengths: Sequence[int]) -> list[tuple[int, int]]:
+def count_bins(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """Return upper bound (inclusive) and count of each bin; bounds are round, the first bin starts at 1."""
     step = next(size for size in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if size * BINS >= max(lengths))
     uppers = range(step, max(lengths) + step, step)
     return [(upper, sum(upper - step < length <= upper for length in lengths)) for upper in uppers]
 
 
-def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
+def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
     """Render examples by length; bars above the limit are paler, and a labelled line marks it."""
-    counted = bins([min(length.tokens, 1000 * BINS) for length in lengths])
+    counted = count_bins([min(length.tokens, 1000 * BINS) for length in lengths])
     last, most = counted[-1][0], max(count for _, count in counted)
     step = counted[0][0]
     bottom, right = HEIGHT - BELOW, width - EDGE
@@ -99,7 +99,7 @@ def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
         return bottom - (bottom - TOP) * count / most
 
     bars = [
-        element(
+        render_element(
             "rect", x=x(upper - step) + 1, y=y(count), width=x(step) - x(0) - 2, height=bottom - y(count),
             style=f"fill:{COLOURS['orange' if upper - step >= limit else 'blue']}",
             fill_opacity=0.55 if upper - step >= limit else None,
@@ -107,7 +107,8 @@ def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
         for upper, count in counted if count
     ]  # fmt: skip
     ticks = [
-        text(x(t), bottom + 17, f"{t:g}", anchor="middle", soft=True) for t in nice_ticks(0, last, about=6)
+        draw_text(x(t), bottom + 17, f"{t:g}", anchor="middle", soft=True)
+        for t in nice_ticks(0, last, about=6)
     ]
     over = sum(length.tokens > limit for length in lengths)
     longest = max(length.tokens for length in lengths)
@@ -116,17 +117,17 @@ def _histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
     if limit < last:
         upright = path_data([[(x(limit), TOP - 8), (x(limit), bottom)]])
         line = [
-            element("path", d=upright, stroke="currentColor", stroke_width=1.5),
-            text(x(limit), TOP - 12, f"cut at {limit}", anchor="middle"),
+            render_element("path", d=upright, stroke="currentColor", stroke_width=1.5),
+            draw_text(x(limit), TOP - 12, f"cut at {limit}", anchor="middle"),
         ]
-    return element(
+    return render_element(
         "svg",
-        element("title", said),
-        element("path", d=path_data([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
+        render_element("title", said),
+        render_element("path", d=path_data([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
         *bars, *ticks, *line,
-        text(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
-        text((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
-        text(6, 14, "examples", soft=True),
+        draw_text(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
+        draw_text((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
+        draw_text(6, 14, "examples", soft=True),
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {HEIGHT}", width="100%", role="img",
         aria_label=said, font_size=14, style="display:block;font-variant-numeric:tabular-nums",
     )  # fmt: skip

@@ -44,12 +44,12 @@ from lora_lab.worker.model.read_shape import serve_shapes
 from lora_lab.worker.training.group_run import execute_group
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
-from lora_lab.worker.training.merge import merge
-from lora_lab.worker.training.model_cache import Workbench
-from lora_lab.worker.training.packing import encode, pack
-from lora_lab.worker.training.run import execute, shape_for
-from lora_lab.worker.training.session import Session, attach, open_session
-from lora_lab.worker.training.tokenize import keep_read, read
+from lora_lab.worker.training.merge import merge_run
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.packing import encode_example, pack_examples
+from lora_lab.worker.training.run import execute_run, shape_for
+from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
+from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from study.base.errors import LearnerError
 
 WARM_MODEL = EMBEDDED_MODEL
@@ -58,7 +58,7 @@ WARM_BITS: Bits = "nf4-dq"
 
 def main() -> int:
     """Return the exit status: 0 the run ended well or none came, 1 it failed and reported it."""
-    options = _options()
+    options = _read_options()
     quiet_libraries()
     if options.memory_limit_bytes:
         _limit_memory(options.memory_limit_bytes)
@@ -72,10 +72,10 @@ def main() -> int:
         serve_inspections(options.models_dir, LabHome(options.home))
         return 0
     if options.merge:
-        return 0 if merge(RunFolder(options.merge), options.models_dir) else 1
+        return 0 if merge_run(RunFolder(options.merge), options.models_dir) else 1
     if options.afterwards:
         measured = [
-            extra_measurements.measure(RunFolder(path), options.models_dir) for path in options.afterwards
+            extra_measurements.measure_run(RunFolder(path), options.models_dir) for path in options.afterwards
         ]
         return 0 if all(measured) else 1
     home = LabHome(options.home)
@@ -83,15 +83,15 @@ def main() -> int:
         shape_for(options.shape, home)
         return 0
     if options.read:
-        read(options.read, options.data, home, options.models_dir)
+        read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
+        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
         return 0 if done else 1
     return _serve(home, options.models_dir, None if options.cold else options.model, options.bits)
 
 
-def _options() -> argparse.Namespace:
+def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lora_lab.worker", description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("."))
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
@@ -134,12 +134,12 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
         # model and says in its own events what fails.
         traceback.print_exc()
         home.write_worker_state(pid=os.getpid(), state="no-model", **asdict(start_failure(error)))
-    bench = Workbench(models_dir, session, home=home)
+    bench = ModelCache(models_dir, session, home=home)
     del session  # the cache alone decides how long the base stays loaded
     well = True
     while job := orders.next():
         try:
-            well = _do(job, home, models_dir, bench, orders)
+            well = _do_job(job, home, models_dir, bench, orders)
         except Exception:
             # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
@@ -151,15 +151,17 @@ def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> in
     return 0 if well else 1
 
 
-def _do(job: list[RunFolder], home: LabHome, models_dir: Path, bench: Workbench, orders: "Orders") -> bool:
+def _do_job(
+    job: list[RunFolder], home: LabHome, models_dir: Path, bench: ModelCache, orders: "Orders"
+) -> bool:
     """Do one run, or several that may train side by side; return True unless one failed."""
     _log_into(job[0])
     if len(job) == 1:
-        return execute(job[0], home, models_dir, bench=bench, app_is_gone=orders.closed)
+        return execute_run(job[0], home, models_dir, bench=bench, app_is_gone=orders.closed)
     return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
 
 
-def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Session:
+def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> ModelSession:
     """Load the default model and warm it up with one step, so a run's first step is an ordinary one."""
 
     def report(progress: Progress) -> None:
@@ -203,14 +205,14 @@ def _say_ready(home: LabHome, machine: Machine) -> None:
     home.write_worker_state(pid=os.getpid(), state="ready", text="Ready", device=device)
 
 
-def _warm_up(session: Session, home: LabHome) -> None:
+def _warm_up(session: ModelSession, home: LabHome) -> None:
     """Run one forward and backward pass on a temporary adapter."""
     dataset = own_dataset()
-    encoded = [encode(session.tokenizer, example) for example in dataset.train]
+    encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
     keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
     spec = RunSpec(model=session.model_name, bits=session.bits)
-    adapted = attach(session, spec, shape_for(session.model_name, home))
-    row = pack(encoded[: spec.batch], session.machine.device)
+    adapted = attach_adapter(session, spec, shape_for(session.model_name, home))
+    row = pack_examples(encoded[: spec.batch], session.machine.device)
     answer_loss(adapted.model, row, session.machine.autocast()).backward()
     session.base = adapted.model.unload()
     gc.collect()

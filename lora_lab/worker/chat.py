@@ -30,10 +30,10 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits, ComputeType
 from lora_lab.worker.device.gpu import free_bytes
 from lora_lab.worker.device.machine import find_machine
-from lora_lab.worker.inspect.json_lines import End, Say, serve
+from lora_lab.worker.inspect.json_lines import End, Say, serve_orders
 from lora_lab.worker.model.quantization import dense_weight, keep_row_scales, put_beside_base
 from lora_lab.worker.training.packing import prompt_text
-from lora_lab.worker.training.session import Session, open_session
+from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
 
 DENSE_SHARE = 0.25
@@ -56,11 +56,11 @@ def serve_chat(models_dir: Path, home: LabHome) -> None:
                 return "stopped"
         return "done"
 
-    serve(answer, "The models could not answer", do_next="Choose fewer runs.")
+    serve_orders(answer, "The models could not answer", do_next="Choose fewer runs.")
 
 
 @dataclass
-class Arm:
+class ChatAnswer:
     """One model's answer in progress, with its KV cache."""
 
     name: str
@@ -78,7 +78,7 @@ class ChatModel:
         self._models_dir = models_dir
         self._home = home
         self._base: Wanted | None = None
-        self._session: Session | None = None
+        self._session: ModelSession | None = None
         self._model: PeftModel | None = None
 
     def arms(self, runs: list[RunFolder], say: Say) -> list[str]:
@@ -95,7 +95,7 @@ class ChatModel:
             self._attach(run, say)
         return [BASE, *(run.run_id for run in runs)]
 
-    def _open(self, wanted: Wanted, say: Say) -> Session:
+    def _open(self, wanted: Wanted, say: Say) -> ModelSession:
         def report(progress: Progress) -> None:
             say(doing=progress.step)
 
@@ -145,7 +145,7 @@ class ChatModel:
             "input_ids"
         ]
         going = [
-            Arm(name, ids.to(device), DynamicCache(), torch.Generator().manual_seed(seed), [])
+            ChatAnswer(name, ids.to(device), DynamicCache(), torch.Generator().manual_seed(seed), [])
             for name in arms
         ]
         ends = _end_tokens(self._model, tokenizer)
@@ -157,7 +157,7 @@ class ChatModel:
             if all(arm.ended for arm in going):
                 return
 
-    def _step(self, arm: Arm, temperature: float, ends: set[int]) -> None:
+    def _step(self, arm: ChatAnswer, temperature: float, ends: set[int]) -> None:
         assert self._session is not None
         with self._session.machine.autocast():
             # (vocab,), drawn from on the CPU: the same seed gives the same answer on every device.
@@ -170,7 +170,7 @@ class ChatModel:
         arm.ended = int(chosen) in ends
         arm.tokens.append(int(chosen))
 
-    def _forward(self, arm: Arm) -> Any:
+    def _forward(self, arm: ChatAnswer) -> Any:
         model = self._model
         assert model is not None
         inputs = {"input_ids": arm.ids, self._cache_name: arm.cache, "use_cache": True, "logits_to_keep": 1}

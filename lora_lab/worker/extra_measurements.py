@@ -17,14 +17,14 @@ from lora_lab.data import datasets
 from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import write_json
 from lora_lab.memory.ledger import BLOCK_SIZE
-from lora_lab.runs.extra_measurements import Afterwards, general_pairs
+from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.merge import dequantized
-from lora_lab.worker.training.packing import Encoded, cut_to, encode
+from lora_lab.worker.training.merge import load_dequantized
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from study.base.errors import LearnerError
 
 LOGIT_EXAMPLES = 4  # enough positions for a relative error, few enough to hold their logits
@@ -32,51 +32,51 @@ WRAPPED = "base_model.model."  # what PEFT puts before the names of layers
 FOUR_BIT: frozenset[Bits] = frozenset({"nf4", "nf4-dq", "fp4"})
 
 
-def measure(run: RunFolder, models_dir: Path) -> bool:
+def measure_run(run: RunFolder, models_dir: Path) -> bool:
     """Write a run's measurements, or why they failed. Return True when they are written."""
     try:
-        values = _values(run, models_dir)
+        values = _measure_values(run, models_dir)
     except (LearnerError, OSError, MemoryError, RuntimeError, ValueError) as error:
-        write_json(Afterwards(run).path, {"problem": str(error)})
+        write_json(ExtraMeasurements(run).path, {"problem": str(error)})
         return False
-    write_json(Afterwards(run).path, {"values": values})
+    write_json(ExtraMeasurements(run).path, {"values": values})
     return True
 
 
 @torch.no_grad()
-def _values(run: RunFolder, models_dir: Path) -> dict[str, float]:
+def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
     spec = run.spec
-    base = dequantized(spec.model, spec.bits, models_dir, _silent)
+    base = load_dequantized(spec.model, spec.bits, models_dir, _ignore_progress)
     attend_by_example(base)
-    tokenizer = load_tokenizer(spec.model, models_dir, _silent)
-    general = [encode(tokenizer, pair) for pair in general_pairs()]
+    tokenizer = load_tokenizer(spec.model, models_dir, _ignore_progress)
+    general = [encode_example(tokenizer, pair) for pair in general_pairs()]
     held_out = datasets.load_saved(run.path).held_out
-    kept = cut_to([encode(tokenizer, example) for example in held_out], spec.seq_len_tokens)
+    kept = cut_to([encode_example(tokenizer, example) for example in held_out], spec.seq_len_tokens)
     adapted = PeftModel.from_pretrained(base, str(run.adapter_path)).eval()
     with adapted.disable_adapter():
-        values = {"general_before": _loss(adapted, general), "before": _loss(adapted, kept)}
-    values |= {"general_after": _loss(adapted, general), "after": _loss(adapted, kept)}
+        values = {"general_before": _measure_loss(adapted, general), "before": _measure_loss(adapted, kept)}
+    values |= {"general_after": _measure_loss(adapted, general), "after": _measure_loss(adapted, kept)}
     asked = kept[:LOGIT_EXAMPLES]
-    expected = _logits(adapted, asked)
+    expected = _compute_logits(adapted, asked)
     names = [
         name.removeprefix(WRAPPED) for name, layer in adapted.named_modules() if hasattr(layer, "lora_A")
     ]
     merged = adapted.merge_and_unload()
     exact = {name: merged.get_submodule(name).weight.clone() for name in names}
-    for way, rounded in _ways(spec.bits).items():
+    for way, rounded in _list_ways(spec.bits).items():
         for name, weight in exact.items():
             merged.get_submodule(name).weight.copy_(rounded(weight))
-        values |= _against(way, merged, asked, kept, expected)
+        values |= _compare_merge(way, merged, asked, kept, expected)
     return values
 
 
-def _ways(bits: Bits) -> dict[str, Callable[[Tensor], Tensor]]:
+def _list_ways(bits: Bits) -> dict[str, Callable[[Tensor], Tensor]]:
     """List how a merged weight can be stored: in fp32, in 16 bits, or in the 4 bits that the base had."""
-    ways: dict[str, Callable[[Tensor], Tensor]] = {"decoded": _kept, "bf16": _in_bf16}
+    ways: dict[str, Callable[[Tensor], Tensor]] = {"decoded": _store_weight, "bf16": _in_bf16}
     return ways | ({"requantized": partial(_in_4_bits, bits=bits)} if bits in FOUR_BIT else {})
 
 
-def _kept(weight: Tensor) -> Tensor:
+def _store_weight(weight: Tensor) -> Tensor:
     return weight
 
 
@@ -93,23 +93,23 @@ def _in_4_bits(weight: Tensor, bits: Bits) -> Tensor:
     return decoded.view_as(weight).float()
 
 
-def _against(
+def _compare_merge(
     way: str, model: nn.Module, asked: Sequence[Encoded], kept: Sequence[Encoded], expected: Tensor
 ) -> dict[str, float]:
     """Measure how far a merged model is from the adapter on its base."""
-    error = (_logits(model, asked) - expected).norm() / expected.norm()
-    return {f"{way}_error": float(error), f"{way}_loss": _loss(model, kept)}
+    error = (_compute_logits(model, asked) - expected).norm() / expected.norm()
+    return {f"{way}_error": float(error), f"{way}_loss": _measure_loss(model, kept)}
 
 
-def _loss(model: nn.Module, examples: Sequence[Encoded]) -> float:
+def _measure_loss(model: nn.Module, examples: Sequence[Encoded]) -> float:
     return held_out_loss(model, examples, nullcontext)
 
 
-def _logits(model: nn.Module, examples: Sequence[Encoded]) -> Tensor:
+def _compute_logits(model: nn.Module, examples: Sequence[Encoded]) -> Tensor:
     """Return next-token logits of each example by itself, one after the other: (tokens, vocab)."""
     rows = [model(input_ids=torch.tensor([each.ids]), use_cache=False).logits[0] for each in examples]
     return torch.cat(rows).float()
 
 
-def _silent(progress: Progress) -> None:
+def _ignore_progress(progress: Progress) -> None:
     """Ignore progress."""

@@ -7,7 +7,7 @@ from math import sqrt
 from lora_lab.papers.tables import published_tables
 from lora_lab.predictions.judging import FACTOR, within_factor
 from lora_lab.spec import RANK_LIMITS, RunSpec, Variant
-from lora_lab.xray.result import Module, Overlap, Pair, Xray, expected_overlap
+from lora_lab.xray.result import Module, Overlap, RunOverlap, Xray, expected_overlap
 from study.base.errors import LearnerError
 from study.base.units import as_count, as_three_digits, as_two_digits
 
@@ -34,7 +34,7 @@ CANNOT_FACTOR = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class CaptionRow:
     """One row of the table: a value per column, or a dash."""
 
     name: str
@@ -42,24 +42,24 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class CaptionTable:
     """The paper's table 7 for this matrix, next to the published one."""
 
     columns: tuple[tuple[str, str], ...]
     """Title of a column, and `computed` or `published`."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CaptionRow, ...]
     source: str
 
 
-def amplification_table(columns: Sequence[tuple[str, Module]]) -> Table:
+def amplification_table(columns: Sequence[tuple[str, Module]]) -> CaptionTable:
     """Build the table: one column per run, then the published ones."""
     printed = next(table for table in published_tables() if table.id == PUBLISHED)
-    ours = [tuple(_amplification(module)) for _, module in columns]
+    ours = [tuple(_describe_amplification(module)) for _, module in columns]
     names = [name for name, _ in ours[0]]
     published = {row.name: [number.printed for number in row.numbers] for row in printed.rows}
     rows = tuple(
-        Row(
+        CaptionRow(
             name=name,
             values=(
                 *(dict(each)[name] for each in ours),
@@ -70,21 +70,21 @@ def amplification_table(columns: Sequence[tuple[str, Module]]) -> Table:
     )
     heads = [(title, "computed") for title, _ in columns]
     heads += [(f"GPT-3, {column}", "published") for column in printed.columns]
-    return Table(columns=tuple(heads), rows=rows, source=printed.source)
+    return CaptionTable(columns=tuple(heads), rows=rows, source=printed.source)
 
 
-def _amplification(module: Module) -> Iterator[tuple[str, str]]:
+def _describe_amplification(module: Module) -> Iterator[tuple[str, str]]:
     seen = module.seen
-    yield "‖UᵀWV‖, ΔW's directions", _number(seen.update if seen else None)
-    yield "‖UᵀWV‖, W's own directions", _number(seen.own if seen else None)
-    yield "‖UᵀWV‖, random directions", _number(seen.random if seen else None)
-    yield "the same by chance: r‖W‖ / √(d_in·d_out)", _number(module.random_expected)
-    yield "‖W‖", _number(module.weight_norm)
-    yield "‖ΔW‖", _number(module.norm)
-    yield "amplification, ‖ΔW‖ / ‖UᵀWV‖", _number(module.amplification)
+    yield "‖UᵀWV‖, ΔW's directions", _format_number(seen.update if seen else None)
+    yield "‖UᵀWV‖, W's own directions", _format_number(seen.own if seen else None)
+    yield "‖UᵀWV‖, random directions", _format_number(seen.random if seen else None)
+    yield "the same by chance: r‖W‖ / √(d_in·d_out)", _format_number(module.random_expected)
+    yield "‖W‖", _format_number(module.weight_norm)
+    yield "‖ΔW‖", _format_number(module.norm)
+    yield "amplification, ‖ΔW‖ / ‖UᵀWV‖", _format_number(module.amplification)
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "–" if value is None else as_three_digits(value)
 
 
@@ -163,13 +163,13 @@ def same_start(one: RunSpec, other: RunSpec) -> str:
     )
 
 
-def only_one_note(pair: Pair) -> str:
+def only_one_note(pair: RunOverlap) -> str:
     """Return a note on matrices that only one run adapts."""
     return f"{len(pair.only_one)} matrices are adapted in only one of the runs." if pair.only_one else ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedDirections:
     """A predicted number of directions that carry 90 %, and the median measured."""
 
     guess: float
@@ -187,22 +187,22 @@ class Judged:
         return FACTOR
 
 
-def judged(xray: Xray, guess: str) -> Judged | None:
+def judge_prediction(xray: Xray, guess: str) -> JudgedDirections | None:
     """Judge the prediction; None if it is unreadable, because an address may contain anything."""
-    number = _directions(guess)
-    return None if number is None else Judged(guess=number, result=xray.median_used, rank=xray.rank)
+    number = _parse_directions(guess)
+    return None if number is None else JudgedDirections(guess=number, result=xray.median_used, rank=xray.rank)
 
 
 def refuse_slip(written: str) -> None:
     """Raise LearnerError when the prediction is not a valid number of directions; empty is valid."""
-    if written.strip() and _directions(written) is None:
+    if written.strip() and _parse_directions(written) is None:
         raise LearnerError(
             f"A number of directions is above 0 and at most {RANK_LIMITS[1]}, got {written!r}.",
             do_next="Correct it, or leave it empty.",
         )
 
 
-def _directions(written: str) -> float | None:
+def _parse_directions(written: str) -> float | None:
     try:
         number = float(written.strip().replace(",", "."))
     except ValueError:

@@ -22,7 +22,7 @@ SIDE_WORDS: dict[Side, str] = {
 CARRIED = f"{100 * SHARE:.0f} %"
 
 
-def short(kind: str) -> str:
+def shorten_kind(kind: str) -> str:
     """Return `q` for `self_attn.q_proj`, short enough for a column."""
     return kind.rsplit(".", 1)[-1].removesuffix("_proj") or kind
 
@@ -36,7 +36,7 @@ def place_of(module: Module) -> str:
 # ---- singular values
 
 
-def spectrum(module: Module, conditions: str) -> Plot:
+def plot_spectrum(module: Module, conditions: str) -> Plot:
     """Plot the singular values of one update."""
     carried, rows = 0.0, []
     total = module.norm**2
@@ -90,16 +90,17 @@ def used_map(xray: Xray, conditions: str) -> Plot:
     if found:
         span = str(min(found)) if min(found) == max(found) else f"{min(found)} to {max(found)}"
         title = (
-            f"Over {_matrices(len(found))}, {span} of {xray.rank} directions carry {CARRIED} of an update; "
+            f"Over {_count_matrices(len(found))}, {span} of {xray.rank} directions carry "
+            f"{CARRIED} of an update; "
             f"the median is {xray.median_used:g}"
         )
-    return _map(
+    return _plot_map(
         xray,
         name="xray-used",
         title=title,
         conditions=conditions,
         shown=f"directions for {CARRIED}",
-        value=_used,
+        value=_read_used,
         words="{:.0f}".format,
         footnote=f"Computed. Of {xray.rank} directions at most; lighter is fewer.",
     )
@@ -108,20 +109,20 @@ def used_map(xray: Xray, conditions: str) -> Plot:
 def norm_map(xray: Xray, conditions: str) -> Plot:
     """Plot ||dW|| / ||W||, matrix by matrix."""
     found = [module.relative_percent for module in xray.modules]
-    largest = max(xray.modules, key=_relative)
+    largest = max(xray.modules, key=_read_relative)
     title = "No weight has changed: all updates are zero"
     if largest.relative_percent:
         title = (
             f"An update has {as_two_digits(median(found))} % of its weight's norm at the median; the largest "
             f"is {as_two_digits(largest.relative_percent)} %, of {place_of(largest)}"
         )
-    return _map(
+    return _plot_map(
         xray,
         name="xray-norms",
         title=title,
         conditions=conditions,
         shown="‖ΔW‖ / ‖W‖, %",
-        value=_relative,
+        value=_read_relative,
         words=as_two_digits,
         footnote=(
             "Computed, in Frobenius's norm; W as the run's bits keep it. Lighter is less."
@@ -138,37 +139,37 @@ def factor_map(xray: Xray, conditions: str) -> Plot:
         low, middle, high = (as_two_digits(measure(found)) for measure in (min, median, max))
         title = (
             f"At the median an update adds {middle} times what W has in its directions; from {low} to {high} "
-            f"over {_matrices(len(found))}"
+            f"over {_count_matrices(len(found))}"
         )
-    return _map(
+    return _plot_map(
         xray,
         name="xray-factors",
         title=title,
         conditions=conditions,
         shown="‖ΔW‖ / ‖UᵀWV‖",
-        value=_factor,
+        value=_read_factor,
         words=as_two_digits,
         footnote="Computed: U and V are the update's output and input directions. Lighter is less.",
     )
 
 
-def _used(module: Module) -> float | None:
+def _read_used(module: Module) -> float | None:
     return None if module.is_zero else float(module.used)
 
 
-def _relative(module: Module) -> float:
+def _read_relative(module: Module) -> float:
     return module.relative_percent
 
 
-def _factor(module: Module) -> float | None:
+def _read_factor(module: Module) -> float | None:
     return module.amplification
 
 
-def _matrices(count: int) -> str:
+def _count_matrices(count: int) -> str:
     return "1 matrix" if count == 1 else f"{count} matrices"
 
 
-def _map(
+def _plot_map(
     xray: Xray,
     *,
     name: str,
@@ -205,7 +206,7 @@ def _map(
         rows=tuple(rows),
         alt=f"Heat map of {shown} over layers and matrices. {title}. {_by_kind(xray, known, words)}",
         drawing=TileMap(
-            columns=tuple(short(kind) for kind in xray.kinds),
+            columns=tuple(shorten_kind(kind) for kind in xray.kinds),
             rows=xray.layers,
             tiles=tuple(tuple(tile(xray.at(layer, kind)) for kind in xray.kinds) for layer in xray.layers),
             x_label="matrix",
@@ -220,7 +221,9 @@ def _map(
 def _by_kind(xray: Xray, known: Sequence[tuple[Module, float]], words: Callable[[float], str]) -> str:
     """Return medians by matrix, few enough numbers for a screen reader."""
     by_kind = {kind: [at for module, at in known if module.kind == kind] for kind in xray.kinds}
-    told = ", ".join(f"{short(kind)} {words(median(found))}" for kind, found in by_kind.items() if found)
+    told = ", ".join(
+        f"{shorten_kind(kind)} {words(median(found))}" for kind, found in by_kind.items() if found
+    )
     return f"Medians: {told}." if told else ""
 
 

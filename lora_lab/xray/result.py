@@ -52,7 +52,7 @@ def stable_rank(values: Sequence[float]) -> float:
     return sum(value * value for value in values) / values[0] ** 2 if values and values[0] else 0.0
 
 
-def stops(rank: int) -> tuple[int, ...]:
+def list_stops(rank: int) -> tuple[int, ...]:
     """Return the numbers of directions to show an overlap for: all small ones, then fewer, and the rank."""
     return tuple(dict.fromkeys((*(stop for stop in ALWAYS_SHOWN if stop < rank), rank)))
 
@@ -81,7 +81,7 @@ class Whole:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class SeenDirections:
     """||Uᵀ W V|| for `directions` directions on each side: how much of W lies in them."""
 
     directions: int
@@ -107,7 +107,7 @@ class Module:
     """Singular values of the low-rank update, scale included, largest first."""
 
     weight_norm: float
-    seen: Seen | None
+    seen: SeenDirections | None
     """None for an update of zero, which has no directions."""
 
     whole: Whole | None
@@ -261,7 +261,7 @@ class Overlap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class RunOverlap:
     """Two runs' overlap, matrix by matrix."""
 
     overlaps: Mapping[tuple[str, Side], Overlap]
@@ -280,7 +280,7 @@ def read_xray(found: Mapping[str, Any]) -> Xray:
             **{
                 **values,
                 "values": tuple(values["values"]),
-                "seen": Seen(**values["seen"]) if values["seen"] else None,
+                "seen": SeenDirections(**values["seen"]) if values["seen"] else None,
                 "whole": Whole(**values["whole"]) if values["whole"] else None,
             }
         )
@@ -289,7 +289,7 @@ def read_xray(found: Mapping[str, Any]) -> Xray:
     return Xray(method=found["method"], beside=tuple(found["beside"]), modules=modules)
 
 
-def read_pair(found: Mapping[str, Any]) -> Pair:
+def read_pair(found: Mapping[str, Any]) -> RunOverlap:
     """Parse a worker's answer to an order of two runs."""
     firsts, seconds = tuple(found["firsts"]), tuple(found["seconds"])
     overlaps: dict[tuple[str, Side], Overlap] = {}
@@ -301,11 +301,11 @@ def read_pair(found: Mapping[str, Any]) -> Pair:
                 size=size,
                 firsts=firsts,
                 seconds=seconds,
-                phi=_rows(values[side]),
-                random=_rows(found["random"][str(size)]),
+                phi=_read_rows(values[side]),
+                random=_read_rows(found["random"][str(size)]),
             )
-    return Pair(overlaps=overlaps, only_one=tuple(found["only_one"]))
+    return RunOverlap(overlaps=overlaps, only_one=tuple(found["only_one"]))
 
 
-def _rows(rows: Iterable[Iterable[float | None]]) -> tuple[tuple[float | None, ...], ...]:
+def _read_rows(rows: Iterable[Iterable[float | None]]) -> tuple[tuple[float | None, ...], ...]:
     return tuple(tuple(row) for row in rows)

@@ -8,13 +8,13 @@ from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
-from lora_lab.xray.charts import factor_map, norm_map, overlap_maps, spectrum, used_map
+from lora_lab.xray.charts import factor_map, norm_map, overlap_maps, plot_spectrum, used_map
 from lora_lab.xray.result import (
     KIND,
     SIDES,
     Module,
     Overlap,
-    Pair,
+    RunOverlap,
     Side,
     Xray,
     order_of,
@@ -28,7 +28,7 @@ LISTED = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class XrayStatus:
     """What the page shows of one run, and of its overlap with a second one."""
 
     run: RunFolder
@@ -52,7 +52,7 @@ class Standing:
         return _xray_of(self.look)
 
     @cached_property
-    def pair(self) -> Pair | None:
+    def pair(self) -> RunOverlap | None:
         """The overlap of both runs; None until it is done."""
         done = self.pair_look is not None and self.pair_look.status == "done"
         return read_pair(self.pair_look.found) if done and self.pair_look else None
@@ -89,7 +89,7 @@ class Standing:
         xray, module = self.xray, self.module
         if xray is None or module is None:
             return
-        yield spectrum(module, self.conditions)
+        yield plot_spectrum(module, self.conditions)
         yield used_map(xray, self.conditions)
         yield norm_map(xray, self.conditions)
         if self.overlap and self.beside:
@@ -102,7 +102,7 @@ def _xray_of(look: Inspection | None) -> Xray | None:
 
 
 @dataclass(frozen=True)
-class XrayDesk:
+class XrayService:
     """Operations of the page on the lab's runs and inspections."""
 
     lab: Lab
@@ -112,7 +112,7 @@ class XrayDesk:
         found = (run for run in self.lab.runs() if self.lab.state(run).ended and _has_adapter(run))
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
-    def standing(self, query: Mapping[str, str]) -> Standing | None:
+    def standing(self, query: Mapping[str, str]) -> XrayStatus | None:
         """Build the view of the named run, else of the newest; None without any run."""
         run = self._named(query.get("run", "")) or next(iter(self.runs()), None)
         if run is None:
@@ -120,7 +120,7 @@ class XrayDesk:
         beside = self._named(query.get("with", ""))
         beside = None if beside == run else beside
         side = query.get("side", "")
-        return Standing(
+        return XrayStatus(
             run=run,
             beside=beside,
             look=self._found(run),
@@ -131,17 +131,17 @@ class XrayDesk:
             side=side if side in SIDES else "A",
         )
 
-    def start(self, standing: Standing) -> None:
+    def start(self, standing: XrayStatus) -> None:
         """Queue the inspections that are missing."""
         self.lab.inspections.look(KIND, order_of(standing.run))
         self.compare(standing)
 
-    def compare(self, standing: Standing) -> None:
+    def compare(self, standing: XrayStatus) -> None:
         """Queue the inspection of the overlap with the second run."""
         if standing.beside is not None:
             self.lab.inspections.look(KIND, order_of(standing.run, standing.beside))
 
-    def stop(self, standing: Standing) -> None:
+    def stop(self, standing: XrayStatus) -> None:
         """Stop the running and queued inspections of these runs."""
         for look in (standing.pair_look, standing.look):
             if look is not None and look.status in ("waiting", "working"):

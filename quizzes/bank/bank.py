@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from quizzes import families
 from quizzes.families import FAMILIES
-from quizzes.families.drawn import Family
+from quizzes.families.drawn import QuestionFamily
 from quizzes.kinds import KINDS, read_task
 from quizzes.kinds.choices import RIGHT, Option
 from quizzes.kinds.matrix_shape import read_shape
@@ -52,14 +52,14 @@ class Bank:
 
     questions: tuple[Question, ...]
     topics: Mapping[str, str]
-    families: Mapping[str, Family] = field(default_factory=dict)
+    families: Mapping[str, QuestionFamily] = field(default_factory=dict)
 
     @cached_property
     def by_id(self) -> Mapping[str, Question]:
         """Each question by its id, including the ones that families generate."""
 
         def drawn(question_id: str) -> Question | None:
-            return families.find(question_id, self.families)
+            return families.find_question(question_id, self.families)
 
         return ByQuestion({question.id: question for question in self.questions}, drawn)
 
@@ -90,10 +90,12 @@ class Bank:
     def pool(self, *, seed: int, topic: str = "", level: str = "", concept: str = "") -> list[Question]:
         """Return the matching questions, plus one of each matching family with the seed's numbers."""
         fitting = self.families_matching(topic=topic, level=level, concept=concept)
-        drawn = [self.by_id[families.variant(family, seed=seed)] for family in fitting]
+        drawn = [self.by_id[families.choose_variant(family, seed=seed)] for family in fitting]
         return [*self.matching(topic=topic, level=level, concept=concept), *drawn]
 
-    def families_matching(self, *, topic: str = "", level: str = "", concept: str = "") -> list[Family]:
+    def families_matching(
+        self, *, topic: str = "", level: str = "", concept: str = ""
+    ) -> list[QuestionFamily]:
         """List the families of a topic, a level, a concept; empty matches all."""
         return [
             family

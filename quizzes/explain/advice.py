@@ -46,7 +46,7 @@ def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Pa
     return read
 
 
-def sentence(advice: Advice | None, verdict: Verdict, concept: PromptConcept) -> str:
+def choose_sentence(advice: Advice | None, verdict: Verdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, why a statement is wrong, or a question."""
     texts = {
         "missing": advice and advice.missing,

@@ -22,21 +22,21 @@ class Agreement:
         return self.labels >= LABELS_NEEDED
 
 
-def agreement(attempts: Iterable[ExplainAttempt]) -> Agreement:
+def measure_agreement(attempts: Iterable[ExplainAttempt]) -> Agreement:
     """Compare the grader's `covered` with the teacher's, or else with ticks made before the grader's verdict.
 
     A learner who has seen the verdict can only disagree with it, so such a judgement measures nothing.
     Concepts on which the grader is unsure are skipped.
     """
-    pairs = [pair for attempt in attempts for pair in _pairs(attempt)]
+    pairs = [pair for attempt in attempts for pair in _list_pairs(attempt)]
     return Agreement(
         labels=len(pairs),
         agreed=sum(one == other for one, other in pairs),
-        kappa=kappa(pairs) if len(pairs) >= LABELS_NEEDED else None,
+        kappa=compute_kappa(pairs) if len(pairs) >= LABELS_NEEDED else None,
     )
 
 
-def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
+def compute_kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     """Return the agreement beyond chance (1 perfect, 0 chance); None if both always give one same verdict.
 
     Cohen, "A coefficient of agreement for nominal scales", 1960.
@@ -50,7 +50,7 @@ def kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
 
 
-def _pairs(attempt: ExplainAttempt) -> Iterable[tuple[bool, bool]]:
+def _list_pairs(attempt: ExplainAttempt) -> Iterable[tuple[bool, bool]]:
     for concept_id in dict.fromkeys(each.concept_id for each in attempt.judgements):
         grader = attempt.newest(concept_id, "grader")
         human = attempt.newest(concept_id, "teacher") or _ticked_unseen(attempt, concept_id)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from quizzes.explain.advice import Advice, Advices, sentence
-from quizzes.explain.highlights import Marked, marked
+from quizzes.explain.advice import Advice, Advices, choose_sentence
+from quizzes.explain.highlights import Marked, split_segments
 from quizzes.grader.grading import Grading, concept_text
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.verdicts import Verdict
@@ -24,7 +24,7 @@ ENGLISH_SHARE = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ConceptStatus:
     """The status of one concept of an explanation, as the page shows it."""
 
     number: int
@@ -53,7 +53,7 @@ class Standing:
     @property
     def sentence(self) -> str:
         """The feedback on the chip's verdict."""
-        return sentence(self.advice, self.verdict, self.concept)
+        return choose_sentence(self.advice, self.verdict, self.concept)
 
     @property
     def disputed(self) -> bool:
@@ -66,13 +66,13 @@ class Standing:
         return self.verdict == "unsure" and not self.asked and self.learner is None
 
 
-def standings(
+def list_statuses(
     prompt: Prompt, attempt: ExplainAttempt, *, before: ExplainAttempt | None, advices: Advices
-) -> list[Standing]:
+) -> list[ConceptStatus]:
     """Return the status of every concept of the prompt, in its order."""
     asked = {reply.concept_id for reply in attempt.replies}
     return [
-        Standing(
+        ConceptStatus(
             number=number,
             concept=concept,
             advice=advices.get((prompt.id, concept.id)),
@@ -89,15 +89,15 @@ def standings(
     ]
 
 
-def evidence(attempt: ExplainAttempt, found: Iterable[Standing]) -> list[Marked]:
+def mark_evidence(attempt: ExplainAttempt, found: Iterable[ConceptStatus]) -> list[Marked]:
     """Split the learner's text into segments for highlighting the words that carry the verdicts."""
     judged = [one for one in found if one.grader]
     spans = {one.number: one.grader.evidence for one in judged if one.grader}
     against = {one.number for one in judged if one.verdict == "contradicted"}
-    return marked(attempt.said, spans, against=against)
+    return split_segments(attempt.said, spans, against=against)
 
 
-def gained(found: Iterable[Standing]) -> tuple[list[str], list[str]]:
+def list_gained(found: Iterable[ConceptStatus]) -> tuple[list[str], list[str]]:
     """Return the labels of the concepts newly covered since the previous attempt, and of those lost."""
     compared = [one for one in found if one.tried_before]
     new = [one.concept.label for one in compared if one.counted == "covered" != one.before]
@@ -108,12 +108,12 @@ def gained(found: Iterable[Standing]) -> tuple[list[str], list[str]]:
 # ---- what the grader has judged, and what is still ungraded
 
 
-def fingerprint(concept: PromptConcept) -> str:
+def compute_fingerprint(concept: PromptConcept) -> str:
     """Return a hash that changes when the wording of a concept changes."""
     return hashlib.sha256(concept_text(concept).encode()).hexdigest()[:16]
 
 
-def unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
+def list_unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
     """Return the ids of the concepts whose current wording is not yet judged on the full text."""
     answered = {reply.concept_id: number for number, reply in enumerate(attempt.replies, start=1)}
     read = {
@@ -124,14 +124,14 @@ def unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
     return {
         concept.id
         for concept in prompt.concepts
-        if read.get((concept.id, fingerprint(concept)), -1) < answered.get(concept.id, 0)
+        if read.get((concept.id, compute_fingerprint(concept)), -1) < answered.get(concept.id, 0)
     }
 
 
-def opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
+def list_opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
     """Return the grader's verdicts on ungraded concepts, and those that differ from its last ones."""
-    missing = unread(prompt, attempt)
-    rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
+    missing = list_unread(prompt, attempt)
+    rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
     found = []
     for graded in grading.concepts:
         last = attempt.newest(graded.concept_id, "grader")

@@ -16,7 +16,7 @@ from study.base.model_files import Progress, Report
 _LOG = logging.getLogger(__name__)
 
 
-class Desk(Protocol):
+class AnswerGrader(Protocol):
     """The grader that the queue calls; the app's is the client in grader_client.py, with its own process."""
 
     def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
@@ -50,10 +50,10 @@ BROKEN = Trouble(
 Keep = Callable[[Grading], None]
 
 
-class ReadingRoom:
+class GradingQueue:
     """A queue of answers to grade, one job per attempt, with progress. Without a grader it runs none."""
 
-    def __init__(self, desk: Desk | None) -> None:
+    def __init__(self, desk: AnswerGrader | None) -> None:
         self._desk = desk
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader")
@@ -110,13 +110,13 @@ class ReadingRoom:
         """Cancel all queued jobs; `wait` for the one that runs."""
         self._thread.shutdown(wait=wait, cancel_futures=not wait)
 
-    def _prepare(self, desk: Desk) -> None:
+    def _prepare(self, desk: AnswerGrader) -> None:
         with contextlib.suppress(LearnerError):  # reported when an answer is graded
             if desk.has_files:
                 desk.prepare(self._report)
         self._step = ""
 
-    def _read(self, desk: Desk, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
+    def _read(self, desk: AnswerGrader, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
         try:
             keep(desk.grade(prompt, said, report=self._report, find_words=True))
             with self._lock:

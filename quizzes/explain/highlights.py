@@ -17,7 +17,7 @@ class Marked:
     """Whether these words contradict the concepts."""
 
 
-def marked(
+def split_segments(
     text: str, evidence: Mapping[int, Iterable[Span]], *, against: Container[int] = ()
 ) -> list[Marked]:
     """Split the whole text into segments; `evidence` holds spans by concept number.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from quizzes.explain.concept_status import fingerprint
+from quizzes.explain.concept_status import compute_fingerprint
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import Verdict
 from study.base.errors import LearnerError
@@ -38,7 +38,7 @@ class Marks:
             case "override":
                 self._override(visit, prompt, attempt, event)
             case "take-back":
-                verdict_id = form_event.whole(event, "verdict")
+                verdict_id = form_event.read_whole(event, "verdict")
                 self.log.take_back(visit.profile.id, attempt.id, verdict_id, at=visit.now)
             case _:
                 return False
@@ -48,14 +48,14 @@ class Marks:
         """Return the concept that a form event is about; empty for other events."""
         match event.get("act"):
             case "claim" | "clarify":
-                return form_event.text(event, "concept")
+                return form_event.read_text(event, "concept")
             case "override":
-                return form_event.field(event, "concept")
+                return form_event.read_field(event, "concept")
         return ""
 
     def _claim(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Record that the learner disagrees with the grader; the same event again undoes it."""
-        concept_id = _known(prompt, form_event.text(event, "concept"))
+        concept_id = _require_concept(prompt, form_event.read_text(event, "concept"))
         last, grader = attempt.newest(concept_id, "learner"), attempt.newest(concept_id, "grader")
         if grader is None:
             raise LearnerError("The grader has not read this yet.", do_next="Wait for its verdict.")
@@ -69,8 +69,8 @@ class Marks:
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
     ) -> None:
         """Record a reply to the grader's question; it is graded together with the text."""
-        concept_id = _known(prompt, form_event.text(event, "concept"))
-        text = form_event.field(event, "reply", limit=REPLY_LIMIT).strip()
+        concept_id = _require_concept(prompt, form_event.read_text(event, "concept"))
+        text = form_event.read_field(event, "reply", limit=REPLY_LIMIT).strip()
         if not text:
             raise LearnerError("The reply is empty.", do_next="Answer in a sentence, or leave it unsure.")
         if any(reply.concept_id == concept_id for reply in attempt.replies):
@@ -81,9 +81,9 @@ class Marks:
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
     ) -> None:
         """Record a teacher's verdict with its reason."""
-        concept_id = _known(prompt, form_event.field(event, "concept"))
-        verdict = form_event.field(event, "verdict")
-        reason = form_event.field(event, "reason", limit=REASON_LIMIT).strip()
+        concept_id = _require_concept(prompt, form_event.read_field(event, "concept"))
+        verdict = form_event.read_field(event, "verdict")
+        reason = form_event.read_field(event, "reason", limit=REASON_LIMIT).strip()
         if verdict not in TEACHER_VERDICTS:
             raise LearnerError("No verdict is chosen.", do_next=f"Choose {', '.join(TEACHER_VERDICTS)}.")
         if not reason:
@@ -102,7 +102,9 @@ class Marks:
         reason: str = "",
     ) -> None:
         concept = next(one for one in prompt.concepts if one.id == concept_id)
-        said = Opinion(concept_id=concept_id, verdict=verdict, rubric=fingerprint(concept), reason=reason)
+        said = Opinion(
+            concept_id=concept_id, verdict=verdict, rubric=compute_fingerprint(concept), reason=reason
+        )
         self.log.record(visit.profile.id, attempt.id, [said], by=by, at=visit.now)
 
 
@@ -111,7 +113,7 @@ def opposite(verdict: str) -> Verdict:
     return "missing" if verdict == "covered" else "covered"
 
 
-def _known(prompt: Prompt, concept_id: str) -> str:
+def _require_concept(prompt: Prompt, concept_id: str) -> str:
     if all(concept.id != concept_id for concept in prompt.concepts):
         raise LearnerError(f"{concept_id!r} is not part of this prompt.", do_next="Choose what is listed.")
     return concept_id

@@ -26,7 +26,7 @@ class OwnPrompts:
 
     def save(self, profile_id: str, event: Mapping[str, Any], *, at: datetime) -> str:
         """Validate and store the form; return the prompt's id. Raises LearnerError when a field is wrong."""
-        prompt_id = form_event.field(event, "id")
+        prompt_id = form_event.read_field(event, "id")
         if prompt_id and prompt_id not in self.of(profile_id):
             raise LearnerError("That prompt is not in this profile.", do_next="Reload the page.")
         typed = read_form(event)
@@ -51,7 +51,7 @@ class OwnPrompts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Typed:
+class PromptForm:
     """The validated fields of the form."""
 
     text: str
@@ -59,11 +59,11 @@ class Typed:
     concepts: tuple[str, ...]
 
 
-def read_form(event: Mapping[str, Any]) -> Typed:
+def read_form(event: Mapping[str, Any]) -> PromptForm:
     """Parse and validate the form. Raises LearnerError with the first problem."""
-    text = _line(form_event.field(event, "text", limit=TEXT_LIMIT))
-    hint = _line(form_event.field(event, "hint", limit=TEXT_LIMIT))
-    lines = tuple(_line(line) for line in form_event.fields(event, "concept", limit=LINE_LIMIT))
+    text = _clean_line(form_event.read_field(event, "text", limit=TEXT_LIMIT))
+    hint = _clean_line(form_event.read_field(event, "hint", limit=TEXT_LIMIT))
+    lines = tuple(_clean_line(line) for line in form_event.read_fields(event, "concept", limit=LINE_LIMIT))
     if not text:
         raise LearnerError("The prompt is empty.", do_next="Write what is to be explained.")
     if len(lines) != CONCEPTS or not all(lines):
@@ -74,8 +74,8 @@ def read_form(event: Mapping[str, Any]) -> Typed:
         )
     if len({line.lower() for line in lines}) < CONCEPTS:
         raise LearnerError("Two concepts are the same.", do_next="Make each one a different idea.")
-    return Typed(text=text, hint=hint, concepts=lines)
+    return PromptForm(text=text, hint=hint, concepts=lines)
 
 
-def _line(text: str) -> str:
+def _clean_line(text: str) -> str:
     return " ".join(text.split())

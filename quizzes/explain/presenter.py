@@ -10,19 +10,19 @@ from markupsafe import escape
 
 from quizzes.explain import views
 from quizzes.explain.advice import Advices, load_advice
-from quizzes.explain.agreement import agreement
-from quizzes.explain.concept_status import fingerprint, opinions, standings, unread
-from quizzes.explain.grading_queue import Desk, ReadingRoom, Trouble
+from quizzes.explain.agreement import measure_agreement
+from quizzes.explain.concept_status import compute_fingerprint, list_opinions, list_statuses, list_unread
+from quizzes.explain.grading_queue import AnswerGrader, GradingQueue, Trouble
 from quizzes.explain.judgements import Marks
 from quizzes.explain.own_prompts import OwnPrompts
 from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
-from quizzes.grader.limits import Measured, limits_sentence, read_measured, trust_sentence
+from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, read_measured, trust_sentence
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
-from quizzes.grader.verdicts import SelfGrader, covered
+from quizzes.grader.verdicts import SelfGrader, count_covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.ports.activities import AskForCards, Ending, Missed, Piece, Steps
+from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
 from study.store import Store
 from study.store.explains import ExplainAttempt, Opinion, draft_key
@@ -49,8 +49,8 @@ class ExplainExercise:
     advices: Advices
     own: OwnPrompts
     marks: Marks
-    room: ReadingRoom
-    measured: Measured | None
+    room: GradingQueue
+    measured: MeasuredAccuracy | None
     ask_for_cards: AskForCards
     label: str = "explanation"
 
@@ -93,10 +93,10 @@ class ExplainExercise:
 
     # ---- rendering
 
-    def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Piece:
+    def box(self, visit: Visit, prompt: Prompt, *, hint: bool = False) -> Fragment:
         """Render the prompt with a text box that holds the draft; the grader loads meanwhile."""
         self.prepare()
-        return views.box(
+        return views.render_box(
             prompt,
             draft=self.store.notes.draft(visit.profile.id, draft_key(prompt.id)),
             draft_name=f"{visit.profile.id}:{prompt.id}",
@@ -114,7 +114,7 @@ class ExplainExercise:
         alone: bool = True,
         waiting: bool = False,
         marking: bool = False,
-    ) -> Piece:
+    ) -> Fragment:
         """Render an attempt: being graded, graded, or judged by the learner alone.
 
         A learner who ticked the concepts instead of waiting sees that result, unless `waiting` for the grader
@@ -122,11 +122,11 @@ class ExplainExercise:
         """
         trouble = self._have_read(visit, prompt, attempt)
         ticked = attempt.verdicts is not None and not any(one.by == "grader" for one in attempt.judgements)
-        on_its_way = self.room.open and trouble is None and unread(prompt, attempt)
+        on_its_way = self.room.open and trouble is None and list_unread(prompt, attempt)
         if on_its_way and (waiting or not ticked):
-            return views.reading(prompt, attempt, step=self.room.step)
+            return views.render_reading(prompt, attempt, step=self.room.step)
         if attempt.verdicts is None:
-            return views.rubric(prompt, attempt, trouble, can_retry=self.room.open)
+            return views.render_rubric(prompt, attempt, trouble, can_retry=self.room.open)
         return self._result(visit, prompt, attempt, trouble, alone=alone, marking=marking)
 
     def _result(
@@ -138,15 +138,15 @@ class ExplainExercise:
         *,
         alone: bool,
         marking: bool,
-    ) -> Piece:
+    ) -> Fragment:
         attempts = self.store.explains.attempts(visit.profile.id)
         tries = [one for one in attempts if one.prompt_id == prompt.id and one.id < attempt.id]
         before = next((one for one in tries if one.verdicts), None)
-        return views.result(
+        return views.render_result(
             prompt,
             attempt,
-            standings(prompt, attempt, before=before, advices=self.advices),
-            agreement=agreement(attempts),
+            list_statuses(prompt, attempt, before=before, advices=self.advices),
+            agreement=measure_agreement(attempts),
             trust=trust_sentence(self.measured, own=prompt.own),
             limits=limits_sentence(self.measured, own=prompt.own),
             trouble=trouble if self.room.open else None,
@@ -157,24 +157,24 @@ class ExplainExercise:
 
     # ---- form events
 
-    def press(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece | None:
+    def press(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment | None:
         """Handle one form event; return None when nothing new is shown or the event belongs elsewhere."""
         act = event.get("act")
         if act == "draft":
             self.save_draft(visit, event)
             return None
-        prompt = self.prompt(visit, form_event.text(event, "prompt"))
+        prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
         if act == "hint":
             return self.box(visit, prompt, hint=True)
         if act == "again":
             return self.box(visit, prompt)
         if act == "submit":
             return self.look(visit, prompt, self.submit(visit, prompt, event), alone=alone)
-        attempt = self.attempt(visit, prompt, form_event.whole(event, "attempt"))
+        attempt = self.attempt(visit, prompt, form_event.read_whole(event, "attempt"))
         if act == "edit":
             return self.edit(visit, prompt, attempt)
         if act == "self":
-            return views.rubric(prompt, attempt, None, can_retry=False)
+            return views.render_rubric(prompt, attempt, None, can_retry=False)
         if act == "retry":
             self._have_read(visit, prompt, attempt, again=True)
         elif act == "judge":
@@ -194,13 +194,13 @@ class ExplainExercise:
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Store the unfinished text."""
-        prompt = self.prompt(visit, form_event.text(event, "prompt"))
-        text = form_event.text(event, "value", limit=ANY_LENGTH)
+        prompt = self.prompt(visit, form_event.read_text(event, "prompt"))
+        text = form_event.read_text(event, "value", limit=ANY_LENGTH)
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), text, at=visit.now)
 
     def submit(self, visit: Visit, prompt: Prompt, event: Mapping[str, Any]) -> ExplainAttempt:
         """Store an explanation. Raises LearnerError when it is empty or too long."""
-        text = "".join(form_event.fields(event, "answer", limit=ANY_LENGTH)[:1]).strip()
+        text = "".join(form_event.read_fields(event, "answer", limit=ANY_LENGTH)[:1]).strip()
         if not text:
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
         if len(text) > ANSWER_LIMIT:
@@ -211,15 +211,15 @@ class ExplainExercise:
         attempt_id = self.store.explains.submit(visit.profile.id, prompt.id, text, at=visit.now)
         return self.attempt(visit, prompt, attempt_id)
 
-    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt) -> Piece:
+    def edit(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt) -> Fragment:
         """Render the text box with an attempt's text to edit; the attempt itself stays in the log."""
         self.store.notes.save_draft(visit.profile.id, draft_key(prompt.id), attempt.said, at=visit.now)
         return self.box(visit, prompt)
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
-        ticked = SelfGrader(ticked=frozenset(form_event.fields(event, "concept")))(prompt, attempt.text)
-        rubrics = {concept.id: fingerprint(concept) for concept in prompt.concepts}
+        ticked = SelfGrader(ticked=frozenset(form_event.read_fields(event, "concept")))(prompt, attempt.text)
+        rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
         said = [
             Opinion(concept_id=concept_id, verdict=verdict, rubric=rubrics[concept_id])
             for concept_id, verdict in ticked.items()
@@ -232,7 +232,7 @@ class ExplainExercise:
         touched = [
             attempt
             for attempt in self.store.explains.attempts(visit.profile.id, prompt.id)
-            if attempt.judgements and unread(prompt, attempt)
+            if attempt.judgements and list_unread(prompt, attempt)
         ]
         for attempt in touched:
             self._have_read(visit, prompt, attempt)
@@ -242,7 +242,7 @@ class ExplainExercise:
         self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, *, again: bool = False
     ) -> Trouble | None:
         """Queue the attempt unless it is graded; return the failure if it can't be graded."""
-        if not unread(prompt, attempt):
+        if not list_unread(prompt, attempt):
             return None
         keep = partial(self._keep, visit, prompt, attempt.id)
         self.room.read(attempt.id, prompt, attempt.said, keep, again=again)
@@ -251,7 +251,7 @@ class ExplainExercise:
     def _keep(self, visit: Visit, prompt: Prompt, attempt_id: int, grading: Grading) -> None:
         """Append the verdicts to the log; after the first grading, request cards (in the grader's thread)."""
         attempt = self.attempt(visit, prompt, attempt_id)
-        new = opinions(prompt, attempt, grading)
+        new = list_opinions(prompt, attempt, grading)
         first = not any(each.by == "grader" for each in attempt.judgements)
         self.store.explains.record(visit.profile.id, attempt_id, new, by="grader", at=visit.now)
         if first:
@@ -289,7 +289,7 @@ class ExplainExercise:
         attempt = self._in_run(visit, run)
         return Steps(done=int(attempt is not None and attempt.verdicts is not None), total=1)
 
-    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
         prompt = self.prompt(visit, run.prompt_id)
         attempt = self._in_run(visit, run)
@@ -297,7 +297,7 @@ class ExplainExercise:
             return self.box(visit, prompt)
         return self.look(visit, prompt, attempt, alone=False)
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle one form event within a review."""
         return self.press(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
@@ -309,7 +309,7 @@ class ExplainExercise:
         prompt, verdicts = self.prompt(visit, run.prompt_id), attempt.verdicts
         wanting = [concept for concept in prompt.concepts if verdicts.get(concept.id) in NEED_WORK]
         return Ending(
-            summary=f"{covered(verdicts.values())} of {len(prompt.concepts)} concepts explained.",
+            summary=f"{count_covered(verdicts.values())} of {len(prompt.concepts)} concepts explained.",
             missed=tuple(self._missed(prompt, concept, verdicts[concept.id]) for concept in wanting),
         )
 
@@ -325,7 +325,7 @@ class ExplainExercise:
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)
-        return next((attempt for attempt in attempts if _since(attempt, run.started_at)), None)
+        return next((attempt for attempt in attempts if _measure_since(attempt, run.started_at)), None)
 
 
 def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
@@ -334,7 +334,7 @@ def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
 
 
 def explain_exercise(
-    context: Context, *, ask_for_cards: AskForCards = no_cards, desk: Desk | None = None
+    context: Context, *, ask_for_cards: AskForCards = no_cards, desk: AnswerGrader | None = None
 ) -> ExplainExercise:
     """Build the exercise from the app's prompts and store; without a grader the learner judges."""
     prompts = load_prompts(context.concepts)
@@ -345,11 +345,11 @@ def explain_exercise(
         advices=load_advice(prompts, context.concepts),
         own=OwnPrompts(log=context.store.own_prompts),
         marks=Marks(log=context.store.explains),
-        room=ReadingRoom(desk),
+        room=GradingQueue(desk),
         measured=read_measured(),
         ask_for_cards=ask_for_cards,
     )
 
 
-def _since(attempt: ExplainAttempt, moment: datetime) -> bool:
+def _measure_since(attempt: ExplainAttempt, moment: datetime) -> bool:
     return attempt.submitted_at >= moment

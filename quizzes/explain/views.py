@@ -6,14 +6,14 @@ from dataclasses import replace
 from markupsafe import Markup
 
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
-from quizzes.explain.concept_status import Standing, evidence, gained, reads_as_english
+from quizzes.explain.concept_status import ConceptStatus, list_gained, mark_evidence, reads_as_english
 from quizzes.explain.grading_queue import Trouble
 from quizzes.explain.judgements import opposite
-from quizzes.grader.passages import MOST_PASSAGES, passages
+from quizzes.grader.passages import MOST_PASSAGES, split_passages
 from quizzes.grader.prompts import Prompt
-from quizzes.grader.verdicts import Verdict, covered
+from quizzes.grader.verdicts import Verdict, count_covered
 from study.content.concepts import ConceptMap
-from study.ports.activities import Piece
+from study.ports.activities import Fragment
 from study.store.explains import ExplainAttempt
 from study.text.markup import to_plain
 from study.text.templates import render
@@ -29,7 +29,9 @@ SPOKEN: Mapping[Verdict, str] = {
 }
 
 
-def box(prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool) -> Piece:
+def render_box(
+    prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, graded: bool
+) -> Fragment:
     """Render the prompt with a text box that holds the draft."""
     html = render(
         "quizzes/box.html",
@@ -41,26 +43,28 @@ def box(prompt: Prompt, *, draft: str, draft_name: str, limit: int, hint: bool, 
         graded=graded,
     )
     said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
-    return Piece(html=Markup(html), say=said, focus="#answer")
+    return Fragment(html=Markup(html), say=said, focus="#answer")
 
 
-def reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Piece:
+def render_reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Fragment:
     """Render the text while it is being graded; `step` names the grader's preparation."""
     html = render("quizzes/reading.html", prompt=prompt, attempt=attempt, step=step)
-    return Piece(html=Markup(html), say="Reading your answer.", focus="#reading", key=str(attempt.id))
+    return Fragment(html=Markup(html), say="Reading your answer.", focus="#reading", key=str(attempt.id))
 
 
-def rubric(prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, can_retry: bool) -> Piece:
+def render_rubric(
+    prompt: Prompt, attempt: ExplainAttempt, trouble: Trouble | None, *, can_retry: bool
+) -> Fragment:
     """Render the text next to the concepts to tick, and why the grader is unavailable."""
     html = render("quizzes/rubric.html", prompt=prompt, attempt=attempt, trouble=trouble, can_retry=can_retry)
     said = "Saved. Now tick what your explanation says."
-    return Piece(html=Markup(html), say=said, focus="#rubric", key=str(attempt.id))
+    return Fragment(html=Markup(html), say=said, focus="#rubric", key=str(attempt.id))
 
 
-def result(
+def render_result(
     prompt: Prompt,
     attempt: ExplainAttempt,
-    found: Sequence[Standing],
+    found: Sequence[ConceptStatus],
     *,
     agreement: Agreement,
     trust: str,
@@ -69,22 +73,22 @@ def result(
     concepts: ConceptMap,
     alone: bool,
     marking: bool,
-) -> Piece:
+) -> Fragment:
     """Render all verdicts per concept, their evidence, what is new, and a model answer."""
-    count = covered(one.counted or "" for one in found)
+    count = count_covered(one.counted or "" for one in found)
     html = render(
         "quizzes/result.html",
         prompt=prompt,
         attempt=attempt,
         standings=found,
-        pieces=evidence(attempt, found),
+        pieces=mark_evidence(attempt, found),
         opposite=opposite,
         count=count,
-        gained=gained(found) if any(one.tried_before for one in found) else None,
+        gained=list_gained(found) if any(one.tried_before for one in found) else None,
         trouble=trouble,
         graded=any(one.grader for one in found),
-        silent=_silent(attempt, found),
-        cut=_cut(attempt.said),
+        silent=_is_silent(attempt, found),
+        cut=_is_cut(attempt.said),
         to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
         trust=trust,
         limits=limits,
@@ -94,10 +98,10 @@ def result(
         alone=alone,
         marking=marking,
     )
-    return Piece(html=Markup(html), say=_spoken(found, count), focus=RESULT, key=str(attempt.id))
+    return Fragment(html=Markup(html), say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
 
 
-def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
+def at_concept(piece: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
     """Return the fragment with the focus on the concept that the event was about, not at the top."""
     for number, concept in enumerate(prompt.concepts, start=1):
         if concept.id == concept_id and piece.focus == RESULT:
@@ -105,19 +109,19 @@ def at_concept(piece: Piece, prompt: Prompt, concept_id: str) -> Piece:
     return piece
 
 
-def _cut(said: str) -> bool:
+def _is_cut(said: str) -> bool:
     """Return whether the text has more sentences than the grader reads."""
-    read = passages(said)
+    read = split_passages(said)
     return len(read) == MOST_PASSAGES and bool(said[max(one.end for one in read) :].strip())
 
 
-def _silent(attempt: ExplainAttempt, found: Sequence[Standing]) -> bool:
+def _is_silent(attempt: ExplainAttempt, found: Sequence[ConceptStatus]) -> bool:
     """Return whether the grader found nothing and the text doesn't read as English."""
     read = [one.grader.verdict for one in found if one.grader]
     nothing = bool(read) and set(read) <= {"missing", "unsure"}
     return nothing and not reads_as_english(attempt.said)
 
 
-def _spoken(found: Sequence[Standing], count: int) -> str:
+def _announce_result(found: Sequence[ConceptStatus], count: int) -> str:
     parts = [f"{one.concept.label}: {SPOKEN[one.verdict]}" for one in found]
     return f"{count} of {len(found)} concepts. {'; '.join(parts)}."

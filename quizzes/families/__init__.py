@@ -24,7 +24,7 @@ from quizzes.families import (
     whole_runs,
     wider_field,
 )
-from quizzes.families.drawn import Drawn, Family
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily
 from quizzes.kinds.choices import RIGHT, Option, Single
 from quizzes.kinds.numeric import KnownSlip, Numeric
 from quizzes.kinds.question import Question
@@ -50,7 +50,9 @@ _SUBJECTS = (
     practice,
     wider_field,
 )
-FAMILIES: Mapping[str, Family] = {family.id: family for subject in _SUBJECTS for family in subject.FAMILIES}
+FAMILIES: Mapping[str, QuestionFamily] = {
+    family.id: family for subject in _SUBJECTS for family in subject.FAMILIES
+}
 
 _ID = re.compile(r"(?P<family>[a-z0-9]+(?:-[a-z0-9]+)*)@(?P<seed>0|[1-9]\d{0,5})")
 
@@ -60,7 +62,9 @@ def question_id(family_id: str, seed: int) -> str:
     return f"{family_id}@{seed}"
 
 
-def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMILIES) -> Question:
+def build_question(
+    family_id: str, seed: int, *, families: Mapping[str, QuestionFamily] = FAMILIES
+) -> Question:
     """Build the question that a seed draws from a family."""
     family = families[family_id]
     drawn = family.draw(Random(question_id(family_id, seed)))  # a string seeds the same in every process
@@ -70,7 +74,7 @@ def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMI
         concepts=family.concepts,
         level=family.level,
         stem=drawn.stem,
-        task=_single(drawn) if drawn.kind == "single" else _numeric(drawn),
+        task=_build_single(drawn) if drawn.kind == "single" else _build_numeric(drawn),
         keep=drawn.keep,
         evidence=Evidence(source=drawn.source, checks=drawn.checks),
         hint=drawn.hint,
@@ -79,26 +83,26 @@ def question(family_id: str, seed: int, *, families: Mapping[str, Family] = FAMI
     )
 
 
-def family_of(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Family | None:
+def family_of(written_id: str, families: Mapping[str, QuestionFamily] = FAMILIES) -> QuestionFamily | None:
     """Return the family that an id belongs to; None for other questions."""
     found = _ID.fullmatch(written_id)
     return families.get(found["family"]) if found else None
 
 
-def find(written_id: str, families: Mapping[str, Family] = FAMILIES) -> Question | None:
+def find_question(written_id: str, families: Mapping[str, QuestionFamily] = FAMILIES) -> Question | None:
     """Return the question with an id such as `lora-count@1234`; None when it isn't a family's."""
     found = _ID.fullmatch(written_id)
     if found is None or found["family"] not in families:
         return None
-    return question(found["family"], int(found["seed"]), families=families)
+    return build_question(found["family"], int(found["seed"]), families=families)
 
 
-def variant(family: Family, *, seed: int) -> str:
+def choose_variant(family: QuestionFamily, *, seed: int) -> str:
     """Return the id of the variant that a quiz with this seed asks."""
     return question_id(family.id, Random(f"{seed}/{family.id}").randrange(VARIANTS))
 
 
-def _single(drawn: Drawn) -> Single:
+def _build_single(drawn: DrawnQuestion) -> Single:
     right = Option(id=RIGHT, text=drawn.right.text, feedback=drawn.right.feedback, misconception="")
     wrong = (
         Option(id=slip.id, text=slip.text, feedback=slip.feedback, misconception=slip.misconception)
@@ -107,7 +111,7 @@ def _single(drawn: Drawn) -> Single:
     return Single(options=(right, *wrong))
 
 
-def _numeric(drawn: Drawn) -> Numeric:
+def _build_numeric(drawn: DrawnQuestion) -> Numeric:
     return Numeric(
         value=drawn.right.value,
         feedback=drawn.right.feedback,

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, size, some
-from quizzes.families.drawn import Drawn, Family, computed, distinct
+from quizzes.families.answers import build_answers, format_digits, format_size, one_percent, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
 
 MB = 10**6
 VOCABULARIES = (32_000, 49_152, 50_257, 128_256, 151_936)
@@ -11,12 +11,12 @@ BATCHES = (1, 2, 4, 8, 16)
 LENGTHS = (128, 256, 512, 1024, 2048)
 
 
-def draw_logits(dice: Random) -> Drawn:
+def draw_logits(dice: Random) -> DrawnQuestion:
     """Draw a question about fp32 logits, one score per token and vocabulary entry."""
     batch, tokens, vocab = dice.choice(BATCHES[1:]), dice.choice(LENGTHS), dice.choice(VOCABULARIES)
-    logits = computed("logits_bytes", batch=batch, tokens=tokens, vocab=vocab, bytes_per_value=4)
-    right, slips = answers(
-        size,
+    logits = build_check("logits_bytes", batch=batch, tokens=tokens, vocab=vocab, bytes_per_value=4)
+    right, slips = build_answers(
+        format_size,
         logits.expect,
         "Each token of each example has one score for every entry of the vocabulary.",
         (
@@ -56,16 +56,16 @@ def draw_logits(dice: Random) -> Drawn:
             "That is in bits. fp32 has 32 bits, which are 4 bytes.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A batch of {batch} examples of {tokens:,} tokens goes through a model with a vocabulary of"
         f" {vocab:,}. How much memory does one fp32 tensor of all its logits need?",
         right=right,
-        wrong=some(dice, right, slips, near=logits.expect / 50),
+        wrong=sample_slips(dice, right, slips, near=logits.expect / 50),
         steps=(
             f"scores: {batch} × {tokens:,} × {vocab:,} = {batch * tokens * vocab:,}",
             f"bytes: {batch * tokens * vocab:,} × 4 = {logits.expect:,.0f}",
-            f"that is {size(logits.expect)}",
+            f"that is {format_size(logits.expect)}",
         ),
         hint="The tensor has three axes: batch, sequence and vocabulary.",
         keep="Logits need batch × tokens × vocabulary × bytes, whatever the rank.",
@@ -73,7 +73,7 @@ def draw_logits(dice: Random) -> Drawn:
     )
 
 
-def draw_batch_growth(dice: Random) -> Drawn:
+def draw_batch_growth(dice: Random) -> DrawnQuestion:
     """Draw a question about activations, which grow with the tokens of a batch."""
     batch, length = dice.choice((1, 2, 4, 8)), dice.choice(LENGTHS)
     new_batch = dice.choice([b for b in (1, 2, 4, 8, 16) if b != batch])
@@ -81,10 +81,11 @@ def draw_batch_growth(dice: Random) -> Drawn:
     now = dice.choice((1.2, 1.6, 2, 2.4, 3, 4)) * 10**9
     by_batch, by_length = new_batch / batch, new_length / length
     then = now * by_batch * by_length
-    right, slips = answers(
-        size,
+    right, slips = build_answers(
+        format_size,
         then,
-        f"The batch is {digits(by_batch)} times and the length {digits(by_length)} times what it was.",
+        f"The batch is {format_digits(by_batch)} times and the length {format_digits(by_length)} "
+        "times what it was.",
         (
             "batch-only",
             now * by_batch,
@@ -116,18 +117,19 @@ def draw_batch_growth(dice: Random) -> Drawn:
             "Examples do not see each other, so the batch counts once.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
-        stem=f"With a batch of {batch} and {length:,} tokens per example, a run keeps {size(now)} of"
+        stem=f"With a batch of {batch} and {length:,} tokens per example, a run keeps {format_size(now)} of"
         f" activations; its attention keeps no table of token pairs. About how much is it with a batch of"
         f" {new_batch} and {new_length:,} tokens?",
         right=right,
-        wrong=some(dice, right, slips, near=then / 50),
+        wrong=sample_slips(dice, right, slips, near=then / 50),
         steps=(
             f"tokens before: {batch} × {length:,} = {batch * length:,}",
             f"tokens now: {new_batch} × {new_length:,} = {new_batch * new_length:,}",
-            f"growth: {new_batch * new_length:,} / {batch * length:,} = {digits(by_batch * by_length)}",
-            f"{digits(by_batch * by_length)} times {size(now)} is {size(then)}",
+            f"growth: {new_batch * new_length:,} / {batch * length:,} = "
+            f"{format_digits(by_batch * by_length)}",
+            f"{format_digits(by_batch * by_length)} times {format_size(now)} is {format_size(then)}",
         ),
         hint="Compare how many tokens the two batches have.",
         keep="Without a table of token pairs, activations grow with batch × length.",
@@ -135,14 +137,14 @@ def draw_batch_growth(dice: Random) -> Drawn:
     )
 
 
-def draw_checkpoints(dice: Random) -> Drawn:
+def draw_checkpoints(dice: Random) -> DrawnQuestion:
     """Draw a question about gradient checkpointing, which keeps one vector per token and layer."""
     layers, hidden = dice.choice(((16, 2048), (24, 1024), (28, 3072), (30, 576), (32, 4096), (40, 5120)))
     batch, tokens, width = dice.choice(BATCHES), dice.choice(LENGTHS), dice.choice((2, 4))
     numbers = batch * tokens * hidden * layers
     megabytes = numbers * width / MB
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         megabytes,
         f"{hidden:,} numbers of {width} bytes for each token and layer.",
         (
@@ -170,17 +172,17 @@ def draw_checkpoints(dice: Random) -> Drawn:
             "That would be a table of all token pairs. Only the vector that enters a layer is kept.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"With gradient checkpointing, a run keeps only what enters each of {layers} layers: {hidden:,}"
         f" numbers for each token, in {'bf16' if width == 2 else 'fp32'}. A batch has {batch}"
         f" {'example' if batch == 1 else 'examples'} of {tokens:,} tokens. How many MB are kept?",
         right=right,
-        wrong=distinct(right, slips, tolerance=one_percent(megabytes), limit=4),
+        wrong=keep_distinct(right, slips, tolerance=one_percent(megabytes), limit=4),
         steps=(
             f"tokens: {batch} × {tokens:,} = {batch * tokens:,}",
             f"numbers: {batch * tokens:,} × {hidden:,} × {layers} = {numbers:,}",
-            f"{numbers:,} × {width} / 1,000,000 = {digits(megabytes)} MB",
+            f"{numbers:,} × {width} / 1,000,000 = {format_digits(megabytes)} MB",
         ),
         hint="Multiply tokens, width and layers, then turn numbers into bytes.",
         keep="Checkpointing keeps one vector for each token and layer, and computes the rest again.",
@@ -191,21 +193,21 @@ def draw_checkpoints(dice: Random) -> Drawn:
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="logits-memory",
         title="Memory of the logits",
         concepts=("activation-memory",),
         level="intermediate",
         draw=draw_logits,
     ),
-    Family(
+    QuestionFamily(
         id="batch-growth",
         title="A larger batch, longer examples",
         concepts=("activation-memory",),
         level="beginner",
         draw=draw_batch_growth,
     ),
-    Family(
+    QuestionFamily(
         id="checkpoint-memory",
         title="What checkpointing keeps",
         concepts=("gradient-checkpointing", "activation-memory"),

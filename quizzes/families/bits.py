@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from quizzes.families.answers import answers, digits
-from quizzes.families.drawn import Drawn, Family, computed, distinct
-from quizzes.kinds.numbers import shown
+from quizzes.families.answers import build_answers, format_digits
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
+from quizzes.kinds.numbers import format_number
 
 BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # those that bitsandbytes offers
 UNIT = "bits per weight"
@@ -14,7 +14,7 @@ WIDE = ("fp32", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scheme:
+class QuestionScheme:
     """A block-wise quantization scheme, as a question states it."""
 
     id: Literal["nf4", "fp4", "hqq8", "hqq4", "hqq2"]
@@ -32,22 +32,22 @@ class Scheme:
 _SCALE = "(without double quantization) one 32-bit constant"
 _SCALE_AND_ZERO = "(as this lab keeps it) a 32-bit scale and a 32-bit zero point"
 SCHEMES = (
-    Scheme(id="nf4", name="NF4", code_bits=4, constants=1, stored=_SCALE),
-    Scheme(id="fp4", name="FP4", code_bits=4, constants=1, stored=_SCALE),
-    Scheme(id="hqq8", name="8-bit HQQ", code_bits=8, constants=2, stored=_SCALE_AND_ZERO),
-    Scheme(id="hqq4", name="4-bit HQQ", code_bits=4, constants=2, stored=_SCALE_AND_ZERO),
-    Scheme(id="hqq2", name="2-bit HQQ", code_bits=2, constants=2, stored=_SCALE_AND_ZERO),
+    QuestionScheme(id="nf4", name="NF4", code_bits=4, constants=1, stored=_SCALE),
+    QuestionScheme(id="fp4", name="FP4", code_bits=4, constants=1, stored=_SCALE),
+    QuestionScheme(id="hqq8", name="8-bit HQQ", code_bits=8, constants=2, stored=_SCALE_AND_ZERO),
+    QuestionScheme(id="hqq4", name="4-bit HQQ", code_bits=4, constants=2, stored=_SCALE_AND_ZERO),
+    QuestionScheme(id="hqq2", name="2-bit HQQ", code_bits=2, constants=2, stored=_SCALE_AND_ZERO),
 )
 
 
-def draw_bits_per_weight(dice: Random) -> Drawn:
+def draw_bits_per_weight(dice: Random) -> DrawnQuestion:
     """Draw a question about bits per weight: the code and the fp32 constants of its block."""
     scheme, size = dice.choice(SCHEMES), dice.choice(BLOCK_SIZES)
     name, code, numbers = scheme.name, scheme.code_bits, scheme.constants
-    bits = computed("bits_per_param", scheme=scheme.id, block_size=size)
+    bits = build_check("bits_per_param", scheme=scheme.id, block_size=size)
     constant = 32 * numbers
-    right, slips = answers(
-        _bits,
+    right, slips = build_answers(
+        _format_bits,
         bits.expect,
         f"Each weight needs its {code}-bit code and {constant}/{size} bits of what its block stores.",
         (
@@ -82,16 +82,17 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
             f"The {size:,} weights of a block share the {constant} bits: it is {constant} / {size:,}.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"{name} stores {scheme.code} for each weight and {scheme.stored} for each block of {size:,}"
         " weights. How many bits does a weight need on average?",
         right=right,
-        wrong=distinct(right, slips, tolerance=0.001, limit=4),
+        wrong=keep_distinct(right, slips, tolerance=0.001, limit=4),
         steps=(
             f"codes: {code} bits per weight",
-            f"constants: {constant} / {size:,} = {shown(constant / size)} bits per weight",
-            f"together {code} + {shown(constant / size)} = {shown(bits.expect)} bits per weight",
+            f"constants: {constant} / {size:,} = {format_number(constant / size)} bits per weight",
+            f"together {code} + {format_number(constant / size)} = {format_number(bits.expect)} "
+            "bits per weight",
         ),
         hint="Divide the bits that a block stores among its weights.",
         keep="Bits per weight are code bits plus constant bits divided by the block size.",
@@ -101,12 +102,12 @@ def draw_bits_per_weight(dice: Random) -> Drawn:
     )
 
 
-def draw_nested_overhead(dice: Random) -> Drawn:
+def draw_nested_overhead(dice: Random) -> DrawnQuestion:
     """Draw a question about the bits of both levels of constants in double quantization."""
     size, nested = dice.choice((32, 64, 128, 256)), dice.choice((64, 128, 256, 512, 1024))
     first, second = 8 / size, 32 / (size * nested)
-    right, slips = answers(
-        _bits,
+    right, slips = build_answers(
+        _format_bits,
         first + second,
         f"8 bits for each {size} weights, and 32 bits for each {nested:,} of those constants.",
         (
@@ -134,17 +135,18 @@ def draw_nested_overhead(dice: Random) -> Drawn:
             "That is a whole weight. The question asks for the constants alone.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"Weights are stored in 4 bits in blocks of {size}. Each block has a constant of 8 bits, and"
         f" each {nested:,} of these constants share one more constant of 32 bits. How many bits per weight"
         " do the constants of both levels need?",
         right=right,
-        wrong=distinct(right, slips, tolerance=0.0005, limit=4),
+        wrong=keep_distinct(right, slips, tolerance=0.0005, limit=4),
         steps=(
-            f"first level: 8 / {size} = {shown(first)}",
-            f"second level: 32 / ({size} × {nested:,}) = {digits(second)}",
-            f"together {shown(first)} + {digits(second)} = {shown(first + second)} bits per weight",
+            f"first level: 8 / {size} = {format_number(first)}",
+            f"second level: 32 / ({size} × {nested:,}) = {format_digits(second)}",
+            f"together {format_number(first)} + {format_digits(second)} = "
+            f"{format_number(first + second)} bits per weight",
         ),
         hint="A constant of the second level is shared by many blocks, and so by very many weights.",
         keep="With blocks of 64 and groups of 256 constants, double quantization needs 0.127 bits per weight"
@@ -155,17 +157,17 @@ def draw_nested_overhead(dice: Random) -> Drawn:
     )
 
 
-def draw_percent_saved(dice: Random) -> Drawn:
+def draw_percent_saved(dice: Random) -> DrawnQuestion:
     """Draw a question about the memory that fewer bits save, constants included."""
     wide, size = dice.choice(WIDE), dice.choice(BLOCK_SIZES[:4])
     scheme = dice.choice(SCHEMES)
-    before = computed("bits_per_param", scheme=wide)
-    after = computed("bits_per_param", scheme=scheme.id, block_size=size)
+    before = build_check("bits_per_param", scheme=wide)
+    after = build_check("bits_per_param", scheme=scheme.id, block_size=size)
     saved = 100 * (1 - after.expect / before.expect)
-    right, slips = answers(
-        shown,
+    right, slips = build_answers(
+        format_number,
         saved,
-        f"{shown(after.expect)} of {shown(before.expect)} bits remain.",
+        f"{format_number(after.expect)} of {format_number(before.expect)} bits remain.",
         (
             "what-remains",
             100 - saved,
@@ -177,7 +179,7 @@ def draw_percent_saved(dice: Random) -> Drawn:
             100 * (1 - scheme.code_bits / before.expect),
             "forgets that block constants need memory",
             f"That counts {scheme.code_bits} bits per weight. With what the blocks store there are"
-            f" {shown(after.expect)}.",
+            f" {format_number(after.expect)}.",
         ),
         (
             "over-the-smaller",
@@ -186,16 +188,19 @@ def draw_percent_saved(dice: Random) -> Drawn:
             "A saving is measured against the size before.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
-        stem=f"Weights in {wide} ({shown(before.expect)} bits each) are stored in {scheme.name} instead, in"
-        f" blocks of {size}: {shown(after.expect)} bits per weight, of which {scheme.code_bits} are the"
+        stem=f"Weights in {wide} ({format_number(before.expect)} bits each) are stored in "
+        f"{scheme.name} instead, in"
+        f" blocks of {size}: {format_number(after.expect)} bits per weight, of which "
+        f"{scheme.code_bits} are the"
         " code. By how many percent does their memory shrink?",
         right=right,
-        wrong=distinct(right, slips, tolerance=0.1, limit=4),
+        wrong=keep_distinct(right, slips, tolerance=0.1, limit=4),
         steps=(
-            f"what remains: 100 × {shown(after.expect)} / {shown(before.expect)} = {shown(100 - saved)} %",
-            f"saved: 100 − {shown(100 - saved)} = {shown(saved)} %",
+            f"what remains: 100 × {format_number(after.expect)} / {format_number(before.expect)} "
+            f"= {format_number(100 - saved)} %",
+            f"saved: 100 − {format_number(100 - saved)} = {format_number(saved)} %",
         ),
         hint="First work out which share remains.",
         keep="Savings follow from stored bits, constants included.",
@@ -205,26 +210,26 @@ def draw_percent_saved(dice: Random) -> Drawn:
     )
 
 
-def _bits(value: float) -> str:
-    return f"{shown(value)} {UNIT}"
+def _format_bits(value: float) -> str:
+    return f"{format_number(value)} {UNIT}"
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="bits-per-weight",
         title="Bits of a stored weight",
         concepts=("blockwise-absmax", "weight-memory"),
         level="intermediate",
         draw=draw_bits_per_weight,
     ),
-    Family(
+    QuestionFamily(
         id="nested-overhead",
         title="Constants of constants",
         concepts=("double-quantization", "blockwise-absmax"),
         level="advanced",
         draw=draw_nested_overhead,
     ),
-    Family(
+    QuestionFamily(
         id="percent-saved",
         title="Memory saved by fewer bits",
         concepts=("weight-memory", "number-formats", "blockwise-absmax"),

@@ -2,20 +2,20 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, some, whole
-from quizzes.families.drawn import Drawn, Family, computed, distinct
+from quizzes.families.answers import build_answers, format_digits, format_whole, one_percent, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
 
 WIDTHS = (512, 768, 1024, 2048, 4096)
 KB = 1000
 
 
-def draw_block_count(dice: Random) -> Drawn:
+def draw_block_count(dice: Random) -> DrawnQuestion:
     """Draw a question about the number of constants of a matrix, one per block."""
     d_in, d_out, size = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice((32, 64, 128, 256))
-    weights = computed("linear_parameters", d_in=d_in, d_out=d_out)
+    weights = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / size
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         blocks,
         f"{weights.expect:,.0f} weights in blocks of {size}.",
         (
@@ -49,12 +49,12 @@ def draw_block_count(dice: Random) -> Drawn:
             f"That would be tiles of {size} × {size}. A block is {size} weights in a line.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A weight matrix of {d_out:,} × {d_in:,} is quantized in blocks of {size} weights. How many "
         "scaling constants are stored for it, without double quantization?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"weights: {d_out:,} × {d_in:,} = {weights.expect:,.0f}",
             f"blocks: {weights.expect:,.0f} / {size} = {blocks:,.0f}, with one constant each",
@@ -65,14 +65,14 @@ def draw_block_count(dice: Random) -> Drawn:
     )
 
 
-def draw_constant_bytes(dice: Random) -> Drawn:
+def draw_constant_bytes(dice: Random) -> DrawnQuestion:
     """Draw a question about the memory of a matrix's fp32 constants."""
     d_in, d_out, size = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice((32, 64, 128, 256))
-    weights = computed("linear_parameters", d_in=d_in, d_out=d_out)
+    weights = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / size
     kilobytes = 4 * blocks / KB
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         kilobytes,
         f"{blocks:,.0f} constants of 4 bytes.",
         (
@@ -100,16 +100,16 @@ def draw_constant_bytes(dice: Random) -> Drawn:
             f"That is one constant for each weight. The {size} weights of a block share one.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A matrix of {d_out:,} × {d_in:,} is stored in 4 bits, with one fp32 constant for each block of"
         f" {size} weights. How many kB do the constants need (1 kB is 1,000 bytes)?",
         right=right,
-        wrong=distinct(right, slips, tolerance=one_percent(kilobytes), limit=4),
+        wrong=keep_distinct(right, slips, tolerance=one_percent(kilobytes), limit=4),
         steps=(
             f"weights: {d_out:,} × {d_in:,} = {weights.expect:,.0f}",
             f"constants: {weights.expect:,.0f} / {size} = {blocks:,.0f}",
-            f"memory: {blocks:,.0f} × 4 / 1,000 = {digits(kilobytes)} kB",
+            f"memory: {blocks:,.0f} × 4 / 1,000 = {format_digits(kilobytes)} kB",
         ),
         hint="Count the blocks first. An fp32 number has 4 bytes.",
         keep="Smaller blocks follow the weights more closely, but each one costs a constant.",
@@ -119,15 +119,15 @@ def draw_constant_bytes(dice: Random) -> Drawn:
     )
 
 
-def draw_nested_bytes(dice: Random) -> Drawn:
+def draw_nested_bytes(dice: Random) -> DrawnQuestion:
     """Draw a question about constants with double quantization, as bitsandbytes stores them."""
     d_in, d_out = dice.choice(WIDTHS), dice.choice(WIDTHS)
-    weights = computed("linear_parameters", d_in=d_in, d_out=d_out)
+    weights = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / 64
     nested = blocks / 256
     stored = blocks + 4 * nested
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         stored,
         f"{blocks:,.0f} constants of 1 byte and {nested:,.0f} of 4 bytes.",
         (
@@ -161,13 +161,13 @@ def draw_nested_bytes(dice: Random) -> Drawn:
             "That is the number of bits. Divide by 8.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A matrix of {d_out:,} × {d_in:,} is stored in NF4 with double quantization: an 8-bit constant"
         " for each 64 weights, and a 32-bit constant for each 256 of those. How many bytes do the "
         "constants of both levels need?",
         right=right,
-        wrong=some(dice, right, slips, near=stored / 50),
+        wrong=sample_slips(dice, right, slips, near=stored / 50),
         steps=(
             f"weights: {d_out:,} × {d_in:,} = {weights.expect:,.0f}",
             f"first level: {weights.expect:,.0f} / 64 = {blocks:,.0f} constants of 1 byte",
@@ -182,21 +182,21 @@ def draw_nested_bytes(dice: Random) -> Drawn:
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="block-count",
         title="Blocks of a matrix",
         concepts=("blockwise-absmax",),
         level="beginner",
         draw=draw_block_count,
     ),
-    Family(
+    QuestionFamily(
         id="constant-bytes",
         title="What block constants cost",
         concepts=("blockwise-absmax", "weight-memory"),
         level="intermediate",
         draw=draw_constant_bytes,
     ),
-    Family(
+    QuestionFamily(
         id="nested-bytes",
         title="Both levels of double quantization",
         concepts=("double-quantization",),

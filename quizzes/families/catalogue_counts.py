@@ -2,21 +2,21 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, some, whole
-from quizzes.families.drawn import Drawn, Family, computed, distinct
-from quizzes.families.models import NAMES, TARGETS, Model, Part, draw_model, named, with_sides
+from quizzes.families.answers import build_answers, format_digits, format_whole, one_percent, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
+from quizzes.families.models import NAMES, TARGETS, Model, Part, draw_model, format_targets, with_sides
 
 RANKS = (2, 4, 8, 16, 32, 64)
 
 
-def draw_model_count(dice: Random) -> Drawn:
+def draw_model_count(dice: Random) -> DrawnQuestion:
     """Draw a question about the parameters of all adapters of a model."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
-    count = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts))
+    count = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     sides = [model.sides(part) for part in parts]
     widths = sum(d_in + d_out for d_in, d_out in sides)
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         count.expect,
         f"Each layer trains {rank} × {widths:,}, and there are {model.layers} layers.",
         (
@@ -50,13 +50,13 @@ def draw_model_count(dice: Random) -> Drawn:
             "That is twice the count. Gradients need memory, but they aren't parameters.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"{model.name} has {model.layers} layers. In each, LoRA of rank {rank} adapts"
         f" {with_sides(model, parts)}; the arrow goes from d_in to d_out. How many parameters are trained"
         " in all?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             *_matrix_steps(model, parts, rank),
             f"one layer: {rank * widths:,}",
@@ -68,13 +68,13 @@ def draw_model_count(dice: Random) -> Drawn:
     )
 
 
-def draw_added_targets(dice: Random) -> Drawn:
+def draw_added_targets(dice: Random) -> DrawnQuestion:
     """Draw a question about what the three MLP matrices add to an adapter on attention."""
     model, rank = draw_model(dice), dice.choice(RANKS)
-    added = computed("lora_parameters", model=model.id, rank=rank, targets=["gate", "up", "down"])
+    added = build_check("lora_parameters", model=model.id, rank=rank, targets=["gate", "up", "down"])
     widths = model.width + model.inner
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         added.expect,
         f"Each of the three matrices has sides {model.width:,} and {model.inner:,}.",
         (
@@ -102,13 +102,13 @@ def draw_added_targets(dice: Random) -> Drawn:
             "That is gate and up. The down matrix has the same two sides, the other way round.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A LoRA adapter of rank {rank} on {model.name} has adapted attention only. Now the MLP of each"
         f" of the {model.layers} layers is adapted as well: gate and up ({model.width:,} → {model.inner:,})"
         f" and down ({model.inner:,} → {model.width:,}). How many trainable parameters does that add?",
         right=right,
-        wrong=distinct(right, slips, limit=4),
+        wrong=keep_distinct(right, slips, limit=4),
         steps=(
             f"one matrix: {rank} × ({model.width:,} + {model.inner:,}) = {rank * widths:,}",
             f"three of them: 3 × {rank * widths:,} = {3 * rank * widths:,}",
@@ -121,14 +121,14 @@ def draw_added_targets(dice: Random) -> Drawn:
     )
 
 
-def draw_trainable_percent(dice: Random) -> Drawn:
+def draw_trainable_percent(dice: Random) -> DrawnQuestion:
     """Draw a question about the trainable share that PEFT prints."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS[2:])
-    percent = computed("trainable_percent", model=model.id, rank=rank, targets=list(parts))
-    trained = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
-    base = computed("base_parameters", model=model.id).expect
-    right, slips = answers(
-        digits,
+    percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts))
+    trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
+    base = build_check("base_parameters", model=model.id).expect
+    right, slips = build_answers(
+        format_digits,
         percent.expect,
         "The adapter is divided by all parameters, the adapter included.",
         (
@@ -156,15 +156,16 @@ def draw_trainable_percent(dice: Random) -> Drawn:
             "That is ten times too much. Check the decimal point.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
-        stem=f"{model.name} has {base:,.0f} parameters. Its adapter ({named(parts)}, rank {rank}) has"
+        stem=f"{model.name} has {base:,.0f} parameters. Its adapter ({format_targets(parts)}, rank "
+        f"{rank}) has"
         f" {trained:,.0f} more. What percentage of all parameters, adapter included, is trainable?",
         right=right,
-        wrong=distinct(right, slips, tolerance=one_percent(percent.expect), limit=4),
+        wrong=keep_distinct(right, slips, tolerance=one_percent(percent.expect), limit=4),
         steps=(
             f"all: {base:,.0f} + {trained:,.0f} = {base + trained:,.0f}",
-            f"share: 100 × {trained:,.0f} / {base + trained:,.0f} = {digits(percent.expect)} %",
+            f"share: 100 × {trained:,.0f} / {base + trained:,.0f} = {format_digits(percent.expect)} %",
         ),
         hint="Divide what is trained by the sum of both.",
         keep="The printed percentage counts the adapter in the total, so it never reaches 100.",
@@ -174,15 +175,15 @@ def draw_trainable_percent(dice: Random) -> Drawn:
     )
 
 
-def draw_printed_rank(dice: Random) -> Drawn:
+def draw_printed_rank(dice: Random) -> DrawnQuestion:
     """Draw a question about the rank behind a line that PEFT printed."""
     model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
-    count = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts))
-    percent = computed("trainable_percent", model=model.id, rank=rank, targets=list(parts)).expect
-    base = computed("base_parameters", model=model.id).expect
+    count = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts))
+    percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts)).expect
+    base = build_check("base_parameters", model=model.id).expect
     each = round(count.expect / rank)
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         rank,
         f"Rank 1 trains {each:,} here, and {count.expect:,.0f} is {rank} times that.",
         (
@@ -213,13 +214,13 @@ def draw_printed_rank(dice: Random) -> Drawn:
             " matrix has an A and a B.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"For {model.name}, with adapters on {with_sides(model, parts)} in each of {model.layers} layers"
         f" (d_in → d_out), PEFT printed: `trainable params: {count.expect:,.0f} || all params:"
         f" {base + count.expect:,.0f} || trainable%: {percent:.4f}`. Which rank was set?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             *_matrix_steps(model, parts, 1),
             f"rank 1 in {model.layers} layers: {model.layers} × {each // model.layers:,} = {each:,}",
@@ -240,28 +241,28 @@ def _matrix_steps(model: Model, parts: tuple[Part, ...], rank: int) -> list[str]
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="lora-model-count",
         title="Parameters of a whole model's adapters",
         concepts=("counting-parameters", "target-modules"),
         level="intermediate",
         draw=draw_model_count,
     ),
-    Family(
+    QuestionFamily(
         id="added-targets",
         title="What the MLP adds",
         concepts=("target-modules", "counting-parameters"),
         level="intermediate",
         draw=draw_added_targets,
     ),
-    Family(
+    QuestionFamily(
         id="trainable-percent",
         title="Trainable share",
         concepts=("counting-parameters",),
         level="beginner",
         draw=draw_trainable_percent,
     ),
-    Family(
+    QuestionFamily(
         id="printed-rank",
         title="The rank behind a printed line",
         concepts=("lora-rank", "counting-parameters"),

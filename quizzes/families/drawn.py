@@ -45,7 +45,7 @@ class Slip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class DrawnQuestion:
     """One drawn question. For a numeric one, `wrong` are the numbers whose mistake is recognized."""
 
     kind: Literal["single", "numeric"]
@@ -69,7 +69,7 @@ class Drawn:
     """The matrix that the question is about, drawn next to it."""
 
     def __post_init__(self) -> None:
-        apart = distinct(self.right, self.wrong, tolerance=self.tolerance, limit=len(self.wrong))
+        apart = keep_distinct(self.right, self.wrong, tolerance=self.tolerance, limit=len(self.wrong))
         if apart != self.wrong:
             raise ValueError(f"two answers are the same, or a wrong one is right: {self.stem}")
         if self.kind == "single" and not 2 <= len(self.wrong) <= WRONG_OPTIONS:
@@ -79,23 +79,23 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class QuestionFamily:
     """A generator of questions about one idea. The id never changes: the log holds `id@seed`."""
 
     id: str
     title: str
     concepts: tuple[str, ...]
     level: Level
-    draw: Callable[[Random], Drawn]
+    draw: Callable[[Random], DrawnQuestion]
 
 
-def computed(quantity: str, **arguments: Any) -> Check:
+def build_check(quantity: str, **arguments: Any) -> Check:
     """Build a check whose `expect` is computed now by the lab."""
     found = evaluate(Check(quantity=quantity, arguments=arguments, expect=0.0))
     return Check(quantity=quantity, arguments=arguments, expect=found)
 
 
-def distinct(
+def keep_distinct(
     right: Right, slips: Sequence[Slip], *, tolerance: float = 0.0, limit: int = WRONG_OPTIONS
 ) -> tuple[Slip, ...]:
     """Return the first distractors that differ from the right answer and each other, in value and text.
@@ -105,12 +105,12 @@ def distinct(
     kept: list[Slip] = []
     for slip in slips:
         others: list[Right | Slip] = [right, *kept]
-        if len(kept) < limit and not any(_alike(slip, other, tolerance) for other in others):
+        if len(kept) < limit and not any(_are_alike(slip, other, tolerance) for other in others):
             kept.append(slip)
     return tuple(kept)
 
 
-def _alike(slip: Slip, other: Right | Slip, tolerance: float) -> bool:
+def _are_alike(slip: Slip, other: Right | Slip, tolerance: float) -> bool:
     # Twice the tolerance: no answer may be within reach of two numbers.
     near = math.isclose(slip.value, other.value, rel_tol=1e-9, abs_tol=2 * tolerance)
     return near or slip.text == other.text or (isinstance(other, Slip) and slip.id == other.id)

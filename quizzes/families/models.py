@@ -37,24 +37,24 @@ class Model:
         return (self.inner, self.width) if part == "down" else (self.width, self.inner)
 
 
-def _model(model_id: str, name: str, layers: int, width: int, kv_width: int, inner: int) -> Model:
+def _build_model(model_id: str, name: str, layers: int, width: int, kv_width: int, inner: int) -> Model:
     return Model(id=model_id, name=name, layers=layers, width=width, kv_width=kv_width, inner=inner)
 
 
 MODELS = (
-    _model("smollm2-135m", "SmolLM2-135M", 30, 576, 192, 1536),
-    _model("smollm2-360m", "SmolLM2-360M", 32, 960, 320, 2560),
-    _model("smollm2-1.7b", "SmolLM2-1.7B", 24, 2048, 2048, 8192),
-    _model("tinyllama-1.1b", "TinyLlama-1.1B", 22, 2048, 256, 5632),
-    _model("qwen2.5-0.5b", "Qwen2.5-0.5B", 24, 896, 128, 4864),
-    _model("qwen2.5-1.5b", "Qwen2.5-1.5B", 28, 1536, 256, 8960),
-    _model("qwen2.5-7b", "Qwen2.5-7B", 28, 3584, 512, 18_944),
-    _model("llama-3.2-1b", "Llama-3.2-1B", 16, 2048, 512, 8192),
-    _model("llama-3.2-3b", "Llama-3.2-3B", 28, 3072, 1024, 8192),
-    _model("llama-3.1-8b", "Llama-3.1-8B", 32, 4096, 1024, 14_336),
-    _model("llama-2-7b", "Llama-2-7B", 32, 4096, 4096, 11_008),
-    _model("llama-2-13b", "Llama-2-13B", 40, 5120, 5120, 13_824),
-    _model("mistral-7b", "Mistral-7B", 32, 4096, 1024, 14_336),
+    _build_model("smollm2-135m", "SmolLM2-135M", 30, 576, 192, 1536),
+    _build_model("smollm2-360m", "SmolLM2-360M", 32, 960, 320, 2560),
+    _build_model("smollm2-1.7b", "SmolLM2-1.7B", 24, 2048, 2048, 8192),
+    _build_model("tinyllama-1.1b", "TinyLlama-1.1B", 22, 2048, 256, 5632),
+    _build_model("qwen2.5-0.5b", "Qwen2.5-0.5B", 24, 896, 128, 4864),
+    _build_model("qwen2.5-1.5b", "Qwen2.5-1.5B", 28, 1536, 256, 8960),
+    _build_model("qwen2.5-7b", "Qwen2.5-7B", 28, 3584, 512, 18_944),
+    _build_model("llama-3.2-1b", "Llama-3.2-1B", 16, 2048, 512, 8192),
+    _build_model("llama-3.2-3b", "Llama-3.2-3B", 28, 3072, 1024, 8192),
+    _build_model("llama-3.1-8b", "Llama-3.1-8B", 32, 4096, 1024, 14_336),
+    _build_model("llama-2-7b", "Llama-2-7B", 32, 4096, 4096, 11_008),
+    _build_model("llama-2-13b", "Llama-2-13B", 40, 5120, 5120, 13_824),
+    _build_model("mistral-7b", "Mistral-7B", 32, 4096, 1024, 14_336),
 )
 
 
@@ -63,7 +63,7 @@ def draw_model(dice: Random) -> Model:
     return dice.choice(MODELS)
 
 
-def named(parts: tuple[Part, ...]) -> str:
+def format_targets(parts: tuple[Part, ...]) -> str:
     """Format target names: `query and value`, `gate, up and down`."""
     *first, last = (NAMES[part] for part in parts)
     return f"{', '.join(first)} and {last}" if first else last

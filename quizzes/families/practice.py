@@ -3,16 +3,23 @@
 from math import ceil
 from random import Random
 
-from quizzes.families.answers import answers, digits, one_percent, size, some, whole
-from quizzes.families.drawn import Drawn, Family, computed, distinct
-from quizzes.families.models import TARGETS, draw_model, named
+from quizzes.families.answers import (
+    build_answers,
+    format_digits,
+    format_size,
+    format_whole,
+    one_percent,
+    sample_slips,
+)
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
+from quizzes.families.models import TARGETS, draw_model, format_targets
 
 MB, GB = 10**6, 10**9
 RANKS = (4, 8, 16, 32, 64)
 LOOP = "PyTorch docs, torch.utils.data.DataLoader, drop_last"
 
 
-def draw_adapter_file(dice: Random) -> Drawn:
+def draw_adapter_file(dice: Random) -> DrawnQuestion:
     """Draw a question about the size of an adapter's file in MB."""
     model, parts, rank, bits = (
         draw_model(dice),
@@ -20,11 +27,11 @@ def draw_adapter_file(dice: Random) -> Drawn:
         dice.choice(RANKS),
         dice.choice((16, 32)),
     )
-    trained = computed("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
-    stored = computed("adapter_bytes", model=model.id, rank=rank, targets=list(parts), bits=bits)
+    trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
+    stored = build_check("adapter_bytes", model=model.id, rank=rank, targets=list(parts), bits=bits)
     megabytes = stored.expect / MB
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         megabytes,
         f"{trained:,.0f} numbers of {bits // 8} bytes.",
         (
@@ -53,20 +60,21 @@ def draw_adapter_file(dice: Random) -> Drawn:
         ),
         (
             "base-saved",
-            (computed("base_parameters", model=model.id).expect + trained) * bits / 8 / MB,
+            (build_check("base_parameters", model=model.id).expect + trained) * bits / 8 / MB,
             "thinks that the base is in the file",
             "The base is not in the file. That is why the adapter needs it.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
-        stem=f"An adapter on {model.name} ({named(parts)}, rank {rank}) has {trained:,.0f} parameters. It is"
+        stem=f"An adapter on {model.name} ({format_targets(parts)}, rank {rank}) has {trained:,.0f} "
+        "parameters. It is"
         f" saved with {bits} bits each. How many MB does its file have, without the header?",
         right=right,
-        wrong=distinct(right, slips, tolerance=one_percent(megabytes), limit=5),
+        wrong=keep_distinct(right, slips, tolerance=one_percent(megabytes), limit=5),
         steps=(
             f"bytes per number: {bits} / 8 = {bits // 8}",
-            f"{trained:,.0f} × {bits // 8} / 1,000,000 = {digits(megabytes)} MB",
+            f"{trained:,.0f} × {bits // 8} / 1,000,000 = {format_digits(megabytes)} MB",
         ),
         hint="The file holds A and B and nothing else.",
         keep="An adapter's file holds its A and B: parameters × bytes.",
@@ -76,13 +84,13 @@ def draw_adapter_file(dice: Random) -> Drawn:
     )
 
 
-def draw_adapters_that_fit(dice: Random) -> Drawn:
+def draw_adapters_that_fit(dice: Random) -> DrawnQuestion:
     """Draw a question about how many adapters fit next to one base."""
     room, base = dice.choice((8, 12, 16, 24)), dice.choice((2.4, 3.6, 4.2, 5.5, 6.8))
     adapter = dice.choice((30, 45, 70, 110, 160, 240))
     free = round(room * 1000 - base * 1000)
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         free // adapter,
         f"The base is loaded once and leaves {free:,} MB.",
         (
@@ -111,16 +119,17 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
         ),
     )
     slips = tuple(slip for slip in slips if slip.value > 0)
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
-        stem=f"{room} GB of memory hold a quantized base of {digits(base)} GB. Adapters of {adapter} MB each"
+        stem=f"{room} GB of memory hold a quantized base of {format_digits(base)} GB. Adapters of "
+        f"{adapter} MB each"
         " are to be kept beside it, unmerged, to switch between tasks. How many fit, if nothing else needs "
         "memory (1 GB is 1,000 MB)?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"free: {room * 1000:,} − {base * 1000:,.0f} = {free:,} MB",
-            f"{free:,} / {adapter} is {_places(free / adapter)}; whole ones: {free // adapter}",
+            f"{free:,} / {adapter} is {_count_places(free / adapter)}; whole ones: {free // adapter}",
         ),
         hint="The base is loaded once, however many adapters there are.",
         keep="One frozen base serves many adapters, so a further task costs only its adapter.",
@@ -128,7 +137,7 @@ def draw_adapters_that_fit(dice: Random) -> Drawn:
     )
 
 
-def draw_task_storage(dice: Random) -> Drawn:
+def draw_task_storage(dice: Random) -> DrawnQuestion:
     """Draw a question about the disk space of adapters for many tasks."""
     tasks, base, adapter = (
         dice.choice((5, 8, 10, 20, 50)),
@@ -137,8 +146,8 @@ def draw_task_storage(dice: Random) -> Drawn:
     )
     base_bytes, adapter_bytes = base * GB, adapter * MB
     total = base_bytes + tasks * adapter_bytes
-    right, slips = answers(
-        size,
+    right, slips = build_answers(
+        format_size,
         total,
         "One base, and one adapter for each task.",
         (
@@ -166,15 +175,15 @@ def draw_task_storage(dice: Random) -> Drawn:
             "That is one task. Each of them has its own adapter.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
-        stem=f"A base of {digits(base)} GB is tuned with LoRA for {tasks} tasks. Each adapter has "
+        stem=f"A base of {format_digits(base)} GB is tuned with LoRA for {tasks} tasks. Each adapter has "
         f"{adapter} MB. How much disk space do base and adapters need together, unmerged?",
         right=right,
-        wrong=some(dice, right, slips, near=total / 50),
+        wrong=sample_slips(dice, right, slips, near=total / 50),
         steps=(
             f"adapters: {tasks} × {adapter} = {tasks * adapter:,} MB",
-            f"with the base of {digits(base)} GB: {size(total)}",
+            f"with the base of {format_digits(base)} GB: {format_size(total)}",
         ),
         hint="What do the tasks share, and what does each task have to itself?",
         keep="With LoRA a further task costs an adapter, not a model.",
@@ -182,14 +191,14 @@ def draw_task_storage(dice: Random) -> Drawn:
     )
 
 
-def draw_steps_an_epoch(dice: Random) -> Drawn:
+def draw_steps_an_epoch(dice: Random) -> DrawnQuestion:
     """Draw a question about the optimizer steps of an epoch whose last batch is smaller."""
     batch, gathered = dice.choice((2, 4, 8, 16)), dice.choice((1, 2, 4, 8))
     together = batch * gathered
     examples = together * dice.randrange(20, 200) + dice.randrange(1, together)
     steps = ceil(examples / together)
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         steps,
         f"{together} examples go into a step, and the last step takes what is left.",
         (
@@ -222,15 +231,15 @@ def draw_steps_an_epoch(dice: Random) -> Drawn:
         if gathered == 1
         else f"Gradients of {gathered} batches are accumulated before each optimizer step"
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A data set has {examples:,} examples, and a batch has {batch}. {how}; what is left at the end"
         " makes a smaller step. How many optimizer steps are there per epoch?",
         right=right,
-        wrong=distinct(right, slips, limit=4),
+        wrong=keep_distinct(right, slips, limit=4),
         steps=(
             f"examples per step: {batch} × {gathered} = {together}",
-            f"{examples:,} / {together} is {_places(examples / together)}; rounded up: {steps:,}",
+            f"{examples:,} / {together} is {_count_places(examples / together)}; rounded up: {steps:,}",
         ),
         hint="How many examples go into one step?",
         keep="Steps in an epoch are examples / (batch × accumulated batches), rounded up.",
@@ -239,7 +248,7 @@ def draw_steps_an_epoch(dice: Random) -> Drawn:
     )
 
 
-def draw_tokens_a_step(dice: Random) -> Drawn:
+def draw_tokens_a_step(dice: Random) -> DrawnQuestion:
     """Draw a question about the tokens per optimizer step."""
     batch, length, gathered = (
         dice.choice((1, 2, 4, 8)),
@@ -247,8 +256,8 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
         dice.choice((2, 4, 8, 16)),
     )
     tokens = batch * length * gathered
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         tokens,
         f"{batch * gathered} examples of {length:,} tokens.",
         (
@@ -282,14 +291,14 @@ def draw_tokens_a_step(dice: Random) -> Drawn:
             "The batch counts once.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A batch has {batch} {'example' if batch == 1 else 'examples'} of {length:,} tokens, without"
         f" padding. Gradients of {gathered} batches are accumulated before each optimizer step. How many "
         "tokens"
         " does one step see?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"examples: {batch} × {gathered} = {batch * gathered}",
             f"tokens: {batch * gathered} × {length:,} = {tokens:,}",
@@ -304,40 +313,40 @@ def _examples(number: int) -> str:
     return f"{number} example" if number == 1 else f"{number} examples"
 
 
-def _places(value: float) -> str:
+def _count_places(value: float) -> str:
     return f"{value:,.2f}"
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="adapter-file",
         title="Size of an adapter's file",
         concepts=("adapter-files",),
         level="beginner",
         draw=draw_adapter_file,
     ),
-    Family(
+    QuestionFamily(
         id="adapters-that-fit",
         title="Adapters beside one base",
         concepts=("adapter-files", "frozen-base"),
         level="intermediate",
         draw=draw_adapters_that_fit,
     ),
-    Family(
+    QuestionFamily(
         id="task-storage",
         title="Many tasks on disk",
         concepts=("adapter-files", "frozen-base"),
         level="beginner",
         draw=draw_task_storage,
     ),
-    Family(
+    QuestionFamily(
         id="steps-an-epoch",
         title="Steps in an epoch",
         concepts=("training-step",),
         level="beginner",
         draw=draw_steps_an_epoch,
     ),
-    Family(
+    QuestionFamily(
         id="tokens-a-step",
         title="Tokens in a step",
         concepts=("training-step",),

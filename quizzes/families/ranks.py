@@ -2,22 +2,22 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, some, whole
-from quizzes.families.drawn import Drawn, Family, computed, distinct
+from quizzes.families.answers import build_answers, format_digits, format_whole, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
 
 RANKS = (2, 4, 8, 16, 32, 64)
 WIDTHS = (512, 768, 1024, 2048, 4096)
 
 
-def draw_times_fewer(dice: Random) -> Drawn:
+def draw_times_fewer(dice: Random) -> DrawnQuestion:
     """Draw a question about how many times smaller an adapter is than its matrix."""
     d_out, times_wider, rank = dice.choice(WIDTHS), dice.choice((1, 1, 3)), dice.choice(RANKS)
     d_in = d_out * times_wider
-    count = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
-    full = computed("linear_parameters", d_in=d_in, d_out=d_out)
+    count = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
+    full = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     times = full.expect / count.expect
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         times,
         f"The matrix has {full.expect:,.0f} weights, its adapter {count.expect:,.0f} parameters.",
         (
@@ -45,16 +45,16 @@ def draw_times_fewer(dice: Random) -> Drawn:
             "The rank counts once in A and once in B, not squared.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A frozen matrix has d_in = {d_in:,} and d_out = {d_out:,}. Its LoRA adapter has rank {rank}."
         " How many times fewer parameters does the adapter have than the matrix?",
         right=right,
-        wrong=distinct(right, slips, tolerance=0.01, limit=4),
+        wrong=keep_distinct(right, slips, tolerance=0.01, limit=4),
         steps=(
             f"matrix: {d_in:,} × {d_out:,} = {full.expect:,.0f}",
             f"adapter: {rank} × ({d_in:,} + {d_out:,}) = {count.expect:,.0f}",
-            f"{full.expect:,.0f} / {count.expect:,.0f} = {digits(times)} times",
+            f"{full.expect:,.0f} / {count.expect:,.0f} = {format_digits(times)} times",
         ),
         hint="Count both, then divide the larger by the smaller.",
         keep="For a square matrix an adapter is d / (2 × rank) times smaller.",
@@ -64,17 +64,17 @@ def draw_times_fewer(dice: Random) -> Drawn:
     )
 
 
-def draw_other_rank(dice: Random) -> Drawn:
+def draw_other_rank(dice: Random) -> DrawnQuestion:
     """Draw a question about a known parameter count at another rank."""
     rank, other = dice.sample(RANKS, 2)
     width, matrices = dice.choice(WIDTHS), dice.choice((24, 48, 64, 96))
-    now = computed("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=matrices).expect
-    count = computed("lora_parameters_matrix", d_in=width, d_out=width, rank=other, matrices=matrices)
+    now = build_check("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=matrices).expect
+    count = build_check("lora_parameters_matrix", d_in=width, d_out=width, rank=other, matrices=matrices)
     factor = other / rank
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         count.expect,
-        f"The rank is {digits(factor)} times what it was, and so is the count.",
+        f"The rank is {format_digits(factor)} times what it was, and so is the count.",
         (
             "rank-is-free",
             now,
@@ -100,12 +100,12 @@ def draw_other_rank(dice: Random) -> Drawn:
             "That changes A and keeps B. The rank is the side that they share, so both change.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"At rank {rank} an adapter trains {now:,.0f} parameters. How many does it train at rank"
         f" {other}, on the same target modules?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"{now:,.0f} / {rank} = {now / rank:,.0f} for each unit of rank",
             f"{other} × {now / rank:,.0f} = {count.expect:,.0f}",
@@ -116,17 +116,17 @@ def draw_other_rank(dice: Random) -> Drawn:
     )
 
 
-def draw_break_even(dice: Random) -> Drawn:
+def draw_break_even(dice: Random) -> DrawnQuestion:
     """Draw a question about the rank at which an adapter is as large as its matrix."""
     # With these ratios d_in × d_out / (d_in + d_out) is a whole number.
     narrow, ratio = dice.choice((512, 768, 1024, 1536, 2048, 4096)), dice.choice((1, 3, 7))
     sides = dice.sample((narrow, narrow * ratio), 2)
     d_in, d_out = sides
-    full = computed("linear_parameters", d_in=d_in, d_out=d_out)
+    full = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     rank = d_in * d_out // (d_in + d_out)
-    count = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
-    right, slips = answers(
-        whole,
+    count = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
+    right, slips = build_answers(
+        format_whole,
         rank,
         f"At this rank A and B together have {count.expect:,.0f} numbers, as many as the matrix.",
         (
@@ -154,12 +154,12 @@ def draw_break_even(dice: Random) -> Drawn:
             "No matrix has a rank above its shorter side, and the counts are equal long before.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A matrix has d_in = {d_in:,} and d_out = {d_out:,}. At which rank does a LoRA adapter have"
         " exactly as many parameters as the matrix itself?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"matrix: {d_in:,} × {d_out:,} = {full.expect:,.0f}",
             f"one unit of rank: {d_in:,} + {d_out:,} = {d_in + d_out:,}",
@@ -171,24 +171,26 @@ def draw_break_even(dice: Random) -> Drawn:
     )
 
 
-def draw_same_budget(dice: Random) -> Drawn:
+def draw_same_budget(dice: Random) -> DrawnQuestion:
     """Draw a question about one budget on fewer matrices at a higher rank, or more at a lower one."""
     before, after = dice.choice(((1, 2), (1, 4), (2, 4), (2, 1), (4, 2), (4, 1), (3, 6), (6, 3)))
     rank, width, layers = dice.choice((16, 32, 64, 128)), dice.choice(WIDTHS), dice.choice((12, 24, 32, 48))
     new_rank = rank * before // after
-    budget = computed("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=layers * before)
-    count = computed(
+    budget = build_check(
+        "lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=layers * before
+    )
+    count = build_check(
         "lora_parameters_matrix", d_in=width, d_out=width, rank=new_rank, matrices=layers * after
     )
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         new_rank,
         f"{after} × {new_rank} is {before} × {rank}, so the budget is the same.",
         (
             "same-rank",
             rank,
             "thinks that the number of matrices does not count",
-            f"Rank {rank} on {_matrices(after)} instead of {before} would change the count.",
+            f"Rank {rank} on {_format_matrices(after)} instead of {before} would change the count.",
         ),
         (
             "other-way",
@@ -209,13 +211,14 @@ def draw_same_budget(dice: Random) -> Drawn:
             "That is half way. The product of matrices and rank has to stay what it was.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"Each of {layers} layers has square matrices of width {width:,}. With adapters of rank {rank}"
-        f" on {_matrices(before)} per layer, {budget.expect:,.0f} parameters are trained. Which rank on "
-        f"{_matrices(after)} per layer trains exactly as many?",
+        f" on {_format_matrices(before)} per layer, {budget.expect:,.0f} parameters are trained. "
+        "Which rank on "
+        f"{_format_matrices(after)} per layer trains exactly as many?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"now: {layers} × {before} × {rank} × 2 × {width:,} = {budget.expect:,.0f}",
             f"then: {layers} × {after} × rank × 2 × {width:,}",
@@ -228,11 +231,11 @@ def draw_same_budget(dice: Random) -> Drawn:
     )
 
 
-def _matrices(number: int) -> str:
+def _format_matrices(number: int) -> str:
     return "1 matrix" if number == 1 else f"{number} matrices"
 
 
-def draw_sum_rank(dice: Random) -> Drawn:
+def draw_sum_rank(dice: Random) -> DrawnQuestion:
     """Draw a question about the rank of a sum of updates."""
     first, second = dice.sample((2, 4, 8, 12, 16, 24, 32, 48, 64), 2)
     d_out, d_in = dice.choice((64, 768, 1024)), dice.choice((64, 96, 768, 1024))
@@ -243,8 +246,8 @@ def draw_sum_rank(dice: Random) -> Drawn:
         if highest == together
         else f"The ranks add up to {together}, but no matrix has a rank above its shorter side."
     )
-    right, slips = answers(
-        whole,
+    right, slips = build_answers(
+        format_whole,
         highest,
         why,
         (
@@ -278,13 +281,13 @@ def draw_sum_rank(dice: Random) -> Drawn:
             "That would limit a product of the two. A sum can have more.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"Two adapters were trained for the same matrix W with {d_out:,} rows and {d_in:,} columns, one"
         f" of rank {first} and one of rank {second}. Both are merged into W. What is the highest rank that"
         " the change to W can have?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"the ranks add up to at most {first} + {second} = {together}",
             f"the shorter side of W is {min(d_in, d_out):,}",
@@ -297,35 +300,35 @@ def draw_sum_rank(dice: Random) -> Drawn:
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="times-fewer",
         title="How much smaller an adapter is",
         concepts=("counting-parameters", "low-rank-factorization"),
         level="beginner",
         draw=draw_times_fewer,
     ),
-    Family(
+    QuestionFamily(
         id="other-rank",
         title="A known count at another rank",
         concepts=("lora-rank", "counting-parameters"),
         level="beginner",
         draw=draw_other_rank,
     ),
-    Family(
+    QuestionFamily(
         id="break-even-rank",
         title="As large as the matrix",
         concepts=("low-rank-factorization", "lora-rank"),
         level="advanced",
         draw=draw_break_even,
     ),
-    Family(
+    QuestionFamily(
         id="same-budget-rank",
         title="The same budget on more matrices",
         concepts=("target-modules", "lora-rank"),
         level="intermediate",
         draw=draw_same_budget,
     ),
-    Family(
+    QuestionFamily(
         id="rank-of-sum",
         title="Rank of a sum of updates",
         concepts=("matrix-rank", "low-rank-factorization"),

@@ -2,13 +2,13 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, some
-from quizzes.families.drawn import Drawn, Family, computed, distinct
+from quizzes.families.answers import build_answers, format_digits, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
 
 ABSMAX = "arXiv:2305.14314 section 2, block-wise k-bit quantization"
 
 
-def draw_absmax(dice: Random) -> Drawn:
+def draw_absmax(dice: Random) -> DrawnQuestion:
     """Draw a question about the absmax constant of a small block."""
     cents = [dice.choice((-1, 1)) * size for size in dice.sample(range(5, 99), 4)]
     if max(cents, key=abs) > 0:
@@ -17,15 +17,15 @@ def draw_absmax(dice: Random) -> Drawn:
         cents = [abs(cent) if cent == max(cents) else cent for cent in cents]
     weights = [cent / 100 for cent in cents]
     largest = max(abs(weight) for weight in weights)
-    right, slips = answers(
-        _number,
+    right, slips = build_answers(
+        _format_number,
         largest,
         "It is the largest magnitude, whatever the sign.",
         (
             "largest-signed",
             max(weights),
             "uses the largest value and ignores negative ones",
-            f"{_number(-largest)} is further from zero, so it decides.",
+            f"{_format_number(-largest)} is further from zero, so it decides.",
         ),
         (
             "sign-kept",
@@ -46,15 +46,16 @@ def draw_absmax(dice: Random) -> Drawn:
             "Absmax scaling looks at magnitudes, not at the range.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
-        stem=f"A block holds the weights {', '.join(map(_number, weights))}. Which constant does absmax"
+        stem=f"A block holds the weights {', '.join(map(_format_number, weights))}. Which constant "
+        "does absmax"
         " quantization store for it?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
-            f"magnitudes: {', '.join(_number(abs(weight)) for weight in weights)}",
-            f"the largest of them: {_number(largest)}",
+            f"magnitudes: {', '.join(_format_number(abs(weight)) for weight in weights)}",
+            f"the largest of them: {_format_number(largest)}",
         ),
         hint="Every weight of the block is divided by it, and the results have to lie between −1 and 1.",
         keep="The constant of a block is its largest absolute value.",
@@ -62,18 +63,18 @@ def draw_absmax(dice: Random) -> Drawn:
     )
 
 
-def draw_nearest_level(dice: Random) -> Drawn:
+def draw_nearest_level(dice: Random) -> DrawnQuestion:
     """Draw a question about the NF4 level that a scaled weight is rounded to."""
     low, side = dice.randrange(1, 14), dice.choice((-1, 1))
     index = low if side == 1 else low + 1  # the weight lies between the levels `low` and `low + 1`
-    levels = [computed("nf4_level", index=i) for i in range(16)]
+    levels = [build_check("nf4_level", index=i) for i in range(16)]
     level, neighbour = levels[index].expect, levels[index + side].expect
     # Between a seventh and two fifths of the way to the neighbour: near enough to look at both.
     scaled = round(level + dice.uniform(0.15, 0.4) * (neighbour - level), 3)
     other = levels[index - side].expect
     even = round(7.5 * (scaled + 1)) / 7.5 - 1
-    right, slips = answers(
-        _level,
+    right, slips = build_answers(
+        _format_level,
         level,
         f"It is {abs(scaled - level):.4f} away, and no other level is nearer.",
         (
@@ -96,17 +97,17 @@ def draw_nearest_level(dice: Random) -> Drawn:
             "That would be a level if the 16 were evenly spaced. NF4 follows the normal distribution.",
         ),
     )
-    listed = ", ".join(_level(levels[i].expect) for i in range(low - 1, low + 3))
-    return Drawn(
+    listed = ", ".join(_format_level(levels[i].expect) for i in range(low - 1, low + 3))
+    return DrawnQuestion(
         kind="single",
         stem=f"Four neighbouring levels of NF4 are {listed}. A weight divided by the constant of its block"
-        f" gives {_number(scaled)}. As which level is it stored?",
+        f" gives {_format_number(scaled)}. As which level is it stored?",
         right=right,
-        wrong=distinct(right, slips, tolerance=0.002),
+        wrong=keep_distinct(right, slips, tolerance=0.002),
         steps=(
-            f"distance to {_level(neighbour)}: {abs(scaled - neighbour):.4f}",
-            f"distance to {_level(other)}: {abs(scaled - other):.4f}",
-            f"the smallest distance is {abs(scaled - level):.4f}, to {_level(level)}",
+            f"distance to {_format_level(neighbour)}: {abs(scaled - neighbour):.4f}",
+            f"distance to {_format_level(other)}: {abs(scaled - other):.4f}",
+            f"the smallest distance is {abs(scaled - level):.4f}, to {_format_level(level)}",
         ),
         hint="Compare distances to the levels on both sides.",
         keep="A weight is stored as the level that is nearest after scaling.",
@@ -114,13 +115,13 @@ def draw_nearest_level(dice: Random) -> Drawn:
     )
 
 
-def draw_dequantized(dice: Random) -> Drawn:
+def draw_dequantized(dice: Random) -> DrawnQuestion:
     """Draw a question about dequantization: level × constant."""
     index, constant = dice.randrange(8, 15), dice.randrange(10, 60) / 100
-    level = computed("nf4_level", index=index)
+    level = build_check("nf4_level", index=index)
     value = round(level.expect, 4) * constant
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         value,
         "Going back, the level is multiplied by the constant of the block.",
         (
@@ -149,15 +150,16 @@ def draw_dequantized(dice: Random) -> Drawn:
         ),
     )
     tolerance = float(f"{abs(value) / 50:.0e}")
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
-        stem=f"A weight is stored as NF4 code {index}, which stands for the level {_level(level.expect)}. The"
-        f" constant of its block is {_number(constant)}. Which value does dequantizing give?",
+        stem=f"A weight is stored as NF4 code {index}, which stands for the level "
+        f"{_format_level(level.expect)}. The"
+        f" constant of its block is {_format_number(constant)}. Which value does dequantizing give?",
         right=right,
-        wrong=distinct(right, slips, tolerance=tolerance, limit=5),
+        wrong=keep_distinct(right, slips, tolerance=tolerance, limit=5),
         steps=(
             "value: level × constant",
-            f"{_level(level.expect)} × {_number(constant)} = {digits(value)}",
+            f"{_format_level(level.expect)} × {_format_number(constant)} = {format_digits(value)}",
         ),
         hint="Quantizing divided the weight by the constant. Undo that.",
         keep="Dequantizing is looking up the level and multiplying by the constant of the block.",
@@ -166,16 +168,16 @@ def draw_dequantized(dice: Random) -> Drawn:
     )
 
 
-def draw_rounding_error(dice: Random) -> Drawn:
+def draw_rounding_error(dice: Random) -> DrawnQuestion:
     """Draw a question about the rounding error of 4-bit integers from −7 to 7."""
     step, code, off = dice.choice((2, 5, 10, 20)), dice.randrange(1, 6), dice.choice((-0.4, -0.3, 0.3, 0.4))
     largest, weight = 7 * step / 100, step * (code + off) / 100
     width, restored = step / 100, step * code / 100
     error = abs(off) * width
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         round(error, 6),
-        f"{_number(weight)} comes back as {_number(restored)}.",
+        f"{_format_number(weight)} comes back as {_format_number(restored)}.",
         (
             "no-error",
             0.0,
@@ -207,17 +209,20 @@ def draw_rounding_error(dice: Random) -> Drawn:
             "That is the error in steps. Multiply by the step to get it in weights.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"Weights are quantized to the whole numbers from −7 to 7: divided by the largest absolute"
-        f" value in the block, {_number(largest)}, times 7, and rounded. A weight of {_number(weight)} is"
+        f" value in the block, {_format_number(largest)}, times 7, and rounded. A weight of "
+        f"{_format_number(weight)} is"
         " stored and read back. How large is its rounding error?",
         right=right,
-        wrong=some(dice, right, slips, near=0.0001),
+        wrong=sample_slips(dice, right, slips, near=0.0001),
         steps=(
-            f"in: {_number(weight)} / {_number(largest)} × 7 = {_number(code + off)}, rounded {code}",
-            f"back: {code} / 7 × {_number(largest)} = {_number(restored)}",
-            f"error: the distance of {_number(weight)} and {_number(restored)} is {digits(round(error, 6))}",
+            f"in: {_format_number(weight)} / {_format_number(largest)} × 7 = "
+            f"{_format_number(code + off)}, rounded {code}",
+            f"back: {code} / 7 × {_format_number(largest)} = {_format_number(restored)}",
+            f"error: the distance of {_format_number(weight)} and {_format_number(restored)} is "
+            f"{format_digits(round(error, 6))}",
         ),
         hint="Find the code first, then the weight that it gives back.",
         keep="Rounding costs at most half a step, and the step grows with the largest weight of the block.",
@@ -225,22 +230,24 @@ def draw_rounding_error(dice: Random) -> Drawn:
     )
 
 
-def draw_level_spacing(dice: Random) -> Drawn:
+def draw_level_spacing(dice: Random) -> DrawnQuestion:
     """Draw a question about the spacing of even levels from −c to c."""
     bits = dice.choice((2, 3, 4, 8))
-    levels = computed("quantization_levels", bits=bits)
+    levels = build_check("quantization_levels", bits=bits)
     gaps = round(levels.expect) - 1
     width = dice.randrange(1, 40 if bits < 8 else 5) / 100
     largest = round(width * gaps / 2, 4)
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         width,
-        f"{levels.expect:.0f} levels leave {gaps} gaps between −{_number(largest)} and {_number(largest)}.",
+        f"{levels.expect:.0f} levels leave {gaps} gaps between −{_format_number(largest)} and "
+        f"{_format_number(largest)}.",
         (
             "half-range",
             round(largest / gaps, 4),
             "takes half of the range",
-            f"That divides {_number(largest)}. The levels go from −{_number(largest)} to {_number(largest)},"
+            f"That divides {_format_number(largest)}. The levels go from "
+            f"−{_format_number(largest)} to {_format_number(largest)},"
             " twice as far.",
         ),
         (
@@ -262,16 +269,17 @@ def draw_level_spacing(dice: Random) -> Drawn:
             f"{levels.expect:.0f} levels have {gaps} gaps between them, one fewer.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
-        stem=f"A code of {bits} bits names evenly spaced levels, the lowest at −{_number(largest)} and the"
-        f" highest at {_number(largest)}. How far apart are two neighbouring levels?",
+        stem=f"A code of {bits} bits names evenly spaced levels, the lowest at "
+        f"−{_format_number(largest)} and the"
+        f" highest at {_format_number(largest)}. How far apart are two neighbouring levels?",
         right=right,
-        wrong=distinct(right, slips, tolerance=0.01 * width, limit=4),
+        wrong=keep_distinct(right, slips, tolerance=0.01 * width, limit=4),
         steps=(
             f"levels: 2 to the power of {bits}, {levels.expect:.0f}",
             f"gaps: {levels.expect:.0f} − 1 = {gaps}",
-            f"step: 2 × {_number(largest)} / {gaps} = {digits(width)}",
+            f"step: 2 × {_format_number(largest)} / {gaps} = {format_digits(width)}",
         ),
         hint="How many levels are there, and how many gaps lie between them?",
         keep="Each further bit doubles the levels and so about halves the step.",
@@ -280,44 +288,44 @@ def draw_level_spacing(dice: Random) -> Drawn:
     )
 
 
-def _number(value: float) -> str:
-    return digits(round(value, 6)).replace("-", "−")
+def _format_number(value: float) -> str:
+    return format_digits(round(value, 6)).replace("-", "−")
 
 
-def _level(value: float) -> str:
+def _format_level(value: float) -> str:
     return f"{value:.4f}".replace("-", "−")
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="block-absmax",
         title="The constant of a block",
         concepts=("blockwise-absmax",),
         level="beginner",
         draw=draw_absmax,
     ),
-    Family(
+    QuestionFamily(
         id="nearest-level",
         title="The nearest level",
         concepts=("quantization-levels", "nf4"),
         level="intermediate",
         draw=draw_nearest_level,
     ),
-    Family(
+    QuestionFamily(
         id="dequantized-weight",
         title="Back from a code",
         concepts=("dequantization", "blockwise-absmax"),
         level="intermediate",
         draw=draw_dequantized,
     ),
-    Family(
+    QuestionFamily(
         id="rounding-error",
         title="Rounding error by hand",
         concepts=("quantization-levels", "blockwise-absmax"),
         level="advanced",
         draw=draw_rounding_error,
     ),
-    Family(
+    QuestionFamily(
         id="level-spacing",
         title="Distance of two levels",
         concepts=("quantization-levels",),

@@ -3,19 +3,19 @@
 from math import isqrt
 from random import Random
 
-from quizzes.families.answers import answers, digits, four_digits, one_percent, some
-from quizzes.families.drawn import Drawn, Family, computed, distinct
+from quizzes.families.answers import build_answers, format_digits, four_digits, one_percent, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
 
 RANKS = (4, 8, 16, 32, 64, 128, 256)
 ALPHAS = (8, 12, 16, 24, 32, 48, 64, 128)
 
 
-def draw_scale(dice: Random) -> Drawn:
+def draw_scale(dice: Random) -> DrawnQuestion:
     """Draw a question about LoRA's scale, alpha / rank."""
     alpha, rank = dice.choice(ALPHAS), dice.choice(RANKS)
-    scale = computed("lora_scaling", alpha=alpha, rank=rank)
-    right, slips = answers(
-        digits,
+    scale = build_check("lora_scaling", alpha=alpha, rank=rank)
+    right, slips = build_answers(
+        format_digits,
         scale.expect,
         f"LoRA multiplies by alpha / rank, here {alpha} / {rank}.",
         (
@@ -43,13 +43,13 @@ def draw_scale(dice: Random) -> Drawn:
             "That multiplies. The factor is a quotient, so that a higher rank does not inflate the update.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A plain LoRA adapter (no rsLoRA) has rank {rank} and alpha {alpha}. By what factor is B·A"
         " multiplied before it is added to W?",
         right=right,
-        wrong=distinct(right, slips, tolerance=one_percent(scale.expect), limit=4),
-        steps=("factor: alpha / rank", f"{alpha} / {rank} = {digits(scale.expect)}"),
+        wrong=keep_distinct(right, slips, tolerance=one_percent(scale.expect), limit=4),
+        steps=("factor: alpha / rank", f"{alpha} / {rank} = {format_digits(scale.expect)}"),
         hint="The factor is one number divided by the other.",
         keep="LoRA adds (alpha / rank) · B·A to W.",
         checks=(scale,),
@@ -57,12 +57,12 @@ def draw_scale(dice: Random) -> Drawn:
     )
 
 
-def draw_root_scale(dice: Random) -> Drawn:
+def draw_root_scale(dice: Random) -> DrawnQuestion:
     """Draw a question about rsLoRA's scale, alpha / √rank."""
     alpha, rank = dice.choice(ALPHAS), dice.choice((4, 16, 64, 256))
     root = isqrt(rank)
-    scale = computed("rslora_scaling", alpha=alpha, rank=rank)
-    right, slips = answers(
+    scale = build_check("rslora_scaling", alpha=alpha, rank=rank)
+    right, slips = build_answers(
         four_digits,
         scale.expect,
         f"rsLoRA divides by the square root of the rank, here {root}.",
@@ -91,15 +91,15 @@ def draw_root_scale(dice: Random) -> Drawn:
             f"The square root of {rank} is {root}, not {rank // 2}.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"With `use_rslora=True`, an adapter of rank {rank} has alpha {alpha}. By what factor is B·A"
         " multiplied?",
         right=right,
-        wrong=some(dice, right, slips, near=one_percent(scale.expect)),
+        wrong=sample_slips(dice, right, slips, near=one_percent(scale.expect)),
         steps=(
             f"the square root of {rank} is {root}",
-            f"{alpha} / {root} = {digits(scale.expect)}",
+            f"{alpha} / {root} = {format_digits(scale.expect)}",
         ),
         hint="The rs stands for rank-stabilized: the factor shrinks more slowly as the rank grows.",
         keep="rsLoRA multiplies by alpha / √rank, plain LoRA by alpha / rank.",
@@ -107,21 +107,21 @@ def draw_root_scale(dice: Random) -> Drawn:
     )
 
 
-def draw_kept_scale(dice: Random) -> Drawn:
+def draw_kept_scale(dice: Random) -> DrawnQuestion:
     """Draw a question about the alpha that keeps the scale at a new rank."""
     alpha, (rank, other) = dice.choice((8, 16, 32, 64)), dice.sample((8, 16, 32, 64), 2)
     new_alpha = alpha * other // rank
-    before = computed("lora_scaling", alpha=alpha, rank=rank)
-    after = computed("lora_scaling", alpha=new_alpha, rank=other)
-    right, slips = answers(
-        digits,
+    before = build_check("lora_scaling", alpha=alpha, rank=rank)
+    after = build_check("lora_scaling", alpha=new_alpha, rank=other)
+    right, slips = build_answers(
+        format_digits,
         new_alpha,
-        f"{new_alpha} / {other} is {digits(after.expect)}, as {alpha} / {rank} was.",
+        f"{new_alpha} / {other} is {format_digits(after.expect)}, as {alpha} / {rank} was.",
         (
             "alpha-stays",
             alpha,
             "thinks that alpha alone sets the scale",
-            f"With alpha still {alpha} the factor becomes {digits(alpha / other)}.",
+            f"With alpha still {alpha} the factor becomes {format_digits(alpha / other)}.",
         ),
         (
             "other-way",
@@ -133,13 +133,13 @@ def draw_kept_scale(dice: Random) -> Drawn:
             "alpha-is-rank",
             other,
             "sets alpha equal to the rank",
-            f"That gives the factor 1. It was {digits(before.expect)}.",
+            f"That gives the factor 1. It was {format_digits(before.expect)}.",
         ),
         (
             "twice-rank",
             2 * other,
             "sets alpha to twice the rank by habit",
-            f"That gives the factor 2, a common choice. It was {digits(before.expect)} here.",
+            f"That gives the factor 2, a common choice. It was {format_digits(before.expect)} here.",
         ),
         (
             "same-difference",
@@ -149,15 +149,15 @@ def draw_kept_scale(dice: Random) -> Drawn:
         ),
     )
     slips = tuple(slip for slip in slips if slip.value > 0)
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A LoRA run used rank {rank} and alpha {alpha}. You try rank {other} and want B·A multiplied by"
         " the same factor as before. Which alpha do you set?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
-            f"factor before: {alpha} / {rank} = {digits(before.expect)}",
-            f"alpha: {digits(before.expect)} × {other} = {new_alpha}",
+            f"factor before: {alpha} / {rank} = {format_digits(before.expect)}",
+            f"alpha: {format_digits(before.expect)} × {other} = {new_alpha}",
         ),
         hint="Alpha divided by the rank has to stay what it was.",
         keep="To keep the scale, change alpha in the same proportion as the rank.",
@@ -165,13 +165,13 @@ def draw_kept_scale(dice: Random) -> Drawn:
     )
 
 
-def draw_scale_after_rank(dice: Random) -> Drawn:
+def draw_scale_after_rank(dice: Random) -> DrawnQuestion:
     """Draw a question about the scale at a new rank with the same alpha."""
     alpha, (rank, other) = dice.choice(ALPHAS), dice.sample(RANKS, 2)
-    before = computed("lora_scaling", alpha=alpha, rank=rank)
-    after = computed("lora_scaling", alpha=alpha, rank=other)
-    right, slips = answers(
-        digits,
+    before = build_check("lora_scaling", alpha=alpha, rank=rank)
+    after = build_check("lora_scaling", alpha=alpha, rank=other)
+    right, slips = build_answers(
+        format_digits,
         after.expect,
         f"The factor is now {alpha} / {other}.",
         (
@@ -193,15 +193,16 @@ def draw_scale_after_rank(dice: Random) -> Drawn:
             "That is rsLoRA's factor. Plain LoRA divides by the rank itself.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
-        stem=f"At rank {rank} and alpha {alpha}, plain LoRA multiplies B·A by {digits(before.expect)}. You"
+        stem=f"At rank {rank} and alpha {alpha}, plain LoRA multiplies B·A by "
+        f"{format_digits(before.expect)}. You"
         f" set the rank to {other} and leave alpha alone. What is the factor now?",
         right=right,
-        wrong=distinct(right, slips, tolerance=one_percent(after.expect), limit=4),
+        wrong=keep_distinct(right, slips, tolerance=one_percent(after.expect), limit=4),
         steps=(
-            f"before: {alpha} / {rank} = {digits(before.expect)}",
-            f"now: {alpha} / {other} = {digits(after.expect)}",
+            f"before: {alpha} / {rank} = {format_digits(before.expect)}",
+            f"now: {alpha} / {other} = {format_digits(after.expect)}",
         ),
         hint="Only one of the two numbers in the quotient has changed.",
         keep="Changing the rank alone also changes the scale alpha / rank.",
@@ -211,24 +212,24 @@ def draw_scale_after_rank(dice: Random) -> Drawn:
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="lora-scale", title="Alpha over rank", concepts=("lora-alpha",), level="beginner", draw=draw_scale
     ),
-    Family(
+    QuestionFamily(
         id="rslora-scale",
         title="Alpha over the root of the rank",
         concepts=("lora-alpha",),
         level="advanced",
         draw=draw_root_scale,
     ),
-    Family(
+    QuestionFamily(
         id="kept-scale",
         title="The alpha that keeps the scale",
         concepts=("lora-alpha", "lora-rank"),
         level="intermediate",
         draw=draw_kept_scale,
     ),
-    Family(
+    QuestionFamily(
         id="scale-after-rank",
         title="A new rank, the old alpha",
         concepts=("lora-alpha",),

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, some, whole
-from quizzes.families.drawn import Drawn, Family, computed, distinct
+from quizzes.families.answers import build_answers, format_digits, format_whole, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
 
 LORA = "arXiv:2106.09685 section 4.1"
 WIDTHS = (512, 768, 1024, 1536, 2048, 4096)
@@ -11,25 +11,25 @@ RANKS = (2, 4, 8, 16, 32, 64)
 _APART = 1_000_000  # more than any side here
 
 
-def _shape(rows: int, columns: int) -> float:
+def _encode_shape(rows: int, columns: int) -> float:
     """Encode a shape as one number, so shapes compare like other answers."""
     return float(rows * _APART + columns)
 
 
-def _written(value: float) -> str:
+def _format_shape(value: float) -> str:
     rows, columns = divmod(round(value), _APART)
     return f"{rows:,} × {columns:,}"
 
 
-def draw_factor_shape(dice: Random) -> Drawn:
+def draw_factor_shape(dice: Random) -> DrawnQuestion:
     """Draw a question about the shape of A or B."""
     (d_in, d_out), rank, factor = dice.sample(WIDTHS, 2), dice.choice(RANKS), dice.choice("AB")
-    shape_a, shape_b = _shape(rank, d_in), _shape(d_out, rank)
+    shape_a, shape_b = _encode_shape(rank, d_in), _encode_shape(d_out, rank)
     asked, other = (shape_a, shape_b) if factor == "A" else (shape_b, shape_a)
     rows, columns = divmod(round(asked), _APART)
     role = "takes the input down to rank numbers" if factor == "A" else "takes rank numbers up to the output"
-    right, slips = answers(
-        _written,
+    right, slips = build_answers(
+        _format_shape,
         asked,
         f"{factor} {role}, so it has one row for each number that comes out and one column for each that"
         " goes in.",
@@ -41,34 +41,34 @@ def draw_factor_shape(dice: Random) -> Drawn:
         ),
         (
             "transposed",
-            _shape(columns, rows),
+            _encode_shape(columns, rows),
             "swaps rows and columns",
             "Rows and columns are swapped. Rows are what comes out, columns what goes in.",
         ),
         (
             "wrong-side",
-            _shape(rank, d_out) if factor == "A" else _shape(d_in, rank),
+            _encode_shape(rank, d_out) if factor == "A" else _encode_shape(d_in, rank),
             "puts the factor on the wrong side of the layer",
             f"{factor} meets the layer's {'input' if factor == 'A' else 'output'}, so its long side is"
             f" {'d_in' if factor == 'A' else 'd_out'}.",
         ),
         (
             "full-size",
-            _shape(d_out, d_in),
+            _encode_shape(d_out, d_in),
             "gives the adapter the shape of W",
             "That is the shape of W and of the product B·A. The factors are thin.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A layer has a weight W with d_out = {d_out:,} rows and d_in = {d_in:,} columns. LoRA of rank"
         f" {rank} adds B·A to it. What is the shape of {factor} (rows × columns)?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
-            f"A: rank × d_in = {_written(shape_a)}",
-            f"B: d_out × rank = {_written(shape_b)}",
-            f"the question asks for {factor}: {_written(asked)}",
+            f"A: rank × d_in = {_format_shape(shape_a)}",
+            f"B: d_out × rank = {_format_shape(shape_b)}",
+            f"the question asks for {factor}: {_format_shape(asked)}",
         ),
         hint="In B·A·x the input x meets A first.",
         keep="A is rank × d_in, flat and wide; B is d_out × rank, tall and thin.",
@@ -76,53 +76,54 @@ def draw_factor_shape(dice: Random) -> Drawn:
     )
 
 
-def draw_product_shape(dice: Random) -> Drawn:
+def draw_product_shape(dice: Random) -> DrawnQuestion:
     """Draw a question about the shape of the product B·A."""
     (d_in, d_out), rank = dice.sample(WIDTHS, 2), dice.choice(RANKS)
-    right, slips = answers(
-        _written,
-        _shape(d_out, d_in),
+    right, slips = build_answers(
+        _format_shape,
+        _encode_shape(d_out, d_in),
         "The shared side, the rank, disappears in the product: rows come from B, columns from A.",
         (
             "inner-sides",
-            _shape(rank, rank),
+            _encode_shape(rank, rank),
             "keeps the shared side of the two factors",
             f"The shared side {rank} is summed over, so it does not show in the product.",
         ),
         (
             "transposed",
-            _shape(d_in, d_out),
+            _encode_shape(d_in, d_out),
             "swaps rows and columns",
             "Rows and columns are swapped. B stands on the left and gives the rows.",
         ),
         (
             "like-b",
-            _shape(d_out, rank),
+            _encode_shape(d_out, rank),
             "thinks that a product keeps the shape of its left factor",
             "That is B. Multiplying by A gives each row as many columns as A has.",
         ),
         (
             "like-a",
-            _shape(rank, d_in),
+            _encode_shape(rank, d_in),
             "thinks that a product keeps the shape of its right factor",
             "That is A. Multiplying by B from the left gives as many rows as B has.",
         ),
         (
             "sides-added",
-            _shape(d_out + rank, d_in + rank),
+            _encode_shape(d_out + rank, d_in + rank),
             "stacks the factors instead of multiplying them",
             "Nothing is stacked. The product has to fit W, or it couldn't be added to it.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"B has {d_out:,} rows and {rank} columns, and A has {rank} rows and {d_in:,} columns. What "
         "is the shape of B·A (rows × columns)?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"({d_out:,} × {rank}) · ({rank} × {d_in:,})",
-            f"the inner {rank} and {rank} agree and go; what stays is {_written(_shape(d_out, d_in))}",
+            f"the inner {rank} and {rank} agree and go; what stays is "
+            f"{_format_shape(_encode_shape(d_out, d_in))}",
         ),
         hint="The product is added to W, entry by entry.",
         keep="B·A has the full shape of W, whatever the rank.",
@@ -130,12 +131,12 @@ def draw_product_shape(dice: Random) -> Drawn:
     )
 
 
-def draw_two_step_cost(dice: Random) -> Drawn:
+def draw_two_step_cost(dice: Random) -> DrawnQuestion:
     """Draw a question about the multiplications of A and then B, without forming the product."""
     d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
-    cost = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
-    right, slips = answers(
-        whole,
+    cost = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
+    right, slips = build_answers(
+        format_whole,
         cost.expect,
         "Each number in A and in B is used once for each token.",
         (
@@ -169,13 +170,13 @@ def draw_two_step_cost(dice: Random) -> Drawn:
             "The rank is a side of A and a side of B; it counts once in each.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"A layer with d_in = {d_in:,} and d_out = {d_out:,} has an adapter of rank {rank}. A token goes"
         " through A, then the result through B. How many multiplications does the adapter need for it, "
         "without the scale?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
             f"A: {rank} × {d_in:,} = {rank * d_in:,}",
             f"B: {d_out:,} × {rank} = {d_out * rank:,}",
@@ -187,13 +188,13 @@ def draw_two_step_cost(dice: Random) -> Drawn:
     )
 
 
-def draw_merged_weights(dice: Random) -> Drawn:
+def draw_merged_weights(dice: Random) -> DrawnQuestion:
     """Draw a question about the weights of a layer after merging."""
     d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
-    full = computed("linear_parameters", d_in=d_in, d_out=d_out)
-    adapter = computed("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank).expect
-    right, slips = answers(
-        whole,
+    full = build_check("linear_parameters", d_in=d_in, d_out=d_out)
+    adapter = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank).expect
+    right, slips = build_answers(
+        format_whole,
         full.expect,
         "B·A has the shape of W, so their sum has it as well.",
         (
@@ -215,12 +216,12 @@ def draw_merged_weights(dice: Random) -> Drawn:
             "W and B·A are added entry by entry, so one matrix is left.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A linear layer has d_in = {d_in:,}, d_out = {d_out:,} and no bias. Its adapter of rank {rank}"
         " is merged and then removed. How many weights does the layer hold now?",
         right=right,
-        wrong=distinct(right, slips, limit=4),
+        wrong=keep_distinct(right, slips, limit=4),
         steps=(
             f"B·A has {d_out:,} rows and {d_in:,} columns, like W",
             f"W + scale · B·A: {d_out:,} × {d_in:,} = {full.expect:,.0f}",
@@ -232,7 +233,7 @@ def draw_merged_weights(dice: Random) -> Drawn:
     )
 
 
-def draw_merged_entry(dice: Random) -> Drawn:
+def draw_merged_entry(dice: Random) -> DrawnQuestion:
     """Draw a question about one entry of W + (alpha / rank) B·A."""
     rank, factor = 2, dice.choice((2, 3, 4))
     alpha = rank * factor
@@ -240,10 +241,10 @@ def draw_merged_entry(dice: Random) -> Drawn:
     if b_1 * a_1 == -b_2 * a_2:
         b_2 = -b_2  # an update of zero would ask nothing
     product = b_1 * a_1 + b_2 * a_2
-    scale = computed("lora_scaling", alpha=alpha, rank=rank)
+    scale = build_check("lora_scaling", alpha=alpha, rank=rank)
     merged = w + factor * product
-    right, slips = answers(
-        _signed,
+    right, slips = build_answers(
+        _format_signed,
         merged,
         "The entry of B·A is scaled, then added to that of W.",
         (
@@ -277,17 +278,20 @@ def draw_merged_entry(dice: Random) -> Drawn:
             "The row and the column have two numbers each, and both pairs count.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
-        stem=f"An adapter has rank {rank} and alpha {alpha}. One entry of W is {_signed(w)}; the row of B"
-        f" that belongs to it is ({_signed(b_1)}, {_signed(b_2)}), and the column of A is ({_signed(a_1)},"
-        f" {_signed(a_2)}). What is this entry after merging?",
+        stem=f"An adapter has rank {rank} and alpha {alpha}. One entry of W is {_format_signed(w)}; "
+        "the row of B"
+        f" that belongs to it is ({_format_signed(b_1)}, {_format_signed(b_2)}), and the column "
+        f"of A is ({_format_signed(a_1)},"
+        f" {_format_signed(a_2)}). What is this entry after merging?",
         right=right,
-        wrong=some(dice, right, slips),
+        wrong=sample_slips(dice, right, slips),
         steps=(
-            f"B·A: {_factor(b_1)} × {_factor(a_1)} + {_factor(b_2)} × {_factor(a_2)} = {_signed(product)}",
+            f"B·A: {_format_factor(b_1)} × {_format_factor(a_1)} + {_format_factor(b_2)} × "
+            f"{_format_factor(a_2)} = {_format_signed(product)}",
             f"scale: {alpha} / {rank} = {factor}",
-            f"merged: {_signed(w)} + {factor} × {_factor(product)} = {_signed(merged)}",
+            f"merged: {_format_signed(w)} + {factor} × {_format_factor(product)} = {_format_signed(merged)}",
         ),
         hint="Multiply row by column, then scale, then add.",
         keep="Merging computes W + (alpha / rank) · B·A once, entry by entry.",
@@ -295,44 +299,44 @@ def draw_merged_entry(dice: Random) -> Drawn:
     )
 
 
-def _signed(value: float) -> str:
-    return digits(value).replace("-", "−")
+def _format_signed(value: float) -> str:
+    return format_digits(value).replace("-", "−")
 
 
-def _factor(value: int) -> str:
-    return f"({_signed(value)})" if value < 0 else str(value)
+def _format_factor(value: int) -> str:
+    return f"({_format_signed(value)})" if value < 0 else str(value)
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="factor-shape",
         title="Shape of A and B",
         concepts=("lora-update", "low-rank-factorization"),
         level="beginner",
         draw=draw_factor_shape,
     ),
-    Family(
+    QuestionFamily(
         id="product-shape",
         title="Shape of the product",
         concepts=("low-rank-factorization", "lora-update"),
         level="beginner",
         draw=draw_product_shape,
     ),
-    Family(
+    QuestionFamily(
         id="two-step-cost",
         title="First A, then B",
         concepts=("low-rank-factorization", "lora-update"),
         level="advanced",
         draw=draw_two_step_cost,
     ),
-    Family(
+    QuestionFamily(
         id="merged-weights",
         title="Weights after merging",
         concepts=("adapter-merging",),
         level="beginner",
         draw=draw_merged_weights,
     ),
-    Family(
+    QuestionFamily(
         id="merged-entry",
         title="One merged entry by hand",
         concepts=("adapter-merging", "lora-alpha", "lora-update"),

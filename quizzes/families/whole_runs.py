@@ -2,20 +2,20 @@
 
 from random import Random
 
-from quizzes.families.answers import answers, digits, four_digits, size, some
-from quizzes.families.drawn import Drawn, Family, computed
+from quizzes.families.answers import build_answers, format_digits, format_size, four_digits, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check
 
 MB, GB = 10**6, 10**9
 PAPER = "arXiv:2305.14314 section 1"
 
 
-def draw_full_finetuning(dice: Random) -> Drawn:
+def draw_full_finetuning(dice: Random) -> DrawnQuestion:
     """Draw a question about full fine-tuning at the paper's 12 bytes per parameter."""
     billions = dice.randrange(2, 145) / 2
     parameters = round(billions * GB)
-    total = computed("full_finetuning_bytes", parameters=parameters)
-    right, slips = answers(
-        size,
+    total = build_check("full_finetuning_bytes", parameters=parameters)
+    right, slips = build_answers(
+        format_size,
         total.expect,
         "2 bytes of weight, 2 of gradient and 8 of Adam's moments.",
         (
@@ -50,16 +50,17 @@ def draw_full_finetuning(dice: Random) -> Drawn:
             "Adam keeps two moments of 4 bytes each.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
-        stem=f"All {digits(billions)} billion parameters of a model are trained: weights and gradients in 16"
+        stem=f"All {format_digits(billions)} billion parameters of a model are trained: weights and "
+        "gradients in 16"
         " bits, Adam's two moments in 32. There is no fp32 copy of the weights. How much memory do these "
         "need, without activations?",
         right=right,
-        wrong=some(dice, right, slips, near=total.expect / 50),
+        wrong=sample_slips(dice, right, slips, near=total.expect / 50),
         steps=(
             "each parameter: 2 + 2 + 8 = 12 bytes",
-            f"{digits(billions)} billion × 12 bytes: {size(total.expect)}",
+            f"{format_digits(billions)} billion × 12 bytes: {format_size(total.expect)}",
         ),
         hint="Add up the bytes of one parameter.",
         keep="Full 16-bit fine-tuning with Adam needs 12 bytes per parameter, 780 GB for 65 billion; with "
@@ -69,23 +70,23 @@ def draw_full_finetuning(dice: Random) -> Drawn:
     )
 
 
-def draw_resident(dice: Random) -> Drawn:
+def draw_resident(dice: Random) -> DrawnQuestion:
     """Draw a question about what QLoRA keeps in memory between two steps."""
     billions = dice.choice((1, 3, 7, 8, 13, 14, 30, 32, 65, 70))
     millions = billions * dice.choice((1, 2, 5, 10, 20))
-    bits = computed("bits_per_param", scheme="nf4-dq")
-    state = computed("trainable_state_bytes", parameters=millions * MB)
+    bits = build_check("bits_per_param", scheme="nf4-dq")
+    state = build_check("trainable_state_bytes", parameters=millions * MB)
     base = billions * GB * bits.expect / 8
     total = base + state.expect
-    right, slips = answers(
-        size,
+    right, slips = build_answers(
+        format_size,
         total,
-        f"{size(base)} of base and {size(state.expect)} of trained state.",
+        f"{format_size(base)} of base and {format_size(state.expect)} of trained state.",
         (
             "base-alone",
             base,
             "forgets what training keeps",
-            f"That is the base. {size(state.expect)} for weights, gradients and moments of the adapter"
+            f"That is the base. {format_size(state.expect)} for weights, gradients and moments of the adapter"
             " come on top.",
         ),
         (
@@ -113,18 +114,18 @@ def draw_resident(dice: Random) -> Drawn:
             "That counts the bits of the base as bytes.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"QLoRA keeps {billions} billion frozen weights at {four_digits(bits.expect)} bits each and "
         "trains"
         f" {millions} million adapter parameters at 16 bytes each (weight, gradient and moments). How much "
         "memory do both need, without activations?",
         right=right,
-        wrong=some(dice, right, slips, near=total / 50),
+        wrong=sample_slips(dice, right, slips, near=total / 50),
         steps=(
-            f"base: {billions} billion × {four_digits(bits.expect)} / 8 bytes, {size(base)}",
-            f"trained: {millions} million × 16 bytes, {size(state.expect)}",
-            f"together {size(total)}",
+            f"base: {billions} billion × {four_digits(bits.expect)} / 8 bytes, {format_size(base)}",
+            f"trained: {millions} million × 16 bytes, {format_size(state.expect)}",
+            f"together {format_size(total)}",
         ),
         hint="Compute the base in bytes and the adapter in bytes, then add.",
         keep="In QLoRA even the 4-bit base usually needs more than all that training keeps for the adapter.",
@@ -133,14 +134,14 @@ def draw_resident(dice: Random) -> Drawn:
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="full-finetuning",
         title="Training everything",
         concepts=("trainable-state", "fine-tuning", "weight-memory"),
         level="intermediate",
         draw=draw_full_finetuning,
     ),
-    Family(
+    QuestionFamily(
         id="qlora-resident",
         title="Base and adapter in QLoRA",
         concepts=("qlora", "weight-memory", "trainable-state"),

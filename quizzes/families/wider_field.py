@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from random import Random
 
-from quizzes.families.answers import answers, digits, size, some
-from quizzes.families.drawn import Drawn, Family, computed, distinct
-from quizzes.kinds.numbers import shown
+from quizzes.families.answers import build_answers, format_digits, format_size, sample_slips
+from quizzes.families.drawn import DrawnQuestion, QuestionFamily, build_check, keep_distinct
+from quizzes.kinds.numbers import format_number
 
 BYTES_PER_VALUE = 2  # keys and values in 16 bits
 
@@ -44,14 +44,14 @@ LENGTHS = tuple(range(40, 521, 20))
 ROWS = 4
 
 
-def draw_kv_cache(dice: Random) -> Drawn:
+def draw_kv_cache(dice: Random) -> DrawnQuestion:
     """Draw a question about the bytes of keys and values."""
     model, tokens = dice.choice(MODELS), dice.choice(TOKENS)
-    cache = computed("kv_cache_bytes", model=model.id, tokens=tokens)
+    cache = build_check("kv_cache_bytes", model=model.id, tokens=tokens)
     numbers = f"2 × {model.layers} × {model.kv_heads} × {model.head_dim} × {BYTES_PER_VALUE}"
     per_token = 2 * model.layers * model.kv_heads * model.head_dim * BYTES_PER_VALUE
-    right, slips = answers(
-        size,
+    right, slips = build_answers(
+        format_size,
         cache.expect,
         "A key and a value for every layer, key-value head and token, at 2 bytes per number.",
         (
@@ -85,18 +85,18 @@ def draw_kv_cache(dice: Random) -> Drawn:
             "Both the key and the value have 2 bytes per number.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem=f"{model.name} has {model.layers} layers with {model.heads} query heads and {model.kv_heads} "
         f"key-value heads of {model.head_dim} numbers each. How large is its KV cache for one text of "
         f"{tokens:,} "
         "tokens, in 16 bits?",
         right=right,
-        wrong=some(dice, right, slips, near=cache.expect / 50),
+        wrong=sample_slips(dice, right, slips, near=cache.expect / 50),
         steps=(
             f"bytes per token: {numbers} = {per_token:,}",
             f"bytes: {per_token:,} × {tokens:,} = {cache.expect:,.0f}",
-            f"that is {size(cache.expect)}",
+            f"that is {format_size(cache.expect)}",
         ),
         hint="Work out one token first: key and value, every layer, every key-value head.",
         keep="The cache is 2 × layers × key-value heads × head size × bytes, for each token.",
@@ -104,11 +104,12 @@ def draw_kv_cache(dice: Random) -> Drawn:
     )
 
 
-def draw_zero_stage(dice: Random) -> Drawn:
+def draw_zero_stage(dice: Random) -> DrawnQuestion:
     """Draw a question about the bytes on each GPU at a stage of ZeRO."""
     billions, gpus, stage = dice.choice(BILLIONS), dice.choice(GPUS), dice.choice(tuple(SPLIT))
     held = [
-        computed("zero_bytes_per_gpu", parameters=billions * 10**9, gpus=gpus, stage=one) for one in range(4)
+        build_check("zero_bytes_per_gpu", parameters=billions * 10**9, gpus=gpus, stage=one)
+        for one in range(4)
     ]
     each = held[stage].expect / (billions * 10**9)
     whole = {1: "2 + 2", 2: "2", 3: ""}[stage]
@@ -127,8 +128,8 @@ def draw_zero_stage(dice: Random) -> Drawn:
         ),
         3: ("stage-3-for-another", "splits everything", "Stage 3 splits the weights as well."),
     }
-    right, slips = answers(
-        size,
+    right, slips = build_answers(
+        format_size,
         held[stage].expect,
         f"Stage {stage} splits {SPLIT[stage]}; the rest is copied.",
         *((named[one][0], held[one].expect, *named[one][1:]) for one in named if one != stage),
@@ -139,19 +140,19 @@ def draw_zero_stage(dice: Random) -> Drawn:
             "That counts 8 bytes of optimizer state. The fp32 copy of the weights belongs to it too.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="single",
         stem="Mixed-precision Adam keeps 2 bytes of weight, 2 of gradient and 12 of optimizer state per "
         "parameter. "
         f"How much of it does each of {gpus} GPUs hold for {billions} billion parameters, with ZeRO "
         f"stage {stage}?",
         right=right,
-        wrong=some(dice, right, slips, near=held[stage].expect / 50),
+        wrong=sample_slips(dice, right, slips, near=held[stage].expect / 50),
         steps=(
             f"bytes per parameter and GPU: {f'{whole} + ' if whole else ''}{shared} / {gpus} = "
-            f"{digits(each)}",
-            f"gigabytes: {billions} × {digits(each)} = {digits(billions * each)}",
-            f"that is {size(held[stage].expect)}",
+            f"{format_digits(each)}",
+            f"gigabytes: {billions} × {format_digits(each)} = {format_digits(billions * each)}",
+            f"that is {format_size(held[stage].expect)}",
         ),
         hint=f"Stage {stage} splits {SPLIT[stage]}.",
         keep="ZeRO splits the optimizer state first, then the gradients, then the weights.",
@@ -159,14 +160,14 @@ def draw_zero_stage(dice: Random) -> Drawn:
     )
 
 
-def draw_score_error(dice: Random) -> Drawn:
+def draw_score_error(dice: Random) -> DrawnQuestion:
     """Draw a question about the standard error of a share of right answers."""
     percent, questions = dice.choice(RIGHT_PERCENT), dice.choice(QUESTIONS)
     share = percent / 100
-    error = computed("accuracy_standard_error", accuracy=share, questions=questions)
+    error = build_check("accuracy_standard_error", accuracy=share, questions=questions)
     spread = round(share * (1 - share), 6)
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         error.expect,
         "The root of p × (1 − p) / n, in percent.",
         (
@@ -188,16 +189,17 @@ def draw_score_error(dice: Random) -> Drawn:
             "That is the spread of a single question. A mean of many is less uncertain.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A model answers {percent} percent of {questions:,} independent questions right. How large is "
         "the standard error of this score, in percentage points?",
         right=right,
-        wrong=distinct(right, slips, tolerance=_two_percent(error.expect), limit=3),
+        wrong=keep_distinct(right, slips, tolerance=_two_percent(error.expect), limit=3),
         steps=(
-            f"p × (1 − p): {digits(share)} × {digits(round(1 - share, 2))} = {digits(spread)}",
-            f"divided by n: {digits(spread)} / {questions:,} = {digits(spread / questions)}",
-            f"its root, in percentage points: {shown(error.expect)}",
+            f"p × (1 − p): {format_digits(share)} × {format_digits(round(1 - share, 2))} = "
+            f"{format_digits(spread)}",
+            f"divided by n: {format_digits(spread)} / {questions:,} = {format_digits(spread / questions)}",
+            f"its root, in percentage points: {format_number(error.expect)}",
         ),
         hint="p times 1 - p over n, and then the root.",
         keep="The error of a score falls with the root of the number of questions.",
@@ -206,14 +208,14 @@ def draw_score_error(dice: Random) -> Drawn:
     )
 
 
-def draw_padding(dice: Random) -> Drawn:
+def draw_padding(dice: Random) -> DrawnQuestion:
     """Draw a question about the share of padding in a batch."""
     lengths = dice.sample(LENGTHS, ROWS)
-    padding = computed("padding_percent", lengths=lengths)
+    padding = build_check("padding_percent", lengths=lengths)
     longest, real = max(lengths), sum(lengths)
     all_tokens = ROWS * longest
-    right, slips = answers(
-        digits,
+    right, slips = build_answers(
+        format_digits,
         padding.expect,
         "The empty places over all places of the batch.",
         (
@@ -235,16 +237,16 @@ def draw_padding(dice: Random) -> Drawn:
             "The longest row has no padding, but it is part of the batch.",
         ),
     )
-    return Drawn(
+    return DrawnQuestion(
         kind="numeric",
         stem=f"A batch has rows of {', '.join(map(str, lengths[:-1]))} and {lengths[-1]} tokens, all padded "
         "to the longest. Which share of its places is padding?",
         right=right,
-        wrong=distinct(right, slips, tolerance=_two_percent(padding.expect), limit=3),
+        wrong=keep_distinct(right, slips, tolerance=_two_percent(padding.expect), limit=3),
         steps=(
             f"places: {ROWS} × {longest} = {all_tokens:,}",
             f"padding: {all_tokens:,} − {real:,} = {all_tokens - real:,}",
-            f"share: 100 × {all_tokens - real:,} / {all_tokens:,} = {shown(padding.expect)} %",
+            f"share: 100 × {all_tokens - real:,} / {all_tokens:,} = {format_number(padding.expect)} %",
         ),
         hint="How many places would be full if all rows were as long as the longest?",
         keep="Padding is the empty places over all places; sort by length or pack to avoid it.",
@@ -259,28 +261,28 @@ def _two_percent(value: float) -> float:
 
 
 FAMILIES = (
-    Family(
+    QuestionFamily(
         id="kv-cache-size",
         title="The size of a KV cache",
         concepts=("kv-cache", "transformer-block"),
         level="intermediate",
         draw=draw_kv_cache,
     ),
-    Family(
+    QuestionFamily(
         id="zero-stage-bytes",
         title="What each GPU holds",
         concepts=("multi-gpu-training", "trainable-state"),
         level="advanced",
         draw=draw_zero_stage,
     ),
-    Family(
+    QuestionFamily(
         id="score-error",
         title="The error of a score",
         concepts=("model-evaluation",),
         level="intermediate",
         draw=draw_score_error,
     ),
-    Family(
+    QuestionFamily(
         id="padding-share",
         title="Padding in a batch",
         concepts=("chat-data",),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from quizzes.grader.grading import Limits, Scores, decide
+from quizzes.grader.grading import Limits, Scores, decide_verdict
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
 from quizzes.grader.verdicts import Verdict
 
@@ -34,7 +34,7 @@ class Case:
     noise: bool
 
 
-def cases(answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]]) -> Iterator[Case]:
+def list_cases(answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]]) -> Iterator[Case]:
     """Yield one case per answer and concept from the labels and their scores."""
     for answer, row in zip(answers, weighed, strict=True):
         for label, scores in zip(answer.verdicts, row, strict=True):
@@ -43,14 +43,14 @@ def cases(answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]]
 
 def fitting_temperature(labelled: Sequence[tuple[Verdict, Scores]]) -> float:
     """Fit the temperature: the one with the lowest negative log-likelihood of the labels."""
-    return min(TEMPERATURES, key=lambda temperature: _surprise(labelled, temperature))
+    return min(TEMPERATURES, key=lambda temperature: _compute_surprise(labelled, temperature))
 
 
-def _surprise(labelled: Sequence[tuple[Verdict, Scores]], temperature: float) -> float:
-    return sum(-math.log(getattr(cooled(scores, temperature), label)) for label, scores in labelled)
+def _compute_surprise(labelled: Sequence[tuple[Verdict, Scores]], temperature: float) -> float:
+    return sum(-math.log(getattr(rescale_scores(scores, temperature), label)) for label, scores in labelled)
 
 
-def cooled(scores: Scores, temperature: float) -> Scores:
+def rescale_scores(scores: Scores, temperature: float) -> Scores:
     """Rescale likelihoods to another temperature."""
     values = (scores.missing, scores.partial, scores.covered, scores.contradicted)
     # p = softmax(z) gives softmax(z / T) proportional to p ** (1 / T)
@@ -68,21 +68,23 @@ def fitting_limits(pairs: Sequence[Case], start: Limits) -> Limits:
             COVERED, DOUBT, CONTRADICTED, MISSING, PARTIAL
         )
     ]
-    return max(tried, key=lambda limits: _worth(pairs, limits))
+    return max(tried, key=lambda limits: _rank_worth(pairs, limits))
 
 
-def _worth(pairs: Sequence[Case], limits: Limits) -> tuple[float, float]:
+def _rank_worth(pairs: Sequence[Case], limits: Limits) -> tuple[float, float]:
     """Return the sort key of thresholds: minus the excess over the bounds, then how much is right."""
-    said = [(pair, decide(pair.scores, limits)[0]) for pair in pairs]
+    said = [(pair, decide_verdict(pair.scores, limits)[0]) for pair in pairs]
     false = [verdict == "covered" for pair, verdict in said if pair.label == "contradicted"]
     noise = [verdict == "covered" for pair, verdict in said if pair.noise]
-    unsure = _mean([verdict == "unsure" for _, verdict in said])
-    broken = max(0.0, _mean(false) - MOST_FALSE_ACCEPTED) + max(0.0, _mean(noise) - MOST_NOISE_ACCEPTED)
+    unsure = _compute_mean([verdict == "unsure" for _, verdict in said])
+    broken = max(0.0, _compute_mean(false) - MOST_FALSE_ACCEPTED) + max(
+        0.0, _compute_mean(noise) - MOST_NOISE_ACCEPTED
+    )
     right = 2 * sum(pair.label == verdict == "covered" for pair, verdict in said)
     f1 = right / max(1, sum((pair.label == "covered") + (verdict == "covered") for pair, verdict in said))
-    exact = _mean([pair.label == verdict for pair, verdict in said])
+    exact = _compute_mean([pair.label == verdict for pair, verdict in said])
     return -round(broken + max(0.0, unsure - MOST_UNSURE), 3), f1 + exact + UNSURE_COUNTS * unsure
 
 
-def _mean(hits: Sequence[bool]) -> float:
+def _compute_mean(hits: Sequence[bool]) -> float:
     return sum(hits) / len(hits) if hits else 0.0

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quizzes.grader.grader_client import GraderDesk
+from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.grading import Grading
 from quizzes.grader.passages import READ_CHARACTERS
 from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
-from quizzes.grader.verdicts import covered
+from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
 from study.base.model_files import Progress
 from study.base.settings import load_settings
@@ -32,26 +32,26 @@ def grade_answers(options: argparse.Namespace) -> None:
     if options.jsonl == bool(options.prompt):
         raise LearnerError("Give either --jsonl or --prompt ID TEXT.", do_next="See: grade --help")
     prompts = load_prompts(load_concepts())
-    desk = GraderDesk(load_settings(home=options.data_folder).models_dir)
+    desk = GraderClient(load_settings(home=options.data_folder).models_dir)
     try:
         if options.jsonl:
             _grade_lines(desk, prompts)
         else:
-            prompt = _known(prompts, options.prompt)
-            _print(prompt, options.answer, desk.grade(prompt, options.answer, report=_tell))
+            prompt = _find_prompt(prompts, options.prompt)
+            _print(prompt, options.answer, desk.grade(prompt, options.answer, report=_print_progress))
     finally:
         desk.close()
 
 
-def _grade_lines(desk: GraderDesk, prompts: Mapping[str, Prompt]) -> None:
+def _grade_lines(desk: GraderClient, prompts: Mapping[str, Prompt]) -> None:
     """Grade each line before the next is read; a bad line is answered with its error and counted."""
-    desk.prepare(_tell)
+    desk.prepare(_print_progress)
     refused = 0
     for line in iter(sys.stdin.readline, ""):
         if not line.strip():
             continue
         try:
-            prompt, answer = _asked(line, prompts)
+            prompt, answer = _parse_line(line, prompts)
             said = as_json(prompt, answer, desk.grade(prompt, answer))
         except LearnerError as error:
             refused += 1
@@ -62,7 +62,7 @@ def _grade_lines(desk: GraderDesk, prompts: Mapping[str, Prompt]) -> None:
         raise LearnerError(f"{lines} could not be graded.", do_next="Their errors are in the output.")
 
 
-def _asked(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
+def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
     """Parse the prompt and answer of one line; the prompt is an id or a whole object."""
     try:
         record = json.loads(line)
@@ -74,11 +74,11 @@ def _asked(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
             do_next='Such as {"prompt": "explain-lora", "answer": "..."}',
         )
     asked = record.get("prompt")
-    prompt = own_prompt(asked) if isinstance(asked, dict) else _known(prompts, asked)
+    prompt = own_prompt(asked) if isinstance(asked, dict) else _find_prompt(prompts, asked)
     return prompt, record["answer"]
 
 
-def _known(prompts: Mapping[str, Prompt], prompt_id: object) -> Prompt:
+def _find_prompt(prompts: Mapping[str, Prompt], prompt_id: object) -> Prompt:
     if not isinstance(prompt_id, str) or prompt_id not in prompts:
         raise LearnerError(f"There is no prompt {prompt_id!r}.", do_next=f"There are: {', '.join(prompts)}.")
     return prompts[prompt_id]
@@ -98,7 +98,7 @@ def as_json(prompt: Prompt, answer: str, grading: Grading) -> dict[str, Any]:
         },
         "confidence": {concept.concept_id: concept.confidence for concept in grading.concepts},
         "reasons": {concept.concept_id: concept.reason for concept in grading.concepts},
-        "score": covered(grading.verdicts.values()),
+        "score": count_covered(grading.verdicts.values()),
     }
 
 
@@ -113,5 +113,5 @@ def _print(prompt: Prompt, answer: str, grading: Grading) -> None:
     print("\n".join(lines))  # noqa: T201 - a command line prints
 
 
-def _tell(progress: Progress) -> None:
+def _print_progress(progress: Progress) -> None:
     print(progress.step, file=sys.stderr)  # noqa: T201 - a command line prints

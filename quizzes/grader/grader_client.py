@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-from quizzes.grader.grading import Grading, Scores, grade
+from quizzes.grader.grading import Grading, Scores, grade_answer
 from quizzes.grader.minilm import minilm_folder
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import read_weights
@@ -21,11 +21,11 @@ THREADS = 2
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def quietly(progress: Progress) -> None:
+def ignore_progress(progress: Progress) -> None:
     """Ignore a progress report."""
 
 
-class GraderDesk:
+class GraderClient:
     """A thread-safe client that grades one answer at a time. The app's own process never loads torch."""
 
     def __init__(self, models_dir: Path) -> None:
@@ -34,19 +34,19 @@ class GraderDesk:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def grade(
-        self, prompt: Prompt, answer: str, *, report: Report = quietly, find_words: bool = False
+        self, prompt: Prompt, answer: str, *, report: Report = ignore_progress, find_words: bool = False
     ) -> Grading:
         """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
-            return grade(prompt, answer, self._score, read_weights().limits, find_words=find_words)
+            return grade_answer(prompt, answer, self._score, read_weights().limits, find_words=find_words)
 
     @property
     def has_files(self) -> bool:
         """Whether the model is on this machine; otherwise grading starts with a download."""
         return is_ready(minilm_folder(self._models_dir))
 
-    def prepare(self, report: Report = quietly) -> None:
+    def prepare(self, report: Report = ignore_progress) -> None:
         """Load the model before it is needed. Raises LearnerError when it is unavailable."""
         with self._lock:
             self._start(report)

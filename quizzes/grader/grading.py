@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from quizzes.grader.feedback import reason_for
 from quizzes.grader.guards import no_claim
-from quizzes.grader.passages import READ_CHARACTERS, Passage, passages, without_markup
+from quizzes.grader.passages import READ_CHARACTERS, Passage, split_passages, without_markup
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
 from quizzes.grader.verdicts import Verdict
@@ -116,14 +116,17 @@ class Weighed:
     scores: Scores
 
 
-def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits, *, find_words: bool = False) -> Grading:
+def grade_answer(
+    prompt: Prompt, answer: str, score: Scorer, limits: Limits, *, find_words: bool = False
+) -> Grading:
     """Grade an answer: verdict, evidence, confidence and reason for each concept of the prompt.
 
     `find_words` also finds the words that carry each verdict, which takes about three times as long.
     """
-    weighed = weigh(prompt, answer, score, relevant=limits.relevant)
+    weighed = weigh_passages(prompt, answer, score, relevant=limits.relevant)
     grades = [
-        _graded(concept, of_it, limits) for concept, of_it in zip(prompt.concepts, weighed, strict=True)
+        _grade_concept(concept, of_it, limits)
+        for concept, of_it in zip(prompt.concepts, weighed, strict=True)
     ]
     return Grading(
         concepts=tuple(_with_words(prompt, answer, grades, weighed, score) if find_words else grades),
@@ -131,25 +134,25 @@ def grade(prompt: Prompt, answer: str, score: Scorer, limits: Limits, *, find_wo
     )
 
 
-def weigh(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
+def weigh_passages(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
     """Score every passage against every concept, then the relevant passages of each concept together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
-    said = _claims(prompt, answer)
-    opinions = _opinions(said, texts, score)
+    said = _list_claims(prompt, answer)
+    opinions = _score_passages(said, texts, score)
     found = [
         [(passage, row[at]) for passage, row in zip(said, opinions, strict=True) if row[at].speaks(relevant)]
         for at in range(len(texts))
     ]
     for entries in found:
         entries.sort(key=_words_first)
-    several = sorted({_joined(entries) for entries in found if _read_together(entries)})
+    several = sorted({_join_entries(entries) for entries in found if _read_together(entries)})
     together = dict(zip(several, score(texts, several), strict=True))
     return [
         Weighed(
             passages=tuple(passage for passage, _ in entries),
-            scores=together[_joined(entries)][at]
+            scores=together[_join_entries(entries)][at]
             if _read_together(entries)
-            else strongest([scores for _, scores in entries]),
+            else merge_scores([scores for _, scores in entries]),
         )
         for at, entries in enumerate(found)
     ]
@@ -163,18 +166,18 @@ def _read_together(entries: Entries) -> bool:
     return len(entries) > 1 and not any(rejection_in(passage.text) for passage, _ in entries)
 
 
-def _opinions(said: Sequence[Passage], concepts: Sequence[str], score: Scorer) -> list[list[Scores]]:
+def _score_passages(said: Sequence[Passage], concepts: Sequence[str], score: Scorer) -> list[list[Scores]]:
     """Score each passage; the scores of a rejected statement are swapped."""
-    pieces = [_pieces(passage.text) for passage in said]
+    pieces = [_split_statements(passage.text) for passage in said]
     rows = iter(score(concepts, [text for parts in pieces for text, _ in parts]))
     opinions = []
     for parts in pieces:
         read = [[s.turned() if rejected else s for s in next(rows)] for _, rejected in parts]
-        opinions.append([strongest(column) for column in zip(*read, strict=True)])
+        opinions.append([merge_scores(column) for column in zip(*read, strict=True)])
     return opinions
 
 
-def _pieces(text: str) -> list[tuple[str, bool]]:
+def _split_statements(text: str) -> list[tuple[str, bool]]:
     """Split a passage into statements, each with whether the passage rejects it."""
     rejection = rejection_in(text)
     if rejection is None:
@@ -183,7 +186,7 @@ def _pieces(text: str) -> list[tuple[str, bool]]:
     return [(rejection.statement, True), *instead]
 
 
-def strongest(opinions: Sequence[Scores]) -> Scores:
+def merge_scores(opinions: Sequence[Scores]) -> Scores:
     """Merge the scores of statements: the maximum of each verdict but the minimum of missing, normalized."""
     if not opinions:
         return NOTHING_SAID
@@ -196,23 +199,23 @@ def strongest(opinions: Sequence[Scores]) -> Scores:
     return Scores(*(value / sum(values) for value in values))
 
 
-def _claims(prompt: Prompt, answer: str) -> list[Passage]:
+def _list_claims(prompt: Prompt, answer: str) -> list[Passage]:
     given = (prompt.text, prompt.hint)
-    return [passage for passage in passages(answer) if no_claim(passage.text, given=given) is None]
+    return [passage for passage in split_passages(answer) if no_claim(passage.text, given=given) is None]
 
 
 def _words_first(entry: tuple[Passage, Scores]) -> str:
     return entry[0].text.lower()
 
 
-def _joined(entries: Entries) -> str:
+def _join_entries(entries: Entries) -> str:
     return " ".join(
         passage.text if passage.text[-1] in ".!?" else f"{passage.text}." for passage, _ in entries
     )
 
 
-def _graded(concept: PromptConcept, weighed: Weighed, limits: Limits) -> ConceptGrade:
-    verdict, confidence = decide(weighed.scores, limits)
+def _grade_concept(concept: PromptConcept, weighed: Weighed, limits: Limits) -> ConceptGrade:
+    verdict, confidence = decide_verdict(weighed.scores, limits)
     spans = sorted((passage.start, passage.end) for passage in weighed.passages)
     return ConceptGrade(
         concept_id=concept.id,
@@ -284,7 +287,7 @@ class _Likelihoods:
         return float(getattr(self._known[text][at], verdict))
 
 
-def decide(scores: Scores, limits: Limits) -> tuple[Verdict, float]:
+def decide_verdict(scores: Scores, limits: Limits) -> tuple[Verdict, float]:
     """Return the verdict that passes its threshold, and its likelihood."""
     if scores.contradicted >= limits.contradicted:
         return "contradicted", scores.contradicted

@@ -48,21 +48,21 @@ def no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
         return "no-words"
     if _ORDER.search(text):
         return "addresses-grader"
-    if any(_copies(words, words_of(shown)) for shown in given) and not _NEGATED.search(text):
+    if any(_is_copy(words, words_of(shown)) for shown in given) and not _NEGATED.search(text):
         return "repeats-prompt"
     if _is_list(text):
         return "keyword-list"
     return None
 
 
-def _copies(words: list[str], shown: list[str]) -> bool:
+def _is_copy(words: list[str], shown: list[str]) -> bool:
     if len(words) < COPY_FROM_WORDS:
         return False
-    runs = _runs(words)
-    return sum(run in _runs(shown) for run in runs) >= COPIED_SHARE * len(runs)
+    runs = _list_runs(words)
+    return sum(run in _list_runs(shown) for run in runs) >= COPIED_SHARE * len(runs)
 
 
-def _runs(words: list[str]) -> list[tuple[str, ...]]:
+def _list_runs(words: list[str]) -> list[tuple[str, ...]]:
     return [tuple(words[at : at + 3]) for at in range(len(words) - 2)]
 
 

@@ -62,14 +62,14 @@ def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[L
     read = [
         answer
         for prompt_id in prompt_ids
-        for answer in _read(folder / f"{prompt_id}.tsv", prompt_id, problems)
+        for answer in _read_file(folder / f"{prompt_id}.tsv", prompt_id, problems)
     ]
     if problems:
         raise ContentError(problems)
     return read
 
 
-def _read(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledAnswer]:
+def _read_file(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledAnswer]:
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
@@ -77,7 +77,7 @@ def _read(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledA
         return []
     found = []
     for number, line in enumerate(lines[1:], start=2):
-        problem, answer = _answer(line.split("\t"), prompt_id)
+        problem, answer = _read_answer(line.split("\t"), prompt_id)
         if answer is None:
             problems.append(Problem(file=path.name, line=number, item="answer", text=problem))
         else:
@@ -85,7 +85,7 @@ def _read(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledA
     return found
 
 
-def _answer(cells: Sequence[str], prompt_id: str) -> tuple[str, LabelledAnswer | None]:
+def _read_answer(cells: Sequence[str], prompt_id: str) -> tuple[str, LabelledAnswer | None]:
     if len(cells) != len(HEADER):
         return f"needs {len(HEADER)} columns, got {len(cells)}", None
     kind, voice, pair, letters, text = cells

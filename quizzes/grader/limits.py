@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from quizzes.grader.metrics import Judged, report
+from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.weights import WEIGHTS
 
 CARD = "card.json"
@@ -18,7 +18,7 @@ UNMEASURED_OWN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredAccuracy:
     """The accuracy on labelled answers outside the training set (docs/grader.md)."""
 
     answers: int
@@ -34,19 +34,19 @@ class Measured:
     unsure: float
 
 
-def read_measured(folder: Path = WEIGHTS) -> Measured | None:
+def read_measured(folder: Path = WEIGHTS) -> MeasuredAccuracy | None:
     """Read the measurement stored with the weights; None when it is missing."""
     try:
         found = json.loads((folder / CARD).read_text("utf-8"))["measured"]
     except FileNotFoundError:
         return None
-    return Measured(**{name: found[name] for name in Measured.__dataclass_fields__})
+    return MeasuredAccuracy(**{name: found[name] for name in MeasuredAccuracy.__dataclass_fields__})
 
 
-def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured:
+def write_measured(judged: Sequence[JudgedAnswer], folder: Path = WEIGHTS) -> MeasuredAccuracy:
     """Write the measurement on answers outside the training set next to the weights, and return it."""
-    found = report(judged)
-    measured = Measured(
+    found = compute_report(judged)
+    measured = MeasuredAccuracy(
         answers=len(judged),
         precision=round(found.precision.value, 3),
         recall=round(found.recall.value, 3),
@@ -57,7 +57,7 @@ def write_measured(judged: Sequence[Judged], folder: Path = WEIGHTS) -> Measured
     return measured
 
 
-def trust_sentence(measured: Measured | None, *, own: bool = False) -> str:
+def trust_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> str:
     """Say in one line how far to trust the grader."""
     if own or measured is None:
         return "This is practice: how often the grader is right here has not been measured."
@@ -67,7 +67,7 @@ def trust_sentence(measured: Measured | None, *, own: bool = False) -> str:
     )
 
 
-def limits_sentence(measured: Measured | None, *, own: bool = False) -> str:
+def limits_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> str:
     """Format the measurement as a sentence for the learner."""
     if own:
         return UNMEASURED_OWN

@@ -13,7 +13,7 @@ Z95 = 1.96
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedAnswer:
     """A labelled answer and a grader's verdicts on its four concepts."""
 
     answer: LabelledAnswer
@@ -26,7 +26,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Metric:
     """A metric with its 95 % confidence interval and the number of pairs behind it."""
 
     value: float
@@ -41,45 +41,51 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class GraderReport:
     """The metrics that the goal names (issue: .85, 5 %, 2 %, 10 %, 15 %) and their components."""
 
-    f1: Figure
-    precision: Figure
-    recall: Figure
-    false_accepted: Figure
-    noise_accepted: Figure
-    negations_refused: Figure
-    unsure: Figure
-    exact: Figure
+    f1: Metric
+    precision: Metric
+    recall: Metric
+    false_accepted: Metric
+    noise_accepted: Metric
+    negations_refused: Metric
+    unsure: Metric
+    exact: Metric
 
 
-def report(judged: Sequence[Judged]) -> Report:
+def compute_report(judged: Sequence[JudgedAnswer]) -> GraderReport:
     """Compute all metrics over these answers."""
     said = [pair for one in judged for pair in one.pairs]
     noise = [pair for one in judged if one.answer.kind in NOISE for pair in one.pairs]
     negated = [pair for one in judged if one.answer.kind in RIGHT_NEGATIONS for pair in one.pairs]
-    return Report(
-        f1=_f1(judged),
-        precision=_share([label == "covered" for label, verdict in said if verdict == "covered"]),
-        recall=_share([verdict == "covered" for label, verdict in said if label == "covered"]),
-        false_accepted=_share([verdict == "covered" for label, verdict in said if label == "contradicted"]),
-        noise_accepted=_share([verdict == "covered" for _, verdict in noise]),
-        negations_refused=_share([verdict != "covered" for label, verdict in negated if label == "covered"]),
-        unsure=_share([verdict == "unsure" for _, verdict in said]),
-        exact=_share([verdict == label for label, verdict in said]),
+    return GraderReport(
+        f1=_compute_f1(judged),
+        precision=_compute_share([label == "covered" for label, verdict in said if verdict == "covered"]),
+        recall=_compute_share([verdict == "covered" for label, verdict in said if label == "covered"]),
+        false_accepted=_compute_share(
+            [verdict == "covered" for label, verdict in said if label == "contradicted"]
+        ),
+        noise_accepted=_compute_share([verdict == "covered" for _, verdict in noise]),
+        negations_refused=_compute_share(
+            [verdict != "covered" for label, verdict in negated if label == "covered"]
+        ),
+        unsure=_compute_share([verdict == "unsure" for _, verdict in said]),
+        exact=_compute_share([verdict == label for label, verdict in said]),
     )
 
 
-def by(judged: Sequence[Judged], name: Callable[[LabelledAnswer], str]) -> dict[str, Report]:
+def report_by(
+    judged: Sequence[JudgedAnswer], name: Callable[[LabelledAnswer], str]
+) -> dict[str, GraderReport]:
     """Compute one report per class, prompt or voice."""
-    parts: dict[str, list[Judged]] = {}
+    parts: dict[str, list[JudgedAnswer]] = {}
     for one in judged:
         parts.setdefault(name(one.answer), []).append(one)
-    return {part: report(parts[part]) for part in sorted(parts)}
+    return {part: compute_report(parts[part]) for part in sorted(parts)}
 
 
-def confusion(judged: Sequence[Judged]) -> dict[Verdict, dict[Verdict, int]]:
+def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[Verdict, dict[Verdict, int]]:
     """Return the confusion matrix: the count of each verdict per label."""
     counts: dict[Verdict, dict[Verdict, int]] = {}
     for one in judged:
@@ -89,33 +95,33 @@ def confusion(judged: Sequence[Judged]) -> dict[Verdict, dict[Verdict, int]]:
     return counts
 
 
-def _share(hits: Sequence[bool]) -> Figure:
+def _compute_share(hits: Sequence[bool]) -> Metric:
     """Compute a share with Wilson's score interval."""
     n = len(hits)
     if not n:
-        return Figure(value=math.nan, low=math.nan, high=math.nan, pairs=0)
+        return Metric(value=math.nan, low=math.nan, high=math.nan, pairs=0)
     value = sum(hits) / n
     # Wilson, with p = value: (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n)
     middle = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n**2))
-    return Figure(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), pairs=n)
+    return Metric(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), pairs=n)
 
 
-def _f1(judged: Sequence[Judged]) -> Figure:
+def _compute_f1(judged: Sequence[JudgedAnswer]) -> Metric:
     """Compute F1 of `covered` over all pairs.
 
     The interval is a bootstrap over answers, because the four pairs of an answer are correlated.
     """
-    counts = [_hits(one) for one in judged]
+    counts = [_count_hits(one) for one in judged]
     dice = Random(0)
     drawn = sorted(_f1_of(dice.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0))
     low, high = (
         (drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]) if drawn else (math.nan, math.nan)
     )
-    return Figure(value=_f1_of(counts), low=low, high=high, pairs=4 * len(judged))
+    return Metric(value=_f1_of(counts), low=low, high=high, pairs=4 * len(judged))
 
 
-def _hits(one: Judged) -> tuple[int, int]:
+def _count_hits(one: JudgedAnswer) -> tuple[int, int]:
     """Return the true positives of `covered`, and its count by label plus by verdict."""
     right = sum(label == verdict == "covered" for label, verdict in one.pairs)
     return right, sum((label == "covered") + (verdict == "covered") for label, verdict in one.pairs)

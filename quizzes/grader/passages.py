@@ -41,45 +41,45 @@ class Passage:
 
 def without_markup(answer: str) -> str:
     """Replace HTML tags and control characters by blanks; every other character keeps its position."""
-    text = _TAG.sub(_blank, answer[:READ_CHARACTERS])
+    text = _TAG.sub(_blank_out, answer[:READ_CHARACTERS])
     return "".join(
         " " if ord(character) < 32 and character not in "\n\r\t" else character for character in text
     )
 
 
-def passages(answer: str) -> tuple[Passage, ...]:
+def split_passages(answer: str) -> tuple[Passage, ...]:
     """Split an answer into its passages, without duplicates."""
     text = without_markup(answer)
     found: dict[str, Passage] = {}
-    for start, end in _grouped(text, list(_sentences(text))):
+    for start, end in _group_sentences(text, list(_find_sentences(text))):
         said = " ".join(text[start:end].split())
         if re.search(r"\w", said):
             found.setdefault(said.lower(), Passage(text=said, start=start, end=end))
     return tuple(found.values())[:MOST_PASSAGES]
 
 
-def _blank(match: re.Match[str]) -> str:
+def _blank_out(match: re.Match[str]) -> str:
     return " " * len(match[0])
 
 
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
+def _find_sentences(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each sentence, without surrounding blanks."""
     begin = 0
     for match in _SENTENCE_END.finditer(text):
         if not _ABBREVIATION.search(text[begin : match.start()]):
-            yield from _trimmed(text, begin, match.start())
+            yield from _trim_span(text, begin, match.start())
             begin = match.end()
-    yield from _trimmed(text, begin, len(text))
+    yield from _trim_span(text, begin, len(text))
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _trim_span(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     piece = text[start:end]
     if piece.strip():
         lead = len(piece) - len(piece.lstrip())
         yield start + lead, start + len(piece.rstrip())
 
 
-def _grouped(text: str, sentences: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _group_sentences(text: str, sentences: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Join sentences that refer to the previous one, or answer its question, up to LONGEST_WORDS words."""
     group: tuple[int, int] | None = None
     for start, end in sentences:

@@ -34,6 +34,6 @@ class SelfGrader:
         }
 
 
-def covered(verdicts: Iterable[str]) -> int:
+def count_covered(verdicts: Iterable[str]) -> int:
     """Count the covered concepts."""
     return sum(verdict == "covered" for verdict in verdicts)

@@ -39,20 +39,20 @@ def read_weights(folder: Path = WEIGHTS) -> Weights:
     )
 
 
-def adapters(folder: Path = WEIGHTS) -> list[Path]:
+def list_adapters(folder: Path = WEIGHTS) -> list[Path]:
     """List the adapter files, one per seed; the grader averages their networks (an ensemble)."""
     return sorted(folder.glob(TENSORS.format(seed="*")))
 
 
 def write_weights(weights: Weights, folder: Path) -> None:
     """Write the settings that all networks share."""
-    _write(folder / SETTINGS, asdict(weights))
+    _write_json(folder / SETTINGS, asdict(weights))
 
 
 def write_made_of(folder: Path, *, seed: int, **made_of: Any) -> None:
     """Write how one network was trained: recipe, number of answers and versions."""
-    _write(folder / MADE_OF.format(seed=seed), made_of)
+    _write_json(folder / MADE_OF.format(seed=seed), made_of)
 
 
-def _write(path: Path, values: dict[str, Any]) -> None:
+def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(f"{json.dumps(values, indent=1, ensure_ascii=False)}\n", "utf-8")

@@ -14,8 +14,8 @@ from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
 from quizzes.kinds.words import Cloze, ShortText
 from study.base.checks import Check
-from study.content.user_files import slug
-from study.io.exchange import Entry
+from study.content.user_files import build_slug
+from study.io.exchange import ImportEntry
 from study.text.html_import import normal_html
 
 OWN = "your own question"  # the source of a question that names none
@@ -67,11 +67,11 @@ class QuestionEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class QuestionReading:
     """The contents of a file: questions, rejected entries, and notes for the learner."""
 
     entries: tuple[QuestionEntry, ...] = ()
-    rejected: tuple[Entry, ...] = ()
+    rejected: tuple[ImportEntry, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -98,26 +98,26 @@ def entry_of(question: Question, topic: str) -> QuestionEntry:
         "concepts": list(question.concepts),
         "level": question.level,
         "stem": stem,
-        **_task(task),
+        **_write_task(task),
         "keep": question.keep,
         "hint": question.hint,
         "steps": list(question.steps),
         "shape": asdict(question.shape) if question.shape else "",
         "source": question.evidence.source,
-        "check": [_check(check) for check in question.evidence.checks],
+        "check": [_write_check(check) for check in question.evidence.checks],
     }
     return QuestionEntry(
         topic=topic, fields={name: value for name, value in fields.items() if value not in ("", [])}
     )
 
 
-def named(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
+def assign_ids(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
     """Return the entries with ids; a missing id is made from the topic and the first words."""
     taken: set[str] = set()
     used: dict[str, int] = {}  # id -> how many entries wanted it
     result = []
     for entry in entries:
-        wanted = entry.id or slug(f"{entry.topic} {entry.text('stem')}", limit=80) or "question"
+        wanted = entry.id or build_slug(f"{entry.topic} {entry.text('stem')}", limit=80) or "question"
         free = wanted
         while free in taken and not entry.id:
             used[wanted] = used.get(wanted, 1) + 1
@@ -127,13 +127,15 @@ def named(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
     return result
 
 
-def completed(fields: Fields) -> dict[str, Any]:
+def complete_fields(fields: Fields) -> dict[str, Any]:
     """Add what other programs do not ask for: ids, and names of the misconceptions behind distractors."""
     whole = {"concepts": [], "level": "beginner", "source": OWN, **fields}
     for name in ("options", "reasons"):
         if isinstance(fields.get(name), Sequence) and not isinstance(fields[name], str):
             several = whole.get("kind") == "multiple"
-            whole[name] = [_option(option, number, several) for number, option in enumerate(fields[name], 1)]
+            whole[name] = [
+                _write_option(option, number, several) for number, option in enumerate(fields[name], 1)
+            ]
     for name, kind in (("pairs", "pair"), ("others", "other"), ("items", "item"), ("lines", "line")):
         if isinstance(fields.get(name), Sequence) and not isinstance(fields[name], str):
             whole[name] = [
@@ -143,7 +145,7 @@ def completed(fields: Fields) -> dict[str, Any]:
     return whole
 
 
-def _option(option: Any, number: int, several: bool) -> Any:
+def _write_option(option: Any, number: int, several: bool) -> Any:
     if not isinstance(option, Mapping):
         return option
     if option.get("correct"):
@@ -151,36 +153,36 @@ def _option(option: Any, number: int, several: bool) -> Any:
     return {"misconception": f"wrong-{number}: {UNSAID}", **option}
 
 
-def _task(task: Any) -> dict[str, Any]:
+def _write_task(task: Any) -> dict[str, Any]:
     writers: dict[type, Callable[[Any], dict[str, Any]]] = {
-        Single: _single,
-        Multiple: _multiple,
+        Single: _write_single,
+        Multiple: _write_multiple,
         TrueFalse: _true_false,
-        Numeric: _numeric,
+        Numeric: _write_numeric,
         ShortText: _short_text,
-        Matching: _matching,
-        Ordering: _ordering,
-        Cloze: _cloze,
+        Matching: _write_matching,
+        Ordering: _write_ordering,
+        Cloze: _write_cloze,
         FindTheError: _find_the_error,
-        ReadChart: _chart,
+        ReadChart: _write_chart,
     }
     return writers[type(task)](task)
 
 
-def _single(task: Single) -> dict[str, Any]:
-    return {"options": [_written(option) for option in task.options]}
+def _write_single(task: Single) -> dict[str, Any]:
+    return {"options": [_write_options(option) for option in task.options]}
 
 
-def _multiple(task: Multiple) -> dict[str, Any]:
-    return {"options": [_written(option, several=True) for option in task.options]}
+def _write_multiple(task: Multiple) -> dict[str, Any]:
+    return {"options": [_write_options(option, several=True) for option in task.options]}
 
 
 def _true_false(task: TrueFalse) -> dict[str, Any]:
-    reasons = [_written(option) for option in task.options]
+    reasons = [_write_options(option) for option in task.options]
     return {"answer": task.truth, "feedback": task.feedback, "reasons": reasons}
 
 
-def _numeric(task: Numeric) -> dict[str, Any]:
+def _write_numeric(task: Numeric) -> dict[str, Any]:
     slips = [
         {"value": s.value, "misconception": f"{s.id}: {s.misconception}", "feedback": s.feedback}
         for s in task.slips
@@ -202,7 +204,7 @@ def _short_text(task: ShortText) -> dict[str, Any]:
     return {"accept": list(task.accept), "feedback": task.feedback, "mistakes": mistakes}
 
 
-def _matching(task: Matching) -> dict[str, Any]:
+def _write_matching(task: Matching) -> dict[str, Any]:
     by_id = {choice.id: choice for choice in task.choices}
     paired = {pair.choice for pair in task.pairs}
     return {
@@ -210,15 +212,15 @@ def _matching(task: Matching) -> dict[str, Any]:
             {"id": p.id, "left": p.left, "right": by_id[p.choice].text, "feedback": by_id[p.choice].feedback}
             for p in task.pairs
         ],
-        "others": [_item(choice) for choice in task.choices if choice.id not in paired],
+        "others": [_write_item(choice) for choice in task.choices if choice.id not in paired],
     }
 
 
-def _ordering(task: Ordering) -> dict[str, Any]:
-    return {"items": [_item(item) for item in task.items]}
+def _write_ordering(task: Ordering) -> dict[str, Any]:
+    return {"items": [_write_item(item) for item in task.items]}
 
 
-def _cloze(task: Cloze) -> dict[str, Any]:
+def _write_cloze(task: Cloze) -> dict[str, Any]:
     return {"feedback": [blank.feedback for blank in task.blanks]}
 
 
@@ -228,25 +230,27 @@ def _cloze_stem(task: Cloze) -> str:
 
 
 def _find_the_error(task: FindTheError) -> dict[str, Any]:
-    return {"lines": [{**_item(line), **({"fix": line.fix} if line.error else {})} for line in task.lines]}
+    return {
+        "lines": [{**_write_item(line), **({"fix": line.fix} if line.error else {})} for line in task.lines]
+    }
 
 
-def _chart(task: ReadChart) -> dict[str, Any]:
-    return _task(task.asked)
+def _write_chart(task: ReadChart) -> dict[str, Any]:
+    return _write_task(task.asked)
 
 
-def _written(option: Option, *, several: bool = False) -> dict[str, Any]:
+def _write_options(option: Option, *, several: bool = False) -> dict[str, Any]:
     named: dict[str, Any] = {"misconception": f"{option.id}: {option.misconception}"}
     if option.correct:
         named = {"correct": True, **({"id": option.id} if several else {})}
     return {"text": option.text, **named, "feedback": option.feedback}
 
 
-def _item(item: Any) -> dict[str, Any]:
+def _write_item(item: Any) -> dict[str, Any]:
     return {"id": item.id, "text": item.text, "feedback": item.feedback}
 
 
-def _check(check: Check) -> dict[str, Any]:
+def _write_check(check: Check) -> dict[str, Any]:
     return {
         "quantity": check.quantity,
         **check.arguments,

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from quizzes.interchange.entry import QuestionEntry, Reading, Writing, entries_of, named
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing, assign_ids, entries_of
 from quizzes.interchange.formats import READABLE, holds_questions, read_questions
 from quizzes.interchange.gift import write_gift
 from quizzes.interchange.jupyterquiz import write_jupyterquiz
 from quizzes.interchange.moodle_xml import write_moodle_xml
 from quizzes.interchange.schema import read_schema, write_questions
 from quizzes.interchange.table import write_table
-from quizzes.interchange.user_bank import LiveBank, checked
+from quizzes.interchange.user_bank import LiveBank, check_entry
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, read_own_file, slug
-from study.io.exchange import Entry, File, Format, Group, Plan, shorten
+from study.content.user_files import IMPORTED, as_bytes, build_slug, read_own_file
+from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 
 NAME = "lora-study-questions"
 WRITERS = {
@@ -60,15 +60,15 @@ class QuestionExchange:
         write, _ = WRITERS[name]
         return write(entries_of(self.bank))
 
-    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each question."""
         del profile_id, now
         reading = read_questions(file)
         judged = self._judged(reading)
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
         results = (*(result for _, result in judged), *reading.rejected)
-        return Plan(
-            groups=(Group(title="Questions", entries=results),),
+        return ImportPlan(
+            groups=(ImportGroup(title="Questions", entries=results),),
             notes=reading.notes,
             files=self._files(wanted),
         )
@@ -78,12 +78,12 @@ class QuestionExchange:
         suffix = f"{name}.{ending}" if name == "jupyterquiz" else ending
         return File(name=f"{NAME}.{suffix}", content=writing.text.encode())
 
-    def _judged(self, reading: Reading) -> list[tuple[QuestionEntry, Entry]]:
+    def _judged(self, reading: QuestionReading) -> list[tuple[QuestionEntry, ImportEntry]]:
         known = {entry.id: entry for entry in entries_of(self.bank)}
         seen: set[str] = set()
         judged = []
-        for read in named(reading.entries):
-            entry, problem = checked(read, self.concepts)
+        for read in assign_ids(reading.entries):
+            entry, problem = check_entry(read, self.concepts)
             result = self._verdict(entry, known.get(entry.id), problem)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this question twice")
@@ -91,20 +91,22 @@ class QuestionExchange:
             judged.append((entry, result))
         return judged
 
-    def _verdict(self, entry: QuestionEntry, here: QuestionEntry | None, problem: str) -> Entry:
+    def _verdict(self, entry: QuestionEntry, here: QuestionEntry | None, problem: str) -> ImportEntry:
         item = shorten(entry.text("stem"))
         if here is not None and entry.says() == here.says():
-            return Entry(verdict="same", item=item)
+            return ImportEntry(verdict="same", item=item)
         if problem:
-            return Entry(verdict="rejected", item=item, why=problem)
+            return ImportEntry(verdict="rejected", item=item, why=problem)
         if here is None:
-            return Entry(verdict="new", item=item, why=f"in {entry.topic}")
+            return ImportEntry(verdict="new", item=item, why=f"in {entry.topic}")
         if entry.id in self.bank.app.by_id:
             why = f"{entry.id} is a question of the app: give yours another id to keep both"
-            return Entry(verdict="rejected", item=item, why=why)
+            return ImportEntry(verdict="rejected", item=item, why=why)
         if file := self.bank.shelf.by_hand.get(entry.id):
-            return Entry(verdict="rejected", item=item, why=f"it is in your own file {file}: change it there")
-        return Entry(verdict="changed", item=item)
+            return ImportEntry(
+                verdict="rejected", item=item, why=f"it is in your own file {file}: change it there"
+            )
+        return ImportEntry(verdict="changed", item=item)
 
     def _files(self, entries: Iterable[QuestionEntry]) -> dict[str, str]:
         """Return the imported topics with these questions merged in."""
@@ -128,7 +130,8 @@ class QuestionExchange:
             return here.topic
         topics: Mapping[str, str] = self.bank.topics
         return next(
-            (key for key, title in topics.items() if title == entry.topic), slug(entry.topic) or "imported"
+            (key for key, title in topics.items() if title == entry.topic),
+            build_slug(entry.topic) or "imported",
         )
 
 

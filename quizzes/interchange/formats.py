@@ -1,6 +1,6 @@
 """The reader of each file format, for uploads and for files in the data folder."""
 
-from quizzes.interchange.entry import Reading
+from quizzes.interchange.entry import QuestionReading
 from quizzes.interchange.gift import read_gift
 from quizzes.interchange.moodle_xml import read_moodle_xml
 from quizzes.interchange.schema import read_schema
@@ -15,15 +15,15 @@ READABLE = (
 )
 
 
-def read_questions(file: File) -> Reading:
+def read_questions(file: File) -> QuestionReading:
     """Read the questions of a file. Raises LearnerError when it is too large, or none can be read."""
     check_size(file.name, len(file.content))
-    reading = _read(file)
+    reading = _read_file(file)
     check_items(file.name, len(reading.entries) + len(reading.rejected))
     return reading
 
 
-def _read(file: File) -> Reading:
+def _read_file(file: File) -> QuestionReading:
     match file.ending:
         case "xml":
             return read_moodle_xml(file)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from quizzes.interchange.entry import QuestionEntry
-from study.content.user_files import slug
+from study.content.user_files import build_slug
 
 Kind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
 
@@ -60,31 +60,33 @@ def form_of(entry: QuestionEntry) -> Form | None:
     """Convert a question to a form; None if its kind has none."""
     match entry.kind:
         case "single" | "multiple":
-            return _form(entry, "choice", _options(entry, "options"), several=entry.kind == "multiple")
+            return _build_form(
+                entry, "choice", _read_options(entry, "options"), several=entry.kind == "multiple"
+            )
         case "find-the-error":
             lines = [Answer(text=str(c["text"]), right="fix" in c, feedback=str(c.get("feedback", "")))
                      for c in entry.children("lines")]  # fmt: skip
-            return _form(entry, "choice", lines)
+            return _build_form(entry, "choice", lines)
         case "true-false":
             truth = entry.fields.get("answer") is True
             answer = Answer(text="True" if truth else "False", right=truth, feedback=entry.text("feedback"))
-            return _form(entry, "truth", [answer])
+            return _build_form(entry, "truth", [answer])
         case "numeric":
             number = Answer(
                 text=number_text(entry.fields.get("value")), right=True, feedback=entry.text("feedback")
             )
-            return _form(entry, "number", [number], tolerance=float(entry.fields.get("tolerance", 0)))
+            return _build_form(entry, "number", [number], tolerance=float(entry.fields.get("tolerance", 0)))
         case "short-text":
-            return _form(entry, "words", _words(entry))
+            return _build_form(entry, "words", _read_words(entry))
         case "matching":
-            return _form(entry, "pairs", _pairs(entry))
+            return _build_form(entry, "pairs", _read_pairs(entry))
         case "ordering":
             items = enumerate(entry.children("items"), 1)
-            return _form(
+            return _build_form(
                 entry, "pairs", [Answer(left=f"{n}.", text=str(i["text"]), right=True) for n, i in items]
             )
         case "cloze":
-            return _form(entry, "gaps", _gaps(entry))
+            return _build_form(entry, "gaps", _read_gaps(entry))
     return None
 
 
@@ -96,7 +98,7 @@ def fields_of(form: Form) -> dict[str, Any]:
 
 def id_of(name: str, given: str = "") -> str:
     """Return the id of a question to which another program gives only a name."""
-    return given if re.fullmatch(r"[\w.-]{1,100}", given) else slug(name, limit=80)
+    return given if re.fullmatch(r"[\w.-]{1,100}", given) else build_slug(name, limit=80)
 
 
 def number_text(value: Any) -> str:
@@ -111,7 +113,7 @@ def shown_stem(entry: QuestionEntry) -> str:
     return f"{entry.text('stem')} (in {unit})" if entry.kind == "numeric" and unit else entry.text("stem")
 
 
-def _form(
+def _build_form(
     entry: QuestionEntry,
     kind: Kind,
     answers: Sequence[Answer],
@@ -130,14 +132,14 @@ def _form(
     )
 
 
-def _options(entry: QuestionEntry, name: str) -> list[Answer]:
+def _read_options(entry: QuestionEntry, name: str) -> list[Answer]:
     return [
         Answer(text=str(o["text"]), right=o.get("correct") is True, feedback=str(o.get("feedback", "")))
         for o in entry.children(name)
     ]
 
 
-def _words(entry: QuestionEntry) -> list[Answer]:
+def _read_words(entry: QuestionEntry) -> list[Answer]:
     right = [Answer(text=text, right=True, feedback=entry.text("feedback")) for text in entry.texts("accept")]
     wrong = [
         Answer(text=str(text), right=False, feedback=str(mistake.get("feedback", "")))
@@ -147,12 +149,12 @@ def _words(entry: QuestionEntry) -> list[Answer]:
     return right + wrong
 
 
-def _pairs(entry: QuestionEntry) -> list[Answer]:
+def _read_pairs(entry: QuestionEntry) -> list[Answer]:
     pairs = [Answer(left=str(p["left"]), text=str(p["right"]), right=True) for p in entry.children("pairs")]
     return pairs + [Answer(text=str(other["text"]), right=False) for other in entry.children("others")]
 
 
-def _gaps(entry: QuestionEntry) -> list[Answer]:
+def _read_gaps(entry: QuestionEntry) -> list[Answer]:
     feedback = [*entry.texts("feedback"), *[""] * 50]
     return [
         Answer(gap=number, text=text.strip(), right=True, feedback=feedback[number - 1])
@@ -165,12 +167,14 @@ def _fields_of(form: Form) -> Mapping[str, Any]:
     match form.kind:
         case "choice":
             kind = "multiple" if form.several else "single"
-            return {"kind": kind, "options": [_option(answer) for answer in form.answers]}
+            return {"kind": kind, "options": [_write_option(answer) for answer in form.answers]}
         case "truth":
             true = any(answer.right for answer in form.answers)
             feedback = next((a.feedback for a in form.answers if a.feedback), "")
             texts = (("True", true), ("False", not true))
-            options = [_option(Answer(text=t, right=r, feedback=feedback if r else "")) for t, r in texts]
+            options = [
+                _write_option(Answer(text=t, right=r, feedback=feedback if r else "")) for t, r in texts
+            ]
             return {"kind": "single", "options": options}
         case "number":
             right = next(answer for answer in form.answers if answer.right)
@@ -201,6 +205,6 @@ def _fields_of(form: Form) -> Mapping[str, Any]:
             }
 
 
-def _option(answer: Answer) -> dict[str, Any]:
+def _write_option(answer: Answer) -> dict[str, Any]:
     fields = {"text": answer.text, "correct": True} if answer.right else {"text": answer.text}
     return {**fields, "feedback": answer.feedback} if answer.feedback else fields

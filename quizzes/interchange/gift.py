@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quizzes.interchange.entry import QuestionEntry, Reading, Writing
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
-from study.io.exchange import Entry, File, shorten
-from study.text.html_import import from_html, plain, to_html
+from study.io.exchange import File, ImportEntry, shorten
+from study.text.html_import import escape_plain, from_html, to_html
 
 CATEGORY = "LoRA study"
 MOST_ANSWERS = 100
@@ -48,85 +48,95 @@ def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
     by_topic: dict[str, list[str]] = {}
     left_out = []
     for entry in entries:
-        block = _block(entry)
+        block = _write_block(entry)
         if block is None:
             left_out.append(entry)
         else:
-            by_topic.setdefault(entry.topic, []).append(f"// lora-study {_kept(entry)}\n{block}")
+            by_topic.setdefault(entry.topic, []).append(f"// lora-study {_format_kept(entry)}\n{block}")
     parts = [f"$CATEGORY: {CATEGORY}/{topic.replace('/', '//')}\n\n" + "\n\n".join(blocks)
              for topic, blocks in by_topic.items()]  # fmt: skip
     return Writing(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
 
 
-def read_gift(file: File) -> Reading:
+def read_gift(file: File) -> QuestionReading:
     """Read the questions of a file; one that can't be read is rejected with its line, the others are read."""
     text = file.content.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
     topic = file.stem
     entries: list[QuestionEntry] = []
-    rejected: list[Entry] = []
-    for block in _blocks(text):
+    rejected: list[ImportEntry] = []
+    for block in _split_blocks(text):
         if block.text.startswith("$CATEGORY:"):
-            topic = _topic(block.text.partition(":")[2])
+            topic = _read_topic(block.text.partition(":")[2])
             continue
         try:
-            entries.append(_entry(block, topic))
+            entries.append(_read_entry(block, topic))
         except GiftError as problem:
             item = shorten(block.text)
-            rejected.append(Entry(verdict="rejected", item=item, why=f"{file.name}:{block.line}  {problem}"))
-    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+            rejected.append(
+                ImportEntry(verdict="rejected", item=item, why=f"{file.name}:{block.line}  {problem}")
+            )
+    return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
 # ---- writing
 
 
-def _kept(entry: QuestionEntry) -> str:
+def _format_kept(entry: QuestionEntry) -> str:
     return json.dumps({"topic": entry.topic, **entry.fields}, ensure_ascii=True, sort_keys=True)
 
 
-def _block(entry: QuestionEntry) -> str | None:
+def _write_block(entry: QuestionEntry) -> str | None:
     form = form_of(entry)
-    answers = _answers(form) if form else None
+    answers = _write_answers(form) if form else None
     if form is None or answers is None:
         return None
-    keep = f"####{_out(form.keep)}" if form.keep else ""
+    keep = f"####{_escape(form.keep)}" if form.keep else ""
     if form.kind == "gaps":
         before, after = re.split(r"\{\{(?:(?!\{\{|\}\}).)+\}\}", form.stem)
-        return f"::{_plain_out(form.name)}::[html]{_out(before)}{{{answers}{keep}}}{_out(after)}"
-    return f"::{_plain_out(form.name)}::[html]{_out(form.stem)}{{{answers}{keep}}}"
+        return f"::{_plain_out(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
+    return f"::{_plain_out(form.name)}::[html]{_escape(form.stem)}{{{answers}{keep}}}"
 
 
-def _answers(form: Form) -> str | None:
+def _write_answers(form: Form) -> str | None:
     match form.kind:
         case "choice":
-            return _choices(form)
+            return _write_choices(form)
         case "truth":
             [answer] = form.answers
-            return f"{'TRUE' if answer.right else 'FALSE'}#{_out(answer.feedback)}#{_out(answer.feedback)}"
+            return (
+                f"{'TRUE' if answer.right else 'FALSE'}#{_escape(answer.feedback)}#{_escape(answer.feedback)}"
+            )
         case "number":
             [answer] = form.answers
-            return f"#{answer.text}:{number_text(form.tolerance)}{_feedback(answer)}"
+            return f"#{answer.text}:{number_text(form.tolerance)}{_write_feedback(answer)}"
         case "words":
-            return "".join(_word(answer) for answer in form.answers) if _fits(form) else None
+            return "".join(_write_word(answer) for answer in form.answers) if _can_be_matched(form) else None
         case "pairs":
-            return "".join(f"={_out(answer.left)} -> {_plain_out(answer.text)} " for answer in form.answers)
+            return "".join(
+                f"={_escape(answer.left)} -> {_plain_out(answer.text)} " for answer in form.answers
+            )
         case "gaps":
             one = {answer.gap for answer in form.answers} == {1}
-            return "".join(_word(answer) for answer in form.answers) if one and _fits(form) else None
+            return (
+                "".join(_write_word(answer) for answer in form.answers)
+                if one and _can_be_matched(form)
+                else None
+            )
 
 
-def _fits(form: Form) -> bool:
+def _can_be_matched(form: Form) -> bool:
     """Return whether no word has an arrow, which would make it a pair and can't be escaped."""
     return not any("->" in answer.text for answer in form.answers)
 
 
-def _word(answer: Answer) -> str:
+def _write_word(answer: Answer) -> str:
     weight = "" if answer.right else "%0%"
     if answer.right and answer.text.startswith("%"):  # or it would be read as a weight
         weight = "%100%"
-    return f"={weight}{_plain_out(answer.text)}{_feedback(answer)} "
+    return f"={weight}{_plain_out(answer.text)}{_write_feedback(answer)} "
 
 
-def _choices(form: Form) -> str | None:
+def _write_choices(form: Form) -> str | None:
     right = sum(answer.right for answer in form.answers)
     if form.several and right > 1:
         share = SHARES.get(right)
@@ -136,28 +146,29 @@ def _choices(form: Form) -> str | None:
     else:  # with one right answer, this is GIFT's only form
         marks = {True: "=", False: "~"}
     return "".join(
-        f"{marks[answer.right]}{_option(answer.text)}{_feedback(answer)} " for answer in form.answers
+        f"{marks[answer.right]}{_write_option(answer.text)}{_write_feedback(answer)} "
+        for answer in form.answers
     )
 
 
-def _option(text: str) -> str:
-    out = _out(text)
+def _write_option(text: str) -> str:
+    out = _escape(text)
     return f"&\\#37;{out[1:]}" if out.startswith("%") else out  # or it would be read as a weight
 
 
-def _feedback(answer: Answer) -> str:
-    return f"#{_out(answer.feedback)}" if answer.feedback else ""
+def _write_feedback(answer: Answer) -> str:
+    return f"#{_escape(answer.feedback)}" if answer.feedback else ""
 
 
-def _out(text: str) -> str:
-    return _escaped(to_html(text))
+def _escape(text: str) -> str:
+    return _escape_signs(to_html(text))
 
 
 def _plain_out(text: str) -> str:
-    return _escaped(" ".join(text.split()))
+    return _escape_signs(" ".join(text.split()))
 
 
-def _escaped(text: str) -> str:
+def _escape_signs(text: str) -> str:
     escaped = "".join(f"\\{character}" if character in _SPECIAL else character for character in text)
     return escaped.replace("\n", "\\n")
 
@@ -165,7 +176,7 @@ def _escaped(text: str) -> str:
 # ---- reading
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def _split_blocks(text: str) -> Iterator[_Block]:
     lines: list[str] = []
     comments: list[str] = []
     first = 0
@@ -180,11 +191,14 @@ def _blocks(text: str) -> Iterator[_Block]:
             lines, comments, first = [], [], 0
 
 
-def _entry(block: _Block, topic: str) -> QuestionEntry:
+def _read_entry(block: _Block, topic: str) -> QuestionEntry:
     kept = _kept_entry(block)
-    if kept is not None and _block(kept) == block.text:
+    if kept is not None and _write_block(kept) == block.text:
         return kept
-    form, tags = _form(block.text), dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments)))
+    form, tags = (
+        _read_form(block.text),
+        dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments))),
+    )
     fields = fields_of(form)
     known: Mapping[str, Any] = kept.fields if kept else {}
     beside = {name: known[name] for name in ("concepts", "level", "hint", "steps", "source") if name in known}
@@ -207,10 +221,10 @@ def _kept_entry(block: _Block) -> QuestionEntry | None:
     return entry
 
 
-def _form(text: str) -> Form:
-    hidden = _ESCAPED.sub(_hide, text)
+def _read_form(text: str) -> Form:
+    hidden = _ESCAPED.sub(_hide_escaped, text)
     titled = _TITLE.match(hidden)
-    name = _shown(titled["title"]).strip() if titled else ""
+    name = _reveal_escaped(titled["title"]).strip() if titled else ""
     hidden = hidden[titled.end() :] if titled else hidden
     before, brace, rest = hidden.partition("{")
     inside, closing, after = rest.partition("}")
@@ -220,7 +234,7 @@ def _form(text: str) -> Form:
         raise GiftError("the answers have no closing brace")
     if (count := inside.count("~") + inside.count("=")) > MOST_ANSWERS:
         raise GiftError(f"it has {count:,} answers; {MOST_ANSWERS} are the limit")
-    read, before = _reader(before)
+    read, before = _choose_reader(before)
     answers, _, keep = inside.rpartition("####") if "####" in inside else (inside, "", "")
     form = _form_of_answers(answers.strip(), read)
     stem = read(f"{before} _____ {after}") if after.strip() else read(before)
@@ -238,9 +252,9 @@ def _form_of_answers(inside: str, read: Any) -> Form:
     if not inside:
         raise GiftError("this app can't mark an essay")
     if inside.startswith("#"):
-        return _number(inside[1:], read)
+        return _read_number(inside[1:], read)
     if "~" in inside:
-        return _choice(inside, read)
+        return _read_choice(inside, read)
     if "=" in inside and "->" in inside:
         pairs = [part.partition("->") for part in inside.split("=")[1:]]
         answers = tuple(
@@ -255,20 +269,20 @@ def _form_of_answers(inside: str, read: Any) -> Form:
         answer = Answer(text="True" if right else "False", right=right, feedback=told)
         return Form(kind="truth", name="", stem="", answers=(answer,))
     parts = inside.split("=")[1:] if "=" in inside else [inside]
-    answers = tuple(_answer(part, read, right=True, words=True) for part in parts)
+    answers = tuple(_read_answer(part, read, right=True, words=True) for part in parts)
     return Form(kind="words", name="", stem="", answers=answers)
 
 
-def _choice(inside: str, read: Any) -> Form:
+def _read_choice(inside: str, read: Any) -> Form:
     parts = re.findall(r"([~=])([^~=]*)", inside)
     several = all(mark == "~" for mark, _ in parts)
-    answers = tuple(_answer(part, read, right=mark == "=" and not several) for mark, part in parts)
+    answers = tuple(_read_answer(part, read, right=mark == "=" and not several) for mark, part in parts)
     if not any(answer.right for answer in answers):
         raise GiftError("no answer is right")
     return Form(kind="choice", name="", stem="", answers=answers, several=several)
 
 
-def _number(inside: str, read: Any) -> Form:
+def _read_number(inside: str, read: Any) -> Form:
     parts = inside.split("=")[1:] if "=" in inside else [inside]
     for part in parts:
         weight = _WEIGHT.match(part)
@@ -291,14 +305,14 @@ def _number_form(found: re.Match[str], feedback: str) -> Form:
     return Form(kind="number", name="", stem="", answers=(answer,), tolerance=tolerance)
 
 
-def _answer(part: str, read: Any, *, right: bool, words: bool = False) -> Answer:
+def _read_answer(part: str, read: Any, *, right: bool, words: bool = False) -> Answer:
     weight = _WEIGHT.match(part)
     text, _, told = (part[weight.end() :] if weight else part).partition("#")
     counts = float(weight[1]) > 0 if weight else right
     return Answer(text=_plain_in(text) if words else read(text), right=counts, feedback=read(told))
 
 
-def _reader(before: str) -> tuple[Any, str]:
+def _choose_reader(before: str) -> tuple[Any, str]:
     """Return the function that reads the texts of a question, and its stem without the format's name."""
     found = _FORMAT.match(before)
     kind = found["format"].lower() if found else "moodle"
@@ -307,29 +321,29 @@ def _reader(before: str) -> tuple[Any, str]:
 
 
 def _html_in(text: str) -> str:
-    return from_html(_shown(text))
+    return from_html(_reveal_escaped(text))
 
 
 def _auto_in(text: str) -> str:
-    return from_html(_shown(text).strip().replace("\n", "<br>"))
+    return from_html(_reveal_escaped(text).strip().replace("\n", "<br>"))
 
 
 def _plain_text_in(text: str) -> str:
-    return plain(_shown(text))
+    return escape_plain(_reveal_escaped(text))
 
 
 def _plain_in(text: str) -> str:
-    return " ".join(_shown(text).split())
+    return " ".join(_reveal_escaped(text).split())
 
 
-def _hide(found: re.Match[str]) -> str:
+def _hide_escaped(found: re.Match[str]) -> str:
     return "\n" if found[1] == "n" else _PRIVATE[found[1]]
 
 
-def _shown(text: str) -> str:
+def _reveal_escaped(text: str) -> str:
     return text.translate(_BACK)
 
 
-def _topic(written: str) -> str:
+def _read_topic(written: str) -> str:
     parts = [part.replace("\0", "/") for part in written.strip().replace("//", "\0").split("/")]
     return (parts[-1] if parts[-1] not in ("", "top") else CATEGORY).strip()

@@ -12,35 +12,35 @@ PRECISION = 3  # significant digits, as jupyterquiz counts since 2.8
 
 def write_jupyterquiz(entries: Iterable[QuestionEntry]) -> Writing:
     """Write all questions that jupyterquiz has a form for: choices, numbers and words."""
-    made = [(entry, _question(entry)) for entry in entries]
+    made = [(entry, _write_question(entry)) for entry in entries]
     text = json.dumps([question for _, question in made if question], ensure_ascii=False, indent=1)
     return Writing(text=text + "\n", left_out=tuple(entry for entry, question in made if not question))
 
 
-def _question(entry: QuestionEntry) -> dict[str, Any] | None:
+def _write_question(entry: QuestionEntry) -> dict[str, Any] | None:
     form = form_of(entry)
     if form is None:
         return None
     match form.kind:
         case "choice" | "truth":
             several = "many_choice" if form.several else "multiple_choice"
-            return _with(form, several, [_choice(answer) for answer in _both(form)])
+            return _extend_form(form, several, [_read_choice(answer) for answer in _list_both(form)])
         case "number":
-            return {**_with(form, "numeric", _numbers(form)), "precision": PRECISION}
+            return {**_extend_form(form, "numeric", _read_numbers(form)), "precision": PRECISION}
         case "words":
             answers = [
-                {"answer": a.text, "correct": a.right, "feedback": _told(a), "match_case": False}
+                {"answer": a.text, "correct": a.right, "feedback": _read_feedback(a), "match_case": False}
                 for a in form.answers
             ]
-            return _with(form, "string", answers)
+            return _extend_form(form, "string", answers)
     return None
 
 
-def _with(form: Form, kind: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
+def _extend_form(form: Form, kind: str, answers: list[dict[str, Any]]) -> dict[str, Any]:
     return {"question": form.stem, "type": kind, "answers": answers}
 
 
-def _both(form: Form) -> tuple[Answer, ...]:
+def _list_both(form: Form) -> tuple[Answer, ...]:
     if form.kind == "choice":
         return form.answers
     true = form.answers[0].right
@@ -48,13 +48,13 @@ def _both(form: Form) -> tuple[Answer, ...]:
     return Answer(text="True", right=true, feedback=told), Answer(text="False", right=not true, feedback=told)
 
 
-def _choice(answer: Answer) -> dict[str, Any]:
-    return {"answer": answer.text, "correct": answer.right, "feedback": _told(answer)}
+def _read_choice(answer: Answer) -> dict[str, Any]:
+    return {"answer": answer.text, "correct": answer.right, "feedback": _read_feedback(answer)}
 
 
-def _numbers(form: Form) -> list[dict[str, Any]]:
+def _read_numbers(form: Form) -> list[dict[str, Any]]:
     value = float(form.answers[0].text)
-    told = _told(form.answers[0])
+    told = _read_feedback(form.answers[0])
     default = {"type": "default", "feedback": "Not quite. Try again."}
     if not form.tolerance:
         return [{"type": "value", "value": value, "correct": True, "feedback": told}, default]
@@ -63,5 +63,5 @@ def _numbers(form: Form) -> list[dict[str, Any]]:
     return [{"type": "range", "range": ends, "correct": True, "feedback": told}, default]
 
 
-def _told(answer: Answer) -> str:
+def _read_feedback(answer: Answer) -> str:
     return answer.feedback or ("Right." if answer.right else "Not this one.")

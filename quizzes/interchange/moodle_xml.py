@@ -12,11 +12,11 @@ from xml.etree import ElementTree as ET
 from defusedxml import ElementTree as SafeET
 from defusedxml.common import DefusedXmlException
 
-from quizzes.interchange.entry import QuestionEntry, Reading, Writing
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
 from study.base.errors import LearnerError
-from study.io.exchange import Entry, File, shorten
-from study.text.html_import import from_html, plain, to_html
+from study.io.exchange import File, ImportEntry, shorten
+from study.text.html_import import escape_plain, from_html, to_html
 
 CATEGORY = "$course$/top/LoRA study"
 KEPT = "lora-study"
@@ -38,21 +38,21 @@ def write_moodle_xml(entries: Iterable[QuestionEntry]) -> Writing:
     left_out = []
     topic = None
     for entry in entries:
-        made = _question(entry)
+        made = _write_question(entry)
         if made is None:
             left_out.append(entry)
             continue
         if entry.topic != topic:
             topic = entry.topic
             category = ET.SubElement(quiz, "question", type="category")
-            _text(ET.SubElement(category, "category"), f"{CATEGORY}/{topic.replace('/', '//')}")
+            _write_text(ET.SubElement(category, "category"), f"{CATEGORY}/{topic.replace('/', '//')}")
         quiz.append(made)
     ET.indent(quiz)
     text = ET.tostring(quiz, encoding="unicode")
     return Writing(text=f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n', left_out=tuple(left_out))
 
 
-def read_moodle_xml(file: File) -> Reading:
+def read_moodle_xml(file: File) -> QuestionReading:
     """Read the questions of a file; one that can't be read is rejected with its number, the others stay."""
     try:
         quiz = SafeET.fromstring(file.content, forbid_dtd=True)
@@ -67,35 +67,35 @@ def read_moodle_xml(file: File) -> Reading:
         )
     topic = file.stem
     entries: list[QuestionEntry] = []
-    rejected: list[Entry] = []
+    rejected: list[ImportEntry] = []
     for number, element in enumerate(quiz.iter("question"), 1):
         if element.get("type") == "category":
             parts = _plain_of(element, "category").replace("//", "\0").split("/")
             topic = parts[-1].replace("\0", "/").strip() or topic
             continue
         try:
-            entries.append(_entry(element, topic))
+            entries.append(_read_entry(element, topic))
         except (XmlError, ValueError, StopIteration) as problem:
             name = _plain_of(element, "name") or from_html(_plain_of(element, "questiontext"))
             why = f"{file.name}, question {number}: {problem}"
-            rejected.append(Entry(verdict="rejected", item=shorten(name), why=why))
-    return Reading(entries=tuple(entries), rejected=tuple(rejected), notes=_notes(quiz))
+            rejected.append(ImportEntry(verdict="rejected", item=shorten(name), why=why))
+    return QuestionReading(entries=tuple(entries), rejected=tuple(rejected), notes=_list_notices(quiz))
 
 
 # ---- writing
 
 
-def _question(entry: QuestionEntry) -> ET.Element | None:
+def _write_question(entry: QuestionEntry) -> ET.Element | None:
     form = form_of(entry)
     if form is None or (form.kind == "choice" and sum(a.right for a in form.answers) not in SHARES):
         return None
     element = _form_element(form)
-    ET.SubElement(element, "idnumber").text = _clean(entry.id)
+    ET.SubElement(element, "idnumber").text = _clean_text(entry.id)
     tags = ET.SubElement(element, "tags")
     for tag in (*entry.texts("concepts"), f"level:{entry.text('level')}"):
-        _text(ET.SubElement(tags, "tag"), tag)
+        _write_text(ET.SubElement(tags, "tag"), tag)
     if entry.text("hint"):
-        _html(ET.SubElement(element, "hint", format="html"), entry.text("hint"))
+        _write_html(ET.SubElement(element, "hint", format="html"), entry.text("hint"))
     kept = {"topic": entry.topic, **entry.fields}
     ET.SubElement(element, KEPT).text = json.dumps(kept, ensure_ascii=True, sort_keys=True)
     return element
@@ -103,13 +103,13 @@ def _question(entry: QuestionEntry) -> ET.Element | None:
 
 def _form_element(form: Form) -> ET.Element:
     element = ET.Element("question", type=_TYPES[form.kind])
-    _text(ET.SubElement(element, "name"), form.name)
+    _write_text(ET.SubElement(element, "name"), form.name)
     stem = ET.SubElement(element, "questiontext", format="html")
     if form.kind == "gaps":
-        ET.SubElement(stem, "text").text = _clean(_with_gaps(form))
+        ET.SubElement(stem, "text").text = _clean_text(_with_gaps(form))
     else:
-        _html(stem, form.stem)
-    _html(ET.SubElement(element, "generalfeedback", format="html"), form.keep)
+        _write_html(stem, form.stem)
+    _write_html(ET.SubElement(element, "generalfeedback", format="html"), form.keep)
     ET.SubElement(element, "defaultgrade").text = "1"
     ET.SubElement(element, "penalty").text = "0.3333333"
     if form.kind == "choice":
@@ -120,7 +120,7 @@ def _form_element(form: Form) -> ET.Element:
     if form.kind == "words":
         ET.SubElement(element, "usecase").text = "0"
     for answer in _all_answers(form):
-        _answer(element, form, answer)
+        _write_answer(element, form, answer)
     return element
 
 
@@ -132,26 +132,26 @@ def _all_answers(form: Form) -> Iterable[Answer]:
     return () if form.kind == "gaps" else form.answers
 
 
-def _answer(element: ET.Element, form: Form, answer: Answer) -> None:
+def _write_answer(element: ET.Element, form: Form, answer: Answer) -> None:
     if form.kind == "pairs":
         pair = ET.SubElement(element, "subquestion", format="html")
-        _html(pair, answer.left)
-        _text(ET.SubElement(pair, "answer"), answer.text)
+        _write_html(pair, answer.left)
+        _write_text(ET.SubElement(pair, "answer"), answer.text)
         return
     format_name = (
         "html" if form.kind == "choice" else "moodle_auto_format" if form.kind == "truth" else "plain_text"
     )
-    made = ET.SubElement(element, "answer", fraction=_fraction(form, answer), format=format_name)
+    made = ET.SubElement(element, "answer", fraction=_compute_fraction(form, answer), format=format_name)
     if form.kind == "choice":
-        _html(made, answer.text)
+        _write_html(made, answer.text)
     else:
-        _text(made, answer.text.lower() if form.kind == "truth" else answer.text)
-    _html(ET.SubElement(made, "feedback", format="html"), answer.feedback)
+        _write_text(made, answer.text.lower() if form.kind == "truth" else answer.text)
+    _write_html(ET.SubElement(made, "feedback", format="html"), answer.feedback)
     if form.kind == "number":
         ET.SubElement(made, "tolerance").text = number_text(form.tolerance)
 
 
-def _fraction(form: Form, answer: Answer) -> str:
+def _compute_fraction(form: Form, answer: Answer) -> str:
     if form.kind != "choice" or not form.several:
         return "100" if answer.right else "0"
     share = SHARES[sum(other.right for other in form.answers)]
@@ -171,26 +171,26 @@ def _cloze_out(text: str) -> str:
     return re.sub(r"([}#~/\\\"])", r"\\\1", text)
 
 
-def _text(element: ET.Element, text: str) -> None:
-    ET.SubElement(element, "text").text = _clean(text)
+def _write_text(element: ET.Element, text: str) -> None:
+    ET.SubElement(element, "text").text = _clean_text(text)
 
 
-def _html(element: ET.Element, text: str) -> None:
-    _text(element, to_html(text))
+def _write_html(element: ET.Element, text: str) -> None:
+    _write_text(element, to_html(text))
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     return _NOT_IN_XML.sub("", text)
 
 
 # ---- reading
 
 
-def _entry(element: ET.Element, topic: str) -> QuestionEntry:
+def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
     kept = _kept_entry(element)
-    if kept is not None and _same(element, kept):
+    if kept is not None and _is_unchanged(element, kept):
         return kept
-    form = _form(element)
+    form = _read_form(element)
     beside = (
         {name: kept.fields[name] for name in ("hint", "steps", "source") if name in kept.fields}
         if kept
@@ -221,20 +221,20 @@ def _kept_entry(element: ET.Element) -> QuestionEntry | None:
     return entry
 
 
-def _same(element: ET.Element, kept: QuestionEntry) -> bool:
+def _is_unchanged(element: ET.Element, kept: QuestionEntry) -> bool:
     """Return whether the form is still as it was written from the kept fields."""
-    made = _question(kept)
+    made = _write_question(kept)
     try:
-        return made is not None and _canonical(made) == _canonical(element)
+        return made is not None and _canonicalize(made) == _canonicalize(element)
     except ET.ParseError:  # a name that no XML can have: it was changed by hand
         return False
 
 
-def _canonical(element: ET.Element) -> str:
+def _canonicalize(element: ET.Element) -> str:
     return ET.canonicalize(ET.tostring(element, encoding="unicode"), strip_text=True)
 
 
-def _form(element: ET.Element) -> Form:
+def _read_form(element: ET.Element) -> Form:
     kinds = {name: kind for kind, name in _TYPES.items()}
     given = element.get("type", "")
     if given not in kinds:
@@ -242,14 +242,14 @@ def _form(element: ET.Element) -> Form:
     if element.find(".//file") is not None:
         raise XmlError("it shows a picture, which this app does not keep")
     name = _plain_of(element, "name")
-    stem, keep = _content(element.find("questiontext")), _content(element.find("generalfeedback"))
+    stem, keep = _read_content(element.find("questiontext")), _read_content(element.find("generalfeedback"))
     form = {
-        "choice": _choice,
-        "truth": _truth,
-        "number": _number,
-        "words": _words,
-        "pairs": _pairs,
-        "gaps": _gaps,
+        "choice": _read_choice,
+        "truth": _read_truth,
+        "number": _read_number,
+        "words": _read_words,
+        "pairs": _read_pairs,
+        "gaps": _read_gaps,
     }[kinds[given]](element)
     form = replace(form, name=name, keep=keep, stem=form.stem or stem)
     if not form.stem:
@@ -259,20 +259,22 @@ def _form(element: ET.Element) -> Form:
     return form
 
 
-def _choice(element: ET.Element) -> Form:
+def _read_choice(element: ET.Element) -> Form:
     several = (element.findtext("single") or "true").strip() == "false"
-    answers = tuple(_answer_of(answer, _content(answer)) for answer in element.findall("answer"))
+    answers = tuple(_answer_of(answer, _read_content(answer)) for answer in element.findall("answer"))
     return Form(kind="choice", name="", stem="", answers=answers, several=several)
 
 
-def _truth(element: ET.Element) -> Form:
+def _read_truth(element: ET.Element) -> Form:
     right = next(answer for answer in element.findall("answer") if _fraction_of(answer) > 0)
     true = _plain_of(right).lower() == "true"
-    answer = Answer(text="True" if true else "False", right=true, feedback=_content(right.find("feedback")))
+    answer = Answer(
+        text="True" if true else "False", right=true, feedback=_read_content(right.find("feedback"))
+    )
     return Form(kind="truth", name="", stem="", answers=(answer,))
 
 
-def _number(element: ET.Element) -> Form:
+def _read_number(element: ET.Element) -> Form:
     full = next((a for a in element.findall("answer") if _fraction_of(a) == 100), None)
     if full is None:
         raise XmlError("no number counts in full")
@@ -282,20 +284,20 @@ def _number(element: ET.Element) -> Form:
     )
 
 
-def _words(element: ET.Element) -> Form:
+def _read_words(element: ET.Element) -> Form:
     answers = tuple(_answer_of(answer, _plain_of(answer)) for answer in element.findall("answer"))
     return Form(kind="words", name="", stem="", answers=answers)
 
 
-def _pairs(element: ET.Element) -> Form:
+def _read_pairs(element: ET.Element) -> Form:
     answers = []
     for pair in element.findall("subquestion"):
-        left = _content(pair)
+        left = _read_content(pair)
         answers.append(Answer(left=left, text=_plain_of(pair, "answer"), right=bool(left)))
     return Form(kind="pairs", name="", stem="", answers=tuple(answers))
 
 
-def _gaps(element: ET.Element) -> Form:
+def _read_gaps(element: ET.Element) -> Form:
     text = _plain_of(element, "questiontext")
     answers: list[Answer] = []
     stem, end = "", 0
@@ -331,20 +333,22 @@ def _cloze_in(text: str) -> str:
 
 
 def _answer_of(element: ET.Element, text: str) -> Answer:
-    return Answer(text=text, right=_fraction_of(element) > 0, feedback=_content(element.find("feedback")))
+    return Answer(
+        text=text, right=_fraction_of(element) > 0, feedback=_read_content(element.find("feedback"))
+    )
 
 
 def _fraction_of(element: ET.Element) -> float:
     return float(element.get("fraction") or 0)
 
 
-def _content(element: ET.Element | None) -> str:
+def _read_content(element: ET.Element | None) -> str:
     """Convert a text from its format to our markup."""
     if element is None:
         return ""
     text = element.findtext("text") or ""
     kind = element.get("format", "html")
-    return plain(text) if kind in ("plain_text", "markdown") else from_html(text)
+    return escape_plain(text) if kind in ("plain_text", "markdown") else from_html(text)
 
 
 def _plain_of(element: ET.Element, name: str = "") -> str:
@@ -352,7 +356,7 @@ def _plain_of(element: ET.Element, name: str = "") -> str:
     return ((inside.findtext("text") if inside is not None else "") or "").strip()
 
 
-def _notes(quiz: ET.Element) -> tuple[str, ...]:
+def _list_notices(quiz: ET.Element) -> tuple[str, ...]:
     parts = {answer.get("fraction", "0") for answer in quiz.iter("answer")} - {"0", "100", *SHARES.values()}
     shared = {part for part in parts if not part.startswith("-")}
     return ("Parts of a point are not kept: here each right option counts the same.",) if shared else ()

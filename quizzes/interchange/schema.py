@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 
-from quizzes.interchange.entry import QuestionEntry, Reading
+from quizzes.interchange.entry import QuestionEntry, QuestionReading
 from study.content.yaml_reader import Placed, Problem, parse_content
-from study.io.exchange import Entry, File
+from study.io.exchange import File, ImportEntry
 
 
 def write_questions(topic: str, entries: Iterable[QuestionEntry]) -> str:
@@ -14,7 +14,7 @@ def write_questions(topic: str, entries: Iterable[QuestionEntry]) -> str:
     return json.dumps({"topic": topic, "questions": questions}, ensure_ascii=False, indent=1)
 
 
-def read_schema(file: File) -> Reading:
+def read_schema(file: File) -> QuestionReading:
     """Read the questions of a file unchecked; the bank's reader validates their fields."""
     problems: list[Problem] = []
     found = parse_content(file.name, file.content, problems)
@@ -30,8 +30,8 @@ def read_schema(file: File) -> Reading:
     elif not problems:
         text = "needs `topic:` and a list `questions:`"
         problems.append(Problem(file=file.name, line=1, item="topic", text=text))
-    rejected = [Entry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
-    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+    rejected = [ImportEntry(verdict="rejected", item=problem.item, why=str(problem)) for problem in problems]
+    return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
 def as_placed(fields: Mapping[str, object], line: int) -> Placed:

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from quizzes.interchange.entry import QuestionEntry, Reading, Writing
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import Answer, Form, fields_of, form_of
 from study.base.errors import LearnerError
 from study.content.yaml_reader import LEVELS
-from study.io.exchange import Entry, File, shorten
+from study.io.exchange import File, ImportEntry, shorten
 
 MOST_WRONG = 5
 WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))
@@ -43,12 +43,12 @@ def write_table(entries: Iterable[QuestionEntry]) -> Writing:
     writer.writeheader()
     for entry in entries:
         more = json.dumps(dict(entry.fields), ensure_ascii=False, sort_keys=True)
-        row = {**_row(entry), "more": more}
-        writer.writerow({name: _harmless(cell) for name, cell in row.items()})
+        row = {**_write_row(entry), "more": more}
+        writer.writerow({name: _neutralize(cell) for name, cell in row.items()})
     return Writing(text="\ufeff" + text.getvalue())
 
 
-def read_table(file: File) -> Reading:
+def read_table(file: File) -> QuestionReading:
     """Read the questions of a table; a row that can't be read is rejected with its line, the others stay."""
     try:
         text = file.content.decode("utf-8-sig")
@@ -58,27 +58,29 @@ def read_table(file: File) -> Reading:
             do_next="Save it as “CSV UTF-8”, then try again.",
         ) from error
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.DictReader(io.StringIO(text), delimiter=_separator(text))
+    reader = csv.DictReader(io.StringIO(text), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
-    rejected: list[Entry] = []
+    rejected: list[ImportEntry] = []
     ours = "more" in (reader.fieldnames or ())
     try:
         for row in reader:
-            cells = {name: _plain(cell, ours) for name, cell in row.items() if name and isinstance(cell, str)}
-            entry = _entry(cells, reader.line_num, file.stem)
+            cells = {
+                name: _read_plain(cell, ours) for name, cell in row.items() if name and isinstance(cell, str)
+            }
+            entry = _read_entry(cells, reader.line_num, file.stem)
             if entry is None:
                 why = f"{file.name}:{reader.line_num}  needs a `stem` and a `right` answer"
-                rejected.append(Entry(verdict="rejected", item=shorten(cells.get("stem", "")), why=why))
+                rejected.append(ImportEntry(verdict="rejected", item=shorten(cells.get("stem", "")), why=why))
             else:
                 entries.append(entry)
     except csv.Error as error:
         raise LearnerError(
             f"{file.name}:{reader.line_num}  {error}.", do_next="Correct that line, then import it again."
         ) from error
-    return Reading(entries=tuple(entries), rejected=tuple(rejected))
+    return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
-def _row(entry: QuestionEntry) -> dict[str, str]:
+def _write_row(entry: QuestionEntry) -> dict[str, str]:
     form = form_of(entry)
     answers = form.answers if form and form.kind in ("choice", "words", "number") else ()
     right = [answer for answer in answers if answer.right]
@@ -99,12 +101,12 @@ def _row(entry: QuestionEntry) -> dict[str, str]:
     return row
 
 
-def _entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | None:
+def _read_entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | None:
     topic = cells.get("topic", "").strip() or stem
-    kept = _kept(cells, topic, line)
-    if kept is not None and {n: c for n, c in _row(kept).items() if c} == _filled(cells):
+    kept = _read_kept(cells, topic, line)
+    if kept is not None and {n: c for n, c in _write_row(kept).items() if c} == _list_filled(cells):
         return kept
-    form = _form(cells)
+    form = _read_form(cells)
     if form is None:
         return None
     beside = {name: kept.fields[name] for name in ("hint", "steps", "source") if kept and name in kept.fields}
@@ -119,19 +121,19 @@ def _entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | No
     return QuestionEntry(topic=topic, fields=fields, line=line)
 
 
-def _kept(cells: Mapping[str, str], topic: str, line: int) -> QuestionEntry | None:
+def _read_kept(cells: Mapping[str, str], topic: str, line: int) -> QuestionEntry | None:
     try:
         fields = json.loads(cells.get("more") or "null")
         if not isinstance(fields, dict):
             return None
         entry = QuestionEntry(topic=topic, fields=fields, line=line)
-        _row(entry)
+        _write_row(entry)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return entry
 
 
-def _form(cells: Mapping[str, str]) -> Form | None:
+def _read_form(cells: Mapping[str, str]) -> Form | None:
     right = [line.strip() for line in cells.get("right", "").split("\n") if line.strip()]
     feedback = cells.get("right_feedback", "")
     numbers = range(1, MOST_WRONG + 1)
@@ -152,11 +154,11 @@ def _form(cells: Mapping[str, str]) -> Form | None:
     return Form(kind="words", name="", stem=stem, keep=keep, answers=answers)
 
 
-def _filled(cells: Mapping[str, str]) -> dict[str, str]:
+def _list_filled(cells: Mapping[str, str]) -> dict[str, str]:
     return {name: cell for name, cell in cells.items() if cell and name != "more"}
 
 
-def _separator(text: str) -> str:
+def _detect_separator(text: str) -> str:
     return max(",;\t", key=text.partition("\n")[0].count)
 
 
@@ -168,9 +170,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _harmless(cell: str) -> str:
+def _neutralize(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
-def _plain(cell: str, ours: bool) -> str:
+def _read_plain(cell: str, ours: bool) -> str:
     return cell[1:] if ours and cell.startswith("'") else cell

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quizzes.bank.bank import Bank, load_bank, read_question
-from quizzes.families.drawn import Family
-from quizzes.interchange.entry import QuestionEntry, Reading, completed, named
+from quizzes.families.drawn import QuestionFamily
+from quizzes.interchange.entry import QuestionEntry, QuestionReading, assign_ids, complete_fields
 from quizzes.interchange.formats import ENDINGS, read_questions
 from quizzes.interchange.schema import as_placed
 from quizzes.kinds.question import Question
@@ -23,7 +23,7 @@ LONGEST_ID = 100
 
 
 @dataclass(frozen=True)
-class Shelf:
+class QuestionCollection:
     """The app's and the learner's questions, and the problems of the learner's files, in sentences."""
 
     bank: Bank
@@ -38,7 +38,7 @@ class LiveBank(Bank):
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
         app = load_bank(concepts)  # read once, and raise on any problem in the app's own questions
 
-        def read() -> Shelf:
+        def read() -> QuestionCollection:
             return read_shelf(app, concepts, folder)
 
         live = Watched(read, folder)
@@ -47,10 +47,10 @@ class LiveBank(Bank):
         object.__setattr__(self, "_live", live)
 
     app: Bank
-    _live: Watched[Shelf]
+    _live: Watched[QuestionCollection]
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> QuestionCollection:
         """The current questions, with the problems of the learner's files."""
         return self._live.now
 
@@ -65,7 +65,7 @@ class LiveBank(Bank):
         return self.shelf.bank.topics
 
     @property
-    def families(self) -> Mapping[str, Family]:
+    def families(self) -> Mapping[str, QuestionFamily]:
         """The app's families; the learner's files can't add any."""
         return self.app.families
 
@@ -83,7 +83,7 @@ class LiveBank(Bank):
         return self.shelf.bank.concepts_of
 
 
-def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
+def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollection:
     """Read the learner's folder of questions and merge it with the app's bank."""
     problems: list[str] = []
     own: dict[str, Question] = {}
@@ -91,8 +91,8 @@ def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
     topics = dict(app.topics)
     for path in own_files(folder, endings=ENDINGS):
         reading = _read_file(path, problems)
-        key = _key(path, reading, app)
-        for question in _questions(named(reading.entries), key, path.name, concepts, problems):
+        key = _find_topic_key(path, reading, app)
+        for question in _read_questions(assign_ids(reading.entries), key, path.name, concepts, problems):
             if question.id in own or question.id in app.by_id:
                 problems.append(f"{path.name}: question {question.id} is there already, under the same id")
                 continue
@@ -102,10 +102,10 @@ def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> Shelf:
         if reading.entries:
             topics.setdefault(key, reading.entries[0].topic)
     bank = Bank((*app.questions, *own.values()), topics, app.families)
-    return Shelf(bank, tuple(problems), by_hand)
+    return QuestionCollection(bank, tuple(problems), by_hand)
 
 
-def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:
+def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:
     """Return the entry as it may be kept, and its problems. Unknown concepts are left out."""
     problems: list[str] = []
     named_concepts = entry.fields.get("concepts")
@@ -114,62 +114,62 @@ def checked(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, 
         if isinstance(named_concepts, list)
         else []
     )
-    whole = completed({**entry.fields, "concepts": known})
+    whole = complete_fields({**entry.fields, "concepts": known})
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
     if len(entry.id) > LONGEST_ID:
         problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
-    if lengths := length_problems([("topic", entry.topic), *_texts(entry.fields)]):
+    if lengths := length_problems([("topic", entry.topic), *_list_texts(entry.fields)]):
         return entry, "; ".join(lengths)
-    questions = list(_questions([entry], "topic", "", concepts, problems))
+    questions = list(_read_questions([entry], "topic", "", concepts, problems))
     reasons = [problem.partition(": ")[2] or problem for problem in problems]
     return entry, "; ".join((*reasons, *dict.fromkeys(formula_problems_in(questions))))
 
 
-def _texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
+def _list_texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
     """Yield every text of a question's fields, with the name of its field."""
     if isinstance(value, str):
         yield name, value
     elif isinstance(value, Mapping):
         for key, inside in value.items():
-            yield from _texts(inside, str(key))
+            yield from _list_texts(inside, str(key))
     elif isinstance(value, list | tuple):
         for inside in value:
-            yield from _texts(inside, name)
+            yield from _list_texts(inside, name)
 
 
-def _read_file(path: Path, problems: list[str]) -> Reading:
+def _read_file(path: Path, problems: list[str]) -> QuestionReading:
     try:
         if path.stat().st_size > FILE_BYTES:
             raise LearnerError(f"{path.name} is too large.", do_next="Split it, or import it instead.")
         reading = read_questions(File(name=path.name, content=path.read_bytes()))
     except (LearnerError, OSError) as error:
         problems.append(str(error))
-        return Reading()
+        return QuestionReading()
     problems.extend(entry.why for entry in reading.rejected)
     return reading
 
 
-def _key(path: Path, reading: Reading, app: Bank) -> str:
+def _find_topic_key(path: Path, reading: QuestionReading, app: Bank) -> str:
     """Return the topic that a file belongs to: the app's topic of that title, or one of its own."""
     title = reading.entries[0].topic if reading.entries else ""
     return next((key for key, known in app.topics.items() if known == title), key_of(path))
 
 
-def _questions(
+def _read_questions(
     entries: Iterable[QuestionEntry], key: str, file: str, concepts: ConceptMap, problems: list[str]
 ) -> Iterator[Question]:
     for entry in entries:
         found: list[Problem] = []
-        placed = as_placed(completed(entry.fields), entry.line)
+        placed = as_placed(complete_fields(entry.fields), entry.line)
         fields = Fields(placed, file=file, kind="question", problems=found, optional=OPTIONAL)
-        question = _read(fields, key, concepts)
+        question = _read_question(fields, key, concepts)
         if found or question is None:
             problems.extend(str(problem) for problem in found)
         else:
             yield question
 
 
-def _read(fields: Fields, key: str, concepts: ConceptMap) -> Question | None:
+def _read_question(fields: Fields, key: str, concepts: ConceptMap) -> Question | None:
     """Read a question; None if the type of a field is too wrong to go on."""
     try:
         return read_question(fields, key, concepts)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import Form, Grade, Offered, Part, Response, lettered
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, letter_choices
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class ArrangedItem:
     """A choice to match, or an item to put in its place."""
 
     id: str
@@ -18,7 +18,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class MatchingPair:
     """A left side, and the id of the choice that belongs to it."""
 
     id: str
@@ -31,8 +31,8 @@ class Matching:
     """A matching task. Each left side has one choice; a choice may belong to none."""
 
     kind: ClassVar[Literal["matching"]] = "matching"
-    pairs: tuple[Pair, ...]
-    choices: tuple[Item, ...]
+    pairs: tuple[MatchingPair, ...]
+    choices: tuple[ArrangedItem, ...]
 
     @property
     def rule(self) -> str:
@@ -51,12 +51,12 @@ class Matching:
 
     def offered(self, salt: str) -> Offered:
         """Return the choices with their letters."""
-        return lettered(self.choices, salt=salt)
+        return letter_choices(self.choices, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the choice of each left side. Raises LearnerError when all are open; some may be."""
         ids = {letter: choice.id for letter, choice in offered}
-        given = {pair.id: ids.get(_first(form, f"pair-{pair.id}"), "") for pair in self.pairs}
+        given = {pair.id: ids.get(_read_first(form, f"pair-{pair.id}"), "") for pair in self.pairs}
         if not any(given.values()):
             raise LearnerError("Nothing is matched yet.", do_next="Choose a letter for each line.")
         return {"pairs": {pair: choice for pair, choice in given.items() if choice}}
@@ -66,16 +66,18 @@ class Matching:
         given = response.get("pairs", {})
         named = {choice.id: choice for choice in self.choices}
         owned = {pair.choice for pair in self.pairs}
-        parts: list[Part] = []
+        parts: list[GradedPart] = []
         for pair in self.pairs:
             right = named[pair.choice]
             wrong = named.get(given.get(pair.id, ""))
             if wrong is not None and wrong.id != right.id:
                 # The choice's own pair says why it belongs there; a choice without a pair says so here.
                 parts.append(
-                    _part(pair, wrong if wrong.id not in owned else replace(wrong, feedback=""), "wrong")
+                    _grade_part(
+                        pair, wrong if wrong.id not in owned else replace(wrong, feedback=""), "wrong"
+                    )
                 )
-            parts.append(_part(pair, right, "right" if wrong == right else "missed"))
+            parts.append(_grade_part(pair, right, "right" if wrong == right else "missed"))
         matched = sum(part.state == "right" for part in parts)
         return Grade(fraction=matched / len(self.pairs), parts=tuple(parts))
 
@@ -85,7 +87,7 @@ class Ordering:
     """An ordering task: items in their right order, as written."""
 
     kind: ClassVar[Literal["ordering"]] = "ordering"
-    items: tuple[Item, ...]
+    items: tuple[ArrangedItem, ...]
 
     @property
     def rule(self) -> str:
@@ -104,12 +106,14 @@ class Ordering:
 
     def offered(self, salt: str) -> Offered:
         """Return the items with their letters."""
-        return lettered(self.items, salt=salt)
+        return letter_choices(self.items, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the item at each place. Raises LearnerError unless each item has exactly one place."""
         ids = {letter: item.id for letter, item in offered}
-        order = [ids.get(_first(form, f"place-{number}"), "") for number in range(1, len(self.items) + 1)]
+        order = [
+            ids.get(_read_first(form, f"place-{number}"), "") for number in range(1, len(self.items) + 1)
+        ]
         if not all(order) or len(set(order)) != len(order):
             twice = [letter for letter, item in offered if order.count(item.id) > 1]
             raise LearnerError(
@@ -122,12 +126,12 @@ class Ordering:
         """Grade by the share of items in their right place."""
         given = list(response.get("order", ()))
         parts = tuple(
-            Part(
+            GradedPart(
                 id=item.id,
                 text=item.text,
                 state="right" if given[place : place + 1] == [item.id] else "missed",
                 feedback=item.feedback,
-                about=_place(given, item.id, place),
+                about=_grade_place(given, item.id, place),
             )
             for place, item in enumerate(self.items)
         )
@@ -140,11 +144,11 @@ def read_matching(fields: Fields) -> Matching:
     entries = fields.children("pairs", kind="pair")
     pairs, choices = [], []
     for entry in entries:
-        item = Item(id=entry.text("id"), text=entry.text("right"), feedback=entry.text("feedback"))
-        pairs.append(Pair(id=item.id, left=entry.text("left"), choice=item.id))
+        item = ArrangedItem(id=entry.text("id"), text=entry.text("right"), feedback=entry.text("feedback"))
+        pairs.append(MatchingPair(id=item.id, left=entry.text("left"), choice=item.id))
         choices.append(item)
         entry.close()
-    choices += [_read_item(entry) for entry in _others(fields)]
+    choices += [_read_item(entry) for entry in _read_others(fields)]
     if not 2 <= len(pairs) <= 8:
         fields.note(f"needs 2 to 8 pairs, got {len(pairs)}")
     _note_alike(fields, choices)
@@ -160,33 +164,35 @@ def read_ordering(fields: Fields) -> Ordering:
     return Ordering(items=items)
 
 
-def _others(fields: Fields) -> list[Fields]:
+def _read_others(fields: Fields) -> list[Fields]:
     return fields.children("others", kind="choice") if fields.has("others") else []
 
 
-def _read_item(fields: Fields) -> Item:
-    item = Item(id=fields.text("id"), text=fields.text("text"), feedback=fields.text("feedback"))
+def _read_item(fields: Fields) -> ArrangedItem:
+    item = ArrangedItem(id=fields.text("id"), text=fields.text("text"), feedback=fields.text("feedback"))
     fields.close()
     return item
 
 
-def _note_alike(fields: Fields, items: tuple[Item, ...] | list[Item]) -> None:
+def _note_alike(fields: Fields, items: tuple[ArrangedItem, ...] | list[ArrangedItem]) -> None:
     for what in ("id", "text"):
         if len({getattr(item, what) for item in items}) != len(items):
             fields.note(f"two items have the same {what}")
 
 
-def _part(pair: Pair, choice: Item, state: Literal["right", "wrong", "missed"]) -> Part:
-    return Part(
+def _grade_part(
+    pair: MatchingPair, choice: ArrangedItem, state: Literal["right", "wrong", "missed"]
+) -> GradedPart:
+    return GradedPart(
         id=f"{pair.id}-{choice.id}", text=choice.text, state=state, feedback=choice.feedback, about=pair.left
     )
 
 
-def _place(given: list[str], item_id: str, place: int) -> str:
+def _grade_place(given: list[str], item_id: str, place: int) -> str:
     if item_id not in given or given.index(item_id) == place:
         return f"{place + 1}"
     return f"{place + 1} (you had it at {given.index(item_id) + 1})"
 
 
-def _first(form: Form, field: str) -> str:
+def _read_first(form: Form, field: str) -> str:
     return next(iter(form.get(field, ())), "")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
-from quizzes.kinds.numbers import shown
+from quizzes.kinds.numbers import format_number
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import Check, Quantity, evaluate
 from study.content.yaml_reader import Fields
@@ -16,7 +16,7 @@ _TICKS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
+class QuestionChart:
     """A bar chart of a quantity of the lab over one of its arguments."""
 
     title: str
@@ -43,12 +43,12 @@ class Chart:
     def bars(self) -> list[tuple[str, float, str]]:
         """The name, share of the axis, and number of each bar."""
         top = self._ticks[-1]
-        return [(name, height / top, shown(height)) for name, height in self.points]
+        return [(name, height / top, format_number(height)) for name, height in self.points]
 
     @property
     def axis(self) -> list[tuple[float, str]]:
         """The share of the axis and the number of each tick."""
-        return [(tick / self._ticks[-1], shown(tick)) for tick in self._ticks]
+        return [(tick / self._ticks[-1], format_number(tick)) for tick in self._ticks]
 
     @property
     def alt(self) -> str:
@@ -72,7 +72,7 @@ class ReadChart:
     """A question whose answer is in the chart."""
 
     kind: ClassVar[Literal["read-the-chart"]] = "read-the-chart"
-    chart: Chart
+    chart: QuestionChart
     asked: Single | Numeric
 
     @property
@@ -103,13 +103,13 @@ class ReadChart:
         return self.asked.grade(response)
 
 
-def read_chart(fields: Fields) -> Chart:
+def read_chart(fields: Fields) -> QuestionChart:
     """Read a question's chart: `chart: {quantity, vary, over, title, x, y, and other arguments}`."""
     entry = fields.needed_child("chart", kind="chart")
     over, scale, arguments = entry.raw("over"), entry.raw("scale"), entry.raw("arguments")
     if not isinstance(over, list) or not 2 <= len(over) <= 12:
         entry.note(f"`over` must list 2 to 12 values, got {over!r}")
-    chart = Chart(
+    chart = QuestionChart(
         title=entry.text("title"),
         x_label=entry.text("x"),
         y_label=entry.text("y"),

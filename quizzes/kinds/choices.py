@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import MOST_KEYS, Form, Grade, Offered, Part, Response, chosen, lettered
+from quizzes.kinds.grade import (
+    MOST_KEYS,
+    Form,
+    Grade,
+    GradedPart,
+    Offered,
+    Response,
+    letter_choices,
+    read_chosen,
+)
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
 
@@ -55,18 +64,18 @@ class Single:
 
     def offered(self, salt: str) -> Offered:
         """Return the options with their letters."""
-        return lettered(self.options, salt=salt)
+        return letter_choices(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the id of the chosen option. Raises LearnerError when none is chosen."""
         missing = "No answer is chosen yet."
-        return {"option": chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]}
+        return {"option": read_chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]}
 
     def grade(self, response: Response) -> Grade:
         """Grade all or nothing."""
         given = response.get("option")
         fraction = 1.0 if given == self.right.id else 0.0
-        return Grade(fraction=fraction, parts=_parts(self.options, {given}))
+        return Grade(fraction=fraction, parts=_grade_parts(self.options, {given}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +103,12 @@ class Multiple:
 
     def offered(self, salt: str) -> Offered:
         """Return the options with their letters."""
-        return lettered(self.options, salt=salt)
+        return letter_choices(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the ids of the chosen options, in the author's order. Raises LearnerError for none."""
         missing = "No answer is chosen yet."
-        given = chosen(
+        given = read_chosen(
             form, "option", offered, missing=missing, do_next="Tick all that are right: A, B, C or D."
         )
         return {"options": [option.id for option in self.options if option.id in given]}
@@ -110,7 +119,7 @@ class Multiple:
         right = {option.id for option in self.options if option.correct}
         wrong = {option.id for option in self.options if not option.correct}
         score = len(given & right) - len(given & wrong)
-        return Grade(fraction=max(0.0, score / len(right)), parts=_parts(self.options, given))
+        return Grade(fraction=max(0.0, score / len(right)), parts=_grade_parts(self.options, given))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +145,7 @@ class TrueFalse:
 
     def offered(self, salt: str) -> Offered:
         """Return the reasons with their letters."""
-        return lettered(self.options, salt=salt)
+        return letter_choices(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the verdict and the reason. Raises LearnerError when one is missing."""
@@ -144,16 +153,16 @@ class TrueFalse:
         if verdict not in ("true", "false"):
             raise LearnerError("True or false is not chosen yet.", do_next="Choose one: press T or F.")
         missing = "No reason is chosen yet."
-        reason = chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]
+        reason = read_chosen(form, "option", offered, missing=missing, do_next=_CHOOSE_ONE)[0]
         return {"verdict": verdict == "true", "option": reason}
 
     def grade(self, response: Response) -> Grade:
         """Grade the verdict, then the reason."""
         agreed = response.get("verdict") is self.truth
-        reasons = _parts(self.options, {response.get("option")})
+        reasons = _grade_parts(self.options, {response.get("option")})
         sound = agreed and any(part.state == "right" for part in reasons)
         said = "True" if self.truth else "False"
-        verdict = Part(
+        verdict = GradedPart(
             id="verdict",
             text=f"The statement is {said.lower()}",
             state="right" if agreed else "wrong",
@@ -235,14 +244,14 @@ def _note_one_right(fields: Fields, options: Sequence[Option]) -> None:
         fields.note(f"needs exactly one right option, got {right}")
 
 
-def _parts(options: Sequence[Option], given: set[str | None]) -> tuple[Part, ...]:
+def _grade_parts(options: Sequence[Option], given: set[str | None]) -> tuple[GradedPart, ...]:
     def state(option: Option) -> Literal["right", "wrong", "missed", "left"]:
         if option.id in given:
             return "right" if option.correct else "wrong"
         return "missed" if option.correct else "left"
 
     return tuple(
-        Part(
+        GradedPart(
             id=option.id,
             text=option.text,
             state=state(option),

@@ -20,7 +20,7 @@ Response = Mapping[str, Any]
 """An answer as the log stores it, in JSON: ids and the learner's own words, never letters or positions."""
 
 
-class Choice(Protocol):
+class AnswerChoice(Protocol):
     """Something to choose: it has an id and a text."""
 
     @property
@@ -32,13 +32,13 @@ class Choice(Protocol):
         """The text that the learner reads."""
 
 
-C = TypeVar("C", bound=Choice)
-Offered = Sequence[tuple[str, Choice]]
+C = TypeVar("C", bound=AnswerChoice)
+Offered = Sequence[tuple[str, AnswerChoice]]
 """Choices with their letters, in the order one quiz shows them; none for a kind that is typed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class GradedPart:
     """One part of an answer, given or left out. `about` names it if the answer has several."""
 
     id: str
@@ -54,7 +54,7 @@ class Grade:
     """The fraction of an answer that is right, from 0 to 1, and its parts."""
 
     fraction: float
-    parts: tuple[Part, ...]
+    parts: tuple[GradedPart, ...]
 
     @property
     def correct(self) -> bool:
@@ -62,14 +62,14 @@ class Grade:
         return self.fraction == 1.0
 
 
-def lettered(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
+def letter_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
     """Shuffle the choices and give them letters; the same salt gives the same order in every process."""
     shuffled = list(choices)
     Random(salt).shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
     return list(zip(LETTERS, shuffled, strict=False))
 
 
-def chosen(form: Form, field: str, offered: Offered, *, missing: str, do_next: str) -> list[str]:
+def read_chosen(form: Form, field: str, offered: Offered, *, missing: str, do_next: str) -> list[str]:
     """Return the ids of the letters in a form. Raises LearnerError when there are none or one is unknown."""
     ids = {letter: choice.id for letter, choice in offered}
     letters = [letter for letter in form.get(field, ()) if letter]

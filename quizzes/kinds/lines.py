@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, Offered, Part, Response, chosen
+from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, GradedPart, Offered, Response, read_chosen
 from study.content.yaml_reader import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class CodeLine:
     """One line; the feedback says why it is fine, or what is wrong with it."""
 
     id: str
@@ -24,10 +24,10 @@ class FindTheError:
 
     kind: ClassVar[Literal["find-the-error"]] = "find-the-error"
     rule: ClassVar[str] = ""
-    lines: tuple[Line, ...]
+    lines: tuple[CodeLine, ...]
 
     @property
-    def wrong(self) -> Line:
+    def wrong(self) -> CodeLine:
         """The line that can't be right."""
         return next(line for line in self.lines if line.error)
 
@@ -49,12 +49,12 @@ class FindTheError:
         """Parse the id of the chosen line. Raises LearnerError when none is chosen."""
         missing = "No line is chosen yet."
         do_next = "Choose the one that cannot be right: press its letter."
-        return {"line": chosen(form, "option", offered, missing=missing, do_next=do_next)[0]}
+        return {"line": read_chosen(form, "option", offered, missing=missing, do_next=do_next)[0]}
 
     def grade(self, response: Response) -> Grade:
         """Grade all or nothing."""
         given = response.get("line")
-        parts = tuple(_part(line, chosen=line.id == given) for line in self.lines)
+        parts = tuple(_grade_part(line, chosen=line.id == given) for line in self.lines)
         return Grade(fraction=1.0 if given == self.wrong.id else 0.0, parts=parts)
 
 
@@ -70,9 +70,9 @@ def read_find_the_error(fields: Fields) -> FindTheError:
     return FindTheError(lines=lines)
 
 
-def _read_line(fields: Fields) -> Line:
+def _read_line(fields: Fields) -> CodeLine:
     fix = fields.text("fix", default="")
-    line = Line(
+    line = CodeLine(
         id=fields.text("id"),
         text=fields.text("text"),
         feedback=fields.text("feedback"),
@@ -83,10 +83,10 @@ def _read_line(fields: Fields) -> Line:
     return line
 
 
-def _part(line: Line, *, chosen: bool) -> Part:
+def _grade_part(line: CodeLine, *, chosen: bool) -> GradedPart:
     if line.error:
         state: Literal["right", "wrong", "missed", "left"] = "right" if chosen else "missed"
     else:
         state = "wrong" if chosen else "left"
     feedback = f"{line.feedback} It should read: `{line.fix}`." if line.fix else line.feedback
-    return Part(id=line.id, text=f"`{line.text}`", state=state, feedback=feedback)
+    return GradedPart(id=line.id, text=f"`{line.text}`", state=state, feedback=feedback)

@@ -52,27 +52,27 @@ _SPACES = re.compile(r"[ _'\u00a0\u202f]")
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedNumber:
     """A number as it was typed, and its unit as the table spells it; empty if none was typed."""
 
     value: float
     unit: str
 
 
-def known(unit: str) -> bool:
+def is_known_unit(unit: str) -> bool:
     """Return whether a question may ask for this unit; an empty unit is fine."""
     return unit == "" or unit in _WORTH
 
 
-def worth(unit: str) -> float:
+def unit_size(unit: str) -> float:
     """Return a unit's size in the smallest of its kind: 1,000,000 for MB, 1 for a unit without multiples."""
     return _WORTH[unit][1] if unit in _WORTH else 1.0
 
 
-def read_number(text: str) -> Typed:
+def read_number(text: str) -> TypedNumber:
     """Parse the number in a text. Raises LearnerError, with advice on how to write one, when it can't."""
     found = _NUMBER.fullmatch(text.strip())
-    value = _value(found["digits"]) if found else None
+    value = _parse_value(found["digits"]) if found else None
     if found is None or value is None:
         raise LearnerError(
             f"{text.strip()[:40]!r} is not a number." if text.strip() else "No number is typed yet.",
@@ -83,7 +83,7 @@ def read_number(text: str) -> Typed:
     if abs(power) > 30 or not math.isfinite(value):
         raise LearnerError("That number is out of range.", do_next="Write it in another unit.")
     sign = -1.0 if found["sign"] in ("-", "−") else 1.0
-    return Typed(sign * value * float(f"1e{power}") * scale, unit)
+    return TypedNumber(sign * value * float(f"1e{power}") * scale, unit)
 
 
 def in_unit(text: str, unit: str) -> float:
@@ -101,12 +101,12 @@ def in_unit(text: str, unit: str) -> float:
     return typed.value * given[1] / asked[1]
 
 
-def within(value: float, expected: float, *, tolerance: float) -> bool:
+def is_within(value: float, expected: float, *, tolerance: float) -> bool:
     """Return whether a value is the expected one; without tolerance it may differ by float rounding only."""
     return math.isclose(value, expected, rel_tol=1e-9, abs_tol=tolerance)
 
 
-def shown(value: float) -> str:
+def format_number(value: float) -> str:
     """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`."""
     if not math.isfinite(value):
         return str(value)
@@ -115,7 +115,7 @@ def shown(value: float) -> str:
     return f"{value:,.7f}".rstrip("0") if abs(value) >= 1e-3 else f"{value:.6g}"
 
 
-def _value(digits: str) -> float | None:
+def _parse_value(digits: str) -> float | None:
     plain = _SPACES.sub("", digits).rstrip(",")
     if "," in plain:
         whole, _, decimals = plain.partition(",")
@@ -132,11 +132,11 @@ def _value(digits: str) -> float | None:
 
 def _scale_and_unit(rest: str) -> tuple[float, str]:
     """Parse what follows the digits: a unit, `million`, or both."""
-    if not rest or (unit := _unit(rest)):
+    if not rest or (unit := _normalize_unit(rest)):
         return 1.0, unit if rest else ""
     word, _, after = rest.partition(" ")
     scale = _COUNTS.get(word.lower())
-    unit = _unit(after.strip())
+    unit = _normalize_unit(after.strip())
     if scale is None or (after.strip() and not unit):
         raise LearnerError(
             f"The unit {rest[:40]!r} is not known here.", do_next="Leave it out, or use the one asked for."
@@ -144,6 +144,6 @@ def _scale_and_unit(rest: str) -> tuple[float, str]:
     return scale, unit
 
 
-def _unit(written: str) -> str:
+def _normalize_unit(written: str) -> str:
     """Return the unit in the table's spelling; case matters only where the table has both."""
     return written if written in _WORTH else _CASELESS.get(written.lower(), "")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, Offered, Part, Response
-from quizzes.kinds.numbers import in_unit, known, read_number, shown, within, worth
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
+from quizzes.kinds.numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
 from study.base.checks import Check
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
@@ -37,12 +37,12 @@ class Numeric:
         """The tolerance, as the learner reads it."""
         if not self.tolerance:
             return ""
-        return f"Within {shown(self.tolerance)} {self.unit}".strip() + " counts as right."
+        return f"Within {format_number(self.tolerance)} {self.unit}".strip() + " counts as right."
 
     @property
     def text(self) -> str:
         """The right number with its unit."""
-        return _with_unit(shown(self.value), self.unit)
+        return _with_unit(format_number(self.value), self.unit)
 
     @property
     def answer(self) -> Response:
@@ -52,7 +52,11 @@ class Numeric:
     @property
     def texts(self) -> tuple[str, ...]:
         """All texts that a learner can read, for checks."""
-        return (self.text, self.feedback, *(f"{shown(slip.value)} {slip.feedback}" for slip in self.slips))
+        return (
+            self.text,
+            self.feedback,
+            *(f"{format_number(slip.value)} {slip.feedback}" for slip in self.slips),
+        )
 
     def offered(self, _salt: str) -> Offered:
         """Return nothing: the answer is typed."""
@@ -71,10 +75,10 @@ class Numeric:
             value = in_unit(text, self.unit)
         except LearnerError:  # nothing was given
             return Grade(fraction=0.0, parts=(self._right("missed"),))
-        if within(value, self.value, tolerance=self.tolerance):
+        if is_within(value, self.value, tolerance=self.tolerance):
             return Grade(fraction=1.0, parts=(self._right("right"),))
-        slip = next((s for s in self.slips if within(value, s.value, tolerance=self.tolerance)), None)
-        given = Part(
+        slip = next((s for s in self.slips if is_within(value, s.value, tolerance=self.tolerance)), None)
+        given = GradedPart(
             id=slip.id if slip else "other",
             text=text if read_number(text).unit else _with_unit(text, self.unit),
             state="wrong",
@@ -83,33 +87,33 @@ class Numeric:
         )
         return Grade(fraction=0.0, parts=(given, self._right("missed")))
 
-    def _right(self, state: Literal["right", "missed"]) -> Part:
-        return Part(id="right", text=self.text, state=state, feedback=self.feedback)
+    def _right(self, state: Literal["right", "missed"]) -> GradedPart:
+        return GradedPart(id="right", text=self.text, state=state, feedback=self.feedback)
 
 
 def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
     """Read unit, tolerance and known distractors; the number is that of the first check."""
     unit = fields.text("unit", default="")
-    if not known(unit):
+    if not is_known_unit(unit):
         fields.note(f"the unit {unit!r} is not known to quizzes/kinds/numbers.py")
-    own = _number(fields, "value", default=None) if fields.own and not checks else 0.0
+    own = _read_number(fields, "value", default=None) if fields.own and not checks else 0.0
     if not checks and not fields.own:
         fields.note("a numeric question needs a `check`: its number is the right answer")
     numeric = Numeric(
         # A check counts in bytes, a question may ask for megabytes.
-        value=checks[0].expect / worth(unit) if checks else own,
+        value=checks[0].expect / unit_size(unit) if checks else own,
         feedback=fields.text("feedback"),
         unit=unit,
-        tolerance=_number(fields, "tolerance", default=0.0),
-        slips=tuple(_read_slip(entry) for entry in _slips(fields)),
+        tolerance=_read_number(fields, "tolerance", default=0.0),
+        slips=tuple(_read_slip(entry) for entry in _read_slips(fields)),
     )
     for slip in numeric.slips:
-        if within(slip.value, numeric.value, tolerance=2 * numeric.tolerance):
+        if is_within(slip.value, numeric.value, tolerance=2 * numeric.tolerance):
             fields.note(f"the slip {slip.id!r} is the right answer")
     return numeric
 
 
-def _slips(fields: Fields) -> list[Fields]:
+def _read_slips(fields: Fields) -> list[Fields]:
     return fields.children("slips", kind="slip") if fields.has("slips") else []
 
 
@@ -117,7 +121,7 @@ def _read_slip(fields: Fields) -> KnownSlip:
     found, named = read_misconception(fields, what="a slip")
     slip = KnownSlip(
         id=found,
-        value=_number(fields, "value", default=None),
+        value=_read_number(fields, "value", default=None),
         misconception=named,
         feedback=fields.text("feedback"),
     )
@@ -125,7 +129,7 @@ def _read_slip(fields: Fields) -> KnownSlip:
     return slip
 
 
-def _number(fields: Fields, name: str, *, default: float | None) -> float:
+def _read_number(fields: Fields, name: str, *, default: float | None) -> float:
     value = fields.raw(name)
     if value is None and default is not None:
         return default

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, Offered, Part, Response
-from quizzes.kinds.numbers import read_number, within
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
+from quizzes.kinds.numbers import is_within, read_number
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
 
@@ -60,7 +60,7 @@ class ShortText:
 
     def read(self, form: Form, _offered: Offered) -> Response:
         """Parse the typed text. Raises LearnerError when it is empty."""
-        text = _typed(form, "text")
+        text = _read_typed(form, "text")
         if not text:
             raise LearnerError("Nothing is typed yet.", do_next="Write a word or two first.")
         return {"text": text}
@@ -71,7 +71,7 @@ class ShortText:
         mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
         if mistake is None and _one_of(given, self.accept):
             return Grade(fraction=1.0, parts=(self._right("right"),))
-        wrong = Part(
+        wrong = GradedPart(
             id=mistake.id if mistake else "other",
             text=given,
             state="wrong",
@@ -80,8 +80,8 @@ class ShortText:
         )
         return Grade(fraction=0.0, parts=(*([wrong] if given else []), self._right("missed")))
 
-    def _right(self, state: Literal["right", "missed"]) -> Part:
-        return Part(id="right", text=self.accept[0], state=state, feedback=self.feedback)
+    def _right(self, state: Literal["right", "missed"]) -> GradedPart:
+        return GradedPart(id="right", text=self.accept[0], state=state, feedback=self.feedback)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class Cloze:
 
     def read(self, form: Form, _offered: Offered) -> Response:
         """Parse the text of each blank. Raises LearnerError when all are empty; some may be."""
-        given = [_typed(form, f"blank-{number}") for number in range(1, len(self.blanks) + 1)]
+        given = [_read_typed(form, f"blank-{number}") for number in range(1, len(self.blanks) + 1)]
         if not any(given):
             raise LearnerError("No blank is filled in yet.", do_next="Fill in those you know.")
         return {"blanks": given}
@@ -141,13 +141,13 @@ class Cloze:
         return Grade(fraction=right / len(self.blanks), parts=tuple(parts))
 
 
-def matches(given: str, accepted: str) -> bool:
+def match_text(given: str, accepted: str) -> bool:
     """Return whether two texts are the same by the rule that learners read (`SPELLING`)."""
     try:
-        return within(read_number(given).value, read_number(accepted).value, tolerance=0.0)
+        return is_within(read_number(given).value, read_number(accepted).value, tolerance=0.0)
     except LearnerError:
         pass  # at least one of them isn't a number
-    mine, right = _plain(given), _plain(accepted)
+    mine, right = _normalize(given), _normalize(accepted)
     if mine.replace(" ", "") == right.replace(" ", ""):
         return bool(right)
     words = list(zip(mine.split(), right.split(), strict=False))
@@ -192,27 +192,31 @@ def _read_mistake(fields: Fields) -> KnownMistake:
     return mistake
 
 
-def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[Part]:
+def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:
     about = f"Blank {number}"
     right = blank.accept[0]
     if given and _one_of(given, blank.accept):
-        return [Part(id=f"blank-{number}", text=right, state="right", feedback=blank.feedback, about=about)]
-    missed = Part(id=f"blank-{number}", text=right, state="missed", feedback=blank.feedback, about=about)
-    wrong = Part(id=f"given-{number}", text=given, state="wrong", about=about)
+        return [
+            GradedPart(id=f"blank-{number}", text=right, state="right", feedback=blank.feedback, about=about)
+        ]
+    missed = GradedPart(
+        id=f"blank-{number}", text=right, state="missed", feedback=blank.feedback, about=about
+    )
+    wrong = GradedPart(id=f"given-{number}", text=given, state="wrong", about=about)
     return [wrong, missed] if given else [missed]
 
 
-def _typed(form: Form, field: str) -> str:
+def _read_typed(form: Form, field: str) -> str:
     return " ".join(next(iter(form.get(field, ())), "").split())
 
 
 def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:
     if exactly:
-        return any(_plain(given) == _plain(text) for text in accepted)
-    return any(matches(given, text) for text in accepted)
+        return any(_normalize(given) == _normalize(text) for text in accepted)
+    return any(match_text(given, text) for text in accepted)
 
 
-def _plain(text: str) -> str:
+def _normalize(text: str) -> str:
     """Return small letters without accents; a point stays only inside a number."""
     bare = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(c for c in bare if not unicodedata.combining(c))

@@ -10,9 +10,9 @@ from quizzes.explain.own_prompts import LINE_LIMIT, TEXT_LIMIT
 from quizzes.explain.presenter import ExplainExercise
 from quizzes.grader.limits import UNMEASURED_OWN
 from quizzes.grader.prompts import CONCEPTS, Prompt
-from quizzes.grader.verdicts import covered
+from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
-from study.ports.activities import Piece
+from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
 from study.store.explains import ExplainAttempt, draft_key
 from study.text.templates import render
@@ -25,8 +25,8 @@ NEW = "new"
 def build(app: gr.Blocks, context: Context, exercise: ExplainExercise) -> None:
     """Add the page to the app."""
     page = ExplainPage(context=context, exercise=exercise)
-    with frame.page(app, context, title="Explain", path="/explain"):
-        frame.island(page.act, page.load, "explain", waiting=frame.waiting("Explain"))
+    with frame.add_page(app, context, title="Explain", path="/explain"):
+        frame.add_island(page.act, page.load, "explain", waiting=frame.render_waiting("Explain"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class ExplainPage:
         notice = "Saved. Try it on an answer now." if visit.query.get("saved") else ""
         return self._wrap(visit, prompt, self._opened(visit, prompt), notice=notice).get("html", "")
 
-    def _opened(self, visit: Visit, prompt: Prompt) -> Piece:
+    def _opened(self, visit: Visit, prompt: Prompt) -> Fragment:
         """Render an unfinished text first, then what the URL names, then what isn't graded yet."""
         attempts = self._attempts(visit, prompt)
         if self.context.store.notes.draft(visit.profile.id, draft_key(prompt.id)):
@@ -68,20 +68,22 @@ class ExplainPage:
             case "own-save":
                 return self._save_own(visit, event)
             case "own-withdraw":
-                self.exercise.own.withdraw(visit.profile.id, form_event.text(event, "prompt"), at=visit.now)
+                self.exercise.own.withdraw(
+                    visit.profile.id, form_event.read_text(event, "prompt"), at=visit.now
+                )
                 return {"goto": "/explain"}
         try:
             piece = self.exercise.press(visit, event)
         except StaleError as stale:
-            prompt = self.exercise.prompt(visit, form_event.text(event, "prompt"))
+            prompt = self.exercise.prompt(visit, form_event.read_text(event, "prompt"))
             return {**self._wrap(visit, prompt, self._opened(visit, prompt)), "error": str(stale)}
         if piece is None and event.get("act") == "draft":
             return {}
         if piece is None:
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        return self._wrap(visit, self.exercise.prompt(visit, form_event.text(event, "prompt")), piece)
+        return self._wrap(visit, self.exercise.prompt(visit, form_event.read_text(event, "prompt")), piece)
 
-    def _wrap(self, visit: Visit, prompt: Prompt, piece: Piece, *, notice: str = "") -> Reply:
+    def _wrap(self, visit: Visit, prompt: Prompt, piece: Fragment, *, notice: str = "") -> Reply:
         html = render(
             "quizzes/explain.html",
             piece=piece.html,
@@ -89,7 +91,7 @@ class ExplainPage:
             notice=notice,
             shown=piece.key,
             history=[
-                (attempt, self._ago(visit, attempt), covered(attempt.verdicts.values()))
+                (attempt, self._ago(visit, attempt), count_covered(attempt.verdicts.values()))
                 for attempt in self._attempts(visit, prompt)
                 if attempt.verdicts is not None and str(attempt.id) != piece.key
             ],
@@ -108,7 +110,11 @@ class ExplainPage:
         attempts = store.explains.attempts(visit.profile.id)
         best = {
             prompt_id: max(
-                (covered(a.verdicts.values()) for a in attempts if a.prompt_id == prompt_id and a.verdicts),
+                (
+                    count_covered(a.verdicts.values())
+                    for a in attempts
+                    if a.prompt_id == prompt_id and a.verdicts
+                ),
                 default=None,
             )
             for prompt_id in prompts

@@ -16,7 +16,7 @@ from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
 from study.learner.progress import most_frequent
-from study.ports.activities import Piece
+from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
 from study.store.quizzes import QuizRecord
 from study.text.templates import render
@@ -30,8 +30,8 @@ CALLS_OUT = (300, 60, 10)  # seconds left at which a screen reader announces the
 def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
     """Add the page to the app."""
     page = QuizPage(context=context, exercise=exercise)
-    with frame.page(app, context, title="Quiz", path="/quiz"):
-        frame.island(page.act, page.load, "quiz", waiting=frame.waiting("Quiz"))
+    with frame.add_page(app, context, title="Quiz", path="/quiz"):
+        frame.add_island(page.act, page.load, "quiz", waiting=frame.render_waiting("Quiz"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class QuizPage:
             case "start":
                 return self._start(visit, self._chosen(event))
             case "again":
-                return self._start(visit, _named(visit))
+                return self._start(visit, _find_named(visit))
             case "answer" | "give-up":
                 return self._answer(visit, event)
             case "hint":
@@ -80,17 +80,17 @@ class QuizPage:
             piece = give(visit, event)
         except StaleError as stale:
             return {**self._next(visit), "error": str(stale)}
-        record = self.exercise.sittings.record(visit.profile.id, form_event.text(event, "session"))
+        record = self.exercise.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
         return self._wrap(visit, piece, record) if rules_of(record).feedback_at_once else self._next(visit)
 
     def _next(self, visit: Visit) -> Reply:
-        choice = _named(visit)
+        choice = _find_named(visit)
         record = self.exercise.sittings.newest(visit.profile.id, choice)
         return self._onward(visit, record, choice) if record else {"goto": address_of(choice)}
 
     def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         """Render the clock, or the summary once time has run out."""
-        choice = _named(visit)
+        choice = _find_named(visit)
         record = self.exercise.sittings.newest(visit.profile.id, choice)
         limit = ends_at(record) if record else None
         if record is None or limit is None:
@@ -98,22 +98,27 @@ class QuizPage:
         if visit.now >= limit:
             return {**self._onward(visit, record, choice), "say": "The time is over. Here is how it went."}
         left = (limit - visit.now).total_seconds()
-        before = form_event.number(form_event.text(event, "left"), default=0, low=0, high=86_400)
+        before = form_event.read_number(form_event.read_text(event, "left"), default=0, low=0, high=86_400)
         passed = any(before > mark >= left for mark in CALLS_OUT)
-        return {"parts": {"clock": _clock(left)}, "say": f"{_words(left)} left." if passed else ""}
+        return {
+            "parts": {"clock": _format_clock(left)},
+            "say": f"{_format_time(left)} left." if passed else "",
+        }
 
     def _chosen(self, event: Mapping[str, Any]) -> QuizChoice:
-        mode = _mode(form_event.field(event, "mode"))
-        pace, seed = form_event.field(event, "pace"), form_event.field(event, "seed")
-        length = form_event.number(form_event.field(event, "length"), default=USUAL_LENGTH, low=1, high=50)
+        mode = _read_mode(form_event.read_field(event, "mode"))
+        pace, seed = form_event.read_field(event, "pace"), form_event.read_field(event, "seed")
+        length = form_event.read_number(
+            form_event.read_field(event, "length"), default=USUAL_LENGTH, low=1, high=50
+        )
         return QuizChoice(
             mode=mode,
-            topic=form_event.field(event, "topic"),
-            level=form_event.field(event, "level") if mode != "check" else "",
-            concept=form_event.field(event, "concept"),
+            topic=form_event.read_field(event, "topic"),
+            level=form_event.read_field(event, "level") if mode != "check" else "",
+            concept=form_event.read_field(event, "concept"),
             length=RULES[mode].length or length,
-            seconds_each=_pace(pace) if mode == "exam" else None,
-            seed=form_event.number(seed, default=new_seed(self.context.dice), low=0, high=SEEDS - 1),
+            seconds_each=_read_pace(pace) if mode == "exam" else None,
+            seed=form_event.read_number(seed, default=new_seed(self.context.dice), low=0, high=SEEDS - 1),
         )
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
@@ -126,9 +131,9 @@ class QuizPage:
             return self._summary(visit, record, choice, position)
         return self._wrap(visit, self.exercise.question(visit, record, position), record)
 
-    def _wrap(self, visit: Visit, piece: Piece, record: QuizRecord) -> Reply:
+    def _wrap(self, visit: Visit, piece: Fragment, record: QuizRecord) -> Reply:
         limit = ends_at(record)
-        clock = _clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
+        clock = _format_clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
         return {
             "html": render("quizzes/quiz.html", piece=piece.html, clock=Markup(clock)),
             "say": piece.say,
@@ -178,7 +183,7 @@ class QuizPage:
         return render(
             "quizzes/choose.html",
             modes=RULES,
-            asked_mode=_mode(visit.query.get("mode", "")),
+            asked_mode=_read_mode(visit.query.get("mode", "")),
             topics=sittings.bank.topics,
             levels=LEVELS,
             lengths=LENGTHS,
@@ -200,7 +205,7 @@ class QuizPage:
         return {"address": address_of(found[0]), "position": found[1]} if found else None
 
 
-def _named(visit: Visit) -> QuizChoice:
+def _find_named(visit: Visit) -> QuizChoice:
     choice = _choice_of(visit.query)
     if choice is None:
         raise LearnerError("This address names no quiz.", do_next="Start one from the Quiz page.")
@@ -211,31 +216,31 @@ def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
     """Parse the quiz that a URL names; a URL without a seed names none."""
     if not query.get("seed", "").isdecimal():
         return None
-    mode = _mode(query.get("mode", ""))
+    mode = _read_mode(query.get("mode", ""))
     return QuizChoice(
         mode=mode,
         topic=query.get("topic", "")[:120],
         level=query.get("level", "")[:120],
         concept=query.get("concept", "")[:120],
-        length=form_event.number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
-        seconds_each=_pace(query.get("pace", "")) if mode == "exam" else None,
-        seed=form_event.number(query["seed"], default=0, low=0, high=SEEDS - 1),
+        length=form_event.read_number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
+        seconds_each=_read_pace(query.get("pace", "")) if mode == "exam" else None,
+        seed=form_event.read_number(query["seed"], default=0, low=0, high=SEEDS - 1),
     )
 
 
-def _mode(written: str) -> Mode:
+def _read_mode(written: str) -> Mode:
     return next((mode for mode in MODES if mode == written), "practice")
 
 
-def _pace(written: str) -> int:
-    return form_event.number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
+def _read_pace(written: str) -> int:
+    return form_event.read_number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
 
 
-def _clock(seconds: float) -> str:
-    return render("quizzes/clock.html", seconds=int(seconds), left=_words(seconds))
+def _format_clock(seconds: float) -> str:
+    return render("quizzes/clock.html", seconds=int(seconds), left=_format_time(seconds))
 
 
-def _words(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     """Format minutes until the last one, then seconds, because a figure that always changes distracts."""
     if seconds > 60:
         return f"{math.ceil(seconds / 60)} minutes"

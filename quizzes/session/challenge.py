@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from random import Random
 
 from quizzes.session.modes import RULES
-from quizzes.session.operations import Sittings, new_seed
+from quizzes.session.operations import QuizOperations, new_seed
 from quizzes.session.quiz_options import QuizChoice, address_of, choice_of
 from quizzes.session.session import Position
-from study.ports.activities import ChallengeDoor
+from study.ports.activities import ChallengeLink
 from study.ports.context import Visit
 
 LOOK_BACK = 200  # quizzes
@@ -18,17 +18,17 @@ RULES_OF_IT = RULES["challenge"]
 class Challenges:
     """Timed challenges by concept, with new questions each time."""
 
-    sittings: Sittings
+    sittings: QuizOperations
     dice: Random
 
-    def door(self, visit: Visit, concept_id: str) -> ChallengeDoor:
+    def door(self, visit: Visit, concept_id: str) -> ChallengeLink:
         """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
             mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)
         )
         ended = self._ended(visit, concept_id)
-        best = max(ended, key=_right, default=None)
-        return ChallengeDoor(
+        best = max(ended, key=_is_right, default=None)
+        return ChallengeLink(
             address=address_of(fresh),
             problems=len(self.sittings.drawn(visit.profile.id, fresh, now=visit.now)),
             rules=f"{RULES_OF_IT.seconds_each // 60} minutes each, {RULES_OF_IT.attempts} attempts, a hint; "
@@ -50,5 +50,5 @@ class Challenges:
         return [position for position in where if position.question is None and position.answered]
 
 
-def _right(position: Position) -> float:
+def _is_right(position: Position) -> float:
     return position.right / position.total if position.total else 0.0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from quizzes.kinds.choices import Single
-from quizzes.kinds.grade import lettered
+from quizzes.kinds.grade import letter_choices
 from quizzes.kinds.question import Question
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
@@ -17,7 +17,7 @@ def class_question(questions: Mapping[str, Question], question_id: str) -> Class
     question = questions.get(question_id)
     if question is None or not isinstance(question.task, Single):
         return None
-    shuffled = lettered(question.task.options, salt=f"class/{question.id}")
+    shuffled = letter_choices(question.task.options, salt=f"class/{question.id}")
     return ClassQuestion(
         id=question.id,
         html=to_html(question.stem),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quizzes.kinds import Kind
-from quizzes.kinds.grade import Grade, Offered, Part, State
+from quizzes.kinds.grade import Grade, GradedPart, Offered, State
 from quizzes.kinds.question import Question
 from study.store.quizzes import QuizAnswer
 from study.text.markup import to_plain
@@ -31,11 +31,11 @@ _MARKS_OF_KIND: dict[Kind, dict[State, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class FeedbackRow:
     """One part of an answer as the page lists it."""
 
     letter: str
-    part: Part
+    part: GradedPart
     mark: str
 
     @property
@@ -46,7 +46,7 @@ class Row:
         return "wrong" if self.mark.startswith("✗") else "right"
 
 
-def rows(question: Question, grade: Grade, offered: Offered) -> list[Row]:
+def list_rows(question: Question, grade: Grade, offered: Offered) -> list[FeedbackRow]:
     """Return the parts in the order the question showed them; arranged answers keep the author's order."""
     letters = {choice.id: letter for letter, choice in offered}
     order = list(letters)
@@ -55,12 +55,12 @@ def rows(question: Question, grade: Grade, offered: Offered) -> list[Row]:
         parts.sort(key=lambda part: order.index(part.id) if part.id in letters and not part.about else -1)
     marks = {**_MARKS, **_MARKS_OF_KIND.get(question.kind, {})}
     return [
-        Row(letter="" if part.about else letters.get(part.id, ""), part=part, mark=marks[part.state])
+        FeedbackRow(letter="" if part.about else letters.get(part.id, ""), part=part, mark=marks[part.state])
         for part in parts
     ]
 
 
-def verdict(answer: QuizAnswer, grade: Grade) -> str:
+def format_verdict(answer: QuizAnswer, grade: Grade) -> str:
     """Say right, partly right or not right, and the score where that isn't obvious."""
     if grade.correct:
         return "Right." if answer.score == 1 else f"Right. It counts {answer.score:.2f}."
@@ -69,12 +69,12 @@ def verdict(answer: QuizAnswer, grade: Grade) -> str:
     return "Not right."
 
 
-def spoken(answer: QuizAnswer, grade: Grade, listed: Sequence[Row]) -> str:
+def announce_feedback(answer: QuizAnswer, grade: Grade, listed: Sequence[FeedbackRow]) -> str:
     """Format the feedback for a screen reader's live region."""
     if grade.correct:
         own = [row.part.feedback for row in listed if row.part.state == "right" and row.part.feedback]
-        return " ".join([verdict(answer, grade), *(to_plain(text) for text in own[:1])])
-    sentences = [verdict(answer, grade)]
+        return " ".join([format_verdict(answer, grade), *(to_plain(text) for text in own[:1])])
+    sentences = [format_verdict(answer, grade)]
     for row in listed:
         named = f"{row.letter or row.part.about}".strip()
         if row.part.state == "wrong":

@@ -11,7 +11,7 @@ SECOND_ATTEMPT_RULE = "A second attempt counts two thirds. A hint costs nothing.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class ModeRules:
     """The rules of one quiz mode."""
 
     title: str
@@ -26,19 +26,19 @@ class Rules:
     """The fixed number of questions; 0 lets the learner choose."""
 
 
-RULES: dict[Mode, Rules] = {
-    "practice": Rules(
+RULES: dict[Mode, ModeRules] = {
+    "practice": ModeRules(
         title="Practice",
         about=f"Feedback after each answer and a second attempt, often with a hint. {SECOND_ATTEMPT_RULE}",
         attempts=2,
         hints=True,
     ),
-    "check": Rules(
+    "check": ModeRules(
         title="10-question check",
         about="Four easy, three medium and three hard ones. One attempt, feedback after each.",
         length=10,
     ),
-    "challenge": Rules(
+    "challenge": ModeRules(
         title="Timed challenge",
         about="Five problems in ten minutes, two attempts each, a hint; a badge if all come out right.",
         attempts=2,
@@ -46,24 +46,24 @@ RULES: dict[Mode, Rules] = {
         seconds_each=120,
         length=5,
     ),
-    "exam": Rules(
+    "exam": ModeRules(
         title="Exam",
         about="One attempt each against the clock; feedback at the end.",
         feedback_at_once=False,
         seconds_each=60,
     ),
-    "weak": Rules(
+    "weak": ModeRules(
         title="Weak concepts",
         about="Questions about the concepts you missed most lately.",
         attempts=2,
         hints=True,
     ),
-    "again": Rules(
+    "again": ModeRules(
         title="Again",
         about="What you were sure of and got wrong, after 1 and 7 days; then what you last got wrong.",
     ),
 }
-REVIEW = Rules(title="Five-minute review", about="")
+REVIEW = ModeRules(title="Five-minute review", about="")
 
 CHECK_LEVELS = (("beginner", 4), ("intermediate", 3), ("advanced", 3))
 EXAM_PACES = ((60, "1 minute a question"), (120, "2 minutes a question"), (0, "no limit"))

@@ -8,18 +8,26 @@ from quizzes.bank.bank import Bank, Question
 from quizzes.kinds.grade import Response
 from quizzes.session.modes import SECOND_ATTEMPT
 from quizzes.session.quiz_options import QuizChoice, choice_of, ends_at, rules_of
-from quizzes.session.session import SEEDS, Position, draw, draw_check, draw_problems, missed, position
-from quizzes.session.spaced_retry import Returning, due, returning
+from quizzes.session.session import (
+    SEEDS,
+    Position,
+    draw_check,
+    draw_problems,
+    draw_questions,
+    find_position,
+    list_missed,
+)
+from quizzes.session.spaced_retry import Returning, list_due, list_returning
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
-from study.learner.mastery import mastery
-from study.learner.progress import Mastery, weakest
+from study.learner.mastery import compute_mastery
+from study.learner.progress import Mastery, find_weakest
 from study.ports.activities import Subjects
 from study.store import Store
 from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
 
-__all__ = ["QuizChoice", "Sittings", "new_seed"]
+__all__ = ["QuizChoice", "QuizOperations", "new_seed"]
 
 MAX_DURATION = timedelta(minutes=10)
 LOOK_BACK = 100  # quizzes; the URL of an older one starts a new quiz
@@ -27,7 +35,7 @@ TIME_IS_UP = "The time of this quiz is over; that answer came too late to count.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sittings:
+class QuizOperations:
     """The quiz operations of one app on its bank and its store."""
 
     store: Store
@@ -58,10 +66,12 @@ class Sittings:
             case "weak":
                 weak = set(self.weak_concepts(profile_id))
                 about = [question for question in pool if weak & set(question.concepts)]
-                return draw(about, seed=choice.seed, length=choice.count)
+                return draw_questions(about, seed=choice.seed, length=choice.count)
             case "again":
                 return tuple(self.again(profile_id, now=now)[: choice.count])
-        return self._easy_first_while_new(profile_id, draw(pool, seed=choice.seed, length=choice.count))
+        return self._easy_first_while_new(
+            profile_id, draw_questions(pool, seed=choice.seed, length=choice.count)
+        )
 
     def newest(self, profile_id: str, choice: QuizChoice) -> QuizRecord | None:
         """Return the last quiz that was drawn by this choice and seed."""
@@ -86,7 +96,7 @@ class Sittings:
     def position(self, record: QuizRecord, *, now: datetime) -> Position:
         """Compute the learner's position in a quiz from its answers."""
         limit = ends_at(record)
-        return position(
+        return find_position(
             self.bank,
             record,
             self.store.quizzes.answers(record.id),
@@ -138,16 +148,16 @@ class Sittings:
 
     def missed(self, profile_id: str) -> list[Question]:
         """List the questions that this learner last got wrong, oldest first."""
-        return missed(self.bank, self.store.quizzes.history(profile_id))
+        return list_missed(self.bank, self.store.quizzes.history(profile_id))
 
     def returning(self, profile_id: str) -> list[Returning]:
         """List this learner's confident errors, and when each is asked again (spaced retrieval)."""
-        found = returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
+        found = list_returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
         return [each for each in found if each.question_id in self.bank.by_id]
 
     def due(self, profile_id: str, *, now: datetime) -> list[Question]:
         """List the confident errors whose day has come."""
-        come = due(self.returning(profile_id), now=now, days=self._days(profile_id))
+        come = list_due(self.returning(profile_id), now=now, days=self._days(profile_id))
         return [self.bank.by_id[each.question_id] for each in come]
 
     def again(self, profile_id: str, *, now: datetime) -> list[Question]:
@@ -158,10 +168,12 @@ class Sittings:
 
     def weak_concepts(self, profile_id: str) -> list[str]:
         """List the concepts that need the most work, by the rule of mastery."""
-        return [concept for concept, _ in weakest(self._mastery(profile_id))]
+        return [concept for concept, _ in find_weakest(self._mastery(profile_id))]
 
     def _mastery(self, profile_id: str) -> dict[str, Mastery]:
-        return mastery(self.store, profile_id, replace(self.subjects, of_question=self.bank.concepts_of))
+        return compute_mastery(
+            self.store, profile_id, replace(self.subjects, of_question=self.bank.concepts_of)
+        )
 
     def _easy_first_while_new(self, profile_id: str, drawn: tuple[Question, ...]) -> tuple[Question, ...]:
         """Sort easy questions first for a learner who has met less than half of the quiz's concepts.
@@ -171,7 +183,7 @@ class Sittings:
         about = {concept for question in drawn for concept in question.concepts}
         if 2 * len(about & self._mastery(profile_id).keys()) >= len(about):
             return drawn
-        return tuple(sorted(drawn, key=_level))
+        return tuple(sorted(drawn, key=_find_level))
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
         """Count the timed challenges that had all answers right."""
@@ -228,5 +240,5 @@ def _nothing_fits(choice: QuizChoice) -> LearnerError:
     return LearnerError("No question matches this choice.", do_next="Choose another topic or any level.")
 
 
-def _level(question: Question) -> int:
+def _find_level(question: Question) -> int:
     return LEVELS.index(question.level)

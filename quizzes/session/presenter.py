@@ -8,16 +8,16 @@ from markupsafe import Markup
 
 from quizzes.bank.bank import Question
 from quizzes.interchange.user_bank import LiveBank
-from quizzes.session.feedback import rows, spoken, verdict
+from quizzes.session.feedback import announce_feedback, format_verdict, list_rows
 from quizzes.session.modes import SECOND_ATTEMPT_RULE
-from quizzes.session.operations import Sittings
+from quizzes.session.operations import QuizOperations
 from quizzes.session.quiz_options import rules_of
-from quizzes.session.session import Position, draw, offered
+from quizzes.session.session import Position, draw_questions, offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import typical_seconds
-from study.ports.activities import AskForCards, Ending, Missed, Piece, Steps, Subjects
+from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps, Subjects
 from study.ports.context import Context, Visit
 from study.store.five_minute_reviews import ReviewRun
 from study.store.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
@@ -34,7 +34,7 @@ SURE: tuple[tuple[Confidence, str], ...] = (("guess", "Guess"), ("think", "Think
 class QuizExercise:
     """The quiz exercise (ask, grade, explain) on which the Quiz page and the five-minute review are built."""
 
-    sittings: Sittings
+    sittings: QuizOperations
     concepts: ConceptMap
     ask_for_cards: AskForCards
     figure_about: FigureAbout = no_figure
@@ -45,7 +45,7 @@ class QuizExercise:
         """The concepts of each question, by question id."""
         return self.sittings.bank.concepts_of
 
-    def question(self, visit: Visit, record: QuizRecord, position: Position) -> Piece:
+    def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
         """Render the open question; its HTML doesn't reveal what is right."""
         question = position.question
         if question is None:
@@ -56,7 +56,7 @@ class QuizExercise:
             question=question,
             task=question.task,
             topic=self.sittings.bank.topics[question.topic],
-            offered=offered(question, seed=record.seed),
+            offered=offer_choices(question, seed=record.seed),
             position=position,
             session=record.id,
             shown_at=visit.now.isoformat(),
@@ -67,24 +67,24 @@ class QuizExercise:
             second_attempt_rule=SECOND_ATTEMPT_RULE,
         )
         where = f"Question {position.number} of {position.total}: {to_plain(question.stem)}"
-        return Piece(html=Markup(html), say=where, focus=_first_field(question))
+        return Fragment(html=Markup(html), say=where, focus=_first_field(question))
 
-    def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Piece:
+    def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
         """Record an answer, make cards due after a miss, and render the feedback."""
         record, question = self._asked(visit, event)
-        response = question.task.read(form_event.form(event), offered(question, seed=record.seed))
+        response = question.task.read(form_event.read_form(event), offer_choices(question, seed=record.seed))
         given = self.sittings.answer(
             record,
             question.id,
             response,
-            shown_at=form_event.moment(event, "shown"),
+            shown_at=form_event.read_moment(event, "shown"),
             now=visit.now,
-            confidence=_confidence(event),
-            attempt=form_event.whole(event, "attempt"),
+            confidence=_read_confidence(event),
+            attempt=form_event.read_whole(event, "attempt"),
         )
         return self._after(visit, record, question, given, alone=alone)
 
-    def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Piece:
+    def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Fragment:
         """Render the answer instead of a second attempt."""
         record, question = self._asked(visit, event)
         self.sittings.give_up(record, question.id, now=visit.now)
@@ -104,21 +104,21 @@ class QuizExercise:
         html = render(
             "quizzes/explained.html",
             question=question,
-            rows=rows(question, grade, offered(question, seed=record.seed)),
-            verdict=verdict(given, grade) if given else "Not answered.",
+            rows=list_rows(question, grade, offer_choices(question, seed=record.seed)),
+            verdict=format_verdict(given, grade) if given else "Not answered.",
         )
         return Markup(html)
 
     def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
-        record = self.sittings.record(visit.profile.id, form_event.text(event, "session"))
-        question = self.sittings.bank.by_id.get(form_event.text(event, "question"))
+        record = self.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
+        question = self.sittings.bank.by_id.get(form_event.read_text(event, "question"))
         if question is None:
             raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
         return record, question
 
     def _after(
         self, visit: Visit, record: QuizRecord, question: Question, given: QuizAnswer, *, alone: bool
-    ) -> Piece:
+    ) -> Fragment:
         missed = not given.correct and given.attempt == 1
         asked_for = self.ask_for_cards(visit, question.concepts, because=question.id) if missed else 0
         position = self.sittings.position(record, now=visit.now)
@@ -128,16 +128,16 @@ class QuizExercise:
 
     def _not_yet(
         self, record: QuizRecord, question: Question, given: QuizAnswer, position: Position, *, asked_for: int
-    ) -> Piece:
+    ) -> Fragment:
         """Render what was wrong with a first attempt, without the answer."""
         grade = question.task.grade(given.given)
-        listed = rows(question, grade, offered(question, seed=record.seed))
+        listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         wrong = [row for row in listed if row.part.state == "wrong"]
         html = render(
             "quizzes/not_yet.html",
             question=question,
             topic=self.sittings.bank.topics[question.topic],
-            verdict=verdict(given, grade),
+            verdict=format_verdict(given, grade),
             session=record.id,
             number=position.number,
             total=position.total,
@@ -146,7 +146,9 @@ class QuizExercise:
             rule=SECOND_ATTEMPT_RULE,
         )
         said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
-        return Piece(html=Markup(html), say=f"{verdict(given, grade)} {said}".strip(), focus="#next")
+        return Fragment(
+            html=Markup(html), say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next"
+        )
 
     def _feedback(
         self,
@@ -157,10 +159,10 @@ class QuizExercise:
         *,
         alone: bool,
         asked_for: int = 0,
-    ) -> Piece:
+    ) -> Fragment:
         position = self.sittings.position(record, now=visit.now)
         grade = question.task.grade(given.given)
-        listed = rows(question, grade, offered(question, seed=record.seed))
+        listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         html = render(
             "quizzes/feedback.html",
             question=question,
@@ -174,7 +176,7 @@ class QuizExercise:
             asked_for=asked_for,
             comes_back=given.confidence == "sure" and not given.correct and given.attempt == 1,
         )
-        return Piece(html=Markup(html), say=spoken(given, grade, listed), focus="#next")
+        return Fragment(html=Markup(html), say=announce_feedback(given, grade, listed), focus="#next")
 
     def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> str:
         html = render("quizzes/hint.html", question=question, session=record.id, shown=shown)
@@ -203,7 +205,9 @@ class QuizExercise:
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
         beginners = [question for question in new if question.level == "beginner"]
         groups = (due, missed, beginners, [question for question in new if question not in beginners], rest)
-        ordered = [question for group in groups for question in draw(group, seed=seed, length=len(group))]
+        ordered = [
+            question for group in groups for question in draw_questions(group, seed=seed, length=len(group))
+        ]
         return tuple(question.id for question in ordered[:length])
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
@@ -211,12 +215,12 @@ class QuizExercise:
         position = self._position(visit, run)
         return Steps(done=len(position.answered), total=position.total)
 
-    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next question."""
         record = self.sittings.record(visit.profile.id, run.quiz_session_id)
         return self.question(visit, record, self.sittings.position(record, now=visit.now))
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
         return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
 
@@ -257,7 +261,7 @@ def quiz_exercise(
     figure_about: FigureAbout = no_figure,
 ) -> QuizExercise:
     """Build the questions of an app on its store; the bank is read here unless it is given."""
-    sittings = Sittings(
+    sittings = QuizOperations(
         store=context.store,
         bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
         subjects=elsewhere or Subjects(),
@@ -270,8 +274,8 @@ def quiz_exercise(
     )
 
 
-def _confidence(event: Mapping[str, Any]) -> Confidence | None:
-    said = form_event.field(event, "confidence")
+def _read_confidence(event: Mapping[str, Any]) -> Confidence | None:
+    said = form_event.read_field(event, "confidence")
     return next((each for each in CONFIDENCES if each == said), None)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from quizzes.session.modes import MODES, REVIEW, RULES, Mode, Rules
+from quizzes.session.modes import MODES, REVIEW, RULES, Mode, ModeRules
 from quizzes.session.session import USUAL_LENGTH
 from study.base.errors import LearnerError
 from study.store.quizzes import QuizRecord
@@ -37,7 +37,7 @@ class QuizChoice:
             )
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> ModeRules:
         """The rules of a quiz of this mode."""
         return RULES[self.mode]
 
@@ -75,7 +75,7 @@ def choice_of(record: QuizRecord) -> QuizChoice | None:
     )
 
 
-def rules_of(record: QuizRecord) -> Rules:
+def rules_of(record: QuizRecord) -> ModeRules:
     """Return the rules of this quiz."""
     choice = choice_of(record)
     return choice.rules if choice else REVIEW

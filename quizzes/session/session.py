@@ -50,9 +50,9 @@ class Position:
         return bool(self.answered) or self.tried is not None
 
 
-def draw(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
+def draw_questions(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
     """Draw the questions of a quiz: the same seed and bank always give the same ones in the same order."""
-    return tuple(_shuffled(questions, seed=seed, salt="questions")[:length])
+    return tuple(_shuffle(questions, seed=seed, salt="questions")[:length])
 
 
 def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, ...]:
@@ -60,22 +60,22 @@ def draw_check(questions: Sequence[Question], *, seed: int) -> tuple[Question, .
     return tuple(
         question
         for level, count in CHECK_LEVELS
-        for question in draw([q for q in questions if q.level == level], seed=seed, length=count)
+        for question in draw_questions([q for q in questions if q.level == level], seed=seed, length=count)
     )
 
 
 def draw_problems(questions: Sequence[Question], *, seed: int, length: int) -> tuple[Question, ...]:
     """Draw questions, those to work out before those to recognize."""
-    shuffled = draw(questions, seed=seed, length=len(questions))
+    shuffled = draw_questions(questions, seed=seed, length=len(questions))
     return tuple(sorted(shuffled, key=_is_recognized)[:length])
 
 
-def offered(question: Question, *, seed: int) -> Offered:
+def offer_choices(question: Question, *, seed: int) -> Offered:
     """Return the choices with their letters, in the order this quiz shows them."""
     return question.task.offered(f"{seed}/{question.id}")
 
 
-def position(
+def find_position(
     bank: Bank, record: QuizRecord, answers: Iterable[QuizAnswer], *, attempts: int = 1, over: bool = False
 ) -> Position:
     """Compute the position: the first unfinished question; one that has left the bank is skipped."""
@@ -108,10 +108,10 @@ def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
         for concept in bank.concepts_of.get(answer.question_id, ()):
             results.setdefault(concept, []).append(answer.correct)
     scores = [ConceptScore(concept=concept, right=sum(r), asked=len(r)) for concept, r in results.items()]
-    return sorted(scores, key=_share)
+    return sorted(scores, key=_format_share)
 
 
-def missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
+def list_missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
     """Return the questions whose newest answer was wrong, oldest miss first."""
     newest: dict[str, bool] = {}
     for answer in answers:
@@ -122,7 +122,7 @@ def missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
     ]
 
 
-def _shuffled(items: Sequence[T], *, seed: int, salt: str) -> list[T]:
+def _shuffle(items: Sequence[T], *, seed: int, salt: str) -> list[T]:
     shuffled = list(items)
     Random(f"{seed}/{salt}").shuffle(shuffled)  # a string seed is the same in every process, unlike hash()
     return shuffled
@@ -132,5 +132,5 @@ def _is_recognized(question: Question) -> bool:
     return question.kind not in PROBLEM_KINDS and not question.steps
 
 
-def _share(score: ConceptScore) -> tuple[float, str]:
+def _format_share(score: ConceptScore) -> tuple[float, str]:
     return score.right / score.asked, score.concept

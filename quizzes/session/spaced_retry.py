@@ -20,26 +20,26 @@ class Returning:
     stage: int
 
 
-def returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Returning]:
+def list_returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Returning]:
     """Return what to ask again, soonest first. Right on both days ends a retry; wrong starts it again."""
     waiting: dict[str, Returning] = {}
     for answer in answers:
         before = waiting.get(answer.question_id)
-        after = _after(before, answer, days.day(answer.answered_at))
+        after = _compute_next(before, answer, days.day(answer.answered_at))
         if after is not None:
             waiting[answer.question_id] = after
         elif before is not None:
             del waiting[answer.question_id]
-    return sorted(waiting.values(), key=_when)
+    return sorted(waiting.values(), key=_due_day)
 
 
-def due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) -> list[Returning]:
+def list_due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) -> list[Returning]:
     """Return the retries whose day has come."""
     today = days.day(now)
     return [each for each in waiting if each.due_on <= today]
 
 
-def _after(before: Returning | None, answer: QuizAnswer, day: date) -> Returning | None:
+def _compute_next(before: Returning | None, answer: QuizAnswer, day: date) -> Returning | None:
     if not answer.correct and (before or answer.confidence == "sure"):
         return Returning(question_id=answer.question_id, missed_on=day, due_on=day + STAGES[0], stage=0)
     if before is None or day < before.due_on:
@@ -51,5 +51,5 @@ def _after(before: Returning | None, answer: QuizAnswer, day: date) -> Returning
     return Returning(question_id=answer.question_id, missed_on=before.missed_on, due_on=due_on, stage=1)
 
 
-def _when(each: Returning) -> tuple[date, str]:
+def _due_day(each: Returning) -> tuple[date, str]:
     return each.due_on, each.question_id

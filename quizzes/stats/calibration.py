@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import fmean
 
-from study.base.confidence_intervals import Share, percent, share_of
+from study.base.confidence_intervals import Share, format_percent, share_of
 from study.base.days import StudyDays
 from study.plots.plot import Plot
-from study.plots.points import Curve, Point, Points, point_of
+from study.plots.points import Curve, PlotPoint, Points, point_of
 from study.store.quizzes import CONFIDENCES, Confidence
 
 NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
@@ -39,7 +39,7 @@ def by_confidence(said: Sequence[Said]) -> dict[Confidence, Share]:
     return {name: share for name, share in shares.items() if share is not None}
 
 
-def brier(said: Sequence[Said]) -> float:
+def compute_brier(said: Sequence[Said]) -> float:
     """Return the mean squared distance between confidence and result: 0 is perfect, 1 the worst."""
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
@@ -52,26 +52,26 @@ def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> di
         back = days.between(each.at, now) // 7
         if 0 <= back < WEEKS:
             found.setdefault(today - timedelta(days=7 * back), []).append(each)
-    return {day: (brier(group), len(group)) for day, group in sorted(found.items())}
+    return {day: (compute_brier(group), len(group)) for day, group in sorted(found.items())}
 
 
 def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
     """Yield calibration from `CHARTS_FROM` answers on, and the Brier score over time from two weeks on."""
     if len(said) < CHARTS_FROM:
         return
-    yield _calibration(said)
+    yield _chart_calibration(said)
     if len(brier_by_week(said, now=now, days=days)) > 1:
         yield _brier_over_time(said, now, days)
 
 
-def _calibration(said: Sequence[Said]) -> Plot:
+def _chart_calibration(said: Sequence[Said]) -> Plot:
     shares = by_confidence(said)
     most = max(shares, key=_Trials(shares))
     share = shares[most]
     low, high = share.interval
     aim = STANDS_FOR[most]
     judged = "more often than" if low > aim else "less often than" if high < aim else "about as often as"
-    title = f"When you tap “{NAMES[most]}” you are right {percent(share.value)}, {judged} that says"
+    title = f"When you tap “{NAMES[most]}” you are right {format_percent(share.value)}, {judged} that says"
     return Plot(
         name="calibration",
         title=title,
@@ -86,14 +86,14 @@ def _calibration(said: Sequence[Said]) -> Plot:
             computed="as right as you say",
             x_label="what your confidence stands for",
             y_label="share right",
-            x_ticks=tuple((at, f"{NAMES[name]} {percent(at)}") for name, at in STANDS_FOR.items()),
+            x_ticks=tuple((at, f"{NAMES[name]} {format_percent(at)}") for name, at in STANDS_FOR.items()),
         ),
     )
 
 
 def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Plot:
     weeks = brier_by_week(said, now=now, days=days)
-    overall = brier(said)
+    overall = compute_brier(said)
     side = "better than" if overall < COIN else "no better than"
     title = f"Your Brier score is {overall:.2f}, {side} a coin toss ({COIN})"
     places = {day: (day - days.day(now)).days / 7 for day in weeks}
@@ -105,7 +105,7 @@ def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Pl
         rows=tuple((day.isoformat(), score, count) for day, (score, count) in weeks.items()),
         alt=f"{title}. " + "; ".join(f"week to {d:%-d %b}: {s:.2f}" for d, (s, _) in weeks.items()) + ".",
         drawing=Points(
-            points=tuple(Point(x=places[d], y=s, low=s, high=s) for d, (s, _) in weeks.items()),
+            points=tuple(PlotPoint(x=places[d], y=s, low=s, high=s) for d, (s, _) in weeks.items()),
             measured="mean squared distance between what you said and what happened",
             curves=(Curve(xs=(min(places.values(), default=0.0) - 0.4, 0.4), ys=(COIN, COIN)),),
             computed="saying 50 % to everything",

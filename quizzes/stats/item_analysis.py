@@ -50,34 +50,36 @@ def item_statistics(
     answers: dict[str, list[tuple[QuizAnswer, float | None]]] = {}
     for sitting in sittings:
         for answer in sitting:
-            answers.setdefault(answer.question_id, []).append((answer, _rest(answer, sitting)))
+            answers.setdefault(answer.question_id, []).append((answer, _rest_score(answer, sitting)))
     found = [
-        _statistics(question, given, options.get(question, ()))
+        _compute_statistics(question, given, options.get(question, ()))
         for question, given in answers.items()
         if len(given) >= ANSWERS_NEEDED
     ]
-    return sorted(found, key=_facility)
+    return sorted(found, key=_read_facility)
 
 
-def _statistics(
+def _compute_statistics(
     question: str, given: Sequence[tuple[QuizAnswer, float | None]], wrong: Sequence[str]
 ) -> ItemStatistics:
     chosen = Counter(answer.option for answer, _ in given)
     return ItemStatistics(
         question_id=question,
         facility=Share(hits=sum(answer.correct for answer, _ in given), trials=len(given)),
-        discrimination=_correlation([(answer.correct, rest) for answer, rest in given if rest is not None]),
+        discrimination=_compute_correlation(
+            [(answer.correct, rest) for answer, rest in given if rest is not None]
+        ),
         dead=tuple(option for option in wrong if chosen[option] < DEAD_BELOW * len(given)),
     )
 
 
-def _rest(answer: QuizAnswer, sitting: Sequence[QuizAnswer]) -> float | None:
+def _rest_score(answer: QuizAnswer, sitting: Sequence[QuizAnswer]) -> float | None:
     """Return the share right of the other questions of the same quiz."""
     others = [other.correct for other in sitting if other.question_id != answer.question_id]
     return sum(others) / len(others) if others else None
 
 
-def _correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
+def _compute_correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
     if len(pairs) < ANSWERS_NEEDED:
         return None
     try:
@@ -86,5 +88,5 @@ def _correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
         return None
 
 
-def _facility(item: ItemStatistics) -> float:
+def _read_facility(item: ItemStatistics) -> float:
     return item.facility.value

@@ -45,7 +45,7 @@ class QuizSection:
             charts_from=CHARTS_FROM,
             misses=latest_misses(answers, self.bank),
             address=concept_address,
-            items=[(item, _title(item.question_id, self.bank)) for item in items],
+            items=[(item, _find_title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
         return Markup(shown)
@@ -75,7 +75,7 @@ def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
         if isinstance(question.task, Single)
     }
     sittings = [[_by_family(answer, bank) for answer in given] for _, given in store.quizzes.sittings()]
-    return [item for item in item_statistics(sittings, wrong) if _title(item.question_id, bank)]
+    return [item for item in item_statistics(sittings, wrong) if _find_title(item.question_id, bank)]
 
 
 def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
@@ -84,7 +84,7 @@ def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:
     return replace(answer, question_id=family.id) if family else answer
 
 
-def _title(item_id: str, bank: Bank) -> str:
+def _find_title(item_id: str, bank: Bank) -> str:
     """Return the title of an item; empty when it has left the bank."""
     if item_id in bank.families:
         return bank.families[item_id].title

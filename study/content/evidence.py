@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from study.base.checks import Check, Quantity, evaluate, holds, prints
+from study.base.checks import Check, Quantity, check_holds, evaluate, prints_number
 from study.content.yaml_reader import Fields
 
 
@@ -61,7 +61,7 @@ def evidence_of(
     if not source and not checks and not computed:
         fields.note("no source and no check")
     for check in checks:
-        if not prints(printed, check):
+        if not prints_number(printed, check):
             fields.note(f"the check expects {check.expect:g}, but no text prints that number")
     return Evidence(source=source, checks=checks)
 
@@ -72,5 +72,5 @@ def broken_claims(items: Iterable[tuple[str, Evidence]]) -> list[str]:
         f"{item}: {check.call} is {evaluate(check):,}, the text says {check.expect:,}"
         for item, evidence in items
         for check in evidence.checks
-        if not holds(check)
+        if not check_holds(check)
     ]

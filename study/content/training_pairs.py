@@ -15,7 +15,7 @@ QUESTIONS = sorted(_ROOT.glob("[a-z]*/questions"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class TrainingPair:
     """A prompt and its answer. `source_id` names the card or question it comes from."""
 
     prompt: str
@@ -23,7 +23,7 @@ class Pair:
     source_id: str
 
 
-def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[Pair]:
+def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[TrainingPair]:
     """Read front and back of all cards except computed ones; stem, right option and idea of single choices.
 
     Raises ContentError with every problem in the files.
@@ -36,18 +36,20 @@ def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUES
     return pairs
 
 
-def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
-    for card in _items(folder, "cards", kind="card", problems=problems):
+def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
+    for card in _read_items(folder, "cards", kind="card", problems=problems):
         kind = card.text("kind", default="basic")
         if kind == "cloze":
             text = card.text("text")
-            yield Pair(prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id"))
+            yield TrainingPair(
+                prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id")
+            )
         elif kind != "numeric":  # its number is computed when it is shown, so it isn't in the file
-            yield Pair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
+            yield TrainingPair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
 
 
-def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
-    for question in _items(folder, "questions", kind="question", problems=problems):
+def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
+    for question in _read_items(folder, "questions", kind="question", problems=problems):
         if question.raw("kind") not in (None, "single"):
             continue  # arranging, or picking from a figure, gives no text to train on
         right = [
@@ -56,10 +58,10 @@ def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[Pair]:
             if option.flag("correct")
         ]
         answer = " ".join([*right, question.text("keep")])
-        yield Pair(prompt=question.text("stem"), answer=answer, source_id=question.text("id"))
+        yield TrainingPair(prompt=question.text("stem"), answer=answer, source_id=question.text("id"))
 
 
-def _items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:
+def _read_items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:
     for path in sorted(folder.glob("*.yaml")):
         file = read_mapping(path, kind="file", problems=problems)
         if file is not None:

@@ -30,7 +30,7 @@ class Watched(Generic[T]):
     @property
     def now(self) -> T:
         """The value built from the current files."""
-        state = _state(self._folder)
+        state = _read_state(self._folder)
         made = self._made
         if made is None or state != self._seen:
             made = self._make()
@@ -98,7 +98,7 @@ def is_safe(name: str) -> bool:
     return _SAFE.fullmatch(name) is not None and ".." not in name
 
 
-def digest(text: str | None) -> str:
+def compute_digest(text: str | None) -> str:
     """Return a SHA-256 that shows whether a file is unchanged since an import; empty for a missing file."""
     return "" if text is None else hashlib.sha256(as_bytes(text)).hexdigest()
 
@@ -118,7 +118,7 @@ def key_of(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def slug(text: str, *, limit: int = 60) -> str:
+def build_slug(text: str, *, limit: int = 60) -> str:
     """Return a readable id: `What is rank?` becomes `what-is-rank`."""
     words = re.sub(r"[^\w]+", "-", text.lower().replace("_", "-")).strip("-")
     return words[:limit].strip("-")
@@ -128,7 +128,7 @@ def _by_hand_first(path: Path) -> tuple[bool, str]:
     return path.name.endswith(IMPORTED), path.name
 
 
-def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:
     try:
         entries = [
             (entry.name, entry.stat()) for entry in os.scandir(folder) if not entry.name.startswith(".")

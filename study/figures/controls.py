@@ -21,7 +21,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slider:
+class SliderControl:
     """A whole number between two limits; `stops` are the positions where the slider halts."""
 
     label: str
@@ -66,7 +66,7 @@ class Slider:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class ChoiceControl:
     """One of a few values."""
 
     label: str
@@ -90,7 +90,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class TextControl:
     """A free text up to `most` characters."""
 
     label: str
@@ -110,10 +110,10 @@ class Text:
         return typed
 
 
-Control = Slider | Choice | Text
+Control = SliderControl | ChoiceControl | TextControl
 
 
-def slider(
+def slider_field(
     label: str,
     low: int,
     high: int,
@@ -124,20 +124,22 @@ def slider(
     unit: str = "",
 ) -> Any:
     """Define a dataclass field for a whole number."""
-    control = Slider(
+    control = SliderControl(
         label=label, low=low, high=high, default=default, stops=tuple(stops), only_stops=only_stops, unit=unit
     )
     return field(default=default, metadata={"control": control})
 
 
-def choice(label: str, options: Options | Callable[[], Options], *, default: str) -> Any:
+def choice_field(label: str, options: Options | Callable[[], Options], *, default: str) -> Any:
     """Define a dataclass field for one of a few values."""
-    return field(default=default, metadata={"control": Choice(label=label, options=options, default=default)})
+    return field(
+        default=default, metadata={"control": ChoiceControl(label=label, options=options, default=default)}
+    )
 
 
-def text(label: str, *, default: str, most: int) -> Any:
+def text_field(label: str, *, default: str, most: int) -> Any:
     """Define a dataclass field for a free text."""
-    return field(default=default, metadata={"control": Text(label=label, default=default, most=most)})
+    return field(default=default, metadata={"control": TextControl(label=label, default=default, most=most)})
 
 
 def controls_of(settings: type[Any]) -> Iterator[tuple[str, Control]]:

@@ -35,7 +35,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class FigureTable:
     """The numbers behind a picture."""
 
     columns: Row
@@ -43,7 +43,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class FigureView:
     """A figure at one setting."""
 
     finding: str
@@ -55,7 +55,7 @@ class Shown:
     """A description of the picture with its numbers."""
 
     origins: tuple[Origin, ...]
-    table: Table | None = None
+    table: FigureTable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Figure(Generic[S]):
     minutes: int
     concepts: tuple[str, ...]
     settings: type[S]
-    show: Callable[[S], Shown]
+    show: Callable[[S], FigureView]
     further: tuple[str, str] | None = None
     """A link to continue alone: words and address."""
 
@@ -102,7 +102,7 @@ FigureAbout = Callable[[Iterable[str]], Markup]
 """A function from the concepts of a card or question to the figure that shows one of them."""
 
 
-def about(figures: Figures) -> FigureAbout:
+def build_figure_lookup(figures: Figures) -> FigureAbout:
     """Return a function that renders a line which loads the first matching concept's figure when unfolded."""
 
     def unfolding(concepts: Iterable[str]) -> Markup:

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from study.base.errors import LearnerError
-from study.content.user_files import digest, read_own_file, write_own_file
-from study.io.exchange import Entry, Group, Plan, Report
+from study.content.user_files import compute_digest, read_own_file, write_own_file
+from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.store import Store
 from study.store.imports import ImportRecord, record_import, record_undo
-from study.store.merge import Found, add, compare, take_back
+from study.store.merge import MergedRow, add_rows, compare_rows, take_back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +36,19 @@ class Imports:
     store: Store
     home: Path
 
-    def report(self, profile_id: str, plan: Plan) -> Report:
+    def report(self, profile_id: str, plan: ImportPlan) -> ImportReport:
         """Return what a plan would do now (a dry run)."""
         with self.store.database.read() as connection:
-            return _report(plan, compare(connection, profile_id, plan.tables))
+            return _build_report(plan, compare_rows(connection, profile_id, plan.tables))
 
-    def apply(self, profile_id: str, plan: Plan, *, file_name: str, now: datetime) -> Report:
+    def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
         """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
         written: dict[str, str | None] = {}
         try:
             with self.store.database.write(profile_id) as connection:
-                found = compare(connection, profile_id, plan.tables)
-                report = _report(plan, found)
-                changes = add(connection, profile_id, found)
+                found = compare_rows(connection, profile_id, plan.tables)
+                report = _build_report(plan, found)
+                changes = add_rows(connection, profile_id, found)
                 changes["files"] = _write_files(self.home, plan.files, written)
                 record_import(
                     connection,
@@ -101,7 +101,7 @@ class Imports:
 
 def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
     for name, kept in files.items():
-        if digest(read_own_file(home, name)) != kept["after"]:
+        if compute_digest(read_own_file(home, name)) != kept["after"]:
             raise LearnerError(
                 f"{name} was changed after this import, so undoing it would lose that change.",
                 do_next="Undo the later import first, or change the file by hand.",
@@ -127,16 +127,16 @@ def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | 
             continue
         written[name] = before
         write_own_file(home, name, text)
-        kept[name] = {"before": before, "after": digest(text)}
+        kept[name] = {"before": before, "after": compute_digest(text)}
     return kept
 
 
-def _report(plan: Plan, found: list[Found]) -> Report:
-    by_table: dict[str, list[Entry]] = defaultdict(list)
+def _build_report(plan: ImportPlan, found: list[MergedRow]) -> ImportReport:
+    by_table: dict[str, list[ImportEntry]] = defaultdict(list)
     for row in found:
-        by_table[row.table.name].append(Entry(verdict=row.verdict, item="", why=row.why))
+        by_table[row.table.name].append(ImportEntry(verdict=row.verdict, item="", why=row.why))
     rows = tuple(
-        Group(title=name.replace("_", " ").capitalize(), entries=tuple(entries))
+        ImportGroup(title=name.replace("_", " ").capitalize(), entries=tuple(entries))
         for name, entries in by_table.items()
     )
-    return Report(groups=(*plan.groups, *rows), notes=plan.notes)
+    return ImportReport(groups=(*plan.groups, *rows), notes=plan.notes)

@@ -12,7 +12,7 @@ from typing import Any
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import is_safe, read_own_file, read_own_files
-from study.io.exchange import Entry, File, Format, Plan, gathered
+from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
 from study.store import Store
 from study.store.preferences_and_drafts import preference_problem
 from study.store.rows import owned_tables, read_rows
@@ -48,56 +48,65 @@ class BackupExchange:
 
     def reads(self, file: File) -> bool:
         """Return whether a file is a backup."""
-        return file.ending in ("json", "gz") and FORMAT.encode() in _unpacked(file)[:2000]
+        return file.ending in ("json", "gz") and FORMAT.encode() in _unpack(file)[:2000]
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """Return the backup as one file."""
-        text = json.dumps(document(self.store, self.home, profile_id, now=now), ensure_ascii=True, indent=0)
+        text = json.dumps(
+            build_backup(self.store, self.home, profile_id, now=now), ensure_ascii=True, indent=0
+        )
         return [File(name=f"{NAME}-{now:%Y-%m-%d}.{name}", content=text.encode())]
 
-    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the restore; existing data is never lost."""
-        found = _read(file)
+        found = _read_backup(file)
         entries = [self._entry(name, text) for name, text in found["files"].items()]
         wanted = {entry.item for entry in entries if entry.verdict in ("new", "changed")}
         tables, refused = self._tables(found["tables"])
-        return Plan(
-            groups=(*gathered("Own decks and questions", entries), *gathered("Not readable", refused)),
+        return ImportPlan(
+            groups=(
+                *gather_group("Own decks and questions", entries),
+                *gather_group("Not readable", refused),
+            ),
             notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
             files={name: found["files"][name] for name in wanted},
             tables=tables,
         )
 
-    def _entry(self, name: str, text: object) -> Entry:
+    def _entry(self, name: str, text: object) -> ImportEntry:
         if not is_safe(name) or not isinstance(text, str):
-            return Entry(
+            return ImportEntry(
                 verdict="rejected", item=name, why="not a name for a deck or question file of your own"
             )
         here = read_own_file(self.home, name)
-        return Entry(verdict="same" if here == text else "new" if here is None else "changed", item=name)
+        return ImportEntry(
+            verdict="same" if here == text else "new" if here is None else "changed", item=name
+        )
 
     def _problem(self, name: str, row: Mapping[str, Any]) -> str:
         if name == "preferences":  # every page reads them, so an invalid one would break all pages
             return preference_problem(row.get("name"), row.get("value"))
         return self.row_problem(name, row)
 
-    def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, list[dict[str, Any]]], list[Entry]]:
+    def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, list[dict[str, Any]]], list[ImportEntry]]:
         tables: dict[str, list[dict[str, Any]]] = {}
-        refused: list[Entry] = []
+        refused: list[ImportEntry] = []
         known = {table.name for table in owned_tables()}
         for name, rows in given.items():
             if name not in known or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
-                refused.append(Entry(verdict="rejected", item=str(name), why="this app keeps no such list"))
+                refused.append(
+                    ImportEntry(verdict="rejected", item=str(name), why="this app keeps no such list")
+                )
                 continue
             problems = [(row, self._problem(name, row)) for row in rows]
             tables[name] = [row for row, problem in problems if not problem]
             refused += [
-                Entry(verdict="rejected", item=name, why=problem) for _, problem in problems if problem
+                ImportEntry(verdict="rejected", item=name, why=problem) for _, problem in problems if problem
             ]
         return tables, refused
 
 
-def document(store: Store, home: Path, profile_id: str, *, now: datetime) -> dict[str, Any]:
+def build_backup(store: Store, home: Path, profile_id: str, *, now: datetime) -> dict[str, Any]:
     """Return the backup of a profile as JSON data."""
     with store.database.read() as connection:
         tables = read_rows(connection, profile_id)
@@ -113,9 +122,9 @@ def document(store: Store, home: Path, profile_id: str, *, now: datetime) -> dic
     }
 
 
-def _read(file: File) -> dict[str, Any]:
+def _read_backup(file: File) -> dict[str, Any]:
     try:
-        found = json.loads(_unpacked(file))
+        found = json.loads(_unpack(file))
     except (ValueError, RecursionError) as error:
         raise LearnerError(
             f"{file.name} is not whole: {error}.", do_next="Download the backup again, or choose another one."
@@ -130,7 +139,7 @@ def _read(file: File) -> dict[str, Any]:
     return found
 
 
-def _unpacked(file: File) -> bytes:
+def _unpack(file: File) -> bytes:
     if file.ending != "gz":
         return file.content
     try:

@@ -32,7 +32,7 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ImportEntry:
     """One item in a file, and what the import does with it."""
 
     verdict: Verdict
@@ -41,11 +41,11 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ImportGroup:
     """Items of one kind: the cards of a file, or its ratings."""
 
     title: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ImportEntry, ...]
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -60,10 +60,10 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ImportPlan:
     """What an import would do, before it does anything."""
 
-    groups: tuple[Group, ...] = ()
+    groups: tuple[ImportGroup, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences on what was mapped and what could not be."""
 
@@ -75,10 +75,10 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ImportReport:
     """What an import would do or has done, as a learner reads it."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ImportGroup, ...]
     notes: tuple[str, ...]
 
     @property
@@ -122,7 +122,7 @@ class Exchange(Protocol):
     def reads(self, file: File) -> bool:
         """Return whether this exchange recognizes the file."""
 
-    def plan(self, profile_id: str, file: File, *, now: datetime) -> Plan:
+    def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file (a dry run)."""
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
@@ -135,7 +135,7 @@ def shorten(text: str, *, limit: int = 90) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
-def gathered(title: str, entries: Iterable[Entry]) -> tuple[Group, ...]:
+def gather_group(title: str, entries: Iterable[ImportEntry]) -> tuple[ImportGroup, ...]:
     """Return one group, or none when it has no entries."""
     listed = tuple(entries)
-    return (Group(title=title, entries=listed),) if listed else ()
+    return (ImportGroup(title=title, entries=listed),) if listed else ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports
 from study.io.command_line import add_learner_options
-from study.io.exchange import VERDICTS, Exchange, File, Report
+from study.io.exchange import VERDICTS, Exchange, File, ImportReport
 
 WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
 
@@ -85,7 +85,7 @@ def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
     raise LearnerError(f"{file.name} is of no kind that can be imported.", do_next=f"These can: {listed}.")
 
 
-def lines_of(report: Report) -> Iterator[str]:
+def lines_of(report: ImportReport) -> Iterator[str]:
     """Format a report as lines: totals first, then what was skipped and why."""
     for group in report.groups:
         totals = ", ".join(f"{group.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)

@@ -8,11 +8,11 @@ from study.content.concepts import ConceptMap, concept_address
 from study.learner.progress import (
     MASTERY_WINDOW,
     SPACED_KINDS,
+    AnswerOutcome,
     Mastery,
-    Outcome,
+    find_weakest,
     mastery_by_concept,
     next_to_learn,
-    weakest,
 )
 from study.ports.activities import Subjects
 from study.store import Store
@@ -21,11 +21,11 @@ from study.store.quizzes import QuizRecord
 MIXED_CONCEPTS = 3  # a quiz about fewer concepts is practice, not a mixed set
 STEPS = 4
 
-Sourced = Iterator[tuple[tuple[str, ...], Outcome]]
+Sourced = Iterator[tuple[tuple[str, ...], AnswerOutcome]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class NextStep:
     """One suggested next step."""
 
     concept: str
@@ -34,66 +34,71 @@ class Step:
     href: str
 
 
-def mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mastery]:
+def compute_mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[str, Mastery]:
     """Compute mastery of every concept met in a card, question, explanation or prediction."""
     return mastery_by_concept(
         store.cards.history(profile_id),
         of_card=subjects.of_card,
         others=[
-            *_questions(store, profile_id, subjects),
-            *_explanations(store, profile_id, subjects),
-            *_predictions(store, profile_id, subjects),
+            *_read_questions(store, profile_id, subjects),
+            *_read_explanations(store, profile_id, subjects),
+            *_read_predictions(store, profile_id, subjects),
         ],
         days=store.notes.preferences(profile_id).days,
     )
 
 
-def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[Step]:
+def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[NextStep]:
     """Suggest steps, best first: repair what was missed, test again what was right, then learn the next."""
     fresh = next_to_learn(concepts, known)
-    learn = [_learn(fresh.id, bool(fresh.prerequisites))] if fresh else []
+    learn = [_suggest_concept(fresh.id, bool(fresh.prerequisites))] if fresh else []
     tests = [step for concept, found in known.items() if (step := _test(concept, found, subjects))][:1]
-    repairs = weakest(known, limit=STEPS - len(tests) - len(learn))
-    return [*(_repair(concept, found, subjects) for concept, found in repairs), *tests, *learn]
+    repairs = find_weakest(known, limit=STEPS - len(tests) - len(learn))
+    return [*(_suggest_repair(concept, found, subjects) for concept, found in repairs), *tests, *learn]
 
 
-def _repair(concept: str, known: Mastery, subjects: Subjects) -> Step:
+def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextStep:
     cards, questions = subjects.counts(concept)
     missed = f"{known.misses} {'miss' if known.misses == 1 else 'misses'}"
     asked = min(known.answers, MASTERY_WINDOW)
     why = f"{missed} in your last {asked} answers" if asked > 1 else "your only answer was a miss"
     if cards:
-        do, href = _count(cards, "card"), _address("/cards", concept)
+        do, href = _format_count(cards, "card"), _build_url("/cards", concept)
     elif questions:
-        do, href = _count(questions, "question"), _address("/quiz", concept)
+        do, href = _format_count(questions, "question"), _build_url("/quiz", concept)
     else:
         do, href = "Read it again", concept_address(concept)
-    return Step(concept=concept, do=do, why=why, href=href)
+    return NextStep(concept=concept, do=do, why=why, href=href)
 
 
-def _test(concept: str, known: Mastery, subjects: Subjects) -> Step | None:
+def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
     """Return what lifts a concept without a miss to its next level; None where nothing does today."""
     if known.level == "Proficient":
         why = "all of your last answers were right; one more in a mixed quiz makes it Mastered"
-        return Step(concept=concept, do="Mixed quiz", why=why, href="/quiz")
+        return NextStep(concept=concept, do="Mixed quiz", why=why, href="/quiz")
     _, questions = subjects.counts(concept)
     if known.share != 1 or known.kinds_right >= SPACED_KINDS or not questions:
         return None
     why = "all right so far, in one kind of exercise; right in another, on another day, makes it Proficient"
-    return Step(concept=concept, do=_count(questions, "question"), why=why, href=_address("/quiz", concept))
+    return NextStep(
+        concept=concept, do=_format_count(questions, "question"), why=why, href=_build_url("/quiz", concept)
+    )
 
 
-def _learn(concept: str, builds_on_others: bool) -> Step:
+def _suggest_concept(concept: str, builds_on_others: bool) -> NextStep:
     why = "you have met all it builds on" if builds_on_others else "it needs nothing else first"
-    return Step(concept=concept, do="Learn it", why=why, href=concept_address(concept))
+    return NextStep(concept=concept, do="Learn it", why=why, href=concept_address(concept))
 
 
-def _questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
+def _read_questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
     for record, answers in store.quizzes.sittings(profile_id):
         mixed = _is_mixed(record, subjects)
         for answer in answers:
             concepts = subjects.of_question.get(answer.question_id, ())
-            yield concepts, Outcome(at=answer.answered_at, right=answer.correct, kind="question", mixed=mixed)
+            yield (
+                concepts,
+                AnswerOutcome(at=answer.answered_at, right=answer.correct, kind="question", mixed=mixed),
+            )
 
 
 def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
@@ -103,23 +108,23 @@ def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
     return len(asked) >= MIXED_CONCEPTS and not record.choice.get("concept")
 
 
-def _explanations(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
+def _read_explanations(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
     for one in store.explains.counted(profile_id):
         about = subjects.of_idea.get((one.prompt_id, one.concept_id), ())
-        yield about, Outcome(at=one.at, right=one.verdict == "covered", kind="explanation")
+        yield about, AnswerOutcome(at=one.at, right=one.verdict == "covered", kind="explanation")
 
 
-def _predictions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
+def _read_predictions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
     for judged in store.predictions.judged(profile_id):
         yield (
             subjects.of_prediction.get(judged.quantity, ()),
-            Outcome(at=judged.at, right=judged.correct, kind="prediction"),
+            AnswerOutcome(at=judged.at, right=judged.correct, kind="prediction"),
         )
 
 
-def _count(number: int, thing: str) -> str:
+def _format_count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _address(path: str, concept: str) -> str:
+def _build_url(path: str, concept: str) -> str:
     return f"{path}?{urlencode({'concept': concept})}"

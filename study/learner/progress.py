@@ -42,7 +42,7 @@ Kind = Literal["card", "question", "explanation", "prediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class AnswerOutcome:
     """One answer from one concept's view; `mixed` if it was given among questions about other concepts."""
 
     at: datetime
@@ -94,7 +94,7 @@ def mastery_by_concept(
     reviews: Iterable[CardReview],
     *,
     of_card: Mapping[str, tuple[str, ...]],
-    others: Iterable[tuple[tuple[str, ...], Outcome]] = (),
+    others: Iterable[tuple[tuple[str, ...], AnswerOutcome]] = (),
     days: StudyDays = MACHINE_DAYS,
 ) -> dict[str, Mastery]:
     """Compute mastery of each concept with at least one answer; `others` are concepts with an outcome.
@@ -102,12 +102,12 @@ def mastery_by_concept(
     A new card rated as known at first sight shows that the concept was met; it tests no memory.
     """
     met: dict[str, datetime] = {}
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: dict[str, list[AnswerOutcome]] = {}
     for concepts, outcome in others:
         for concept in concepts:
             outcomes.setdefault(concept, []).append(outcome)
     for review in reviews:
-        seen = Outcome(at=review.reviewed_at, right=review.rating >= REMEMBERED, kind="card")
+        seen = AnswerOutcome(at=review.reviewed_at, right=review.rating >= REMEMBERED, kind="card")
         for concept in of_card.get(review.card_id, ()):
             if review.new and seen.right:
                 met[concept] = max(seen.at, met.get(concept, seen.at))
@@ -116,13 +116,13 @@ def mastery_by_concept(
     only_met = {
         concept: Mastery(share=None, answers=0, misses=0, last_seen=at) for concept, at in met.items()
     }
-    return only_met | {concept: _mastery(found, days) for concept, found in outcomes.items()}
+    return only_met | {concept: _compute_mastery(found, days) for concept, found in outcomes.items()}
 
 
-def weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str, Mastery]]:
+def find_weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tuple[str, Mastery]]:
     """Find the concepts that need work most: with a miss among the last answers, lowest mastery first."""
     missed = [(concept, known) for concept, known in mastery.items() if known.misses]
-    return sorted(missed, key=_need)[:limit]
+    return sorted(missed, key=_rank_need)[:limit]
 
 
 def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Concept | None:
@@ -143,7 +143,7 @@ def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = M
     return sum(1 for _ in run)
 
 
-def recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
+def count_recalled(reviews: Iterable[CardReview]) -> tuple[int, int]:
     """Count remembered and asked cards, except new ones: a first view of a card doesn't test memory."""
     ratings = [review.rating for review in reviews if not review.new]
     return sum(rating >= REMEMBERED for rating in ratings), len(ratings)
@@ -161,8 +161,8 @@ def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: i
     return median(known) / 1000 if len(known) >= least else until_known
 
 
-def _mastery(outcomes: list[Outcome], days: StudyDays) -> Mastery:
-    newest_first = sorted(outcomes, key=_when, reverse=True)[:MASTERY_WINDOW]
+def _compute_mastery(outcomes: list[AnswerOutcome], days: StudyDays) -> Mastery:
+    newest_first = sorted(outcomes, key=_answered_at, reverse=True)[:MASTERY_WINDOW]
     weights = [NEWER_COUNTS**age for age in range(len(newest_first))]
     right = sum(weight for weight, outcome in zip(weights, newest_first, strict=True) if outcome.right)
     return Mastery(
@@ -176,10 +176,10 @@ def _mastery(outcomes: list[Outcome], days: StudyDays) -> Mastery:
     )
 
 
-def _when(outcome: Outcome) -> datetime:
+def _answered_at(outcome: AnswerOutcome) -> datetime:
     return outcome.at
 
 
-def _need(entry: tuple[str, Mastery]) -> tuple[float, int]:
+def _rank_need(entry: tuple[str, Mastery]) -> tuple[float, int]:
     _, known = entry
     return (known.share if known.share is not None else 0.5, -known.misses)

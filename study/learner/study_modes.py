@@ -81,14 +81,14 @@ def mode_of(written: str) -> StudyMode | None:
     return next((mode for mode in STUDY_MODES if mode == written), None)
 
 
-def states(
+def list_states(
     marks: Iterable[ModeMark], *, minutes: Mapping[StudyMode, int], shown_done: Iterable[StudyMode]
 ) -> list[ModeState]:
     """Return each mode's state, in row order. `shown_done` are the modes that other logs prove done."""
     known: set[tuple[str, str]] = {(mark.mode, mark.mark) for mark in marks}
     proven = set(shown_done)
     return [
-        ModeState(mode=mode, minutes=minutes[mode], standing=_standing(mode, known, mode in proven))
+        ModeState(mode=mode, minutes=minutes[mode], standing=_find_standing(mode, known, mode in proven))
         for mode in STUDY_MODES
         if mode in minutes
     ]
@@ -124,7 +124,7 @@ def next_mode(row: Iterable[ModeState], mode: StudyMode) -> ModeState | None:
     return order[places[0] + 1] if places and places[0] + 1 < len(order) else None
 
 
-def told(marks: Iterable[ModeMark]) -> dict[str, int]:
+def count_done(marks: Iterable[ModeMark]) -> dict[str, int]:
     """Count, per concept, the modes that the learner marked as done."""
     found: dict[str, set[str]] = {}
     for mark in marks:
@@ -133,7 +133,7 @@ def told(marks: Iterable[ModeMark]) -> dict[str, int]:
     return {concept: len(modes) for concept, modes in found.items()}
 
 
-def _standing(mode: StudyMode, known: set[tuple[str, str]], proven: bool) -> Standing:
+def _find_standing(mode: StudyMode, known: set[tuple[str, str]], proven: bool) -> Standing:
     if proven or (mode, "done") in known:
         return "read" if mode in READ else "done"
     return "opened" if (mode, "opened") in known else "new"

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Level
-from study.text.readability import grade
+from study.text.readability import compute_grade
 
 MAX_GRADE = 11.0  # school years, as `study.text.readability.compute_grade` counts them
 MAX_ALIKE = (
@@ -30,7 +30,7 @@ _PIECE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class LintedOption:
     """One option of a question."""
 
     text: str
@@ -39,7 +39,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class LintedItem:
     """The parts of a card or question that these rules read."""
 
     id: str
@@ -50,7 +50,7 @@ class Item:
     explains: tuple[str, ...]
     """All further texts."""
 
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[LintedOption, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class LintFinding:
     """One violation of a rule."""
 
     item: str
@@ -85,56 +85,58 @@ class Finding:
         return f"{self.item}: {self.text}"
 
 
-Rule = Callable[[Sequence[Item]], Iterator[Finding]]
+Rule = Callable[[Sequence[LintedItem]], Iterator[LintFinding]]
 
 
-def ids_are_plain(items: Sequence[Item]) -> Iterator[Finding]:
+def ids_are_plain(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find ids that are unsafe in URLs, logs and exports."""
     for item in items:
         if not re.fullmatch(r"[a-z0-9]+(--?[a-z0-9]+)*", item.id):
-            yield Finding(item=item.id, text="an id is small letters, digits and hyphens")
+            yield LintFinding(item=item.id, text="an id is small letters, digits and hyphens")
 
 
-def concepts_are_named(items: Sequence[Item]) -> Iterator[Finding]:
+def concepts_are_named(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find items with no concept, which count nowhere, or too many, which say little about each."""
     for item in items:
         if not 1 <= len(set(item.concepts)) <= 4:
-            yield Finding(item=item.id, text=f"names {len(set(item.concepts))} concepts, not 1 to 4")
+            yield LintFinding(item=item.id, text=f"names {len(set(item.concepts))} concepts, not 1 to 4")
 
 
-def nothing_is_banned(items: Sequence[Item]) -> Iterator[Finding]:
+def nothing_is_banned(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find phrases that make bad options or bad science."""
     for item in items:
         said = " ".join(" ".join(item.texts).lower().split())
         for phrase in BANNED:
             if phrase in said:
-                yield Finding(item=item.id, text=f"says {phrase!r}")
+                yield LintFinding(item=item.id, text=f"says {phrase!r}")
 
 
-def text_is_readable(items: Sequence[Item]) -> Iterator[Finding]:
+def text_is_readable(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find texts above the maximum grade: long words in long sentences hide the idea."""
     for item in items:
-        if (found := grade(item.prose)) > MAX_GRADE:
-            yield Finding(item=item.id, text=f"reads at grade {found:.1f}, more than {MAX_GRADE:.0f}")
+        if (found := compute_grade(item.prose)) > MAX_GRADE:
+            yield LintFinding(item=item.id, text=f"reads at grade {found:.1f}, more than {MAX_GRADE:.0f}")
 
 
-def nothing_is_there_twice(items: Sequence[Item]) -> Iterator[Finding]:
+def nothing_is_there_twice(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find similar pairs, by the prompt alone and with its answer: they are one item with two schedules."""
-    asked = [(item, _pieces(item.asks), _pieces(f"{item.asks} {item.answers}")) for item in items]
+    asked = [
+        (item, _split_shingles(item.asks), _split_shingles(f"{item.asks} {item.answers}")) for item in items
+    ]
     for (one, one_asks, one_all), (other, other_asks, other_all) in combinations(asked, 2):
-        shared = max(_alike(one_asks, other_asks), _alike(one_all, other_all))
+        shared = max(_measure_similarity(one_asks, other_asks), _measure_similarity(one_all, other_all))
         if shared > MAX_ALIKE and one.written_as != other.written_as:
-            yield Finding(item=other.id, text=f"is {shared:.0%} like {one.id}")
+            yield LintFinding(item=other.id, text=f"is {shared:.0%} like {one.id}")
 
 
-def options_have_their_own_feedback(items: Sequence[Item]) -> Iterator[Finding]:
+def options_have_their_own_feedback(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find options that share a feedback, because one sentence can't answer several misconceptions."""
     for item in items:
         if len({choice.feedback for choice in item.choices}) < len(item.choices):
-            yield Finding(item=item.id, text="two options share a feedback")
+            yield LintFinding(item=item.id, text="two options share a feedback")
 
 
-def length_gives_nothing_away(items: Sequence[Item]) -> Iterator[Finding]:
+def length_gives_nothing_away(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find the best-known flaw of multiple choice: careful authors make the right option the longest."""
     right, wrong, longest = [], [], 0
     for item in items:
@@ -148,14 +150,16 @@ def length_gives_nothing_away(items: Sequence[Item]) -> Iterator[Finding]:
         return
     low, high = LENGTH_RATIO
     if not low <= (ratio := fmean(right) / fmean(wrong)) <= high:
-        yield Finding(item="all questions", text=f"right options are {ratio:.2f} times as long as wrong ones")
+        yield LintFinding(
+            item="all questions", text=f"right options are {ratio:.2f} times as long as wrong ones"
+        )
     if longest > MAX_LONGEST * len(right):
-        yield Finding(
+        yield LintFinding(
             item="all questions", text=f"the right option is the longest in {longest} of {len(right)}"
         )
 
 
-def places_are_spread(items: Sequence[Item]) -> Iterator[Finding]:
+def places_are_spread(items: Sequence[LintedItem]) -> Iterator[LintFinding]:
     """Find positions that are right too often or too rarely: pages shuffle options, exports don't."""
     places: dict[int, Counter[int]] = defaultdict(Counter)
     for item in items:
@@ -168,17 +172,19 @@ def places_are_spread(items: Sequence[Item]) -> Iterator[Finding]:
         for place in range(options):
             if abs(counted[place] / total - 1 / options) > MAX_UNEVEN:
                 found = f"place {place + 1} of {options} is right in {counted[place]} of {total} questions"
-                yield Finding(item="all questions", text=found)
+                yield LintFinding(item="all questions", text=found)
 
 
-def coverage(items: Sequence[Item], concepts: Iterable[str], *, least: int) -> Iterator[Finding]:
+def check_coverage(
+    items: Sequence[LintedItem], concepts: Iterable[str], *, least: int
+) -> Iterator[LintFinding]:
     """Find concepts with fewer than `least` items, or with items of one level only."""
     for concept in concepts:
         levels = [item.level for item in items if concept in item.concepts]
         if len(levels) < least:
-            yield Finding(item=concept, text=f"has {len(levels)} items, needs {least}")
+            yield LintFinding(item=concept, text=f"has {len(levels)} items, needs {least}")
         if len(set(levels)) < 2:
-            yield Finding(item=concept, text="has items of one level only")
+            yield LintFinding(item=concept, text="has items of one level only")
 
 
 RULES: tuple[Rule, ...] = (
@@ -193,24 +199,24 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def lint(items: Sequence[Item], concepts: Collection[str], *, least: int) -> list[Finding]:
+def lint(items: Sequence[LintedItem], concepts: Collection[str], *, least: int) -> list[LintFinding]:
     """Apply all rules; `least` is the number of items that a concept needs."""
     found = [finding for rule in RULES for finding in rule(items)]
-    return [*found, *coverage(items, concepts, least=least)]
+    return [*found, *check_coverage(items, concepts, least=least)]
 
 
-def refuse(findings: Sequence[Finding]) -> None:
+def raise_findings(findings: Sequence[LintFinding]) -> None:
     """Raise LearnerError with all findings, if there are any."""
     if findings:
         listing = "\n".join(map(str, findings))
         raise LearnerError(f"{listing}\n", do_next="The rules are in study/lessons/content_lint.py.")
 
 
-def _pieces(text: str) -> set[str]:
+def _split_shingles(text: str) -> set[str]:
     plain = re.sub(r"\W+", " ", text.lower()).strip()
     return {plain[start : start + _PIECE] for start in range(max(1, len(plain) - _PIECE + 1))}
 
 
-def _alike(one: set[str], other: set[str]) -> float:
+def _measure_similarity(one: set[str], other: set[str]) -> float:
     """Return the Jaccard similarity of two shingle sets, as for near-duplicate web pages (Broder, 1997)."""
     return len(one & other) / len(one | other)

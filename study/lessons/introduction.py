@@ -7,7 +7,7 @@ from pathlib import Path
 
 from study.content.evidence import Evidence, read_evidence
 from study.content.yaml_reader import ContentError, Fields, Problem, read_list
-from study.text.computed_text import filled, problems_of
+from study.text.computed_text import fill_numbers, problems_of
 
 FILE = Path(__file__).parents[1] / "content" / "introduction.yaml"
 OUTCOMES = ("falls", "stays", "rises")
@@ -86,7 +86,9 @@ def _step(entry: Fields) -> IntroductionStep:
         right=right,
         evidence=read_evidence(
             entry,
-            printed=" ".join([filled(text), question, *(f"{each.say} {each.because}" for each in choices)]),
+            printed=" ".join(
+                [fill_numbers(text), question, *(f"{each.say} {each.because}" for each in choices)]
+            ),
         ),
     )
     ask.close()

@@ -172,77 +172,77 @@ def read_lesson(path: Path, check_preset: CheckPreset) -> Lesson:
     """Read one file. Raises ContentError with every problem, including numbers that can't be computed."""
     problems: list[Problem] = []
     fields = read_mapping(path, kind="lesson", problems=problems)
-    lesson = _lesson(fields, path.stem, check_preset) if fields else None
+    lesson = _read_lesson(fields, path.stem, check_preset) if fields else None
     if problems or lesson is None:
         raise ContentError(problems)
     return lesson
 
 
-def _lesson(fields: Fields, concept_id: str, check_preset: CheckPreset) -> Lesson:
+def _read_lesson(fields: Fields, concept_id: str, check_preset: CheckPreset) -> Lesson:
     if fields.text("concept") != concept_id:
         fields.note(f"`concept` must be the name of the file, {concept_id}")
     lesson = Lesson(
         concept=concept_id,
-        sources=_sources(fields),
-        learn=_learn(_part(fields, "learn")),
-        why=_why(_part(fields, "why")),
-        deep=_deep(_part(fields, "deep")),
-        visualize=_visualize(_part(fields, "visualize")),
-        metrics=_metrics(_part(fields, "metrics")),
-        try_it=_try(_part(fields, "try"), check_preset),
-        project=_project(_part(fields, "project")),
+        sources=_read_sources(fields),
+        learn=_read_learn(_read_part(fields, "learn")),
+        why=_read_why(_read_part(fields, "why")),
+        deep=_read_deep(_read_part(fields, "deep")),
+        visualize=_read_visualize(_read_part(fields, "visualize")),
+        metrics=_read_metrics(_read_part(fields, "metrics")),
+        try_it=_read_try(_read_part(fields, "try"), check_preset),
+        project=_read_project(_read_part(fields, "project")),
     )
     fields.close()
     return lesson
 
 
-def _part(fields: Fields, name: str) -> Fields:
+def _read_part(fields: Fields, name: str) -> Fields:
     return fields.needed_child(name, kind=name)
 
 
-def _sources(fields: Fields) -> tuple[str, ...]:
+def _read_sources(fields: Fields) -> tuple[str, ...]:
     return fields.texts("source") if isinstance(fields.peek("source"), list) else (fields.text("source"),)
 
 
-def _learn(part: Fields) -> Learn:
+def _read_learn(part: Fields) -> Learn:
     made = Learn(
-        minutes=_minutes(part),
-        takeaway=_text(part, "takeaway"),
-        paragraphs=_texts(part, "paragraphs"),
-        picture=_text(part, "picture"),
-        breaks=_text(part, "breaks"),
+        minutes=_read_minutes(part),
+        takeaway=_read_text(part, "takeaway"),
+        paragraphs=_read_texts(part, "paragraphs"),
+        picture=_read_text(part, "picture"),
+        breaks=_read_text(part, "breaks"),
     )
     _note_count(part, "paragraphs", len(made.paragraphs), PARAGRAPHS)
     part.close()
     return made
 
 
-def _why(part: Fields) -> Why:
+def _read_why(part: Fields) -> Why:
     made = Why(
-        minutes=_minutes(part),
-        problem=_text(part, "problem"),
-        before=_text(part, "before"),
-        change=_text(part, "change"),
-        not_when=_text(part, "not_when"),
-        compare=tuple(_listing(each) for each in part.children("compare", kind="listing")),
+        minutes=_read_minutes(part),
+        problem=_read_text(part, "problem"),
+        before=_read_text(part, "before"),
+        change=_read_text(part, "change"),
+        not_when=_read_text(part, "not_when"),
+        compare=tuple(_read_listing(each) for each in part.children("compare", kind="listing")),
     )
     part.close()
     return made
 
 
-def _listing(entry: Fields) -> Listing:
+def _read_listing(entry: Fields) -> Listing:
     # Lines of code keep their spaces.
-    made = Listing(title=_text(entry, "title"), lines=entry.texts("lines"))
+    made = Listing(title=_read_text(entry, "title"), lines=entry.texts("lines"))
     for line in made.lines:
         _note_problems(entry, "lines", line)
     entry.close()
     return made
 
 
-def _deep(part: Fields) -> Deep:
+def _read_deep(part: Fields) -> Deep:
     made = Deep(
-        minutes=_minutes(part),
-        steps=tuple(_derivation(each) for each in part.children("steps", kind="step")),
+        minutes=_read_minutes(part),
+        steps=tuple(_read_derivation(each) for each in part.children("steps", kind="step")),
         references=part.texts("references"),
     )
     if not made.references:
@@ -251,43 +251,45 @@ def _deep(part: Fields) -> Deep:
     return made
 
 
-def _derivation(entry: Fields) -> Derivation:
+def _read_derivation(entry: Fields) -> Derivation:
     made = Derivation(
-        text=_text(entry, "text"), formula=_text(entry, "formula"), shapes=_text(entry, "shapes")
+        text=_read_text(entry, "text"),
+        formula=_read_text(entry, "formula"),
+        shapes=_read_text(entry, "shapes"),
     )
     entry.close()
     return made
 
 
-def _visualize(part: Fields) -> Visualize:
+def _read_visualize(part: Fields) -> Visualize:
     made = Visualize(
-        minutes=_minutes(part),
+        minutes=_read_minutes(part),
         figure=part.text("figure"),
-        do=_text(part, "do"),
-        notice=_text(part, "notice"),
+        do=_read_text(part, "do"),
+        notice=_read_text(part, "notice"),
     )
     part.close()
     return made
 
 
-def _metrics(part: Fields) -> Metrics:
+def _read_metrics(part: Fields) -> Metrics:
     made = Metrics(
-        minutes=_minutes(part),
-        measures=tuple(_measure(each) for each in part.children("measures", kind="measure")),
-        run=_text(part, "run"),
+        minutes=_read_minutes(part),
+        measures=tuple(_read_measure(each) for each in part.children("measures", kind="measure")),
+        run=_read_text(part, "run"),
     )
     _note_count(part, "measures", len(made.measures), MEASURES)
     part.close()
     return made
 
 
-def _measure(entry: Fields) -> Measure:
-    made = Measure(**{name: _text(entry, name) for name in ("what", "good", "bad", "pitfall")})
+def _read_measure(entry: Fields) -> Measure:
+    made = Measure(**{name: _read_text(entry, name) for name in ("what", "good", "bad", "pitfall")})
     entry.close()
     return made
 
 
-def _try(part: Fields, check_preset: CheckPreset) -> Try:
+def _read_try(part: Fields, check_preset: CheckPreset) -> Try:
     preset = part.raw("preset")
     if not isinstance(preset, dict):
         part.note(f"`preset` must be a mapping, got {preset!r}")
@@ -296,22 +298,22 @@ def _try(part: Fields, check_preset: CheckPreset) -> Try:
         check_preset(dict(preset))
     except LearnerError as error:
         part.note(f"`preset` isn't a run: {error.what}")
-    made = Try(minutes=_minutes(part), preset=dict(preset), watch=_text(part, "watch"))
+    made = Try(minutes=_read_minutes(part), preset=dict(preset), watch=_read_text(part, "watch"))
     part.close()
     return made
 
 
-def _project(part: Fields) -> ProjectPart:
+def _read_project(part: Fields) -> ProjectPart:
     made = ProjectPart(
-        minutes=_minutes(part),
+        minutes=_read_minutes(part),
         project=part.choice("project", PROJECT_IDS),
-        question=_text(part, "question"),
+        question=_read_text(part, "question"),
     )
     part.close()
     return made
 
 
-def _minutes(part: Fields) -> int:
+def _read_minutes(part: Fields) -> int:
     value = part.raw("minutes")
     if not isinstance(value, int) or not 1 <= value <= 60:
         part.note(f"`minutes` must be a whole number from 1 to 60, got {value!r}")
@@ -319,13 +321,13 @@ def _minutes(part: Fields) -> int:
     return value
 
 
-def _text(fields: Fields, name: str) -> str:
+def _read_text(fields: Fields, name: str) -> str:
     text = fields.text(name)
     _note_problems(fields, name, text)
     return text
 
 
-def _texts(fields: Fields, name: str) -> tuple[str, ...]:
+def _read_texts(fields: Fields, name: str) -> tuple[str, ...]:
     texts = tuple(" ".join(text.split()) for text in fields.texts(name))
     for text in texts:
         _note_problems(fields, name, text)

@@ -25,12 +25,12 @@ _ROW = re.compile(
 )
 
 
-def listing(concepts: ConceptMap, readings: str) -> str:
+def write_listing(concepts: ConceptMap, readings: str) -> str:
     """Return the whole document: every concept on the map, its sources and its corrections."""
-    corrected = _corrections(readings)
+    corrected = _list_corrections(readings)
     parts = [_HEAD]
     for concept in concepts.by_id.values():
-        texts, derivation = _sources(LESSONS_DIR / f"{concept.id}.yaml")
+        texts, derivation = _read_sources(LESSONS_DIR / f"{concept.id}.yaml")
         parts.append(f"## {concept.name} (`{concept.id}`)\n")
         parts.append(f"- Texts: {'; '.join(texts)}")
         parts.append(f"- Derivation: {'; '.join(derivation)}")
@@ -39,7 +39,7 @@ def listing(concepts: ConceptMap, readings: str) -> str:
     return "\n".join(parts)
 
 
-def _sources(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _read_sources(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     problems: list[Problem] = []
     fields = read_mapping(path, kind="lesson", problems=problems)
     if fields is None or problems:
@@ -47,7 +47,7 @@ def _sources(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return fields.texts("source"), fields.needed_child("deep", kind="deep").texts("references")
 
 
-def _corrections(readings: str) -> dict[str, list[str]]:
+def _list_corrections(readings: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in _ROW.finditer(readings):
         line = f"- {row['mode'].capitalize()}, before: {row['wrong']}. Now: {row['now']}"
@@ -57,4 +57,4 @@ def _corrections(readings: str) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    SOURCES.write_text(listing(load_concepts(), READINGS.read_text("utf-8")), "utf-8")
+    SOURCES.write_text(write_listing(load_concepts(), READINGS.read_text("utf-8")), "utf-8")

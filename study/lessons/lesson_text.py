@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from study.content.concepts import ConceptMap, concept_address
-from study.text.computed_text import PLACEHOLDER, FigureSetting, computed, figure_setting, filled
-from study.text.markup import DOCUMENT, MARK, cited, to_html
+from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers, parse_computed
+from study.text.markup import DOCUMENT, MARK, link_citations, to_html
 from study.text.templates import render
 
 
@@ -52,7 +52,7 @@ class LessonText:
         end = 0
         for mark in MARK.finditer(text):
             yield from _with_numbers(text[end : mark.start()], self._with_links)
-            yield to_html(filled(mark[0]))
+            yield to_html(fill_numbers(mark[0]))
             end = mark.end()
         yield from _with_numbers(text[end:], self._with_links)
 
@@ -60,7 +60,7 @@ class LessonText:
         """Render terms as links to their concepts, and names of this repository's documents as links."""
         made, end = Markup(""), 0
         for document in DOCUMENT.finditer(text):
-            made += self._with_terms(text[end : document.start()]) + cited(document[0])
+            made += self._with_terms(text[end : document.start()]) + link_citations(document[0])
             end = document.end()
         return made + self._with_terms(text[end:])
 
@@ -87,7 +87,7 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
 
 
 def _number(match: re.Match[str]) -> Markup:
-    found = computed(match)
+    found = parse_computed(match)
     return Markup(render("study/computed.html", shown=found.shown, quantity=found.quantity))
 
 

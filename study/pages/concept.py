@@ -10,7 +10,7 @@ from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
-from study.learner.mastery import mastery
+from study.learner.mastery import compute_mastery
 from study.learner.path import concept_after, understood
 from study.learner.study_modes import (
     STEPS,
@@ -19,14 +19,14 @@ from study.learner.study_modes import (
     ModeState,
     StudyMode,
     last_mode,
+    list_states,
     minutes_of,
     mode_of,
     next_mode,
-    states,
 )
 from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
-from study.ports.activities import Doors, Subjects
+from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
 from study.store.lessons import ModeMark
 from study.text.templates import render
@@ -44,14 +44,14 @@ def build(
     lessons: Lessons,
     terms: Terms,
     figures: Figures,
-    doors: Doors,
+    doors: ModeLinks,
 ) -> None:
     """Add the page to the app."""
     page = ConceptPage(
         context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, doors=doors
     )
-    with frame.page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
-        frame.island(page.act, page.load, "concept", waiting=frame.waiting("Concept", "concept"))
+    with frame.add_page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
+        frame.add_island(page.act, page.load, "concept", waiting=frame.render_waiting("Concept", "concept"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class ConceptPage:
     lessons: Lessons
     terms: Terms
     figures: Figures
-    doors: Doors
+    doors: ModeLinks
 
     def load(self, request: gr.Request) -> str:
         """Render the mode in the URL, else the last opened one, else the explanation."""
@@ -90,8 +90,8 @@ class ConceptPage:
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "here":
             return self._back(visit)
-        concept = self._concept(form_event.text(event, "concept"))
-        mode = mode_of(form_event.text(event, "mode"))
+        concept = self._concept(form_event.read_text(event, "concept"))
+        mode = mode_of(form_event.read_text(event, "mode"))
         if mode is None:
             raise LearnerError("There is no such study mode.", do_next="Choose one of the row.")
         store, profile_id = self.context.store.lessons, visit.profile.id
@@ -102,7 +102,9 @@ class ConceptPage:
                 store.mark(profile_id, concept.id, mode, "done", at=visit.now)
                 return self._went(visit, concept, self._after(visit, concept, mode))
             case "place":
-                place = form_event.number(form_event.text(event, "place"), default=1, low=1, high=PLACES)
+                place = form_event.read_number(
+                    form_event.read_text(event, "place"), default=1, low=1, high=PLACES
+                )
                 store.stop_at(profile_id, concept.id, mode, place, at=visit.now)
                 return {}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
@@ -111,12 +113,12 @@ class ConceptPage:
         """Handle Back or Forward of the browser: the URL says what to show."""
         concept = self._concept(visit.query.get("id", ""))
         html, shown = self._opened(visit, concept, mode_of(visit.query.get("mode", "")))
-        return {"html": html, "say": _said(shown), "focus": "#mode"}
+        return {"html": html, "say": _announce(shown), "focus": "#mode"}
 
     def _went(self, visit: Visit, concept: Concept, mode: StudyMode) -> Reply:
         html, shown = self._opened(visit, concept, mode)
         step = concept_address(concept.id, mode)
-        return {"html": html, "step": step, "say": _said(shown), "focus": "#mode"}
+        return {"html": html, "step": step, "say": _announce(shown), "focus": "#mode"}
 
     def _after(self, visit: Visit, concept: Concept, mode: StudyMode) -> StudyMode:
         row = self._row(visit, concept, self.lessons.find(concept.id), self._marks(visit, concept))
@@ -134,7 +136,7 @@ class ConceptPage:
             marks = self._marks(visit, concept)
         row = self._row(visit, concept, lesson, marks)
         shown = next(state for state in row if state.mode == mode)
-        known = mastery(self.context.store, visit.profile.id, self.subjects)
+        known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         html = render(
             "study/concept.html",
             concept=concept,
@@ -199,13 +201,13 @@ class ConceptPage:
             done.append("review")
         if lesson is not None and self.doors.project(visit, lesson.project.project).done:
             done.append("project")
-        return states(marks, minutes=minutes, shown_done=done)
+        return list_states(marks, minutes=minutes, shown_done=done)
 
     def _materials(self, concept_id: str) -> Materials:
         return Materials(
-            cards=_about(self.subjects.of_card, concept_id),
-            questions=_about(self.subjects.of_question, concept_id),
-            prompts=_about(self.subjects.of_prompt, concept_id),
+            cards=_list_about(self.subjects.of_card, concept_id),
+            questions=_list_about(self.subjects.of_question, concept_id),
+            prompts=_list_about(self.subjects.of_prompt, concept_id),
         )
 
     def _met(self, visit: Visit) -> set[str]:
@@ -230,9 +232,9 @@ class ConceptPage:
         return concept
 
 
-def _said(shown: ModeState) -> str:
+def _announce(shown: ModeState) -> str:
     return f"{shown.title}: {shown.about}, about {shown.minutes} minutes."
 
 
-def _about(subjects: Mapping[str, tuple[str, ...]], concept_id: str) -> tuple[str, ...]:
+def _list_about(subjects: Mapping[str, tuple[str, ...]], concept_id: str) -> tuple[str, ...]:
     return tuple(item for item, concepts in subjects.items() if concept_id in concepts)

@@ -13,7 +13,7 @@ from study.base import import_limits
 from study.base.errors import LearnerError
 from study.content.user_files import key_of
 from study.io.apply_import import Imports, Undone
-from study.io.exchange import VERDICTS, Exchange, Plan, Report
+from study.io.exchange import VERDICTS, Exchange, ImportPlan, ImportReport
 from study.io.exchange_commands import exchange_for
 from study.io.pending_upload import Pending, Waiting
 from study.ports.context import Context, Visit
@@ -45,8 +45,8 @@ WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "le
 
 def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="Import and export", path=PATH):
-        frame.island(page.act, page.load, "inout", waiting=frame.waiting("Import and export"))
+    with frame.add_page(app, context, title="Import and export", path=PATH):
+        frame.add_island(page.act, page.load, "inout", waiting=frame.render_waiting("Import and export"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class InOutPage:
                 return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
                 undone = self._imports.undo(
-                    visit.profile.id, form_event.whole(event, "import"), now=visit.now
+                    visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
                 )
                 said = _said_of(undone)
                 return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
@@ -107,8 +107,8 @@ class InOutPage:
         waiting = self._waiting(visit)
         plan = self._plan(visit, waiting)
         planned = self._imports.report(visit.profile.id, plan)
-        shown = form_event.text(event, "digest"), form_event.text(event, "report")
-        if shown != (waiting.digest, _digest(planned)):
+        shown = form_event.read_text(event, "digest"), form_event.read_text(event, "report")
+        if shown != (waiting.digest, _compute_digest(planned)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._planned(visit, waiting)
             return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
@@ -126,7 +126,7 @@ class InOutPage:
             raise LearnerError(
                 "Backups are restored at the machine that runs the app.", do_next="Ask the person there."
             )
-        snapshot = self.snapshots.restore(form_event.text(event, "backup"), now=visit.now)
+        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=visit.now)
         self.context.store.database.forget_all()
         return {"goto": PATH, "say": f"The backup of {snapshot.made} is restored."}
 
@@ -136,7 +136,7 @@ class InOutPage:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
-    def _plan(self, visit: Visit, waiting: Waiting) -> Plan:
+    def _plan(self, visit: Visit, waiting: Waiting) -> ImportPlan:
         exchange = exchange_for(waiting.file, list(self.exchanges.values()))
         return exchange.plan(visit.profile.id, waiting.file, now=visit.now)
 
@@ -190,7 +190,7 @@ class InOutPage:
             "file": waiting.file.name,
             "digest": waiting.digest,
             "report": report,
-            "report_digest": _digest(report),
+            "report_digest": _compute_digest(report),
             "at_most": SHOWN_AT_MOST,
         }
         self._previews[visit.profile.id] = preview
@@ -237,5 +237,5 @@ def _said_of(undone: Undone) -> str:
     return " ".join(sentences)
 
 
-def _digest(report: Report) -> str:
+def _compute_digest(report: ImportReport) -> str:
     return hashlib.sha256(repr(report.groups).encode()).hexdigest()[:16]

@@ -18,9 +18,9 @@ from study.content.concept_map_layout import (
 )
 from study.content.concepts import Concept
 from study.learner import progress
-from study.learner.mastery import mastery
+from study.learner.mastery import compute_mastery
 from study.learner.path import follow_path, path_ids, understood
-from study.learner.study_modes import STUDY_MODES, TITLES, mode_of, told
+from study.learner.study_modes import STUDY_MODES, TITLES, count_done, mode_of
 from study.ports.activities import Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
@@ -33,8 +33,8 @@ PATH = "/learn"
 def build(app: gr.Blocks, context: Context, *, subjects: Subjects) -> None:
     """Add the page to the app."""
     page = LearnPage(context=context, subjects=subjects)
-    with frame.page(app, context, title="Learn", path=PATH):
-        frame.island(page.act, page.load, "learn", waiting=frame.waiting("Learn", "learn"))
+    with frame.add_page(app, context, title="Learn", path=PATH):
+        frame.add_island(page.act, page.load, "learn", waiting=frame.render_waiting("Learn", "learn"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class LearnPage:
     def load(self, request: gr.Request) -> str:
         """Render the map with this learner's mastery."""
         visit = frame.visit_of(self.context, request)
-        graph, known = self.graph, mastery(self.context.store, visit.profile.id, self.subjects)
+        graph, known = self.graph, compute_mastery(self.context.store, visit.profile.id, self.subjects)
         wanted, marks = visit.query.get("q", ""), self.context.store.lessons.marks(visit.profile.id)
         return render(
             "study/learn.html",
@@ -62,7 +62,7 @@ class LearnPage:
             mastery=known,
             path=follow_path(self.context.concepts, understood(marks, known)),
             on_path=path_ids(),
-            told=told(marks),
+            told=count_done(marks),
             modes=len(STUDY_MODES),
             last=self._last(visit),
             wanted=wanted,
@@ -76,7 +76,7 @@ class LearnPage:
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        wanted = form_event.field(event, "q").strip()
+        wanted = form_event.read_field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
         return {"parts": {"found": render("study/learn_found.html", wanted=wanted, found=found)}, "say": said}
@@ -87,7 +87,7 @@ class LearnPage:
         if not asked:
             return []
         concepts = self.context.concepts.by_id.values()
-        hits = [concept for concept in concepts if all(word in _searched(concept) for word in asked)]
+        hits = [concept for concept in concepts if all(word in _join_searched(concept) for word in asked)]
         return sorted(hits, key=lambda concept: not all(word in concept.name.lower() for word in asked))
 
     def _last(self, visit: Visit) -> tuple[Concept, str, str] | None:
@@ -100,5 +100,5 @@ class LearnPage:
         return None
 
 
-def _searched(concept: Concept) -> str:
+def _join_searched(concept: Concept) -> str:
     return " ".join((concept.name, concept.summary, *concept.terms)).lower()

@@ -22,8 +22,8 @@ def build(
 ) -> None:
     """Add the page to the app."""
     page = PractisePage(context=context, review=review, cards_due=cards_due)
-    with frame.page(app, context, title="Practise", path=PATH):
-        frame.island(page.act, page.load, "practise", waiting=frame.waiting("Practise"))
+    with frame.add_page(app, context, title="Practise", path=PATH):
+        frame.add_island(page.act, page.load, "practise", waiting=frame.render_waiting("Practise"))
 
 
 @dataclass(frozen=True, kw_only=True)

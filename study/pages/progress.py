@@ -9,10 +9,10 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
-from study.learner.mastery import mastery, next_steps
+from study.learner.mastery import compute_mastery, next_steps
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.plot import Plot
-from study.plots.render import render as picture
+from study.plots.render import render_plot as picture
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 from study.ports.activities import Section, Subjects
 from study.ports.context import Context, Visit
@@ -24,8 +24,10 @@ from study.web.frame import Reply
 def build(app: gr.Blocks, context: Context, *, subjects: Subjects, sections: Sequence[Section]) -> None:
     """Add the page to the app."""
     page = ProgressPage(context=context, subjects=subjects, sections=sections)
-    with frame.page(app, context, title="Progress", path="/progress"):
-        frame.island(page.act, page.load, "progress", waiting=frame.waiting("Progress", "progress"))
+    with frame.add_page(app, context, title="Progress", path="/progress"):
+        frame.add_island(
+            page.act, page.load, "progress", waiting=frame.render_waiting("Progress", "progress")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class ProgressPage:
         """Draw the charts, or pass an event to the section it belongs to."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "draw":
-            return {"parts": self._drawn(visit, narrow=form_event.field(event, "narrow") == "yes")}
+            return {"parts": self._drawn(visit, narrow=form_event.read_field(event, "narrow") == "yes")}
         for section in self.sections:
             reply = section.act(event, visit)
             if reply is not None:
@@ -52,7 +54,7 @@ class ProgressPage:
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
     def _page(self, visit: Visit) -> str:
-        known = mastery(self.context.store, visit.profile.id, self.subjects)
+        known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         concepts = self.context.concepts
         parts = {section.name: section.html(visit) for section in self.sections}
         return render(
@@ -71,13 +73,15 @@ class ProgressPage:
         )
 
     def _drawn(self, visit: Visit, *, narrow: bool) -> dict[str, str]:
-        return {f"figures-{section.name}": _figures(section, visit, narrow) for section in self.sections}
+        return {
+            f"figures-{section.name}": _render_figures(section, visit, narrow) for section in self.sections
+        }
 
 
-def _figures(section: Section, visit: Visit, narrow: bool) -> str:
+def _render_figures(section: Section, visit: Visit, narrow: bool) -> str:
     width = NARROW_INCHES if narrow else WIDE_INCHES
     query = urlencode({"scope": visit.query["scope"]}) if visit.query.get("scope") else ""
-    plots = [(plot, _svg(plot, width)) for plot in section.figures(visit)]
+    plots = [(plot, _render_svg(plot, width)) for plot in section.figures(visit)]
     leading = sorted(
         (drawn for drawn in plots if drawn[0].name in section.leading),
         key=lambda drawn: section.leading.index(drawn[0].name),
@@ -86,5 +90,5 @@ def _figures(section: Section, visit: Visit, narrow: bool) -> str:
     return render("study/progress_figures.html", leading=leading, rest=rest, query=query)
 
 
-def _svg(plot: Plot, width_inches: float) -> Markup:
+def _render_svg(plot: Plot, width_inches: float) -> Markup:
     return Markup(picture(plot, "svg", on_page=True, width_inches=width_inches, titled=False).decode())

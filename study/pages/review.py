@@ -8,7 +8,14 @@ import gradio as gr
 
 from study.base.errors import LearnerError, StaleError
 from study.learner.progress import most_frequent
-from study.ports.activities import CardStation, ExplainStation, Piece, QuizStation, Station, Steps
+from study.ports.activities import (
+    CardActivity,
+    ExplainActivity,
+    Fragment,
+    QuizActivity,
+    ReviewActivity,
+    Steps,
+)
 from study.ports.context import Context, Visit
 from study.store.five_minute_reviews import ReviewRun
 from study.text.templates import render
@@ -22,12 +29,12 @@ SEEDS = 10_000
 
 def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
     """Add the page to the app."""
-    with frame.page(app, context, title="Review", path="/review", under="/practise"):
-        frame.island(page.act, page.load, "review", waiting=frame.waiting("Five-minute review"))
+    with frame.add_page(app, context, title="Review", path="/review", under="/practise"):
+        frame.add_island(page.act, page.load, "review", waiting=frame.render_waiting("Five-minute review"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ReviewPlan:
     """The content of a review that starts now."""
 
     cards: int
@@ -43,12 +50,12 @@ class ReviewPage:
     """Handlers of the review. Its progress is read from the logs of its three activities."""
 
     context: Context
-    cards: CardStation
-    quiz: QuizStation
-    explain: ExplainStation
+    cards: CardActivity
+    quiz: QuizActivity
+    explain: ExplainActivity
 
     @property
-    def stations(self) -> Sequence[Station]:
+    def stations(self) -> Sequence[ReviewActivity]:
         """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
@@ -83,12 +90,12 @@ class ReviewPage:
             return {}
         return self._next(visit, run) if piece is None else self._wrap(visit, run, station, piece)
 
-    def plan(self, visit: Visit) -> Plan:
+    def plan(self, visit: Visit) -> ReviewPlan:
         """Plan what fits into five minutes for this learner."""
         cards = self.cards.planned(visit, seconds=CARD_SECONDS)
         seconds = cards * self.cards.seconds_each(visit) + self.explain.seconds_each(visit)
         seconds += QUESTIONS * self.quiz.seconds_each(visit)
-        return Plan(
+        return ReviewPlan(
             cards=cards,
             questions=QUESTIONS,
             minutes=max(1, round(seconds / 60)),
@@ -112,8 +119,8 @@ class ReviewPage:
         run_id = visit.query.get("run", "")
         return self.context.store.runs.run(visit.profile.id, run_id) if run_id else None
 
-    def _owner(self, event: dict[str, Any]) -> Station:
-        owners: dict[Any, Station] = {
+    def _owner(self, event: dict[str, Any]) -> ReviewActivity:
+        owners: dict[Any, ReviewActivity] = {
             **dict.fromkeys(("flip", "rate", "undo"), self.cards),
             "answer": self.quiz,
             **dict.fromkeys(self.explain.acts, self.explain),
@@ -148,8 +155,8 @@ class ReviewPage:
         """Return the id of the last rating, which can be undone as long as the review is open."""
         return self.cards.undoable(visit, since=run.started_at)
 
-    def _wrap(self, visit: Visit, run: ReviewRun, station: Station, piece: Piece) -> Reply:
-        steps: list[tuple[Station, Steps]] = [(each, each.steps(visit, run)) for each in self.stations]
+    def _wrap(self, visit: Visit, run: ReviewRun, station: ReviewActivity, piece: Fragment) -> Reply:
+        steps: list[tuple[ReviewActivity, Steps]] = [(each, each.steps(visit, run)) for each in self.stations]
         html = render(
             "study/review.html",
             piece=piece.html,

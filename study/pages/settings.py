@@ -30,8 +30,8 @@ SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may ha
 def build(app: gr.Blocks, context: Context) -> None:
     """Add the page to the app."""
     page = SettingsPage(context=context)
-    with frame.page(app, context, title="Settings", path="/settings"):
-        frame.island(page.act, page.load, "settings", waiting=frame.waiting("Settings"))
+    with frame.add_page(app, context, title="Settings", path="/settings"):
+        frame.add_island(page.act, page.load, "settings", waiting=frame.render_waiting("Settings"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +51,11 @@ class SettingsPage:
         profiles = self.context.store.profiles
         match event.get("act"):
             case "rename":
-                profiles.rename(visit.profile.id, form_event.field(event, "name"))
+                profiles.rename(visit.profile.id, form_event.read_field(event, "name"))
             case "add":
-                profiles.add(visit.browser_id, form_event.field(event, "name"), now=visit.now)
+                profiles.add(visit.browser_id, form_event.read_field(event, "name"), now=visit.now)
             case "switch" if is_here:
-                profiles.switch(visit.browser_id, form_event.text(event, "profile"), now=visit.now)
+                profiles.switch(visit.browser_id, form_event.read_text(event, "profile"), now=visit.now)
             case "prefer":
                 self._prefer(visit, event)
             case "ask-delete":
@@ -72,12 +72,14 @@ class SettingsPage:
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:
         chosen: dict[str, Any] = {
-            name: _whole(event, name) for name in NUMBERS if form_event.fields(event, name)
+            name: _read_whole(event, name) for name in NUMBERS if form_event.read_fields(event, name)
         }
         words = {
-            name: form_event.field(event, name).strip() for name in WORDS if form_event.fields(event, name)
+            name: form_event.read_field(event, name).strip()
+            for name in WORDS
+            if form_event.read_fields(event, name)
         }
-        shortcuts = bool(form_event.field(event, "shortcuts"))  # an empty box is not sent
+        shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
     def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> str:
@@ -91,7 +93,7 @@ class SettingsPage:
             is_here=is_here,
             preferences=visit.preferences,
             orders=ORDER_NAMES,
-            zones=_zones(),
+            zones=_list_zones(),
             name_limit=NAME_LIMIT,
             data_folder=str(self.context.settings.home),
             saved="saved" in visit.query,
@@ -102,8 +104,8 @@ class SettingsPage:
         )
 
 
-def _whole(event: Mapping[str, Any], name: str) -> int:
-    written = form_event.field(event, name)
+def _read_whole(event: Mapping[str, Any], name: str) -> int:
+    written = form_event.read_field(event, name)
     if not written.isdecimal():
         raise LearnerError(
             f"{written!r} isn't a number.", do_next="Type digits only, or leave what was there."
@@ -112,5 +114,5 @@ def _whole(event: Mapping[str, Any], name: str) -> int:
 
 
 @cache
-def _zones() -> tuple[str, ...]:
+def _list_zones() -> tuple[str, ...]:
     return tuple(sorted(zone for zone in available_timezones() if "/" in zone and "Etc" not in zone))

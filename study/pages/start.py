@@ -26,8 +26,10 @@ PATH = "/start"
 def build(app: gr.Blocks, context: Context, *, figures: Figures, terms: Terms, first_run: FirstRuns) -> None:
     """Add the page to the app."""
     page = StartPage(context=context, figures=figures, terms=terms, first_run=first_run)
-    with frame.page(app, context, title="Understand LoRA in five minutes", path=PATH, under="/learn"):
-        frame.island(page.act, page.load, "start", waiting=frame.waiting("Understand LoRA in five minutes"))
+    with frame.add_page(app, context, title="Understand LoRA in five minutes", path=PATH, under="/learn"):
+        frame.add_island(
+            page.act, page.load, "start", waiting=frame.render_waiting("Understand LoRA in five minutes")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +68,12 @@ class StartPage:
             case "here":
                 return {"html": self._page(place), "focus": "#step-title"}
             case "go":
-                step = form_event.number(
-                    form_event.text(event, "step"), default=1, low=1, high=len(introduction())
+                step = form_event.read_number(
+                    form_event.read_text(event, "step"), default=1, low=1, high=len(introduction())
                 )
                 return self._went(IntroductionPlace(step=step), focus="#step-title")
             case "answer":
-                return self._answered(visit, place, form_event.field(event, "choice"))
+                return self._answered(visit, place, form_event.read_field(event, "choice"))
             case "poll":
                 return self._polled(place)
             case "end":
@@ -81,7 +83,7 @@ class StartPage:
 
     def _answered(self, visit: Visit, place: IntroductionPlace, choice: str) -> Reply:
         step = introduction()[place.step - 1]
-        answer = form_event.number(choice, default=0, low=0, high=len(step.choices))
+        answer = form_event.read_number(choice, default=0, low=0, high=len(step.choices))
         if not answer:
             raise LearnerError("No answer is chosen.", do_next="Choose one; a guess is fine.")
         run = place.run
@@ -128,7 +130,7 @@ class StartPage:
 def _place_of(visit: Visit) -> IntroductionPlace:
     query = visit.query
     return IntroductionPlace(
-        step=form_event.number(query.get("step", ""), default=1, low=1, high=len(introduction())),
-        answer=form_event.number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
+        step=form_event.read_number(query.get("step", ""), default=1, low=1, high=len(introduction())),
+        answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
         run=query.get("run", "")[:100],
     )

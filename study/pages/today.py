@@ -11,7 +11,7 @@ from markupsafe import Markup
 from study.base.errors import LearnerError
 from study.figures.figure import Figures
 from study.learner import progress
-from study.learner.mastery import mastery
+from study.learner.mastery import compute_mastery
 from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
@@ -42,8 +42,8 @@ def build(
         figures=figures,
         last_run=last_run,
     )
-    with frame.page(app, context, title="Today", path="/"):
-        frame.island(page.act, page.load, "today", waiting=frame.waiting("Today"))
+    with frame.add_page(app, context, title="Today", path="/"):
+        frame.add_island(page.act, page.load, "today", waiting=frame.render_waiting("Today"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class TodayPage:
             case "start":
                 return {"goto": self.review.start(visit)}
             case "switch":
-                profile_id = form_event.text(event, "profile")
+                profile_id = form_event.read_text(event, "profile")
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}
             case "know":
@@ -94,23 +94,23 @@ class TodayPage:
             )
         return render(
             "study/today.html",
-            greeting=_greeting(visit),
+            greeting=_format_greeting(visit),
             name=visit.profile.name if visit.profile.named else "",
             due=self.cards_due(visit),
             plan=self.review.plan(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
-            recalled=progress.recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
+            recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=Markup(self.last_run() or ""),
-            weekdays=_weekdays(visit),
+            weekdays=_list_weekdays(visit),
             **self._concepts(visit),
         )
 
     def _concepts(self, visit: Visit) -> dict[str, Any]:
-        known = mastery(self.context.store, visit.profile.id, self.subjects)
+        known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         return {
             "weakest": [
                 (concept, found, _days_ago(visit, found), self.subjects.counts(concept)[0])
-                for concept, found in progress.weakest(known)
+                for concept, found in progress.find_weakest(known)
             ],
             "next_concept": progress.next_to_learn(self.context.concepts, known),
             "has_progress": self.context.has_page("/progress"),
@@ -118,7 +118,7 @@ class TodayPage:
         }
 
 
-def _greeting(visit: Visit) -> str:
+def _format_greeting(visit: Visit) -> str:
     hour = visit.now.astimezone(visit.days.zone).hour
     part = "morning" if 4 <= hour < 12 else "afternoon" if 12 <= hour < 18 else "evening"
     return f"Good {part}"
@@ -129,6 +129,6 @@ def _days_ago(visit: Visit, known: progress.Mastery) -> str:
     return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
 
 
-def _weekdays(visit: Visit) -> list[str]:
+def _list_weekdays(visit: Visit) -> list[str]:
     today = visit.days.day(visit.now)
     return ["Today", *((today + timedelta(days=ahead)).strftime("%a") for ahead in range(1, 7))]

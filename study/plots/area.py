@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from study.plots.sheet import EDGE, FAINT, INK, PAPER, TEXT_LEADING, Sheet, fitting, text_width
+from study.plots.sheet import EDGE, FAINT, INK, PAPER, TEXT_LEADING, Sheet, choose_fitting, text_width
 
 Span = tuple[float, float]
 
@@ -42,7 +42,7 @@ class Area:
             min(self.x(value), self.sheet.width - EDGE - width / 2)
             for (value, _), width in zip(labels, widths, strict=True)
         ]
-        for index in fitting(places, widths, first=first):
+        for index in choose_fitting(places, widths, first=first):
             y = self.bottom + TEXT_LEADING
             self.sheet.text(places[index], y, labels[index][1], align="center", soft=True)
 

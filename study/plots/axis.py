@@ -38,7 +38,7 @@ def _nice_step(rough: float) -> float:
     return power * next(nice for nice in NICE_STEPS if nice * power >= 0.75 * rough)
 
 
-def spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
+def spread_labels(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
     """Return positions in the order of `wanted`, at least `gap` apart, from `low` to `high`, moved little.
 
     When they don't all fit, they are spaced evenly over the whole range.
@@ -51,12 +51,12 @@ def spread(wanted: Sequence[float], *, gap: float, low: float, high: float) -> l
     for index in order:
         groups.append([wanted[index], 1])
         while len(groups) > 1 and groups[-1][0] - groups[-2][0] < groups[-2][1] * gap:
-            _merge(groups, gap)
+            _merge_groups(groups, gap)
     placed = [start + number * gap for start, members in groups for number in range(int(members))]
-    return _inside(placed, order, gap=gap, low=low, high=high)
+    return _keep_inside(placed, order, gap=gap, low=low, high=high)
 
 
-def _merge(groups: list[list[float]], gap: float) -> None:
+def _merge_groups(groups: list[list[float]], gap: float) -> None:
     """Merge the last two groups at the start that moves their members least."""
     start, members = groups.pop()
     before, count = groups[-1]
@@ -64,7 +64,9 @@ def _merge(groups: list[list[float]], gap: float) -> None:
     groups[-1] = [(before * count + (start - count * gap) * members) / total, total]
 
 
-def _inside(placed: list[float], order: list[int], *, gap: float, low: float, high: float) -> list[float]:
+def _keep_inside(
+    placed: list[float], order: list[int], *, gap: float, low: float, high: float
+) -> list[float]:
     for number in range(len(placed)):
         placed[number] = max(placed[number], low + number * gap)
     for number in range(len(placed)):

@@ -37,7 +37,9 @@ class Calendar:
             sheet.text(EDGE, top + MONTHS + pitch * (row + 0.5) + 4, name, soft=True)
         for week, day in self._days(sheet.width):
             x, y = left + week * pitch, top + MONTHS + day.weekday() * pitch
-            self._square(sheet, (x, y), pitch - GAP, _step(counts.get(day, 0), steps), day == self.last)
+            self._square(
+                sheet, (x, y), pitch - GAP, _choose_step(counts.get(day, 0), steps), day == self.last
+            )
             if day.day == 1 or (week == 0 and day.weekday() == 0 and day.day < 20):
                 sheet.text(x, top + TEXT_LEADING - 4, day.strftime("%b"), soft=True)
         self._key(sheet, left, top + MONTHS + 7 * pitch + 8, steps)
@@ -75,7 +77,7 @@ class Calendar:
     def _key(self, sheet: Sheet, x: float, y: float, steps: list[int]) -> None:
         side, start = 11.0, x
         for step in range(len(steps) + 1):
-            words = "0" if step == 0 else _range(steps, step)
+            words = "0" if step == 0 else _format_range(steps, step)
             self._square(sheet, (x, y), side, step, False)
             sheet.text(x + side + 4, y + side - 1, words, soft=True)
             x += side + text_width(words) + 16
@@ -85,11 +87,11 @@ class Calendar:
         sheet.text(x, y + side - 1, words, soft=True)
 
 
-def _step(count: int, steps: list[int]) -> int:
+def _choose_step(count: int, steps: list[int]) -> int:
     return sum(count >= least for least in steps)
 
 
-def _range(steps: list[int], step: int) -> str:
+def _format_range(steps: list[int], step: int) -> str:
     if step == len(steps):
         return f"{steps[-1]}+"
     low, high = steps[step - 1], steps[step] - 1

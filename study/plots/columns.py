@@ -11,7 +11,7 @@ from study.plots.sheet import (
     TEXT_SIZE,
     Sheet,
     text_width,
-    wrapped,
+    wrap_text,
 )
 
 BODY = 200.0
@@ -54,7 +54,7 @@ class Columns:
             sheet.paragraph(area.bottom + BELOW + 20, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
 
     def _foot_height(self, width: float) -> float:
-        lines = len(wrapped(self.footnote, width - 2 * EDGE)) if self.footnote else 0
+        lines = len(wrap_text(self.footnote, width - 2 * EDGE)) if self.footnote else 0
         return lines * TEXT_LEADING + (8 if lines else 0)
 
     def _column(self, area: Area, place: int, value: float) -> None:

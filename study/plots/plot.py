@@ -14,7 +14,7 @@ from study.plots.sheet import (
     TITLE_SIZE,
     Sheet,
     drawing_style,
-    wrapped,
+    wrap_text,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Plot:
     @property
     def shown_rows(self) -> tuple[tuple[str, ...], ...]:
         """The rows as a learner reads them: 2,442,240 and three significant digits."""
-        return tuple(tuple(shown(cell) for cell in row) for row in self.rows)
+        return tuple(tuple(format_cell(cell) for cell in row) for row in self.rows)
 
     def height(self, width: float, *, titled: bool = True) -> float:
         """Return the height in points of the whole chart at `width` points."""
@@ -79,12 +79,12 @@ class Plot:
         """Return the height of title and subtitle: the same for most settings, so a slider shifts nothing."""
         room = width - 2 * EDGE
         reserved = 2 if width >= NARROW_BELOW_POINTS else 3
-        titles = max(reserved, len(wrapped(self.title, room, size=TITLE_SIZE, bold=True)))
-        subtitles = max(reserved, len(wrapped(self.subtitle, room)))
+        titles = max(reserved, len(wrap_text(self.title, room, size=TITLE_SIZE, bold=True)))
+        subtitles = max(reserved, len(wrap_text(self.subtitle, room)))
         return EDGE + titles * TITLE_LEADING + subtitles * TEXT_LEADING + 8
 
 
-def shown(cell: Cell) -> str:
+def format_cell(cell: Cell) -> str:
     """Format one cell as text."""
     if isinstance(cell, str):
         return cell

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from study.base.confidence_intervals import Share, percent
+from study.base.confidence_intervals import Share, format_percent
 from study.plots.area import Area, Span
 from study.plots.axis import nice_ticks
-from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrapped
+from study.plots.sheet import EDGE, INK, TEXT_LEADING, TEXT_SIZE, Sheet, text_width, wrap_text
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 BODY = 220.0
@@ -18,7 +18,7 @@ CAP = 3.5  # half width of an error bar's cap, in points
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class PlotPoint:
     """One measured value; `low` and `high` bound its 95 % confidence interval."""
 
     x: float
@@ -27,10 +27,10 @@ class Point:
     high: float
 
 
-def point_of(x: float, share: Share) -> Point:
+def point_of(x: float, share: Share) -> PlotPoint:
     """Build a point from a measured share."""
     low, high = share.interval
-    return Point(x=x, y=share.value, low=low, high=high)
+    return PlotPoint(x=x, y=share.value, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Curve:
 class Points:
     """Points and curves; filled and joined means measured, dashed means computed."""
 
-    points: tuple[Point, ...]
+    points: tuple[PlotPoint, ...]
     measured: str
     """The points' text in the legend."""
 
@@ -102,9 +102,9 @@ class Points:
         return low - room, high + room
 
     def _level(self, value: float) -> str:
-        return percent(value) if self.percent else f"{value:g}"
+        return format_percent(value) if self.percent else f"{value:g}"
 
-    def _point(self, area: Area, point: Point) -> None:
+    def _point(self, area: Area, point: PlotPoint) -> None:
         x, low, high = area.x(point.x), area.y(point.low), area.y(point.high)
         area.sheet.line([x, x], [low, high], color=BLUE, lw=1.2)
         for end in (low, high):
@@ -123,7 +123,7 @@ class Points:
         return [
             (line if number == 0 else f" {line}", measured)
             for words, measured in entries
-            for number, line in enumerate(wrapped(words, width - 2 * EDGE - 26))
+            for number, line in enumerate(wrap_text(words, width - 2 * EDGE - 26))
         ]
 
     def _draw_key(self, sheet: Sheet, y: float) -> None:

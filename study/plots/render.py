@@ -22,7 +22,7 @@ ElementTree.register_namespace("", SVG)
 
 
 @lru_cache(maxsize=256)  # a slider repeats the same settings; a picture has about 20 kB
-def render(
+def render_plot(
     plot: Plot, format: Format, *, on_page: bool, width_inches: float = WIDE_INCHES, titled: bool = True
 ) -> bytes:
     """Render the picture. `on_page` makes an SVG for a page, with the page's colours, background and width.
@@ -42,13 +42,13 @@ def render(
         figure.savefig(file, format="svg", transparent=on_page, metadata=NO_METADATA)
     prefix = f"{plot.name}-{width_inches * 10:.0f}{'' if titled else '-bare'}-"
     root = ElementTree.fromstring(file.getvalue())
-    _tidy(root, plot, prefix)
+    _tidy_svg(root, plot, prefix)
     if on_page:
         _join_page(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8"))
 
 
-def _tidy(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
+def _tidy_svg(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
     """Make ids unique, remove rules that reach beyond this picture, and add its description."""
     for parent in list(root.iter()):
         for child in list(parent):
@@ -57,7 +57,7 @@ def _tidy(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
         if f"{{{XLINK}}}href" in parent.attrib:
             parent.set("href", parent.attrib.pop(f"{{{XLINK}}}href"))
         for name, value in parent.attrib.items():
-            parent.set(name, _renamed(name, value, prefix))
+            parent.set(name, _rename_ids(name, value, prefix))
     # matplotlib 3.11 applies a hatch's opacity twice: in its pattern, and in the shape filled with it
     for hatch in root.iterfind(f".//{{{SVG}}}pattern/{{{SVG}}}path"):
         hatch.set("style", re.sub(r"; stroke-opacity: [\d.]+", "", hatch.attrib["style"]))
@@ -75,7 +75,7 @@ def _tidy(root: ElementTree.Element, plot: Plot, prefix: str) -> None:
     root.insert(0, title)
 
 
-def _renamed(name: str, value: str, prefix: str) -> str:
+def _rename_ids(name: str, value: str, prefix: str) -> str:
     if name == "id":
         return prefix + value
     if name == "href" and value.startswith("#"):

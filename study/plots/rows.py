@@ -12,9 +12,9 @@ from study.plots.sheet import (
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
-    shortened,
+    shorten_text,
     text_width,
-    wrapped,
+    wrap_text,
 )
 
 ROW = 22.0
@@ -25,7 +25,7 @@ FOOT_GAP = 18.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PlotRow:
     """One name. A value without an interval is drawn as a bar from zero."""
 
     name: str
@@ -38,14 +38,14 @@ class Row:
 class Rows:
     """Rows from top to bottom; `target` is a dashed line across them."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PlotRow, ...]
     x_label: str
     footnote: str
     target: float | None = None
 
     def body_height(self, width: float) -> float:
         """Return the height in points (see Drawing)."""
-        foot = len(wrapped(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
+        foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + ROW * len(self.rows) + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
@@ -58,9 +58,9 @@ class Rows:
         self._scale(area)
         for place, row in enumerate(self.rows):
             y = area.top + ROW * (place + 0.5)
-            sheet.text(EDGE, y + 4, shortened(row.name, names))
+            sheet.text(EDGE, y + 4, shorten_text(row.name, names))
             sheet.text(sheet.width - EDGE, y + 4, row.number, align="right", soft=True)
-            _mark(area, row, y)
+            _draw_mark(area, row, y)
         sheet.paragraph(bottom + BELOW + FOOT_GAP + 2, self.footnote, size=TEXT_SIZE, leading=TEXT_LEADING)
 
     def _across(self) -> tuple[float, float]:
@@ -84,7 +84,7 @@ class Rows:
         area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
 
 
-def _mark(area: Area, row: Row, y: float) -> None:
+def _draw_mark(area: Area, row: PlotRow, y: float) -> None:
     if row.interval is None:
         start, end = area.x(0.0), area.x(row.value)
         area.sheet.shape([(start, y - 7), (end, y - 7), (end, y + 7), (start, y + 7)], fc=BLUE, lw=0)

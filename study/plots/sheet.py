@@ -100,7 +100,7 @@ class Sheet:
 
     def paragraph(self, y: float, words: str, *, size: float, leading: float, bold: bool = False) -> float:
         """Draw wrapped lines from `y` down over the whole width; return the baseline of the next line."""
-        for line in wrapped(words, self.width - 2 * EDGE, size=size, bold=bold):
+        for line in wrap_text(words, self.width - 2 * EDGE, size=size, bold=bold):
             self.text(EDGE, y, line, size=size, bold=bold, soft=not bold)
             y += leading
         return y
@@ -151,21 +151,21 @@ def _width_of_one_point(words: str, bold: bool) -> float:
     return float(width) / 6400
 
 
-def wrapped(words: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> list[str]:
+def wrap_text(words: str, width: float, *, size: float = TEXT_SIZE, bold: bool = False) -> list[str]:
     """Wrap into as few lines as `width` allows, then as evenly as possible; a number stays with its unit."""
     chunks = _BREAK.split(words)
     widths = [text_width(chunk, size=size, bold=bold) for chunk in chunks]
     space = text_width(" ", size=size, bold=bold)
-    lines = _filled(chunks, widths, space, width)
+    lines = _fill_lines(chunks, widths, space, width)
     narrowest = (sum(widths) + space * len(chunks)) / len(lines)
     for step in range(8):
-        evener = _filled(chunks, widths, space, narrowest + (width - narrowest) * step / 8)
+        evener = _fill_lines(chunks, widths, space, narrowest + (width - narrowest) * step / 8)
         if len(evener) == len(lines):
             return evener
     return lines
 
 
-def _filled(chunks: Sequence[str], widths: Sequence[float], space: float, room: float) -> list[str]:
+def _fill_lines(chunks: Sequence[str], widths: Sequence[float], space: float, room: float) -> list[str]:
     """Fill lines greedily up to `room`; a wider chunk gets a line of its own."""
     lines, taken = [chunks[0]], widths[0]
     for chunk, width in zip(chunks[1:], widths[1:], strict=True):
@@ -178,7 +178,7 @@ def _filled(chunks: Sequence[str], widths: Sequence[float], space: float, room: 
     return lines
 
 
-def shortened(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
+def shorten_text(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
     """Return the words, or their beginning and an ellipsis when they are wider than `width`."""
     if text_width(words, size=size) <= width:
         return words
@@ -188,7 +188,7 @@ def shortened(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
     return f"{kept.rstrip()}…"
 
 
-def fitting(positions: Sequence[float], widths: Sequence[float], *, first: Sequence[int]) -> list[int]:
+def choose_fitting(positions: Sequence[float], widths: Sequence[float], *, first: Sequence[int]) -> list[int]:
     """Return the centred labels that fit in a row without touching: those in `first`, then from the right."""
     kept: list[int] = []
     for index in (*first, *reversed(range(len(positions)))):

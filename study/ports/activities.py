@@ -15,7 +15,7 @@ from study.store.five_minute_reviews import ReviewRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class Fragment:
     """An HTML fragment for a page, with its announcement and its focus target."""
 
     html: Markup
@@ -66,7 +66,7 @@ class AskForCards(Protocol):
         """Make the cards due and return their number."""
 
 
-class Station(Protocol):
+class ReviewActivity(Protocol):
     """One kind of exercise in the five-minute review."""
 
     @property
@@ -79,17 +79,17 @@ class Station(Protocol):
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
         """Read the learner's progress from the log."""
 
-    def show(self, visit: Visit, run: ReviewRun) -> Piece:
+    def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next exercise."""
 
-    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Piece | None:
+    def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
     def ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return the result, what was missed, and when it comes back."""
 
 
-class CardStation(Station, Protocol):
+class CardActivity(ReviewActivity, Protocol):
     """Cards: a review holds as many as fit its time."""
 
     def planned(self, visit: Visit, *, seconds: float) -> int:
@@ -99,7 +99,7 @@ class CardStation(Station, Protocol):
         """Return the id of the rating that undo would take back."""
 
 
-class QuizStation(Station, Protocol):
+class QuizActivity(ReviewActivity, Protocol):
     """Questions: a review holds a short quiz."""
 
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class QuizStation(Station, Protocol):
         """Count the questions missed with confidence that come back today."""
 
 
-class ExplainStation(Station, Protocol):
+class ExplainActivity(ReviewActivity, Protocol):
     """One explanation."""
 
     @property
@@ -127,7 +127,7 @@ class ExplainStation(Station, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChallengeDoor:
+class ChallengeLink:
     """A link to the timed challenge of a concept."""
 
     address: str
@@ -143,7 +143,7 @@ class ChallengeDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectDoor:
+class ProjectLink:
     """A link to a guided experiment."""
 
     name: str
@@ -156,7 +156,7 @@ class ProjectDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabDoor:
+class LabLink:
     """A link to a prepared training run."""
 
     address: str
@@ -165,12 +165,12 @@ class LabDoor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doors:
+class ModeLinks:
     """One function per mode that leads elsewhere."""
 
-    lab: Callable[[Mapping[str, Any]], LabDoor]
-    challenge: Callable[[Visit, str], ChallengeDoor]
-    project: Callable[[Visit, str], ProjectDoor]
+    lab: Callable[[Mapping[str, Any]], LabLink]
+    challenge: Callable[[Visit, str], ChallengeLink]
+    project: Callable[[Visit, str], ProjectLink]
 
 
 # ---- the introduction

@@ -47,7 +47,7 @@ class Visit:
         return self.preferences.days
 
 
-def visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -> Visit:
+def find_visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -> Visit:
     """Find the learner of a browser's id; a first request creates a guest profile."""
     now = context.clock()
     profile = context.store.profiles.of_browser(browser_id, now=now)

@@ -7,14 +7,14 @@ from typing import Any
 from study.figures.figure import FigureAbout, Figures, no_figure
 from study.ports.activities import (
     AskForCards,
+    CardActivity,
     CardsDue,
-    CardStation,
-    ChallengeDoor,
-    ExplainStation,
+    ChallengeLink,
+    ExplainActivity,
     FirstRuns,
-    LabDoor,
-    ProjectDoor,
-    QuizStation,
+    LabLink,
+    ProjectLink,
+    QuizActivity,
     Subjects,
 )
 from study.ports.classes import ClassRuns, FindClassQuestion
@@ -37,12 +37,12 @@ class Ports:
 
     ask_for_cards: AskForCards = field(init=False)
     cards_due: Callable[[Visit], CardsDue] = field(init=False)
-    cards: CardStation = field(init=False)
-    quiz: QuizStation = field(init=False)
-    explain: ExplainStation = field(init=False)
-    lab_door: Callable[[Mapping[str, Any]], LabDoor] = field(init=False)
-    challenge_door: Callable[[Visit, str], ChallengeDoor] = field(init=False)
-    project_door: Callable[[Visit, str], ProjectDoor] = field(init=False)
+    cards: CardActivity = field(init=False)
+    quiz: QuizActivity = field(init=False)
+    explain: ExplainActivity = field(init=False)
+    lab_door: Callable[[Mapping[str, Any]], LabLink] = field(init=False)
+    challenge_door: Callable[[Visit, str], ChallengeLink] = field(init=False)
+    project_door: Callable[[Visit, str], ProjectLink] = field(init=False)
     first_run: FirstRuns = field(init=False)
     class_question: FindClassQuestion = field(init=False)
     class_runs: ClassRuns = field(init=False)

@@ -16,7 +16,7 @@ from study.store.fits import FitLog
 from study.store.five_minute_reviews import ReviewRuns
 from study.store.imports import ImportLog
 from study.store.lessons import LessonLog
-from study.store.migrations import migrate
+from study.store.migrations import migrate_database
 from study.store.own_prompts import OwnPromptLog
 from study.store.predictions import PredictionLog
 from study.store.preferences_and_drafts import Notes
@@ -63,7 +63,7 @@ def open_store(database_url: str) -> Store:
     try:
         database = open_database(database_url)
         database.check()
-        migrate(database, before_upgrade=lambda: _back_up(database_url))
+        migrate_database(database, before_upgrade=lambda: _back_up(database_url))
         database.check_writing()
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)

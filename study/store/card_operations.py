@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -49,7 +49,7 @@ class VerbLog:
         """Record a verb; with `expected_id` only if that is the last such verb on its subject (0: none)."""
         with self._database.write(profile_id) as connection:
             if expected_id is not None:
-                newest = _live(profile_id, func.max(t.card_verbs.c.id)).where(
+                newest = _select_live(profile_id, func.max(t.card_verbs.c.id)).where(
                     t.card_verbs.c.verb == name, t.card_verbs.c.subject == subject
                 )
                 if (connection.scalar(newest) or 0) != expected_id:
@@ -57,12 +57,12 @@ class VerbLog:
                         "Another window changed this meanwhile.",
                         do_next="Copy what you wrote, reload the page and look at it again.",
                     )
-            return record(connection, profile_id, name, subject, value=value, at=at)
+            return record_verb(connection, profile_id, name, subject, value=value, at=at)
 
     def undo(self, profile_id: str, *, expected_id: int, undone_at: datetime) -> Verb:
         """Take back the last verb and return it, unless another window did something meanwhile."""
         with self._database.write(profile_id) as connection:
-            last = _last(connection, profile_id)
+            last = _find_last(connection, profile_id)
             if last is None:
                 raise LearnerError("There is nothing to undo.", do_next="Rate a card first.")
             if last.id != expected_id:
@@ -77,25 +77,25 @@ class VerbLog:
                 )
             return last
 
-    @remembered
+    @cache_reads
     def last(self, profile_id: str) -> Verb | None:
         """The verb that undo would take back."""
         with self._database.read() as connection:
-            return _last(connection, profile_id)
+            return _find_last(connection, profile_id)
 
     def live(self, profile_id: str, names: Iterable[Name], *, since: datetime | None = None) -> list[Verb]:
         """The verbs of these names that were not undone, oldest first."""
         return self._live(profile_id, tuple(names), since)
 
-    @remembered
+    @cache_reads
     def _live(self, profile_id: str, names: tuple[Name, ...], since: datetime | None) -> list[Verb]:
-        wanted = _live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(names))
+        wanted = _select_live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(names))
         if since is not None:
             wanted = wanted.where(t.card_verbs.c.at >= since)
         with self._database.read() as connection:
-            return [_verb(row) for row in connection.execute(wanted.order_by(t.card_verbs.c.id))]
+            return [_read_verb(row) for row in connection.execute(wanted.order_by(t.card_verbs.c.id))]
 
-    @remembered
+    @cache_reads
     def just_undone(self, profile_id: str) -> Verb | None:
         """The verb that was taken back last, until another one follows; its card is shown first."""
         undone = (
@@ -109,11 +109,11 @@ class VerbLog:
             row = connection.execute(undone).first()
             if row is None:
                 return None
-            newest = connection.scalar(_live(profile_id, func.max(t.card_verbs.c.id))) or 0
-        return _verb(row) if row.id > newest else None
+            newest = connection.scalar(_select_live(profile_id, func.max(t.card_verbs.c.id))) or 0
+        return _read_verb(row) if row.id > newest else None
 
 
-def record(
+def record_verb(
     connection: Connection,
     profile_id: str,
     name: Name,
@@ -134,18 +134,18 @@ def record(
     return int(key[0])
 
 
-def _live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
     undone = exists().where(t.verb_undos.c.verb_id == t.card_verbs.c.id)
     return select(*columns).where(t.card_verbs.c.profile_id == profile_id, ~undone)
 
 
-def _last(connection: Connection, profile_id: str) -> Verb | None:
-    newest = _live(profile_id, *t.card_verbs.c).order_by(t.card_verbs.c.id.desc()).limit(1)
+def _find_last(connection: Connection, profile_id: str) -> Verb | None:
+    newest = _select_live(profile_id, *t.card_verbs.c).order_by(t.card_verbs.c.id.desc()).limit(1)
     row = connection.execute(newest).first()
-    return _verb(row) if row else None
+    return _read_verb(row) if row else None
 
 
-def _verb(row: Row[Any]) -> Verb:
+def _read_verb(row: Row[Any]) -> Verb:
     name = next(name for name in NAMES if name == row.verb)
     return Verb(
         id=row.id, name=name, subject=row.subject, review_id=row.review_id, value=row.value, at=row.at

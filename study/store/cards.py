@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.card_operations import Verb, VerbLog, record
-from study.store.database import Database, remembered
+from study.store.card_operations import Verb, VerbLog, record_verb
+from study.store.database import Database, cache_reads
 from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again
@@ -99,7 +99,7 @@ class CardLog:
             key = appended.inserted_primary_key
             assert key is not None
             made.review_id = int(key[0])
-            made.verb_id = record(
+            made.verb_id = record_verb(
                 connection,
                 profile_id,
                 "rate",
@@ -110,12 +110,12 @@ class CardLog:
             )
             return made.review_id
 
-    @remembered
+    @cache_reads
     def latest(self, profile_id: str) -> dict[str, LatestReview]:
         """The last review of each card that has one: all that the scheduler needs."""
         log = t.card_reviews.c
         newest = (
-            _live(profile_id, func.max(log.id).label("id"), func.count().label("reviews"))
+            _select_live(profile_id, func.max(log.id).label("id"), func.count().label("reviews"))
             .group_by(log.card_id)
             .subquery()
         )
@@ -130,7 +130,7 @@ class CardLog:
                 for row in connection.execute(wanted)
             }
 
-    @remembered
+    @cache_reads
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
         """For each card that was forgotten after it had been learnt, the verbs by which it was, in order.
 
@@ -138,7 +138,7 @@ class CardLog:
         """
         log = t.card_reviews.c
         wanted = (
-            _live(profile_id, log.card_id, func.coalesce(t.card_verbs.c.id, 0).label("verb_id"))
+            _select_live(profile_id, log.card_id, func.coalesce(t.card_verbs.c.id, 0).label("verb_id"))
             .outerjoin(t.card_verbs, t.card_verbs.c.review_id == log.id)
             .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == REPEATED)
         )
@@ -152,32 +152,32 @@ class CardLog:
         """How many learnt cards were repeated since a moment: what a daily limit of reviews counts."""
         return len({review.card_id for review in self.history(profile_id, since=since) if review.repeat})
 
-    @remembered
+    @cache_reads
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[CardReview]:
         """All reviews that were not undone, oldest first."""
         log = t.card_reviews.c
         new = log.before.is_(None).label("new")
         phase = log.before["phase"].as_string().label("phase")
-        wanted = _live(
+        wanted = _select_live(
             profile_id, log.id, log.card_id, log.rating, log.reviewed_at, log.duration_ms, new, phase
         )
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
         with self._database.read() as connection:
-            return [_review(row) for row in connection.execute(wanted.order_by(log.id))]
+            return [_read_review(row) for row in connection.execute(wanted.order_by(log.id))]
 
-    @remembered
+    @cache_reads
     def count(self, profile_id: str) -> int:
         """How many reviews were not undone."""
         with self._database.read() as connection:
-            return connection.scalar(_live(profile_id, func.count(t.card_reviews.c.id))) or 0
+            return connection.scalar(_select_live(profile_id, func.count(t.card_reviews.c.id))) or 0
 
-    @remembered
+    @cache_reads
     def last_durations_ms(self, profile_id: str, *, limit: int = DURATIONS) -> list[int]:
         """How long the last ratings took, newest first."""
         log = t.card_reviews.c
         newest_first = (log.reviewed_at.desc(), log.id.desc())
-        wanted = _live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
+        wanted = _select_live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
         with self._database.read() as connection:
             return list(connection.scalars(wanted))
 
@@ -191,7 +191,7 @@ class CardLog:
             with self._database.write(profile_id) as connection:
                 connection.execute(insert(t.card_requests), rows)
 
-    @remembered
+    @cache_reads
     def requests(self, profile_id: str) -> dict[str, CardRequest]:
         """The newest request of each card that has one."""
         with self._database.read() as connection:
@@ -285,18 +285,20 @@ class _Rating:
         return self.before is not None and self.before.get("phase") == REPEATED
 
 
-def _live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
     """Columns of the reviews of a profile that were not undone."""
     undone = exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
     return select(*columns).where(t.card_reviews.c.profile_id == profile_id, ~undone)
 
 
 def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
-    newest = _live(profile_id, func.max(t.card_reviews.c.id)).where(t.card_reviews.c.card_id == card_id)
+    newest = _select_live(profile_id, func.max(t.card_reviews.c.id)).where(
+        t.card_reviews.c.card_id == card_id
+    )
     return connection.scalar(newest) or 0
 
 
-def _review(row: Row[Any]) -> CardReview:
+def _read_review(row: Row[Any]) -> CardReview:
     return CardReview(
         id=row.id,
         card_id=row.card_id,

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class View:
+class ReadView:
     """What one press sees: one read transaction until it writes, and the position of each profile."""
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class View:
         self._transaction.close()
 
 
-_VIEW: ContextVar[View | None] = ContextVar("view", default=None)
+_VIEW: ContextVar[ReadView | None] = ContextVar("view", default=None)
 
 
 @contextmanager
-def one_view() -> Iterator[View]:
+def one_view() -> Iterator[ReadView]:
     """Let all reads inside see the same state, and read nothing twice."""
-    view = View()
+    view = ReadView()
     token = _VIEW.set(view)
     try:
         yield view
@@ -96,7 +96,7 @@ class Database:
             touched: set[str] = connection.info.setdefault("touched", set())
             touched.clear()
             if profile_id is not None:
-                advanced = advance(connection, profile_id)
+                advanced = advance_position(connection, profile_id)
             yield connection
             touched = touched - {profiles.name}
         if advanced is not None:
@@ -141,14 +141,14 @@ class Database:
             connection.close()
 
 
-def see(profile_id: str, position: int) -> None:
+def note_position(profile_id: str, position: int) -> None:
     """Say where a profile's logs stand for the press that is going on."""
     view = _VIEW.get()
     if view is not None:
         view.positions[profile_id] = position
 
 
-def advance(connection: Connection, profile_id: str | ScalarSelect[str]) -> tuple[str, int] | None:
+def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]) -> tuple[str, int] | None:
     """Add one to a profile's position; return its id and the new one. Locks its row until the end."""
     moved = (
         update(profiles)
@@ -169,7 +169,7 @@ class HasDatabase(Protocol):
 L = TypeVar("L", bound=HasDatabase)
 
 
-def remembered(
+def cache_reads(
     read: Callable[Concatenate[L, str, P], R],
 ) -> Callable[Concatenate[L, str, P], R]:
     """A log's method that reads for a profile, and reads once for each position of that profile.

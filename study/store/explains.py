@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 Judge = Literal["learner", "grader", "teacher"]
 Span = tuple[int, int]
@@ -166,14 +166,14 @@ class ExplainLog:
             for opinion in opinions
         ]
         with self._database.write(profile_id) as connection:
-            _own(connection, profile_id, attempt_id)
+            _require_owner(connection, profile_id, attempt_id)
             if rows:
                 connection.execute(insert(t.explain_verdicts), rows)
 
     def reply(self, profile_id: str, attempt_id: int, concept_id: str, text: str, *, at: datetime) -> None:
         """Append the answer to a question back about one concept."""
         with self._database.write(profile_id) as connection:
-            _own(connection, profile_id, attempt_id)
+            _require_owner(connection, profile_id, attempt_id)
             connection.execute(
                 insert(t.explain_replies).values(
                     attempt_id=attempt_id, concept_id=concept_id, text=text, replied_at=at
@@ -189,7 +189,7 @@ class ExplainLog:
         )
         try:
             with self._database.write(profile_id) as connection:
-                _own(connection, profile_id, attempt_id)
+                _require_owner(connection, profile_id, attempt_id)
                 if connection.scalar(ours) is None:
                     raise LearnerError("That mark is not on this explanation.", do_next="Reload the page.")
                 connection.execute(
@@ -209,7 +209,7 @@ class ExplainLog:
             if verdict != "unsure"
         ]
 
-    @remembered
+    @cache_reads
     def attempts(self, profile_id: str, prompt_id: str | None = None) -> list[ExplainAttempt]:
         """The attempts of a profile, newest first, for one prompt or for all."""
         wanted = select(t.explain_attempts).where(t.explain_attempts.c.profile_id == profile_id)
@@ -218,8 +218,8 @@ class ExplainLog:
         with self._database.read() as connection:
             rows = connection.execute(wanted.order_by(t.explain_attempts.c.id.desc())).all()
             ids = [row.id for row in rows]
-            judged = _judgements(connection, ids)
-            replied = _replies(connection, ids)
+            judged = _read_judgements(connection, ids)
+            replied = _read_replies(connection, ids)
         return [
             ExplainAttempt(
                 id=row.id,
@@ -238,7 +238,7 @@ def draft_key(prompt_id: str) -> str:
     return f"explain:{prompt_id}"
 
 
-def _own(connection: Connection, profile_id: str, attempt_id: int) -> None:
+def _require_owner(connection: Connection, profile_id: str, attempt_id: int) -> None:
     """Refuse an attempt of another profile."""
     own = select(t.explain_attempts.c.id).where(
         t.explain_attempts.c.id == attempt_id, t.explain_attempts.c.profile_id == profile_id
@@ -249,10 +249,10 @@ def _own(connection: Connection, profile_id: str, attempt_id: int) -> None:
         )
 
 
-def _judgements(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[Judgement]]:
+def _read_judgements(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[Judgement]]:
     found: dict[int, list[Judgement]] = {}
     for row in connection.execute(_verdicts_of(attempt_ids)):
-        found.setdefault(row.attempt_id, []).append(_judgement(row))
+        found.setdefault(row.attempt_id, []).append(_read_judgement(row))
     return found
 
 
@@ -266,7 +266,7 @@ def _verdicts_of(attempt_ids: Sequence[int]) -> Select[tuple[object, ...]]:
     )
 
 
-def _judgement(row: Row[tuple[object, ...]]) -> Judgement:
+def _read_judgement(row: Row[tuple[object, ...]]) -> Judgement:
     return Judgement(
         id=row.id,
         concept_id=row.concept_id,
@@ -282,7 +282,7 @@ def _judgement(row: Row[tuple[object, ...]]) -> Judgement:
     )
 
 
-def _replies(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[ConceptReply]]:
+def _read_replies(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[ConceptReply]]:
     wanted = select(t.explain_replies).where(t.explain_replies.c.attempt_id.in_(attempt_ids))
     found: dict[int, list[ConceptReply]] = {}
     for row in connection.execute(wanted.order_by(t.explain_replies.c.id)):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +63,16 @@ class FitLog:
             None,
         )
 
-    @remembered
+    @cache_reads
     def _all(self, profile_id: str) -> list[ParameterFit]:
         """Every fit, newest first."""
         columns = t.parameter_fits.c
         wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(columns.id.desc())
         with self._database.read() as connection:
-            return [_fit(row) for row in connection.execute(wanted)]
+            return [_read_fit(row) for row in connection.execute(wanted)]
 
 
-def _fit(row: Row[Any]) -> ParameterFit:
+def _read_fit(row: Row[Any]) -> ParameterFit:
     return ParameterFit(
         fitted_at=row.fitted_at,
         reviews=row.reviews,

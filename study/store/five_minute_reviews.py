@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 from study.store.quizzes import QuizRecord, insert_session
 
 
@@ -63,7 +63,7 @@ class ReviewRuns:
             )
         return run
 
-    @remembered
+    @cache_reads
     def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
         """A run of this profile, or None."""
         wanted = select(t.review_runs).where(

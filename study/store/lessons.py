@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import delete, insert, select
 
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 Mark = Literal["opened", "done"]
 
@@ -37,7 +37,7 @@ class LessonLog:
                 )
             )
 
-    @remembered
+    @cache_reads
     def marks(self, profile_id: str, concept_id: str | None = None) -> list[ModeMark]:
         """The marks of one concept or of all, oldest first."""
         wanted = select(t.mode_marks).where(t.mode_marks.c.profile_id == profile_id)
@@ -57,7 +57,7 @@ class LessonLog:
             )
             connection.execute(insert(t.reading_places).values(**key, place=place, at=at))
 
-    @remembered
+    @cache_reads
     def place(self, profile_id: str, concept_id: str, mode: str) -> int:
         """Where reading stopped; 0 if it never began."""
         columns = t.reading_places.c

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from study.store import schema as t
-from study.store.rows import Tables, decoded, encoded, of_profile, owned_tables, parents
+from study.store.rows import Tables, decode_row, encode_row, list_parents, of_profile, owned_tables
 
 Verdict = Literal["new", "changed", "same", "rejected"]
 
@@ -46,7 +46,7 @@ AT_ONCE = 400
 
 
 @dataclass(kw_only=True)
-class Found:
+class MergedRow:
     """One row, and what became of it beside the rows that are here."""
 
     table: Table
@@ -66,20 +66,20 @@ class _Here:
     by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def compare(connection: Connection, profile_id: str, tables: Tables) -> list[Found]:
+def compare_rows(connection: Connection, profile_id: str, tables: Tables) -> list[MergedRow]:
     """Each row with what would become of it; nothing is written."""
     keys: dict[tuple[str, Any], Any] = {}
     newest = _newest_ratings(connection, profile_id)
     known = owned_tables()
-    found: list[Found] = []
+    found: list[MergedRow] = []
     for table in known:
         rows = tables.get(table.name, ())
         here = _rows_here(connection, table, profile_id) if rows else _Here()
-        found.extend(_judge(table, dict(row), here, keys, newest) for row in rows)
+        found.extend(_judge_row(table, dict(row), here, keys, newest) for row in rows)
     return found
 
 
-def add(connection: Connection, profile_id: str, found: list[Found]) -> Changes:
+def add_rows(connection: Connection, profile_id: str, found: list[MergedRow]) -> Changes:
     """Write what is new or changed, and return what undo needs."""
     added: dict[str, list[Any]] = {}
     replaced: dict[str, list[Any]] = defaultdict(list)
@@ -89,12 +89,14 @@ def add(connection: Connection, profile_id: str, found: list[Found]) -> Changes:
         wanted = [row for row in rows if row.verdict in ("new", "changed")]
         for row in wanted:
             if "profile_id" in row.table.primary_key.columns:
-                given[name].append(encoded(row.table, _padded(row.table, row.values)))
+                given[name].append(encode_row(row.table, _pad_row(row.table, row.values)))
             if row.before is not None:
                 connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
-                replaced[name].append(encoded(row.table, row.before))
+                replaced[name].append(encode_row(row.table, row.before))
         if wanted:
-            made = _insert(connection, wanted[0].table, profile_id, [_resolved(row, keys) for row in wanted])
+            made = _insert_rows(
+                connection, wanted[0].table, profile_id, [_resolve_parents(row, keys) for row in wanted]
+            )
             keys |= {(name, row.old_key): key[0] for row, key in zip(wanted, made, strict=True)}
             added[name] = made
     return {"added": added, "replaced": dict(replaced), "given": dict(given)}
@@ -120,7 +122,7 @@ def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any
         doomed[name].discard(key)
     tables = owned_tables()
     for table in reversed(tables):
-        for some in _parts(sorted(doomed[table.name])):
+        for some in _split_batches(sorted(doomed[table.name])):
             connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_(some)))
     for table in tables:
         rows = [
@@ -129,7 +131,7 @@ def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any
             if (table.name, _whole_key(table, profile_id, row)) not in stays
         ]
         if rows:
-            _insert(connection, table, profile_id, [decoded(table, row) for row in rows])
+            _insert_rows(connection, table, profile_id, [decode_row(table, row) for row in rows])
     return dict(Counter(name for name, _ in stays))
 
 
@@ -146,9 +148,9 @@ def _links(connection: Connection, added: Mapping[str, set[tuple[Any, ...]]]) ->
     for name, keys in added.items():
         reached[name] |= keys
     for table in owned_tables():
-        for key in parents(table):
+        for key in list_parents(table):
             parent = key.column.table.name
-            for some in _parts([own[0] for own in sorted(reached[parent])]):
+            for some in _split_batches([own[0] for own in sorted(reached[parent])]):
                 hung = select(key.parent, *table.primary_key.columns).where(key.parent.in_(some))
                 for to, *own in connection.execute(hung):
                     links.append(((table.name, tuple(own)), (parent, (to,))))
@@ -176,7 +178,7 @@ def _changed_since(connection: Connection, profile_id: str, changes: Mapping[str
     for table in owned_tables():
         for row in changes.get("given", {}).get(table.name, []):
             now = connection.execute(select(table).where(*_key_is(table, profile_id, row))).mappings().first()
-            if now is not None and encoded(table, now) != row:
+            if now is not None and encode_row(table, now) != row:
                 changed.add((table.name, _whole_key(table, profile_id, row)))
     return changed
 
@@ -186,35 +188,35 @@ def _whole_key(table: Table, profile_id: str, row: Mapping[str, Any]) -> tuple[A
     return tuple(profile_id if name == "profile_id" else row.get(name) for name in names)
 
 
-def _judge(
+def _judge_row(
     table: Table,
     row: dict[str, Any],
     here: _Here,
     keys: dict[tuple[str, Any], Any],
     newest: Mapping[str, datetime],
-) -> Found:
+) -> MergedRow:
     own_key = row.get(_given_key(table))
     if not isinstance(own_key, int | str | None):  # no key, and a list can't be looked up
-        return Found(table=table, values={}, verdict="rejected", why="its number isn't a number")
+        return MergedRow(table=table, values={}, verdict="rejected", why="its number isn't a number")
     try:
-        values = decoded(table, row)
+        values = decode_row(table, row)
         missing = [c.name for c in table.c if _must_be_given(table, c) and c.name not in values]
         if missing:
             raise ValueError(f"{', '.join(missing)} is missing")
     except (ValueError, TypeError) as problem:
         keys[table.name, own_key] = _GONE
-        return Found(table=table, values=row, verdict="rejected", why=str(problem), old_key=own_key)
-    found = Found(table=table, values=values, verdict="new", old_key=own_key)
+        return MergedRow(table=table, values=row, verdict="rejected", why=str(problem), old_key=own_key)
+    found = MergedRow(table=table, values=values, verdict="new", old_key=own_key)
     state = _follow_parents(found, keys)
     if state is _GONE:
         found.verdict, found.why = "rejected", "it belongs to something that is left out"
     elif "profile_id" in table.primary_key.columns:
         _judge_named(found, here)
-    elif state is not _NEW and (same := here.same.get(_content(table, values))):
+    elif state is not _NEW and (same := here.same.get(_select_content(table, values))):
         found.verdict = "same"
         keys[table.name, own_key] = same.pop(0)
         return found
-    elif state is not _NEW and _clashes(table, values, here):
+    elif state is not _NEW and _find_clashes(table, values, here):
         found.verdict, found.why = "rejected", "this profile has another one in its place"
     elif (
         table is t.card_reviews
@@ -225,10 +227,10 @@ def _judge(
     return found
 
 
-def _follow_parents(found: Found, keys: Mapping[tuple[str, Any], Any]) -> object:
+def _follow_parents(found: MergedRow, keys: Mapping[tuple[str, Any], Any]) -> object:
     """Put the numbers of this database where a row points to its parents, where they are here already."""
     state: object = None
-    for key in parents(found.table):
+    for key in list_parents(found.table):
         parent = key.column.table.name, found.values.get(key.parent.name)
         if parent[1] is None:
             continue
@@ -240,12 +242,12 @@ def _follow_parents(found: Found, keys: Mapping[tuple[str, Any], Any]) -> object
     return state
 
 
-def _judge_named(found: Found, here: _Here) -> None:
+def _judge_named(found: MergedRow, here: _Here) -> None:
     """A draft or a preference: known by its name, overwritten as they always are."""
-    before = here.by_name.get(_name(found.table, found.values))
+    before = here.by_name.get(_name_row(found.table, found.values))
     if before is None:
         return
-    same = _content(found.table, before) == _content(found.table, found.values)
+    same = _select_content(found.table, before) == _select_content(found.table, found.values)
     found.verdict, found.before = ("same", None) if same else ("changed", before)
 
 
@@ -254,8 +256,8 @@ def _rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:
     key = _given_key(table)
     for row in connection.execute(select(table).where(of_profile(table, profile_id))).mappings():
         values = dict(row)
-        here.same[_content(table, values)].append(values[key] if key else None)
-        here.by_name[_name(table, values)] = values
+        here.same[_select_content(table, values)].append(values[key] if key else None)
+        here.by_name[_name_row(table, values)] = values
         here.unique.update(_unique_values(table, values))
     return here
 
@@ -266,19 +268,21 @@ def _given_key(table: Table) -> str:
     return columns[0].name if len(columns) == 1 and not columns[0].foreign_keys else ""
 
 
-def _content(table: Table, values: Mapping[str, Any]) -> str:
+def _select_content(table: Table, values: Mapping[str, Any]) -> str:
     left_out = {"profile_id", _given_key(table)}
     content = {
-        name: value for name, value in encoded(table, _padded(table, values)).items() if name not in left_out
+        name: value
+        for name, value in encode_row(table, _pad_row(table, values)).items()
+        if name not in left_out
     }
     return json.dumps(content, sort_keys=True, default=str)
 
 
-def _padded(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+def _pad_row(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     return {column.name: values.get(column.name) for column in table.c}
 
 
-def _name(table: Table, values: Mapping[str, Any]) -> str:
+def _name_row(table: Table, values: Mapping[str, Any]) -> str:
     return json.dumps(
         [values.get(c.name) for c in table.primary_key.columns if c.name != "profile_id"], default=str
     )
@@ -293,7 +297,7 @@ def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[An
         yield (names, *(values.get(name) for name in names))
 
 
-def _clashes(table: Table, values: Mapping[str, Any], here: _Here) -> bool:
+def _find_clashes(table: Table, values: Mapping[str, Any], here: _Here) -> bool:
     return any(unique in here.unique for unique in _unique_values(table, values))
 
 
@@ -307,29 +311,29 @@ def _key_is(table: Table, profile_id: str, values: Mapping[str, Any]) -> Iterato
         yield column == (profile_id if column.name == "profile_id" else values[column.name])
 
 
-def _table_name(row: Found) -> str:
+def _table_name(row: MergedRow) -> str:
     return row.table.name
 
 
-def _parts(items: list[Any]) -> Iterator[list[Any]]:
+def _split_batches(items: list[Any]) -> Iterator[list[Any]]:
     """Some at a time: no database takes any number of values in one statement."""
     for start in range(0, len(items), AT_ONCE):
         yield items[start : start + AT_ONCE]
 
 
-def _resolved(row: Found, keys: Mapping[tuple[str, Any], Any]) -> dict[str, Any]:
+def _resolve_parents(row: MergedRow, keys: Mapping[tuple[str, Any], Any]) -> dict[str, Any]:
     """A row with the numbers that its new parents were given."""
     return {name: keys[value] if isinstance(value, tuple) else value for name, value in row.values.items()}
 
 
-def _insert(
+def _insert_rows(
     connection: Connection, table: Table, profile_id: str, rows: list[dict[str, Any]]
 ) -> list[list[Any]]:
     """Write rows and return their keys; the database gives numbers, an own id stays if it is free."""
     key = _given_key(table)
     numbered = bool(key) and isinstance(table.c[key].type, Integer)
     made: list[list[Any]] = []
-    ready = [_ready(connection, table, profile_id, row, numbered=numbered) for row in rows]
+    ready = [_prepare_row(connection, table, profile_id, row, numbered=numbered) for row in rows]
     for _, alike in groupby(ready, key=sorted):  # one statement takes rows with the same columns
         some = list(alike)
         if numbered:
@@ -341,7 +345,7 @@ def _insert(
     return made
 
 
-def _ready(
+def _prepare_row(
     connection: Connection, table: Table, profile_id: str, row: Mapping[str, Any], *, numbered: bool
 ) -> dict[str, Any]:
     key = _given_key(table)

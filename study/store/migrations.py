@@ -28,7 +28,7 @@ ADVISORY_LOCK = 7_204_311  # any number that only this app uses
 version_table = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-def migrate(database: Database, *, before_upgrade: Callable[[], None] | None = None) -> None:
+def migrate_database(database: Database, *, before_upgrade: Callable[[], None] | None = None) -> None:
     """Upgrade the tables in one transaction. Of two processes that do this at once, one waits for the other.
 
     `before_upgrade` is called before older tables are changed, outside the transaction. Raises LearnerError
@@ -49,7 +49,7 @@ def migrate(database: Database, *, before_upgrade: Callable[[], None] | None = N
             metadata.create_all(connection)
             _write_version(connection, HEAD)
         else:
-            _upgrade(connection, version)
+            _upgrade_tables(connection, version)
 
 
 def read_version(connection: Connection) -> str | None:
@@ -87,7 +87,7 @@ def _write_version(connection: Connection, version: str) -> None:
     connection.execute(insert(version_table).values(version_num=version))
 
 
-def _upgrade(connection: Connection, version: str) -> None:
+def _upgrade_tables(connection: Connection, version: str) -> None:
     from alembic import command
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError

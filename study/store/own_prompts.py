@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 OWN = "own-"
 
@@ -62,7 +62,7 @@ class OwnPromptLog:
             )
         return prompt_id
 
-    @remembered
+    @cache_reads
     def all(self, profile_id: str) -> list[OwnPrompt]:
         """The prompts of a profile, oldest first."""
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)

@@ -33,7 +33,7 @@ class JudgedQuantity:
     at: datetime
 
 
-def _owner(prediction_id: str) -> ScalarSelect[str]:
+def _select_owner(prediction_id: str) -> ScalarSelect[str]:
     """The profile of a guess."""
     return select(t.predictions.c.profile_id).where(t.predictions.c.id == prediction_id).scalar_subquery()
 
@@ -60,7 +60,7 @@ class PredictionLog:
     def start(self, prediction_id: str, run_id: str, *, at: datetime) -> bool:
         """Say which run a guess is about; False when that was said before, which stands."""
         try:
-            with self._database.write(_owner(prediction_id)) as connection:
+            with self._database.write(_select_owner(prediction_id)) as connection:
                 connection.execute(
                     insert(t.prediction_runs).values(
                         prediction_id=prediction_id, run_id=run_id, started_at=at
@@ -77,7 +77,7 @@ class PredictionLog:
             for quantity, correct in verdicts.items()
         ]
         try:
-            with self._database.write(_owner(prediction_id)) as connection:
+            with self._database.write(_select_owner(prediction_id)) as connection:
                 connection.execute(insert(t.prediction_verdicts), rows)
         except IntegrityError:
             return False
@@ -126,10 +126,10 @@ class PredictionLog:
             .order_by(t.predictions.c.made_at)
         )
         with self._database.read() as connection:
-            return [_prediction(row) for row in connection.execute(wanted)]
+            return [_read_prediction(row) for row in connection.execute(wanted)]
 
 
-def _prediction(row: Row[Any]) -> Prediction:
+def _read_prediction(row: Row[Any]) -> Prediction:
     return Prediction(
         id=row.id, setting=row.setting, guess=row.guess, made_at=row.made_at, run_id=row.run_id or ""
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
@@ -60,12 +60,12 @@ class Preferences:
                 f"A desired retention of {self.desired_retention:.0%} is out of range.",
                 do_next=f"Choose {RETENTION_LOW:.0%} to {RETENTION_HIGH:.0%}; 90% is the usual aim.",
             )
-        _zone(self.time_zone)
+        _find_zone(self.time_zone)
 
     @property
     def days(self) -> StudyDays:
         """How this learner counts days."""
-        return StudyDays(zone=_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
+        return StudyDays(zone=_find_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
 
 
 def preference_problem(name: object, value: Any) -> str:
@@ -92,16 +92,18 @@ class Notes:
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {DRAFT_LIMIT:,}."
             )
         with self._database.write(profile_id) as connection:
-            _put(connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at})
+            _put_row(
+                connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at}
+            )
 
-    @remembered
+    @cache_reads
     def draft(self, profile_id: str, key: str) -> str:
         """The unfinished text under a key; empty if there is none."""
         wanted = select(t.drafts.c.text).where(t.drafts.c.profile_id == profile_id, t.drafts.c.key == key)
         with self._database.read() as connection:
             return connection.scalar(wanted) or ""
 
-    @remembered
+    @cache_reads
     def preferences(self, profile_id: str) -> Preferences:
         """What the learner chose, with the defaults for the rest."""
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
@@ -115,17 +117,19 @@ class Notes:
         preferences = replace(self.preferences(profile_id), **chosen)
         with self._database.write(profile_id) as connection:
             for name, value in chosen.items():
-                _put(connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value})
+                _put_row(
+                    connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value}
+                )
         return preferences
 
 
-def _put(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+def _put_row(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
     # Delete and insert is the one way to overwrite that every backend understands alike.
     connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
     connection.execute(insert(table).values(**key, **values))
 
 
-def _zone(name: str) -> ZoneInfo | None:
+def _find_zone(name: str) -> ZoneInfo | None:
     """A time zone by its IANA name; None, the machine's own, for an empty one."""
     if not name:
         return None

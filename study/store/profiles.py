@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
-from study.store.database import Database, see
+from study.store.database import Database, note_position
 from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
@@ -41,7 +41,7 @@ class Profiles:
             return found
         try:
             with self._database.write() as connection:
-                return _chosen_by(connection, browser_id) or _welcome(connection, browser_id, now)
+                return _chosen_by(connection, browser_id) or _welcome_guest(connection, browser_id, now)
         except IntegrityError:  # two first requests of one browser on a database that locks rows, not files
             with self._database.read() as connection:
                 won = _chosen_by(connection, browser_id)
@@ -60,8 +60,8 @@ class Profiles:
     def add(self, browser_id: str, name: str, *, now: datetime) -> Profile:
         """Make a profile and use it in this browser from now on."""
         with self._database.write() as connection:
-            profile = _insert(connection, _free_name(connection, name), named=True, now=now)
-            _choose(connection, browser_id, profile.id, now)
+            profile = _insert_profile(connection, _free_name(connection, name), named=True, now=now)
+            _choose_profile(connection, browser_id, profile.id, now)
         return profile
 
     def rename(self, profile_id: str, name: str) -> None:
@@ -78,19 +78,19 @@ class Profiles:
             if _by_id(connection, profile_id) is None:
                 raise LearnerError("That profile no longer exists.", do_next="Choose another one.")
             left = _chosen_by(connection, browser_id)
-            _choose(connection, browser_id, profile_id, now)
+            _choose_profile(connection, browser_id, profile_id, now)
             if (
                 left is not None
                 and left.id != profile_id
                 and not left.named
                 and not _did_anything(connection, left.id)
             ):
-                _erase(connection, left.id)
+                _erase_profile(connection, left.id)
 
     def erase(self, profile_id: str) -> None:
         """Delete a profile and everything it ever did. The one place where log entries go."""
         with self._database.write() as connection:
-            _erase(connection, profile_id)
+            _erase_profile(connection, profile_id)
 
 
 def clean_name(name: str) -> str:
@@ -120,29 +120,29 @@ def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
     row = connection.execute(chosen).first()
     if row is None:
         return None
-    see(row.id, row.position)
+    note_position(row.id, row.position)
     return Profile(id=row.id, name=row.name, named=row.named)
 
 
-def _welcome(connection: Connection, browser_id: str, now: datetime) -> Profile:
+def _welcome_guest(connection: Connection, browser_id: str, now: datetime) -> Profile:
     taken = set(connection.scalars(select(func.lower(t.profiles.c.name))))
     names = chain([GUEST_NAME], (f"{GUEST_NAME} {number}" for number in count(2)))
     name = next(name for name in names if name.lower() not in taken)
-    profile = _insert(connection, name, named=False, now=now)
+    profile = _insert_profile(connection, name, named=False, now=now)
     # Inserted without deleting first: of two first requests on a server, the second must fail and use the
     # profile of the first, not replace it.
     connection.execute(insert(t.browsers).values(id=browser_id, profile_id=profile.id, chosen_at=now))
-    see(profile.id, 0)
+    note_position(profile.id, 0)
     return profile
 
 
-def _insert(connection: Connection, name: str, *, named: bool, now: datetime) -> Profile:
+def _insert_profile(connection: Connection, name: str, *, named: bool, now: datetime) -> Profile:
     profile = Profile(id=uuid.uuid4().hex, name=name, named=named)
     connection.execute(insert(t.profiles).values(id=profile.id, name=name, named=named, created_at=now))
     return profile
 
 
-def _choose(connection: Connection, browser_id: str, profile_id: str, now: datetime) -> None:
+def _choose_profile(connection: Connection, browser_id: str, profile_id: str, now: datetime) -> None:
     connection.execute(delete(t.browsers).where(t.browsers.c.id == browser_id))
     connection.execute(insert(t.browsers).values(id=browser_id, profile_id=profile_id, chosen_at=now))
 
@@ -167,7 +167,7 @@ def _did_anything(connection: Connection, profile_id: str) -> bool:
     )
 
 
-def _erase(connection: Connection, profile_id: str) -> None:
+def _erase_profile(connection: Connection, profile_id: str) -> None:
     for table in reversed(t.metadata.sorted_tables):  # what points to a row goes before it
         if table is not t.profiles and table not in CLASS_TABLES:
             connection.execute(delete(table).where(of_profile(table, profile_id)))

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 EntryKind = Literal["hypothesis", "sweep", "conclusion"]
 TEXT_LIMIT = 4_000  # characters; a page of a report
@@ -44,7 +44,7 @@ class ProjectLog:
                 )
             )
 
-    @remembered
+    @cache_reads
     def entries(self, profile_id: str) -> dict[str, list[ProjectEntry]]:
         """All entries by project, oldest first."""
         columns = t.project_entries.c

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import Database, remembered
+from study.store.database import Database, cache_reads
 
 Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
@@ -87,7 +87,7 @@ class QuizLog:
             insert_session(connection, profile_id, record)
         return record
 
-    @remembered
+    @cache_reads
     def session(self, profile_id: str, session_id: str) -> QuizRecord | None:
         """A session of this profile, or None: another profile's session is not shown."""
         wanted = select(t.quiz_sessions).where(
@@ -95,9 +95,9 @@ class QuizLog:
         )
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
-        return _record(row) if row else None
+        return _read_record(row) if row else None
 
-    @remembered
+    @cache_reads
     def latest(self, profile_id: str, *, limit: int = 10) -> list[QuizRecord]:
         """The last sessions, newest first."""
         wanted = (
@@ -107,7 +107,7 @@ class QuizLog:
             .limit(limit)
         )
         with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(wanted)]
+            return [_read_record(row) for row in connection.execute(wanted)]
 
     def append(self, session_id: str, answer: QuizAnswer) -> None:
         """Append an attempt; each attempt at a question is made once in a session."""
@@ -126,7 +126,7 @@ class QuizLog:
         first = answer.attempt == 1
         into = insert(t.answers) if first else insert(t.answer_retries)
         try:
-            with self._database.write(_owner(session_id)) as connection:
+            with self._database.write(_select_owner(session_id)) as connection:
                 connection.execute(into.values(values if first else {**values, "attempt": answer.attempt}))
         except IntegrityError as error:
             raise StaleError(
@@ -141,9 +141,9 @@ class QuizLog:
             for log in (t.answers, t.answer_retries)
         ]
         with self._database.read() as connection:
-            return [_answer(row) for statement in wanted for row in connection.execute(statement)]
+            return [_read_answer(row) for statement in wanted for row in connection.execute(statement)]
 
-    @remembered
+    @cache_reads
     def history(self, profile_id: str, *, since: datetime | None = None) -> list[QuizAnswer]:
         """First attempts of a profile, oldest first: a second one, after feedback, tells less."""
         wanted = (
@@ -155,7 +155,7 @@ class QuizLog:
         if since is not None:
             wanted = wanted.where(t.answers.c.answered_at >= since)
         with self._database.read() as connection:
-            return [_answer(row) for row in connection.execute(wanted)]
+            return [_read_answer(row) for row in connection.execute(wanted)]
 
     def sittings(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
         """Every session that has an answer, with its answers, oldest first; of one profile or of all."""
@@ -168,8 +168,8 @@ class QuizLog:
         found: dict[str, list[QuizAnswer]] = {}
         with self._database.read() as connection:
             for row in connection.execute(answers):
-                found.setdefault(row.session_id, []).append(_answer(row))
-            records = [_record(row) for row in connection.execute(sessions)]
+                found.setdefault(row.session_id, []).append(_read_answer(row))
+            records = [_read_record(row) for row in connection.execute(sessions)]
         return [(record, found[record.id]) for record in records if record.id in found]
 
     def show_hint(self, session_id: str, question_id: str, *, at: datetime) -> None:
@@ -178,7 +178,7 @@ class QuizLog:
             t.hints_shown.c.session_id == session_id, t.hints_shown.c.question_id == question_id
         )
         row = {"session_id": session_id, "question_id": question_id, "shown_at": at}
-        with self._database.write(_owner(session_id)) as connection:
+        with self._database.write(_select_owner(session_id)) as connection:
             if connection.scalar(wanted) is None:
                 connection.execute(insert(t.hints_shown).values(row))
 
@@ -189,7 +189,7 @@ class QuizLog:
             return set(connection.scalars(wanted))
 
 
-def _owner(session_id: str) -> ScalarSelect[str]:
+def _select_owner(session_id: str) -> ScalarSelect[str]:
     """The profile of a session."""
     return select(t.quiz_sessions.c.profile_id).where(t.quiz_sessions.c.id == session_id).scalar_subquery()
 
@@ -208,7 +208,7 @@ def insert_session(connection: Connection, profile_id: str, record: QuizRecord) 
     )
 
 
-def _record(row: Row[Any]) -> QuizRecord:
+def _read_record(row: Row[Any]) -> QuizRecord:
     return QuizRecord(
         id=row.id,
         seed=row.seed,
@@ -218,7 +218,7 @@ def _record(row: Row[Any]) -> QuizRecord:
     )
 
 
-def _answer(row: Row[Any]) -> QuizAnswer:
+def _read_answer(row: Row[Any]) -> QuizAnswer:
     return QuizAnswer(
         question_id=row.question_id,
         option=row.option,

@@ -31,7 +31,7 @@ class _Known:
 
     @property
     def rows(self) -> int:
-        return sum(_size(value) for _, value in self.values.values())
+        return sum(_measure_size(value) for _, value in self.values.values())
 
 
 class ReadCache:
@@ -67,7 +67,7 @@ class ReadCache:
                 known = self._known[profile_id] = _Known(position)
             if known.position == position:
                 known.values[key] = (frozenset(tables), value)
-                self._rows += _size(value)
+                self._rows += _measure_size(value)
             self._known.move_to_end(profile_id)
             while self._rows > self._rows_at_most and len(self._known) > 1:
                 self._drop(next(iter(self._known)))
@@ -100,5 +100,5 @@ class ReadCache:
             self._rows -= known.rows
 
 
-def _size(value: Any) -> int:
+def _measure_size(value: Any) -> int:
     return len(value) + 1 if isinstance(value, list | dict | set | tuple) else 1

@@ -35,11 +35,11 @@ def of_profile(table: Table, profile_id: str) -> ColumnElement[bool]:
     """The condition that a row belongs to a profile."""
     if "profile_id" in table.c:
         return table.c.profile_id == profile_id
-    key = parents(table)[0]
+    key = list_parents(table)[0]
     return key.parent.in_(select(key.column).where(of_profile(key.column.table, profile_id)))
 
 
-def parents(table: Table) -> list[ForeignKey]:
+def list_parents(table: Table) -> list[ForeignKey]:
     """The columns that point to another row of the profile."""
     keys = [key for key in table.foreign_keys if key.column.table is not t.profiles]
     return sorted(keys, key=lambda key: key.parent.name)
@@ -48,17 +48,19 @@ def parents(table: Table) -> list[ForeignKey]:
 def read_rows(connection: Connection, profile_id: str) -> dict[str, list[dict[str, Any]]]:
     """All rows of a profile, in the order they were written."""
     return {
-        table.name: [encoded(table, row) for row in connection.execute(_all(table, profile_id)).mappings()]
+        table.name: [
+            encode_row(table, row) for row in connection.execute(_select_all(table, profile_id)).mappings()
+        ]
         for table in owned_tables()
     }
 
 
-def encoded(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
+def encode_row(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row as JSON."""
     return {column.name: _as_json(row[column.name]) for column in table.c if column.name != "profile_id"}
 
 
-def decoded(table: Table, row: Row) -> dict[str, Any]:
+def decode_row(table: Table, row: Row) -> dict[str, Any]:
     """A row as the database takes it; raises `ValueError` on a value that does not fit its column."""
     unknown = sorted(set(row) - {column.name for column in table.c})
     if unknown:
@@ -66,7 +68,7 @@ def decoded(table: Table, row: Row) -> dict[str, Any]:
     return {name: _from_json(table.c[name], value) for name, value in row.items() if name != "profile_id"}
 
 
-def _all(table: Table, profile_id: str) -> Any:
+def _select_all(table: Table, profile_id: str) -> Any:
     return select(table).where(of_profile(table, profile_id)).order_by(*table.primary_key.columns)
 
 
@@ -80,9 +82,9 @@ def _from_json(column: Column[Any], value: Any) -> Any:
             raise ValueError(f"{column.name} is missing")
         return None
     if isinstance(column.type, t.UtcDateTime):
-        return _moment(column.name, value)
+        return _decode_moment(column.name, value)
     kinds: dict[str, Any] = {"INTEGER": int, "BOOLEAN": bool, "FLOAT": (int, float), "JSON": object}
-    expected = kinds.get(_kind(column), str)
+    expected = kinds.get(_find_kind(column), str)
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
     if not fits or (isinstance(value, str) and longest and len(value) > longest) or not _is_storable(value):
@@ -104,7 +106,7 @@ def _is_storable(value: Any) -> bool:
     return all(map(_is_storable, inside))
 
 
-def _moment(name: str, value: Any) -> datetime:
+def _decode_moment(name: str, value: Any) -> datetime:
     try:
         read = datetime.fromisoformat(value).astimezone(UTC) if _has_zone(value) else None
     except (TypeError, ValueError, OverflowError):
@@ -120,7 +122,7 @@ def _has_zone(value: Any) -> bool:
     return datetime.fromisoformat(value).tzinfo is not None
 
 
-def _kind(column: Column[Any]) -> str:
+def _find_kind(column: Column[Any]) -> str:
     name = column.type.__visit_name__.upper()
     if isinstance(column.type, t.UtcDateTime):
         return "MOMENT"

@@ -27,13 +27,13 @@ class Computed:
     @property
     def shown(self) -> str:
         """The number as a learner reads it, computed now."""
-        return _printed(evaluate(self.quantity), self.unit)
+        return _print_value(evaluate(self.quantity), self.unit)
 
 
-def computed(match: re.Match[str]) -> Computed:
+def parse_computed(match: re.Match[str]) -> Computed:
     """What a placeholder asks for. Raises LearnerError when it can't be read."""
     name, *pairs = match["call"].split()
-    arguments = dict(_argument(pair, match[0]) for pair in pairs)
+    arguments = dict(_read_argument(pair, match[0]) for pair in pairs)
     unit = (match["unit"] or "").strip()
     if unit and unit not in (*BYTE_UNITS, "percent") and not unit.isdecimal():
         raise LearnerError(
@@ -63,14 +63,14 @@ def figure_setting(match: re.Match[str]) -> FigureSetting | None:
     return FigureSetting(settings="&".join(pairs), phrase=match["unit"])
 
 
-def filled(text: str) -> str:
+def fill_numbers(text: str) -> str:
     """The text with its numbers in place, as plain text."""
     return PLACEHOLDER.sub(_as_plain, text)
 
 
 def _as_plain(match: re.Match[str]) -> str:
     setting = figure_setting(match)
-    return setting.phrase if setting else computed(match).shown
+    return setting.phrase if setting else parse_computed(match).shown
 
 
 def problems_of(text: str) -> Iterator[str]:
@@ -87,18 +87,18 @@ def problems_of(text: str) -> Iterator[str]:
         yield "a `[[` or `]]` has no partner"
 
 
-def _argument(pair: str, whole: str) -> tuple[str, Any]:
+def _read_argument(pair: str, whole: str) -> tuple[str, Any]:
     name, equals, value = pair.partition("=")
     if not equals or not value:
         raise LearnerError(f"{whole} has {pair!r} among its arguments.", do_next="Write each as name=value.")
-    return name, _list(value) if "," in value else _value(value)
+    return name, _read_list(value) if "," in value else _read_value(value)
 
 
-def _list(value: str) -> list[Any]:
-    return [_value(part) for part in value.split(",") if part]
+def _read_list(value: str) -> list[Any]:
+    return [_read_value(part) for part in value.split(",") if part]
 
 
-def _value(word: str) -> Any:
+def _read_value(word: str) -> Any:
     if word in ("true", "false"):
         return word == "true"
     for kind in (int, float):
@@ -109,7 +109,7 @@ def _value(word: str) -> Any:
     return word
 
 
-def _printed(value: float, unit: str) -> str:
+def _print_value(value: float, unit: str) -> str:
     if unit.isdecimal():
         text = f"{value:,.{int(unit)}f}"
     elif unit == "percent":

@@ -51,22 +51,22 @@ def to_mathml(latex: str, *, display: bool = False) -> str:
     except Exception as error:  # the parser raises IndexError, StopIteration and more besides its own
         raise FormulaError("it is not complete LaTeX; check its braces, \\left and \\right") from error
     try:
-        return _written(tree)
+        return _write_element(tree)
     except RecursionError as error:
         raise FormulaError("it is nested too deeply") from error
 
 
-def _written(element: Element) -> str:
+def _write_element(element: Element) -> str:
     tag = element.tag if element.tag in _ELEMENTS else "mrow"
     attributes = "".join(
         f' {name}="{escape(value)}"'
         for name, value in element.attrib.items()
         if name in _ATTRIBUTES and _VALUE.fullmatch(value)
     )
-    inside = "".join(_written(child) + _text(child.tail) for child in element)
-    return f"<{tag}{attributes}>{_text(element.text)}{inside}</{tag}>"
+    inside = "".join(_write_element(child) + _write_text(child.tail) for child in element)
+    return f"<{tag}{attributes}>{_write_text(element.text)}{inside}</{tag}>"
 
 
-def _text(written: str | None) -> str:
+def _write_text(written: str | None) -> str:
     # The tree holds characters as references such as `&#x003B1;`.
     return str(escape(unescape(written))) if written else ""

@@ -43,10 +43,10 @@ def to_html(text: str) -> str:
     pieces: list[str] = []
     end = 0
     for mark in MARK.finditer(text):
-        pieces.append(_words(text[end : mark.start()]))
-        pieces.append(_marked(mark))
+        pieces.append(_convert_words(text[end : mark.start()]))
+        pieces.append(_convert_mark(mark))
         end = mark.end()
-    pieces.append(_words(text[end:]))
+    pieces.append(_convert_words(text[end:]))
     return re.sub(r" *(</?pre>) *", r"\1", "".join(pieces))
 
 
@@ -74,14 +74,14 @@ def images_in(html: str) -> list[str]:
     )
 
 
-def plain(text: str) -> str:
+def escape_plain(text: str) -> str:
     """A text from outside that is not HTML and has no markup of ours."""
     return _as_words(text).strip()
 
 
 def _without_formulas(html: str, reader: "_Reader") -> str:
     """The HTML with each formula kept aside, in one pass: an end is looked for among the delimiters only."""
-    found = [(match, _delimiter(match[0])) for match in _DELIMITERS.finditer(html)]
+    found = [(match, _normalize_delimiter(match[0])) for match in _DELIMITERS.finditer(html)]
     next_end: dict[str, int] = {}  # by what ends a formula: the nearest one from here on
     ends: list[int | None] = []  # by delimiter: the one that ends the formula it begins
     for place in range(len(found) - 1, -1, -1):
@@ -100,7 +100,7 @@ def _without_formulas(html: str, reader: "_Reader") -> str:
     return "".join([*pieces, html[read:]])
 
 
-def _delimiter(written: str) -> str:
+def _normalize_delimiter(written: str) -> str:
     """A delimiter without what may vary in it."""
     lower = written.lower()
     if lower.startswith("<anki-mathjax"):
@@ -108,21 +108,21 @@ def _delimiter(written: str) -> str:
     return "[/$]" if lower == "[/$$]" else lower
 
 
-def _marked(mark: re.Match[str]) -> str:
+def _convert_mark(mark: re.Match[str]) -> str:
     if mark["block"]:
-        return f"<pre><code>{_code(mark['block'])}</code></pre>"
+        return f"<pre><code>{_convert_code(mark['block'])}</code></pre>"
     if mark["code"]:
-        return f"<code>{_code(mark['code'])}</code>"
+        return f"<code>{_convert_code(mark['code'])}</code>"
     if mark["display"]:
         return rf"\[{escape(mark['display'], quote=False)}\]"
     return rf"\({escape(mark['math'], quote=False)}\)"
 
 
-def _code(text: str) -> str:
+def _convert_code(text: str) -> str:
     return _OPENS_FORMULA.sub(r"\\<wbr>", escape(text, quote=False))
 
 
-def _words(text: str) -> str:
+def _convert_words(text: str) -> str:
     real = "".join(_REAL.get(character, character) for character in text)
     return _OPENS_FORMULA.sub(r"\\<wbr>", escape(real, quote=False)).replace("\n", "<br>")
 

@@ -30,10 +30,10 @@ def to_html(text: str) -> Markup:
     pieces: list[str] = []
     end = 0
     for mark in MARK.finditer(text):
-        pieces.append(_lines(text[end : mark.start()]))
-        pieces.append(_marked(mark))
+        pieces.append(_break_lines(text[end : mark.start()]))
+        pieces.append(_render_mark(mark))
         end = mark.end()
-    pieces.append(_lines(text[end:]))
+    pieces.append(_break_lines(text[end:]))
     return Markup("".join(pieces))
 
 
@@ -62,7 +62,7 @@ def formula_problems_in(value: object) -> Iterator[str]:
             yield from formula_problems_in(inside)
 
 
-def cited(text: str) -> Markup:
+def link_citations(text: str) -> Markup:
     """A source as it is written, with links to the documents that the app holds (study/web/documents.py)."""
     return Markup(DOCUMENT.sub(_document_link, str(escape(text))))
 
@@ -78,23 +78,23 @@ def _document_link(found: re.Match[str]) -> str:
     return f'<a href="/{path}{section}">{found[0]}</a>'
 
 
-def _lines(text: str) -> str:
+def _break_lines(text: str) -> str:
     return str(escape(text)).replace("\n", "<br>")
 
 
-def _marked(mark: re.Match[str]) -> str:
+def _render_mark(mark: re.Match[str]) -> str:
     if mark["block"]:
         return f"<pre><code>{escape(mark['block'])}</code></pre>"
     if mark["code"]:
-        return _code(mark["code"])
-    return _formula(mark[0], mark["display"] or mark["math"], display=bool(mark["display"]))
+        return _render_code(mark["code"])
+    return _render_formula(mark[0], mark["display"] or mark["math"], display=bool(mark["display"]))
 
 
-def _code(text: str) -> str:
+def _render_code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
-def _formula(source: str, latex: str, *, display: bool) -> str:
+def _render_formula(source: str, latex: str, *, display: bool) -> str:
     try:
         return to_mathml(latex, display=display)
     except FormulaError:  # it is stored already: its source is better than a page that does not open

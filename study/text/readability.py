@@ -7,7 +7,7 @@ _WORD = re.compile(r"\w(?:[\w'’-]*\w)?")
 _SENTENCE_END = re.compile(r"[.?!:;](?=\s|$)")
 
 
-def grade(text: str) -> float:
+def compute_grade(text: str) -> float:
     """The Automated Readability Index: about the school year in the United States that can read the text.
 
     4.71 characters a word + 0.5 words a sentence - 21.43 (Senter and Smith, 1967, AMRL-TR-66-220). Formulas,

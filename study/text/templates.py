@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from study.base import units
 from study.base.checks import Quantity, evaluate
-from study.text.markup import cited, to_html, to_plain
+from study.text.markup import link_citations, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
 DARK_SCRIPT = _ROOT / "study" / "static" / "dark.js"
@@ -22,7 +22,7 @@ PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
 @cache
-def environment() -> Environment:
+def get_environment() -> Environment:
     """The one template environment, shared by all pages."""
     folders = {package: FileSystemLoader(_ROOT / package / "templates") for package in PACKAGES}
     made = Environment(
@@ -35,13 +35,13 @@ def environment() -> Environment:
     made.filters.update(
         rich=to_html,
         plain=to_plain,
-        cited=cited,
+        cited=link_citations,
         count=units.as_count,
         short=units.as_short,
         percent=units.as_percent,
         duration=units.as_duration,
         bytes=units.as_bytes,
-        computed=_computed,
+        computed=_evaluate,
     )
     # For pages that Gradio does not make; the policy knows it by its hash (study/web/content_policy.py).
     made.globals["dark_script"] = Markup(DARK_SCRIPT.read_text("utf-8"))
@@ -50,10 +50,10 @@ def environment() -> Environment:
 
 def render(name: str, /, **values: object) -> str:
     """The HTML of one template."""
-    return environment().get_template(name).render(**values)
+    return get_environment().get_template(name).render(**values)
 
 
-def _computed(asked: Quantity) -> str:
+def _evaluate(asked: Quantity) -> str:
     """The number behind a claim, computed while the page is made."""
     value = evaluate(asked)
     return f"{value:,.0f}" if value == int(value) else f"{value:,.7g}"

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
 from study.text.templates import render
-from study.web.downloads import missing
+from study.web.downloads import not_found
 
 DOCS = Path(__file__).parents[2] / "docs"
 FONTS = Path(__file__).parents[1] / "static" / "fonts"
@@ -26,24 +26,24 @@ _NAMED = re.compile(r"<h2>([^<]*\(<code>([\w-]+)</code>\))")
 
 def register(site: FastAPI) -> None:
     """Add the routes; they stand before the pages."""
-    site.get("/docs/{path:path}")(document)
+    site.get("/docs/{path:path}")(serve_document)
     site.mount("/fonts", StaticFiles(directory=FONTS))
 
 
-def document(path: str) -> Response:
+def serve_document(path: str) -> Response:
     """One document: Markdown as a page to read, tables of numbers as they are."""
     file = (DOCS / path).resolve()
     if not file.is_relative_to(DOCS) or not file.is_file():
-        return missing(f"There is no document docs/{path}.")
+        return not_found(f"There is no document docs/{path}.")
     if file.suffix == ".md":
-        return HTMLResponse(_page(path, file.read_text("utf-8")))
+        return HTMLResponse(_render_page(path, file.read_text("utf-8")))
     if file.suffix in PLAIN:
         return PlainTextResponse(file.read_text("utf-8"))
-    return missing(f"docs/{path} isn't a text document.")
+    return not_found(f"docs/{path} isn't a text document.")
 
 
 @lru_cache(maxsize=32)
-def _page(path: str, text: str) -> str:
+def _render_page(path: str, text: str) -> str:
     """Comments are left out; other HTML in a document is shown as text."""
     text = _COMMENT.sub("", text)
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))

@@ -3,7 +3,7 @@
 from fastapi.responses import PlainTextResponse, Response
 
 from study.plots.plot import Plot, to_csv
-from study.plots.render import render
+from study.plots.render import render_plot
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml"}
 BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
@@ -13,10 +13,10 @@ def plot_response(plot: Plot, ending: str, name: str) -> Response:
     """A plot as PNG, SVG or CSV."""
     match ending:
         case "png" | "svg":
-            return file_response(render(plot, ending, on_page=False), MEDIA[ending], f"{name}.{ending}")
+            return file_response(render_plot(plot, ending, on_page=False), MEDIA[ending], f"{name}.{ending}")
         case "csv":
             return table_response(to_csv(plot), name)
-    return missing(f"Plots come as png, svg and csv, not as {ending}.")
+    return not_found(f"Plots come as png, svg and csv, not as {ending}.")
 
 
 def table_response(text: str, name: str) -> Response:
@@ -26,14 +26,14 @@ def table_response(text: str, name: str) -> Response:
 
 def file_response(content: bytes, media: str, name: str) -> Response:
     """Any file."""
-    return Response(content, media_type=media, headers=attached(name))
+    return Response(content, media_type=media, headers=attachment_headers(name))
 
 
-def attached(name: str) -> dict[str, str]:
+def attachment_headers(name: str) -> dict[str, str]:
     """What makes a browser save an answer, and ask again the next time."""
     return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
 
 
-def missing(text: str) -> Response:
+def not_found(text: str) -> Response:
     """A sentence for a person, and status 404."""
     return PlainTextResponse(text, status_code=404)

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from study.base.errors import LearnerError
 from study.figures.figure import Figures
-from study.web.downloads import missing
+from study.web.downloads import not_found
 
 
 def register(site: FastAPI, figures: Figures) -> None:
@@ -28,7 +28,7 @@ class FigureRoute:
         """A setting outside its limits is answered with a sentence and status 422."""
         figure = self._figures.get(figure_id)
         if figure is None:
-            return missing(f"There is no figure named {figure_id}.")
+            return not_found(f"There is no figure named {figure_id}.")
         try:
             html = figure.answer(dict(request.query_params))
         except LearnerError as error:
@@ -39,7 +39,7 @@ class FigureRoute:
         """With its controls; a setting outside its limits is named in it."""
         figure = self._figures.get(figure_id)
         if figure is None:
-            return missing(f"There is no figure named {figure_id}.")
+            return not_found(f"There is no figure named {figure_id}.")
         return HTMLResponse(
             figure.fragment(dict(request.query_params)), headers={"Cache-Control": "no-store"}
         )

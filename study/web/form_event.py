@@ -9,7 +9,7 @@ from study.base.errors import LearnerError
 _STALE = "Reload the page and try again."
 
 
-def text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
+def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
     """A text that must be there."""
     value = event.get(name)
     if not isinstance(value, str) or len(value) > limit:
@@ -17,17 +17,17 @@ def text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
     return value
 
 
-def whole(event: Mapping[str, Any], name: str) -> int:
+def read_whole(event: Mapping[str, Any], name: str) -> int:
     """A whole number that must be there."""
-    value = text(event, name)
+    value = read_text(event, name)
     if not value.removeprefix("-").isdecimal():
         raise LearnerError(f"{name!r} must be a whole number, got {value!r}.", do_next=_STALE)
     return int(value)
 
 
-def moment(event: Mapping[str, Any], name: str) -> datetime:
+def read_moment(event: Mapping[str, Any], name: str) -> datetime:
     """A moment that our own page wrote into itself."""
-    value = text(event, name)
+    value = read_text(event, name)
     try:
         read = datetime.fromisoformat(value)
         return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
@@ -35,13 +35,13 @@ def moment(event: Mapping[str, Any], name: str) -> datetime:
         raise LearnerError(f"{name!r} must be a moment, got {value!r}.", do_next=_STALE) from error
 
 
-def field(event: Mapping[str, Any], name: str, *, default: str = "", limit: int = 200) -> str:
+def read_field(event: Mapping[str, Any], name: str, *, default: str = "", limit: int = 200) -> str:
     """One value of a submitted form."""
-    values = fields(event, name, limit=limit)
+    values = read_fields(event, name, limit=limit)
     return values[0] if values else default
 
 
-def fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> list[str]:
+def read_fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> list[str]:
     """All values of a form field, such as ticked boxes."""
     form = event.get("fields")
     values = form.get(name, []) if isinstance(form, dict) else []
@@ -54,13 +54,13 @@ def fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> list[str
     return values
 
 
-def form(event: Mapping[str, Any]) -> dict[str, list[str]]:
+def read_form(event: Mapping[str, Any]) -> dict[str, list[str]]:
     """All fields of a submitted form."""
     sent = event.get("fields")
-    return {name: fields(event, name) for name in sent} if isinstance(sent, dict) else {}
+    return {name: read_fields(event, name) for name in sent} if isinstance(sent, dict) else {}
 
 
-def number(written: str, *, default: int, low: int, high: int) -> int:
+def read_number(written: str, *, default: int, low: int, high: int) -> int:
     """A whole number from an address that anyone may have typed: out of range is brought into range."""
     short = written[:18]  # any number that long is out of range, and thousands of digits Python does not read
     return min(max(int(short), low), high) if written.removeprefix("-").isdecimal() else default

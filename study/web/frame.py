@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from study.base.errors import LearnerError
 from study.base.settings import APP_NAME
-from study.ports.context import Context, Visit, visit
+from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import in_words
@@ -53,7 +53,7 @@ Act = Callable[[dict[str, Any], gr.Request], Reply]
 Load = Callable[[gr.Request], str]
 
 
-def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
+def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
     """Put an island here, inside the current page.
 
         island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
@@ -81,7 +81,7 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
         value=waiting,
         # Not {{{value}}}: Gradio evaluates what Handlebars returns as a JavaScript template, texts and all.
         html_template='<div class="island">${value}</div>',
-        js_on_load=_script("island.js"),
+        js_on_load=_read_script("island.js"),
         server_functions=[guarded_act],
         elem_id=elem_id,
         apply_default_css=False,
@@ -93,7 +93,7 @@ def island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
 
 
 @contextmanager
-def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
+def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str = "") -> Iterator[None]:
     """One page with its own address, title, menu and live region; its content goes inside.
 
     A page that no place of the menu holds names the one that it is `under`.
@@ -110,12 +110,12 @@ def page(app: gr.Blocks, context: Context, *, title: str, path: str, under: str 
                     under=under,
                 ),
                 elem_id="menu",
-                js_on_load=_script("menu.js"),
+                js_on_load=_read_script("menu.js"),
                 apply_default_css=False,
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
         blocks.load(
-            _Greeter(context).load,
+            _HeaderView(context).load,
             None,
             who,
             queue=False,
@@ -136,7 +136,7 @@ def _encodable(reply: Reply) -> Reply:
     return reply
 
 
-class _Greeter:
+class _HeaderView:
     """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
 
     def __init__(self, context: Context) -> None:
@@ -155,7 +155,7 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
     """Who asks, and what the address says of the page being opened, or that an event came from."""
     browser_id = middleware.browser_of(dict(request.cookies))
     query = dict(parse_qsl(str(request.query_params))) if event is None else query_of(event)
-    found = visit(context, browser_id=browser_id, query=query)
+    found = find_visit(context, browser_id=browser_id, query=query)
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
             "Another profile was chosen in another window; nothing was changed here.",
@@ -175,7 +175,7 @@ def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
 
 
-def waiting(title: str, look: str = "") -> str:
+def render_waiting(title: str, look: str = "") -> str:
     """What an island shows until its content has come: the right heading and width, so that nothing jumps.
 
     `look` is the class of the page to come, where that decides its width.
@@ -183,7 +183,7 @@ def waiting(title: str, look: str = "") -> str:
     return render("study/waiting.html", title=title, look=look)
 
 
-def head(*styles: Path, projector: bool = False) -> str:
+def build_head(*styles: Path, projector: bool = False) -> str:
     """What goes into every page's `<head>`: our look, and what must run before anything is drawn.
 
     Style sheets stand here rather than in Gradio's `css=`, which rewrites rules inside `@media` so that they
@@ -196,7 +196,7 @@ def head(*styles: Path, projector: bool = False) -> str:
 def head_script(*, projector: bool = False) -> str:
     """The script that runs before anything is drawn."""
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    return view + _script("head.js") + _script("site.js") + _script("figures.js")
+    return view + _read_script("head.js") + _read_script("site.js") + _read_script("figures.js")
 
 
 @contextmanager
@@ -230,7 +230,7 @@ def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector:
             pages,
             path="/",
             theme=THEME,
-            head=head(*styles, projector=projector),
+            head=build_head(*styles, projector=projector),
             footer_links=[],
             run_history=False,  # on by default since Gradio 6: it keeps every learner's inputs in the browser
             show_error=False,
@@ -261,7 +261,7 @@ async def _missing(request: Request, error: Exception) -> Response:
 
 
 @cache
-def _script(name: str) -> str:
+def _read_script(name: str) -> str:
     return (_STATIC / name).read_text(encoding="utf-8")
 
 

@@ -49,7 +49,7 @@ def is_this_machine(client: str, headers: Iterable[str]) -> bool:
     return near and not {"forwarded", "x-forwarded-for"}.intersection(name.lower() for name in headers)
 
 
-class Doorkeeper:
+class RequestGuard:
     """ASGI middleware in front of all pages.
 
     - A request for a foreign host name is refused: that is how a web site elsewhere would reach a server on
@@ -78,7 +78,7 @@ class Doorkeeper:
             await refusal(scope, receive, send)
             return
         cookie = _new_cookie(scope, headers)
-        await self._app(scope, _limited(receive, limit_bytes), _with_headers(send, cookie))
+        await self._app(scope, _limit_body(receive, limit_bytes), _with_headers(send, cookie))
 
     def _refusal(self, scope: Scope, headers: Headers, limit_bytes: int) -> PlainTextResponse | None:
         if "\0" in scope["path"]:  # no file has such a name, and the operating system raises ValueError
@@ -151,7 +151,7 @@ def _with_headers(send: Send, cookie: str | None) -> Send:
     return send_with_headers
 
 
-def _limited(receive: Receive, limit_bytes: int) -> Receive:
+def _limit_body(receive: Receive, limit_bytes: int) -> Receive:
     """A body sent in pieces without a length is cut off at the limit, as if the sender had gone."""
     received = 0
 

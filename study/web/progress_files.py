@@ -7,8 +7,8 @@ from fastapi.responses import Response
 
 from study.base.errors import LearnerError
 from study.ports.activities import Section, find_figure
-from study.ports.context import Context, visit
-from study.web.downloads import missing, plot_response
+from study.ports.context import Context, find_visit
+from study.web.downloads import not_found, plot_response
 from study.web.middleware import browser_of
 
 
@@ -30,9 +30,9 @@ class ProgressFiles:
         try:
             browser_id = browser_of(request.cookies)
         except LearnerError as error:
-            return missing(str(error))
-        visitor = visit(self._context, browser_id=browser_id, query=dict(request.query_params))
+            return not_found(str(error))
+        visitor = find_visit(self._context, browser_id=browser_id, query=dict(request.query_params))
         plot = find_figure(self._sections, visitor, name)
         if plot is None:
-            return missing(f"There is no chart named {name} yet.")
+            return not_found(f"There is no chart named {name} yet.")
         return plot_response(plot, ending, f"{name}-{visitor.now:%Y-%m-%d}")

@@ -21,7 +21,7 @@ from study.base.settings import Settings
 from study.store.snapshots import snapshots_of
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web.middleware import Doorkeeper, is_this_machine
+from study.web.middleware import RequestGuard, is_this_machine
 
 CHOICE_BYTES = 2_000
 
@@ -42,7 +42,7 @@ class Rescue:
                 Route("/rescue", self._choose, methods=["POST"]),
                 Route("/{path:path}", self._show, methods=["GET"]),
             ],
-            middleware=[Middleware(Doorkeeper, hosts=hosts)],
+            middleware=[Middleware(RequestGuard, hosts=hosts)],
         )
 
     def choose(self, choice: str, name: str = "", *, now: datetime) -> None:

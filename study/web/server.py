@@ -200,7 +200,7 @@ def take_port(host: str, port: int) -> socket.socket:
         reason = getattr(error, "strerror", None) or str(error)
         raise LearnerError(
             f"Port {port} on {host} can't be used: {reason}.",
-            do_next=f"Stop what uses it, or choose another one: python app.py --port {_another(port)}",
+            do_next=f"Stop what uses it, or choose another one: python app.py --port {_suggest_port(port)}",
         ) from error
     return taken
 
@@ -289,5 +289,5 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _another(port: int) -> int:
+def _suggest_port(port: int) -> int:
     return port + 1 if 0 < port < 65_535 else 7860

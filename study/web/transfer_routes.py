@@ -14,9 +14,9 @@ from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.io.exchange import Exchange, File
 from study.io.pending_upload import Pending
-from study.ports.context import Context, visit
+from study.ports.context import Context, find_visit
 from study.store.profiles import Profile
-from study.web.downloads import file_response, missing
+from study.web.downloads import file_response, not_found
 from study.web.middleware import browser_of
 
 UPLOAD_PATH = "/io/upload"
@@ -52,13 +52,13 @@ class Transfer:
         """The files of one format; several come in a zip."""
         found = self._exchanges.get(exchange)
         if found is None or name not in [offered.name for offered in found.formats]:
-            return missing("There is no such download.")
+            return not_found("There is no such download.")
         try:
             profile = self._learner(request)
             files = found.export(profile.id, name, now=self._context.clock())
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
-        file = files[0] if len(files) == 1 else _packed(f"lora-study-{exchange}-{name}.zip", files)
+        file = files[0] if len(files) == 1 else _pack_files(f"lora-study-{exchange}-{name}.zip", files)
         return file_response(file.content, MEDIA.get(file.ending, "application/octet-stream"), file.name)
 
     async def upload(self, request: Request) -> Response:
@@ -73,10 +73,10 @@ class Transfer:
         return JSONResponse({})
 
     def _learner(self, request: Request) -> Profile:
-        return visit(self._context, browser_id=browser_of(request.cookies), query={}).profile
+        return find_visit(self._context, browser_id=browser_of(request.cookies), query={}).profile
 
 
-def _packed(name: str, files: Sequence[File]) -> File:
+def _pack_files(name: str, files: Sequence[File]) -> File:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:

@@ -6,13 +6,13 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from lora_lab.figures import FIGURES, checkpointing, merging
-from lora_lab.figures.matrices import matrices
-from lora_lab.figures.recorded import recorded
-from lora_lab.memory.frameworks.forecast import forecast
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.figures.matrices import read_matrices
+from lora_lab.figures.recorded import read_recording
+from lora_lab.memory.frameworks.forecast import forecast_step
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
-from lora_lab.parameters.quantization_levels import LEVELS, NF4_LEVELS, nearest
+from lora_lab.parameters.quantization_levels import LEVELS, NF4_LEVELS, find_nearest
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import (
     base_parameters,
@@ -70,20 +70,20 @@ def test_a_slider_moves_numbers_picture_and_alternative_text_and_keeps_the_focus
 
 def weight_after_one_step() -> str:
     """The fifth weight of the first block, coded by the lab's own table."""
-    block = matrices()["0-q"].blocks[0]["weights"]
-    code = nearest(block[4] / max(map(abs, block)), NF4_LEVELS)
+    block = read_matrices()["0-q"].blocks[0]["weights"]
+    code = find_nearest(block[4] / max(map(abs, block)), NF4_LEVELS)
     return f"the nearest level is {NF4_LEVELS[code]:.4f} with code {code}"
 
 
 def share_of_the_first() -> str:
     """What the largest singular value holds of the sum of squares."""
-    squares = [value**2 for value in matrices()["0-q"].singular_values]
+    squares = [value**2 for value in read_matrices()["0-q"].singular_values]
     return f"rank 1 keeps {as_percent(100 * squares[0] / sum(squares))}"
 
 
 def step_that_fails(limit_mb: int) -> str:
     """The first recorded step that does not fit with all moments moved away; the first step has none yet."""
-    run = recorded("training")["spike"]
+    run = read_recording("training")["spike"]
     tensors = trained_tensors(find_shape("smollm2-135m").linears, rank=run["rank"], variant="lora")
     moments = optimizer_bytes(tensors, run["optimizer"])
     steps = enumerate(run["steps"], 1)
@@ -94,16 +94,16 @@ def step_that_fails(limit_mb: int) -> str:
 def qlora_bytes(rank: int) -> str:
     """The lab's forecast of a QLoRA step of LLaMA-65B."""
     shape = find_shape("llama-65b")
-    setting = Setting(
+    setting = StepSetting(
         shape=shape, adapted=shape.linears, rank=rank, bits="nf4-dq", framework="trl",
         seq_len=512, checkpointing=True, optimizer="paged_adamw_32bit",
     )  # fmt: skip
-    return f"{as_bytes(forecast(setting).total_bytes)} with QLoRA at rank {rank}"
+    return f"{as_bytes(forecast_step(setting).total_bytes)} with QLoRA at rank {rank}"
 
 
 def peaks_recorded(tokens: int) -> str:
     """Of one step without and with checkpointing."""
-    without, with_ = checkpointing.runs(checkpointing.Settings(seq_len=tokens))
+    without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=tokens))
     return f"from {as_bytes(without.peak_bytes)} to {as_bytes(with_.peak_bytes)}"
 
 
@@ -121,7 +121,7 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
     ("backward-graph", "Rank r", "End", f"{lora_parameters('smollm2-135m', 256, 'all-linear'):,} numbers"),
     ("paged-optimizer", "Memory of the device", "Home", step_that_fails(400)),
     ("checkpointing", "Tokens in an example", "Home", peaks_recorded(64)),
-    ("merging", "Steps trained", "Home", f"to NF4 it is {merging.ways(5)[-1].loss:.2f}"),
+    ("merging", "Steps trained", "Home", f"to NF4 it is {merging.list_ways(5)[-1].loss:.2f}"),
     ("trained-tokens", "Cut at", "Home", "Of 16 tokens that the model reads, 0 are trained on"),
     (
         "lora-at-a-glance",

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, Request, expect
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.local import run_now
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.base.settings import load_settings
 from tests.browser.axe import serious_violations
@@ -167,7 +167,7 @@ def test_a_three_step_nf4_run_streams_survives_a_refresh_and_answers_before_and_
     expect(page.locator("table.samples tbody tr")).to_have_count(3)
     expect(page.locator("#run")).to_contain_text("Held-out loss")
 
-    state = fold(RunFolder(lab_folder / "runs" / run_id).events())
+    state = fold_events(RunFolder(lab_folder / "runs" / run_id).events())
     assert state.started is not None
     predicted_bytes = state.started["predicted_bytes"]
     slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
@@ -205,7 +205,7 @@ def test_a_killed_worker_is_explained_and_the_next_run_starts(
     run_id = start(page)
     expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d+ / 2000"), timeout=RUN_MS)
     expect(page.locator("#run dl.readings dd").nth(1)).not_to_have_text("–", timeout=RUN_MS)
-    pid = fold(RunFolder(lab_folder / "runs" / run_id).events()).worker_pid
+    pid = fold_events(RunFolder(lab_folder / "runs" / run_id).events()).worker_pid
     assert "lora_lab.worker" in psutil.Process(pid).cmdline()
     os.kill(pid, signal.SIGKILL)
     wait_for(page, "Failed")

@@ -21,7 +21,7 @@ from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plan, Plans
 from study.ports.context import Context
-from study.web.middleware import COOKIE, Doorkeeper
+from study.web.middleware import COOKIE, RequestGuard
 from tests.classroom.builders import PLAN, Runs, find_question
 
 PHONE = "192.0.2.50"
@@ -51,7 +51,7 @@ class School:
         ReportRoutes(self.context, self.hub, self.keys).register(self.site)
         StudentRoutes(self.hub).register(self.site)
         self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
-        self.site.add_middleware(Doorkeeper)
+        self.site.add_middleware(RequestGuard)
 
     def client(self, *, browser: str = "", address: str = PHONE, **options: Any) -> httpx.AsyncClient:
         """A browser; the teacher's has the address 127.0.0.1."""

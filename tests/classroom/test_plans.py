@@ -12,7 +12,7 @@ from lora_lab.lab import Lab
 from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
 from quizzes.session.class_questions import class_question
-from study.base.checks import Check, holds
+from study.base.checks import Check, check_holds
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
@@ -52,7 +52,7 @@ def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
                     expect=written["expect"],
                     tolerance=written.get("tolerance", 0),
                 )
-                assert holds(check), path.name
+                assert check_holds(check), path.name
                 checked += 1
     assert checked == 2
 

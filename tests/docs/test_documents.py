@@ -14,9 +14,9 @@ import yaml
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.decks.deck import load_decks
 from lora_lab.memory.ledger import bits_per_param
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from study.base.checks import holds
+from study.base.checks import check_holds
 from study.content.concepts import ConceptMap
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_the_example_card_is_a_card_and_its_check_holds(tmp_path: Path, concepts
     written |= claim | {"back": f"{written['back']} {claim['check']['expect']:,}"}
     (tmp_path / "example.yaml").write_text(yaml.safe_dump({"deck": "Example", "cards": [written]}))
     [loaded] = load_decks(concepts, folder=tmp_path).cards
-    assert all(holds(claimed) for claimed in loaded.evidence.checks)
+    assert all(check_holds(claimed) for claimed in loaded.evidence.checks)
     assert loaded.evidence.checks
 
 
@@ -127,7 +127,7 @@ def test_the_example_card_is_a_card_and_its_check_holds(tmp_path: Path, concepts
     [(8, "all-linear", "rank 8, all linear layers"), (8, "q+v", "rank 8, query + value")],
 )
 def test_the_counts_that_the_readme_prints_are_computed(rank: int, targets: str, line: str) -> None:
-    found = count(find_shape("smollm2-135m"), rank=rank, targets=targets)
+    found = count_parameters(find_shape("smollm2-135m"), rank=rank, targets=targets)
     printed = next(row for row in text_of(ROOT / "README.md").splitlines() if f"| {line} |" in row)
     assert f"{found.trainable:,} trainable parameters" in printed
     assert f"{found.percent:.2f} %" in printed

@@ -7,7 +7,7 @@ from textwrap import indent
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from quizzes.bank.bank import load_bank
 from quizzes.kinds import KINDS
-from study.base.checks import holds
+from study.base.checks import check_holds
 from study.content.concepts import ConceptMap
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "questions.md"
@@ -23,5 +23,5 @@ def test_the_guide_has_an_example_of_every_kind_and_each_is_a_true_question(
     assert len(questions) == len(KINDS)
     assert {question.kind for question in questions} == set(KINDS)
     for question in questions:
-        assert all(holds(check) for check in question.evidence.checks)
+        assert all(check_holds(check) for check in question.evidence.checks)
         assert question.task.grade(question.task.answer).correct

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from flashcards.review.operations import Reviews, Shown
+from flashcards.review.operations import Reviews, ShownCard
 
 SECONDS_A_CARD = 8
 
@@ -28,6 +28,8 @@ def study(reviews: Reviews, profile: str, *, first_day: datetime, days: int = 14
         while (card := reviews.session(profile, now=now).card) is not None:
             memory, review_id = reviews.memory(profile, card.id)
             flipped, now = now, now + timedelta(seconds=SECONDS_A_CARD)
-            seen = Shown(card_id=card.id, expected_review_id=review_id, shown_at=flipped, flipped_at=flipped)
+            seen = ShownCard(
+                card_id=card.id, expected_review_id=review_id, shown_at=flipped, flipped_at=flipped
+            )
             reviews.rate(profile, seen, rating=dice.choice((1, 3, 3, 3)), now=now)
             yield Answered(day=day, card_id=card.id, note_id=card.note_id, new=memory is None)

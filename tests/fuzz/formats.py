@@ -15,7 +15,7 @@ from flashcards.interchange.markdown import write_markdown
 from flashcards.interchange.schema import write_deck
 from flashcards.interchange.table import write_csv
 from lora_lab.runs.run_file import run_file
-from study.io.backup import document
+from study.io.backup import build_backup
 from study.io.exchange import Exchange, File
 from study.store import Store
 from tests.flashcards.interchange.test_anki import CARDS, NOW
@@ -68,7 +68,7 @@ def first_files(store: Store, home: Path, questions: Exchange) -> dict[str, byte
         "cards-json": write_deck("LoRA basics", CARDS).encode(),
         "cards-yaml": _yaml_deck(),
         **_questions(questions),
-        "backup": json.dumps(document(store, home, ana.id, now=NOW)).encode(),
+        "backup": json.dumps(build_backup(store, home, ana.id, now=NOW)).encode(),
         "run": run_file(run).encode(),
         "data-jsonl": b"".join(
             json.dumps({"prompt": f"What is {number}?", "answer": str(number)}).encode() + b"\n"

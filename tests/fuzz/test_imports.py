@@ -32,7 +32,7 @@ from study.base.settings import Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
-from study.io.exchange import Exchange, Plan
+from study.io.exchange import Exchange, ImportPlan
 from study.io.exchange_commands import exchange_for
 from study.store import Store, open_store
 from tests.flashcards.interchange.test_anki import NOW
@@ -60,7 +60,7 @@ class Desk:
     app: WholeApp
     firsts: dict[str, bytes]
     uploads: Uploads
-    accepted: list[tuple[bytes, Plan]] = field(default_factory=list)
+    accepted: list[tuple[bytes, ImportPlan]] = field(default_factory=list)
 
     def read(self, format_name: str, content: bytes) -> None:
         """Read one file. Anything but a LearnerError is a failure."""

@@ -19,18 +19,18 @@ from transformers import AutoModelForCausalLM
 from benchmarks.gpu_checks import LIMIT_PERCENT, held_bytes
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.memory.ledger import heaviest_row, predict
+from lora_lab.memory.ledger import heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.load import load_tokenizer
-from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.packing import encode
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.packing import encode_example
+from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import (
     BYTES_A_WEIGHT,
     Lab,
@@ -84,8 +84,8 @@ def test_a_run_goes_from_start_to_answers_and_plain_peft_loads_its_adapter(
 ) -> None:
     """CPU: test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter."""
     run = create_run(tmp_path / "runs", replace(EMBEDDED, bits=bits), small_dataset(), now=NOW)
-    execute(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
-    state = fold(run.events())
+    execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
+    state = fold_events(run.events())
     assert state.status == "finished", state.failure
     assert state.started is not None
     assert state.started["device"]["type"] == "cuda"
@@ -97,7 +97,7 @@ def test_a_run_goes_from_start_to_answers_and_plain_peft_loads_its_adapter(
     base = AutoModelForCausalLM.from_pretrained(model_folder(embedded_dir), dtype=torch.float32)
     model = PeftModel.from_pretrained(base, run.adapter_path).eval()
     tokenizer = load_tokenizer(EMBEDDED_MODEL, embedded_dir, silent)
-    held_out = [encode(tokenizer, example) for example in small_dataset().held_out]
+    held_out = [encode_example(tokenizer, example) for example in small_dataset().held_out]
     with torch.no_grad():
         tuned = padded_loss(model, held_out).item()
         with model.disable_adapter():
@@ -126,7 +126,7 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(bits: Bits, model
     before = gradient(lab.model.train(), partial(lab.loss, batch))
     with lab.model.disable_adapter():
         held_out_loss(lab.model, batch, autocast)
-        answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
+        generate_answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
     after = gradient(lab.model.train(), partial(lab.loss, batch))
     assert cosine(before, after) > 0.9999  # FlashAttention sums in any order; the trap gives 0.12 to 0.39
     layers = [module for module in lab.model.modules() if isinstance(module, bnb.nn.Linear4bit)]
@@ -166,7 +166,7 @@ def test_the_peak_is_predicted_within_2_percent(bits: Bits, rank: int, embedded_
     lab = with_a_heavy_last_row(lab_on_cuda(spec, embedded_dir))
     shape = find_shape(EMBEDDED_MODEL)
     row = heaviest_row(shape, lab.spec, rows_of(lab), "bf16")
-    predicted_bytes = predict(shape, lab.spec, row, "bf16").total_bytes
+    predicted_bytes = predict_ledger(shape, lab.spec, row, "bf16").total_bytes
 
     measured_bytes = lab.train()[-1].peak_bytes - held_before_bytes
 
@@ -180,10 +180,10 @@ def test_a_run_that_exceeds_the_devices_memory_says_so(tmp_path: Path, embedded_
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
     torch.cuda.set_per_process_memory_fraction(min(1.0, 1e9 / total))
     try:
-        execute(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
+        execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    state = fold(run.events())
+    state = fold_events(run.events())
     assert state.failure is not None
     assert state.failure["cause"] == "out-of-memory"
     assert "a batch of 32 instead of 64" in state.failure["do_next"]

@@ -5,7 +5,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.worker.model.read_shape import build, shape_of_config
+from lora_lab.worker.model.read_shape import build_model, shape_of_config
 
 _COMMON = {
     "hidden_size": 32,
@@ -110,4 +110,4 @@ def shape_of(family: str) -> ModelShape:
 
 def model_of(family: str) -> PreTrainedModel:
     """The model itself, without weights."""
-    return build(config_of(family), KINDS.get(family, "causal"))
+    return build_model(config_of(family), KINDS.get(family, "causal"))

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from lora_lab.grids.results import Arm, Cell, CellStatus, arms_of
+from lora_lab.grids.results import CellStatus, GridCell, GridSetting, arms_of
 from lora_lab.spec import Bits, RunSpec
 
 STORED_BYTES: dict[Bits, int] = {"bf16": 780_000_000, "int8": 610_000_000, "nf4": 480_000_000}
@@ -11,13 +11,13 @@ STORED_BYTES: dict[Bits, int] = {"bf16": 780_000_000, "int8": 610_000_000, "nf4"
 
 def cell(
     loss: float | None, *, status: CellStatus | None = None, shared_by: int = 1, **setting: object
-) -> Cell:
+) -> GridCell:
     """A cell that ended on this loss; without one, a failed one. `shared_by` were trained side by side."""
     spec = RunSpec(**setting)  # type: ignore[arg-type]
     state = status or ("failed" if loss is None else "finished")
     done = state == "finished"
     peak = STORED_BYTES.get(spec.bits, 500_000_000) + spec.rank * 1_400_000
-    return Cell(
+    return GridCell(
         spec=spec,
         run_id=f"r{spec.rank}-{spec.bits}-{spec.learning_rate}-{spec.seed}",
         status=state,
@@ -39,7 +39,7 @@ def grid(
     seeds: Sequence[int] = (0, 1, 2),
     noise: float = 0.03,
     failed: Sequence[tuple[Bits, int]] = (),
-) -> list[Arm]:
+) -> list[GridSetting]:
     """Losses that fall with the rank, and vary with the seed."""
     dice = random.Random(1)
     return arms_of(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lora_lab.microscope.query import Question
+from lora_lab.microscope.query import MicroscopeQuestion
 
-TINY = Question(model="tiny-random", matrix="self_attn.q_proj")
+TINY = MicroscopeQuestion(model="tiny-random", matrix="self_attn.q_proj")
 
 
 def _side(error: float, levels: list[float], cells: list[list[float]]) -> dict[str, Any]:

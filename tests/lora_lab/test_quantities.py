@@ -5,7 +5,7 @@ import pytest
 from lora_lab import quantities
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
-from study.base.checks import Check, Quantity, evaluate, registered
+from study.base.checks import Check, Quantity, evaluate, list_quantities
 from study.base.errors import LearnerError
 from tests.golden.memory import ADAPTER_FILE, FULL_FINETUNING_65B, SAVED_BITS
 
@@ -26,7 +26,7 @@ def value(quantity: str, **arguments: object) -> float:
 
 
 def test_every_promised_quantity_is_registered() -> None:
-    assert set(PROMISED.split()) <= set(registered())
+    assert set(PROMISED.split()) <= set(list_quantities())
 
 
 def test_every_quantity_has_a_formula_that_a_learner_can_read() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from lora_lab.engine.inspections import Inspection
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
-from lora_lab.xray.result import KIND, SIDES, order_of, stops
+from lora_lab.xray.result import KIND, SIDES, list_stops, order_of
 
 KINDS = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
 VALUES = (4.0, 2.0, 1.0, 0.5)
@@ -39,7 +39,7 @@ def found(modules: Sequence[Mapping[str, Any]] | None = None, **changed: Any) ->
 
 def pair_found(first: int = 4, second: int = 8, *, phi: float | None = 0.5) -> dict[str, Any]:
     """Of two runs, every phi the same."""
-    firsts, seconds = stops(first), stops(second)
+    firsts, seconds = list_stops(first), list_stops(second)
     ours = [[phi] * len(seconds) for _ in firsts]
     drawn = [[0.06] * len(seconds) for _ in firsts]
     modules = [

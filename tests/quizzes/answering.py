@@ -10,12 +10,12 @@ from quizzes.kinds.grade import Response
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.words import Cloze, ShortText
-from quizzes.session.session import offered
+from quizzes.session.session import offer_choices
 
 
 def fields_for(question: Question, response: Response, *, seed: int) -> dict[str, list[str]]:
     """The form fields of a response, with letters for ids as this quiz shows them."""
-    letters = {choice.id: letter for letter, choice in offered(question, seed=seed)}
+    letters = {choice.id: letter for letter, choice in offer_choices(question, seed=seed)}
     fields: dict[str, list[str]] = {}
     for name, value in response.items():
         fields.update(_field(name, value, letters))

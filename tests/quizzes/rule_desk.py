@@ -6,7 +6,7 @@ The key word of an own prompt's concept is the name before its colon. See toy_gr
 from collections.abc import Sequence
 from threading import Lock
 
-from quizzes.grader.grading import Grading, Scores, grade
+from quizzes.grader.grading import Grading, Scores, grade_answer
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
 from study.base.model_files import Report
@@ -38,7 +38,7 @@ class RuleDesk:
             raise LearnerError("The grader's model is not here.", do_next="Connect once, then try again.")
         with self.busy:
             self.read.append(answer)
-            return grade(prompt, answer, _score, LIMITS, find_words=find_words)
+            return grade_answer(prompt, answer, _score, LIMITS, find_words=find_words)
 
 
 def _score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:

@@ -7,7 +7,7 @@ import pytest
 
 from quizzes.__main__ import main
 from quizzes.bank.bank import load_bank
-from quizzes.session.operations import QuizChoice, Sittings
+from quizzes.session.operations import QuizChoice, QuizOperations
 from study.content.concepts import ConceptMap
 from study.store import Store
 from study.store.quizzes import QuizAnswer
@@ -35,7 +35,7 @@ def test_due_lists_what_was_missed(
     now: datetime,
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    sittings = Sittings(store=store, bank=load_bank(concepts))
+    sittings = QuizOperations(store=store, bank=load_bank(concepts))
     record = sittings.start(ana, QuizChoice(topic="lora", length=2), now=now)
     for question_id, wanted in zip(record.question_ids, (False, True), strict=True):
         options = sittings.bank.by_id[question_id].options
@@ -79,7 +79,7 @@ def test_due_says_when_a_confident_error_comes_back(
     now: datetime,
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    sittings = Sittings(store=store, bank=load_bank(concepts))
+    sittings = QuizOperations(store=store, bank=load_bank(concepts))
     record = sittings.start(ana, QuizChoice(topic="families", length=1), now=now)
     [question_id] = record.question_ids
     wrong = wrong_response(sittings.bank.by_id[question_id])

@@ -6,9 +6,17 @@ from typing import Any
 
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.forecast import optimizer_named
-from lora_lab.memory.frameworks.setting import Attention, Framework, Loss, Measure, NumberType, Phase, Setting
+from lora_lab.memory.frameworks.setting import (
+    Attention,
+    Framework,
+    Loss,
+    Measure,
+    NumberType,
+    Phase,
+    StepSetting,
+)
 from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
-from lora_lab.parameters.json_fields import adapter_of, one_of, whole
+from lora_lab.parameters.json_fields import adapter_of, one_of, read_whole
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
 Record = Mapping[str, Any]
@@ -71,7 +79,7 @@ MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
 FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
 
 
-def setting_of(record: Record, shape: ModelShape) -> Setting:
+def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     """Parse a record into a step setting.
 
     Raises UnsupportedCase with the reason, and LearnerError on an invalid value.
@@ -87,7 +95,7 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
     phase = phase_of(record)
     if phase != "load" or native:
         shape = as_stored(shape, separate=native)
-    variant = _variant(method, adapter)
+    variant = _read_variant(method, adapter)
     full = method == "full" or (phase != "train" and not record.get("lora"))
     targets = adapter.get("targets") or (["q", "v"] if native else None)
     if variant == "ia3" and targets is None:
@@ -95,19 +103,19 @@ def setting_of(record: Record, shape: ModelShape) -> Setting:
     base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
-    return Setting(
+    return StepSetting(
         shape=shape,
-        adapted=() if full or variant == "norms" else _chosen(shape, targets),
+        adapted=() if full or variant == "norms" else _select_adapted(shape, targets),
         adapts_head=not full and variant != "norms" and _names_head(targets),
-        rank=whole(adapter, "r", LORA_RANK),
+        rank=read_whole(adapter, "r", LORA_RANK),
         variant=variant,
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,
-        bits=_bits(record, base_type, method, framework),
+        bits=_read_bits(record, base_type, method, framework),
         adapter_type=one_of(record, "adapter_dtype", NUMBER_TYPES, default=base_type if native else "fp32"),
         framework=framework,
-        seq_len=whole(record, "seq_len", DEFAULT_TOKENS),
-        batch=whole(record, "micro_batch", 1),
+        seq_len=read_whole(record, "seq_len", DEFAULT_TOKENS),
+        batch=read_whole(record, "micro_batch", 1),
         checkpointing=bool(record.get("gradient_checkpointing")),
         optimizer=optimizer,
         attention=one_of(record, "attention", ATTENTIONS),
@@ -140,7 +148,7 @@ def _is_compiled(record: Record, framework: Framework) -> bool:
     return "compile" in str(record.get("framework")).lower() or LOSSES.get(record.get("loss")) == "chunked"
 
 
-def _variant(method: str, adapter: Record) -> Any:
+def _read_variant(method: str, adapter: Record) -> Any:
     if method == "layernorm-tuning":
         return "norms"
     variant = "dora" if "dora" in method else method if method in ("rslora", "ia3") else "lora"
@@ -150,7 +158,7 @@ def _variant(method: str, adapter: Record) -> Any:
     return named if named not in (None, "lora") else variant
 
 
-def _bits(record: Record, base_type: NumberType, method: str, framework: Framework) -> Any:
+def _read_bits(record: Record, base_type: NumberType, method: str, framework: Framework) -> Any:
     quant = one_of(record, "quant", QUANTS, default=None)
     if quant is None and method in ("qlora", "qdora", "qlora+dora", "qlora-load"):
         quant = "nf4"
@@ -163,7 +171,7 @@ def _bits(record: Record, base_type: NumberType, method: str, framework: Framewo
 # ---- which matrices
 
 
-def _chosen(shape: ModelShape, written: Any) -> tuple[Linear, ...]:
+def _select_adapted(shape: ModelShape, written: Any) -> tuple[Linear, ...]:
     """Select the adapted matrices. A role of a fused matrix adapts the whole matrix, as in peft."""
     if written is None or isinstance(written, str):
         return () if written == "head" else shape.select(written)
@@ -200,16 +208,16 @@ def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
         size = shape.hidden * shape.intermediate
         experts = others // (3 * size)
         others -= 3 * size * experts
-        linears += tuple(_expert(role, shape, experts) for role in ("gate", "up", "down"))
+        linears += tuple(_select_experts(role, shape, experts) for role in ("gate", "up", "down"))
     key_heads = _key_heads(shape)
     shape = replace(shape, linears=linears, other_parameters=others, kv_heads=key_heads, fused_experts=False)
     if not separate:
         return shape
-    apart = [part for linear in linears for part in _separated(linear, shape)]
+    apart = [part for linear in linears for part in _separate_fused(linear, shape)]
     return replace(shape, linears=tuple(apart))
 
 
-def _expert(role: Role, shape: ModelShape, count: int) -> Linear:
+def _select_experts(role: Role, shape: ModelShape, count: int) -> Linear:
     d_in, d_out = shape.hidden, shape.intermediate
     if role == "down":
         d_in, d_out = d_out, d_in
@@ -226,16 +234,16 @@ def _key_heads(shape: ModelShape) -> int:
     return shape.kv_heads
 
 
-def _separated(linear: Linear, shape: ModelShape) -> list[Linear]:
+def _separate_fused(linear: Linear, shape: ModelShape) -> list[Linear]:
     if linear.role == "qkv":
         a, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        return [_part(linear, "q", a), _part(linear, "k", kv), _part(linear, "v", kv)]
+        return [_build_part(linear, "q", a), _build_part(linear, "k", kv), _build_part(linear, "v", kv)]
     if linear.role == "gate_up":
         half = linear.d_out // 2
-        return [_part(linear, "gate", half), _part(linear, "up", half)]
+        return [_build_part(linear, "gate", half), _build_part(linear, "up", half)]
     return [linear]
 
 
-def _part(linear: Linear, role: Role, d_out: int) -> Linear:
+def _build_part(linear: Linear, role: Role, d_out: int) -> Linear:
     name = f"{linear.name.rpartition('.')[0]}.{role}_proj"
     return replace(linear, role=role, name=name, d_out=d_out)

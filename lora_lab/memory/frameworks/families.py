@@ -5,7 +5,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class ModelFamily:
     """The norms, activation and operator order of one family's decoder layer in transformers."""
 
     norm: Literal["rms", "gemma", "layer"] = "rms"
@@ -34,29 +34,29 @@ class Family:
     experts_used: int = 1
 
 
-FAMILIES: dict[str, Family] = {
-    "llama": Family(),
-    "mistral": Family(),
-    "granite": Family(),
-    "qwen2": Family(),
-    "qwen2_moe": Family(experts_used=4),
-    "qwen3": Family(head_norms=True),
-    "smollm3": Family(),
-    "olmo2": Family(head_norms=True),
-    "cohere": Family(norm="layer", parallel=True, norms=1),
-    "starcoder2": Family(norm="layer", activation="gelu", gated=False),
-    "gpt_bigcode": Family(norm="layer", activation="gelu", gated=False, rotary=False),
-    "mpt": Family(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
-    "phi3": Family(),
-    "mixtral": Family(experts_used=2),
-    "qwen3_moe": Family(head_norms=True, experts_used=8),
-    "gemma": Family(norm="gemma", activation="gelu"),
-    "gemma2": Family(norm="gemma", activation="gelu", norms=4, softcap=True, writes_attention=True),
-    "gemma3": Family(norm="gemma", activation="gelu", norms=4, head_norms=True),
-    "gemma3_text": Family(norm="gemma", activation="gelu", norms=4, head_norms=True),
-    "stablelm": Family(norm="layer", rotates_all=False),
-    "gpt2": Family(norm="layer", activation="gelu_new", gated=False, rotary=False, dropout=True),
-    "gptj": Family(
+FAMILIES: dict[str, ModelFamily] = {
+    "llama": ModelFamily(),
+    "mistral": ModelFamily(),
+    "granite": ModelFamily(),
+    "qwen2": ModelFamily(),
+    "qwen2_moe": ModelFamily(experts_used=4),
+    "qwen3": ModelFamily(head_norms=True),
+    "smollm3": ModelFamily(),
+    "olmo2": ModelFamily(head_norms=True),
+    "cohere": ModelFamily(norm="layer", parallel=True, norms=1),
+    "starcoder2": ModelFamily(norm="layer", activation="gelu", gated=False),
+    "gpt_bigcode": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False),
+    "mpt": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
+    "phi3": ModelFamily(),
+    "mixtral": ModelFamily(experts_used=2),
+    "qwen3_moe": ModelFamily(head_norms=True, experts_used=8),
+    "gemma": ModelFamily(norm="gemma", activation="gelu"),
+    "gemma2": ModelFamily(norm="gemma", activation="gelu", norms=4, softcap=True, writes_attention=True),
+    "gemma3": ModelFamily(norm="gemma", activation="gelu", norms=4, head_norms=True),
+    "gemma3_text": ModelFamily(norm="gemma", activation="gelu", norms=4, head_norms=True),
+    "stablelm": ModelFamily(norm="layer", rotates_all=False),
+    "gpt2": ModelFamily(norm="layer", activation="gelu_new", gated=False, rotary=False, dropout=True),
+    "gptj": ModelFamily(
         norm="layer",
         activation="gelu_new",
         gated=False,
@@ -65,13 +65,13 @@ FAMILIES: dict[str, Family] = {
         rotates_all=False,
         writes_attention=True,
     ),
-    "gpt_neox": Family(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
-    "phi": Family(
+    "gpt_neox": ModelFamily(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
+    "phi": ModelFamily(
         norm="layer", activation="gelu_new", gated=False, parallel=True, norms=1, rotates_all=False
     ),
-    "opt": Family(norm="layer", activation="relu", gated=False, rotary=False, dropout=True),
-    "bloom": Family(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
-    "falcon": Family(
+    "opt": ModelFamily(norm="layer", activation="relu", gated=False, rotary=False, dropout=True),
+    "bloom": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
+    "falcon": ModelFamily(
         norm="layer", activation="gelu", gated=False, parallel=True, norms=1, writes_attention=True
     ),
 }

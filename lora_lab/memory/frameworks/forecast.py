@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.litgpt import LitgptStep
-from lora_lab.memory.frameworks.setting import WIDTHS, Setting
+from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
 from lora_lab.memory.frameworks.tape import Tape
 from lora_lab.memory.frameworks.torchtune import TorchtuneStep, UnslothStep
 from lora_lab.memory.frameworks.transformers import TransformersStep
@@ -65,15 +65,15 @@ OPTIMIZERS: dict[str, Moments] = {
 }
 
 
-def forecast(setting: Setting) -> Ledger:
+def forecast_step(setting: StepSetting) -> Ledger:
     """Estimate the peak bytes of one step per component, for the measure that the setting names."""
     match setting.phase:
         case "load":
             resident = _at_rest(setting)
         case "generate":
-            resident = _generating(setting)
+            resident = _forecast_generating(setting)
         case _:
-            resident = _training(setting)
+            resident = _forecast_training(setting)
     if setting.measure in ("reserved", "device"):
         unused = round(RESERVED_SHARE * resident.total_bytes)
         context = CONTEXT_BYTES if setting.measure == "device" else 0
@@ -81,7 +81,7 @@ def forecast(setting: Setting) -> Ledger:
     return resident
 
 
-def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> int:
+def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -> int:
     """Find the most sequences per step whose peak is below the limit; 0 if even one is too large.
 
     Every moment of a step is linear in the batch, so two simulations determine all moments.
@@ -98,7 +98,7 @@ def largest_batch(setting: Setting, limit_bytes: int, *, most: int = 1024) -> in
     return max(0, best)
 
 
-def _moments_by_batch(setting: Setting) -> list[tuple[int, int]]:
+def _moments_by_batch(setting: StepSetting) -> list[tuple[int, int]]:
     """Return (bytes at batch 0, bytes per sequence) of every moment that may be the peak."""
     resident = _at_rest(setting)
     base = resident.weights + resident.constants + resident.adapters + resident.optimizer + resident.gradients
@@ -111,8 +111,10 @@ def _moments_by_batch(setting: Setting) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=4096)
-def _played_lines(setting: Setting) -> tuple[tuple[int, int], ...]:
-    one, two = (play(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2))
+def _played_lines(setting: StepSetting) -> tuple[tuple[int, int], ...]:
+    one, two = (
+        simulate_step(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2)
+    )
     lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
     return tuple(_upper_envelope(sorted(lines, key=_slope_then_start)))
 
@@ -133,7 +135,7 @@ def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # ---- between two steps
 
 
-def _at_rest(setting: Setting) -> Ledger:
+def _at_rest(setting: StepSetting) -> Ledger:
     """Return the bytes that stay between steps: weights, constants, adapters and moments, as stored."""
     trained = _trained_tensors(setting)
     numbers = sum(count * size for count, size in trained)
@@ -151,7 +153,7 @@ def _at_rest(setting: Setting) -> Ledger:
     )
 
 
-def _kept_gradients(setting: Setting) -> int:
+def _kept_gradients(setting: StepSetting) -> int:
     """Return gradient bytes that stay between micro-batches: litgpt's recipes accumulate gradients."""
     if setting.framework != "litgpt" or setting.phase != "train":
         return 0
@@ -161,7 +163,7 @@ def _kept_gradients(setting: Setting) -> int:
     return setting.shape.embedding_parameters * setting.width if setting.quantized else 0
 
 
-def _weight_bytes(setting: Setting) -> int:
+def _weight_bytes(setting: StepSetting) -> int:
     shape, wide = setting.shape, 4 if setting.prepared else setting.width
     bits = CODE_BITS[setting.bits] if setting.quantized else 8 * setting.width
     codes = sum(linear.count * math.ceil(linear.d_in * linear.d_out * bits / 8) for linear in shape.linears)
@@ -172,7 +174,7 @@ def _weight_bytes(setting: Setting) -> int:
     return codes + outer + shape.other_parameters * wide
 
 
-def _constant_bytes(setting: Setting) -> int:
+def _constant_bytes(setting: StepSetting) -> int:
     if not setting.quantized:
         return 0
     bits = {"fp4-dq": "nf4-dq"}.get(setting.bits, setting.bits)
@@ -183,7 +185,7 @@ def _constant_bytes(setting: Setting) -> int:
     return constants
 
 
-def _trained_tensors(setting: Setting) -> list[tuple[int, int]]:
+def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     """Return (count, numbers per tensor) for every kind of trained tensor."""
     shape, rank = setting.shape, setting.rank
     if setting.trains_everything:
@@ -223,7 +225,7 @@ def optimizer_named(name: str) -> Moments:
     return OPTIMIZERS["sgd_momentum" if kind == "sgd" and "momentum" in bare else kind]
 
 
-def _moment_bytes(setting: Setting, trained: list[tuple[int, int]], width: int) -> int:
+def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: int) -> int:
     moments = optimizer_named(setting.optimizer)
     total = 0
     for count, numbers in trained:
@@ -241,9 +243,9 @@ def _moment_bytes(setting: Setting, trained: list[tuple[int, int]], width: int) 
 # ---- the moments of a step
 
 
-def _training(setting: Setting) -> Ledger:
+def _forecast_training(setting: StepSetting) -> Ledger:
     resident = _at_rest(setting)
-    tape = play(setting)
+    tape = simulate_step(setting)
     step = _optimizer_moment(setting, resident)
     peak = replace(
         resident,
@@ -252,15 +254,15 @@ def _training(setting: Setting) -> Ledger:
         logits=tape.peak["logits"],
         scratch=tape.peak["scratch"],
     )
-    return max(peak, step, key=_total)
+    return max(peak, step, key=_sum_ledger)
 
 
-def play(setting: Setting, *, keep_history: bool = False) -> Tape:
+def simulate_step(setting: StepSetting, *, keep_history: bool = False) -> Tape:
     """Simulate one step and return its tape."""
     return STEPS.get(setting.framework, TransformersStep)(setting, keep_history=keep_history).play()
 
 
-def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
+def _optimizer_moment(setting: StepSetting, resident: Ledger) -> Ledger:
     """Return the optimizer's step: all gradients, the update's temporaries, and a plain loop's outputs."""
     trained = _trained_tensors(setting)
     width = setting.width if setting.trains_everything else WIDTHS[setting.adapter_type]
@@ -274,7 +276,7 @@ def _optimizer_moment(setting: Setting, resident: Ledger) -> Ledger:
     )
 
 
-def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
+def _update_bytes(setting: StepSetting, all_bytes: int, largest_bytes: int) -> int:
     """Return temporary bytes: on a CPU three of the largest tensor; fused, and so none, in torchtune."""
     copies = optimizer_named(setting.optimizer).temporary_copies
     if not setting.on_gpu:
@@ -282,7 +284,7 @@ def _update_bytes(setting: Setting, all_bytes: int, largest_bytes: int) -> int:
     return 0 if setting.framework == "torchtune" else copies * all_bytes
 
 
-def _generating(setting: Setting) -> Ledger:
+def _forecast_generating(setting: StepSetting) -> Ledger:
     """Return weights, the KV cache, and the largest matrix decoded, plus one more copy while it is moved."""
     shape = setting.shape
     cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * setting.tokens * setting.width
@@ -294,5 +296,5 @@ def _generating(setting: Setting) -> Ledger:
     return replace(_at_rest(setting), activations=cache, logits=logits, scratch=decoded)
 
 
-def _total(ledger: Ledger) -> int:
+def _sum_ledger(ledger: Ledger) -> int:
     return ledger.total_bytes

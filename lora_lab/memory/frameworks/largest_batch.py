@@ -8,8 +8,8 @@ from lora_lab.memory import ledger
 from lora_lab.memory.frameworks.contract import as_stored
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.forecast import largest_batch
-from lora_lab.memory.frameworks.setting import Setting
-from lora_lab.parameters.shapes import ModelShape, catalogue
+from lora_lab.memory.frameworks.setting import StepSetting
+from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.spec import Bits, RunSpec
 from study.base.units import GB
 
@@ -26,7 +26,7 @@ PRESET_SIZES_GB = (0.25, 0.5, 1, 2, 4, 8, 16, 24, 32, 48, 80)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class BatchFit:
     """The largest batch of one model in one bit width."""
 
     model: str
@@ -38,10 +38,10 @@ class Fit:
     """Sequences per step; 0 when even one is too large."""
 
 
-def usual_recipe(shape: ModelShape, bits: Bits, *, rank: int, seq_len: int) -> Setting:
+def usual_recipe(shape: ModelShape, bits: Bits, *, rank: int, seq_len: int) -> StepSetting:
     """Build the most common setting: Trainer and peft on all linear layers, layers checkpointed, AdamW."""
     shape = as_stored(shape, separate=False)
-    return Setting(
+    return StepSetting(
         shape=shape,
         adapted=shape.linears,
         rank=rank,
@@ -55,13 +55,15 @@ def usual_recipe(shape: ModelShape, bits: Bits, *, rank: int, seq_len: int) -> S
 
 def what_fits(
     memory_bytes: int, *, ranks: Sequence[int], lengths: Sequence[int], models: Iterable[str] | None = None
-) -> list[Fit]:
+) -> list[BatchFit]:
     """List the largest batch per known model, bit width, rank and length, smallest model first."""
     names = (
-        [name for name, shape in catalogue().items() if _is_trainable(shape)] if models is None else models
+        [name for name, shape in load_catalogue().items() if _is_trainable(shape)]
+        if models is None
+        else models
     )
     return [
-        _fit(name, bits, rank, seq_len, memory_bytes)
+        _find_fit(name, bits, rank, seq_len, memory_bytes)
         for name in names
         for bits in BITS_SHOWN
         for rank in ranks
@@ -74,11 +76,11 @@ def _is_trainable(shape: ModelShape) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _fit(name: str, bits: Bits, rank: int, seq_len: int, memory_bytes: int) -> Fit:
-    shape = catalogue()[name]
+def _find_fit(name: str, bits: Bits, rank: int, seq_len: int, memory_bytes: int) -> BatchFit:
+    shape = load_catalogue()[name]
     setting = usual_recipe(shape, bits, rank=rank, seq_len=seq_len)
     batch = largest_batch(setting, memory_bytes - CONTEXT_BYTES)
-    return Fit(
+    return BatchFit(
         model=name,
         parameters=shape.total_parameters,
         bits=bits,
@@ -91,7 +93,7 @@ def _fit(name: str, bits: Bits, rank: int, seq_len: int, memory_bytes: int) -> F
 def preset_size_gb(spec: RunSpec, shape: ModelShape) -> float:
     """Find the smallest usual memory, in GB, that holds a run of the lab's own loop in any compute type."""
     needed = max(
-        ledger.predict(
+        ledger.predict_ledger(
             shape, replace(spec, compute_dtype=compute), ledger.upper_bound(spec), compute
         ).total_bytes
         for compute in ("fp32", "bf16")

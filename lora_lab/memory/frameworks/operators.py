@@ -103,7 +103,7 @@ class Operators:
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply; a factor is saved if the other needs a gradient; a broadcast one sums a full gradient."""
         numbers, width = max(a.numbers, b.numbers), max(a.width, b.width)
-        saved = _factors(a, b)
+        saved = _saved_factors(a, b)
         broadcast = any(x.needs_gradient and x.numbers < numbers for x in (a, b))
         return self.apply(
             numbers, width, a, b, saved=saved, backward_bytes=numbers * width if broadcast else 0
@@ -148,7 +148,7 @@ class Operators:
 
     def matmul(self, x: Tensor, weight: Tensor, *, rows: int, d_out: int, part: Part = "scratch") -> Tensor:
         """Compute x Wᵀ: saves x if W is trained, and W if x needs a gradient (free, unless W is a copy)."""
-        return self.apply(rows * d_out, x.width, x, weight, saved=_factors(x, weight), part=part)
+        return self.apply(rows * d_out, x.width, x, weight, saved=_saved_factors(x, weight), part=part)
 
     # ---- attention
 
@@ -175,7 +175,7 @@ class Operators:
         self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, softcap: bool = False
     ) -> Tensor:
         """Compute softmax(q kᵀ) v, storing every pair of every head, like `eager`; softmax in fp32."""
-        scores = self.apply(pairs, q.width, q, k, saved=_factors(q, k))
+        scores = self.apply(pairs, q.width, q, k, saved=_saved_factors(q, k))
         scores = self.scale(scores)
         if softcap:
             scores = self.scale(self.unary(self.scale(scores), saves_result=True))
@@ -185,7 +185,7 @@ class Operators:
             pairs, FP32, scores, save_result=True, temporary_bytes=upcast, backward_bytes=upcast
         )
         scores = self.cast(scores, q.width)
-        out = self.apply(q.numbers, q.width, scores, v, saved=_factors(scores, v))
+        out = self.apply(q.numbers, q.width, scores, v, saved=_saved_factors(scores, v))
         del scores
         return self.copy(out)
 
@@ -197,6 +197,6 @@ class Operators:
         return self.apply(rows, logits.width, logp, saved=(logp,))
 
 
-def _factors(a: Tensor, b: Tensor) -> list[Tensor]:
+def _saved_factors(a: Tensor, b: Tensor) -> list[Tensor]:
     """Return what a product saves: each factor, if the other one needs a gradient."""
     return [one for one, other in ((a, b), (b, a)) if other.needs_gradient]

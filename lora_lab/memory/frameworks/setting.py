@@ -22,7 +22,7 @@ Measure = Literal["allocated", "reserved", "device", "live"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class StepSetting:
     """Everything that decides the peak of one step on one device."""
 
     shape: ModelShape

@@ -36,7 +36,7 @@ class Storage:
             self.part = part
 
 
-class Node:
+class TapeNode:
     """An operator in the graph: where its gradients go, what it saved, how it computes them."""
 
     __slots__ = ("backward", "number", "saved", "targets")
@@ -44,7 +44,7 @@ class Node:
     def __init__(
         self,
         number: int,
-        targets: "Sequence[Node | Leaf | None]",
+        targets: "Sequence[TapeNode | Leaf | None]",
         saved: list[Storage],
         backward: "Backward",
     ) -> None:
@@ -71,7 +71,7 @@ class Tensor:
         width: int,
         storage: Storage,
         *,
-        node: Node | None = None,
+        node: TapeNode | None = None,
         leaf: Leaf | None = None,
     ) -> None:
         self.numbers, self.width, self.storage, self.node, self.leaf = numbers, width, storage, node, leaf
@@ -126,7 +126,7 @@ class Tape:
         kept = [tensor.storage for tensor in saved]
         for storage in kept:
             storage.move("activations")
-        out.node = Node(self._made, [tensor.node or tensor.leaf for tensor in inputs], kept, backward)
+        out.node = TapeNode(self._made, [tensor.node or tensor.leaf for tensor in inputs], kept, backward)
         return out
 
     @contextmanager
@@ -136,13 +136,13 @@ class Tape:
         yield
         self.recording = before
 
-    def run_backward(self, root: Node | None, gradient: Tensor) -> Tensor | None:
+    def run_backward(self, root: TapeNode | None, gradient: Tensor) -> Tensor | None:
         """Simulate the backward pass from `root`. Return the gradient that reaches STOP."""
-        waiting: dict[Node, Tensor] = {}
-        queue: list[tuple[int, Node]] = []
+        waiting: dict[TapeNode, Tensor] = {}
+        queue: list[tuple[int, TapeNode]] = []
         arrived: Tensor | None = None
 
-        def deliver(target: Node | Leaf | None, sent: Tensor | None) -> None:
+        def deliver(target: TapeNode | Leaf | None, sent: Tensor | None) -> None:
             nonlocal arrived
             if sent is None or target is None:
                 return
@@ -154,7 +154,7 @@ class Tape:
                     target.gradient = sent.storage
             elif target in waiting:
                 # Summed in place, as the engine does with a buffer that it alone holds.
-                waiting[target] = max(waiting[target], sent, key=_width)
+                waiting[target] = max(waiting[target], sent, key=_read_width)
             else:
                 waiting[target] = sent
                 heapq.heappush(queue, (-target.number, target))
@@ -176,5 +176,5 @@ STOP = Leaf()
 """Where a checkpointed layer's own backward pass ends: its input, whose gradient continues from there."""
 
 
-def _width(tensor: Tensor) -> int:
+def _read_width(tensor: Tensor) -> int:
     return tensor.width

@@ -83,10 +83,10 @@ class UnslothStep(TorchtuneStep):
         logits = self.head(x)
         overwritten = Tensor(logits.numbers, logits.width, logits.storage)
         out = self.tape.new(self.rows, FP32)
-        return self.tape.record(out, [logits], saved=(logits,), backward=_sends(overwritten))
+        return self.tape.record(out, [logits], saved=(logits,), backward=_sends_gradient(overwritten))
 
 
-def _sends(gradient: Tensor) -> Backward:
+def _sends_gradient(gradient: Tensor) -> Backward:
     def backward(_: Tensor) -> list[Tensor | None]:
         return [gradient]
 

@@ -3,9 +3,9 @@
 Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = hidden, f = intermediate width.
 """
 
-from lora_lab.memory.frameworks.families import FAMILIES, Family
+from lora_lab.memory.frameworks.families import FAMILIES, ModelFamily
 from lora_lab.memory.frameworks.operators import FP32, HALF, Operators
-from lora_lab.memory.frameworks.setting import WIDTHS, Setting
+from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
 from lora_lab.memory.frameworks.tape import STOP, Leaf, Part, Storage, Tape, Tensor
 
 BLOCK_SIZE = 64
@@ -18,10 +18,10 @@ class TransformersStep:
 
     saves_quantized_input = False
 
-    def __init__(self, setting: Setting, *, keep_history: bool = False) -> None:
+    def __init__(self, setting: StepSetting, *, keep_history: bool = False) -> None:
         self.setting = setting
         self.shape = setting.shape
-        self.family: Family = FAMILIES.get(self.shape.model_type, Family())
+        self.family: ModelFamily = FAMILIES.get(self.shape.model_type, ModelFamily())
         self.tape = Tape(keep_history=keep_history)
         self.ops = Operators(self.tape, on_gpu=setting.on_gpu)
         self.rows = setting.tokens

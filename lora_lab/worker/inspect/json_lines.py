@@ -21,13 +21,13 @@ Do = Callable[[dict[str, Any], Say, Callable[[], bool]], End]
 """Does one order, passes interim results to Say, and polls now and then whether it was stopped."""
 
 
-def serve(do: Do, sorry: str, *, do_next: str) -> None:
+def serve_orders(do: Do, sorry: str, *, do_next: str) -> None:
     """Do orders from standard input until it closes. `sorry` and `do_next` describe unexpected errors."""
     orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
     stopped: set[str] = set()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a library's output must not mix with the answers
-    threading.Thread(target=_read, args=(orders, stopped), daemon=True).start()
+    threading.Thread(target=_read_orders, args=(orders, stopped), daemon=True).start()
     while (order := orders.get()) is not None:
         number = order["job"]
 
@@ -44,7 +44,7 @@ def serve(do: Do, sorry: str, *, do_next: str) -> None:
             say(end="failed", what=f"{sorry} ({str(error) or type(error).__name__}).", do_next=do_next)
 
 
-def _read(orders: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:
+def _read_orders(orders: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:
     for line in sys.stdin:
         order = json.loads(line)
         if "stop" in order:

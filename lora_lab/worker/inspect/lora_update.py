@@ -72,7 +72,7 @@ class Adapter:
 
 def read_adapter(folder: Path) -> Adapter:
     """Read the files that PEFT saves. Raises LearnerError on damage, or without low-rank updates."""
-    config, tensors = _files(folder)
+    config, tensors = _find_files(folder)
     method = str(config.get("peft_type", "LORA"))
     if method == "IA3":
         raise LearnerError(
@@ -84,27 +84,27 @@ def read_adapter(folder: Path) -> Adapter:
         raise LearnerError(f"An adapter of type {method} can't be X-rayed.", do_next="Choose a run of LoRA.")
     parts, beside = _sorted_out(tensors)
     try:
-        updates = [_update(name, found, method, config, tensors) for name, found in parts.items()]
+        updates = [_build_update(name, found, method, config, tensors) for name, found in parts.items()]
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise _damaged(f"its parts do not fit together: {error}") from error
+        raise _raise_damaged(f"its parts do not fit together: {error}") from error
     if not updates:
-        raise _damaged("there is no update in it")
+        raise _raise_damaged("there is no update in it")
     _refuse_unless_finite(updates)
     return Adapter(method=method, updates=tuple(updates), beside=tuple(beside))
 
 
-def _files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _find_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
         tensors = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise _damaged(str(error)) from error
+        raise _raise_damaged(str(error)) from error
     if not isinstance(config, dict):
-        raise _damaged("its settings aren't an object")
+        raise _raise_damaged("its settings aren't an object")
     return config, tensors
 
 
-def _damaged(why: str) -> LearnerError:
+def _raise_damaged(why: str) -> LearnerError:
     return LearnerError(f"The run's adapter can't be read ({why}).", do_next=DAMAGED)
 
 
@@ -127,7 +127,7 @@ def _in_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
 
-def _update(
+def _build_update(
     name: str,
     parts: Mapping[str, str],
     method: str,
@@ -138,11 +138,11 @@ def _update(
     scale = 1.0
     if method == "VERA":
         inner, outer = found["vera_lambda_d"], found["vera_lambda_b"]
-        left = outer[:, None] * _shared(tensors, "vera_B")[: len(outer)]
-        right = inner[:, None] * _shared(tensors, "vera_A")
+        left = outer[:, None] * _find_shared(tensors, "vera_B")[: len(outer)]
+        right = inner[:, None] * _find_shared(tensors, "vera_A")
     else:
         left, right = found["lora_B"], found["lora_A"]
-        scale = _scale(name, right.shape[0], config)
+        scale = _compute_scale(name, right.shape[0], config)
     if method == "ADALORA":
         right = right * found["lora_E"]
         start = float(config.get("init_r") or config["r"])
@@ -159,7 +159,7 @@ def _update(
     )
 
 
-def _shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+def _find_shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
     """Return one of VeRA's frozen matrices, which all layers share."""
     found = tensors.get(f"base_model.{name}")
     if found is None:
@@ -167,7 +167,7 @@ def _shared(tensors: Mapping[str, Tensor], name: str) -> Tensor:
     return found.double()
 
 
-def _scale(name: str, rank: int, config: Mapping[str, Any]) -> float:
+def _compute_scale(name: str, rank: int, config: Mapping[str, Any]) -> float:
     """Compute alpha / r, or alpha / sqrt(r) for rsLoRA; a module may have its own alpha."""
     patterns = config.get("alpha_pattern") or {}
     alpha = float(patterns.get(get_pattern_key(list(patterns), name), config["lora_alpha"]))

@@ -20,15 +20,15 @@ from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, S
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.microscope_losses import Losses, linears_of, plain_weight
-from lora_lab.worker.inspect.rounding import Rounded, double_quantized, rounded
+from lora_lab.worker.inspect.rounding import Rounded, double_quantized, round_weight
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
-from lora_lab.worker.training.packing import Encoded, cut_to, encode, pack
-from lora_lab.worker.training.run import versions
-from lora_lab.worker.training.session import Session, open_session
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
+from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.session import ModelSession, open_session
 from study.base.errors import LearnerError
 
 if TYPE_CHECKING:
-    from lora_lab.worker.inspect.serve import Report  # which imports this module
+    from lora_lab.worker.inspect.serve import ProgressCallback  # which imports this module
 
 BINS = 96
 LARGEST = 8
@@ -38,22 +38,36 @@ SEARCHED_WEIGHTS = 2**17
 
 
 @torch.no_grad()
-def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
+def inspect_matrix(
+    order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "ProgressCallback"
+) -> dict[str, Any]:
     """Inspect one matrix as described above. Raises LearnerError on an unknown model, layer or matrix."""
-    session = _session(order["model"], models_dir, report)
+    session = _open_session(order["model"], models_dir, report)
     name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
     weight = plain_weight(layer)
     schemes = {side: order[side] for side in SIDES}
-    report("Rounding the matrix", found={"where": _where(session), "matrix": _matrix(name, weight)})
-    sides = {side: rounded(weight, each["bits"], each["block"]) for side, each in schemes.items()}
-    report("Rounding in other block sizes", found={side: _side(weight, one) for side, one in sides.items()})
-    found = {"outliers": _outliers(weight, sides), "double": _double(weight, _nf4_block(schemes))}
-    errors = dict(_errors(weight, [bits for bits in SCHEMES if bits not in HQQ_BITS]))
+    report(
+        "Rounding the matrix",
+        found={"where": _list_places(session), "matrix": _describe_matrix(name, weight)},
+    )
+    sides = {side: round_weight(weight, each["bits"], each["block"]) for side, each in schemes.items()}
+    report(
+        "Rounding in other block sizes",
+        found={side: _describe_side(weight, one) for side, one in sides.items()},
+    )
+    found = {
+        "outliers": _find_outliers(weight, sides),
+        "double": _measure_double(weight, _nf4_block(schemes)),
+    }
+    errors = dict(_measure_errors(weight, [bits for bits in SCHEMES if bits not in HQQ_BITS]))
     report("Running the layer", found=found | {"sweep": {"errors": errors, "rows": {}}})
     examples = _held_out(session)
-    report("Searching HQQ's zero points", found={"output": _output(session, layer, weight, sides, examples)})
-    sampled = _sample(weight)
-    errors |= dict(_errors(sampled, list(HQQ_BITS)))
+    report(
+        "Searching HQQ's zero points",
+        found={"output": _measure_output(session, layer, weight, sides, examples)},
+    )
+    sampled = _take_sample(weight)
+    errors |= dict(_measure_errors(sampled, list(HQQ_BITS)))
     rows = dict.fromkeys(HQQ_BITS, len(sampled))
     report("Measuring the held-out loss", found={"sweep": {"errors": errors, "rows": rows}})
     decoded = {side: one.decoded for side, one in sides.items()}
@@ -65,11 +79,11 @@ def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "
     return {}
 
 
-_kept: dict[tuple[str, Path], Session] = {}
+_kept: dict[tuple[str, Path], ModelSession] = {}
 """A cache of the last model: its original weights are always restored."""
 
 
-def _session(model: str, models_dir: Path, report: "Report") -> Session:
+def _open_session(model: str, models_dir: Path, report: "ProgressCallback") -> ModelSession:
     """Load the model in fp32."""
     if (model, models_dir) not in _kept:
         _kept.clear()  # freed before the next one is loaded
@@ -83,7 +97,7 @@ def _session(model: str, models_dir: Path, report: "Report") -> Session:
     return _kept[model, models_dir]
 
 
-def _layer_of(session: Session, number: int, matrix: str) -> tuple[str, nn.Module]:
+def _layer_of(session: ModelSession, number: int, matrix: str) -> tuple[str, nn.Module]:
     """Find the linear layer named `matrix` in layer `number`, with its whole name."""
     linears = dict(linears_of(session))
     inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
@@ -93,25 +107,25 @@ def _layer_of(session: Session, number: int, matrix: str) -> tuple[str, nn.Modul
     return inside[matrix], linears[inside[matrix]]
 
 
-def _where(session: Session) -> dict[str, Any]:
+def _list_places(session: ModelSession) -> dict[str, Any]:
     return {
         "device": session.machine.description["name"],
         "compute_dtype": session.machine.compute_name,
-        "versions": versions(),
+        "versions": list_versions(),
     }
 
 
-def _matrix(name: str, weight: Tensor) -> dict[str, Any]:
+def _describe_matrix(name: str, weight: Tensor) -> dict[str, Any]:
     return {
         "name": name,
         "d_out": weight.shape[0],
         "d_in": weight.shape[1],
-        "std": _short(weight.double().std()),
-        "largest": _short(weight.abs().max()),
+        "std": _round_short(weight.double().std()),
+        "largest": _round_short(weight.abs().max()),
     }
 
 
-def _side(weight: Tensor, one: Rounded) -> dict[str, Any]:
+def _describe_side(weight: Tensor, one: Rounded) -> dict[str, Any]:
     """Describe one scheme alone: levels, histogram, error, error map."""
     low, high = one.levels[0], one.levels[-1]
     beyond = (high - low) * 0.05
@@ -122,15 +136,15 @@ def _side(weight: Tensor, one: Rounded) -> dict[str, Any]:
         "levels": list(one.levels),
         "histogram": {"low": low - beyond, "high": high + beyond, "counts": [int(n) for n in counts]},
         "error": relative_error(weight, one.decoded),
-        "largest_miss_stds": _short(missed.max() / weight.std()),
-        "map": [[_short(cell) for cell in row] for row in error_map(missed / weight.std())],
+        "largest_miss_stds": _round_short(missed.max() / weight.std()),
+        "map": [[_round_short(cell) for cell in row] for row in error_map(missed / weight.std())],
     }
 
 
 def relative_error(weight: Tensor, decoded: Tensor) -> float:
     """Compute ||W - decoded|| / ||W||."""
     true = weight.double()
-    return _short((true - decoded.double()).norm() / true.norm())
+    return _round_short((true - decoded.double()).norm() / true.norm())
 
 
 def error_map(missed: Tensor) -> Tensor:
@@ -141,7 +155,7 @@ def error_map(missed: Tensor) -> Tensor:
     return missed
 
 
-def _outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, Any]:
+def _find_outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, Any]:
     """Find the outlier weights, their positions, and their blocks' share of the error."""
     stds = weight.abs() / weight.std()
     far = stds > OUTLIER_STDS
@@ -154,8 +168,8 @@ def _outliers(weight: Tensor, sides: Mapping[Side, Rounded]) -> dict[str, Any]:
             {
                 "row": at // d_in,
                 "column": at % d_in,
-                "value": _short(weight.flatten()[at]),
-                "stds": _short(stds.flatten()[at]),
+                "value": _round_short(weight.flatten()[at]),
+                "stds": _round_short(stds.flatten()[at]),
             }
             for at in largest
         ],
@@ -178,7 +192,7 @@ def _in_blocks_with(far: Tensor, missed: Tensor, block: int) -> dict[str, Any]:
     return {
         "blocks": blocks,
         "with_outliers": int(hit.sum()),
-        "error_share": _short(squared[hit].sum() / squared.sum().clamp_min(1e-300)),
+        "error_share": _round_short(squared[hit].sum() / squared.sum().clamp_min(1e-300)),
     }
 
 
@@ -188,38 +202,38 @@ def _nf4_block(schemes: Mapping[Side, Mapping[str, Any]]) -> int:
     return int(chosen[0]) if chosen else BLOCK_SIZE
 
 
-def _double(weight: Tensor, block: int) -> dict[str, Any]:
+def _measure_double(weight: Tensor, block: int) -> dict[str, Any]:
     """Measure what double quantization changes in NF4: the constants, and through them the weights."""
     found = double_quantized(weight, block)
-    plain, double = rounded(weight, "nf4", block).decoded, rounded(weight, "nf4-dq", block).decoded
+    plain, double = round_weight(weight, "nf4", block).decoded, round_weight(weight, "nf4-dq", block).decoded
     off = (found.constants - found.decoded).abs()
     return {
         "block": block,
         "constants": found.constants.numel(),
-        "mean_constant": _short(found.constants.mean()),
+        "mean_constant": _round_short(found.constants.mean()),
         "constants_error": relative_error(found.constants, found.decoded),
-        "largest_share_off": _short((off / found.constants.clamp_min(1e-12)).max()),
+        "largest_share_off": _round_short((off / found.constants.clamp_min(1e-12)).max()),
         "error_plain": relative_error(weight, plain),
         "error_double": relative_error(weight, double),
-        "weights_moved": _short((plain - double).double().norm() / weight.double().norm()),
+        "weights_moved": _round_short((plain - double).double().norm() / weight.double().norm()),
     }
 
 
-def _errors(weight: Tensor, schemes: Sequence[Bits]) -> Iterator[tuple[str, dict[str, float]]]:
+def _measure_errors(weight: Tensor, schemes: Sequence[Bits]) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield errors by scheme and block size, without the sizes that a scheme doesn't support."""
     for bits in schemes:
         sizes = BLOCK_SIZES if has_blocks(bits) else (weight.shape[1],)
         yield (
             bits,
             {
-                str(size): relative_error(weight, rounded(weight, bits, size).decoded)
+                str(size): relative_error(weight, round_weight(weight, bits, size).decoded)
                 for size in sizes
                 if can_hold(bits, size, weight.numel())
             },
         )
 
 
-def _sample(weight: Tensor) -> Tensor:
+def _take_sample(weight: Tensor) -> Tensor:
     """Return the first rows, as many as make whole blocks of any size where the matrix allows it."""
     most = max(1, SEARCHED_WEIGHTS // weight.shape[1])
     if weight.shape[0] <= most:
@@ -228,13 +242,13 @@ def _sample(weight: Tensor) -> Tensor:
     return weight[: (whole or [most])[0]]
 
 
-def _held_out(session: Session) -> list[Encoded]:
-    examples = [encode(session.tokenizer, example) for example in own_dataset().held_out]
+def _held_out(session: ModelSession) -> list[Encoded]:
+    examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out]
     return cut_to(examples, SEQ_LEN_LIMITS[1])
 
 
-def _output(
-    session: Session,
+def _measure_output(
+    session: ModelSession,
     layer: nn.Module,
     weight: Tensor,
     sides: Mapping[Side, Rounded],
@@ -242,14 +256,14 @@ def _output(
 ) -> dict[str, Any]:
     """Measure how far x·Wᵀ moves on real inputs: hidden states of the first held-out examples."""
     some = examples[:EVALUATION_BATCH]
-    x = _entering(session, layer, some)  # (tokens, d_in)
+    x = _record_inputs(session, layer, some)  # (tokens, d_in)
     expected = x @ weight.t()  # (tokens, d_out)
     return {"tokens": len(x), "examples": len(some)} | {
         side: relative_error(expected, x @ one.decoded.t()) for side, one in sides.items()
     }
 
 
-def _entering(session: Session, layer: nn.Module, examples: Sequence[Encoded]) -> Tensor:
+def _record_inputs(session: ModelSession, layer: nn.Module, examples: Sequence[Encoded]) -> Tensor:
     seen: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -258,11 +272,11 @@ def _entering(session: Session, layer: nn.Module, examples: Sequence[Encoded]) -
     hook = layer.register_forward_pre_hook(keep)
     try:
         session.base.eval()
-        answer_loss(session.base, pack(examples, session.machine.device), nullcontext())
+        answer_loss(session.base, pack_examples(examples, session.machine.device), nullcontext())
     finally:
         hook.remove()
     return torch.cat(seen)
 
 
-def _short(value: Tensor) -> float:
+def _round_short(value: Tensor) -> float:
     return float(f"{float(value):.5g}")

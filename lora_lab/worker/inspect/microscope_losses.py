@@ -13,23 +13,23 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.memory.ledger import BLOCK_SIZE
-from lora_lab.microscope.query import SIDES, Scheme, Side, can_hold
+from lora_lab.microscope.query import SIDES, QuantizationScheme, Side, can_hold
 from lora_lab.spec import HQQ_BITS
-from lora_lab.worker.inspect.rounding import rounded
+from lora_lab.worker.inspect.rounding import round_weight
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import FROZEN_LINEARS, dense_weight
 from lora_lab.worker.training.loop import EVALUATION_BATCH, held_out_loss
 from lora_lab.worker.training.packing import Encoded
-from lora_lab.worker.training.session import Session
+from lora_lab.worker.training.session import ModelSession
 
 if TYPE_CHECKING:
-    from lora_lab.worker.inspect.serve import Report  # which imports this module
+    from lora_lab.worker.inspect.serve import ProgressCallback  # which imports this module
 
 ARMS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
 """The variants whose loss is measured: the base, this matrix in a scheme, every matrix in a scheme."""
 
 
-def linears_of(session: Session) -> Iterator[tuple[str, nn.Module]]:
+def linears_of(session: ModelSession) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers that a scheme quantizes: every linear layer except the head."""
     head = session.base.get_output_embeddings()
     for name, module in session.base.named_modules():
@@ -53,7 +53,7 @@ class Losses:
     """A measurement of five arms' held-out losses that reports progress after each batch."""
 
     def __init__(
-        self, session: Session, examples: Sequence[Encoded], report: "Report", models_dir: Path
+        self, session: ModelSession, examples: Sequence[Encoded], report: "ProgressCallback", models_dir: Path
     ) -> None:
         self._session, self._examples, self._models_dir = session, examples, models_dir
         self._report = report
@@ -72,17 +72,17 @@ class Losses:
         self._arm("base", "as it is")
         for side in SIDES:
             put_weight(layer, decoded[side])
-            self._arm(f"only_{side}", f"this matrix in {Scheme(**schemes[side]).name}")
+            self._arm(f"only_{side}", f"this matrix in {QuantizationScheme(**schemes[side]).name}")
         put_weight(layer, weight)
         for side in SIDES:
             problem = self._why_not(schemes[side])
             if problem:
                 self._found[f"cannot_{side}"] = problem
                 self._done += self._batches
-                self._say(f"{Scheme(**schemes[side]).name} can't hold every matrix")
+                self._say(f"{QuantizationScheme(**schemes[side]).name} can't hold every matrix")
                 continue
             kept = dict(self._replace_all(schemes[side]))
-            self._arm(f"all_{side}", f"every matrix in {Scheme(**schemes[side]).name}")
+            self._arm(f"all_{side}", f"every matrix in {QuantizationScheme(**schemes[side]).name}")
             for changed, original in kept.items():
                 put_weight(changed, original.float())
 
@@ -119,7 +119,9 @@ class Losses:
         decoded_of = self._decoder(scheme)
         for number, (name, layer) in enumerate(layers, start=1):
             if number % 10 == 1:
-                self._say(f"Rounding every matrix to {Scheme(**scheme).name}: {number} of {len(layers)}")
+                self._say(
+                    f"Rounding every matrix to {QuantizationScheme(**scheme).name}: {number} of {len(layers)}"
+                )
             original = plain_weight(layer)
             put_weight(layer, decoded_of(name, original))
             short = original.bfloat16()
@@ -139,4 +141,4 @@ class Losses:
                 report=lambda progress: None,
             )
             return lambda name, weight: dense_weight(stored.get_submodule(name), torch.float32)
-        return lambda name, weight: rounded(weight, bits, block).decoded
+        return lambda name, weight: round_weight(weight, bits, block).decoded

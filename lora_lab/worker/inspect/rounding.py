@@ -31,12 +31,12 @@ class Rounded:
     """Weights that share constants."""
 
 
-def rounded(weight: Tensor, bits: Bits, block: int) -> Rounded:
+def round_weight(weight: Tensor, bits: Bits, block: int) -> Rounded:
     """Round `weight`, fp32 on the CPU; int8 uses a row as its block, whatever `block` is."""
     if bits == "int8":
-        return _int8(weight)
+        return _round_int8(weight)
     if bits in HQQ_BITS:
-        return _hqq(weight, bits, block)
+        return _round_hqq(weight, bits, block)
     blocks = in_blocks(weight, block)
     scaled = blocks / absmax_of(blocks)[:, None].clamp_min(SMALLEST)
     kind = bits.removesuffix("-dq")
@@ -52,7 +52,7 @@ def rounded(weight: Tensor, bits: Bits, block: int) -> Rounded:
     )
 
 
-def _int8(weight: Tensor) -> Rounded:
+def _round_int8(weight: Tensor) -> Rounded:
     """Round as bitsandbytes' Int8Params does: fp16 first, then 127ths of the row's largest magnitude."""
     codes, largest, _ = bnb.int8_vectorwise_quant(weight.half())
     scales = largest[:, None] / INT8_STEPS
@@ -64,7 +64,7 @@ def _int8(weight: Tensor) -> Rounded:
     )
 
 
-def _hqq(weight: Tensor, bits: Bits, block: int) -> Rounded:
+def _round_hqq(weight: Tensor, bits: Bits, block: int) -> Rounded:
     """Round to codes 0 to 2^bits - 1 with the library's scale and zero point; values beyond are clipped."""
     options = config_of(bits, block)["weight_quant_params"]
     codes, meta = Quantizer.quantize(

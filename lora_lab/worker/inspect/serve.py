@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.worker.inspect import microscope, xray
-from lora_lab.worker.inspect.json_lines import End, Say, serve
+from lora_lab.worker.inspect.json_lines import End, Say, serve_orders
 
 
-class Report(Protocol):
+class ProgressCallback(Protocol):
     """A callback by which an inspection reports progress."""
 
     def __call__(
@@ -22,13 +22,13 @@ class Report(Protocol):
         """Report the current activity, its position on a progress bar, and new results."""
 
 
-Inspect = Callable[[Mapping[str, Any], Path, LabHome, Report], dict[str, Any]]
+Inspect = Callable[[Mapping[str, Any], Path, LabHome, ProgressCallback], dict[str, Any]]
 """Takes an order, the models' folder and the lab's folder; returns the results that were not reported yet.
 
 Raises LearnerError on an invalid order. Stopping ends the process, so an inspection doesn't poll for a stop.
 """
 
-KINDS: dict[str, Inspect] = {"weights": microscope.inspect, "adapter": xray.inspect}
+KINDS: dict[str, Inspect] = {"weights": microscope.inspect_matrix, "adapter": xray.inspect_runs}
 
 
 def serve_inspections(models_dir: Path, home: LabHome) -> None:
@@ -43,4 +43,6 @@ def serve_inspections(models_dir: Path, home: LabHome) -> None:
         say(found=KINDS[job["kind"]](job["order"], models_dir, home, report))
         return "done"
 
-    serve(inspect, "The inspection could not be done", do_next="Choose something smaller, or try again.")
+    serve_orders(
+        inspect, "The inspection could not be done", do_next="Choose something smaller, or try again."
+    )

@@ -22,7 +22,7 @@ class Directions:
     inputs: Tensor  # (d_in, k) right singular vectors
 
 
-def decompose(update: Update) -> Directions:
+def decompose_update(update: Update) -> Directions:
     """Decompose scale · left · right exactly; k is the rank, or the shorter side of the weight."""
     left, left_core = torch.linalg.qr(update.left)  # (d_out, k), (k, rank)
     right, right_core = torch.linalg.qr(update.right.T)  # (d_in, k), (k, rank)
@@ -33,11 +33,11 @@ def decompose(update: Update) -> Directions:
 def row_directions(matrix: Tensor) -> Tensor:
     """Return right singular vectors (columns, k) of a wide matrix (rank, columns) for nonzero values."""
     _, values, vh = torch.linalg.svd(matrix, full_matrices=False)
-    rows: Tensor = vh[: solid(values, max(matrix.shape))].T
+    rows: Tensor = vh[: count_nonzero(values, max(matrix.shape))].T
     return rows
 
 
-def solid(values: Tensor, longest_side: int) -> int:
+def count_nonzero(values: Tensor, longest_side: int) -> int:
     """Count the singular values that exceed rounding error (numpy's rule for a matrix's rank)."""
     if not len(values) or float(values[0]) == 0:
         return 0
@@ -45,10 +45,10 @@ def solid(values: Tensor, longest_side: int) -> int:
     return int((values > least).sum())
 
 
-def bases(update: Update) -> dict[str, Tensor]:
+def compute_bases(update: Update) -> dict[str, Tensor]:
     """Return orthonormal columns per side, the strongest first: for A, B, dW's inputs and dW's outputs."""
-    found = decompose(update)
-    kept = solid(found.values, max(len(found.outputs), len(found.inputs)))
+    found = decompose_update(update)
+    kept = count_nonzero(found.values, max(len(found.outputs), len(found.inputs)))
     return {
         "A": row_directions(update.right),
         "B": row_directions(update.left.T),
@@ -57,7 +57,7 @@ def bases(update: Update) -> dict[str, Tensor]:
     }
 
 
-def overlap(
+def compute_overlap(
     one: Tensor, other: Tensor, firsts: Sequence[int], seconds: Sequence[int]
 ) -> list[list[float | None]]:
     """Compute phi(i, j) = ||U_iᵀ U_j||² / min(i, j), LoRA section 7.2 equation 4 (arXiv:2106.09685).
@@ -88,7 +88,7 @@ def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
     return float(torch.linalg.norm(outputs.to(kind).T @ (weight @ inputs.to(kind))))
 
 
-def spectrum(matrix: Tensor) -> Tensor:
+def compute_spectrum(matrix: Tensor) -> Tensor:
     """Compute all singular values of a dense matrix, the largest first.
 
     The product with its transpose is many times faster than a decomposition; it squares rounding errors, so

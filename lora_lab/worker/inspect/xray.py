@@ -16,22 +16,22 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.inspect.lora_update import Adapter, Update, read_adapter
 from lora_lab.worker.inspect.subspaces import (
-    bases,
-    decompose,
-    overlap,
+    compute_bases,
+    compute_overlap,
+    compute_spectrum,
+    count_nonzero,
+    decompose_update,
     random_directions,
     seen_through,
-    solid,
-    spectrum,
     whole_change,
 )
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
-from lora_lab.xray.result import SIDES, directions_for, stable_rank, stops
+from lora_lab.xray.result import SIDES, directions_for, list_stops, stable_rank
 from study.base.errors import LearnerError
 
 if TYPE_CHECKING:  # it names this module's function in its list
-    from lora_lab.worker.inspect.serve import Report
+    from lora_lab.worker.inspect.serve import ProgressCallback
 
 DICE = 0
 """Seed of the random baselines, so repeating an X-ray gives the same numbers."""
@@ -41,18 +41,22 @@ DIGITS = 6
 
 
 @torch.no_grad()
-def inspect(order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
+def inspect_runs(
+    order: Mapping[str, Any], models_dir: Path, home: LabHome, report: "ProgressCallback"
+) -> dict[str, Any]:
     """Inspect one run with {"run"}, or compare two with {"run", "beside"}; both are folders.
 
     Raises LearnerError on an adapter that is missing, damaged, of another kind, or does not fit its base.
     """
     run = RunFolder(Path(order["run"]))
     if "beside" in order:
-        return _pair(run, RunFolder(Path(order["beside"])), report)
-    return _alone(run, models_dir, home, report)
+        return _inspect_pair(run, RunFolder(Path(order["beside"])), report)
+    return _inspect_one(run, models_dir, home, report)
 
 
-def _alone(run: RunFolder, models_dir: Path, home: LabHome, report: "Report") -> dict[str, Any]:
+def _inspect_one(
+    run: RunFolder, models_dir: Path, home: LabHome, report: "ProgressCallback"
+) -> dict[str, Any]:
     def loading(progress: Progress) -> None:
         report(progress.step)
 
@@ -80,23 +84,23 @@ def _alone(run: RunFolder, models_dir: Path, home: LabHome, report: "Report") ->
                 f"The base model has no {update.name}, which the adapter changes.",
                 do_next="Start the run again.",
             ) from error
-        modules.append(_module(update, dense_weight(layer, torch.float32).cpu(), dice))
+        modules.append(_inspect_module(update, dense_weight(layer, torch.float32).cpu(), dice))
     return {"method": adapter.method, "beside": list(adapter.beside), "modules": modules}
 
 
-def _module(update: Update, weight: Tensor, dice: torch.Generator) -> dict[str, Any]:
+def _inspect_module(update: Update, weight: Tensor, dice: torch.Generator) -> dict[str, Any]:
     """Inspect one update and its weight (d_out, d_in)."""
     d_out, d_in = weight.shape
     narrow = update.narrowed(d_out, d_in)
-    found = decompose(narrow)
-    count = solid(found.values, max(d_out, d_in))
+    found = decompose_update(narrow)
+    count = count_nonzero(found.values, max(d_out, d_in))
     seen = None
     if count:
         outputs, inputs = random_directions(d_out, count, dice), random_directions(d_in, count, dice)
         seen = {
             "directions": count,
             "update": seen_through(weight, found.outputs[:, :count], found.inputs[:, :count]),
-            "own": float(spectrum(weight)[:count].norm()),
+            "own": float(compute_spectrum(weight)[:count].norm()),
             "random": seen_through(weight, outputs, inputs),
         }
     values = found.values.tolist() if count else [0.0] * len(found.values)
@@ -108,17 +112,17 @@ def _module(update: Update, weight: Tensor, dice: torch.Generator) -> dict[str, 
         "values": values,
         "weight_norm": float(weight.norm()),
         "seen": seen,
-        "whole": _whole(narrow, weight) if update.magnitude is not None else None,
+        "whole": _inspect_whole(narrow, weight) if update.magnitude is not None else None,
     }
 
 
-def _whole(update: Update, weight: Tensor) -> dict[str, Any]:
+def _inspect_whole(update: Update, weight: Tensor) -> dict[str, Any]:
     change = whole_change(update, weight)
-    values = spectrum(change).tolist()
+    values = compute_spectrum(change).tolist()
     return {"norm": float(change.norm()), "used": directions_for(values), "stable_rank": stable_rank(values)}
 
 
-def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]:
+def _inspect_pair(run: RunFolder, beside: RunFolder, report: "ProgressCallback") -> dict[str, Any]:
     """Compare two runs. Only the adapters are read, not the weights."""
     if run.spec.model != beside.spec.model:
         raise LearnerError(
@@ -133,13 +137,13 @@ def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]
         raise LearnerError(
             "The two runs adapt no matrix in common.", do_next="Choose a second run with the same targets."
         )
-    firsts, seconds = (stops(max(each[name].rank for name in shared)) for each in (ones, others))
+    firsts, seconds = (list_stops(max(each[name].rank for name in shared)) for each in (ones, others))
     modules = []
     for done, name in enumerate(shared):
         report(f"Comparing {name}", done=done, total=len(shared))
-        one, other = bases(ones[name]), bases(others[name])
+        one, other = compute_bases(ones[name]), compute_bases(others[name])
         d_out, d_in = len(ones[name].left), ones[name].right.shape[1]
-        phis = {side: _rounded(overlap(one[side], other[side], firsts, seconds)) for side in SIDES}
+        phis = {side: _round_rows(compute_overlap(one[side], other[side], firsts, seconds)) for side in SIDES}
         shape: dict[str, Any] = {"name": name, "d_out": d_out, "d_in": d_in}
         modules.append(shape | {str(side): phi for side, phi in phis.items()})
     sizes = sorted({size for module in modules for size in (module["d_out"], module["d_in"])})
@@ -147,16 +151,16 @@ def _pair(run: RunFolder, beside: RunFolder, report: "Report") -> dict[str, Any]
         "firsts": firsts,
         "seconds": seconds,
         "modules": modules,
-        "random": {str(size): _drawn(size, firsts, seconds) for size in sizes},
+        "random": {str(size): _random_overlap(size, firsts, seconds) for size in sizes},
         "only_one": sorted(set(ones) ^ set(others)),
     }
 
 
-def _drawn(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
+def _random_overlap(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
     """Compute the overlap of two independent random subspaces of `size` dimensions."""
     dice = torch.Generator().manual_seed(DICE)
     one, other = (random_directions(size, most, dice) for most in (firsts[-1], seconds[-1]))
-    return _rounded(overlap(one, other, firsts, seconds))
+    return _round_rows(compute_overlap(one, other, firsts, seconds))
 
 
 def _adapter_of(run: RunFolder) -> Adapter:
@@ -175,5 +179,5 @@ def _lora_of(run: RunFolder) -> Adapter:
     return adapter
 
 
-def _rounded(rows: list[list[float | None]]) -> list[list[float | None]]:
+def _round_rows(rows: list[list[float | None]]) -> list[list[float | None]]:
     return [[None if value is None else round(value, DIGITS) for value in row] for row in rows]

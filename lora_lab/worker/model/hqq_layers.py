@@ -35,11 +35,11 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
     codes, and merging, which runs on the CPU, would then merge into a base that the run did not have.
     """
     refuse_what_hqq_lacks(model, bits)
-    for name, layer in list(_linears(model)):
+    for name, layer in list(_list_linears(model)):
         shape, bias = layer.weight.shape, layer.bias
         coded = quantized_linear(layer, bits, torch.device("cpu"))
         stored = {"W_q": coded.W_q.data, "scale": coded.meta["scale"], "zero": coded.meta["zero"]}
-        _replace(model, name, _linear_from(stored, shape, bias, bits, device))
+        _replace_layer(model, name, _linear_from(stored, shape, bias, bits, device))
 
 
 def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
@@ -62,7 +62,7 @@ def refuse_what_hqq_lacks(model: PreTrainedModel, bits: Bits) -> None:
                 f"HQQ has no form for the transposed layers of {model.config.model_type} models ({name}).",
                 do_next="Choose a bitsandbytes scheme, such as NF4 or int8.",
             )
-    for name, layer in _linears(model):
+    for name, layer in _list_linears(model):
         if layer.weight.numel() % together:
             raise LearnerError(
                 f"HQQ can't pack {name}: {layer.weight.numel():,} weights aren't a multiple of {together}.",
@@ -87,9 +87,9 @@ def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch
     Metadata that is not a tensor is set here, because the library's own format would pass it through `eval`.
     """
     tensors = load_file(folder / FILE)
-    for name, linear in list(_linears(model)):
+    for name, linear in list(_list_linears(model)):
         stored = {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}
-        _replace(model, name, _linear_from(stored, linear.weight.shape, linear.bias, bits, device))
+        _replace_layer(model, name, _linear_from(stored, linear.weight.shape, linear.bias, bits, device))
 
 
 def _linear_from(
@@ -124,13 +124,13 @@ def hqq_constants(layer: HQQLinear) -> Iterator[Tensor]:
     yield layer.meta["zero"]
 
 
-def _linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
+def _list_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
     head = model.get_output_embeddings()
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not head:
             yield name, module
 
 
-def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
+def _replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(model.get_submodule(parent), child, layer)

@@ -58,12 +58,12 @@ def load_tokenizer(model: str, models_dir: Path, report: Report) -> Any:
     """Load a tokenizer with end-of-text and padding tokens. Raises LearnerError when it can't be loaded."""
     if model == TINY_MODEL:
         return tiny_tokenizer()
-    source = resolve(model, models_dir, report)
+    source = resolve_model(model, models_dir, report)
     gguf = _gguf_in(source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf.name} if gguf else {}))
     except (OSError, ValueError) as error:
-        raise _unusable(model, error) from error
+        raise _explain_unusable(model, error) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     return tokenizer
@@ -147,7 +147,7 @@ def _into_hqq(
 
 
 def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: Report) -> PreTrainedModel:
-    source = tiny_folder(models_dir) if model == TINY_MODEL else resolve(model, models_dir, report)
+    source = tiny_folder(models_dir) if model == TINY_MODEL else resolve_model(model, models_dir, report)
     report(Progress(step="Loading the model"))
     gguf = _gguf_in(source)
     if gguf is not None:
@@ -157,10 +157,10 @@ def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: R
             source, use_safetensors=True, trust_remote_code=False, **options
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise _unusable(model, error) from error
+        raise _explain_unusable(model, error) from error
 
 
-def resolve(model: str, models_dir: Path, report: Report) -> str:
+def resolve_model(model: str, models_dir: Path, report: Report) -> str:
     """Return a folder or hub id that transformers can open. Raises LearnerError on an unusable folder."""
     if model == EMBEDDED_MODEL:
         return str(prepare_embedded(models_dir, report))
@@ -217,7 +217,7 @@ def _gguf_in(source: str) -> Path | None:
     return next(iter(sorted(folder.glob("*.gguf"))), None)
 
 
-def _unusable(model: str, error: Exception) -> LearnerError:
+def _explain_unusable(model: str, error: Exception) -> LearnerError:
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return LearnerError(
         f"{model} could not be loaded ({first_line}).",
@@ -230,7 +230,7 @@ def config_of(model: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(model, trust_remote_code=False).to_dict()
     except (OSError, ValueError) as error:
-        raise _unusable(model, error) from error
+        raise _explain_unusable(model, error) from error
     return config
 
 

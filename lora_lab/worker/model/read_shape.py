@@ -65,7 +65,7 @@ RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_at
 """Fields of a config.json that don't affect shapes and need packages or remote code."""
 
 
-def build(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
+def build_model(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
     """Build the model that `config` (with `model_type`) describes, on the meta device.
 
     Raises ValueError or KeyError from transformers on an unknown config.
@@ -74,7 +74,7 @@ def build(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
     kind = kind or _usual_kind(parsed)
     with torch.device("meta"):
-        return _builder(kind, parsed).from_config(parsed)
+        return _find_builder(kind, parsed).from_config(parsed)
 
 
 def _usual_kind(config: PretrainedConfig) -> str:
@@ -85,7 +85,7 @@ def _usual_kind(config: PretrainedConfig) -> str:
     return next((k for k in texts if any(type(config) in b._model_mapping for b in BUILDERS[k])), "encoder")
 
 
-def _builder(kind: str, config: PretrainedConfig) -> Any:
+def _find_builder(kind: str, config: PretrainedConfig) -> Any:
     choices = BUILDERS[kind]
     return next((each for each in choices if type(config) in each._model_mapping), choices[0])
 
@@ -97,7 +97,7 @@ def shape_of_config(
 
     Raises ValueError or KeyError from transformers on an unknown config.
     """
-    model = build(config, kind)
+    model = build_model(config, kind)
     head = model.get_output_embeddings()
     # transformers 5.24 ties T5's head whatever its config says; released mT0 and Flan-T5 have an untied head.
     own_head = (
@@ -133,11 +133,11 @@ def shape_of_model(
     embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
     embedding_parameters = sum(m.weight.numel() for m in embeddings)
     tied = head is None or any(head.weight is m.weight for m in embeddings)
-    linears = _linears(model, head)
+    linears = _list_linears(model, head)
     total = sum(p.numel() for p in model.parameters())
     head_parameters = 0 if tied or head is None else head.weight.numel()
     in_linears = sum(linear.parameters for linear in linears)
-    heads, hidden = _number(text, "num_attention_heads"), _number(text, "hidden_size")
+    heads, hidden = _read_number(text, "num_attention_heads"), _read_number(text, "hidden_size")
     tree = tree_of_model(model, own_head=own_head)
     defaults = tree.defaults.get("lora", ())
     return ModelShape(
@@ -149,20 +149,20 @@ def shape_of_model(
         embedding_parameters=embedding_parameters,
         head_parameters=head_parameters,
         other_parameters=total - in_linears - embedding_parameters - head_parameters,
-        layers=_number(text, "num_hidden_layers"),
+        layers=_read_number(text, "num_hidden_layers"),
         hidden=hidden,
-        intermediate=_intermediate(text),
+        intermediate=_read_intermediate(text),
         heads=heads,
-        kv_heads=_number(text, "num_key_value_heads") or heads,
-        head_dim=_number(text, "head_dim") or hidden // max(1, heads),
-        vocab=_number(text, "vocab_size"),
+        kv_heads=_read_number(text, "num_key_value_heads") or heads,
+        head_dim=_read_number(text, "head_dim") or hidden // max(1, heads),
+        vocab=_read_number(text, "vocab_size"),
         fused_experts=any(p.ndim > 2 and "expert" in path for path, p in model.named_parameters()),
         default_targets=() if isinstance(defaults, str) else defaults,
         tree=tree,
     )
 
 
-def _linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ...]:
+def _list_linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ...]:
     found: Counter[tuple[str, int, int]] = Counter()
     for path, module in model.named_modules():
         if module is head or not isinstance(module, nn.Linear | Conv1D):
@@ -172,12 +172,12 @@ def _linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ..
             d_in, d_out = d_out, d_in
         found[re.sub(r"\.\d+(?=\.|$)", ".*", path), d_in, d_out] += 1
     return tuple(
-        Linear(name=path, role=_role(path), d_in=d_in, d_out=d_out, count=times)
+        Linear(name=path, role=_find_role(path), d_in=d_in, d_out=d_out, count=times)
         for (path, d_in, d_out), times in found.items()
     )
 
 
-def _role(path: str) -> Role:
+def _find_role(path: str) -> Role:
     """Find a path's role by its longest listed suffix."""
     parts = path.split(".")
     for length in (3, 2, 1):
@@ -187,14 +187,14 @@ def _role(path: str) -> Role:
     return "other"
 
 
-def _intermediate(text: Any) -> int:
+def _read_intermediate(text: Any) -> int:
     for name in ("intermediate_size", "ffn_dim", "n_inner", "d_ff"):
-        if value := _number(text, name):
+        if value := _read_number(text, name):
             return value
-    return 4 * _number(text, "hidden_size")
+    return 4 * _read_number(text, "hidden_size")
 
 
-def _number(text: Any, name: str) -> int:
+def _read_number(text: Any, name: str) -> int:
     """Return a field of a configuration; 0 where it is missing (Mamba's heads) or per layer (Swin's).
 
     Counts need only the modules; memory is estimated for families that have all fields.

@@ -41,15 +41,15 @@ def tree_of_model(model: PreTrainedModel, *, own_head: bool) -> ModuleTree:
     """
     model_type = model.config.model_type
     return ModuleTree(
-        groups=tuple(_grouped(_modules(model, own_head=own_head))),
-        defaults=_defaults(model_type),
-        renamed=_renamed(model_type),
+        groups=tuple(_group_modules(_list_modules(model, own_head=own_head))),
+        defaults=_read_defaults(model_type),
+        renamed=_find_renamed(model_type),
         has_output_head=model.get_output_embeddings() is not None,
         refused=("conv1d", "out_proj") if model_type in MAMBA_TYPES else (),
     )
 
 
-def _defaults(model_type: str) -> dict[str, Names]:
+def _read_defaults(model_type: str) -> dict[str, Names]:
     found = {variant: table.get(model_type) for variant, table in PEFT_DEFAULTS.items()}
     return {
         variant: names if isinstance(names, str) else tuple(names)
@@ -58,7 +58,7 @@ def _defaults(model_type: str) -> dict[str, Names]:
     }
 
 
-def _renamed(model_type: str) -> dict[str, str]:
+def _find_renamed(model_type: str) -> dict[str, str]:
     """Find renamed layers as PEFT's own conversion of older target names does."""
     if get_checkpoint_conversion_mapping(model_type) is None:
         return {}
@@ -74,9 +74,9 @@ class _Named:
     group: ModuleGroup
 
 
-def _modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
+def _list_modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
     head = model.get_output_embeddings()
-    unquantized = "" if head is not None else _unquantized(model)
+    unquantized = "" if head is not None else _find_unquantized(model)
     owners: dict[int, str] = {}
     seen: set[int] = set()
     for name, module in model.named_modules(remove_duplicate=False):
@@ -85,7 +85,7 @@ def _modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
         numbers = tuple(int(number) for number in NUMBER.findall(f".{name}"))
         path = NUMBER.sub("*", f".{name}")[1:]
         group = replace(
-            _sizes(path, module) if name else ModuleGroup(path=""),
+            _read_sizes(path, module) if name else ModuleGroup(path=""),
             is_head=module is head,
             stays_16_bit=module is head or (bool(unquantized) and f"{name}.".startswith(f"{unquantized}.")),
             is_alias=id(module) in seen,
@@ -93,11 +93,11 @@ def _modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]:
         if not group.is_alias:
             seen.add(id(module))
             shared = not (own_head and module is head)
-            group = replace(group, **_ownership(name, module, owners if shared else {}))
+            group = replace(group, **_find_ownership(name, module, owners if shared else {}))
         yield _Named(numbers, group)
 
 
-def _unquantized(model: PreTrainedModel) -> str:
+def _find_unquantized(model: PreTrainedModel) -> str:
     """Find the module that bitsandbytes keeps: the last one without output embeddings; none in a bare
     encoder.
 
@@ -107,8 +107,8 @@ def _unquantized(model: PreTrainedModel) -> str:
     return "" if is_bare else list(model.named_children())[-1][0]
 
 
-def _sizes(path: str, module: nn.Module) -> ModuleGroup:
-    kind, d_in, d_out, kernel = _kind(module)
+def _read_sizes(path: str, module: nn.Module) -> ModuleGroup:
+    kind, d_in, d_out, kernel = _find_kind(module)
     bias = getattr(module, "bias", None)
     tensors: tuple[tuple[str, tuple[int, ...]], ...] = ()
     if kind == "other":
@@ -128,7 +128,7 @@ def _sizes(path: str, module: nn.Module) -> ModuleGroup:
     )
 
 
-def _kind(module: nn.Module) -> tuple[Kind, int, int, int]:
+def _find_kind(module: nn.Module) -> tuple[Kind, int, int, int]:
     if isinstance(module, Conv1D):  # stored transposed, (d_in, d_out)
         return "conv1d", module.weight.shape[0], module.weight.shape[1], 1
     if isinstance(module, nn.Linear):
@@ -143,7 +143,7 @@ def _kind(module: nn.Module) -> tuple[Kind, int, int, int]:
     return ("container" if isinstance(module, CONTAINERS) else "other"), 0, 0, 1
 
 
-def _ownership(name: str, module: nn.Module, owners: dict[int, str]) -> dict[str, Any]:
+def _find_ownership(name: str, module: nn.Module, owners: dict[int, str]) -> dict[str, Any]:
     own, tied, bias_is_tied = 0, [], False
     for local, parameter in module.named_parameters(recurse=False):
         owner = owners.setdefault(id(parameter), name)
@@ -155,17 +155,17 @@ def _ownership(name: str, module: nn.Module, owners: dict[int, str]) -> dict[str
     return {"own": own, "tied": tuple(tied), "bias_is_tied": bias_is_tied}
 
 
-def _grouped(modules: Iterable[_Named]) -> Iterator[ModuleGroup]:
+def _group_modules(modules: Iterable[_Named]) -> Iterator[ModuleGroup]:
     """Yield groups in the order of their first module."""
     found: dict[ModuleGroup, list[tuple[int, ...]]] = {}
     for each in modules:
         found.setdefault(each.group, []).append(each.numbers)
     for group, members in found.items():
-        for block in _blocks(members):
+        for block in _split_blocks(members):
             yield replace(group, numbers=block)
 
 
-def _blocks(members: list[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], ...]]:
+def _split_blocks(members: list[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], ...]]:
     """Yield members as full products of numbers, split by their first number where they aren't one."""
     axes = tuple(tuple(sorted(set(axis))) for axis in zip(*members, strict=True))
     if math.prod(len(axis) for axis in axes) == len(members):
@@ -173,5 +173,5 @@ def _blocks(members: list[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], .
         return
     for _, same in itertools.groupby(sorted(members), key=lambda numbers: numbers[0]):
         rest = list(same)
-        for block in _blocks([numbers[1:] for numbers in rest]):
+        for block in _split_blocks([numbers[1:] for numbers in rest]):
             yield ((rest[0][0],), *block)

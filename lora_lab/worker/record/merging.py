@@ -16,11 +16,11 @@ from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine
-from lora_lab.worker.record.weights import rounded
-from lora_lab.worker.training.loop import StepResult, train
-from lora_lab.worker.training.merge import dequantized
-from lora_lab.worker.training.packing import Encoded, cut_to, encode
-from lora_lab.worker.training.session import attach, meter_for, open_session
+from lora_lab.worker.record.weights import round_weight
+from lora_lab.worker.training.loop import StepResult, train_adapter
+from lora_lab.worker.training.merge import load_dequantized
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
+from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
 
 SPEC = RunSpec(bits="nf4", rank=8, batch=2, steps=max(STEPS), seed=0)
 HELD_OUT = 12  # examples
@@ -28,13 +28,13 @@ Matrices = dict[str, Tensor]
 """Matrices by the name of the layer."""
 
 
-def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
+def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train once, then merge every snapshot in every way into the dequantized base."""
-    updates, held_out = _trained(models_dir, machine)
-    plain = dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_silent).eval()
-    layers = dict(linears(plain))
+    updates, held_out = _train_updates(models_dir, machine)
+    plain = load_dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_ignore_progress).eval()
+    layers = dict(list_linears(plain))
     base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
-    base_loss, _ = _asked(plain, held_out)
+    base_loss, _ = _measure_answers(plain, held_out)
     trial = Trial(plain, layers, base, held_out)
     return {
         "model": EMBEDDED_MODEL,
@@ -45,22 +45,22 @@ def merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _trained(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
+def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
     """Return B·A times its scale after each number of steps, and the held-out examples."""
-    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir, report=_silent)
+    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir, report=_ignore_progress)
     dataset = own_dataset()
     examples, kept = (
-        cut_to([encode(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
+        cut_to([encode_example(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
         for part in (dataset.train, dataset.held_out)
     )
-    model = attach(session, SPEC, find_shape(SPEC.model)).model
+    model = attach_adapter(session, SPEC, find_shape(SPEC.model)).model
     updates: dict[int, Matrices] = {}
 
     def on_step(result: StepResult) -> None:
         if result.step in STEPS:
-            updates[result.step] = dict(_updates(model))
+            updates[result.step] = dict(_list_updates(model))
 
-    train(
+    train_adapter(
         model, examples, SPEC,
         autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step, should_stop=_never,
     )  # fmt: skip
@@ -68,14 +68,14 @@ def _trained(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], S
 
 
 @torch.no_grad()
-def _updates(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _list_updates(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, layer in model.named_modules():
         if hasattr(layer, "lora_A"):
             a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
             yield name.removeprefix("base_model.model."), layer.scaling["default"] * (b @ a)
 
 
-def linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+def list_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     """Yield every linear layer except the head."""
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and ".layers." in name:
@@ -91,7 +91,7 @@ def _in_bf16(merged: Tensor) -> Tensor:
 
 
 def _in_nf4(merged: Tensor) -> Tensor:
-    return rounded(merged, "nf4", BLOCK_SIZE)
+    return round_weight(merged, "nf4", BLOCK_SIZE)
 
 
 WAYS: dict[str, Callable[[Tensor], Tensor]] = {"fp32": _as_is, "bf16": _in_bf16, "nf4": _in_nf4}
@@ -109,9 +109,9 @@ class Trial:
     def of(self, update: Matrices) -> dict[str, Any]:
         """Measure the size of the update, its loss while unmerged, and each way's errors."""
         unmerged_loss, wanted = self._unmerged(update)
-        norm = _norm(update.values())
+        norm = _compute_norm(update.values())
         return {
-            "update_over_base": norm / _norm(self._base[name] for name in update),
+            "update_over_base": norm / _compute_norm(self._base[name] for name in update),
             "unmerged_loss": unmerged_loss,
             "ways": {way: self._way(way, update, norm, wanted) for way in WAYS},
         }
@@ -123,7 +123,7 @@ class Trial:
         for name, layer in self._layers.items():
             layer.weight.copy_(self._base[name])
             hooks.append(layer.register_forward_hook(Branch(update[name])))
-        asked = _asked(self._plain, self._held_out)
+        asked = _measure_answers(self._plain, self._held_out)
         for hook in hooks:
             hook.remove()
         return asked
@@ -135,9 +135,9 @@ class Trial:
             exact = self._base[name] + update[name]
             layer.weight.copy_(WAYS[way](exact))
             errors.append(layer.weight - exact)
-        loss, logits = _asked(self._plain, self._held_out)
+        loss, logits = _measure_answers(self._plain, self._held_out)
         return {
-            "weight_error_over_update": _norm(errors) / norm,
+            "weight_error_over_update": _compute_norm(errors) / norm,
             "logit_error": ((logits - wanted).norm() / wanted.norm()).item(),
             "loss": loss,
         }
@@ -154,7 +154,7 @@ class Branch:
 
 
 @torch.no_grad()
-def _asked(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[float, Tensor]:
+def _measure_answers(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[float, Tensor]:
     """Return the mean loss over all answer tokens, and the logits (answers, vocab) it is computed from."""
     logits, targets = [], []
     for example in held_out:
@@ -167,12 +167,12 @@ def _asked(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[float, Tensor
     return F.cross_entropy(joined, torch.cat(targets)).item(), joined
 
 
-def _norm(matrices: Any) -> float:
+def _compute_norm(matrices: Any) -> float:
     """Compute the norm of all matrices together."""
     return float(sum(float(matrix.detach().double().pow(2).sum()) for matrix in matrices) ** 0.5)
 
 
-def _silent(progress: object) -> None:
+def _ignore_progress(progress: object) -> None:
     return None
 
 

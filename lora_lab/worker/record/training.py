@@ -17,8 +17,8 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.loop import answer_loss, optimizer_of
 from lora_lab.worker.training.memory_meter import LiveStorages
-from lora_lab.worker.training.packing import Encoded, Row, encode, pack
-from lora_lab.worker.training.session import Session, attach, open_session
+from lora_lab.worker.training.packing import Encoded, PackedRow, encode_example, pack_examples
+from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
 
 BATCH = 2
 MEASURED_STEP = 2  # the first step runs before gradients and moments exist
@@ -44,12 +44,12 @@ class Timeline(LiveStorages):
         return result
 
 
-def training(models_dir: Path, machine: Machine) -> dict[str, Any]:
+def record_training(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Measure memory inside a step and over steps, on the embedded model."""
     session = open_session(
         EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir, report=lambda progress: None
     )
-    tokens = _tokens(session)
+    tokens = _list_tokens(session)
     steps = [
         _one_setting(session, tokens, length, checkpointing)
         for length in LENGTHS
@@ -65,37 +65,37 @@ def training(models_dir: Path, machine: Machine) -> dict[str, Any]:
             "seed": 0,
             "runs": steps,
         },
-        "spike": _spike(session, tokens),
+        "spike": _measure_spike(session, tokens),
     }
 
 
-def _tokens(session: Session) -> list[int]:
+def _list_tokens(session: ModelSession) -> list[int]:
     """Return tokens of the app's own cards, one after another."""
     found: list[int] = []
     for example in own_dataset().train:
-        found += encode(session.tokenizer, example).ids
+        found += encode_example(session.tokenizer, example).ids
         if len(found) > 2 * LONG_TOKENS:
             break
     return found
 
 
-def _row(tokens: Sequence[int], *, examples: int, length: int, machine: Machine) -> Row:
+def _build_row(tokens: Sequence[int], *, examples: int, length: int, machine: Machine) -> PackedRow:
     """Build a row of examples of equal length, half of each an answer."""
     parts = [tuple(tokens[at * length : (at + 1) * length]) for at in range(examples)]
-    return pack([Encoded(ids=ids, answer_tokens=length // 2) for ids in parts], machine.device)
+    return pack_examples([Encoded(ids=ids, answer_tokens=length // 2) for ids in parts], machine.device)
 
 
 class Stepper:
     """A model with a fresh adapter and its optimizer, stepped like the loop in worker/training/loop.py."""
 
-    def __init__(self, session: Session, spec: RunSpec) -> None:
+    def __init__(self, session: ModelSession, spec: RunSpec) -> None:
         self.machine = session.machine
-        self.model = attach(session, spec, find_shape(spec.model)).model
+        self.model = attach_adapter(session, spec, find_shape(spec.model)).model
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = optimizer_of(self.parameters, spec)
         self.model.train()
 
-    def step(self, row: Row) -> int | None:
+    def step(self, row: PackedRow) -> int | None:
         """Do one step; return the timeline's number of samples at the start of backward, if one is active."""
         loss = answer_loss(self.model, row, self.machine.autocast())
         turn = len(self.watch.samples) if self.watch else None
@@ -107,7 +107,7 @@ class Stepper:
 
     watch: Timeline | None = None
 
-    def watched_step(self, row: Row) -> tuple[Timeline, int]:
+    def watched_step(self, row: PackedRow) -> tuple[Timeline, int]:
         """Do one step with a timeline; return it and the index at which the backward pass starts."""
         state = [p.grad for p in self.parameters if p.grad is not None] + self.moments()
         self.watch = Timeline([*resident_tensors(self.model), *state])
@@ -123,10 +123,12 @@ class Stepper:
         return [item for state in states for item in state.values() if isinstance(item, Tensor)]
 
 
-def _one_setting(session: Session, tokens: Sequence[int], length: int, checkpointing: bool) -> dict[str, Any]:
+def _one_setting(
+    session: ModelSession, tokens: Sequence[int], length: int, checkpointing: bool
+) -> dict[str, Any]:
     spec = RunSpec(bits="nf4-dq", rank=8, checkpointing=checkpointing, batch=BATCH, seed=0)
     stepper = Stepper(session, spec)
-    row = _row(tokens, examples=BATCH, length=length, machine=session.machine)
+    row = _build_row(tokens, examples=BATCH, length=length, machine=session.machine)
     for _ in range(MEASURED_STEP - 1):
         stepper.step(row)
     watch, turn = stepper.watched_step(row)
@@ -144,23 +146,25 @@ def _one_setting(session: Session, tokens: Sequence[int], length: int, checkpoin
         "turn": turn / len(watch.samples),
         "peak_bytes": watch.peak_bytes,
         "cpu_seconds": round(min(seconds), 3),
-        "live_bytes": _thinned(watch.samples),
+        "live_bytes": _thin_samples(watch.samples),
     }
 
 
-def _thinned(samples: Sequence[int]) -> list[int]:
+def _thin_samples(samples: Sequence[int]) -> list[int]:
     """Return the maximum of each interval, which keeps every peak."""
     edges = [round(at * len(samples) / POINTS) for at in range(POINTS + 1)]
     return [max(samples[low:high]) for low, high in pairwise(edges)]
 
 
-def _spike(session: Session, tokens: Sequence[int]) -> dict[str, Any]:
+def _measure_spike(session: ModelSession, tokens: Sequence[int]) -> dict[str, Any]:
     spec = RunSpec(bits="nf4-dq", rank=SPIKE_RANK, batch=1, steps=STEPS, seed=0)
     stepper = Stepper(session, spec)
     steps = []
     for number in range(1, STEPS + 1):
         length = LONG_TOKENS if number == LONG_STEP else SHORT_TOKENS
-        watch, _ = stepper.watched_step(_row(tokens, examples=1, length=length, machine=session.machine))
+        watch, _ = stepper.watched_step(
+            _build_row(tokens, examples=1, length=length, machine=session.machine)
+        )
         steps.append(
             {"step": number, "tokens": length, "peak_bytes": watch.peak_bytes, "live_bytes": watch.live_bytes}
         )

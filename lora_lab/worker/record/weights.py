@@ -22,7 +22,7 @@ UNIFORM_STEPS = {"int4": 7, "int8": 127}
 """Levels on each side of zero, evenly spaced."""
 
 
-def weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
+def record_weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Measure everything that the figures show of weights."""
     model = load_model(
         EMBEDDED_MODEL, "fp32", compute_dtype=torch.float32, device=machine.device, models_dir=models_dir,
@@ -32,54 +32,54 @@ def weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
     return {
         "model": EMBEDDED_MODEL,
         "matrices": [
-            _matrix(named[f"model.layers.{layer}.{path}.weight"].detach(), layer, role)
+            _record_matrix(named[f"model.layers.{layer}.{path}.weight"].detach(), layer, role)
             for layer in LAYERS
             for role, path in ROLES.items()
         ],
     }
 
 
-def _matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
-    scaled = _scaled(weight, BLOCK_SIZE)
+def _record_matrix(weight: Tensor, layer: int, role: str) -> dict[str, Any]:
+    scaled = _scale_blocks(weight, BLOCK_SIZE)
     counts = torch.histc(scaled, bins=BINS, min=-1, max=1)
     return {
         "layer": layer,
         "role": role,
         "d_out": weight.shape[0],
         "d_in": weight.shape[1],
-        "singular_values": _short(torch.linalg.svdvals(weight)),
+        "singular_values": _round_short(torch.linalg.svdvals(weight)),
         "histogram": {"bins": BINS, "block_size": BLOCK_SIZE, "counts": [int(n) for n in counts.tolist()]},
         "errors": {
-            scheme: {str(size): _error(weight, scheme, size) for size in BLOCK_SIZES}
+            scheme: {str(size): _measure_error(weight, scheme, size) for size in BLOCK_SIZES}
             for scheme in ("nf4", "nf4-dq", "fp4", "int4", "int8")
         },
-        "blocks": list(_blocks(weight)),
+        "blocks": list(_pick_blocks(weight)),
     }
 
 
-def _scaled(weight: Tensor, block_size: int) -> Tensor:
+def _scale_blocks(weight: Tensor, block_size: int) -> Tensor:
     """Divide each block by its largest magnitude."""
     blocks = weight.reshape(-1, block_size)
     return (blocks / blocks.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)).flatten()
 
 
-def _error(weight: Tensor, scheme: str, block_size: int) -> float:
+def _measure_error(weight: Tensor, scheme: str, block_size: int) -> float:
     """Compute ||W - decoded|| / ||W||."""
-    decoded = rounded(weight, scheme, block_size)
+    decoded = round_weight(weight, scheme, block_size)
     return float(f"{((weight - decoded).norm() / weight.norm()).item():.5g}")
 
 
-def rounded(weight: Tensor, scheme: str, block_size: int) -> Tensor:
+def round_weight(weight: Tensor, scheme: str, block_size: int) -> Tensor:
     """Encode and decode: 4 bits by bitsandbytes; evenly spaced levels, which it doesn't have, by rounding."""
     steps = UNIFORM_STEPS.get(scheme)
     if steps is None:
-        return rounding.rounded(weight, cast(Bits, scheme), block_size).decoded
+        return rounding.round_weight(weight, cast(Bits, scheme), block_size).decoded
     blocks = weight.reshape(-1, block_size)
     absmax = blocks.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
     return ((blocks / absmax * steps).round() / steps * absmax).reshape(weight.shape)
 
 
-def _blocks(weight: Tensor) -> Iterator[dict[str, Any]]:
+def _pick_blocks(weight: Tensor) -> Iterator[dict[str, Any]]:
     """Yield the first block, the one with the largest weight, and others; with bitsandbytes' codes."""
     blocks = weight.reshape(-1, BLOCK_SIZE)
     picked = dict.fromkeys(
@@ -98,5 +98,5 @@ def _blocks(weight: Tensor) -> Iterator[dict[str, Any]]:
         }
 
 
-def _short(values: Tensor) -> list[float]:
+def _round_short(values: Tensor) -> list[float]:
     return [float(f"{value:.4g}") for value in values.tolist()]

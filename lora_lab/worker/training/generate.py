@@ -13,7 +13,7 @@ NEW_TOKENS = 48
 
 
 @torch.no_grad()
-def answers(
+def generate_answers(
     model: nn.Module, tokenizer: Any, prompts: Sequence[str], autocast: AbstractContextManager[Any]
 ) -> list[str]:
     """Generate one greedy answer of at most 48 tokens per prompt, in one left-padded batch."""
@@ -46,12 +46,12 @@ def _head_reads_rows(model: nn.Module) -> Iterator[None]:
     PyTorch 2.13 multiplies row by row: with a copy of the whole head per row, 57 MB on the embedded model.
     """
     head: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-    hook = head.register_forward_pre_hook(_contiguous)
+    hook = head.register_forward_pre_hook(_make_contiguous)
     try:
         yield
     finally:
         hook.remove()
 
 
-def _contiguous(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _make_contiguous(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return (inputs[0].contiguous(), *inputs[1:])

@@ -22,29 +22,29 @@ from torch import Tensor, nn
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.model.quantization import put_beside_base
-from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.group_attention import Positions, positions_of, written_out
 from lora_lab.worker.training.group_layer import (
     READS,
+    AdapterPart,
     Factors,
     GroupedLayer,
     Norm,
-    Part,
     Saved,
     answer_losses,
     base_of,
     matrix_of,
 )
 from lora_lab.worker.training.loop import CLIP_NORM, EVALUATION_BATCH, answer_loss
-from lora_lab.worker.training.lora_matmul import Decoder, install, unflatten
-from lora_lab.worker.training.packing import Encoded, Row, pack, shared_beginning
-from lora_lab.worker.training.session import Session, adapter_config
+from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, unflatten_rows
+from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
+from lora_lab.worker.training.session import ModelSession, adapter_config
 
 TRIAL_TOLERANCE = 0.02
 """Tolerance of a loss: rounding stays below it in any number type, a different formula does not."""
 
 
-class Cell:
+class CellAdapter:
     """A cell's adapter: all parameters in one fp32 buffer, every A and then every B, stored transposed.
 
     PEFT's own parameters are views of the buffer, so PEFT saves what was trained.
@@ -52,7 +52,7 @@ class Cell:
 
     def __init__(self, spec: RunSpec, name: str, layers: Sequence[Any], dtype: torch.dtype) -> None:
         self.spec, self.name = spec, name
-        pairs = [[[_pair(layer, matrix, name) for matrix in read] for read in READS] for layer in layers]
+        pairs = [[[_find_pair(layer, matrix, name) for matrix in read] for read in READS] for layer in layers]
         present = [pair for layer in pairs for read in layer for pair in read if pair is not None]
         self._a_numbers = sum(a.numel() for a, _ in present)
         numbers = self._a_numbers + sum(b.numel() for _, b in present)
@@ -87,7 +87,7 @@ class Cell:
     def _place(self, read: Sequence[tuple[nn.Parameter, nn.Parameter] | None], d_in: int) -> Factors:
         """Move one input's A and B into the buffer, with the A matrices stacked."""
         start, columns = self._a_end, 0
-        parts: list[Part | None] = []
+        parts: list[AdapterPart | None] = []
         for pair in read:
             if pair is None:
                 parts.append(None)
@@ -99,7 +99,7 @@ class Cell:
             self._b_end = self._adopt(b, self._b_end, transposed)
             b.data = b.data.t()
             parts.append(
-                Part(
+                AdapterPart(
                     columns=slice(columns, columns + len(a)),
                     b=self._narrow[place].view(transposed),
                     grad_b=self.grad[place].view(transposed),
@@ -121,7 +121,7 @@ class Cell:
         return start + parameter.numel()
 
 
-def _pair(layer: Any, matrix: str, adapter: str) -> tuple[nn.Parameter, nn.Parameter] | None:
+def _find_pair(layer: Any, matrix: str, adapter: str) -> tuple[nn.Parameter, nn.Parameter] | None:
     module = matrix_of(layer, matrix)
     if not isinstance(module, LoraLayer):
         return None
@@ -132,10 +132,12 @@ def _d_in(layer: Any, names: Sequence[str]) -> int:
     return int(base_of(matrix_of(layer, names[0])).in_features)  # type: ignore[arg-type]
 
 
-class Strand:
+class CellActivations:
     """One cell's row on its way through the layers and back, with its activations."""
 
-    def __init__(self, cell: Cell | None, row: Row, embedded: Tensor, positions: Positions) -> None:
+    def __init__(
+        self, cell: CellAdapter | None, row: PackedRow, embedded: Tensor, positions: Positions
+    ) -> None:
         self.row, self.state = row, embedded
         self.grad: Tensor | None = None
         self.loss = math.nan
@@ -171,10 +173,10 @@ def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
     return shared_beginning(examples) if written_out(device, longest) else 0
 
 
-class Group:
+class AdapterGroup:
     """A loaded model with one fresh adapter per cell."""
 
-    def __init__(self, session: Session, specs: Sequence[RunSpec], shape: ModelShape) -> None:
+    def __init__(self, session: ModelSession, specs: Sequence[RunSpec], shape: ModelShape) -> None:
         self._session = session
         self._dtype = session.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
@@ -182,25 +184,27 @@ class Group:
         session.base.config._name_or_path = shape.hub_id or session.model_name
         names = [f"cell{number}" for number in range(len(specs))]
         self.model = _with_adapters(session, specs, names, shape)
-        install(self.model, self._decoder, adapted=self._routed)
+        install_forwards(self.model, self._decoder, adapted=self._routed)
         self._body, self._head = session.base.get_decoder(), session.base.get_output_embeddings()
         self._norm = Norm(self._body.norm.weight, self._body.norm.variance_epsilon, self._dtype)
         layers = list(self._body.layers)
         self._score_scale = float(layers[0].self_attn.scaling)
         self._layers = [GroupedLayer(layer, self._decoder.weight, self._dtype) for layer in layers]
-        self.cells = [Cell(spec, name, layers, self._dtype) for spec, name in zip(specs, names, strict=True)]
+        self.cells = [
+            CellAdapter(spec, name, layers, self._dtype) for spec, name in zip(specs, names, strict=True)
+        ]
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)  # gradients go straight into the cells' buffers
 
     def agrees_with_library(self, examples: Sequence[Encoded]) -> bool:
         """Return whether the layer implemented here matches this model's, on one row without adapters."""
-        row = pack(examples, self._session.machine.device)
+        row = pack_examples(examples, self._session.machine.device)
         with torch.no_grad():
             theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
         return abs(theirs - self.held_out_losses([None], examples)[0]) < TRIAL_TOLERANCE
 
     @torch.no_grad()
-    def gradients(self, cells: Sequence[Cell], rows: Sequence[Row]) -> list[float]:
+    def gradients(self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]) -> list[float]:
         """Compute each cell's loss on its own row; its gradient is in its buffer if the loss is finite."""
         for cell in cells:
             cell.narrow()
@@ -216,7 +220,9 @@ class Group:
         return [strand.loss for strand in strands]
 
     @torch.no_grad()
-    def held_out_losses(self, cells: Sequence[Cell | None], examples: Sequence[Encoded]) -> list[float]:
+    def held_out_losses(
+        self, cells: Sequence[CellAdapter | None], examples: Sequence[Encoded]
+    ) -> list[float]:
         """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model."""
         for cell in cells:
             if cell is not None:
@@ -224,7 +230,7 @@ class Group:
         totals, count, shared = [0.0] * len(cells), 0, shared_in(examples, self._session.machine.device)
         for start in range(0, len(examples), EVALUATION_BATCH):
             together = examples[start : start + EVALUATION_BATCH]
-            row = pack(together, self._session.machine.device, shared=shared)
+            row = pack_examples(together, self._session.machine.device, shared=shared)
             strands = [self._strand(cell, row) for cell in cells]
             self._forward(strands, keep=False)
             for place, strand in enumerate(strands):
@@ -233,18 +239,20 @@ class Group:
             count += row.targets.numel()
         return [total / count for total in totals]
 
-    def answers(self, cells: Sequence[Cell], prompts: Sequence[str]) -> list[list[str]]:
+    def answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:
         """Generate each cell's greedy answers in one batch; the base model's when `cells` is empty."""
         for layer in self.model.modules() if cells else ():
             if isinstance(layer, LoraLayer):
-                self._asked[layer] = _stacked(layer, cells, self._dtype)
+                self._asked[layer] = _stack_adapters(layer, cells, self._dtype)
         asked = list(prompts) * max(1, len(cells))
         with self._decoder.kept_if_it_fits(self.model):
-            found = answers(self.model, self._session.tokenizer, asked, self._session.machine.autocast())
+            found = generate_answers(
+                self.model, self._session.tokenizer, asked, self._session.machine.autocast()
+            )
         self._asked.clear()
         return [found[start : start + len(prompts)] for start in range(0, len(asked), len(prompts))]
 
-    def save(self, cell: Cell, folder: Path) -> None:
+    def save(self, cell: CellAdapter, folder: Path) -> None:
         """Write a cell's adapter as PEFT does, to a folder that doesn't exist yet."""
         inside = folder.with_name(folder.name + ".cells")
         own = {n: p.contiguous() for n, p in self.model.state_dict().items() if f".{cell.name}." in n}
@@ -253,7 +261,7 @@ class Group:
         (inside / cell.name).rename(folder)
         shutil.rmtree(inside)
 
-    def _strand(self, cell: Cell | None, row: Row) -> Strand:
+    def _strand(self, cell: CellAdapter | None, row: PackedRow) -> CellActivations:
         embedded = self._body.embed_tokens(row.input_ids)
         cos, sin = self._body.rotary_emb(embedded, position_ids=row.position_ids)
         config = self._body.config
@@ -266,15 +274,15 @@ class Group:
             scale=self._score_scale,
             shared=row.shared,
         )
-        return Strand(cell, row, embedded[0], positions)
+        return CellActivations(cell, row, embedded[0], positions)
 
-    def _forward(self, strands: Sequence[Strand], *, keep: bool) -> None:
+    def _forward(self, strands: Sequence[CellActivations], *, keep: bool) -> None:
         for number, layer in enumerate(self._layers):
             with self._decoder.kept():
                 for strand in strands:
                     strand.forward(layer, number, keep=keep)
 
-    def _turn(self, strand: Strand) -> None:
+    def _turn(self, strand: CellActivations) -> None:
         """Compute the loss and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.
@@ -300,15 +308,15 @@ class Group:
             rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
             weight = decoder.weight(base).t()
             if layer not in self._asked:
-                return unflatten(rows @ weight, x, base)
+                return unflatten_rows(rows @ weight, x, base)
             a, b = self._asked[layer]
             update = rows.view(len(a), -1, rows.shape[1]) @ a @ b  # (cells, rows of each, d_out)
-            return unflatten(update.flatten(0, 1).addmm_(rows, weight), x, base)  # rounds once
+            return unflatten_rows(update.flatten(0, 1).addmm_(rows, weight), x, base)  # rounds once
 
         return forward
 
 
-def _stacked(layer: Any, cells: Sequence[Cell], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _stack_adapters(layer: Any, cells: Sequence[CellAdapter], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return Aᵀ (cells, d_in, rank) and scaled Bᵀ (cells, rank, d_out), compute type, zeros beyond a rank."""
     widest = max(cell.spec.rank for cell in cells)
     pairs = []
@@ -320,7 +328,7 @@ def _stacked(layer: Any, cells: Sequence[Cell], dtype: torch.dtype) -> tuple[Ten
 
 
 def _with_adapters(
-    session: Session, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
+    session: ModelSession, specs: Sequence[RunSpec], names: Sequence[str], shape: ModelShape
 ) -> PeftModel:
     """Add the adapters, each initialized from its own seed, as in a run that is alone."""
     model: PeftModel | None = None

@@ -22,7 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_lab.worker.training.group_attention import Attended, Positions, attention, attention_backward
+from lora_lab.worker.training.group_attention import (
+    Attended,
+    Positions,
+    attention_backward,
+    compute_attention,
+)
 
 READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
 """Matrices that read the same input, in the order of a layer."""
@@ -37,7 +42,7 @@ Decode = Callable[[nn.Module], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class AdapterPart:
     """One adapter's B of one matrix."""
 
     columns: slice
@@ -53,7 +58,7 @@ class Factors:
 
     a: Tensor  # (sum of ranks, d_in) in the compute type
     grad_a: Tensor  # (sum of ranks, d_in), fp32
-    parts: tuple[Part | None, ...]
+    parts: tuple[AdapterPart | None, ...]
 
     @property
     def adapts(self) -> bool:
@@ -192,9 +197,9 @@ class GroupedLayer:
         qkv, o, gate_up, down = self._products
         normed, scale = first.forward(x)
         (q, k, v), read = qkv.forward(normed, factors[0])
-        output, attended = attention(q, k, v, positions)
+        output, attended = compute_attention(q, k, v, positions)
         (added,), read_o = o.forward(output, factors[1])
-        middle = _sum(x, added)
+        middle = _add_widened(x, added)
         normed, scale_mlp = second.forward(middle)
         (gate, up), read_mlp = gate_up.forward(normed, factors[2])
         (added,), read_down = down.forward(F.silu(gate).mul_(up), factors[3])
@@ -208,7 +213,7 @@ class GroupedLayer:
             gate=gate,
             up=up,
         )
-        return _sum(middle, added), saved
+        return _add_widened(middle, added), saved
 
     def backward(
         self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
@@ -230,7 +235,7 @@ class GroupedLayer:
         return grad
 
 
-def _sum(x: Tensor, added: Tensor) -> Tensor:
+def _add_widened(x: Tensor, added: Tensor) -> Tensor:
     """Add fp32 and narrow -> fp32, in the widened copy's memory if one is made."""
     return x + added if added.dtype == x.dtype else added.float().add_(x)
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.batches import step_plan
-from lora_lab.worker.training.group import Cell, Group, shared_in
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter, shared_in
 from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, learning_rate_at
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
-from lora_lab.worker.training.packing import Encoded, Row, pack
+from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class SharedStep:
 
 
 def train_group(
-    group: Group,
+    group: AdapterGroup,
     examples: Sequence[Encoded],
     *,
     meter: Meter,
-    on_step: Callable[[Cell, SharedStep], None],
-    should_stop: Callable[[Cell], bool],
-    on_end: Callable[[Cell, NonFiniteLoss | None], None],
-) -> list[Cell]:
+    on_step: Callable[[CellAdapter, SharedStep], None],
+    should_stop: Callable[[CellAdapter], bool],
+    on_end: Callable[[CellAdapter, NonFiniteLoss | None], None],
+) -> list[CellAdapter]:
     """Train every cell; return those that reach the last step.
 
     A cell that is asked to stop, or whose loss is not finite, is passed to `on_end`, and the others continue.
@@ -63,7 +63,7 @@ def train_group(
 
     for step in range(1, spec.steps + 1):
         for cell in [cell for cell in going if should_stop(cell)]:
-            _leave(cell, going, optimizer)
+            _remove_cell(cell, going, optimizer)
             on_end(cell, None)
         if not going:
             break
@@ -72,10 +72,10 @@ def train_group(
             settings["lr"] = learning_rate_at(step, steps=spec.steps, peak=cell.spec.learning_rate)
 
         batches = [[examples[i] for i in plan_of[cell][step - 1]] for cell in going]
-        rows = [pack(batch, device, shared=shared) for batch in batches]
-        everything = pack([item for batch in batches for item in batch], device)
+        rows = [pack_examples(batch, device, shared=shared) for batch in batches]
+        everything = pack_examples([item for batch in batches for item in batch], device)
         with memory.of_step(step, everything) if step in measured else nullcontext():
-            losses, width = _gradients(group, going, rows, width)
+            losses, width = _compute_gradients(group, going, rows, width)
             norms = [
                 cell.clip() if math.isfinite(loss) else math.nan
                 for cell, loss in zip(going, losses, strict=True)
@@ -87,7 +87,7 @@ def train_group(
 
         for cell, batch, loss, norm in zip(tuple(going), batches, losses, norms, strict=True):
             if not math.isfinite(norm):
-                _leave(cell, going, optimizer)
+                _remove_cell(cell, going, optimizer)
                 on_end(cell, NonFiniteLoss(step, loss, norm))
                 continue
             on_step(
@@ -120,8 +120,8 @@ def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequen
     return {1, max(range(1, len(tokens)), key=tokens.__getitem__, default=0) + 1}
 
 
-def _gradients(
-    group: Group, cells: Sequence[Cell], rows: Sequence[Row], width: int
+def _compute_gradients(
+    group: AdapterGroup, cells: Sequence[CellAdapter], rows: Sequence[PackedRow], width: int
 ) -> tuple[list[float], int]:
     """Compute losses, `width` cells at a time, halved when memory runs out; return the width that fitted."""
     losses: list[float] = []
@@ -136,14 +136,14 @@ def _gradients(
     return losses, width
 
 
-def _leave(cell: Cell, going: list[Cell], optimizer: torch.optim.Optimizer) -> None:
+def _remove_cell(cell: CellAdapter, going: list[CellAdapter], optimizer: torch.optim.Optimizer) -> None:
     """Remove a cell: its parameters keep their last values; its gradient and moments are freed."""
     going.remove(cell)
     cell.flat.grad = None
     optimizer.state.pop(cell.flat, None)
 
 
-def _with_copies(meter: Meter, group: Group) -> Meter:
+def _with_copies(meter: Meter, group: AdapterGroup) -> Meter:
     """Return a meter that also counts adapters in the compute type, which outlive a step."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:

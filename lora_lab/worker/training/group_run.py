@@ -20,23 +20,23 @@ from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import free_bytes
-from lora_lab.worker.training.group import Cell, Group, shared_in
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter, shared_in
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss
-from lora_lab.worker.training.model_cache import Workbench
-from lora_lab.worker.training.packing import cut_to, encode
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.run import (
     FAILURES,
     Work,
-    announcement,
-    execute,
+    build_announcement,
+    execute_run,
     failure_of,
     rows_of,
+    select_shortest,
     shape_for,
-    shortest,
     write_samples,
 )
-from lora_lab.worker.training.session import Session, meter_for
+from lora_lab.worker.training.session import ModelSession, meter_for
 
 TRIAL_EXAMPLES = 2
 
@@ -46,30 +46,30 @@ def execute_group(
     home: LabHome,
     models_dir: Path,
     *,
-    bench: Workbench | None = None,
+    bench: ModelCache | None = None,
     app_is_gone: Callable[[], bool],
 ) -> bool:
     """Do the runs; every way each can end is an event. Return True unless one of them failed."""
-    bench = bench or Workbench(models_dir, home=home)
+    bench = bench or ModelCache(models_dir, home=home)
     well = True
-    for places in grouping.sets([run.spec for run in runs]):
+    for places in grouping.group_by_base([run.spec for run in runs]):
         together = [runs[place] for place in places]
         if len(together) > 1 and _is_grouped(together[0].spec, home, bench):
-            well &= Together(together, home, app_is_gone).execute(bench)
+            well &= GroupedRuns(together, home, app_is_gone).execute(bench)
             continue
         for run in together:
-            well &= execute(run, home, models_dir, bench=bench, app_is_gone=app_is_gone)
+            well &= execute_run(run, home, models_dir, bench=bench, app_is_gone=app_is_gone)
     return well
 
 
-def _is_grouped(spec: RunSpec, home: LabHome, bench: Workbench) -> bool:
+def _is_grouped(spec: RunSpec, home: LabHome, bench: ModelCache) -> bool:
     """Return whether runs like `spec` can train side by side here. In fp16 each needs its own loss scale."""
     if bench.machine_for(spec).compute_name == "fp16":
         return False
     return shape_for(spec.model, home).model_type in grouping.GROUPED_TYPES
 
 
-class Together:
+class GroupedRuns:
     """Runs that share one frozen base, in groups that fit into memory."""
 
     def __init__(self, runs: Sequence[RunFolder], home: LabHome, app_is_gone: Callable[[], bool]) -> None:
@@ -77,7 +77,7 @@ class Together:
         self._home, self._app_is_gone = home, app_is_gone
         self._well = True
 
-    def execute(self, bench: Workbench) -> bool:
+    def execute(self, bench: ModelCache) -> bool:
         """Do the runs. An error in one run ends that run; an error in the group ends all that still train."""
         try:
             self._do(bench)
@@ -88,7 +88,7 @@ class Together:
             bench.clear()
         return self._well
 
-    def _do(self, bench: Workbench) -> None:
+    def _do(self, bench: ModelCache) -> None:
         spec = self._works[0].spec
         dataset = datasets.load_saved(self._works[0].run.path)
         material = Material(bench.session_for(spec, self._report), dataset, self._home, spec)
@@ -102,23 +102,23 @@ class Together:
                     self._alone(work, bench)
 
     def _side_by_side(
-        self, session: Session, bench: Workbench, chunk: Sequence[Work], material: "Material"
+        self, session: ModelSession, bench: ModelCache, chunk: Sequence[Work], material: "Material"
     ) -> bool:
         """Train a chunk side by side; return whether that was possible."""
-        group = Group(session, [work.spec for work in chunk], material.shape)
+        group = AdapterGroup(session, [work.spec for work in chunk], material.shape)
         agrees = group.agrees_with_library(material.examples[:TRIAL_EXAMPLES])
         if agrees:
             self._train(group, chunk, material)
         bench.take_back(group.model)
         return agrees
 
-    def _alone(self, work: Work, bench: Workbench) -> None:
-        work.ended = True  # `execute` writes the terminal event
-        self._well &= execute(
+    def _alone(self, work: Work, bench: ModelCache) -> None:
+        work.ended = True  # `execute_run` writes the terminal event
+        self._well &= execute_run(
             work.run, self._home, bench.models_dir, bench=bench, app_is_gone=self._app_is_gone
         )
 
-    def _train(self, group: Group, chunk: Sequence[Work], material: "Material") -> None:
+    def _train(self, group: AdapterGroup, chunk: Sequence[Work], material: "Material") -> None:
         work_of = dict(zip(group.cells, chunk, strict=True))
         predicted_bytes = material.predicted_bytes(chunk)
         for cell, work in work_of.items():
@@ -145,7 +145,12 @@ class Together:
             work.put_down()
 
     def _leave(
-        self, group: Group, cell: Cell, work: Work, material: "Material", error: NonFiniteLoss | None
+        self,
+        group: AdapterGroup,
+        cell: CellAdapter,
+        work: Work,
+        material: "Material",
+        error: NonFiniteLoss | None,
     ) -> None:
         """End one cell before the others."""
         if error is not None:
@@ -157,7 +162,7 @@ class Together:
         else:
             self._finish(group, {cell: work}, material)
 
-    def _finish(self, group: Group, works: dict[Cell, Work], material: "Material") -> None:
+    def _finish(self, group: AdapterGroup, works: dict[CellAdapter, Work], material: "Material") -> None:
         """Compare with the base and ask both models, for several cells at once."""
         cells = list(works)
         if not cells:
@@ -189,27 +194,27 @@ class Together:
 class Material:
     """What all cells share: the data, and the base model's loss and answers."""
 
-    def __init__(self, session: Session, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
+    def __init__(self, session: ModelSession, dataset: Dataset, home: LabHome, spec: RunSpec) -> None:
         self.machine = session.machine
         self.shape = shape_for(spec.model, home)
-        self._everything = [encode(session.tokenizer, example) for example in dataset.train]
+        self._everything = [encode_example(session.tokenizer, example) for example in dataset.train]
         home.save_lengths(spec.model, dataset.digest, [item.length for item in self._everything])
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
         self._shared = shared_in(self.examples, self.machine.device)
-        held_out = [encode(session.tokenizer, example) for example in dataset.held_out]
+        held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
         self.held_out = cut_to(held_out, spec.seq_len_tokens)
-        self.asked = shortest(dataset.held_out)
+        self.asked = select_shortest(dataset.held_out)
         self.prompts = [example.prompt for example in self.asked]
         self._base_loss: float | None = None
         self._base_answers: list[str] | None = None
 
-    def base_loss(self, group: Group) -> float:
+    def base_loss(self, group: AdapterGroup) -> float:
         """Compute the held-out loss of the base model, once."""
         if self._base_loss is None:
             (self._base_loss,) = group.held_out_losses([None], self.held_out)
         return self._base_loss
 
-    def base_answers(self, group: Group) -> list[str]:
+    def base_answers(self, group: AdapterGroup) -> list[str]:
         """Generate the base model's answers, once."""
         if self._base_answers is None:
             (self._base_answers,) = group.answers([], self.prompts)
@@ -217,7 +222,7 @@ class Material:
 
     def announcement(self, work: Work) -> dict[str, Any]:
         """Build a run's `started` event as if it were alone."""
-        return announcement(work.spec, self.shape, self._everything, self.examples, self.machine)
+        return build_announcement(work.spec, self.shape, self._everything, self.examples, self.machine)
 
     def predicted_bytes(self, works: Sequence[Work]) -> int:
         """Estimate the peak of these runs side by side."""
@@ -229,7 +234,7 @@ class Material:
 
     def chunks(self, works: Sequence[Work]) -> list[list[Work]]:
         """Split the runs into chunks that fit into the free memory side by side."""
-        found = grouping.chunks(
+        found = grouping.split_chunks(
             [self._bytes(work) for work in works], free_bytes=free_bytes(self.machine.device)
         )
         return [[works[place] for place in places] for places in found]

@@ -16,7 +16,7 @@ from lora_lab.data.batches import step_plan
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter
-from lora_lab.worker.training.packing import Encoded, Row, pack
+from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 
 CLIP_NORM = 1.0  # the usual bound; QLoRA's own 0.3 (arXiv:2305.14314 appendix B) is for models of 7B and more
 WARMUP_SHARE = 0.1
@@ -53,7 +53,7 @@ def learning_rate_at(step: int, *, steps: int, peak: float) -> float:
     return peak * (steps - step + 1) / (steps - warmup + 1)
 
 
-def answer_loss(model: nn.Module, row: Row, autocast: AbstractContextManager[Any]) -> Tensor:
+def answer_loss(model: nn.Module, row: PackedRow, autocast: AbstractContextManager[Any]) -> Tensor:
     """Compute mean next-token loss over the answers in a packed row; the head runs on those positions only.
 
     `use_cache=False` makes transformers detect the packed examples; with a cache they would attend to each
@@ -70,7 +70,7 @@ def answer_loss(model: nn.Module, row: Row, autocast: AbstractContextManager[Any
     return F.cross_entropy(logits.float(), row.targets)
 
 
-def train(
+def train_adapter(
     model: nn.Module,
     examples: Sequence[Encoded],
     spec: RunSpec,
@@ -103,7 +103,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
 
-        row = pack([examples[i] for i in picked], device)
+        row = pack_examples([examples[i] for i in picked], device)
         with memory.of_step(step, row):
             while True:
                 loss_of_row = answer_loss(model, row, autocast())
@@ -200,7 +200,7 @@ class PeakWatch:
         self.on_gpu: GpuMemory | None = None
         """The figures of a GPU at that peak; None on a CPU."""
 
-    def of_step(self, step: int, row: Row) -> "PeakWatch":
+    def of_step(self, step: int, row: PackedRow) -> "PeakWatch":
         """Prepare the context manager for one step's work."""
         size = (row.input_ids.numel(), row.targets.numel())
         longer = size[0] > self._longest[0] or size[1] > self._longest[1]
@@ -241,7 +241,7 @@ def held_out_loss(
     model.eval()
     total, answers = 0.0, 0
     for start in range(0, len(examples), EVALUATION_BATCH):
-        row = pack(examples[start : start + EVALUATION_BATCH], device)
+        row = pack_examples(examples[start : start + EVALUATION_BATCH], device)
         total += answer_loss(model, row, autocast()).item() * row.targets.numel()
         answers += row.targets.numel()
     model.train(was_training)

@@ -169,7 +169,7 @@ class Decoder:
             self._kept = None
 
 
-def install(
+def install_forwards(
     model: nn.Module, decoder: Decoder, *, adapted: Callable[[Any, Decoder], Forward] | None = None
 ) -> None:
     """Give every adapted and every other frozen linear layer of a PEFT model the forward above.
@@ -181,9 +181,9 @@ def install(
     head = model.get_output_embeddings()  # type: ignore[operator]
     for module in list(model.modules()):
         if isinstance(module, LoraLayer):
-            module.forward = (adapted or _adapted)(module, decoder)
+            module.forward = (adapted or _install_adapted)(module, decoder)
         elif isinstance(module, FROZEN_LINEARS) and module is not head and not _is_adapter(module):
-            module.forward = _frozen(module, decoder)  # type: ignore[method-assign]
+            module.forward = _install_frozen(module, decoder)  # type: ignore[method-assign]
 
 
 def start_unchanged(model: nn.Module) -> None:
@@ -200,19 +200,19 @@ def _is_adapter(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters())
 
 
-def _frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
+def _install_frozen(layer: nn.Module, decoder: Decoder) -> Callable[..., Tensor]:
     def decode() -> Tensor:
         return decoder.weight(layer)
 
     def forward(x: Tensor) -> Tensor:
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
         product = FrozenMatmul.apply(rows, decode)  # type: ignore[no-untyped-call]
-        return unflatten(product, x, layer)
+        return unflatten_rows(product, x, layer)
 
     return forward
 
 
-def _adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
+def _install_adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
     base = layer.get_base_layer()
     lora_a, lora_b = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
     scaling = layer.scaling[ADAPTER]
@@ -241,12 +241,12 @@ def _adapted(layer: Any, decoder: Decoder) -> Callable[..., Tensor]:
             output: Tensor = base(x)
             return output
         rows = x.to(decoder.compute_dtype).reshape(-1, x.shape[-1])
-        return unflatten(product(rows), x, base)
+        return unflatten_rows(product(rows), x, base)
 
     return forward
 
 
-def unflatten(rows: Any, x: Tensor, layer: nn.Module) -> Tensor:
+def unflatten_rows(rows: Any, x: Tensor, layer: nn.Module) -> Tensor:
     """Reshape (tokens, d_out) to x's leading axes and d_out, plus the frozen layer's bias if it has one."""
     output: Tensor = rows.view(*x.shape[:-1], rows.shape[-1])
     bias = getattr(layer, "bias", None)

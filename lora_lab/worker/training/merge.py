@@ -24,7 +24,7 @@ from lora_lab.worker.model.quantization import dense_weight
 from study.base.errors import LearnerError
 
 
-def merge(run: RunFolder, models_dir: Path) -> bool:
+def merge_run(run: RunFolder, models_dir: Path) -> bool:
     """Write a run's merged model, with progress in `merged.json`. Return True when it is written."""
     merged = Merged(run)
 
@@ -32,19 +32,19 @@ def merge(run: RunFolder, models_dir: Path) -> bool:
         write_json(merged.state_path, {"state": "working", "text": progress.step, "pid": os.getpid()})
 
     try:
-        _write(run, models_dir, merged, report)
+        _write_model(run, models_dir, merged, report)
     except (LearnerError, OSError, MemoryError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(merged.partial, ignore_errors=True)  # first, to free disk space for the error message
-        write_json(merged.state_path, {"state": "failed", "text": _said(error)})
+        write_json(merged.state_path, {"state": "failed", "text": _describe_error(error)})
         return False
     write_json(merged.state_path, {"state": "done", "text": ""})
     return True
 
 
-def _write(run: RunFolder, models_dir: Path, merged: Merged, report: Report) -> None:
+def _write_model(run: RunFolder, models_dir: Path, merged: Merged, report: Report) -> None:
     spec = run.spec
     report(Progress(step="Loading the model"))
-    model = dequantized(spec.model, spec.bits, models_dir, report)
+    model = load_dequantized(spec.model, spec.bits, models_dir, report)
     report(Progress(step="Merging"))
     whole = _with_adapter(model, run.adapter_path).merge_and_unload()
     report(Progress(step="Saving"))
@@ -64,7 +64,7 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         ) from error
 
 
-def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> PreTrainedModel:
+def load_dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> PreTrainedModel:
     """Load the model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
     cpu = torch.device("cpu")
     plain, stored = (
@@ -79,7 +79,7 @@ def dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> Pre
     return plain
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return "There was not enough memory: merging holds the whole model in fp32, 4 bytes per parameter."
     if isinstance(error, OSError | SafetensorError):

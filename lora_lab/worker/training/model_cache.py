@@ -10,23 +10,23 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import empty_cache
 from lora_lab.worker.device.machine import Machine, find_machine
-from lora_lab.worker.training.session import Session, open_session
+from lora_lab.worker.training.session import ModelSession, open_session
 
 
-class Workbench:
+class ModelCache:
     """A cache that lends a loaded base and takes it back without its adapter, unchanged for the next job.
 
     With the lab's folder, `auto` is the number type that is kept there.
     """
 
     def __init__(
-        self, models_dir: Path, ready: Session | None = None, *, home: LabHome | None = None
+        self, models_dir: Path, ready: ModelSession | None = None, *, home: LabHome | None = None
     ) -> None:
         self.models_dir = models_dir
         self._session = ready
         self._home = home
 
-    def session_for(self, spec: RunSpec, report: Report) -> Session:
+    def session_for(self, spec: RunSpec, report: Report) -> ModelSession:
         """Return the loaded base if it fits `spec`; otherwise load the one that `spec` needs.
 
         Raises LearnerError when it cannot be loaded.

@@ -33,7 +33,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PackedRow:
     """Several examples in one row without padding; positions restart at each, which separates the examples.
 
     With `shared`, the row begins with a prefix of that many tokens, which all examples share, followed by the
@@ -58,7 +58,7 @@ def prompt_text(tokenizer: Any, prompt: str) -> str:
     return text
 
 
-def encode(tokenizer: Any, example: Example) -> Encoded:
+def encode_example(tokenizer: Any, example: Example) -> Encoded:
     """Encode the prompt, then the answer and the end-of-turn token."""
     special = not tokenizer.chat_template
     prompt = tokenizer(prompt_text(tokenizer, example.prompt), add_special_tokens=special)["input_ids"]
@@ -92,7 +92,7 @@ def shared_beginning(examples: Sequence[Encoded]) -> int:
     return min(sum(1 for _ in alike), *(len(item.ids) - item.answer_tokens - 1 for item in examples))
 
 
-def pack(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) -> Row:
+def pack_examples(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) -> PackedRow:
     """Pack all examples into one row. Labels are shifted within each example, so no target crosses a border.
 
     The first `shared` tokens, which must be the same in all examples, are in the row once.
@@ -107,7 +107,7 @@ def pack(examples: Sequence[Encoded], device: torch.device, *, shared: int = 0) 
         labels += [IGNORED] * (prompt_tokens - 1 - shared) + list(item.ids[prompt_tokens:]) + [IGNORED]
     shifted = torch.tensor(labels)  # on the CPU: counting on a GPU would wait for everything queued there
     keep = (shifted != IGNORED).nonzero()[:, 0]
-    return Row(
+    return PackedRow(
         input_ids=torch.tensor([ids], device=device),
         position_ids=torch.tensor([positions], device=device),
         keep=keep.to(device),

@@ -22,7 +22,7 @@ from lora_lab.data.datasets import Example
 from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome, write_json
 from lora_lab.memory import ledger as memory
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs import failures
 from lora_lab.runs.failures import Failure
@@ -32,13 +32,13 @@ from lora_lab.worker.device.gpu import workspace_bytes
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import config_of
 from lora_lab.worker.model.read_shape import shape_of_config
-from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.group_loop import SharedStep
-from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train
+from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import is_out_of_memory
-from lora_lab.worker.training.model_cache import Workbench
-from lora_lab.worker.training.packing import Encoded, cut_to, encode
-from lora_lab.worker.training.session import Adapted, Session, attach, meter_for
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for
 from lora_lab.worker.training.tokenize import keep_read
 from study.base.errors import LearnerError
 
@@ -48,19 +48,19 @@ FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, Saf
 """Errors that a run can raise without a bug in the lab; `describe_failure` classifies them."""
 
 
-def execute(
+def execute_run(
     run: RunFolder,
     home: LabHome,
     models_dir: Path,
     *,
-    bench: Workbench | None = None,
+    bench: ModelCache | None = None,
     app_is_gone: Callable[[], bool],
 ) -> bool:
     """Do the run; every way it can end is an event. Return True unless it failed.
 
     With a model cache, its loaded base is used if it fits, and stays loaded for the next run.
     """
-    bench = bench or Workbench(models_dir, home=home)
+    bench = bench or ModelCache(models_dir, home=home)
     work = Work(run, run.spec, home, app_is_gone)
     failure = _failure_of(work, bench)
     if failure is not None:
@@ -74,7 +74,7 @@ def execute(
     return failure is None
 
 
-def _failure_of(work: "Work", bench: Workbench) -> Failure | None:
+def _failure_of(work: "Work", bench: ModelCache) -> Failure | None:
     """Do the work; return its failure, or None."""
     try:
         work.do(bench)
@@ -116,24 +116,24 @@ class Work:
         self.saved_step = 0
         self._saved_at = time.monotonic()
 
-    def do(self, bench: Workbench) -> None:
+    def do(self, bench: ModelCache) -> None:
         """Load, attach, train, compare, finish."""
         session = bench.session_for(self.spec, self.report)
         dataset = datasets.load_saved(self.run.path)
-        everything = [encode(session.tokenizer, example) for example in dataset.train]
+        everything = [encode_example(session.tokenizer, example) for example in dataset.train]
         shape = shape_for(self.spec.model, self.home)
         keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
         examples = cut_to(everything, self.spec.seq_len_tokens)
         # Both before training: raises at once if nothing of the data is left at this length.
-        encoded = [encode(session.tokenizer, example) for example in dataset.held_out]
+        encoded = [encode_example(session.tokenizer, example) for example in dataset.held_out]
         kept = cut_to(encoded, self.spec.seq_len_tokens)
-        self._adapted = adapted = attach(session, self.spec, shape)
+        self._adapted = adapted = attach_adapter(session, self.spec, shape)
         self.writer = adapted.model.save_pretrained
-        started = announcement(self.spec, shape, everything, examples, session.machine)
+        started = build_announcement(self.spec, shape, everything, examples, session.machine)
         self.run.emit("started", trainable=adapted.trainable_parameters(), **started)
 
         model = adapted.model
-        on_gpu = train(
+        on_gpu = train_adapter(
             model,
             examples,
             self.spec,
@@ -158,7 +158,7 @@ class Work:
         self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
 
         self.report(Progress(step="Asking both models the same questions"))
-        self._write_samples(session, shortest(dataset.held_out))
+        self._write_samples(session, select_shortest(dataset.held_out))
         self.end("stopped" if stopped else "finished")
 
     def end(self, kind: str, **values: Any) -> None:
@@ -208,18 +208,20 @@ class Work:
         if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
             self.save(result.step)
 
-    def _write_samples(self, session: Session, held_out: list[Example]) -> None:
+    def _write_samples(self, session: ModelSession, held_out: list[Example]) -> None:
         adapted = self._adapted
         assert adapted is not None
         prompts = [example.prompt for example in held_out]
         with adapted.decoder.kept_if_it_fits(adapted.model):
             with adapted.model.disable_adapter():
-                before = answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
-            after = answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
+                before = generate_answers(
+                    adapted.model, session.tokenizer, prompts, session.machine.autocast()
+                )
+            after = generate_answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
         write_samples(self.run, held_out, before, after)
 
 
-def announcement(
+def build_announcement(
     spec: RunSpec,
     shape: ModelShape,
     everything: Sequence[Encoded],
@@ -229,11 +231,11 @@ def announcement(
     """Build the fields of the `started` event, which are known before the first step."""
     rows = rows_of(spec, everything, machine)
     row = memory.heaviest_row(shape, spec, rows, machine.compute_name)
-    ledger = memory.predict(shape, spec, row, machine.compute_name)
+    ledger = memory.predict_ledger(shape, spec, row, machine.compute_name)
     return {
         "device": machine.description,
-        "versions": versions(),
-        "total": count(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).total,
+        "versions": list_versions(),
+        "total": count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).total,
         "train_examples": len(examples),
         "cut_examples": sum(len(item.ids) > spec.seq_len_tokens for item in everything),
         "row": asdict(row),
@@ -254,7 +256,7 @@ def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> l
     )
 
 
-def shortest(held_out: Sequence[Example]) -> list[Example]:
+def select_shortest(held_out: Sequence[Example]) -> list[Example]:
     """Select the examples that both models are asked: short prompts are easy to read."""
     return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
 
@@ -284,7 +286,7 @@ def shape_for(model: str, home: LabHome) -> ModelShape:
         return shape
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """List the library versions that every result names."""
     return {
         "torch": torch.__version__,

@@ -18,7 +18,7 @@ from lora_lab.worker.device.machine import Machine, set_threads
 from lora_lab.worker.model.load import load_model, load_tokenizer
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.attention import attend_by_example
-from lora_lab.worker.training.lora_matmul import Decoder, install, start_unchanged
+from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
 from lora_lab.worker.training.memory_meter import GpuAllocator, LiveStorages, MemoryMeter, Meter
 from lora_lab.worker.training.precision import keep_residual_in_fp32
 from study.base.errors import LearnerError
@@ -35,7 +35,7 @@ of it (OPT, MPT).
 
 
 @dataclass(kw_only=True)
-class Session:
+class ModelSession:
     """A frozen base model in one bit width on one machine."""
 
     model_name: str
@@ -52,7 +52,7 @@ class Session:
 
 def open_session(
     model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report
-) -> Session:
+) -> ModelSession:
     """Load tokenizer and model. Raises LearnerError when they cannot be loaded."""
     base = load_model(
         model_name,
@@ -68,7 +68,7 @@ def open_session(
     if base.config.model_type not in KEEPS_ROWS_APART:
         refuse_if_rows_mix(base, machine)
     tokenizer = load_tokenizer(model_name, models_dir, report)
-    return Session(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
+    return ModelSession(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
 
 
 @torch.no_grad()
@@ -107,13 +107,13 @@ class Adapted:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
-def attach(session: Session, spec: RunSpec, shape: ModelShape) -> Adapted:
+def attach_adapter(session: ModelSession, spec: RunSpec, shape: ModelShape) -> Adapted:
     """Attach a seeded fresh adapter: A random, B zero, so the model starts out unchanged."""
     torch.manual_seed(spec.seed)
     session.base.config._name_or_path = shape.hub_id or session.model_name
     model = get_peft_model(session.base, adapter_config(spec, shape))
     decoder = Decoder(session.machine.compute_dtype)
-    install(model, decoder)
+    install_forwards(model, decoder)
     start_unchanged(model)
     if spec.checkpointing:
         # A layer samples nothing at random, so checkpointing doesn't have to restore a random state.

@@ -8,13 +8,13 @@ from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.data.uploads import Uploads
 from lora_lab.worker.model.load import load_tokenizer
-from lora_lab.worker.training.packing import Encoded, encode
+from lora_lab.worker.training.packing import Encoded, encode_example
 from study.base.errors import LearnerError
 
 SHOWN_EXAMPLES = 5
 
 
-def read(model: str, data: str, home: LabHome, models_dir: Path) -> None:
+def read_dataset(model: str, data: str, home: LabHome, models_dir: Path) -> None:
     """Tokenize a data set of the app and write what the page shows of it, or the reason why that failed."""
     dataset = Uploads(home.folder / "lab" / "data").find(data)
     try:
@@ -22,7 +22,7 @@ def read(model: str, data: str, home: LabHome, models_dir: Path) -> None:
     except LearnerError as error:
         home.save_unreadable(model, dataset.digest, str(error))
         return
-    encoded = [encode(tokenizer, example) for example in dataset.train]
+    encoded = [encode_example(tokenizer, example) for example in dataset.train]
     keep_read(home, model, dataset, tokenizer, encoded)
 
 

@@ -35,15 +35,15 @@ def main() -> int:
     out = _own_output()
 
     def report(progress: Progress) -> None:
-        _say(out, {"doing": progress.step, "done": progress.done_bytes, "total": progress.total_bytes})
+        _send(out, {"doing": progress.step, "done": progress.done_bytes, "total": progress.total_bytes})
 
     try:
         reader = load_reader(fetch_minilm(options.models_dir, report), WEIGHTS)
     except LearnerError as error:
-        _say(out, {"what": error.what, "do_next": error.do_next})
+        _send(out, {"what": error.what, "do_next": error.do_next})
         return 1
     reader.score(["a", "b", "c", "d"], ["warm up"])
-    _say(out, {"ready": True})
+    _send(out, {"ready": True})
     _serve(reader, out)
     return 0
 
@@ -51,7 +51,7 @@ def main() -> int:
 def _serve(reader: Reader, out: TextIO) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
-        _say(out, {"scores": reader.score(asked["concepts"], asked["texts"])})
+        _send(out, {"scores": reader.score(asked["concepts"], asked["texts"])})
 
 
 def _own_output() -> TextIO:
@@ -61,7 +61,7 @@ def _own_output() -> TextIO:
     return out
 
 
-def _say(out: TextIO, values: dict[str, Any]) -> None:
+def _send(out: TextIO, values: dict[str, Any]) -> None:
     out.write(json.dumps(values) + "\n")
     out.flush()
 

@@ -28,17 +28,17 @@ def held_out(answer: LabelledAnswer, *, part: int) -> bool:
     return int(sha256(answer.group.encode()).hexdigest(), 16) % PARTS == part
 
 
-def joined(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
+def merge_verdicts(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
     """Merge the verdicts of several answers: contradicted wins over covered, covered over partial."""
     return tuple(max(said, key=STRENGTH.index) for said in zip(*verdicts, strict=True))
 
 
-def epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:
+def split_epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:
     """Split one epoch into batches of about `rows` answers of similar length; minimal pairs share a batch."""
     groups: dict[str, list[LabelledAnswer]] = {}
     for answer in answers:
         groups.setdefault(answer.group, []).append(answer)
-    groups |= {f"joined {at}": [answer] for at, answer in enumerate(_joined(answers, dice))}
+    groups |= {f"joined {at}": [answer] for at, answer in enumerate(_draw_joined(answers, dice))}
     jitter = {name: dice.uniform(0.7, 1.4) for name in groups}
     batches: list[list[LabelledAnswer]] = [[]]
     for name in sorted(groups, key=lambda name: max(len(one.text) for one in groups[name]) * jitter[name]):
@@ -49,7 +49,7 @@ def epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list
     return batches
 
 
-def _joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[LabelledAnswer]:
+def _draw_joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[LabelledAnswer]:
     """Yield joined examples: two or three short answers to one prompt in random order, noise included."""
     short: dict[str, list[LabelledAnswer]] = {}
     for answer in answers:
@@ -63,28 +63,28 @@ def _joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[Labelle
                     parts[0],
                     kind="joined",
                     pair="",
-                    verdicts=joined([part.verdicts for part in parts]),
-                    text=" ".join(closed(part.text) for part in parts),
+                    verdicts=merge_verdicts([part.verdicts for part in parts]),
+                    text=" ".join(close_sentence(part.text) for part in parts),
                 )
 
 
-def closed(text: str) -> str:
+def close_sentence(text: str) -> str:
     """Return the sentence with its full stop."""
     return text if text[-1] in ".!?" else f"{text}."
 
 
-def mistyped(text: str, dice: Random) -> str:
+def mistype(text: str, dice: Random) -> str:
     """Sometimes swap two letters of a word, drop one, or drop the punctuation."""
     if dice.random() >= MISTYPED_SHARE:
         return text
     words = (re.sub(r"[,.;:]", "", text) if dice.random() < 0.4 else text).split() or [text]
     for _ in range(1 + len(words) // 12):
         at = dice.randrange(len(words))
-        words[at] = _slip(words[at], dice)
+        words[at] = _misspell(words[at], dice)
     return " ".join(words)
 
 
-def _slip(word: str, dice: Random) -> str:
+def _misspell(word: str, dice: Random) -> str:
     if len(word) < LEAST_LETTERS or not word.isalpha():
         return word
     at = dice.randrange(1, len(word) - 2)

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from quizzes.grader.calibration import cases, fitting_limits, fitting_temperature
-from quizzes.grader.grading import Limits, Scorer, Scores, concept_text, decide, weigh
+from quizzes.grader.calibration import fitting_limits, fitting_temperature, list_cases
+from quizzes.grader.grading import Limits, Scorer, Scores, concept_text, decide_verdict, weigh_passages
 from quizzes.grader.labelled_answers import LabelledAnswer
-from quizzes.grader.metrics import Judged
+from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import Weights
 from quizzes.grader.worker.reader import Reader
 
 
-def scorer(reader: Reader) -> Scorer:
+def build_scorer(reader: Reader) -> Scorer:
     """Wrap an in-process reader as the scorer that grading needs."""
 
     def score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
@@ -21,15 +21,15 @@ def scorer(reader: Reader) -> Scorer:
     return score
 
 
-def calibrated(
+def calibrate(
     reader: Reader, weights: Weights, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
-) -> tuple[Weights, list[Judged]]:
+) -> tuple[Weights, list[JudgedAnswer]]:
     """Fit temperature and thresholds to these answers.
 
     Return the calibrated weights, and verdicts for evaluation: those on each half of the prompts under
     thresholds fitted to the other half.
     """
-    score = scorer(reader)
+    score = build_scorer(reader)
     labelled = []
     for answer in answers:
         [row] = score(
@@ -40,24 +40,27 @@ def calibrated(
     reader.temperature = weights.temperature
     relevant = weights.limits.relevant
     weighed = [
-        [one.scores for one in weigh(prompts[answer.prompt_id], answer.text, score, relevant=relevant)]
+        [
+            one.scores
+            for one in weigh_passages(prompts[answer.prompt_id], answer.text, score, relevant=relevant)
+        ]
         for answer in answers
     ]
-    limits = fitting_limits(list(cases(answers, weighed)), weights.limits)
-    return replace(weights, limits=limits), crossed(answers, weighed, weights.limits)
+    limits = fitting_limits(list(list_cases(answers, weighed)), weights.limits)
+    return replace(weights, limits=limits), cross_validate(answers, weighed, weights.limits)
 
 
-def crossed(
+def cross_validate(
     answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], start: Limits
-) -> list[Judged]:
+) -> list[JudgedAnswer]:
     """Return the verdicts under thresholds fitted to the other half of the prompts (cross-validation)."""
     ids = sorted({answer.prompt_id for answer in answers})
     judged = []
     for half in (ids[::2], ids[1::2]):
         set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
-        limits = fitting_limits(list(cases(*zip(*set_on, strict=True))), start)
+        limits = fitting_limits(list(list_cases(*zip(*set_on, strict=True))), start)
         judged += [
-            Judged(answer=answer, verdicts=tuple(decide(scores, limits)[0] for scores in row))
+            JudgedAnswer(answer=answer, verdicts=tuple(decide_verdict(scores, limits)[0] for scores in row))
             for answer, row in zip(answers, weighed, strict=True)
             if answer.prompt_id in half
         ]

@@ -30,7 +30,7 @@ LONGEST_CONCEPT_TOKENS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class NetworkRow:
     """A text and its four concepts: their words and their numbers (0: not in training)."""
 
     concepts: tuple[str, ...]
@@ -92,7 +92,7 @@ class AnswerReader(nn.Module):
         return logits
 
 
-def build(base: Path, *, known_concepts: int, training: bool = False) -> tuple[AnswerReader, Any]:
+def build_network(base: Path, *, known_concepts: int, training: bool = False) -> tuple[AnswerReader, Any]:
     """Build an untrained network on MiniLM, and its tokenizer.
 
     Training uses eager attention because the backward pass of PyTorch's fused CPU attention costs half of a
@@ -111,9 +111,9 @@ def build(base: Path, *, known_concepts: int, training: bool = False) -> tuple[A
     return AnswerReader(encoder, encoder.config.hidden_size, known_concepts=known_concepts), tokenizer
 
 
-def collate(tokenizer: Any, rows: Sequence[Row]) -> Batch:
+def collate(tokenizer: Any, rows: Sequence[NetworkRow]) -> Batch:
     """Tokenize rows into padded tensors."""
-    built = [_tokens(tokenizer, row) for row in rows]
+    built = [_tokenize_row(tokenizer, row) for row in rows]
     longest = max(len(ids) for ids, _, _, _ in built)
     shape = (len(rows), longest)
     ids = torch.full(shape, tokenizer.pad_token_id)
@@ -129,7 +129,7 @@ def collate(tokenizer: Any, rows: Sequence[Row]) -> Batch:
     return Batch(ids=ids, mask=mask, types=types, slots=slots, own=own, numbers=numbers)
 
 
-def _tokens(tokenizer: Any, row: Row) -> tuple[list[int], list[int], list[int], int]:
+def _tokenize_row(tokenizer: Any, row: NetworkRow) -> tuple[list[int], list[int], list[int], int]:
     """Return token ids, slots, concept numbers, and the index of the text's first token."""
     ids, slots, own = [tokenizer.cls_token_id], [0], [0]
     for slot, (concept, number) in enumerate(zip(row.concepts, row.numbers, strict=True), start=1):

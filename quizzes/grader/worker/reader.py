@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from quizzes.grader.weights import Weights, adapters, read_weights
-from quizzes.grader.worker.network import AnswerReader, Row, build, collate, load_tensors
+from quizzes.grader.weights import Weights, list_adapters, read_weights
+from quizzes.grader.worker.network import AnswerReader, NetworkRow, build_network, collate, load_tensors
 
 BATCH_ROWS = 16
 
@@ -26,7 +26,7 @@ class Reader:
     def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[list[float]]]:
         """Return the likelihoods of missing, partial, covered and contradicted, per text and concept."""
         words, numbers = zip(*(self.known.get(concept, (concept, 0)) for concept in concepts), strict=True)
-        rows = [Row(concepts=words, numbers=numbers, text=text) for text in texts]
+        rows = [NetworkRow(concepts=words, numbers=numbers, text=text) for text in texts]
         order = sorted(range(len(rows)), key=[len(text) for text in texts].__getitem__)
         scored: dict[int, list[list[float]]] = {}
         for begin in range(0, len(order), BATCH_ROWS):
@@ -43,8 +43,8 @@ def load_reader(base: Path, folder: Path) -> Reader:
     logging.set_verbosity_error()
     weights = read_weights(folder)
     networks = []
-    for path in adapters(folder):
-        network, tokenizer = build(base, known_concepts=len(weights.concepts))
+    for path in list_adapters(folder):
+        network, tokenizer = build_network(base, known_concepts=len(weights.concepts))
         load_tensors(network, path, alpha_over_rank=weights.alpha_over_rank)
         networks.append(network)
     return Reader(networks, tokenizer, weights)

@@ -27,13 +27,13 @@ from transformers.utils import logging
 from quizzes.grader.grading import concept_text
 from quizzes.grader.labelled_answers import OTHER_WRITER, LabelledAnswer, load_answers
 from quizzes.grader.limits import write_measured
-from quizzes.grader.metrics import report
+from quizzes.grader.metrics import compute_report
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import CONCEPTS, Prompt, load_prompts
 from quizzes.grader.weights import TENSORS, WEIGHTS, Weights, write_made_of, write_weights
-from quizzes.grader.worker.examples import STRENGTH, epoch, held_out, mistyped
-from quizzes.grader.worker.fit_limits import calibrated
-from quizzes.grader.worker.network import AnswerReader, Row, build, collate, save_tensors
+from quizzes.grader.worker.examples import STRENGTH, held_out, mistype, split_epoch
+from quizzes.grader.worker.fit_limits import calibrate
+from quizzes.grader.worker.network import AnswerReader, NetworkRow, build_network, collate, save_tensors
 from quizzes.grader.worker.reader import load_reader
 from study.base.model_files import Progress
 from study.base.settings import load_settings
@@ -69,7 +69,7 @@ class Recipe:
 
 def main() -> int:
     """Train, calibrate and write the weights; return exit status 0."""
-    options = _options()
+    options = _read_options()
     torch.set_num_threads(options.threads)
     logging.set_verbosity_error()
     recipe = Recipe(
@@ -81,14 +81,14 @@ def main() -> int:
     )
     prompts = load_prompts(load_concepts())
     answers = load_answers(prompts)
-    base = fetch_minilm(options.models_dir, _tell)
+    base = fetch_minilm(options.models_dir, _print_progress)
     learnt = [answer for answer in answers if not held_out(answer, part=recipe.part)]
     print(f"{len(learnt)} of {len(answers)} answers to learn from", flush=True)  # noqa: T201
     if not options.limits_only:
-        network = train(recipe, base, prompts, learnt)
+        network = train_network(recipe, base, prompts, learnt)
         options.out.mkdir(parents=True, exist_ok=True)
         save_tensors(network, options.out / TENSORS.format(seed=recipe.seed))
-        made_of = {"recipe": asdict(recipe), "answers": len(learnt), "versions": versions()}
+        made_of = {"recipe": asdict(recipe), "answers": len(learnt), "versions": list_versions()}
         write_made_of(options.out, seed=recipe.seed, **made_of)
     concepts = {
         concept_text(concept): concept.label for prompt in prompts.values() for concept in prompt.concepts
@@ -96,37 +96,37 @@ def main() -> int:
     weights = Weights(concepts=concepts, alpha_over_rank=ALPHA_OVER_RANK)
     write_weights(weights, options.out)
     other = load_answers(prompts, folder=OTHER_WRITER)
-    weights, judged = calibrated(load_reader(base, options.out), weights, prompts, other)
+    weights, judged = calibrate(load_reader(base, options.out), weights, prompts, other)
     write_weights(weights, options.out)
     write_measured(judged, options.out)
-    for name, figure in vars(report(judged)).items():
+    for name, figure in vars(compute_report(judged)).items():
         print(f"{name:20}{figure}")  # noqa: T201 - a command line prints
     return 0
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Return the versions of the libraries that compute the weights."""
     return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
-def train(
+def train_network(
     recipe: Recipe, base: Path, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
 ) -> AnswerReader:
     """Train a network: all epochs in one loop."""
     torch.manual_seed(recipe.seed)
     dice = Random(recipe.seed)
-    network, tokenizer = build(base, known_concepts=len(prompts) * CONCEPTS, training=True)
-    adapt(network, recipe)
-    encoder, heads = _trainable(network)
+    network, tokenizer = build_network(base, known_concepts=len(prompts) * CONCEPTS, training=True)
+    add_adapters(network, recipe)
+    encoder, heads = _list_trainable(network)
     groups = [{"params": encoder, "lr": recipe.learning_rate}, {"params": heads, "lr": HEADS_LEARNING_RATE}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
-    batches = [epoch(answers, dice, rows=recipe.rows) for _ in range(recipe.epochs)]
+    batches = [split_epoch(answers, dice, rows=recipe.rows) for _ in range(recipe.epochs)]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_then_down(sum(map(len, batches))))
     begun = time.monotonic()
     for number, part in enumerate(batches, start=1):
         losses = []
         for batch in part:
-            rows = collate(tokenizer, [_row(answer, prompts, recipe, dice) for answer in batch])
+            rows = collate(tokenizer, [_build_row(answer, prompts, recipe, dice) for answer in batch])
             labels = torch.tensor([[STRENGTH.index(v) for v in answer.verdicts] for answer in batch])
             with torch.autocast("cpu", torch.bfloat16):
                 logits = network(rows)  # (rows, concepts, verdicts)
@@ -143,7 +143,7 @@ def train(
     return network
 
 
-def adapt(network: AnswerReader, recipe: Recipe) -> None:
+def add_adapters(network: AnswerReader, recipe: Recipe) -> None:
     """Freeze MiniLM except its norms, and add a LoRA adapter to every linear layer."""
     config = LoraConfig(r=recipe.rank, lora_alpha=ALPHA_OVER_RANK * recipe.rank, target_modules=LAYERS)
     network.encoder = get_peft_model(network.encoder, config)
@@ -152,7 +152,7 @@ def adapt(network: AnswerReader, recipe: Recipe) -> None:
             parameter.requires_grad_(True)
 
 
-def _trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def _list_trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the trainable parameters of the encoder, and those of the heads."""
     found: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for name, parameter in network.named_parameters():
@@ -164,7 +164,7 @@ def _trainable(network: AnswerReader) -> tuple[list[nn.Parameter], list[nn.Param
 def contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer]) -> Tensor:
     """Return the mean of softplus(MARGIN - gap) over minimal pairs; gap = right minus false rightness."""
     rightness = logits[..., COVERED] - logits[..., CONTRADICTED]  # (rows, concepts)
-    groups = torch.tensor([_place(answer, batch) for answer in batch])
+    groups = torch.tensor([_find_place(answer, batch) for answer in batch])
     same = groups.unsqueeze(0) == groups.unsqueeze(1)  # (rows, rows)
     right, false = labels == COVERED, labels == CONTRADICTED
     pairs = same.unsqueeze(-1) & right.unsqueeze(1) & false.unsqueeze(0)  # (right row, false row, concepts)
@@ -174,19 +174,21 @@ def contrast_loss(logits: Tensor, labels: Tensor, batch: Sequence[LabelledAnswer
     return functional.softplus(MARGIN - above[pairs]).mean()
 
 
-def _place(answer: LabelledAnswer, batch: Sequence[LabelledAnswer]) -> int:
+def _find_place(answer: LabelledAnswer, batch: Sequence[LabelledAnswer]) -> int:
     return next(at for at, other in enumerate(batch) if other.group == answer.group)
 
 
-def _row(answer: LabelledAnswer, prompts: Mapping[str, Prompt], recipe: Recipe, dice: Random) -> Row:
+def _build_row(
+    answer: LabelledAnswer, prompts: Mapping[str, Prompt], recipe: Recipe, dice: Random
+) -> NetworkRow:
     """Build a row: the answer, sometimes with typos, and its concepts, sometimes without their numbers."""
     concepts = prompts[answer.prompt_id].concepts
     first = list(prompts).index(answer.prompt_id) * CONCEPTS + 1
     known = dice.random() < recipe.known
-    return Row(
+    return NetworkRow(
         concepts=tuple(concept.label for concept in concepts),
         numbers=tuple(first + at if known else 0 for at in range(CONCEPTS)),
-        text=mistyped(answer.text, dice),
+        text=mistype(answer.text, dice),
     )
 
 
@@ -199,7 +201,7 @@ def _warm_then_down(total: int) -> Callable[[int], float]:
     return share
 
 
-def _options() -> argparse.Namespace:
+def _read_options() -> argparse.Namespace:
     standard = Recipe()
     parser = argparse.ArgumentParser(prog="python -m quizzes.grader.worker.train")
     parser.add_argument("--models-dir", type=Path, default=load_settings().models_dir)
@@ -214,7 +216,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell(progress: Progress) -> None:
+def _print_progress(progress: Progress) -> None:
     print(progress.step, file=sys.stderr)  # noqa: T201 - a command line prints
 
 

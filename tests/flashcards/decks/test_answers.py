@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lora_lab.quantities  # noqa: F401 - numbers are computed
-from flashcards.decks.note import Number
-from flashcards.decks.typed_answers import Verdict, compare
+from flashcards.decks.note import CardNumber
+from flashcards.decks.typed_answers import Verdict, compare_typed
 from study.base.checks import Quantity
 from tests.flashcards.builders import card
 
 WORD = replace(card("w"), kind="typed", back="`target_modules`", accept=("target modules",))
-COUNT = Number(
+COUNT = CardNumber(
     quantity=Quantity(
         quantity="lora_parameters", arguments={"model": "smollm2-135m", "rank": 8, "targets": "all-linear"}
     )
 )
-WEIGHTS = Number(
+WEIGHTS = CardNumber(
     quantity=Quantity(quantity="weight_bytes", arguments={"model": "smollm2-135m", "bits": 16}),
     unit="MB",
     tolerance_percent=1,
@@ -36,18 +36,18 @@ WEIGHTS = Number(
     ],
 )
 def test_a_word_is_right_whatever_its_case_and_close_with_a_slip(typed: str, verdict: Verdict) -> None:
-    assert compare(WORD, typed).verdict == verdict
+    assert compare_typed(WORD, typed).verdict == verdict
 
 
 def test_the_difference_says_what_is_missing_and_what_is_too_much() -> None:
-    changes = compare(WORD, "targt_modulees").changes
+    changes = compare_typed(WORD, "targt_modulees").changes
     assert ("missing", "e") in changes
     assert ("extra", "e") in changes
 
 
 @given(typed=st.text(max_size=30), expected=st.text(min_size=1, max_size=30))
 def test_the_difference_spells_out_both_texts(typed: str, expected: str) -> None:
-    shown = compare(replace(WORD, back=expected, accept=()), typed)
+    shown = compare_typed(replace(WORD, back=expected, accept=()), typed)
     if shown.changes:
         assert "".join(piece for change, piece in shown.changes if change != "missing") == shown.typed
         assert "".join(piece for change, piece in shown.changes if change != "extra").casefold() == (
@@ -72,7 +72,7 @@ def test_the_difference_spells_out_both_texts(typed: str, expected: str) -> None
     ],
 )
 def test_a_number_is_right_within_its_tolerance_in_any_unit(
-    number: Number, typed: str, verdict: Verdict
+    number: CardNumber, typed: str, verdict: Verdict
 ) -> None:
     asked = replace(card("n"), kind="numeric", back="{answer}", number=number)
-    assert compare(asked, typed).verdict == verdict
+    assert compare_typed(asked, typed).verdict == verdict

@@ -6,7 +6,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - numeric cards compute their answers
 from flashcards.decks.deck import Decks, load_decks
-from flashcards.decks.note import KINDS, checked_edit, cloze
+from flashcards.decks.note import KINDS, checked_edit, open_gap
 from flashcards.decks.pictures import picture_html
 from flashcards.decks.typed_answers import shown_back
 from study.base.errors import LearnerError
@@ -49,7 +49,7 @@ def test_a_cloze_makes_a_card_for_each_number(tmp_path: Path, concepts: ConceptM
 
 
 def test_braces_of_a_formula_stay_in_its_gap() -> None:
-    assert cloze("It is {{c1::$r (d_{in} + d_{out})$}} long", 1) == (
+    assert open_gap("It is {{c1::$r (d_{in} + d_{out})$}} long", 1) == (
         "It is […] long",
         "$r (d_{in} + d_{out})$",
     )

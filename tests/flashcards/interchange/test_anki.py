@@ -11,7 +11,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.anki_schedule import History, rows_of
 from flashcards.interchange.anki_write import write_apkg
-from flashcards.interchange.entry import CardEntry, Reading
+from flashcards.interchange.entry import CardEntry, CardReading
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.table import write_csv
 from flashcards.review.operations import Reviews
@@ -221,7 +221,7 @@ def history_of_one(folder: Path) -> History:
     return history
 
 
-def read(content: bytes) -> Reading:
+def read(content: bytes) -> CardReading:
     return read_apkg(File(name="deck.apkg", content=content), known={}, concepts=("rank",))
 
 

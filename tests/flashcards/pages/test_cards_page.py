@@ -11,7 +11,7 @@ import lora_lab.quantities  # noqa: F401 - a card shows the number it was checke
 from flashcards.pages.cards import CardsPage
 from flashcards.review.card_status import LEECH_LAPSES
 from flashcards.review.presenter import card_exercise
-from flashcards.scheduling.scheduler import preview
+from flashcards.scheduling.scheduler import preview_outcomes
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.markup import to_html
@@ -48,7 +48,7 @@ def test_the_answer_is_not_in_the_page_before_the_flip(page: CardsPage) -> None:
 
 def test_the_four_buttons_show_when_the_card_would_come_back(page: CardsPage) -> None:
     html = page.load(opened("b1"))
-    easy = preview(None, now=NOW, fuzz_seed=f"{press(html, 'flip')['card']} 0")[3].interval.days
+    easy = preview_outcomes(None, now=NOW, fuzz_seed=f"{press(html, 'flip')['card']} 0")[3].interval.days
     back = flip(page, html)
     assert f"1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy {easy} d" in words(back)
 

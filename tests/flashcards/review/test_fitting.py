@@ -9,13 +9,13 @@ from flashcards.decks.deck import Decks
 from flashcards.review.fit_scheduler import NEEDED, Fitting, fit_of
 from flashcards.review.operations import Reviews
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Scheduling
-from flashcards.scheduling.simulation import Plan, study, workload
+from flashcards.scheduling.simulation import StudyPlan, simulate_study, simulate_workload
 from study.store import Store
 from study.store.cards import CardReview
 from tests.flashcards.builders import card, fast_forgetter
 from tests.seeded import keep
 
-YEAR = Plan(cards=400, new_a_day=10, days=365)
+YEAR = StudyPlan(cards=400, new_a_day=10, days=365)
 
 
 @pytest.fixture
@@ -32,7 +32,9 @@ def fitting_of(reviews: Reviews, now: datetime) -> Fitting:
 
 def log_of_a_fast_forgetter(*, days: int = 75) -> list[CardReview]:
     return list(
-        study(Plan(cards=110, new_a_day=6, days=days), Scheduling(), learner=fast_forgetter(), seed=1)
+        simulate_study(
+            StudyPlan(cards=110, new_a_day=6, days=days), Scheduling(), learner=fast_forgetter(), seed=1
+        )
     )
 
 
@@ -61,8 +63,12 @@ def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
     assert fitted.parameters == fit.parameters
     assert reviews.scheduling(ana, at=now - timedelta(minutes=1)).parameters == DEFAULT_PARAMETERS
     for aim in (0.8, 0.9):
-        before = workload(YEAR, Scheduling(desired_retention=aim), learner=fast_forgetter()).retention
-        after = workload(YEAR, replace(fitted, desired_retention=aim), learner=fast_forgetter()).retention
+        before = simulate_workload(
+            YEAR, Scheduling(desired_retention=aim), learner=fast_forgetter()
+        ).retention
+        after = simulate_workload(
+            YEAR, replace(fitted, desired_retention=aim), learner=fast_forgetter()
+        ).retention
         assert before is not None
         assert before < aim - 0.05
         assert after == pytest.approx(aim, abs=0.02)

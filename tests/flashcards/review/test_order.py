@@ -7,21 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashcards.decks.note import Card
-from flashcards.review.ordering import interleaved
-from flashcards.review.session import Log, Rules, Session, next_card
-from flashcards.scheduling.scheduler import RATINGS, Rating, preview
+from flashcards.review.ordering import interleave
+from flashcards.review.session import CardSession, Log, StudyRules, next_card
+from flashcards.scheduling.scheduler import RATINGS, Rating, preview_outcomes
 from tests.flashcards.builders import DAY_ENDS, NOW, card, memory
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-RULES = Rules(day_ends=DAY_ENDS)
+RULES = StudyRules(day_ends=DAY_ENDS)
 ALIKE = {"lora": frozenset({"qlora"}), "qlora": frozenset({"lora"})}
 
 
-def session(cards: list[Card], log: Log, rules: Rules = RULES) -> Session:
+def session(cards: list[Card], log: Log, rules: StudyRules = RULES) -> CardSession:
     return next_card(cards, log, now=NOW, rules=rules)
 
 
-def shown(found: Session) -> str:
+def shown(found: CardSession) -> str:
     assert found.card is not None
     return found.card.id
 
@@ -56,9 +56,9 @@ def test_mixed_puts_new_cards_between_the_reviews() -> None:
 def test_a_lookalike_of_the_last_card_comes_next_and_the_rest_keeps_its_order() -> None:
     first, last = card("l1", concepts=("lora",)), card("l2", concepts=("lora",))
     other, alike = card("o", concepts=("rank",)), card("q", concepts=("qlora",))
-    assert interleaved([last, other, alike], first, ALIKE) == [alike, last, other]
-    assert interleaved([last, other], first, ALIKE) == [last, other]
-    assert interleaved([last, alike], None, ALIKE) == [last, alike]
+    assert interleave([last, other, alike], first, ALIKE) == [alike, last, other]
+    assert interleave([last, other], first, ALIKE) == [last, other]
+    assert interleave([last, alike], None, ALIKE) == [last, alike]
 
 
 def test_lookalikes_alternate_in_a_session() -> None:
@@ -121,7 +121,7 @@ def test_the_bar_moves_at_every_answer_and_never_past_its_end(ratings: list[Rati
         if before.card is None:
             break
         name = before.card.id
-        after = preview(log.memories.get(name), now=now)[rating - 1].after
+        after = preview_outcomes(log.memories.get(name), now=now)[rating - 1].after
         log = replace(
             log,
             memories={**log.memories, name: after},

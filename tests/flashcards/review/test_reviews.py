@@ -8,9 +8,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from flashcards.decks.deck import Decks
-from flashcards.review.operations import REQUESTED_AT_MOST, Reviews, Shown
+from flashcards.review.operations import REQUESTED_AT_MOST, Reviews, ShownCard
 from flashcards.review.snapshot import Extra
-from flashcards.scheduling.scheduler import RATINGS, Outcome, preview
+from flashcards.scheduling.scheduler import RATINGS, RatingOutcome, preview_outcomes
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
 from study.store.card_operations import Verb
@@ -25,12 +25,12 @@ def reviews(store: Store) -> Reviews:
     return Reviews(store=store, decks=Decks(CARDS, {"one": "One"}))
 
 
-def shown(reviews: Reviews, profile: str, card_id: str, *, now: datetime) -> Shown:
+def shown(reviews: Reviews, profile: str, card_id: str, *, now: datetime) -> ShownCard:
     _, review_id = reviews.memory(profile, card_id)
-    return Shown(card_id=card_id, expected_review_id=review_id, shown_at=now, flipped_at=now)
+    return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=now, flipped_at=now)
 
 
-def rate_next(reviews: Reviews, profile: str, rating: int, *, now: datetime) -> Outcome:
+def rate_next(reviews: Reviews, profile: str, rating: int, *, now: datetime) -> RatingOutcome:
     found = reviews.session(profile, now=now).card
     assert found is not None
     return reviews.rate(profile, shown(reviews, profile, found.id, now=now), rating=rating, now=now)
@@ -45,10 +45,10 @@ def undo(reviews: Reviews, profile: str, *, now: datetime) -> Verb:
 def test_the_stored_outcome_is_the_one_on_the_button(reviews: Reviews, ana: str, now: datetime) -> None:
     flipped = now + timedelta(seconds=20)
     pressed = now + timedelta(seconds=50)
-    seen = Shown(card_id="a", expected_review_id=0, shown_at=now, flipped_at=flipped)
+    seen = ShownCard(card_id="a", expected_review_id=0, shown_at=now, flipped_at=flipped)
     reviews.rate(ana, seen, rating=3, now=pressed)
     memory, _ = reviews.memory(ana, "a")
-    assert memory == preview(None, now=flipped, fuzz_seed="a 0")[2].after
+    assert memory == preview_outcomes(None, now=flipped, fuzz_seed="a 0")[2].after
     [review] = reviews.store.cards.history(ana)
     assert review.reviewed_at == pressed
     assert review.duration_ms == 50_000
@@ -127,7 +127,7 @@ def test_a_card_rated_elsewhere_is_refused_kindly(reviews: Reviews, ana: str, no
 def test_an_answer_with_outdated_intervals_is_shown_again(
     reviews: Reviews, ana: str, now: datetime, ago: timedelta
 ) -> None:
-    old = Shown(card_id="a", expected_review_id=0, shown_at=now, flipped_at=now - ago)
+    old = ShownCard(card_id="a", expected_review_id=0, shown_at=now, flipped_at=now - ago)
     with pytest.raises(StaleError, match="out of date"):
         reviews.rate(ana, old, rating=3, now=now)
 

@@ -7,9 +7,9 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - some cards compute their answers
 from flashcards.decks.deck import load_decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import LEECH_LAPSES, Standing, warned_at
+from flashcards.review.card_status import LEECH_LAPSES, CardStatus, warned_at
 from flashcards.review.operations import Reviews
-from flashcards.review.search import Search, State, find
+from flashcards.review.search import Search, State, find_cards
 from flashcards.review.session import CardFilter
 from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
@@ -31,7 +31,7 @@ def next_of(reviews: Reviews, profile: str, now: datetime) -> str:
     return card.id
 
 
-def standing(reviews: Reviews, profile: str, now: datetime) -> Standing:
+def standing(reviews: Reviews, profile: str, now: datetime) -> CardStatus:
     return reviews.desk(profile, now=now).standing
 
 
@@ -180,7 +180,9 @@ def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, n
         desk = reviews.desk(ana, now=now)
         search = Search(words=words, state=state, wanted=wanted)
         ends = desk.preferences.days.end(now)
-        rows = find(desk.decks.cards, search, log=desk.log, standing=desk.standing, now=now, day_ends=ends)
+        rows = find_cards(
+            desk.decks.cards, search, log=desk.log, standing=desk.standing, now=now, day_ends=ends
+        )
         return {row.card.id for row in rows}
 
     assert found(state="learning") == {first}

@@ -13,12 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Note
 from flashcards.review.card_status import FLAGS
-from flashcards.review.operations import Reviews, Shown
+from flashcards.review.operations import Reviews, ShownCard
 from flashcards.review.session import CardFilter
-from flashcards.scheduling.scheduler import RATINGS, Memory, preview
+from flashcards.scheduling.scheduler import RATINGS, Memory, preview_outcomes
 from study.content.evidence import Evidence
 from study.store import Store, open_store
-from study.store.card_operations import record
+from study.store.card_operations import record_verb
 from study.store.cards import CardReview
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -86,7 +86,7 @@ class Learner(RuleBasedStateMachine):
                 return
             self.past.append(self.stored())
             _, review_id = self.reviews.memory(self.ana, card.id)
-            seen = Shown(
+            seen = ShownCard(
                 card_id=card.id, expected_review_id=review_id, shown_at=self.now, flipped_at=self.now
             )
             self.now += timedelta(seconds=5)
@@ -157,7 +157,7 @@ class Learner(RuleBasedStateMachine):
     def crash_in_the_middle_of_a_press(self, card: str) -> None:
         before = self.stored()
         with suppress(InterruptedError), self.reviews.store.database.write() as connection:
-            record(connection, self.ana, "suspend", card, value=None, at=self.now)
+            record_verb(connection, self.ana, "suspend", card, value=None, at=self.now)
             raise InterruptedError
         assert self.stored() == before
 
@@ -167,7 +167,7 @@ class Learner(RuleBasedStateMachine):
         memories: dict[str, Memory] = {}
         for review in self.reviews.store.cards.history(self.ana):
             seed = f"{review.card_id} {counts.get(review.card_id, 0)}"
-            outcomes = preview(memories.get(review.card_id), now=shown_at(review), fuzz_seed=seed)
+            outcomes = preview_outcomes(memories.get(review.card_id), now=shown_at(review), fuzz_seed=seed)
             memories[review.card_id] = outcomes[review.rating - 1].after
             counts[review.card_id] = counts.get(review.card_id, 0) + 1
         assert memories == self.reviews.log(self.ana, now=self.now).memories

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcards.scheduling.metrics import Measures, auc, better, log_loss, measures, rmse_bins
+from flashcards.scheduling.metrics import (
+    Measures,
+    compute_auc,
+    compute_metrics,
+    is_better,
+    log_loss,
+    rmse_bins,
+)
 from flashcards.scheduling.replay import Recall
 
 PAIRS = st.lists(st.tuples(st.sampled_from([0.2, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=30)
@@ -34,8 +41,8 @@ def test_log_loss_is_the_mean_surprise() -> None:
 
 def test_auc_counts_pairs_in_the_right_order_and_ties_half() -> None:
     # 0.9 and 0.6 were recalled, 0.6 and 0.3 forgotten: of four pairs three are right and one is a tie.
-    assert auc([(0.9, True), (0.6, True), (0.6, False), (0.3, False)]) == pytest.approx(3.5 / 4)
-    assert auc([(0.9, True), (0.8, True)]) is None
+    assert compute_auc([(0.9, True), (0.6, True), (0.6, False), (0.3, False)]) == pytest.approx(3.5 / 4)
+    assert compute_auc([(0.9, True), (0.8, True)]) is None
 
 
 @given(PAIRS)
@@ -43,7 +50,7 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[float, b
     right = [predicted for predicted, happened in pairs if happened]
     wrong = [predicted for predicted, happened in pairs if not happened]
     points = [1.0 if r > w else 0.5 if r == w else 0.0 for r in right for w in wrong]
-    assert auc(pairs) == (pytest.approx(sum(points) / len(points)) if points else None)
+    assert compute_auc(pairs) == (pytest.approx(sum(points) / len(points)) if points else None)
 
 
 def test_rmse_in_bins_weighs_each_bins_gap_by_its_size() -> None:
@@ -60,9 +67,9 @@ def test_reviews_of_another_time_number_or_lapses_are_in_another_bin(other: dict
 
 
 def test_all_three_are_measured_and_log_loss_decides() -> None:
-    found = measures([recall(0.9, True), recall(0.4, False)])
+    found = compute_metrics([recall(0.9, True), recall(0.4, False)])
     assert found == Measures(log_loss=found.log_loss, rmse_bins=found.rmse_bins, auc=1.0)
     worse = Measures(log_loss=found.log_loss + 0.01, rmse_bins=0.0, auc=1.0)
-    assert better(found, worse)
-    assert not better(worse, found)
-    assert not better(found, found)
+    assert is_better(found, worse)
+    assert not is_better(worse, found)
+    assert not is_better(found, found)

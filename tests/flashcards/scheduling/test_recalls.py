@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from flashcards.scheduling.replay import after_a_day, recalls
-from flashcards.scheduling.scheduler import Scheduling, rated, retrievability
+from flashcards.scheduling.replay import after_a_day, replay_recalls
+from flashcards.scheduling.scheduler import Scheduling, apply_rating, compute_retrievability
 from study.store.cards import CardReview
 from tests.flashcards.builders import NOW
 
@@ -29,7 +29,7 @@ LOG = [
 
 
 def test_only_reviews_at_least_a_day_later_are_predictions() -> None:
-    found = recalls(LOG, DAYS)
+    found = replay_recalls(LOG, DAYS)
     assert [(r.card_id, r.elapsed_days, r.number, r.lapses, r.recalled) for r in found] == [
         ("a", 2, 3, 0, False),
         ("a", 1, 5, 1, True),
@@ -38,8 +38,8 @@ def test_only_reviews_at_least_a_day_later_are_predictions() -> None:
 
 
 def test_the_prediction_is_that_of_the_memory_before_the_review() -> None:
-    memory = rated(None, 3, now=LOG[0].reviewed_at, scheduling=DAYS)
-    memory = rated(memory, 3, now=LOG[2].reviewed_at, scheduling=DAYS)
-    expected = retrievability(memory, now=LOG[3].reviewed_at, scheduling=DAYS)
-    assert recalls(LOG, DAYS)[0].predicted == pytest.approx(expected)
+    memory = apply_rating(None, 3, now=LOG[0].reviewed_at, scheduling=DAYS)
+    memory = apply_rating(memory, 3, now=LOG[2].reviewed_at, scheduling=DAYS)
+    expected = compute_retrievability(memory, now=LOG[3].reviewed_at, scheduling=DAYS)
+    assert replay_recalls(LOG, DAYS)[0].predicted == pytest.approx(expected)
     assert 0 < expected < 1

@@ -13,9 +13,9 @@ from flashcards.scheduling.scheduler import (
     Memory,
     Rating,
     Scheduling,
-    fuzzed,
-    preview,
-    retrievability,
+    compute_retrievability,
+    fuzz_interval,
+    preview_outcomes,
 )
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ def after(history: list[tuple[Rating, timedelta]]) -> tuple[Memory | None, datet
     """The memory that a history of ratings and waits leaves behind."""
     memory, now = None, START
     for rating, wait in history:
-        memory = preview(memory, now=now)[rating - 1].after
+        memory = preview_outcomes(memory, now=now)[rating - 1].after
         now += wait
     return memory, now
 
@@ -39,7 +39,7 @@ def test_again_is_shorter_than_hard_and_no_rating_beats_a_better_one(
 ) -> None:
     memory, now = after(history)
     scheduling = Scheduling(maximum_interval_days=maximum)
-    outcomes = preview(memory, now=now, scheduling=scheduling, fuzz_seed=seed)
+    outcomes = preview_outcomes(memory, now=now, scheduling=scheduling, fuzz_seed=seed)
     again, hard, good, easy = (outcome.interval for outcome in outcomes)
     assert timedelta() < again < hard <= good <= easy <= timedelta(days=maximum)
 
@@ -55,7 +55,7 @@ def test_fuzz_stays_near_keeps_the_order_and_respects_the_maximum(
 ) -> None:
     day = timedelta(days=1)
     short, long = (
-        fuzzed(min(interval, maximum) * day, draw=draw, maximum_days=maximum)
+        fuzz_interval(min(interval, maximum) * day, draw=draw, maximum_days=maximum)
         for interval in (days, days + longer)
     )
     assert short <= long <= maximum * day
@@ -64,15 +64,15 @@ def test_fuzz_stays_near_keeps_the_order_and_respects_the_maximum(
 
 def test_the_same_seed_gives_the_same_fuzz_and_others_spread_out() -> None:
     def easy(seed: str) -> int:
-        return preview(None, now=START, fuzz_seed=seed)[3].interval.days
+        return preview_outcomes(None, now=START, fuzz_seed=seed)[3].interval.days
 
     assert easy("card 0") == easy("card 0")
     assert {easy(f"card {number}") for number in range(30)} == {6, 7, 8, 9, 10}
 
 
 def test_a_card_is_recalled_less_likely_the_longer_it_waits() -> None:
-    memory = preview(None, now=START)[3].after
-    chances = [retrievability(memory, now=START + timedelta(days=days)) for days in (0, 8, 80)]
+    memory = preview_outcomes(None, now=START)[3].after
+    chances = [compute_retrievability(memory, now=START + timedelta(days=days)) for days in (0, 8, 80)]
     assert chances == sorted(chances, reverse=True)
     assert 0.89 < chances[1] < 0.92
 
@@ -89,20 +89,20 @@ def test_a_preview_is_the_same_every_time_and_changes_nothing(
     history: list[tuple[Rating, timedelta]],
 ) -> None:
     memory, now = after(history)
-    assert preview(memory, now=now) == preview(memory, now=now)
+    assert preview_outcomes(memory, now=now) == preview_outcomes(memory, now=now)
     assert after(history) == (memory, now)
 
 
 @given(HISTORY)
 def test_the_due_moment_is_the_interval_that_was_shown(history: list[tuple[Rating, timedelta]]) -> None:
     memory, now = after(history)
-    for outcome in preview(memory, now=now):
+    for outcome in preview_outcomes(memory, now=now):
         assert outcome.after.due == now + outcome.interval
         assert outcome.after.last_review == now
 
 
 def test_a_new_card_comes_back_as_the_library_says() -> None:
-    shown = [outcome.interval for outcome in preview(None, now=START)]
+    shown = [outcome.interval for outcome in preview_outcomes(None, now=START)]
     minutes = [timedelta(minutes=1), timedelta(minutes=5.5), timedelta(minutes=10)]
     assert shown == [*minutes, timedelta(days=8)]
 
@@ -114,7 +114,7 @@ def test_a_golden_history_is_that_of_the_library_itself() -> None:
     intervals = []
     for rating in ratings:
         theirs, _ = scheduler.review_card(theirs, fsrs.Rating(rating), now)
-        ours = preview(ours, now=now)[rating - 1].after
+        ours = preview_outcomes(ours, now=now)[rating - 1].after
         assert ours.due == theirs.due
         intervals.append((theirs.due - now).days)
         now = theirs.due
@@ -123,9 +123,14 @@ def test_a_golden_history_is_that_of_the_library_itself() -> None:
 
 def test_a_moment_in_another_zone_is_the_same_moment() -> None:
     elsewhere = START.astimezone(tz=None)
-    assert preview(None, now=elsewhere) == preview(None, now=START)
+    assert preview_outcomes(None, now=elsewhere) == preview_outcomes(None, now=START)
 
 
 def test_ratings_are_four_and_in_order() -> None:
     assert all(worse < better for worse, better in pairwise(RATINGS))
-    assert [outcome.name for outcome in preview(None, now=START)] == ["Again", "Hard", "Good", "Easy"]
+    assert [outcome.name for outcome in preview_outcomes(None, now=START)] == [
+        "Again",
+        "Hard",
+        "Good",
+        "Easy",
+    ]

@@ -6,42 +6,46 @@ from random import Random
 import pytest
 
 from flashcards.decks.deck import Decks
-from flashcards.review.operations import Reviews, Shown
-from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, rated, retrievability
-from flashcards.scheduling.simulation import Plan, study, workload
+from flashcards.review.operations import Reviews, ShownCard
+from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, apply_rating, compute_retrievability
+from flashcards.scheduling.simulation import StudyPlan, simulate_study, simulate_workload
 from flashcards.stats.statistics import CardHistory, recall_lately
 from study.base.days import study_day
 from study.store import Store
 from tests.flashcards.builders import card, fast_forgetter
 
-YEAR = Plan(cards=400, new_a_day=20, days=365)
-SHORT = Plan(cards=30, new_a_day=5, days=30)
+YEAR = StudyPlan(cards=400, new_a_day=20, days=365)
+SHORT = StudyPlan(cards=30, new_a_day=5, days=30)
 
 
 @pytest.mark.parametrize("aim", [0.8, 0.9, 0.95])
 def test_a_learner_whose_memory_follows_fsrs_recalls_what_they_aim_at(aim: float) -> None:
-    found = workload(YEAR, Scheduling(desired_retention=aim))
+    found = simulate_workload(YEAR, Scheduling(desired_retention=aim))
     assert found.asked > 2000
     assert found.retention == pytest.approx(aim, abs=0.02)
 
 
 def test_remembering_more_costs_more_ratings() -> None:
-    plan = Plan(cards=100, new_a_day=10, days=90)
-    found = [workload(plan, Scheduling(desired_retention=aim)).reviews for aim in (0.7, 0.8, 0.9, 0.97)]
+    plan = StudyPlan(cards=100, new_a_day=10, days=90)
+    found = [
+        simulate_workload(plan, Scheduling(desired_retention=aim)).reviews for aim in (0.7, 0.8, 0.9, 0.97)
+    ]
     assert found == sorted(found)
     assert found[-1] > 2 * found[0]
 
 
 def test_a_learner_who_forgets_faster_than_believed_recalls_less() -> None:
-    found = workload(Plan(cards=200, new_a_day=10, days=120), Scheduling(), learner=fast_forgetter())
+    found = simulate_workload(
+        StudyPlan(cards=200, new_a_day=10, days=120), Scheduling(), learner=fast_forgetter()
+    )
     assert found.retention is not None
     assert found.retention < 0.85
 
 
 def test_equal_seeds_give_equal_logs_and_nothing_is_studied_before_it_is_due() -> None:
-    log = list(study(SHORT, Scheduling(), seed=3))
-    assert log == list(study(SHORT, Scheduling(), seed=3))
-    assert log != list(study(SHORT, Scheduling(), seed=4))
+    log = list(simulate_study(SHORT, Scheduling(), seed=3))
+    assert log == list(simulate_study(SHORT, Scheduling(), seed=3))
+    assert log != list(simulate_study(SHORT, Scheduling(), seed=4))
     assert [review.id for review in log] == list(range(1, len(log) + 1))
     assert sum(review.new for review in log) == SHORT.cards
     assert log == sorted(log, key=_when)
@@ -88,10 +92,10 @@ class Forgetful:
         """A sitting: until no card is left, or the next one is for another day."""
         while (found := self._reviews.session(self._profile, now=now).card) is not None:
             _, review_id = self._reviews.memory(self._profile, found.id)
-            seen = Shown(card_id=found.id, expected_review_id=review_id, shown_at=now, flipped_at=now)
+            seen = ShownCard(card_id=found.id, expected_review_id=review_id, shown_at=now, flipped_at=now)
             rating = self._press(found.id, now)
             self._reviews.rate(self._profile, seen, rating=rating, now=now)
-            self._memories[found.id] = rated(
+            self._memories[found.id] = apply_rating(
                 self._memories.get(found.id), rating, now=now, scheduling=Scheduling()
             )
             now += timedelta(minutes=1)
@@ -100,5 +104,5 @@ class Forgetful:
         memory = self._memories.get(card_id)
         if memory is None:
             return 3
-        chance = retrievability(memory, now=now, scheduling=Scheduling())
+        chance = compute_retrievability(memory, now=now, scheduling=Scheduling())
         return 3 if self._dice.random() < chance else 1

@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 import pytest
 
 from flashcards.decks.deck import Decks
-from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, rated
-from flashcards.scheduling.simulation import Plan, study
+from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, apply_rating
+from flashcards.scheduling.simulation import StudyPlan, simulate_study
 from flashcards.stats.log_charts import card_figures
 from flashcards.stats.statistics import (
     CardHistory,
-    buttons,
+    compute_forgetting,
+    count_buttons,
     due_by_day,
-    forgetting,
     minutes_by_concept,
     minutes_by_day,
     minutes_by_deck,
@@ -29,7 +29,7 @@ from flashcards.stats.statistics import (
 from study.base.confidence_intervals import Share
 from study.content.concepts import ConceptMap
 from study.plots.plot import Plot, to_csv
-from study.plots.render import render
+from study.plots.render import render_plot
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 from study.store.cards import CardReview
 from tests.flashcards.builders import NOW, card
@@ -59,7 +59,7 @@ def memories(reviews: tuple[CardReview, ...]) -> Mapping[str, Memory]:
     found: dict[str, Memory] = {}
     for each in reviews:
         before = found.get(each.card_id)
-        found[each.card_id] = rated(
+        found[each.card_id] = apply_rating(
             before, RATINGS[each.rating - 1], now=each.reviewed_at, scheduling=Scheduling()
         )
     return found
@@ -97,7 +97,7 @@ def test_recall_is_counted_by_week_deck_and_concept_weakest_first() -> None:
 
 
 def test_the_forgetting_curve_has_what_happened_beside_what_was_expected() -> None:
-    week, fortnight = forgetting(SMALL)
+    week, fortnight = compute_forgetting(SMALL)
     assert (week.label, week.share.hits, week.share.trials) == ("5–7 d", 1, 1)
     assert (fortnight.label, fortnight.share.hits, fortnight.share.trials) == ("8–14 d", 1, 2)
     expected = [recall.predicted for recall in SMALL.recalls if recall.elapsed_days == 10]
@@ -105,7 +105,7 @@ def test_the_forgetting_curve_has_what_happened_beside_what_was_expected() -> No
 
 
 def test_buttons_are_counted_apart_for_new_cards() -> None:
-    assert buttons(SMALL) == ([0, 0, 0, 2], [1, 0, 2, 0])
+    assert count_buttons(SMALL) == ([0, 0, 0, 2], [1, 0, 2, 0])
 
 
 def test_the_forecast_puts_what_is_overdue_on_today() -> None:
@@ -124,7 +124,7 @@ def test_a_part_has_only_its_cards() -> None:
 
 
 def big(concepts: ConceptMap) -> tuple[CardHistory, Decks]:
-    log = list(study(Plan(cards=24, new_a_day=4, days=30), Scheduling(), seed=2))
+    log = list(simulate_study(StudyPlan(cards=24, new_a_day=4, days=30), Scheduling(), seed=2))
     names = list(concepts.by_id)
     cards = tuple(
         card(str(n), deck=("one", "two")[n % 2], concepts=(names[n], names[n + 1])) for n in range(24)
@@ -155,11 +155,11 @@ def test_every_chart_tells_its_finding_and_exports(concepts: ConceptMap) -> None
         assert all(len(row) == len(plot.header) for row in plot.rows)
         for width in (WIDE_INCHES, NARROW_INCHES):
             assert_stays_on_the_sheet(plot, width)
-    assert render(plots[0], "png", on_page=False).startswith(b"\x89PNG")
+    assert render_plot(plots[0], "png", on_page=False).startswith(b"\x89PNG")
 
 
 def assert_stays_on_the_sheet(plot: Plot, width_inches: float) -> None:
-    root = ElementTree.fromstring(render(plot, "svg", on_page=True, width_inches=width_inches))
+    root = ElementTree.fromstring(render_plot(plot, "svg", on_page=True, width_inches=width_inches))
     assert root.attrib["aria-label"] == plot.alt
     drawn = [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert any(plot.title.startswith(line) for line in drawn)
@@ -171,4 +171,4 @@ def test_charts_of_one_new_card_are_drawn_too(concepts: ConceptMap) -> None:
     assert "calendar" in [plot.name for plot in plots]
     assert "retention" not in [plot.name for plot in plots]
     for plot in plots:
-        render(plot, "svg", on_page=True)
+        render_plot(plot, "svg", on_page=True)

@@ -16,11 +16,11 @@ from lora_lab.charts.live_chart import (
     WIDE,
     Mark,
     Series,
+    clip_to_window,
     line_chart,
     loss_series,
-    smoothed,
-    thinned,
-    visible,
+    smooth_points,
+    thin_points,
 )
 from lora_lab.charts.live_frame import HEIGHT, Point
 from study.base.units import as_bytes
@@ -102,7 +102,7 @@ def test_whatever_numbers_come_the_picture_has_neither_nan_nor_infinity(
 def test_only_what_the_window_shows_is_drawn(points: list[Point], start: float, span: float) -> None:
     window = (start, start + span)
 
-    pieces = visible(points, window)
+    pieces = clip_to_window(points, window)
 
     assert sum(map(len, pieces)) <= MAX_POINTS
     assert all(window[0] <= x <= window[1] for piece in pieces for x, _ in piece)
@@ -110,9 +110,9 @@ def test_only_what_the_window_shows_is_drawn(points: list[Point], start: float, 
 
 
 def test_a_line_is_cut_exactly_where_it_leaves_the_window() -> None:
-    assert visible([(0, 0.0), (10, 10.0), (20, 0.0)], (5, 16)) == [[(5, 5.0), (10, 10.0), (16, 4.0)]]
-    assert visible([(0, 0.0), (10, 10.0)], (4, 6)) == [[(4, 4.0), (6, 6.0)]]
-    assert visible([(0, 0.0), (3, 10.0)], (4, 6)) == []
+    assert clip_to_window([(0, 0.0), (10, 10.0), (20, 0.0)], (5, 16)) == [[(5, 5.0), (10, 10.0), (16, 4.0)]]
+    assert clip_to_window([(0, 0.0), (10, 10.0)], (4, 6)) == [[(4, 4.0), (6, 6.0)]]
+    assert clip_to_window([(0, 0.0), (3, 10.0)], (4, 6)) == []
 
 
 def test_a_zoomed_line_stays_inside_the_plot() -> None:
@@ -129,7 +129,7 @@ def test_a_zoomed_line_stays_inside_the_plot() -> None:
 @given(real_curves, st.integers(4, 300))
 @settings(max_examples=60, deadline=None)
 def test_thinning_keeps_the_ends_the_extremes_and_the_order(points: list[Point], limit: int) -> None:
-    kept = thinned(points, limit=limit)
+    kept = thin_points(points, limit=limit)
 
     assert len(kept) <= limit
     assert set(kept) <= set(points)
@@ -142,20 +142,20 @@ def test_thinning_keeps_the_ends_the_extremes_and_the_order(points: list[Point],
 def test_a_value_that_is_no_number_is_a_gap_and_not_a_line_across_it() -> None:
     points = [(1, 2.0), (2, 2.1), (3, math.nan), (4, 2.2), (5, math.inf), (6, 2.3)]
 
-    assert [len(piece) for piece in visible(points, (1, 60))] == [2, 1, 1]
+    assert [len(piece) for piece in clip_to_window(points, (1, 60))] == [2, 1, 1]
     assert chart([Series(label="loss", points=points)]).find(f"{SVG}title") is not None
 
 
 def test_smoothing_leaves_a_constant_alone_from_its_first_point() -> None:
-    assert [y for _, y in smoothed([(1, 3.0), (2, 3.0), (3, 3.0)])] == pytest.approx([3.0, 3.0, 3.0])
+    assert [y for _, y in smooth_points([(1, 3.0), (2, 3.0), (3, 3.0)])] == pytest.approx([3.0, 3.0, 3.0])
 
 
 def test_smoothing_is_the_corrected_exponential_average() -> None:
-    assert smoothed([(1, 4.0), (2, 2.0)], keep=0.5) == [(1, 4.0), (2, (0.5 * 2.0 + 0.25 * 4.0) / 0.75)]
+    assert smooth_points([(1, 4.0), (2, 2.0)], keep=0.5) == [(1, 4.0), (2, (0.5 * 2.0 + 0.25 * 4.0) / 0.75)]
 
 
 def test_smoothing_passes_over_what_is_no_number() -> None:
-    one, gap, other = smoothed([(1, 4.0), (2, math.nan), (3, 4.0)])
+    one, gap, other = smooth_points([(1, 4.0), (2, math.nan), (3, 4.0)])
 
     assert (one, other) == ((1, 4.0), (3, 4.0))
     assert math.isnan(gap[1])

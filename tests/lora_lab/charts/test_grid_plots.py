@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.charts.grid import grid_plots, planes
-from lora_lab.charts.heat_map import contrast, shade, words_on
-from lora_lab.charts.pareto_front import Box, Point, front_of
+from lora_lab.charts.grid import grid_plots, list_planes
+from lora_lab.charts.heat_map import choose_shade, compute_contrast, words_on
+from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
 from lora_lab.charts.seeds import LOOKS
-from lora_lab.grids.results import Arm, arms_of
+from lora_lab.grids.results import GridSetting, arms_of
 from lora_lab.spec import BITS
 from study.plots.plot import Plot, to_csv
-from study.plots.render import render
+from study.plots.render import render_plot
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 from tests.lora_lab.grid_builders import cell, grid
 
@@ -24,12 +24,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["grid-loss", "grid-memory", "grid-seconds", "grid-front", "grid-ranks"]
 
 
-def plots(arms: list[Arm]) -> dict[str, Plot]:
-    return {plot.name: plot for plot in grid_plots(arms, planes(arms)[0])}
+def plots(arms: list[GridSetting]) -> dict[str, Plot]:
+    return {plot.name: plot for plot in grid_plots(arms, list_planes(arms)[0])}
 
 
 def texts(plot: Plot, *, inches: float = WIDE_INCHES) -> list[str]:
-    root = ElementTree.fromstring(render(plot, "svg", on_page=True, width_inches=inches))
+    root = ElementTree.fromstring(render_plot(plot, "svg", on_page=True, width_inches=inches))
     return ["".join(node.itertext()) for node in root.iter(f"{SVG}text")]
 
 
@@ -65,12 +65,12 @@ def test_a_map_of_a_row_that_is_too_wide_for_a_phone_is_turned() -> None:
 
 @given(st.floats(0, 1))
 def test_words_on_a_tile_can_be_read_whatever_its_value(share: float) -> None:
-    fill = shade(share)
-    assert contrast(words_on(fill), fill) >= 4.5
+    fill = choose_shade(share)
+    assert compute_contrast(words_on(fill), fill) >= 4.5
 
 
 def test_shades_fall_in_lightness_so_that_order_needs_no_colour() -> None:
-    against_white = [contrast("#ffffff", shade(step / 20)) for step in range(21)]
+    against_white = [compute_contrast("#ffffff", choose_shade(step / 20)) for step in range(21)]
     assert against_white == sorted(against_white)
 
 
@@ -99,8 +99,8 @@ def test_losses_are_drawn_at_the_best_learning_rate_and_the_subtitle_says_so() -
 
 
 def test_the_front_is_what_nothing_beats_in_both() -> None:
-    def point(label: str, size: int, loss: float) -> Point:
-        return Point(label=label, bytes=size, losses=(loss,))
+    def point(label: str, size: int, loss: float) -> ParetoPoint:
+        return ParetoPoint(label=label, bytes=size, losses=(loss,))
 
     points = [point("a", 10, 3.0), point("b", 20, 2.0), point("c", 30, 2.5), point("d", 40, 1.0)]
     assert [each.label for each in front_of(points)] == ["a", "b", "d"]
@@ -108,10 +108,12 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
 
 @given(
     st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=12).map(
-        lambda pairs: [Point(label=str(i), bytes=b, losses=(float(v),)) for i, (b, v) in enumerate(pairs)]
+        lambda pairs: [
+            ParetoPoint(label=str(i), bytes=b, losses=(float(v),)) for i, (b, v) in enumerate(pairs)
+        ]
     )
 )
-def test_every_point_off_the_front_is_beaten_by_one_on_it(points: list[Point]) -> None:
+def test_every_point_off_the_front_is_beaten_by_one_on_it(points: list[ParetoPoint]) -> None:
     front = front_of(points)
     for point in points:
         at_most = [each for each in front if each.bytes <= point.bytes and each.loss <= point.loss]
@@ -168,7 +170,7 @@ def test_any_grid_can_be_drawn_at_both_widths(
     arms = grid(ranks=ranks, bits=BITS[:widths], seeds=range(seeds), failed=failed)
     for plot in plots(arms).values():
         for inches in (WIDE_INCHES, NARROW_INCHES):
-            assert render(plot, "svg", on_page=True, width_inches=inches).startswith(b"<svg")
+            assert render_plot(plot, "svg", on_page=True, width_inches=inches).startswith(b"<svg")
 
 
 def test_nothing_finished_means_nothing_drawn() -> None:
@@ -179,8 +181,8 @@ def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_th
     arms = arms_of(
         cell(2.0 + rank / 100, rank=rank, variant=variant) for variant in ("lora", "dora") for rank in (2, 8)
     )
-    assert planes(arms) == [("all-linear", "lora"), ("all-linear", "dora")]
-    dora = {plot.name: plot for plot in grid_plots(arms, planes(arms)[1])}
+    assert list_planes(arms) == [("all-linear", "lora"), ("all-linear", "dora")]
+    dora = {plot.name: plot for plot in grid_plots(arms, list_planes(arms)[1])}
     assert len(dora["grid-loss"].rows) == 2
     assert ", dora, " in dora["grid-loss"].subtitle
     assert [row[0] for row in dora["grid-front"].rows] == [

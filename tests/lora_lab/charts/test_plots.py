@@ -21,16 +21,16 @@ from lora_lab.charts import findings
 from lora_lab.charts.memory import memory_by_bits, memory_by_rank
 from lora_lab.charts.parameters import parameters_by_rank
 from lora_lab.data.batches import RowSize, even_row
-from lora_lab.memory.ledger import COMPONENTS, Ledger, predict
-from lora_lab.parameters.counts import count
+from lora_lab.memory.ledger import COMPONENTS, Ledger, predict_ledger
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
-from lora_lab.runs.predicted_vs_measured import Measured
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak
 from lora_lab.spec import BITS, TARGET_LABELS, TARGET_SETS, Bits, Compute, RunSpec
 from study.base.errors import LearnerError
 from study.base.units import MB, as_bytes
 from study.plots.plot import Plot, to_csv
-from study.plots.render import render
-from study.plots.sheet import INK, NARROW_INCHES, PAPER, WIDE_INCHES, text_width, wrapped
+from study.plots.render import render_plot
+from study.plots.sheet import INK, NARROW_INCHES, PAPER, WIDE_INCHES, text_width, wrap_text
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROW = even_row(tokens=381, answer_tokens=150, examples=4)
@@ -57,9 +57,9 @@ computes: st.SearchStrategy[Compute] = st.sampled_from(("fp32", "bf16"))
 
 def measured(
     spec: RunSpec, *, factor: float = 1.0, device: str = "CPU, 2 threads", row: RowSize = ROW
-) -> Measured:
-    predicted = predict(find_shape(spec.model), spec, row, "bf16").total_bytes
-    return Measured(
+) -> MeasuredPeak:
+    predicted = predict_ledger(find_shape(spec.model), spec, row, "bf16").total_bytes
+    return MeasuredPeak(
         run_id="some-run",
         spec=spec,
         peak_bytes=round(predicted * factor),
@@ -72,7 +72,7 @@ def measured(
     )
 
 
-def all_three(spec: RunSpec, *, runs: Sequence[Measured] = ()) -> tuple[Plot, Plot, Plot]:
+def all_three(spec: RunSpec, *, runs: Sequence[MeasuredPeak] = ()) -> tuple[Plot, Plot, Plot]:
     shape = find_shape(spec.model)
     by_rank = [run for run in runs if run.spec.bits == spec.bits]
     by_bits = [run for run in runs if run.spec.rank == spec.rank]
@@ -100,7 +100,7 @@ def test_the_parameter_table_holds_the_exact_counts_of_every_drawn_rank(spec: Ru
     assert column(plot, "rank") == sorted({*POWERS, spec.rank})
     for row in plot.rows:
         rank, *counts, percent = row
-        expected = [count(shape, rank=int(rank), targets=targets) for targets in TARGET_SETS]
+        expected = [count_parameters(shape, rank=int(rank), targets=targets) for targets in TARGET_SETS]
         assert counts == [each.trainable for each in expected]
         assert percent == expected[TARGET_SETS.index(spec.targets)].percent
 
@@ -115,7 +115,7 @@ def test_the_rank_table_holds_the_ledger_of_every_bar_to_the_byte(
     plot = memory_by_rank(shape, spec, row, compute, [])
 
     for rank, line in zip(sorted({*POWERS, spec.rank}), plot.rows, strict=True):
-        ledger = predict(shape, replace(spec, rank=rank), row, compute)
+        ledger = predict_ledger(shape, replace(spec, rank=rank), row, compute)
         drawn = [(field, name) for field, name in COMPONENTS if f"{name} (MB)" in plot.header]
         assert line[0] == rank
         assert [round(float(cell) * MB) for cell in line[1:-1]] == [
@@ -133,7 +133,7 @@ def test_the_bits_table_holds_the_total_of_every_bar_to_the_byte(spec: RunSpec, 
 
     expected: tuple[Bits, ...] = ("fp32", *DRAWN_BITS) if spec.bits == "fp32" else DRAWN_BITS
     assert column(plot, "weights stored as") == list(expected)
-    totals = [predict(shape, replace(spec, bits=bits), ROW, compute).total_bytes for bits in expected]
+    totals = [predict_ledger(shape, replace(spec, bits=bits), ROW, compute).total_bytes for bits in expected]
     assert [round(float(str(total)) * MB) for total in column(plot, "computed total (MB)")] == totals
 
 
@@ -204,7 +204,7 @@ def test_target_sets_that_come_to_the_same_matrices_share_a_line() -> None:
     whole = find_shape("tiny-random")
     shape = replace(whole, linears=tuple(each for each in whole.linears if each.role in ("q", "v")))
 
-    words = texts(render(parameters_by_rank(shape, RunSpec(model="tiny-random")), "svg", on_page=True))
+    words = texts(render_plot(parameters_by_rank(shape, RunSpec(model="tiny-random")), "svg", on_page=True))
 
     assert "q + v = attention = all linear" in [word.words for word in words]
 
@@ -444,7 +444,7 @@ def _word(element: ElementTree.Element) -> Word:
 
 
 def line_of_words(plot: Plot) -> str:
-    return " ".join(word.words for word in texts(render(plot, "svg", on_page=True)))
+    return " ".join(word.words for word in texts(render_plot(plot, "svg", on_page=True)))
 
 
 def on_page(spec: RunSpec, *, width_inches: float = WIDE_INCHES) -> list[bytes]:
@@ -454,7 +454,8 @@ def on_page(spec: RunSpec, *, width_inches: float = WIDE_INCHES) -> list[bytes]:
         measured(replace(spec, bits="int8")),
     ]
     return [
-        render(plot, "svg", on_page=True, width_inches=width_inches) for plot in all_three(spec, runs=runs)
+        render_plot(plot, "svg", on_page=True, width_inches=width_inches)
+        for plot in all_three(spec, runs=runs)
     ]
 
 
@@ -511,7 +512,7 @@ def test_a_page_picture_takes_the_page_s_colours_and_reaches_for_nothing_outside
 def test_a_page_picture_is_one_image_with_a_name_for_screen_readers() -> None:
     plot, _, _ = all_three(RunSpec())
 
-    root = ElementTree.fromstring(render(plot, "svg", on_page=True))
+    root = ElementTree.fromstring(render_plot(plot, "svg", on_page=True))
 
     assert (root.attrib["role"], root.attrib["aria-label"]) == ("img", plot.alt)
     assert root.findtext(f"{SVG}title") == plot.title
@@ -520,7 +521,7 @@ def test_a_page_picture_is_one_image_with_a_name_for_screen_readers() -> None:
 def test_a_pale_bar_s_hatch_is_faded_once_and_not_twice() -> None:
     _, by_rank, _ = all_three(RunSpec())
 
-    root = ElementTree.fromstring(render(by_rank, "svg", on_page=True))
+    root = ElementTree.fromstring(render_plot(by_rank, "svg", on_page=True))
 
     hatches = [path.attrib["style"] for path in root.iterfind(f".//{SVG}pattern/{SVG}path")]
     pale = [e for e in root.iter() if re.search(r"url\(.*opacity: 0\.42", e.attrib.get("style", ""))]
@@ -532,7 +533,7 @@ def test_a_pale_bar_s_hatch_is_faded_once_and_not_twice() -> None:
 def test_the_title_can_be_left_to_the_page() -> None:
     plot, _, _ = all_three(RunSpec())
 
-    bare = render(plot, "svg", on_page=True, titled=False)
+    bare = render_plot(plot, "svg", on_page=True, titled=False)
 
     shown = " ".join(word.words for word in texts(bare))
     assert "trains" not in shown
@@ -542,7 +543,7 @@ def test_the_title_can_be_left_to_the_page() -> None:
 def test_a_download_is_dark_on_white_as_svg_and_200_dpi_png() -> None:
     plot, _, _ = all_three(RunSpec())
 
-    svg, png = render(plot, "svg", on_page=False), render(plot, "png", on_page=False)
+    svg, png = render_plot(plot, "svg", on_page=False), render_plot(plot, "png", on_page=False)
 
     assert b"currentColor" not in svg
     assert PAPER.encode() in svg
@@ -552,7 +553,7 @@ def test_a_download_is_dark_on_white_as_svg_and_200_dpi_png() -> None:
 
 def test_equal_settings_give_the_same_bytes_from_any_thread() -> None:
     plots = all_three(RunSpec(rank=77)) * 3
-    fresh = render.__wrapped__
+    fresh = render_plot.__wrapped__
 
     def draw(plot: Plot) -> bytes:
         picture: bytes = fresh(plot, "svg", on_page=True)
@@ -583,7 +584,7 @@ def test_a_model_s_name_is_never_taken_for_a_formula_and_never_too_long() -> Non
 
 
 def test_a_number_and_its_unit_stay_on_one_line() -> None:
-    lines = wrapped("it takes 527 MB and 79 % of rank 8", 40)
+    lines = wrap_text("it takes 527 MB and 79 % of rank 8", 40)
 
     assert "527 MB" in lines
     assert "79 %" in lines

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lora_lab.claims.service import LONGEST_TEXT, ClaimDesk, examples, record_of_form
+from lora_lab.claims.service import LONGEST_TEXT, ClaimService, read_examples, record_of_form
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.pages.claims import ClaimsPage, _rows
+from lora_lab.pages.claims import ClaimsPage, _list_rows
 from study.base.errors import LearnerError
 from tests.visits import opened, words
 
@@ -12,8 +12,8 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
 
 
 @pytest.fixture(scope="module")
-def desk(reader: ShapeReader) -> ClaimDesk:
-    return ClaimDesk(reader)
+def desk(reader: ShapeReader) -> ClaimService:
+    return ClaimService(reader)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +26,13 @@ def desk(reader: ShapeReader) -> ClaimDesk:
         ("classifier", "possible"),
     ],
 )
-def test_the_examples_show_each_verdict(desk: ClaimDesk, example: str, answer: str) -> None:
-    [text] = [each.text for each in examples() if each.id == example]
+def test_the_examples_show_each_verdict(desk: ClaimService, example: str, answer: str) -> None:
+    [text] = [each.text for each in read_examples() if each.id == example]
     assert desk.check_text(text).verdict.answer == answer
-    assert len(examples()) == 5
+    assert len(read_examples()) == 5
 
 
-def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(desk: ClaimDesk) -> None:
+def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(desk: ClaimService) -> None:
     form = {"model": "llama-7b", "line": LINE, "rank": "8", "targets": "q_proj, v_proj"}
     assert desk.check_form(form).verdict.answer == "possible"
     assert desk.check_form(form | {"rank": ""}).verdict.answer == "underdetermined"
@@ -52,13 +52,13 @@ def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(desk: Claim
     ],
 )
 def test_a_form_that_can_not_be_read_says_what_is_wrong(
-    desk: ClaimDesk, change: dict[str, str], said: str
+    desk: ClaimService, change: dict[str, str], said: str
 ) -> None:
     with pytest.raises(LearnerError, match=said):
         desk.check_form({"model": "llama-7b", "line": LINE} | change)
 
 
-def test_a_whole_book_is_not_read(desk: ClaimDesk) -> None:
+def test_a_whole_book_is_not_read(desk: ClaimService) -> None:
     with pytest.raises(LearnerError, match="60,000 are read at most"):
         desk.check_text("x" * (LONGEST_TEXT + 1))
 
@@ -67,8 +67,8 @@ def test_a_form_names_no_rank_where_none_is_typed() -> None:
     assert record_of_form({"model": "gpt2", "line": LINE, "rank": "eight"})["lora"]["r"] == "unknown"
 
 
-def test_the_page_sets_printed_beside_expected(desk: ClaimDesk) -> None:
-    rows = _rows(
+def test_the_page_sets_printed_beside_expected(desk: ClaimService) -> None:
+    rows = _list_rows(
         desk.check_form({"model": "llama-7b", "line": LINE, "rank": "16", "targets": "q_proj,v_proj"})
     )
     assert rows == [
@@ -78,14 +78,14 @@ def test_the_page_sets_printed_beside_expected(desk: ClaimDesk) -> None:
     ]
 
 
-def test_a_share_of_two_wrong_numbers_is_not_marked_right(desk: ClaimDesk) -> None:
-    wrong = next(example.text for example in examples() if example.id == "llama3-attention")
-    assert _rows(desk.check_text(wrong))[-1] == ("trainable%", "0.26", "0.1695", False)
+def test_a_share_of_two_wrong_numbers_is_not_marked_right(desk: ClaimService) -> None:
+    wrong = next(example.text for example in read_examples() if example.id == "llama3-attention")
+    assert _list_rows(desk.check_text(wrong))[-1] == ("trainable%", "0.26", "0.1695", False)
 
 
-def test_a_share_by_another_accounting_is_right_where_the_line_is(desk: ClaimDesk) -> None:
-    halved = next(example.text for example in examples() if example.id == "falcon-4bit")
-    label, printed, expected, fits = _rows(desk.check_text(halved))[-1]
+def test_a_share_by_another_accounting_is_right_where_the_line_is(desk: ClaimService) -> None:
+    halved = next(example.text for example in read_examples() if example.id == "falcon-4bit")
+    label, printed, expected, fits = _list_rows(desk.check_text(halved))[-1]
     assert (label, fits) == ("trainable%", True)
     assert not printed.startswith(expected)  # it counts packed weights at half, and says so
 
@@ -98,7 +98,7 @@ def test_a_share_by_another_accounting_is_right_where_the_line_is(desk: ClaimDes
     ],
 )
 def test_an_unreadable_claim_is_said_beside_its_field(
-    desk: ClaimDesk, act: str, fields: dict[str, list[str]], said: str
+    desk: ClaimService, act: str, fields: dict[str, list[str]], said: str
 ) -> None:
     parts = ClaimsPage(desk).act({"act": act, "fields": fields}, opened("ana"))["parts"]
     assert said in words(parts[f"{act}-problem"])

@@ -209,13 +209,13 @@ FALCON_LINE = "trainable params: 4718592 || all params: 3613463424 || trainable%
 def test_a_pasted_text_gets_the_verdict_of_what_it_says(
     reader: ShapeReader, text: str, verdict: str, failing: list[str]
 ) -> None:
-    answer = contracts.answer({"id": 1, "text": text}, claim_answer, reader)
+    answer = contracts.answer_record({"id": 1, "text": text}, claim_answer, reader)
     assert (answer.get("verdict"), answer.get("failing")) == (verdict, failing), answer
     assert "config" not in answer["read"]["model"]
 
 
 def test_a_halved_total_is_explained_where_the_text_leaves_the_loading_out(reader: ShapeReader) -> None:
     text = f"falcon-7b with LoraConfig(r=16, target_modules=['query_key_value'])\n{FALCON_LINE}"
-    why = contracts.answer({"text": text}, claim_answer, reader)["why"]
+    why = contracts.answer_record({"text": text}, claim_answer, reader)["why"]
     assert "two to a byte" in why
     assert why.endswith("The text does not say that the base is in 4 bit.")

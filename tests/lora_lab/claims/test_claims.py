@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.inversion import explanations
+from lora_lab.claims.inversion import find_explanations
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import AdapterSetting
-from lora_lab.parameters.catalogue import entries
+from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.parameters.target_matching import adapt
+from lora_lab.parameters.target_matching import find_adaptation
 from tests.arithmetic import value_of
 from tests.golden.claim_cases import CASES, Case
 
@@ -29,13 +29,13 @@ ANSWERED = ("verdict", "verdict_trainable", "failing", "expected")
 
 
 def judged(reader: ShapeReader, record: dict[str, Any]) -> dict[str, Any]:
-    return contracts.answer(record, claim_answer, reader)
+    return contracts.answer_record(record, claim_answer, reader)
 
 
 def record_of(case: Case) -> dict[str, Any]:
     model: dict[str, Any] = {"name": case.model, **dict(case.extra)}
     if case.kind:
-        entry = next(each for each in entries() if each.name == case.model)
+        entry = next(each for each in read_entries() if each.name == case.model)
         model |= {"kind": case.kind, "config": {**entry.config, "num_labels": case.labels}}
     targets = list(case.targets) if isinstance(case.targets, tuple) else case.targets
     trainable, total, percent = case.printed
@@ -108,7 +108,7 @@ def test_every_listed_setting_prints_the_number_and_the_stated_one_is_among_them
 
 def test_the_known_answer_is_among_the_settings_found() -> None:
     tree = find_shape("llama-2-7b").modules
-    found = explanations(tree, AdapterSetting(), 4_194_304, saved=0)
+    found = find_explanations(tree, AdapterSetting(), 4_194_304, saved=0)
     assert [(each.rank, each.targets) for each in found[:4]] == [
         (16, ("k_proj",)), (16, ("o_proj",)), (16, ("q_proj",)), (16, ("v_proj",)),
     ]  # fmt: skip
@@ -122,10 +122,10 @@ NAMES = find_shape("llama-3-8b").modules.linear_names
 def test_a_count_solved_backwards_finds_the_setting_it_came_from(rank: int, names: set[str]) -> None:
     shape = find_shape("llama-3-8b")
     number = count_adapter(shape, AdapterSetting(targets=tuple(names)), rank=rank).trainable
-    found = explanations(shape.modules, AdapterSetting(), number, saved=0)
+    found = find_explanations(shape.modules, AdapterSetting(), number, saved=0)
     assert (rank, tuple(sorted(names))) in {(each.rank, each.targets) for each in found}
     for each in found:
-        again = adapt(shape.modules, AdapterSetting(targets=each.targets))
+        again = find_adaptation(shape.modules, AdapterSetting(targets=each.targets))
         assert again.trainable.at(each.rank or 0) == number
 
 

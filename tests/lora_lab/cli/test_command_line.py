@@ -18,12 +18,12 @@ from lora_lab.data.uploads import Uploads
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.memory import ledger
-from lora_lab.memory.ledger import predict
-from lora_lab.microscope.panels import panels
-from lora_lab.microscope.query import Question, Scheme
+from lora_lab.memory.ledger import predict_ledger
+from lora_lab.microscope.panels import build_panels
+from lora_lab.microscope.query import MicroscopeQuestion, QuantizationScheme
 from lora_lab.papers.published_memory import published_memory
-from lora_lab.parameters.counts import count, formula
-from lora_lab.parameters.shapes import catalogue, find_shape
+from lora_lab.parameters.counts import count_parameters, format_formula
+from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.runs.summary import summarize
@@ -55,17 +55,17 @@ def test_count_prints_the_numbers_and_the_formula(capsys: pytest.CaptureFixture[
     assert out.splitlines()[1].endswith("= 2,442,240")
 
 
-@pytest.mark.parametrize("model", catalogue())
+@pytest.mark.parametrize("model", load_catalogue())
 @pytest.mark.parametrize("targets", TARGET_SETS)
 def test_count_agrees_with_the_page(
     capsys: pytest.CaptureFixture[str], model: str, targets: TargetSet
 ) -> None:
     shape = find_shape(model)
-    on_page = count(shape, rank=16, targets=targets)
+    on_page = count_parameters(shape, rank=16, targets=targets)
     out = said(capsys, "count", "--model", model, "--rank", "16", "--targets", targets)
     assert f"{as_count(on_page.trainable)} trainable of {as_count(on_page.total)}" in out
     assert as_percent(on_page.percent) in out
-    assert formula(shape, rank=16, targets=targets) in out
+    assert format_formula(shape, rank=16, targets=targets) in out
 
 
 def test_targets_may_be_names_separated_by_commas(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +78,7 @@ def test_targets_may_be_names_separated_by_commas(capsys: pytest.CaptureFixture[
 def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: Bits) -> None:
     spec = RunSpec(bits=bits, rank=16, batch=2, seq_len_tokens=256)
     row, compute = ledger.upper_bound(spec), "fp32" if bits == "fp32" else "bf16"
-    on_page = predict(find_shape(spec.model), spec, row, compute)  # type: ignore[arg-type]
+    on_page = predict_ledger(find_shape(spec.model), spec, row, compute)  # type: ignore[arg-type]
     size = ("--rank", "16", "--batch", "2", "--seq-len", "256")
     out = said(capsys, "memory", "--bits", bits, *size)
     assert out.startswith(f"{as_bytes(on_page.total_bytes)} at the peak of a step")
@@ -353,9 +353,11 @@ def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
     assert "every matrix: HQQ 4-bit, blocks of 128" in first.out
     assert "Held-out loss, as it is: batch " in first.err
     found = json.loads(said(capsys, *asked, "--json"))
-    question = Question(model="tiny-random", matrix="mlp.up_proj", second=Scheme(bits="hqq4", block=128))
+    question = MicroscopeQuestion(
+        model="tiny-random", matrix="mlp.up_proj", second=QuantizationScheme(bits="hqq4", block=128)
+    )
     assert first.out.splitlines() == [
-        f"{panel.title}: {panel.shown.finding}" for panel in panels(question, found)
+        f"{panel.title}: {panel.shown.finding}" for panel in build_panels(question, found)
     ]
 
 

@@ -10,7 +10,7 @@ from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.memory import ledger
 from lora_lab.papers.published_memory import PublishedMemory, published_memory
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Bits, Compute, RunSpec
 from study.base.errors import LearnerError
@@ -21,11 +21,11 @@ COMPUTE = {"count": contracts.count_answer, "memory": contracts.memory_answer}
 
 
 def counted(reader: ShapeReader, **record: Any) -> dict[str, Any]:
-    return contracts.answer(record, contracts.count_answer, reader)
+    return contracts.answer_record(record, contracts.count_answer, reader)
 
 
 def weighed(reader: ShapeReader, **record: Any) -> dict[str, Any]:
-    return contracts.answer(record, contracts.memory_answer, reader)
+    return contracts.answer_record(record, contracts.memory_answer, reader)
 
 
 # ---- counting
@@ -55,7 +55,7 @@ def test_the_numbers_that_public_code_printed_are_counted(reader: ShapeReader, c
 
 def test_absent_fields_take_pefts_defaults(reader: ShapeReader) -> None:
     shape = find_shape("llama-7b")
-    eight = count(shape, rank=8, targets=["q_proj", "v_proj"])
+    eight = count_parameters(shape, rank=8, targets=["q_proj", "v_proj"])
     answer = counted(reader, model="llama-7b")
     assert (answer["trainable"], answer["total"]) == (eight.trainable, eight.total)
 
@@ -148,7 +148,7 @@ def test_memory_is_what_the_lab_predicts_for_its_own_loop(reader: ShapeReader) -
         micro_batch=4,
     )
     spec = RunSpec(seq_len_tokens=128, batch=4)
-    predicted = ledger.predict(find_shape("smollm2-135m"), spec, ledger.upper_bound(spec), "bf16")
+    predicted = ledger.predict_ledger(find_shape("smollm2-135m"), spec, ledger.upper_bound(spec), "bf16")
     assert answer["bytes"] == predicted.total_bytes
     assert answer["components"]["quantization"] == predicted.constants
 
@@ -282,7 +282,7 @@ def test_a_role_of_a_fused_matrix_adapts_the_whole_matrix_as_peft_would(reader: 
     ],
 )
 def test_a_line_without_a_model_is_an_error(reader: ShapeReader, name: str, record: Any, said: str) -> None:
-    answer = contracts.answer(record, COMPUTE[name], reader)
+    answer = contracts.answer_record(record, COMPUTE[name], reader)
     assert said in answer["error"]
     assert "trainable" not in answer
 

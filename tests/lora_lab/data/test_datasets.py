@@ -21,8 +21,8 @@ from lora_lab.data.datasets import (
     load_saved,
     own_dataset,
     read_upload,
-    save,
-    split,
+    save_dataset,
+    split_examples,
 )
 from study.base.errors import LearnerError
 
@@ -226,7 +226,7 @@ def test_the_limits_themselves_are_allowed() -> None:
 
 @given(st.lists(examples, min_size=2, unique_by=lambda item: item.prompt))
 def test_every_example_is_on_one_side_and_neither_side_is_empty(items: list[Example]) -> None:
-    dataset = split(items, label="any")
+    dataset = split_examples(items, label="any")
     assert sorted(map(repr, (*dataset.train, *dataset.held_out))) == sorted(map(repr, items))
     assert dataset.train
     assert dataset.held_out
@@ -236,7 +236,7 @@ def test_every_example_is_on_one_side_and_neither_side_is_empty(items: list[Exam
 def test_the_split_does_not_depend_on_the_order_of_the_file(dice: object) -> None:
     items = [Example(prompt=p, answer=a) for p, a in PAIRS]
     shuffled = sorted(items, key=lambda _: dice.random())  # type: ignore[attr-defined]
-    assert split(shuffled, label="x").held_out == split(items, label="x").held_out
+    assert split_examples(shuffled, label="x").held_out == split_examples(items, label="x").held_out
 
 
 @given(st.lists(examples, max_size=20))
@@ -244,7 +244,7 @@ def test_growing_a_data_set_moves_no_example_across(more: list[Example]) -> None
     own = own_dataset()
     known = {item.prompt for item in (*own.train, *own.held_out)}
     fresh = [item for item in more if item.prompt not in known]
-    grown = split([*own.train, *own.held_out, *fresh], label="grown")
+    grown = split_examples([*own.train, *own.held_out, *fresh], label="grown")
     assert set(own.held_out) <= set(grown.held_out)
     assert set(own.train) <= set(grown.train)
 
@@ -253,20 +253,23 @@ def test_growing_a_data_set_moves_no_example_across(more: list[Example]) -> None
 def test_examples_of_one_prompt_are_on_one_side(prompts: list[str]) -> None:
     twice = [Example(prompt=prompt, answer=answer) for prompt in prompts for answer in ("a", "b")]
     own = own_dataset()
-    dataset = split([*own.train, *own.held_out, *twice], label="twice")
+    dataset = split_examples([*own.train, *own.held_out, *twice], label="twice")
     assert not {item.prompt for item in dataset.train} & {item.prompt for item in dataset.held_out}
 
 
 def test_about_one_example_in_eight_is_held_out() -> None:
     items = [Example(prompt=f"number {number}", answer="a") for number in range(2000)]
-    assert 200 <= len(split(items, label="many").held_out) <= 300
+    assert 200 <= len(split_examples(items, label="many").held_out) <= 300
 
 
 def test_a_data_sets_name_changes_with_its_text_and_not_with_its_label() -> None:
     items = [Example(prompt=p, answer=a) for p, a in PAIRS]
-    one, again = split(items, label="one"), split(items, label="other")
+    one, again = split_examples(items, label="one"), split_examples(items, label="other")
     assert one.digest == again.digest
-    assert split([*items[1:], Example(prompt=PAIRS[0][0], answer="else")], label="one").digest != one.digest
+    assert (
+        split_examples([*items[1:], Example(prompt=PAIRS[0][0], answer="else")], label="one").digest
+        != one.digest
+    )
 
 
 def test_the_apps_own_cards_are_a_data_set() -> None:
@@ -284,5 +287,5 @@ def test_what_a_run_keeps_is_read_back_to_the_letter(
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("run")
     kept = Dataset(label="any", digest="0" * 12, train=tuple(train), held_out=tuple(held_out))
-    save(kept, folder)
+    save_dataset(kept, folder)
     assert load_saved(folder) == kept

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.chat import BASE, Ask, ChatDesk
+from lora_lab.engine.chat import BASE, Ask, ChatQueue
 from lora_lab.engine.local import LocalEngine, run_now
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
@@ -33,9 +33,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Engine
 
 
 @pytest.fixture(scope="module")
-def desk(engine: Engine) -> Iterator[ChatDesk]:
+def desk(engine: Engine) -> Iterator[ChatQueue]:
     """One for all tests: a worker takes seconds to start."""
-    opened = ChatDesk(engine.settings, engine)
+    opened = ChatQueue(engine.settings, engine)
     yield opened
     opened.close()
 
@@ -51,7 +51,7 @@ def wait_a_moment(run: RunFolder) -> None:
     threading.Event().wait(0.1)
 
 
-def until(desk: ChatDesk, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
+def until(desk: ChatQueue, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
     """The question once that is so."""
     found = asked
     for _ in range(PATIENCE_SECONDS * 20):
@@ -66,14 +66,14 @@ def is_ended(ask: Ask) -> bool:
     return ask.ended
 
 
-def test_a_long_answer_can_be_stopped(desk: ChatDesk, trained: RunFolder) -> None:
+def test_a_long_answer_can_be_stopped(desk: ChatQueue, trained: RunFolder) -> None:
     asked = desk.ask([trained], "What is W?", seed=1, temperature=1.5)
     until(desk, asked, lambda ask: bool(ask.texts) or ask.ended)
     desk.stop(asked.id)
     assert until(desk, asked, is_ended).status in ("stopped", "done")
 
 
-def test_a_damaged_adapter_is_said_in_words(desk: ChatDesk, engine: Engine) -> None:
+def test_a_damaged_adapter_is_said_in_words(desk: ChatQueue, engine: Engine) -> None:
     damaged = run_builders.finished(engine.settings.runs_dir)
     ask = until(desk, desk.ask([damaged], "What is W?", seed=0, temperature=0), is_ended)
     assert ask.status == "failed"
@@ -82,7 +82,7 @@ def test_a_damaged_adapter_is_said_in_words(desk: ChatDesk, engine: Engine) -> N
 
 
 def test_questions_wait_for_a_run_are_answered_by_one_worker_and_give_way_to_the_next_run(
-    engine: Engine, desk: ChatDesk, trained: RunFolder
+    engine: Engine, desk: ChatQueue, trained: RunFolder
 ) -> None:
     engine.training = True
     waits = desk.ask([trained], "What is W?", seed=0, temperature=0)
@@ -107,6 +107,6 @@ def test_questions_wait_for_a_run_are_answered_by_one_worker_and_give_way_to_the
     assert desk._worker is None
 
 
-def test_nothing_is_remembered_of_a_question_nobody_asked(desk: ChatDesk) -> None:
+def test_nothing_is_remembered_of_a_question_nobody_asked(desk: ChatQueue) -> None:
     assert desk.find("nothing") is None
     desk.stop("nothing")

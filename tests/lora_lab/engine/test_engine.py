@@ -20,13 +20,13 @@ from typing import Any
 import psutil
 import pytest
 
-from lora_lab.data.datasets import Dataset, Example, split
+from lora_lab.data.datasets import Dataset, Example, split_examples
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.worker_process import WorkerProcess, worker_environment
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
 from lora_lab.runs.predicted_vs_measured import measured_runs
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from study.base.settings import Settings
 from tests.lora_lab.run_builders import training
@@ -44,7 +44,7 @@ LIMIT_BYTES = 12 * 10**9
 
 
 def sums() -> Dataset:
-    return split(
+    return split_examples(
         [Example(prompt=f"What is {n} + {n}?", answer=f"It is {2 * n}.") for n in range(16)], label="sums"
     )
 
@@ -57,7 +57,7 @@ def wait_until(run: RunFolder, reached: Callable[[RunState], bool]) -> RunState:
     """The run's state once it is as asked. Fails when it ends otherwise."""
     pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
-        state = fold(run.events())
+        state = fold_events(run.events())
         if reached(state):
             return state
         assert not state.ended, f"it ended as {state.status}: {state.failure}"
@@ -137,7 +137,7 @@ def second_life(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> I
 
 
 def test_a_run_that_was_cut_off_says_after_which_step(second_life: SecondLife) -> None:
-    state = fold(second_life.cut_off.events())
+    state = fold_events(second_life.cut_off.events())
     assert state.failure is not None
     assert state.failure["cause"] == "killed"
     assert state.failure["what"] == "The app was closed after step 2 of this run."
@@ -155,7 +155,7 @@ def test_a_waiting_run_goes_on_after_a_restart_with_its_events_in_order(second_l
 
 
 def test_every_step_says_what_it_measured(second_life: SecondLife) -> None:
-    for number, step in enumerate(fold(second_life.left_waiting.events()).steps, start=1):
+    for number, step in enumerate(fold_events(second_life.left_waiting.events()).steps, start=1):
         assert step["step"] == number
         assert step["loss"] > 0
         assert step["tokens"] > 0
@@ -175,7 +175,7 @@ def test_equal_runs_in_two_processes_report_equal_losses_and_peaks(second_life: 
     told = [
         [
             (step["loss"], step["grad_norm"], step["live_bytes"], step["peak_bytes"])
-            for step in fold(run.events()).steps
+            for step in fold_events(run.events()).steps
         ]
         for run in (second_life.left_waiting, second_life.submitted)
     ]
@@ -185,7 +185,7 @@ def test_equal_runs_in_two_processes_report_equal_losses_and_peaks(second_life: 
 def test_the_peak_of_a_run_stands_beside_what_was_announced_for_it(second_life: SecondLife) -> None:
     (measured,) = measured_runs([second_life.submitted])
     assert abs(measured.error_percent) < 3
-    started = fold(second_life.submitted.events()).started
+    started = fold_events(second_life.submitted.events()).started
     assert started is not None
     assert measured.predicted_bytes == started["predicted_bytes"]
 
@@ -243,7 +243,7 @@ def rough_day(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Rou
 
 
 def test_a_killed_worker_is_a_failed_run_with_cause_and_next_action(rough_day: RoughDay) -> None:
-    state = fold(rough_day.killed.events())
+    state = fold_events(rough_day.killed.events())
     assert state.failure is not None
     assert state.failure["cause"] == "killed"
     assert f"killed from outside after step {len(state.steps)}" in state.failure["what"]
@@ -253,11 +253,11 @@ def test_a_killed_worker_is_a_failed_run_with_cause_and_next_action(rough_day: R
 
 
 def test_the_run_after_a_killed_one_works(rough_day: RoughDay) -> None:
-    assert two_steps_done(fold(rough_day.stopped.events()))
+    assert two_steps_done(fold_events(rough_day.stopped.events()))
 
 
 def test_stop_keeps_the_adapter_and_says_at_which_step(rough_day: RoughDay) -> None:
-    state = fold(rough_day.stopped.events())
+    state = fold_events(rough_day.stopped.events())
     assert state.status == "stopped"
     assert rough_day.stop_was_asked_after <= len(state.steps) < ENDLESS.steps
     assert state.saved_step == len(state.steps) == rough_day.stopped.events()[-1]["step"]
@@ -270,7 +270,7 @@ def test_a_waiting_run_that_is_stopped_leaves_the_queue(rough_day: RoughDay) -> 
 
 
 def test_closing_the_app_stops_the_run_and_keeps_its_adapter(rough_day: RoughDay) -> None:
-    state = fold(rough_day.closed.events())
+    state = fold_events(rough_day.closed.events())
     assert state.status == "stopped"
     assert 2 <= len(state.steps) < ENDLESS.steps
     assert state.saved_step == len(state.steps)
@@ -278,7 +278,10 @@ def test_closing_the_app_stops_the_run_and_keeps_its_adapter(rough_day: RoughDay
 
 
 def test_no_worker_is_left_behind(rough_day: RoughDay) -> None:
-    pids = {fold(run.events()).worker_pid for run in (rough_day.killed, rough_day.stopped, rough_day.closed)}
+    pids = {
+        fold_events(run.events()).worker_pid
+        for run in (rough_day.killed, rough_day.stopped, rough_day.closed)
+    }
     assert len(pids) == 3
     assert all(is_gone(pid) for pid in pids)
 
@@ -353,7 +356,9 @@ def tight_memory(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> 
     """A row of 64 long examples asks for a mask of some 69 GB."""
     settings = settings_in(tmp_path_factory.mktemp("tight-memory"), models_dir)
     words = "word " * 780
-    long = split([Example(prompt=f"{number} {words}", answer="yes") for number in range(70)], label="long")
+    long = split_examples(
+        [Example(prompt=f"{number} {words}", answer="yes") for number in range(70)], label="long"
+    )
     too_much = replace(SHORT, batch=64, seq_len_tokens=4096, rank=16, bits="int8")
     before, after = (create_run(settings.runs_dir, SHORT, sums(), now=NOW) for _ in range(2))
     refused = create_run(settings.runs_dir, too_much, long, now=NOW)
@@ -365,7 +370,7 @@ def tight_memory(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> 
 
 
 def test_a_run_that_exceeds_its_memory_says_so_and_what_to_lower(tight_memory: TightMemory) -> None:
-    state = fold(tight_memory.refused.events())
+    state = fold_events(tight_memory.refused.events())
     assert state.failure is not None
     assert state.failure["cause"] == "out-of-memory", _log(tight_memory.refused)
     assert state.failure["what"].startswith("Ran out of memory at step 1. No adapter had been saved yet")
@@ -378,7 +383,7 @@ def test_a_run_that_exceeds_its_memory_says_so_and_what_to_lower(tight_memory: T
 
 def test_after_it_the_process_goes_on_and_gets_the_same_losses(tight_memory: TightMemory) -> None:
     assert tight_memory.survived
-    before, after = (fold(run.events()) for run in (tight_memory.before, tight_memory.after))
+    before, after = (fold_events(run.events()) for run in (tight_memory.before, tight_memory.after))
     assert after.status == "finished"
     assert [step["loss"] for step in after.steps] == [step["loss"] for step in before.steps]
     assert after.loss_after == before.loss_after
@@ -464,7 +469,7 @@ def test_train_prints_the_contracts_object_and_shows_progress_meanwhile(
     assert set(summary) == set(contract.split())
     assert all(value is not None for value in summary.values())
     assert summary["eval_loss_after"] < summary["eval_loss_before"]
-    steps = fold(RunFolder(Path(summary["run_dir"])).events()).steps
+    steps = fold_events(RunFolder(Path(summary["run_dir"])).events()).steps
     assert [step["step"] for step in steps] == [1, 2, 3]
     assert (steps[0]["loss"], steps[-1]["loss"]) == (summary["loss_first"], summary["loss_last"])
     assert [line.split()[:2] for line in done.stderr.splitlines() if line.startswith("step ")] == [

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lora_lab.data.batches import even_row
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.grouping import MOST, chunks, may_share, neighbours, sets
+from lora_lab.engine.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
 from lora_lab.memory.group_memory import CellBytes, cell_bytes, group_bytes
-from lora_lab.memory.ledger import predict
+from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import RunSpec
@@ -52,7 +52,7 @@ def test_whatever_else_differs_keeps_cells_apart(other: dict[str, Any]) -> None:
 
 def test_sets_keep_the_order_of_their_first_runs() -> None:
     specs = [SPEC, replace(SPEC, bits="fp4"), replace(SPEC, rank=2), replace(SPEC, variant="dora")]
-    assert sets([*specs, replace(specs[1], seed=3), specs[3]]) == [[0, 2], [1, 4], [3], [5]]
+    assert group_by_base([*specs, replace(specs[1], seed=3), specs[3]]) == [[0, 2], [1, 4], [3], [5]]
 
 
 def of_size(kept: int) -> CellBytes:
@@ -63,7 +63,7 @@ def of_size(kept: int) -> CellBytes:
 def test_every_cell_is_in_one_chunk_in_order_and_no_chunk_is_over_its_limits(
     sizes: list[int], free_bytes: int
 ) -> None:
-    found = chunks([of_size(size) for size in sizes], free_bytes=free_bytes)
+    found = split_chunks([of_size(size) for size in sizes], free_bytes=free_bytes)
     assert [place for chunk in found for place in chunk] == list(range(len(sizes)))
     for chunk in found:
         assert len(chunk) <= MOST
@@ -71,8 +71,8 @@ def test_every_cell_is_in_one_chunk_in_order_and_no_chunk_is_over_its_limits(
 
 
 def test_chunks_are_even() -> None:
-    assert [len(chunk) for chunk in chunks([of_size(1)] * 8, free_bytes=1000)] == [4, 4]
-    assert [len(chunk) for chunk in chunks([of_size(1)] * 12, free_bytes=1000)] == [6, 6]
+    assert [len(chunk) for chunk in split_chunks([of_size(1)] * 8, free_bytes=1000)] == [4, 4]
+    assert [len(chunk) for chunk in split_chunks([of_size(1)] * 12, free_bytes=1000)] == [6, 6]
 
 
 def test_a_group_holds_the_base_and_the_working_space_once() -> None:
@@ -80,7 +80,7 @@ def test_a_group_holds_the_base_and_the_working_space_once() -> None:
     cell = cell_bytes(shape, SPEC, row, "bf16")
     assert group_bytes([cell] * 3) - group_bytes([cell]) == 2 * cell.kept
     assert group_bytes([cell]) == cell.base + cell.kept + cell.working
-    alone = predict(shape, SPEC, row, "bf16")
+    alone = predict_ledger(shape, SPEC, row, "bf16")
     assert cell.base == alone.weights + alone.constants
     assert group_bytes([cell]) < alone.total_bytes
 
@@ -100,14 +100,14 @@ def waiting(folder: Path, specs: list[RunSpec], sweeps: list[str]) -> list[RunFo
 def test_cells_of_one_sweep_that_may_share_are_one_job(tmp_path: Path) -> None:
     specs = [SPEC, replace(SPEC, bits="fp4"), replace(SPEC, rank=2), replace(SPEC, rank=4), SPEC]
     runs = waiting(tmp_path, specs, ["a", "a", "a", "b", ""])
-    assert neighbours(runs) == [runs[0], runs[2]]
+    assert take_cells(runs) == [runs[0], runs[2]]
 
 
 def test_a_run_that_is_no_cell_stays_alone(tmp_path: Path) -> None:
     runs = waiting(tmp_path, [SPEC, replace(SPEC, rank=2)], ["", ""])
-    assert neighbours(runs) == [runs[0]]
+    assert take_cells(runs) == [runs[0]]
 
 
 def test_no_job_is_larger_than_what_pays(tmp_path: Path) -> None:
     runs = waiting(tmp_path, [replace(SPEC, seed=seed) for seed in range(9)], ["a"] * 9)
-    assert neighbours(runs) == runs[:MOST]
+    assert take_cells(runs) == runs[:MOST]

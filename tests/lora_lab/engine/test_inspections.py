@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lora_lab.engine.inspections import KINDS, Inspection, InspectionDesk
+from lora_lab.engine.inspections import KINDS, Inspection, InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -55,7 +55,7 @@ class Engine(LocalEngine):
         return "a run" if self.training else None
 
 
-class CountingDesk(InspectionDesk):
+class CountingDesk(InspectionQueue):
     """Its worker is a real process that counts."""
 
     started = 0
@@ -81,7 +81,7 @@ def desk(tmp_path: Path) -> Iterator[CountingDesk]:
         yield desk
 
 
-def until(desk: InspectionDesk, looked: Inspection, true: Callable[[Inspection], bool]) -> Inspection:
+def until(desk: InspectionQueue, looked: Inspection, true: Callable[[Inspection], bool]) -> Inspection:
     """The inspection once that is so."""
     for _ in range(PATIENCE_SECONDS * 50):
         found = desk.find(looked.id)

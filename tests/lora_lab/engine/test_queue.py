@@ -14,7 +14,7 @@ from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder, open_run
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, open_sweep
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
@@ -108,7 +108,7 @@ def test_a_cell_that_is_stopped_leaves_the_queue_for_good(
 ) -> None:
     engine.stop(sweep.run_ids[1])
     assert sweep.run_ids[1] not in engine.waiting()
-    assert fold(run_of(settings, sweep.run_ids[1]).events()).status == "stopped"
+    assert fold_events(run_of(settings, sweep.run_ids[1]).events()).status == "stopped"
     assert table(sweep) == ["queued", "stopped", "queued", "queued"]
     assert next_app().waiting() == [sweep.run_ids[0], *sweep.run_ids[2:]]
 
@@ -131,7 +131,7 @@ def test_trying_a_failed_cell_again_puts_another_run_in_its_place(
     assert fresh.spec == failed.spec
     assert (fresh.path / "data-train.jsonl").read_bytes() == (failed.path / "data-train.jsonl").read_bytes()
     assert engine.waiting()[-1] == fresh.run_id
-    assert fold(fresh.events()).sweep == sweep.sweep_id
+    assert fold_events(fresh.events()).sweep == sweep.sweep_id
     assert table(found) == ["queued"] * 4
     with pytest.raises(LearnerError, match="Another run has taken that one's place"):
         engine.retry(failed.run_id, now=LATER)
@@ -184,7 +184,7 @@ def test_an_app_leaves_runs_alone_that_a_command_line_holds(
     begun = run_of(settings, held.run_ids[0])
     begun.emit("status", text="Training", worker_pid=os.getpid())
     assert next_app().waiting() == []
-    assert fold(begun.events()).status == "starting", "somebody settled a run that goes on"
+    assert fold_events(begun.events()).status == "starting", "somebody settled a run that goes on"
 
 
 def test_a_held_cell_that_is_stopped_elsewhere_is_not_begun(settings: Settings, engine: LocalEngine) -> None:
@@ -222,8 +222,8 @@ def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
     found = engine.go_on(sweep.sweep_id, now=LATER)
     assert [len(attempts) for attempts in found.attempts] == [1, 2, 2, 1]
     assert engine.waiting() == list(found.run_ids[1:])
-    assert fold(cells[2].events()).cut_off
-    assert not fold(cells[3].events()).held_by
+    assert fold_events(cells[2].events()).cut_off
+    assert not fold_events(cells[3].events()).held_by
     assert engine.go_on(sweep.sweep_id, now=LATER) == found, "twice is once"
     assert engine.waiting() == list(found.run_ids[1:])
 

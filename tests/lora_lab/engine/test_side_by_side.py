@@ -8,7 +8,7 @@ import pytest
 
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.settings.grid import grid_from
 from tests.lora_lab.engine.test_engine import NOW, SHORT, ended, settings_in, sums, two_steps_done, wait_until
@@ -48,8 +48,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterato
     for run in (*runs, again):
         wait_until(run, ended)
     yield Story(
-        [fold(run.events()) for run in runs],
-        fold(again.events()),
+        [fold_events(run.events()) for run in runs],
+        fold_events(again.events()),
         [summarize(run) for run in runs],
         waiting,
         sweep.run_ids,

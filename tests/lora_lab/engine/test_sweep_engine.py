@@ -22,13 +22,13 @@ from lora_lab.__main__ import main
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.queue import alone
+from lora_lab.engine.queue import take_first
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.run import execute_run
 from study.base.settings import Settings
 from tests.lora_lab.engine.test_engine import (
     NOW,
@@ -64,7 +64,7 @@ LONG = replace(SHORT, steps=80, batch=1)
 
 
 def losses(run: RunFolder) -> list[float]:
-    state = fold(run.events())
+    state = fold_events(run.events())
     return [step["loss"] for step in state.steps] + [state.loss_before or 0.0, state.loss_after or 0.0]
 
 
@@ -151,7 +151,7 @@ def test_one_process_serves_all_cells_and_loads_a_base_once_for_each_bit_width(
     on_command_line: OnCommandLine,
 ) -> None:
     """Also after cells whose loss was no number."""
-    states = [fold(run.events()) for run in on_command_line.runs]
+    states = [fold_events(run.events()) for run in on_command_line.runs]
     assert len({state.worker_pid for state in states}) == 1
     assert is_gone(states[0].worker_pid)
     loads = [
@@ -171,10 +171,13 @@ def test_a_cell_has_the_losses_of_the_same_spec_run_alone(
     """Cell 4 comes after failed cells and another base, cells 1 and 5 after a base that was used."""
     in_sweep = on_command_line.runs[cell]
     alone = create_run(tmp_path / "runs", in_sweep.spec, own_dataset(), now=NOW)
-    assert execute(alone, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(alone, LabHome(tmp_path), models_dir, app_is_gone=never)
     assert losses(in_sweep) == losses(alone)
     measured = [
-        [(step["live_bytes"], step["peak_bytes"], step["grad_norm"]) for step in fold(run.events()).steps]
+        [
+            (step["live_bytes"], step["peak_bytes"], step["grad_norm"])
+            for step in fold_events(run.events()).steps
+        ]
         for run in (in_sweep, alone)
     ]
     assert measured[0] == measured[1]
@@ -221,7 +224,7 @@ def test_ray_gets_the_numbers_of_the_local_engine(on_ray: OnRay, on_command_line
     for run in on_ray.runs:
         # A trial has one processor, the local engine all of them: sums may be rounded in another order.
         assert losses(run) == pytest.approx(losses(local[run.spec]), rel=1e-5)
-        there, here = (fold(found.events()) for found in (run, local[run.spec]))
+        there, here = (fold_events(found.events()) for found in (run, local[run.spec]))
         assert there.peak_bytes == here.peak_bytes
         assert (there.status, (there.failure or {}).get("what")) == (
             here.status,
@@ -244,7 +247,7 @@ def test_ray_leaves_the_same_events_and_the_same_table(on_ray: OnRay, on_command
 def test_ray_takes_up_what_was_left_and_begins_anew_what_was_cut_off(on_ray: OnRay) -> None:
     assert [len(attempts) for attempts in on_ray.sweep.attempts] == [2, 1, 1, 1]
     assert [run.run_id for run in on_ray.runs] == list(on_ray.sweep.run_ids)
-    assert all(is_gone(fold(run.events()).worker_pid) for run in on_ray.runs)
+    assert all(is_gone(fold_events(run.events()).worker_pid) for run in on_ray.runs)
 
 
 def _milestones(run: RunFolder) -> list[str]:
@@ -252,7 +255,7 @@ def _milestones(run: RunFolder) -> list[str]:
 
 
 def started_of(run: RunFolder) -> dict[str, Any]:
-    started = fold(run.events()).started
+    started = fold_events(run.events()).started
     assert started is not None
     return started
 
@@ -315,7 +318,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> I
     out, rest = process.communicate()
     settings = settings_in(folder, models_dir)
     (sweep,) = list_sweeps(settings.sweeps_dir)
-    statuses = [fold(run.events()).status for _, run in sweep.cells(settings.runs_dir) if run]
+    statuses = [fold_events(run.events()).status for _, run in sweep.cells(settings.runs_dir) if run]
 
     again = subprocess.run(
         [*command[:4], "--resume", sweep.sweep_id, "--json", "--one-by-one", "--data-folder", str(folder)],
@@ -428,7 +431,7 @@ def restarted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Res
     app.wait()
     order = json.loads((settings.home / "lab" / "queue.json").read_text())["order"]
 
-    engine = LocalEngine(settings, warm=False, gather=alone)
+    engine = LocalEngine(settings, warm=False, gather=take_first)
     engine.start()
     last = RunFolder(settings.runs_dir / before.run_ids[2])
     wait_until(last, ended)
@@ -436,14 +439,14 @@ def restarted(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Res
     sweep = open_sweep(settings.sweeps_dir, before.sweep_id)
     runs = [run for _, run in sweep.cells(settings.runs_dir) if run]
     return Restarted(
-        settings, sweep, finished_first, order, [fold(run.events()).ended_at or 0.0 for run in runs]
+        settings, sweep, finished_first, order, [fold_events(run.events()).ended_at or 0.0 for run in runs]
     )
 
 
 def test_after_a_restart_every_cell_of_a_grid_is_finished(restarted: Restarted) -> None:
     runs = [run for _, run in restarted.sweep.cells(restarted.settings.runs_dir) if run]
-    assert [fold(run.events()).status for run in runs] == ["finished"] * 4
-    assert [len(fold(run.events()).steps) for run in runs] == [LONG.steps] * 4
+    assert [fold_events(run.events()).status for run in runs] == ["finished"] * 4
+    assert [len(fold_events(run.events()).steps) for run in runs] == [LONG.steps] * 4
 
 
 def test_what_was_finished_before_the_app_was_killed_is_untouched(restarted: Restarted) -> None:
@@ -454,7 +457,7 @@ def test_what_was_finished_before_the_app_was_killed_is_untouched(restarted: Res
 def test_the_cell_that_was_cut_off_is_begun_anew_and_the_old_run_is_kept(restarted: Restarted) -> None:
     assert [len(runs) for runs in restarted.sweep.attempts] == [1, 2, 1, 1]
     old = RunFolder(restarted.settings.runs_dir / restarted.sweep.attempts[1][0])
-    state = fold(old.events())
+    state = fold_events(old.events())
     assert state.cut_off
     assert 2 <= len(state.steps) < LONG.steps
 
@@ -467,5 +470,5 @@ def test_the_order_of_the_queue_outlives_a_killed_app(restarted: Restarted) -> N
 
 
 def test_a_restart_leaves_the_finished_runs_one_process(restarted: Restarted) -> None:
-    pids = {fold(run.events()).worker_pid for run in list_runs(restarted.settings.runs_dir)}
+    pids = {fold_events(run.events()).worker_pid for run in list_runs(restarted.settings.runs_dir)}
     assert len(pids) == 2, "one for each life of the app"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from lora_lab.figures import FIGURES
-from lora_lab.figures.recorded import RECORDINGS, recorded
+from lora_lab.figures.recorded import RECORDINGS, read_recording
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
-from study.figures.controls import Choice, Slider, controls_of
+from study.figures.controls import ChoiceControl, SliderControl, controls_of
 from study.figures.figure import Figure
 from tests.visits import words
 
@@ -21,9 +21,9 @@ def other_values(figure: Figure[Any]) -> dict[str, str]:
     """Every control moved away from its default."""
     moved = {}
     for name, control in controls_of(figure.settings):
-        if isinstance(control, Slider):
+        if isinstance(control, SliderControl):
             moved[name] = str(control.low)
-        elif isinstance(control, Choice):
+        elif isinstance(control, ChoiceControl):
             moved[name] = control.listed[-1][0]
     return moved
 
@@ -78,7 +78,7 @@ def test_every_control_has_a_label_and_says_its_value(figure: Figure[Any]) -> No
     html = figure.fragment({})
     controls = list(controls_of(figure.settings))
     assert html.count("<label") == len(controls) == html.count("data-setting=")
-    sliders = [control for _, control in controls if isinstance(control, Slider)]
+    sliders = [control for _, control in controls if isinstance(control, SliderControl)]
     assert html.count("aria-valuetext=") == len(sliders)
     for control in sliders:
         assert not control.stops or (control.stops[0], control.stops[-1]) == (control.low, control.high)
@@ -87,7 +87,13 @@ def test_every_control_has_a_label_and_says_its_value(figure: Figure[Any]) -> No
 @EVERY
 def test_a_setting_outside_its_limits_gets_a_sentence_and_the_default_is_shown(figure: Figure[Any]) -> None:
     name, control = next(iter(controls_of(figure.settings)))
-    wrong = str(control.high + 1) if isinstance(control, Slider) else "" if name == "prompt" else "nonsense"
+    wrong = (
+        str(control.high + 1)
+        if isinstance(control, SliderControl)
+        else ""
+        if name == "prompt"
+        else "nonsense"
+    )
     with pytest.raises(LearnerError, match=control.label):
         figure.answer({name: wrong})
     html = words(figure.fragment({name: wrong}))
@@ -104,7 +110,7 @@ def test_a_figure_belongs_to_concepts_of_the_map(figure: Figure[Any], concepts: 
 
 @pytest.mark.parametrize("what", RECORDINGS)
 def test_recorded_data_says_how_it_was_measured(what: Any) -> None:
-    kept = recorded(what)
+    kept = read_recording(what)
     provenance = kept["provenance"]
     assert provenance["command"] == f"python -m lora_lab.worker.record {what}"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", provenance["date"])

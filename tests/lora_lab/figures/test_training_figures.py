@@ -15,7 +15,7 @@ from lora_lab.figures import (
     training_memory,
     whole_model,
 )
-from lora_lab.figures.recorded import recorded
+from lora_lab.figures.recorded import read_recording
 from lora_lab.memory.ledger import code_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
@@ -24,9 +24,9 @@ from study.base.units import GB, MB
 
 
 def test_full_fine_tuning_of_65b_is_near_the_papers_780_gb_and_qlora_near_its_48_gb() -> None:
-    full, lora, qlora = training_memory.ledgers(training_memory.Settings())
-    stated_full = training_memory.published("llama-65b", "full")
-    stated_qlora = training_memory.published("llama-65b", "qlora")
+    full, lora, qlora = training_memory.predict_ledgers(training_memory.MemorySettings())
+    stated_full = training_memory.find_published("llama-65b", "full")
+    stated_qlora = training_memory.find_published("llama-65b", "qlora")
     assert (stated_full, stated_qlora) == (780 * GB, 48 * GB)
     assert full.total_bytes == pytest.approx(stated_full, rel=0.01)
     assert qlora.total_bytes == pytest.approx(stated_qlora, rel=0.01)
@@ -34,14 +34,17 @@ def test_full_fine_tuning_of_65b_is_near_the_papers_780_gb_and_qlora_near_its_48
 
 
 def test_published_points_are_drawn_only_at_the_model_they_are_for() -> None:
-    assert training_memory.show(training_memory.Settings()).picture.count('class="published"') == 2
-    other = training_memory.show(training_memory.Settings(model="llama-7b"))
+    assert training_memory.show(training_memory.MemorySettings()).picture.count('class="published"') == 2
+    other = training_memory.show(training_memory.MemorySettings(model="llama-7b"))
     assert 'class="published"' not in other.picture
     assert "drawn for llama-65b" in other.origins[1].text
 
 
 def test_the_forward_pass_names_the_bytes_that_the_lab_stores() -> None:
-    found = {part.name: part for part in forward_types.parts(forward_types.Settings(matrix="down", rank=4))}
+    found = {
+        part.name: part
+        for part in forward_types.list_parts(forward_types.ForwardTypesSettings(matrix="down", rank=4))
+    }
     down = next(one for one in find_shape("smollm2-135m").linears if one.role == "down")
     assert found["W, codes"].bytes == code_bytes(down, "nf4-dq")
     assert found["W, constants"].bytes == matrix_constant_bytes(down, "nf4-dq")
@@ -50,14 +53,15 @@ def test_the_forward_pass_names_the_bytes_that_the_lab_stores() -> None:
 
 
 def test_a_16_bit_base_computed_in_16_bits_is_not_decoded() -> None:
-    shown = forward_types.show(forward_types.Settings(bits="bf16", compute="bf16"))
+    shown = forward_types.show(forward_types.ForwardTypesSettings(bits="bf16", compute="bf16"))
     assert "nothing is decoded" in shown.finding
     assert dict(shown.numbers)["W decoded"] == "not needed"
 
 
 def test_only_what_is_adapted_gets_a_gradient() -> None:
     few, all_of_them = (
-        backward_graph.numbers(backward_graph.Settings(targets=targets)) for targets in ("q+v", "all-linear")
+        backward_graph.compute_numbers(backward_graph.BackwardSettings(targets=targets))
+        for targets in ("q+v", "all-linear")
     )
     assert few.adapted == ("q", "v")
     assert few.trained == 460_800
@@ -67,26 +71,29 @@ def test_only_what_is_adapted_gets_a_gradient() -> None:
 
 
 def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
-    off, on = (backward_graph.numbers(backward_graph.Settings(checkpointing=each)) for each in ("off", "on"))
+    off, on = (
+        backward_graph.compute_numbers(backward_graph.BackwardSettings(checkpointing=each))
+        for each in ("off", "on")
+    )
     assert on.ledger.activations < off.ledger.activations
     assert on.saved_bytes == off.saved_bytes
 
 
 def test_recorded_peaks_are_what_the_lab_predicts() -> None:
     for length in checkpointing.LENGTHS:
-        for run in checkpointing.runs(checkpointing.Settings(seq_len=length)):
+        for run in checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=length)):
             assert run.predicted_bytes == pytest.approx(run.peak_bytes, abs=64)
             assert max(run.live_bytes) == run.peak_bytes
 
 
 def test_checkpointing_lowers_the_peak_and_runs_more_operators() -> None:
-    without, with_ = checkpointing.runs(checkpointing.Settings(seq_len=256))
+    without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=256))
     assert with_.peak_bytes < without.peak_bytes
     assert with_.operators > without.operators
 
 
 def test_the_moments_that_paging_could_move_are_those_the_lab_counts() -> None:
-    run = recorded("training")["spike"]
+    run = read_recording("training")["spike"]
     shape = find_shape("smollm2-135m")
     tensors = trained_tensors(shape.linears, rank=run["rank"], variant="lora")
     assert run["optimizer_bytes"] == optimizer_bytes(tensors, run["optimizer"])
@@ -95,25 +102,25 @@ def test_the_moments_that_paging_could_move_are_those_the_lab_counts() -> None:
 def test_paging_moves_no_more_than_the_moments_and_only_where_they_are_needed() -> None:
     moments = paged_optimizer.movable_bytes()
     for limit in paged_optimizer.LIMITS:
-        for step in paged_optimizer.steps(paged_optimizer.Settings(limit=limit, paging="on")):
+        for step in paged_optimizer.list_steps(paged_optimizer.PagingSettings(limit=limit, paging="on")):
             assert 0 <= step.moved_bytes <= moments
             assert step.fits == (step.peak_bytes - step.moved_bytes <= limit * MB)
-        for step in paged_optimizer.steps(paged_optimizer.Settings(limit=limit, paging="off")):
+        for step in paged_optimizer.list_steps(paged_optimizer.PagingSettings(limit=limit, paging="off")):
             assert step.moved_bytes == 0
 
 
 def test_a_run_that_stops_says_at_which_step_and_that_the_move_itself_was_not_measured() -> None:
-    shown = paged_optimizer.show(paged_optimizer.Settings(limit=1600, paging="off"))
+    shown = paged_optimizer.show(paged_optimizer.PagingSettings(limit=1600, paging="off"))
     assert "the run stops at step 8: nothing can move" in shown.finding
-    saved = paged_optimizer.show(paged_optimizer.Settings(limit=1600, paging="on"))
+    saved = paged_optimizer.show(paged_optimizer.PagingSettings(limit=1600, paging="on"))
     assert "the run continues" in saved.finding
     assert any("was not measured: it needs a GPU" in origin.text for origin in saved.origins)
 
 
 @pytest.mark.parametrize("steps", merging.STEPS)
 def test_merging_in_32_bits_changes_nothing_and_into_nf4_rounds_most_of_the_update_away(steps: int) -> None:
-    exact, half, again = merging.ways(steps)
-    taken = merging.snapshot(steps)
+    exact, half, again = merging.list_ways(steps)
+    taken = merging.read_snapshot(steps)
     assert (exact.id, half.id, again.id) == ("fp32", "bf16", "nf4")
     assert exact.logit_error < 1e-5 < half.logit_error < again.logit_error
     assert merging.gain_kept(exact, taken) == pytest.approx(100, abs=0.01)
@@ -121,20 +128,20 @@ def test_merging_in_32_bits_changes_nothing_and_into_nf4_rounds_most_of_the_upda
 
 
 def test_the_answer_and_the_end_of_turn_are_trained_on_and_nothing_else() -> None:
-    tokens = trained_tokens.tokens_of(trained_tokens.read_recorded, trained_tokens.Settings())
+    tokens = trained_tokens.tokens_of(trained_tokens.read_recorded, trained_tokens.TokensSettings())
     trained = "".join(token.text for token in tokens if token.kind == "trained")
     assert trained == f"{trained_tokens.ANSWER}<|im_end|>"
     assert {token.kind for token in tokens} == {"masked", "trained"}
 
 
 def test_what_lies_beyond_the_cut_is_lost() -> None:
-    settings = trained_tokens.Settings(seq_len=48)
+    settings = trained_tokens.TokensSettings(seq_len=48)
     tokens = trained_tokens.tokens_of(trained_tokens.read_recorded, settings)
     assert [token.kind for token in tokens].index("cut") == 48
 
 
 def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: Path) -> None:
-    figure = trained_tokens.figure(tmp_path)
+    figure = trained_tokens.build_figure(tmp_path)
     assert "19 are trained on" in figure.fragment({})
     with pytest.raises(LearnerError, match="Open the Lab once"):
         figure.answer({"prompt": "Mine", "answer": "Yours"})

@@ -15,31 +15,32 @@ from lora_lab.figures import (
     scaling_over_ranks,
     singular_values,
 )
-from lora_lab.figures.matrices import matrices
+from lora_lab.figures.matrices import read_matrices
 from lora_lab.memory.ledger import BLOCK_SIZES, bits_per_param
 from lora_lab.parameters.counts import lora_parameters
-from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS, NF4_LEVELS, nearest
+from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS, NF4_LEVELS, find_nearest
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import double_quantization_saving_bits, double_quantization_saving_bytes
 
 
 def test_w_plus_b_a_counts_what_the_lab_counts() -> None:
-    found = lora_to_scale.numbers(lora_to_scale.Settings(rank=8, model="llama-7b", matrix="up"))
+    found = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=8, model="llama-7b", matrix="up"))
     one = next(linear for linear in find_shape("llama-7b").linears if linear.role == "up")
     assert found.trained * one.count == lora_parameters([one], rank=8)
     assert (found.d_in, found.d_out, found.full) == (4096, 11008, 4096 * 11008)
 
 
 def test_at_a_rank_where_nothing_is_saved_the_figure_says_so() -> None:
-    shown = lora_to_scale.show(lora_to_scale.Settings(rank=256, model="tiny-random"))
+    shown = lora_to_scale.show(lora_to_scale.MatrixSettings(rank=256, model="tiny-random"))
     assert "no smaller than W itself" in shown.finding
 
 
-@given(st.sampled_from(sorted(matrices())), st.integers(min_value=1, max_value=575))
+@given(st.sampled_from(sorted(read_matrices())), st.integers(min_value=1, max_value=575))
 @settings(max_examples=20)
 def test_a_higher_rank_never_keeps_less(matrix: str, rank: int) -> None:
     lower, higher = (
-        singular_values.numbers(singular_values.Settings(matrix=matrix, rank=r)) for r in (rank, rank + 1)
+        singular_values.compute_numbers(singular_values.TruncationSettings(matrix=matrix, rank=r))
+        for r in (rank, rank + 1)
     )
     assert lower.kept_percent <= higher.kept_percent + 1e-9
     assert higher.error_percent <= lower.error_percent + 1e-9
@@ -47,13 +48,13 @@ def test_a_higher_rank_never_keeps_less(matrix: str, rank: int) -> None:
 
 
 def test_all_singular_values_keep_everything() -> None:
-    found = singular_values.numbers(singular_values.Settings(rank=576, matrix="14-up"))
+    found = singular_values.compute_numbers(singular_values.TruncationSettings(rank=576, matrix="14-up"))
     assert found.kept_percent == pytest.approx(100)
     assert found.error_percent == pytest.approx(0, abs=1e-4)
 
 
 def test_the_two_scalings_are_alpha_over_r_and_over_its_root() -> None:
-    found = scaling_over_ranks.numbers(64, 16)
+    found = scaling_over_ranks.compute_numbers(64, 16)
     assert (found.lora, found.rslora) == (16 / 64, 16 / sqrt(64))
 
 
@@ -65,15 +66,15 @@ def test_four_bit_tables_name_sixteen_and_fifteen_values() -> None:
 
 
 def test_nf4_misses_the_models_weights_least_of_the_4_bit_schemes() -> None:
-    for matrix in matrices().values():
-        nf4, fp4, int4, int8 = (number_lines.numbers(scheme, matrix) for scheme in LEVELS)
+    for matrix in read_matrices().values():
+        nf4, fp4, int4, int8 = (number_lines.compute_numbers(scheme, matrix) for scheme in LEVELS)
         assert int8.error_percent < nf4.error_percent < int4.error_percent < fp4.error_percent
 
 
-@pytest.mark.parametrize("matrix", matrices())
+@pytest.mark.parametrize("matrix", read_matrices())
 def test_the_steps_of_a_block_are_those_of_bitsandbytes(matrix: str) -> None:
-    for block in matrices()[matrix].blocks:
-        _, steps = block_steps.coded(block["weights"], "nf4")
+    for block in read_matrices()[matrix].blocks:
+        _, steps = block_steps.encode_block(block["weights"], "nf4")
         assert [step.code for step in steps] == block["codes"]
         assert [step.decoded for step in steps] == pytest.approx(block["dequantized"], rel=1e-6, abs=1e-9)
 
@@ -82,13 +83,13 @@ def test_the_steps_of_a_block_are_those_of_bitsandbytes(matrix: str) -> None:
 @settings(max_examples=30)
 def test_no_level_is_nearer_than_the_one_chosen(value: float, scheme: str) -> None:
     levels = LEVELS[scheme]
-    chosen = levels[nearest(value, levels)]
+    chosen = levels[find_nearest(value, levels)]
     assert all(abs(chosen - value) <= abs(level - value) for level in levels)
 
 
 def test_the_figure_names_each_step_of_one_weight() -> None:
-    shown = block_steps.show(block_steps.Settings(weight=4, block="0-q-0"))
-    absmax, steps = block_steps.coded(block_steps.weights_of("0-q-0"), "nf4")
+    shown = block_steps.show(block_steps.BlockStepsSettings(weight=4, block="0-q-0"))
+    absmax, steps = block_steps.encode_block(block_steps.weights_of("0-q-0"), "nf4")
     said = dict(shown.numbers)
     assert said["1 largest magnitude"] == f"{absmax:.4g}"
     assert said["4 code"] == f"{steps[3].code} ({steps[3].code:04b})"
@@ -97,21 +98,23 @@ def test_the_figure_names_each_step_of_one_weight() -> None:
 
 @pytest.mark.parametrize("size", BLOCK_SIZES)
 def test_block_size_shows_the_labs_bits_and_the_measured_error(size: int) -> None:
-    matrix = matrices()["0-q"]
-    found = block_size.numbers("nf4-dq", size, matrix)
+    matrix = read_matrices()["0-q"]
+    found = block_size.compute_numbers("nf4-dq", size, matrix)
     assert found.bits == bits_per_param("nf4-dq", block_size=size)
     assert found.error_percent == 100 * matrix.errors["nf4-dq"][str(size)]
 
 
 def test_larger_blocks_take_fewer_bits_and_miss_more() -> None:
-    for matrix in matrices().values():
-        every = [block_size.numbers("nf4", size, matrix) for size in BLOCK_SIZES]
+    for matrix in read_matrices().values():
+        every = [block_size.compute_numbers("nf4", size, matrix) for size in BLOCK_SIZES]
         assert [one.bits for one in every] == sorted((one.bits for one in every), reverse=True)
         assert [one.error_percent for one in every] == sorted(one.error_percent for one in every)
 
 
 def test_double_quantization_adds_up_to_the_labs_saving() -> None:
-    found = double_quantization.numbers(double_quantization.Settings(model="llama-7b"))
+    found = double_quantization.compute_numbers(
+        double_quantization.DoubleQuantizationSettings(model="llama-7b")
+    )
     assert found.saved == pytest.approx(double_quantization_saving_bits())
     assert found.saved_bytes == double_quantization_saving_bytes("llama-7b")
     assert found.second == pytest.approx(32 / (64 * 256))
@@ -119,7 +122,9 @@ def test_double_quantization_adds_up_to_the_labs_saving() -> None:
 
 def test_the_arithmetic_unfolds_line_by_line() -> None:
     lines = [
-        double_quantization.show(double_quantization.Settings(lines=number)).alt.count(" = ")
+        double_quantization.show(double_quantization.DoubleQuantizationSettings(lines=number)).alt.count(
+            " = "
+        )
         for number in range(1, 6)
     ]
     assert lines == [1, 2, 3, 4, 5]

@@ -9,12 +9,12 @@ from lora_lab.data.batches import Length, row_sizes
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.ray_capacity import GPU_EXTRA_BYTES, PROCESS_BYTES, Capacity, predicted_peaks
-from lora_lab.grids.estimate import estimate, estimate_here, in_words
+from lora_lab.grids.estimate import estimate_grid, estimate_here, in_words
 from lora_lab.memory import ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.durations import Pace, Paces, pace_of, seconds_of
 from lora_lab.runs.folder import delete_run
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import create_sweep
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
@@ -33,26 +33,26 @@ LENGTHS = [Length(tokens=20 + 7 * n % 90, answer_tokens=5 + n % 11) for n in ran
 
 
 def test_every_cell_is_predicted_as_its_run_is() -> None:
-    found = estimate(GRID, SHAPE, LENGTHS, compute="bf16")
+    found = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16")
     assert [cell.spec for cell in found.cells] == GRID.specs()
     for cell in found.cells:
         rows = row_sizes(LENGTHS, batch=4, steps=20, seed=cell.spec.seed, seq_len_tokens=128)
         row = ledger.heaviest_row(SHAPE, cell.spec, rows, "bf16")
-        assert cell.ledger == ledger.predict(SHAPE, cell.spec, row, "bf16")
+        assert cell.ledger == ledger.predict_ledger(SHAPE, cell.spec, row, "bf16")
 
 
 def test_the_largest_cell_is_the_one_with_the_highest_peak() -> None:
-    found = estimate(GRID, SHAPE, LENGTHS, compute="bf16")
+    found = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16")
     assert (found.largest.spec.rank, found.largest.spec.bits) == (64, "bf16")
     assert found.largest.ledger.total_bytes == max(cell.ledger.total_bytes for cell in found.cells)
 
 
 def test_without_lengths_the_estimate_is_what_the_settings_allow() -> None:
-    bound = estimate(GRID, SHAPE, [], compute="bf16")
+    bound = estimate_grid(GRID, SHAPE, [], compute="bf16")
     assert not bound.exact
-    assert estimate(GRID, SHAPE, LENGTHS, compute="bf16").exact
+    assert estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16").exact
     row = ledger.upper_bound(BASE)
-    assert bound.cells[0].ledger == ledger.predict(SHAPE, GRID.specs()[0], row, "bf16")
+    assert bound.cells[0].ledger == ledger.predict_ledger(SHAPE, GRID.specs()[0], row, "bf16")
     assert in_words(GRID, bound).startswith("18 cells. Largest predicted peak: at most ")
 
 
@@ -79,10 +79,10 @@ def pace(spec: RunSpec, seconds_per_step: float, other_seconds: float = 6.0) -> 
 
 def test_a_grids_time_is_the_sum_of_its_cells_or_unknown() -> None:
     paces = [pace(replace(BASE, bits=bits), 2.0) for bits in ("nf4-dq", "int8")]
-    some = estimate(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
+    some = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
     assert (some.seconds, some.without_pace) == (None, 6)
     paces.append(pace(replace(BASE, bits="bf16"), 1.0))
-    all_of_them = estimate(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
+    all_of_them = estimate_grid(GRID, SHAPE, LENGTHS, compute="bf16", paces=paces)
     assert all_of_them.seconds == 12 * (6 + 20 * 2) + 6 * (6 + 20 * 1)
     assert in_words(GRID, all_of_them).endswith("Time: about 12 min.")
 
@@ -124,7 +124,7 @@ def test_only_finished_runs_have_a_pace(settings: Settings) -> None:
     assert len(paces.newest_first()) == 2
     delete_run(done)
     assert len(paces.newest_first()) == 1
-    assert pace_of(going_on.spec, fold([])) is None
+    assert pace_of(going_on.spec, fold_events([])) is None
 
 
 # ---- what a cluster has room for
@@ -166,7 +166,7 @@ def test_a_gpu_is_not_shared_while_its_memory_or_the_peak_is_not_known() -> None
 def test_while_the_number_type_is_not_known_a_cell_is_given_the_higher_peak(settings: Settings) -> None:
     sweep = create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
     unknown = predicted_peaks(settings, sweep)
-    both = [estimate(GRID, SHAPE, [], compute=compute).cells for compute in ("fp32", "bf16")]
+    both = [estimate_grid(GRID, SHAPE, [], compute=compute).cells for compute in ("fp32", "bf16")]
     for in_fp32, in_bf16 in zip(*both, strict=True):
         assert unknown[in_fp32.spec] == max(in_fp32.ledger.total_bytes, in_bf16.ledger.total_bytes)
     LabHome(settings.home).write_worker_state(state="ready", device={"compute_dtype": "bf16"})
@@ -176,7 +176,7 @@ def test_while_the_number_type_is_not_known_a_cell_is_given_the_higher_peak(sett
 def test_runs_side_by_side_count_their_share_of_the_time(tmp_path: Path) -> None:
     """Otherwise the time left of a grid would be three times what it is."""
     run = run_builders.side_by_side(tmp_path, shared_by=3)
-    state = replace(fold(run.events()), began_at=100.0, ended_at=107.2)
+    state = replace(fold_events(run.events()), began_at=100.0, ended_at=107.2)
     found = pace_of(run.spec, state)
     assert found is not None
     assert found.seconds_per_step == pytest.approx(0.2)

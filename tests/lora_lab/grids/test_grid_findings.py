@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.grids.findings import at_the_edge, findings, variants_share_one_rate
-from lora_lab.grids.results import Arm, arms_of, at_best_rate
-from lora_lab.grids.welch_test import compare, t_quantile
+from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.grids.results import GridSetting, arms_of, at_best_rate
+from lora_lab.grids.welch_test import compare_groups, t_quantile
 from tests.lora_lab.grid_builders import cell
 
 losses = st.lists(st.floats(0.1, 10), min_size=2, max_size=6)
 
 
-def arms(by_rank: dict[int, list[float]], **setting: Any) -> list[Arm]:
+def arms(by_rank: dict[int, list[float]], **setting: Any) -> list[GridSetting]:
     return arms_of(
         cell(loss, rank=rank, seed=seed, **setting)
         for rank, group in by_rank.items()
@@ -44,7 +44,7 @@ def test_quantiles_are_those_of_the_printed_tables(probability: float, freedom: 
 
 def test_the_interval_is_welchs_on_a_worked_example() -> None:
     # s1²/n1 = 1/3 and s2²/n2 = 4/3: the error is sqrt(5/3), with 2.94 degrees of freedom, taken as 2.
-    found = compare([1, 2, 3], [8, 10, 12])
+    found = compare_groups([1, 2, 3], [8, 10, 12])
     assert found.difference == -8
     assert found.noise == pytest.approx(4.3027 * math.sqrt(5 / 3), abs=1e-3)
     assert found.verdict == "differ"
@@ -54,20 +54,20 @@ def test_the_interval_is_welchs_on_a_worked_example() -> None:
 def test_the_order_of_seeds_changes_nothing(
     first: list[float], second: list[float], dice: random.Random
 ) -> None:
-    before = compare(first, second)
+    before = compare_groups(first, second)
     dice.shuffle(first)
     dice.shuffle(second)
-    assert compare(first, second) == before
+    assert compare_groups(first, second) == before
 
 
 @given(losses, st.integers(1, 20))
 def test_a_group_never_differs_from_itself(group: list[float], comparisons: int) -> None:
-    assert compare(group, list(group), comparisons=comparisons).verdict == "noise"
+    assert compare_groups(group, list(group), comparisons=comparisons).verdict == "noise"
 
 
 @given(losses, losses)
 def test_swapping_the_groups_turns_the_sign_and_nothing_else(first: list[float], second: list[float]) -> None:
-    one, other = compare(first, second), compare(second, first)
+    one, other = compare_groups(first, second), compare_groups(second, first)
     assert (one.difference, one.noise) == (-other.difference, other.noise)
 
 
@@ -75,27 +75,27 @@ def test_swapping_the_groups_turns_the_sign_and_nothing_else(first: list[float],
 def test_more_comparisons_in_a_sentence_never_find_more(
     first: list[float], second: list[float], comparisons: int
 ) -> None:
-    assert compare(first, second).noise <= compare(first, second, comparisons=comparisons).noise
+    assert compare_groups(first, second).noise <= compare_groups(first, second, comparisons=comparisons).noise
 
 
 @given(st.floats(0.1, 10), losses)
 def test_one_seed_never_supports_a_finding(alone: float, group: list[float]) -> None:
-    assert compare([alone], group).verdict == "unknown"
-    found = findings(arms({8: [alone], 64: group[:1]}))
+    assert compare_groups([alone], group).verdict == "unknown"
+    found = list_findings(arms({8: [alone], 64: group[:1]}))
     assert [each.verdict for each in found] == ["unknown"]
     assert found[0].text == "One seed can't tell r=8 and r=64 apart. Add two seeds or more."
 
 
 @given(st.floats(0.1, 10), st.floats(0.1, 10))
 def test_seeds_that_all_end_on_one_loss_support_nothing(first: float, second: float) -> None:
-    assert findings(arms({8: [first] * 3, 64: [second] * 3}))[0].verdict == "unknown"
+    assert list_findings(arms({8: [first] * 3, 64: [second] * 3}))[0].verdict == "unknown"
 
 
 def test_false_alarms_are_as_rare_as_promised() -> None:
     """Six ranks that are truly alike, three seeds each: at most 5 % of the sentences find a difference."""
     dice = random.Random(3)
     alarms = sum(
-        findings(arms({rank: [dice.gauss(2, 0.1) for _ in range(3)] for rank in (1, 2, 4, 8, 16, 32)}))[
+        list_findings(arms({rank: [dice.gauss(2, 0.1) for _ in range(3)] for rank in (1, 2, 4, 8, 16, 32)}))[
             0
         ].verdict
         == "differ"
@@ -105,7 +105,7 @@ def test_false_alarms_are_as_rare_as_promised() -> None:
 
 
 def test_ranks_that_seeds_could_bring_together_are_said_not_to_differ() -> None:
-    found = findings(arms({8: [2.0, 2.2, 2.1], 64: [2.05, 2.2, 2.15]}))
+    found = list_findings(arms({8: [2.0, 2.2, 2.1], 64: [2.05, 2.2, 2.15]}))
     assert [each.verdict for each in found] == ["noise"]
     assert found[0].text.startswith(
         "No difference beyond seed noise between r=8 and r=64: the largest gap is 0.033"
@@ -114,14 +114,14 @@ def test_ranks_that_seeds_could_bring_together_are_said_not_to_differ() -> None:
 
 
 def test_ranks_that_seeds_cannot_bring_together_are_said_to_differ_and_by_how_much() -> None:
-    found = findings(arms({1: [3.0, 3.02, 3.01], 8: [2.0, 2.02, 2.01], 64: [2.01, 2.0, 2.015]}))
+    found = list_findings(arms({1: [3.0, 3.02, 3.01], 8: [2.0, 2.02, 2.01], 64: [2.01, 2.0, 2.015]}))
     assert found[0].verdict == "differ"
     assert found[0].text.startswith("r=64 ends 1.002 ± 0.035 lower than r=1; r=8 ends 1.000 ± 0.032 lower")
     assert "No difference beyond seed noise in the other pair." in found[0].text
 
 
 def test_a_setting_without_a_spread_is_named_and_left_out() -> None:
-    found = findings(arms({1: [3.0], 8: [2.0, 2.02, 2.01], 64: [2.01, 2.0, 2.015]}))
+    found = list_findings(arms({1: [3.0], 8: [2.0, 2.02, 2.01], 64: [2.01, 2.0, 2.015]}))
     assert "Not compared, having no spread over seeds: r=1." in found[0].text
     assert "r=8 and r=64" in found[0].text
 
@@ -133,7 +133,7 @@ def test_every_axis_gets_a_sentence_for_each_row_of_the_grid_along_it() -> None:
         for bits in ("nf4", "bf16")
         for seed in (0, 1)
     ]
-    found = [(each.axis, each.headline) for each in findings(arms_of(cells))]
+    found = [(each.axis, each.headline) for each in list_findings(arms_of(cells))]
     assert found == [
         ("rank", "No difference beyond seed noise between r=2 and r=8 at any bit width"),
         ("bits", "No difference beyond seed noise between bf16 and nf4 at any rank"),
@@ -154,7 +154,7 @@ def test_rows_that_differ_keep_their_own_sentence_and_the_others_share_one() -> 
         for (bits, rank), base in bases.items()
         for seed in (0, 1, 2)
     ]
-    said = [each.headline for each in findings(arms_of(cells)) if each.axis == "rank"]
+    said = [each.headline for each in list_findings(arms_of(cells)) if each.axis == "rank"]
     assert said == [
         "r=8 ends 1.000 ± 0.023 lower than r=2 at nf4",
         "No difference beyond seed noise between r=2 and r=8 at bf16 and at int8",
@@ -170,7 +170,7 @@ def test_variants_are_compared_at_the_best_rate_of_each() -> None:
     ]
     best = at_best_rate(arms_of(cells))
     assert {arm.setting.variant: arm.setting.learning_rate for arm in best} == {"lora": 1e-3, "dora": 1e-2}
-    assert [(each.axis, each.verdict) for each in findings(arms_of(cells))] == [("variant", "noise")]
+    assert [(each.axis, each.verdict) for each in list_findings(arms_of(cells))] == [("variant", "noise")]
 
 
 def test_a_rate_at_which_seeds_failed_does_not_win_by_one_lucky_seed() -> None:
@@ -180,7 +180,7 @@ def test_a_rate_at_which_seeds_failed_does_not_win_by_one_lucky_seed() -> None:
 
 
 def test_a_race_of_variants_at_one_rate_is_recognised() -> None:
-    def race(rates: list[float]) -> list[Arm]:
+    def race(rates: list[float]) -> list[GridSetting]:
         return arms_of(
             cell(2.0, variant=variant, learning_rate=rate) for variant in ("lora", "dora") for rate in rates
         )
@@ -200,10 +200,10 @@ def test_a_best_rate_at_the_end_of_the_list_is_named() -> None:
 
 def test_while_seeds_are_still_to_come_one_seed_is_named_and_not_dismissed() -> None:
     early = [cell(3.2, rank=2), cell(2.9, rank=8), cell(None, status="waiting", rank=2, seed=1)]
-    [found] = findings(arms_of(early))
+    [found] = list_findings(arms_of(early))
     assert found.text == (
         "So far r=8 ends lowest of r=2 and r=8, at 2.900. The seeds to come will tell whether that is luck."
     )
     assert found.verdict == "unknown"
-    [ended] = findings(arms_of(early[:2]))
+    [ended] = list_findings(arms_of(early[:2]))
     assert "One seed can't tell" in ended.text

@@ -4,13 +4,13 @@ import pytest
 
 from lora_lab.grids.results import arms_of, cells_of
 from lora_lab.runs.folder import RunFolder, delete_run
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from study.base.settings import Settings
 from tests.lora_lab.sweep_builders import begin, fail, finish, finished_sweep, runs_of, sweep_of
 
 
 def state_of(run: RunFolder) -> RunState:
-    return fold(run.events())
+    return fold_events(run.events())
 
 
 def test_every_ending_of_a_cell_has_its_word(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from lora_lab.memory import ledger
-from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.largest_batch import (
     BITS_SHOWN,
     CONTEXT_BYTES,
@@ -17,9 +17,9 @@ from lora_lab.memory.frameworks.largest_batch import (
     usual_recipe,
     what_fits,
 )
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.settings.run_form import Preset, presets
+from lora_lab.settings.run_form import Preset, read_presets
 from study.base.units import GB
 
 SOME = ["llama-3.2-1b", "llama-2-7b"]
@@ -54,12 +54,12 @@ def test_the_batch_shown_is_the_largest_that_is_predicted_to_fit() -> None:
         if fit.bits == "nf4-dq"
     ]
     needed = [
-        forecast(_with_batch(batch)).total_bytes + CONTEXT_BYTES for batch in (fit.batch, fit.batch + 1)
+        forecast_step(_with_batch(batch)).total_bytes + CONTEXT_BYTES for batch in (fit.batch, fit.batch + 1)
     ]
     assert needed[0] <= 24 * GB < needed[1]
 
 
-def _with_batch(batch: int) -> Setting:
+def _with_batch(batch: int) -> StepSetting:
     recipe = usual_recipe(find_shape("llama-2-7b"), "nf4-dq", rank=16, seq_len=1024)
     return replace(recipe, batch=batch)
 
@@ -68,11 +68,11 @@ def test_what_does_not_fit_at_all_says_zero() -> None:
     assert {fit.batch for fit in what_fits(8 * GB, ranks=[8], lengths=[512], models=["llama-65b"])} == {0}
 
 
-@pytest.mark.parametrize("preset", presets(), ids=[preset.id for preset in presets()])
+@pytest.mark.parametrize("preset", read_presets(), ids=[preset.id for preset in read_presets()])
 def test_a_preset_fits_in_the_memory_it_names(preset: Preset) -> None:
     shape = find_shape(preset.spec.model)
     row = ledger.upper_bound(preset.spec)
-    needed = ledger.predict(shape, preset.spec, row, "fp32").total_bytes
+    needed = ledger.predict_ledger(shape, preset.spec, row, "fp32").total_bytes
     size = preset_size_gb(preset.spec, shape)
     assert needed <= size * GB
     assert needed > size * GB / 4 or size == min(PRESET_SIZES_GB)

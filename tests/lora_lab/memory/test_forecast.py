@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from lora_lab.memory.frameworks.contract import as_stored, setting_of
 from lora_lab.memory.frameworks.families import FAMILIES
-from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, SMALL_TENSOR, forecast, largest_batch
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, SMALL_TENSOR, forecast_step, largest_batch
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import constant_bytes
 from lora_lab.papers.published_memory import PublishedMemory, published_memory
-from lora_lab.parameters.shapes import catalogue, find_shape
+from lora_lab.parameters.shapes import find_shape, load_catalogue
 from study.base.errors import LearnerError
 from study.base.units import GB
 from tests.golden.memory import FULL_FINETUNING_65B
@@ -24,14 +24,14 @@ PUBLISHED = published_memory()
 ROWS = {row.id: row for row in PUBLISHED}
 NARROW_TO_WIDE = ("nf4-dq", "nf4", "int8", "bf16")
 MODELS = sorted(
-    name for name, shape in catalogue().items() if shape.model_type in FAMILIES and name != "tiny-random"
+    name for name, shape in load_catalogue().items() if shape.model_type in FAMILIES and name != "tiny-random"
 )
 
 
-def setting(model: str = "llama-2-7b", *, targets: Any = "all-linear", **values: Any) -> Setting:
+def setting(model: str = "llama-2-7b", *, targets: Any = "all-linear", **values: Any) -> StepSetting:
     shape = as_stored(find_shape(model), separate=False)
     adapted = shape.select(targets) if targets else ()
-    return Setting(shape=shape, adapted=adapted, **values)
+    return StepSetting(shape=shape, adapted=adapted, **values)
 
 
 settings = st.builds(
@@ -78,7 +78,9 @@ def test_the_longest_example_of_a_data_set_follows_a_short_one() -> None:
     cut, longest = (setting_of({**record, "seq_len": tokens}, shape) for tokens in (512, 513))
     inputs = 3 * shape.hidden + shape.intermediate  # of the products, gate and up sharing one
     kept = 2 * 512 * 2 * shape.layers * inputs
-    assert forecast(cut).activations - forecast(longest).activations == pytest.approx(kept, rel=0.03)
+    assert forecast_step(cut).activations - forecast_step(longest).activations == pytest.approx(
+        kept, rel=0.03
+    )
 
 
 def test_what_the_allocator_reserves_is_the_mean_of_the_calibration_rows() -> None:
@@ -86,7 +88,7 @@ def test_what_the_allocator_reserves_is_the_mean_of_the_calibration_rows() -> No
     for row in PUBLISHED:
         if row.use == "calibration":
             allocated = {**row.record, "measure": "max allocated"}
-            predicted = forecast(setting_of(allocated, find_shape(row.record["model"]))).total_bytes
+            predicted = forecast_step(setting_of(allocated, find_shape(row.record["model"]))).total_bytes
             shares.append(row.measured_bytes / predicted - 1)
     assert len(shares) == 5
     assert statistics.mean(shares) == pytest.approx(RESERVED_SHARE, abs=0.002)
@@ -110,7 +112,7 @@ def test_double_quantization_saves_what_was_measured_to_a_hundredth_of_a_gigabyt
 
 
 def test_full_fine_tuning_of_65b_takes_more_than_780_gb_before_any_activation() -> None:
-    ledger = forecast(setting("llama-65b", targets=None, optimizer="paged_adamw_32bit", seq_len=16))
+    ledger = forecast_step(setting("llama-65b", targets=None, optimizer="paged_adamw_32bit", seq_len=16))
     published, source = FULL_FINETUNING_65B
     assert ledger.weights + ledger.gradients + ledger.optimizer == pytest.approx(published, rel=0.01), source
 
@@ -120,38 +122,40 @@ def test_full_fine_tuning_of_65b_takes_more_than_780_gb_before_any_activation() 
 
 def test_a_prepared_base_keeps_embeddings_head_and_norms_in_fp32() -> None:
     """Llama-3.2-1B, NF4 with double quantization: 1.027 GB as loaded, 1.553 GB prepared (facts, 3.1)."""
-    plain = forecast(setting("llama-3.2-1b", bits="nf4-dq", framework="unprepared", phase="load"))
-    prepared = forecast(setting("llama-3.2-1b", bits="nf4-dq", phase="load"))
+    plain = forecast_step(setting("llama-3.2-1b", bits="nf4-dq", framework="unprepared", phase="load"))
+    prepared = forecast_step(setting("llama-3.2-1b", bits="nf4-dq", phase="load"))
     assert (plain.weights + plain.constants) / GB == pytest.approx(1.027, abs=0.001)
     assert (prepared.weights + prepared.constants) / GB == pytest.approx(1.553, abs=0.001)
 
 
 def test_constants_are_what_bitsandbytes_stores() -> None:
-    assert forecast(setting(bits="nf4")).constants == constant_bytes(find_shape("llama-2-7b"), "nf4")
+    assert forecast_step(setting(bits="nf4")).constants == constant_bytes(find_shape("llama-2-7b"), "nf4")
 
 
 def test_eight_bit_moments_save_nothing_on_tensors_that_stay_in_fp32() -> None:
     small = setting("smollm2-135m", targets=["q"], rank=1, optimizer="adamw8bit")
     numbers = sum(m.count * (m.d_in + m.d_out) for m in small.adapted)
     assert all(m.d_in < SMALL_TENSOR for m in small.adapted)
-    assert forecast(small).optimizer == 8 * numbers
+    assert forecast_step(small).optimizer == 8 * numbers
     large = replace(small, rank=64)
-    assert forecast(large).optimizer == pytest.approx(2.03125 * 64 * numbers, rel=1e-3)
+    assert forecast_step(large).optimizer == pytest.approx(2.03125 * 64 * numbers, rel=1e-3)
 
 
 def test_paged_moments_are_the_same_bytes_and_sgd_keeps_none() -> None:
-    assert forecast(setting(optimizer="paged_adamw8bit")) == forecast(setting(optimizer="adamw8bit"))
-    assert forecast(setting(optimizer="sgd")).optimizer == 0
+    assert forecast_step(setting(optimizer="paged_adamw8bit")) == forecast_step(
+        setting(optimizer="adamw8bit")
+    )
+    assert forecast_step(setting(optimizer="sgd")).optimizer == 0
 
 
 def test_adamw_keeps_two_moments_and_a_step_for_each_tensor() -> None:
-    ledger, tensors = forecast(setting(rank=8)), 2 * 7 * 32
+    ledger, tensors = forecast_step(setting(rank=8)), 2 * 7 * 32
     assert ledger.optimizer == 2 * ledger.adapters + 4 * tensors
 
 
 def test_an_optimizer_that_is_not_known_says_which_are() -> None:
     with pytest.raises(LearnerError, match="Known: adamw"):
-        forecast(setting(optimizer="galore"))
+        forecast_step(setting(optimizer="galore"))
 
 
 # ---- what must always hold
@@ -159,8 +163,8 @@ def test_an_optimizer_that_is_not_known_says_which_are() -> None:
 
 @few
 @given(settings)
-def test_components_are_not_negative_and_more_than_what_stays(one: Setting) -> None:
-    ledger = forecast(one)
+def test_components_are_not_negative_and_more_than_what_stays(one: StepSetting) -> None:
+    ledger = forecast_step(one)
     assert all(part >= 0 for part in asdict(ledger).values())
     assert ledger.resident_bytes <= ledger.total_bytes
 
@@ -168,31 +172,31 @@ def test_components_are_not_negative_and_more_than_what_stays(one: Setting) -> N
 @few
 @pytest.mark.parametrize("field", ["rank", "batch", "seq_len"])
 @given(one=settings, factor=st.integers(1, 4))
-def test_a_larger_setting_never_needs_less(field: str, one: Setting, factor: int) -> None:
+def test_a_larger_setting_never_needs_less(field: str, one: StepSetting, factor: int) -> None:
     larger = replace(one, **{field: getattr(one, field) * factor})
-    assert forecast(larger).total_bytes >= forecast(one).total_bytes
+    assert forecast_step(larger).total_bytes >= forecast_step(one).total_bytes
 
 
 @few
 @given(settings)
-def test_more_is_reserved_than_allocated(one: Setting) -> None:
-    allocated, reserved = forecast(one), forecast(replace(one, measure="reserved"))
+def test_more_is_reserved_than_allocated(one: StepSetting) -> None:
+    allocated, reserved = forecast_step(one), forecast_step(replace(one, measure="reserved"))
     assert reserved.total_bytes > allocated.total_bytes
     assert replace(reserved, fixed=0) == allocated
 
 
 @few
 @given(settings)
-def test_checkpointing_does_not_need_more_beyond_one_layer(one: Setting) -> None:
-    needed = [forecast(replace(one, checkpointing=on)).total_bytes for on in (True, False)]
+def test_checkpointing_does_not_need_more_beyond_one_layer(one: StepSetting) -> None:
+    needed = [forecast_step(replace(one, checkpointing=on)).total_bytes for on in (True, False)]
     assert needed[0] <= needed[1] * (1 + 1 / one.shape.layers)
 
 
 @few
 @given(settings, st.integers(1, 200))
-def test_the_largest_batch_fits_and_one_more_does_not(one: Setting, size_gb: int) -> None:
+def test_the_largest_batch_fits_and_one_more_does_not(one: StepSetting, size_gb: int) -> None:
     batch = largest_batch(one, size_gb * GB)  # by straight lines: good to 1 %, far within what a forecast is
     if batch:
-        assert forecast(replace(one, batch=batch)).total_bytes <= size_gb * GB * 1.01
+        assert forecast_step(replace(one, batch=batch)).total_bytes <= size_gb * GB * 1.01
     if batch < 1024:
-        assert forecast(replace(one, batch=batch + 1)).total_bytes > size_gb * GB * 0.99
+        assert forecast_step(replace(one, batch=batch + 1)).total_bytes > size_gb * GB * 0.99

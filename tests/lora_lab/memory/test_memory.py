@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 
 from lora_lab.data.batches import RowSize, even_row
 from lora_lab.memory import ledger as memory
-from lora_lab.memory.ledger import COMPONENTS, Ledger, bits_per_param, constant_bytes, predict, weight_bytes
+from lora_lab.memory.ledger import (
+    COMPONENTS,
+    Ledger,
+    bits_per_param,
+    constant_bytes,
+    predict_ledger,
+    weight_bytes,
+)
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_TENSOR, CODE_MAPS_BYTES, Tensors, optimizer_bytes
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
-from lora_lab.parameters.shapes import Linear, catalogue, find_shape
+from lora_lab.parameters.shapes import Linear, find_shape, load_catalogue
 from lora_lab.spec import BITS, HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Compute, RunSpec
 from lora_lab.worker.model.hqq_layers import quantized_linear
 from lora_lab.worker.model.quantization import constants_of, dense_weight
@@ -33,7 +40,7 @@ from tests.golden.memory import (
 NARROW_TO_WIDE: tuple[Bits, ...] = (
     "hqq1", "hqq2", "nf4-dq", "nf4", "int8", "bf16", "fp32"
 )  # fmt: skip
-REAL_MODELS = sorted(name for name in catalogue() if name != "tiny-random")
+REAL_MODELS = sorted(name for name in load_catalogue() if name != "tiny-random")
 
 models = st.sampled_from(REAL_MODELS)
 computes = st.sampled_from(("fp32", "bf16"))
@@ -278,7 +285,7 @@ def test_the_longest_row_allowed_is_batch_times_length() -> None:
 
 
 def ledger_of(model: str, spec: RunSpec, compute: Compute) -> Ledger:
-    return predict(find_shape(model), spec, memory.upper_bound(spec), compute)
+    return predict_ledger(find_shape(model), spec, memory.upper_bound(spec), compute)
 
 
 def total_of(model: str, spec: RunSpec, compute: Compute) -> int:

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.merged_model import Merged
@@ -78,7 +78,7 @@ def test_a_plot_can_be_kept_as_png(site: TestClient) -> None:
 def test_the_csv_holds_the_exact_counts_of_the_setting(site: TestClient) -> None:
     spec = RunSpec(model="llama-3.1-8b", targets="q+v", rank=16, steps=10)
     rows = table(site.get(f"/lab/plots/parameters-by-rank.csv{query_of(spec)}").content)
-    exact = count(find_shape(spec.model), rank=16, targets="q+v").trainable
+    exact = count_parameters(find_shape(spec.model), rank=16, targets="q+v").trainable
     assert any(str(exact) in row.values() for row in rows)
 
 

@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from lora_lab.engine.grouping import MOST, neighbours
+from lora_lab.engine.grouping import MOST, take_cells
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import BASE_NAMES, grid_of_form, grid_presets, settled
+from lora_lab.settings.grid_form import BASE_NAMES, grid_of_form, grid_presets, normalize_grid
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.frame import Reply
@@ -141,7 +141,7 @@ def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None
     ana.opens("/grid")
     ana.sends("start")
     html = ana.opens(f"/grid{ana.query}")
-    assert grid_of_form(TickForm(html).values) == settled(tiny_grid())
+    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
     assert "0 of 8 cells done" in words(html)
 
 
@@ -149,7 +149,7 @@ def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor
     first = finished_sweep(context.settings)
     sweep_of(context.settings, tiny_grid(ranks=[4]), after_seconds=60)
     html = ana.opens(f"/grid?sweep={first.sweep_id}")
-    assert grid_of_form(TickForm(html).values) == settled(tiny_grid())
+    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
     assert "8 of 8 cells have ended" in words(html)
 
 
@@ -333,8 +333,8 @@ def test_one_cell_of_each_width_runs_alone_so_that_its_peak_is_measured(ana: Vis
     [sweep] = lab.sweeps()
     runs = [lab.run(run_id) for run_id in sweep.run_ids]
     assert [run.spec.bits for run in runs if run.state().alone] == ["bf16", "nf4-dq"]
-    assert len(neighbours(runs)) == 1
-    assert len(neighbours([run for run in runs if not run.state().alone])) == MOST
+    assert len(take_cells(runs)) == 1
+    assert len(take_cells([run for run in runs if not run.state().alone])) == MOST
 
 
 def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> None:

@@ -22,12 +22,12 @@ from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.pages.train import LabPage
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs import export_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
-from lora_lab.settings.run_form import address_of, presets, spec_of_form
+from lora_lab.settings.run_form import address_of, read_presets, spec_of_form
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from lora_lab.views import run_panel
 from lora_lab.views.run_panel import last_run
@@ -121,7 +121,7 @@ def test_the_page_opens_with_the_demo_and_its_exact_numbers(ana: Visitor) -> Non
 
 
 SHOWN_SPECS = [
-    *(preset.spec for preset in presets()),
+    *(preset.spec for preset in read_presets()),
     RunSpec(model="llama-3.2-3b", bits="fp4", targets="attention", rank=3, alpha=0.5, compute_dtype="fp32"),
     RunSpec(variant="dora", optimizer="paged_adamw8bit", checkpointing=True, bits="hqq3"),
     RunSpec(learning_rate=0.00123456789, alpha=1234567.25, seed=2**32 - 1, seq_len_tokens=17, batch=64),
@@ -141,7 +141,7 @@ def test_an_address_that_asks_for_the_impossible_still_opens_the_page(ana: Visit
 
 def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
     html = ana.opens("/lab")
-    for preset in presets():
+    for preset in read_presets():
         assert f'href="/lab?preset={preset.id}"' in html
         assert preset.name in words(html)
 
@@ -153,7 +153,7 @@ def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
 @pytest.mark.parametrize("targets", ["q+v", "attention", "all-linear"])
 def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int, targets: str) -> None:
     spec = RunSpec(rank=rank, targets=targets)
-    exact = count(find_shape(spec.model), rank=rank, targets=targets)
+    exact = count_parameters(find_shape(spec.model), rank=rank, targets=targets)
     reply = ana.sends("change", spec)
     assert as_count(exact.trainable) in part(reply, "cost")
     assert as_percent(exact.percent) in part(reply, "cost")
@@ -193,9 +193,11 @@ def test_doras_magnitudes_are_counted_and_explained(ana: Visitor) -> None:
     spec = RunSpec(variant="dora")
     shown = costs(ana.sends("change", spec))
     shape = find_shape(spec.model)
-    counted = count(shape, rank=spec.rank, targets=spec.targets, variant="dora")
+    counted = count_parameters(shape, rank=spec.rank, targets=spec.targets, variant="dora")
     outputs = sum(linear.count * linear.d_out for linear in shape.linears)
-    assert counted.trainable == count(shape, rank=spec.rank, targets=spec.targets).trainable + outputs
+    assert (
+        counted.trainable == count_parameters(shape, rank=spec.rank, targets=spec.targets).trainable + outputs
+    )
     assert as_count(counted.trainable) in shown
     assert f"30 layers × (8 × 10,176 + {outputs // 30:,})" in shown
     assert "magnitude of each output" in shown
@@ -228,7 +230,10 @@ def test_drawing_gives_three_plots_and_their_numbers(ana: Visitor) -> None:
     names = re.findall(r'<figure class="[^"]*" id="plot-([a-z-]+)"', html)
     assert names == ["parameters-by-rank", "memory-by-rank", "memory-by-bits"]
     assert html.count("<svg") == 3
-    assert as_count(count(find_shape("smollm2-135m"), rank=16, targets="all-linear").trainable) in html
+    assert (
+        as_count(count_parameters(find_shape("smollm2-135m"), rank=16, targets="all-linear").trainable)
+        in html
+    )
     for ending in ("png", "svg", "csv"):
         assert (
             html.count(f".{ending}?steps=40&amp;rank=16") + html.count(f".{ending}?rank=16&amp;steps=40") == 3
@@ -382,7 +387,7 @@ def test_a_run_that_fits_starts_without_a_question(ana: Visitor, lab: Lab) -> No
 
 
 def test_every_preset_says_in_how_much_memory_it_fits(ana: Visitor) -> None:
-    assert words(ana.opens("/lab")).count("fits in") == len(presets())
+    assert words(ana.opens("/lab")).count("fits in") == len(read_presets())
 
 
 def test_a_second_start_is_queued_and_says_so(ana: Visitor) -> None:
@@ -511,7 +516,7 @@ def test_a_finished_run_says_what_it_means_and_sets_up_the_next_one(ana: Visitor
     values = Form(following).values
     assert (values["rank"], values["alpha"], values["rival"]) == (["1"], ["2"], [run.run_id])
     assert values["predicting"] == ["yes"]
-    exact = count(find_shape("smollm2-135m"), rank=1, targets="all-linear")
+    exact = count_parameters(find_shape("smollm2-135m"), rank=1, targets="all-linear")
     assert as_count(exact.trainable) not in words(following)  # hidden until it is guessed
 
 

@@ -10,7 +10,7 @@ import pytest
 from lora_lab.engine.inspections import Inspection
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
-from lora_lab.microscope.query import KIND, Question, Scheme, microscope_address
+from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme, microscope_address
 from lora_lab.pages.microscope import PANELS, MicroscopePage
 from lora_lab.pages.train import LabPage
 from study.base.errors import LearnerError
@@ -24,11 +24,11 @@ from tests.visits import words
 class Visitor(visits.Visitor[MicroscopePage]):
     """One browser on the page."""
 
-    def moves(self, question: Question, **fields: str) -> Reply:
+    def moves(self, question: MicroscopeQuestion, **fields: str) -> Reply:
         return self.sends("change", fields=_form(question) | {name: [text] for name, text in fields.items()})
 
 
-def _form(question: Question) -> dict[str, list[str]]:
+def _form(question: MicroscopeQuestion) -> dict[str, list[str]]:
     return {name: [value] for name, value in question.address.items()}
 
 
@@ -63,7 +63,7 @@ def ana(context: Context, lab: Lab, asked: Asked) -> Visitor:
 ADDRESS = microscope_address("/microscope", TINY)
 
 
-def finds(lab: Lab, question: Question = TINY, **how: Any) -> Inspection:
+def finds(lab: Lab, question: MicroscopeQuestion = TINY, **how: Any) -> Inspection:
     """As if the worker had found it."""
     look = lab.inspections.id_of(KIND, question.order)
     found = Inspection(id=look, kind=KIND, order=question.order, **({"status": "done", "found": FOUND} | how))
@@ -83,7 +83,7 @@ def test_the_page_opens_with_a_guess_to_make_and_shows_nothing_yet(ana: Visitor,
 
 def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -> None:
     ana.opens("/microscope")
-    moved = ana.moves(replace(TINY, layer=99, second=Scheme(bits="hqq2")))
+    moved = ana.moves(replace(TINY, layer=99, second=QuantizationScheme(bits="hqq2")))
     assert "Layer, of 2" in words(moved["parts"]["places"])
     assert "HQQ 2-bit, blocks of 64" in words(moved["parts"]["look"])
     assert "layer=1" in moved["url"]
@@ -93,7 +93,7 @@ def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -
 def test_equal_sides_and_blocks_that_can_not_be_are_said_in_place_of_the_guess(ana: Visitor) -> None:
     ana.opens(ADDRESS)
     assert "Both sides are NF4" in words(ana.moves(replace(TINY, second=TINY.first))["parts"]["look"])
-    refused = ana.moves(replace(TINY, first=Scheme(bits="hqq1", block=4096)))["parts"]["look"]
+    refused = ana.moves(replace(TINY, first=QuantizationScheme(bits="hqq1", block=4096)))["parts"]["look"]
     assert "can't pack" in words(refused)
     assert "Choose a smaller block" in words(refused)
 

@@ -18,7 +18,7 @@ from lora_lab.pages.downloads import register
 from lora_lab.pages.xray import PARTS, XrayPage
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.xray.result import KIND, order_of
-from lora_lab.xray.service import XrayDesk
+from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
 from study.web.frame import Reply
@@ -116,7 +116,7 @@ def asked() -> AskedFor:
 
 @pytest.fixture
 def ana(context: Context, lab: Lab, asked: AskedFor) -> Visitor:
-    return Visitor(XrayPage(context, XrayDesk(lab), ask_for_cards=asked))
+    return Visitor(XrayPage(context, XrayService(lab), ask_for_cards=asked))
 
 
 @pytest.fixture

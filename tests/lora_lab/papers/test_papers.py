@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lora_lab.quantities  # noqa: F401 - registers what a check may name
-from lora_lab.charts.published_scores import published
+from lora_lab.charts.published_scores import plot_published
 from lora_lab.papers import tables
-from lora_lab.papers.tables import Number, Table, published_tables
+from lora_lab.papers.tables import PublishedNumber, PublishedTable, published_tables
 from study.base.checks import Check
 from study.content.yaml_reader import ContentError
 from study.plots.plot import to_csv
-from study.plots.render import render
+from study.plots.render import render_plot
 
 TABLES = published_tables()
 
 
-def number(printed: str, computed: float) -> Number:
+def number(printed: str, computed: float) -> PublishedNumber:
     """A printed number whose computed value is known: `bytes` of parameters at 8 bits each."""
     check = Check(quantity="linear_parameters", arguments={"d_in": computed, "d_out": 1}, expect=0)
-    return Number(printed=printed, check=check)
+    return PublishedNumber(printed=printed, check=check)
 
 
-def found(table_id: str, row: str, column: int = 0) -> Number:
+def found(table_id: str, row: str, column: int = 0) -> PublishedNumber:
     table = next(table for table in TABLES if table.id == table_id)
     return next(line for line in table.rows if line.name == row).numbers[column]
 
@@ -89,14 +89,14 @@ def test_scores_that_no_setting_gives_are_never_called_checked() -> None:
 
 
 @pytest.mark.parametrize("table", [table for table in TABLES if table.drawn], ids=lambda table: table.id)
-def test_a_drawn_table_shows_its_own_numbers_and_says_it_is_published(table: Table) -> None:
-    plot = published(table)
+def test_a_drawn_table_shows_its_own_numbers_and_says_it_is_published(table: PublishedTable) -> None:
+    plot = plot_published(table)
     assert table.source in plot.subtitle
     assert "published" in plot.title
     values = {cell for row in plot.rows for cell in row if isinstance(cell, float)}
     assert values <= {number.value for number in table.numbers}
     assert str(plot.rows[0][0]) in to_csv(plot)
-    assert render(plot, "png", on_page=False).startswith(b"\x89PNG")
+    assert render_plot(plot, "png", on_page=False).startswith(b"\x89PNG")
 
 
 def test_a_malformed_table_is_reported_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

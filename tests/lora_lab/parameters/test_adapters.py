@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig, VeraConfig, get_peft_model
 
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, AdapterSetting, UnsupportedCase
-from lora_lab.parameters.catalogue import entries
+from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import Count, count_adapter
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
-from lora_lab.parameters.target_matching import adapt
-from lora_lab.worker.model.read_shape import build, shape_of_config
+from lora_lab.parameters.target_matching import find_adaptation
+from lora_lab.worker.model.read_shape import build_model, shape_of_config
 from study.base.errors import LearnerError
 from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, config_of, shape_of
 
@@ -46,7 +46,7 @@ def counted(family: str, setting: AdapterSetting, *, rank: int = 4, kind: str | 
 
 def peft_counts(family: str, setting: AdapterSetting, *, rank: int = 4, kind: str | None = None) -> Count:
     config, kind = case(family, kind)
-    model = build(config, kind)
+    model = build_model(config, kind)
     on_cpu = setting.variant in ON_CPU
     if on_cpu:
         model = model.to_empty(device="cpu")
@@ -195,10 +195,10 @@ FULL_SIZE = [
 
 @pytest.mark.parametrize(("model", "targets", "variant"), FULL_SIZE, ids=[each[0] for each in FULL_SIZE])
 def test_models_at_their_own_size_are_what_peft_trains(model: str, targets: Any, variant: Any) -> None:
-    entry = next(each for each in entries() if each.name == model)
+    entry = next(each for each in read_entries() if each.name == model)
     setting = AdapterSetting(targets=targets, variant=variant, feedforward=() if variant == "ia3" else None)
     with torch.device("meta"):
-        adapted = get_peft_model(build(dict(entry.config), entry.kind), peft_config(setting, 16))
+        adapted = get_peft_model(build_model(dict(entry.config), entry.kind), peft_config(setting, 16))
     trainable, total = adapted.get_nb_trainable_parameters()
     own_head = 0  # transformers ties Flan-T5's head, the released one is its own
     if entry.config.get("tie_word_embeddings") is False and entry.kind == "seq2seq":
@@ -238,10 +238,10 @@ def test_what_peft_refuses_is_refused_with_a_reason(family: str, setting: Adapte
 
 def test_distilberts_classifier_name_also_ends_pre_classifier() -> None:
     shape = shape_of_config(config_of("distilbert"), name="d", kind="seqcls")
-    adapted = adapt(shape.modules, AdapterSetting(targets=("q_lin",), task_type="SEQ_CLS"))
+    adapted = find_adaptation(shape.modules, AdapterSetting(targets=("q_lin",), task_type="SEQ_CLS"))
     assert [module.name for module in adapted.saved] == ["pre_classifier", "classifier"]
     with pytest.raises(LearnerError, match="pre_classifier is to be saved whole, but it is an adapted layer"):
-        adapt(shape.modules, AdapterSetting(targets="all-linear", task_type="SEQ_CLS"))
+        find_adaptation(shape.modules, AdapterSetting(targets="all-linear", task_type="SEQ_CLS"))
 
 
 def test_a_module_saved_inside_a_saved_one_is_not_guessed() -> None:
@@ -261,9 +261,9 @@ def test_mixtrals_experts_one_by_one_before_release_5() -> None:
     older = older_tree(shape)
     assert older is not None
     assert older.base_parameters == shape.modules.base_parameters
-    experts = adapt(older, AdapterSetting(targets=("w1", "w2", "w3")))
+    experts = find_adaptation(older, AdapterSetting(targets=("w1", "w2", "w3")))
     assert experts.trainable.at(8) == 32 * 8 * 3 * 8 * (4096 + 14336)
-    everything = adapt(older, AdapterSetting(targets="all-linear"))
+    everything = find_adaptation(older, AdapterSetting(targets="all-linear"))
     assert everything.trainable.at(16) == 242_225_152  # printed in PEFT issue 1594
 
 
@@ -289,16 +289,17 @@ def test_twice_the_rank_trains_twice_as_much(shape: ModelShape, variant: Any, ra
 def test_names_add_up_to_their_union(shape: ModelShape, variant: Any, rank: int, data: st.DataObject) -> None:
     tree = older_tree(shape) or shape.modules
     names = data.draw(st.sets(st.sampled_from(tree.linear_names), min_size=1))
-    together = adapt(tree, AdapterSetting(targets=tuple(names), variant=variant)).trainable.at(rank)
+    together = find_adaptation(tree, AdapterSetting(targets=tuple(names), variant=variant)).trainable.at(rank)
     alone = [
-        adapt(tree, AdapterSetting(targets=(name,), variant=variant)).trainable.at(rank) for name in names
+        find_adaptation(tree, AdapterSetting(targets=(name,), variant=variant)).trainable.at(rank)
+        for name in names
     ]
     assert together == sum(alone)
 
 
 def test_a_curve_over_200_ranks_matches_its_names_once() -> None:
     shape, setting = find_shape("llama-3.1-405b"), AdapterSetting(targets="all-linear")
-    first = adapt(shape.modules, setting)
+    first = find_adaptation(shape.modules, setting)
     curve = [count_adapter(shape, setting, rank=rank).trainable for rank in range(1, 201)]
-    assert adapt(shape.modules, setting) is first
+    assert find_adaptation(shape.modules, setting) is first
     assert curve == [rank * curve[0] for rank in range(1, 201)]

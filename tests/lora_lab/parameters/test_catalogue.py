@@ -2,23 +2,23 @@
 
 import pytest
 
-from lora_lab.parameters.catalogue import Entry, entries
-from lora_lab.parameters.counts import count
-from lora_lab.parameters.shapes import catalogue, find_shape
+from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
+from lora_lab.parameters.counts import count_parameters
+from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.worker.model.read_shape import shape_of_config
 
-ENTRIES = entries()
+ENTRIES = read_entries()
 
 
 def test_it_reaches_from_14_million_to_405_billion() -> None:
-    sizes = [shape.modules.base_parameters for shape in catalogue().values()]
+    sizes = [shape.modules.base_parameters for shape in load_catalogue().values()]
     assert len(sizes) >= 25
     assert 14_067_712 in sizes
     assert max(sizes) == 405_853_388_800
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[entry.name for entry in ENTRIES])
-def test_a_kept_shape_is_what_its_configuration_builds(entry: Entry) -> None:
+def test_a_kept_shape_is_what_its_configuration_builds(entry: CatalogueEntry) -> None:
     built = shape_of_config(
         dict(entry.config), name=entry.name, kind=entry.kind, hub_id=entry.hub_id, licence=entry.licence
     )
@@ -26,7 +26,7 @@ def test_a_kept_shape_is_what_its_configuration_builds(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", [each for each in ENTRIES if each.parameters], ids=lambda entry: entry.name)
-def test_a_size_is_the_one_its_owner_publishes(entry: Entry) -> None:
+def test_a_size_is_the_one_its_owner_publishes(entry: CatalogueEntry) -> None:
     shape = find_shape(entry.name)
     assert shape.modules.base_parameters == shape.total_parameters == entry.parameters
 
@@ -47,4 +47,4 @@ def test_a_shape_without_modules_counts_its_linear_layers() -> None:
     shape = find_shape("gpt3-175b")
     assert shape.tree is None
     assert shape.modules.base_parameters == shape.total_parameters
-    assert count(shape, rank=8, targets=["q", "v"]).trainable == 37_748_736
+    assert count_parameters(shape, rank=8, targets=["q", "v"]).trainable == 37_748_736

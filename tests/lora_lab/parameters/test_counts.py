@@ -12,16 +12,16 @@ from peft import LoraConfig, get_peft_model
 from lora_lab.parameters.adapter_config import AdapterSetting
 from lora_lab.parameters.counts import (
     Count,
-    count,
     count_adapter,
-    formula,
+    count_parameters,
+    format_formula,
     lora_parameters,
     lora_parameters_matrix,
 )
-from lora_lab.parameters.shapes import ModelShape, catalogue, find_shape
+from lora_lab.parameters.shapes import ModelShape, find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, TARGET_SETS, TargetSet
 from lora_lab.worker.model.read_shape import shape_of_config
-from study.base.checks import Check, prints
+from study.base.checks import Check, prints_number
 from study.base.errors import LearnerError
 from tests.golden.counts import (
     COUNTS,
@@ -48,7 +48,7 @@ NO_PEFT_DEFAULT = {"phi3", "distilbert", "vit", "whisper", "llava", "qwen2_moe"}
 LOSES_ITS_DEFAULT = {"mixtral"}
 
 ranks = st.integers(1, 256)
-models = st.sampled_from(sorted(name for name, shape in catalogue().items() if not shape.fused_experts))
+models = st.sampled_from(sorted(name for name, shape in load_catalogue().items() if not shape.fused_experts))
 target_sets = st.sampled_from(TARGET_SETS)
 
 
@@ -59,7 +59,7 @@ def shape_named(model: str | dict[str, Any], kind: str) -> ModelShape:
 
 
 def agrees(printed: str, exact: int) -> bool:
-    return prints(printed, Check(quantity="count", arguments={}, expect=exact))
+    return prints_number(printed, Check(quantity="count", arguments={}, expect=exact))
 
 
 # ---- published numbers
@@ -68,7 +68,7 @@ def agrees(printed: str, exact: int) -> bool:
 @pytest.mark.parametrize("row", COUNTS, ids=[row.case for row in COUNTS])
 def test_a_published_lora_count_is_computed_exactly(row: PublishedCount) -> None:
     shape = shape_named(row.model, row.kind)
-    assert count(shape, rank=row.rank, targets=row.targets).trainable == row.exact, row.source
+    assert count_parameters(shape, rank=row.rank, targets=row.targets).trainable == row.exact, row.source
 
 
 @pytest.mark.parametrize("row", MATRICES, ids=[row.case for row in MATRICES])
@@ -92,7 +92,7 @@ def test_print_and_computation_agree_or_the_table_says_why_not(
 
 
 def test_the_embedded_model_trains_2442240_of_136957248() -> None:
-    counted = count(find_shape(EMBEDDED_MODEL), rank=8, targets="all-linear")
+    counted = count_parameters(find_shape(EMBEDDED_MODEL), rank=8, targets="all-linear")
     assert (counted.trainable, counted.total) == EMBEDDED
     assert f"{counted.percent:.2f}" == "1.78"
 
@@ -107,14 +107,16 @@ def test_counts_are_what_peft_trains(family: str, targets: TargetSet) -> None:
     for rank in RANKS:
         named = "all-linear" if targets == "all-linear" else shape.target_modules(targets)
         trained = peft_counts(family, lora(family, rank, named))
-        assert trained == count(shape, rank=rank, targets=targets), f"rank {rank}"
+        assert trained == count_parameters(shape, rank=rank, targets=targets), f"rank {rank}"
         by_name = tuple(named) if isinstance(named, list) else named
         assert trained == count_adapter(shape, AdapterSetting(targets=by_name), rank=rank), f"rank {rank}"
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - NO_PEFT_DEFAULT - LOSES_ITS_DEFAULT))
 def test_without_targets_pefts_own_defaults_are_counted(family: str) -> None:
-    assert peft_counts(family, lora(family, 4, None)) == count(shape_of(family), rank=4, targets=None)
+    assert peft_counts(family, lora(family, 4, None)) == count_parameters(
+        shape_of(family), rank=4, targets=None
+    )
 
 
 @pytest.mark.parametrize("family", sorted(NO_PEFT_DEFAULT))
@@ -141,20 +143,22 @@ def peft_counts(family: str, config: LoraConfig) -> Count:
 @given(models, ranks, target_sets)
 def test_twice_the_rank_is_twice_the_count(model: str, rank: int, targets: TargetSet) -> None:
     shape = find_shape(model)
-    once, twice = (count(shape, rank=r, targets=targets).trainable for r in (rank, 2 * rank))
+    once, twice = (count_parameters(shape, rank=r, targets=targets).trainable for r in (rank, 2 * rank))
     assert twice == 2 * once
 
 
 @given(models, ranks)
 def test_adapting_more_matrices_never_trains_less(model: str, rank: int) -> None:
-    counted = [count(find_shape(model), rank=rank, targets=targets).trainable for targets in TARGET_SETS]
+    counted = [
+        count_parameters(find_shape(model), rank=rank, targets=targets).trainable for targets in TARGET_SETS
+    ]
     assert counted == sorted(counted)
 
 
 @given(models, ranks, target_sets)
 def test_the_total_is_the_base_and_its_adapters(model: str, rank: int, targets: TargetSet) -> None:
     shape = find_shape(model)
-    counted = count(shape, rank=rank, targets=targets)
+    counted = count_parameters(shape, rank=rank, targets=targets)
     assert counted.total == shape.total_parameters + counted.trainable
     assert 0 < counted.percent < 100
     assert counted.percent == pytest.approx(100 * counted.trainable / counted.total)
@@ -164,12 +168,12 @@ def test_the_total_is_the_base_and_its_adapters(model: str, rank: int, targets: 
 def test_counting_matrix_by_matrix_gives_the_whole(model: str, rank: int) -> None:
     shape = find_shape(model)
     one_by_one = sum(lora_parameters([linear], rank=rank) for linear in shape.linears)
-    assert one_by_one == count(shape, rank=rank, targets="all-linear").trainable
+    assert one_by_one == count_parameters(shape, rank=rank, targets="all-linear").trainable
 
 
 @given(models, ranks, target_sets)
 def test_the_formula_worked_out_by_hand_gives_the_count(model: str, rank: int, targets: TargetSet) -> None:
-    written = formula(find_shape(model), rank=rank, targets=targets)
+    written = format_formula(find_shape(model), rank=rank, targets=targets)
     arithmetic, _, result = written.rpartition(" = ")
     terms = re.findall(r"(\d+) (?:layers|times) × (\d+) × \[([^\]]*)\]", arithmetic)
     worked_out = sum(
@@ -177,15 +181,15 @@ def test_the_formula_worked_out_by_hand_gives_the_count(model: str, rank: int, t
         for times, rank_, widths in terms
     )
     assert f"{worked_out:,}" == result
-    assert worked_out == count(find_shape(model), rank=rank, targets=targets).trainable
+    assert worked_out == count_parameters(find_shape(model), rank=rank, targets=targets).trainable
 
 
 def test_the_formula_reads_as_the_paper_writes_it() -> None:
-    written = formula(find_shape(EMBEDDED_MODEL), rank=8, targets="q+v")
+    written = format_formula(find_shape(EMBEDDED_MODEL), rank=8, targets="q+v")
     assert written == "30 layers × 8 × [(576 + 576) + (576 + 192)] = 460,800"
 
 
 @pytest.mark.parametrize("rank", [0, -1])
 def test_a_rank_below_one_says_what_to_pick(rank: int) -> None:
     with pytest.raises(LearnerError, match=rf"got {rank}\. Pick 1 to 256; 8 is a good first try"):
-        count(find_shape("gpt2"), rank=rank, targets="all-linear")
+        count_parameters(find_shape("gpt2"), rank=rank, targets="all-linear")

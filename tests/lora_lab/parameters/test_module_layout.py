@@ -63,7 +63,7 @@ def test_what_a_layout_lacks_is_said(model: dict[str, Any], said: str, reader: S
         "lora": {"r": 8, "target_modules": ["q"]},
         "printed": {"trainable": 1},
     }
-    assert said in contracts.answer(record, claim_answer, reader)["error"]
+    assert said in contracts.answer_record(record, claim_answer, reader)["error"]
 
 
 LLAMA = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from lora_lab.parameters.adapter_config import AdapterSetting
-from lora_lab.parameters.counts import count, count_adapter
-from lora_lab.parameters.shapes import ModelShape, catalogue, find_shape, shape_from_json
+from lora_lab.parameters.counts import count_adapter, count_parameters
+from lora_lab.parameters.shapes import ModelShape, find_shape, load_catalogue, shape_from_json
 from lora_lab.spec import TARGET_SETS, TargetSet
 from lora_lab.worker.model.read_shape import shape_of_config
 from study.base.errors import LearnerError
@@ -15,7 +15,9 @@ from tests.golden import configs
 from tests.lora_lab.families import FAMILIES, shape_of
 
 LLAMA_LIKE = {
-    name: shape for name, shape in catalogue().items() if shape.model_type in ("llama", "mistral", "qwen2")
+    name: shape
+    for name, shape in load_catalogue().items()
+    if shape.model_type in ("llama", "mistral", "qwen2")
 }
 
 
@@ -54,7 +56,7 @@ def rebuilt(kept: ModelShape, config: dict[str, Any]) -> ModelShape:
 
 DECODERS = [
     shape
-    for shape in catalogue().values()
+    for shape in load_catalogue().values()
     if shape.model_type
     in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt3")
 ]
@@ -76,14 +78,14 @@ def test_a_catalogue_shape_contradicts_itself_nowhere(shape: ModelShape) -> None
 
 
 def test_catalogue_names_and_hub_ids_are_unique_and_sorted_by_size() -> None:
-    shapes = list(catalogue().values())
+    shapes = list(load_catalogue().values())
     hub_ids = [shape.hub_id for shape in shapes if shape.hub_id]
     assert len(set(hub_ids)) == len(hub_ids)
     assert [shape.total_parameters for shape in shapes] == sorted(shape.total_parameters for shape in shapes)
 
 
 def test_a_shape_survives_its_json() -> None:
-    for shape in catalogue().values():
+    for shape in load_catalogue().values():
         assert shape_from_json(shape.to_json()) == shape
 
 
@@ -169,7 +171,7 @@ def test_typed_targets_reach_peft_with_the_same_meaning(targets: str) -> None:
     shape = find_shape("llama-7b")
     named = shape.target_modules(targets)
     setting = AdapterSetting(targets=named if isinstance(named, str) else tuple(named))
-    assert count_adapter(shape, setting, rank=4) == count(shape, rank=4, targets=targets)
+    assert count_adapter(shape, setting, rank=4) == count_parameters(shape, rank=4, targets=targets)
 
 
 @pytest.mark.parametrize(

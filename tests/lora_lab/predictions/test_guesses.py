@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.predictions.judging import FACTOR, TIE, Ended, Guess, guess_of, verdicts, within_factor
+from lora_lab.predictions.judging import FACTOR, TIE, Ended, RunGuess, guess_of, judge_guess, within_factor
 from lora_lab.runs.folder import RunFolder
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
@@ -23,7 +23,7 @@ def ended(tmp_path: Path) -> Ended:
 
 
 def ended_run(run: RunFolder) -> Ended:
-    return Ended(spec=run.spec, state=fold(run.events()))
+    return Ended(spec=run.spec, state=fold_events(run.events()))
 
 
 @given(st.floats(1e-3, 1e9), st.floats(0.5, 2))
@@ -37,7 +37,7 @@ def test_a_number_is_right_within_the_stated_factor_both_ways(result: float, off
     ("percent", "right"), [(4.48, True), (5.5, True), (3.6, True), (5.7, False), (1, False)]
 )
 def test_the_percentage_is_judged_by_the_counts_of_the_run(ended: Ended, percent: float, right: bool) -> None:
-    [verdict] = verdicts(Guess(percent=percent), ended, None)
+    [verdict] = judge_guess(RunGuess(percent=percent), ended, None)
     assert (verdict.quantity, verdict.right, verdict.result) == ("percent", right, "4.48 %")
     assert verdict.reason == (
         "Rank 8 gives the adapters 448 numbers, and 21 times as many, 9,552, stay frozen."
@@ -45,7 +45,7 @@ def test_the_percentage_is_judged_by_the_counts_of_the_run(ended: Ended, percent
 
 
 def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_parts(ended: Ended) -> None:
-    [verdict] = verdicts(Guess(peak_bytes=2e6), ended, None)
+    [verdict] = judge_guess(RunGuess(peak_bytes=2e6), ended, None)
     assert not verdict.right
     assert (verdict.guess, verdict.result) == ("2.00 MB", "990 kB")
     assert verdict.reason == "Most of it is activations: 400 kB, 40 %, before weights with 300 kB."
@@ -55,8 +55,8 @@ def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_par
 @pytest.mark.parametrize("changed", ["weights", "optimizer", "constants", "scratch", "logits"])
 def test_a_wrong_peak_points_to_what_takes_the_most(ended: Ended, changed: str, concepts: ConceptMap) -> None:
     started = {**(ended.state.started or {}), "predicted": {**run_builders.PREDICTED, changed: 9_000_000}}
-    [verdict] = verdicts(
-        Guess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None
+    [verdict] = judge_guess(
+        RunGuess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None
     )
     assert all(concept in concepts.by_id for concept in verdict.concepts)
     assert "Most of it is" in verdict.reason
@@ -79,16 +79,16 @@ def losses(ended: Ended, loss_after: float, **changed: Any) -> Ended:
 def test_the_lower_loss_is_judged_and_a_tie_is_nobodys_mistake(
     ended: Ended, this: float, that: float, said: Any, right: bool
 ) -> None:
-    guess = Guess(rival="other", lower=said)
-    [verdict] = verdicts(guess, losses(ended, this), losses(ended, that, rank=64))
+    guess = RunGuess(rival="other", lower=said)
+    [verdict] = judge_guess(guess, losses(ended, this), losses(ended, that, rank=64))
     assert verdict.right == right
     assert "They differ in: rank 8 here, 64 there" in verdict.reason
     assert "lora-rank" in verdict.concepts
 
 
 def test_a_difference_of_seeds_alone_is_called_chance(ended: Ended) -> None:
-    guess = Guess(rival="other", lower="this")
-    [verdict] = verdicts(guess, losses(ended, 2.0), losses(ended, 1.0, seed=1))
+    guess = RunGuess(rival="other", lower="this")
+    [verdict] = judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0, seed=1))
     assert "this much is chance" in verdict.reason
     assert verdict.concepts == ("held-out-evaluation",)
 
@@ -100,27 +100,27 @@ def test_a_difference_of_seeds_alone_is_called_chance(ended: Ended) -> None:
 def test_every_concept_that_a_verdict_names_is_in_the_map(
     ended: Ended, concepts: ConceptMap, changed: dict[str, Any]
 ) -> None:
-    guess = Guess(percent=1, peak_bytes=1, rival="other", lower="this")
-    for verdict in verdicts(guess, losses(ended, 2.0), losses(ended, 1.0, **changed)):
+    guess = RunGuess(percent=1, peak_bytes=1, rival="other", lower="this")
+    for verdict in judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0, **changed)):
         assert verdict.concepts
         assert set(verdict.concepts) <= set(concepts.by_id)
 
 
 def test_what_the_run_did_not_come_to_is_not_judged() -> None:
-    guess = Guess(percent=1, peak_bytes=1, rival="other", lower="this")
+    guess = RunGuess(percent=1, peak_bytes=1, rival="other", lower="this")
     nothing = Ended(spec=RunSpec(), state=RunState(status="failed"))
-    assert verdicts(guess, nothing, nothing) == []
-    assert verdicts(guess, nothing, None) == []
+    assert judge_guess(guess, nothing, nothing) == []
+    assert judge_guess(guess, nothing, None) == []
 
 
 # ---- the form
 
 
 def test_a_form_with_some_fields_left_empty_is_a_guess_about_the_others() -> None:
-    assert guess_of({"guess_percent": "1,5", "guess_mb": ""}) == Guess(percent=1.5)
-    assert guess_of({"guess_mb": " 412 "}) == Guess(peak_bytes=412e6)
-    assert guess_of({"lower": "that", "rival": "r"}) == Guess(rival="r", lower="that")
-    assert guess_of({"guess_percent": "1", "rival": "r"}) == Guess(percent=1)
+    assert guess_of({"guess_percent": "1,5", "guess_mb": ""}) == RunGuess(percent=1.5)
+    assert guess_of({"guess_mb": " 412 "}) == RunGuess(peak_bytes=412e6)
+    assert guess_of({"lower": "that", "rival": "r"}) == RunGuess(rival="r", lower="that")
+    assert guess_of({"guess_percent": "1", "rival": "r"}) == RunGuess(percent=1)
 
 
 @pytest.mark.parametrize("form", [{}, {"guess_percent": " "}, {"lower": "neither"}, {"lower": "this"}])
@@ -137,5 +137,5 @@ def test_a_percentage_that_cannot_be_is_refused(written: str) -> None:
 
 @given(st.one_of(st.none(), st.floats(0.01, 100)), st.one_of(st.none(), st.floats(1, 1e12)))
 def test_a_guess_survives_the_store(percent: float | None, peak_bytes: float | None) -> None:
-    guess = Guess(percent=percent, peak_bytes=peak_bytes)
-    assert Guess(**guess.to_json()) == guess
+    guess = RunGuess(percent=percent, peak_bytes=peak_bytes)
+    assert RunGuess(**guess.to_json()) == guess

@@ -11,17 +11,17 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from lora_lab.engine.local import LocalEngine
-from lora_lab.grids.results import Cell
+from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
 from lora_lab.pages.projects import ProjectsPage
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.projects.checks import Evidence, results
-from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, load_projects, projects
+from lora_lab.projects.checks import ProjectEvidence, run_checks
+from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, load_projects, read_projects
 from lora_lab.projects.report import project_report
-from lora_lab.projects.service import ProjectDesk
-from lora_lab.runs.extra_measurements import Afterwards, general_pairs
+from lora_lab.projects.service import ProjectService
+from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.settings.grid import Grid, grid_from
 from lora_lab.settings.grid_form import address_of_grid, grid_of_address
 from study.base.errors import LearnerError
@@ -29,7 +29,7 @@ from study.content.concepts import ConceptMap
 from study.content.training_pairs import own_pairs
 from study.content.yaml_reader import ContentError
 from study.lessons.lesson import PROJECT_IDS
-from study.ports.context import Context, visit
+from study.ports.context import Context, find_visit
 from tests.lora_lab.grid_builders import cell
 from tests.lora_lab.run_builders import NOW
 from tests.lora_lab.sweep_builders import TINY, finish, finished_sweep, runs_of, sweep_of
@@ -38,12 +38,14 @@ from tests.visits import opened, press, words
 SHAPE = find_shape("tiny-random")
 
 
-def answers(check: ProjectCheck, *cells: Cell, **more: Any) -> list[tuple[str, str]]:
-    found = results([check], Evidence(cells=cells, shape=SHAPE, ledgers=more.pop("ledgers", []), **more))
+def answers(check: ProjectCheck, *cells: GridCell, **more: Any) -> list[tuple[str, str]]:
+    found = run_checks(
+        [check], ProjectEvidence(cells=cells, shape=SHAPE, ledgers=more.pop("ledgers", []), **more)
+    )
     return [(result.answer, result.text) for result in found]
 
 
-def tiny(loss: float | None, **setting: Any) -> Cell:
+def tiny(loss: float | None, **setting: Any) -> GridCell:
     return cell(loss, model="tiny-random", **setting)
 
 
@@ -51,13 +53,13 @@ def tiny(loss: float | None, **setting: Any) -> Cell:
 
 
 def test_there_are_eight_projects_whose_concepts_are_on_the_map(concepts: ConceptMap) -> None:
-    assert set(projects()) == set(PROJECT_IDS)
-    named = {concept for project in projects().values() for concept in project.concepts}
+    assert set(read_projects()) == set(PROJECT_IDS)
+    named = {concept for project in read_projects().values() for concept in project.concepts}
     assert named <= set(concepts.by_id)
 
 
 def test_every_grid_opens_filled_in_and_answers_its_project() -> None:
-    for project in projects().values():
+    for project in read_projects().values():
         for each in project.grids:
             query = QueryParams(address_of_grid(each.grid).partition("?")[2])
             assert grid_of_address(dict(query)) == each.grid
@@ -101,7 +103,7 @@ def test_ranks_differ_only_beyond_the_seeds() -> None:
 
 
 def test_counts_of_runs_are_held_against_the_formula() -> None:
-    right = count(SHAPE, rank=2, targets="all-linear").trainable
+    right = count_parameters(SHAPE, rank=2, targets="all-linear").trainable
     check = ProjectCheck(check="counts")
     assert answers(check, replace(tiny(3, rank=2), trainable=right))[0][0] == "yes"
     [(answer, text)] = answers(check, replace(tiny(3, rank=2), trainable=right + 1))
@@ -206,12 +208,12 @@ def lab(context: Context) -> Lab:
 
 
 @pytest.fixture
-def desk(context: Context, lab: Lab) -> ProjectDesk:
-    return ProjectDesk(store=context.store, lab=lab)
+def desk(context: Context, lab: Lab) -> ProjectService:
+    return ProjectService(store=context.store, lab=lab)
 
 
 @pytest.fixture
-def ana_works(context: Context, desk: ProjectDesk, ana: str) -> Ana:
+def ana_works(context: Context, desk: ProjectService, ana: str) -> Ana:
     assert context.clock() >= NOW
     return Ana(ProjectsPage(context=context, desk=desk))
 
@@ -237,7 +239,7 @@ def test_the_grids_come_only_after_the_hypothesis(ana_works: Ana) -> None:
 
 
 def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
-    ana_works: Ana, desk: ProjectDesk, context: Context
+    ana_works: Ana, desk: ProjectService, context: Context
 ) -> None:
     before = sweep_of(context.settings, later_grid())  # ran before anything was predicted
     early = NOW - timedelta(days=1)
@@ -260,7 +262,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
 
     reply = ana_works.sends(done["html"], "conclude", fields={"text": ["Rank 8 it was, on this model."]})
     assert 'href="/projects/does-rank-matter/report.html"' in reply["html"]
-    ana = visit(context, browser_id="browser-of-ana", query={})
+    ana = find_visit(context, browser_id="browser-of-ana", query={})
     standing = desk.standing(ana, desk.find("does-rank-matter"))
     report = project_report(desk, standing, by="Ana")
     said = words(report)
@@ -327,8 +329,8 @@ def test_runs_that_must_be_measured_once_more_offer_it_and_show_what_came_of_it(
     assert "Measure 2 finished runs for this project" in words(html)
     ways = {"decoded_error": 3e-7, "bf16_error": 1e-3, "requantized_error": 0.12}
     ways |= {"decoded_loss": 2.5, "bf16_loss": 2.5, "requantized_loss": 2.6, "after": 2.5}
-    Afterwards(runs[0]).path.write_text(json.dumps({"values": ways}))
-    Afterwards(runs[1]).path.write_text(json.dumps({"problem": "There was no memory."}))
+    ExtraMeasurements(runs[0]).path.write_text(json.dumps({"values": ways}))
+    ExtraMeasurements(runs[1]).path.write_text(json.dumps({"problem": "There was no memory."}))
     said = words(ana_works.opens("id=merge-it"))
     assert "Merged and kept in fp32, is it the trained model? (nf4) Yes." in said
     assert "A run could not be measured: There was no memory." in said
@@ -341,7 +343,7 @@ def test_a_project_that_is_not_there_is_named(ana_works: Ana) -> None:
 
 
 def test_a_broken_run_shows_its_loss_over_the_steps(
-    desk: ProjectDesk, context: Context, ana_works: Ana
+    desk: ProjectService, context: Context, ana_works: Ana
 ) -> None:
     early = NOW - timedelta(days=1)
     profile = context.store.profiles.of_browser("browser-of-ana", now=early).id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.runs.measured_cells import Cell, cells_from, cells_json, measured_cells
+from lora_lab.runs.measured_cells import MeasuredCell, cells_from, cells_json, measured_cells
 from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS
 from study.text.templates import render
 
@@ -67,4 +67,4 @@ def test_a_prediction_that_misses_is_the_worst() -> None:
     found = measured_cells()
     missed = replace(found.cells[0], peak_bytes=2 * found.cells[0].peak_bytes)
     assert replace(found, cells=(*found.cells, missed)).worst == missed
-    assert isinstance(missed, Cell)
+    assert isinstance(missed, MeasuredCell)

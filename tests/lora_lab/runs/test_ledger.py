@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from lora_lab.data.batches import RowSize, even_row
-from lora_lab.data.datasets import Dataset, Example, split
+from lora_lab.data.datasets import Dataset, Example, split_examples
 from lora_lab.runs.folder import RunFolder, create_run, list_runs
-from lora_lab.runs.predicted_vs_measured import Measured, comparable, devices, measured_runs
+from lora_lab.runs.predicted_vs_measured import MeasuredPeak, list_devices, measured_runs, select_comparable
 from lora_lab.spec import RunSpec
 from tests.lora_lab.run_builders import PREDICTED
 
 ROW = even_row(tokens=40, answer_tokens=12, examples=4)
 SPEC = RunSpec(model="tiny-random", rank=8, steps=3)
-DATA: Dataset = split([Example(prompt=f"p{i}", answer=f"a{i}") for i in range(8)], label="eight pairs")
+DATA: Dataset = split_examples(
+    [Example(prompt=f"p{i}", answer=f"a{i}") for i in range(8)], label="eight pairs"
+)
 
 
 @pytest.fixture
@@ -40,8 +42,8 @@ def step(run: RunFolder, number: int, *, tokens: int, peak_bytes: int) -> None:
     run.emit("step", step=number, loss=3.0, tokens=tokens, peak_bytes=peak_bytes, live_bytes=1, seconds=0.1)
 
 
-def measured(spec: RunSpec = SPEC, *, row: RowSize = ROW) -> Measured:
-    return Measured(
+def measured(spec: RunSpec = SPEC, *, row: RowSize = ROW) -> MeasuredPeak:
+    return MeasuredPeak(
         run_id="some-run",
         spec=spec,
         peak_bytes=1010,
@@ -101,7 +103,7 @@ def test_runs_that_differ_in_nothing_that_costs_memory_are_comparable_by_rank(
 ) -> None:
     run = measured(replace(SPEC, **changed))  # type: ignore[arg-type]
 
-    assert comparable([run], SPEC, free="rank") == [run]
+    assert select_comparable([run], SPEC, free="rank") == [run]
 
 
 @pytest.mark.parametrize(
@@ -120,30 +122,30 @@ def test_runs_that_differ_in_nothing_that_costs_memory_are_comparable_by_rank(
 def test_runs_that_differ_in_what_decides_memory_are_not_comparable_by_rank(
     changed: dict[str, object],
 ) -> None:
-    assert comparable([measured(replace(SPEC, **changed))], SPEC, free="rank") == []  # type: ignore[arg-type]
+    assert select_comparable([measured(replace(SPEC, **changed))], SPEC, free="rank") == []  # type: ignore[arg-type]
 
 
 def test_by_bits_the_rank_must_be_equal_and_the_bits_need_not() -> None:
     other_bits, other_rank = measured(replace(SPEC, bits="bf16")), measured(replace(SPEC, rank=64))
 
-    assert comparable([other_bits, other_rank], SPEC, free="bits") == [other_bits]
+    assert select_comparable([other_bits, other_rank], SPEC, free="bits") == [other_bits]
 
 
 def test_with_the_heaviest_row_known_equal_rows_count_whatever_steps_and_seed_led_there() -> None:
     same = measured(replace(SPEC, steps=90, seed=5))
     longer = measured(SPEC, row=replace(ROW, lengths=(*ROW.lengths[:-1], ROW.lengths[-1] + 1)))
 
-    assert comparable([same, longer], SPEC, free="rank", row=ROW) == [same]
+    assert select_comparable([same, longer], SPEC, free="rank", row=ROW) == [same]
 
 
 def test_a_spec_that_asks_for_one_number_type_is_not_compared_with_runs_in_the_other() -> None:
     run = measured()  # in fp32, which the machine chose
 
-    assert comparable([run], replace(SPEC, compute_dtype="fp32"), free="rank") == [run]
-    assert comparable([run], replace(SPEC, compute_dtype="bf16"), free="rank") == []
+    assert select_comparable([run], replace(SPEC, compute_dtype="fp32"), free="rank") == [run]
+    assert select_comparable([run], replace(SPEC, compute_dtype="bf16"), free="rank") == []
 
 
 def test_each_device_is_named_once_in_order() -> None:
     runs = [measured(), replace(measured(), device_name="NVIDIA A10"), measured()]
 
-    assert devices(runs) == ("CPU, 2 threads", "NVIDIA A10")
+    assert list_devices(runs) == ("CPU, 2 threads", "NVIDIA A10")

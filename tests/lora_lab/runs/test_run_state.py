@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.runs.events import Event
-from lora_lab.runs.state import ENDED, RunState, fold
+from lora_lab.runs.state import ENDED, RunState, fold_events
 from tests.lora_lab.run_builders import DEVICE, PREDICTED, VERSIONS
 
 
@@ -59,13 +59,13 @@ STORY = [
     ],
 )
 def test_a_run_says_what_it_is_doing(so_far: int, status: str, doing: str) -> None:
-    state = fold(STORY[:so_far])
+    state = fold_events(STORY[:so_far])
     assert (state.status, state.doing) == (status, doing)
     assert state.ended == (status in ENDED)
 
 
 def test_a_finished_run_knows_everything() -> None:
-    state = fold(STORY)
+    state = fold_events(STORY)
     assert [item["step"] for item in state.steps] == [1, 2, 3]
     assert (state.peak_bytes, state.live_bytes, state.saved_step) == (950, 700, 2)
     assert (state.loss_before, state.loss_after) == (3.5, 2.5)
@@ -75,17 +75,17 @@ def test_a_finished_run_knows_everything() -> None:
 
 
 def test_download_progress_is_shown_and_cleared() -> None:
-    assert fold(STORY[:3]).total_bytes == 9
-    assert fold(STORY[:9]).total_bytes == 0
+    assert fold_events(STORY[:3]).total_bytes == 9
+    assert fold_events(STORY[:9]).total_bytes == 0
 
 
 @given(st.integers(0, len(STORY)))
 def test_reading_on_gives_what_reading_at_once_gives(cut: int) -> None:
-    assert fold(STORY[cut:], fold(STORY[:cut])) == fold(STORY)
+    assert fold_events(STORY[cut:], fold_events(STORY[:cut])) == fold_events(STORY)
 
 
 def test_a_failed_run_keeps_its_steps_and_its_reason() -> None:
-    state = fold(
+    state = fold_events(
         [*STORY[:7], event("failed", step=2, cause="killed", what="Killed.", do_next="Start again.")]
     )
     assert state.status == "failed"
@@ -96,43 +96,45 @@ def test_a_failed_run_keeps_its_steps_and_its_reason() -> None:
 
 
 def test_a_run_taken_out_of_the_queue_has_ended() -> None:
-    state = fold([event("queued"), event("stopped", step=0)])
+    state = fold_events([event("queued"), event("stopped", step=0)])
     assert (state.status, state.ended, state.peak_bytes) == ("stopped", True, 0)
 
 
 def test_an_event_of_a_later_version_changes_nothing() -> None:
-    assert fold([*STORY, event("confetti", colour="red")]) == fold(STORY)
+    assert fold_events([*STORY, event("confetti", colour="red")]) == fold_events(STORY)
 
 
 def test_speed_leaves_out_the_first_step_which_warms_up() -> None:
-    assert fold([step(1, seconds=9.0)]).tokens_per_second == pytest.approx(300 / 9)
-    assert fold([step(1, seconds=9.0), step(2), step(3)]).tokens_per_second == pytest.approx(150)
+    assert fold_events([step(1, seconds=9.0)]).tokens_per_second == pytest.approx(300 / 9)
+    assert fold_events([step(1, seconds=9.0), step(2), step(3)]).tokens_per_second == pytest.approx(150)
     assert RunState().tokens_per_second == 0
 
 
 def test_time_left_comes_from_the_median_step_once_there_are_two() -> None:
-    assert fold([step(1)]).seconds_left(10) is None
+    assert fold_events([step(1)]).seconds_left(10) is None
     steps = [step(1, seconds=9.0), step(2), step(3), step(4, seconds=60.0)]
-    assert fold(steps).seconds_left(10) == pytest.approx(2.0 * 6)
-    assert fold([step(n) for n in range(1, 11)]).seconds_left(10) == 0
+    assert fold_events(steps).seconds_left(10) == pytest.approx(2.0 * 6)
+    assert fold_events([step(n) for n in range(1, 11)]).seconds_left(10) == 0
 
 
 def test_the_pace_is_the_median_step_without_the_first_one() -> None:
     assert RunState().seconds_per_step is None
-    assert fold([step(1, seconds=9.0)]).seconds_per_step == 9.0
-    assert fold([step(1, seconds=9.0), step(2), step(3, seconds=60.0), step(4)]).seconds_per_step == 2.0
+    assert fold_events([step(1, seconds=9.0)]).seconds_per_step == 9.0
+    assert (
+        fold_events([step(1, seconds=9.0), step(2), step(3, seconds=60.0), step(4)]).seconds_per_step == 2.0
+    )
 
 
 def test_a_run_knows_its_sweep_its_holder_and_when_somebody_began() -> None:
-    waiting = fold([event("queued", sweep="a-sweep", held_by="host:7")])
+    waiting = fold_events([event("queued", sweep="a-sweep", held_by="host:7")])
     assert (waiting.sweep, waiting.held_by, waiting.began_at) == ("a-sweep", "host:7", None)
     later = {"kind": "status", "at": 130.0, "text": "Starting"}
-    begun = fold([later, later | {"at": 140.0}], waiting)
+    begun = fold_events([later, later | {"at": 140.0}], waiting)
     assert begun.began_at == 130.0
-    assert not fold([event("queued", sweep="a-sweep")], waiting).held_by, "it was taken over"
+    assert not fold_events([event("queued", sweep="a-sweep")], waiting).held_by, "it was taken over"
 
 
 @pytest.mark.parametrize("kind", ["stopped", "failed"])
 def test_a_run_that_was_cut_off_says_so(kind: str) -> None:
-    assert fold([event(kind, step=2, cut_off=True, what="It stopped.", do_next="Go on.")]).cut_off
-    assert not fold([event(kind, step=2)]).cut_off
+    assert fold_events([event(kind, step=2, cut_off=True, what="It stopped.", do_next="Go on.")]).cut_off
+    assert not fold_events([event(kind, step=2)]).cut_off

@@ -10,7 +10,7 @@ import pytest
 from lora_lab.data.datasets import own_dataset
 from lora_lab.runs.folder import RunFolder, create_run, delete_run, list_runs
 from lora_lab.runs.sweeps import Sweep, create_sweep, delete_sweep, list_sweeps, open_sweep
-from lora_lab.runs.table import COLUMNS, Table
+from lora_lab.runs.table import COLUMNS, ResultsTable
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -102,7 +102,7 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
         sweep = sweep.with_attempt(sweep.run_ids[cell], run.run_id)
     delete_run(RunFolder(settings.runs_dir / sweep.run_ids[3]))
 
-    Table(settings.runs_dir).write(sweep)
+    ResultsTable(settings.runs_dir).write(sweep)
     with sweep.table_path.open(newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
@@ -117,7 +117,7 @@ def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: S
 
 
 def test_a_table_written_later_shows_what_changed_since(settings: Settings, sweep: Sweep) -> None:
-    table = Table(settings.runs_dir)
+    table = ResultsTable(settings.runs_dir)
     run = run_builders.training(settings.runs_dir, GRID.specs()[0])
     sweep = sweep.with_attempt(sweep.run_ids[0], run.run_id)
     table.write(sweep)

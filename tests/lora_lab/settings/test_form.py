@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.settings.run_form import NAMES, OTHER, address_of, presets, spec_of_address, spec_of_form
+from lora_lab.settings.run_form import NAMES, OTHER, address_of, read_presets, spec_of_address, spec_of_form
 from lora_lab.spec import OWN_DATA, RunSpec
 from study.base.errors import LearnerError
 from tests.lora_lab.spec_strategies import any_spec
@@ -33,7 +33,7 @@ def test_a_form_gives_the_setting_it_shows(spec: RunSpec) -> None:
 
 
 def test_an_address_names_only_what_differs_from_the_first_preset() -> None:
-    usual = presets()[0].spec
+    usual = read_presets()[0].spec
     assert address_of(usual) == "/lab"
     assert address_of(RunSpec(**asdict(usual) | {"rank": 2})) == "/lab?rank=2"
     assert address_of(usual, run_id="r1") == "/lab?run=r1"
@@ -50,9 +50,9 @@ def test_an_unreadable_part_of_an_address_leaves_the_presets_value() -> None:
 
 
 def test_presets_differ_and_open_by_their_id() -> None:
-    specs = [preset.spec for preset in presets()]
+    specs = [preset.spec for preset in read_presets()]
     assert len(set(specs)) == len(specs)
-    for preset in presets():
+    for preset in read_presets():
         assert spec_of_address({"preset": preset.id}) == preset.spec
         assert preset.name
         assert preset.about.endswith(".")

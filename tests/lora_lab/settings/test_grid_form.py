@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.__main__ import SHARED_FLAGS, _asked_for, _parser
+from lora_lab.__main__ import SHARED_FLAGS, _asked_for, _build_parser
 from lora_lab.settings.grid import AXES, Grid, grid_from
 from lora_lab.settings.grid_form import (
     BASE_NAMES,
@@ -17,7 +17,7 @@ from lora_lab.settings.grid_form import (
     grid_of_address,
     grid_of_form,
     grid_presets,
-    settled,
+    normalize_grid,
     with_rate_sweep,
 )
 from lora_lab.spec import BITS, TARGET_SETS, TINY_MODEL, VARIANTS, RunSpec
@@ -29,7 +29,7 @@ def lists(values: st.SearchStrategy[object], most: int = 3) -> st.SearchStrategy
 
 
 grids: st.SearchStrategy[Grid] = st.builds(
-    lambda base, axes: settled(grid_from(base, axes)),
+    lambda base, axes: normalize_grid(grid_from(base, axes)),
     st.builds(
         RunSpec,
         model=st.sampled_from(("smollm2-135m", "tiny-random", "owner/name", "/models/a b&c=d")),
@@ -110,7 +110,7 @@ def test_presets_have_their_own_ids_and_more_than_one_cell() -> None:
 
 
 def test_a_learning_rate_sweep_brackets_the_rate_that_was_chosen() -> None:
-    grid = settled(grid_from(RunSpec(learning_rate=2e-3), {"variants": ["lora", "dora"]}))
+    grid = normalize_grid(grid_from(RunSpec(learning_rate=2e-3), {"variants": ["lora", "dora"]}))
     assert with_rate_sweep(grid).learning_rates == (5e-4, 2e-3, 8e-3)
     assert with_rate_sweep(grid).count == 6
 
@@ -118,11 +118,11 @@ def test_a_learning_rate_sweep_brackets_the_rate_that_was_chosen() -> None:
 @given(grids)
 @settings(max_examples=30)
 def test_the_command_line_reads_the_command_back_to_the_same_grid(grid: Grid) -> None:
-    options = _parser().parse_args(shlex.split(command_of_grid(grid))[3:])
+    options = _build_parser().parse_args(shlex.split(command_of_grid(grid))[3:])
     base, _ = _asked_for(options, leave_out=SHARED_FLAGS)
     given_lists = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
     read = grid_from(base, {name: value for name, value in given_lists.items() if value is not None})
-    assert settled(read) == grid
+    assert normalize_grid(read) == grid
 
 
 def test_presets_of_trained_models_have_three_seeds_and_one_scale_over_ranks() -> None:
@@ -134,6 +134,6 @@ def test_presets_of_trained_models_have_three_seeds_and_one_scale_over_ranks() -
 
 
 def test_one_alpha_for_all_cells_outlives_an_address() -> None:
-    grid = settled(replace(grid_presets()[0].grid, alpha_per_rank=None))
+    grid = normalize_grid(replace(grid_presets()[0].grid, alpha_per_rank=None))
     query = dict(parse_qsl(urlsplit(address_of_grid(grid)).query))
     assert grid_of_address(query) == grid

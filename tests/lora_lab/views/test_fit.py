@@ -3,7 +3,7 @@
 import pytest
 
 from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
 from lora_lab.views.memory_form import DEFAULTS, fields_of
@@ -23,7 +23,7 @@ def test_the_usual_question_has_a_one_sentence_answer() -> None:
 def test_the_count_is_the_train_pages() -> None:
     for targets in ("q+v", "attention", "all-linear"):
         verdict = fit.verdict_of({**LLAMA, "targets": targets}, 24 * GB)
-        counted = count(find_shape("llama-3.1-8b"), rank=16, targets=targets)
+        counted = count_parameters(find_shape("llama-3.1-8b"), rank=16, targets=targets)
         assert (verdict.trainable, verdict.total) == (counted.trainable, counted.total)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lora_lab.data.batches import Length
 from lora_lab.data.lab_folder import LabHome, ReadExample
 from lora_lab.spec import RunSpec
-from lora_lab.views.token_preview import BINS, Seen, bins, seen
+from lora_lab.views.token_preview import BINS, TokenPreview, build_seen, count_bins
 
 SPEC = RunSpec(model="tiny-random", seq_len_tokens=16)
 DIGEST = "0123456789ab"
@@ -20,16 +20,16 @@ LENGTHS = [
 ]
 
 
-def read(folder: Path, spec: RunSpec = SPEC) -> Seen | None:
+def read(folder: Path, spec: RunSpec = SPEC) -> TokenPreview | None:
     home = LabHome(folder)
     home.save_lengths(spec.model, DIGEST, LENGTHS)
     pieces = tuple(f"t{number}" for number in range(17))
     home.save_read_examples(spec.model, DIGEST, [ReadExample(pieces=pieces, answer_tokens=4)])
-    return seen(home, spec, DIGEST)
+    return build_seen(home, spec, DIGEST)
 
 
 def test_nothing_is_shown_of_data_that_no_worker_has_read(tmp_path: Path) -> None:
-    assert seen(LabHome(tmp_path), SPEC, DIGEST) is None
+    assert build_seen(LabHome(tmp_path), SPEC, DIGEST) is None
 
 
 def test_prompt_tokens_are_masked_answers_trained_and_the_rest_cut(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_histogram_says_its_numbers_and_names_the_limit(tmp_path: Path) -> N
 
 @given(st.lists(st.integers(1, 1000 * BINS), min_size=1))
 def test_every_length_is_in_one_bin(lengths: list[int]) -> None:
-    counted = bins(lengths)
+    counted = count_bins(lengths)
     assert sum(count for _, count in counted) == len(lengths)
     assert len(counted) <= BINS
     assert counted[-1][0] >= max(lengths)

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_lab.charts.grid import Plane
-from lora_lab.charts.heat_map import contrast
-from lora_lab.grids.results import Cell
+from lora_lab.charts.heat_map import compute_contrast
+from lora_lab.grids.results import GridCell
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
-from lora_lab.views.sweep_view import Choice, choices, factors_of, live_map, rows_of, title_of
+from lora_lab.views.sweep_view import TableChoice, factors_of, list_choices, live_map, rows_of, title_of
 from tests.lora_lab.grid_builders import cell
 
 PLANE: Plane = ("all-linear", "lora")
@@ -26,39 +26,39 @@ CELLS = [
 WAITING = ["another", CELLS[5].run_id, CELLS[4].run_id]
 
 
-def numbers(choice: Choice) -> list[int]:
+def numbers(choice: TableChoice) -> list[int]:
     return [row.number for row in rows_of(CELLS, WAITING, choice)]
 
 
 def test_the_table_follows_the_queue_then_the_grid() -> None:
-    assert numbers(Choice()) == [4, 6, 5, 1, 2, 3]
-    assert [row.place for row in rows_of(CELLS, WAITING, Choice())] == [None, 1, 2, None, None, None]
+    assert numbers(TableChoice()) == [4, 6, 5, 1, 2, 3]
+    assert [row.place for row in rows_of(CELLS, WAITING, TableChoice())] == [None, 1, 2, None, None, None]
 
 
 def test_filters_of_one_kind_add_up_and_of_several_kinds_narrow() -> None:
-    choice = Choice().toggled("bits", "nf4").toggled("bits", "bf16")
+    choice = TableChoice().toggled("bits", "nf4").toggled("bits", "bf16")
     assert sorted(numbers(choice)) == [1, 2, 3, 4]
     assert numbers(choice.toggled("rank", "8")) == [4, 2]
     assert numbers(choice.toggled("rank", "8").toggled("status", "finished")) == [2]
 
 
 def test_pressing_a_filter_twice_takes_it_back() -> None:
-    assert Choice().toggled("bits", "nf4").toggled("bits", "nf4") == Choice()
-    assert Choice().toggled("colour", "blue") == Choice()
+    assert TableChoice().toggled("bits", "nf4").toggled("bits", "nf4") == TableChoice()
+    assert TableChoice().toggled("colour", "blue") == TableChoice()
 
 
 def test_sorting_twice_turns_the_order_and_cells_without_a_value_stay_last() -> None:
-    rising = Choice().sorted_by("loss")
+    rising = TableChoice().sorted_by("loss")
     assert numbers(rising)[:2] == [2, 1]
     falling = rising.sorted_by("loss")
     assert numbers(falling)[:2] == [1, 2]
     assert sorted(numbers(falling)[2:]) == [3, 4, 5, 6]
-    assert Choice().sorted_by("colour").sort == "queue"
+    assert TableChoice().sorted_by("colour").sort == "queue"
 
 
 @given(
     st.builds(
-        Choice,
+        TableChoice,
         bits=st.frozensets(st.sampled_from(("nf4", "bf16"))),
         rank=st.frozensets(st.sampled_from(("2", "8"))),
         status=st.frozensets(st.sampled_from(("failed", "finished"))),
@@ -66,21 +66,21 @@ def test_sorting_twice_turns_the_order_and_cells_without_a_value_stay_last() -> 
         falling=st.booleans(),
     )
 )
-def test_an_address_keeps_filters_and_order(choice: Choice) -> None:
-    assert Choice.of(dict(parse_qsl(urlencode(choice.query())))) == choice
+def test_an_address_keeps_filters_and_order(choice: TableChoice) -> None:
+    assert TableChoice.of(dict(parse_qsl(urlencode(choice.query())))) == choice
 
 
 def test_an_address_with_nonsense_shows_everything() -> None:
-    assert Choice.of({"sort": "colour", "show_bits": ",,"}) == Choice()
+    assert TableChoice.of({"sort": "colour", "show_bits": ",,"}) == TableChoice()
 
 
 def test_only_filters_that_could_leave_something_out_are_offered() -> None:
-    assert choices(CELLS) == {
+    assert list_choices(CELLS) == {
         "bits": ["bf16", "int8", "nf4"],
         "rank": ["2", "8"],
         "status": ["waiting", "running", "finished", "failed"],
     }
-    assert choices(CELLS[:1]) == {}
+    assert list_choices(CELLS[:1]) == {}
 
 
 def test_the_map_shows_losses_that_are_there_and_words_where_there_are_none() -> None:
@@ -94,13 +94,13 @@ def test_the_map_shows_losses_that_are_there_and_words_where_there_are_none() ->
     }
     lowest = dict(found.rows)["nf4"][1].style
     fill, ink = (part.partition(":")[2] for part in lowest.split(";"))
-    assert contrast(fill, "#ffffff") < 1.3
-    assert contrast(fill, ink) >= 4.5
+    assert compute_contrast(fill, "#ffffff") < 1.3
+    assert compute_contrast(fill, ink) >= 4.5
 
 
 def test_a_tile_of_several_seeds_counts_them_and_shows_the_step_of_the_one_that_runs() -> None:
     spec = RunSpec(seed=2, steps=40)
-    running = Cell(spec=spec, run_id="x", status="running", steps_done=7)
+    running = GridCell(spec=spec, run_id="x", status="running", steps_done=7)
     found = live_map([cell(2.5, seed=0), cell(2.7, seed=1), running], PLANE)
     tile = found.rows[0][1][0]
     assert (tile.words, tile.detail) == ("2.60", "step 7/40, 2 of 3")

@@ -13,16 +13,16 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
 from lora_lab.data.batches import RowSize, row_sizes
-from lora_lab.data.datasets import Dataset, Example, own_dataset, split
+from lora_lab.data.datasets import Dataset, Example, own_dataset, split_examples
 from lora_lab.memory.ledger import heaviest_row
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
-from lora_lab.worker.training.loop import StepResult, answer_loss, train
-from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode, pack
-from lora_lab.worker.training.session import Adapted, Session, attach, meter_for, open_session
+from lora_lab.worker.training.loop import StepResult, answer_loss, train_adapter
+from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 
 CPU = torch.device("cpu")
 BYTES_A_WEIGHT: dict[Bits, float] = {
@@ -61,14 +61,14 @@ def machine(compute: Compute, device: torch.device = CPU) -> Machine:
 def small_dataset() -> Dataset:
     """Sixteen short pairs, a few of them held out."""
     pairs = [Example(prompt=f"What is {n} + {n}?", answer=f"It is {2 * n}.") for n in range(16)]
-    return split(pairs, label="sums")
+    return split_examples(pairs, label="sums")
 
 
 @dataclass
 class Lab:
     """A session with an adapter on it, and the examples of its spec."""
 
-    session: Session
+    session: ModelSession
     adapted: Adapted
     examples: list[Encoded]
     spec: RunSpec
@@ -80,7 +80,7 @@ class Lab:
     def train(self, spec: RunSpec | None = None) -> list[StepResult]:
         """Real steps of the lab's loop."""
         results: list[StepResult] = []
-        train(
+        train_adapter(
             self.model,
             self.examples,
             spec or self.spec,
@@ -95,7 +95,7 @@ class Lab:
     def loss(self, batch: Sequence[Encoded]) -> Tensor:
         """Of one packed row, as in training."""
         device = self.session.machine.device
-        return answer_loss(self.model, pack(batch, device), self.session.machine.autocast())
+        return answer_loss(self.model, pack_examples(batch, device), self.session.machine.autocast())
 
     def reattach(self, spec: RunSpec) -> "Lab":
         """The same base with another fresh adapter, as for the next run of a warm worker."""
@@ -118,9 +118,9 @@ def open_lab(
     return with_adapter(session, spec, dataset)
 
 
-def with_adapter(session: Session, spec: RunSpec, dataset: Dataset | None = None) -> Lab:
-    adapted = attach(session, spec, find_shape(spec.model))
-    everything = [encode(session.tokenizer, example) for example in (dataset or own_dataset()).train]
+def with_adapter(session: ModelSession, spec: RunSpec, dataset: Dataset | None = None) -> Lab:
+    adapted = attach_adapter(session, spec, find_shape(spec.model))
+    everything = [encode_example(session.tokenizer, example) for example in (dataset or own_dataset()).train]
     return Lab(session, adapted, cut_to(everything, spec.seq_len_tokens), spec)
 
 

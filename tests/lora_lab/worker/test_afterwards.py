@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.extra_measurements import Afterwards
+from lora_lab.runs.extra_measurements import ExtraMeasurements
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.spec import Bits
-from lora_lab.worker.extra_measurements import measure
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.extra_measurements import measure_run
+from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import TINY, never, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 def trained(tmp_path: Path, models_dir: Path, bits: Bits) -> RunFolder:
     spec = replace(TINY, bits=bits, steps=5, learning_rate=0.02)
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
     return run
 
 
@@ -30,10 +30,10 @@ def test_a_finished_run_is_measured_on_general_questions_and_merged_in_every_way
     bits: Bits, tmp_path: Path, models_dir: Path
 ) -> None:
     run = trained(tmp_path, models_dir, bits)
-    assert Afterwards(run).can_be_measured
-    assert measure(run, models_dir)
-    values, ended = Afterwards(run).values, fold(run.events())
-    assert not Afterwards(run).can_be_measured
+    assert ExtraMeasurements(run).can_be_measured
+    assert measure_run(run, models_dir)
+    values, ended = ExtraMeasurements(run).values, fold_events(run.events())
+    assert not ExtraMeasurements(run).can_be_measured
     assert values["before"] == pytest.approx(ended.loss_before, rel=0.01)
     assert values["after"] == pytest.approx(ended.loss_after, rel=0.01)
     assert values["general_before"] != values["general_after"]
@@ -49,6 +49,6 @@ def test_a_run_without_a_readable_adapter_says_why_it_is_not_measured(
     tmp_path: Path, models_dir: Path
 ) -> None:
     run = create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW)
-    assert not measure(run, models_dir)
-    assert Afterwards(run).problem
-    assert Afterwards(run).values == {}
+    assert not measure_run(run, models_dir)
+    assert ExtraMeasurements(run).problem
+    assert ExtraMeasurements(run).values == {}

@@ -17,7 +17,7 @@ from lora_lab.spec import Bits, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.model.quantization import dense_weight
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.run import execute_run
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, linears, never, plain_peft, small_dataset
 
@@ -28,7 +28,7 @@ SPEC = replace(TINY, steps=12, learning_rate=2e-2)
 
 def trained(folder: Path, models_dir: Path, spec: RunSpec) -> RunFolder:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
-    assert execute(run, LabHome(folder), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never)
     return run
 
 

@@ -16,6 +16,8 @@ from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.worker.device import machine as this_machine
 from tests.simulated_gpu.device import NAME, load
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[3]
 SMALL = ["--model", TINY_MODEL, "--steps", "2"]
 SMALL_LARGE = ["hidden_size=64", "intermediate_size=128", "num_hidden_layers=6", "vocab_size=300"]

@@ -22,12 +22,12 @@ from lora_lab.data.datasets import Dataset, own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.export_script import script_of
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.runs.state import fold
+from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import standalone
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import CPU, TINY, never, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -63,7 +63,7 @@ RunIt = Callable[..., RunFolder]
 def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
     def do(spec: RunSpec, dataset: Dataset | None = None) -> RunFolder:
         run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
-        assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+        assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
         return run
 
     return do
@@ -104,7 +104,7 @@ def test_other_settings_give_the_losses_of_the_run_too(
     script["train"](model, script["encoded"](tokenizer, script["TRAIN"]))
     losses = [float(loss) for loss in re.findall(r"   loss (\S+)", capsys.readouterr().out)]
     tolerance = 5e-3 if spec.compute_dtype == "bf16" else 1e-4
-    assert losses == pytest.approx([step["loss"] for step in fold(run.events()).steps], abs=tolerance)
+    assert losses == pytest.approx([step["loss"] for step in fold_events(run.events()).steps], abs=tolerance)
     assert len(forwards) == spec.steps * (2 if spec.checkpointing else 1)
     trained = {name: value.shape for name, value in get_peft_model_state_dict(model).items()}
     kept = load_file(run.adapter_path / "adapter_model.safetensors")
@@ -119,7 +119,7 @@ def test_the_script_gives_the_losses_of_the_run(
     run = run_it(spec, own_dataset())
     printed = run_script(script_of(run, LabHome(tmp_path), models_dir), tmp_path)
     tolerance = TOLERANCE[bits, compute]
-    state = fold(run.events())
+    state = fold_events(run.events())
     losses = [float(loss) for loss in re.findall(r"^step \d+   loss (\S+)", printed, re.MULTILINE)]
     assert losses == pytest.approx([step["loss"] for step in state.steps], abs=tolerance)
     held_out = re.search(r"held-out loss (\S+) -> (\S+)", printed)

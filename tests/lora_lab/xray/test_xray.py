@@ -12,26 +12,34 @@ from lora_lab.xray.captions import (
     amplification_finding,
     amplification_table,
     beside_note,
-    judged,
+    judge_prediction,
     overlap_finding,
     refuse_slip,
     same_start,
     variant_note,
 )
-from lora_lab.xray.charts import factor_map, norm_map, overlap_maps, place_of, short, spectrum, used_map
+from lora_lab.xray.charts import (
+    factor_map,
+    norm_map,
+    overlap_maps,
+    place_of,
+    plot_spectrum,
+    shorten_kind,
+    used_map,
+)
 from lora_lab.xray.result import (
     Module,
     Xray,
     directions_for,
     expected_overlap,
+    list_stops,
     read_pair,
     read_xray,
     stable_rank,
-    stops,
 )
 from study.base.errors import LearnerError
 from study.plots.plot import Plot, to_csv
-from study.plots.render import render
+from study.plots.render import render_plot
 from tests.lora_lab import xrays
 
 VALUES = st.lists(st.floats(0.01, 100), min_size=1, max_size=32).map(
@@ -93,7 +101,7 @@ def test_layers_and_matrices_are_read_from_names() -> None:
     )
     assert found.layers == ("2", "10", "-")
     assert found.kinds == ("self_attn.q_proj", "experts.3.w1", "lm_head")
-    assert [short(kind) for kind in found.kinds] == ["q", "w1", "lm_head"]
+    assert [shorten_kind(kind) for kind in found.kinds] == ["q", "w1", "lm_head"]
     assert [place_of(each) for each in found.modules] == ["q_proj in layer 2", "w1 in layer 10", "lm_head"]
 
 
@@ -105,10 +113,10 @@ def test_an_address_that_names_no_matrix_gets_the_nearest_there_is() -> None:
 
 
 def test_stops_end_at_the_rank_and_stay_few() -> None:
-    assert stops(1) == (1,)
-    assert stops(8) == (1, 2, 3, 4, 6, 8)
-    assert stops(20) == (1, 2, 3, 4, 6, 8, 12, 16, 20)
-    assert len(stops(256)) == 16
+    assert list_stops(1) == (1,)
+    assert list_stops(8) == (1, 2, 3, 4, 6, 8)
+    assert list_stops(20) == (1, 2, 3, 4, 6, 8, 12, 16, 20)
+    assert len(list_stops(256)) == 16
 
 
 def test_chance_is_the_larger_dimension_over_all() -> None:
@@ -141,7 +149,7 @@ def test_a_zero_update_is_told_everywhere_and_draws_nothing_false() -> None:
     zero = first(found)
     assert (zero.used, zero.relative_percent, zero.amplification) == (0, 0, None)
     assert (
-        spectrum(zero, "").title
+        plot_spectrum(zero, "").title
         == "The update of q_proj in layer 0 is zero: B is still what it was at the start"
     )
     assert used_map(found, "").title == "All updates are zero: nothing was learnt yet"
@@ -149,7 +157,7 @@ def test_a_zero_update_is_told_everywhere_and_draws_nothing_false() -> None:
     assert factor_map(found, "").title == "No directions are amplified: all updates are zero"
     assert "zero, so it amplifies nothing" in amplification_finding(zero, "q_proj in layer 0")
     assert found.median_used == 0
-    for plot in (spectrum(zero, ""), used_map(found, ""), norm_map(found, ""), factor_map(found, "")):
+    for plot in (plot_spectrum(zero, ""), used_map(found, ""), norm_map(found, ""), factor_map(found, "")):
         assert_drawn(plot)
 
 
@@ -221,16 +229,16 @@ def test_runs_that_drew_the_same_a_are_told_so() -> None:
 
 @pytest.mark.parametrize(("guess", "right"), [("2", True), ("2,4", True), ("1", False), ("4", False)])
 def test_a_guess_is_right_within_the_usual_factor(guess: str, right: bool) -> None:
-    found = judged(xray_of(), guess)
+    found = judge_prediction(xray_of(), guess)
     assert found is not None
     assert (found.right, found.result, found.rank) == (right, 2, 4)
 
 
 def test_no_guess_is_not_judged_and_a_slip_is_refused() -> None:
-    assert judged(xray_of(), " ") is None
+    assert judge_prediction(xray_of(), " ") is None
     refuse_slip("")
     for slip in ("many", "0", "-1", "nan", "300"):
-        assert judged(xray_of(), slip) is None
+        assert judge_prediction(xray_of(), slip) is None
         with pytest.raises(LearnerError, match="number of directions is above 0"):
             refuse_slip(slip)
 
@@ -241,7 +249,7 @@ def test_no_guess_is_not_judged_and_a_slip_is_refused() -> None:
 def assert_drawn(plot: Plot) -> None:
     """As a picture, as a table, and in words with numbers."""
     for inches in (7.0, 4.2):
-        svg = render(plot, "svg", on_page=True, width_inches=inches).decode()
+        svg = render_plot(plot, "svg", on_page=True, width_inches=inches).decode()
         assert svg.startswith("<svg")
         assert "nan" not in svg
     assert to_csv(plot).count("\n") == len(plot.rows) + 1
@@ -252,7 +260,7 @@ def test_charts_say_a_finding_with_numbers_and_hold_what_they_draw() -> None:
     overlap = read_pair(xrays.pair_found()).of(first(found).name, "A")
     assert overlap is not None
     plots = [
-        spectrum(first(found), "r=4"),
+        plot_spectrum(first(found), "r=4"),
         *(draw(found, "r=4") for draw in (used_map, norm_map, factor_map)),
         *overlap_maps(first(found), overlap, "r=4"),
     ]
@@ -279,7 +287,7 @@ def test_a_rank_too_wide_for_its_numbers_still_draws() -> None:
     found = xray_of(xrays.module(values=[2.0 / number for number in range(1, 257)]))
     overlap = read_pair(xrays.pair_found(256, 256)).of("model.layers.0.self_attn.q_proj", "A")
     assert overlap is not None
-    assert_drawn(spectrum(first(found), ""))
+    assert_drawn(plot_spectrum(first(found), ""))
     assert_drawn(overlap_maps(first(found), overlap, "")[0])
 
 

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quizzes.explain.advice import load_advice
-from quizzes.explain.agreement import kappa
+from quizzes.explain.agreement import compute_kappa
 from quizzes.explain.concept_status import reads_as_english
-from quizzes.explain.grading_queue import BROKEN, NO_GRADER, ReadingRoom
-from quizzes.explain.highlights import marked
+from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue
+from quizzes.explain.highlights import split_segments
 from quizzes.grader.grading import Grading
 from quizzes.grader.labelled_answers import LabelledAnswer
 from quizzes.grader.limits import limits_sentence, read_measured, write_measured
-from quizzes.grader.metrics import Judged
+from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt, load_prompts
 from study.base.model_files import Report
 from study.content.concepts import ConceptMap
@@ -28,7 +28,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted).m
 def test_highlighting_keeps_every_character_in_its_place(
     text: str, evidence: dict[int, list[tuple[int, int]]]
 ) -> None:
-    pieces = marked(text, evidence)
+    pieces = split_segments(text, evidence)
     assert "".join(piece.text for piece in pieces) == text
     at = 0
     for piece in pieces:
@@ -40,7 +40,7 @@ def test_highlighting_keeps_every_character_in_its_place(
 
 def test_no_words_are_marked_as_right_and_as_wrong() -> None:
     text = "It is small and it is never trained."
-    pieces = marked(text, {1: [(0, 36)], 2: [(16, 35)]}, against={2})
+    pieces = split_segments(text, {1: [(0, 36)], 2: [(16, 35)]}, against={2})
     assert [(piece.text, piece.numbers, piece.against) for piece in pieces] == [
         ("It is small and ", (1,), False),
         ("it is never trained", (2,), True),
@@ -51,9 +51,9 @@ def test_no_words_are_marked_as_right_and_as_wrong() -> None:
 def test_kappa_is_what_cohen_computed() -> None:
     # 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no: observed .70, by chance .50 (the usual textbook table).
     pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
-    assert kappa(pairs) == pytest.approx(0.4)
-    assert kappa([(True, True)] * 30) is None
-    assert kappa([]) is None
+    assert compute_kappa(pairs) == pytest.approx(0.4)
+    assert compute_kappa([(True, True)] * 30) is None
+    assert compute_kappa([]) is None
 
 
 def test_every_concept_of_every_prompt_has_its_own_advice(concepts: ConceptMap) -> None:
@@ -83,7 +83,7 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
         verdicts=("covered", "covered", "contradicted", "missing"),
         text="t",
     )
-    judged = [Judged(answer=answer, verdicts=("covered", "unsure", "covered", "missing"))]
+    judged = [JudgedAnswer(answer=answer, verdicts=("covered", "unsure", "covered", "missing"))]
     measured = write_measured(judged, tmp_path)
     assert read_measured(tmp_path) == measured
     assert limits_sentence(measured) == (
@@ -112,7 +112,7 @@ def keep(grading: Grading) -> None:
 def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    room = ReadingRoom(BrokenDesk())
+    room = GradingQueue(BrokenDesk())
     room.read(1, TOY, "We say apple.", keep)
     room.finish()
     assert room.trouble(1) == BROKEN
@@ -121,7 +121,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
 
 
 def test_a_room_without_a_desk_reads_nothing_and_says_so() -> None:
-    room = ReadingRoom(None)
+    room = GradingQueue(None)
     room.read(1, TOY, "We say apple.", keep)
     assert not room.open
     assert room.trouble(1) == NO_GRADER

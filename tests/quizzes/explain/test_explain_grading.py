@@ -6,7 +6,7 @@ import pytest
 
 from quizzes.explain.judgements import TEACHER_VERDICTS
 from quizzes.explain.presenter import ANSWER_LIMIT, explain_exercise
-from quizzes.grader.limits import Measured, limits_sentence, trust_sentence
+from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, trust_sentence
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Context, Visit
 from study.store.explains import ExplainAttempt
@@ -299,7 +299,7 @@ def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
 
 
 def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: ExplainPage) -> None:
-    measured = Measured(answers=518, precision=0.8, recall=0.7, false_accepted=0.1, unsure=0.12)
+    measured = MeasuredAccuracy(answers=518, precision=0.8, recall=0.7, false_accepted=0.1, unsure=0.12)
     page = replace(page, exercise=replace(page.exercise, measured=measured))
     html = words(explained(page))
     assert trust_sentence(measured) in html

@@ -18,14 +18,14 @@ import lora_lab.quantities  # noqa: F401 - families compute their numbers
 from lora_lab.parameters.shapes import find_shape
 from quizzes import families
 from quizzes.families import FAMILIES
-from quizzes.families.drawn import Drawn
+from quizzes.families.drawn import DrawnQuestion
 from quizzes.families.models import MODELS, NAMES, Model
 from quizzes.families.wider_field import MODELS as CACHED
 from quizzes.families.wider_field import Heads
 from quizzes.kinds.choices import Single
-from quizzes.kinds.numbers import known, shown, within, worth
+from quizzes.kinds.numbers import format_number, is_known_unit, is_within, unit_size
 from quizzes.kinds.numeric import Numeric
-from study.base.checks import evaluate, prints
+from study.base.checks import evaluate, prints_number
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import LEVELS
 from tests.quizzes.stems import SOLUTIONS, equations, solved
@@ -53,25 +53,25 @@ print(hashlib.sha256(repr(drawn).encode()).hexdigest())
 
 
 @cache
-def drawn(family: str) -> tuple[Drawn, ...]:
+def drawn(family: str) -> tuple[DrawnQuestion, ...]:
     return tuple(FAMILIES[family].draw(Random(families.question_id(family, seed))) for seed in range(SEEDS))
 
 
-def texts(question: Drawn) -> Iterator[str]:
+def texts(question: DrawnQuestion) -> Iterator[str]:
     """All that a learner can read."""
     yield from (question.stem, question.hint, question.keep, question.source, *question.steps)
-    yield from (question.right.feedback, shown(question.tolerance))
+    yield from (question.right.feedback, format_number(question.tolerance))
     for slip in question.wrong:
         yield from (slip.feedback, slip.misconception)
-    yield from options(question) if question.kind == "single" else (shown(question.right.value),)
+    yield from options(question) if question.kind == "single" else (format_number(question.right.value),)
 
 
-def options(question: Drawn) -> list[str]:
+def options(question: DrawnQuestion) -> list[str]:
     """The right option first."""
     return [question.right.text, *(slip.text for slip in question.wrong)]
 
 
-def values(question: Drawn) -> list[float]:
+def values(question: DrawnQuestion) -> list[float]:
     """The right number first."""
     return [question.right.value, *(slip.value for slip in question.wrong)]
 
@@ -89,7 +89,7 @@ def test_no_two_answers_are_equal_and_at_least_two_are_wrong(family: str) -> Non
         right, *wrong = values(question)
         assert len(wrong) >= 2, question.stem
         assert len({right, *wrong}) == len(wrong) + 1, question.stem
-        assert not [value for value in wrong if within(value, right, tolerance=reach)], question.stem
+        assert not [value for value in wrong if is_within(value, right, tolerance=reach)], question.stem
         if question.kind == "single":
             assert len(set(options(question))) == len(wrong) + 1, question.stem
         feedback = [question.right.feedback, *(slip.feedback for slip in question.wrong)]
@@ -100,7 +100,7 @@ def test_no_two_answers_are_equal_and_at_least_two_are_wrong(family: str) -> Non
 @EACH
 def test_the_right_number_is_in_the_last_step(family: str) -> None:
     for question in drawn(family):
-        right = shown(question.right.value) if question.kind == "numeric" else question.right.text
+        right = format_number(question.right.value) if question.kind == "numeric" else question.right.text
         number = right.removesuffix(" bits per weight")
         assert re.search(rf"(?<![\d.,]){re.escape(number)}(?!\d|[.,]\d)", question.steps[-1]), question.steps
 
@@ -120,10 +120,10 @@ def test_checks_are_printed_and_evaluate_to_the_answer(family: str) -> None:
         assert question.checks or question.source
         assert all(evaluate(check) == check.expect for check in question.checks), question.stem
         printed = " ".join(texts(question))
-        assert all(prints(printed, check) for check in question.checks), question.checks
+        assert all(prints_number(printed, check) for check in question.checks), question.checks
         if family not in SOLUTIONS:
-            answer = question.checks[-1].expect / worth(question.unit)
-            assert within(answer, question.right.value, tolerance=0), question.stem
+            answer = question.checks[-1].expect / unit_size(question.unit)
+            assert is_within(answer, question.right.value, tolerance=0), question.stem
 
 
 @pytest.mark.parametrize("family", SOLUTIONS)
@@ -144,7 +144,7 @@ def test_texts_are_whole_and_their_numbers_readable(family: str) -> None:
         assert question.keep
         assert question.stem.endswith("?"), question.stem
         assert len(question.stem) < 420, question.stem
-        assert known(question.unit)
+        assert is_known_unit(question.unit)
 
 
 @SINGLE
@@ -156,7 +156,7 @@ def test_neither_length_nor_size_nor_place_gives_the_right_option_away(family: s
         assert share < 0.75, f"the right number is the {extreme.__name__} in {share:.0%}"
     places: Counter[str] = Counter()
     for seed in SOME:
-        task = families.question(family, seed).task
+        task = families.build_question(family, seed).task
         assert isinstance(task, Single)
         for quiz in range(10):
             offered = task.offered(f"{quiz}/{family}@{seed}")
@@ -174,11 +174,11 @@ def test_right_options_are_on_the_whole_as_long_as_wrong_ones() -> None:
 @EACH
 def test_a_numeric_answer_is_graded_right_and_a_slip_by_its_name(family: str) -> None:
     for seed in SOME:
-        task = families.question(family, seed).task
+        task = families.build_question(family, seed).task
         if isinstance(task, Numeric):
             assert task.grade({"text": task.text}).correct, task
             for slip in task.slips:
-                assert task.grade({"text": shown(slip.value)}).parts[0].id == slip.id, (seed, slip)
+                assert task.grade({"text": format_number(slip.value)}).parts[0].id == slip.id, (seed, slip)
 
 
 @EACH
@@ -194,7 +194,7 @@ def test_a_family_is_about_concepts_that_exist(family: str, concepts: ConceptMap
 
 
 def test_another_process_draws_the_same_questions() -> None:
-    here = [families.question(family, seed) for family in FAMILIES for seed in range(0, SEEDS, 97)]
+    here = [families.build_question(family, seed) for family in FAMILIES for seed in range(0, SEEDS, 97)]
     there = subprocess.run(
         [sys.executable, "-c", PRINT_DIGEST], cwd=ROOT, capture_output=True, text=True, check=True
     )

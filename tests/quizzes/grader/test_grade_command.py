@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from quizzes.grader.grader_client import GraderDesk
+from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.labelled_answers import NOISE, OTHER_WRITER, load_answers
-from quizzes.grader.metrics import Judged, report
+from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.prompts import Prompt, load_prompts
 from quizzes.grader.verdicts import Verdict
 from study.base.errors import LearnerError
@@ -42,14 +42,14 @@ OFF_TOPIC = "My bicycle has a flat tyre. Lunch was late today."
 
 
 @pytest.fixture(scope="module")
-def desk() -> Iterator[GraderDesk]:
+def desk() -> Iterator[GraderClient]:
     """One worker for all of these tests."""
-    opened = GraderDesk(MODELS)
+    opened = GraderClient(MODELS)
     yield opened
     opened.close()
 
 
-def verdicts(desk: GraderDesk, answer: str, prompt: Prompt = LORA) -> Mapping[str, Verdict]:
+def verdicts(desk: GraderClient, answer: str, prompt: Prompt = LORA) -> Mapping[str, Verdict]:
     return desk.grade(prompt, answer).verdicts
 
 
@@ -124,7 +124,7 @@ def test_an_own_prompt_is_graded_on_its_four_lines(answered: tuple[list[dict[str
     ],
 )
 def test_case_spacing_order_and_off_topic_text_change_no_verdict(
-    desk: GraderDesk, prompt_id: str, answer: str
+    desk: GraderClient, prompt_id: str, answer: str
 ) -> None:
     prompt = PROMPTS[prompt_id]
     plain = verdicts(desk, answer, prompt)
@@ -136,7 +136,7 @@ def test_case_spacing_order_and_off_topic_text_change_no_verdict(
     assert verdicts(desk, f"{answer} {OFF_TOPIC}", prompt) == plain
 
 
-def test_without_the_marked_words_nothing_is_covered(desk: GraderDesk) -> None:
+def test_without_the_marked_words_nothing_is_covered(desk: GraderClient) -> None:
     graded = desk.grade(LORA, STATED)
     assert "covered" in graded.verdicts.values()
     kept = list(STATED)
@@ -146,7 +146,7 @@ def test_without_the_marked_words_nothing_is_covered(desk: GraderDesk) -> None:
     assert set(verdicts(desk, "".join(kept)).values()) == {"missing"}
 
 
-def test_the_words_that_contradict_are_marked_and_not_the_sentence(desk: GraderDesk) -> None:
+def test_the_words_that_contradict_are_marked_and_not_the_sentence(desk: GraderClient) -> None:
     answer = (
         "QLoRA stores the frozen base model in 4 bits so a big model fits on one GPU, and the adapters are "
         "trained in bf16. It is faster than LoRA because the weights are smaller."
@@ -159,7 +159,7 @@ def test_the_words_that_contradict_are_marked_and_not_the_sentence(desk: GraderD
     assert carried["fits-small-gpu"] == ["a big model fits on one GPU"]
 
 
-def test_what_contradicts_is_marked_in_twelve_words_at_most(desk: GraderDesk) -> None:
+def test_what_contradicts_is_marked_in_twelve_words_at_most(desk: GraderClient) -> None:
     mixed = [one for one in load_answers(PROMPTS, folder=OTHER_WRITER) if one.kind == "mixed"][:30]
     longest = 0
     for one in mixed:
@@ -169,21 +169,21 @@ def test_what_contradicts_is_marked_in_twelve_words_at_most(desk: GraderDesk) ->
     assert 3 <= longest <= 12
 
 
-def test_a_megabyte_of_markup_is_answered(desk: GraderDesk) -> None:
+def test_a_megabyte_of_markup_is_answered(desk: GraderClient) -> None:
     graded = desk.grade(LORA, "<div onclick='x'>nothing to see</div> " * 27_000)
     assert graded.cut
     assert "covered" not in graded.verdicts.values()
 
 
-def test_answers_of_another_writer_are_graded_as_docs_say(desk: GraderDesk) -> None:
+def test_answers_of_another_writer_are_graded_as_docs_say(desk: GraderClient) -> None:
     """Floors well under docs/grader.md, on every sixth answer: something broke when they don't hold."""
     other = load_answers(PROMPTS, folder=OTHER_WRITER)
     answers = [one for at, one in enumerate(other) if at % 6 == 0 or one.kind in NOISE]
     judged = [
-        Judged(answer=one, verdicts=tuple(verdicts(desk, one.text, PROMPTS[one.prompt_id]).values()))
+        JudgedAnswer(answer=one, verdicts=tuple(verdicts(desk, one.text, PROMPTS[one.prompt_id]).values()))
         for one in answers
     ]
-    found = report(judged)
+    found = compute_report(judged)
     assert found.f1.value > F1_FLOOR
     assert found.false_accepted.value < FALSE_ACCEPTED_CEILING
     assert found.noise_accepted.value < NOISE_ACCEPTED_CEILING
@@ -195,7 +195,7 @@ def test_without_a_model_the_learner_reads_what_still_works(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    empty = GraderDesk(tmp_path / "models")
+    empty = GraderClient(tmp_path / "models")
     with pytest.raises(LearnerError) as caught:
         empty.grade(LORA, STATED)
     assert "could not be downloaded" in caught.value.what

@@ -6,14 +6,14 @@ from random import Random
 import pytest
 import torch
 
-from quizzes.grader.calibration import Case, cooled, fitting_limits, fitting_temperature
-from quizzes.grader.grading import Scores, decide
+from quizzes.grader.calibration import Case, fitting_limits, fitting_temperature, rescale_scores
+from quizzes.grader.grading import Scores, decide_verdict
 from quizzes.grader.labelled_answers import ANSWERS, HEADER, NOISE, LabelledAnswer, load_answers
-from quizzes.grader.metrics import Judged, by, confusion, report
+from quizzes.grader.metrics import JudgedAnswer, compute_report, count_confusion, report_by
 from quizzes.grader.prompts import load_prompts
 from quizzes.grader.verdicts import Verdict
 from quizzes.grader.weights import UNCALIBRATED
-from quizzes.grader.worker.examples import PARTS, epoch, held_out, joined, mistyped
+from quizzes.grader.worker.examples import PARTS, held_out, merge_verdicts, mistype, split_epoch
 from quizzes.grader.worker.train import contrast_loss
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
@@ -89,7 +89,7 @@ def test_minimal_contrasts_are_never_on_both_sides_of_the_split(answers: list[La
 
 
 def test_one_epoch_shows_every_answer_once_and_contrasts_side_by_side(answers: list[LabelledAnswer]) -> None:
-    batches = epoch(answers, Random(1), rows=32)
+    batches = split_epoch(answers, Random(1), rows=32)
     shown = [one for batch in batches for one in batch if one.kind != "joined"]
     assert sorted(one.text for one in shown) == sorted(one.text for one in answers)
     homes: dict[str, set[int]] = {}
@@ -101,18 +101,18 @@ def test_one_epoch_shows_every_answer_once_and_contrasts_side_by_side(answers: l
 
 
 def test_one_seed_gives_one_order_of_examples(answers: list[LabelledAnswer]) -> None:
-    assert epoch(answers[:200], Random(3), rows=8) == epoch(answers[:200], Random(3), rows=8)
+    assert split_epoch(answers[:200], Random(3), rows=8) == split_epoch(answers[:200], Random(3), rows=8)
 
 
 def test_of_two_statements_the_stronger_wins() -> None:
-    said = joined([answer("cpxm").verdicts, answer("xcmm").verdicts])
+    said = merge_verdicts([answer("cpxm").verdicts, answer("xcmm").verdicts])
     assert said == ("contradicted", "covered", "contradicted", "missing")
 
 
 def test_a_slip_of_the_keyboard_leaves_short_words_alone() -> None:
     dice = Random(5)
     for _ in range(200):
-        words = mistyped("It is not only the base that stays quantized", dice).split()
+        words = mistype("It is not only the base that stays quantized", dice).split()
         assert words[:7] == ["It", "is", "not", "only", "the", "base", "that"]
 
 
@@ -132,8 +132,8 @@ def test_the_limits_keep_false_statements_out_where_that_can_be_done() -> None:
     right = [Case(label="covered", scores=Scores(0.02, 0.02, 0.9, 0.06), noise=False)] * 60
     false = [Case(label="contradicted", scores=Scores(0.05, 0.05, 0.58, 0.32), noise=False)] * 40
     limits = fitting_limits(right + false, UNCALIBRATED)
-    assert decide(right[0].scores, limits)[0] == "covered"
-    assert decide(false[0].scores, limits)[0] != "covered"
+    assert decide_verdict(right[0].scores, limits)[0] == "covered"
+    assert decide_verdict(false[0].scores, limits)[0] != "covered"
 
 
 def test_an_overconfident_network_is_cooled_down() -> None:
@@ -142,21 +142,21 @@ def test_an_overconfident_network_is_cooled_down() -> None:
     wrong: Verdict = "missing"
     temperature = fitting_temperature([(right, sure)] * 6 + [(wrong, sure)] * 4)
     assert temperature > 1.5
-    assert cooled(sure, temperature).covered < 0.85
+    assert rescale_scores(sure, temperature).covered < 0.85
 
 
 def test_the_figures_count_what_their_names_say() -> None:
     judged = [
-        Judged(answer=answer("cxmm"), verdicts=("covered", "covered", "missing", "unsure")),
-        Judged(
+        JudgedAnswer(answer=answer("cxmm"), verdicts=("covered", "covered", "missing", "unsure")),
+        JudgedAnswer(
             answer=answer("cmmm", kind="correct-with-negation"),
             verdicts=("contradicted", "missing", "missing", "missing"),
         ),
-        Judged(
+        JudgedAnswer(
             answer=answer("mmmm", kind="off-topic"), verdicts=("covered", "missing", "missing", "missing")
         ),
     ]
-    found = report(judged)
+    found = compute_report(judged)
     assert found.precision.value == pytest.approx(1 / 3)
     assert found.recall.value == 0.5
     assert found.f1.value == pytest.approx(0.4)
@@ -165,5 +165,5 @@ def test_the_figures_count_what_their_names_say() -> None:
     assert found.negations_refused.value == 1
     assert found.unsure.value == pytest.approx(1 / 12)
     assert all(figure.low <= figure.value <= figure.high for figure in vars(found).values())
-    assert sum(row.get("covered", 0) for row in confusion(judged).values()) == 3
-    assert list(by(judged, lambda one: one.kind)) == ["correct-with-negation", "off-topic", "terse"]
+    assert sum(row.get("covered", 0) for row in count_confusion(judged).values()) == 3
+    assert list(report_by(judged, lambda one: one.kind)) == ["correct-with-negation", "off-topic", "terse"]

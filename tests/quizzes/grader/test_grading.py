@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.grader.grading import Grading, Scores, decide, grade
+from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer
 from quizzes.grader.guards import no_claim
-from quizzes.grader.passages import READ_CHARACTERS, passages
+from quizzes.grader.passages import READ_CHARACTERS, split_passages
 from quizzes.grader.prompts import own_prompt
 from quizzes.grader.words import clause_runs, windows
 from study.base.errors import LearnerError
@@ -21,7 +21,7 @@ OFF_TOPIC = st.sampled_from(["The weather was fine.", "My uncle sells boats.", "
 
 
 def graded(answer: str) -> Grading:
-    return grade(TOY, answer, toy_score, LIMITS, find_words=True)
+    return grade_answer(TOY, answer, toy_score, LIMITS, find_words=True)
 
 
 def verdicts(answer: str) -> list[str]:
@@ -114,8 +114,8 @@ def test_any_text_is_cut_into_parts_of_itself(text: str) -> None:
 
 
 def test_below_every_limit_the_grader_is_unsure() -> None:
-    assert decide(Scores(0.3, 0.1, 0.55, 0.05), LIMITS) == ("unsure", 0.55)
-    assert decide(Scores(0.1, 0.0, 0.3, 0.6), LIMITS) == ("contradicted", 0.6)
+    assert decide_verdict(Scores(0.3, 0.1, 0.55, 0.05), LIMITS) == ("unsure", 0.55)
+    assert decide_verdict(Scores(0.1, 0.0, 0.3, 0.6), LIMITS) == ("contradicted", 0.6)
 
 
 # ---- passages
@@ -124,13 +124,13 @@ def test_below_every_limit_the_grader_is_unsure() -> None:
 def test_a_sentence_that_leans_on_the_one_before_stays_with_it() -> None:
     found = [
         passage.text
-        for passage in passages("LoRA has two factors. It trains only them. QLoRA is another thing.")
+        for passage in split_passages("LoRA has two factors. It trains only them. QLoRA is another thing.")
     ]
     assert found == ["LoRA has two factors. It trains only them.", "QLoRA is another thing."]
 
 
 def test_a_question_stays_with_its_answer_and_a_decimal_point_ends_nothing() -> None:
-    assert len(passages("What is saved? Some 0.37 bits, e.g. on 65B.")) == 1
+    assert len(split_passages("What is saved? Some 0.37 bits, e.g. on 65B.")) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quizzes.grader.grading import grade
+from quizzes.grader.grading import grade_answer
 from quizzes.grader.rejections import LONGEST_CHARACTERS, Rejection, rejection_in
 from tests.quizzes.toy_grader import LIMITS, TOY, toy_score
 
@@ -39,14 +39,15 @@ def test_an_ordinary_sentence_rejects_nothing_as_a_whole(text: str) -> None:
 
 def test_rejecting_a_statement_turns_its_verdict_round() -> None:
     assert (
-        grade(TOY, "It's a myth that we say apple.", toy_score, LIMITS).verdicts["concept-1"]
+        grade_answer(TOY, "It's a myth that we say apple.", toy_score, LIMITS).verdicts["concept-1"]
         == "contradicted"
     )
     assert (
-        grade(TOY, "It's a myth that we do not apple.", toy_score, LIMITS).verdicts["concept-1"] == "covered"
+        grade_answer(TOY, "It's a myth that we do not apple.", toy_score, LIMITS).verdicts["concept-1"]
+        == "covered"
     )
 
 
 def test_what_is_said_instead_counts_as_well() -> None:
-    found = grade(TOY, "It's a myth that we do not apple; we say brick.", toy_score, LIMITS).verdicts
+    found = grade_answer(TOY, "It's a myth that we do not apple; we say brick.", toy_score, LIMITS).verdicts
     assert list(found.values()) == ["covered", "covered", "missing", "missing"]

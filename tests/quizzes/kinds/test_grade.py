@@ -3,7 +3,7 @@
 import pytest
 
 from quizzes.grader.prompts import load_prompts
-from quizzes.grader.verdicts import Grader, SelfGrader, covered
+from quizzes.grader.verdicts import Grader, SelfGrader, count_covered
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 
@@ -15,7 +15,7 @@ def test_the_learners_ticks_are_a_grader_like_any_other(concepts: ConceptMap) ->
     assert set(verdicts) == {concept.id for concept in prompt.concepts}
     assert verdicts["frozen-base"] == "covered"
     assert verdicts["less-training-memory"] == "missing"
-    assert covered(verdicts.values()) == 2
+    assert count_covered(verdicts.values()) == 2
 
 
 def test_a_tick_that_is_not_on_the_list_is_refused(concepts: ConceptMap) -> None:

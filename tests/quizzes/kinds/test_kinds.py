@@ -11,16 +11,16 @@ import lora_lab.quantities  # noqa: F401 - families and charts compute their num
 from quizzes import families
 from quizzes.bank.bank import Question, load_bank
 from quizzes.kinds import KINDS
-from quizzes.kinds.arranging import Item, Matching, Ordering, Pair
+from quizzes.kinds.arranging import ArrangedItem, Matching, MatchingPair, Ordering
 from quizzes.kinds.choices import Multiple, Option, TrueFalse
 from quizzes.kinds.numeric import KnownSlip, Numeric
-from quizzes.session.session import offered
+from quizzes.session.session import offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
 from tests.quizzes.answering import fields_for, right_fields, wrong_response
 
 BANK = load_bank(load_concepts())
-DRAWN = [families.question(family, seed) for family in families.FAMILIES for seed in range(5)]
+DRAWN = [families.build_question(family, seed) for family in families.FAMILIES for seed in range(5)]
 QUESTIONS = [*BANK.questions, *DRAWN]
 ONE_OF_EACH = [next(q for q in BANK.questions if q.kind == kind) for kind in KINDS]
 
@@ -63,7 +63,7 @@ def test_the_right_answer_of_every_question_scores_1_and_a_wrong_one_0(question:
 def test_what_a_form_sends_is_read_as_it_was_meant(question: Question) -> None:
     for response in (question.task.answer, wrong_response(question)):
         form = fields_for(question, response, seed=3)
-        assert question.task.read(form, offered(question, seed=3)) == response
+        assert question.task.read(form, offer_choices(question, seed=3)) == response
 
 
 @given(response=RESPONSES, number=st.integers(0, len(ONE_OF_EACH) - 1))
@@ -74,14 +74,14 @@ def test_whatever_the_log_holds_scores_from_0_to_1(response: Mapping[str, Any], 
 @given(seed=st.integers(0, 9999), number=st.integers(0, len(ONE_OF_EACH) - 1))
 def test_the_right_answer_is_found_in_every_order(seed: int, number: int) -> None:
     question = ONE_OF_EACH[number]
-    given_back = question.task.read(right_fields(question, seed=seed), offered(question, seed=seed))
+    given_back = question.task.read(right_fields(question, seed=seed), offer_choices(question, seed=seed))
     assert question.task.grade(given_back).correct
 
 
 @pytest.mark.parametrize("question", ONE_OF_EACH, ids=KINDS)
 def test_an_empty_form_asks_for_an_answer(question: Question) -> None:
     with pytest.raises(LearnerError, match="yet"):
-        question.task.read({}, offered(question, seed=1))
+        question.task.read({}, offer_choices(question, seed=1))
 
 
 @given(chosen=st.sets(st.sampled_from(["a", "b", "x", "y"])))
@@ -124,23 +124,23 @@ def test_another_kind_of_unit_is_asked_about_and_does_not_count() -> None:
 
 
 def test_pairs_and_places_count_one_by_one() -> None:
-    items = tuple(Item(id=name, text=name, feedback="why") for name in "abcd")
-    pairs = tuple(Pair(id=item.id, left=item.id.upper(), choice=item.id) for item in items)
+    items = tuple(ArrangedItem(id=name, text=name, feedback="why") for name in "abcd")
+    pairs = tuple(MatchingPair(id=item.id, left=item.id.upper(), choice=item.id) for item in items)
     matching, ordering = Matching(pairs=pairs, choices=items), Ordering(items=items)
     assert matching.grade({"pairs": {"a": "a", "b": "c"}}).fraction == 0.25
     assert ordering.grade({"order": ["a", "b", "d", "c"]}).fraction == 0.5
 
 
 def test_a_choice_that_belongs_nowhere_says_why_and_one_that_belongs_elsewhere_says_it_there() -> None:
-    items = tuple(Item(id=name, text=name, feedback=f"why {name}") for name in "abx")
-    pairs = tuple(Pair(id=name, left=name.upper(), choice=name) for name in "ab")
+    items = tuple(ArrangedItem(id=name, text=name, feedback=f"why {name}") for name in "abx")
+    pairs = tuple(MatchingPair(id=name, left=name.upper(), choice=name) for name in "ab")
     parts = Matching(pairs=pairs, choices=items).grade({"pairs": {"a": "x", "b": "a"}}).parts
     wrong = [(part.text, part.feedback) for part in parts if part.state == "wrong"]
     assert wrong == [("x", "why x"), ("a", "")]
 
 
 def test_one_item_in_two_places_is_asked_about() -> None:
-    task = Ordering(items=tuple(Item(id=name, text=name, feedback="why") for name in "abc"))
+    task = Ordering(items=tuple(ArrangedItem(id=name, text=name, feedback="why") for name in "abc"))
     form = {"place-1": ["A"], "place-2": ["A"], "place-3": ["B"]}
     with pytest.raises(LearnerError, match="A stands in two places"):
         task.read(form, task.offered("1"))

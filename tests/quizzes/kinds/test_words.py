@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.kinds.words import Blank, Cloze, KnownMistake, ShortText, matches
+from quizzes.kinds.words import Blank, Cloze, KnownMistake, ShortText, match_text
 
 LETTERS = st.sampled_from("abcdefghijklmnopqrstuvwxyz")
 
@@ -25,7 +25,7 @@ LETTERS = st.sampled_from("abcdefghijklmnopqrstuvwxyz")
     ],
 )
 def test_spelling_is_forgiven(given_text: str, accepted: str) -> None:
-    assert matches(given_text, accepted)
+    assert match_text(given_text, accepted)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_spelling_is_forgiven(given_text: str, accepted: str) -> None:
     ],
 )
 def test_another_word_or_number_is_not(given_text: str, accepted: str) -> None:
-    assert not matches(given_text, accepted)
+    assert not match_text(given_text, accepted)
 
 
 @given(word=st.text(LETTERS, min_size=5, max_size=12), at=st.integers(1, 11), letter=LETTERS)
 def test_one_changed_letter_after_the_first_is_forgiven(word: str, at: int, letter: str) -> None:
     changed = word[: at % len(word) or 1] + letter + word[(at % len(word) or 1) + 1 :]
-    assert matches(changed, word)
+    assert match_text(changed, word)
 
 
 def test_a_known_mistake_is_explained_even_if_it_is_spelled_like_the_answer() -> None:

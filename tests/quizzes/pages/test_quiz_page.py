@@ -11,8 +11,8 @@ from flashcards.review.presenter import card_exercise
 from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.presenter import quiz_exercise
-from quizzes.session.session import position
-from study.base.checks import registered
+from quizzes.session.session import find_position
+from study.base.checks import list_quantities
 from study.ports.context import Context
 from study.store.quizzes import QuizAnswer, QuizRecord
 from study.text.markup import to_html
@@ -211,7 +211,7 @@ def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
     visit = frame.visit_of(context, opened("b1"))
     for question in bank.pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
-        html = page.exercise.question(visit, record, position(bank, record, [])).html
+        html = page.exercise.question(visit, record, find_position(bank, record, [])).html
         shown = words(html)
         grade = question.task.grade(question.task.answer)
         assert 'value="right"' not in html
@@ -243,4 +243,4 @@ def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
         assert "✓" in shown or question.kind in ("multiple", "ordering"), question.id
         assert "Source: " in shown or "Checked, computed here: " in shown, question.id
         assert ("Worked out" in shown) is bool(question.steps), question.id
-        assert not re.search(rf"\b({'|'.join(registered())})\(", shown), question.id
+        assert not re.search(rf"\b({'|'.join(list_quantities())})\(", shown), question.id

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.session.spaced_retry import due, returning
+from quizzes.session.spaced_retry import list_due, list_returning
 from study.base.days import StudyDays
 from study.store.quizzes import Confidence, QuizAnswer
 
@@ -26,9 +26,9 @@ def answer(day: float, *, correct: bool, confidence: Confidence | None = "sure")
 
 def due_days(*answers: QuizAnswer) -> list[int]:
     """On which of the coming days the question is due."""
-    waiting = returning(answers, days=UTC_DAYS)
+    waiting = list_returning(answers, days=UTC_DAYS)
     days = range(-1, 30)
-    return [day for day in days if due(waiting, now=NOW + timedelta(days=day), days=UTC_DAYS)][:1]
+    return [day for day in days if list_due(waiting, now=NOW + timedelta(days=day), days=UTC_DAYS)][:1]
 
 
 def test_a_confident_error_comes_back_the_next_day() -> None:
@@ -66,7 +66,7 @@ def test_what_waits_was_wrong_last_or_right_only_once_since(
     log: list[tuple[int, bool, Confidence | None]],
 ) -> None:
     answers = [answer(day, correct=correct, confidence=sure) for day, correct, sure in sorted(log, key=first)]
-    for each in returning(answers, days=UTC_DAYS):
+    for each in list_returning(answers, days=UTC_DAYS):
         wrong = [a for a in answers if not a.correct]
         assert each.missed_on == wrong[-1].answered_at.date()
         assert each.due_on > each.missed_on

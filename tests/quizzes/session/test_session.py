@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quizzes.kinds.grade import LETTERS
-from quizzes.session.session import by_concept, draw, missed, offered, position
+from quizzes.session.session import by_concept, draw_questions, find_position, list_missed, offer_choices
 from study.store.quizzes import QuizAnswer, QuizRecord
 from tests.quizzes.builders import bank, question
 
@@ -26,18 +26,18 @@ def answer(question_id: str, *, correct: bool = True) -> QuizAnswer:
 
 @given(seed=SEEDS, length=st.integers(1, 30))
 def test_a_seed_draws_the_same_questions_every_time_and_none_twice(seed: int, length: int) -> None:
-    drawn = draw(QUESTIONS, seed=seed, length=length)
-    assert drawn == draw(QUESTIONS, seed=seed, length=length)
+    drawn = draw_questions(QUESTIONS, seed=seed, length=length)
+    assert drawn == draw_questions(QUESTIONS, seed=seed, length=length)
     assert len({each.id for each in drawn}) == len(drawn) == min(length, 20)
 
 
 def test_a_seed_means_the_same_in_every_process() -> None:
-    assert [each.id for each in draw(QUESTIONS, seed=4821, length=4)] == ["q10", "q12", "q2", "q5"]
+    assert [each.id for each in draw_questions(QUESTIONS, seed=4821, length=4)] == ["q10", "q12", "q2", "q5"]
 
 
 @given(seed=SEEDS)
 def test_every_option_is_offered_once_under_its_letter(seed: int) -> None:
-    choices = offered(QUESTIONS[0], seed=seed)
+    choices = offer_choices(QUESTIONS[0], seed=seed)
     assert [letter for letter, _ in choices] == list(LETTERS[:4])
     assert {option.id for _, option in choices} == {option.id for option in QUESTIONS[0].options}
 
@@ -47,7 +47,7 @@ def test_the_right_option_is_not_always_under_the_same_letter() -> None:
     letters = {
         letter
         for seed in range(40)
-        for letter, option in offered(QUESTIONS[0], seed=seed)
+        for letter, option in offer_choices(QUESTIONS[0], seed=seed)
         if option.id == right
     }
     assert letters == set(LETTERS[:4])
@@ -56,16 +56,16 @@ def test_the_right_option_is_not_always_under_the_same_letter() -> None:
 def test_the_position_is_the_first_question_without_an_answer() -> None:
     items = bank(*QUESTIONS)
     quiz = record("q3", "q1", "q2")
-    start = position(items, quiz, [])
+    start = find_position(items, quiz, [])
     assert (start.number, start.total, start.question) == (1, 3, QUESTIONS[3])
-    middle = position(items, quiz, [answer("q3"), answer("q1", correct=False)])
+    middle = find_position(items, quiz, [answer("q3"), answer("q1", correct=False)])
     assert (middle.number, middle.question, middle.right) == (3, QUESTIONS[2], 1)
-    end = position(items, quiz, [answer("q3"), answer("q1"), answer("q2")])
+    end = find_position(items, quiz, [answer("q3"), answer("q1"), answer("q2")])
     assert (end.question, end.right) == (None, 3)
 
 
 def test_a_question_that_left_the_bank_is_passed_over() -> None:
-    found = position(bank(*QUESTIONS[:3]), record("gone", "q1"), [])
+    found = find_position(bank(*QUESTIONS[:3]), record("gone", "q1"), [])
     assert (found.number, found.total, found.question) == (1, 1, QUESTIONS[1])
 
 
@@ -81,5 +81,5 @@ def test_scores_are_by_concept_weakest_first() -> None:
 def test_a_question_is_missed_until_it_is_answered_right() -> None:
     items = bank(*QUESTIONS)
     log = [answer("q1", correct=False), answer("q2", correct=False), answer("q1", correct=False)]
-    assert [each.id for each in missed(items, log)] == ["q2", "q1"]
-    assert [each.id for each in missed(items, [*log, answer("q2")])] == ["q1"]
+    assert [each.id for each in list_missed(items, log)] == ["q2", "q1"]
+    assert [each.id for each in list_missed(items, [*log, answer("q2")])] == ["q1"]

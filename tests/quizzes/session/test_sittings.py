@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from quizzes.session.operations import QuizChoice, Sittings
+from quizzes.session.operations import QuizChoice, QuizOperations
 from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import Level
 from study.store import Store
@@ -14,11 +14,11 @@ BANK = bank(*(question(f"q{n}") for n in range(6)), question("other", topic="two
 
 
 @pytest.fixture
-def sittings(store: Store) -> Sittings:
-    return Sittings(store=store, bank=BANK)
+def sittings(store: Store) -> QuizOperations:
+    return QuizOperations(store=store, bank=BANK)
 
 
-def test_a_quiz_holds_what_was_chosen(sittings: Sittings, ana: str, now: datetime) -> None:
+def test_a_quiz_holds_what_was_chosen(sittings: QuizOperations, ana: str, now: datetime) -> None:
     assert sittings.start(ana, QuizChoice(topic="two"), now=now).question_ids == ("other",)
     assert len(sittings.start(ana, QuizChoice(length=3), now=now).question_ids) == 3
     with pytest.raises(LearnerError, match="No question matches"):
@@ -31,7 +31,7 @@ def test_a_quiz_has_a_sensible_length(length: int) -> None:
         QuizChoice(length=length)
 
 
-def test_an_answer_is_stored_with_its_time(sittings: Sittings, ana: str, now: datetime) -> None:
+def test_an_answer_is_stored_with_its_time(sittings: QuizOperations, ana: str, now: datetime) -> None:
     record = sittings.start(ana, QuizChoice(length=2), now=now)
     shown_at = now - timedelta(seconds=7)
     given = sittings.answer(record, record.question_ids[0], {"option": "slip-1"}, shown_at=shown_at, now=now)
@@ -39,7 +39,9 @@ def test_an_answer_is_stored_with_its_time(sittings: Sittings, ana: str, now: da
     assert sittings.position(record, now=now).tried == given
 
 
-def test_a_second_answer_to_a_question_does_not_count(sittings: Sittings, ana: str, now: datetime) -> None:
+def test_a_second_answer_to_a_question_does_not_count(
+    sittings: QuizOperations, ana: str, now: datetime
+) -> None:
     record = sittings.start(ana, QuizChoice(length=2), now=now)
     sittings.answer(record, record.question_ids[0], {"option": "slip-1"}, shown_at=now, now=now)
     with pytest.raises(StaleError, match="Your first answer counts"):
@@ -49,14 +51,16 @@ def test_a_second_answer_to_a_question_does_not_count(sittings: Sittings, ana: s
 
 @pytest.mark.parametrize("question_id", ["gone", "other"])
 def test_an_answer_to_a_question_that_was_not_asked_is_refused(
-    sittings: Sittings, ana: str, now: datetime, question_id: str
+    sittings: QuizOperations, ana: str, now: datetime, question_id: str
 ) -> None:
     record = sittings.start(ana, QuizChoice(topic="one"), now=now)
     with pytest.raises(LearnerError, match="does not belong"):
         sittings.answer(record, question_id, {"option": "right"}, shown_at=now, now=now)
 
 
-def test_the_newest_quiz_of_a_choice_is_found_again(sittings: Sittings, ana: str, now: datetime) -> None:
+def test_the_newest_quiz_of_a_choice_is_found_again(
+    sittings: QuizOperations, ana: str, now: datetime
+) -> None:
     choice = QuizChoice(length=2, seed=4821)
     first = sittings.start(ana, choice, now=now)
     second = sittings.start(ana, choice, now=now + timedelta(minutes=1))
@@ -66,7 +70,7 @@ def test_the_newest_quiz_of_a_choice_is_found_again(sittings: Sittings, ana: str
 
 
 def test_a_quiz_from_before_there_were_modes_is_found_by_its_address(
-    sittings: Sittings, ana: str, now: datetime
+    sittings: QuizOperations, ana: str, now: datetime
 ) -> None:
     old = {"topic": "one", "level": "", "concept": "", "length": 2}
     record = sittings.store.quizzes.start(ana, seed=5, question_ids=("q1", "q2"), choice=old, started_at=now)
@@ -74,7 +78,7 @@ def test_a_quiz_from_before_there_were_modes_is_found_by_its_address(
 
 
 def test_only_a_quiz_that_was_begun_is_offered_to_go_on_with(
-    sittings: Sittings, ana: str, now: datetime
+    sittings: QuizOperations, ana: str, now: datetime
 ) -> None:
     choice = QuizChoice(length=2, seed=3)
     record = sittings.start(ana, choice, now=now)
@@ -92,7 +96,7 @@ def test_practice_begins_easy_until_half_of_its_concepts_were_met(
 ) -> None:
     levels: list[Level] = ["advanced", "intermediate", "beginner"]
     mixed = [question(f"{level}-{n}", level=level, concepts=(level,)) for level in levels for n in range(3)]
-    sittings = Sittings(store=store, bank=bank(*mixed))
+    sittings = QuizOperations(store=store, bank=bank(*mixed))
     choice = QuizChoice(length=9, seed=1)
     record = sittings.start(ana, choice, now=now)
     assert [each.partition("-")[0] for each in record.question_ids] == [

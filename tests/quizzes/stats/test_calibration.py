@@ -7,13 +7,13 @@ import pytest
 from quizzes.stats.calibration import (
     STANDS_FOR,
     Said,
-    brier,
     brier_by_week,
     by_confidence,
     calibration_figures,
+    compute_brier,
 )
 from study.base.days import StudyDays
-from study.plots.render import render
+from study.plots.render import render_plot
 from study.store.quizzes import Confidence
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -28,8 +28,8 @@ def said(confidence: Confidence, *results: bool, days_ago: int = 0) -> list[Said
 
 def test_the_brier_score_is_the_mean_squared_distance() -> None:
     both = said("sure", True, False)
-    assert brier(both) == pytest.approx(((0.9 - 1) ** 2 + 0.9**2) / 2)
-    assert brier(said("guess", True, False)) == pytest.approx(0.25)
+    assert compute_brier(both) == pytest.approx(((0.9 - 1) ** 2 + 0.9**2) / 2)
+    assert compute_brier(said("guess", True, False)) == pytest.approx(0.25)
 
 
 def test_each_tap_stands_for_the_middle_of_the_range_in_which_it_pays_best() -> None:
@@ -62,7 +62,7 @@ def test_the_chart_says_which_way_confidence_is_off(rights: int, finding: str) -
     assert finding in calibration.title
     assert "Brier score" in score.title
     for plot in (calibration, score):
-        assert render(plot, "svg", on_page=True)
+        assert render_plot(plot, "svg", on_page=True)
 
 
 def test_a_chart_comes_with_twenty_taps_and_a_line_with_two_weeks() -> None:

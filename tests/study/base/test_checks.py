@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.base.checks import Check, evaluate, holds, prints, read_number, register
+from study.base.checks import Check, check_holds, evaluate, prints_number, read_number, register_quantity
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields, Placed, Problem
@@ -12,7 +12,7 @@ def double(number: float) -> float:
     return 2 * number
 
 
-register("test-double", double)
+register_quantity("test-double", double)
 
 
 def check(expect: float, *, tolerance: float = 0.0, quantity: str = "test-double") -> Check:
@@ -20,9 +20,9 @@ def check(expect: float, *, tolerance: float = 0.0, quantity: str = "test-double
 
 
 def test_a_claim_holds_when_the_computed_number_is_the_written_one() -> None:
-    assert holds(check(42))
-    assert not holds(check(41.999))
-    assert holds(check(41.9, tolerance=0.11))
+    assert check_holds(check(42))
+    assert not check_holds(check(41.999))
+    assert check_holds(check(41.9, tolerance=0.11))
 
 
 def test_an_unknown_quantity_says_which_are_known() -> None:
@@ -31,9 +31,9 @@ def test_an_unknown_quantity_says_which_are_known() -> None:
 
 
 def test_two_functions_cannot_share_a_name() -> None:
-    register("test-double", double)
+    register_quantity("test-double", double)
     with pytest.raises(ValueError, match="two quantities"):
-        register("test-double", abs)
+        register_quantity("test-double", abs)
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_two_functions_cannot_share_a_name() -> None:
     ],
 )
 def test_a_number_counts_as_printed_in_full_or_rounded(text: str, number: float) -> None:
-    assert prints(text, check(number))
+    assert prints_number(text, check(number))
 
 
 @pytest.mark.parametrize("text", ["about 37M", "37,748,737", "37.8M", "38 layers", "no number"])
 def test_another_number_does_not(text: str) -> None:
-    assert not prints(text, check(37_748_736))
+    assert not prints_number(text, check(37_748_736))
 
 
 def test_what_is_computed_can_be_read() -> None:

@@ -1,7 +1,7 @@
 """The lab's own data set: what is asked and answered in the decks and questions."""
 
 from flashcards.decks.deck import load_decks
-from flashcards.decks.note import filled
+from flashcards.decks.note import fill_gaps
 from quizzes.bank.bank import load_bank
 from study.content.concepts import ConceptMap
 from study.content.training_pairs import own_pairs
@@ -20,7 +20,7 @@ def test_a_text_with_gaps_is_asked_with_them_and_answered_without(concepts: Conc
     note = next(note for note in load_decks(concepts).notes.values() if note.kind == "cloze")
     pair = next(pair for pair in own_pairs() if pair.source_id == note.id)
     assert "…" in pair.prompt
-    assert pair.answer == filled(note.texts["text"])
+    assert pair.answer == fill_gaps(note.texts["text"])
 
 
 def test_a_question_is_answered_by_its_right_option_and_its_idea(concepts: ConceptMap) -> None:

@@ -11,15 +11,15 @@ import pytest
 from sqlalchemy import JSON, Boolean, Float, Integer, insert, select
 
 from flashcards.interchange.anki_schedule import row_problem
-from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, preview
+from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, preview_outcomes
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
-from study.io.exchange import File, Report
+from study.io.exchange import File, ImportReport
 from study.store import Store, open_store
 from study.store import schema as t
-from study.store.rows import LEFT_OUT, owned_tables, parents, read_rows
+from study.store.rows import LEFT_OUT, list_parents, owned_tables, read_rows
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ def fill(store: Store, profile_id: str, *, day: int = 0) -> None:
             for number in range(2):
                 values = {c.name: _value(c, f"{table.name}-{day}-{number}", number, day) for c in table.c}
                 values |= {"profile_id": profile_id} if "profile_id" in table.c else {}
-                for key in parents(table):
+                for key in list_parents(table):
                     of_parent = select(key.column).order_by(key.column.desc()).limit(1).offset(number)
                     values[key.parent.name] = connection.scalar(of_parent)
                 if isinstance(table.primary_key.columns[0].type, Integer):
@@ -51,7 +51,7 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
     if isinstance(column.type, t.UtcDateTime):
         return NOW + timedelta(days=day, minutes=number)
     if column.table.name == "card_reviews" and column.name in ("before", "after"):
-        return None if column.name == "before" else preview(None, now=NOW)[2].after.to_json()
+        return None if column.name == "before" else preview_outcomes(None, now=NOW)[2].after.to_json()
     if column.name == "verb":
         return "flag"
     if column.table.name == "parameter_fits" and isinstance(column.type, JSON):
@@ -82,7 +82,7 @@ def backup_of(store: Store, profile_id: str, home: Path) -> bytes:
     return file.content
 
 
-def restore(store: Store, profile_id: str, home: Path, content: bytes) -> Report:
+def restore(store: Store, profile_id: str, home: Path, content: bytes) -> ImportReport:
     plan = exchange(store, home).plan(profile_id, File(name="b.json", content=content), now=NOW)
     return Imports(store=store, home=home).apply(profile_id, plan, file_name="b.json", now=NOW)
 
@@ -305,7 +305,7 @@ def test_a_bomb_is_not_unpacked(store: Store, ana: str, tmp_path: Path) -> None:
 
 
 def rate(store: Store, profile_id: str, card_id: str, at: datetime) -> None:
-    after = preview(None, now=at)[2].after.to_json()
+    after = preview_outcomes(None, now=at)[2].after.to_json()
     store.cards.append(
         profile_id,
         card_id,

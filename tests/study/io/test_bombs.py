@@ -10,7 +10,7 @@ import pytest
 
 from flashcards.decks.note import cloze_numbers
 from flashcards.interchange.anki_templates import front_of
-from flashcards.interchange.entry import named
+from flashcards.interchange.entry import assign_ids
 from flashcards.interchange.formats import read_cards
 from quizzes.interchange.formats import read_questions
 from study.base.errors import LearnerError
@@ -42,7 +42,9 @@ def fill(piece: str, end: str = "") -> str:
 
 
 def cards(name: str, text: str) -> Callable[[], Any]:
-    return lambda: named(read_cards(File(name=name, content=text.encode()), known={}, concepts=()).entries)
+    return lambda: assign_ids(
+        read_cards(File(name=name, content=text.encode()), known={}, concepts=()).entries
+    )
 
 
 def questions(name: str, text: str) -> Callable[[], Any]:

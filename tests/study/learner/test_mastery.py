@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.content.concepts import ConceptMap
-from study.learner.mastery import mastery, next_steps
+from study.learner.mastery import compute_mastery, next_steps
 from study.learner.progress import Mastery
 from study.ports.activities import Subjects
 from study.store import Store
@@ -32,7 +32,7 @@ def quiz(
 
 
 def level(store: Store, profile: str) -> str:
-    return mastery(store, profile, SUBJECTS)["lora-rank"].level
+    return compute_mastery(store, profile, SUBJECTS)["lora-rank"].level
 
 
 def rate(store: Store, profile: str, at: datetime, rating: int = 3) -> None:
@@ -102,9 +102,9 @@ def test_an_explanation_counts_for_the_concept_that_each_part_of_it_is_about(
     store: Store, ana: str, now: datetime, verdict: str, misses: int
 ) -> None:
     attempt = store.explains.submit(ana, "prompt", "my words", at=now)
-    assert "lora-update" not in mastery(store, ana, SUBJECTS)
+    assert "lora-update" not in compute_mastery(store, ana, SUBJECTS)
     store.explains.judge(ana, attempt, {"idea": verdict, "other": "covered"}, by="learner", at=now)
-    found = mastery(store, ana, SUBJECTS)
+    found = compute_mastery(store, ana, SUBJECTS)
     assert (found["lora-update"].answers, found["lora-update"].misses) == (1, misses)
     assert found["nf4"].misses == 0
 
@@ -112,7 +112,7 @@ def test_an_explanation_counts_for_the_concept_that_each_part_of_it_is_about(
 def test_a_judged_prediction_counts(store: Store, ana: str, now: datetime) -> None:
     made = store.predictions.make(ana, setting={}, guess={}, at=now)
     store.predictions.judge(made, {"percent": False}, at=now)
-    assert mastery(store, ana, SUBJECTS)["counting-parameters"].misses == 1
+    assert compute_mastery(store, ana, SUBJECTS)["counting-parameters"].misses == 1
 
 
 def known(share: float | None, misses: int, now: datetime, *, answers: int = 10, kinds: int = 2) -> Mastery:

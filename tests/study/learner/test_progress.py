@@ -10,15 +10,15 @@ from study.base.days import StudyDays
 from study.content.concepts import Concept, ConceptMap
 from study.learner.progress import (
     MASTERY_WINDOW,
+    AnswerOutcome,
     Mastery,
-    Outcome,
+    count_recalled,
+    find_weakest,
     mastery_by_concept,
     most_frequent,
     next_to_learn,
-    recalled,
     streak_days,
     typical_seconds,
-    weakest,
 )
 from study.store.cards import CardReview
 from study.store.quizzes import QuizAnswer
@@ -50,7 +50,7 @@ def answer(*, correct: bool, minutes: int) -> QuizAnswer:
 
 def mastery(reviews: list[CardReview], answers: list[QuizAnswer]) -> Mastery:
     others = [
-        (("rank",), Outcome(at=answer.answered_at, right=answer.correct, kind="question"))
+        (("rank",), AnswerOutcome(at=answer.answered_at, right=answer.correct, kind="question"))
         for answer in answers
     ]
     return mastery_by_concept(reviews, of_card={"card": ("rank",)}, others=others)["rank"]
@@ -100,7 +100,7 @@ def test_the_weakest_concepts_are_those_with_misses_lowest_first() -> None:
         name: Mastery(share=share, answers=5, misses=misses, last_seen=NOW)
         for name, share, misses in [("good", 0.9, 1), ("bad", 0.2, 4), ("perfect", 1.0, 0)]
     }
-    assert [concept for concept, _ in weakest(known)] == ["bad", "good"]
+    assert [concept for concept, _ in find_weakest(known)] == ["bad", "good"]
 
 
 def test_a_streak_counts_days_in_a_row_and_today_may_still_come() -> None:
@@ -112,7 +112,7 @@ def test_a_streak_counts_days_in_a_row_and_today_may_still_come() -> None:
 
 
 def test_a_first_look_at_a_card_is_no_test_of_memory() -> None:
-    assert recalled([review(1, new=True), review(3), review(1), review(2)]) == (2, 3)
+    assert count_recalled([review(1, new=True), review(3), review(1), review(2)]) == (2, 3)
 
 
 def test_the_pace_is_a_guess_until_it_is_known() -> None:

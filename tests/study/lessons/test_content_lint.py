@@ -14,13 +14,13 @@ from quizzes.bank.lint import lint_questions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
 from study.lessons import content_lint
-from study.lessons.content_lint import Choice, Finding, Item, Rule, lint, refuse
-from study.text.readability import grade
+from study.lessons.content_lint import LintedItem, LintedOption, LintFinding, Rule, lint, raise_findings
+from study.text.readability import compute_grade
 
 CONCEPTS = load_concepts()
 CARDS = load_decks(CONCEPTS).cards
 QUESTIONS = load_bank(CONCEPTS).questions
-GOOD = Item(
+GOOD = LintedItem(
     id="rank-what",
     concepts=("matrix-rank",),
     level="beginner",
@@ -30,13 +30,14 @@ GOOD = Item(
 )
 
 
-def options(*texts: str, right: int = 0) -> tuple[Choice, ...]:
+def options(*texts: str, right: int = 0) -> tuple[LintedOption, ...]:
     return tuple(
-        Choice(text=text, correct=place == right, feedback=f"why {place}") for place, text in enumerate(texts)
+        LintedOption(text=text, correct=place == right, feedback=f"why {place}")
+        for place, text in enumerate(texts)
     )
 
 
-def texts(found: Iterable[Finding]) -> list[str]:
+def texts(found: Iterable[LintFinding]) -> list[str]:
     return [finding.text for finding in found]
 
 
@@ -62,7 +63,7 @@ LONG_WORDS = (
     "Parameter-efficient adaptation methodologies necessitate comprehensively understanding dimensionality "
     "considerations notwithstanding computational infrastructure heterogeneity."
 )
-ONE_FEEDBACK = tuple(Choice(text=text, correct=text == "1", feedback="so") for text in "12")
+ONE_FEEDBACK = tuple(LintedOption(text=text, correct=text == "1", feedback="so") for text in "12")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ ONE_FEEDBACK = tuple(Choice(text=text, correct=text == "1", feedback="so") for t
         ),
     ],
 )
-def test_a_bad_item_is_found(rule: Rule, bad: Item, finding: str) -> None:
+def test_a_bad_item_is_found(rule: Rule, bad: LintedItem, finding: str) -> None:
     other = replace(GOOD, id="fine")
     [found] = rule([other, bad])
     assert finding in found.text
@@ -143,12 +144,12 @@ def test_each_place_must_be_right_about_as_often() -> None:
 
 def test_a_concept_needs_several_items_of_two_levels() -> None:
     beginner, advanced = GOOD, replace(GOOD, level="advanced")
-    found = content_lint.coverage([beginner] * 3 + [advanced], ["matrix-rank", "nf4"], least=4)
+    found = content_lint.check_coverage([beginner] * 3 + [advanced], ["matrix-rank", "nf4"], least=4)
     assert [str(finding) for finding in found] == [
         "nf4: has 0 items, needs 4",
         "nf4: has items of one level only",
     ]
-    assert texts(content_lint.coverage([beginner] * 4, ["matrix-rank"], least=5)) == [
+    assert texts(content_lint.check_coverage([beginner] * 4, ["matrix-rank"], least=5)) == [
         "has 4 items, needs 5",
         "has items of one level only",
     ]
@@ -157,8 +158,8 @@ def test_a_concept_needs_several_items_of_two_levels() -> None:
 def test_all_findings_are_said_at_once() -> None:
     found = lint([replace(GOOD, id="Bad", answers="None of the above")], {"nf4": None}, least=1)
     with pytest.raises(LearnerError, match=r"Bad: an id is .*\nBad: says .*\nnf4: has 0 items, needs 1"):
-        refuse(found)
-    refuse([])
+        raise_findings(found)
+    raise_findings([])
 
 
 def test_a_question_is_read_with_its_one_right_option() -> None:
@@ -182,4 +183,4 @@ def test_a_question_is_read_with_its_one_right_option() -> None:
     ],
 )
 def test_reading_grade_is_the_published_formula_on_the_prose_alone(text: str, expected: float) -> None:
-    assert grade(text) == pytest.approx(expected)
+    assert compute_grade(text) == pytest.approx(expected)

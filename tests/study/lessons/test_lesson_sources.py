@@ -3,11 +3,11 @@
 import re
 
 from study.content.concepts import ConceptMap
-from study.lessons.lesson_sources import READINGS, SOURCES, listing
+from study.lessons.lesson_sources import READINGS, SOURCES, write_listing
 
 
 def test_the_document_is_what_the_lessons_and_readings_say(concepts: ConceptMap) -> None:
-    made = listing(concepts, READINGS.read_text("utf-8"))
+    made = write_listing(concepts, READINGS.read_text("utf-8"))
     assert SOURCES.read_text("utf-8") == made, "run: python -m study.lessons.lesson_sources"
     assert made.count("\n## ") == len(concepts.by_id) == made.count("\n- Texts: ")
 

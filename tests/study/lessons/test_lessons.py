@@ -8,7 +8,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - lessons show numbers that are computed
 from lora_lab.figures import FIGURES
-from lora_lab.projects.content import projects
+from lora_lab.projects.content import read_projects
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.spec import TINY_MODEL, spec_from
 from lora_lab.views.lesson_link import lab_door
@@ -16,7 +16,7 @@ from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
 from study.lessons.lesson import Lesson, Lessons, read_lesson
 from study.lessons.lesson_text import LessonText, terms_of
-from study.text.computed_text import filled, problems_of
+from study.text.computed_text import fill_numbers, problems_of
 from tests.study.lesson_files import CONCEPT, lesson, write_lesson
 from tests.visits import words
 
@@ -51,7 +51,7 @@ def test_every_lesson_names_a_figure_and_a_project_that_are_there(
 ) -> None:
     written = [lesson for concept in concepts.by_id if (lesson := lessons.find(concept))]
     assert [each.concept for each in written if each.visualize.figure not in FIGURES] == []
-    assert [each.concept for each in written if each.project.project not in projects()] == []
+    assert [each.concept for each in written if each.project.project not in read_projects()] == []
 
 
 def test_every_preset_is_short_and_its_address_opens_the_lab_with_it(
@@ -130,7 +130,7 @@ def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: Concep
 )
 def test_a_number_is_computed_where_it_stands(text: str, expected: str) -> None:
     assert list(problems_of(text)) == []
-    assert filled(f"It is {text}.") == f"It is {expected}."
+    assert fill_numbers(f"It is {text}.") == f"It is {expected}."
 
 
 def test_a_placeholder_with_an_unknown_unit_or_argument_is_a_problem() -> None:

@@ -12,20 +12,20 @@ from flashcards.review.presenter import card_exercise
 from lora_lab.engine.local import LocalEngine
 from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
-from lora_lab.projects.service import ProjectDesk
+from lora_lab.projects.service import ProjectService
 from lora_lab.views.lesson_link import lab_door
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.challenge import Challenges
-from quizzes.session.operations import Sittings
+from quizzes.session.operations import QuizOperations
 from quizzes.session.presenter import quiz_exercise
 from quizzes.session.quiz_options import QuizChoice
 from study.base.errors import LearnerError
-from study.learner.study_modes import STUDY_MODES, last_mode, told
+from study.learner.study_modes import STUDY_MODES, count_done, last_mode
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
-from study.ports.activities import Doors, Subjects
+from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context
 from study.store import Store
 from tests.study.lesson_files import CONCEPT, write_lesson
@@ -39,7 +39,7 @@ class Reader:
     """Ana's browser on the page."""
 
     page: ConceptPage
-    sittings: Sittings
+    sittings: QuizOperations
     query: str = ADDRESS
 
     def opens(self, more: str = "", concept: str = CONCEPT) -> str:
@@ -71,10 +71,10 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
         lessons=Lessons(concepts=context.concepts, check_preset=lab_door, folder=tmp_path),
         terms=terms_of(context.concepts),
         figures=FIGURES,
-        doors=Doors(
+        doors=ModeLinks(
             lab=lab_door,
             challenge=Challenges(sittings=sittings, dice=context.dice).door,
-            project=ProjectDesk(store=context.store, lab=lab).door,
+            project=ProjectService(store=context.store, lab=lab).door,
         ),
     )
     return Reader(page, sittings)
@@ -105,7 +105,7 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     assert "The problem Too many numbers." in words(reply["html"])
     assert last_mode(store.lessons.marks(ana, CONCEPT)) == "why"
     assert "Why what it is for" in words(ana_reads.opens())
-    assert told(store.lessons.marks(ana)) == {CONCEPT: 1}
+    assert count_done(store.lessons.marks(ana)) == {CONCEPT: 1}
 
 
 def test_back_shows_the_mode_that_the_address_names(ana_reads: Reader) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.plots.axis import nice_span, nice_ticks, spread
+from study.plots.axis import nice_span, nice_ticks, spread_labels
 
 values = st.floats(-1e12, 1e12)
 
@@ -44,7 +44,7 @@ def test_a_span_holds_its_range_and_has_ticks_in_order(one: float, other: float,
 
 @given(st.lists(st.floats(0, 200), max_size=8))
 def test_labels_keep_their_distance_and_their_order_inside_the_room(wanted: list[float]) -> None:
-    placed = spread(wanted, gap=15, low=0, high=200)
+    placed = spread_labels(wanted, gap=15, low=0, high=200)
 
     assert len(placed) == len(wanted)
     in_order = [place for _, place in sorted(zip(wanted, placed, strict=True))]
@@ -53,12 +53,12 @@ def test_labels_keep_their_distance_and_their_order_inside_the_room(wanted: list
 
 
 def test_labels_with_room_stay_where_they_want_to_be() -> None:
-    assert spread([100, 20, 60], gap=15, low=0, high=200) == [100, 20, 60]
+    assert spread_labels([100, 20, 60], gap=15, low=0, high=200) == [100, 20, 60]
 
 
 def test_two_labels_in_one_place_move_apart_evenly() -> None:
-    assert spread([50, 50], gap=10, low=0, high=100) == [45, 55]
+    assert spread_labels([50, 50], gap=10, low=0, high=100) == [45, 55]
 
 
 def test_more_labels_than_room_share_it_evenly() -> None:
-    assert spread([5] * 5, gap=15, low=0, high=40) == [0, 10, 20, 30, 40]
+    assert spread_labels([5] * 5, gap=15, low=0, high=40) == [0, 10, 20, 30, 40]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.base.errors import LearnerError
-from study.learner.study_modes import STUDY_MODES, last_mode, next_mode, states
+from study.learner.study_modes import STUDY_MODES, last_mode, list_states, next_mode
 from study.store import Store
 from study.store.lessons import Mark, ModeMark
 from study.store.projects import TEXT_LIMIT
@@ -62,7 +62,7 @@ def test_a_row_of_modes_is_derived_from_marks_and_what_is_proven(now: datetime) 
         ("deep", "opened"),
     )
     marks = [ModeMark(concept_id="nf4", mode=mode, mark=mark, at=now) for mode, mark in given]
-    row = states(marks, minutes=dict.fromkeys(STUDY_MODES, 3), shown_done=["challenge"])
+    row = list_states(marks, minutes=dict.fromkeys(STUDY_MODES, 3), shown_done=["challenge"])
     assert {state.mode: state.standing for state in row if state.standing != "new"} == {
         "learn": "read",
         "deep": "opened",

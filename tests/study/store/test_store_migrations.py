@@ -16,7 +16,7 @@ from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.store import open_store
 from study.store.database import Database, open_database
-from study.store.migrations import HEAD, alembic_config, migrate, read_version, version_table
+from study.store.migrations import HEAD, alembic_config, migrate_database, read_version, version_table
 from study.store.schema import metadata
 
 STEP_8 = Path(__file__).parent / "files" / "step-8.sql"
@@ -46,7 +46,7 @@ def test_an_empty_database_gets_the_same_tables_at_once(database: Database, tmp_
     stepwise = open_database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
     with stepwise.write() as connection:
         command.upgrade(alembic_config(connection), "head")
-    migrate(database)
+    migrate_database(database)
     assert described(database) == described(stepwise)
     stepwise.close()
 
@@ -65,8 +65,8 @@ def described(database: Database) -> object:
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     assert version_of(database) is None
-    migrate(database)
-    migrate(database)
+    migrate_database(database)
+    migrate_database(database)
     assert version_of(database) == HEAD
 
 
@@ -90,15 +90,15 @@ def test_data_of_an_unreleased_version_is_left_alone(database: Database) -> None
         connection.execute(text("CREATE TABLE schema_steps (number INTEGER)"))
         connection.execute(text("INSERT INTO schema_steps VALUES (3)"))
     with pytest.raises(LearnerError, match="never released"):
-        migrate(database)
+        migrate_database(database)
 
 
 def test_data_of_a_newer_app_is_left_alone(database: Database) -> None:
-    migrate(database)
+    migrate_database(database)
     with database.write() as connection:
         connection.execute(version_table.update().values(version_num="9999"))
     with pytest.raises(LearnerError, match="Update the app"):
-        migrate(database)
+        migrate_database(database)
     with database.read() as connection:
         assert connection.scalar(select(version_table.c.version_num)) == "9999"
 
@@ -108,7 +108,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(database: Database) -> 
         connection.execute(text("CREATE TABLE other (x INTEGER)"))
         connection.execute(text("CREATE INDEX quiz_sessions_by_profile ON other (x)"))
     with pytest.raises(OperationalError, match="already exists"):
-        migrate(database)
+        migrate_database(database)
     assert version_of(database) is None
     assert inspect(database.engine).get_table_names() == ["other"]
 

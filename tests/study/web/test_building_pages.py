@@ -20,8 +20,8 @@ def build(context: Context) -> gr.Blocks:
     GradioContext.id = 0
     blocks = gr.Blocks(analytics_enabled=False)
     for path in PATHS:
-        with frame.page(blocks, context, title=path, path=path):
-            frame.island(lambda event, request: {}, lambda request: "", "island")
+        with frame.add_page(blocks, context, title=path, path=path):
+            frame.add_island(lambda event, request: {}, lambda request: "", "island")
     return blocks
 
 

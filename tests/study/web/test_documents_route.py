@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from study.text.markup import cited
+from study.text.markup import link_citations
 from study.web.documents import register
 
 ROOT = Path(__file__).parents[3]
@@ -40,14 +40,17 @@ def test_nothing_but_texts_of_the_docs_folder_is_served(browser: TestClient, pat
 
 
 def test_a_source_links_to_its_document_and_section_and_stays_text_otherwise() -> None:
-    assert cited("a < b; docs/traps.md 6.") == 'a &lt; b; <a href="/docs/traps.md#6">docs/traps.md 6</a>.'
-    assert cited("docs/traps.md, 6") == '<a href="/docs/traps.md">docs/traps.md</a>, 6'
-    assert cited("arXiv:2106.09685 table 2") == "arXiv:2106.09685 table 2"
+    assert (
+        link_citations("a < b; docs/traps.md 6.")
+        == 'a &lt; b; <a href="/docs/traps.md#6">docs/traps.md 6</a>.'
+    )
+    assert link_citations("docs/traps.md, 6") == '<a href="/docs/traps.md">docs/traps.md</a>, 6'
+    assert link_citations("arXiv:2106.09685 table 2") == "arXiv:2106.09685 table 2"
 
 
 @pytest.mark.parametrize("path", CONTENT, ids=lambda path: path.stem)
 def test_every_document_that_content_cites_opens(browser: TestClient, path: Path) -> None:
-    for address in set(re.findall(r'href="(.+?)"', cited(path.read_text("utf-8")))):
+    for address in set(re.findall(r'href="(.+?)"', link_citations(path.read_text("utf-8")))):
         answer = browser.get(address.partition("#")[0])
         assert answer.status_code == 200, address
         section = address.partition("#")[2]

@@ -13,13 +13,13 @@ from study.web import form_event
 @pytest.mark.parametrize(
     ("read", "value"),
     [
-        (form_event.text, None),
-        (form_event.text, 7),
-        (form_event.text, "x" * 201),
-        (form_event.whole, "3.5"),
-        (form_event.whole, "²"),
-        (form_event.whole, ""),
-        (form_event.moment, "yesterday"),
+        (form_event.read_text, None),
+        (form_event.read_text, 7),
+        (form_event.read_text, "x" * 201),
+        (form_event.read_whole, "3.5"),
+        (form_event.read_whole, "²"),
+        (form_event.read_whole, ""),
+        (form_event.read_moment, "yesterday"),
     ],
 )
 def test_an_unusable_value_is_refused_in_plain_words(read: Callable[..., Any], value: object) -> None:
@@ -29,22 +29,22 @@ def test_an_unusable_value_is_refused_in_plain_words(read: Callable[..., Any], v
 
 def test_usable_values_are_read() -> None:
     event = {"n": "-3", "at": "2026-03-04T10:00:00+00:00", "fields": {"tick": ["a", "b"], "name": ["Ana"]}}
-    assert form_event.whole(event, "n") == -3
-    assert form_event.moment(event, "at") == datetime(2026, 3, 4, 10, tzinfo=UTC)
-    assert form_event.fields(event, "tick") == ["a", "b"]
-    assert form_event.field(event, "name") == "Ana"
-    assert form_event.field(event, "missing", default="x") == "x"
+    assert form_event.read_whole(event, "n") == -3
+    assert form_event.read_moment(event, "at") == datetime(2026, 3, 4, 10, tzinfo=UTC)
+    assert form_event.read_fields(event, "tick") == ["a", "b"]
+    assert form_event.read_field(event, "name") == "Ana"
+    assert form_event.read_field(event, "missing", default="x") == "x"
 
 
 @pytest.mark.parametrize("form", [{"name": "Ana"}, {"name": [1]}, {"name": [None]}])
 def test_a_malformed_form_is_refused(form: object) -> None:
     with pytest.raises(LearnerError, match="without a usable 'name'"):
-        form_event.field({"fields": form}, "name")
+        form_event.read_field({"fields": form}, "name")
 
 
 def test_a_text_over_its_limit_says_by_how_much() -> None:
     with pytest.raises(LearnerError, match=r"'answer' has 1,001 characters. Keep it under 1,000"):
-        form_event.field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)
+        form_event.read_field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_a_text_over_its_limit_says_by_how_much() -> None:
     [("5", 5), ("-5", 0), ("99999", 50), ("", 10), ("ten", 10), ("9" * 5000, 50), ("-" + "9" * 5000, 0)],
 )
 def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -> None:
-    assert form_event.number(written, default=10, low=0, high=50) == read
+    assert form_event.read_number(written, default=10, low=0, high=50) == read
 
 
 def test_a_moment_at_the_end_of_all_time_is_refused_in_words() -> None:
     with pytest.raises(LearnerError, match="must be a moment"):
-        form_event.moment({"at": "0001-01-01T00:00:00+23:59"}, "at")
+        form_event.read_moment({"at": "0001-01-01T00:00:00+23:59"}, "at")

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from study.web.middleware import BODY_LIMIT_BYTES, COOKIE, Doorkeeper
+from study.web.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard
 
 PAGE = {"accept": "text/html"}
 LARGER = {"/io/upload": BODY_LIMIT_BYTES + 10}
@@ -30,7 +30,7 @@ def ask(
     content: bytes | AsyncIterator[bytes] = b"",
 ) -> httpx.Response:
     async def one_request() -> httpx.Response:
-        transport = httpx.ASGITransport(Doorkeeper(echo, hosts=["study.example.org"], larger=LARGER))
+        transport = httpx.ASGITransport(RequestGuard(echo, hosts=["study.example.org"], larger=LARGER))
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
             return await client.request(method, path, headers=headers, content=content)
 

@@ -7,11 +7,11 @@ import pytest
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import NumberType
-from lora_lab.runs.cost_preview import preview
+from lora_lab.runs.cost_preview import build_preview
 from lora_lab.spec import TINY_MODEL, Compute, RunSpec
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.device.number_type import type_of_gpu, type_of_processor
-from lora_lab.worker.training.model_cache import Workbench
+from lora_lab.worker.training.model_cache import ModelCache
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import silent
 
@@ -85,14 +85,14 @@ def test_before_a_worker_has_looked_a_choice_is_refused_in_words(tmp_path: Path)
 
 def test_predictions_and_runs_use_the_same_type_also_after_a_change(tmp_path: Path, models_dir: Path) -> None:
     home, spec = LabHome(tmp_path), RunSpec(model=TINY_MODEL)
-    bench = Workbench(models_dir, home=home)
+    bench = ModelCache(models_dir, home=home)
     machine = bench.session_for(spec, silent).machine
     home.write_worker_state(state="ready", device=machine.description)
-    assert preview(home, spec, "none").compute == machine.compute_name
+    assert build_preview(home, spec, "none").compute == machine.compute_name
 
     other: Compute = "fp32" if machine.compute_name == "bf16" else "bf16"
     home.choose_number_type(other)
-    assert preview(home, spec, "none").compute == other
+    assert build_preview(home, spec, "none").compute == other
     assert bench.session_for(spec, silent).machine.compute_name == other
 
 

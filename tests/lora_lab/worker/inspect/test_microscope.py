@@ -12,25 +12,25 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.microscope.query import Question, Scheme
+from lora_lab.microscope.query import MicroscopeQuestion, QuantizationScheme
 from lora_lab.spec import TINY_MODEL
 from lora_lab.worker.inspect import microscope
-from lora_lab.worker.inspect.microscope import error_map, inspect
-from lora_lab.worker.inspect.rounding import rounded
+from lora_lab.worker.inspect.microscope import error_map, inspect_matrix
+from lora_lab.worker.inspect.rounding import round_weight
 from lora_lab.worker.model.load import tiny_tokenizer
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.packing import encode
+from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.session import open_session
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import CPU, machine, silent
 
-QUESTION = Question(
+QUESTION = MicroscopeQuestion(
     model=TINY_MODEL,
     layer=1,
     matrix="self_attn.k_proj",
-    first=Scheme(bits="nf4-dq"),
-    second=Scheme(bits="hqq4", block=2048),
+    first=QuantizationScheme(bits="nf4-dq"),
+    second=QuantizationScheme(bits="hqq4", block=2048),
 )
 """The matrix has 32 × 64 weights: one block on the second side, which HQQ can't pack."""
 
@@ -49,17 +49,17 @@ class Watch:
         self.progress += [(done, total)] if total else []
 
 
-def looked(question: Question, models_dir: Path) -> Watch:
+def looked(question: MicroscopeQuestion, models_dir: Path) -> Watch:
     watch = Watch()
     order = json.loads(json.dumps(question.order))
-    watch.found |= inspect(order, models_dir, LabHome(models_dir), watch)
+    watch.found |= inspect_matrix(order, models_dir, LabHome(models_dir), watch)
     json.dumps(watch.found)  # as it goes over the pipe
     return watch
 
 
 @pytest.fixture(scope="module")
 def found(models_dir: Path) -> Watch:
-    return looked(replace(QUESTION, second=Scheme(bits="fp4", block=128)), models_dir)
+    return looked(replace(QUESTION, second=QuantizationScheme(bits="fp4", block=128)), models_dir)
 
 
 def test_weights_come_before_what_runs_the_model(found: Watch) -> None:
@@ -74,7 +74,7 @@ def test_losses_are_those_of_models_loaded_in_the_scheme(found: Watch, models_di
     losses = found.found["losses"]
     for arm, bits in (("base", "fp32"), ("all_first", "nf4-dq")):
         session = open_session(TINY_MODEL, bits, machine("fp32"), models_dir=models_dir, report=silent)  # type: ignore[arg-type]
-        examples = [encode(session.tokenizer, example) for example in own_dataset().held_out]
+        examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out]
         assert losses[arm] == pytest.approx(held_out_loss(session.base, examples, nullcontext), abs=2e-6)
     assert losses["answers"] == sum(example.answer_tokens for example in examples)
     assert len({losses[name] for name in ("base", "only_first", "only_second", "all_first")}) == 4
@@ -83,7 +83,7 @@ def test_losses_are_those_of_models_loaded_in_the_scheme(found: Watch, models_di
 def test_the_output_moves_as_a_product_with_the_rounded_matrix_does(found: Watch, models_dir: Path) -> None:
     session = open_session(TINY_MODEL, "fp32", machine("fp32"), models_dir=models_dir, report=silent)
     layer = session.base.get_submodule("model.layers.1.self_attn.k_proj")
-    examples = [encode(session.tokenizer, example) for example in own_dataset().held_out[:8]]
+    examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out[:8]]
     entering = []
     hook = layer.register_forward_hook(lambda module, given, made: entering.append((given[0], made)))
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_the_output_moves_as_a_product_with_the_rounded_matrix_does(found: Watch
 def test_the_model_is_as_before_for_the_next_look_and_blocks_hqq_can_not_pack_are_said(
     found: Watch, models_dir: Path
 ) -> None:
-    again = looked(replace(QUESTION, second=Scheme(bits="hqq4", block=1024)), models_dir)
+    again = looked(replace(QUESTION, second=QuantizationScheme(bits="hqq4", block=1024)), models_dir)
     losses = again.found["losses"]
     assert losses["base"] == found.found["losses"]["base"]
     assert losses["all_first"] == found.found["losses"]["all_first"]
@@ -118,11 +118,13 @@ def test_a_model_of_transposed_layers_is_looked_at_the_right_way_round(
     model = GPT2LMHeadModel(config)
     model.save_pretrained(tmp_path / "gpt2")
     tiny_tokenizer().save_pretrained(tmp_path / "gpt2")
-    question = Question(model=str(tmp_path / "gpt2"), matrix="mlp.c_fc", second=Scheme(bits="hqq8", block=64))
+    question = MicroscopeQuestion(
+        model=str(tmp_path / "gpt2"), matrix="mlp.c_fc", second=QuantizationScheme(bits="hqq8", block=64)
+    )
     found = looked(question, models_dir).found
     assert (found["matrix"]["d_out"], found["matrix"]["d_in"]) == (128, 32)
     weight = model.transformer.h[0].mlp.c_fc.weight.t().detach()
-    decoded = rounded(weight.contiguous(), "nf4", 64).decoded
+    decoded = round_weight(weight.contiguous(), "nf4", 64).decoded
     assert found["first"]["error"] == pytest.approx(
         float((weight - decoded).norm() / weight.norm()), rel=1e-4
     )
@@ -142,8 +144,8 @@ def test_a_table_of_errors_has_the_chosen_ones_and_leaves_out_what_can_not_be_pa
 def test_outliers_are_found_with_their_place_and_their_blocks_share_of_the_error() -> None:
     weight = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
     weight[5, 7] = -40
-    sides = {side: rounded(weight, "nf4", 64) for side in ("first", "second")}
-    found = microscope._outliers(weight, sides)  # type: ignore[arg-type]
+    sides = {side: round_weight(weight, "nf4", 64) for side in ("first", "second")}
+    found = microscope._find_outliers(weight, sides)  # type: ignore[arg-type]
     assert (found["count"], found["with_any"]) == (1, 1)
     assert found["largest"][0]["row"] == 5
     assert found["largest"][0]["column"] == 7

@@ -11,7 +11,7 @@ from lora_lab.memory.ledger import BLOCK_SIZES
 from lora_lab.microscope.query import SCHEMES
 from lora_lab.parameters.quantization_levels import LEVELS
 from lora_lab.spec import Bits
-from lora_lab.worker.inspect.rounding import absmax_of, double_quantized, in_blocks, rounded
+from lora_lab.worker.inspect.rounding import absmax_of, double_quantized, in_blocks, round_weight
 from lora_lab.worker.model.quantization import dense_weight
 from tests.lora_lab.worker.builders import TINY, linears, plain_peft
 
@@ -28,7 +28,7 @@ def test_a_matrix_is_rounded_as_in_a_model_that_is_loaded_so(bits: Bits, models_
     plain = linears(plain_peft(TINY, models_dir, bits="fp32"))
     stored = linears(plain_peft(TINY, models_dir, bits=bits))
     for before, after in zip(plain, stored, strict=True):
-        found = rounded(dense_weight(before, torch.float32), bits, 64)
+        found = round_weight(dense_weight(before, torch.float32), bits, 64)
         torch.testing.assert_close(found.decoded, dense_weight(after, torch.float32), rtol=1e-6, atol=1e-7)
 
 
@@ -40,7 +40,7 @@ def test_four_bits_are_the_nearest_level_times_the_blocks_largest(bits: Bits, si
     for block in weight.flatten().split(size):
         largest = block.abs().max()
         by_hand.append(levels[((block / largest)[:, None] - levels).abs().argmin(1)] * largest)
-    found = rounded(weight, bits, size)
+    found = round_weight(weight, bits, size)
     torch.testing.assert_close(found.decoded.flatten(), torch.cat(by_hand))
     assert found.scaled.shape == (700,)
     assert found.scaled.abs().max() == 1
@@ -50,7 +50,7 @@ def test_int8_has_a_constant_a_row_and_127_steps_on_each_side() -> None:
     weight = matrix(8, 32).half().float()
     largest = weight.abs().amax(1, keepdim=True)
     by_hand = (weight / largest * 127).round() * largest / 127
-    found = rounded(weight, "int8", 4096)
+    found = round_weight(weight, "int8", 4096)
     torch.testing.assert_close(found.decoded, by_hand)
     assert (found.block, len(found.levels)) == (32, 255)
 
@@ -58,7 +58,7 @@ def test_int8_has_a_constant_a_row_and_127_steps_on_each_side() -> None:
 @pytest.mark.parametrize("bits", ["hqq8", "hqq4", "hqq2"])
 def test_hqq_rounds_each_weight_to_the_nearest_code_of_its_block(bits: Bits) -> None:
     weight = matrix(16, 128)
-    found = rounded(weight, bits, 128)
+    found = round_weight(weight, bits, 128)
     codes = found.scaled.round().clamp(0, found.levels[-1])
     first, values = codes[:128], found.decoded[0]  # a row is a block
     low, high = int(first.argmin()), int(first.argmax())
@@ -72,7 +72,7 @@ def test_double_quantization_moves_constants_by_less_than_a_step_and_weights_wit
     assert torch.equal(found.constants, absmax_of(in_blocks(weight, 64)))
     off = (found.constants - found.decoded).norm() / found.constants.norm()
     assert 0 < off < 0.01
-    plain, double = (rounded(weight, bits, 64).decoded for bits in TWICE)
+    plain, double = (round_weight(weight, bits, 64).decoded for bits in TWICE)
     ratio = found.decoded / found.constants
     expected = plain.flatten().reshape(-1, 64) * ratio[:, None]
     torch.testing.assert_close(double.flatten().reshape(-1, 64), expected, rtol=1e-4, atol=1e-6)
@@ -81,7 +81,8 @@ def test_double_quantization_moves_constants_by_less_than_a_step_and_weights_wit
 def test_normal_weights_have_the_published_relative_errors() -> None:
     weight = matrix(1024, 512)
     errors = {
-        bits: float((weight - rounded(weight, bits, 64).decoded).norm() / weight.norm()) for bits in FOUR_BIT
+        bits: float((weight - round_weight(weight, bits, 64).decoded).norm() / weight.norm())
+        for bits in FOUR_BIT
     }
     assert math.isclose(errors["nf4"], 0.092, abs_tol=0.001)  # docs/traps.md 2
     assert math.isclose(errors["fp4"], 0.122, abs_tol=0.001)

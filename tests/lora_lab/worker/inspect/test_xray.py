@@ -17,9 +17,9 @@ from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.inspect.serve import KINDS
-from lora_lab.worker.training.merge import dequantized
-from lora_lab.worker.training.run import execute
-from lora_lab.xray.result import Pair, Xray, read_pair, read_xray
+from lora_lab.worker.training.merge import load_dequantized
+from lora_lab.worker.training.run import execute_run
+from lora_lab.xray.result import RunOverlap, Xray, read_pair, read_xray
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import TINY, never, silent, small_dataset
 
@@ -44,7 +44,7 @@ class Said:
 def trained(tmp_path: Path, models_dir: Path, **changed: Any) -> RunFolder:
     spec = replace(TINY, **({"steps": 3, "rank": 4, "learning_rate": 0.02} | changed))
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
     return run
 
 
@@ -64,7 +64,7 @@ def looked_into(run: RunFolder, models_dir: Path, said: Said | None = None) -> X
     return read_xray(KINDS["adapter"](order, models_dir, LabHome(run.path), said or Said()))
 
 
-def compared(one: RunFolder, other: RunFolder, models_dir: Path) -> Pair:
+def compared(one: RunFolder, other: RunFolder, models_dir: Path) -> RunOverlap:
     order = {"run": str(one.path), "beside": str(other.path)}
     return read_pair(KINDS["adapter"](order, models_dir, LabHome(one.path), Said()))
 
@@ -72,7 +72,7 @@ def compared(one: RunFolder, other: RunFolder, models_dir: Path) -> Pair:
 def merged_changes(run: RunFolder, models_dir: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """W and what merging adds to it, by PEFT itself."""
     spec = run.spec
-    base = dequantized(spec.model, spec.bits, models_dir, silent)
+    base = load_dequantized(spec.model, spec.bits, models_dir, silent)
     before = {name: value.clone() for name, value in base.named_parameters()}
     merged: Any = PeftModel.from_pretrained(base, str(run.adapter_path)).merge_and_unload()
     return {

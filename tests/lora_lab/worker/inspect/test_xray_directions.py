@@ -10,14 +10,14 @@ from torch import Tensor
 
 from lora_lab.worker.inspect.lora_update import Update
 from lora_lab.worker.inspect.subspaces import (
-    bases,
-    decompose,
-    overlap,
+    compute_bases,
+    compute_overlap,
+    compute_spectrum,
+    count_nonzero,
+    decompose_update,
     random_directions,
     row_directions,
     seen_through,
-    solid,
-    spectrum,
     whole_change,
 )
 from lora_lab.xray.result import expected_overlap
@@ -51,7 +51,7 @@ def test_singular_values_are_those_of_the_dense_update(
 ) -> None:
     update = update_of(*sizes, seed=seed, scale=scale)
     expected = torch.linalg.svdvals(dense(update))
-    found = decompose(update)
+    found = decompose_update(update)
     count = len(found.values)
     assert count == min(sizes[2], *sizes[:2]) or count == min(sizes[2], max(sizes[:2]))
     both = min(count, len(expected))
@@ -68,7 +68,7 @@ def test_a_bases_columns_are_orthonormal_and_span_what_they_name(
 ) -> None:
     update = update_of(*sizes, seed=seed)
     of_b_and_a = {"A": update.right.T, "B": update.left, "inputs": dense(update).T, "outputs": dense(update)}
-    for side, basis in bases(update).items():
+    for side, basis in compute_bases(update).items():
         assert torch.allclose(basis.T @ basis, torch.eye(basis.shape[1], dtype=basis.dtype), atol=1e-9)
         matrix = of_b_and_a[side]
         assert torch.allclose(basis @ basis.T @ matrix, matrix, atol=1e-4 * float(matrix.norm()))
@@ -81,30 +81,32 @@ def test_phi_is_symmetric_within_0_and_1_and_1_with_itself(
 ) -> None:
     one, other = directions(size, first, seed=seed), directions(size, second, seed=seed + 1)
     firsts, seconds = range(1, one.shape[1] + 1), range(1, other.shape[1] + 1)
-    phi = torch.tensor(overlap(one, other, firsts, seconds))
-    back = torch.tensor(overlap(other, one, seconds, firsts))
+    phi = torch.tensor(compute_overlap(one, other, firsts, seconds))
+    back = torch.tensor(compute_overlap(other, one, seconds, firsts))
     assert torch.allclose(phi, back.T)
     assert bool((phi >= -1e-9).all())
     assert bool((phi <= 1 + 1e-9).all())
-    assert torch.allclose(torch.tensor(overlap(one, one, firsts, firsts)).double(), torch.ones(1).double())
+    assert torch.allclose(
+        torch.tensor(compute_overlap(one, one, firsts, firsts)).double(), torch.ones(1).double()
+    )
 
 
 def test_phi_is_the_papers_equation_4() -> None:
     one, other = directions(9, 3, seed=1), directions(9, 5, seed=2)
-    found = overlap(one, other, [2], [4])[0][0]
+    found = compute_overlap(one, other, [2], [4])[0][0]
     assert found == pytest.approx(float(torch.linalg.norm(one[:, :2].T @ other[:, :4]) ** 2) / 2)
 
 
 def test_a_subspace_that_contains_the_other_overlaps_it_wholly_and_an_orthogonal_one_not_at_all() -> None:
     every = directions(8, 8, seed=3)
-    assert overlap(every[:, :2], every, [2], [8])[0][0] == pytest.approx(1)
-    assert overlap(every[:, :2], every[:, 2:5], [2], [3])[0][0] == pytest.approx(0)
+    assert compute_overlap(every[:, :2], every, [2], [8])[0][0] == pytest.approx(1)
+    assert compute_overlap(every[:, :2], every[:, 2:5], [2], [3])[0][0] == pytest.approx(0)
 
 
 def test_where_an_update_has_fewer_directions_there_is_no_phi() -> None:
     one, other = directions(8, 2, seed=4), directions(8, 3, seed=5)
-    assert overlap(one, other, [1, 3], [3, 4])[1] == [None, None]
-    assert overlap(one, other, [1, 3], [3, 4])[0][1] is None
+    assert compute_overlap(one, other, [1, 3], [3, 4])[1] == [None, None]
+    assert compute_overlap(one, other, [1, 3], [3, 4])[0][1] is None
 
 
 @pytest.mark.parametrize(("size", "first", "second"), [(32, 4, 16), (48, 1, 1), (20, 8, 3)])
@@ -115,7 +117,7 @@ def test_random_subspaces_overlap_by_the_larger_dimension_over_all_of_them(
     drawn_phis = []
     for _ in range(1500):
         one, other = (random_directions(size, count, dice) for count in (first, second))
-        drawn_phis.append(overlap(one, other, [first], [second])[0][0])
+        drawn_phis.append(compute_overlap(one, other, [first], [second])[0][0])
     phis = torch.tensor(drawn_phis)
     error = float(phis.std()) / math.sqrt(len(phis))
     assert abs(float(phis.mean()) - expected_overlap(first, second, size)) < 4 * error
@@ -123,11 +125,11 @@ def test_random_subspaces_overlap_by_the_larger_dimension_over_all_of_them(
 
 def test_a_zero_update_has_no_directions() -> None:
     update = Update(name="q", left=torch.zeros(6, 2).double(), right=drawn(2, 5, seed=0), scale=2.0)
-    found = bases(update)
+    found = compute_bases(update)
     assert {side: basis.shape[1] for side, basis in found.items()} == {
         "A": 2, "B": 0, "inputs": 0, "outputs": 0
     }  # fmt: skip
-    assert solid(decompose(update).values, 6) == 0
+    assert count_nonzero(decompose_update(update).values, 6) == 0
 
 
 def test_directions_of_a_zero_singular_value_are_left_out() -> None:
@@ -140,10 +142,10 @@ def test_amplification_of_a_constructed_case() -> None:
     outputs, inputs = directions(6, 2, seed=7), directions(5, 2, seed=8)
     weight = outputs @ torch.diag(torch.tensor([10.0, 3.0]).double()) @ inputs.T
     update = Update(name="q", left=outputs[:, 1:], right=inputs[:, 1:].T, scale=6.0)
-    found = decompose(update)
+    found = decompose_update(update)
     assert float(found.values.norm()) == pytest.approx(6)
     assert seen_through(weight, found.outputs, found.inputs) == pytest.approx(3)
-    assert float(spectrum(weight)[:1].norm()) == pytest.approx(10)
+    assert float(compute_spectrum(weight)[:1].norm()) == pytest.approx(10)
 
 
 def test_random_directions_hold_the_share_of_w_that_the_closed_form_says() -> None:
@@ -162,7 +164,7 @@ def test_random_directions_hold_the_share_of_w_that_the_closed_form_says() -> No
 def test_a_dense_spectrum_is_that_of_the_decomposition(sizes: tuple[int, int, int], seed: int) -> None:
     matrix = drawn(sizes[0], sizes[1], seed=seed)
     expected = torch.linalg.svdvals(matrix)
-    assert torch.allclose(spectrum(matrix), expected, atol=1e-6 * float(expected[0]))
+    assert torch.allclose(compute_spectrum(matrix), expected, atol=1e-6 * float(expected[0]))
 
 
 def test_doras_whole_change_is_zero_at_its_start_and_pure_magnitude_after_a_change_of_that_alone() -> None:

@@ -18,12 +18,12 @@ from lora_lab.data.embedded_model import is_ready, model_folder
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import MODELLED_TYPES
 from lora_lab.runs.folder import create_run
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_model, load_tokenizer, tiny_folder, tiny_tokenizer
 from lora_lab.worker.model.quantization import constants_of, dense_weight
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.run import execute_run
 from lora_lab.worker.training.session import refuse_if_rows_mix
 from study.base.errors import LearnerError
 from tests.lora_lab.families import FAMILIES
@@ -138,8 +138,8 @@ def folder_of(family: str, config: dict[str, Any], folder: Path) -> Path:
 
 def run_in(folder: Path, spec: RunSpec, models_dir: Path) -> RunState:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
-    execute(run, LabHome(folder), models_dir, app_is_gone=never)
-    return fold(run.events())
+    execute_run(run, LabHome(folder), models_dir, app_is_gone=never)
+    return fold_events(run.events())
 
 
 @pytest.mark.parametrize(("bits", "compute"), [("nf4", "fp32"), ("int8", "bf16")])

@@ -10,8 +10,8 @@ import torch
 
 import lora_lab
 from lora_lab.data.batches import RowSize
-from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, predict
-from lora_lab.parameters.counts import count
+from lora_lab.memory.ledger import BLOCK_SIZE, COMPUTE_BYTES, predict_ledger
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.device.number_type import DTYPES
@@ -21,7 +21,7 @@ from lora_lab.worker.model.quantization import (
     quantization_config,
     resident_tensors,
 )
-from lora_lab.worker.training.generate import answers
+from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.memory_meter import LiveStorages
 from tests.lora_lab.worker.builders import (
@@ -83,8 +83,8 @@ def test_gradients_are_the_same_before_and_after_an_evaluation(
 
     with lab.model.disable_adapter():
         held_out_loss(lab.model, batch, autocast)
-        answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
-    answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
+        generate_answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
+    generate_answers(lab.model, lab.session.tokenizer, ["What is 2 + 2?"], autocast())
 
     assert torch.equal(before, gradient(lab.model.train(), lambda: lab.loss(batch)))
 
@@ -161,7 +161,7 @@ def test_a_loaded_model_holds_exactly_the_predicted_weights_and_constants(
     bits: Bits, compute: Compute, models_dir: Path
 ) -> None:
     lab = tiny(bits, compute, models_dir)
-    ledger = predict(SHAPE, lab.spec, ROW, compute)
+    ledger = predict_ledger(SHAPE, lab.spec, ROW, compute)
     frozen = [t for t in resident_tensors(lab.model) if not t.requires_grad]
     trained = [t for t in resident_tensors(lab.model) if t.requires_grad]
     assert LiveStorages(frozen).live_bytes == ledger.weights + ledger.constants
@@ -174,7 +174,7 @@ def test_a_packed_weight_shows_half_its_parameters_and_is_counted_whole(bits: Bi
     packed = sum(layer.weight.numel() for layer in linears(lab.model))
     assert packed == SHAPE.linear_parameters / 2
     trainable, total = lab.model.get_nb_trainable_parameters()  # PEFT corrects for the packing
-    ours = count(SHAPE, rank=lab.spec.rank, targets=lab.spec.targets)
+    ours = count_parameters(SHAPE, rank=lab.spec.rank, targets=lab.spec.targets)
     assert (trainable, total) == (ours.trainable, ours.total)
 
 

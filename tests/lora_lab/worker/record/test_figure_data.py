@@ -10,7 +10,7 @@ from safetensors import safe_open
 from lora_lab.data.datasets import Example
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.data.tokenizer import EmbeddedTokenizer
-from lora_lab.figures.recorded import recorded
+from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.trained_tokens import ANSWER, PROMPT
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS
@@ -18,8 +18,8 @@ from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
 from lora_lab.worker.model.load import load_model, load_tokenizer, prepare_embedded, tiny_tokenizer
 from lora_lab.worker.record import merging
 from lora_lab.worker.record.training import Timeline
-from lora_lab.worker.record.weights import ROLES, rounded
-from lora_lab.worker.training.packing import encode
+from lora_lab.worker.record.weights import ROLES, round_weight
+from lora_lab.worker.training.packing import encode_example
 from study.base.settings import load_settings
 
 OWN_WORDS = [(PROMPT, ANSWER), ("Was ist ΔW?\nKurz.", "B·A, naïvely <|im_end|> 🦙"), ("1", "  two  spaces")]
@@ -49,7 +49,7 @@ def test_a_matrix_whose_rows_are_no_whole_blocks_is_rounded_rightly(size: int) -
     absmax = blocks.abs().amax(dim=1, keepdim=True)
     levels = torch.tensor(LEVELS["nf4"])
     by_hand = levels[((blocks / absmax)[..., None] - levels).abs().argmin(-1)] * absmax
-    torch.testing.assert_close(rounded(weight, "nf4", size), by_hand.reshape(weight.shape))
+    torch.testing.assert_close(round_weight(weight, "nf4", size), by_hand.reshape(weight.shape))
 
 
 def test_a_timeline_has_a_sample_for_every_operator_and_misses_no_peak() -> None:
@@ -67,10 +67,10 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
         TINY_MODEL, "fp32", compute_dtype=torch.float32, device=cpu, models_dir=tmp_path, report=silent
     )
     dice = torch.Generator().manual_seed(0)
-    layers = dict(merging.linears(plain))
+    layers = dict(merging.list_linears(plain))
     base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
     update = {name: 0.01 * torch.randn(weight.shape, generator=dice) for name, weight in base.items()}
-    held_out = [encode(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
+    held_out = [encode_example(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
     found = merging.Trial(plain, layers, base, held_out).of(update)["ways"]
     assert found["fp32"]["weight_error_over_update"] == 0
     assert found["fp32"]["logit_error"] < 1e-5 < found["bf16"]["logit_error"] < found["nf4"]["logit_error"]
@@ -79,7 +79,7 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
 @pytest.mark.embedded
 def test_recorded_blocks_are_weights_of_the_model(models_dir: Path) -> None:
     with safe_open(model_folder(models_dir) / "model.safetensors", framework="pt") as stored:
-        for matrix in recorded("weights")["matrices"]:
+        for matrix in read_recording("weights")["matrices"]:
             role, layer = ROLES[matrix["role"]], matrix["layer"]
             weight = stored.get_tensor(f"model.layers.{layer}.{role}.weight").float().reshape(-1, BLOCK_SIZE)
             for block in matrix["blocks"]:
@@ -92,7 +92,7 @@ def test_own_words_become_the_tokens_that_the_worker_trains_on(
     models_dir: Path, prompt: str, answer: str
 ) -> None:
     tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir, silent)
-    wanted = encode(tokenizer, Example(prompt=prompt, answer=answer))
+    wanted = encode_example(tokenizer, Example(prompt=prompt, answer=answer))
     found = EmbeddedTokenizer(models_dir).read(prompt, answer)
     assert found.pieces == tuple(tokenizer.decode([token]) for token in wanted.ids)
     assert found.answer_tokens == wanted.answer_tokens
@@ -101,5 +101,5 @@ def test_own_words_become_the_tokens_that_the_worker_trains_on(
 @pytest.mark.embedded
 def test_the_recorded_example_is_what_the_tokenizer_makes_of_it(models_dir: Path) -> None:
     found = EmbeddedTokenizer(models_dir).read(PROMPT, ANSWER)
-    assert list(found.pieces) == recorded("tokens")["pieces"]
-    assert found.answer_tokens == recorded("tokens")["answer_tokens"]
+    assert list(found.pieces) == read_recording("tokens")["pieces"]
+    assert found.answer_tokens == read_recording("tokens")["answer_tokens"]

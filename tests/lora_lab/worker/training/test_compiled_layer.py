@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf
 from lora_lab.memory.frameworks.torchtune import TorchtuneStep
 from lora_lab.parameters.shapes import Linear, ModelShape, Role, find_shape
@@ -55,7 +55,7 @@ def layer_shape() -> ModelShape:
 def played_bytes(*, lora: bool) -> int:
     shape = layer_shape()
     step = TorchtuneStep(
-        Setting(
+        StepSetting(
             shape=shape,
             adapted=tuple(linear for linear in shape.linears if linear.role != "k") if lora else (),
             rank=RANK,

@@ -13,12 +13,12 @@ from peft import PeftModel
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import measured_runs
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.training.group_run import execute_group
-from lora_lab.worker.training.model_cache import Workbench
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import never, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -60,10 +60,10 @@ def make_runs(folder: Path, specs: tuple[RunSpec, ...]) -> list[RunFolder]:
 def job(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Job:
     folder = tmp_path_factory.mktemp("job")
     *runs, alone = make_runs(folder, (*SPECS, SPECS[1]))
-    bench = Workbench(models_dir)
+    bench = ModelCache(models_dir)
     well = execute_group(runs, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
-    execute(alone, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
-    return Job(runs, [fold(run.events()) for run in runs], well, alone, models_dir)
+    execute_run(alone, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
+    return Job(runs, [fold_events(run.events()) for run in runs], well, alone, models_dir)
 
 
 def kinds(run: RunFolder) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_shared_run_leaves_the_events_of_a_run_that_is_alone(job: Job) -> None
 
 
 def test_a_shared_run_has_the_results_of_a_run_that_is_alone(job: Job) -> None:
-    ours, alone = fold(job.runs[1].events()), fold(job.alone.events())
+    ours, alone = fold_events(job.runs[1].events()), fold_events(job.alone.events())
     assert [s["loss"] for s in ours.steps] == pytest.approx([s["loss"] for s in alone.steps], abs=1e-4)
     assert ours.loss_before == pytest.approx(alone.loss_before, abs=1e-4)
     assert ours.loss_after == pytest.approx(alone.loss_after, abs=1e-4)
@@ -158,7 +158,7 @@ class StoppedAfter:
     done: bool = False
 
     def __call__(self) -> bool:
-        if not self.done and len(fold(self.watched.events()).steps) >= self.steps:
+        if not self.done and len(fold_events(self.watched.events()).steps) >= self.steps:
             self.done = True
             self.then()
         return False
@@ -169,7 +169,7 @@ def test_a_stopped_run_is_evaluated_and_ends_while_the_others_go_on(tmp_path: Pa
     first, second = make_runs(tmp_path, (longer, replace(longer, seed=1)))
     watch = StoppedAfter(first, 2, second.ask_to_stop)
     assert execute_group([first, second], LabHome(tmp_path), models_dir, app_is_gone=watch)
-    stopped, finished = fold(second.events()), fold(first.events())
+    stopped, finished = fold_events(second.events()), fold_events(first.events())
     assert (stopped.status, finished.status) == ("stopped", "finished")
     assert len(stopped.steps) < 6 == len(finished.steps)
     assert stopped.loss_after is not None
@@ -184,11 +184,11 @@ def test_when_the_app_goes_away_every_run_is_saved_and_ends_as_cut_off(
     runs = make_runs(tmp_path, (replace(TINY, steps=50), replace(TINY, steps=50, seed=1)))
 
     def gone() -> bool:
-        return len(fold(runs[0].events()).steps) >= 2
+        return len(fold_events(runs[0].events()).steps) >= 2
 
     execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=gone)
     for run in runs:
-        state = fold(run.events())
+        state = fold_events(run.events())
         assert (state.status, state.cut_off) == ("stopped", True)
         assert state.saved_step == len(state.steps) >= 2
         assert state.loss_after is None
@@ -198,5 +198,5 @@ def test_data_that_nothing_is_left_of_fails_every_run_in_words(tmp_path: Path, m
     short = replace(TINY, seq_len_tokens=16)
     runs = make_runs(tmp_path, (short, replace(short, seed=1)))
     assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never)
-    failures = [fold(run.events()).failure for run in runs]
+    failures = [fold_events(run.events()).failure for run in runs]
     assert all(failure is not None and failure["cause"] == "settings" for failure in failures)

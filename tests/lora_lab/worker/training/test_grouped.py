@@ -17,11 +17,11 @@ from lora_lab.memory.group_memory import peak_bytes
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
-from lora_lab.worker.training.group import Cell, Group, shared_in
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter, shared_in
 from lora_lab.worker.training.group_loop import SharedStep, train_group
-from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train
-from lora_lab.worker.training.packing import Encoded, Row, cut_to, encode, pack
-from lora_lab.worker.training.session import Session, attach, meter_for, open_session
+from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
+from lora_lab.worker.training.packing import Encoded, PackedRow, cut_to, encode_example, pack_examples
+from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cosine, gradient, machine, never, silent
 from tests.lora_lab.worker.model.test_models import folder_of
@@ -40,13 +40,13 @@ FOUR = (
 """Ranks, alphas, learning rates and seeds that differ, two ranks that are equal, and another scaling."""
 
 
-def session_for(spec: RunSpec, compute: Compute, models_dir: Path) -> Session:
+def session_for(spec: RunSpec, compute: Compute, models_dir: Path) -> ModelSession:
     return open_session(spec.model, spec.bits, machine(compute), models_dir=models_dir, report=silent)
 
 
-def examples_for(session: Session, spec: RunSpec) -> list[Encoded]:
+def examples_for(session: ModelSession, spec: RunSpec) -> list[Encoded]:
     return cut_to(
-        [encode(session.tokenizer, example) for example in own_dataset().train], spec.seq_len_tokens
+        [encode_example(session.tokenizer, example) for example in own_dataset().train], spec.seq_len_tokens
     )
 
 
@@ -63,9 +63,11 @@ class Trained:
     held_out: float
 
 
-def trained_together(session: Session, specs: Sequence[RunSpec], examples: list[Encoded]) -> list[Trained]:
-    group = Group(session, specs, find_shape(specs[0].model))
-    steps: dict[Cell, list[SharedStep]] = {cell: [] for cell in group.cells}
+def trained_together(
+    session: ModelSession, specs: Sequence[RunSpec], examples: list[Encoded]
+) -> list[Trained]:
+    group = AdapterGroup(session, specs, find_shape(specs[0].model))
+    steps: dict[CellAdapter, list[SharedStep]] = {cell: [] for cell in group.cells}
     finished = train_group(
         group,
         examples,
@@ -89,10 +91,10 @@ def trained_together(session: Session, specs: Sequence[RunSpec], examples: list[
     return found
 
 
-def trained_alone(session: Session, spec: RunSpec, examples: list[Encoded]) -> Trained:
-    adapted = attach(session, spec, find_shape(spec.model))
+def trained_alone(session: ModelSession, spec: RunSpec, examples: list[Encoded]) -> Trained:
+    adapted = attach_adapter(session, spec, find_shape(spec.model))
     steps: list[StepResult] = []
-    train(
+    train_adapter(
         adapted.model,
         examples,
         spec,
@@ -107,7 +109,7 @@ def trained_alone(session: Session, spec: RunSpec, examples: list[Encoded]) -> T
     return Trained([step.loss for step in steps], [step.grad_norm for step in steps], adapter, held_out)
 
 
-def adapter_of(group: Group, cell: Cell) -> dict[str, Tensor]:
+def adapter_of(group: AdapterGroup, cell: CellAdapter) -> dict[str, Tensor]:
     """A cell's parameters under the names that a run of its own has."""
     return {
         name.replace(f".{cell.name}.", ".default."): p.detach().clone()
@@ -147,11 +149,11 @@ def test_in_bf16_each_cell_trains_as_alone_within_rounding(models_dir: Path) -> 
 
 def test_a_cell_starts_from_its_own_seed(models_dir: Path) -> None:
     session = session_for(TINY, "fp32", models_dir)
-    group = Group(session, FOUR, find_shape(TINY_MODEL))
+    group = AdapterGroup(session, FOUR, find_shape(TINY_MODEL))
     fresh = [adapter_of(group, cell) for cell in group.cells]
     session.base = group.model.unload()
     for spec, ours in zip(FOUR, fresh, strict=True):
-        model = attach(session, spec, find_shape(TINY_MODEL)).model
+        model = attach_adapter(session, spec, find_shape(TINY_MODEL)).model
         alone = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
         session.base = model.unload()
         assert ours.keys() == alone.keys()
@@ -170,13 +172,13 @@ class Look:
     gradient: Tensor
 
 
-def looks_at(session: Session, specs: Sequence[RunSpec], examples: list[Encoded]) -> list[list[Look]]:
+def looks_at(session: ModelSession, specs: Sequence[RunSpec], examples: list[Encoded]) -> list[list[Look]]:
     """Of each cell, one for each step of a real run."""
-    group = Group(session, specs, find_shape(specs[0].model))
-    before: dict[Cell, dict[str, Tensor]] = {}
-    looks: dict[Cell, list[Look]] = {cell: [] for cell in group.cells}
+    group = AdapterGroup(session, specs, find_shape(specs[0].model))
+    before: dict[CellAdapter, dict[str, Tensor]] = {}
+    looks: dict[CellAdapter, list[Look]] = {cell: [] for cell in group.cells}
 
-    def remember(cell: Cell) -> bool:
+    def remember(cell: CellAdapter) -> bool:
         before[cell] = adapter_of(group, cell)
         return False
 
@@ -194,7 +196,7 @@ def looks_at(session: Session, specs: Sequence[RunSpec], examples: list[Encoded]
     return [looks[cell] for cell in group.cells]
 
 
-def gradient_of(group: Group, cell: Cell) -> Tensor:
+def gradient_of(group: AdapterGroup, cell: CellAdapter) -> Tensor:
     """In the order of the names; clipping has not turned it."""
     own = sorted((name, p) for name, p in group.model.named_parameters() if f".{cell.name}." in name)
     parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
@@ -202,18 +204,18 @@ def gradient_of(group: Group, cell: Cell) -> Tensor:
 
 
 def check_gradients(
-    session: Session, specs: Sequence[RunSpec], examples: list[Encoded], compute: Compute
+    session: ModelSession, specs: Sequence[RunSpec], examples: list[Encoded], compute: Compute
 ) -> None:
     """Every step of every cell against a model that has the cell's adapter alone."""
     for spec, looks in zip(specs, looks_at(session, specs, examples), strict=True):
-        model = attach(session, spec, find_shape(spec.model)).model.train()
+        model = attach_adapter(session, spec, find_shape(spec.model)).model.train()
         plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
         for picked, look in zip(plan, looks, strict=True):
             model.load_state_dict(look.adapter, strict=False)
-            row = pack([examples[i] for i in picked], CPU)
+            row = pack_examples([examples[i] for i in picked], CPU)
             losses: list[float] = []
 
-            def loss(row: Row = row, losses: list[float] = losses, model: PeftModel = model) -> Tensor:
+            def loss(row: PackedRow = row, losses: list[float] = losses, model: PeftModel = model) -> Tensor:
                 value = answer_loss(model, row, session.machine.autocast())
                 losses.append(value.item())
                 return value
@@ -248,11 +250,11 @@ def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(model
     examples = examples_for(session, TINY)[:4]
     shared = shared_in(examples, CPU)
     assert shared > 1
-    plain, once = pack(examples, CPU), pack(examples, CPU, shared=shared)
+    plain, once = pack_examples(examples, CPU), pack_examples(examples, CPU, shared=shared)
     assert once.input_ids.numel() == plain.input_ids.numel() - 3 * shared
     assert torch.equal(once.targets, plain.targets)
 
-    group = Group(session, FOUR[:2], find_shape(TINY_MODEL))
+    group = AdapterGroup(session, FOUR[:2], find_shape(TINY_MODEL))
     for cell in group.cells:
         cell.flat.data.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
     found = []
@@ -267,7 +269,7 @@ def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(model
 
 def test_long_examples_take_the_fused_kernel_and_agree_with_the_library(models_dir: Path) -> None:
     session = session_for(TINY, "fp32", models_dir)
-    group = Group(session, [TINY], find_shape(TINY_MODEL))
+    group = AdapterGroup(session, [TINY], find_shape(TINY_MODEL))
     long = [Encoded(ids=tuple(i % 250 for i in range(n)), answer_tokens=20) for n in (300, 40)]
     assert group.agrees_with_library(long)
 
@@ -276,7 +278,7 @@ def test_long_examples_take_the_fused_kernel_and_agree_with_the_library(models_d
 def test_every_type_that_is_grouped_has_the_layer_that_is_written_here(family: str, tmp_path: Path) -> None:
     folder = folder_of(family, FAMILIES[family], tmp_path / family)
     session = session_for(replace(TINY, model=str(folder)), "fp32", tmp_path)
-    group = Group(session, [TINY], shape_of(family))
+    group = AdapterGroup(session, [TINY], shape_of(family))
     examples = [Encoded(ids=tuple(range(3, 3 + n)), answer_tokens=4) for n in (20, 9)]
     assert group.agrees_with_library(examples)
 
@@ -289,7 +291,7 @@ def test_a_cell_that_diverges_or_is_stopped_leaves_the_others_as_they_are(models
     stopped = replace(TINY, rank=4, seed=5)
     session = session_for(TINY, "fp32", models_dir)
     examples = examples_for(session, TINY)
-    group = Group(session, [FOUR[0], diverging, stopped, FOUR[1]], find_shape(TINY_MODEL))
+    group = AdapterGroup(session, [FOUR[0], diverging, stopped, FOUR[1]], find_shape(TINY_MODEL))
     steps: dict[str, list[SharedStep]] = {cell.name: [] for cell in group.cells}
     ended: dict[str, NonFiniteLoss | None] = {}
 
@@ -348,7 +350,7 @@ def peak_error_percent(specs: Sequence[RunSpec], compute: Compute, models_dir: P
     session = session_for(specs[0], compute, models_dir)
     examples = examples_for(session, specs[0])
     shape = find_shape(specs[0].model)
-    group = Group(session, specs, shape)
+    group = AdapterGroup(session, specs, shape)
     steps: list[SharedStep] = []
     train_group(
         group,

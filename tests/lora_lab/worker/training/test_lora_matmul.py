@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_lab.spec import RunSpec
-from lora_lab.worker.training.lora_matmul import Decoder, DoRAMatmul, FrozenMatmul, LoRAMatmul, install
+from lora_lab.worker.training.lora_matmul import (
+    Decoder,
+    DoRAMatmul,
+    FrozenMatmul,
+    LoRAMatmul,
+    install_forwards,
+)
 from tests.lora_lab.families import FAMILIES
 from tests.lora_lab.worker.builders import adapt, cosine, gradient
 
@@ -141,7 +147,7 @@ def test_an_installed_layer_takes_rows_of_any_number_of_axes(shape: tuple[int, .
     for ours in (False, True):
         model = one_adapted_layer(bias=bias)
         if ours:
-            install(model, Decoder(torch.float32))
+            install_forwards(model, Decoder(torch.float32))
         x = numbers(*shape, seed=1).float().requires_grad_()
         output = model(x)
         results.append((output, *gradients_of(output, x, *trained(model))))
@@ -172,7 +178,7 @@ def test_every_family_gets_the_losses_and_gradients_that_peft_gives_it(family: s
     for ours in (False, True):
         model = adapted_family(family)
         if ours:
-            install(model, Decoder(torch.float32))
+            install_forwards(model, Decoder(torch.float32))
         ids = torch.randint(3, 60, (2, 12), generator=torch.Generator().manual_seed(0))
 
         def loss(model: nn.Module = model, ids: Tensor = ids) -> Tensor:

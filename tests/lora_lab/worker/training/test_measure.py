@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lora_lab.data.batches import even_row
-from lora_lab.memory.ledger import predict
+from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.training.memory_meter import LiveStorages
@@ -82,6 +82,6 @@ def test_after_a_step_only_weights_adapter_and_training_state_are_left(models_di
     spec = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
     last = open_lab(spec, "fp32", models_dir, dataset=small_dataset()).train()[-1]
     row = even_row(tokens=last.tokens, answer_tokens=1, examples=4)
-    resident = predict(find_shape(TINY_MODEL), spec, row, "fp32").resident_bytes
+    resident = predict_ledger(find_shape(TINY_MODEL), spec, row, "fp32").resident_bytes
     loss_and_norm_bytes, positions_bytes = 8, 8 * last.tokens
     assert last.live_bytes == resident + loss_and_norm_bytes + positions_bytes

@@ -17,8 +17,8 @@ from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
-from lora_lab.worker.training.merge import merge
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.merge import merge_run
+from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.worker.builders import TINY, full_disk, never, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ IDS = torch.arange(24)[None] % 250
 def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lora") -> RunFolder:
     spec = replace(TINY, bits=bits, variant=variant, steps=2)
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
     return run
 
 
@@ -51,7 +51,7 @@ def test_the_merged_models_logits_are_those_of_the_adapter_on_its_base(
     bits: Bits, variant: Variant, tmp_path: Path, models_dir: Path
 ) -> None:
     run = trained(tmp_path, models_dir, bits, variant)
-    assert merge(run, models_dir)
+    assert merge_run(run, models_dir)
     base = plain_base(bits, models_dir)
     adapted = PeftModel.from_pretrained(base, run.adapter_path).eval()
     whole = AutoModelForCausalLM.from_pretrained(Merged(run).folder, use_safetensors=True).eval()
@@ -68,7 +68,7 @@ def test_the_merged_models_logits_are_those_of_the_adapter_on_its_base(
 
 def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, models_dir: Path) -> None:
     run = trained(tmp_path, models_dir, "nf4-dq")
-    assert merge(run, models_dir)
+    assert merge_run(run, models_dir)
     merged = Merged(run)
     assert merged.state == {"state": "done", "text": ""}
     archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped())))
@@ -84,7 +84,7 @@ def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, mo
 def test_a_damaged_adapter_is_named_and_nothing_half_done_is_left(tmp_path: Path, models_dir: Path) -> None:
     run = trained(tmp_path, models_dir, "nf4-dq")
     (run.adapter_path / "adapter_model.safetensors").write_bytes(b"not an adapter")
-    assert not merge(run, models_dir)
+    assert not merge_run(run, models_dir)
     assert Merged(run).state["state"] == "failed"
     assert Merged(run).state["text"].startswith("The run's adapter can't be read")
     assert not Merged(run).partial.exists()
@@ -96,7 +96,7 @@ def test_a_full_disk_while_merging_is_said_and_nothing_half_done_is_left(
 ) -> None:
     run = trained(tmp_path, models_dir, "nf4-dq")
     with full_disk(largest_file_bytes=100_000):
-        assert not merge(run, models_dir)
+        assert not merge_run(run, models_dir)
     text = Merged(run).state["text"]
     assert text.startswith("A file could not be read or written (")
     assert text.endswith("Free some disk space.")

@@ -14,11 +14,11 @@ import torch
 from hqq.core.quantize import HQQLinear
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.memory.ledger import heaviest_row, predict
+from lora_lab.memory.ledger import heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import BITS, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker import chat
 from lora_lab.worker.chat import ChatModel
@@ -26,11 +26,11 @@ from lora_lab.worker.device import machine as this_machine
 from lora_lab.worker.device.gpu import free_bytes, live_bytes, workspace_bytes
 from lora_lab.worker.inspect import xray
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.training.group import Group
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.memory_meter import GpuAllocator
-from lora_lab.worker.training.packing import cut_to, encode
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.packing import cut_to, encode_example
+from lora_lab.worker.training.run import execute_run
 from lora_lab.worker.training.session import meter_for, open_session
 from tests.lora_lab.worker.builders import (
     CPU,
@@ -104,7 +104,7 @@ def test_a_run_has_the_cpus_losses_and_the_predicted_peak(bits: Bits, models_dir
     assert [result.loss for result in results] == pytest.approx(expected, abs=1e-5)
     assert watch.waits.total() == WAITS_A_STEP * spec.steps
     shape, rows = find_shape(TINY_MODEL), rows_of(lab)
-    predicted = predict(shape, spec, heaviest_row(shape, spec, rows, "fp32"), "fp32").total_bytes
+    predicted = predict_ledger(shape, spec, heaviest_row(shape, spec, rows, "fp32"), "fp32").total_bytes
     assert abs(percent_above(results[-1].peak_bytes - held_bytes, predicted)) < LEDGER_PERCENT
 
 
@@ -120,7 +120,9 @@ def test_the_ledger_holds_in_16_bits_too(bits: Bits, compute: Compute, models_di
         )
         results = lab.train()
     shape, rows = find_shape(TINY_MODEL), rows_of(lab)
-    predicted = predict(shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute).total_bytes
+    predicted = predict_ledger(
+        shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute
+    ).total_bytes
     assert abs(percent_above(results[-1].peak_bytes - held_bytes, predicted)) < LEDGER_PERCENT
 
 
@@ -146,8 +148,8 @@ def test_variants_have_the_cpus_losses(changes: dict[str, Any], models_dir: Path
 def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str, list[float]]:
     session = open_session(TINY_MODEL, bits, machine("fp32", device), models_dir=models_dir, report=silent)
     specs = [replace(TINY, bits=bits, rank=rank, alpha=2.0 * rank) for rank in (2, 4, 8, 16)]
-    group = Group(session, specs, find_shape(TINY_MODEL))
-    encoded = [encode(session.tokenizer, example) for example in small_dataset().train]
+    group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
+    encoded = [encode_example(session.tokenizer, example) for example in small_dataset().train]
     examples = cut_to(encoded, TINY.seq_len_tokens)
     assert group.agrees_with_library(examples[:2])
     found: dict[str, list[float]] = {}
@@ -174,8 +176,8 @@ def test_a_group_of_four_has_the_cpus_losses(bits: Bits, models_dir: Path) -> No
 
 def finished(spec: RunSpec, folder: Path, models_dir: Path, minute: int = 0) -> tuple[RunFolder, RunState]:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW.replace(minute=minute))
-    execute(run, LabHome(folder), models_dir, app_is_gone=never)
-    return run, fold(run.events())
+    execute_run(run, LabHome(folder), models_dir, app_is_gone=never)
+    return run, fold_events(run.events())
 
 
 @pytest.mark.usefixtures("chosen")
@@ -198,7 +200,7 @@ def test_runs_chat_and_xray_work_on_quantized_layers(
         arms = model.arms(runs, lambda **values: None)
         answered = list(islice(model.answers(arms, "What is 2 + 2?", seed=1, temperature=0.7), 3))
         assert set(answered[-1]) == {"base", *(run.run_id for run in runs)}
-        looked = xray.inspect(
+        looked = xray.inspect_runs(
             {"run": str(runs[0].path)}, models_dir, LabHome(tmp_path), lambda *a, **values: None
         )
     assert looked["modules"]

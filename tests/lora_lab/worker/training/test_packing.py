@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lora_lab.data.batches import cut, row_sizes
+from lora_lab.data.batches import row_sizes, truncate_length
 from lora_lab.data.datasets import Example
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.model.load import load_tokenizer, tiny_tokenizer
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.packing import Encoded, cut_to, encode, pack, prompt_text
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples, prompt_text
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import CPU, Lab, open_lab, padded_loss, silent, small_dataset
 
@@ -64,7 +64,7 @@ def test_an_example_has_the_same_losses_alone_and_in_a_row(lab: Lab) -> None:
 @torch.no_grad()
 def token_losses(lab: Lab, examples: Sequence[Encoded]) -> Tensor:
     """Of every answer token in the row, through the forward that training takes."""
-    row = pack(examples, CPU)
+    row = pack_examples(examples, CPU)
     with forward_of(lab) as seen:
         lab.loss(examples)
     return F.cross_entropy(seen["logits"], row.targets, reduction="none")
@@ -110,13 +110,13 @@ PAIR = Example(prompt="Why?", answer="So.")
 
 def test_only_the_answer_and_its_end_are_trained_on() -> None:
     tokenizer = tiny_tokenizer()
-    encoded = encode(tokenizer, PAIR)
+    encoded = encode_example(tokenizer, PAIR)
     prompt = "Question: Why?\nAnswer: "
     assert tokenizer.decode(encoded.ids[: -encoded.answer_tokens]) == prompt
     assert tokenizer.decode(encoded.ids[-encoded.answer_tokens : -1]) == "So."
     assert encoded.ids[-1] == tokenizer.eos_token_id
 
-    row = pack([encoded], CPU)
+    row = pack_examples([encoded], CPU)
     assert row.targets.tolist() == list(encoded.ids[-encoded.answer_tokens :])
     assert row.keep.tolist() == list(range(len(prompt) - 1, len(encoded.ids) - 1))
 
@@ -124,7 +124,7 @@ def test_only_the_answer_and_its_end_are_trained_on() -> None:
 @pytest.mark.embedded
 def test_a_chat_model_is_asked_in_its_own_template(embedded_dir: Path) -> None:
     tokenizer = load_tokenizer("smollm2-135m", embedded_dir, silent)
-    encoded = encode(tokenizer, PAIR)
+    encoded = encode_example(tokenizer, PAIR)
     text = tokenizer.decode(encoded.ids)
     assert text.startswith(prompt_text(tokenizer, "Why?"))
     assert text.endswith("<|im_start|>assistant\nSo.<|im_end|>")
@@ -133,8 +133,11 @@ def test_a_chat_model_is_asked_in_its_own_template(embedded_dir: Path) -> None:
 
 def test_no_target_crosses_from_one_example_to_the_next() -> None:
     tokenizer = tiny_tokenizer()
-    first, second = encode(tokenizer, PAIR), encode(tokenizer, Example(prompt="And then?", answer="Nothing."))
-    row = pack([first, second], CPU)
+    first, second = (
+        encode_example(tokenizer, PAIR),
+        encode_example(tokenizer, Example(prompt="And then?", answer="Nothing.")),
+    )
+    row = pack_examples([first, second], CPU)
     assert row.position_ids.tolist() == [[*range(len(first.ids)), *range(len(second.ids))]]
     assert len(first.ids) - 1 not in row.keep.tolist()
     assert row.targets.tolist() == [
@@ -154,7 +157,9 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
     encoded = [Encoded(ids=(1,) * (10 + 3 * n), answer_tokens=2 + n) for n in range(12)]
     kept = cut_to(encoded, 24)
     assert [item.length for item in kept] == [
-        length for item in encoded if (length := cut(item.length, seq_len_tokens=24)).answer_tokens
+        length
+        for item in encoded
+        if (length := truncate_length(item.length, seq_len_tokens=24)).answer_tokens
     ]
     sizes = row_sizes([item.length for item in encoded], batch=3, steps=5, seed=1, seq_len_tokens=24)
     assert all(size.examples == 3 for size in sizes)
@@ -163,6 +168,6 @@ def test_the_estimate_cuts_as_the_loop_does() -> None:
 
 def test_data_too_short_for_any_answer_names_the_length_that_would_do() -> None:
     with pytest.raises(LearnerError, match="At 16 tokens no example keeps any of its answer") as caught:
-        cut_to([encode(tiny_tokenizer(), example) for example in small_dataset().train], 16)
+        cut_to([encode_example(tiny_tokenizer(), example) for example in small_dataset().train], 16)
     shortest = int("".join(character for character in caught.value.do_next if character.isdigit()))
-    assert len(cut_to([encode(tiny_tokenizer(), e) for e in small_dataset().train], shortest)) > 0
+    assert len(cut_to([encode_example(tiny_tokenizer(), e) for e in small_dataset().train], shortest)) > 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lora_lab.data.batches import step_plan
-from lora_lab.memory.ledger import Ledger, heaviest_row, predict
+from lora_lab.memory.ledger import Ledger, heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TARGET_SETS, TINY_MODEL, Bits, Compute, RunSpec, TargetSet
@@ -55,7 +55,7 @@ class Cell:
 def run_cell(lab: Lab, compute: Compute) -> Cell:
     rows = rows_of(lab)
     shape = find_shape(lab.spec.model)
-    ledger = predict(shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute)
+    ledger = predict_ledger(shape, lab.spec, heaviest_row(shape, lab.spec, rows, compute), compute)
     results = lab.train()
     assert [result.tokens for result in results] == [row.tokens for row in rows]
     return Cell(lab.spec, compute, ledger, results)
@@ -134,7 +134,7 @@ def test_a_heavier_row_later_in_a_run_is_predicted_and_measured(models_dir: Path
 
     peak_bytes = lab.train()[-1].peak_bytes
 
-    predicted_bytes = predict(shape, lab.spec, decisive, "fp32").total_bytes
+    predicted_bytes = predict_ledger(shape, lab.spec, decisive, "fp32").total_bytes
     assert peak_bytes == pytest.approx(predicted_bytes, abs=slack_bytes(predicted_bytes, torch.__version__))
 
 

@@ -6,14 +6,14 @@ from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.spec import OWN_DATA, TINY_MODEL
 from lora_lab.worker.model.load import tiny_tokenizer
-from lora_lab.worker.training.packing import encode
-from lora_lab.worker.training.tokenize import SHOWN_EXAMPLES, read
+from lora_lab.worker.training.packing import encode_example
+from lora_lab.worker.training.tokenize import SHOWN_EXAMPLES, read_dataset
 
 
 def test_what_is_kept_is_what_training_encodes(tmp_path: Path, models_dir: Path) -> None:
     home, dataset = LabHome(tmp_path), own_dataset()
-    read(TINY_MODEL, OWN_DATA, home, models_dir)
-    encoded = [encode(tiny_tokenizer(), example) for example in dataset.train]
+    read_dataset(TINY_MODEL, OWN_DATA, home, models_dir)
+    encoded = [encode_example(tiny_tokenizer(), example) for example in dataset.train]
     assert home.lengths(TINY_MODEL, dataset.digest) == [item.length for item in encoded]
     kept = home.read_examples(TINY_MODEL, dataset.digest)
     assert len(kept) == SHOWN_EXAMPLES
@@ -27,7 +27,7 @@ def test_what_is_kept_is_what_training_encodes(tmp_path: Path, models_dir: Path)
 
 def test_a_model_without_a_tokenizer_says_why(tmp_path: Path, models_dir: Path) -> None:
     home = LabHome(tmp_path)
-    read(str(tmp_path / "nowhere"), OWN_DATA, home, models_dir)
+    read_dataset(str(tmp_path / "nowhere"), OWN_DATA, home, models_dir)
     digest = own_dataset().digest
     assert "There is no folder" in home.unreadable(str(tmp_path / "nowhere"), digest)
     assert home.read_examples(str(tmp_path / "nowhere"), digest) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.memory.frameworks.forecast import forecast
+from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.ledger import Ledger
 from tests.lora_lab.worker.training.usual_step import LLAMA, Cell, measure, setting_of
@@ -48,7 +48,7 @@ CHECKPOINTED = {
 
 @pytest.mark.parametrize("name", CELLS)
 def test_the_peak_of_a_step_is_right_to_half_a_percent(name: str) -> None:
-    ledger, counted = forecast(setting_of(CELLS[name])), measure(CELLS[name])
+    ledger, counted = forecast_step(setting_of(CELLS[name])), measure(CELLS[name])
     assert in_step(ledger) == pytest.approx(counted.peak - counted.resident, rel=0.005)
 
 
@@ -69,7 +69,7 @@ def test_autocast_is_right_to_half_a_percent(quant: str | None) -> None:
 
 @pytest.mark.parametrize("name", CHECKPOINTED)
 def test_a_recomputed_layer_is_right_to_six_percent(name: str) -> None:
-    ledger, counted = forecast(setting_of(CHECKPOINTED[name])), measure(CHECKPOINTED[name])
+    ledger, counted = forecast_step(setting_of(CHECKPOINTED[name])), measure(CHECKPOINTED[name])
     assert in_step(ledger) == pytest.approx(counted.peak - counted.resident, rel=0.06)
 
 
@@ -78,7 +78,7 @@ def test_a_recomputed_layer_is_right_to_six_percent(name: str) -> None:
     ["bf16 q,v", "fp32 q,v", "nf4 q,v", "nf4-dq all", "int8 q,v", "bf16 full", "bf16 IA3", "fp32 norms"],
 )
 def test_what_stays_between_steps_is_right_but_for_the_rotary_frequencies(name: str) -> None:
-    ledger, counted = forecast(setting_of(CELLS[name])), measure(CELLS[name])
+    ledger, counted = forecast_step(setting_of(CELLS[name])), measure(CELLS[name])
     frequencies = 2 * 4 * LLAMA["hidden_size"] // LLAMA["num_attention_heads"] // 2
     stays = ledger.weights + ledger.constants + ledger.adapters + ledger.optimizer
     assert stays == counted.resident - frequencies

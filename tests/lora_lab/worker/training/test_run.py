@@ -14,22 +14,22 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from lora_lab.data.datasets import Dataset, Example, split
+from lora_lab.data.datasets import Dataset, Example, split_examples
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.parameters.counts import count
+from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
-from lora_lab.runs.state import RunState, fold
+from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import BITS, EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, VARIANTS, Bits, RunSpec, Variant
 from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
 from lora_lab.worker.training.loop import learning_rate_at
-from lora_lab.worker.training.model_cache import Workbench
-from lora_lab.worker.training.packing import encode
-from lora_lab.worker.training.run import execute
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.packing import encode_example
+from lora_lab.worker.training.run import execute_run
 from lora_lab.worker.training.session import open_session
 from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, padded_loss, silent, small_dataset
 
@@ -50,14 +50,14 @@ def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
     ) -> RunFolder:
         run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
         prepare(run)
-        execute(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+        execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
         return run
 
     return do
 
 
 def state_of(run: RunFolder) -> RunState:
-    return fold(run.events())
+    return fold_events(run.events())
 
 
 def kinds(run: RunFolder) -> list[str]:
@@ -72,7 +72,7 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert kinds(run) == ["started", "step", "step", "step", "saved", "evaluated", "finished"]
     state = state_of(run)
     assert state.started is not None
-    expected = count(find_shape(TINY_MODEL), rank=TINY.rank, targets=TINY.targets)
+    expected = count_parameters(find_shape(TINY_MODEL), rank=TINY.rank, targets=TINY.targets)
     assert (state.started["trainable"], state.started["total"]) == (expected.trainable, expected.total)
     assert set(state.started["versions"]) == {
         "torch",
@@ -90,7 +90,7 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
 def test_typed_targets_train_what_they_name(run_it: RunIt, targets: str) -> None:
     started = state_of(run_it(replace(TINY, targets=targets))).started
     assert started is not None
-    expected = count(find_shape(TINY_MODEL), rank=TINY.rank, targets=targets)
+    expected = count_parameters(find_shape(TINY_MODEL), rank=TINY.rank, targets=targets)
     assert (started["trainable"], started["total"]) == (expected.trainable, expected.total)
 
 
@@ -167,7 +167,7 @@ def test_plain_peft_loads_every_variants_adapter(
     state = state_of(run)
     assert state.status == "finished"
     assert state.started is not None
-    expected = count(find_shape(TINY_MODEL), rank=spec.rank, targets=spec.targets, variant=variant)
+    expected = count_parameters(find_shape(TINY_MODEL), rank=spec.rank, targets=spec.targets, variant=variant)
     assert (state.started["trainable"], state.started["total"]) == (expected.trainable, expected.total)
     check_reloaded(run, models_dir / TINY_MODEL, models_dir)
 
@@ -183,7 +183,7 @@ def check_reloaded(run: RunFolder, base_folder: Path, models_dir: Path) -> None:
         quantize_linears(base, spec.bits, CPU)
     model = PeftModel.from_pretrained(base, run.adapter_path).eval()
     tokenizer = load_tokenizer(spec.model, models_dir, silent)
-    held_out = [encode(tokenizer, example) for example in small_dataset().held_out]
+    held_out = [encode_example(tokenizer, example) for example in small_dataset().held_out]
 
     with torch.no_grad():
         after = padded_loss(model, held_out).item()
@@ -203,7 +203,7 @@ def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
 ) -> None:
     spec = RunSpec(model=EMBEDDED_MODEL, bits="nf4-dq", steps=2, compute_dtype="fp32")
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    execute(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
+    execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
     state = state_of(run)
     assert state.status == "finished"
     assert state.started is not None
@@ -221,8 +221,8 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     assert not session.fits(replace(TINY, bits="int8"), in_fp32)
     assert not session.fits(TINY, find_machine("bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
-    bench = Workbench(models_dir, session)
-    execute(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)
+    bench = ModelCache(models_dir, session)
+    execute_run(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)
     assert losses(run) == losses(run_it(TINY))
 
 
@@ -317,7 +317,7 @@ def test_a_length_that_leaves_no_answer_is_refused_before_training(part: str, ru
 
 def long_held_out() -> Dataset:
     """Short prompts to train on, long ones kept back."""
-    short = split([Example(prompt=f"Say {n}.", answer=str(n)) for n in range(9)], label="numbers")
+    short = split_examples([Example(prompt=f"Say {n}.", answer=str(n)) for n in range(9)], label="numbers")
     wordy = Example(prompt="Say a number that is as large as you can think of.", answer="Ten.")
     return replace(short, held_out=(wordy,))
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_lab.memory.frameworks.contract import as_stored
-from lora_lab.memory.frameworks.setting import Setting
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.worker.model.quantization import constants_of
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.memory_meter import LiveStorages
@@ -52,10 +52,10 @@ class Cell:
     autocast: bool = False
 
 
-def setting_of(cell: Cell) -> Setting:
+def setting_of(cell: Cell) -> StepSetting:
     """What the forecast is asked."""
     shape = as_stored(shape_of_config(cell.config, name="tiny"), separate=False)
-    return Setting(
+    return StepSetting(
         shape=shape,
         adapted=() if cell.everything or cell.variant == "norms" else shape.select(list(cell.targets)),
         rank=RANK,
