@@ -131,7 +131,8 @@ def shape_of_model(
     text: Any = model.config.get_text_config()
     head = model.get_output_embeddings()
     embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    embedding_parameters = sum(m.weight.numel() for m in embeddings)
+    # T5's encoder and decoder read the same table, which is counted once, as `parameters()` does.
+    embedding_parameters = sum({id(m.weight): m.weight.numel() for m in embeddings}.values())
     tied = head is None or any(head.weight is m.weight for m in embeddings)
     linears = _list_linears(model, head)
     total = sum(p.numel() for p in model.parameters())
