@@ -21,7 +21,7 @@ from pathlib import Path
 from app import build_app
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
-from lora_lab.runs.cost_preview import preview
+from lora_lab.runs.cost_preview import build_preview
 from lora_lab.spec import OWN_DATA, RunSpec
 from lora_lab.views import setting_plots as charts
 from study.base.settings import Settings
@@ -29,7 +29,7 @@ home = Path(sys.argv[1])
 settings = Settings(home=home, database_url=f"sqlite:///{home / 's.sqlite3'}", models_dir=home)
 build_app(settings, worker=False)
 lab = Lab(settings, LocalEngine(settings, warm=False))
-found = preview(lab.home, RunSpec(rank=16), lab.uploads.find(OWN_DATA).digest)
+found = build_preview(lab.home, RunSpec(rank=16), lab.uploads.find(OWN_DATA).digest)
 drawn = [charts.drawn(plot, narrow=False) for plot in charts.plots_of(lab, found)]
 print(len(drawn), sorted(set(sys.argv[2:]) & set(sys.modules)))
 """

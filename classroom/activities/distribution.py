@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 
 BINS_AT_MOST = 12
+RESOLUTION = 1e-9
+"""Guesses closer together than this, relative or absolute, count as one."""
+
 CLOSE_SHARE = 0.10
 """A guess within 10 % of the true value is close."""
 
@@ -38,7 +41,10 @@ def bins(guesses: Sequence[float], *, value: float | None = None) -> Bins:
     low, high = _kept_range(sorted(guesses))
     if value is not None:
         low, high = min(low, value), max(high, value)
-    step = _round_step((high - low) or abs(high) or 1.0)
+    span = high - low
+    if span <= RESOLUTION * max(abs(low), abs(high)) or span < RESOLUTION:  # edges are rounded to 12 places
+        span = abs(high) if abs(high) > RESOLUTION else 1.0
+    step = _round_step(span)
     first = math.floor(low / step)
     count = max(1, math.floor(high / step) - first + 1)
     counts = [0] * count

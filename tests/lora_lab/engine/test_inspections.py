@@ -21,7 +21,7 @@ COUNTING = """
 import os, sys, time
 from types import SimpleNamespace
 for kind in ("microscope", "xray"):  # without torch a worker starts in a moment
-    sys.modules["lora_lab.worker.inspect." + kind] = SimpleNamespace(inspect=None)
+    sys.modules["lora_lab.worker.inspect." + kind] = SimpleNamespace(inspect_matrix=None, inspect_runs=None)
 from lora_lab.worker.inspect import serve
 from study.base.errors import LearnerError
 

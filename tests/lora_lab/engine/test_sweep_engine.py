@@ -385,11 +385,11 @@ from pathlib import Path
 from lora_lab.data.datasets import load_saved
 from lora_lab.settings.grid import Grid
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.queue import alone
+from lora_lab.engine.queue import take_first
 from study.base.settings import Settings
 home, models_dir, data, grid = sys.argv[1:]
 settings = Settings(home=Path(home), database_url="", models_dir=Path(models_dir))
-engine = LocalEngine(settings, warm=False, gather=alone)
+engine = LocalEngine(settings, warm=False, gather=take_first)
 engine.start()
 engine.pause()
 sweep = engine.submit_sweep(Grid.from_json(grid), load_saved(Path(data)), now=datetime.now(UTC))

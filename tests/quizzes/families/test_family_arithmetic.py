@@ -47,7 +47,7 @@ PRINT_DIGEST = """
 import hashlib
 import lora_lab.quantities
 from quizzes import families
-drawn = [families.question(family, seed) for family in families.FAMILIES for seed in range(0, 1000, 97)]
+drawn = [families.build_question(family, seed) for family in families.FAMILIES for seed in range(0, 1000, 97)]
 print(hashlib.sha256(repr(drawn).encode()).hexdigest())
 """
 

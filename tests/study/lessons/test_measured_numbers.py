@@ -59,8 +59,8 @@ def test_no_lesson_writes_a_loss_or_peak_of_the_kept_runs_by_hand() -> None:
 
 def test_a_reader_is_told_that_a_number_was_measured() -> None:
     text = LessonText(terms_of(load_concepts()), "lora-rank")
-    assert "measured, read by <code>rank_loss(rank=8)</code>" in text.rich("[[rank_loss rank=8|3]]")
-    assert "computed here: <code>lora_scaling(" in text.rich("[[lora_scaling alpha=16 rank=8|0]]")
+    assert "measured: held-out loss of the kept runs at this rank" in text.rich("[[rank_loss rank=8|3]]")
+    assert "computed here: α / r" in text.rich("[[lora_scaling alpha=16 rank=8|0]]")
 
 
 def test_fifteen_lessons_and_more_read_their_numbers_from_a_measurement() -> None:

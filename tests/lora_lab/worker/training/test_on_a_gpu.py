@@ -46,6 +46,8 @@ from tests.lora_lab.worker.builders import (
 )
 from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu, load
 
+pytestmark = pytest.mark.simulated_gpu
+
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TINY = RunSpec(model=TINY_MODEL, steps=3, compute_dtype="fp32")
 LEDGER_PERCENT = 0.2
