@@ -32,7 +32,7 @@ LARGEST_GUESS = 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Option:
+class VoteOption:
     """One option of a question or poll. Texts are HTML made by the content markup."""
 
     id: str
@@ -48,7 +48,7 @@ class Asked:
 
     id: str
     html: str
-    options: tuple[Option, ...]
+    options: tuple[VoteOption, ...]
     keep: str = ""
 
     @property
@@ -160,5 +160,5 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
 def _asked(spec: Mapping[str, Any] | None) -> Asked | None:
     if spec is None:
         return None
-    options = tuple(Option(**option) for option in spec["options"])
+    options = tuple(VoteOption(**option) for option in spec["options"])
     return Asked(id=spec["id"], html=spec["html"], options=options, keep=spec["keep"])

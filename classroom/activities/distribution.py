@@ -14,7 +14,7 @@ CLOSE_SHARE = 0.10
 """A guess within 10 % of the true value is close."""
 
 
-def votes(options: Sequence[str], chosen: Iterable[str]) -> list[int]:
+def count_votes(options: Sequence[str], chosen: Iterable[str]) -> list[int]:
     """Votes for each option, in the order of the options."""
     counts = Counter(chosen)
     return [counts[option] for option in options]
@@ -30,7 +30,7 @@ class Bins:
     """The median guess."""
 
 
-def bins(guesses: Sequence[float], *, value: float | None = None) -> Bins:
+def spread_guesses(guesses: Sequence[float], *, value: float | None = None) -> Bins:
     """Spread guesses over equal intervals with round edges that also cover the true value, if it is known.
 
     Guesses far off (beyond three times the middle half's width outside it) are counted in the first and last

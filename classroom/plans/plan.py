@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classroom.activities.activity import KINDS, Activity, Asked, Guessed, Option
+from classroom.activities.activity import KINDS, Activity, Asked, Guessed, VoteOption
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
@@ -113,7 +113,7 @@ class Plans:
 def asked_of(question: ClassQuestion) -> Asked:
     """A question of the app as a class stores it."""
     options = tuple(
-        Option(
+        VoteOption(
             id=option.id,
             html=str(option.html),
             correct=option.correct,
@@ -132,7 +132,7 @@ def _poll(fields: Fields) -> Asked:
     return Asked(
         id="poll",
         html=to_html(fields.text("ask")),
-        options=tuple(Option(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
+        options=tuple(VoteOption(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
     )
 
 

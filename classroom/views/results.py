@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from classroom.activities.activity import Asked
-from classroom.activities.distribution import Bins, bins, is_close, votes
+from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
 
@@ -50,7 +50,7 @@ class Guesses:
 def bars(live: LiveRoom, asked: Asked, round_number: int) -> list[Bar]:
     """Votes of a round by option."""
     given = [str(answer.value.get("option")) for answer in live.answers(round_number).values()]
-    counts = votes([option.id for option in asked.options], given)
+    counts = count_votes([option.id for option in asked.options], given)
     return [
         Bar(
             id=option.id,
@@ -89,7 +89,7 @@ def guesses(live: LiveRoom, value: float | None) -> Guesses:
     assert activity is not None
     assert activity.guessed is not None
     given = [float(answer.value["number"]) for answer in live.answers(1).values()]
-    spread = bins(given, value=value)
+    spread = spread_guesses(given, value=value)
     value_at = None
     if value is not None and spread.edges:
         value_at = 100 * (value - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])

@@ -17,7 +17,7 @@ NORMAL_95 = 1.96  # standard errors on each side that hold 95 % of a normal dist
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ErrorBarSettings:
     """A score and the number of questions behind it."""
 
     questions: int = slider_field("Questions", COUNTS[0], COUNTS[-1], default=164, stops=COUNTS)
@@ -25,7 +25,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class ErrorBarNumbers:
     """A score's error at one number of questions, in percentage points."""
 
     standard_error: float
@@ -41,14 +41,14 @@ class Numbers:
         return self.half_width * sqrt(2)
 
 
-def numbers(right: int, questions: int) -> Numbers:
+def compute_numbers(right: int, questions: int) -> ErrorBarNumbers:
     """Compute the error of a score."""
-    return Numbers(standard_error=accuracy_standard_error(right / 100, questions))
+    return ErrorBarNumbers(standard_error=accuracy_standard_error(right / 100, questions))
 
 
-def show(settings: Settings) -> FigureView:
+def show(settings: ErrorBarSettings) -> FigureView:
     """Build the figure for one setting."""
-    found = numbers(settings.right, settings.questions)
+    found = compute_numbers(settings.right, settings.questions)
     low, high = max(0.0, settings.right - found.half_width), min(100.0, settings.right + found.half_width)
     return FigureView(
         finding=(
@@ -62,12 +62,12 @@ def show(settings: Settings) -> FigureView:
             ("95 % interval", f"± {found.half_width:.1f}"),
             ("gap to trust", f"{found.needed_gap:.1f} points"),
         ),
-        picture=_picture(settings),
+        picture=_draw_picture(settings),
         alt=(
             f"Intervals around {settings.right} % for {COUNTS[0]} to {COUNTS[-1]:,} questions, from "
-            f"± {numbers(settings.right, COUNTS[0]).half_width:.1f} to "
-            f"± {numbers(settings.right, COUNTS[-1]).half_width:.1f} points. Chosen: {settings.questions:,}, "
-            f"± {found.half_width:.1f}."
+            f"± {compute_numbers(settings.right, COUNTS[0]).half_width:.1f} to "
+            f"± {compute_numbers(settings.right, COUNTS[-1]).half_width:.1f} points. "
+            f"Chosen: {settings.questions:,}, ± {found.half_width:.1f}."
         ),
         origins=(
             Origin(
@@ -84,13 +84,13 @@ def show(settings: Settings) -> FigureView:
             rows=tuple(
                 (f"{count:,}", as_percent(one.standard_error), f"{one.needed_gap:.1f} points")
                 for count in COUNTS
-                for one in [numbers(settings.right, count)]
+                for one in [compute_numbers(settings.right, count)]
             ),
         ),
     )
 
 
-def _picture(settings: Settings) -> Markup:
+def _draw_picture(settings: ErrorBarSettings) -> Markup:
     frame = build_chart(
         x_span=(COUNTS[0] * 0.8, COUNTS[-1] * 1.2), y_span=(0, 100), x_log=True,
         x_label="questions", y_label="right answers, %", height=HEIGHT, right=28,
@@ -98,7 +98,7 @@ def _picture(settings: Settings) -> Markup:
     )  # fmt: skip
     bars = []
     for count in sorted({*COUNTS, settings.questions}):
-        reach = numbers(settings.right, count).half_width
+        reach = compute_numbers(settings.right, count).half_width
         x = frame.x(count)
         top, bottom = frame.y(min(100, settings.right + reach)), frame.y(max(0, settings.right - reach))
         bars.append(
@@ -107,7 +107,7 @@ def _picture(settings: Settings) -> Markup:
     level = frame.y(settings.right)
     x = frame.x(settings.questions)
     late = x > 250
-    reach = numbers(settings.right, settings.questions).half_width
+    reach = compute_numbers(settings.right, settings.questions).half_width
     return render_drawing(
         HEIGHT,
         frame.axes(),
@@ -123,6 +123,6 @@ FIGURE = Figure(
     title="The error bar of a score",
     minutes=2,
     concepts=("model-evaluation", "held-out-evaluation"),
-    settings=Settings,
+    settings=ErrorBarSettings,
     show=show,
 )

@@ -17,7 +17,7 @@ ROW, REACH = 84.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class FormatSettings:
     """The format in front, and the block of weights."""
 
     format: str = choice_field("Format", [(key, one.name) for key, one in FORMATS.items()], default="mxfp4")
@@ -40,7 +40,7 @@ def everywhere_percent(form: str) -> float:
     return 100 * relative_error(weights, decoded)
 
 
-def show(settings: Settings) -> FigureView:
+def show(settings: FormatSettings) -> FigureView:
     """Build the figure for one setting."""
     chosen, name = FORMATS[settings.format], dict(block_options())[settings.block]
     here = {form: error_percent(form, settings.block) for form in FORMATS}
@@ -57,7 +57,7 @@ def show(settings: Settings) -> FigureView:
             ("error here", as_percent(here[settings.format])),
             ("error, all recorded blocks", as_percent(everywhere_percent(settings.format))),
         ),
-        picture=_picture(settings),
+        picture=_draw_picture(settings),
         alt=(
             f"64 weights of {name} above what {chosen.name} stores for them, in groups of "
             f"{chosen.block_size} that "
@@ -84,7 +84,7 @@ def show(settings: Settings) -> FigureView:
     )
 
 
-def _picture(settings: Settings) -> Markup:
+def _draw_picture(settings: FormatSettings) -> Markup:
     weights = weights_of(settings.block)
     chosen = FORMATS[settings.format]
     decoded = chosen.decode(weights)
@@ -122,6 +122,6 @@ FIGURE = Figure(
     title="Three 4-bit formats on real weights",
     minutes=3,
     concepts=("hardware-formats", "quantization-landscape", "nf4", "blockwise-absmax"),
-    settings=Settings,
+    settings=FormatSettings,
     show=show,
 )

@@ -28,7 +28,7 @@ def models() -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class CacheSettings:
     """A model, the tokens of each text, and the texts generated at once."""
 
     tokens: int = slider_field("Tokens per text", LENGTHS[0], LENGTHS[-1], default=8192, stops=LENGTHS)
@@ -37,7 +37,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class CacheNumbers:
     """The cache at one setting, and the weights beside it."""
 
     cache: int
@@ -54,11 +54,11 @@ class Numbers:
         return self.weights_4 / self.per_token
 
 
-def numbers(settings: Settings) -> Numbers:
+def compute_numbers(settings: CacheSettings) -> CacheNumbers:
     """Compute the cache in 16 bits and both sizes of the weights."""
     shape = find_shape(settings.model)
     per_token = kv_cache_bytes(shape, tokens=1)
-    return Numbers(
+    return CacheNumbers(
         cache=kv_cache_bytes(shape, tokens=settings.tokens, batch=settings.batch),
         per_token=per_token,
         unshared=per_token * settings.tokens * settings.batch * shape.heads // shape.kv_heads,
@@ -67,9 +67,9 @@ def numbers(settings: Settings) -> Numbers:
     )
 
 
-def show(settings: Settings) -> FigureView:
+def show(settings: CacheSettings) -> FigureView:
     """Build the figure for one setting."""
-    shape, found = find_shape(settings.model), numbers(settings)
+    shape, found = find_shape(settings.model), compute_numbers(settings)
     texts = "one text" if settings.batch == 1 else f"{settings.batch} texts"
     return FigureView(
         finding=(
@@ -84,7 +84,7 @@ def show(settings: Settings) -> FigureView:
             ("per token", as_bytes(found.per_token)),
             ("without shared heads", as_bytes(found.unshared)),
         ),
-        picture=_picture(shape, settings, found),
+        picture=_draw_picture(shape, settings, found),
         alt=(
             f"The cache of {shape.name} rises in a straight line with the tokens, to "
             f"{as_bytes(_cache_at(shape, settings, LENGTHS[-1]))} at {LENGTHS[-1]:,}. At "
@@ -111,11 +111,11 @@ def show(settings: Settings) -> FigureView:
     )
 
 
-def _cache_at(shape: ModelShape, settings: Settings, tokens: int) -> int:
+def _cache_at(shape: ModelShape, settings: CacheSettings, tokens: int) -> int:
     return kv_cache_bytes(shape, tokens=tokens, batch=settings.batch)
 
 
-def _picture(shape: ModelShape, settings: Settings, found: Numbers) -> Markup:
+def _draw_picture(shape: ModelShape, settings: CacheSettings, found: CacheNumbers) -> Markup:
     curve = [(tokens, _cache_at(shape, settings, tokens) / GB) for tokens in LENGTHS]
     low = min(curve[0][1], found.weights_4 / GB) * 0.7
     high = max(curve[-1][1], found.weights_16 / GB) * 1.6
@@ -147,6 +147,6 @@ FIGURE = Figure(
     title="The KV cache beside the weights",
     minutes=3,
     concepts=("kv-cache", "transformer-block", "adapter-serving"),
-    settings=Settings,
+    settings=CacheSettings,
     show=show,
 )

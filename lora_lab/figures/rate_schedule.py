@@ -19,7 +19,7 @@ PLACES = tuple(range(0, STEPS + 1, 50))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RateSettings:
     """A schedule, its warm-up, and a step to look at."""
 
     schedule: str = choice_field("Schedule", list(NAMES.items()), default="cosine")
@@ -28,7 +28,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class RateNumbers:
     """Shares of the peak rate, in percent."""
 
     now: float
@@ -36,22 +36,22 @@ class Numbers:
     """The mean over all steps of the run."""
 
 
-def percent_of_peak(settings: Settings, step: int) -> float:
+def percent_of_peak(settings: RateSettings, step: int) -> float:
     """Compute the rate at a step, in percent of its peak."""
     return 100 * scheduled_rate(cast(Schedule, settings.schedule), 1.0, step, STEPS, settings.warmup)
 
 
-def numbers(settings: Settings) -> Numbers:
+def compute_numbers(settings: RateSettings) -> RateNumbers:
     """Compute the chosen step's rate and the mean of the run."""
-    return Numbers(
+    return RateNumbers(
         now=percent_of_peak(settings, settings.step),
         mean=sum(percent_of_peak(settings, step) for step in range(STEPS)) / STEPS,
     )
 
 
-def show(settings: Settings) -> FigureView:
+def show(settings: RateSettings) -> FigureView:
     """Build the figure for one setting."""
-    found = numbers(settings)
+    found = compute_numbers(settings)
     return FigureView(
         finding=(
             f"At step {settings.step:,} of {STEPS:,} the rate is at {as_percent(found.now)} of its peak. "
@@ -64,7 +64,7 @@ def show(settings: Settings) -> FigureView:
             ("mean of the run", as_percent(found.mean)),
             ("warm-up", f"{settings.warmup} steps"),
         ),
-        picture=_picture(settings, found),
+        picture=_draw_picture(settings, found),
         alt=(
             f"The rate rises from 0 to 100 percent in {settings.warmup} steps and follows a "
             f"{settings.schedule} "
@@ -84,7 +84,7 @@ def show(settings: Settings) -> FigureView:
     )
 
 
-def _picture(settings: Settings, found: Numbers) -> Markup:
+def _draw_picture(settings: RateSettings, found: RateNumbers) -> Markup:
     frame = build_chart(
         x_span=(0, STEPS),
         y_span=(0, 105),
@@ -114,6 +114,6 @@ FIGURE = Figure(
     title="The learning rate over a run",
     minutes=2,
     concepts=("schedule-regularization", "lora-learning-rate", "training-step"),
-    settings=Settings,
+    settings=RateSettings,
     show=show,
 )

@@ -19,14 +19,14 @@ FULL = "full matrices"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RelativesSettings:
     """A rank and a model."""
 
     rank: int = slider_field("Rank r", *RANK_LIMITS, default=16, stops=RANKS)
     model: str = choice_field("Model", usual_models, default="llama-3.1-8b")
 
 
-def trained(settings: Settings) -> dict[str, int]:
+def trained(settings: RelativesSettings) -> dict[str, int]:
     """Count trained numbers by method, all linear layers adapted."""
     shape = find_shape(settings.model)
     return {
@@ -37,7 +37,7 @@ def trained(settings: Settings) -> dict[str, int]:
     }
 
 
-def show(settings: Settings) -> FigureView:
+def show(settings: RelativesSettings) -> FigureView:
     """Build the figure for one setting."""
     found = trained(settings)
     _, dora, lora, vera = found.values()
@@ -50,7 +50,7 @@ def show(settings: Settings) -> FigureView:
             "The other relatives train exactly as many as LoRA."
         ),
         numbers=tuple((name, as_short(count)) for name, count in found.items()),
-        picture=_picture(found),
+        picture=_draw_picture(found),
         alt=(
             f"Bars on a scale of powers of ten for {settings.model} at rank {settings.rank}. "
             + " ".join(f"{name}: {as_count(count)}." for name, count in found.items())
@@ -73,7 +73,7 @@ def show(settings: Settings) -> FigureView:
     )
 
 
-def _picture(found: dict[str, int]) -> Markup:
+def _draw_picture(found: dict[str, int]) -> Markup:
     low = 10 ** int(log10(min(found.values()))) / 2
     across = Scale(low=low, high=max(found.values()) * 1.1, start=8, end=392, log=True)
     drawn = []
@@ -98,6 +98,6 @@ FIGURE = Figure(
     title="What LoRA's relatives train",
     minutes=2,
     concepts=("lora-relatives", "counting-parameters", "lora-rank"),
-    settings=Settings,
+    settings=RelativesSettings,
     show=show,
 )

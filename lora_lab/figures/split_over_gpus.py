@@ -25,14 +25,14 @@ GAP, BAR = 46.0, 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ShardingSettings:
     """A number of GPUs and a model."""
 
     gpus: int = slider_field("GPUs", GPUS[0], GPUS[-1], default=8, stops=GPUS)
     model: str = choice_field("Model", every_model, default="llama-3.1-8b")
 
 
-def parts(settings: Settings) -> dict[str, dict[str, float]]:
+def parts(settings: ShardingSettings) -> dict[str, dict[str, float]]:
     """Return bytes per GPU by way of splitting and part."""
     shape = find_shape(settings.model)
     found = {
@@ -43,7 +43,7 @@ def parts(settings: Settings) -> dict[str, dict[str, float]]:
     return found
 
 
-def show(settings: Settings) -> FigureView:
+def show(settings: ShardingSettings) -> FigureView:
     """Build the figure for one setting."""
     found = {label: sum(each.values()) for label, each in parts(settings).items()}
     copied, split = found[LABELS[0]], found[LABELS[3]]
@@ -55,7 +55,7 @@ def show(settings: Settings) -> FigureView:
             f"where everything is split, and {as_bytes(found[QLORA])} for a split 4-bit base."
         ),
         numbers=tuple((label, as_bytes(size)) for label, size in found.items()),
-        picture=_picture(settings),
+        picture=_draw_picture(settings),
         alt=(
             "Bars of bytes per GPU. "
             + " ".join(f"{label}: {as_bytes(size)}." for label, size in found.items())
@@ -81,7 +81,7 @@ def show(settings: Settings) -> FigureView:
     )
 
 
-def _picture(settings: Settings) -> Markup:
+def _draw_picture(settings: ShardingSettings) -> Markup:
     found = parts(settings)
     across = Scale(low=0, high=max(sum(each.values()) for each in found.values()) * 1.02, start=8, end=392)
     drawn = []
@@ -107,6 +107,6 @@ FIGURE = Figure(
     title="What each GPU holds",
     minutes=3,
     concepts=("multi-gpu-training", "trainable-state", "weight-memory"),
-    settings=Settings,
+    settings=ShardingSettings,
     show=show,
 )

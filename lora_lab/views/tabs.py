@@ -18,7 +18,7 @@ LONGEST_WATCH = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class CameFrom:
     """The concept that a learner came from."""
 
     name: str
@@ -35,14 +35,14 @@ def _lessons() -> Lessons:
     return Lessons(concepts=load_concepts(), check_preset=lab_door)
 
 
-def origin_of(query: Mapping[str, str]) -> Origin | None:
+def origin_of(query: Mapping[str, str]) -> CameFrom | None:
     """Return the concept that the address names; None when it names none that exists."""
     lessons, concept_id = _lessons(), query.get(ORIGIN, "")
     if concept_id not in lessons.concepts.by_id:
         return None
     lesson = lessons.find(concept_id)
     told = lesson.try_it.watch if lesson else ""
-    return Origin(
+    return CameFrom(
         name=lessons.concepts.name(concept_id),
         address=concept_address(concept_id),
         watch=query.get(WATCH, "")[:LONGEST_WATCH] or told,

@@ -16,6 +16,8 @@ from lora_lab.parameters.quantization_levels import LEVELS, NF4_LEVELS, find_nea
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import (
     base_parameters,
+    format_bits,
+    kv_cache_bytes,
     lora_parameters,
     lora_parameters_matrix,
     lora_scaling,
@@ -114,7 +116,7 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
     ("scaling-over-ranks", "Rank r", "End", f"multiplies B·A·x by {lora_scaling(16, 256):.4f}"),
     ("number-lines", "Levels of", "int8", f"int8 names {len(LEVELS['int8'])} values"),
     ("block-step-by-step", "Weight number", "ArrowRight", weight_after_one_step()),
-    ("block-size", "Weights in a block", "End", f"takes {bits_per_param('nf4', block_size=4096):.4g} bits"),
+    ("block-size", "Weights in a block", "End", f"needs {bits_per_param('nf4', block_size=4096):.4g} bits"),
     ("double-quantization", "Weights in a block", "ArrowRight", f"{DOUBLE:.4g} once they are quantized"),
     ("training-memory", "Rank r", "End", qlora_bytes(256)),
     ("forward-types", "Rank r", "End", as_bytes(4 * lora_parameters_matrix(576, 576, 256))),
@@ -122,6 +124,22 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
     ("paged-optimizer", "Memory of the device", "Home", step_that_fails(400)),
     ("checkpointing", "Tokens in an example", "Home", peaks_recorded(64)),
     ("merging", "Steps trained", "Home", f"to NF4 it is {merging.list_ways(5)[-1].loss:.2f}"),
+    (
+        "kv-cache",
+        "Tokens per text",
+        "End",
+        f"131,072 tokens: {as_bytes(kv_cache_bytes('llama-3.1-8b', 131_072))}",
+    ),
+    ("rate-schedule", "Look at step", "End", "at 0.00 % of its peak"),
+    (
+        "relatives",
+        "Rank r",
+        "End",
+        f"LoRA trains {lora_parameters('llama-3.1-8b', 256, 'all-linear'):,} numbers",
+    ),
+    ("four-bit-formats", "Format", "nvfp4", f"NVFP4 needs {format_bits('nvfp4'):.4g} bits per weight"),
+    ("error-bars", "Questions", "End", "of 10,000 questions"),
+    ("split-over-gpus", "GPUs", "End", "on 64 GPUs"),
     ("trained-tokens", "Cut at", "Home", "Of 16 tokens that the model reads, 0 are trained on"),
     (
         "lora-at-a-glance",

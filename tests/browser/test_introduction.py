@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from study.lessons.introduction import introduction
 from tests.browser.axe import serious_violations
-from tests.browser.conftest import Visit
+from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -20,8 +20,10 @@ def answer(page: Page, number: int) -> None:
     expect(page.locator("#verdict")).to_be_focused()
 
 
-def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(visit: Visit) -> None:
-    visitor = visit()
+def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
+    visit: Visit, start_app: StartApp
+) -> None:
+    visitor = visit(address=start_app())  # its run is in no other test's way
     page = visitor.open("/")
     page.get_by_role("link", name="Understand LoRA in five minutes").click()
     visitor.settled()

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import Activity, Asked, Guessed, Option
+from classroom.activities.activity import Activity, Asked, Guessed, VoteOption
 from study.ports.classes import ClassOption, ClassQuestion, ClassRunState
 
 
@@ -16,9 +16,9 @@ def asked(question_id: str = "q") -> Asked:
         html=f"What is {question_id}?",
         keep="Keep this.",
         options=(
-            Option(id="slip", html="Wrong", feedback="That is a slip.", misconception="a slip"),
-            Option(id="right", html="Right", correct=True, feedback="Yes."),
-            Option(id="other", html="Other", feedback="No.", misconception="another slip"),
+            VoteOption(id="slip", html="Wrong", feedback="That is a slip.", misconception="a slip"),
+            VoteOption(id="right", html="Right", correct=True, feedback="Yes."),
+            VoteOption(id="other", html="Other", feedback="No.", misconception="another slip"),
         ),
     )
 
@@ -27,7 +27,9 @@ QUESTION = Activity(kind="question", title="A question", minutes=2, asked=asked(
 POLL = Activity(
     kind="poll",
     title="A poll",
-    asked=Asked(id="poll", html="Well?", options=(Option(id="1", html="Yes"), Option(id="2", html="No"))),
+    asked=Asked(
+        id="poll", html="Well?", options=(VoteOption(id="1", html="Yes"), VoteOption(id="2", html="No"))
+    ),
 )
 NUMBER = Activity(
     kind="number",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from classroom.activities import names
 from classroom.activities.activity import activity_from
-from classroom.activities.distribution import bins, is_close, votes
+from classroom.activities.distribution import count_votes, is_close, spread_guesses
 from classroom.activities.peer_instruction import (
     advise,
     disagreeing_pairs,
@@ -157,12 +157,12 @@ def test_pairs_disagree_and_name_each_student_once(chosen: dict[str, str]) -> No
 
 def test_popular_wrong_options_come_in_order() -> None:
     assert popular_wrong([("slip", 2), ("right", 5), ("other", 3), ("none", 0)], "right") == ["other", "slip"]
-    assert votes(["slip", "right"], ["right", "right", "gone"]) == [0, 2]
+    assert count_votes(["slip", "right"], ["right", "right", "gone"]) == [0, 2]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60), st.none() | st.floats(-1e9, 1e9))
 def test_every_guess_is_counted_and_the_value_is_in_view(guesses: list[float], value: float | None) -> None:
-    found = bins(guesses, value=value)
+    found = spread_guesses(guesses, value=value)
     assert sum(found.counts) == len(guesses)
     assert len(found.edges) == len(found.counts) + 1 <= 15
     if value is not None:
@@ -171,10 +171,10 @@ def test_every_guess_is_counted_and_the_value_is_in_view(guesses: list[float], v
 
 
 def test_one_joke_does_not_squeeze_the_others() -> None:
-    found = bins([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 1e12])
+    found = spread_guesses([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 1e12])
     assert found.edges[-1] < 10
     assert found.counts[-1] >= 1
-    assert bins([]).counts == ()
+    assert spread_guesses([]).counts == ()
 
 
 def test_close_is_within_a_tenth() -> None:

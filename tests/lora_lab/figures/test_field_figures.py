@@ -9,32 +9,34 @@ from lora_lab.quantities import accuracy_standard_error, lora_parameters, zero_b
 
 
 def test_a_cache_grows_with_tokens_and_texts_and_shrinks_with_shared_heads() -> None:
-    one = kv_cache.numbers(kv_cache.Settings(tokens=1024, model="llama-3.1-8b"))
-    many = kv_cache.numbers(kv_cache.Settings(tokens=2048, batch=8, model="llama-3.1-8b"))
+    one = kv_cache.compute_numbers(kv_cache.CacheSettings(tokens=1024, model="llama-3.1-8b"))
+    many = kv_cache.compute_numbers(kv_cache.CacheSettings(tokens=2048, batch=8, model="llama-3.1-8b"))
     assert one.cache == kv_cache_bytes(find_shape("llama-3.1-8b"), tokens=1024)
     assert many.cache == 16 * one.cache
     assert one.unshared == 4 * one.cache
-    unshared = kv_cache.numbers(kv_cache.Settings(tokens=1024, model="llama-2-7b"))
+    unshared = kv_cache.compute_numbers(kv_cache.CacheSettings(tokens=1024, model="llama-2-7b"))
     assert unshared.unshared == unshared.cache
 
 
 def test_from_the_named_length_on_the_cache_is_larger_than_the_weights() -> None:
-    found = kv_cache.numbers(kv_cache.Settings())
+    found = kv_cache.compute_numbers(kv_cache.CacheSettings())
     assert found.overtakes_at * found.per_token == pytest.approx(found.weights_4)
     assert found.weights_4 < found.weights_16
 
 
 @pytest.mark.parametrize("schedule", rate_schedule.NAMES)
 def test_a_schedule_peaks_after_its_warm_up(schedule: str) -> None:
-    chosen = rate_schedule.Settings(schedule=schedule, warmup=100, step=100)
-    assert rate_schedule.numbers(chosen).now == pytest.approx(100)
+    chosen = rate_schedule.RateSettings(schedule=schedule, warmup=100, step=100)
+    assert rate_schedule.compute_numbers(chosen).now == pytest.approx(100)
     assert rate_schedule.percent_of_peak(chosen, 50) == pytest.approx(50)
     ends = rate_schedule.percent_of_peak(chosen, rate_schedule.STEPS)
     assert ends == pytest.approx(100 if schedule == "constant" else 0, abs=1e-9)
 
 
 def test_the_relatives_train_what_the_lab_counts() -> None:
-    full, dora, lora, vera = relatives.trained(relatives.Settings(rank=16, model="llama-3.1-8b")).values()
+    full, dora, lora, vera = relatives.trained(
+        relatives.RelativesSettings(rank=16, model="llama-3.1-8b")
+    ).values()
     assert lora == lora_parameters("llama-3.1-8b", 16, "all-linear") == 41_943_040
     assert full > dora > lora > vera
     outputs = sum(one.d_out * one.count for one in find_shape("llama-3.1-8b").linears)
@@ -42,7 +44,7 @@ def test_the_relatives_train_what_the_lab_counts() -> None:
 
 
 def test_a_block_is_missed_by_the_error_of_its_format() -> None:
-    chosen = four_bit_formats.Settings(format="mxfp4")
+    chosen = four_bit_formats.FormatSettings(format="mxfp4")
     shown = four_bit_formats.show(chosen)
     error = four_bit_formats.error_percent("mxfp4", chosen.block)
     assert f"misses them by {error:.1f} %" in shown.finding
@@ -51,14 +53,14 @@ def test_a_block_is_missed_by_the_error_of_its_format() -> None:
 
 
 def test_four_times_the_questions_halve_the_bar() -> None:
-    few, many = error_bars.numbers(70, 100), error_bars.numbers(70, 400)
+    few, many = error_bars.compute_numbers(70, 100), error_bars.compute_numbers(70, 400)
     assert few.half_width == pytest.approx(2 * many.half_width)
     assert few.half_width == pytest.approx(1.96 * accuracy_standard_error(0.7, 100))
     assert few.needed_gap == pytest.approx(few.half_width * 2**0.5)
 
 
 def test_each_stage_holds_no_more_than_the_one_before() -> None:
-    shown = split_over_gpus.parts(split_over_gpus.Settings(gpus=8, model="llama-3.1-8b"))
+    shown = split_over_gpus.parts(split_over_gpus.ShardingSettings(gpus=8, model="llama-3.1-8b"))
     sizes = [sum(each.values()) for each in shown.values()]
     assert sizes == sorted(sizes, reverse=True)
     parameters = find_shape("llama-3.1-8b").total_parameters
@@ -66,7 +68,7 @@ def test_each_stage_holds_no_more_than_the_one_before() -> None:
 
 
 def test_on_one_gpu_nothing_is_split() -> None:
-    shown = split_over_gpus.parts(split_over_gpus.Settings(gpus=1, model="llama-3.1-8b"))
+    shown = split_over_gpus.parts(split_over_gpus.ShardingSettings(gpus=1, model="llama-3.1-8b"))
     full = [sum(shown[label].values()) for label in split_over_gpus.LABELS.values()]
     assert len(set(full)) == 1
-    assert "on 1 GPU:" in split_over_gpus.show(split_over_gpus.Settings(gpus=1)).finding
+    assert "on 1 GPU:" in split_over_gpus.show(split_over_gpus.ShardingSettings(gpus=1)).finding
