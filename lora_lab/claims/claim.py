@@ -53,7 +53,7 @@ class Claim:
         if self.quantisation not in QUANTISATIONS:
             raise LearnerError(
                 f"quantisation must be one of {', '.join(QUANTISATIONS)}, got {self.quantisation!r}.",
-                do_next="Correct it.",
+                do_next="Write one of them, or leave quantisation out.",
             )
         if self.printed == Printed():
             raise LearnerError(
@@ -97,5 +97,8 @@ def _require_whole(value: object, name: str) -> int | None:
     if isinstance(value, float) and value == int(value):
         digits = str(int(value))
     if isinstance(value, bool) or not digits.isdigit():
-        raise LearnerError(f"printed.{name} must be a whole number, got {value!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"printed.{name} must be a whole number, got {value!r}.",
+            do_next=f"Write printed.{name} as digits only.",
+        )
     return int(digits)

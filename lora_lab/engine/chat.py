@@ -82,7 +82,9 @@ def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperatur
             f"The temperature must be {low:g} to {high:g}, got {temperature:g}.", do_next="0 is greedy."
         )
     if not SEED_LIMITS[0] <= seed <= SEED_LIMITS[1]:
-        raise LearnerError(f"The seed must be {SEED_LIMITS[0]} to {SEED_LIMITS[1]}.", do_next="Correct it.")
+        raise LearnerError(
+            f"The seed must be {SEED_LIMITS[0]} to {SEED_LIMITS[1]}.", do_next="Type a seed in that range."
+        )
 
 
 def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:

@@ -41,7 +41,8 @@ class ShapeReader:
         """
         if kind is not None and kind not in KINDS:
             raise LearnerError(
-                f"kind must be one of {', '.join(KINDS)}, got {kind!r}.", do_next="Correct it."
+                f"kind must be one of {', '.join(KINDS)}, got {kind!r}.",
+                do_next=f"Write one of them, such as {next(iter(KINDS))}.",
             )
         kept = None if anew else _in_catalogue(config, kind)
         if kept is not None:

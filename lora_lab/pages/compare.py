@@ -178,7 +178,7 @@ def _in_order(ticked: Sequence[str], before: Sequence[str]) -> list[str]:
 
 def _parse_whole(written: str) -> int:
     if not written.isdecimal():
-        raise LearnerError(f"The seed must be a whole number, got {written!r}.", do_next="Correct it.")
+        raise LearnerError(f"The seed must be a whole number, got {written!r}.", do_next="Type digits only.")
     return int(written)
 
 

@@ -68,7 +68,10 @@ class AdapterSetting:
         ):
             if value not in allowed:
                 known = ", ".join(str(each) for each in allowed if each)
-                raise LearnerError(f"{name} must be one of {known}, got {value!r}.", do_next="Correct it.")
+                raise LearnerError(
+                    f"{name} must be one of {known}, got {value!r}.",
+                    do_next=f"Write one of them, or leave {name} out.",
+                )
         if self.variant == "ia3" and self.bias != "none":
             raise LearnerError("IA3 has no bias setting.", do_next="Leave bias at none.")
 

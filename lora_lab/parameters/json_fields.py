@@ -42,7 +42,8 @@ def read_whole(
         return default
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise LearnerError(
-            f"{field} must be a whole number from {least} to {most:,}, got {value!r}.", do_next="Correct it."
+            f"{field} must be a whole number from {least} to {most:,}, got {value!r}.",
+            do_next=f"Write {field} as digits in that range.",
         )
     return value
 
@@ -51,7 +52,9 @@ def read_flag(record: Mapping[str, Any], field: str) -> bool:
     """Parse true or false; false when absent. Raises LearnerError otherwise."""
     value = record.get(field)
     if not isinstance(value, bool | None):
-        raise LearnerError(f"{field} must be true or false, got {value!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"{field} must be true or false, got {value!r}.", do_next=f"Write {field} as true or false."
+        )
     return bool(value)
 
 
@@ -81,7 +84,10 @@ def one_of(
         return default
     if not isinstance(value, str | None) or value not in allowed:
         known = ", ".join(str(one) for one in allowed if one is not None)
-        raise LearnerError(f"{field} must be one of {known}, got {value!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"{field} must be one of {known}, got {value!r}.",
+            do_next=f"Write one of them, or leave {field} out.",
+        )
     return allowed[value] if isinstance(allowed, Mapping) else value
 
 
@@ -94,10 +100,19 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     if adapter is None:
         adapter = {name: record[name] for name in ("r", "targets", "variant") if name in record}
     if not isinstance(adapter, dict):
-        raise LearnerError(f"lora must be an object, got {adapter!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"lora must be an object, got {adapter!r}.",
+            do_next='Write it as {"r": 8, "target_modules": ["q_proj"]}.',
+        )
     targets = adapter.get("targets")
     if isinstance(targets, list) and not all(isinstance(name, str) for name in targets):
-        raise LearnerError(f"targets must be a list of names, got {targets!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"targets must be a list of names, got {targets!r}.",
+            do_next='Write them as ["q_proj", "v_proj"].',
+        )
     if not isinstance(targets, list | str | None):
-        raise LearnerError(f"targets must be a list of names, got {targets!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"targets must be a list of names, got {targets!r}.",
+            do_next='Write them as ["q_proj", "v_proj"].',
+        )
     return adapter

@@ -66,7 +66,10 @@ def shape_of_layout(record: Mapping[str, Any], built: ModelShape | None) -> Mode
 
 def _linear(name: str, size: object, layers: int) -> Linear:
     if not isinstance(size, list | tuple) or len(size) != 2:
-        raise LearnerError(f"{name} must be [d_in, d_out], got {size!r}.", do_next="Correct it.")
+        raise LearnerError(
+            f"{name} must be [d_in, d_out], got {size!r}.",
+            do_next="Write two whole numbers, such as [576, 576].",
+        )
     sizes = {"d_in": size[0], "d_out": size[1]}
     d_in, d_out = (read_whole(sizes, field, None, most=LARGEST_WHOLE) for field in sizes)
     return Linear(name=f"layers.*.{name}", role="other", d_in=d_in, d_out=d_out, count=layers)
