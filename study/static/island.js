@@ -281,7 +281,9 @@ function replaceParts(parts) {
     shownParts.set(name, html);
     const focused = place.contains(document.activeElement) && document.activeElement.id;
     const ticks = [...place.querySelectorAll('input[type=checkbox][id]')].filter((box) => box.checked !== box.defaultChecked);
+    const open = [...place.querySelectorAll('details')].map((one) => one.open);
     place.innerHTML = html;
+    place.querySelectorAll('details').forEach((one, at) => { if (open[at]) one.open = true; }); // what was unfolded stays so
     for (const { id, checked } of ticks) {
       const box = document.getElementById(id);
       if (box) box.checked = checked; // ticked while the answer was on its way
