@@ -20,7 +20,7 @@ from study.ports.context import Context, Visit
 from study.store.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
-from study.web import form_event, frame
+from study.web import form_event, frame, middleware
 from study.web.frame import Reply
 
 PATH = "/io"
@@ -64,7 +64,7 @@ class InOutPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the page, with the pending file if one exists."""
-        return self._page(frame.visit_of(self.context, request), is_here=frame.is_here(request))
+        return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event."""
@@ -122,7 +122,7 @@ class InOutPage:
         return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
 
     def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
-        if self.snapshots is None or not frame.is_here(request):
+        if self.snapshots is None or not middleware.is_here(request):
             raise LearnerError(
                 "Backups are restored at the machine that runs the app.", do_next="Ask the person there."
             )

@@ -14,7 +14,7 @@ from study.ports.context import Context, Visit
 from study.store.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
-from study.web import form_event, frame
+from study.web import form_event, frame, middleware
 from study.web.frame import Reply
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
@@ -42,12 +42,12 @@ class SettingsPage:
 
     def load(self, request: gr.Request) -> str:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
-        return self._page(frame.visit_of(self.context, request), is_here=frame.is_here(request))
+        return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
-        is_here = frame.is_here(request)
+        is_here = middleware.is_here(request)
         profiles = self.context.store.profiles
         match event.get("act"):
             case "rename":

@@ -16,7 +16,7 @@ from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
-from study.web import form_event, frame
+from study.web import form_event, frame, middleware
 from study.web.frame import Reply
 
 GLANCE = "lora-at-a-glance"
@@ -60,25 +60,26 @@ class TodayPage:
 
     def load(self, request: gr.Request) -> str:
         """Render a newcomer's page, or a learner's."""
-        return self._page(frame.visit_of(self.context, request))
+        return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Start the review, or leave the newcomer's page, perhaps as a learner who was here before."""
         visit = frame.visit_of(self.context, request, event)
+        is_here = middleware.is_here(request)
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
-            case "switch":
+            case "switch" if is_here:
                 profile_id = form_event.read_text(event, "profile")
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}
             case "know":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
-                return {"html": self._page(visit), "focus": "#main"}
+                return {"html": self._page(visit, is_here=is_here), "focus": "#main"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _page(self, visit: Visit) -> str:
+    def _page(self, visit: Visit, *, is_here: bool) -> str:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
         answers = store.quizzes.history(profile_id)
@@ -90,7 +91,7 @@ class TodayPage:
             return render(
                 "study/newcomer.html",
                 figure=figure.fragment({}) if figure else "",
-                others=[profile for profile in store.profiles.all() if profile.named],
+                others=[profile for profile in store.profiles.all() if is_here and profile.named],
             )
         return render(
             "study/today.html",

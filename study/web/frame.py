@@ -164,12 +164,6 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
     return found
 
 
-def is_here(request: gr.Request) -> bool:
-    """Return whether a browser runs on the machine that runs the app."""
-    client = getattr(request, "client", None)
-    return client is not None and middleware.is_this_machine(client.host, dict(request.headers))
-
-
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     """What the address said when a press was made."""
     return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))

@@ -49,6 +49,12 @@ def is_this_machine(client: str, headers: Iterable[str]) -> bool:
     return near and not {"forwarded", "x-forwarded-for"}.intersection(name.lower() for name in headers)
 
 
+def is_here(request: Any) -> bool:
+    """Return whether a Starlette or Gradio request comes from a browser on the machine that runs the app."""
+    client = getattr(request, "client", None)
+    return client is not None and is_this_machine(client.host, dict(request.headers))
+
+
 class RequestGuard:
     """ASGI middleware in front of all pages.
 

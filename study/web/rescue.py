@@ -21,7 +21,7 @@ from study.base.settings import Settings
 from study.store.snapshots import snapshots_of
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web.middleware import RequestGuard, is_this_machine
+from study.web.middleware import RequestGuard, is_here
 
 CHOICE_BYTES = 2_000
 
@@ -62,7 +62,7 @@ class Rescue:
                 raise LearnerError("That can't be done here.", do_next="Choose one of the buttons.")
 
     async def _choose(self, request: Request) -> Response:
-        if not _is_here(request):
+        if not is_here(request):
             return self._page(
                 said="Only the person at the machine that runs the app can do this.", status=403
             )
@@ -76,7 +76,7 @@ class Rescue:
         return RedirectResponse("/", 303)
 
     async def _show(self, request: Request) -> Response:
-        return self._page(can_choose=_is_here(request))
+        return self._page(can_choose=is_here(request))
 
     def _page(self, *, said: str = "", status: int = 503, can_choose: bool = True) -> Response:
         html = render(
@@ -88,7 +88,3 @@ class Rescue:
             can_set_aside=self._snapshots is not None and self._trouble.kind == "damaged",
         )
         return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
-
-
-def _is_here(request: Request) -> bool:
-    return request.client is not None and is_this_machine(request.client.host, request.headers.keys())

@@ -11,6 +11,7 @@ from flashcards.review.presenter import CardExercise, card_exercise
 from lora_lab.figures import whole_model
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
+from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
 from study.pages.settings import SettingsPage
 from study.pages.today import GLANCE, TodayPage
@@ -80,6 +81,17 @@ def test_a_fresh_browser_is_asked_once_who_it_is(today: TodayPage, now: datetime
     assert today.act(press(html, "switch"), opened("b2")) == {"goto": "/"}
     assert today.context.store.profiles.of_browser("b2", now=now).id == ana.id
     assert "Guest" not in {profile.name for profile in today.context.store.profiles.all()}
+
+
+def test_a_browser_elsewhere_is_not_asked_who_it_is_and_takes_no_profile(
+    today: TodayPage, now: datetime
+) -> None:
+    ana = today.context.store.profiles.add("b1", "Ana", now=now)
+    elsewhere = opened("b2", client="192.168.1.77")
+    assert "Ana" not in words(today.load(elsewhere))
+    with pytest.raises(LearnerError):
+        today.act({"act": "switch", "profile": ana.id}, elsewhere)
+    assert today.context.store.profiles.of_browser("b2", now=now).id != ana.id
 
 
 def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
