@@ -150,6 +150,8 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
     daily = (DailyBackups(snapshots).close,) if snapshots else ()
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
 
+    terms = terms_of(context.concepts)
+
     def add_today(app: gr.Blocks) -> None:
         today.build(
             app,
@@ -167,7 +169,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             context,
             subjects=ports.subjects,
             lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
-            terms=terms_of(context.concepts),
+            terms=terms,
             figures=ports.figures,
             doors=ModeLinks(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
         )
@@ -181,7 +183,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
                 app,
                 context,
                 figures=ports.figures,
-                terms=terms_of(context.concepts),
+                terms=terms,
                 first_run=ports.first_run,
             ),
             lambda app: figures.build(app, context, figures=ports.figures),
