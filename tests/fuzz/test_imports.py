@@ -9,9 +9,7 @@ What once went wrong is kept as a file in `seeds/FORMAT/` and is read again ever
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -37,6 +35,7 @@ from study.io.exchange_commands import exchange_for
 from study.store import Store, open_store
 from tests.flashcards.interchange.test_anki import NOW
 from tests.fuzz.formats import FORMATS, file_of, first_files
+from tests.time_limit import cpu_time_limit
 from tests.whole_app import WholeApp, whole_app
 
 CASES = int(os.environ.get("FUZZ_CASES", "40"))
@@ -129,26 +128,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     store.close()
 
 
-@contextmanager
-def in_time() -> Iterator[None]:
-    """Raise TimeoutError after some seconds of processor time."""
-
-    def end(*_: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGVTALRM, end)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-
-
 def read_or_refuse(desk: Desk, format_name: str, content: bytes) -> None:
     """Read a file; a refusal in words is as good."""
     try:
-        with in_time():
+        with cpu_time_limit(SECONDS):
             desk.read(format_name, content)
     except LearnerError:
         return

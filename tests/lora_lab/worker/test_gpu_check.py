@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import gpu_checks
 from benchmarks.gpu_check import COLUMNS, main
-from benchmarks.gpu_checks import CHECKS, LIMIT_PERCENT, Place, run_specs
+from benchmarks.gpu_checks import CHECKS, LIMIT_PERCENT, CheckMachine, run_specs
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.worker.device import machine as this_machine
 from tests.simulated_gpu.device import NAME, load
@@ -84,10 +84,10 @@ def test_on_a_gpu_every_check_passes_and_has_its_line(tmp_path: Path, models_dir
 def test_a_check_that_fails_is_in_the_report_and_the_others_go_on(
     tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(place: Place) -> str:
+    def broken(place: CheckMachine) -> str:
         raise RuntimeError("CUDA error: no kernel image\nand more")
 
-    def fine(place: Place) -> str:
+    def fine(place: CheckMachine) -> str:
         return "done"
 
     for name in CHECKS:

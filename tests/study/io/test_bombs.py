@@ -1,8 +1,7 @@
 """Small files that are made to be expensive: each is read or refused in a moment."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,22 +16,9 @@ from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS, HTML_TAGS
 from study.io.exchange import File
 from study.text.html_import import from_html, to_html
+from tests.time_limit import cpu_time_limit
 
 CPU_SECONDS = 10  # none takes a tenth of this; the readings they replace took minutes
-
-
-@contextmanager
-def a_moment() -> Iterator[None]:
-    def end(*_: object) -> None:
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGVTALRM, end)
-    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def fill(piece: str, end: str = "") -> str:
@@ -90,7 +76,7 @@ BOMBS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_small_file_is_read_or_refused_in_a_moment(bomb: str) -> None:
-    with a_moment(), suppress(LearnerError):
+    with cpu_time_limit(CPU_SECONDS), suppress(LearnerError):
         BOMBS[bomb]()
 
 
