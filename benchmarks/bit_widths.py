@@ -40,7 +40,7 @@ START, END = "<!-- measured: python -m benchmarks.bit_widths -->", "<!-- end -->
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BitWidthRow:
     """The measurements of one finished run."""
 
     spec: RunSpec
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def one_run(spec: RunSpec, machine: Machine) -> Row:
+def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
     """Load, evaluate, train and evaluate as a worker does, without a run folder."""
     models_dir = load_settings().models_dir
     session = open_session(spec.model, spec.bits, machine, models_dir=models_dir, report=_silent)
@@ -120,7 +120,7 @@ def one_run(spec: RunSpec, machine: Machine) -> Row:
         on_step=on_step,
         should_stop=_never,
     )
-    row = Row(
+    row = BitWidthRow(
         spec=spec,
         weights_bytes=ledger.weights + ledger.constants,
         predicted_bytes=ledger.total_bytes,
@@ -134,7 +134,7 @@ def one_run(spec: RunSpec, machine: Machine) -> Row:
     return row
 
 
-def report(rows: Sequence[Row], machine: Machine) -> str:
+def report(rows: Sequence[BitWidthRow], machine: Machine) -> str:
     """Render the table, and below it how it was measured."""
     spec, here = rows[0].spec, machine.description
     libraries = ", ".join(f"{name} {version}" for name, version in list_versions().items())

@@ -31,8 +31,8 @@ from benchmarks.gpu_checks import (
     LARGE,
     LIMIT_PERCENT,
     RANK_OF_WIDTHS,
-    Place,
-    Row,
+    CheckMachine,
+    CheckRow,
     missed,
     one_run,
     run_specs,
@@ -53,7 +53,7 @@ REPORT = Path("docs") / "gpu-report.md"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CheckOutcome:
     """The result of one check."""
 
     name: str
@@ -63,21 +63,21 @@ class Outcome:
 
 
 @dataclass
-class Report:
+class CheckReport:
     """Everything found so far."""
 
     machine: Machine
     spec: RunSpec
     path: Path
-    rows: list[Row] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    rows: list[CheckRow] = field(default_factory=list)
+    outcomes: list[CheckOutcome] = field(default_factory=list)
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[CheckOutcome]:
         """The checks that failed."""
         return [outcome for outcome in self.outcomes if outcome.failed]
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: CheckOutcome) -> None:
         """Add an outcome, print it, and write the report anew."""
         self.outcomes.append(outcome)
         mark = "FAILED" if outcome.failed else "ok"
@@ -131,9 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     quiet_libraries()
     spec = RunSpec(model=options.model, steps=options.steps, rank=RANK_OF_WIDTHS)
-    report = Report(machine, spec, options.out)
+    report = CheckReport(machine, spec, options.out)
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(
+        place = CheckMachine(
             machine=machine,
             models_dir=load_settings().models_dir,
             folder=Path(folder),
@@ -170,7 +170,7 @@ def _is_asked(name: str, options: argparse.Namespace) -> bool:
     return name not in options.skip and (not options.only or name in options.only)
 
 
-def _do_runs(place: Place, report: Report) -> None:
+def _do_runs(place: CheckMachine, report: CheckReport) -> None:
     for spec in run_specs(report.spec):
 
         def check(spec: RunSpec = spec) -> str:
@@ -185,7 +185,7 @@ def _do_runs(place: Place, report: Report) -> None:
         )
 
 
-def _outcome(name: str, check: Any) -> Outcome:
+def _outcome(name: str, check: Any) -> CheckOutcome:
     began = time.perf_counter()
     try:
         says, failed = check(), False
@@ -193,7 +193,7 @@ def _outcome(name: str, check: Any) -> Outcome:
         # The outermost frame of a check: whatever it raises is its result, and the next check goes on.
         traceback.print_exc()
         says, failed = first_line(error), True
-    return Outcome(name=name, says=says, failed=failed, seconds=time.perf_counter() - began)
+    return CheckOutcome(name=name, says=says, failed=failed, seconds=time.perf_counter() - began)
 
 
 def _software() -> str:
@@ -215,7 +215,7 @@ def _software() -> str:
     return f"Driver {driver}, CUDA {torch.version.cuda}, attention: {allowed}. Versions: {named}."
 
 
-def _miss(row: Row) -> float:
+def _miss(row: CheckRow) -> float:
     return abs(row.error_percent)
 
 
@@ -228,7 +228,7 @@ def _setting_of(spec: RunSpec) -> str:
     return ", ".join(named) or "usual"
 
 
-def _cells(row: Row) -> str:
+def _cells(row: CheckRow) -> str:
     state, started, gpu = row.state, row.started, row.state.gpu_memory or {}
     cells = (
         BITS_LABELS[row.spec.bits],

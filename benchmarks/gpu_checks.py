@@ -64,7 +64,7 @@ class CheckFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class CheckMachine:
     """Where checks work: machine, folders and settings of a run."""
 
     machine: Machine
@@ -84,7 +84,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class CheckRow:
     """One finished run."""
 
     spec: RunSpec
@@ -125,15 +125,15 @@ def run_specs(spec: RunSpec) -> Iterator[RunSpec]:
     yield replace(spec, compute_dtype="fp16")
 
 
-def one_run(place: Place, spec: RunSpec) -> Row:
+def one_run(place: CheckMachine, spec: RunSpec) -> CheckRow:
     """Execute a run as a worker does."""
     held = held_bytes(place.machine)
     run = place.start(spec)
     execute_run(run, place.home, place.models_dir, app_is_gone=_never)
-    return Row(spec=spec, state=ended(run), held_before_bytes=held)
+    return CheckRow(spec=spec, state=ended(run), held_before_bytes=held)
 
 
-def missed(row: Row) -> str:
+def missed(row: CheckRow) -> str:
     """Return what is wrong with a finished run; empty if nothing is."""
     if abs(row.error_percent) > LIMIT_PERCENT:
         return f"the peak is {row.error_percent:+.1f} % off (limit {LIMIT_PERCENT} %)"
@@ -144,7 +144,7 @@ def missed(row: Row) -> str:
     return ""
 
 
-def group_of_four(place: Place) -> str:
+def group_of_four(place: CheckMachine) -> str:
     """Train four ranks side by side; compare with one of them alone."""
     held = held_bytes(place.machine)
     runs = [place.start(replace(place.spec, rank=rank, alpha=2.0 * rank)) for rank in (2, 4, 8, 16)]
@@ -164,7 +164,7 @@ def group_of_four(place: Place) -> str:
     return f"peak {as_bytes(measured)} ({error:+.1f} %), {gain:.2f} x the speed of one run alone"
 
 
-def chat_with_two_adapters(place: Place) -> str:
+def chat_with_two_adapters(place: CheckMachine) -> str:
     """Ask the base and two adapters the same question."""
     runs = [place.start(replace(place.spec, rank=rank)) for rank in (4, 8)]
     for run in runs:
@@ -178,7 +178,7 @@ def chat_with_two_adapters(place: Place) -> str:
     return f"{len(arms)} arms, {len(texts)} rounds in {time.perf_counter() - began:.1f} s"
 
 
-def merge_of_a_run(place: Place) -> str:
+def merge_of_a_run(place: CheckMachine) -> str:
     """Merge a run's adapter into its base."""
     run = place.start(place.spec)
     execute_run(run, place.home, place.models_dir, app_is_gone=_never)
@@ -193,7 +193,7 @@ def merge_of_a_run(place: Place) -> str:
     return f"{as_bytes(size)} written"
 
 
-def exported_script(place: Place, bits: Bits = "nf4-dq") -> str:
+def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
     """Run the exported script in its own process; its losses are the run's."""
     run = place.start(replace(place.spec, bits=bits))
     execute_run(run, place.home, place.models_dir, app_is_gone=_never)
@@ -210,7 +210,7 @@ def exported_script(place: Place, bits: Bits = "nf4-dq") -> str:
     return f"{len(found)} losses, largest difference {worst:.1e}"
 
 
-def killed_and_restarted_worker(place: Place) -> str:
+def killed_and_restarted_worker(place: CheckMachine) -> str:
     """Kill a worker process in the middle of a run; the next one trains on the same device at once."""
     settings = Settings(
         home=place.folder,
@@ -242,7 +242,7 @@ def killed_and_restarted_worker(place: Place) -> str:
     return f"killed after step {reached}; the next worker finished on {state.started['device']['name']}"
 
 
-def large_model(place: Place) -> str:
+def large_model(place: CheckMachine) -> str:
     """Train a model of a billion weights in NF4; only its bytes and its speed mean anything."""
     folder = place.folder / "large"
     with torch.random.fork_rng(devices=[]):
@@ -264,7 +264,7 @@ def large_model(place: Place) -> str:
     )
 
 
-def beside_trainer(place: Place) -> str:
+def beside_trainer(place: CheckMachine) -> str:
     """Compare the time of a run with Trainer's on the same batches."""
     spec = replace(place.spec, bits="nf4-dq", compute_dtype="auto")
     row = one_run(place, spec)
@@ -277,13 +277,13 @@ def beside_trainer(place: Place) -> str:
     return f"lab {ours:.1f} s, Trainer {found['wall_seconds']:.1f} s: {found['wall_seconds'] / ours:.2f} x"
 
 
-def gpu_tests(place: Place) -> str:
+def gpu_tests(place: CheckMachine) -> str:
     """Run the tests that need CUDA."""
     out = _output([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"], folder=Path.cwd())
     return out.strip().splitlines()[-1]
 
 
-CHECKS: dict[str, Callable[[Place], str]] = {
+CHECKS: dict[str, Callable[[CheckMachine], str]] = {
     "a group of four": group_of_four,
     "chat with two adapters": chat_with_two_adapters,
     "merge": merge_of_a_run,

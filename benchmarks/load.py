@@ -51,7 +51,7 @@ class Measured:
 
 
 @dataclass
-class Learner:
+class SimulatedBrowser:
     """One browser: its cookie, its Gradio session, and the HTML it shows."""
 
     client: httpx.AsyncClient
@@ -126,7 +126,9 @@ async def load(address: str, learners: int, every_seconds: float, seconds: float
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=TIMEOUT_SECONDS) as client:
         until = time.monotonic() + seconds
-        studying = [Learner(client, measured).study(every_seconds, until, dice) for _ in range(learners)]
+        studying = [
+            SimulatedBrowser(client, measured).study(every_seconds, until, dice) for _ in range(learners)
+        ]
         await asyncio.gather(*studying)
     return measured
 

@@ -134,7 +134,7 @@ def tags_of(entry: CardEntry) -> list[str]:
 
 
 def read_tags(tags: Sequence[str], known: Iterable[str]) -> dict[str, Any]:
-    """Parse the result of `format_tags`; tags of other programs stay tags."""
+    """Parse the result of `tags_of`; tags of other programs stay tags."""
     parts = [
         tag.removeprefix(f"{PREFIX}::") if tag.startswith(f"{PREFIX}::") else f"tag::{tag}" for tag in tags
     ]

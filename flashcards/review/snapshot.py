@@ -170,7 +170,7 @@ def _undone_card(verb: Verb | None, log: Log, decks: Decks, *, ends: datetime) -
     """Return the card to show after an undo; an undone edit names a note and shows its first card.
 
     A card that was only flagged or hidden may not be due; then it waits until it is. A cram handles its own
-    undo, see `ReviewOperations.read_cram`.
+    undo, see `Reviews.cram`.
     """
     if verb is None or verb.name == "cram":
         return None

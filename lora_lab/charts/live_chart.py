@@ -1,7 +1,7 @@
 """Live charts: what a training run has measured so far, as an SVG string that is rendered at every poll.
 
-    render_line_chart(
-        build_loss_series("loss", [(1, 4.61), (2, 4.20)]),
+    line_chart(
+        loss_series("loss", [(1, 4.61), (2, 4.20)]),
         title="Loss", x_label="step", y_label="loss", window=(1, 60), y_format="{:.2f}".format,
     )
 

@@ -100,7 +100,7 @@ def measured_cells() -> Cells:
 
 
 def cells_from(values: dict[str, Any]) -> Cells:
-    """Parse cells from the object that `cells_to_json` writes."""
+    """Parse cells from the object that `cells_json` writes."""
     shapes = {name: shape_from_json(json.dumps(shape)) for name, shape in values["shapes"].items()}
     return Cells(
         cells=tuple(

@@ -30,7 +30,7 @@ seeds the whole grid is complete for one seed before the next begins.
 class Grid:
     """A base run and the values that replace its own, one cell per combination.
 
-    Raises LearnerError, naming every invalid value, on construction. `parse_grid` fills in omitted axes.
+    Raises LearnerError, naming every invalid value, on construction. `grid_from` fills in omitted axes.
     """
 
     base: RunSpec

@@ -1,7 +1,7 @@
 """X-ray of an adapter: the spectrum of each learnt update, as worker/inspect/xray.py measured it.
 
-    found = parse_xray(inspection.found)
-    found.find_module(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
+    found = read_xray(inspection.found)
+    found.find(layer="3", kind="self_attn.q_proj").used      # directions that carry 90 % of it
 
 Measures on singular values s: `used` is the least k for which s_1² + ... + s_k² reaches 90 % of the sum,
 which is the squared Frobenius norm. The stable rank is that sum over s_1²: at most the rank, near 1 if one
@@ -146,7 +146,7 @@ class Module:
 
     @property
     def stable_rank(self) -> float:
-        """See `compute_stable_rank`."""
+        """See `stable_rank` above."""
         return stable_rank(self.values)
 
     @property

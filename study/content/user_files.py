@@ -109,7 +109,7 @@ def as_text(content: bytes) -> str:
 
 
 def as_bytes(text: str) -> bytes:
-    """Encode what `decode_text` returned."""
+    """Encode what `as_text` returned."""
     return text.encode("utf-8", "surrogateescape")
 
 

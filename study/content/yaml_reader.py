@@ -57,7 +57,7 @@ class Placed(dict[str, Any]):
 
 
 class _PlacedLoader(SafeLoader):
-    """A YAML loader that builds `LocatedMapping` objects and rejects a repeated key."""
+    """A YAML loader that builds `Placed` mappings and rejects a repeated key."""
 
     def construct_placed(self, node: yaml.MappingNode) -> Placed:
         placed = Placed()

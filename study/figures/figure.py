@@ -1,8 +1,8 @@
 """A live figure: its controls, and its view at one setting. Pages, cards and questions use it.
 
     figure = FIGURES["lora-to-scale"]
-    figure.render_figure({"rank": "16"})      the whole figure, inside a page
-    figure.render_view({"rank": "17"})        the part that changes: `GET /figure/lora-to-scale?rank=17`
+    figure.fragment({"rank": "16"})      the whole figure, inside a page
+    figure.answer({"rank": "17"})        the part that changes: `GET /figure/lora-to-scale?rank=17`
     build_figure_lookup(FIGURES)(["lora-rank"])   a line below an answer that unfolds to a concept's figure
 
 The browser's side is `static/figures.js`.

@@ -65,7 +65,7 @@ class Plot:
         return self.drawing.body_height(width) + (self._header_height(width) if titled else EDGE)
 
     def draw(self, figure: "Figure", *, titled: bool = True) -> None:
-        """Draw onto an empty figure of the size that `compute_height` returns."""
+        """Draw onto an empty figure of the size that `height` returns."""
         with drawing_style():
             sheet = Sheet(figure)
             if titled:

@@ -198,7 +198,7 @@ def cache_reads(
 
 
 def open_database(url: str) -> Database:
-    """Connect; nothing is created yet (`migrations.migrate` does that)."""
+    """Connect; nothing is created yet (`migrations.migrate_database` does that)."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = create_engine(
         url, connect_args={"timeout": BUSY_SECONDS} if sqlite else {}, pool_pre_ping=not sqlite

@@ -82,7 +82,7 @@ def save_linears(model: PreTrainedModel, folder: Path) -> None:
 
 
 def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch.device) -> None:
-    """Load the layers that `write_linears` wrote into the unquantized model.
+    """Load the layers that `save_linears` wrote into the unquantized model.
 
     Metadata that is not a tensor is set here, because the library's own format would pass it through `eval`.
     """
