@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from lora_lab.data.datasets import own_dataset
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.machine import NumberType
 from lora_lab.data.uploads import Uploads
 from study.base.settings import Settings
 from tests.lora_lab import run_builders, sweep_builders
@@ -28,6 +30,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_builders.finished(settings.runs_dir)
     run_builders.side_by_side(settings.runs_dir)
     sweep_builders.finished_sweep(settings)
+    lab = LabHome(folder)
+    lab.write_worker_state(state="ready", text="Ready", device=run_builders.DEVICE)
+    lab.save_number_type(NumberType(device="x86_64", decided="bf16", why="this processor has bf16"))
     uploads = Uploads(folder / "lab" / "data")
     uploads._kept(own_dataset())
     return folder
@@ -67,12 +72,9 @@ def _open_everything(app: WholeApp, home: Path) -> None:
 
 
 def _files(home: Path) -> list[Path]:
-    run = max((home / "runs").iterdir())
-    first = min((home / "runs").iterdir())
-    sweep = next((home / "sweeps").iterdir())
-    lab = [path for path in (home / "lab").rglob("*") if path.is_file()]
-    own = [path for folder in (first, run, sweep) for path in folder.rglob("*") if path.is_file()]
-    return sorted({*own, *lab})
+    runs = [path for path in (home / "runs").iterdir() if not path.name.startswith(".")]
+    folders = (*runs, next((home / "sweeps").iterdir()), home / "lab")
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 def _damages(content: bytes) -> Iterator[bytes | None]:

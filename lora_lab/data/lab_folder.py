@@ -53,6 +53,7 @@ class LabHome:
         """Read the worker's last state; `state` is empty if a worker never wrote one."""
         found = read_json(self.worker_state_path)
         whole = all(_fits(found[name], usual) for name, usual in NO_WORKER.items() if name in found)
+        whole = whole and (not found.get("device") or _is_description(found["device"]))
         return NO_WORKER | found if whole else dict(NO_WORKER)
 
     def device(self) -> dict[str, Any]:
@@ -175,6 +176,18 @@ def _fits(value: Any, usual: Any) -> bool:
     if usual is None:
         return value is None or isinstance(value, dict)
     return isinstance(value, type(usual)) and not isinstance(value, bool)
+
+
+def _is_description(device: dict[str, Any]) -> bool:
+    """Return whether every field that pages read of a device has its type; any of them may be missing."""
+    notice = device.get("notice", {"what": "", "do_next": ""})
+    texts = [device.get(name, "") for name in ("name", "type", "processor", "compute_dtype", "because")]
+    sizes = [device.get(name, 0) for name in ("memory_bytes", "free_bytes")]
+    return (
+        isinstance(notice, dict)
+        and all(isinstance(text, str) for text in (*texts, notice.get("what"), notice.get("do_next")))
+        and all(isinstance(size, int) and 0 <= size < 2**63 for size in sizes)
+    )
 
 
 def _build_slug(model: str) -> str:

@@ -14,13 +14,14 @@ def is_usable(event: Event) -> bool:
     """Return whether the fields of an event have the types that everything reads them with."""
     needed, optional = FIELDS.get(event["kind"], ({}, {}))
     return (
-        _is_moment(event.get("at"))
+        is_moment(event.get("at"))
         and all(name in event and check(event[name]) for name, check in needed.items())
         and all(check(event[name]) for name, check in optional.items() if name in event)
     )
 
 
-def _is_moment(value: Any) -> bool:
+def is_moment(value: Any) -> bool:
+    """Return whether a value is a time in seconds since 1970 that a calendar can show."""
     return _is_number(value) and math.isfinite(value) and 0 <= value < 4e9
 
 
@@ -64,6 +65,7 @@ def _are_components(value: Any) -> bool:
 
 _ENDED: tuple[dict[str, Check], dict[str, Check]] = ({}, {"cut_off": _is_flag, "step": _is_whole})
 _STEP_NUMBERS = ("learning_rate", "grad_norm", "shared_seconds")
+_GPU_BYTES = ("requested", "allocated", "reserved", "device", "workspaces")
 _STEP_BYTES = ("live_bytes", "peak_bytes", "group_live_bytes", "group_peak_bytes", "shared_by")
 
 FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
@@ -89,6 +91,7 @@ FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
         dict.fromkeys(_STEP_NUMBERS, _is_number) | dict.fromkeys(_STEP_BYTES, _is_whole),
     ),
     "saved": ({"step": _is_whole}, {}),
+    "gpu_memory": (dict.fromkeys(_GPU_BYTES, _is_whole), {}),
     "evaluated": ({"loss_before": _is_number, "loss_after": _is_number}, {}),
     "finished": _ENDED,
     "stopped": _ENDED,

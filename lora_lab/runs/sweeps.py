@@ -13,6 +13,7 @@ from typing import Any
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import write_json
+from lora_lab.runs.event_fields import is_moment
 from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
@@ -154,4 +155,5 @@ def _parse_sweep(path: Path, version: int) -> Sweep | None:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError, LearnerError):
         return None
-    return sweep if len(attempts) == grid.count and all(attempts) else None
+    whole = len(attempts) == grid.count and all(attempts) and is_moment(sweep.created_at)
+    return sweep if whole else None
