@@ -1,6 +1,7 @@
 """Texts that try to run a script, in eleven families, and a data folder with them in every field."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,7 +237,7 @@ def hostile_files(folder: Path) -> dict[str, bytes]:
     questions = (folder / "questions" / "another.yaml").read_bytes()
     entry = CardEntry(id="other", deck=text[:80], front=text, back=text, why=text, tags=("x",))
     plain = text.replace('"', '""')
-    gift = text.translate(str.maketrans({sign: f"\\{sign}" for sign in "~=#{}:"}))
+    gift = re.sub(r"([~=#{}:])", r"\\\1", text)
     xml = escape(text)
     return {
         "deck.yaml": deck,
@@ -249,9 +250,10 @@ def hostile_files(folder: Path) -> dict[str, bytes]:
         "questions.json": json.dumps(yaml.safe_load(questions)).encode(),
         "questions.gift": f"::{gift}::{gift} {{={gift} ~{gift}#{gift}}}".encode(),
         "questions.xml": (
-            f'<quiz><question type="multichoice"><name><text>{xml}</text></name><questiontext format="html"><text>'
-            f'{xml}</text></questiontext><answer fraction="100"><text>{xml}</text></answer><answer fraction="0">'
-            f"<text>{xml} 2</text></answer></question></quiz>"
+            f'<quiz><question type="multichoice"><name><text>{xml}</text></name>'
+            f'<questiontext format="html"><text>{xml}</text></questiontext>'
+            f'<answer fraction="100"><text>{xml}</text></answer>'
+            f'<answer fraction="0"><text>{xml} 2</text></answer></question></quiz>'
         ).encode(),
         "questions.csv": f'stem,option,correct\n"{plain}","{plain}",1\n'.encode(),
         "broken.yaml": f"deck: [{text}".encode(),

@@ -240,7 +240,7 @@ SHOWS_STRANGERS = {"/", "/settings", "/io", "/cards", "/browse", "/quiz", "/expl
 """Pages that show what others wrote."""
 
 IN_THE_APP = ("/", "/cards?deck=hostile&new=2", "/browse?deck=hostile", "/quiz", "/explain", "/settings",
-              "/progress", "/io", "/lab", "/grid", "/projects?id=does-rank-matter", "/learn", "/class")  # fmt: skip
+              "/io", "/lab", "/grid", "/projects?id=does-rank-matter")  # fmt: skip
 
 
 def test_no_payload_runs_in_the_app(visit: Visit, start_app: StartApp, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_no_payload_runs_in_the_app(visit: Visit, start_app: StartApp, tmp_path:
     for address in (*IN_THE_APP, f"/lab?run={runs_of(settings)[0].run_id}"):
         page = visitor.page
         page.goto(visitor.address + address)
-        page.wait_for_function("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
+        visitor.settled()
         assert page.evaluate(BAITS) == [0, 0], address
     page = visitor.open("/cards?deck=hostile&new=2")
     page.keyboard.press("Space")
