@@ -46,6 +46,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.class_runs = LabClassRuns(lab=lab)
     ports.last_run = partial(last_run, lab)
     return AppPart(
+        quantity_modules=("lora_lab.quantities",),
         pages=(
             lambda app: projects.build(app, context, guided),
             lambda app: lab_pages.build(app, context, lab, reader, ask_for_cards=ports.ask_for_cards),

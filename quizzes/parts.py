@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from quizzes.bank.bank import Question
 from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
-from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.exchange import open_exchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages import explain as explain_page
 from quizzes.pages import quiz as quiz_page
@@ -50,6 +50,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
             lambda app: explain_page.build(app, context, explain),
         ),
         exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
+        exchange_openers=(open_exchange,),
         sections=(QuizSection(store=context.store, bank=bank),),
         searchable=(lambda: map(_search_entry, bank.questions),),
         styles=(STATIC / "quiz.css", STATIC / "explain.css"),

@@ -17,14 +17,19 @@ from random import SystemRandom
 
 import gradio as gr
 from fastapi import FastAPI
+from sqlalchemy.engine import make_url
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
+from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
+from study.io.import_jobs import ImportJobs
+from study.io.import_process import ProcessPlanner
 from study.io.pending_upload import Pending
+from study.io.planning import DirectPlanner, Planner
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages import concept, figures, inout, learn, practise, progress, review, settings, start, today
@@ -75,6 +80,12 @@ class AppPart:
 
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)
     """Import and export, by the name in URLs."""
+
+    exchange_openers: Sequence[Callable[..., Exchange]] = ()
+    """Functions that open the same exchanges in the process that reads files."""
+
+    quantity_modules: Sequence[str] = ()
+    """Modules that register the quantities which content is checked against; that process needs them too."""
 
     sections: Sequence[Section] = ()
     """Its sections on Progress."""
@@ -147,6 +158,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
     sections = [section for part in parts for section in part.sections]
     pending = Pending(folder=core.settings.imports_dir)
     snapshots = snapshots_of(core.settings.database_url, home)
+    jobs = ImportJobs(_build_planner(core, parts, exchanges))
     daily = (DailyBackups(snapshots).close,) if snapshots else ()
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
 
@@ -194,7 +206,9 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             lambda app: inout.build(
                 app,
                 context,
-                inout.InOutPage(context=context, exchanges=exchanges, pending=pending, snapshots=snapshots),
+                inout.InOutPage(
+                    context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots
+                ),
             ),
         ),
         routes=(
@@ -210,5 +224,16 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
                 ],
             ),
         ),
-        closers=(context.store.close, *daily),
+        closers=(context.store.close, *daily, jobs.close),
     )
+
+
+def _build_planner(core: Core, parts: Sequence[AppPart], exchanges: Mapping[str, Exchange]) -> Planner:
+    """Read files in a process of their own, unless the database lives in this one."""
+    settings = core.settings
+    if make_url(settings.database_url).database in (None, "", ":memory:"):
+        imports = Imports(store=core.context.store, home=settings.home)
+        return DirectPlanner(exchanges=list(exchanges.values()), imports=imports)
+    openers = [opener for part in parts for opener in part.exchange_openers]
+    modules = [module for part in parts for module in part.quantity_modules]
+    return ProcessPlanner(settings, openers, modules=modules, row_problem=core.ports.row_problem)

@@ -6,6 +6,9 @@ from datetime import datetime
 import pytest
 
 from study.base.errors import LearnerError
+from study.io.apply_import import Imports
+from study.io.import_jobs import ImportJobs
+from study.io.planning import DirectPlanner
 from study.pages.inout import InOutPage
 from study.pages.settings import SettingsPage
 from study.ports.context import Context
@@ -91,7 +94,11 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
     snapshots.make("daily", now=now)
     store.profiles.add("browser-of-ben", "Ben", now=now)
     page = InOutPage(
-        context=context, exchanges={}, pending=Pending(folder=settings.imports_dir), snapshots=snapshots
+        context=context,
+        exchanges={},
+        pending=Pending(folder=settings.imports_dir),
+        jobs=ImportJobs(DirectPlanner(exchanges=[], imports=Imports(store=store, home=settings.home))),
+        snapshots=snapshots,
     )
     shown = page.load(opened("browser-of-ana"))
     assert "4 March, 10:00 UTC" in shown
