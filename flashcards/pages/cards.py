@@ -21,7 +21,7 @@ from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.cards import FORGOTTEN
+from study.store.logs.cards import FORGOTTEN
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

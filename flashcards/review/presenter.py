@@ -24,8 +24,8 @@ from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import count_recalled, typical_seconds
 from study.ports.activities import CardsDue, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
-from study.store.cards import FORGOTTEN, CardReview
-from study.store.five_minute_reviews import ReviewRun
+from study.store.logs.cards import FORGOTTEN, CardReview
+from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event

@@ -16,7 +16,7 @@ from flashcards.stats.workload_chart import workload_figure
 from study.base.confidence_intervals import format_percent
 from study.plots.plot import Plot
 from study.ports.context import Visit
-from study.store.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
+from study.store.logs.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
 from study.text.templates import render
 from study.web import form_event
 

@@ -14,7 +14,7 @@ from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
 from lora_lab.views.sweep_view import title_of
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
-from study.store.projects import TEXT_LIMIT, EntryKind
+from study.store.logs.projects import TEXT_LIMIT, EntryKind
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

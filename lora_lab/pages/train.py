@@ -50,7 +50,7 @@ from study.base.errors import LearnerError
 from study.plots.plot import Plot
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

@@ -17,7 +17,7 @@ from lora_lab.predictions.of_microscope import (
 from lora_lab.predictions.of_runs import settle_guesses
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 
 LABELS = {

@@ -13,7 +13,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_percent
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 
 RIVALS = 8

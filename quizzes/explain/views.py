@@ -14,7 +14,7 @@ from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import Verdict, count_covered
 from study.content.concepts import ConceptMap
 from study.ports.activities import Fragment
-from study.store.explains import ExplainAttempt
+from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_plain
 from study.text.templates import render
 

@@ -14,7 +14,7 @@ from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.explains import ExplainAttempt, draft_key
+from study.store.logs.explains import ExplainAttempt, draft_key
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

@@ -18,7 +18,7 @@ from study.content.yaml_reader import LEVELS
 from study.learner.progress import most_frequent
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.quizzes import QuizRecord
+from study.store.logs.quizzes import QuizRecord
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

@@ -19,8 +19,8 @@ from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import typical_seconds
 from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps, Subjects
 from study.ports.context import Context, Visit
-from study.store.five_minute_reviews import ReviewRun
-from study.store.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
+from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event

@@ -28,7 +28,7 @@ from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
 from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
-from study.store.lessons import ModeMark
+from study.store.logs.lessons import ModeMark
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

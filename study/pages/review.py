@@ -17,7 +17,7 @@ from study.ports.activities import (
     Steps,
 )
 from study.ports.context import Context, Visit
-from study.store.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.templates import render
 from study.web import frame
 from study.web.frame import Reply

@@ -7,8 +7,8 @@ import pytest
 from study.base.errors import LearnerError
 from study.learner.study_modes import STUDY_MODES, last_mode, list_states, next_mode
 from study.store import Store
-from study.store.lessons import Mark, ModeMark
-from study.store.projects import TEXT_LIMIT
+from study.store.logs.lessons import Mark, ModeMark
+from study.store.logs.projects import TEXT_LIMIT
 
 
 def test_marks_are_kept_in_order_for_each_concept(store: Store, ana: str, now: datetime) -> None:

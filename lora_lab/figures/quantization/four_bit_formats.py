@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
-from lora_lab.figures.block_steps import block_options, weights_of
+from lora_lab.figures.quantization.block_steps import block_options, weights_of
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.block_formats import FORMATS, relative_error
 from study.base.units import as_percent

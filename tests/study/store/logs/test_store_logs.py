@@ -7,8 +7,8 @@ from sqlalchemy.exc import StatementError
 
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
-from study.store.preferences_and_drafts import DRAFT_LIMIT, Preferences
-from study.store.quizzes import QuizAnswer
+from study.store.logs.preferences_and_drafts import DRAFT_LIMIT, Preferences
+from study.store.logs.quizzes import QuizAnswer
 
 
 def rate(store: Store, profile: str, card: str, *, at: datetime, expected: int | None = None) -> int:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.figures.matrices import read_matrices
-from lora_lab.figures.number_lines import NAMES
+from lora_lab.figures.quantization.number_lines import NAMES
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest

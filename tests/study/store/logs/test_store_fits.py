@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from study.store import Store
-from study.store.fits import ParameterFit
+from study.store.logs.fits import ParameterFit
 
 
 def fit(at: datetime, *, kept: bool) -> ParameterFit:

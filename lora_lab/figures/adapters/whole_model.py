@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_words, render_drawing
-from lora_lab.figures import lora_to_scale
+from lora_lab.figures.adapters import lora_to_scale
 from lora_lab.figures.models import RANKS, every_model
 from lora_lab.memory.ledger import predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters

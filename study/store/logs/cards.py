@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.card_operations import Verb, VerbLog, record_verb
 from study.store.database import Database, cache_reads
+from study.store.logs.card_operations import Verb, VerbLog, record_verb
 from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from study.store import schema as t
 from study.store.database import Database, cache_reads
-from study.store.quizzes import QuizRecord, insert_session
+from study.store.logs.quizzes import QuizRecord, insert_session
 
 
 @dataclass(frozen=True, kw_only=True)
