@@ -66,7 +66,7 @@ class MicroscopePredictions:
             return ""
         guess = MicroscopeGuess(**prediction.guess)
         return render(
-            "lora_lab/microscope_verdicts.html",
+            "lora_lab/microscope/verdicts.html",
             guess=guess,
             question=question,
             verdicts=judge_microscope_guess(guess, question, look.found),

@@ -85,7 +85,7 @@ class Predictions:
             return ""
         found = self._verdicts(prediction)
         return render(
-            "lora_lab/prediction_verdicts.html",
+            "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
             guessed=_in_words(RunGuess(**prediction.guess)),
             ended=self.lab.state(run).ended,
@@ -120,7 +120,7 @@ class Predictions:
 
     def form(self, spec: RunSpec, *, rival: str = "") -> str:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
-        return render("lora_lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
+        return render("lora_lab/lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""

@@ -138,7 +138,7 @@ class ConceptPage:
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         html = render(
-            "study/concept.html",
+            "study/concept/concept.html",
             concept=concept,
             concepts=self.context.concepts,
             after=builds_on(self.context.concepts, concept.id),
