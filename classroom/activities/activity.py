@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from markupsafe import Markup
+
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML, trust_html
 
 Kind = Literal["talk", "question", "poll", "number", "predict"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -36,9 +39,9 @@ class VoteOption:
     """One option of a question or poll. Texts are HTML made by the content markup."""
 
     id: str
-    html: str
+    html: Markup
     correct: bool = False
-    feedback: str = ""
+    feedback: Markup = NO_HTML
     misconception: str = ""
 
 
@@ -47,9 +50,9 @@ class Asked:
     """A question with its options and what to keep from it."""
 
     id: str
-    html: str
+    html: Markup
     options: tuple[VoteOption, ...]
-    keep: str = ""
+    keep: Markup = NO_HTML
 
     @property
     def right(self) -> str:
@@ -61,7 +64,7 @@ class Asked:
 class Guessed:
     """A number that everyone guesses. The true value is known beforehand, or measured by a run."""
 
-    html: str
+    html: Markup
     unit: str = ""
     value: float | None = None
     """None until a run has measured it."""
@@ -88,7 +91,7 @@ class Activity:
     minutes: int = 0
     """The suggested time for voting or discussing; 0: no timer."""
 
-    html: str = ""
+    html: Markup = NO_HTML
     """The text of a talk."""
 
     asked: Asked | None = None
@@ -146,19 +149,26 @@ def read_number(written: Any) -> float:
 
 
 def activity_from(spec: Mapping[str, Any]) -> Activity:
-    """Read a stored spec."""
-    plain = {name: spec[name] for name in ("kind", "title", "minutes", "html")}
+    """Read a stored spec, whose texts were rendered when the plan was read."""
     guessed = spec["guessed"]
     return Activity(
-        **plain,
+        kind=spec["kind"],
+        title=spec["title"],
+        minutes=spec["minutes"],
+        html=trust_html(spec["html"]),
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
-        guessed=Guessed(**guessed) if guessed else None,
+        guessed=Guessed(**{**guessed, "html": trust_html(guessed["html"])}) if guessed else None,
     )
 
 
 def _asked(spec: Mapping[str, Any] | None) -> Asked | None:
     if spec is None:
         return None
-    options = tuple(VoteOption(**option) for option in spec["options"])
-    return Asked(id=spec["id"], html=spec["html"], options=options, keep=spec["keep"])
+    options = tuple(
+        VoteOption(
+            **{**option, "html": trust_html(option["html"]), "feedback": trust_html(option["feedback"])}
+        )
+        for option in spec["options"]
+    )
+    return Asked(id=spec["id"], html=trust_html(spec["html"]), options=options, keep=trust_html(spec["keep"]))

@@ -115,14 +115,14 @@ def asked_of(question: ClassQuestion) -> Asked:
     options = tuple(
         VoteOption(
             id=option.id,
-            html=str(option.html),
+            html=option.html,
             correct=option.correct,
-            feedback=str(option.feedback),
+            feedback=option.feedback,
             misconception=option.misconception,
         )
         for option in question.options
     )
-    return Asked(id=question.id, html=str(question.html), options=options, keep=str(question.keep))
+    return Asked(id=question.id, html=question.html, options=options, keep=question.keep)
 
 
 def _poll(fields: Fields) -> Asked:

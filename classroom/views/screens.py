@@ -42,7 +42,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         given = first  # who voted once sees that vote
     kicked, shown = student.id in state.kicked, results.is_shown(live)
 
-    def make() -> str:
+    def make() -> Markup:
         return render(
             "classroom/student_now.html",
             **_common(live, shown=shown),
@@ -127,7 +127,6 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "round": state.round,
         "results": results.context(live) if shown else {},
         "letters": results.LETTERS,
-        "Markup": Markup,
         "run": live.run,
         "number": as_number,
         "is_close": is_close,
@@ -192,5 +191,5 @@ def _said(live: LiveRoom, *, kicked: bool = False) -> str:
     if activity is None:
         return "The class begins soon."
     asked = activity.asked_in(live.state.round) or activity.guessed
-    question = to_plain(Markup(asked.html).striptags()) if live.state.round and asked else activity.title
+    question = to_plain(asked.html.striptags()) if live.state.round and asked else activity.title
     return f"{PHASE_LABELS[live.state.phase or 'show']}: {question}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from study.base.html import NO_HTML, format_html, join_html
 from study.content.concepts import ConceptMap, concept_address
 from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers, parse_computed
 from study.text.markup import DOCUMENT, MARK, link_citations, to_html
@@ -42,11 +43,11 @@ class LessonText:
 
     def rich(self, text: str) -> Markup:
         """Render prose."""
-        return Markup("").join(self._pieces(text))
+        return join_html(self._pieces(text))
 
     def code(self, line: str) -> Markup:
         """Render a line of code or numbers: only computed numbers in it are markup."""
-        return Markup("").join(_with_numbers(line, escape))
+        return join_html(_with_numbers(line, escape))
 
     def _pieces(self, text: str) -> Iterator[Markup]:
         end = 0
@@ -58,20 +59,20 @@ class LessonText:
 
     def _with_links(self, text: str) -> Markup:
         """Render terms as links to their concepts, and names of this repository's documents as links."""
-        made, end = Markup(""), 0
+        made, end = NO_HTML, 0
         for document in DOCUMENT.finditer(text):
             made += self._with_terms(text[end : document.start()]) + link_citations(document[0])
             end = document.end()
         return made + self._with_terms(text[end:])
 
     def _with_terms(self, text: str) -> Markup:
-        made, end = Markup(""), 0
+        made, end = NO_HTML, 0
         for term in self.terms.pattern.finditer(text):
             concept = self.terms.concept_of[term[0].lower()]
             if concept == self.concept or concept in self._linked:
                 continue
             self._linked.add(concept)
-            link = Markup('<a class="term" href="{}">{}</a>').format(concept_address(concept), term[0])
+            link = format_html('<a class="term" href="{}">{}</a>', concept_address(concept), term[0])
             made += to_html(text[end : term.start()]) + link
             end = term.end()
         return made + to_html(text[end:])
@@ -88,10 +89,10 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
 
 def _number(match: re.Match[str]) -> Markup:
     found = parse_computed(match)
-    return Markup(render("study/computed.html", shown=found.shown, quantity=found.quantity))
+    return render("study/computed.html", shown=found.shown, quantity=found.quantity)
 
 
 def _figure_button(setting: FigureSetting) -> Markup:
-    return Markup('<button type="button" class="link set" data-set="{}">{}</button>').format(
-        setting.settings, setting.phrase
+    return format_html(
+        '<button type="button" class="link set" data-set="{}">{}</button>', setting.settings, setting.phrase
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from classroom.activities.activity import Activity, Asked, Guessed, VoteOption
 from study.ports.classes import ClassOption, ClassQuestion, ClassRunState
@@ -13,12 +13,16 @@ from study.ports.classes import ClassOption, ClassQuestion, ClassRunState
 def asked(question_id: str = "q") -> Asked:
     return Asked(
         id=question_id,
-        html=f"What is {question_id}?",
-        keep="Keep this.",
+        html=escape(f"What is {question_id}?"),
+        keep=escape("Keep this."),
         options=(
-            VoteOption(id="slip", html="Wrong", feedback="That is a slip.", misconception="a slip"),
-            VoteOption(id="right", html="Right", correct=True, feedback="Yes."),
-            VoteOption(id="other", html="Other", feedback="No.", misconception="another slip"),
+            VoteOption(
+                id="slip", html=escape("Wrong"), feedback=escape("That is a slip."), misconception="a slip"
+            ),
+            VoteOption(id="right", html=escape("Right"), correct=True, feedback=escape("Yes.")),
+            VoteOption(
+                id="other", html=escape("Other"), feedback=escape("No."), misconception="another slip"
+            ),
         ),
     )
 
@@ -28,20 +32,24 @@ POLL = Activity(
     kind="poll",
     title="A poll",
     asked=Asked(
-        id="poll", html="Well?", options=(VoteOption(id="1", html="Yes"), VoteOption(id="2", html="No"))
+        id="poll",
+        html=escape("Well?"),
+        options=(VoteOption(id="1", html=escape("Yes")), VoteOption(id="2", html=escape("No"))),
     ),
 )
 NUMBER = Activity(
     kind="number",
     title="A number",
-    guessed=Guessed(html="How many?", unit="MB", value=40.0, source="Counted."),
+    guessed=Guessed(html=escape("How many?"), unit="MB", value=40.0, source="Counted."),
 )
 PREDICT = Activity(
     kind="predict",
     title="A run",
-    guessed=Guessed(html="What percentage?", unit="%", quantity="percent-trainable", setting={"rank": 8}),
+    guessed=Guessed(
+        html=escape("What percentage?"), unit="%", quantity="percent-trainable", setting={"rank": 8}
+    ),
 )
-TALK = Activity(kind="talk", title="A talk", html="Listen.")
+TALK = Activity(kind="talk", title="A talk", html=escape("Listen."))
 PLAN = (QUESTION, POLL, NUMBER, PREDICT, TALK)
 
 
