@@ -22,7 +22,7 @@ from study.base.html import NO_HTML
 from study.content.yaml_reader import LEVELS
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.cards import FORGOTTEN
+from study.store.logs.cards import FORGOTTEN
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -101,7 +101,7 @@ class CardsPage:
         below, focus = "", ""
         if act == "flags":
             chosen = desk.standing.flags.get(card.id, "")
-            below = render("flashcards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
+            below = render("flashcards/cards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
             focus = "#flags"
         if act == "edit":
             below, focus = edit_form(desk, card.id, carried=render_carried(look)), "#edit textarea"
@@ -125,7 +125,7 @@ class CardsPage:
         desk = self.exercise.desk(visit)
         card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
         look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
-        notice = render("flashcards/leech.html", card=card, lapses=lapses, carried=render_carried(look))
+        notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=render_carried(look))
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
     def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
@@ -207,7 +207,7 @@ class CardsPage:
         session = session or desk.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         html = render(
-            "flashcards/cards.html",
+            "flashcards/cards/cards.html",
             piece=piece.html,
             look=look,
             cram=cram,
@@ -261,7 +261,7 @@ class CardsPage:
         backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
         if not backlog.is_too_much:
             return NO_HTML
-        return render("flashcards/backlog.html", backlog=backlog)
+        return render("flashcards/cards/backlog.html", backlog=backlog)
 
     def _cram(self, visit: Visit, choice: CardChoice) -> Cram | None:
         if not choice.cram:
@@ -282,7 +282,7 @@ class CardsPage:
     ) -> Reply:
         choice = choice_of(visit.query)
         html = render(
-            "flashcards/finish.html",
+            "flashcards/cards/finish.html",
             cram=cram,
             notice=notice,
             concepts=self.context.concepts,
@@ -296,7 +296,7 @@ class CardsPage:
 
 def render_carried(look: Look) -> Markup:
     """Render the attributes that every button on a card sends back."""
-    return render("flashcards/carried.html", look=look)
+    return render("flashcards/cards/carried.html", look=look)
 
 
 def _cram_figures(cram: Cram) -> dict[str, Any]:

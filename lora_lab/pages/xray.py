@@ -54,7 +54,7 @@ class XrayPage:
         query = form_fields.query_of(request)
         standing = self._desk.standing(query)
         return render(
-            "lora_lab/xray.html",
+            "lora_lab/xray/xray.html",
             tabs=tabs(
                 XRAY, "X-ray", query, back=run_link(self._desk.lab, standing.run.run_id if standing else "")
             ),
@@ -175,7 +175,7 @@ def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: boo
         "sides": SIDE_WORDS,
         "table": told.amplification_table(_list_columns(standing)),
     }
-    return parts | {name: render(f"lora_lab/xray_{name}.html", **values) for name in PARTS[1:]}
+    return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 
 
 def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
@@ -188,7 +188,7 @@ def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
 def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> Markup:
     guess = query.get("guess", "")
     return render(
-        "lora_lab/xray_state.html",
+        "lora_lab/xray/state.html",
         standing=standing,
         guess=guess,
         judged=told.judge_prediction(standing.xray, guess) if standing.xray else None,

@@ -20,7 +20,7 @@ from lora_lab.predictions.of_runs import settle_guesses
 from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 
 LABELS = {
@@ -69,7 +69,7 @@ class MicroscopePredictions:
             return NO_HTML
         guess = MicroscopeGuess(**prediction.guess)
         return render(
-            "lora_lab/microscope_verdicts.html",
+            "lora_lab/microscope/verdicts.html",
             guess=guess,
             question=question,
             verdicts=judge_microscope_guess(guess, question, look.found),

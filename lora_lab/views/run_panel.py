@@ -77,7 +77,7 @@ class RunPanel:
         """
         if run is None:
             empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), NO_HTML)
-            return empty | {"run-head": render("lora_lab/no_run.html")}
+            return empty | {"run-head": render("lora_lab/lab/no_run.html")}
         state = self._lab.state(run)
         window = None if whole else window_of(visit.query)
         merged = Merged(run).state
@@ -161,7 +161,7 @@ class RunPanel:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
         return render(
-            "lora_lab/run_outcome.html",
+            "lora_lab/lab/run_outcome.html",
             run=run,
             state=state,
             outcome=outcome_of(spec, state, run.samples()) if state.ended else None,
@@ -185,7 +185,7 @@ class RunPanel:
 
         def make() -> dict[str, Markup]:
             elsewhere = self._elsewhere(run) if run is not None and going else None
-            return {"stage": render("lora_lab/stage.html", stage=stage, elsewhere=elsewhere)}
+            return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
         return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
 
@@ -216,7 +216,7 @@ class RunPanel:
                 }
                 for run, state in zip(runs, states, strict=True)
             ]
-            return {"runs": render("lora_lab/runs.html", rows=rows, shown=shown)}
+            return {"runs": render("lora_lab/lab/runs.html", rows=rows, shown=shown)}
 
         made_of = ([run.run_id for run in runs], _Same(states), adapters)
         return self._once(("runs", shown), made_of, make)["runs"]
@@ -236,7 +236,7 @@ class _Same(list[RunState]):
 
 
 def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
-    return render(f"lora_lab/{name.replace('-', '_')}.html", **values)
+    return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
 
 
 def last_run(lab: Lab) -> Markup | None:
@@ -245,7 +245,7 @@ def last_run(lab: Lab) -> Markup | None:
         state = lab.state(run)
         if state.ended and state.loss_after is not None:
             return render(
-                "lora_lab/last_run.html",
+                "lora_lab/lab/last_run.html",
                 title=run_view.title_of(run.spec),
                 state=state,
                 address=address_of(run.spec, run_id=run.run_id),

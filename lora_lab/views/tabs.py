@@ -60,7 +60,7 @@ def tabs(
     name, views = next((name, views) for name, views in LAB_PAGES if any(path == at for _, at in views))
     shown = [(view, at) for view, at in views if at not in RESULT_VIEWS or at == path]
     return render(
-        "lora_lab/tabs.html",
+        "lora_lab/shared/tabs.html",
         title=title,
         tabs=[(each, pages[0][1], each == name) for each, pages in LAB_PAGES],
         views=shown,

@@ -19,7 +19,7 @@ from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import Pending, Waiting
 from study.io.planning import Planned, Upload
 from study.ports.context import Context, Visit
-from study.store.imports import ImportRecord
+from study.store.logs.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame, middleware

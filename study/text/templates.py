@@ -1,9 +1,9 @@
 """HTML templates: Jinja2 files of each package, with autoescape on and the content markup as a filter.
 
-    render("flashcards/card.html", card=card)
+    render("flashcards/cards/front.html", card=card)
 
-finds `flashcards/templates/card.html`. A text of the content is written `{{ card.front | rich }}`; everything
-else is escaped. An undefined name is an error, not an empty place on the page.
+finds `flashcards/templates/cards/front.html`. A text of the content is written `{{ card.front | rich }}`;
+everything else is escaped. An undefined name is an error, not an empty place on the page.
 """
 
 from functools import cache
