@@ -53,6 +53,7 @@ from study.ports.ports import Ports
 from study.store import open_store
 from study.store.snapshots import DailyBackups, snapshots_of
 from study.web import (
+    device_routes,
     documents,
     figure_route,
     frame,
@@ -62,7 +63,9 @@ from study.web import (
     storage_troubles,
     transfer_routes,
 )
+from study.web.access import RoleGate, ServerKeys
 from study.web.content_policy import ScriptNonces
+from study.web.device_routes import Devices
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 
@@ -115,7 +118,7 @@ class AppPart:
     """Shutdown functions, called in reverse order."""
 
 
-def build_core(settings: Settings, *, places: tuple[Place, ...]) -> Core:
+def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = False) -> Core:
     """Open the store and read the concept map."""
     return Core(
         context=Context(
@@ -125,13 +128,21 @@ def build_core(settings: Settings, *, places: tuple[Place, ...]) -> Core:
             clock=lambda: datetime.now(UTC),
             dice=SystemRandom(),
             places=places,
+            shared=shared,
         )
     )
 
 
-def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], projector: bool) -> FastAPI:
-    """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work."""
-    shared = _build_shared(core, parts)
+def build_site(
+    core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], projector: bool, open_lab: bool = False
+) -> FastAPI:
+    """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work.
+
+    `site.state.owner_key` opens the whole app from another machine, where others can reach it.
+    """
+    keys = ServerKeys(core.settings.home) if core.context.shared else None
+    devices = Devices(context=core.context, keys=keys) if keys else None
+    shared = _build_shared(core, parts, devices)
     all_parts = (shared, *parts)
     with frame.building_pages():
         blocks = gr.Blocks(title=APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -153,12 +164,15 @@ def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], pr
     for part in all_parts:
         for gate in part.gates:
             site.add_middleware(gate)
+    site.state.owner_key = keys.owner if keys else ""
+    if keys:
+        site.add_middleware(RoleGate, keys=keys, open_lab=open_lab)
     site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, styles=styles, projector=projector)
 
 
-def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
+def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:
     """Build the pages that show something of every part."""
     context, ports = core.context, core.ports
     home = core.settings.home
@@ -214,7 +228,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             lambda app: reference.build(app, context, terms=terms),
             lambda app: practise.build(app, context, review=mixed, cards_due=ports.cards_due),
             lambda app: review.build(app, context, mixed),
-            lambda app: settings.build(app, context),
+            lambda app: settings.build(app, context, devices),
             lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),
             lambda app: inout.build(
                 app,
@@ -227,6 +241,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
         routes=(
             lambda site: figure_route.register(site, ports.figures),
             documents.register,
+            *((lambda site: device_routes.register(site, devices),) if devices else ()),
             lambda site: progress_files.register(site, context, sections),
             lambda site: transfer_routes.register(site, context, exchanges, pending),
             lambda site: search_route.register(

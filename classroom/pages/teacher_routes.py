@@ -21,6 +21,7 @@ from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
+from study.web.device_routes import qr_code
 
 KEY_SECONDS = 12 * 3600
 
@@ -108,9 +109,9 @@ class TeacherRoutes:
             addresses=lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
-            qr=documents.qr_code(link),
+            qr=qr_code(link),
             key_link=key_link,
-            key_qr=documents.qr_code(key_link) if key else "",
+            key_qr=qr_code(key_link) if key else "",
         )
 
     async def screen(self, code: str, request: Request) -> Response:
@@ -124,7 +125,7 @@ class TeacherRoutes:
             "screen",
             title=live.room.title,
             code=code,
-            qr=documents.qr_code(link),
+            qr=qr_code(link),
             shown_link=_shown(link),
         )
 

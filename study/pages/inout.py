@@ -23,6 +23,7 @@ from study.store.logs.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame, middleware
+from study.web.access import require_owner, role_of
 from study.web.frame import Reply
 
 PATH = "/io"
@@ -83,6 +84,7 @@ class InOutPage:
                 return self._read(visit, self._waiting(visit), {})
             case "apply":
                 shown = {name: form_event.read_text(event, name) for name in ("digest", "report")}
+                shown["role"] = role_of(request)
                 return self._read(visit, self._waiting(visit), shown)
             case "poll":
                 return self._polled(visit)
@@ -91,6 +93,7 @@ class InOutPage:
                 self.pending.drop(visit.profile.id)
                 return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
+                self._refuse_shared(visit, event, request)
                 undone = self._imports.undo(
                     visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
                 )
@@ -158,8 +161,13 @@ class InOutPage:
         return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
 
     def _apply(self, visit: Visit, waiting: Waiting, planned: Planned, job: ImportJob) -> Reply:
-        found = {"digest": waiting.digest, "report": _compute_digest(planned.report)}
-        if job.purpose != found:
+        if planned.plan.files and job.purpose["role"] != "owner":
+            raise LearnerError(
+                "Decks and questions of this server are shared by everyone, so its owner imports them.",
+                do_next="Send them the file, or import a backup without decks of your own.",
+            )
+        shown = job.purpose["digest"], job.purpose["report"]
+        if shown != (waiting.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(visit, waiting, planned.report)
             return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
@@ -173,6 +181,13 @@ class InOutPage:
         said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
         done = self._imports.standing(visit.profile.id)[0]
         return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
+
+    def _refuse_shared(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> None:
+        """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
+        wanted = form_event.read_whole(event, "import")
+        records = [record for record in self._imports.standing(visit.profile.id) if record.id == wanted]
+        if any(record.changes.get("files") for record in records):
+            require_owner(request)
 
     def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
         if self.snapshots is None or not middleware.is_here(request):

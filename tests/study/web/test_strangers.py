@@ -22,11 +22,12 @@ ELSEWHERE = "192.168.1.77"
 
 
 def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_work() -> None:
-    said = network_notice("0.0.0.0", 7860)
+    said = network_notice("0.0.0.0", 7860, "the-key")
     assert "Everyone who can reach this machine" in said
     assert "0.0.0.0" not in said
+    assert "/owner?key=the-key" in said
     assert f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860" in said
-    assert network_notice("192.168.1.5", 7860).splitlines()[1].strip() == "http://192.168.1.5:7860"
+    assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
 
 
 @pytest.mark.parametrize(
