@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -144,6 +145,10 @@ def import_previews(app: WholeApp, tmp_path: Path, found: Collected) -> None:
             )
             assert asked.status_code == 200, name
             reply = act({"act": "uploaded", "query": ""}, opened(BROWSER))
+            while "data-poll" in (reply.get("html") or ""):  # the process that reads it is still busy
+                Event().wait(0.2)
+                polled = act({"act": "poll", "query": ""}, opened(BROWSER))
+                reply = polled if "html" in polled else reply
             assert reply.get("html") or reply.get("error"), name
             found.add_reply(f"/io preview of {name}", reply)
             found.add(f"/io problem of {name}", reply.get("error") and str(escape(reply["error"])))
