@@ -57,7 +57,7 @@ class BrowsePage:
         view = BrowseState(search=_search_of(visit.query))
         decks = self.exercise.reviews.decks
         return render(
-            "flashcards/browse.html",
+            "flashcards/browse/browse.html",
             search=view.search,
             decks=decks.titles,
             levels=LEVELS,
@@ -131,7 +131,7 @@ class BrowsePage:
         further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
         shown = found if view.all or further else first
         return render(
-            "flashcards/found.html",
+            "flashcards/browse/found.html",
             count=len(found),
             more=len(found) - len(shown),
             rows=[(row, _format_due(desk, row)) for row in shown],

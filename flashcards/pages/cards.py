@@ -21,7 +21,7 @@ from study.base.errors import LearnerError, StaleError
 from study.content.yaml_reader import LEVELS
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.cards import FORGOTTEN
+from study.store.logs.cards import FORGOTTEN
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -100,7 +100,7 @@ class CardsPage:
         below, focus = "", ""
         if act == "flags":
             chosen = desk.standing.flags.get(card.id, "")
-            below = render("flashcards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
+            below = render("flashcards/cards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
             focus = "#flags"
         if act == "edit":
             below, focus = edit_form(desk, card.id, carried=render_carried(look)), "#edit textarea"
@@ -125,7 +125,7 @@ class CardsPage:
         card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
         look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
         notice = render(
-            "flashcards/leech.html", card=card, lapses=lapses, carried=Markup(render_carried(look))
+            "flashcards/cards/leech.html", card=card, lapses=lapses, carried=Markup(render_carried(look))
         )
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
@@ -208,7 +208,7 @@ class CardsPage:
         session = session or desk.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         html = render(
-            "flashcards/cards.html",
+            "flashcards/cards/cards.html",
             piece=piece.html,
             look=look,
             cram=cram,
@@ -262,7 +262,7 @@ class CardsPage:
         backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
         if not backlog.is_too_much:
             return ""
-        return render("flashcards/backlog.html", backlog=backlog)
+        return render("flashcards/cards/backlog.html", backlog=backlog)
 
     def _cram(self, visit: Visit, choice: CardChoice) -> Cram | None:
         if not choice.cram:
@@ -283,7 +283,7 @@ class CardsPage:
     ) -> Reply:
         choice = choice_of(visit.query)
         html = render(
-            "flashcards/finish.html",
+            "flashcards/cards/finish.html",
             cram=cram,
             notice=Markup(notice),
             concepts=self.context.concepts,
@@ -297,7 +297,7 @@ class CardsPage:
 
 def render_carried(look: Look) -> str:
     """Render the attributes that every button on a card sends back."""
-    return render("flashcards/carried.html", look=look)
+    return render("flashcards/cards/carried.html", look=look)
 
 
 def _cram_figures(cram: Cram) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def edit_form(desk: CardSnapshot, card_id: str, *, carried: str) -> str:
         raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
     last = desk.standing.edits.get(note.id)
     return render(
-        "flashcards/edit.html",
+        "flashcards/browse/edit.html",
         note=note,
         edit_id=last.id if last else 0,
         siblings=len(note.cards()),

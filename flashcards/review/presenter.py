@@ -24,8 +24,8 @@ from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import count_recalled, typical_seconds
 from study.ports.activities import CardsDue, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
-from study.store.cards import FORGOTTEN, CardReview
-from study.store.five_minute_reviews import ReviewRun
+from study.store.logs.cards import FORGOTTEN, CardReview
+from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event
@@ -89,7 +89,7 @@ class CardExercise:
         `below` replaces the button to flip.
         """
         look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
-        html = render("flashcards/front.html", **self._common(desk, card, look), below=Markup(below))
+        html = render("flashcards/cards/front.html", **self._common(desk, card, look), below=Markup(below))
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
 
@@ -103,7 +103,7 @@ class CardExercise:
         latest = desk.latest.get(card.id)
         outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
         html = render(
-            "flashcards/back.html",
+            "flashcards/cards/back.html",
             **self._common(desk, card, look),
             back=shown_back(card),
             compared=compare_typed(card, look.typed) if card.typed else None,

@@ -48,7 +48,7 @@ class ClaimsPage:
         chosen = next((example for example in read_examples() if example.id == wanted), None)
         verdict = "" if chosen is None else _render_verdict(self._desk.check_text(chosen.text))
         return render(
-            "lora_lab/claims.html",
+            "lora_lab/claims/claims.html",
             tabs=tabs(CLAIMS, "Claims", query),
             examples=read_examples(),
             text="" if chosen is None else chosen.text,
@@ -89,7 +89,7 @@ class ClaimsPage:
 def _render_verdict(checked: Checked) -> str:
     verdict = checked.verdict
     return render(
-        "lora_lab/verdict.html",
+        "lora_lab/claims/verdict.html",
         verdict=verdict,
         read=_describe_claim(checked),
         rows=_list_rows(checked),

@@ -47,7 +47,7 @@ class ComparePage:
         runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
         ask = self._lab.chat.find(query.get("ask", ""))
         return render(
-            "lora_lab/compare.html",
+            "lora_lab/compare/compare.html",
             tabs=tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
@@ -131,7 +131,7 @@ class ComparePage:
         asked = shared_base([item.run for item in runs])
         return {
             "charts": render(
-                "lora_lab/compare_charts.html",
+                "lora_lab/compare/charts.html",
                 runs=runs,
                 charts=list(comparison.render_charts(runs, narrow=narrow)),
                 addresses={
@@ -139,14 +139,14 @@ class ComparePage:
                 },
             ),
             "settings": render(
-                "lora_lab/compare_settings.html",
+                "lora_lab/compare/settings.html",
                 runs=runs,
                 settings=comparison.list_settings(runs) if runs else [],
                 results=comparison.list_results(runs),
             ),
-            "answers": render("lora_lab/compare_answers.html", runs=runs, beside=beside, answered=answered),
+            "answers": render("lora_lab/compare/answers.html", runs=runs, beside=beside, answered=answered),
             "asked": render(
-                "lora_lab/compare_asked.html",
+                "lora_lab/compare/asked.html",
                 runs=runs,
                 asked=[item for item in runs if item.run in asked],
                 left_out=[item for item in runs if item.run not in asked],
@@ -164,7 +164,7 @@ class ComparePage:
         letters = {item.run.run_id: item.letter for item in runs}
         titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
         columns = [(BASE, "Base model"), *titles]
-        return render("lora_lab/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
+        return render("lora_lab/compare/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 
 
 def _parse_ids(written: str) -> list[str]:

@@ -141,11 +141,11 @@ class GridPage:
 
     def _cost_part(self, grid: Grid) -> str:
         if self._lab.shape(grid.base.model) is None:
-            return render("lora_lab/reading.html", model=grid.base.model)
+            return render("lora_lab/shared/reading.html", model=grid.base.model)
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, self._lab.paces.newest_first())
         return render(
-            "lora_lab/grid_cost.html",
+            "lora_lab/grid/cost.html",
             grid=grid,
             factors=sweep_view.factors_of(grid),
             found=found,
@@ -254,12 +254,12 @@ class GridPage:
         arms = arms_of(shown.cells)
         plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
         html = render(
-            "lora_lab/grid_plots.html",
+            "lora_lab/grid/plots.html",
             plots=[(plot, setting_plots.render_plot_part(plot, narrow=narrow)) for plot in plots],
             sweep=shown.sweep,
             plane=shown.plane,
         )
-        token = render("lora_lab/drawn.html", drawn=_build_token(shown))
+        token = render("lora_lab/shared/drawn.html", drawn=_build_token(shown))
         return {"parts": {"plots": html, "drawn": token}}
 
     def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
@@ -312,7 +312,7 @@ class GridPage:
         except LearnerError as error:
             cost = problem_part(error)
         return render(
-            "lora_lab/grid.html",
+            "lora_lab/grid/grid.html",
             tabs=tabs(GRID, "Grid", shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
@@ -337,7 +337,7 @@ class GridPage:
     def _parts(self, shown: ShownGrid) -> dict[str, str]:
         """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
         if shown.sweep is None:
-            head, table = render("lora_lab/no_sweep.html"), render("lora_lab/no_cells.html")
+            head, table = render("lora_lab/grid/no_sweep.html"), render("lora_lab/grid/no_cells.html")
             return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
@@ -369,7 +369,7 @@ class GridPage:
             "axes": AXES,
             "typed": format_value,
         }
-        return {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in PARTS}
+        return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
 
     def _sweeps_part(self, shown: ShownGrid) -> str:
         rows = []
@@ -378,7 +378,7 @@ class GridPage:
             title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
             rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
         chosen = shown.sweep.sweep_id if shown.sweep else ""
-        return render("lora_lab/sweeps.html", rows=rows, shown=chosen)
+        return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen)
 
 
 def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:

@@ -64,7 +64,7 @@ class MemoryPage:
         except LearnerError:  # the address may be typed by hand
             fields = memory_form.fields_of({})
         return render(
-            "lora_lab/memory.html",
+            "lora_lab/memory/memory.html",
             tabs=tabs(MEMORY, "Will it fit?", query),
             fields=fields,
             models=memory_form.model_groups(),
@@ -75,7 +75,7 @@ class MemoryPage:
             parts={name: Markup(html) for name, html in self._answer_parts(fields).items()},
             published=published_memory(),
             measured=[(run, title_of(run.spec)) for run in self._lab.measured()],
-            cells=Markup(render("lora_lab/memory_cells.html", found=measured_cells())),
+            cells=Markup(render("lora_lab/memory/cells.html", found=measured_cells())),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -118,7 +118,7 @@ class MemoryPage:
         except LearnerError as error:
             return {"verdict": problem_part(error), "ledger": ""}
         said = render(
-            "lora_lab/memory_verdict.html",
+            "lora_lab/memory/verdict.html",
             verdict=verdict,
             sentence=fit.in_words(verdict),
             context_bytes=CONTEXT_BYTES,
@@ -135,7 +135,7 @@ class MemoryPage:
         found = [] if verdict.fits else fit.changes(fields, gpu_bytes)
         joint = None if verdict.fits or found else fit.together(fields, gpu_bytes)
         return render(
-            "lora_lab/memory_advice.html",
+            "lora_lab/memory/advice.html",
             verdict=verdict,
             longest=fit.longest_context(fields, gpu_bytes) if verdict.fits else 0,
             changes=[(change, _address(change.fields)) for change in found],
@@ -153,7 +153,7 @@ class MemoryPage:
         for found in what_fits(size_bytes, ranks=[rank], lengths=[seq_len], models=names):
             rows.setdefault(found.model, []).append(found)
         return render(
-            "lora_lab/memory_fits.html",
+            "lora_lab/memory/fits.html",
             rows=rows,
             bits=[BITS_LABELS[bits] for bits in BITS_SHOWN],
             size_bytes=size_bytes,
@@ -178,7 +178,7 @@ def _ledger_part(fields: Mapping[str, str]) -> str:
     ledger = forecast_step(setting_of(record, find_shape(fields["model"])))
     parts = asdict(ledger)
     return render(
-        "lora_lab/memory_ledger.html",
+        "lora_lab/memory/ledger.html",
         ledger=ledger,
         components=[(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
         fields=fields,

@@ -63,7 +63,7 @@ class MicroscopePage:
         self._predictions.settle(visit)
         question = question_of(visit.query)
         return render(
-            "lora_lab/microscope.html",
+            "lora_lab/microscope/microscope.html",
             tabs=tabs(
                 MICROSCOPE, "Microscope", visit.query, back=run_link(self._lab, visit.query.get("run", ""))
             ),
@@ -161,25 +161,25 @@ class MicroscopePage:
         try:
             shape = self._lab.shape(question.model)
             if shape is None:
-                waits = render("lora_lab/microscope_reading.html", model=question.model)
+                waits = render("lora_lab/microscope/reading.html", model=question.model)
                 return {"places": "", "look": waits}
             question = settle_question(question, shape)
             places = render(
-                "lora_lab/microscope_places.html",
+                "lora_lab/microscope/places.html",
                 question=question,
                 layers=shape.layers,
                 matrices=matrices_of(shape),
             )
             if self._looked_at(visit, question) is None:
                 check_question(question, shape)
-                return {"places": places, "look": render("lora_lab/microscope_guess.html", question=question)}
+                return {"places": places, "look": render("lora_lab/microscope/guess.html", question=question)}
             return {"places": places, "look": self._found(visit)}
         except LearnerError as error:
             return {"look": problem_part(error)}
 
     def _found(self, visit: Visit) -> str:
         parts = {name: Markup(html) for name, html in self._polled(visit).items()}
-        return render("lora_lab/microscope_found.html", parts=parts)
+        return render("lora_lab/microscope/found.html", parts=parts)
 
     def _polled(self, visit: Visit) -> dict[str, str]:
         """Render what changes during the measurement, one part per panel."""
@@ -190,11 +190,11 @@ class MicroscopePage:
         shown = {panel.id: panel for panel in build_panels(question, look.found)}
         training = look.status == "waiting" and self._lab.engine.current() is not None
         parts = {
-            "progress": render("lora_lab/microscope_progress.html", look=look, training=training),
+            "progress": render("lora_lab/microscope/progress.html", look=look, training=training),
             "verdicts": self._predictions.part(visit, look, question),
         }
         for name in PANELS:
-            parts[name] = render("lora_lab/microscope_panel.html", panel=shown[name]) if name in shown else ""
+            parts[name] = render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else ""
         return parts
 
 

@@ -70,7 +70,7 @@ class ModelsPage:
 
     def _page(self, query: Mapping[str, str], *, added: str) -> str:
         return render(
-            "lora_lab/models.html",
+            "lora_lab/models/models.html",
             tabs=tabs(MODELS, "Models", query),
             own=self._home.shapes(),
             models=load_catalogue().values(),

@@ -27,7 +27,7 @@ def load(request: gr.Request) -> str:
     """Render all tables; they are the same for every learner."""
     tables = published_tables()
     return render(
-        "lora_lab/papers.html",
+        "lora_lab/models/papers.html",
         tabs=tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
         tables=tables,
         plots={table.id: plot_published(table) for table in tables if table.drawn},

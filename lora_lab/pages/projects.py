@@ -14,7 +14,7 @@ from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
 from lora_lab.views.sweep_view import title_of
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
-from study.store.projects import TEXT_LIMIT, EntryKind
+from study.store.logs.projects import TEXT_LIMIT, EntryKind
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -98,7 +98,7 @@ class ProjectsPage:
     def _results(self, standing: ProjectProgress) -> str:
         cells = self.desk.cells(standing)
         return render(
-            "lora_lab/project_shown.html",
+            "lora_lab/projects/project_shown.html",
             project=standing.project,
             results=self.desk.results(standing),
             curves=self.desk.curves(standing),
@@ -114,7 +114,7 @@ class ProjectsPage:
         project, notes = standing.project, self.context.store.notes
         kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
         return render(
-            "lora_lab/project.html",
+            "lora_lab/projects/project.html",
             project=project,
             standing=standing,
             concepts=self.context.concepts,
@@ -130,7 +130,7 @@ class ProjectsPage:
 
     def _list(self, visit: Visit) -> str:
         standings = [self.desk.standing(visit, project) for project in read_projects().values()]
-        return render("lora_lab/projects.html", standings=standings, address=project_address)
+        return render("lora_lab/projects/projects.html", standings=standings, address=project_address)
 
 
 def _format_title(sweep: Sweep) -> str:

@@ -26,13 +26,13 @@ def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
 
 def data_part(lab: Lab, chosen: str) -> str:
     """Render the list of data sets."""
-    return render("lora_lab/data.html", **data_choices(lab.uploads, chosen))
+    return render("lora_lab/shared/data.html", **data_choices(lab.uploads, chosen))
 
 
 def worker_part(lab: Lab) -> str:
     """Render the device and its number type, or the worker's progress at starting."""
     return render(
-        "lora_lab/worker.html",
+        "lora_lab/shared/worker.html",
         state=lab.home.worker_state(),
         device=lab.home.device(),
         kept=lab.home.number_type(),
@@ -58,7 +58,7 @@ def number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 def problem_part(error: LearnerError) -> str:
     """Render the error in place of the cost."""
-    return render("lora_lab/problem.html", error=error)
+    return render("lora_lab/shared/problem.html", error=error)
 
 
 def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:

@@ -50,7 +50,7 @@ from study.base.errors import LearnerError
 from study.plots.plot import Plot
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -158,7 +158,7 @@ class LabPage:
 
     def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, str]:
         """Render the form of a prediction in place of all that would give the answer away."""
-        hidden = render("lora_lab/hidden.html")
+        hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
         return _no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
@@ -182,12 +182,12 @@ class LabPage:
     def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, str]:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
-            return _no_cost(render("lora_lab/reading.html", model=spec.model))
+            return _no_cost(render("lora_lab/shared/reading.html", model=spec.model))
         values = {"guess": self._predictions.kept(kept) if kept else None, **self._cost(found)}
         return {
-            "cost": render("lora_lab/cost.html", **values),
-            "notes": render("lora_lab/cost_notes.html", **values),
-            "counted": render("lora_lab/cost_counted.html", **values),
+            "cost": render("lora_lab/lab/cost.html", **values),
+            "notes": render("lora_lab/lab/cost_notes.html", **values),
+            "counted": render("lora_lab/lab/cost_counted.html", **values),
         }
 
     def _found(self, spec: RunSpec) -> Preview | None:
@@ -234,7 +234,7 @@ class LabPage:
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
-        reply: Reply = {"parts": {"plots": render("lora_lab/hidden.html")}, "then": "draw-more"}
+        reply: Reply = {"parts": {"plots": render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
         if not form_fields.is_guessing(event):
             reply["parts"]["plots"] = self._plots(
                 found, setting_plots.by_rank(self._lab, found), narrow=narrow
@@ -253,8 +253,8 @@ class LabPage:
         more = "" if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
         return {
             "parts": {
-                "plots-more": more or render("lora_lab/hidden.html"),
-                "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
+                "plots-more": more or render("lora_lab/lab/hidden.html"),
+                "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.latest_ended()),
                 **self._seen_parts(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
                 **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
@@ -264,7 +264,7 @@ class LabPage:
     def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> str:
         parts = asdict(found.ledger)
         return render(
-            "lora_lab/bench_plots.html",
+            "lora_lab/lab/bench_plots.html",
             plots=[(plot, setting_plots.drawn_on_bench(plot, narrow=narrow)) for plot in plots],
             spec=found.spec,
             components=[
@@ -325,7 +325,7 @@ class LabPage:
         found = self._preview(spec)
         if found is None or found.fits:
             return None
-        html = render("lora_lab/confirm.html", found=found)
+        html = render("lora_lab/lab/confirm.html", found=found)
         return {
             "parts": {"confirm": html},
             "focus": "#confirm",
@@ -414,7 +414,7 @@ class LabPage:
         except LearnerError as error:
             cost = _no_cost(problem_part(error))
         return render(
-            "lora_lab/lab.html",
+            "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
             stage=Markup(self._panel.stage_part(run, visit.query)),
             upload_limit=MAX_FILE_BYTES,
@@ -452,8 +452,8 @@ class LabPage:
             "shown": SHOWN_TOKENS,
         }
         return {
-            "seen-title": render("lora_lab/seen_title.html", **values),
-            "seen": render("lora_lab/seen.html", **values),
+            "seen-title": render("lora_lab/lab/seen_title.html", **values),
+            "seen": render("lora_lab/lab/seen.html", **values),
         }
 
 

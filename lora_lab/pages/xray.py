@@ -52,7 +52,7 @@ class XrayPage:
         query = form_fields.query_of(request)
         standing = self._desk.standing(query)
         return render(
-            "lora_lab/xray.html",
+            "lora_lab/xray/xray.html",
             tabs=tabs(
                 XRAY, "X-ray", query, back=run_link(self._desk.lab, standing.run.run_id if standing else "")
             ),
@@ -173,7 +173,7 @@ def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: boo
         "sides": SIDE_WORDS,
         "table": told.amplification_table(_list_columns(standing)),
     }
-    return parts | {name: render(f"lora_lab/xray_{name}.html", **values) for name in PARTS[1:]}
+    return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 
 
 def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
@@ -186,7 +186,7 @@ def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
 def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> str:
     guess = query.get("guess", "")
     return render(
-        "lora_lab/xray_state.html",
+        "lora_lab/xray/state.html",
         standing=standing,
         guess=guess,
         judged=told.judge_prediction(standing.xray, guess) if standing.xray else None,

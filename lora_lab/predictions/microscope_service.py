@@ -17,7 +17,7 @@ from lora_lab.predictions.of_microscope import (
 from lora_lab.predictions.of_runs import settle_guesses
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 
 LABELS = {
@@ -66,7 +66,7 @@ class MicroscopePredictions:
             return ""
         guess = MicroscopeGuess(**prediction.guess)
         return render(
-            "lora_lab/microscope_verdicts.html",
+            "lora_lab/microscope/verdicts.html",
             guess=guess,
             question=question,
             verdicts=judge_microscope_guess(guess, question, look.found),

@@ -13,7 +13,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_percent
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.predictions import Prediction
+from study.store.logs.predictions import Prediction
 from study.text.templates import render
 
 RIVALS = 8
@@ -85,7 +85,7 @@ class Predictions:
             return ""
         found = self._verdicts(prediction)
         return render(
-            "lora_lab/prediction_verdicts.html",
+            "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
             guessed=_in_words(RunGuess(**prediction.guess)),
             ended=self.lab.state(run).ended,
@@ -120,7 +120,7 @@ class Predictions:
 
     def form(self, spec: RunSpec, *, rival: str = "") -> str:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
-        return render("lora_lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
+        return render("lora_lab/lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
 
     def kept(self, prediction: Prediction) -> dict[str, Any]:
         """Return what the cost sheet shows of a stored guess."""

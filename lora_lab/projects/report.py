@@ -13,7 +13,7 @@ def project_report(desk: ProjectService, standing: ProjectProgress, *, by: str) 
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
     cells = desk.cells(standing)
     return render(
-        "lora_lab/project_report.html",
+        "lora_lab/projects/project_report.html",
         project=standing.project,
         standing=standing,
         by=by,

@@ -33,7 +33,7 @@ class FirstRun:
         run = self.lab.run(run_id)
         state = self.lab.state(run)
         html = render(
-            "lora_lab/first_run.html",
+            "lora_lab/lab/first_run.html",
             state=state,
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),

@@ -38,7 +38,7 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     """Render one HTML file: inlined figures, every cell, settings, device, versions, and the method."""
     arms = arms_of(cells)
     return render_template(
-        "lora_lab/grid_report.html",
+        "lora_lab/grid/report.html",
         title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
         factors=factors_of(sweep.grid),
         sweep=sweep,

@@ -71,7 +71,7 @@ class RunPanel:
         """
         if run is None:
             empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), "")
-            return empty | {"run-head": render("lora_lab/no_run.html")}
+            return empty | {"run-head": render("lora_lab/lab/no_run.html")}
         state = self._lab.state(run)
         window = None if whole else window_of(visit.query)
         merged = Merged(run).state
@@ -155,7 +155,7 @@ class RunPanel:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
         return render(
-            "lora_lab/run_outcome.html",
+            "lora_lab/lab/run_outcome.html",
             run=run,
             state=state,
             outcome=outcome_of(spec, state, run.samples()) if state.ended else None,
@@ -179,7 +179,7 @@ class RunPanel:
 
         def make() -> dict[str, str]:
             elsewhere = self._elsewhere(run) if run is not None and going else None
-            return {"stage": render("lora_lab/stage.html", stage=stage, elsewhere=elsewhere)}
+            return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
         return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
 
@@ -210,7 +210,7 @@ class RunPanel:
                 }
                 for run, state in zip(runs, states, strict=True)
             ]
-            return {"runs": render("lora_lab/runs.html", rows=rows, shown=shown)}
+            return {"runs": render("lora_lab/lab/runs.html", rows=rows, shown=shown)}
 
         made_of = ([run.run_id for run in runs], _Same(states), adapters)
         return self._once(("runs", shown), made_of, make)["runs"]
@@ -230,7 +230,7 @@ class _Same(list[RunState]):
 
 
 def _render_part(name: str, values: Mapping[str, Any]) -> str:
-    return render(f"lora_lab/{name.replace('-', '_')}.html", **values)
+    return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
 
 
 def last_run(lab: Lab) -> str | None:
@@ -239,7 +239,7 @@ def last_run(lab: Lab) -> str | None:
         state = lab.state(run)
         if state.ended and state.loss_after is not None:
             return render(
-                "lora_lab/last_run.html",
+                "lora_lab/lab/last_run.html",
                 title=run_view.title_of(run.spec),
                 state=state,
                 address=address_of(run.spec, run_id=run.run_id),

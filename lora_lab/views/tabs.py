@@ -61,7 +61,7 @@ def tabs(
     shown = [(view, at) for view, at in views if at not in RESULT_VIEWS or at == path]
     return Markup(
         render(
-            "lora_lab/tabs.html",
+            "lora_lab/shared/tabs.html",
             title=title,
             tabs=[(each, pages[0][1], each == name) for each, pages in LAB_PAGES],
             views=shown,

@@ -14,7 +14,7 @@ from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.explains import ExplainAttempt, draft_key
+from study.store.logs.explains import ExplainAttempt, draft_key
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -85,7 +85,7 @@ class ExplainPage:
 
     def _wrap(self, visit: Visit, prompt: Prompt, piece: Fragment, *, notice: str = "") -> Reply:
         html = render(
-            "quizzes/explain.html",
+            "quizzes/explain/explain.html",
             piece=piece.html,
             prompt=prompt,
             notice=notice,
@@ -121,7 +121,7 @@ class ExplainPage:
         }
         drafts = {one: bool(store.notes.draft(visit.profile.id, draft_key(one))) for one in prompts}
         groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
-        return render("quizzes/prompts.html", groups=groups, best=best, drafts=drafts)
+        return render("quizzes/explain/prompts.html", groups=groups, best=best, drafts=drafts)
 
     def _own(self, visit: Visit, prompt_id: str) -> str:
         """Render the form for a new prompt, or for changing one."""
@@ -130,7 +130,7 @@ class ExplainPage:
             raise LearnerError("That prompt is not in this profile.", do_next="Choose one from the list.")
         prompt = own.get(prompt_id)
         return render(
-            "quizzes/own.html",
+            "quizzes/explain/own.html",
             prompt=prompt,
             lines=[concept.definition for concept in prompt.concepts] if prompt else [""] * CONCEPTS,
             warning=UNMEASURED_OWN,

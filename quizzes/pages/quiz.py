@@ -18,7 +18,7 @@ from study.content.yaml_reader import LEVELS
 from study.learner.progress import most_frequent
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
-from study.store.quizzes import QuizRecord
+from study.store.logs.quizzes import QuizRecord
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -135,7 +135,7 @@ class QuizPage:
         limit = ends_at(record)
         clock = _format_clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
         return {
-            "html": render("quizzes/quiz.html", piece=piece.html, clock=Markup(clock)),
+            "html": render("quizzes/quiz/quiz.html", piece=piece.html, clock=Markup(clock)),
             "say": piece.say,
             "focus": piece.focus,
         }
@@ -146,7 +146,7 @@ class QuizPage:
         missed = [bank.by_id[answer.question_id] for answer in answered.values() if not answer.correct]
         limit = ends_at(record)
         html = render(
-            "quizzes/summary.html",
+            "quizzes/quiz/summary.html",
             position=position,
             points=f"{position.points:.2f}".rstrip("0").rstrip("."),
             time_over=limit is not None and visit.now >= limit and len(answered) < position.total,
@@ -181,7 +181,7 @@ class QuizPage:
         sittings, profile_id = self.exercise.sittings, visit.profile.id
         concept = visit.query.get("concept", "")
         return render(
-            "quizzes/choose.html",
+            "quizzes/quiz/choose.html",
             modes=RULES,
             asked_mode=_read_mode(visit.query.get("mode", "")),
             topics=sittings.bank.topics,
@@ -237,7 +237,7 @@ def _read_pace(written: str) -> int:
 
 
 def _format_clock(seconds: float) -> str:
-    return render("quizzes/clock.html", seconds=int(seconds), left=_format_time(seconds))
+    return render("quizzes/quiz/clock.html", seconds=int(seconds), left=_format_time(seconds))
 
 
 def _format_time(seconds: float) -> str:

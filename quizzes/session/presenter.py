@@ -19,8 +19,8 @@ from study.figures.figure import FigureAbout, no_figure
 from study.learner.progress import typical_seconds
 from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps, Subjects
 from study.ports.context import Context, Visit
-from study.store.five_minute_reviews import ReviewRun
-from study.store.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
+from study.store.logs.five_minute_reviews import ReviewRun
+from study.store.logs.quizzes import CONFIDENCES, Confidence, QuizAnswer, QuizRecord
 from study.text.markup import to_html, to_plain
 from study.text.templates import render
 from study.web import form_event
@@ -52,7 +52,7 @@ class QuizExercise:
             raise LearnerError("All questions are answered.", do_next="Reload the page to go on.")
         hinted = self.sittings.store.quizzes.hinted(record.id)
         html = render(
-            "quizzes/question.html",
+            "quizzes/quiz/question.html",
             question=question,
             task=question.task,
             topic=self.sittings.bank.topics[question.topic],
@@ -102,7 +102,7 @@ class QuizExercise:
         """Render an answer with the reasons for each part of it; None is a question left without one."""
         grade = question.task.grade(given.given if given else {})
         html = render(
-            "quizzes/explained.html",
+            "quizzes/quiz/explained.html",
             question=question,
             rows=list_rows(question, grade, offer_choices(question, seed=record.seed)),
             verdict=format_verdict(given, grade) if given else "Not answered.",
@@ -134,7 +134,7 @@ class QuizExercise:
         listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         wrong = [row for row in listed if row.part.state == "wrong"]
         html = render(
-            "quizzes/not_yet.html",
+            "quizzes/quiz/not_yet.html",
             question=question,
             topic=self.sittings.bank.topics[question.topic],
             verdict=format_verdict(given, grade),
@@ -164,7 +164,7 @@ class QuizExercise:
         grade = question.task.grade(given.given)
         listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         html = render(
-            "quizzes/feedback.html",
+            "quizzes/quiz/feedback.html",
             question=question,
             topic=self.sittings.bank.topics[question.topic],
             explained=self.explained(record, question, given),
@@ -179,7 +179,7 @@ class QuizExercise:
         return Fragment(html=Markup(html), say=announce_feedback(given, grade, listed), focus="#next")
 
     def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> str:
-        html = render("quizzes/hint.html", question=question, session=record.id, shown=shown)
+        html = render("quizzes/quiz/hint.html", question=question, session=record.id, shown=shown)
         return Markup(html)
 
     # ---- activity of the five-minute review ----

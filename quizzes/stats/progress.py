@@ -17,7 +17,7 @@ from study.content.concepts import concept_address
 from study.plots.plot import Plot
 from study.ports.context import Visit
 from study.store import Store
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_plain
 from study.text.templates import render
 

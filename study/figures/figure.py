@@ -79,7 +79,7 @@ class Figure(Generic[S]):
             settings, problem = self.settings(), str(error)
         return Markup(
             render(
-                "study/figure.html",
+                "study/figures/figure.html",
                 figure=self,
                 controls=[(name, control, getattr(settings, name)) for name, control in self._controls()],
                 problem=problem,
@@ -90,7 +90,7 @@ class Figure(Generic[S]):
     def answer(self, query: Mapping[str, str]) -> Markup:
         """Render only the part that changes. Raises LearnerError on a setting outside its limits."""
         shown = self.show(settings_from(self.settings, query))
-        return Markup(render("study/figure_shown.html", shown=shown))
+        return Markup(render("study/figures/figure_shown.html", shown=shown))
 
     def _controls(self) -> list[tuple[str, Any]]:
         return list(controls_of(self.settings))
@@ -110,7 +110,7 @@ def build_figure_lookup(figures: Figures) -> FigureAbout:
             showing = [figure for figure in figures.values() if concept in figure.concepts]
             if showing:  # a figure names its main concept first
                 nearest = min(showing, key=lambda figure: figure.concepts.index(concept))
-                return Markup(render("study/figure_unfolds.html", figure=nearest))
+                return Markup(render("study/figures/figure_unfolds.html", figure=nearest))
         return Markup("")
 
     return unfolding

@@ -28,7 +28,7 @@ from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
 from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
-from study.store.lessons import ModeMark
+from study.store.logs.lessons import ModeMark
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -138,7 +138,7 @@ class ConceptPage:
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         html = render(
-            "study/concept.html",
+            "study/concept/concept.html",
             concept=concept,
             concepts=self.context.concepts,
             after=builds_on(self.context.concepts, concept.id),

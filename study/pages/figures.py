@@ -37,7 +37,7 @@ class FiguresPage:
             raise LearnerError(f"There is no figure named {chosen}.", do_next="Open Figures for all of them.")
         shown = [self.figures[chosen]] if chosen else list(self.figures.values())
         return render(
-            "study/figures.html",
+            "study/figures/figures.html",
             figures=shown,
             alone=bool(chosen),
             query=query,

@@ -17,7 +17,7 @@ from study.io.exchange import VERDICTS, Exchange, ImportPlan, ImportReport
 from study.io.exchange_commands import exchange_for
 from study.io.pending_upload import Pending, Waiting
 from study.ports.context import Context, Visit
-from study.store.imports import ImportRecord
+from study.store.logs.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame, middleware

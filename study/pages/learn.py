@@ -55,7 +55,7 @@ class LearnPage:
         graph, known = self.graph, compute_mastery(self.context.store, visit.profile.id, self.subjects)
         wanted, marks = visit.query.get("q", ""), self.context.store.lessons.marks(visit.profile.id)
         return render(
-            "study/learn.html",
+            "study/learn/learn.html",
             graph=graph,
             place={"width": NODE_WIDTH, "height": NODE_HEIGHT, "x": MARGIN_X, "y": MARGIN_Y, "cell": CELL},
             concepts=self.context.concepts,
@@ -79,7 +79,10 @@ class LearnPage:
         wanted = form_event.read_field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
-        return {"parts": {"found": render("study/learn_found.html", wanted=wanted, found=found)}, "say": said}
+        return {
+            "parts": {"found": render("study/learn/learn_found.html", wanted=wanted, found=found)},
+            "say": said,
+        }
 
     def found(self, wanted: str) -> list[Concept]:
         """Find concepts whose name, summary or terms contain every typed word; names come first."""

@@ -58,7 +58,7 @@ class ProgressPage:
         concepts = self.context.concepts
         parts = {section.name: section.html(visit) for section in self.sections}
         return render(
-            "study/progress.html",
+            "study/progress/progress.html",
             mastery=known,
             met=[
                 (name, [concept for concept in found if concept.id in known])
@@ -87,7 +87,7 @@ def _render_figures(section: Section, visit: Visit, narrow: bool) -> str:
         key=lambda drawn: section.leading.index(drawn[0].name),
     )
     rest = [drawn for drawn in plots if drawn not in leading]
-    return render("study/progress_figures.html", leading=leading, rest=rest, query=query)
+    return render("study/progress/progress_figures.html", leading=leading, rest=rest, query=query)
 
 
 def _render_svg(plot: Plot, width_inches: float) -> Markup:

@@ -17,7 +17,7 @@ from study.ports.activities import (
     Steps,
 )
 from study.ports.context import Context, Visit
-from study.store.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.templates import render
 from study.web import frame
 from study.web.frame import Reply
@@ -65,7 +65,7 @@ class ReviewPage:
         run = self._run(visit)
         self.explain.prepare()  # it loads while the cards are reviewed
         if run is None:
-            return render("study/review_start.html", plan=self.plan(visit))
+            return render("study/review/review_start.html", plan=self.plan(visit))
         return self._next(visit, run).get("html", "")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -140,7 +140,7 @@ class ReviewPage:
         endings = [station.ending(visit, run) for station in self.stations]
         missed = [each for ending in endings for each in ending.missed]
         html = render(
-            "study/review_done.html",
+            "study/review/review_done.html",
             endings=endings,
             missed=missed,
             weakest=most_frequent(each.concepts for each in missed),
@@ -158,7 +158,7 @@ class ReviewPage:
     def _wrap(self, visit: Visit, run: ReviewRun, station: ReviewActivity, piece: Fragment) -> Reply:
         steps: list[tuple[ReviewActivity, Steps]] = [(each, each.steps(visit, run)) for each in self.stations]
         html = render(
-            "study/review.html",
+            "study/review/review.html",
             piece=piece.html,
             current=station.label,
             steps=steps,

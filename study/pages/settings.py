@@ -11,7 +11,7 @@ import gradio as gr
 from study.base.errors import LearnerError
 from study.io.pending_upload import Pending
 from study.ports.context import Context, Visit
-from study.store.preferences_and_drafts import CardOrder
+from study.store.logs.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
 from study.web import form_event, frame, middleware

@@ -89,12 +89,12 @@ class TodayPage:
         if not moments and not visit.preferences.tour_seen:
             figure = self.figures.get(GLANCE)
             return render(
-                "study/newcomer.html",
+                "study/today/newcomer.html",
                 figure=figure.fragment({}) if figure else "",
                 others=[profile for profile in store.profiles.all() if is_here and profile.named],
             )
         return render(
-            "study/today.html",
+            "study/today/today.html",
             greeting=_format_greeting(visit),
             name=visit.profile.name if visit.profile.named else "",
             due=self.cards_due(visit),

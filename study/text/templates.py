@@ -2,7 +2,7 @@
 
     render("flashcards/card.html", card=card)
 
-finds `flashcards/templates/card.html`. A text of the content is written `{{ card.front | rich }}`; everything
+finds `flashcards/templates/cards/front.html`. A text of the content is written `{{ card.front | rich }}`; everything
 else is escaped. An undefined name is an error, not an empty place on the page.
 """
 

@@ -50,7 +50,7 @@ def _render_page(path: str, text: str) -> str:
     html = re.sub(r"<table>.*?</table>", lambda table: _TABLE.format(table[0]), html, flags=re.DOTALL)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     return render(
-        "study/document.html",
+        "study/frame/document.html",
         title=title[1] if title else path,
         path=path,
         text=Markup(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),

@@ -74,7 +74,7 @@ def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.H
             with in_words(), one_view():
                 return load(request)
         except LearnerError as error:
-            return render("study/trouble.html", error=error)
+            return render("study/frame/trouble.html", error=error)
 
     guarded_act.__name__ = "act"  # the name under which island.js calls it
     html = gr.HTML(
@@ -103,7 +103,7 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
         with gr.Row(elem_id="site"):
             gr.HTML(
                 render(
-                    "study/menu.html",
+                    "study/frame/menu.html",
                     places=context.places,
                     here=find_place(context.places, path, under),
                     path=path,
@@ -148,7 +148,7 @@ class _HeaderView:
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
             return ""
-        return render("study/who.html", visit=visitor)
+        return render("study/frame/who.html", visit=visitor)
 
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
@@ -174,7 +174,7 @@ def render_waiting(title: str, look: str = "") -> str:
 
     `look` is the class of the page to come, where that decides its width.
     """
-    return render("study/waiting.html", title=title, look=look)
+    return render("study/frame/waiting.html", title=title, look=look)
 
 
 def build_head(*styles: Path, projector: bool = False) -> str:
@@ -250,7 +250,7 @@ async def _missing(request: Request, error: Exception) -> Response:
         return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, HTTPStatus.NOT_FOUND)
     lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")
     style = Markup((_STATIC / "page.css").read_text(encoding="utf-8"))
-    html = render("study/missing.html", error=lost, app_name=APP_NAME, style=style)
+    html = render("study/frame/missing.html", error=lost, app_name=APP_NAME, style=style)
     return HTMLResponse(html, HTTPStatus.NOT_FOUND)
 
 
