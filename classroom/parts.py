@@ -19,8 +19,9 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
     `only_class`: other devices reach nothing but a class's student routes. `reachable`: they reach the app.
     """
     context, ports = core.context, core.ports
-    plans = Plans(find_question=ports.class_question, runs=ports.class_runs)
-    hub = Hub(context=context, runs=ports.class_runs)
+    runs, grids, grader = ports.class_runs, ports.class_grids, ports.class_grader
+    plans = Plans(find_question=ports.class_question, runs=runs, grids=grids, grader=grader)
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)
     return AppPart(

@@ -1,13 +1,16 @@
 """The kinds of activity and the phases each goes through. Specs are JSON, as the room stores them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.number import read_number
+from classroom.activities.wall import Wanted, read_text
 from study.base.errors import LearnerError
+from study.ports.classes import ClassConcept
 
-Kind = Literal["talk", "question", "poll", "number", "predict"]
+Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Phase = Literal[
@@ -20,6 +23,9 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
     "poll": ("vote", "reveal"),
     "number": ("vote", "reveal"),
     "predict": ("vote", "distribution", "run"),
+    "grid": ("vote", "run"),
+    "text": ("vote", "reveal"),
+    "wall": ("vote", "reveal"),
 }
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
@@ -27,8 +33,6 @@ ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
-
-LARGEST_GUESS = 1e15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,18 @@ class Activity:
     """The same concept with fresh content, to tell understanding from copying."""
 
     guessed: Guessed | None = None
+    crowd: CrowdGrid | None = None
+    wanted: Wanted | None = None
+    """The text that students write."""
+
+    asked_after: int | None = None
+    """Of an activity made on the spot: the position in the plan after which it was asked."""
+
+    @property
+    def html_asked(self) -> str:
+        """What students see as the task."""
+        parts = (self.asked, self.guessed, self.crowd, self.wanted)
+        return next((part.html for part in parts if part is not None), self.html)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -117,6 +133,10 @@ class Activity:
             return {"option": option}
         if self.guessed is not None:
             return {"number": read_number(given.get("number"))}
+        if self.crowd is not None:
+            return self.crowd.read(given)
+        if self.wanted is not None:
+            return {"text": read_text(given.get("text"))}
         raise LearnerError("This activity takes no answers.", do_next="Wait for the next one.")
 
     def is_correct(self, round_number: int, value: Mapping[str, Any]) -> bool | None:
@@ -131,30 +151,26 @@ class Activity:
         return asdict(self)
 
 
-def read_number(written: Any) -> float:
-    """Parse a guess: digits, a decimal point or comma. Raises LearnerError for anything else."""
-    text = str(written if written is not None else "").strip().replace(" ", "")
-    if text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
-    try:
-        number = float(text.replace(",", ""))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > LARGEST_GUESS:
-        raise LearnerError("That is not a number.", do_next="Type digits, such as 1.8, then send it.")
-    return number
-
-
 def activity_from(spec: Mapping[str, Any]) -> Activity:
-    """Read a stored spec."""
+    """Read a stored spec, also of a version that knew fewer kinds."""
     plain = {name: spec[name] for name in ("kind", "title", "minutes", "html")}
-    guessed = spec["guessed"]
+    guessed, crowd, wanted = (spec.get(name) for name in ("guessed", "crowd", "wanted"))
     return Activity(
         **plain,
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
         guessed=Guessed(**guessed) if guessed else None,
+        crowd=CrowdGrid(**crowd | {name: tuple(crowd[name]) for name in ("rows", "columns")})
+        if crowd
+        else None,
+        wanted=_wanted(wanted) if wanted else None,
+        asked_after=spec.get("asked_after"),
     )
+
+
+def _wanted(spec: Mapping[str, Any]) -> Wanted:
+    concepts = tuple(ClassConcept(**concept) for concept in spec["concepts"])
+    return Wanted(id=spec["id"], html=spec["html"], concepts=concepts)
 
 
 def _asked(spec: Mapping[str, Any] | None) -> Asked | None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from classroom.access.addresses import lan_addresses
 from classroom.access.keys import COOKIE, Keys, new_key
+from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import KEEP_NAMES_DAYS, Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
@@ -109,6 +110,7 @@ class TeacherRoutes:
             reachable=self._reachable,
             shown_link=_shown(link),
             qr=documents.qr_code(link),
+            verdicts=VERDICT_LABELS,
             key_link=key_link,
             key_qr=documents.qr_code(key_link) if key else "",
         )

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from classroom.activities.activity import KINDS, Activity, Asked, Guessed, VoteOption
+from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
-from study.ports.classes import ClassQuestion, ClassRuns, FindClassQuestion
+from study.ports.classes import ClassGrader, ClassGrids, ClassQuestion, ClassRuns, FindClassQuestion
 from study.text.markup import to_html
 
 PLANS_DIR = Path(__file__).parent
@@ -33,6 +35,8 @@ class Plans:
 
     find_question: FindClassQuestion
     runs: ClassRuns
+    grids: ClassGrids
+    grader: ClassGrader
     folder: Path = PLANS_DIR
 
     def all(self) -> list[Plan]:
@@ -83,6 +87,12 @@ class Plans:
                 values = {"guessed": _number(fields)}
             case "predict":
                 values = {"guessed": self._prediction(fields)}
+            case "grid":
+                values = {"crowd": self._grid(fields)}
+            case "text":
+                values = {"wanted": Wanted(id="", html=to_html(fields.text("ask")))}
+            case "wall":
+                values = {"wanted": self._wall(fields)}
         activity = Activity(kind=kind, title=fields.text("title"), minutes=minutes, **values)
         fields.close()
         return activity
@@ -108,6 +118,27 @@ class Plans:
             setting=setting,
             described="" if problem else self.runs.describe(setting),
         )
+
+    def _grid(self, fields: Fields) -> CrowdGrid | None:
+        html = to_html(fields.text("ask"))
+        setting, axes = dict(_mapping(fields, "run")), dict(_mapping(fields, "axes"))
+        try:
+            found = self.grids.plan(setting, axes)
+        except LearnerError as error:
+            fields.note(str(error))
+            return None
+        names = ("row_name", "rows", "column_name", "columns", "seeds", "described")
+        return CrowdGrid(
+            html=html, setting=setting, axes=axes, **{name: getattr(found, name) for name in names}
+        )
+
+    def _wall(self, fields: Fields) -> Wanted | None:
+        prompt_id = fields.text("prompt")
+        found = self.grader.prompt(prompt_id)
+        if found is None:
+            fields.note(f"{prompt_id!r} isn't an explain prompt")
+            return None
+        return Wanted(id=found.id, html=str(found.html), concepts=found.concepts)
 
 
 def asked_of(question: ClassQuestion) -> Asked:

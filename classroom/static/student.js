@@ -3,6 +3,7 @@
 const unsentKey = `class-${code}-unsent`;
 const draftKey = `class-${code}-draft`;
 let drawn = '';
+let shown = null;
 let sending = false;
 
 function unsent() {
@@ -45,8 +46,9 @@ async function join() {
 }
 
 function show(state) {
+  shown = state;
   byId('name').textContent = state.name;
-  if (state.key === drawn) return;
+  if (state.key === drawn) return fill(state.free);
   drawn = state.key;
   byId('now').innerHTML = state.html;
   const form = document.querySelector('form.answer');
@@ -58,17 +60,35 @@ function show(state) {
   if (waiting) waitIn(form);
 }
 
+// Others have claimed cells meanwhile: what is chosen or typed here stays.
+function fill(free) {
+  for (const [cell, left] of Object.entries(free || {})) {
+    const place = document.querySelector(`[data-free="${cell}"]`);
+    if (!place) continue;
+    place.textContent = left || 'taken';
+    const radio = place.closest('label').querySelector('input');
+    if (radio.closest('form').querySelector('.waiting')) continue;
+    radio.disabled = !left;
+    if (!left) radio.checked = false;
+  }
+}
+
+const FIELDS = ['option', 'cell', 'number', 'text'];
+
 function values(form) {
   const data = new FormData(form);
-  return { option: data.get('option') ?? undefined, number: data.get('number') ?? undefined };
+  return Object.fromEntries(FIELDS.filter((name) => data.has(name)).map((name) => [name, data.get(name)]));
 }
 
 function restore(form) {
   let draft = null;
   try { draft = JSON.parse(localStorage.getItem(draftKey)); } catch { return; }
   if (!draft || draft.form !== form.dataset.form) return;
-  if (draft.option) for (const radio of form.querySelectorAll('[name=option]')) radio.checked = radio.value === draft.option;
-  if (draft.number) form.elements.number.value = draft.number;
+  for (const field of form.querySelectorAll('input[name], textarea[name]')) {
+    if (draft[field.name] === undefined) continue;
+    if (field.type === 'radio') field.checked = field.value === draft[field.name] && !field.disabled;
+    else field.value = draft[field.name];
+  }
 }
 
 function waitIn(form) {
@@ -104,7 +124,7 @@ async function sendUnsent() {
       keep(unsent().filter((each) => each.id !== answer.id));
       trouble(told.error || '');
       if (!got.ok) drawn = ''; // the next state draws the form anew
-      if (!got.ok && told.state) show(told.state);
+      if (!got.ok && (told.state || shown)) show(told.state || shown);
     } catch {
       setTimeout(sendUnsent, 1500);
       break;

@@ -2,6 +2,7 @@
 
 let after = 0;
 let html = '';
+let waiting = '';
 
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
@@ -12,28 +13,58 @@ follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
 
 function redraw(next) {
   const place = byId('now');
+  if (place.querySelector('select.judge')) { waiting = next; return; } // an open choice is not taken away
   const open = [...place.querySelectorAll('details[data-keep][open]')].map((each) => each.dataset.keep);
   const focused = place.contains(document.activeElement) ? { ...document.activeElement.dataset } : null;
   place.innerHTML = html = next;
   for (const name of open) place.querySelector(`details[data-keep="${name}"]`)?.setAttribute('open', '');
-  if (!focused || !focused.do) return;
-  const same = [...place.querySelectorAll('[data-do]')];
-  (same.find((each) => each.dataset.student === focused.student && (each.dataset.do === focused.do || focused.student)
+  if (!focused || !(focused.do || focused.judge)) return;
+  const same = [...place.querySelectorAll('[data-do], [data-judge]')];
+  const sameAnswer = same.find((each) => (focused.answer && each.dataset.answer === focused.answer)
+    || (focused.judge && each.dataset.judge === focused.judge && each.dataset.concept === focused.concept));
+  (sameAnswer || same.find((each) => each.dataset.student === focused.student && (each.dataset.do === focused.do || focused.student)
     && each.dataset.phase === focused.phase && each.dataset.position === focused.position)
     || same[0])?.focus();
 }
 
-byId('now').addEventListener('click', async (event) => {
+byId('now').addEventListener('click', (event) => {
+  const judged = event.target.closest('[data-judge]');
+  if (judged) return judge(judged);
   const button = event.target.closest('[data-do]');
   if (!button || (button.dataset.ask && !confirm(button.dataset.ask))) return;
-  const { do: what, student, position, phase } = button.dataset;
+  const { do: what, student, position, phase, answer } = button.dataset;
   const steps = ['next', 'back', 'go'].includes(what);
+  command({ do: what, student, phase, answer, position: position === undefined ? undefined : Number(position), after: steps ? after : undefined });
+});
+
+// A verdict of the grader becomes a choice of the teacher.
+function judge(button) {
+  const choice = document.createElement('select');
+  choice.className = 'judge';
+  choice.setAttribute('aria-label', `Your verdict. ${button.textContent}`);
+  choice.append(new Option('Your verdict …', ''));
+  for (const [value, words] of Object.entries(JSON.parse(byId('main').dataset.verdicts))) choice.append(new Option(words, value));
+  const close = () => {
+    if (!choice.isConnected) return;
+    choice.replaceWith(button);
+    button.focus();
+    if (waiting) { const next = waiting; waiting = ''; redraw(next); }
+  };
+  choice.addEventListener('change', () => {
+    command({ do: 'overrule', answer: button.dataset.judge, concept: button.dataset.concept, verdict: choice.value });
+    close();
+  });
+  choice.addEventListener('blur', close);
+  choice.addEventListener('keydown', (event) => { if (event.key === 'Escape') close(); });
+  button.replaceWith(choice);
+  choice.focus();
+}
+
+async function command(order) {
   try {
-    const answer = await post(`/class/${code}/command`, {
-      do: what, student, phase, position: position === undefined ? undefined : Number(position), after: steps ? after : undefined,
-    });
+    const answer = await post(`/class/${code}/command`, order);
     const trouble = answer.ok ? '' : (await answer.json()).error;
     byId('trouble').textContent = trouble;
     byId('trouble').hidden = !trouble;
   } catch { lost(true); }
-});
+}
