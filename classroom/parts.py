@@ -8,6 +8,7 @@ from classroom.live.hub import Hub
 from classroom.live.name_keeper import NameKeeper
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.take_home_routes import TakeHomeRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plans
 from study.parts import AppPart, Core
@@ -28,6 +29,13 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
         routes=(
             TeacherRoutes(context, hub, plans, keys, reachable=reachable).register,
             ReportRoutes(context, hub, keys).register,
+            TakeHomeRoutes(
+                context,
+                hub,
+                write_cards=ports.class_cards,
+                ask_for_cards=ports.ask_for_cards,
+                only_class=only_class,
+            ).register,
             StudentRoutes(hub).register,
         ),
         closers=(keeper.close,),

@@ -44,6 +44,9 @@ class VoteOption:
     correct: bool = False
     feedback: str = ""
     misconception: str = ""
+    text: str = ""
+    feedback_text: str = ""
+    """The same as content markup, for cards; empty in classes from before there were any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,9 @@ class Asked:
     html: str
     options: tuple[VoteOption, ...]
     keep: str = ""
+    text: str = ""
+    keep_text: str = ""
+    concepts: tuple[str, ...] = ()
 
     @property
     def right(self) -> str:
@@ -66,6 +72,7 @@ class Guessed:
     """A number that everyone guesses. The true value is known beforehand, or measured by a run."""
 
     html: str
+    text: str = ""
     unit: str = ""
     value: float | None = None
     """None until a run has measured it."""
@@ -160,21 +167,23 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
         guessed=Guessed(**guessed) if guessed else None,
-        crowd=CrowdGrid(**crowd | {name: tuple(crowd[name]) for name in ("rows", "columns")})
-        if crowd
-        else None,
+        crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
         asked_after=spec.get("asked_after"),
     )
 
 
+def _crowd(spec: Mapping[str, Any]) -> CrowdGrid:
+    return CrowdGrid(**{**spec, "rows": tuple(spec["rows"]), "columns": tuple(spec["columns"])})
+
+
 def _wanted(spec: Mapping[str, Any]) -> Wanted:
     concepts = tuple(ClassConcept(**concept) for concept in spec["concepts"])
-    return Wanted(id=spec["id"], html=spec["html"], concepts=concepts)
+    return Wanted(**{**spec, "concepts": concepts, "about": tuple(spec.get("about", ()))})
 
 
 def _asked(spec: Mapping[str, Any] | None) -> Asked | None:
     if spec is None:
         return None
     options = tuple(VoteOption(**option) for option in spec["options"])
-    return Asked(id=spec["id"], html=spec["html"], options=options, keep=spec["keep"])
+    return Asked(**{**spec, "options": options, "concepts": tuple(spec.get("concepts", ()))})

@@ -14,6 +14,7 @@ class CrowdGrid:
     """What can be claimed. A row and a column name a setting, which is trained once for each seed."""
 
     html: str
+    text: str
     row_name: str
     rows: tuple[str, ...]
     column_name: str

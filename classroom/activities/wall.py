@@ -28,7 +28,10 @@ class Wanted:
     """The prompt's id; empty for a short text, which nobody grades."""
 
     html: str
+    text: str = ""
     concepts: tuple[ClassConcept, ...] = ()
+    about: tuple[str, ...] = ()
+    """Its concepts of the concept map."""
 
 
 @dataclass(frozen=True, kw_only=True)

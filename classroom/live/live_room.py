@@ -79,6 +79,10 @@ class LiveRoom:
         """What a student answered in a round of the current activity."""
         return self._answers.get((self.state.position, round_number), {}).get(student_id)
 
+    def answers_by(self, student_id: str) -> list[ClassAnswer]:
+        """Everything that a student answered."""
+        return [given[student_id] for given in self._answers.values() if student_id in given]
+
     def started_at(self) -> datetime | None:
         """When the current phase began."""
         steps = (event.at for event in reversed(self.events) if event.kind == "step")

@@ -111,8 +111,10 @@ class Plans:
         problem = self.runs.problem(setting, quantity)
         if problem:
             fields.note(problem)
+        text = fields.text("ask")
         return Guessed(
-            html=to_html(fields.text("ask")),
+            html=to_html(text),
+            text=text,
             unit=fields.text("unit"),
             quantity=quantity,
             setting=setting,
@@ -120,7 +122,7 @@ class Plans:
         )
 
     def _grid(self, fields: Fields) -> CrowdGrid | None:
-        html = to_html(fields.text("ask"))
+        text = fields.text("ask")
         setting, axes = dict(_mapping(fields, "run")), dict(_mapping(fields, "axes"))
         try:
             found = self.grids.plan(setting, axes)
@@ -128,9 +130,8 @@ class Plans:
             fields.note(str(error))
             return None
         names = ("row_name", "rows", "column_name", "columns", "seeds", "described")
-        return CrowdGrid(
-            html=html, setting=setting, axes=axes, **{name: getattr(found, name) for name in names}
-        )
+        shown = {name: getattr(found, name) for name in names}
+        return CrowdGrid(html=to_html(text), text=text, setting=setting, axes=axes, **shown)
 
     def _wall(self, fields: Fields) -> Wanted | None:
         prompt_id = fields.text("prompt")
@@ -138,7 +139,13 @@ class Plans:
         if found is None:
             fields.note(f"{prompt_id!r} isn't an explain prompt")
             return None
-        return Wanted(id=found.id, html=str(found.html), concepts=found.concepts)
+        return Wanted(
+            id=found.id,
+            html=str(found.html),
+            text=found.text,
+            concepts=found.concepts,
+            about=found.about,
+        )
 
 
 def asked_of(question: ClassQuestion) -> Asked:
@@ -150,10 +157,20 @@ def asked_of(question: ClassQuestion) -> Asked:
             correct=option.correct,
             feedback=str(option.feedback),
             misconception=option.misconception,
+            text=option.text,
+            feedback_text=option.feedback_text,
         )
         for option in question.options
     )
-    return Asked(id=question.id, html=str(question.html), options=options, keep=str(question.keep))
+    return Asked(
+        id=question.id,
+        html=str(question.html),
+        options=options,
+        keep=str(question.keep),
+        text=question.text,
+        keep_text=question.keep_text,
+        concepts=question.concepts,
+    )
 
 
 def _poll(fields: Fields) -> Asked:
@@ -172,8 +189,10 @@ def _number(fields: Fields) -> Guessed:
     if len(checks) != 1:
         fields.note("a number needs exactly one `check`: it is the true value")
     scale = fields.raw("divide_by") or 1
+    text = fields.text("ask")
     return Guessed(
-        html=to_html(fields.text("ask")),
+        html=to_html(text),
+        text=text,
         unit=fields.text("unit", default=""),
         value=checks[0].expect / scale if checks else None,
         source=fields.text("source"),

@@ -26,6 +26,8 @@ class QuizClassGrader:
         return ClassPrompt(
             id=found.id,
             html=to_html(found.text),
+            text=found.text,
+            about=found.links,
             concepts=tuple(
                 ClassConcept(id=concept.id, label=concept.label, definition=concept.said)
                 for concept in found.concepts

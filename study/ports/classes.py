@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
 
 from markupsafe import Markup
@@ -16,6 +17,9 @@ class ClassOption:
     correct: bool
     feedback: Markup
     misconception: str
+    text: str = ""
+    feedback_text: str = ""
+    """The same before it was made HTML, for cards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,9 @@ class ClassQuestion:
     html: Markup
     options: tuple[ClassOption, ...]
     keep: Markup
+    text: str = ""
+    keep_text: str = ""
+    concepts: tuple[str, ...] = ()
 
 
 class FindClassQuestion(Protocol):
@@ -170,7 +177,10 @@ class ClassPrompt:
 
     id: str
     html: Markup
+    text: str
     concepts: tuple[ClassConcept, ...]
+    about: tuple[str, ...] = ()
+    """Its concepts of the concept map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,3 +204,21 @@ class ClassGrader(Protocol):
 
     def grade(self, prompt_id: str, answers: Sequence[str]) -> list[dict[str, ClassGrade]]:
         """Return the verdicts on each answer by concept id. Raises LearnerError without a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCard:
+    """A card that a student takes home; texts are content markup."""
+
+    id: str
+    front: str
+    back: str
+    why: str = ""
+    concepts: tuple[str, ...] = ()
+
+
+class WriteClassCards(Protocol):
+    """The function that writes cards as an Anki package; the flashcards provide it."""
+
+    def __call__(self, cards: Sequence[ClassCard], *, deck: str, source: str, now: datetime) -> bytes:
+        """Return the package. A later one of the same class updates its notes."""

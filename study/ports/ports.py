@@ -17,7 +17,7 @@ from study.ports.activities import (
     QuizActivity,
     Subjects,
 )
-from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion
+from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion, WriteClassCards
 from study.ports.context import Visit
 
 
@@ -48,4 +48,5 @@ class Ports:
     class_runs: ClassRuns = field(init=False)
     class_grids: ClassGrids = field(init=False)
     class_grader: ClassGrader = field(init=False)
+    class_cards: WriteClassCards = field(init=False)
     last_run: Callable[[], str | None] = str

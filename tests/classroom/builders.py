@@ -29,6 +29,9 @@ def asked(question_id: str = "q") -> Asked:
         id=question_id,
         html=f"What is {question_id}?",
         keep="Keep this.",
+        text=f"What is {question_id}? $BA$",
+        keep_text="Keep this.",
+        concepts=(f"concept-of-{question_id}",),
         options=(
             VoteOption(id="slip", html="Wrong", feedback="That is a slip.", misconception="a slip"),
             VoteOption(id="right", html="Right", correct=True, feedback="Yes."),
@@ -70,7 +73,8 @@ GRID = Activity(
     kind="grid",
     title="A grid",
     crowd=CrowdGrid(
-        html="Which cell?", row_name="Bits", rows=("fp32", "nf4"), column_name="Rank", columns=("r=1", "r=8"),
+        html="Which cell?", text="Which cell?",
+        row_name="Bits", rows=("fp32", "nf4"), column_name="Rank", columns=("r=1", "r=8"),
         seeds=2, described="tiny", axes={"ranks": [1, 8]},
     ),
 )  # fmt: skip
@@ -79,7 +83,9 @@ CONCEPTS = (
     ClassConcept(id="pair", label="Two matrices", definition="Two small matrices are trained."),
 )
 WALL = Activity(
-    kind="wall", title="A wall", wanted=Wanted(id="explain-it", html="Explain it.", concepts=CONCEPTS)
+    kind="wall",
+    title="A wall",
+    wanted=Wanted(id="explain-it", html="Explain it.", text="Explain it.", concepts=CONCEPTS),
 )
 TEXT = Activity(kind="text", title="A text", wanted=Wanted(id="", html="Write something."))
 
@@ -193,7 +199,7 @@ class Grader:
     def prompt(self, prompt_id: str) -> ClassPrompt | None:
         if prompt_id.startswith("unknown"):
             return None
-        return ClassPrompt(id=prompt_id, html=Markup("Explain it."), concepts=CONCEPTS)
+        return ClassPrompt(id=prompt_id, html=Markup("Explain it."), text="Explain it.", concepts=CONCEPTS)
 
     def grade(self, prompt_id: str, answers: Sequence[str]) -> list[dict[str, ClassGrade]]:
         if self.broken:

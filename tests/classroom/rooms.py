@@ -18,9 +18,11 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.take_home_routes import TakeHomeRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plan, Plans
-from study.ports.context import Context
+from flashcards.interchange.class_cards import write_class_cards
+from study.ports.context import Context, Visit
 from study.web.middleware import COOKIE, RequestGuard
 from tests.classroom.builders import PLAN, Grader, Grids, Runs, find_question
 
@@ -43,6 +45,8 @@ class School:
     hub: Hub = field(init=False)
     keys: Keys = field(init=False)
     site: Any = field(init=False)
+    requested: list[tuple[str, ...]] = field(default_factory=list)
+    """The concepts whose cards were asked for."""
 
     def __post_init__(self) -> None:
         self.hub = self.new_hub(self.context)
@@ -57,9 +61,20 @@ class School:
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         TeacherRoutes(self.context, self.hub, plans, self.keys, reachable=True).register(self.site)
         ReportRoutes(self.context, self.hub, self.keys).register(self.site)
+        TakeHomeRoutes(
+            self.context,
+            self.hub,
+            write_cards=write_class_cards,
+            ask_for_cards=self._ask_for_cards,
+            only_class=self.only_class,
+        ).register(self.site)
         StudentRoutes(self.hub).register(self.site)
         self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
         self.site.add_middleware(RequestGuard)
+
+    def _ask_for_cards(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        self.requested.append(concepts)
+        return len(concepts)
 
     def new_hub(self, context: Context) -> Hub:
         """A hub as after a restart: it knows what is stored."""
