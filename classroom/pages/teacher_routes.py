@@ -18,6 +18,7 @@ from classroom.live.hub import KEEP_NAMES_DAYS, Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import form_of, json_of, trouble
+from classroom.plans.on_the_spot import KINDS, read_activity
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
 from study.base.errors import LearnerError
@@ -48,6 +49,7 @@ class TeacherRoutes:
         site.get("/class/{code}/screen/events", response_model=None)(self.screen_events)
         site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
         site.post("/class/{code}/command", response_model=None)(self.command)
+        site.post("/class/{code}/ask", response_model=None)(self.ask)
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
@@ -111,6 +113,7 @@ class TeacherRoutes:
             shown_link=_shown(link),
             qr=documents.qr_code(link),
             verdicts=VERDICT_LABELS,
+            kinds=KINDS,
             key_link=key_link,
             key_qr=documents.qr_code(key_link) if key else "",
         )
@@ -167,6 +170,16 @@ class TeacherRoutes:
         try:
             live = await self._hub.find(code)
             await self._hub.command(live, await json_of(request))
+        except LearnerError as error:
+            return trouble(error)
+        return JSONResponse({"after": live.state.last})
+
+    async def ask(self, code: str, request: Request) -> Response:
+        """Ask the class what the teacher has just typed."""
+        try:
+            live = await self._hub.find(code)
+            form = {name: str(value) for name, value in (await json_of(request)).items()}
+            await self._hub.ask_now(live, read_activity(form))
         except LearnerError as error:
             return trouble(error)
         return JSONResponse({"after": live.state.last})

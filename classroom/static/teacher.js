@@ -60,11 +60,36 @@ function judge(button) {
   choice.focus();
 }
 
-async function command(order) {
+const command = (order) => send('command', order);
+
+// Whether it was done; what went wrong is told.
+async function send(what, body) {
   try {
-    const answer = await post(`/class/${code}/command`, order);
+    const answer = await post(`/class/${code}/${what}`, body);
     const trouble = answer.ok ? '' : (await answer.json()).error;
     byId('trouble').textContent = trouble;
     byId('trouble').hidden = !trouble;
-  } catch { lost(true); }
+    return answer.ok;
+  } catch {
+    lost(true);
+    return false;
+  }
 }
+
+const ask = byId('ask');
+
+function fit() { // only the fields of the chosen kind
+  const kind = new FormData(ask).get('kind');
+  for (const part of ask.querySelectorAll('[data-for]')) part.hidden = !part.dataset.for.split(' ').includes(kind);
+}
+
+ask.addEventListener('change', fit);
+ask.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const kept = new FormData(ask).get('kind');
+  if (!await send('ask', Object.fromEntries(new FormData(ask)))) return;
+  ask.reset();
+  for (const radio of ask.querySelectorAll('[name=kind]')) radio.checked = radio.value === kept;
+  ask.closest('details').open = false;
+});
+fit();
