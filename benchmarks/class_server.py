@@ -21,6 +21,7 @@ from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plans
 from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
@@ -54,9 +55,16 @@ def main() -> None:
     lab = Lab(settings, LocalEngine(settings, warm=False))  # never started: this benchmark trains nothing
     runs, grids = LabClassRuns(lab=lab), LabClassGrids(lab=lab)
     grader = QuizClassGrader(prompts=load_prompts(context.concepts), client=None)
+    figures = build_figures(settings.models_dir)
     bank = load_bank(context.concepts)
-    plans = Plans(find_question=partial(class_question, bank.by_id), runs=runs, grids=grids, grader=grader)
-    hub = Hub(context=context, runs=runs, grids=grids, grader=grader)
+    plans = Plans(
+        find_question=partial(class_question, bank.by_id),
+        runs=runs,
+        grids=grids,
+        grader=grader,
+        figures=figures,
+    )
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     TeacherRoutes(context, hub, plans, keys, reachable=True).register(site)

@@ -6,6 +6,7 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.name_keeper import NameKeeper
+from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
@@ -21,8 +22,10 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
     """
     context, ports = core.context, core.ports
     runs, grids, grader = ports.class_runs, ports.class_grids, ports.class_grader
-    plans = Plans(find_question=ports.class_question, runs=runs, grids=grids, grader=grader)
-    hub = Hub(context=context, runs=runs, grids=grids, grader=grader)
+    plans = Plans(
+        find_question=ports.class_question, runs=runs, grids=grids, grader=grader, figures=ports.figures
+    )
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=ports.figures)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)
     return AppPart(
@@ -37,6 +40,7 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
                 only_class=only_class,
             ).register,
             StudentRoutes(hub).register,
+            FigureRoutes(hub).register,
         ),
         closers=(keeper.close,),
         gates=(partial(ClassGate, keys=keys, only_class=only_class),),

@@ -10,7 +10,7 @@ from classroom.activities.wall import Wanted, read_text
 from study.base.errors import LearnerError
 from study.ports.classes import ClassConcept
 
-Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall"]
+Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Phase = Literal[
@@ -26,6 +26,7 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
     "grid": ("vote", "run"),
     "text": ("vote", "reveal"),
     "wall": ("vote", "reveal"),
+    "figure": ("show", "vote", "reveal"),
 }
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
@@ -91,6 +92,18 @@ class Guessed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownFigure:
+    """A live figure of the app on every screen."""
+
+    id: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What it begins with; the teacher changes it."""
+
+    slider: str = ""
+    """The setting whose position a question collects; empty without a question."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Activity:
     """One entry of a lesson plan, with all the texts that the screens need."""
 
@@ -111,6 +124,8 @@ class Activity:
     wanted: Wanted | None = None
     """The text that students write."""
 
+    figure: ShownFigure | None = None
+
     asked_after: int | None = None
     """Of an activity made on the spot: the position in the plan after which it was asked."""
 
@@ -124,6 +139,8 @@ class Activity:
     def phases(self) -> tuple[Phase, ...]:
         """The phases of this activity, in order; without a twin question, those before it."""
         phases = PHASES[self.kind]
+        if self.kind == "figure":
+            return phases if self.guessed else phases[:1]
         return phases if self.kind != "question" or self.twin else phases[:5]
 
     def asked_in(self, round_number: int) -> Asked | None:
@@ -169,6 +186,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         guessed=Guessed(**guessed) if guessed else None,
         crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
+        figure=ShownFigure(**spec["figure"]) if spec.get("figure") else None,
         asked_after=spec.get("asked_after"),
     )
 

@@ -21,7 +21,7 @@ class Event(Protocol):
 
     @property
     def kind(self) -> str:
-        """step, lock, names, kick, readmit, run, measured, grid, quote, overrule or end."""
+        """step, lock, names, kick, readmit, run, measured, grid, figure, quote, overrule or end."""
 
     @property
     def value(self) -> Mapping[str, Any]:
@@ -58,6 +58,9 @@ class Room:
 
     grids: Mapping[int, GridResult] = field(default_factory=dict)
     """What the crowd's grids found, by position; of those that have ended."""
+
+    figures: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """How the teacher has set the live figures, by position."""
 
     quoted: frozenset[str] = frozenset()
     """The answers whose words the teacher shows to the class."""
@@ -105,6 +108,8 @@ def _after(room: Room, event: Event) -> Room:
         case "grid":
             result = GridResult(losses=value["losses"], findings=tuple(value["findings"]))
             return replace(room, grids={**room.grids, value["position"]: result})
+        case "figure":
+            return replace(room, figures={**room.figures, value["position"]: value["settings"]})
         case "quote":
             chosen = set(value["answers"])
             return replace(room, quoted=room.quoted | chosen if value["shown"] else room.quoted - chosen)

@@ -21,6 +21,8 @@ from classroom.live.run_watch import RunWatch
 from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
+from study.figures.controls import settings_from
+from study.figures.figure import Figures
 from study.ports.classes import VERDICTS, ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
 from study.store.classes import ClassAnswer, ClassRoom, ClassStudent, Recorded
@@ -42,6 +44,7 @@ class Hub:
     runs: ClassRuns
     grids: ClassGrids
     grader: ClassGrader
+    figures: Figures
     _live: dict[str, LiveRoom] = field(default_factory=dict)
     writer: Writer = field(init=False)
     watch: RunWatch = field(init=False)
@@ -83,7 +86,7 @@ class Hub:
                 raise LearnerError(
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."
                 )
-            live = self._live.setdefault(code, LiveRoom(record))
+            live = self._live.setdefault(code, LiveRoom(record, self.figures))
         if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
             await self.forget_names()
         self.watch.follow(live)
@@ -187,6 +190,8 @@ class Hub:
                 await self._append(live, what, {"student": student.id})
             case "show-quote" | "hide-quote" as what:
                 await self._append(live, "quote", {"answers": _chosen(live, order), "shown": what[0] == "s"})
+            case "figure":
+                await self._append(live, "figure", self._set_figure(live, order.get("settings")))
             case "overrule":
                 await self._append(live, "overrule", _overruled(live, order))
             case "end":
@@ -215,6 +220,15 @@ class Hub:
         """Refuse all keys of a room."""
         at = self._now()
         await self.writer.do(lambda t: t.revoke_keys(live.room.id, at=at), lambda _: None)
+
+    def _set_figure(self, live: LiveRoom, settings: Any) -> dict[str, Any]:
+        """The teacher's setting of the current figure. Raises LearnerError outside its limits."""
+        shown = live.activity.figure if live.activity else None
+        if shown is None or not isinstance(settings, dict):
+            raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
+        chosen = {str(name): str(value) for name, value in settings.items()}
+        settings_from(self.figures[shown.id].settings, chosen)
+        return {"position": live.state.position, "settings": chosen}
 
     async def ask_now(self, live: LiveRoom, activity: Activity) -> None:
         """Add an activity made on the spot and go to it. Raises LearnerError after the end."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import LOBBY, Room, fold
+from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
 from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
 
@@ -16,7 +17,8 @@ from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom,
 class LiveRoom:
     """Read and changed on the event loop only, so that it needs no lock."""
 
-    def __init__(self, record: ClassRecord) -> None:
+    def __init__(self, record: ClassRecord, figures: Figures) -> None:
+        self.figures = figures
         self.room: ClassRoom = record.room
         self.plan: tuple[Activity, ...] = tuple(activity_from(spec) for spec in record.activities)
         self.events: list[ClassEvent] = list(record.events)
@@ -65,6 +67,17 @@ class LiveRoom:
         where = self.state.position if position is None else position
         found = self._answers.get((where, round_number), {})
         return {student: answer for student, answer in found.items() if student not in self.state.kicked}
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether the plan shows a live figure."""
+        return any(activity.figure for activity in self.plan)
+
+    @property
+    def figure_settings(self) -> Mapping[str, str]:
+        """How the teacher has set the figure of the current activity."""
+        begun = self.activity.figure.settings if self.activity and self.activity.figure else {}
+        return self.state.figures.get(self.state.position, begun)
 
     def claims(self, position: int | None = None) -> dict[str, str]:
         """Who has what in the current activity or in another one: students by claim.

@@ -53,7 +53,7 @@ class StudentRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return documents.page("join", title="Join a class", status=404, error=str(error), given="")
-        return documents.page("student", title=live.room.title, code=code)
+        return documents.page("student", title=live.room.title, code=code, figures=live.has_figures)
 
     async def type_code(self, code: str = "") -> Response:
         """For those who can't scan."""

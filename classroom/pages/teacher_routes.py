@@ -114,6 +114,7 @@ class TeacherRoutes:
             qr=documents.qr_code(link),
             verdicts=VERDICT_LABELS,
             kinds=KINDS,
+            figures=live.has_figures,
             key_link=key_link,
             key_qr=documents.qr_code(key_link) if key else "",
         )
@@ -129,6 +130,7 @@ class TeacherRoutes:
             "screen",
             title=live.room.title,
             code=code,
+            figures=live.has_figures,
             qr=documents.qr_code(link),
             shown_link=_shown(link),
         )

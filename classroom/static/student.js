@@ -48,9 +48,11 @@ async function join() {
 function show(state) {
   shown = state;
   byId('name').textContent = state.name;
-  if (state.key === drawn) return fill(state.free);
+  if (state.key === drawn) { fill(state.free); return followFigure(state.figure); }
   drawn = state.key;
   byId('now').innerHTML = state.html;
+  free = false;
+  setFigureFree();
   const form = document.querySelector('form.answer');
   if (!form) return;
   form.addEventListener('submit', submit);
@@ -59,6 +61,40 @@ function show(state) {
   const waiting = unsent().find((answer) => `${answer.position}/${answer.round}` === form.dataset.form);
   if (waiting) waitIn(form);
 }
+
+// A figure follows the teacher's until it is set free.
+let free = false;
+
+function setFigureFree() {
+  const place = document.querySelector('[data-follow]');
+  if (!place) return;
+  for (const control of place.querySelectorAll('[data-setting]')) control.disabled = !free;
+  const button = document.querySelector('button[data-free]');
+  button.setAttribute('aria-pressed', String(free));
+  button.textContent = free ? 'Follow the teacher' : 'Move it yourself';
+}
+
+function followFigure(settings) {
+  const place = document.querySelector('[data-follow]');
+  if (!place || !settings || free) return;
+  let moved = null;
+  for (const control of place.querySelectorAll('[data-setting]')) {
+    const value = settings[control.dataset.setting];
+    if (value === undefined || value === settingOf(control)) continue;
+    const stops = control.dataset.stops?.split(' ');
+    control.value = stops ? stops.indexOf(value) : value;
+    delete control.dataset.value;
+    moved = control;
+  }
+  if (moved) moved.dispatchEvent(new Event('input', { bubbles: true }));
+}
+
+byId('now').addEventListener('click', (event) => {
+  if (!event.target.closest('button[data-free]')) return;
+  free = !free;
+  setFigureFree();
+  if (shown) followFigure(shown.figure);
+});
 
 // Others have claimed cells meanwhile: what is chosen or typed here stays.
 function fill(free) {
@@ -106,6 +142,8 @@ function waitIn(form) {
 function submit(event) {
   event.preventDefault();
   const form = event.target;
+  const slider = form.querySelector('[data-slider]');
+  if (slider) slider.value = settingOf(form.querySelector(`[data-setting="${slider.dataset.slider}"]`));
   const [position, round] = form.dataset.form.split('/').map(Number);
   const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined };
   keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);

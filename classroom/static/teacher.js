@@ -3,12 +3,30 @@
 let after = 0;
 let html = '';
 let waiting = '';
+const FIGURE_REST_MS = 250;
 
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
   byId('in-room').textContent = state.in_room;
   byId('answered').textContent = state.answered;
   if (state.html !== html) redraw(state.html);
+  showFigure(state.figure);
+});
+
+// The figure stands outside of what a new state replaces: the hand on its slider stays there.
+let figureAt = null;
+function showFigure(figure) {
+  const place = byId('figure');
+  place.hidden = !figure;
+  if ((figure ? figure.at : null) === figureAt) return;
+  figureAt = figure ? figure.at : null;
+  place.innerHTML = figure ? figure.html : '';
+}
+
+let moving = null;
+byId('figure').addEventListener('input', () => {
+  clearTimeout(moving);
+  moving = setTimeout(() => command({ do: 'figure', settings: settingsOf(byId('figure')) }), FIGURE_REST_MS);
 });
 
 function redraw(next) {
@@ -44,8 +62,10 @@ function judge(button) {
   choice.setAttribute('aria-label', `Your verdict. ${button.textContent}`);
   choice.append(new Option('Your verdict …', ''));
   for (const [value, words] of Object.entries(JSON.parse(byId('main').dataset.verdicts))) choice.append(new Option(words, value));
+  let closed = false; // taking it out of the page blurs it
   const close = () => {
-    if (!choice.isConnected) return;
+    if (closed) return;
+    closed = true;
     choice.replaceWith(button);
     button.focus();
     if (waiting) { const next = waiting; waiting = ''; redraw(next); }

@@ -35,6 +35,7 @@ PHASE_LABELS = {
 }
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
+    "figure": {"show": "Look", "vote": "Move the slider"},
     "text": {"vote": "Write", "reveal": "The answers"},
     "wall": {"vote": "Write", "reveal": "The answers"},
 }
@@ -77,6 +78,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": given is not None,
         "free": own.get("free"),
+        "figure": _figure_settings(live),
         "html": html,
         "say": _said(live, kicked=kicked),
     }
@@ -145,7 +147,24 @@ def teacher_state(live: LiveRoom) -> State:
         trouble=live.grading_trouble,
         **_counts(live),
     )
-    return {**_frame(live), **_counts(live), "html": html, "say": ""}
+    moved = {"at": live.state.position, "html": _whole_figure(live)} if shows_figure(live) else None
+    return {**_frame(live), **_counts(live), "html": html, "figure": moved, "say": ""}
+
+
+def shows_figure(live: LiveRoom) -> bool:
+    """Whether the current activity has a live figure."""
+    return live.activity is not None and live.activity.figure is not None
+
+
+def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
+    """How the teacher has set the figure, for the phones that follow."""
+    return dict(live.figure_settings) if shows_figure(live) else None
+
+
+def _whole_figure(live: LiveRoom) -> Markup:
+    """The figure with its controls, as the teacher has set it."""
+    shown = live.activity.figure if live.activity else None
+    return live.figures[shown.id].fragment(live.figure_settings) if shown else Markup("")
 
 
 def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
@@ -166,6 +185,8 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.findings(live, state.position),
         "wanted": activity.wanted if activity else None,
+        "figure": _whole_figure(live),
+        "slider": activity.figure.slider if activity and activity.figure else "",
         "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
         "round": state.round,
         "results": results.context(live) if shown else {},

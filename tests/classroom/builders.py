@@ -6,10 +6,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import Activity, Asked, Guessed, VoteOption
+from classroom.activities.activity import Activity, Asked, Guessed, ShownFigure, VoteOption
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
+from study.figures.controls import slider_field
+from study.figures.figure import Figure, FigureView
 from study.ports.classes import (
     ClassCell,
     ClassConcept,
@@ -60,6 +62,29 @@ PREDICT = Activity(
 )
 TALK = Activity(kind="talk", title="A talk", html="Listen.")
 PLAN = (QUESTION, POLL, NUMBER, PREDICT, TALK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankSettings:
+    rank: int = slider_field("Rank r", 1, 64, default=8)
+
+
+def show_rank(settings: RankSettings) -> FigureView:
+    finding = f"At rank {settings.rank}."
+    return FigureView(finding=finding, numbers=(), picture=Markup("<svg></svg>"), alt=finding, origins=())
+
+
+FIGURES = {
+    "of-rank": Figure(
+        id="of-rank", title="Rank", minutes=1, concepts=(), settings=RankSettings, show=show_rank
+    )
+}
+FIGURE = Activity(
+    kind="figure",
+    title="A figure",
+    figure=ShownFigure(id="of-rank", settings={"rank": "4"}, slider="rank"),
+    guessed=Guessed(html="Where?", text="Where?", value=16.0, source="Computed."),
+)
 
 GRID_PLAN = ClassGridPlan(
     row_name="Bits",

@@ -16,6 +16,7 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
@@ -24,7 +25,7 @@ from classroom.plans.plan import Plan, Plans
 from flashcards.interchange.class_cards import write_class_cards
 from study.ports.context import Context, Visit
 from study.web.middleware import COOKIE, RequestGuard
-from tests.classroom.builders import PLAN, Grader, Grids, Runs, find_question
+from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question
 
 PHONE = "192.0.2.50"
 """An address that is never this machine's (RFC 5737)."""
@@ -56,6 +57,7 @@ class School:
             runs=self.runs,
             grids=self.grids,
             grader=self.grader,
+            figures=FIGURES,
             folder=Path(__file__).parent / "plans",
         )
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -69,6 +71,7 @@ class School:
             only_class=self.only_class,
         ).register(self.site)
         StudentRoutes(self.hub).register(self.site)
+        FigureRoutes(self.hub).register(self.site)
         self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
         self.site.add_middleware(RequestGuard)
 
@@ -78,7 +81,7 @@ class School:
 
     def new_hub(self, context: Context) -> Hub:
         """A hub as after a restart: it knows what is stored."""
-        return Hub(context=context, runs=self.runs, grids=self.grids, grader=self.grader)
+        return Hub(context=context, runs=self.runs, grids=self.grids, grader=self.grader, figures=FIGURES)
 
     def client(self, *, browser: str = "", address: str = PHONE, **options: Any) -> httpx.AsyncClient:
         """A browser; the teacher's has the address 127.0.0.1."""

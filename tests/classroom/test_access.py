@@ -29,6 +29,7 @@ STUDENT_ROUTES = {
     ("POST", "/class/{code}/join"),
     ("POST", "/class/{code}/answer"),
     ("POST", "/class/{code}/name"),
+    ("GET", "/class/{code}/figure"),
     ("GET", "/class/{code}/cards"),
     ("GET", "/class/{code}/cards.apkg"),
     ("POST", "/class/{code}/study"),

@@ -173,7 +173,7 @@ def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab)
     plan = Plan(id="real", title="Real", about="", minutes=1, activities=(real,))
 
     async def play() -> None:
-        hub = Hub(context=context, runs=Runs(), grids=grids, grader=Grader())
+        hub = Hub(context=context, runs=Runs(), grids=grids, grader=Grader(), figures={})
         live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         student = await hub.join(live, "ana")
         await hub.command(live, {"do": "next"})

@@ -8,6 +8,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.plans.plan import PLANS_DIR, Plans
 from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
@@ -20,7 +21,7 @@ from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError, read_mapping
-from tests.classroom.builders import Grader, Grids, Runs, find_question
+from tests.classroom.builders import FIGURES, Grader, Grids, Runs, find_question
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
         runs=LabClassRuns(lab=lab),
         grids=LabClassGrids(lab=lab),
         grader=QuizClassGrader(prompts=load_prompts(concepts), client=None),
+        figures=build_figures(settings.models_dir),
     )
 
 
@@ -73,11 +75,20 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
         "  - {kind: number, title: C, ask: How many?, source: x}\n"
         "  - {kind: talk, title: D, text: Hello, colour: red}\n"
         "  - {kind: grid, title: E, ask: Which?, axes: {bits: [nf4, fp32]}, run: {}}\n"
-        "  - {kind: wall, title: F, prompt: unknown-2}\n",
+        "  - {kind: wall, title: F, prompt: unknown-2}\n"
+        "  - {kind: figure, title: G, figure: unknown-3}\n"
+        "  - {kind: figure, title: H, figure: of-rank, set: {rank: 65}, slider: width, ask: W?, source: x}\n",
         "utf-8",
     )
     with pytest.raises(ContentError) as raised:
-        Plans(find_question=find_question, runs=Runs(), grids=Grids(), grader=Grader(), folder=tmp_path).all()
+        Plans(
+            find_question=find_question,
+            runs=Runs(),
+            grids=Grids(),
+            grader=Grader(),
+            figures=FIGURES,
+            folder=tmp_path,
+        ).all()
     for part in (
         "minutes",
         "unknown-1",
@@ -86,6 +97,10 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
         "unknown field `colour`",
         "A grid has ranks",
         "unknown-2",
+        "unknown-3",
+        "65",
+        "no slider 'width'",
+        "`value` must be",
     ):
         assert part in str(raised.value)
 

@@ -42,7 +42,7 @@ def lab(settings: Settings) -> Iterator[Lab]:
 def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:
     bank = load_bank(context.concepts)
     runs = LabClassRuns(lab=lab)
-    others: dict[str, Any] = {"grids": LabClassGrids(lab=lab), "grader": Grader()}
+    others: dict[str, Any] = {"grids": LabClassGrids(lab=lab), "grader": Grader(), "figures": {}}
     plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 
