@@ -21,11 +21,9 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
     `only_class`: other devices reach nothing but a class's student routes. `reachable`: they reach the app.
     """
     context, ports = core.context, core.ports
-    runs, grids, grader = ports.class_runs, ports.class_grids, ports.class_grader
-    plans = Plans(
-        find_question=ports.class_question, runs=runs, grids=grids, grader=grader, figures=ports.figures
-    )
-    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=ports.figures)
+    runs, grids, grader, figures = ports.class_runs, ports.class_grids, ports.class_grader, ports.figures
+    plans = Plans(find_question=ports.class_question, runs=runs, grids=grids, grader=grader, figures=figures)
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)
     return AppPart(

@@ -29,6 +29,7 @@ from study.store.classes import ClassAnswer, ClassRoom, ClassStudent, Recorded
 
 KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000
+TEAM_CHOICES = (0, 2, 3, 4, 5, 6)
 LONGEST_ANSWER_ID = 64
 
 
@@ -57,8 +58,19 @@ class Hub:
 
     # ---- rooms
 
-    async def open(self, plan: Plan, *, names_typed: bool, keep_names_days: int, address: str) -> LiveRoom:
+    async def open(
+        self,
+        plan: Plan,
+        *,
+        names_typed: bool,
+        keep_names_days: int,
+        address: str,
+        teams: int = 0,
+        leaderboard: bool = False,
+    ) -> LiveRoom:
         """Start a class in its lobby. Raises LearnerError when a choice is not offered."""
+        if teams not in TEAM_CHOICES:
+            raise LearnerError(f"A class can't have {teams} teams.", do_next="Choose 2 to 6, or none.")
         if keep_names_days not in KEEP_NAMES_DAYS:
             raise LearnerError("Names can't be kept for that long.", do_next="Choose a time that is listed.")
         now = self._now()
@@ -68,7 +80,13 @@ class Hub:
             code=_free_code(codes, self.context.dice),
             plan_id=plan.id,
             title=plan.title,
-            options={"names_typed": names_typed, "address": address, "keep_names_days": keep_names_days},
+            options={
+                "names_typed": names_typed,
+                "address": address,
+                "keep_names_days": keep_names_days,
+                "teams": teams,
+                "leaderboard": leaderboard,
+            },
             opened_at=now,
             names_until=now + timedelta(days=keep_names_days),
         )

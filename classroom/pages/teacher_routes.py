@@ -14,7 +14,7 @@ from starlette.requests import Request
 from classroom.access.addresses import lan_addresses
 from classroom.access.keys import COOKIE, Keys, new_key
 from classroom.activities.wall import VERDICT_LABELS
-from classroom.live.hub import KEEP_NAMES_DAYS, Hub
+from classroom.live.hub import KEEP_NAMES_DAYS, TEAM_CHOICES, Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import form_of, json_of, trouble
@@ -66,6 +66,7 @@ class TeacherRoutes:
             rooms=await run_in_threadpool(self._context.store.classes.rooms),
             addresses=lan_addresses(),
             keep_days=KEEP_NAMES_DAYS,
+            team_choices=TEAM_CHOICES,
             reachable=self._reachable,
             error=error,
         )
@@ -81,6 +82,8 @@ class TeacherRoutes:
                 names_typed=form.get("typed") == "yes",
                 keep_names_days=int(days) if days.isdecimal() else 0,
                 address=_known_address(form.get("address", "")),
+                teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
+                leaderboard=form.get("leaderboard") == "yes",
             )
         except LearnerError as error:
             return await self.classes(str(error))

@@ -23,12 +23,17 @@ def take_home(
 ) -> list[ClassCard]:
     """The cards of one student, in the order of the plan; nothing whose answer the class has not seen."""
     given = {(answer.position, answer.round): answer for answer in answers}
-    seen = {(e.value["position"], e.value["phase"]) for e in events if e.kind == "step"}
+    seen = seen_answers(events)
     found: list[ClassCard] = []
     for position, activity in enumerate(plan):
         shown = {phase for phase in REVEALS if (position, phase) in seen}
         found += _of_activity(position, activity, shown, room, given)
     return found
+
+
+def seen_answers(events: Iterable[Event]) -> set[tuple[int, str]]:
+    """The (position, phase) of everything that the class has been shown."""
+    return {(event.value["position"], event.value["phase"]) for event in events if event.kind == "step"}
 
 
 def _of_activity(

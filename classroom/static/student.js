@@ -48,6 +48,8 @@ async function join() {
 function show(state) {
   shown = state;
   byId('name').textContent = state.name;
+  byId('team').textContent = ` · Team ${state.team}`;
+  byId('team').hidden = !state.team;
   if (state.key === drawn) { fill(state.free); return followFigure(state.figure); }
   drawn = state.key;
   byId('now').innerHTML = state.html;

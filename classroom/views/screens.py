@@ -13,6 +13,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import advice, advised
 from classroom.live.live_room import LiveRoom
 from classroom.views import crowd, results, wall
+from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
 from study.base.units import as_duration
 from study.store.classes import ClassAnswer, ClassStudent
@@ -75,6 +76,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         **_frame(live),
         "key": mark + running + (detail if shown else ""),
         "name": student.name or f"Student {student.number}",
+        "team": own_team(live, student),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": given is not None,
         "free": own.get("free"),
@@ -108,7 +110,13 @@ def _own(
 def screen_state(live: LiveRoom, *, link: str) -> State:
     """What the projector shows; it names nobody."""
     shown = results.is_shown(live)
-    html = render("classroom/screen_now.html", **_common(live, shown=shown), link=link, shown=shown)
+    html = render(
+        "classroom/screen_now.html",
+        **_common(live, shown=shown),
+        link=link,
+        shown=shown,
+        standings=standings(live),
+    )
     return {**_frame(live), **_counts(live), "html": html, "say": _said(live)}
 
 

@@ -64,7 +64,7 @@ def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
                 )
                 assert check_holds(check), path.name
                 checked += 1
-    assert checked == 2
+    assert checked == 3
 
 
 def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
