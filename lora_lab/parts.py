@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.figures import build_figures, whole_model
+from lora_lab.figures import build_figures
+from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
 from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from markupsafe import Markup
+
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.activities.number import read_number
 from classroom.activities.wall import Wanted, read_text
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML, trust_html
 from study.ports.classes import ClassConcept
 
 Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
@@ -41,9 +44,9 @@ class VoteOption:
     """One option of a question or poll. Texts are HTML made by the content markup."""
 
     id: str
-    html: str
+    html: Markup
     correct: bool = False
-    feedback: str = ""
+    feedback: Markup = NO_HTML
     misconception: str = ""
     text: str = ""
     feedback_text: str = ""
@@ -55,9 +58,9 @@ class Asked:
     """A question with its options and what to keep from it."""
 
     id: str
-    html: str
+    html: Markup
     options: tuple[VoteOption, ...]
-    keep: str = ""
+    keep: Markup = NO_HTML
     text: str = ""
     keep_text: str = ""
     concepts: tuple[str, ...] = ()
@@ -72,7 +75,7 @@ class Asked:
 class Guessed:
     """A number that everyone guesses. The true value is known beforehand, or measured by a run."""
 
-    html: str
+    html: Markup
     text: str = ""
     unit: str = ""
     value: float | None = None
@@ -112,7 +115,7 @@ class Activity:
     minutes: int = 0
     """The suggested time for voting or discussing; 0: no timer."""
 
-    html: str = ""
+    html: Markup = NO_HTML
     """The text of a talk."""
 
     asked: Asked | None = None
@@ -130,7 +133,7 @@ class Activity:
     """Of an activity made on the spot: the position in the plan after which it was asked."""
 
     @property
-    def html_asked(self) -> str:
+    def html_asked(self) -> Markup:
         """What students see as the task."""
         parts = (self.asked, self.guessed, self.crowd, self.wanted)
         return next((part.html for part in parts if part is not None), self.html)
@@ -176,32 +179,41 @@ class Activity:
 
 
 def activity_from(spec: Mapping[str, Any]) -> Activity:
-    """Read a stored spec, also of a version that knew fewer kinds."""
-    plain = {name: spec[name] for name in ("kind", "title", "minutes", "html")}
-    guessed, crowd, wanted = (spec.get(name) for name in ("guessed", "crowd", "wanted"))
+    """Read a stored spec, whose texts were rendered when it was made; also of a version with fewer kinds."""
+    guessed, crowd, wanted, figure = (spec.get(name) for name in ("guessed", "crowd", "wanted", "figure"))
     return Activity(
-        **plain,
+        kind=spec["kind"],
+        title=spec["title"],
+        minutes=spec["minutes"],
+        html=trust_html(spec["html"]),
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
-        guessed=Guessed(**guessed) if guessed else None,
+        guessed=Guessed(**_with_html(guessed)) if guessed else None,
         crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
-        figure=ShownFigure(**spec["figure"]) if spec.get("figure") else None,
+        figure=ShownFigure(**figure) if figure else None,
         asked_after=spec.get("asked_after"),
     )
 
 
+def _with_html(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A spec whose rendered texts are HTML again, as they were when it was stored."""
+    return {**spec, **{name: trust_html(spec[name]) for name in ("html", *names)}}
+
+
 def _crowd(spec: Mapping[str, Any]) -> CrowdGrid:
-    return CrowdGrid(**{**spec, "rows": tuple(spec["rows"]), "columns": tuple(spec["columns"])})
+    rows, columns = tuple(spec["rows"]), tuple(spec["columns"])
+    return CrowdGrid(**{**_with_html(spec), "rows": rows, "columns": columns})
 
 
 def _wanted(spec: Mapping[str, Any]) -> Wanted:
     concepts = tuple(ClassConcept(**concept) for concept in spec["concepts"])
-    return Wanted(**{**spec, "concepts": concepts, "about": tuple(spec.get("about", ()))})
+    return Wanted(**{**_with_html(spec), "concepts": concepts, "about": tuple(spec["about"])})
 
 
 def _asked(spec: Mapping[str, Any] | None) -> Asked | None:
     if spec is None:
         return None
-    options = tuple(VoteOption(**option) for option in spec["options"])
-    return Asked(**{**spec, "options": options, "concepts": tuple(spec.get("concepts", ()))})
+    options = tuple(VoteOption(**_with_html(option, "feedback")) for option in spec["options"])
+    concepts = tuple(spec.get("concepts", ()))
+    return Asked(**{**_with_html(spec, "keep"), "options": options, "concepts": concepts})

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
 from classroom.activities.number import read_number
 from study.base.errors import LearnerError
 from study.ports.classes import Place
@@ -13,7 +15,7 @@ from study.ports.classes import Place
 class CrowdGrid:
     """What can be claimed. A row and a column name a setting, which is trained once for each seed."""
 
-    html: str
+    html: Markup
     text: str
     row_name: str
     rows: tuple[str, ...]

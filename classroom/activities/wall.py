@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from study.base.errors import LearnerError
 from study.ports.classes import VERDICTS, ClassConcept, Verdict
 
@@ -27,7 +29,7 @@ class Wanted:
     id: str
     """The prompt's id; empty for a short text, which nobody grades."""
 
-    html: str
+    html: Markup
     text: str = ""
     concepts: tuple[ClassConcept, ...] = ()
     about: tuple[str, ...] = ()

@@ -10,9 +10,9 @@ import segno
 from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
 
+from study.base.html import trust_html
 from study.base.settings import APP_NAME
-from study.text.templates import render
-from study.web.documents import PAGE_STYLE
+from study.text.templates import PAGE_STYLE, render
 
 STATIC = Path(__file__).parents[1] / "static"
 STUDY_STATIC = PAGE_STYLE.parent
@@ -24,7 +24,7 @@ SCRIPTS = {"student.js", "screen.js", "teacher.js"}
 
 def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page with the app's style sheet in it."""
-    html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, style=_style(), **values)
+    html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, **values)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 
 
@@ -47,16 +47,11 @@ def qr_code(link: str) -> Markup:
     segno.make(link, error="m").save(
         made, kind="svg", xmldecl=False, svgns=False, border=3, scale=4, omitsize=True, title="QR code"
     )
-    return Markup(made.getvalue().decode())
+    return trust_html(made.getvalue().decode())
 
 
 def _revalidated() -> Mapping[str, str]:
     return {"Cache-Control": "no-cache"}
-
-
-@cache
-def _style() -> Markup:
-    return Markup(PAGE_STYLE.read_text("utf-8"))
 
 
 def _read(name: str) -> str:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from classroom.access.rates import Rates
 from classroom.live.hub import Hub
-from classroom.pages.requests import too_often
+from classroom.pages.requests import too_often, trouble
 from study.base.errors import LearnerError
 from study.web.downloads import not_found
 from study.web.middleware import browser_of
@@ -26,12 +26,15 @@ class FigureRoutes:
     async def figure(self, code: str, request: Request) -> Response:
         """The part that changes. A setting outside its limits is answered with a sentence and status 422."""
         try:
-            live = await self._hub.find(code)
-            shown = live.activity.figure if live.activity else None
-            if shown is None:
-                return not_found("The class shows no figure now.")
-            if not self._asking.allows(browser_of(request.cookies)):
-                return too_often()
+            live, browser = await self._hub.find(code), browser_of(request.cookies)
+        except LearnerError as error:
+            return trouble(error)
+        shown = live.activity.figure if live.activity else None
+        if shown is None:
+            return not_found("The class shows no figure now.")
+        if not self._asking.allows(browser):
+            return too_often()
+        try:
             html = self._hub.figures[shown.id].answer(dict(request.query_params))
         except LearnerError as error:
             return PlainTextResponse(str(error), status_code=422)

@@ -33,7 +33,7 @@ def read_activity(form: Mapping[str, str]) -> Activity:
     if not ask or len(ask) > LONGEST_ASK:
         raise LearnerError(f"The question needs 1 to {LONGEST_ASK} characters.", do_next="Type it, then ask.")
     _check_formulas(ask)
-    html = str(to_html(ask))
+    html = to_html(ask)
     match kind:
         case "question" | "poll":
             asked = Asked(id=kind, html=html, text=ask, options=_options(form, marked=kind == "question"))
@@ -60,14 +60,14 @@ def _options(form: Mapping[str, str], *, marked: bool) -> tuple[VoteOption, ...]
     for text in texts:
         _check_formulas(text)
     return tuple(
-        VoteOption(id=str(number), html=str(to_html(text)), text=text, correct=marked and correct)
+        VoteOption(id=str(number), html=to_html(text), text=text, correct=marked and correct)
         for number, (text, correct) in enumerate(zip(texts, right, strict=True), start=1)
     )
 
 
 def _guessed(form: Mapping[str, str], ask: str) -> Guessed:
     return Guessed(
-        html=str(to_html(ask)),
+        html=to_html(ask),
         text=ask,
         unit=form.get("unit", "").strip()[:20],
         value=read_number(form.get("value")),

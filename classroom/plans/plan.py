@@ -165,7 +165,7 @@ class Plans:
             return None
         return Wanted(
             id=found.id,
-            html=str(found.html),
+            html=found.html,
             text=found.text,
             concepts=found.concepts,
             about=found.about,
@@ -177,9 +177,9 @@ def asked_of(question: ClassQuestion) -> Asked:
     options = tuple(
         VoteOption(
             id=option.id,
-            html=str(option.html),
+            html=option.html,
             correct=option.correct,
-            feedback=str(option.feedback),
+            feedback=option.feedback,
             misconception=option.misconception,
             text=option.text,
             feedback_text=option.feedback_text,
@@ -188,9 +188,9 @@ def asked_of(question: ClassQuestion) -> Asked:
     )
     return Asked(
         id=question.id,
-        html=str(question.html),
+        html=question.html,
         options=options,
-        keep=str(question.keep),
+        keep=question.keep,
         text=question.text,
         keep_text=question.keep_text,
         concepts=question.concepts,

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import fold
 from classroom.reports.report import Report, value_of
+from study.base.html import NO_HTML
 from study.store.classes import ClassAnswer
 
 Table = Sequence[Sequence[Any]]
@@ -83,8 +82,8 @@ def _in_words(activity: Activity, answer: ClassAnswer) -> Any:
     value = answer.value
     asked = activity.asked_in(answer.round)
     if asked is not None:
-        chosen = next((option.html for option in asked.options if option.id == value["option"]), "")
-        return Markup(chosen).striptags()
+        chosen = next((option.html for option in asked.options if option.id == value["option"]), NO_HTML)
+        return chosen.striptags()
     if answer.claim and activity.crowd is not None:
         return f"{activity.crowd.label(answer.claim)}: {value['number']:.6g}"
     return value.get("text", value.get("number"))

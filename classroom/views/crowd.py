@@ -9,6 +9,7 @@ from markupsafe import Markup
 from classroom.activities.crowd_grid import CrowdGrid, initials
 from classroom.live.live_room import LiveRoom
 from classroom.views.curve import draw_curve
+from study.base.html import NO_HTML
 from study.ports.classes import ClassCell
 
 DARKEST = 0.35
@@ -89,7 +90,7 @@ def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | Non
         guess=guess,
         loss=loss,
         doing=run.doing if run else "",
-        curve=draw_curve(run.curve, steps=run.steps, guess=guess, measured=loss) if run else Markup(""),
+        curve=draw_curve(run.curve, steps=run.steps, guess=guess, measured=loss) if run else NO_HTML,
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from study.text.templates import render
+
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
 
@@ -24,17 +26,20 @@ def draw_curve(losses: Sequence[float], *, steps: int, guess: float, measured: f
     said = f"Training loss, step {len(losses)} of {steps}"
     if losses:
         said += f", from {losses[0]:.3f} to {losses[-1]:.3f}"
-    said += f"; your guess {guess:.4g}"
-    dot = ""
-    if measured is not None:
-        said += f"; measured {measured:.3f}"
-        dot = f'<circle class="measured" cx="{x(steps):.1f}" cy="{y(measured):.1f}" r="5"/>'
-    line = f'<polyline class="line" points="{points}"/>' if len(losses) > 1 else ""
-    return Markup(
-        f'<svg class="curve" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{said}">'
-        f'<path class="axis" d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
-        f'<path class="guess" d="M{LEFT} {y(guess):.1f}H{WIDTH - RIGHT}"/>{line}{dot}'
-        f'<text x="{LEFT - 4}" y="{TOP + 8}" text-anchor="end">{high:.2f}</text>'
-        f'<text x="{LEFT - 4}" y="{HEIGHT - BOTTOM}" text-anchor="end">{low:.2f}</text>'
-        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">step {steps}</text></svg>'
+    said += f"; your guess {guess:.4g}" + (f"; measured {measured:.3f}" if measured is not None else "")
+    return render(
+        "classroom/curve.html",
+        said=said,
+        width=WIDTH,
+        height=HEIGHT,
+        left=LEFT,
+        top=TOP,
+        right=WIDTH - RIGHT,
+        bottom=HEIGHT - BOTTOM,
+        points=points if len(losses) > 1 else "",
+        guess_y=f"{y(guess):.1f}",
+        dot=None if measured is None else (f"{x(steps):.1f}", f"{y(measured):.1f}"),
+        high=f"{high:.2f}",
+        low=f"{low:.2f}",
+        steps=steps,
     )

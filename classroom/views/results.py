@@ -55,12 +55,12 @@ def bars(live: LiveRoom, asked: Asked, round_number: int) -> list[Bar]:
         Bar(
             id=option.id,
             letter=letter,
-            html=Markup(option.html),
+            html=option.html,
             votes=count,
             percent=100 * count / len(given) if given else 0.0,
             correct=option.correct,
             misconception=option.misconception,
-            feedback=Markup(option.feedback),
+            feedback=option.feedback,
         )
         for letter, option, count in zip(LETTERS, asked.options, counts, strict=False)
     ]

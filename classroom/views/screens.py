@@ -15,6 +15,7 @@ from classroom.live.live_room import LiveRoom
 from classroom.views import crowd, results, wall
 from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.units import as_duration
 from study.store.classes import ClassAnswer, ClassStudent
 from study.text.markup import to_plain
@@ -54,7 +55,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
     kicked, shown = student.id in state.kicked, results.is_shown(live)
     own, detail = _own(live, student, given, shown=shown)
 
-    def make() -> str:
+    def make() -> Markup:
         return render(
             "classroom/student_now.html",
             **_common(live, shown=shown),
@@ -172,7 +173,7 @@ def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
 def _whole_figure(live: LiveRoom) -> Markup:
     """The figure with its controls, as the teacher has set it."""
     shown = live.activity.figure if live.activity else None
-    return live.figures[shown.id].fragment(live.figure_settings) if shown else Markup("")
+    return live.figures[shown.id].fragment(live.figure_settings) if shown else NO_HTML
 
 
 def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
@@ -199,7 +200,6 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "round": state.round,
         "results": results.context(live) if shown else {},
         "letters": results.LETTERS,
-        "Markup": Markup,
         "run": live.run,
         "number": as_number,
         "is_close": is_close,
@@ -273,5 +273,5 @@ def _said(live: LiveRoom, *, kicked: bool = False) -> str:
         return "The class begins soon."
     asked = activity.asked_in(live.state.round)
     html = asked.html if asked else activity.html_asked
-    question = to_plain(Markup(html).striptags()) if live.state.round else activity.title
+    question = to_plain(html.striptags()) if live.state.round else activity.title
     return f"{phase_label(activity.kind, live.state.phase or 'show')}: {question}"

@@ -13,11 +13,12 @@ from quizzes.stats.calibration import CHARTS_FROM, Said, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
 from quizzes.stats.recurring_misses import latest_misses
 from study.base.confidence_intervals import share_of
+from study.base.html import NO_HTML
 from study.content.concepts import concept_address
 from study.plots.plot import Plot
 from study.ports.context import Visit
 from study.store import Store
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_plain
 from study.text.templates import render
 
@@ -36,7 +37,7 @@ class QuizSection:
         answers = self.store.quizzes.history(visit.profile.id)
         share = share_of([answer.correct for answer in answers])
         if share is None:
-            return Markup("")
+            return NO_HTML
         items = statistics_of(self.store, self.bank)
         shown = render(
             "quizzes/progress.html",
@@ -48,7 +49,7 @@ class QuizSection:
             items=[(item, _find_title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
-        return Markup(shown)
+        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield calibration and Brier score, once confidence was tapped often enough."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from quizzes.bank.bank import Bank
 from quizzes.bank.misconceptions import Misconception, by_slug
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 
 LATEST = 20
 """Misses looked at; older ones may be overcome."""

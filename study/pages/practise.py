@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
@@ -34,7 +35,7 @@ class PractisePage:
     review: ReviewPage
     cards_due: Callable[[Visit], CardsDue]
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render what is ready for this learner."""
         visit = frame.visit_of(self.context, request)
         return render("study/practise.html", plan=self.review.plan(visit), due=self.cards_due(visit))

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from study.plots.plot import Plot
 from study.ports.context import Visit
-from study.store.five_minute_reviews import ReviewRun
+from study.store.logs.five_minute_reviews import ReviewRun
 
 # ---- the five-minute review
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from classroom.activities.activity import Activity, Asked, Guessed, ShownFigure, VoteOption
 from classroom.activities.crowd_grid import CrowdGrid
@@ -29,15 +29,19 @@ from study.ports.classes import (
 def asked(question_id: str = "q") -> Asked:
     return Asked(
         id=question_id,
-        html=f"What is {question_id}?",
-        keep="Keep this.",
+        html=escape(f"What is {question_id}?"),
+        keep=escape("Keep this."),
         text=f"What is {question_id}? $BA$",
         keep_text="Keep this.",
         concepts=(f"concept-of-{question_id}",),
         options=(
-            VoteOption(id="slip", html="Wrong", feedback="That is a slip.", misconception="a slip"),
-            VoteOption(id="right", html="Right", correct=True, feedback="Yes."),
-            VoteOption(id="other", html="Other", feedback="No.", misconception="another slip"),
+            VoteOption(
+                id="slip", html=escape("Wrong"), feedback=escape("That is a slip."), misconception="a slip"
+            ),
+            VoteOption(id="right", html=escape("Right"), correct=True, feedback=escape("Yes.")),
+            VoteOption(
+                id="other", html=escape("Other"), feedback=escape("No."), misconception="another slip"
+            ),
         ),
     )
 
@@ -47,20 +51,24 @@ POLL = Activity(
     kind="poll",
     title="A poll",
     asked=Asked(
-        id="poll", html="Well?", options=(VoteOption(id="1", html="Yes"), VoteOption(id="2", html="No"))
+        id="poll",
+        html=escape("Well?"),
+        options=(VoteOption(id="1", html=escape("Yes")), VoteOption(id="2", html=escape("No"))),
     ),
 )
 NUMBER = Activity(
     kind="number",
     title="A number",
-    guessed=Guessed(html="How many?", unit="MB", value=40.0, source="Counted."),
+    guessed=Guessed(html=escape("How many?"), unit="MB", value=40.0, source="Counted."),
 )
 PREDICT = Activity(
     kind="predict",
     title="A run",
-    guessed=Guessed(html="What percentage?", unit="%", quantity="percent-trainable", setting={"rank": 8}),
+    guessed=Guessed(
+        html=escape("What percentage?"), unit="%", quantity="percent-trainable", setting={"rank": 8}
+    ),
 )
-TALK = Activity(kind="talk", title="A talk", html="Listen.")
+TALK = Activity(kind="talk", title="A talk", html=escape("Listen."))
 PLAN = (QUESTION, POLL, NUMBER, PREDICT, TALK)
 
 
@@ -83,7 +91,7 @@ FIGURE = Activity(
     kind="figure",
     title="A figure",
     figure=ShownFigure(id="of-rank", settings={"rank": "4"}, slider="rank"),
-    guessed=Guessed(html="Where?", text="Where?", value=16.0, source="Computed."),
+    guessed=Guessed(html=escape("Where?"), text="Where?", value=16.0, source="Computed."),
 )
 
 GRID_PLAN = ClassGridPlan(
@@ -98,7 +106,7 @@ GRID = Activity(
     kind="grid",
     title="A grid",
     crowd=CrowdGrid(
-        html="Which cell?", text="Which cell?",
+        html=escape("Which cell?"), text="Which cell?",
         row_name="Bits", rows=("fp32", "nf4"), column_name="Rank", columns=("r=1", "r=8"),
         seeds=2, described="tiny", axes={"ranks": [1, 8]},
     ),
@@ -110,9 +118,9 @@ CONCEPTS = (
 WALL = Activity(
     kind="wall",
     title="A wall",
-    wanted=Wanted(id="explain-it", html="Explain it.", text="Explain it.", concepts=CONCEPTS),
+    wanted=Wanted(id="explain-it", html=escape("Explain it."), text="Explain it.", concepts=CONCEPTS),
 )
-TEXT = Activity(kind="text", title="A text", wanted=Wanted(id="", html="Write something."))
+TEXT = Activity(kind="text", title="A text", wanted=Wanted(id="", html=escape("Write something.")))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, student_state
 from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
@@ -42,7 +43,11 @@ def lab(settings: Settings) -> Iterator[Lab]:
 def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:
     bank = load_bank(context.concepts)
     runs = LabClassRuns(lab=lab)
-    others: dict[str, Any] = {"grids": LabClassGrids(lab=lab), "grader": Grader(), "figures": {}}
+    others: dict[str, Any] = {
+        "grids": LabClassGrids(lab=lab),
+        "grader": Grader(),
+        "figures": build_figures(lab.settings.models_dir),
+    }
     plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from quizzes.bank.bank import load_bank
 from quizzes.stats.recurring_misses import LATEST, latest_misses
 from study.content.concepts import load_concepts
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 
 BANK = load_bank(load_concepts())
 

@@ -18,7 +18,7 @@ from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage
 from study.ports.activities import Section, Subjects
 from study.ports.context import Context
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.web.middleware import COOKIE
 from study.web.progress_files import register
 from tests.seeded import keep, simulated
