@@ -18,6 +18,7 @@ from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService
 from lora_lab.settings.urls import MEMORY
+from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, step_bytes
 from lora_lab.views.lesson_link import lab_door
@@ -45,6 +46,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.project_door = guided.door
     ports.first_run = FirstRun(lab)
     ports.class_runs = LabClassRuns(lab=lab)
+    ports.class_grids = LabClassGrids(lab=lab)
     ports.last_run = partial(last_run, lab)
     return AppPart(
         pages=(

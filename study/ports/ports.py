@@ -17,7 +17,7 @@ from study.ports.activities import (
     QuizActivity,
     Subjects,
 )
-from study.ports.classes import ClassRuns, FindClassQuestion
+from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion, WriteClassCards
 from study.ports.context import Visit
 
 
@@ -46,4 +46,7 @@ class Ports:
     first_run: FirstRuns = field(init=False)
     class_question: FindClassQuestion = field(init=False)
     class_runs: ClassRuns = field(init=False)
+    class_grids: ClassGrids = field(init=False)
+    class_grader: ClassGrader = field(init=False)
+    class_cards: WriteClassCards = field(init=False)
     last_run: Callable[[], str | None] = str

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from classroom.access.rates import Rates
-from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.live.name_keeper import NameKeeper
 from classroom.pages import streams
@@ -534,7 +533,7 @@ def test_names_are_deleted_when_their_time_is_over(school: School, context: Cont
     async def play() -> None:
         live = await school.start(keep_names_days=1)
         async with phone(school, live, "ana"):
-            late = Hub(context=replace(context, clock=lambda: live.room.names_until), runs=school.runs)
+            late = school.new_hub(replace(context, clock=lambda: live.room.names_until))
             assert await late.forget_names() == 1
             await school.lead(live, "forget-names")
             assert [student.name for student in live.students.values()] == [""]
