@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from quizzes.bank.bank import Question
+from quizzes.bank.misconceptions import load_misconceptions
 from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
 from quizzes.interchange.exchange import question_exchange
@@ -16,8 +17,10 @@ from quizzes.session.challenge import Challenges
 from quizzes.session.class_questions import class_question
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
+from study.content.concepts import concept_address
 from study.content.search import SearchEntry
 from study.parts import AppPart, Core
+from study.ports.activities import MisconceptionLink
 from study.text.markup import to_plain
 
 STATIC = Path(__file__).parent / "static"
@@ -44,6 +47,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
     ports.class_question = partial(class_question, bank.by_id)
+    ports.misconception = find_misconception
     return AppPart(
         pages=(
             lambda app: quiz_page.build(app, context, quiz),
@@ -55,6 +59,20 @@ def build(core: Core, *, grader: bool) -> AppPart:
         styles=(STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.
         closers=(*((desk.close,) if desk else ()), explain.room.close),
+    )
+
+
+def find_misconception(misconception_id: str) -> MisconceptionLink | None:
+    """Return the name of a misconception and the page that refutes it; None when it is gone."""
+    found = next((each for each in load_misconceptions() if each.id == misconception_id), None)
+    if found is None:
+        return None
+    return MisconceptionLink(
+        id=found.id,
+        name=found.name,
+        address=concept_address(found.concept),
+        question=f"/quiz?{urlencode({'concept': found.concept})}",
+        experiment=concept_address(found.concept, "try"),
     )
 
 
