@@ -7,11 +7,12 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart
+from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.settings.run_form import address_of
 from lora_lab.tasks import judge
+from lora_lab.tasks.building import LONGEST_CODE, BuildTask, read_builds
 from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_families, read_knobs
 from lora_lab.tasks.judge import Checked, Drawn, Judgement
 from lora_lab.tasks.measures import MEASURES, Setting
@@ -19,6 +20,7 @@ from lora_lab.tasks.reading import RunTask, read_run_tasks
 from lora_lab.tasks.service import (
     TASKS,
     WORDS,
+    Task,
     TaskService,
     find_task,
     goal_of,
@@ -64,11 +66,11 @@ class TasksPage:
         if not visit.query.get("id"):
             return self._list(visit)
         task = find_task(visit.query["id"])
-        return (
-            self._run(visit, task)
-            if isinstance(task, RunTask)
-            else self._configure(visit, self._drawn(visit))
-        )
+        if isinstance(task, RunTask):
+            return self._run(visit, task)
+        if isinstance(task, BuildTask):
+            return self._build(visit, task)
+        return self._configure(visit, self._drawn(visit))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a changed control, a checked setting, or what is chosen as a run's fault."""
@@ -77,6 +79,8 @@ class TasksPage:
         act = event.get("act")
         if isinstance(task, RunTask) and act == "answer":
             return self._answered(visit, task, form_event.read_field(event, "option"))
+        if isinstance(task, BuildTask) and act in ("draft", "code"):
+            return self._drafted(visit, task, event) if act == "draft" else self._built(visit, task, event)
         if isinstance(task, ConfigureTask) and act in ("change", "check"):
             drawn = self._drawn(visit)
             try:
@@ -178,6 +182,44 @@ class TasksPage:
         say = "Right." if right else "That isn't it."
         return {"parts": {"judgement": part}, "say": f"{say} The reason is below.", "focus": "#judgement"}
 
+    # ---- build it
+
+    def _build(self, visit: Visit, task: BuildTask) -> str:
+        code = self.context.store.notes.draft(visit.profile.id, _draft_key(task)) or task.start
+        return render(
+            "lora_lab/task_build.html",
+            task=task,
+            code=code,
+            rows=max(task.solution.count("\n"), code.count("\n")) + 3,
+            limit=LONGEST_CODE,
+            draft_key=_draft_key(task),
+            concepts=self.context.concepts,
+            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+        )
+
+    def _drafted(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
+        code = form_event.read_text(event, "value", limit=LONGEST_CODE)
+        self.context.store.notes.save_draft(visit.profile.id, _draft_key(task), code, at=visit.now)
+        return {}
+
+    def _built(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
+        code = form_event.read_field(event, "code", limit=LONGEST_CODE)
+        self.context.store.notes.save_draft(visit.profile.id, _draft_key(task), code, at=visit.now)
+        try:
+            found = self.service.check_code(visit, task, code)
+        except LearnerError as error:
+            return {"parts": {"judgement": problem_part(error)}, "focus": "#judgement"}
+        part = render(
+            "lora_lab/task_built.html",
+            task=task,
+            found=found,
+            misconception=self.ports.misconception(found.misconception) if found.misconception else None,
+            following=self._following(visit, task.id),
+            address=task_address,
+        )
+        say = "Solved." if found.right else f"Not yet: {len(found.broken)} things are missing."
+        return {"parts": {"judgement": part}, "say": say, "focus": "#judgement"}
+
     # ---- the list
 
     def _list(self, visit: Visit) -> str:
@@ -185,15 +227,20 @@ class TasksPage:
             "lora_lab/tasks.html",
             families=read_families(),
             runs=list(read_run_tasks().values()),
+            builds=list(read_builds().values()),
             standings=self.service.standings(visit),
             words=WORDS,
             done=self.service.done(visit),
             address=task_address,
         )
 
-    def _following(self, visit: Visit, task_id: str) -> ConfigureTask | RunTask | None:
+    def _following(self, visit: Visit, task_id: str) -> Task | None:
         standings = self.service.standings(visit)
         return next_task(task_id, [each for each, standing in standings.items() if standing == "solved"])
+
+
+def _draft_key(task: BuildTask) -> str:
+    return f"task-{task.id}"
 
 
 def _numbers_part(drawn: Drawn, setting: Setting) -> str:
@@ -269,9 +316,11 @@ def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str
         f"{own[-1][0]}, highest {y_format(max(y for _, y in own))}. "
         f"The usual run goes from {y_format(usual[0][1])} to {y_format(usual[-1][1])}."
     )
+    noisy = what == "loss"  # of a few rows a step: smoothed, with the steps faint behind
     series = (
-        Series(label="usual", points=usual, colour="ink", dashed=True),
-        Series(label="this run", points=own, colour="orange"),
+        *((Series(label="", points=own, colour="orange", faint=True),) if noisy else ()),
+        Series(label="usual", points=smooth_points(usual) if noisy else usual, colour="ink", dashed=True),
+        Series(label="this run", points=smooth_points(own) if noisy else own, colour="orange"),
     )
     wide, narrow = (
         line_chart(

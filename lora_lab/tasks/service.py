@@ -1,12 +1,14 @@
 """Service for tasks: what a learner has solved, and the links that lead to a task."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 from lora_lab.tasks import judge
-from lora_lab.tasks.content import ConfigureTask, read_families, tasks_by_id
+from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
+from lora_lab.tasks.content import ConfigureTask, tasks_by_id
 from lora_lab.tasks.judge import Drawn, Judgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
@@ -19,6 +21,7 @@ from study.store import Store
 from study.store.logs.tasks import TaskAttempt
 
 TASKS = "/tasks"
+Task = ConfigureTask | RunTask | BuildTask
 Standing = Literal["new", "tried", "solved"]
 WORDS: Mapping[Standing, str] = {"new": "not tried", "tried": "tried", "solved": "✓ solved"}
 
@@ -55,6 +58,12 @@ class TaskService:
         self._write(visit, task.id, 0, {"option": option.id}, correct=option.right)
         return option.right
 
+    def check_code(self, visit: Visit, task: BuildTask, code: str) -> BuildJudgement:
+        """Judge code and log the attempt. Raises LearnerError when it can't be parsed."""
+        found = judge_code(task, code)
+        self._write(visit, task.id, 0, {"code": code}, correct=found.right)
+        return found
+
     def _write(
         self, visit: Visit, task_id: str, seed: int, response: Mapping[str, Any], *, correct: bool
     ) -> None:
@@ -75,12 +84,14 @@ class TaskService:
     def done(self, visit: Visit) -> TasksDone:
         """Count what is solved, of each kind."""
         solved = {task for task, standing in self.standings(visit).items() if standing == "solved"}
-        settings, runs = tasks_by_id(), read_run_tasks()
+        settings, runs, builds = tasks_by_id(), read_run_tasks(), read_builds()
         return TasksDone(
             settings=len(settings),
             settings_solved=len(solved & set(settings)),
             runs=len(runs),
             runs_solved=len(solved & set(runs)),
+            builds=len(builds),
+            builds_solved=len(solved & set(builds)),
         )
 
     def misses(self, visit: Visit) -> list[tuple[TaskAttempt, str]]:
@@ -96,6 +107,11 @@ def _misconception_of(attempt: TaskAttempt) -> str:
     if run is not None:
         option = next((each for each in run.options if each.id == attempt.response.get("option")), None)
         return option.misconception if option else ""
+    built = read_builds().get(attempt.task_id)
+    if built is not None:
+        with suppress(LearnerError):
+            return judge_code(built, str(attempt.response.get("code", ""))).misconception
+        return ""
     task = tasks_by_id().get(attempt.task_id)
     if task is None:
         return ""
@@ -103,7 +119,7 @@ def _misconception_of(attempt: TaskAttempt) -> str:
     return judge.slip_of(task, {**judge.given_of(task, attempt.seed), **chosen})
 
 
-def next_task(task_id: str, solved: Iterable[str]) -> ConfigureTask | RunTask | None:
+def next_task(task_id: str, solved: Iterable[str]) -> Task | None:
     """Return the first unsolved task after this one, in the order of the list, or before it."""
     tasks = _all_tasks()
     at = next((place for place, task in enumerate(tasks) if task.id == task_id), -1)
@@ -111,9 +127,8 @@ def next_task(task_id: str, solved: Iterable[str]) -> ConfigureTask | RunTask | 
     return next((task for task in [*tasks[at + 1 :], *tasks[: at + 1]] if task.id not in done), None)
 
 
-def _all_tasks() -> list[ConfigureTask | RunTask]:
-    settings = [task for family in read_families() for task in family.tasks]
-    return [*settings, *read_run_tasks().values()]
+def _all_tasks() -> list[Task]:
+    return [*tasks_by_id().values(), *read_run_tasks().values(), *read_builds().values()]
 
 
 def goal_of(drawn: Drawn) -> str:
@@ -137,9 +152,9 @@ def lab_address(setting: Setting) -> str:
     return f"/memory?{urlencode(changed)}"
 
 
-def find_task(task_id: str) -> ConfigureTask | RunTask:
+def find_task(task_id: str) -> Task:
     """Return a task by its id. Raises LearnerError when it is unknown."""
-    found = tasks_by_id().get(task_id) or read_run_tasks().get(task_id)
+    found = next((task for task in _all_tasks() if task.id == task_id), None)
     if found is None:
         raise LearnerError(f"There is no task {task_id[:60]!r}.", do_next="Choose one from the list.")
     return found

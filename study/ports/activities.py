@@ -173,6 +173,8 @@ class TasksDone:
     settings_solved: int = 0
     runs: int = 0
     runs_solved: int = 0
+    builds: int = 0
+    builds_solved: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,18 +40,18 @@ from lora_lab.worker.training.packing import (
     PLAIN_PROMPT,
     Encoded,
     cut_to,
-    encode_example,
     pack_examples,
 )
 from lora_lab.worker.training.run import list_versions
 from lora_lab.worker.training.session import ModelSession, adapter_config, attach_adapter, open_session
 from study.base.settings import load_settings
 
-TRAIN, HELD_OUT = 32, 5
-"""Examples, the shortest of the app's own, so that a run takes a minute on two idle cores."""
+TRAIN, HELD_OUT = 24, 4
+"""Examples, the shortest of the app's own, so that a run takes half a minute on two idle cores."""
 
-HELD_OUT_EVERY = 6
-USUAL = RunSpec(bits="fp32", rank=8, alpha=16, learning_rate=2e-3, batch=4, steps=24, seq_len_tokens=128)
+HELD_OUT_EVERY = 4
+USUAL = RunSpec(bits="fp32", rank=8, alpha=16, learning_rate=2e-3, batch=3, steps=16, seq_len_tokens=128)
+SYSTEM = "Answer."
 CONTINUED_RATE = 1e-5
 SAVED_HEAD = "lm_head"
 
@@ -68,7 +68,7 @@ def _constant_rate(step: int, spec: RunSpec) -> float:
 
 
 def _endless_warmup(step: int, spec: RunSpec) -> float:
-    """Warm up over 1,000 steps, of a run that has 24."""
+    """Warm up over 1,000 steps, of a run that has 16."""
     return spec.learning_rate * step / 1000
 
 
@@ -78,9 +78,18 @@ def _ended_rate(step: int, spec: RunSpec) -> float:
     return learning_rate_at(step, steps=planned, peak=spec.learning_rate) if step <= planned else 0.0
 
 
+def _encode_chat(tokenizer: Any, example: Example) -> Encoded:
+    """Encode as the lab does, but with a shorter system message than the template's own, which saves time."""
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": example.prompt}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = [*tokenizer(example.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return Encoded(ids=tuple(ids + answer), answer_tokens=len(answer))
+
+
 def _encode_all_trained(tokenizer: Any, example: Example) -> Encoded:
     """Train on every token that has one before it, the template's and the prompt's included."""
-    found = encode_example(tokenizer, example)
+    found = _encode_chat(tokenizer, example)
     return replace(found, answer_tokens=len(found.ids) - 1)
 
 
@@ -96,15 +105,15 @@ def _same(train: list[Example], held_out: list[Example]) -> tuple[list[Example],
 
 
 def _few(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return train[:8], held_out
+    return train[:6], held_out
 
 
 def _duplicated(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return [train[at % 4] for at in range(len(train))], held_out
+    return [train[at % 3] for at in range(len(train))], held_out
 
 
 def _leaked(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
-    return [*train[:8], *held_out], held_out
+    return [*train[:4], *held_out], held_out
 
 
 def _shifted(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
@@ -118,7 +127,7 @@ class Recipe:
     """How one run is made; the defaults are those of the run without a fault."""
 
     spec: RunSpec = USUAL
-    encode: Encode = encode_example
+    encode: Encode = _encode_chat
     data: Callable[[list[Example], list[Example]], tuple[list[Example], list[Example]]] = _same
     rate: Rate = _usual_rate
     saves_head: bool = False
@@ -130,7 +139,7 @@ class Recipe:
 
 
 FIRST_LAYER = r"model\.layers\.0\.self_attn\.v_proj"
-LONG = replace(USUAL, steps=36)
+LONG = replace(USUAL, steps=24)
 RECIPES: dict[str, Recipe] = {
     "healthy": Recipe(),
     "rate-high": Recipe(spec=replace(USUAL, learning_rate=5e-2)),
@@ -145,7 +154,7 @@ RECIPES: dict[str, Recipe] = {
     "targets": Recipe(spec=replace(USUAL, targets=FIRST_LAYER)),
     "warmup-long": Recipe(rate=_endless_warmup),
     "rate-ended": Recipe(rate=_ended_rate),
-    "cut": Recipe(spec=replace(USUAL, seq_len_tokens=56)),
+    "cut": Recipe(spec=replace(USUAL, seq_len_tokens=40)),
     "few-bits": Recipe(spec=replace(USUAL, bits="hqq1")),
     "bf16-adapter": Recipe(continued=True, stored_in_bf16=True),
     "continued": Recipe(continued=True),
@@ -176,7 +185,7 @@ class Recorder:
         encoded = [recipe.encode(session.tokenizer, each) for each in self._train]
         self._cut = sum(len(item.ids) > recipe.spec.seq_len_tokens for item in encoded)
         self._examples = cut_to(encoded, recipe.spec.seq_len_tokens)
-        self._kept = [encode_example(session.tokenizer, each) for each in self._held_out]
+        self._kept = [_encode_chat(session.tokenizer, each) for each in self._held_out]
 
     def record(self) -> dict[str, Any]:
         """Train and return everything that was seen."""

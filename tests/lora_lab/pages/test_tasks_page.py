@@ -104,3 +104,22 @@ def test_a_concept_lists_the_tasks_about_it(context: Context) -> None:
 def attempts(ana: Reader, context: Context) -> list[tuple[str, bool]]:
     [profile] = context.store.profiles.all()
     return [(each.task_id, each.correct) for each in context.store.tasks.attempts(profile.id)]
+
+
+def test_code_is_kept_as_a_draft_judged_and_logged(ana: Reader, context: Context) -> None:
+    html = ana.opens("/tasks?id=build-rslora")
+    assert "never executed" in words(html)
+    ana.sends("draft", value="config = LoraConfig(r=64, use_rslora=True, lora_alpha=128)")
+    assert "use_rslora=True, lora_alpha=128" in ana.opens("/tasks?id=build-rslora")
+    wrong = ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
+    assert "Which alpha gives 2?" in words(wrong["parts"]["judgement"])
+    right = ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=16)"]})
+    assert "Solved" in words(right["parts"]["judgement"])
+    assert attempts(ana, context) == [("build-rslora", False), ("build-rslora", True)]
+
+
+def test_code_that_is_no_python_is_said_and_not_counted(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=build-rslora")
+    reply = ana.sends("code", fields={"code": ["LoraConfig(r=64"]})
+    assert "Line 1 is no Python" in words(reply["parts"]["judgement"])
+    assert attempts(ana, context) == []
