@@ -193,7 +193,12 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             ),
             lambda app: figures.build(app, context, figures=ports.figures),
             lambda app: practise.build(
-                app, context, review=mixed, cards_due=ports.cards_due, tasks_done=ports.tasks_done
+                app,
+                context,
+                review=mixed,
+                cards_due=ports.cards_due,
+                tasks_done=ports.tasks_done,
+                recurring=ports.recurring_misses,
             ),
             lambda app: review.build(app, context, mixed),
             lambda app: settings.build(app, context),

@@ -188,11 +188,26 @@ class MisconceptionLink:
     address: str
     """The page that refutes it."""
 
-    question: str = ""
-    """The address of questions about it."""
 
-    experiment: str = ""
-    """The address of a run or a task that shows it."""
+@dataclass(frozen=True, kw_only=True)
+class RecurringMiss:
+    """A misconception behind several of the latest misses, and what to do about it."""
+
+    misconception: MisconceptionLink
+    count: int
+    total: int
+    """The latest misses whose mistake is known."""
+
+    where: str
+    """The kinds of exercise in words: `2 questions and 1 card`."""
+
+    questions: str
+    """The address of questions on its concept."""
+
+    experiment: str
+    """The address of a task or a run that shows what is right."""
+
+    experiment_name: str
 
 
 @dataclass(frozen=True, kw_only=True)

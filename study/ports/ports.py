@@ -16,6 +16,7 @@ from study.ports.activities import (
     MisconceptionLink,
     ProjectLink,
     QuizActivity,
+    RecurringMiss,
     Subjects,
     TaskLink,
     TasksDone,
@@ -43,6 +44,11 @@ def no_tasks_done(visit: Visit) -> TasksDone:
 def no_misconception(misconception_id: str) -> MisconceptionLink | None:
     """Find nothing: the default when no part names misconceptions."""
     return None
+
+
+def no_recurring_misses(visit: Visit) -> Sequence[RecurringMiss]:
+    """Find nothing: the default when no part names misconceptions."""
+    return ()
 
 
 def no_task_misses(visit: Visit) -> Sequence[tuple[TaskAttempt, str]]:
@@ -77,3 +83,4 @@ class Ports:
     """Wrong attempts at tasks, each with the id of its misconception, oldest first."""
 
     misconception: Callable[[str], MisconceptionLink | None] = no_misconception
+    recurring_misses: Callable[[Visit], Sequence[RecurringMiss]] = no_recurring_misses
