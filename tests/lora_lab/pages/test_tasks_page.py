@@ -123,3 +123,37 @@ def test_code_that_is_no_python_is_said_and_not_counted(ana: Reader, context: Co
     reply = ana.sends("code", fields={"code": ["LoraConfig(r=64"]})
     assert "Line 1 is no Python" in words(reply["parts"]["judgement"])
     assert attempts(ana, context) == []
+
+
+def test_a_run_shows_curves_and_log_and_leads_to_its_repair(ana: Reader, context: Context) -> None:
+    html = ana.opens("/tasks?id=run-climbs")
+    said = words(html)
+    assert "What is wrong with this run?" in said
+    assert html.count("<svg") == 8
+    assert "trainable params: 2,442,240" in said
+    assert "rate-high" not in html
+    wrong = words(ana.sends("answer", fields={"option": ["overfit"]})["parts"]["judgement"])
+    assert "Not that" in wrong
+    assert "Repair it" not in wrong
+    right = ana.sends("answer", fields={"option": ["rate"]})["parts"]["judgement"]
+    assert "Repair it" in right
+    assert "/lab?" in right
+    assert attempts(ana, context) == [("run-climbs", False), ("run-climbs", True)]
+
+
+def test_an_answer_without_a_choice_is_said(ana: Reader) -> None:
+    ana.opens("/tasks?id=run-climbs")
+    with pytest.raises(LearnerError, match="Nothing is chosen yet"):
+        ana.sends("answer", fields={})
+
+
+def test_misses_name_the_misconceptions_behind_them(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=run-climbs")
+    ana.sends("answer", fields={"option": ["overfit"]})
+    ana.opens("/tasks?id=scale-higher-rank")
+    ana.sends("check", fields=fields(rank="64", alpha="16"))
+    ana.opens("/tasks?id=build-rslora")
+    ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
+    visit = find_visit(context, browser_id="browser-of-ana", query={})
+    found = TaskService(store=context.store).misses(visit)
+    assert [each for _, each in found] == ["overfitting", "alpha-is-the-scale", "mixes-up-rslora"]
