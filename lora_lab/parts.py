@@ -56,6 +56,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.tasks_done = judged.done
     ports.task_misses = judged.misses
     return AppPart(
+        quantity_modules=("lora_lab.quantities",),
         pages=(
             lambda app: projects.build(app, context, guided),
             lambda app: tasks.build(app, context, judged, ports),

@@ -10,7 +10,7 @@ from quizzes.bank.misconceptions import Misconception, load_misconceptions
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
-from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.exchange import open_exchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages import explain as explain_page
 from quizzes.pages import quiz as quiz_page
@@ -60,6 +60,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
             lambda app: explain_page.build(app, context, explain),
         ),
         exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
+        exchange_openers=(open_exchange,),
         sections=(
             QuizSection(
                 store=context.store,

@@ -253,7 +253,7 @@ class FirstRunView:
 class FirstRuns(Protocol):
     """Starts and shows the training run at the end of the introduction."""
 
-    def start(self, visit: Visit) -> str:
+    def start(self, visit: Visit, *, anew: bool) -> str:
         """Start the run and return its id."""
 
     def show(self, run_id: str) -> FirstRunView:

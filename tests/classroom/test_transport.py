@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from classroom.access.rates import Rates
 from classroom.live.live_room import LiveRoom
 from classroom.live.name_keeper import NameKeeper
 from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
 from study.store.classes import ClassLog
+from study.web.rates import Rates
 from tests.classroom.rooms import School, Streaming, phone, played
 
 
