@@ -61,22 +61,21 @@ def _select_adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
-    if record.get("kind") not in (None, "causal") and contract.phase_of(record) != "load":
-        raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     for field in ("gradient_checkpointing", "double_quant"):
         read_flag(record, field)
     one_of(record, "device", contract.DEVICES, default="cpu")
-    if runs_in_the_lab(record):
-        return _ledger_answer(_own_ledger(record, reader))
-    return _ledger_answer(forecast_step(contract.setting_of(record, shape_of(record, reader))))
+    shape = shape_of(record, reader)
+    if runs_in_the_lab(record, shape):
+        return _ledger_answer(_own_ledger(record, shape))
+    return _ledger_answer(forecast_step(contract.setting_of(record, shape)))
 
 
-def runs_in_the_lab(record: Record) -> bool:
-    """Return whether a record means the lab's own loop: it says so, or has neither framework nor GPU."""
+def runs_in_the_lab(record: Record, shape: ModelShape) -> bool:
+    """Return whether a record means the lab's own loop: it says so, or that loop can run it without a GPU."""
     framework = str(record.get("framework") or "").lower()
     if framework:
         return "lora_lab" in framework or "lora lab" in framework
-    return record.get("device") != "cuda" and _find_refusal(record) is None
+    return record.get("device") != "cuda" and _find_refusal(record, shape) is None
 
 
 def _ledger_answer(ledger: Ledger) -> Answer:
@@ -84,15 +83,12 @@ def _ledger_answer(ledger: Ledger) -> Answer:
     return {"bytes": ledger.total_bytes, "components": components}
 
 
-def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
+def _own_ledger(record: Record, shape: ModelShape) -> Ledger:
     """Estimate the ledger of the lab's own training loop (memory/ledger.py)."""
-    refusal = _find_refusal(record)
+    refusal = _find_refusal(record, shape)
     if refusal:
         raise UnsupportedCase(refusal)
     adapter = adapter_of(record)
-    shape = shape_of(record, reader)
-    if shape.model_type not in memory.MODELLED_TYPES:
-        raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
     rank = read_whole(adapter, "r", LORA_RANK)
     batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
@@ -137,8 +133,12 @@ MODELLED: dict[str, tuple[Any, ...]] = {
 """The values that the lab's own loop supports."""
 
 
-def _find_refusal(record: Record) -> str | None:
+def _find_refusal(record: Record, shape: ModelShape) -> str | None:
     """Return why the lab's own loop does not support a record; None if it does."""
+    if record.get("kind") not in (None, "causal"):
+        return f"the lab's own loop trains causal models, and this is a {record['kind']} one"
+    if shape.model_type not in memory.MODELLED_TYPES:
+        return f"what the lab's own loop saves in layers of {shape.model_type} is not modelled"
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
