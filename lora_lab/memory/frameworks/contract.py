@@ -24,7 +24,7 @@ from lora_lab.memory.frameworks.setting import (
     StepSetting,
 )
 from lora_lab.memory.frameworks.towers import has_towers
-from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
+from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.json_fields import adapter_of, one_of, read_whole
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
@@ -78,13 +78,15 @@ PHASES: tuple[Phase, ...] = ("train", "load", "generate")
 DEVICES = ("cuda", "cpu")
 METHODS = (
     "full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora", "ia3", "layernorm-tuning", "lora-load",
-    "qlora-load",
+    "qlora-load", "adalora", "vera", "lora-fa",
 )  # fmt: skip
-VARIANTS = ("lora", "rslora", "dora", "ia3")
+VARIANTS = ("lora", "rslora", "dora", "ia3", "adalora", "vera", "lora-fa")
 NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")
 QUANTS = (None, "nf4", "fp4", "int8")
 IA3_ROLES: tuple[Role, ...] = ("k", "v", "qkv", "down")
 """PEFT's default for IA3: keys, values and the last product of the MLP."""
+
+USUAL_ROLES: tuple[Role, ...] = ("q", "v")
 
 DEFAULT_TOKENS = 512
 DEFAULT_LABELS = 2
@@ -109,7 +111,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     config = config_of(record)
     kind = kind_of(record, shape)
     traits = read_traits(config)
-    if phase == "train" and has_towers(shape, traits):
+    if has_towers(shape, traits):
         if framework in NATIVE or framework == "unsloth":
             raise UnsupportedCase(f"{framework} trains decoders, and {shape.model_type} is another model")
         shape = without_unquantized(shape)
@@ -120,6 +122,8 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     targets = adapter.get("targets") or (["q", "v"] if native else None)
     if variant == "ia3" and targets is None:
         targets = [role for role in IA3_ROLES if shape.has(role)]
+    if targets is None and not shape.default_targets:
+        targets = USUAL_ROLES  # what PEFT takes for most types, where it has no default for this one
     base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
@@ -127,7 +131,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         shape=shape,
         adapted=() if full or variant == "norms" else _select_adapted(shape, targets),
         adapts_head=not full and variant != "norms" and _names_head(targets),
-        rank=read_whole(adapter, "r", LORA_RANK),
+        rank=read_whole(adapter, "r", DEFAULT_RANKS.get(variant, LORA_RANK)),
         variant=variant,
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,
@@ -176,7 +180,7 @@ def _is_compiled(record: Record, framework: Framework) -> bool:
 def _read_variant(method: str, adapter: Record) -> Any:
     if method == "layernorm-tuning":
         return "norms"
-    variant = "dora" if "dora" in method else method if method in ("rslora", "ia3") else "lora"
+    variant = "dora" if "dora" in method else method if method in VARIANTS else "lora"
     named = adapter.get("variant")
     if named not in (None, *VARIANTS):
         raise UnsupportedCase(f"variant {named!r} saves other tensors than LoRA does and is not modelled")

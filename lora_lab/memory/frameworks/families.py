@@ -180,6 +180,11 @@ _ATTENTION: tuple[tuple[Role, ...], ...] = (("q", "k", "v", "o"), ("qkv", "o"))
 _MLP: tuple[tuple[Role, ...], ...] = (("gate", "up", "down"), ("gate_up", "down"), ("up", "down"))
 
 
+def is_listed(shape: ModelShape) -> bool:
+    """Return whether a decoder's family is known, and not read from its matrices."""
+    return ALIASES.get(shape.model_type, shape.model_type) in FAMILIES
+
+
 def find_family(shape: ModelShape) -> ModelFamily | None:
     """Return a decoder's family: the known one, or what its modules show; None where they don't.
 
@@ -188,7 +193,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
     most families run them one after the other.
     """
     name = ALIASES.get(shape.model_type, shape.model_type)
-    if name in FAMILIES:
+    if is_listed(shape):
         return FAMILIES[name]
     if shape.model_type in TOWER_FAMILIES or not (shape.heads and shape.hidden and shape.vocab):
         return None

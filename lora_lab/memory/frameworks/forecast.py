@@ -147,7 +147,7 @@ def _at_rest(setting: StepSetting) -> Ledger:
     return Ledger(
         weights=_weight_bytes(setting),
         constants=_constant_bytes(setting),
-        adapters=0 if full else numbers * width,
+        adapters=0 if full else (numbers + _frozen_adapter_numbers(setting)) * width,
         gradients=_kept_gradients(setting),
         optimizer=_moment_bytes(setting, trained, width) if setting.phase == "train" else 0,
         activations=0,
@@ -213,13 +213,28 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     if setting.variant == "ia3":
         factors = [(one.count, one.d_in if one.role == "down" else one.d_out) for one in setting.adapted]
         return [*kinds, *factors]
+    if setting.variant == "vera":
+        return [*kinds, *((one.count, size) for one in setting.adapted for size in (rank, one.d_out))]
     for linear in setting.adapted:
-        kinds += [(linear.count, rank * linear.d_in), (linear.count, rank * linear.d_out)]
+        kinds += [(linear.count, rank * linear.d_in)] if setting.variant != "lora-fa" else []
+        kinds += [(linear.count, rank * linear.d_out)]
+        if setting.variant == "adalora":
+            kinds.append((linear.count, rank))
         if setting.variant == "dora":
             kinds.append((linear.count, linear.d_out))
     if setting.adapts_head:
         kinds += [(1, rank * shape.hidden), (1, rank * shape.vocab)]
     return kinds
+
+
+def _frozen_adapter_numbers(setting: StepSetting) -> int:
+    """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
+    rank, adapted = setting.rank, setting.adapted
+    if setting.variant == "lora-fa":
+        return sum(one.count * rank * one.d_in for one in adapted)
+    if setting.variant == "vera" and adapted:
+        return rank * (max(one.d_in for one in adapted) + max(one.d_out for one in adapted))
+    return 0
 
 
 def _norm_tensors(shape: ModelShape) -> list[tuple[int, int]]:
@@ -318,6 +333,8 @@ def _forecast_generating(setting: StepSetting) -> Ledger:
         largest = max(largest, shape.hidden * shape.vocab)
     decoded = 2 * largest * setting.width if setting.quantized else 0
     logits = setting.batch * shape.vocab * (setting.width + 4)
+    if setting.task != "words":  # one forward pass, which keeps nothing
+        cache = logits = 0
     return replace(_at_rest(setting), activations=cache, logits=logits, scratch=decoded)
 
 

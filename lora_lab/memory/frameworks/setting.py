@@ -21,6 +21,7 @@ Measure = Literal["allocated", "reserved", "device", "live"]
 """`device` is what the driver shows: what the allocator reserves, and the CUDA context."""
 
 
+TrainedVariant = Literal["lora", "rslora", "dora", "ia3", "norms", "adalora", "vera", "lora-fa"]
 Task = Literal["words", "labels", "spans", "none"]
 """What the head predicts: words at each position, labels of an example or of each position, or nothing."""
 
@@ -32,7 +33,7 @@ class ConfigTraits:
     residual_dropout: bool | None = None
     attention_dropout: bool | None = None
     gated: bool | None = None
-    activation: str = ""
+    activation: Literal["", "gelu_new"] = ""
     text_type: str = ""
     """The type of the text model inside a vision-language model."""
 
@@ -51,8 +52,10 @@ class StepSetting:
 
     adapts_head: bool = False
     rank: int = 8
-    variant: Literal["lora", "rslora", "dora", "ia3", "norms"] = "lora"
-    """`norms`: copies of the norms are trained and nothing else (LN tuning, arXiv:2312.11420)."""
+    variant: TrainedVariant = "lora"
+    """`norms`: copies of the norms are trained and nothing else (LN tuning, arXiv:2312.11420); `lora-fa`: A
+    is frozen (arXiv:2308.03303); `vera`: A and B are frozen, one pair for all matrices (arXiv:2310.11454).
+    """
 
     dropout: bool = False
     base_type: NumberType = "bf16"

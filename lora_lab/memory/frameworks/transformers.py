@@ -17,13 +17,15 @@ LAYERS_PLAYED = 4
 
 def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
     """Return the family as a configuration changes it."""
-    said = {
-        "dropout": traits.residual_dropout,
-        "attention_dropout": traits.attention_dropout,
-        "gated": traits.gated,
-        "activation": traits.activation or None,
-    }
-    return replace(family, **{name: value for name, value in said.items() if value is not None})
+    return replace(
+        family,
+        dropout=family.dropout if traits.residual_dropout is None else traits.residual_dropout,
+        attention_dropout=(
+            family.attention_dropout if traits.attention_dropout is None else traits.attention_dropout
+        ),
+        gated=family.gated if traits.gated is None else traits.gated,
+        activation=traits.activation or family.activation,
+    )
 
 
 class TransformersStep:
@@ -351,10 +353,14 @@ class TransformersStep:
             result = ops.copy(result)
         if not (self.setting.quantized and self.autocast):
             x = ops.cast(x, a)
-        down = self.parameter(rank * d_in, a, trained=True)
-        up = self.parameter(rank * d_out, a, trained=True)
+        frozen = self.setting.variant == "vera"
+        down = self.parameter(rank * d_in, a, trained=not frozen)
+        up = self.parameter(rank * d_out, a, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
+        if frozen:
+            update = self.vectors_of_shared(x, down, up, d_in, d_out)
+            return ops.cast(ops.add(result, update), expected)
         if self.setting.variant == "dora":
             result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
             return ops.cast(result, expected)
@@ -363,6 +369,14 @@ class TransformersStep:
             update = ops.cast(update, expected)
         result = ops.add(result, update)
         return ops.cast(result, expected)
+
+    def vectors_of_shared(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
+        """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
+        ops, rank = self.ops, self.setting.rank
+        inner = self.parameter(rank, self.adapter_width, trained=True)
+        outer = self.parameter(d_out, self.adapter_width, trained=True)
+        reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
+        return ops.multiply(outer, self.product(reduced, up, rank, d_out))
 
     def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""

@@ -245,9 +245,10 @@ def test_other_frameworks_and_settings_are_answered(reader: ShapeReader, setting
     ("setting", "why"),
     [
         ({"gpus": 8}, "several GPUs"),
-        ({"kind": "seq2seq"}, "seq2seq"),
-        ({"model": "roberta-base"}, "what the layers of roberta save"),
-        ({"lora": {"variant": "vera"}}, "saves other tensors than LoRA"),
+        ({"model": "roberta-base", "framework": "litgpt"}, "litgpt trains decoders"),
+        ({"model": "roberta-base", "framework": "lora_lab"}, "trains decoders, and roberta is another"),
+        ({"config": config_of("mamba")}, "can't be derived from its matrices"),
+        ({"lora": {"variant": "oft"}}, "saves other tensors than LoRA"),
     ],
 )
 def test_what_cannot_be_said_says_why(reader: ShapeReader, setting: dict[str, Any], why: str) -> None:

@@ -133,9 +133,9 @@ def compare(cell: FamilyCell) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_step_is_right_to_two_percent_and_what_stays_to_one(name: str) -> None:
+def test_a_step_is_right_to_two_and_a_half_percent_and_what_stays_to_one(name: str) -> None:
     step, real, stays, resident = compare(CELLS[name])
-    assert step == pytest.approx(real, rel=0.02)
+    assert step == pytest.approx(real, rel=0.025)
     assert stays == pytest.approx(resident, rel=0.013)  # position ids are buffers that no ledger counts
 
 
