@@ -236,6 +236,9 @@ class TransformersStep:
         if self.writes_attention():
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             pairs = self.setting.batch * heads * self.seq_len**2
+            if self.family.attention_dropout:
+                unfused = self.ops.plain_attention if self.is_eager() else self.ops.composed_attention
+                return unfused(q, k, v, pairs=pairs, dropout=True)
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
         out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
         # In 16 bits, the CPU's kernel writes head by head, and its result is made contiguous.
@@ -243,9 +246,11 @@ class TransformersStep:
 
     def writes_attention(self) -> bool:
         """Return whether all pairs are stored (unfused); attention with dropout is only fused on a GPU."""
-        family, setting = self.family, self.setting
-        unfused = family.writes_attention or (family.attention_dropout and not setting.on_gpu)
-        return setting.attention == "eager" or unfused
+        return self.is_eager() or (self.family.attention_dropout and not self.setting.on_gpu)
+
+    def is_eager(self) -> bool:
+        """Return whether the model's own code writes attention out."""
+        return self.setting.attention == "eager" or self.family.writes_attention
 
     # ---- the MLP
 
