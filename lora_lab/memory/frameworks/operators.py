@@ -219,6 +219,7 @@ class Operators:
         width, numbers = q.width, q.numbers
         q, k, v = (self.cast(one, FP32) for one in (q, k, v))
         q, k = self.scale(q), self.scale(k)
+        v = self.copy(v)  # the batched product reads heads side by side, and saves what it reads
         scores = self.apply(pairs, FP32, q, k, saved=_saved_factors(q, k))
         del q, k
         if biased:

@@ -91,6 +91,20 @@ LLAVA: dict[str, Any] = {
     },
 }
 
+GPT2 = {
+    "model_type": "gpt2",
+    "n_embd": 128,
+    "n_layer": 6,
+    "n_head": 4,
+    "n_positions": 128,
+    "vocab_size": 256,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+
+# PEFT says so of GPT-2's transposed layers.
+pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to")
+
 QUERY_VALUE = ("query", "value")
 PROJECTIONS = ("q_proj", "v_proj")
 
@@ -115,6 +129,8 @@ CELLS = {
     "vit": FamilyCell(config=VIT, kind="imgcls", targets=PROJECTIONS),
     "vit bf16, all linear": FamilyCell(config=VIT, kind="imgcls", base="bf16"),
     "llava": FamilyCell(config=LLAVA, kind="vlm", targets=PROJECTIONS),
+    "gpt2, whose dropout unfuses attention": FamilyCell(config=GPT2, kind="causal", targets=("c_attn",)),
+    "olmo, which is not listed": FamilyCell(config=SIZES | {"model_type": "olmo"}, kind="causal"),
     "llava text alone": FamilyCell(config=LLAVA, kind="vlm", targets=("gate_proj", "down_proj")),
 }
 CHECKPOINTED = {
