@@ -27,7 +27,19 @@ from study.io.exchange import Exchange
 from study.io.pending_upload import Pending
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
-from study.pages import concept, figures, inout, learn, practise, progress, review, settings, start, today
+from study.pages import (
+    concept,
+    figures,
+    inout,
+    learn,
+    practise,
+    progress,
+    reference,
+    review,
+    settings,
+    start,
+    today,
+)
 from study.pages.search_entries import list_entries
 from study.ports.activities import ModeLinks, Section
 from study.ports.context import Context
@@ -171,7 +183,12 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
             terms=terms,
             figures=ports.figures,
-            doors=ModeLinks(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
+            doors=ModeLinks(
+                lab=ports.lab_door,
+                challenge=ports.challenge_door,
+                project=ports.project_door,
+                tasks=ports.tasks_about,
+            ),
         )
 
     return AppPart(
@@ -187,7 +204,15 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
                 first_run=ports.first_run,
             ),
             lambda app: figures.build(app, context, figures=ports.figures),
-            lambda app: practise.build(app, context, review=mixed, cards_due=ports.cards_due),
+            lambda app: reference.build(app, context, terms=terms),
+            lambda app: practise.build(
+                app,
+                context,
+                review=mixed,
+                cards_due=ports.cards_due,
+                tasks_done=ports.tasks_done,
+                recurring=ports.recurring_misses,
+            ),
             lambda app: review.build(app, context, mixed),
             lambda app: settings.build(app, context),
             lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),

@@ -11,7 +11,7 @@ from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, apply_r
 from flashcards.scheduling.simulation import Learner, StudyPlan, simulate_study
 from study.content.concepts import load_concepts
 from study.store import Store, open_store
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 DAYS = 40
 

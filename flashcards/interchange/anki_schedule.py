@@ -22,7 +22,7 @@ from flashcards.scheduling.scheduler import (
     Scheduling,
     preview_outcomes,
 )
-from study.store.card_operations import NAMES
+from study.store.logs.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
 DAY_SECONDS = 86_400

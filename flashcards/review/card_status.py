@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
-from study.store.card_operations import Name, Verb
+from study.store.logs.card_operations import Name, Verb
 
 Flag = Literal["unclear", "doubtful", "important", "ask"]
 FLAGS: tuple[Flag, ...] = get_args(Flag)

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashcards.decks.note import Card
 from study.base.errors import LearnerError
-from study.store.card_operations import Verb
+from study.store.logs.card_operations import Verb
 
 
 @dataclass(frozen=True, kw_only=True)

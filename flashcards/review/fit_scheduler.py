@@ -14,8 +14,8 @@ from typing import Any
 from flashcards.review.operations import Reviews
 from flashcards.scheduling.metrics import Measures, is_better
 from flashcards.scheduling.replay import after_a_day
-from study.store.cards import CardReview
-from study.store.fits import ParameterFit
+from study.store.logs.cards import CardReview
+from study.store.logs.fits import ParameterFit
 
 NEEDED = 512  # reviews; FSRS's own optimizer needs as many before it leaves the defaults
 GROWTH = 1.25  # the next fit starts when the log has a quarter more reviews

@@ -26,8 +26,8 @@ from study.base.errors import LearnerError, StaleError
 from study.content.confusable import Lookalikes
 from study.ports.activities import CardsDue
 from study.store import Store
-from study.store.card_operations import Verb
-from study.store.cards import CardReview, LatestReview
+from study.store.logs.card_operations import Verb
+from study.store.logs.cards import CardReview, LatestReview
 
 PREVIEW_LASTS = timedelta(hours=12)
 MAX_DURATION = timedelta(minutes=10)  # anything longer is a coffee break, not a thought

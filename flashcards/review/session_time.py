@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 BREAK = timedelta(minutes=30)  # after a longer pause a new session begins
 

@@ -13,9 +13,9 @@ from flashcards.scheduling.backlog import Backlog, count_room
 from flashcards.scheduling.scheduler import Memory, Scheduling
 from study.content.confusable import Lookalikes
 from study.store import Store
-from study.store.card_operations import Verb
-from study.store.cards import CardReview, LatestReview
-from study.store.preferences_and_drafts import Preferences
+from study.store.logs.card_operations import Verb
+from study.store.logs.cards import CardReview, LatestReview
+from study.store.logs.preferences_and_drafts import Preferences
 
 
 @dataclass(frozen=True, kw_only=True)

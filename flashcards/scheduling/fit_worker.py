@@ -23,7 +23,7 @@ from fsrs import optimizer
 from flashcards.scheduling.metrics import Measures, compute_metrics
 from flashcards.scheduling.replay import replay_recalls
 from flashcards.scheduling.scheduler import Scheduling
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 HELD_OUT_SHARE = 0.2
 # The package's mini-batch has 512 reviews, and it learns nothing from fewer. With mini-batches of 128, its

@@ -13,7 +13,7 @@ from flashcards.scheduling.scheduler import (
     compute_retrievability,
 )
 from study.learner.progress import REMEMBERED
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 A_DAY = timedelta(days=1)  # FSRS predicts recall from one day on; within a day, a review is only practice
 

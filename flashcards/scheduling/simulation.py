@@ -10,7 +10,7 @@ from random import Random
 from flashcards.scheduling.replay import after_a_day
 from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, apply_rating, compute_retrievability
 from study.learner.progress import REMEMBERED
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 BEGIN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 A_DAY = timedelta(days=1)

@@ -13,7 +13,7 @@ from flashcards.scheduling.replay import Recall, after_a_day, replay_recalls
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.base.confidence_intervals import Share, share_of
 from study.learner.progress import REMEMBERED
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 Subject = TypeVar("Subject", date, str)
 DayOf = Callable[[datetime], date]

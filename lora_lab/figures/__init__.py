@@ -9,28 +9,32 @@ text.
 
 from pathlib import Path
 
-from lora_lab.figures import (
+from lora_lab.figures.adapters import (
     backward_graph,
-    block_size,
-    block_steps,
-    checkpointing,
-    double_quantization,
-    error_bars,
     forward_types,
-    four_bit_formats,
-    kv_cache,
     lora_to_scale,
     merging,
-    number_lines,
-    paged_optimizer,
-    rate_schedule,
     relatives,
     scaling_over_ranks,
     singular_values,
+    whole_model,
+)
+from lora_lab.figures.quantization import (
+    block_size,
+    block_steps,
+    double_quantization,
+    four_bit_formats,
+    number_lines,
+)
+from lora_lab.figures.training import (
+    checkpointing,
+    error_bars,
+    kv_cache,
+    paged_optimizer,
+    rate_schedule,
     split_over_gpus,
     trained_tokens,
     training_memory,
-    whole_model,
 )
 from study.figures.figure import Figures
 

@@ -18,7 +18,7 @@ from study.base.errors import LearnerError
 from study.ports.activities import ProjectLink
 from study.ports.context import Visit
 from study.store import Store
-from study.store.projects import EntryKind, ProjectEntry
+from study.store.logs.projects import EntryKind, ProjectEntry
 
 PROJECTS = "/projects"
 

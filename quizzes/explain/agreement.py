@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from study.store.explains import ExplainAttempt, Judgement
+from study.store.logs.explains import ExplainAttempt, Judgement
 
 LABELS_NEEDED = 20
 

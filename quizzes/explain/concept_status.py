@@ -11,7 +11,7 @@ from quizzes.explain.highlights import Marked, split_segments
 from quizzes.grader.grading import Grading, concept_text
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.verdicts import Verdict
-from study.store.explains import ExplainAttempt, Judgement, Opinion
+from study.store.logs.explains import ExplainAttempt, Judgement, Opinion
 
 _ENGLISH = re.compile(
     r"(?:the|a|an|of|to|in|and|is|are|it|its|be|by|not|that|this|as|for|with|on|only|than|from|"

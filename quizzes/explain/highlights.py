@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from study.store.explains import Span
+from study.store.logs.explains import Span
 
 
 @dataclass(frozen=True, kw_only=True)

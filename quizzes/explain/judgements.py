@@ -9,7 +9,7 @@ from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import Verdict
 from study.base.errors import LearnerError
 from study.ports.context import Visit
-from study.store.explains import ExplainAttempt, ExplainLog, Judge, Opinion
+from study.store.logs.explains import ExplainAttempt, ExplainLog, Judge, Opinion
 from study.web import form_event
 
 REPLY_LIMIT = 500

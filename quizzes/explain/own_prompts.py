@@ -7,7 +7,7 @@ from typing import Any
 
 from quizzes.grader.prompts import CONCEPTS, Prompt, own_prompt
 from study.base.errors import LearnerError
-from study.store.own_prompts import OwnPromptLog
+from study.store.logs.own_prompts import OwnPromptLog
 from study.web import form_event
 
 TEXT_LIMIT = 500

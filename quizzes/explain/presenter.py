@@ -25,8 +25,8 @@ from study.content.concepts import ConceptMap
 from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps
 from study.ports.context import Context, Visit
 from study.store import Store
-from study.store.explains import ExplainAttempt, Opinion, draft_key
-from study.store.five_minute_reviews import ReviewRun
+from study.store.logs.explains import ExplainAttempt, Opinion, draft_key
+from study.store.logs.five_minute_reviews import ReviewRun
 from study.web import form_event
 
 SECONDS_AN_EXPLANATION = 90.0

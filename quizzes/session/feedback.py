@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from quizzes.kinds import Kind
 from quizzes.kinds.grade import Grade, GradedPart, Offered, State
 from quizzes.kinds.question import Question
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_plain
 
 _MARKS: dict[State, str] = {

@@ -25,7 +25,7 @@ from study.learner.mastery import compute_mastery
 from study.learner.progress import Mastery, find_weakest
 from study.ports.activities import Subjects
 from study.store import Store
-from study.store.quizzes import Confidence, QuizAnswer, QuizRecord
+from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
 
 __all__ = ["QuizChoice", "QuizOperations", "new_seed"]
 

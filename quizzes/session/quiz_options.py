@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from quizzes.session.modes import MODES, REVIEW, RULES, Mode, ModeRules
 from quizzes.session.session import USUAL_LENGTH
 from study.base.errors import LearnerError
-from study.store.quizzes import QuizRecord
+from study.store.logs.quizzes import QuizRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from quizzes.bank.bank import Bank, Question
 from quizzes.kinds.grade import Offered
 from quizzes.session.modes import CHECK_LEVELS, PROBLEM_KINDS
-from study.store.quizzes import QuizAnswer, QuizRecord
+from study.store.logs.quizzes import QuizAnswer, QuizRecord
 
 T = TypeVar("T")
 

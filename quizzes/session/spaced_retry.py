@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from study.base.days import StudyDays
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 
 STAGES = (timedelta(days=1), timedelta(days=7))
 

@@ -9,7 +9,7 @@ from study.base.confidence_intervals import Share, format_percent, share_of
 from study.base.days import StudyDays
 from study.plots.plot import Plot
 from study.plots.points import Curve, PlotPoint, Points, point_of
-from study.store.quizzes import CONFIDENCES, Confidence
+from study.store.logs.quizzes import CONFIDENCES, Confidence
 
 NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "sure"}
 

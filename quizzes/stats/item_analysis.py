@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import StatisticsError, correlation
 
 from study.base.confidence_intervals import Share
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 
 ANSWERS_NEEDED = 10  # with fewer, chance decides
 DEAD_BELOW = 0.05  # a distractor chosen by fewer does no work (Tarrant 2009, BMC Med Educ 9:40)

@@ -13,7 +13,7 @@ from study.base.errors import LearnerError
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.store import Store
-from study.store.imports import ImportRecord, record_import, record_undo
+from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import MergedRow, add_rows, compare_rows, take_back
 
 

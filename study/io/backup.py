@@ -14,7 +14,7 @@ from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import is_safe, read_own_file, read_own_files
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
 from study.store import Store
-from study.store.preferences_and_drafts import preference_problem
+from study.store.logs.preferences_and_drafts import preference_problem
 from study.store.rows import owned_tables, read_rows
 
 FORMAT = "lora-study-backup"

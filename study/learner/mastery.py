@@ -16,7 +16,7 @@ from study.learner.progress import (
 )
 from study.ports.activities import Subjects
 from study.store import Store
-from study.store.quizzes import QuizRecord
+from study.store.logs.quizzes import QuizRecord
 
 MIXED_CONCEPTS = 3  # a quiz about fewer concepts is practice, not a mixed set
 STEPS = 4

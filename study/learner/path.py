@@ -10,7 +10,7 @@ import yaml
 
 from study.content.concepts import Concept, ConceptMap
 from study.learner.progress import Mastery
-from study.store.lessons import ModeMark
+from study.store.logs.lessons import ModeMark
 
 FILE = Path(__file__).parents[1] / "content" / "path.yaml"
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from study.base.days import MACHINE_DAYS, StudyDays
 from study.content.concepts import Concept, ConceptMap
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 
 REMEMBERED = 2  # Hard, Good and Easy all count as remembered
 MASTERY_WINDOW = 10

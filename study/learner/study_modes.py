@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from study.lessons.lesson import Lesson
-from study.store.lessons import ModeMark
+from study.store.logs.lessons import ModeMark
 
 StudyMode = Literal["learn", "why", "deep", "visualize", "metrics", "challenge", "review", "try", "project"]
 STUDY_MODES: tuple[StudyMode, ...] = get_args(StudyMode)

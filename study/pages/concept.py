@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
@@ -28,7 +29,7 @@ from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
 from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
-from study.store.lessons import ModeMark
+from study.store.logs.lessons import ModeMark
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -79,7 +80,7 @@ class ConceptPage:
     figures: Figures
     doors: ModeLinks
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
         visit = frame.visit_of(self.context, request)
         concept = self._concept(visit.query.get("id", ""))
@@ -125,7 +126,7 @@ class ConceptPage:
         following = next_mode(row, mode)
         return following.mode if following else mode
 
-    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[str, ModeState]:
+    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[Markup, ModeState]:
         lesson = self.lessons.find(concept.id)
         marks = self._marks(visit, concept)
         mode = asked or last_mode(marks) or STUDY_MODES[0]
@@ -138,7 +139,7 @@ class ConceptPage:
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         html = render(
-            "study/concept.html",
+            "study/concept/concept.html",
             concept=concept,
             concepts=self.context.concepts,
             after=builds_on(self.context.concepts, concept.id),
@@ -167,7 +168,7 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
     ) -> dict[str, Any]:
         """Return the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None}
+        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None, "tasks": ()}
         if mode == "challenge":
             inside["door"] = self.doors.challenge(visit, concept.id)
         elif mode == "review":
@@ -180,6 +181,7 @@ class ConceptPage:
             inside["figure"] = figure.fragment(settings) if figure else None
         elif lesson is not None and mode == "try":
             inside["door"] = self.doors.lab(lesson.try_it.preset)
+            inside["tasks"] = self.doors.tasks(visit, concept.id)
         elif lesson is not None and mode == "project":
             inside["door"] = self.doors.project(visit, lesson.project.project)
         return inside

@@ -10,7 +10,7 @@ from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.ports.places import Place
 from study.store import Store
-from study.store.preferences_and_drafts import Preferences
+from study.store.logs.preferences_and_drafts import Preferences
 from study.store.profiles import Profile
 
 

@@ -7,22 +7,23 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
 from study.base.errors import LearnerError, StorageError, StorageKind
-from study.store.card_operations import VerbLog
-from study.store.cards import CardLog
 from study.store.classes import ClassLog
 from study.store.database import Database, open_database
-from study.store.explains import ExplainLog
-from study.store.fits import FitLog
-from study.store.five_minute_reviews import ReviewRuns
-from study.store.imports import ImportLog
-from study.store.lessons import LessonLog
+from study.store.logs.card_operations import VerbLog
+from study.store.logs.cards import CardLog
+from study.store.logs.explains import ExplainLog
+from study.store.logs.fits import FitLog
+from study.store.logs.five_minute_reviews import ReviewRuns
+from study.store.logs.imports import ImportLog
+from study.store.logs.lessons import LessonLog
+from study.store.logs.own_prompts import OwnPromptLog
+from study.store.logs.predictions import PredictionLog
+from study.store.logs.preferences_and_drafts import Notes
+from study.store.logs.projects import ProjectLog
+from study.store.logs.quizzes import QuizLog
+from study.store.logs.tasks import TaskLog
 from study.store.migrations import migrate_database
-from study.store.own_prompts import OwnPromptLog
-from study.store.predictions import PredictionLog
-from study.store.preferences_and_drafts import Notes
 from study.store.profiles import Profiles
-from study.store.projects import ProjectLog
-from study.store.quizzes import QuizLog
 from study.store.snapshots import snapshots_of
 from study.store.storage_errors import kind_of
 
@@ -45,6 +46,7 @@ class Store:
     imports: ImportLog
     lessons: LessonLog
     projects: ProjectLog
+    tasks: TaskLog
     classes: ClassLog
 
     def close(self) -> None:
@@ -88,6 +90,7 @@ def open_store(database_url: str) -> Store:
         imports=ImportLog(database),
         lessons=LessonLog(database),
         projects=ProjectLog(database),
+        tasks=TaskLog(database),
         classes=ClassLog(database),
     )
 

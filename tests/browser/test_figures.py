@@ -5,9 +5,11 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from lora_lab.figures import FIGURES, checkpointing, merging
+from lora_lab.figures import FIGURES
+from lora_lab.figures.adapters import merging
 from lora_lab.figures.matrices import read_matrices
 from lora_lab.figures.recorded import read_recording
+from lora_lab.figures.training import checkpointing
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import bits_per_param

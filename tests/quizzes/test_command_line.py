@@ -10,7 +10,7 @@ from quizzes.bank.bank import load_bank
 from quizzes.session.operations import QuizChoice, QuizOperations
 from study.content.concepts import ConceptMap
 from study.store import Store
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from tests.quizzes.answering import wrong_response
 
 

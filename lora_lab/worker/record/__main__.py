@@ -18,7 +18,7 @@ from typing import Any
 
 from lora_lab.data.datasets import Example
 from lora_lab.figures.recorded import FOLDER
-from lora_lab.figures.trained_tokens import ANSWER, PROMPT
+from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
 from lora_lab.spec import EMBEDDED_MODEL
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import load_tokenizer, quiet_libraries

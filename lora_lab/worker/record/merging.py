@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.figures.merging import STEPS
+from lora_lab.figures.adapters.merging import STEPS
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec

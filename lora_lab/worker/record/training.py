@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.figures.checkpointing import LENGTHS
+from lora_lab.figures.training.checkpointing import LENGTHS
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine

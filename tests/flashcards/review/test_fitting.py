@@ -11,7 +11,7 @@ from flashcards.review.operations import Reviews
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Scheduling
 from flashcards.scheduling.simulation import StudyPlan, simulate_study, simulate_workload
 from study.store import Store
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 from tests.flashcards.builders import card, fast_forgetter
 from tests.seeded import keep
 

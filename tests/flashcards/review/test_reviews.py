@@ -13,7 +13,7 @@ from flashcards.review.snapshot import Extra
 from flashcards.scheduling.scheduler import RATINGS, RatingOutcome, preview_outcomes
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
-from study.store.card_operations import Verb
+from study.store.logs.card_operations import Verb
 from tests.flashcards.builders import card
 
 CARDS = tuple(card(name, concepts=("rank", name)) for name in "abcdef")

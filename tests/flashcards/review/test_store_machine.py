@@ -18,8 +18,8 @@ from flashcards.review.session import CardFilter
 from flashcards.scheduling.scheduler import RATINGS, Memory, preview_outcomes
 from study.content.evidence import Evidence
 from study.store import Store, open_store
-from study.store.card_operations import record_verb
-from study.store.cards import CardReview
+from study.store.logs.card_operations import record_verb
+from study.store.logs.cards import CardReview
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 NOTES = tuple(

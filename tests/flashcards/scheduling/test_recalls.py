@@ -6,7 +6,7 @@ import pytest
 
 from flashcards.scheduling.replay import after_a_day, replay_recalls
 from flashcards.scheduling.scheduler import Scheduling, apply_rating, compute_retrievability
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 from tests.flashcards.builders import NOW
 
 DAYS = Scheduling()

@@ -31,7 +31,7 @@ from study.content.concepts import ConceptMap
 from study.plots.plot import Plot, to_csv
 from study.plots.render import render_plot
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
-from study.store.cards import CardReview
+from study.store.logs.cards import CardReview
 from tests.flashcards.builders import NOW, card
 
 DECKS = Decks(

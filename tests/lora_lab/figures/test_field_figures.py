@@ -2,7 +2,9 @@
 
 import pytest
 
-from lora_lab.figures import error_bars, four_bit_formats, kv_cache, rate_schedule, relatives, split_over_gpus
+from lora_lab.figures.adapters import relatives
+from lora_lab.figures.quantization import four_bit_formats
+from lora_lab.figures.training import error_bars, kv_cache, rate_schedule, split_over_gpus
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.quantities import accuracy_standard_error, lora_parameters, zero_bytes_per_gpu

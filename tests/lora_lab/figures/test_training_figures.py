@@ -4,18 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.figures import (
-    FIGURES,
-    backward_graph,
-    checkpointing,
-    forward_types,
-    merging,
-    paged_optimizer,
-    trained_tokens,
-    training_memory,
-    whole_model,
-)
+from lora_lab.figures import FIGURES
+from lora_lab.figures.adapters import backward_graph, forward_types, merging, whole_model
 from lora_lab.figures.recorded import read_recording
+from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
 from lora_lab.memory.ledger import code_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape

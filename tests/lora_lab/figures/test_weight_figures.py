@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_lab.figures import (
-    block_size,
-    block_steps,
-    double_quantization,
-    lora_to_scale,
-    number_lines,
-    scaling_over_ranks,
-    singular_values,
-)
+from lora_lab.figures.adapters import lora_to_scale, scaling_over_ranks, singular_values
 from lora_lab.figures.matrices import read_matrices
+from lora_lab.figures.quantization import block_size, block_steps, double_quantization, number_lines
 from lora_lab.memory.ledger import BLOCK_SIZES, bits_per_param
 from lora_lab.parameters.counts import lora_parameters
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS, NF4_LEVELS, find_nearest

@@ -11,9 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from lora_lab.figures.backward_graph import DERIVATIVES
-from lora_lab.figures.paged_optimizer import movable_bytes
+from lora_lab.figures.adapters.backward_graph import DERIVATIVES
 from lora_lab.figures.recorded import read_recording
+from lora_lab.figures.training.paged_optimizer import movable_bytes
 from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS
 from lora_lab.parameters.quantization_levels import FP4_CODES, FP4_LEVELS, LEVELS, code_of, find_nearest
 

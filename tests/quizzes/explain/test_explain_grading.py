@@ -9,7 +9,7 @@ from quizzes.explain.presenter import ANSWER_LIMIT, explain_exercise
 from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, trust_sentence
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Context, Visit
-from study.store.explains import ExplainAttempt
+from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_html
 from study.web import frame
 from tests.quizzes.rule_desk import RuleDesk

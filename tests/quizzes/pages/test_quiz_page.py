@@ -14,7 +14,7 @@ from quizzes.session.presenter import quiz_exercise
 from quizzes.session.session import find_position
 from study.base.checks import list_quantities
 from study.ports.context import Context
-from study.store.quizzes import QuizAnswer, QuizRecord
+from study.store.logs.quizzes import QuizAnswer, QuizRecord
 from study.text.markup import to_html
 from study.web import frame
 from study.web.frame import Reply

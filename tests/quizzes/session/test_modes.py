@@ -15,7 +15,7 @@ from quizzes.pages.quiz import QuizPage
 from quizzes.session.presenter import quiz_exercise
 from study.ports.activities import Subjects
 from study.ports.context import Context
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.visits import opened, press, query_of, words

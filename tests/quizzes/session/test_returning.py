@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from quizzes.session.spaced_retry import list_due, list_returning
 from study.base.days import StudyDays
-from study.store.quizzes import Confidence, QuizAnswer
+from study.store.logs.quizzes import Confidence, QuizAnswer
 
 UTC_DAYS = StudyDays(zone=UTC)
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from quizzes.kinds.grade import LETTERS
 from quizzes.session.session import by_concept, draw_questions, find_position, list_missed, offer_choices
-from study.store.quizzes import QuizAnswer, QuizRecord
+from study.store.logs.quizzes import QuizAnswer, QuizRecord
 from tests.quizzes.builders import bank, question
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

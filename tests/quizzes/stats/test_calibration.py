@@ -14,7 +14,7 @@ from quizzes.stats.calibration import (
 )
 from study.base.days import StudyDays
 from study.plots.render import render_plot
-from study.store.quizzes import Confidence
+from study.store.logs.quizzes import Confidence
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TODAY = date(2026, 3, 4)

@@ -9,7 +9,7 @@ from quizzes.stats.item_analysis import ANSWERS_NEEDED, item_statistics
 from quizzes.stats.progress import statistics_of
 from study.content.concepts import ConceptMap
 from study.store import Store
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 
 WRONG = {"item": ("slip", "mix-up", "never-chosen")}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from study.base.days import day_end, day_start, study_day
 from study.base.errors import LearnerError
-from study.store.preferences_and_drafts import Preferences
+from study.store.logs.preferences_and_drafts import Preferences
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))

@@ -9,7 +9,7 @@ from study.learner.mastery import compute_mastery, next_steps
 from study.learner.progress import Mastery
 from study.ports.activities import Subjects
 from study.store import Store
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 
 SUBJECTS = Subjects(
     of_card={"card": ("lora-rank",)},

@@ -20,8 +20,8 @@ from study.learner.progress import (
     streak_days,
     typical_seconds,
 )
-from study.store.cards import CardReview
-from study.store.quizzes import QuizAnswer
+from study.store.logs.cards import CardReview
+from study.store.logs.quizzes import QuizAnswer
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 IN_UTC = StudyDays(zone=UTC)

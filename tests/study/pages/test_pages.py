@@ -8,7 +8,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - cards show the numbers they were checked against
 from flashcards.review.presenter import CardExercise, card_exercise
-from lora_lab.figures import whole_model
+from lora_lab.figures.adapters import whole_model
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.base.errors import LearnerError
@@ -17,7 +17,7 @@ from study.pages.settings import SettingsPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
 from study.ports.context import Context
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
 from tests.flashcards.review.test_reviews import shown
 from tests.quizzes.answering import right_fields, wrong_fields

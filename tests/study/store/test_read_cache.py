@@ -14,7 +14,7 @@ from sqlalchemy import event
 from study.base.errors import LearnerError
 from study.store import Store, open_store
 from study.store.database import one_view
-from study.store.quizzes import QuizAnswer
+from study.store.logs.quizzes import QuizAnswer
 from study.store.read_cache import MISSING, ReadCache
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

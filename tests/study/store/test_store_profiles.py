@@ -7,8 +7,8 @@ import pytest
 
 from study.base.errors import LearnerError
 from study.store import Store
-from study.store.imports import record_import
-from study.store.quizzes import QuizAnswer
+from study.store.logs.imports import record_import
+from study.store.logs.quizzes import QuizAnswer
 
 
 def test_a_first_visit_makes_a_guest_without_asking(store: Store, now: datetime) -> None:

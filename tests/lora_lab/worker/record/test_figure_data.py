@@ -11,7 +11,7 @@ from lora_lab.data.datasets import Example
 from lora_lab.data.embedded_model import model_folder
 from lora_lab.data.tokenizer import EmbeddedTokenizer
 from lora_lab.figures.recorded import read_recording
-from lora_lab.figures.trained_tokens import ANSWER, PROMPT
+from lora_lab.figures.training.trained_tokens import ANSWER, PROMPT
 from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL

@@ -1,0 +1,210 @@
+"""The forward pass of one adapted matrix with its number types: where 4 bits end and 16 begin."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
+from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
+from lora_lab.memory.ledger import (
+    BLOCK_SIZE,
+    COMPUTE_BYTES,
+    FP32_BYTES,
+    code_bytes,
+    decoded_bytes,
+    matrix_constant_bytes,
+)
+from lora_lab.parameters.shapes import Linear, find_shape
+from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
+from study.base.units import as_bytes
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
+
+SCHEMES: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
+CODE_WIDTHS: dict[str, int] = {"nf4-dq": 4, "nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
+COMPUTE_NAMES: dict[Compute, str] = {
+    "bf16": "16-bit (bf16)",
+    "fp16": "16-bit (fp16)",
+    "fp32": "32-bit (fp32)",
+}
+TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardTypesSettings:
+    """The storage type of the base, the compute type, and the sizes."""
+
+    bits: str = choice_field(
+        "Base stored in", [(bits, BITS_LABELS[bits]) for bits in SCHEMES], default="nf4-dq"
+    )
+    compute: str = choice_field("Computed in", list(COMPUTE_NAMES.items()), default="bf16")
+    tokens: int = slider_field("Tokens", TOKENS[0], TOKENS[-1], default=128, stops=TOKENS)
+    rank: int = slider_field("Rank r", *RANK_LIMITS, default=8, stops=RANKS)
+    model: str = choice_field("Model", usual_models, default=EMBEDDED_MODEL)
+    matrix: str = choice_field("Matrix", [(role, ROLE_NAMES[role]) for role in ROLES], default="q")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardTensor:
+    """One tensor of the forward pass."""
+
+    name: str
+    kind: str
+    """Its number type, as a learner reads it."""
+
+    bytes: int
+    stays: bool
+    """Whether it is stored; False for a temporary of this product."""
+
+
+def list_parts(settings: ForwardTypesSettings) -> tuple[ForwardTensor, ...]:
+    """Return every tensor with its bytes, in the order of the pass."""
+    linear, bits, compute = _find_linear(settings), cast(Bits, settings.bits), cast(Compute, settings.compute)
+    wide, width = COMPUTE_NAMES[compute], COMPUTE_BYTES[compute]
+    found = [
+        ForwardTensor(
+            name="x, the input", kind=wide, bytes=settings.tokens * linear.d_in * width, stays=False
+        ),
+        ForwardTensor(name="W, codes" if CODE_WIDTHS[bits] < 16 else "W", kind=f"{CODE_WIDTHS[bits]}-bit",
+             bytes=code_bytes(linear, bits), stays=True),
+    ]  # fmt: skip
+    constants = matrix_constant_bytes(linear, bits)
+    if constants:
+        kind = "8-bit and 32-bit" if bits == "nf4-dq" else "32-bit"
+        found.append(ForwardTensor(name="W, constants", kind=kind, bytes=constants, stays=True))
+    decoded = decoded_bytes(linear, bits, compute).decoded_bytes
+    if decoded:
+        found.append(ForwardTensor(name="W, decoded", kind=wide, bytes=decoded, stays=False))
+    return (
+        *found,
+        ForwardTensor(name="A", kind="32-bit", bytes=FP32_BYTES * settings.rank * linear.d_in, stays=True),
+        ForwardTensor(name="B", kind="32-bit", bytes=FP32_BYTES * settings.rank * linear.d_out, stays=True),
+        ForwardTensor(name="A x", kind=wide, bytes=settings.tokens * settings.rank * width, stays=False),
+        ForwardTensor(
+            name="h, the output", kind=wide, bytes=settings.tokens * linear.d_out * width, stays=False
+        ),
+    )
+
+
+def _find_linear(settings: ForwardTypesSettings) -> Linear:
+    return next(one for one in find_shape(settings.model).linears if one.role == settings.matrix)
+
+
+def show(settings: ForwardTypesSettings) -> FigureView:
+    """Build the figure for one setting."""
+    found = list_parts(settings)
+    size = {part.name: part.bytes for part in found}
+    stored = sum(part.bytes for part in found if part.name.startswith("W") and part.stays)
+    decoded = size.get("W, decoded", 0)
+    wide, width = COMPUTE_NAMES[cast(Compute, settings.compute)], CODE_WIDTHS[settings.bits]
+    waits = f"as {width}-bit codes with constants" if "W, constants" in size else f"in {width} bits"
+    if decoded:
+        finding = (
+            f"W waits {waits} ({as_bytes(stored)}). For the product it is decoded to {wide}, "
+            f"{as_bytes(decoded)}, used, and freed: the product is not computed in {width} bits."
+        )
+    else:
+        finding = (
+            f"W is stored in the type it is computed in: nothing is decoded, and it takes {as_bytes(stored)}."
+        )
+    return FigureView(
+        finding=finding,
+        numbers=(
+            ("W as stored", as_bytes(stored)),
+            ("W decoded", as_bytes(decoded) if decoded else "not needed"),
+            ("A and B", as_bytes(size["A"] + size["B"])),
+        ),
+        picture=_draw_picture(settings, found),
+        alt=" ".join(
+            f"{part.name}: {part.kind}, {as_bytes(part.bytes)}, "
+            f"{'stored' if part.stays else 'made for the product'}."
+            for part in found
+        ),
+        origins=(
+            Origin(
+                kind="computed",
+                text=(
+                    f"the {_find_linear(settings).suffix} matrix of one layer of "
+                    f"{settings.model}, types as in "
+                    "the lab's own "
+                    f"loop; blocks of {BLOCK_SIZE}"
+                ),
+            ),
+        ),
+        table=FigureTable(
+            columns=("tensor", "type", "bytes", "stored"),
+            rows=tuple(
+                (part.name, part.kind, as_bytes(part.bytes), "yes" if part.stays else "no") for part in found
+            ),
+        ),
+    )
+
+
+def _draw_picture(settings: ForwardTypesSettings, found: tuple[ForwardTensor, ...]) -> Markup:
+    """Render the frozen path on the left and the adapter on the right; the stored type ends at the dashes."""
+    by_name = {part.name: part for part in found}
+    weight = by_name.get("W, codes") or by_name["W"]
+    decoded, wide = by_name.get("W, decoded"), 8 * COMPUTE_BYTES[cast(Compute, settings.compute)]
+    return render_drawing(
+        376,
+        _draw_typed(130, 18, f"x: {wide}-bit, {as_bytes(by_name['x, the input'].bytes)}", wide),
+        draw_line([(200, 26), (96, 48)], "line ink"),
+        draw_line([(200, 26), (310, 48)], "line ink"),
+        *_draw_frozen(weight, by_name.get("W, constants"), decoded, wide),
+        _draw_typed(236, 70, "A: 32-bit", 32),
+        draw_box(236, 80, 156, 14, "a"),
+        draw_words(392, 112, as_bytes(by_name["A"].bytes), anchor="end", soft=True),
+        _draw_typed(236, 148, f"A x: {wide}-bit", wide),
+        draw_words(392, 148, as_bytes(by_name["A x"].bytes), anchor="end", soft=True),
+        draw_box(236, 164, 14, 78, "b"),
+        _draw_typed(262, 198, "B: 32-bit", 32),
+        draw_words(392, 218, as_bytes(by_name["B"].bytes), anchor="end", soft=True),
+        draw_line([(96, 262), (200, 294)], "line ink"),
+        draw_line([(243, 246), (200, 294)], "line ink"),
+        draw_words(200, 312, "+", anchor="middle", bold=True),
+        _draw_typed(130, 334, f"h: {wide}-bit, {as_bytes(by_name['h, the output'].bytes)}", wide),
+        *(
+            _draw_typed(8 + 98 * at, 366, f"{bits}-bit", bits, soft=True)
+            for at, bits in enumerate((4, 8, 16, 32))
+        ),
+    )
+
+
+def _draw_typed(x: float, y: float, label: str, bits: int, *, soft: bool = False) -> Markup:
+    """Render a label after a box in the colour of a number type."""
+    return draw_box(x, y - 11, 12, 12, f"t{bits}") + draw_words(x + 18, y, label, bold=not soft, soft=soft)
+
+
+def _draw_frozen(
+    weight: ForwardTensor, constants: ForwardTensor | None, decoded: ForwardTensor | None, wide: int
+) -> Iterator[Markup]:
+    """Render W as it is stored, and below the dashed line as it is multiplied."""
+    yield _draw_typed(16, 70, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
+    yield draw_words(190, 70, as_bytes(weight.bytes), anchor="end", soft=True)
+    yield draw_hatched(16, 80, 174, 40)
+    if constants:
+        yield draw_words(16, 140, "+ constants", soft=True)
+        yield draw_words(190, 140, as_bytes(constants.bytes), anchor="end", soft=True)
+    if not decoded:
+        yield draw_words(16, 196, "multiplied as it is stored", soft=True)
+        yield draw_line([(96, 206), (96, 262)], "line ink")
+        return
+    yield draw_line([(8, 156), (204, 156)], "line ink dashed")
+    yield draw_words(16, 175, f"{weight.kind} ends, {wide}-bit begins", soft=True)
+    yield _draw_typed(16, 206, "W decoded", wide)
+    yield draw_words(190, 206, as_bytes(decoded.bytes), anchor="end", soft=True)
+    yield draw_box(16, 216, 174, 40, "w pale")
+
+
+assert set(get_args(Compute)) == set(COMPUTE_NAMES)
+
+FIGURE = Figure(
+    id="forward-types",
+    title="The forward pass and its number types",
+    minutes=3,
+    concepts=("dequantization", "qlora", "linear-layer", "number-formats"),
+    settings=ForwardTypesSettings,
+    show=show,
+)

@@ -1,0 +1,1 @@
+"""Live figures of how 4-bit formats store weights, and at what error."""

@@ -1,0 +1,193 @@
+"""One block of 64 real weights through 4-bit quantization, step by step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import Scale, draw_box, draw_dots, draw_line, draw_words, render_drawing
+from lora_lab.figures.matrices import read_matrices
+from lora_lab.figures.quantization.number_lines import NAMES
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
+
+FOUR_BIT = ("nf4", "fp4", "int4")
+X = Scale(low=-1, high=1, start=14, end=386)
+MIDDLE, REACH, LINE_AT = 96.0, 66.0, 214.0
+
+BITSANDBYTES = "the six steps and the code, as in bitsandbytes"
+STEPS_OF = {
+    "nf4": BITSANDBYTES,
+    "fp4": f"{BITSANDBYTES}; FP4's bits are sign, exponent and fraction, so its codes don't rise with the "
+    "level",
+    "int4": "the six steps with 15 evenly spaced levels, numbered from the lowest; bitsandbytes can't "
+    "store these",
+}
+
+
+def block_options() -> list[tuple[str, str]]:
+    """Return every recorded block."""
+    return [
+        (f"{key}-{number}", f"{matrix.name}, block {block['number'] + 1:,}")
+        for key, matrix in read_matrices().items()
+        for number, block in enumerate(matrix.blocks)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockStepsSettings:
+    """The block, one of its weights, and the quantization levels."""
+
+    weight: int = slider_field("Weight number", 1, BLOCK_SIZE, default=4)
+    scheme: str = choice_field("Levels of", [(scheme, NAMES[scheme]) for scheme in FOUR_BIT], default="nf4")
+    block: str = choice_field("Block", block_options, default="0-q-0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """One weight through all steps."""
+
+    weight: float
+    scaled: float
+    code: int
+    """The stored 4-bit number that stands for its level."""
+
+    level: float
+    decoded: float
+
+    @property
+    def error(self) -> float:
+        """The decoded value minus the weight."""
+        return self.decoded - self.weight
+
+
+def encode_block(weights: Sequence[float], scheme: str) -> tuple[float, list[Coded]]:
+    """Return the block's absmax, and every weight scaled by it, rounded to a level and scaled back."""
+    levels, absmax = LEVELS[scheme], max(map(abs, weights))
+    steps = []
+    for weight in weights:
+        scaled = weight / absmax
+        position = find_nearest(scaled, levels)
+        level = levels[position]
+        steps.append(
+            Coded(
+                weight=weight,
+                scaled=scaled,
+                code=code_of(scheme, position),
+                level=level,
+                decoded=level * absmax,
+            )
+        )
+    return absmax, steps
+
+
+def weights_of(block: str) -> Sequence[float]:
+    """Return the recorded weights of a block."""
+    key, _, number = block.rpartition("-")
+    found: Sequence[float] = read_matrices()[key].blocks[int(number)]["weights"]
+    return found
+
+
+def show(settings: BlockStepsSettings) -> FigureView:
+    """Build the figure for one setting."""
+    absmax, steps = encode_block(weights_of(settings.block), settings.scheme)
+    one = steps[settings.weight - 1]
+    name = dict(block_options())[settings.block]
+    scheme = NAMES[settings.scheme]
+    distinct = len({step.code for step in steps})
+    return FigureView(
+        finding=(
+            f"Weight {settings.weight} is {one.weight:.4g}. Divided by {absmax:.4g} it is "
+            f"{one.scaled:.4f}, the nearest "
+            f"level is {one.level:.4f} with code {one.code}, and decoding gives {one.decoded:.4g}: an "
+            f"error of {one.error:+.2g}."
+        ),
+        numbers=(
+            ("1 largest magnitude", f"{absmax:.4g}"),
+            ("2 scaled", f"{one.scaled:.4f}"),
+            ("3 nearest level", f"{one.level:.4f}"),
+            ("4 code", f"{one.code} ({one.code:04b})"),
+            ("5 decoded", f"{one.decoded:.4g}"),
+            ("6 error", f"{one.error:+.3g}"),
+        ),
+        picture=_draw_picture(absmax, steps, settings),
+        alt=(
+            f"{len(steps)} weights of {name} as bars, the largest magnitude {absmax:.4g}; {distinct} "
+            "different codes. "
+            f"Below, the levels of {scheme}: the scaled weight {one.scaled:.4f} moves to {one.level:.4f}."
+        ),
+        origins=(
+            measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
+            Origin(
+                kind="computed",
+                text=STEPS_OF[settings.scheme],
+                formula="code = nearest(w / absmax); decoded = level[code] × absmax",
+            ),
+        ),
+        table=FigureTable(
+            columns=("weight", "value", "scaled", "code", "decoded", "error"),
+            rows=tuple(
+                (
+                    str(number),
+                    f"{step.weight:.4g}",
+                    f"{step.scaled:.4f}",
+                    str(step.code),
+                    f"{step.decoded:.4g}",
+                    f"{step.error:+.2g}",
+                )
+                for number, step in enumerate(steps, start=1)
+            ),
+        ),
+    )
+
+
+def _draw_picture(absmax: float, steps: list[Coded], settings: BlockStepsSettings) -> Markup:
+    one = steps[settings.weight - 1]
+    width = (X.end - X.start) / len(steps)
+    bars = []
+    for number, step in enumerate(steps, start=1):
+        height = REACH * step.scaled
+        look = "good" if number == settings.weight else "w"
+        bars.append(
+            draw_box(
+                X.start + (number - 1) * width, MIDDLE - max(0, height), width - 1, max(1, abs(height)), look
+            )
+        )
+    levels = [
+        draw_line([(X(level), LINE_AT - 8), (X(level), LINE_AT + 8)], "line w")
+        for level in LEVELS[settings.scheme]
+    ]
+    scaled, level = X(one.scaled), X(one.level)
+    late = scaled > 250
+    return render_drawing(
+        262,
+        draw_words(4, 16, f"the {len(steps)} weights; dashed: ± {absmax:.4g}", soft=True),
+        draw_line([(X.start, MIDDLE), (X.end, MIDDLE)], "axis"),
+        draw_line([(X.start, MIDDLE - REACH), (X.end, MIDDLE - REACH)], "line ink dashed thin"),
+        draw_line([(X.start, MIDDLE + REACH), (X.end, MIDDLE + REACH)], "line ink dashed thin"),
+        *bars,
+        draw_line([(X.start, LINE_AT), (X.end, LINE_AT)], "axis"),
+        *levels,
+        draw_line([(scaled, LINE_AT - 22), (level, LINE_AT - 10)], "line good"),
+        draw_dots([(scaled, LINE_AT - 22)], "good"),
+        draw_words(scaled + (-8 if late else 8), LINE_AT - 22, f"{one.scaled:.4f}",
+              anchor="end" if late else "start", bold=True),
+        draw_words(level, LINE_AT + 24, f"code {one.code}", bold=True,
+              anchor="start" if level < 40 else "end" if level > 360 else "middle"),
+        draw_words(
+            200, LINE_AT + 44, f"levels of {NAMES[settings.scheme]}, -1 to 1", anchor="middle", soft=True
+        ),
+    )  # fmt: skip
+
+
+FIGURE = Figure(
+    id="block-step-by-step",
+    title="One block of 64 weights, step by step",
+    minutes=4,
+    concepts=("blockwise-absmax", "dequantization", "quantization-levels"),
+    settings=BlockStepsSettings,
+    show=show,
+)

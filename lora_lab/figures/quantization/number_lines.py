@@ -1,0 +1,162 @@
+"""The levels of NF4, FP4, int4 and int8 as number lines, under the histogram of a real matrix."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markupsafe import Markup
+
+from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
+from lora_lab.figures.matrices import FIRST, Matrix, matrix_options, read_matrices
+from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
+from lora_lab.memory.ledger import BLOCK_SIZE
+from lora_lab.parameters.quantization_levels import LEVELS
+from lora_lab.settings.urls import MICROSCOPE
+from study.base.html import join_html
+from study.base.units import as_percent
+from study.figures.controls import choice_field
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
+
+NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
+X = Scale(low=-1, high=1, start=44, end=392)
+TOP, BOTTOM = 14.0, 150.0
+FIRST_LINE, LINE_GAP, TICK = 176.0, 30.0, 9.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemeSettings:
+    """The scheme whose levels cross the histogram, and the matrix."""
+
+    scheme: str = choice_field("Levels of", list(NAMES.items()), default="nf4")
+    matrix: str = choice_field("Matrix", matrix_options, default=FIRST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemeNumbers:
+    """One scheme on one matrix."""
+
+    scheme: str
+    levels: tuple[float, ...]
+    widest_gap: float
+    narrowest_gap: float
+    error_percent: float
+    """||W - decoded|| / ||W|| with blocks of 64."""
+
+
+def compute_numbers(scheme: str, matrix: Matrix) -> SchemeNumbers:
+    """Return the levels from the lab's table, with the measured error."""
+    levels = LEVELS[scheme]
+    gaps = [high - low for low, high in pairwise(levels)]
+    return SchemeNumbers(
+        scheme=scheme,
+        levels=levels,
+        widest_gap=max(gaps),
+        narrowest_gap=min(gaps),
+        error_percent=100 * matrix.errors[scheme][str(BLOCK_SIZE)],
+    )
+
+
+def show(settings: SchemeSettings) -> FigureView:
+    """Build the figure for one setting."""
+    matrix = read_matrices()[settings.matrix]
+    every = [compute_numbers(scheme, matrix) for scheme in NAMES]
+    found = next(one for one in every if one.scheme == settings.scheme)
+    best = min((one for one in every if len(one.levels) <= 16), key=_format_error)
+    name = NAMES[found.scheme]
+    return FigureView(
+        finding=(
+            f"{name} names {len(found.levels)} values and misses these weights by "
+            f"{as_percent(found.error_percent)}. "
+            f"Of the 4-bit schemes, {NAMES[best.scheme]} misses them least, by "
+            f"{as_percent(best.error_percent)}."
+        ),
+        numbers=(
+            ("values", str(len(found.levels))),
+            ("narrowest gap", f"{found.narrowest_gap:.3g}"),
+            ("widest gap", f"{found.widest_gap:.3g}"),
+            ("relative error", as_percent(found.error_percent)),
+        ),
+        picture=_draw_picture(matrix, every, found),
+        alt=(
+            f"A histogram of {sum(matrix.counts):,} weights of {matrix.name}, each divided by the largest "
+            "of its block "
+            f"of {BLOCK_SIZE}: a hill around zero. Below it four number lines; {name} has "
+            f"{len(found.levels)} values, "
+            f"{found.narrowest_gap:.3g} to {found.widest_gap:.3g} apart."
+        ),
+        origins=(
+            measured_here(
+                "weights", f"Histogram and errors: {matrix.name}, blocks of {BLOCK_SIZE}. {ROUNDED_BEFORE}"
+            ),
+            Origin(
+                kind="computed",
+                text=(
+                    "levels: NF4 from arXiv:2305.14314 appendix E, FP4 as in bitsandbytes, int4 and int8 "
+                    "evenly spaced"
+                ),
+            ),
+        ),
+        table=FigureTable(
+            columns=("scheme", "values", "narrowest gap", "widest gap", "relative error"),
+            rows=tuple(
+                (
+                    NAMES[one.scheme],
+                    str(len(one.levels)),
+                    f"{one.narrowest_gap:.3g}",
+                    f"{one.widest_gap:.3g}",
+                    as_percent(one.error_percent),
+                )
+                for one in every
+            ),
+        ),
+    )
+
+
+def _format_error(found: SchemeNumbers) -> float:
+    return found.error_percent
+
+
+def _draw_picture(matrix: Matrix, every: list[SchemeNumbers], found: SchemeNumbers) -> Markup:
+    counts = matrix.counts
+    width = (X.end - X.start) / len(counts)
+    # The outermost bins rise above the hill, because every block has its largest weight at -1 or 1.
+    most = max(counts)
+    bars = join_html(
+        draw_box(X.start + at * width, BOTTOM - (BOTTOM - TOP) * count / most, width - 0.6,
+            (BOTTOM - TOP) * count / most, "w")
+        for at, count in enumerate(counts)
+    )  # fmt: skip
+    through = join_html(
+        draw_line([(X(level), TOP), (X(level), BOTTOM)], "line good thin") for level in found.levels
+    )
+    lines = join_html(_draw_line(at, one, chosen=one is found) for at, one in enumerate(every))
+    end = FIRST_LINE + LINE_GAP * len(every)
+    ticks = join_html(
+        draw_words(X(value), end + 4, label, anchor="middle", soft=True)
+        for value, label in ((-1, "-1"), (-0.5, "-0.5"), (0, "0"), (0.5, "0.5"), (1, "1"))
+    )
+    label = draw_words(
+        (X.start + X.end) / 2, end + 22, "weight / largest of its block", anchor="middle", soft=True
+    )
+    return render_drawing(end + 30, bars, through, lines, ticks, label)
+
+
+def _draw_line(at: int, one: SchemeNumbers, *, chosen: bool) -> Markup:
+    y = FIRST_LINE + LINE_GAP * at
+    ticks = [draw_line([(X(level), y - TICK), (X(level), y + TICK)], "line good" if chosen else "line w")
+             for level in one.levels]  # fmt: skip
+    return (
+        draw_words(4, y + 4, NAMES[one.scheme], bold=chosen, soft=not chosen)
+        + draw_line([(X.start, y), (X.end, y)], "rule")
+        + join_html(ticks)
+    )
+
+
+FIGURE = Figure(
+    id="number-lines",
+    title="Number lines under real weights",
+    minutes=3,
+    concepts=("nf4", "quantization-levels", "number-formats", "quantization-landscape"),
+    settings=SchemeSettings,
+    show=show,
+    further=("Any matrix of any model, under the microscope", MICROSCOPE),
+)

@@ -1,0 +1,1 @@
+"""Live figures of what happens during training and use: memory, schedules, tokens."""

@@ -1,0 +1,310 @@
+"""The log of card reviews, and the cards that a missed question asked for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
+
+from study.base.errors import StaleError
+from study.store import schema as t
+from study.store.database import Database, cache_reads
+from study.store.logs.card_operations import Verb, VerbLog, record_verb
+from study.store.read_cache import Amend
+
+FORGOTTEN = 1  # the rating Again
+DURATIONS = 50  # of the last ratings, for the pace
+REPEATED = "review"  # the phase of a card that had been learnt
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardReview:
+    """One rating of one card. `new` means: the learner had not seen the card before."""
+
+    id: int
+    card_id: str
+    rating: int
+    reviewed_at: datetime
+    duration_ms: int
+    new: bool
+    repeat: bool = False
+    """Whether the card had been learnt: what a daily limit of reviews counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestReview:
+    """The last rating of one card, and what the scheduler knew after it."""
+
+    id: int
+    reviewed_at: datetime
+    after: dict[str, Any]
+    reviews: int
+    """How often the card was rated until then, this time included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardRequest:
+    """A card that a missed question made due."""
+
+    card_id: str
+    because: str
+    requested_at: datetime
+
+
+class CardLog:
+    """Card reviews, appended, never changed; `VerbLog.undo` takes one back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(
+        self,
+        profile_id: str,
+        card_id: str,
+        *,
+        rating: int,
+        expected_review_id: int,
+        reviewed_at: datetime,
+        duration_ms: int,
+        before: dict[str, Any] | None,
+        after: dict[str, Any],
+    ) -> int:
+        """Append a rating, unless the card was rated or undone elsewhere since it was shown."""
+        made = _Rating(
+            card_id=card_id,
+            rating=rating,
+            reviewed_at=reviewed_at,
+            duration_ms=duration_ms,
+            before=before,
+            after=after,
+        )
+        with self._database.write(profile_id, amend=made.amend()) as connection:
+            if _last_live_id(connection, profile_id, card_id) != expected_review_id:
+                raise StaleError(
+                    "That card was rated in another window already.",
+                    do_next="Nothing was changed; here is the next one.",
+                )
+            appended = connection.execute(
+                insert(t.card_reviews).values(
+                    profile_id=profile_id,
+                    card_id=card_id,
+                    rating=rating,
+                    reviewed_at=reviewed_at,
+                    duration_ms=duration_ms,
+                    before=before,
+                    after=after,
+                )
+            )
+            key = appended.inserted_primary_key
+            assert key is not None
+            made.review_id = int(key[0])
+            made.verb_id = record_verb(
+                connection,
+                profile_id,
+                "rate",
+                card_id,
+                value=None,
+                at=reviewed_at,
+                review_id=made.review_id,
+            )
+            return made.review_id
+
+    @cache_reads
+    def latest(self, profile_id: str) -> dict[str, LatestReview]:
+        """The last review of each card that has one: all that the scheduler needs."""
+        log = t.card_reviews.c
+        newest = (
+            _select_live(profile_id, func.max(log.id).label("id"), func.count().label("reviews"))
+            .group_by(log.card_id)
+            .subquery()
+        )
+        wanted = select(log.id, log.card_id, log.reviewed_at, log.after, newest.c.reviews).join(
+            newest, newest.c.id == log.id
+        )
+        with self._database.read() as connection:
+            return {
+                row.card_id: LatestReview(
+                    id=row.id, reviewed_at=row.reviewed_at, after=row.after, reviews=row.reviews
+                )
+                for row in connection.execute(wanted)
+            }
+
+    @cache_reads
+    def lapses(self, profile_id: str) -> dict[str, list[int]]:
+        """For each card that was forgotten after it had been learnt, the verbs by which it was, in order.
+
+        A rating that came with an import is no verb of this app and counts as verb 0.
+        """
+        log = t.card_reviews.c
+        wanted = (
+            _select_live(profile_id, log.card_id, func.coalesce(t.card_verbs.c.id, 0).label("verb_id"))
+            .outerjoin(t.card_verbs, t.card_verbs.c.review_id == log.id)
+            .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == REPEATED)
+        )
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(wanted.order_by(log.id)):
+                found.setdefault(row.card_id, []).append(row.verb_id)
+        return found
+
+    def repeats_since(self, profile_id: str, *, since: datetime) -> int:
+        """How many learnt cards were repeated since a moment: what a daily limit of reviews counts."""
+        return len({review.card_id for review in self.history(profile_id, since=since) if review.repeat})
+
+    @cache_reads
+    def history(self, profile_id: str, *, since: datetime | None = None) -> list[CardReview]:
+        """All reviews that were not undone, oldest first."""
+        log = t.card_reviews.c
+        new = log.before.is_(None).label("new")
+        phase = log.before["phase"].as_string().label("phase")
+        wanted = _select_live(
+            profile_id, log.id, log.card_id, log.rating, log.reviewed_at, log.duration_ms, new, phase
+        )
+        if since is not None:
+            wanted = wanted.where(log.reviewed_at >= since)
+        with self._database.read() as connection:
+            return [_read_review(row) for row in connection.execute(wanted.order_by(log.id))]
+
+    @cache_reads
+    def count(self, profile_id: str) -> int:
+        """How many reviews were not undone."""
+        with self._database.read() as connection:
+            return connection.scalar(_select_live(profile_id, func.count(t.card_reviews.c.id))) or 0
+
+    @cache_reads
+    def last_durations_ms(self, profile_id: str, *, limit: int = DURATIONS) -> list[int]:
+        """How long the last ratings took, newest first."""
+        log = t.card_reviews.c
+        newest_first = (log.reviewed_at.desc(), log.id.desc())
+        wanted = _select_live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
+        with self._database.read() as connection:
+            return list(connection.scalars(wanted))
+
+    def request(self, profile_id: str, card_ids: Iterable[str], *, because: str, at: datetime) -> None:
+        """Make cards due because a question about the same concepts was missed."""
+        rows = [
+            {"profile_id": profile_id, "card_id": card_id, "because": because, "requested_at": at}
+            for card_id in card_ids
+        ]
+        if rows:
+            with self._database.write(profile_id) as connection:
+                connection.execute(insert(t.card_requests), rows)
+
+    @cache_reads
+    def requests(self, profile_id: str) -> dict[str, CardRequest]:
+        """The newest request of each card that has one."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(t.card_requests)
+                .where(t.card_requests.c.profile_id == profile_id)
+                .order_by(t.card_requests.c.id)
+            )
+            return {
+                row.card_id: CardRequest(
+                    card_id=row.card_id, because=row.because, requested_at=row.requested_at
+                )
+                for row in rows
+            }
+
+
+@dataclass(kw_only=True)
+class _Rating:
+    """One rating, and what it changes in what was read before it, so that nothing is read again."""
+
+    card_id: str
+    rating: int
+    reviewed_at: datetime
+    duration_ms: int
+    before: dict[str, Any] | None
+    after: dict[str, Any]
+    review_id: int = 0
+    verb_id: int = 0
+
+    def amend(self) -> dict[str, Amend]:
+        """By reading method; they are called when the rating is committed and has its ids."""
+        return {
+            CardLog.latest.__qualname__: lambda _, found: found | {self.card_id: self._latest(found)},
+            CardLog.history.__qualname__: self._history,
+            CardLog.count.__qualname__: lambda _, found: found + 1,
+            CardLog.last_durations_ms.__qualname__: self._durations,
+            CardLog.lapses.__qualname__: self._lapses,
+            VerbLog.last.__qualname__: lambda *_: self._verb(),
+            VerbLog.just_undone.__qualname__: lambda *_: None,
+            VerbLog._live.__qualname__: self._live_verbs,
+        }
+
+    def _latest(self, found: dict[str, LatestReview]) -> LatestReview:
+        earlier = found.get(self.card_id)
+        reviews = earlier.reviews + 1 if earlier else 1
+        return LatestReview(
+            id=self.review_id, reviewed_at=self.reviewed_at, after=self.after, reviews=reviews
+        )
+
+    def _history(self, asked: tuple[Any, ...], found: list[CardReview]) -> list[CardReview]:
+        since = asked[0] if asked else None
+        if since is not None and self.reviewed_at < since:
+            return found
+        review = CardReview(
+            id=self.review_id,
+            card_id=self.card_id,
+            rating=self.rating,
+            reviewed_at=self.reviewed_at,
+            duration_ms=self.duration_ms,
+            new=self.before is None,
+            repeat=self._is_repeat,
+        )
+        return [*found, review]
+
+    def _durations(self, asked: tuple[Any, ...], found: list[int]) -> list[int]:
+        limit = asked[0] if asked else DURATIONS
+        return [self.duration_ms, *found][:limit]
+
+    def _lapses(self, _: tuple[Any, ...], found: dict[str, list[int]]) -> dict[str, list[int]]:
+        if self.rating != FORGOTTEN or not self._is_repeat:
+            return found
+        return found | {self.card_id: [*found.get(self.card_id, []), self.verb_id]}
+
+    def _live_verbs(self, asked: tuple[Any, ...], found: list[Verb]) -> list[Verb]:
+        names, since = asked
+        counts = "rate" in names and (since is None or self.reviewed_at >= since)
+        return [*found, self._verb()] if counts else found
+
+    def _verb(self) -> Verb:
+        return Verb(
+            id=self.verb_id,
+            name="rate",
+            subject=self.card_id,
+            review_id=self.review_id,
+            value=None,
+            at=self.reviewed_at,
+        )
+
+    @property
+    def _is_repeat(self) -> bool:
+        return self.before is not None and self.before.get("phase") == REPEATED
+
+
+def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Columns of the reviews of a profile that were not undone."""
+    undone = exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
+    return select(*columns).where(t.card_reviews.c.profile_id == profile_id, ~undone)
+
+
+def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:
+    newest = _select_live(profile_id, func.max(t.card_reviews.c.id)).where(
+        t.card_reviews.c.card_id == card_id
+    )
+    return connection.scalar(newest) or 0
+
+
+def _read_review(row: Row[Any]) -> CardReview:
+    return CardReview(
+        id=row.id,
+        card_id=row.card_id,
+        rating=row.rating,
+        reviewed_at=row.reviewed_at,
+        duration_ms=row.duration_ms,
+        new=row.new,
+        repeat=row.phase == REPEATED,
+    )

@@ -1,0 +1,82 @@
+"""The log of five-minute reviews: what each was to hold. How far it got is read from the other logs."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select
+
+from study.store import schema as t
+from study.store.database import Database, cache_reads
+from study.store.logs.quizzes import QuizRecord, insert_session
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewRun:
+    """One mixed review: so many card ratings, a short quiz, one prompt to explain."""
+
+    id: str
+    cards: int
+    quiz_session_id: str
+    prompt_id: str
+    started_at: datetime
+
+
+class ReviewRuns:
+    """Five-minute reviews, appended, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(
+        self,
+        profile_id: str,
+        *,
+        cards: int,
+        seed: int,
+        question_ids: tuple[str, ...],
+        prompt_id: str,
+        started_at: datetime,
+    ) -> ReviewRun:
+        """Record a run together with its short quiz."""
+        quiz = QuizRecord(
+            id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice={}, started_at=started_at
+        )
+        run = ReviewRun(
+            id=uuid.uuid4().hex,
+            cards=cards,
+            quiz_session_id=quiz.id,
+            prompt_id=prompt_id,
+            started_at=started_at,
+        )
+        with self._database.write(profile_id) as connection:
+            insert_session(connection, profile_id, quiz)
+            connection.execute(
+                insert(t.review_runs).values(
+                    id=run.id,
+                    profile_id=profile_id,
+                    cards=cards,
+                    quiz_session_id=quiz.id,
+                    prompt_id=prompt_id,
+                    started_at=started_at,
+                )
+            )
+        return run
+
+    @cache_reads
+    def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
+        """A run of this profile, or None."""
+        wanted = select(t.review_runs).where(
+            t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id
+        )
+        with self._database.read() as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        return ReviewRun(
+            id=row.id,
+            cards=row.cards,
+            quiz_session_id=row.quiz_session_id,
+            prompt_id=row.prompt_id,
+            started_at=row.started_at,
+        )
