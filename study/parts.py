@@ -209,7 +209,12 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
             terms=terms,
             figures=ports.figures,
-            doors=ModeLinks(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
+            doors=ModeLinks(
+                lab=ports.lab_door,
+                challenge=ports.challenge_door,
+                project=ports.project_door,
+                tasks=ports.tasks_about,
+            ),
         )
 
     return AppPart(
@@ -226,7 +231,14 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             ),
             lambda app: figures.build(app, context, figures=ports.figures),
             lambda app: reference.build(app, context, terms=terms),
-            lambda app: practise.build(app, context, review=mixed, cards_due=ports.cards_due),
+            lambda app: practise.build(
+                app,
+                context,
+                review=mixed,
+                cards_due=ports.cards_due,
+                tasks_done=ports.tasks_done,
+                recurring=ports.recurring_misses,
+            ),
             lambda app: review.build(app, context, mixed),
             lambda app: settings.build(app, context, devices),
             lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),

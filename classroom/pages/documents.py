@@ -8,9 +8,13 @@ from typing import Any
 from fastapi.responses import HTMLResponse, Response
 
 from study.base.settings import APP_NAME
-from study.text.templates import render
+from study.text.templates import PAGE_STYLE, render
 
 STATIC = Path(__file__).parents[1] / "static"
+STUDY_STATIC = PAGE_STYLE.parent
+FIGURE_FILES = {"figures.css", "figures.js"}
+"""For a class whose plan has a live figure."""
+
 SCRIPTS = {"student.js", "screen.js", "teacher.js"}
 
 
@@ -22,6 +26,9 @@ def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResp
 
 def static(name: str) -> Response:
     """A style sheet or script; each screen's script comes with what all of them share, in one file."""
+    if name in FIGURE_FILES:
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
+        return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=_revalidated())
     if name == "class.css":
         return Response(_read("class.css"), media_type="text/css", headers=_revalidated())
     if name in SCRIPTS:
@@ -34,6 +41,10 @@ def _revalidated() -> Mapping[str, str]:
     return {"Cache-Control": "no-cache"}
 
 
-@cache
 def _read(name: str) -> str:
-    return (STATIC / name).read_text("utf-8")
+    return _read_text(STATIC / name)
+
+
+@cache
+def _read_text(path: Path) -> str:
+    return path.read_text("utf-8")

@@ -125,7 +125,7 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
     if activity is None:
         return {}
     if activity.guessed is not None:
-        shows_value = activity.kind == "number" or state.phase == "run"
+        shows_value = activity.guessed.value is not None or state.phase == "run"
         return {"guesses": guesses(live, true_value(live) if shows_value else None)}
     twin = state.phase in ("twin", "twin-reveal")
     asked = activity.twin if twin else activity.asked
