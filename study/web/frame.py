@@ -7,6 +7,7 @@ send new HTML. The browser's side of the contract is written at the top of `stat
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import gradio as gr
 import gradio.blocks
+import gradio.state_holder
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from gradio.context import Context as GradioContext
@@ -34,6 +36,7 @@ from study.web import middleware
 from study.web.access import OWNERS_ONLY, may_use_lab
 from study.web.theme import THEME
 
+_original_session = gradio.state_holder.SessionState
 _STATIC = Path(__file__).parents[1] / "static"
 
 
@@ -225,10 +228,38 @@ def building_pages() -> Iterator[None]:
             setattr(owner, name, original)
 
 
+SESSIONS_KEPT = 500
+"""Gradio's record of a session is made again when an older one comes back; no page here keeps state in it."""
+
+
+def share_session_config() -> None:
+    """Let all sessions share what Gradio 6.31 computes for each: the configuration of every component.
+
+    It is for deep links, which no page has, and costs a session 35 ms of processor time and .2 MB.
+    """
+    made = gradio.state_holder.SessionState
+    if made is not _original_session:
+        return
+    templates: dict[int, Any] = {}
+
+    def light_session(blocks: gr.Blocks) -> Any:
+        if id(blocks) not in templates:
+            templates.clear()  # one app a process; tests build several
+            templates[id(blocks)] = made(blocks)
+        session = copy(templates[id(blocks)])
+        session.blocks_config = copy(blocks.default_config)
+        session.state_data, session._state_ttl = {}, {}
+        return session
+
+    gradio.state_holder.SessionState = light_session
+
+
 def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector: bool) -> FastAPI:
     """Put the pages at the root of a site; the site's own routes go first."""
     with building_pages():
         pages.queue(max_size=200, default_concurrency_limit=4)
+    pages.state_session_capacity = SESSIONS_KEPT
+    share_session_config()
     with warnings.catch_warnings():
         # Gradio 6.31 warns that it turns server-side rendering off even where it was never on.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")

@@ -68,3 +68,13 @@ def test_another_gradio_is_left_alone(context: Context, monkeypatch: pytest.Monk
         assert "create_app" not in vars(gradio.blocks.App)
     monkeypatch.undo()
     assert callable(gradio.blocks.App.create_app)
+
+
+def test_sessions_share_what_gradio_computes_for_each(context: Context) -> None:
+    site = frame.mount(FastAPI(), build(context), styles=(), projector=False)
+    holder = site.routes[-1].app.state_holder  # type: ignore[attr-defined]
+    one, other = holder["one"], holder["other"]
+    assert one.config_values is other.config_values
+    assert one.state_data is not other.state_data
+    assert one.blocks_config is not other.blocks_config
+    assert holder.capacity == frame.SESSIONS_KEPT
