@@ -36,6 +36,7 @@ from study.ports.ports import Ports
 from study.store import open_store
 from study.store.snapshots import DailyBackups, snapshots_of
 from study.web import (
+    assets,
     documents,
     figure_route,
     frame,
@@ -118,6 +119,7 @@ def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], pr
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
+    assets.register(site)
     closing = ExitStack()
     for part in all_parts:
         for add_routes in part.routes:
