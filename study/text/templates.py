@@ -17,7 +17,7 @@ from study.base.checks import Quantity, evaluate
 from study.text.markup import link_citations, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
-DARK_SCRIPT = _ROOT / "study" / "static" / "dark.js"
+LOOK_SCRIPT = _ROOT / "study" / "static" / "look.js"
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
@@ -44,7 +44,7 @@ def get_environment() -> Environment:
         computed=_evaluate,
     )
     # For pages that Gradio does not make; the policy knows it by its hash (study/web/content_policy.py).
-    made.globals["dark_script"] = Markup(DARK_SCRIPT.read_text("utf-8"))
+    made.globals["look_script"] = Markup(LOOK_SCRIPT.read_text("utf-8"))
     return made
 
 

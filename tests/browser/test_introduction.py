@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from study.lessons.introduction import introduction
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -75,7 +75,7 @@ def test_a_phrase_and_the_play_button_move_the_real_slider(visit: Visit) -> None
 def test_a_step_fits_a_phone_in_the_dark(visit: Visit, number: int) -> None:
     page = visit(width=390, height=844, color_scheme="dark").open(f"/start?step={number}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_an_address_that_nobody_wrote_opens_the_nearest_step(visit: Visit) -> None:
