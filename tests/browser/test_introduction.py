@@ -33,6 +33,8 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
         answer(page, step.right)
         expect(page.locator("#verdict")).to_contain_text("Right.")
         page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile(rf"step={number + 1}$"))
+        expect(page.get_by_role("radio", checked=True)).to_have_count(0)
     page.get_by_label("falls").check()
     page.get_by_role("button", name="Start the run").click()
     expect(page).to_have_url(re.compile(r"run=\d{8}-"))
