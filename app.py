@@ -14,7 +14,8 @@ from study.web.server import is_loopback, run
 
 PLACES = (
     Place("Today", "/"),
-    Place("Learn", "/learn", (("Path, map", "/learn"), ("Figures", "/figures"), ("Projects", "/projects"))),
+    Place("Learn", "/learn", (("Path, map", "/learn"), ("Figures", "/figures"), ("Reference", "/reference"),
+                              ("Projects", "/projects"))),
     Place("Practise", "/practise", (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain"),
                                     ("Tasks", "/tasks")), True),
     Place("Lab", "/lab"),

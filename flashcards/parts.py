@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from flashcards.decks.note import Card
 from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.class_cards import write_class_cards
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.pages import browse, cards
@@ -28,6 +29,7 @@ def build(core: Core) -> AppPart:
     ports.ask_for_cards = exercise.ask_for
     ports.subjects = replace(ports.subjects, of_card=exercise.subjects)
     ports.row_problem = row_problem
+    ports.class_cards = write_class_cards
     return AppPart(
         pages=(
             lambda app: cards.build(app, context, exercise),

@@ -19,6 +19,7 @@ from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService
 from lora_lab.settings.urls import MEMORY
 from lora_lab.tasks.service import TaskService, list_entries
+from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, step_bytes
 from lora_lab.views.lesson_link import lab_door
@@ -49,6 +50,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.project_door = guided.door
     ports.first_run = FirstRun(lab)
     ports.class_runs = LabClassRuns(lab=lab)
+    ports.class_grids = LabClassGrids(lab=lab)
     ports.last_run = partial(last_run, lab)
     ports.tasks_about = judged.links
     ports.tasks_done = judged.done

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from quizzes.bank.bank import Question
 from quizzes.bank.misconceptions import Misconception, load_misconceptions
+from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
 from quizzes.interchange.exchange import question_exchange
@@ -50,6 +51,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
     ports.class_question = partial(class_question, bank.by_id)
+    ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=desk)
     ports.misconception = find_misconception
     ports.recurring_misses = partial(list_recurring, context, ports, bank)
     return AppPart(

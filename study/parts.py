@@ -27,7 +27,19 @@ from study.io.exchange import Exchange
 from study.io.pending_upload import Pending
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
-from study.pages import concept, figures, inout, learn, practise, progress, review, settings, start, today
+from study.pages import (
+    concept,
+    figures,
+    inout,
+    learn,
+    practise,
+    progress,
+    reference,
+    review,
+    settings,
+    start,
+    today,
+)
 from study.pages.search_entries import list_entries
 from study.ports.activities import ModeLinks, Section
 from study.ports.context import Context
@@ -192,6 +204,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
                 first_run=ports.first_run,
             ),
             lambda app: figures.build(app, context, figures=ports.figures),
+            lambda app: reference.build(app, context, terms=terms),
             lambda app: practise.build(
                 app,
                 context,

@@ -65,16 +65,16 @@ def read_picture(fields: Fields) -> Picture | None:
 def picture_html(picture: Picture) -> Markup:
     """Render the picture inline, so the page makes no request for it."""
     if picture.file:
-        return Markup(render("flashcards/picture.html", alt=picture.alt, address=_picture_url(picture.file)))
+        return render("flashcards/pictures/picture.html", alt=picture.alt, address=_picture_url(picture.file))
     values = [evaluate(bar.quantity) for bar in picture.bars]
     heights = [TALLEST * value / max(values) for value in values]
     bars = [
         (bar.label, value, height) for bar, value, height in zip(picture.bars, values, heights, strict=True)
     ]
     html = render(
-        "flashcards/bars.html", alt=picture.alt, bars=bars, tallest=TALLEST, numbers=picture.numbers
+        "flashcards/pictures/bars.html", alt=picture.alt, bars=bars, tallest=TALLEST, numbers=picture.numbers
     )
-    return Markup(html)
+    return html
 
 
 def _read_bars(fields: Fields) -> list[PictureBar]:

@@ -45,7 +45,7 @@ class CardSection:
         scheduling = history.scheduling
         self.exercise.fitting.consider(visit.profile.id)
         shown = render(
-            "flashcards/progress.html",
+            "flashcards/stats/progress.html",
             **self._recall(history),
             reviews=len(history.reviews),
             charts_from=CHARTS_FROM,
@@ -57,7 +57,7 @@ class CardSection:
             **self._fit(visit),
             **self._workload(visit, scheduling.desired_retention),
         )
-        return Markup(shown)
+        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield the workload chart, then every chart of the chosen scope."""
@@ -77,14 +77,17 @@ class CardSection:
                 values = self._workload(visit, _read_retention(event))
                 now: Workload = values["now"]
                 said = f"{format_percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings a day"
-                return {"parts": {"workload": render("flashcards/workload.html", **values)}, "say": said}
+                return {
+                    "parts": {"workload": render("flashcards/stats/workload.html", **values)},
+                    "say": said,
+                }
             case "keep-retention":
                 return self._keep(visit, _read_retention(event))
             case "scope":
                 scope = form_event.read_field(event, "scope")
                 return {"goto": f"/progress?scope={scope}#memory" if scope else "/progress#memory"}
             case "poll":
-                return {"parts": {"fit": render("flashcards/fit.html", **self._fit(visit))}}
+                return {"parts": {"fit": render("flashcards/stats/fit.html", **self._fit(visit))}}
         return None
 
     def _keep(self, visit: Visit, aim: float) -> Mapping[str, Any]:
@@ -92,8 +95,8 @@ class CardSection:
         self.exercise.reviews.store.notes.prefer(visit.profile.id, desired_retention=aim)
         values = self._workload(visit, aim)
         parts = {
-            "recall": render("flashcards/recall.html", **self._recall(self._history(visit)), **values),
-            "workload": render("flashcards/workload.html", **values),
+            "recall": render("flashcards/stats/recall.html", **self._recall(self._history(visit)), **values),
+            "workload": render("flashcards/stats/workload.html", **values),
         }
         return {"parts": parts, "say": f"Saved: you aim at {format_percent(aim)}.", "then": "draw"}
 

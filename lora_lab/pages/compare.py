@@ -19,6 +19,7 @@ from lora_lab.views import comparison
 from lora_lab.views.comparison import ComparedRun, find_compared
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
@@ -41,20 +42,20 @@ class ComparePage:
         self._context = context
         self._lab = lab
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the runs that the address names, side by side."""
         query = form_fields.query_of(request)
         runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
         ask = self._lab.chat.find(query.get("ask", ""))
         return render(
-            "lora_lab/compare.html",
+            "lora_lab/compare/compare.html",
             tabs=tabs(
                 COMPARE, "Compare", query, back=run_link(self._lab, runs[0].run.run_id if runs else "")
             ),
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
-            parts={name: Markup(html) for name, html in self._parts(runs, narrow=False).items()},
-            chat=Markup(self._chat_part(ask, runs)),
+            parts=self._parts(runs, narrow=False),
+            chat=self._chat_part(ask, runs),
             ask=ask,
             chosen=len(runs),
             prompt_limit=PROMPT_LIMIT,
@@ -126,12 +127,12 @@ class ComparePage:
             for run in listed
         ]
 
-    def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, str]:
+    def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
         beside, answered = comparison.list_answers(runs)
         asked = shared_base([item.run for item in runs])
         return {
             "charts": render(
-                "lora_lab/compare_charts.html",
+                "lora_lab/compare/charts.html",
                 runs=runs,
                 charts=list(comparison.render_charts(runs, narrow=narrow)),
                 addresses={
@@ -139,14 +140,14 @@ class ComparePage:
                 },
             ),
             "settings": render(
-                "lora_lab/compare_settings.html",
+                "lora_lab/compare/settings.html",
                 runs=runs,
                 settings=comparison.list_settings(runs) if runs else [],
                 results=comparison.list_results(runs),
             ),
-            "answers": render("lora_lab/compare_answers.html", runs=runs, beside=beside, answered=answered),
+            "answers": render("lora_lab/compare/answers.html", runs=runs, beside=beside, answered=answered),
             "asked": render(
-                "lora_lab/compare_asked.html",
+                "lora_lab/compare/asked.html",
                 runs=runs,
                 asked=[item for item in runs if item.run in asked],
                 left_out=[item for item in runs if item.run not in asked],
@@ -154,17 +155,17 @@ class ComparePage:
             ),
         }
 
-    def _chat_of(self, query: Mapping[str, str]) -> str:
+    def _chat_of(self, query: Mapping[str, str]) -> Markup:
         ask = self._lab.chat.find(query.get("ask", ""))
         return self._chat_part(ask, find_compared(self._lab, _parse_ids(query.get("runs", ""))))
 
-    def _chat_part(self, ask: Ask | None, runs: Sequence[ComparedRun]) -> str:
+    def _chat_part(self, ask: Ask | None, runs: Sequence[ComparedRun]) -> Markup:
         if ask is None:
-            return ""
+            return NO_HTML
         letters = {item.run.run_id: item.letter for item in runs}
         titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
         columns = [(BASE, "Base model"), *titles]
-        return render("lora_lab/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
+        return render("lora_lab/compare/chat.html", ask=ask, columns=columns, most_tokens=NEW_TOKENS)
 
 
 def _parse_ids(written: str) -> list[str]:

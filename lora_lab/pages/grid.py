@@ -42,6 +42,7 @@ from lora_lab.views.options import model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.units import as_bytes
 from study.ports.context import Context
 from study.text.templates import render
@@ -97,7 +98,7 @@ class GridPage:
         self._context = context
         self._lab = lab
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page for the grid and sweep that the address names."""
         query = form_fields.query_of(request)
         shown = self._shown(query)
@@ -139,13 +140,13 @@ class GridPage:
             return {"parts": {"cost": problem_part(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
-    def _cost_part(self, grid: Grid) -> str:
+    def _cost_part(self, grid: Grid) -> Markup:
         if self._lab.shape(grid.base.model) is None:
-            return render("lora_lab/reading.html", model=grid.base.model)
+            return render("lora_lab/shared/reading.html", model=grid.base.model)
         dataset = self._lab.uploads.find(grid.base.data)
         found = estimate_here(self._lab.home, grid, dataset.digest, self._lab.paces.newest_first())
         return render(
-            "lora_lab/grid_cost.html",
+            "lora_lab/grid/cost.html",
             grid=grid,
             factors=sweep_view.factors_of(grid),
             found=found,
@@ -182,7 +183,7 @@ class GridPage:
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
         shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
         return {
-            "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
+            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": self._sweeps_part(shown)},
             "url": shown.address(grid),
             "say": f"{grid.count} cells queued.",
             "focus": "#sweep",
@@ -230,7 +231,7 @@ class GridPage:
             query.pop("sweep")
         shown = self._shown(query)
         return {
-            "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
+            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": self._sweeps_part(shown)},
             "url": shown.address(_grid_of(query, shown)),
             "say": "Sweep deleted.",
             "then": "draw",
@@ -254,12 +255,12 @@ class GridPage:
         arms = arms_of(shown.cells)
         plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
         html = render(
-            "lora_lab/grid_plots.html",
+            "lora_lab/grid/plots.html",
             plots=[(plot, setting_plots.render_plot_part(plot, narrow=narrow)) for plot in plots],
             sweep=shown.sweep,
             plane=shown.plane,
         )
-        token = render("lora_lab/drawn.html", drawn=_build_token(shown))
+        token = render("lora_lab/shared/drawn.html", drawn=_build_token(shown))
         return {"parts": {"plots": html, "drawn": token}}
 
     def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
@@ -306,13 +307,13 @@ class GridPage:
         known = [seconds for seconds in cells if seconds is not None]
         return sum(known) if len(known) == len(cells) else None
 
-    def _page(self, grid: Grid, shown: ShownGrid) -> str:
+    def _page(self, grid: Grid, shown: ShownGrid) -> Markup:
         try:
             cost = self._cost_part(grid)
         except LearnerError as error:
             cost = problem_part(error)
         return render(
-            "lora_lab/grid.html",
+            "lora_lab/grid/grid.html",
             tabs=tabs(GRID, "Grid", shown.query),
             upload_limit=MAX_FILE_BYTES,
             grid=grid,
@@ -327,18 +328,18 @@ class GridPage:
             targets=TARGET_LABELS.items(),
             variants=VARIANTS,
             optimizers=OPTIMIZERS,
-            cost=Markup(cost),
-            data=Markup(data_part(self._lab, grid.base.data)),
-            worker=Markup(worker_part(self._lab)),
-            parts={name: Markup(html) for name, html in self._parts(shown).items()},
-            sweeps=Markup(self._sweeps_part(shown)),
+            cost=cost,
+            data=data_part(self._lab, grid.base.data),
+            worker=worker_part(self._lab),
+            parts=self._parts(shown),
+            sweeps=self._sweeps_part(shown),
         )
 
-    def _parts(self, shown: ShownGrid) -> dict[str, str]:
+    def _parts(self, shown: ShownGrid) -> dict[str, Markup]:
         """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
         if shown.sweep is None:
-            head, table = render("lora_lab/no_sweep.html"), render("lora_lab/no_cells.html")
-            return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
+            head, table = render("lora_lab/grid/no_sweep.html"), render("lora_lab/grid/no_cells.html")
+            return dict.fromkeys(PARTS, NO_HTML) | {"sweep-head": head, "sweep-table": table}
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
         waiting, model = engine.waiting(), sweep.grid.base.model
@@ -369,16 +370,16 @@ class GridPage:
             "axes": AXES,
             "typed": format_value,
         }
-        return {name: render(f"lora_lab/{name.replace('-', '_')}.html", **values) for name in PARTS}
+        return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
 
-    def _sweeps_part(self, shown: ShownGrid) -> str:
+    def _sweeps_part(self, shown: ShownGrid) -> Markup:
         rows = []
         for sweep in self._lab.sweeps()[:SWEEPS_SHOWN]:
             cells = self._lab.cells(sweep)
             title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
             rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
         chosen = shown.sweep.sweep_id if shown.sweep else ""
-        return render("lora_lab/sweeps.html", rows=rows, shown=chosen)
+        return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen)
 
 
 def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:

@@ -33,6 +33,7 @@ from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
 from lora_lab.views.options import model_choices
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.text.templates import render
@@ -57,13 +58,13 @@ class MicroscopePage:
             context=context, desk=lab.inspections, ask_for_cards=ask_for_cards
         )
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the question in the address, and the results so far."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
         question = question_of(visit.query)
         return render(
-            "lora_lab/microscope.html",
+            "lora_lab/microscope/microscope.html",
             tabs=tabs(
                 MICROSCOPE, "Microscope", visit.query, back=run_link(self._lab, visit.query.get("run", ""))
             ),
@@ -75,7 +76,7 @@ class MicroscopePage:
             schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
             has_blocks=has_blocks,
             block_sizes=BLOCK_SIZES,
-            parts={name: Markup(html) for name, html in self._parts(visit, question).items()},
+            parts=self._parts(visit, question),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -156,32 +157,32 @@ class MicroscopePage:
             return None
         return self._lab.inspections.find(look)
 
-    def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, str]:
+    def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, Markup]:
         """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
             shape = self._lab.shape(question.model)
             if shape is None:
-                waits = render("lora_lab/microscope_reading.html", model=question.model)
-                return {"places": "", "look": waits}
+                waits = render("lora_lab/microscope/reading.html", model=question.model)
+                return {"places": NO_HTML, "look": waits}
             question = settle_question(question, shape)
             places = render(
-                "lora_lab/microscope_places.html",
+                "lora_lab/microscope/places.html",
                 question=question,
                 layers=shape.layers,
                 matrices=matrices_of(shape),
             )
             if self._looked_at(visit, question) is None:
                 check_question(question, shape)
-                return {"places": places, "look": render("lora_lab/microscope_guess.html", question=question)}
+                return {"places": places, "look": render("lora_lab/microscope/guess.html", question=question)}
             return {"places": places, "look": self._found(visit)}
         except LearnerError as error:
             return {"look": problem_part(error)}
 
-    def _found(self, visit: Visit) -> str:
-        parts = {name: Markup(html) for name, html in self._polled(visit).items()}
-        return render("lora_lab/microscope_found.html", parts=parts)
+    def _found(self, visit: Visit) -> Markup:
+        parts = self._polled(visit)
+        return render("lora_lab/microscope/found.html", parts=parts)
 
-    def _polled(self, visit: Visit) -> dict[str, str]:
+    def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""
         question = self._known(question_of(visit.query))
         look = self._looked_at(visit, question)
@@ -190,11 +191,13 @@ class MicroscopePage:
         shown = {panel.id: panel for panel in build_panels(question, look.found)}
         training = look.status == "waiting" and self._lab.engine.current() is not None
         parts = {
-            "progress": render("lora_lab/microscope_progress.html", look=look, training=training),
+            "progress": render("lora_lab/microscope/progress.html", look=look, training=training),
             "verdicts": self._predictions.part(visit, look, question),
         }
         for name in PANELS:
-            parts[name] = render("lora_lab/microscope_panel.html", panel=shown[name]) if name in shown else ""
+            parts[name] = (
+                render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else NO_HTML
+            )
         return parts
 
 

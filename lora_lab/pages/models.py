@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
@@ -38,7 +39,7 @@ class ModelsPage:
         self._home = home
         self._reader = reader
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render every model whose shape is known."""
         return self._page(form_fields.query_of(request), added="")
 
@@ -68,9 +69,9 @@ class ModelsPage:
             )
         return replace(self._reader.read(config_of(written), kind=kind or None), name=name, hub_id=name)
 
-    def _page(self, query: Mapping[str, str], *, added: str) -> str:
+    def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
-            "lora_lab/models.html",
+            "lora_lab/models/models.html",
             tabs=tabs(MODELS, "Models", query),
             own=self._home.shapes(),
             models=load_catalogue().values(),

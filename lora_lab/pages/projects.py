@@ -34,7 +34,7 @@ class ProjectsPage:
     context: Context
     desk: ProjectService
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the list, or the project that the address names."""
         visit = frame.visit_of(self.context, request)
         project_id = visit.query.get("id", "")
@@ -95,10 +95,10 @@ class ProjectsPage:
         ended = all(cell.ended for cell in self.desk.cells(standing))
         return not ended or self.desk.is_measuring(standing)
 
-    def _results(self, standing: ProjectProgress) -> str:
+    def _results(self, standing: ProjectProgress) -> Markup:
         cells = self.desk.cells(standing)
         return render(
-            "lora_lab/project_shown.html",
+            "lora_lab/projects/project_shown.html",
             project=standing.project,
             results=self.desk.results(standing),
             curves=self.desk.curves(standing),
@@ -110,11 +110,11 @@ class ProjectsPage:
             total=len(cells),
         )
 
-    def _page(self, visit: Visit, standing: ProjectProgress) -> str:
+    def _page(self, visit: Visit, standing: ProjectProgress) -> Markup:
         project, notes = standing.project, self.context.store.notes
         kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
         return render(
-            "lora_lab/project.html",
+            "lora_lab/projects/project.html",
             project=project,
             standing=standing,
             concepts=self.context.concepts,
@@ -122,15 +122,15 @@ class ProjectsPage:
             varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
             titles={sweep.sweep_id: _format_title(sweep) for sweep in standing.sweeps},
             running=self._running(standing),
-            results=Markup(self._results(standing)) if standing.sweep else "",
+            results=self._results(standing) if standing.sweep else "",
             profile=visit.profile.id,
             drafts={kind: notes.draft(visit.profile.id, draft_key(project, kind)) for kind in kinds},
             limit=TEXT_LIMIT,
         )
 
-    def _list(self, visit: Visit) -> str:
+    def _list(self, visit: Visit) -> Markup:
         standings = [self.desk.standing(visit, project) for project in read_projects().values()]
-        return render("lora_lab/projects.html", standings=standings, address=project_address)
+        return render("lora_lab/projects/projects.html", standings=standings, address=project_address)
 
 
 def _format_title(sweep: Sweep) -> str:

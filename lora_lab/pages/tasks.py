@@ -29,6 +29,7 @@ from lora_lab.tasks.service import (
     task_address,
 )
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
 from study.text.templates import render
@@ -63,7 +64,7 @@ class TasksPage:
     service: TaskService
     ports: Ports
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the list, or the task that the address names."""
         visit = frame.visit_of(self.context, request)
         if not visit.query.get("id"):
@@ -92,7 +93,7 @@ class TasksPage:
                     self._changed(drawn, setting) if act == "change" else self._checked(visit, drawn, setting)
                 )
             except LearnerError as error:
-                return {"parts": {"numbers": problem_part(error), "judgement": ""}}
+                return {"parts": {"numbers": problem_part(error), "judgement": NO_HTML}}
         raise LearnerError(f"This page has no {act!r}.", do_next="Reload the page.")
 
     def _drawn(self, visit: Visit) -> Drawn:
@@ -102,7 +103,7 @@ class TasksPage:
     # ---- configure
 
     def _changed(self, drawn: Drawn, setting: Setting) -> Reply:
-        return {"parts": {"numbers": _numbers_part(drawn, setting), "judgement": ""}}
+        return {"parts": {"numbers": _numbers_part(drawn, setting), "judgement": NO_HTML}}
 
     def _checked(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
         found = self.service.check(visit, drawn, setting)
@@ -115,10 +116,10 @@ class TasksPage:
             "focus": "#judgement",
         }
 
-    def _judgement_part(self, visit: Visit, drawn: Drawn, setting: Setting, found: Judgement) -> str:
+    def _judgement_part(self, visit: Visit, drawn: Drawn, setting: Setting, found: Judgement) -> Markup:
         task = drawn.task
         return render(
-            "lora_lab/task_judgement.html",
+            "lora_lab/tasks/task_judgement.html",
             task=task,
             found=found,
             conditions=[_describe_check(each) for each in found.checked],
@@ -138,10 +139,10 @@ class TasksPage:
             address=task_address,
         )
 
-    def _configure(self, visit: Visit, drawn: Drawn) -> str:
+    def _configure(self, visit: Visit, drawn: Drawn) -> Markup:
         task = drawn.task
         return render(
-            "lora_lab/task.html",
+            "lora_lab/tasks/task.html",
             task=task,
             drawn=drawn,
             family=next(family for family in read_families() if family.id == task.family),
@@ -151,27 +152,27 @@ class TasksPage:
             controls=[(control, read_knobs()[control.field].label) for control in task.controls],
             highest=judge.highest,
             log2=log2,
-            numbers=Markup(_numbers_part(drawn, drawn.given)),
+            numbers=_numbers_part(drawn, drawn.given),
             another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
         )
 
     # ---- read the run
 
-    def _run(self, visit: Visit, task: RunTask) -> str:
+    def _run(self, visit: Visit, task: RunTask) -> Markup:
         return render(
-            "lora_lab/task_run.html",
+            "lora_lab/tasks/task_run.html",
             task=task,
             story=task.fill(task.story),
             concepts=self.context.concepts,
             standing=WORDS[self.service.standings(visit).get(task.id, "new")],
-            charts=[(title, Markup(wide), Markup(narrow)) for title, wide, narrow in charts_of(task)],
+            charts=charts_of(task),
         )
 
     def _answered(self, visit: Visit, task: RunTask, option_id: str) -> Reply:
         option = task.option(option_id)
         right = self.service.answer(visit, task, option.id)
         part = render(
-            "lora_lab/task_fault.html",
+            "lora_lab/tasks/task_fault.html",
             task=task,
             option=option,
             feedback=task.fill(option.feedback),
@@ -187,10 +188,10 @@ class TasksPage:
 
     # ---- build it
 
-    def _build(self, visit: Visit, task: BuildTask) -> str:
+    def _build(self, visit: Visit, task: BuildTask) -> Markup:
         code = self.context.store.notes.draft(visit.profile.id, _draft_key(task)) or task.start
         return render(
-            "lora_lab/task_build.html",
+            "lora_lab/tasks/task_build.html",
             task=task,
             code=code,
             rows=max(task.solution.count("\n"), code.count("\n")) + 3,
@@ -213,7 +214,7 @@ class TasksPage:
         except LearnerError as error:
             return {"parts": {"judgement": problem_part(error)}, "focus": "#judgement"}
         part = render(
-            "lora_lab/task_built.html",
+            "lora_lab/tasks/task_built.html",
             task=task,
             found=found,
             misconception=self.ports.misconception(found.misconception) if found.misconception else None,
@@ -225,9 +226,9 @@ class TasksPage:
 
     # ---- the list
 
-    def _list(self, visit: Visit) -> str:
+    def _list(self, visit: Visit) -> Markup:
         return render(
-            "lora_lab/tasks.html",
+            "lora_lab/tasks/tasks.html",
             families=read_families(),
             runs=list(read_run_tasks().values()),
             builds=list(read_builds().values()),
@@ -246,7 +247,7 @@ def _draft_key(task: BuildTask) -> str:
     return f"task-{task.id}"
 
 
-def _numbers_part(drawn: Drawn, setting: Setting) -> str:
+def _numbers_part(drawn: Drawn, setting: Setting) -> Markup:
     """Render what the controls do to the measures: as given, now, and what is wanted."""
     wanted: dict[str, list[str]] = {}
     for condition, drawn_target in zip(drawn.task.conditions, drawn.targets, strict=True):
@@ -264,7 +265,7 @@ def _numbers_part(drawn: Drawn, setting: Setting) -> str:
                 ", ".join(wanted.get(name, ())),
             )
         )
-    return render("lora_lab/task_numbers.html", rows=rows)
+    return render("lora_lab/tasks/task_numbers.html", rows=rows)
 
 
 def _compute(name: str, setting: Setting) -> str:
@@ -299,7 +300,7 @@ def _describe_effect(name: str, before: float, after: float) -> str:
     return f"{measure.label}: {measure.show(before)} → {measure.show(after)} ({difference})"
 
 
-def charts_of(task: RunTask) -> list[tuple[str, str, str]]:
+def charts_of(task: RunTask) -> list[tuple[str, Markup, Markup]]:
     """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
     return [
         _draw_chart(task, "Training loss", "loss of each step's batch", "loss"),
@@ -309,7 +310,7 @@ def charts_of(task: RunTask) -> list[tuple[str, str, str]]:
     ]
 
 
-def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str, str, str]:
+def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str, Markup, Markup]:
     own, usual = (
         run.held_out if what == "held_out" else run.points(what) for run in (task.run, task.healthy)
     )

@@ -47,6 +47,7 @@ from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.plots.plot import Plot
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
@@ -78,7 +79,7 @@ class LabPage:
         self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
         self._panel = RunPanel(lab, self._predictions)
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
@@ -139,7 +140,7 @@ class LabPage:
         except LearnerError as error:
             return {"parts": _no_cost(problem_part(error))}
         return {
-            "parts": {**cost, "confirm": ""},
+            "parts": {**cost, "confirm": NO_HTML},
             "url": self._address(spec, visit),
             "then": "draw",
             "say": found.in_short if found else "",
@@ -156,9 +157,9 @@ class LabPage:
             return {"parts": self._cost_parts(spec), "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._hidden(spec), "focus": "#guess-percent"}
 
-    def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, str]:
+    def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
         """Render the form of a prediction in place of all that would give the answer away."""
-        hidden = render("lora_lab/hidden.html")
+        hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
         return _no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
 
@@ -176,18 +177,18 @@ class LabPage:
             "focus": "#start",
         }
 
-    def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, str]:
+    def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, Markup]:
         return self._cost_of(spec, self._found(spec), kept)
 
-    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, str]:
+    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
-            return _no_cost(render("lora_lab/reading.html", model=spec.model))
+            return _no_cost(render("lora_lab/shared/reading.html", model=spec.model))
         values = {"guess": self._predictions.kept(kept) if kept else None, **self._cost(found)}
         return {
-            "cost": render("lora_lab/cost.html", **values),
-            "notes": render("lora_lab/cost_notes.html", **values),
-            "counted": render("lora_lab/cost_counted.html", **values),
+            "cost": render("lora_lab/lab/cost.html", **values),
+            "notes": render("lora_lab/lab/cost_notes.html", **values),
+            "counted": render("lora_lab/lab/cost_counted.html", **values),
         }
 
     def _found(self, spec: RunSpec) -> Preview | None:
@@ -234,7 +235,7 @@ class LabPage:
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
-        reply: Reply = {"parts": {"plots": render("lora_lab/hidden.html")}, "then": "draw-more"}
+        reply: Reply = {"parts": {"plots": render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
         if not form_fields.is_guessing(event):
             reply["parts"]["plots"] = self._plots(
                 found, setting_plots.by_rank(self._lab, found), narrow=narrow
@@ -250,21 +251,23 @@ class LabPage:
         if found is None:
             return {}
         narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
-        more = "" if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+        more = (
+            NO_HTML if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+        )
         return {
             "parts": {
-                "plots-more": more or render("lora_lab/hidden.html"),
-                "drawn": render("lora_lab/drawn.html", drawn=self._panel.latest_ended()),
+                "plots-more": more or render("lora_lab/lab/hidden.html"),
+                "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.latest_ended()),
                 **self._seen_parts(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
                 **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
         }
 
-    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> str:
+    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
         return render(
-            "lora_lab/bench_plots.html",
+            "lora_lab/lab/bench_plots.html",
             plots=[(plot, setting_plots.drawn_on_bench(plot, narrow=narrow)) for plot in plots],
             spec=found.spec,
             components=[
@@ -312,7 +315,7 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
                 **self._cost_parts(spec),
-                "confirm": "",
+                "confirm": NO_HTML,
             },
             "url": self._address(spec, visit, run.run_id),
             "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
@@ -325,7 +328,7 @@ class LabPage:
         found = self._preview(spec)
         if found is None or found.fits:
             return None
-        html = render("lora_lab/confirm.html", found=found)
+        html = render("lora_lab/lab/confirm.html", found=found)
         return {
             "parts": {"confirm": html},
             "focus": "#confirm",
@@ -406,7 +409,7 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> str:
+    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -414,9 +417,9 @@ class LabPage:
         except LearnerError as error:
             cost = _no_cost(problem_part(error))
         return render(
-            "lora_lab/lab.html",
+            "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
-            stage=Markup(self._panel.stage_part(run, visit.query)),
+            stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=format_value,
@@ -431,19 +434,19 @@ class LabPage:
             variants=VARIANT_LABELS.items(),
             optimizers=OPTIMIZER_LABELS.items(),
             target_sets=TARGET_SETS,
-            cost={name: Markup(html) for name, html in cost.items()},
-            data=Markup(data_part(self._lab, spec.data)),
-            run={name: Markup(html) for name, html in self._panel.parts(run, visit, narrow=False).items()},
-            seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
-            runs=Markup(self._panel.list_part(run.run_id if run else "")),
+            cost=cost,
+            data=data_part(self._lab, spec.data),
+            run=self._panel.parts(run, visit, narrow=False),
+            seen=self._seen_parts(spec),
+            runs=self._panel.list_part(run.run_id if run else ""),
         )
 
-    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, str]:
+    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:
         """Render what the model sees of the data, if a worker has tokenized it."""
         try:
             digest = self._lab.uploads.find(spec.data).digest
         except LearnerError:
-            return {"seen-title": "", "seen": ""}  # the cost part shows the error
+            return {"seen-title": NO_HTML, "seen": NO_HTML}  # the cost part shows the error
         values = {
             "seen": build_seen(self._lab.home, spec, digest, narrow=narrow),
             "problem": self._lab.home.unreadable(spec.model, digest),
@@ -452,11 +455,11 @@ class LabPage:
             "shown": SHOWN_TOKENS,
         }
         return {
-            "seen-title": render("lora_lab/seen_title.html", **values),
-            "seen": render("lora_lab/seen.html", **values),
+            "seen-title": render("lora_lab/lab/seen_title.html", **values),
+            "seen": render("lora_lab/lab/seen.html", **values),
         }
 
 
-def _no_cost(instead: str) -> dict[str, str]:
+def _no_cost(instead: Markup) -> dict[str, Markup]:
     """Return the parts of the cost with something else in their place."""
-    return {"cost": instead, "notes": "", "counted": ""}
+    return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}

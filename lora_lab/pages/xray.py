@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.lab import Lab
@@ -19,6 +20,7 @@ from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.text.templates import render
@@ -47,12 +49,12 @@ class XrayPage:
         self._desk = desk
         self._ask_for_cards = ask_for_cards
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
         standing = self._desk.standing(query)
         return render(
-            "lora_lab/xray.html",
+            "lora_lab/xray/xray.html",
             tabs=tabs(
                 XRAY, "X-ray", query, back=run_link(self._desk.lab, standing.run.run_id if standing else "")
             ),
@@ -153,10 +155,10 @@ def _read_asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[st
     }
 
 
-def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
+def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, Markup]:
     """Render everything below the two runs, in parts that are replaced when they change."""
     xray, module = standing.xray, standing.module
-    parts = dict.fromkeys(PARTS, "") | {"state": _describe_state(standing, query)}
+    parts = dict.fromkeys(PARTS, NO_HTML) | {"state": _describe_state(standing, query)}
     if xray is None or module is None:
         return parts
     plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in standing.plots()}
@@ -173,7 +175,7 @@ def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: boo
         "sides": SIDE_WORDS,
         "table": told.amplification_table(_list_columns(standing)),
     }
-    return parts | {name: render(f"lora_lab/xray_{name}.html", **values) for name in PARTS[1:]}
+    return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 
 
 def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
@@ -183,10 +185,10 @@ def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
     return found
 
 
-def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> str:
+def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> Markup:
     guess = query.get("guess", "")
     return render(
-        "lora_lab/xray_state.html",
+        "lora_lab/xray/state.html",
         standing=standing,
         guess=guess,
         judged=told.judge_prediction(standing.xray, guess) if standing.xray else None,

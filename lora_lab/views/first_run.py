@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import TIE
@@ -33,7 +31,7 @@ class FirstRun:
         run = self.lab.run(run_id)
         state = self.lab.state(run)
         html = render(
-            "lora_lab/first_run.html",
+            "lora_lab/lab/first_run.html",
             state=state,
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),
@@ -43,7 +41,7 @@ class FirstRun:
             address=address_of(run.spec, run_id=run.run_id),
         )
         return FirstRunView(
-            html=Markup(html),
+            html=html,
             ended=state.ended,
             loss_before=state.loss_before,
             loss_after=state.loss_after,

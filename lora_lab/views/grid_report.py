@@ -17,7 +17,7 @@ from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.run_form import format_value
 from lora_lab.views.sweep_view import factors_of, title_of
 from study.plots.plot import Plot
-from study.plots.render import render_plot
+from study.plots.render import render_on_page
 from study.text.templates import render as render_template
 
 
@@ -38,7 +38,7 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     """Render one HTML file: inlined figures, every cell, settings, device, versions, and the method."""
     arms = arms_of(cells)
     return render_template(
-        "lora_lab/grid_report.html",
+        "lora_lab/grid/report.html",
         title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
         factors=factors_of(sweep.grid),
         sweep=sweep,
@@ -73,7 +73,7 @@ def versions_of(cells: Sequence[GridCell]) -> list[tuple[str, str]]:
 def _render_plot(plot: Plot, number: int) -> Markup:
     """Render with ids that are unique in the file, because planes share plot names."""
     named = replace(plot, name=f"{plot.name}-{number}")
-    return Markup(render_plot(named, "svg", on_page=True, titled=False).decode())
+    return render_on_page(named)
 
 
 def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:

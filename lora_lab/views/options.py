@@ -17,7 +17,7 @@ HUB_MODELS = (
 
 
 class DataChoices(TypedDict):
-    """The variables of `lora_lab/data.html`."""
+    """The variables of `lora_lab/shared/data.html`."""
 
     choices: list[tuple[str, str]]
     chosen: str

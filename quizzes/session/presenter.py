@@ -52,7 +52,7 @@ class QuizExercise:
             raise LearnerError("All questions are answered.", do_next="Reload the page to go on.")
         hinted = self.sittings.store.quizzes.hinted(record.id)
         html = render(
-            "quizzes/question.html",
+            "quizzes/quiz/question.html",
             question=question,
             task=question.task,
             topic=self.sittings.bank.topics[question.topic],
@@ -67,7 +67,7 @@ class QuizExercise:
             second_attempt_rule=SECOND_ATTEMPT_RULE,
         )
         where = f"Question {position.number} of {position.total}: {to_plain(question.stem)}"
-        return Fragment(html=Markup(html), say=where, focus=_first_field(question))
+        return Fragment(html=html, say=where, focus=_first_field(question))
 
     def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
         """Record an answer, make cards due after a miss, and render the feedback."""
@@ -92,7 +92,7 @@ class QuizExercise:
         first = next(answer for answer in made if answer.question_id == question.id)
         return self._feedback(visit, record, question, first, alone=True)
 
-    def hint(self, visit: Visit, event: Mapping[str, Any]) -> str:
+    def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
         record, question = self._asked(visit, event)
         self.sittings.hint(record, question.id, now=visit.now)
@@ -102,12 +102,12 @@ class QuizExercise:
         """Render an answer with the reasons for each part of it; None is a question left without one."""
         grade = question.task.grade(given.given if given else {})
         html = render(
-            "quizzes/explained.html",
+            "quizzes/quiz/explained.html",
             question=question,
             rows=list_rows(question, grade, offer_choices(question, seed=record.seed)),
             verdict=format_verdict(given, grade) if given else "Not answered.",
         )
-        return Markup(html)
+        return html
 
     def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
         record = self.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
@@ -134,7 +134,7 @@ class QuizExercise:
         listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         wrong = [row for row in listed if row.part.state == "wrong"]
         html = render(
-            "quizzes/not_yet.html",
+            "quizzes/quiz/not_yet.html",
             question=question,
             topic=self.sittings.bank.topics[question.topic],
             verdict=format_verdict(given, grade),
@@ -146,9 +146,7 @@ class QuizExercise:
             rule=SECOND_ATTEMPT_RULE,
         )
         said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
-        return Fragment(
-            html=Markup(html), say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next"
-        )
+        return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next")
 
     def _feedback(
         self,
@@ -164,7 +162,7 @@ class QuizExercise:
         grade = question.task.grade(given.given)
         listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         html = render(
-            "quizzes/feedback.html",
+            "quizzes/quiz/feedback.html",
             question=question,
             topic=self.sittings.bank.topics[question.topic],
             explained=self.explained(record, question, given),
@@ -176,11 +174,11 @@ class QuizExercise:
             asked_for=asked_for,
             comes_back=given.confidence == "sure" and not given.correct and given.attempt == 1,
         )
-        return Fragment(html=Markup(html), say=announce_feedback(given, grade, listed), focus="#next")
+        return Fragment(html=html, say=announce_feedback(given, grade, listed), focus="#next")
 
-    def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> str:
-        html = render("quizzes/hint.html", question=question, session=record.id, shown=shown)
-        return Markup(html)
+    def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> Markup:
+        html = render("quizzes/quiz/hint.html", question=question, session=record.id, shown=shown)
+        return html
 
     # ---- activity of the five-minute review ----
 

@@ -12,6 +12,7 @@ from quizzes.kinds.choices import Single
 from quizzes.stats.calibration import CHARTS_FROM, Said, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
 from study.base.confidence_intervals import share_of
+from study.base.html import NO_HTML
 from study.plots.plot import Plot
 from study.ports.activities import RecurringMiss
 from study.ports.context import Visit
@@ -37,7 +38,7 @@ class QuizSection:
         share = share_of([answer.correct for answer in answers])
         recurring = self.recurring(visit)
         if share is None and not recurring:
-            return Markup("")
+            return NO_HTML
         items = statistics_of(self.store, self.bank)
         shown = render(
             "quizzes/progress.html",
@@ -48,7 +49,7 @@ class QuizSection:
             items=[(item, _find_title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
-        return Markup(shown)
+        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield calibration and Brier score, once confidence was tapped often enough."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
@@ -79,7 +80,7 @@ class ConceptPage:
     figures: Figures
     doors: ModeLinks
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
         visit = frame.visit_of(self.context, request)
         concept = self._concept(visit.query.get("id", ""))
@@ -125,7 +126,7 @@ class ConceptPage:
         following = next_mode(row, mode)
         return following.mode if following else mode
 
-    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[str, ModeState]:
+    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[Markup, ModeState]:
         lesson = self.lessons.find(concept.id)
         marks = self._marks(visit, concept)
         mode = asked or last_mode(marks) or STUDY_MODES[0]
@@ -138,7 +139,7 @@ class ConceptPage:
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         html = render(
-            "study/concept.html",
+            "study/concept/concept.html",
             concept=concept,
             concepts=self.context.concepts,
             after=builds_on(self.context.concepts, concept.id),

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base import import_limits
 from study.base.errors import LearnerError
@@ -62,7 +63,7 @@ class InOutPage:
     _previews: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     """A profile's preview of its pending file, as of its upload. `_apply_upload` plans it again."""
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page, with the pending file if one exists."""
         return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
@@ -148,7 +149,7 @@ class InOutPage:
         preview: dict[str, Any] | None = None,
         done: ImportRecord | None = None,
         is_here: bool = False,
-    ) -> str:
+    ) -> Markup:
         standing = self._imports.standing(visit.profile.id)
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(visit.profile.id, since=begins))

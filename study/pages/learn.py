@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import (
@@ -49,13 +50,13 @@ class LearnPage:
         """The layout, computed once because concepts don't change while the app runs."""
         return graph_of(self.context.concepts)
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the map with this learner's mastery."""
         visit = frame.visit_of(self.context, request)
         graph, known = self.graph, compute_mastery(self.context.store, visit.profile.id, self.subjects)
         wanted, marks = visit.query.get("q", ""), self.context.store.lessons.marks(visit.profile.id)
         return render(
-            "study/learn.html",
+            "study/learn/learn.html",
             graph=graph,
             place={"width": NODE_WIDTH, "height": NODE_HEIGHT, "x": MARGIN_X, "y": MARGIN_Y, "cell": CELL},
             concepts=self.context.concepts,
@@ -79,7 +80,10 @@ class LearnPage:
         wanted = form_event.read_field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""
-        return {"parts": {"found": render("study/learn_found.html", wanted=wanted, found=found)}, "say": said}
+        return {
+            "parts": {"found": render("study/learn/learn_found.html", wanted=wanted, found=found)},
+            "say": said,
+        }
 
     def found(self, wanted: str) -> list[Concept]:
         """Find concepts whose name, summary or terms contain every typed word; names come first."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
@@ -44,7 +45,7 @@ class PractisePage:
     tasks_done: Callable[[Visit], TasksDone]
     recurring: Callable[[Visit], Sequence[RecurringMiss]]
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render what is ready for this learner."""
         visit = frame.visit_of(self.context, request)
         return render(

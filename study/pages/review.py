@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError, StaleError
+from study.base.html import NO_HTML
 from study.learner.progress import most_frequent
 from study.ports.activities import (
     CardActivity,
@@ -59,14 +61,14 @@ class ReviewPage:
         """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the next exercise of the review in the URL; without one, an offer to start."""
         visit = frame.visit_of(self.context, request)
         run = self._run(visit)
         self.explain.prepare()  # it loads while the cards are reviewed
         if run is None:
-            return render("study/review_start.html", plan=self.plan(visit))
-        return self._next(visit, run).get("html", "")
+            return render("study/review/review_start.html", plan=self.plan(visit))
+        return self._next(visit, run).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event: most belong to the activity whose exercise is shown."""
@@ -140,7 +142,7 @@ class ReviewPage:
         endings = [station.ending(visit, run) for station in self.stations]
         missed = [each for ending in endings for each in ending.missed]
         html = render(
-            "study/review_done.html",
+            "study/review/review_done.html",
             endings=endings,
             missed=missed,
             weakest=most_frequent(each.concepts for each in missed),
@@ -158,7 +160,7 @@ class ReviewPage:
     def _wrap(self, visit: Visit, run: ReviewRun, station: ReviewActivity, piece: Fragment) -> Reply:
         steps: list[tuple[ReviewActivity, Steps]] = [(each, each.steps(visit, run)) for each in self.stations]
         html = render(
-            "study/review.html",
+            "study/review/review.html",
             piece=piece.html,
             current=station.label,
             steps=steps,

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.io.pending_upload import Pending
@@ -40,7 +41,7 @@ class SettingsPage:
 
     context: Context
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
         return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
@@ -82,7 +83,7 @@ class SettingsPage:
         shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
-    def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> str:
+    def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> Markup:
         store = self.context.store
         return render(
             "study/settings.html",

@@ -21,7 +21,7 @@ from study.ports.activities import (
     TaskLink,
     TasksDone,
 )
-from study.ports.classes import ClassRuns, FindClassQuestion
+from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion, WriteClassCards
 from study.ports.context import Visit
 from study.store.logs.tasks import TaskAttempt
 
@@ -76,6 +76,9 @@ class Ports:
     first_run: FirstRuns = field(init=False)
     class_question: FindClassQuestion = field(init=False)
     class_runs: ClassRuns = field(init=False)
+    class_grids: ClassGrids = field(init=False)
+    class_grader: ClassGrader = field(init=False)
+    class_cards: WriteClassCards = field(init=False)
     last_run: Callable[[], str | None] = str
     tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = no_tasks
     tasks_done: Callable[[Visit], TasksDone] = no_tasks_done

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
@@ -38,19 +39,19 @@ _STATIC = Path(__file__).parents[1] / "static"
 class Reply(TypedDict, total=False):
     """What `act` answers. All keys are optional; see `static/island.js` for what each does."""
 
-    html: str
+    html: Markup
     say: str
     focus: str
     url: str
     step: str
     goto: str
     error: str
-    parts: dict[str, str]
+    parts: dict[str, Markup]
     then: str
 
 
 Act = Callable[[dict[str, Any], gr.Request], Reply]
-Load = Callable[[gr.Request], str]
+Load = Callable[[gr.Request], Markup]
 
 
 def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
@@ -69,12 +70,12 @@ def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.H
         except LearnerError as error:
             return _encodable({"error": str(error)})
 
-    def guarded_load(request: gr.Request) -> str:
+    def guarded_load(request: gr.Request) -> Markup:
         try:
             with in_words(), one_view():
                 return load(request)
         except LearnerError as error:
-            return render("study/trouble.html", error=error)
+            return render("study/frame/trouble.html", error=error)
 
     guarded_act.__name__ = "act"  # the name under which island.js calls it
     html = gr.HTML(
@@ -103,7 +104,7 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
         with gr.Row(elem_id="site"):
             gr.HTML(
                 render(
-                    "study/menu.html",
+                    "study/frame/menu.html",
                     places=context.places,
                     here=find_place(context.places, path, under),
                     path=path,
@@ -142,13 +143,13 @@ class _HeaderView:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         try:
             with in_words(), one_view():
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
-            return ""
-        return render("study/who.html", visit=visitor)
+            return NO_HTML
+        return render("study/frame/who.html", visit=visitor)
 
 
 def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
@@ -169,12 +170,12 @@ def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
 
 
-def render_waiting(title: str, look: str = "") -> str:
+def render_waiting(title: str, look: str = "") -> Markup:
     """What an island shows until its content has come: the right heading and width, so that nothing jumps.
 
     `look` is the class of the page to come, where that decides its width.
     """
-    return render("study/waiting.html", title=title, look=look)
+    return render("study/frame/waiting.html", title=title, look=look)
 
 
 def build_head(*styles: Path, projector: bool = False) -> str:
@@ -249,8 +250,7 @@ async def _missing(request: Request, error: Exception) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, HTTPStatus.NOT_FOUND)
     lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")
-    style = Markup((_STATIC / "page.css").read_text(encoding="utf-8"))
-    html = render("study/missing.html", error=lost, app_name=APP_NAME, style=style)
+    html = render("study/frame/missing.html", error=lost, app_name=APP_NAME)
     return HTMLResponse(html, HTTPStatus.NOT_FOUND)
 
 

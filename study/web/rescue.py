@@ -80,7 +80,7 @@ class Rescue:
 
     def _page(self, *, said: str = "", status: int = 503, can_choose: bool = True) -> Response:
         html = render(
-            "study/rescue.html",
+            "study/frame/rescue.html",
             trouble=self._trouble,
             said=said,
             can_choose=can_choose,

@@ -20,7 +20,7 @@ def register(site: FastAPI, searchable: Sequence[Searchable]) -> None:
     def answer(q: str = "") -> Response:
         wanted = q.strip()[:MOST_CHARACTERS]
         found = search((entry for entries in searchable for entry in entries()), wanted)
-        html = render("study/search_found.html", wanted=wanted, found=found)
+        html = render("study/frame/search_found.html", wanted=wanted, found=found)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
     site.get("/search")(answer)

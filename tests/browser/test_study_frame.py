@@ -13,6 +13,7 @@ pytestmark = pytest.mark.browser
 PAGES = {
     "/": "Today",
     "/learn": "Learn",
+    "/reference": "Reference",
     "/start": "Understand LoRA: Training everything is expensive",
     "/practise": "Practise",
     "/cards": "Cards",
@@ -53,7 +54,7 @@ UNLISTED = (
 """Pages that neither the menu nor the row below it names."""
 
 PLACES = (
-    ("Learn", "/learn", "/concept", "/figures", "/projects", "/start"),
+    ("Learn", "/learn", "/concept", "/figures", "/reference", "/projects", "/start"),
     ("Practise", "/practise", "/cards", "/quiz", "/explain", "/browse", "/review"),
     ("Lab", "/lab", "/grid", "/compare", "/xray", "/microscope", "/claims", "/models", "/papers", "/memory"),
     ("You", "/progress", "/settings", "/io"),
@@ -121,7 +122,7 @@ def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     small = page.evaluate(
         """[...document.querySelectorAll('#main button, #main a.button, #main select, .menu a')]
-           .filter(e => e.offsetParent && !e.matches('.link') && e.getBoundingClientRect().height < 44)
+           .filter(e => e.offsetParent && !e.matches('.link, .term') && e.getBoundingClientRect().height < 44)
            .map(e => e.outerHTML.slice(0, 120))"""
     )
     assert small == []

@@ -762,8 +762,8 @@ def test_a_poll_renders_again_only_what_changed(
     assert rendered == []
     run.emit("step", step=4, loss=1.0, learning_rate=1e-4, seconds=1.0, tokens=10, grad_norm=1.0)
     assert ana.sends("poll")["parts"] != first
-    assert "lora_lab/run_results.html" not in rendered
-    assert "lora_lab/run_curves.html" in rendered
+    assert "lora_lab/lab/run_results.html" not in rendered
+    assert "lora_lab/lab/run_curves.html" in rendered
 
 
 def test_an_address_of_an_earlier_version_still_opens_its_range_of_steps() -> None:

@@ -57,7 +57,7 @@ def test_a_cell_survives_its_file() -> None:
 
 def test_the_table_shows_every_row_with_its_error() -> None:
     found = measured_cells()
-    html = render("lora_lab/memory_cells.html", found=found)
+    html = render("lora_lab/memory/cells.html", found=found)
     assert html.count("<tr>") == len(found.cells) + 1
     for said in ("smollm2-135m", "hqq3", "8-bit", found.machine, found.versions["torch"]):
         assert said in html
