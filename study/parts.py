@@ -53,6 +53,7 @@ from study.ports.ports import Ports
 from study.store import open_store
 from study.store.snapshots import DailyBackups, snapshots_of
 from study.web import (
+    assets,
     device_routes,
     documents,
     figure_route,
@@ -152,6 +153,7 @@ def build_site(
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
+    assets.register(site)
     closing = ExitStack()
     for part in all_parts:
         for add_routes in part.routes:

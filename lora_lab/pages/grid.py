@@ -369,6 +369,7 @@ class GridPage:
             "plane": shown.plane,
             "findings": list_findings(arms),
             "known": sweep_view.known_before(sweep.grid, self._lab.shape(model)) if going else "",
+            "first": sweep_view.first_measured(cells) if going else "",
             "one_rate": variants_share_one_rate(arms),
             "edge": at_the_edge(arms),
             "choices": sweep_view.list_choices(cells),

@@ -36,6 +36,9 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
+FLAT = 0.05
+"""A range of losses below it is labelled with four digits, so that its ends differ."""
+
 COST_WORDS = {
     "nothing": "nothing",
     "time": "time",
@@ -311,7 +314,9 @@ def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str
     own, usual = (
         run.held_out if what == "held_out" else run.points(what) for run in (task.run, task.healthy)
     )
-    y_format = "{:.1e}".format if what == "learning_rate" else "{:.2f}".format
+    values = [y for _, y in (*own, *usual)]
+    digits = 2 if max(values) - min(values) >= FLAT else 4
+    y_format = "{:.1e}".format if what == "learning_rate" else f"{{:.{digits}f}}".format
     described = (
         f"{title} of this run: {y_format(own[0][1])} at step {own[0][0]}, {y_format(own[-1][1])} at step "
         f"{own[-1][0]}, highest {y_format(max(y for _, y in own))}. "

@@ -206,7 +206,13 @@ def build_head(*styles: Path, projector: bool = False) -> str:
 def head_script(*, projector: bool = False) -> str:
     """The script that runs before anything is drawn."""
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    return view + _read_script("head.js") + _read_script("site.js") + _read_script("figures.js")
+    return (
+        view
+        + _read_script("look.js")
+        + _read_script("head.js")
+        + _read_script("site.js")
+        + _read_script("figures.js")
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -34,7 +34,7 @@ def test_the_longest_context_is_found_with_controls_that_move_the_numbers(visit:
     page.get_by_role("button", name="Check my setting").click()
     expect(judged).to_contain_text("Solved", timeout=PATIENT_MS)
     expect(judged).to_be_focused()
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
@@ -48,7 +48,7 @@ def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
     page.keyboard.press("Control+Enter")
     expect(page.locator("#judgement")).to_contain_text("Solved", timeout=PATIENT_MS)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
     page.get_by_role("link", name="Another one").first.click()
     expect(page.locator("#rank")).not_to_have_value("64")
     expect(page.get_by_role("heading", level=1)).to_have_text("A higher rank at the same scale")
@@ -65,7 +65,7 @@ def test_a_run_is_read_and_repaired_in_the_lab(visit: Visit) -> None:
     page.get_by_role("button", name="That is it").click()
     expect(page.locator("#judgement")).to_contain_text("Repair it")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
     page.get_by_role("link", name="Run it repaired in the lab").click()
     expect(page.locator("[name=learning_rate]")).to_have_value("0.002")
 
@@ -79,7 +79,7 @@ def test_a_script_is_completed(visit: Visit) -> None:
     box.fill("config = LoraConfig(r=64, lora_alpha=16, use_rslora=True)")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#judgement")).to_contain_text("Solved")
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_a_concept_and_the_search_lead_to_a_task(visit: Visit) -> None:
