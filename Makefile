@@ -1,6 +1,7 @@
 # make app     study: installs once, then serves on http://127.0.0.1:7860
 # make test    everything that must hold: lint, unit, property and browser tests
-# make lint    ruff and mypy only           make fix          let ruff repair what it can
+# make test-unit, make test-browser   the two halves of it
+# make lint    ruff, import rules and mypy  make fix          let ruff repair what it can
 # make test-postgres   the store's tests on the PostgreSQL server of TEST_DATABASE_URL
 # make test-long      the GPU check itself, on a simulated device: minutes
 # make test-browsers   the main stories in Chromium, Firefox and WebKit
@@ -10,7 +11,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,16 +24,21 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 # A browser test leaves an event loop running in its process, where later tests could start none: another round.
 IN_TWO := --numprocesses 2 --dist loadfile
 
-.PHONY: fuzz test-postgres test-browsers test-long app test lint fix bench screenshots gpu-check clean
+.PHONY: test-unit test-browser fuzz test-postgres test-browsers test-long app test lint fix bench screenshots gpu-check clean
 
 app: $(VENV)/.app-installed
 	$(BIN)/python app.py $(ARGS)
 
-test: lint
-	./tests/browser/install_chromium.sh
+test: lint test-unit test-browser
+
+test-unit: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
 	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not engines and not long and not simulated_gpu" $(IN_TWO)
 	$(CACHED_MODELS) $(BIN)/python -m pytest -m simulated_gpu
+
+test-browser: $(VENV)/.dev-installed
+	./tests/browser/install_chromium.sh
+	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
 	$(CACHED_MODELS) $(BIN)/python -m pytest -m browser $(IN_TWO)
 
 lint: $(VENV)/.dev-installed

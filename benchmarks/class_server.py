@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from types import SimpleNamespace
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -22,7 +20,14 @@ from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plans
+from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import build_figures
+from lora_lab.lab import Lab
+from lora_lab.views.class_grids import LabClassGrids
+from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
+from quizzes.explain.class_grader import QuizClassGrader
+from quizzes.grader.prompts import load_prompts
 from quizzes.session.class_questions import class_question
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
@@ -47,10 +52,20 @@ def main() -> None:
         dice=SystemRandom(),
         places=(),
     )
-    runs: Any = SimpleNamespace(problem=lambda *_: "")  # this benchmark's plan has no run
+    lab = Lab(settings, LocalEngine(settings, warm=False))  # never started: this benchmark trains nothing
+    runs, grids = LabClassRuns(lab=lab), LabClassGrids(lab=lab)
+    grader = QuizClassGrader(prompts=load_prompts(context.concepts), client=None)
+    figures = build_figures(settings.models_dir)
     bank = load_bank(context.concepts)
-    plans = Plans(find_question=partial(class_question, bank.by_id), runs=runs)
-    hub, keys = Hub(context=context, runs=runs), Keys(log=context.store.classes)
+    plans = Plans(
+        find_question=partial(class_question, bank.by_id),
+        runs=runs,
+        grids=grids,
+        grader=grader,
+        figures=figures,
+    )
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
+    keys = Keys(log=context.store.classes)
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     TeacherRoutes(context, hub, plans, keys, reachable=True).register(site)
     ReportRoutes(context, hub, keys).register(site)

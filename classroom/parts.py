@@ -6,8 +6,10 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.name_keeper import NameKeeper
+from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.take_home_routes import TakeHomeRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plans
 from study.parts import AppPart, Core
@@ -19,15 +21,24 @@ def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
     `only_class`: other devices reach nothing but a class's student routes. `reachable`: they reach the app.
     """
     context, ports = core.context, core.ports
-    plans = Plans(find_question=ports.class_question, runs=ports.class_runs)
-    hub = Hub(context=context, runs=ports.class_runs)
+    runs, grids, grader, figures = ports.class_runs, ports.class_grids, ports.class_grader, ports.figures
+    plans = Plans(find_question=ports.class_question, runs=runs, grids=grids, grader=grader, figures=figures)
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)
     return AppPart(
         routes=(
             TeacherRoutes(context, hub, plans, keys, reachable=reachable).register,
             ReportRoutes(context, hub, keys).register,
+            TakeHomeRoutes(
+                context,
+                hub,
+                write_cards=ports.class_cards,
+                ask_for_cards=ports.ask_for_cards,
+                only_class=only_class,
+            ).register,
             StudentRoutes(hub).register,
+            FigureRoutes(hub).register,
         ),
         closers=(keeper.close,),
         gates=(partial(ClassGate, keys=keys, only_class=only_class),),

@@ -1,6 +1,7 @@
 """What the page's process never loads. Which room may import which is checked by `make lint`."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -102,3 +103,54 @@ def test_a_process_that_builds_the_app_and_draws_a_setting_has_no_torch(tmp_path
         timeout=120,
     )
     assert done.stdout.strip() == "3 []", done.stderr
+
+
+MAKES_HTML = ROOT / "study" / "base" / "html.py"
+TRUSTS_HTML = {
+    "study/text/templates.py",  # Jinja escapes what a template is given; a script and a style sheet of ours
+    "study/text/formulas.py",  # MathML written from an allow-list
+    "study/plots/render.py",  # SVG from an XML writer
+    "study/web/documents.py",  # documents of this repository, rendered without the HTML in them
+    "lora_lab/charts/svg.py",  # SVG elements with escaped attributes
+    "classroom/activities/activity.py",  # texts of a class as they were rendered when its plan was read
+    "study/web/device_routes.py",  # a QR code
+}
+"""The writers whose output is taken as HTML, and why."""
+
+
+def calls(path: Path, name: str) -> list[ast.Call]:
+    """The calls of a function by its own name or as an attribute."""
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == name
+    ]
+
+
+def test_a_string_becomes_html_in_one_module_only() -> None:
+    makers = {path for path in SOURCES if calls(path, "Markup")}
+    assert makers == {MAKES_HTML}
+    named = [path for path in SOURCES if "__html__" in path.read_text("utf-8")]
+    assert named == []
+
+
+def test_only_known_writers_are_trusted_with_html() -> None:
+    trusting = {str(path.relative_to(ROOT)) for path in SOURCES if calls(path, "trust_html")}
+    assert trusting == TRUSTS_HTML
+
+
+def test_html_with_braces_is_written_in_the_source() -> None:
+    """`format_html` escapes what goes into the braces, so the rest must not come from elsewhere."""
+    found = [call for path in SOURCES for call in calls(path, "format_html")]
+    assert len(found) > 5
+    assert [ast.unparse(call) for call in found if not isinstance(call.args[0], ast.Constant)] == []
+
+
+def test_no_template_turns_the_escaping_off() -> None:
+    from study.text.templates import PACKAGES, get_environment
+
+    templates = [path for package in PACKAGES for path in (ROOT / package / "templates").rglob("*.html")]
+    assert len(templates) > 100
+    switches = re.compile(r"\|\s*safe\b|autoescape|\bMarkup\b|unescape")
+    assert [path.name for path in templates if switches.search(path.read_text("utf-8"))] == []
+    assert get_environment().autoescape is True

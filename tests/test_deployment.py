@@ -44,3 +44,21 @@ def test_the_front_matter_is_valid_and_names_what_is_there() -> None:
     assert lowest is not None
     assert gradio["sdk_version"].startswith(lowest[1])
     assert all(len(block["title"]) > 3 and block["license"] == "apache-2.0" for block in blocks)
+
+
+def test_workflow_and_hooks_call_targets_that_the_makefile_has() -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))
+    steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    entries = [hook["entry"] for repository in hooks["repos"] for hook in repository["hooks"]]
+    called = {word for line in steps + entries for word in line.split()[1:] if "=" not in word}
+    assert {"lint", "test-unit", "test-browser"} <= called
+    assert called <= targets
+    assert len(workflow["jobs"]["unit"]["strategy"]["matrix"]["os"]) == 3
+    assert len(workflow["jobs"]["unit"]["strategy"]["matrix"]["python"]) == 3
+
+
+def test_the_issue_form_asks_for_version_device_and_log() -> None:
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / "bug.yml").read_text("utf-8"))
+    assert {"what", "version", "system", "device", "log"} == {field["id"] for field in form["body"]}

@@ -32,7 +32,7 @@ def lan_addresses() -> list[LanAddress]:
     return sorted(found, key=lambda each: (each.address != preferred, each.interface, each.address))
 
 
-def is_this_machine(address: str) -> bool:
+def is_own_address(address: str) -> bool:
     """Whether a client's address is one of this machine's own."""
     try:
         asked = ipaddress.ip_address(address.partition("%")[0])

@@ -9,8 +9,11 @@ from classroom.access.keys import Keys
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
 
-_READ = re.compile(r"/class/(join|help|[0-9]{6}|[0-9]{6}/(events|state)|static/(class\.css|student\.js))")
-_WRITE = re.compile(r"/class/[0-9]{6}/(join|answer|name)")
+_READ = re.compile(
+    r"/class/(join|help|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
+    r"|static/(class\.css|student\.js|figures\.(css|js)))"
+)
+_WRITE = re.compile(r"/class/[0-9]{6}/(join|answer|name|study)")
 
 
 def is_for_students(method: str, path: str) -> bool:

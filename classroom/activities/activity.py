@@ -1,13 +1,19 @@
 """The kinds of activity and the phases each goes through. Specs are JSON, as the room stores them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
-from study.base.errors import LearnerError
+from markupsafe import Markup
 
-Kind = Literal["talk", "question", "poll", "number", "predict"]
+from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.number import read_number
+from classroom.activities.wall import Wanted, read_text
+from study.base.errors import LearnerError
+from study.base.html import NO_HTML, trust_html
+from study.ports.classes import ClassConcept
+
+Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Phase = Literal[
@@ -20,6 +26,10 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
     "poll": ("vote", "reveal"),
     "number": ("vote", "reveal"),
     "predict": ("vote", "distribution", "run"),
+    "grid": ("vote", "run"),
+    "text": ("vote", "reveal"),
+    "wall": ("vote", "reveal"),
+    "figure": ("show", "vote", "reveal"),
 }
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
@@ -28,18 +38,19 @@ ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
 
-LARGEST_GUESS = 1e15
-
 
 @dataclass(frozen=True, kw_only=True)
 class VoteOption:
     """One option of a question or poll. Texts are HTML made by the content markup."""
 
     id: str
-    html: str
+    html: Markup
     correct: bool = False
-    feedback: str = ""
+    feedback: Markup = NO_HTML
     misconception: str = ""
+    text: str = ""
+    feedback_text: str = ""
+    """The same as content markup, for cards; empty in classes from before there were any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +58,12 @@ class Asked:
     """A question with its options and what to keep from it."""
 
     id: str
-    html: str
+    html: Markup
     options: tuple[VoteOption, ...]
-    keep: str = ""
+    keep: Markup = NO_HTML
+    text: str = ""
+    keep_text: str = ""
+    concepts: tuple[str, ...] = ()
 
     @property
     def right(self) -> str:
@@ -61,7 +75,8 @@ class Asked:
 class Guessed:
     """A number that everyone guesses. The true value is known beforehand, or measured by a run."""
 
-    html: str
+    html: Markup
+    text: str = ""
     unit: str = ""
     value: float | None = None
     """None until a run has measured it."""
@@ -80,6 +95,18 @@ class Guessed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownFigure:
+    """A live figure of the app on every screen."""
+
+    id: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What it begins with; the teacher changes it."""
+
+    slider: str = ""
+    """The setting whose position a question collects; empty without a question."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Activity:
     """One entry of a lesson plan, with all the texts that the screens need."""
 
@@ -88,7 +115,7 @@ class Activity:
     minutes: int = 0
     """The suggested time for voting or discussing; 0: no timer."""
 
-    html: str = ""
+    html: Markup = NO_HTML
     """The text of a talk."""
 
     asked: Asked | None = None
@@ -96,11 +123,27 @@ class Activity:
     """The same concept with fresh content, to tell understanding from copying."""
 
     guessed: Guessed | None = None
+    crowd: CrowdGrid | None = None
+    wanted: Wanted | None = None
+    """The text that students write."""
+
+    figure: ShownFigure | None = None
+
+    asked_after: int | None = None
+    """Of an activity made on the spot: the position in the plan after which it was asked."""
+
+    @property
+    def html_asked(self) -> Markup:
+        """What students see as the task."""
+        parts = (self.asked, self.guessed, self.crowd, self.wanted)
+        return next((part.html for part in parts if part is not None), self.html)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases of this activity, in order; without a twin question, those before it."""
         phases = PHASES[self.kind]
+        if self.kind == "figure":
+            return phases if self.guessed else phases[:1]
         return phases if self.kind != "question" or self.twin else phases[:5]
 
     def asked_in(self, round_number: int) -> Asked | None:
@@ -117,6 +160,10 @@ class Activity:
             return {"option": option}
         if self.guessed is not None:
             return {"number": read_number(given.get("number"))}
+        if self.crowd is not None:
+            return self.crowd.read(given)
+        if self.wanted is not None:
+            return {"text": read_text(given.get("text"))}
         raise LearnerError("This activity takes no answers.", do_next="Wait for the next one.")
 
     def is_correct(self, round_number: int, value: Mapping[str, Any]) -> bool | None:
@@ -131,34 +178,42 @@ class Activity:
         return asdict(self)
 
 
-def read_number(written: Any) -> float:
-    """Parse a guess: digits, a decimal point or comma. Raises LearnerError for anything else."""
-    text = str(written if written is not None else "").strip().replace(" ", "")
-    if text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
-    try:
-        number = float(text.replace(",", ""))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > LARGEST_GUESS:
-        raise LearnerError("That is not a number.", do_next="Type digits, such as 1.8, then send it.")
-    return number
-
-
 def activity_from(spec: Mapping[str, Any]) -> Activity:
-    """Read a stored spec."""
-    plain = {name: spec[name] for name in ("kind", "title", "minutes", "html")}
-    guessed = spec["guessed"]
+    """Read a stored spec, whose texts were rendered when it was made; also of a version with fewer kinds."""
+    guessed, crowd, wanted, figure = (spec.get(name) for name in ("guessed", "crowd", "wanted", "figure"))
     return Activity(
-        **plain,
+        kind=spec["kind"],
+        title=spec["title"],
+        minutes=spec["minutes"],
+        html=trust_html(spec["html"]),
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
-        guessed=Guessed(**guessed) if guessed else None,
+        guessed=Guessed(**_with_html(guessed)) if guessed else None,
+        crowd=_crowd(crowd) if crowd else None,
+        wanted=_wanted(wanted) if wanted else None,
+        figure=ShownFigure(**figure) if figure else None,
+        asked_after=spec.get("asked_after"),
     )
+
+
+def _with_html(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A spec whose rendered texts are HTML again, as they were when it was stored."""
+    return {**spec, **{name: trust_html(spec[name]) for name in ("html", *names)}}
+
+
+def _crowd(spec: Mapping[str, Any]) -> CrowdGrid:
+    rows, columns = tuple(spec["rows"]), tuple(spec["columns"])
+    return CrowdGrid(**{**_with_html(spec), "rows": rows, "columns": columns})
+
+
+def _wanted(spec: Mapping[str, Any]) -> Wanted:
+    concepts = tuple(ClassConcept(**concept) for concept in spec["concepts"])
+    return Wanted(**{**_with_html(spec), "concepts": concepts, "about": tuple(spec["about"])})
 
 
 def _asked(spec: Mapping[str, Any] | None) -> Asked | None:
     if spec is None:
         return None
-    options = tuple(VoteOption(**option) for option in spec["options"])
-    return Asked(id=spec["id"], html=spec["html"], options=options, keep=spec["keep"])
+    options = tuple(VoteOption(**_with_html(option, "feedback")) for option in spec["options"])
+    concepts = tuple(spec.get("concepts", ()))
+    return Asked(**{**_with_html(spec, "keep"), "options": options, "concepts": concepts})

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from classroom.activities.activity import ROUNDS, Activity, Phase
 from study.base.errors import LearnerError
+from study.ports.classes import Verdict
 
 LOBBY = -1
 """The position before the first activity."""
@@ -20,11 +21,21 @@ class Event(Protocol):
 
     @property
     def kind(self) -> str:
-        """step, lock, names, kick, readmit, run, measured or end."""
+        """step, lock, names, kick, readmit, run, measured, grid, figure, quote, overrule or end."""
 
     @property
     def value(self) -> Mapping[str, Any]:
         """What the kind needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridResult:
+    """What a crowd's grid has measured."""
+
+    losses: Mapping[str, float]
+    """The held-out loss of each run that finished, by its claim `row/column/seed`."""
+
+    findings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,18 @@ class Room:
 
     measured: Mapping[int, float] = field(default_factory=dict)
     """What those runs measured, by position."""
+
+    grids: Mapping[int, GridResult] = field(default_factory=dict)
+    """What the crowd's grids found, by position; of those that have ended."""
+
+    figures: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """How the teacher has set the live figures, by position."""
+
+    quoted: frozenset[str] = frozenset()
+    """The answers whose words the teacher shows to the class."""
+
+    overruled: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
+    """The teacher's verdicts, by answer and concept."""
 
     last: int = 0
     """The number of the last event."""
@@ -77,9 +100,22 @@ def _after(room: Room, event: Event) -> Room:
         case "readmit":
             return replace(room, kicked=room.kicked - {value["student"]})
         case "run":
-            return replace(room, runs={**room.runs, value["position"]: value["run"]})
+            position = value["position"]  # another grid after one that failed
+            grids = {place: found for place, found in room.grids.items() if place != position}
+            return replace(room, runs={**room.runs, position: value["run"]}, grids=grids)
         case "measured":
             return replace(room, measured={**room.measured, value["position"]: value["value"]})
+        case "grid":
+            result = GridResult(losses=value["losses"], findings=tuple(value["findings"]))
+            return replace(room, grids={**room.grids, value["position"]: result})
+        case "figure":
+            return replace(room, figures={**room.figures, value["position"]: value["settings"]})
+        case "quote":
+            chosen = set(value["answers"])
+            return replace(room, quoted=room.quoted | chosen if value["shown"] else room.quoted - chosen)
+        case "overrule":
+            judged = (value["answer"], value["concept"])
+            return replace(room, overruled={**room.overruled, judged: value["verdict"]})
         case "end":
             return replace(room, phase=None, ended=True)
     return room
@@ -111,8 +147,9 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
     following = phases.index(room.phase) + 1 if room.phase in phases else len(phases)
     if following < len(phases):
         return _step(room.position, phases[following])
-    if room.position + 1 < len(plan):
-        return _step(room.position + 1, plan[room.position + 1].phases[0])
+    coming = _origin(room.position, plan) + 1
+    if coming < len(plan) and plan[coming].asked_after is None:
+        return _step(coming, plan[coming].phases[0])
     raise LearnerError("The plan is at its end.", do_next="End the class, or go back to an activity.")
 
 
@@ -123,9 +160,11 @@ def previous_step(room: Room, plan: Sequence[Activity]) -> dict[str, Any]:
     phases = plan[room.position].phases
     if room.phase in phases and phases.index(room.phase) > 0:
         return _step(room.position, phases[phases.index(room.phase) - 1])
-    if room.position == 0:
+    origin = _origin(room.position, plan)
+    before = origin if origin != room.position else room.position - 1
+    if before == LOBBY:
         return _step(LOBBY, None)
-    return _step(room.position - 1, plan[room.position - 1].phases[-1])
+    return _step(before, plan[before].phases[-1])
 
 
 def step_to(position: int, phase: str, plan: Sequence[Activity]) -> dict[str, Any]:
@@ -133,6 +172,23 @@ def step_to(position: int, phase: str, plan: Sequence[Activity]) -> dict[str, An
     if not 0 <= position < len(plan) or phase not in plan[position].phases:
         raise LearnerError("The plan has no such step.", do_next="Choose one that is listed.")
     return {"position": position, "phase": phase}
+
+
+def _origin(position: int, plan: Sequence[Activity]) -> int:
+    """The place in the plan at which a class is: that before an activity made on the spot."""
+    asked_after = plan[position].asked_after
+    return position if asked_after is None else asked_after
+
+
+def asked_now(room: Room, plan: Sequence[Activity], activity: Activity) -> Activity:
+    """Place an activity that is made on the spot; after it the class goes on with the plan.
+
+    Raises LearnerError after the end.
+    """
+    if room.ended:
+        raise LearnerError("This class has ended.", do_next="Open it again, or start another one at /class.")
+    at = LOBBY if room.position == LOBBY else _origin(room.position, plan)
+    return replace(activity, asked_after=at)
 
 
 def _step(position: int, phase: Phase | None) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """All classes of this app: opening, joining, answering, the teacher's commands, runs and the end of names."""
 
 import asyncio
-import contextlib
 import hashlib
 import re
 import uuid
@@ -13,21 +12,25 @@ from typing import Any
 
 from classroom.access.keys import hash_of
 from classroom.activities import names
-from classroom.activities.activity import CONFIDENCES
+from classroom.activities.activity import CONFIDENCES, Activity
 from classroom.activities.peer_instruction import ADVISED_PHASE, Advice, advise
-from classroom.activities.room import next_step, open_round, previous_step, step_to
+from classroom.activities.room import asked_now, next_step, open_round, previous_step, step_to
+from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom, as_value
+from classroom.live.run_watch import RunWatch
 from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
-from study.ports.classes import ClassRuns
+from study.figures.controls import settings_from
+from study.figures.figure import Figures
+from study.ports.classes import VERDICTS, ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
 from study.store.classes import ClassAnswer, ClassRoom, ClassStudent, Recorded
 
 KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000
+TEAM_CHOICES = (0, 2, 3, 4, 5, 6)
 LONGEST_ANSWER_ID = 64
-LOOK_AT_RUN_SECONDS = 0.4
 
 
 class KickedError(LearnerError):
@@ -40,17 +43,34 @@ class Hub:
 
     context: Context
     runs: ClassRuns
+    grids: ClassGrids
+    grader: ClassGrader
+    figures: Figures
     _live: dict[str, LiveRoom] = field(default_factory=dict)
-    _following: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     writer: Writer = field(init=False)
+    watch: RunWatch = field(init=False)
+    grading: AnswerGrading = field(init=False)
 
     def __post_init__(self) -> None:
         self.writer = Writer(self.context.store.classes)
+        self.watch = RunWatch(runs=self.runs, grids=self.grids, append=self._append)
+        self.grading = AnswerGrading(grader=self.grader, writer=self.writer)
 
     # ---- rooms
 
-    async def open(self, plan: Plan, *, names_typed: bool, keep_names_days: int, address: str) -> LiveRoom:
+    async def open(
+        self,
+        plan: Plan,
+        *,
+        names_typed: bool,
+        keep_names_days: int,
+        address: str,
+        teams: int = 0,
+        leaderboard: bool = False,
+    ) -> LiveRoom:
         """Start a class in its lobby. Raises LearnerError when a choice is not offered."""
+        if teams not in TEAM_CHOICES:
+            raise LearnerError(f"A class can't have {teams} teams.", do_next="Choose 2 to 6, or none.")
         if keep_names_days not in KEEP_NAMES_DAYS:
             raise LearnerError("Names can't be kept for that long.", do_next="Choose a time that is listed.")
         now = self._now()
@@ -60,7 +80,13 @@ class Hub:
             code=_free_code(codes, self.context.dice),
             plan_id=plan.id,
             title=plan.title,
-            options={"names_typed": names_typed, "address": address, "keep_names_days": keep_names_days},
+            options={
+                "names_typed": names_typed,
+                "address": address,
+                "keep_names_days": keep_names_days,
+                "teams": teams,
+                "leaderboard": leaderboard,
+            },
             opened_at=now,
             names_until=now + timedelta(days=keep_names_days),
         )
@@ -78,16 +104,19 @@ class Hub:
                 raise LearnerError(
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."
                 )
-            live = self._live.setdefault(code, LiveRoom(record))
+            live = self._live.setdefault(code, LiveRoom(record, self.figures))
         if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
             await self.forget_names()
-        self._follow_run(live)
+        self.watch.follow(live)
+        self.grading.follow(live)
         return live
 
     async def delete(self, live: LiveRoom) -> None:
         """Delete a class as a whole."""
         await self.writer.do(lambda t: t.delete_room(live.room.id), lambda _: None)
         self._live.pop(live.room.code, None)
+        self.watch.forget(live)
+        self.grading.forget(live)
         live.state = replace(live.state, phase=None, ended=True)  # what is still open says so
         live.ring()
 
@@ -147,9 +176,13 @@ class Hub:
         if student.id in live.state.kicked:
             raise KickedError("The teacher took you out of this class.", do_next="Ask to be let in again.")
         answer = _read_answer(live, student, given, at=self._now())
-        return await self.writer.do(
-            lambda t: t.answer(live.room.id, answer, open_at=open_round), live.answered
+        crowd = live.plan[answer.position].crowd
+        claims = crowd.claims(answer.value) if crowd else ()
+        recorded = await self.writer.do(
+            lambda t: t.answer(live.room.id, answer, open_at=open_round, claims=claims), live.answered
         )
+        self.grading.follow(live)
+        return recorded
 
     # ---- the teacher
 
@@ -173,6 +206,12 @@ class Hub:
                 if student is None:
                     raise LearnerError("That student is not in this class.", do_next="Reload the page.")
                 await self._append(live, what, {"student": student.id})
+            case "show-quote" | "hide-quote" as what:
+                await self._append(live, "quote", {"answers": _chosen(live, order), "shown": what[0] == "s"})
+            case "figure":
+                await self._append(live, "figure", self._set_figure(live, order.get("settings")))
+            case "overrule":
+                await self._append(live, "overrule", _overruled(live, order))
             case "end":
                 await self._append(live, "end", {})
             case "forget-names":
@@ -200,46 +239,37 @@ class Hub:
         at = self._now()
         await self.writer.do(lambda t: t.revoke_keys(live.room.id, at=at), lambda _: None)
 
+    def _set_figure(self, live: LiveRoom, settings: Any) -> dict[str, Any]:
+        """The teacher's setting of the current figure. Raises LearnerError outside its limits."""
+        shown = live.activity.figure if live.activity else None
+        if shown is None or not isinstance(settings, dict):
+            raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
+        chosen = {str(name): str(value) for name, value in settings.items()}
+        settings_from(self.figures[shown.id].settings, chosen)
+        return {"position": live.state.position, "settings": chosen}
+
+    async def ask_now(self, live: LiveRoom, activity: Activity) -> None:
+        """Add an activity made on the spot and go to it. Raises LearnerError after the end."""
+        made = asked_now(live.state, live.plan, activity)
+        position = await self.writer.do(
+            lambda t: t.add_activity(live.room.id, made.to_json()), lambda _: live.added(made)
+        )
+        await self._step(live, step_to(position, made.phases[0], live.plan), after=None)
+
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
         position = step["position"]
-        failed = live.run is not None and bool(live.run.error)
-        if step["phase"] == "run" and (position not in live.state.runs or failed):
-            guessed = live.plan[position].guessed
-            assert guessed is not None
-            run_id = await asyncio.to_thread(self.runs.start, guessed.setting)
-            await self._append(live, "run", {"position": position, "run": run_id})
-            after = None
+        if step["phase"] == "run":
+            before = live.state.last
+            await self.watch.start(live, position)
+            after = after if live.state.last == before else None
         await self._append(live, "step", step, after=after if isinstance(after, int) else None)
-        self._follow_run(live)
+        self.watch.follow(live)
 
     async def _append(
         self, live: LiveRoom, kind: str, value: Mapping[str, Any], *, after: int | None = None
     ) -> None:
         at = self._now()
         await self.writer.do(lambda t: t.append(live.room.id, kind, value, after=after, at=at), live.happened)
-
-    # ---- runs
-
-    def _follow_run(self, live: LiveRoom) -> None:
-        """Watch the run of the current prediction until it has ended."""
-        state, code = live.state, live.room.code
-        going = self._following.get(code)
-        needed = state.phase == "run" and not state.ended and state.position not in state.measured
-        if needed and (going is None or going.done()) and (live.run is None or not live.run.ended):
-            self._following[code] = asyncio.get_running_loop().create_task(self._watch_run(live))
-
-    async def _watch_run(self, live: LiveRoom) -> None:
-        position = live.state.position
-        guessed, run_id = live.plan[position].guessed, live.state.runs[position]
-        assert guessed is not None
-        while live.state.position == position and live.state.phase == "run":
-            with contextlib.suppress(LearnerError):  # deleted in the lab: the screens keep what they show
-                live.run_moved(await asyncio.to_thread(self.runs.state, run_id, guessed.quantity))
-            if live.run and live.run.value is not None and position not in live.state.measured:
-                await self._append(live, "measured", {"position": position, "value": live.run.value})
-            if live.run and live.run.ended:
-                return
-            await asyncio.sleep(LOOK_AT_RUN_SECONDS)
 
     def _now(self) -> datetime:
         return self.context.clock()
@@ -264,6 +294,26 @@ def advised(live: LiveRoom) -> Any:
     """The phase that the advice leads to."""
     found = advice(live)
     return ADVISED_PHASE[found] if found else None
+
+
+def _chosen(live: LiveRoom, order: Mapping[str, Any]) -> list[str]:
+    """The answer that an order names; without one all answers of the current activity."""
+    known = [answer.id for answer in live.answers(1).values()]
+    if order.get("answer") is None:
+        return known
+    if order["answer"] not in known:
+        raise LearnerError("That answer is not in this activity.", do_next="Reload the page.")
+    return [order["answer"]]
+
+
+def _overruled(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
+    """The teacher's verdict on one concept of one answer."""
+    wanted = live.activity.wanted if live.activity else None
+    concepts = [concept.id for concept in wanted.concepts] if wanted else []
+    if order.get("concept") not in concepts or order.get("verdict") not in VERDICTS:
+        raise LearnerError("There is no such verdict.", do_next="Choose one that is listed.")
+    [answer] = _chosen(live, {"answer": str(order.get("answer"))})
+    return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
 
 
 def _read_answer(

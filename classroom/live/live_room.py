@@ -9,14 +9,16 @@ from typing import Any
 
 from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import LOBBY, Room, fold
-from study.ports.classes import ClassRunState
+from study.figures.figure import Figures
+from study.ports.classes import ClassGridState, ClassRunState
 from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
 
 
 class LiveRoom:
     """Read and changed on the event loop only, so that it needs no lock."""
 
-    def __init__(self, record: ClassRecord) -> None:
+    def __init__(self, record: ClassRecord, figures: Figures) -> None:
+        self.figures = figures
         self.room: ClassRoom = record.room
         self.plan: tuple[Activity, ...] = tuple(activity_from(spec) for spec in record.activities)
         self.events: list[ClassEvent] = list(record.events)
@@ -26,8 +28,18 @@ class LiveRoom:
         self._answers: dict[tuple[int, int], dict[str, ClassAnswer]] = {}
         for answer in record.answers:
             self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
+        self._graded = sum(answer.graded is not None for answer in record.answers)
         self.run: ClassRunState | None = None
         """How far the run of the current prediction is."""
+
+        self.grids: dict[int, ClassGridState] = {}
+        """How far the crowd's grids are, by position; of those that were looked at since the app started."""
+
+        self.grid_seconds: dict[int, float | None] = {}
+        """How long the crowd's grids take, by position; None where no similar run has finished here."""
+
+        self.grading_trouble = ""
+        """Why own words can't be graded now."""
 
         self._alarms: dict[asyncio.Event, str] = {}
         self._fragments: tuple[int, dict[Hashable, str]] = (0, {})
@@ -43,7 +55,7 @@ class LiveRoom:
     @property
     def revision(self) -> int:
         """Grows with everything that is committed, also across restarts."""
-        return len(self.events) + len(self.students) + sum(map(len, self._answers.values()))
+        return len(self.events) + len(self.students) + sum(map(len, self._answers.values())) + self._graded
 
     @property
     def present(self) -> list[ClassStudent]:
@@ -56,9 +68,33 @@ class LiveRoom:
         found = self._answers.get((where, round_number), {})
         return {student: answer for student, answer in found.items() if student not in self.state.kicked}
 
+    @property
+    def has_figures(self) -> bool:
+        """Whether the plan shows a live figure."""
+        return any(activity.figure for activity in self.plan)
+
+    @property
+    def figure_settings(self) -> Mapping[str, str]:
+        """How the teacher has set the figure of the current activity."""
+        begun = self.activity.figure.settings if self.activity and self.activity.figure else {}
+        return self.state.figures.get(self.state.position, begun)
+
+    def claims(self, position: int | None = None) -> dict[str, str]:
+        """Who has what in the current activity or in another one: students by claim.
+
+        What a student has who was taken out stays claimed.
+        """
+        where = self.state.position if position is None else position
+        given = self._answers.get((where, 1), {})
+        return {answer.claim: student for student, answer in given.items() if answer.claim}
+
     def answer_of(self, student_id: str, round_number: int) -> ClassAnswer | None:
         """What a student answered in a round of the current activity."""
         return self._answers.get((self.state.position, round_number), {}).get(student_id)
+
+    def answers_by(self, student_id: str) -> list[ClassAnswer]:
+        """Everything that a student answered."""
+        return [given[student_id] for given in self._answers.values() if student_id in given]
 
     def started_at(self) -> datetime | None:
         """When the current phase began."""
@@ -114,7 +150,36 @@ class LiveRoom:
         answer = recorded.answer
         if answer is not None:
             self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
+            self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
+
+    def added(self, activity: Activity) -> None:
+        """Take in an activity made on the spot; the step to it rings."""
+        self.plan = (*self.plan, activity)
+
+    def graded(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
+        """Take in what the grader found in an answer."""
+        of_round = self._answers.get((answer.position, answer.round), {})
+        if answer.student_id in of_round:
+            of_round[answer.student_id] = replace(answer, graded=found)
+            self._graded += 1
             self.ring(answer.student_id)
+
+    def grading_stopped(self, trouble: str) -> None:
+        """Take in that everything is graded, or why it can't be."""
+        if trouble != self.grading_trouble:
+            self.grading_trouble = trouble
+            self._ring_staff()
+
+    def estimated(self, position: int, seconds: float | None) -> None:
+        """Take in how long a grid takes."""
+        self.grid_seconds[position] = seconds
+        self._ring_staff()
+
+    def grid_moved(self, position: int, state: ClassGridState) -> None:
+        """Take in how far a grid is."""
+        if state != self.grids.get(position):
+            self.grids[position] = state
+            self.ring()
 
     def run_moved(self, state: ClassRunState) -> None:
         """Take in how far the lab's run is."""

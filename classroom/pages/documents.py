@@ -1,31 +1,34 @@
 """Whole pages of a class, their static files, and QR codes."""
 
-import io
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import segno
 from fastapi.responses import HTMLResponse, Response
-from markupsafe import Markup
 
 from study.base.settings import APP_NAME
-from study.text.templates import render
-from study.web.documents import PAGE_STYLE
+from study.text.templates import PAGE_STYLE, render
 
 STATIC = Path(__file__).parents[1] / "static"
+STUDY_STATIC = PAGE_STYLE.parent
+FIGURE_FILES = {"figures.css", "figures.js"}
+"""For a class whose plan has a live figure."""
+
 SCRIPTS = {"student.js", "screen.js", "teacher.js"}
 
 
 def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page with the app's style sheet in it."""
-    html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, style=_style(), **values)
+    html = render(f"classroom/{name}.html", title=title, app_name=APP_NAME, **values)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 
 
 def static(name: str) -> Response:
     """A style sheet or script; each screen's script comes with what all of them share, in one file."""
+    if name in FIGURE_FILES:
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
+        return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=_revalidated())
     if name == "class.css":
         return Response(_read("class.css"), media_type="text/css", headers=_revalidated())
     if name in SCRIPTS:
@@ -34,24 +37,14 @@ def static(name: str) -> Response:
     return Response("There is no such file.", 404)
 
 
-def qr_code(link: str) -> Markup:
-    """A link as an SVG image; screen readers get the link as text beside it."""
-    made = io.BytesIO()
-    segno.make(link, error="m").save(
-        made, kind="svg", xmldecl=False, svgns=False, border=3, scale=4, omitsize=True, title="QR code"
-    )
-    return Markup(made.getvalue().decode())
-
-
 def _revalidated() -> Mapping[str, str]:
     return {"Cache-Control": "no-cache"}
 
 
-@cache
-def _style() -> Markup:
-    return Markup(PAGE_STYLE.read_text("utf-8"))
-
-
-@cache
 def _read(name: str) -> str:
-    return (STATIC / name).read_text("utf-8")
+    return _read_text(STATIC / name)
+
+
+@cache
+def _read_text(path: Path) -> str:
+    return path.read_text("utf-8")

@@ -8,8 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.requests import Request
 
-from classroom.access.addresses import is_this_machine
-from classroom.access.rates import Rates
+from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
@@ -18,6 +17,7 @@ from classroom.views.screens import student_state
 from study.base.errors import LearnerError
 from study.store.classes import ClassStudent
 from study.web.middleware import browser_of
+from study.web.rates import Rates
 
 STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""
@@ -53,7 +53,7 @@ class StudentRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return documents.page("join", title="Join a class", status=404, error=str(error), given="")
-        return documents.page("student", title=live.room.title, code=code)
+        return documents.page("student", title=live.room.title, code=code, figures=live.has_figures)
 
     async def type_code(self, code: str = "") -> Response:
         """For those who can't scan."""
@@ -75,7 +75,7 @@ class StudentRoutes:
         try:
             live, browser = await self._hub.find(code), browser_of(request.cookies)
             address = request.client.host if request.client else ""
-            if not is_this_machine(address) and not self._joining.allows(address):
+            if not is_own_address(address) and not self._joining.allows(address):
                 return too_often()
             if not self._asking.allows(browser):
                 return too_often()

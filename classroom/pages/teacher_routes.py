@@ -13,14 +13,17 @@ from starlette.requests import Request
 
 from classroom.access.addresses import lan_addresses
 from classroom.access.keys import COOKIE, Keys, new_key
-from classroom.live.hub import KEEP_NAMES_DAYS, Hub
+from classroom.activities.wall import VERDICT_LABELS
+from classroom.live.hub import KEEP_NAMES_DAYS, TEAM_CHOICES, Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import form_of, json_of, trouble
+from classroom.plans.on_the_spot import KINDS, read_activity
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
+from study.web.device_routes import qr_code
 
 KEY_SECONDS = 12 * 3600
 
@@ -47,6 +50,7 @@ class TeacherRoutes:
         site.get("/class/{code}/screen/events", response_model=None)(self.screen_events)
         site.get("/class/{code}/screen/state", response_model=None)(self.screen_state)
         site.post("/class/{code}/command", response_model=None)(self.command)
+        site.post("/class/{code}/ask", response_model=None)(self.ask)
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
@@ -63,6 +67,7 @@ class TeacherRoutes:
             rooms=await run_in_threadpool(self._context.store.classes.rooms),
             addresses=lan_addresses(),
             keep_days=KEEP_NAMES_DAYS,
+            team_choices=TEAM_CHOICES,
             reachable=self._reachable,
             error=error,
         )
@@ -78,6 +83,8 @@ class TeacherRoutes:
                 names_typed=form.get("typed") == "yes",
                 keep_names_days=int(days) if days.isdecimal() else 0,
                 address=_known_address(form.get("address", "")),
+                teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
+                leaderboard=form.get("leaderboard") == "yes",
             )
         except LearnerError as error:
             return await self.classes(str(error))
@@ -108,9 +115,12 @@ class TeacherRoutes:
             addresses=lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
-            qr=documents.qr_code(link),
+            qr=qr_code(link),
+            verdicts=VERDICT_LABELS,
+            kinds=KINDS,
+            figures=live.has_figures,
             key_link=key_link,
-            key_qr=documents.qr_code(key_link) if key else "",
+            key_qr=qr_code(key_link) if key else "",
         )
 
     async def screen(self, code: str, request: Request) -> Response:
@@ -124,7 +134,8 @@ class TeacherRoutes:
             "screen",
             title=live.room.title,
             code=code,
-            qr=documents.qr_code(link),
+            figures=live.has_figures,
+            qr=qr_code(link),
             shown_link=_shown(link),
         )
 
@@ -165,6 +176,16 @@ class TeacherRoutes:
         try:
             live = await self._hub.find(code)
             await self._hub.command(live, await json_of(request))
+        except LearnerError as error:
+            return trouble(error)
+        return JSONResponse({"after": live.state.last})
+
+    async def ask(self, code: str, request: Request) -> Response:
+        """Ask the class what the teacher has just typed."""
+        try:
+            live = await self._hub.find(code)
+            form = {name: str(value) for name, value in (await json_of(request)).items()}
+            await self._hub.ask_now(live, read_activity(form))
         except LearnerError as error:
             return trouble(error)
         return JSONResponse({"after": live.state.last})

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classroom.activities.activity import KINDS, Activity, Asked, Guessed, VoteOption
+from classroom.activities.activity import KINDS, Activity, Asked, Guessed, ShownFigure, VoteOption
+from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
-from study.ports.classes import ClassQuestion, ClassRuns, FindClassQuestion
+from study.figures.controls import controls_of, settings_from
+from study.figures.figure import Figures
+from study.ports.classes import ClassGrader, ClassGrids, ClassQuestion, ClassRuns, FindClassQuestion
 from study.text.markup import to_html
 
 PLANS_DIR = Path(__file__).parent
@@ -33,6 +37,9 @@ class Plans:
 
     find_question: FindClassQuestion
     runs: ClassRuns
+    grids: ClassGrids
+    grader: ClassGrader
+    figures: Figures
     folder: Path = PLANS_DIR
 
     def all(self) -> list[Plan]:
@@ -83,6 +90,14 @@ class Plans:
                 values = {"guessed": _number(fields)}
             case "predict":
                 values = {"guessed": self._prediction(fields)}
+            case "grid":
+                values = {"crowd": self._grid(fields)}
+            case "figure":
+                values = self._figure(fields)
+            case "text":
+                values = {"wanted": Wanted(id="", html=to_html(fields.text("ask")))}
+            case "wall":
+                values = {"wanted": self._wall(fields)}
         activity = Activity(kind=kind, title=fields.text("title"), minutes=minutes, **values)
         fields.close()
         return activity
@@ -101,12 +116,59 @@ class Plans:
         problem = self.runs.problem(setting, quantity)
         if problem:
             fields.note(problem)
+        text = fields.text("ask")
         return Guessed(
-            html=to_html(fields.text("ask")),
+            html=to_html(text),
+            text=text,
             unit=fields.text("unit"),
             quantity=quantity,
             setting=setting,
             described="" if problem else self.runs.describe(setting),
+        )
+
+    def _grid(self, fields: Fields) -> CrowdGrid | None:
+        text = fields.text("ask")
+        setting, axes = dict(_mapping(fields, "run")), dict(_mapping(fields, "axes"))
+        try:
+            found = self.grids.plan(setting, axes)
+        except LearnerError as error:
+            fields.note(str(error))
+            return None
+        names = ("row_name", "rows", "column_name", "columns", "seeds", "described")
+        shown = {name: getattr(found, name) for name in names}
+        return CrowdGrid(html=to_html(text), text=text, setting=setting, axes=axes, **shown)
+
+    def _figure(self, fields: Fields) -> dict[str, Any]:
+        """A figure alone, or with a question about the position of one of its sliders."""
+        figure_id = fields.text("figure")
+        figure = self.figures.get(figure_id)
+        settings = {name: str(value) for name, value in dict(fields.raw("set") or {}).items()}
+        if figure is None:
+            fields.note(f"{figure_id!r} isn't a live figure")
+            return {}
+        slider = fields.text("slider", default="")
+        controls = dict(controls_of(figure.settings))
+        try:
+            settings_from(figure.settings, settings)
+        except LearnerError as error:
+            fields.note(str(error))
+        if slider and getattr(controls.get(slider), "kind", "") != "slider":
+            fields.note(f"{figure_id} has no slider {slider!r}")
+        shown = ShownFigure(id=figure_id, settings=settings, slider=slider)
+        return {"figure": shown, "guessed": _position(fields) if slider else None}
+
+    def _wall(self, fields: Fields) -> Wanted | None:
+        prompt_id = fields.text("prompt")
+        found = self.grader.prompt(prompt_id)
+        if found is None:
+            fields.note(f"{prompt_id!r} isn't an explain prompt")
+            return None
+        return Wanted(
+            id=found.id,
+            html=found.html,
+            text=found.text,
+            concepts=found.concepts,
+            about=found.about,
         )
 
 
@@ -115,14 +177,24 @@ def asked_of(question: ClassQuestion) -> Asked:
     options = tuple(
         VoteOption(
             id=option.id,
-            html=str(option.html),
+            html=option.html,
             correct=option.correct,
-            feedback=str(option.feedback),
+            feedback=option.feedback,
             misconception=option.misconception,
+            text=option.text,
+            feedback_text=option.feedback_text,
         )
         for option in question.options
     )
-    return Asked(id=question.id, html=str(question.html), options=options, keep=str(question.keep))
+    return Asked(
+        id=question.id,
+        html=question.html,
+        options=options,
+        keep=question.keep,
+        text=question.text,
+        keep_text=question.keep_text,
+        concepts=question.concepts,
+    )
 
 
 def _poll(fields: Fields) -> Asked:
@@ -141,10 +213,30 @@ def _number(fields: Fields) -> Guessed:
     if len(checks) != 1:
         fields.note("a number needs exactly one `check`: it is the true value")
     scale = fields.raw("divide_by") or 1
+    text = fields.text("ask")
     return Guessed(
-        html=to_html(fields.text("ask")),
+        html=to_html(text),
+        text=text,
         unit=fields.text("unit", default=""),
         value=checks[0].expect / scale if checks else None,
+        source=fields.text("source"),
+    )
+
+
+def _position(fields: Fields) -> Guessed:
+    """The right position of a slider; a check of the same fields says why it is that one."""
+    if len(read_checks(fields)) != 1:
+        fields.note("a slider's question needs exactly one `check` that shows its `value`")
+    value = fields.raw("value")
+    if not isinstance(value, int):
+        fields.note(f"`value` must be a position of the slider, got {value!r}")
+        value = 0
+    text = fields.text("ask")
+    return Guessed(
+        html=to_html(text),
+        text=text,
+        unit=fields.text("unit", default=""),
+        value=float(value),
         source=fields.text("source"),
     )
 

@@ -1,4 +1,4 @@
-"""The report of a class as files: two tables as CSV, and everything as JSON."""
+"""The report of a class as files: tables as CSV and XLSX, grades for Moodle, and everything as JSON."""
 
 import csv
 import io
@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from classroom.reports.answer_tables import Table, answer_table, grade_table
 from classroom.reports.report import ItemRow, Report, StudentRow, as_json
+from classroom.reports.workbook import write_workbook
 from study.plots.plot import neutral
 
 BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
 
 FILES = {
+    "class.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "students.csv": "text/csv; charset=utf-8",
     "items.csv": "text/csv; charset=utf-8",
+    "moodle.csv": "text/csv; charset=utf-8",
     "class.json": "application/json",
 }
 
@@ -22,21 +26,37 @@ FILES = {
 def export(found: Report, name: str) -> bytes:
     """The content of one of `FILES`."""
     match name:
+        case "class.xlsx":
+            return write_workbook(
+                {
+                    "Students": _table(StudentRow, found.students),
+                    "Activities": _table(ItemRow, found.items),
+                    "Answers": answer_table(found),
+                }
+            )
         case "students.csv":
-            return _table(StudentRow, found.students)
+            return _csv(_table(StudentRow, found.students), bom=True)
         case "items.csv":
-            return _table(ItemRow, found.items)
+            return _csv(_table(ItemRow, found.items), bom=True)
+        case "moodle.csv":
+            return _csv(grade_table(found), bom=False)
     return json.dumps(as_json(found), ensure_ascii=False, indent=1).encode()
 
 
-def _table(kind: type[Any], rows: Sequence[Any]) -> bytes:
-    """A header and one line for each row. A text that a spreadsheet would run gets an apostrophe in front."""
+def _table(kind: type[Any], rows: Sequence[Any]) -> Table:
+    """A header and one line for each row."""
     names = [field.name for field in fields(kind)]
+    return [names, *([getattr(row, name) for name in names] for row in rows)]
+
+
+def _csv(table: Table, *, bom: bool) -> bytes:
+    """A text that a spreadsheet would run gets an apostrophe in front.
+
+    Moodle reads a BOM as a part of the first column's name.
+    """
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
-    return (BOM + text.getvalue()).encode()
+    csv.writer(text).writerows([_cell(value) for value in row] for row in table)
+    return ((BOM if bom else "") + text.getvalue()).encode()
 
 
 def _cell(value: Any) -> Any:

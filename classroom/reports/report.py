@@ -8,7 +8,7 @@ from typing import Any
 from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from
 from classroom.activities.distribution import is_close
 from classroom.activities.peer_instruction import transition
-from classroom.activities.room import fold
+from classroom.activities.room import Room, fold
 from study.store.classes import ClassAnswer, ClassRecord
 
 FEWEST_FOR_DISCRIMINATION = 10
@@ -66,7 +66,7 @@ class ItemRow:
     median_guess: float | None
     value: float | None
     close: float | None
-    """The share of guesses within a tenth of the value."""
+    """The share of guesses within a tenth of the value; in a grid each guess has a value of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,25 +84,18 @@ def report(record: ClassRecord) -> Report:
     room = fold(record.events)
     everyone = _by_round(record.answers, without=frozenset())
     counted = _by_round(record.answers, without=room.kicked)
-    values = {
-        position: activity.guessed.value
-        if activity.guessed.value is not None
-        else room.measured.get(position)
-        for position, activity in enumerate(plan)
-        if activity.guessed
-    }
     students = tuple(
         StudentRow(
             number=student.number,
             name=student.name,
             joined_at=student.joined_at.isoformat(timespec="seconds"),
             taken_out=student.id in room.kicked,
-            **_counts_of(student.id, plan, everyone, values),
+            **_counts_of(student.id, plan, everyone, room),
         )
         for student in record.students
     )
     items = tuple(
-        _item(position, activity, plan, counted, values.get(position))
+        _item(position, activity, plan, counted, room)
         for position, activity in enumerate(plan)
         if activity.kind != "talk"
     )
@@ -117,9 +110,17 @@ def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Ans
     return found
 
 
-def _counts_of(
-    student: str, plan: Sequence[Activity], answers: Answers, values: Mapping[int, float | None]
-) -> dict[str, int]:
+def value_of(room: Room, activity: Activity, answer: ClassAnswer) -> float | None:
+    """What a guess was about: known beforehand, or measured by a run; None where it is not measured."""
+    if activity.guessed is not None and activity.guessed.value is not None:
+        return activity.guessed.value
+    if activity.crowd is not None:
+        result = room.grids.get(answer.position)
+        return result.losses.get(answer.claim or "") if result else None
+    return room.measured.get(answer.position)
+
+
+def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: Room) -> dict[str, int]:
     counts = dict.fromkeys(
         ("answered", "first_votes", "first_right", "second_votes", "second_right", "twins", "twins_right",
          "guesses", "guesses_close"), 0,
@@ -133,12 +134,12 @@ def _counts_of(
         if student not in given:
             continue
         counts["answered"] += 1
-        activity, value = plan[position], given[student].value
-        correct = activity.is_correct(number, value)
-        if activity.guessed is not None:
-            known = values[position]
+        activity, answer = plan[position], given[student]
+        correct = activity.is_correct(number, answer.value)
+        if "number" in answer.value:
+            known = value_of(room, activity, answer)
             counts["guesses"] += 1
-            counts["guesses_close"] += known is not None and is_close(value["number"], known)
+            counts["guesses_close"] += known is not None and is_close(answer.value["number"], known)
         elif correct is not None:
             counts[names[number][0]] += 1
             counts[names[number][1]] += correct
@@ -146,11 +147,14 @@ def _counts_of(
 
 
 def _item(
-    position: int, activity: Activity, plan: Sequence[Activity], answers: Answers, value: float | None
+    position: int, activity: Activity, plan: Sequence[Activity], answers: Answers, room: Room
 ) -> ItemRow:
     first, second, twin = (answers.get((position, number), {}) for number in (1, 2, 3))
     right = {student: activity.is_correct(1, answer.value) for student, answer in first.items()}
-    guesses = [float(a.value["number"]) for a in first.values()] if activity.guessed else []
+    guessed = [answer for answer in first.values() if "number" in answer.value]
+    guesses = [float(answer.value["number"]) for answer in guessed]
+    values = [value_of(room, activity, answer) for answer in guessed]
+    known = [(guess, value) for guess, value in zip(guesses, values, strict=True) if value is not None]
     said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
     moved = None
     if activity.asked is not None and activity.asked.right:
@@ -159,7 +163,7 @@ def _item(
         position=position + 1,
         kind=activity.kind,
         title=activity.title,
-        question=activity.asked.id if activity.asked else getattr(activity.guessed, "quantity", ""),
+        question=_subject(activity),
         first_votes=len(first),
         first_right=_share(activity, 1, first),
         discrimination=_discrimination(position, plan, answers),
@@ -173,11 +177,18 @@ def _item(
         twin_votes=len(twin),
         twin_right=_share(activity, 3, twin),
         median_guess=float(median(guesses)) if guesses else None,
-        value=value,
-        close=sum(is_close(guess, value) for guess in guesses) / len(guesses)
-        if guesses and value is not None
-        else None,
+        value=values[0] if values and not activity.crowd else None,
+        close=sum(is_close(guess, value) for guess, value in known) / len(known) if known else None,
     )
+
+
+def _subject(activity: Activity) -> str:
+    """What an activity is about, by an id where there is one."""
+    if activity.asked is not None:
+        return activity.asked.id
+    if activity.wanted is not None:
+        return activity.wanted.id
+    return "final-loss" if activity.crowd else getattr(activity.guessed, "quantity", "")
 
 
 def _options(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
@@ -238,6 +249,8 @@ def as_json(found: Report) -> dict[str, Any]:
                 "round": answer.round,
                 "value": answer.value,
                 "confidence": answer.confidence,
+                "claim": answer.claim,
+                "graded": answer.graded,
                 "at": answer.at.isoformat(),
             }
             for answer in record.answers

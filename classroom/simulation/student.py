@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from classroom.activities.activity import CONFIDENCES, Activity
+from classroom.activities.wall import LONGEST_TEXT
 from classroom.simulation.http_client import Client
 
 RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
@@ -17,6 +18,9 @@ RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
 
 GUESS_SPREAD = 0.6
 """Standard deviation of ln(guess / value)."""
+
+SAID_RATE = 0.5
+"""Of each concept in an explanation."""
 
 RETRY_SECONDS = 0.3
 
@@ -120,6 +124,14 @@ class Student:
 def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, Any]:
     """A plausible answer: right at the round's rate, guesses spread around the value."""
     asked = activity.asked_in(round_number)
+    if activity.crowd is not None:
+        return {
+            "cell": dice.choice(activity.crowd.cells),
+            "number": f"{5.0 * math.exp(dice.gauss(0, 0.1)):.3g}",
+        }
+    if activity.wanted is not None:
+        said = [concept.definition for concept in activity.wanted.concepts if dice.random() < SAID_RATE]
+        return {"text": " ".join(said)[:LONGEST_TEXT] or "I don't know."}
     if asked is None:
         value = activity.guessed.value if activity.guessed else None
         return {"number": f"{(value or 5.0) * math.exp(dice.gauss(0, GUESS_SPREAD)):.3g}"}

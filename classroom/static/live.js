@@ -92,6 +92,16 @@ function clock(endsAt, now) {
   if (endsAt) ticking = setInterval(draw, 500);
 }
 
+// What a figure's controls say now; a slider with stops counts them, and keeps a value between two of them.
+function settingOf(control) {
+  const stops = control.dataset.stops;
+  return control.dataset.value ?? (stops ? stops.split(' ')[Number(control.value)] : control.value);
+}
+
+function settingsOf(place) {
+  return Object.fromEntries([...place.querySelectorAll('[data-setting]')].map((each) => [each.dataset.setting, settingOf(each)]));
+}
+
 async function post(path, body) {
   return fetch(path, {
     method: 'POST',

@@ -3,6 +3,7 @@
 const unsentKey = `class-${code}-unsent`;
 const draftKey = `class-${code}-draft`;
 let drawn = '';
+let shown = null;
 let sending = false;
 
 function unsent() {
@@ -45,10 +46,15 @@ async function join() {
 }
 
 function show(state) {
+  shown = state;
   byId('name').textContent = state.name;
-  if (state.key === drawn) return;
+  byId('team').textContent = ` · Team ${state.team}`;
+  byId('team').hidden = !state.team;
+  if (state.key === drawn) { fill(state.free); return followFigure(state.figure); }
   drawn = state.key;
   byId('now').innerHTML = state.html;
+  free = false;
+  setFigureFree();
   const form = document.querySelector('form.answer');
   if (!form) return;
   form.addEventListener('submit', submit);
@@ -58,17 +64,69 @@ function show(state) {
   if (waiting) waitIn(form);
 }
 
+// A figure follows the teacher's until it is set free.
+let free = false;
+
+function setFigureFree() {
+  const place = document.querySelector('[data-follow]');
+  if (!place) return;
+  for (const control of place.querySelectorAll('[data-setting]')) control.disabled = !free;
+  const button = document.querySelector('button[data-free]');
+  button.setAttribute('aria-pressed', String(free));
+  button.textContent = free ? 'Follow the teacher' : 'Move it yourself';
+}
+
+function followFigure(settings) {
+  const place = document.querySelector('[data-follow]');
+  if (!place || !settings || free) return;
+  let moved = null;
+  for (const control of place.querySelectorAll('[data-setting]')) {
+    const value = settings[control.dataset.setting];
+    if (value === undefined || value === settingOf(control)) continue;
+    const stops = control.dataset.stops?.split(' ');
+    control.value = stops ? stops.indexOf(value) : value;
+    delete control.dataset.value;
+    moved = control;
+  }
+  if (moved) moved.dispatchEvent(new Event('input', { bubbles: true }));
+}
+
+byId('now').addEventListener('click', (event) => {
+  if (!event.target.closest('button[data-free]')) return;
+  free = !free;
+  setFigureFree();
+  if (shown) followFigure(shown.figure);
+});
+
+// Others have claimed cells meanwhile: what is chosen or typed here stays.
+function fill(free) {
+  for (const [cell, left] of Object.entries(free || {})) {
+    const place = document.querySelector(`[data-free="${cell}"]`);
+    if (!place) continue;
+    place.textContent = left || 'taken';
+    const radio = place.closest('label').querySelector('input');
+    if (radio.closest('form').querySelector('.waiting')) continue;
+    radio.disabled = !left;
+    if (!left) radio.checked = false;
+  }
+}
+
+const FIELDS = ['option', 'cell', 'number', 'text'];
+
 function values(form) {
   const data = new FormData(form);
-  return { option: data.get('option') ?? undefined, number: data.get('number') ?? undefined };
+  return Object.fromEntries(FIELDS.filter((name) => data.has(name)).map((name) => [name, data.get(name)]));
 }
 
 function restore(form) {
   let draft = null;
   try { draft = JSON.parse(localStorage.getItem(draftKey)); } catch { return; }
   if (!draft || draft.form !== form.dataset.form) return;
-  if (draft.option) for (const radio of form.querySelectorAll('[name=option]')) radio.checked = radio.value === draft.option;
-  if (draft.number) form.elements.number.value = draft.number;
+  for (const field of form.querySelectorAll('input[name], textarea[name]')) {
+    if (draft[field.name] === undefined) continue;
+    if (field.type === 'radio') field.checked = field.value === draft[field.name] && !field.disabled;
+    else field.value = draft[field.name];
+  }
 }
 
 function waitIn(form) {
@@ -86,6 +144,8 @@ function waitIn(form) {
 function submit(event) {
   event.preventDefault();
   const form = event.target;
+  const slider = form.querySelector('[data-slider]');
+  if (slider) slider.value = settingOf(form.querySelector(`[data-setting="${slider.dataset.slider}"]`));
   const [position, round] = form.dataset.form.split('/').map(Number);
   const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined };
   keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);
@@ -104,7 +164,7 @@ async function sendUnsent() {
       keep(unsent().filter((each) => each.id !== answer.id));
       trouble(told.error || '');
       if (!got.ok) drawn = ''; // the next state draws the form anew
-      if (!got.ok && told.state) show(told.state);
+      if (!got.ok && (told.state || shown)) show(told.state || shown);
     } catch {
       setTimeout(sendUnsent, 1500);
       break;

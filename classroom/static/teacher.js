@@ -2,38 +2,114 @@
 
 let after = 0;
 let html = '';
+let waiting = '';
+const FIGURE_REST_MS = 250;
 
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
   byId('in-room').textContent = state.in_room;
   byId('answered').textContent = state.answered;
   if (state.html !== html) redraw(state.html);
+  showFigure(state.figure);
+});
+
+// The figure stands outside of what a new state replaces: the hand on its slider stays there.
+let figureAt = null;
+function showFigure(figure) {
+  const place = byId('figure');
+  place.hidden = !figure;
+  if ((figure ? figure.at : null) === figureAt) return;
+  figureAt = figure ? figure.at : null;
+  place.innerHTML = figure ? figure.html : '';
+}
+
+let moving = null;
+byId('figure').addEventListener('input', () => {
+  clearTimeout(moving);
+  moving = setTimeout(() => command({ do: 'figure', settings: settingsOf(byId('figure')) }), FIGURE_REST_MS);
 });
 
 function redraw(next) {
   const place = byId('now');
+  if (place.querySelector('select.judge')) { waiting = next; return; } // an open choice is not taken away
   const open = [...place.querySelectorAll('details[data-keep][open]')].map((each) => each.dataset.keep);
   const focused = place.contains(document.activeElement) ? { ...document.activeElement.dataset } : null;
   place.innerHTML = html = next;
   for (const name of open) place.querySelector(`details[data-keep="${name}"]`)?.setAttribute('open', '');
-  if (!focused || !focused.do) return;
-  const same = [...place.querySelectorAll('[data-do]')];
-  (same.find((each) => each.dataset.student === focused.student && (each.dataset.do === focused.do || focused.student)
+  if (!focused || !(focused.do || focused.judge)) return;
+  const same = [...place.querySelectorAll('[data-do], [data-judge]')];
+  const sameAnswer = same.find((each) => (focused.answer && each.dataset.answer === focused.answer)
+    || (focused.judge && each.dataset.judge === focused.judge && each.dataset.concept === focused.concept));
+  (sameAnswer || same.find((each) => each.dataset.student === focused.student && (each.dataset.do === focused.do || focused.student)
     && each.dataset.phase === focused.phase && each.dataset.position === focused.position)
     || same[0])?.focus();
 }
 
-byId('now').addEventListener('click', async (event) => {
+byId('now').addEventListener('click', (event) => {
+  const judged = event.target.closest('[data-judge]');
+  if (judged) return judge(judged);
   const button = event.target.closest('[data-do]');
   if (!button || (button.dataset.ask && !confirm(button.dataset.ask))) return;
-  const { do: what, student, position, phase } = button.dataset;
+  const { do: what, student, position, phase, answer } = button.dataset;
   const steps = ['next', 'back', 'go'].includes(what);
+  command({ do: what, student, phase, answer, position: position === undefined ? undefined : Number(position), after: steps ? after : undefined });
+});
+
+// A verdict of the grader becomes a choice of the teacher.
+function judge(button) {
+  const choice = document.createElement('select');
+  choice.className = 'judge';
+  choice.setAttribute('aria-label', `Your verdict. ${button.textContent}`);
+  choice.append(new Option('Your verdict …', ''));
+  for (const [value, words] of Object.entries(JSON.parse(byId('main').dataset.verdicts))) choice.append(new Option(words, value));
+  let closed = false; // taking it out of the page blurs it
+  const close = () => {
+    if (closed) return;
+    closed = true;
+    choice.replaceWith(button);
+    button.focus();
+    if (waiting) { const next = waiting; waiting = ''; redraw(next); }
+  };
+  choice.addEventListener('change', () => {
+    command({ do: 'overrule', answer: button.dataset.judge, concept: button.dataset.concept, verdict: choice.value });
+    close();
+  });
+  choice.addEventListener('blur', close);
+  choice.addEventListener('keydown', (event) => { if (event.key === 'Escape') close(); });
+  button.replaceWith(choice);
+  choice.focus();
+}
+
+const command = (order) => send('command', order);
+
+// Whether it was done; what went wrong is told.
+async function send(what, body) {
   try {
-    const answer = await post(`/class/${code}/command`, {
-      do: what, student, phase, position: position === undefined ? undefined : Number(position), after: steps ? after : undefined,
-    });
+    const answer = await post(`/class/${code}/${what}`, body);
     const trouble = answer.ok ? '' : (await answer.json()).error;
     byId('trouble').textContent = trouble;
     byId('trouble').hidden = !trouble;
-  } catch { lost(true); }
+    return answer.ok;
+  } catch {
+    lost(true);
+    return false;
+  }
+}
+
+const ask = byId('ask');
+
+function fit() { // only the fields of the chosen kind
+  const kind = new FormData(ask).get('kind');
+  for (const part of ask.querySelectorAll('[data-for]')) part.hidden = !part.dataset.for.split(' ').includes(kind);
+}
+
+ask.addEventListener('change', fit);
+ask.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const kept = new FormData(ask).get('kind');
+  if (!await send('ask', Object.fromEntries(new FormData(ask)))) return;
+  ask.reset();
+  for (const radio of ask.querySelectorAll('[name=kind]')) radio.checked = radio.value === kept;
+  ask.closest('details').open = false;
 });
+fit();

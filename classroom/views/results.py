@@ -55,12 +55,12 @@ def bars(live: LiveRoom, asked: Asked, round_number: int) -> list[Bar]:
         Bar(
             id=option.id,
             letter=letter,
-            html=Markup(option.html),
+            html=option.html,
             votes=count,
             percent=100 * count / len(given) if given else 0.0,
             correct=option.correct,
             misconception=option.misconception,
-            feedback=Markup(option.feedback),
+            feedback=option.feedback,
         )
         for letter, option, count in zip(LETTERS, asked.options, counts, strict=False)
     ]
@@ -125,7 +125,7 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
     if activity is None:
         return {}
     if activity.guessed is not None:
-        shows_value = activity.kind == "number" or state.phase == "run"
+        shows_value = activity.guessed.value is not None or state.phase == "run"
         return {"guesses": guesses(live, true_value(live) if shows_value else None)}
     twin = state.phase in ("twin", "twin-reveal")
     asked = activity.twin if twin else activity.asked

@@ -9,11 +9,15 @@ from markupsafe import Markup
 from classroom.activities.distribution import is_close
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
 from classroom.activities.room import LOBBY, next_step
+from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import advice, advised
 from classroom.live.live_room import LiveRoom
-from classroom.views import results
+from classroom.views import crowd, results, wall
+from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
-from study.store.classes import ClassStudent
+from study.base.html import NO_HTML
+from study.base.units import as_duration
+from study.store.classes import ClassAnswer, ClassStudent
 from study.text.markup import to_plain
 from study.text.templates import render
 
@@ -31,6 +35,14 @@ PHASE_LABELS = {
     "distribution": "The guesses",
     "run": "The run",
 }
+KIND_LABELS: Mapping[str, Mapping[str, str]] = {
+    "grid": {"vote": "Claim a cell", "run": "Training"},
+    "figure": {"show": "Look", "vote": "Move the slider"},
+    "text": {"vote": "Write", "reveal": "The answers"},
+    "wall": {"vote": "Write", "reveal": "The answers"},
+}
+"""Where a kind of activity calls a phase something else."""
+
 TIMED = ("vote", "discuss", "revote", "twin")
 
 
@@ -41,8 +53,9 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
     if given is None and state.phase == "reveal":
         given = first  # who voted once sees that vote
     kicked, shown = student.id in state.kicked, results.is_shown(live)
+    own, detail = _own(live, student, given, shown=shown)
 
-    def make() -> str:
+    def make() -> Markup:
         return render(
             "classroom/student_now.html",
             **_common(live, shown=shown),
@@ -51,28 +64,60 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
             first=first,
             shown=shown,
             value=results.true_value(live) if shown else None,
+            **{"cell": None, "verdicts": [], **own},
         )
 
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
-    same = (live.run, kicked, *(str(each and (each.value, each.confidence)) for each in (given, first)))
+    votes = (str(each and (each.value, each.confidence)) for each in (given, first))
+    same = (live.run, kicked, detail, *votes)
     html = live.fragment(same, make)
     mark = f"{state.position}/{state.phase}/{state.ended}/{kicked}/{given.id if given else ''}"
     running = f"/{live.state.measured.get(state.position)}" if state.phase == "run" else ""
     return {
         **_frame(live),
-        "key": mark + running,
+        "key": mark + running + (detail if shown else ""),
         "name": student.name or f"Student {student.number}",
+        "team": own_team(live, student),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": given is not None,
+        "free": own.get("free"),
+        "figure": _figure_settings(live),
         "html": html,
         "say": _said(live, kicked=kicked),
     }
 
 
+def _own(
+    live: LiveRoom, student: ClassStudent, given: ClassAnswer | None, *, shown: bool
+) -> tuple[dict[str, Any], str]:
+    """What differs between students beyond their votes, and a text that changes with it."""
+    activity = live.activity
+    if activity is None:
+        return {}, ""
+    if activity.crowd is not None:
+        cell = crowd.own_cell(live, activity.crowd, student.id)
+        free = crowd.free_places(live, activity.crowd)
+        if not shown:
+            return {"cell": cell, "free": free}, f"/{cell and cell.label}{sorted(free.items())}"
+        return {
+            "cell": cell
+        }, f"/{cell and cell.label}/{cell and len(cell.curve)}/{cell and (cell.doing, cell.loss)}"
+    if activity.wanted is not None and shown and given is not None:
+        verdicts = wall.own_verdicts(live, activity.wanted, given)
+        return {"verdicts": verdicts}, f"/{given.id}{verdicts}"
+    return {}, ""
+
+
 def screen_state(live: LiveRoom, *, link: str) -> State:
     """What the projector shows; it names nobody."""
     shown = results.is_shown(live)
-    html = render("classroom/screen_now.html", **_common(live, shown=shown), link=link, shown=shown)
+    html = render(
+        "classroom/screen_now.html",
+        **_common(live, shown=shown),
+        link=link,
+        shown=shown,
+        standings=standings(live),
+    )
     return {**_frame(live), **_counts(live), "html": html, "say": _said(live)}
 
 
@@ -106,10 +151,29 @@ def teacher_state(live: LiveRoom) -> State:
         if discussing and live.activity and live.activity.asked
         else [],
         following=_following(live),
-        labels=PHASE_LABELS,
+        phase_label=phase_label,
+        seconds=live.grid_seconds.get(live.state.position),
+        trouble=live.grading_trouble,
         **_counts(live),
     )
-    return {**_frame(live), **_counts(live), "html": html, "say": ""}
+    moved = {"at": live.state.position, "html": _whole_figure(live)} if shows_figure(live) else None
+    return {**_frame(live), **_counts(live), "html": html, "figure": moved, "say": ""}
+
+
+def shows_figure(live: LiveRoom) -> bool:
+    """Whether the current activity has a live figure."""
+    return live.activity is not None and live.activity.figure is not None
+
+
+def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
+    """How the teacher has set the figure, for the phones that follow."""
+    return dict(live.figure_settings) if shows_figure(live) else None
+
+
+def _whole_figure(live: LiveRoom) -> Markup:
+    """The figure with its controls, as the teacher has set it."""
+    shown = live.activity.figure if live.activity else None
+    return live.figures[shown.id].fragment(live.figure_settings) if shown else NO_HTML
 
 
 def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
@@ -123,15 +187,30 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "asked": (activity.twin if twin else activity.asked) if activity else None,
         "lobby": state.position == LOBBY and not state.ended,
         "phase": state.phase,
-        "label": PHASE_LABELS.get(state.phase or "", ""),
+        "label": phase_label(activity.kind, state.phase) if activity and state.phase else "",
+        "task": activity.html_asked if activity else "",
+        "crowd": activity.crowd if activity else None,
+        "map": crowd.heat_map(live, activity.crowd, state.position) if activity and activity.crowd else None,
+        "ended_cells": crowd.count_ended(live, state.position),
+        "findings": crowd.findings(live, state.position),
+        "wanted": activity.wanted if activity else None,
+        "figure": _whole_figure(live),
+        "slider": activity.figure.slider if activity and activity.figure else "",
+        "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
         "round": state.round,
         "results": results.context(live) if shown else {},
         "letters": results.LETTERS,
-        "Markup": Markup,
         "run": live.run,
         "number": as_number,
         "is_close": is_close,
+        "verdict_labels": VERDICT_LABELS,
+        "duration": as_duration,
     }
+
+
+def phase_label(kind: str, phase: str) -> str:
+    """A phase in words."""
+    return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
 
 
 def as_number(value: float) -> str:
@@ -176,10 +255,11 @@ def _following(live: LiveRoom) -> str:
         step = next_step(live.state, live.plan, advised=advised(live))
     except LearnerError:
         return ""
-    label = PHASE_LABELS[step["phase"]]
+    coming = live.plan[step["position"]]
+    label = phase_label(coming.kind, step["phase"])
     if step["position"] == live.state.position:
         return label
-    return f"{live.plan[step['position']].title}: {label.lower()}"
+    return f"{coming.title}: {label.lower()}"
 
 
 def _said(live: LiveRoom, *, kicked: bool = False) -> str:
@@ -191,6 +271,7 @@ def _said(live: LiveRoom, *, kicked: bool = False) -> str:
         return "The class has ended."
     if activity is None:
         return "The class begins soon."
-    asked = activity.asked_in(live.state.round) or activity.guessed
-    question = to_plain(Markup(asked.html).striptags()) if live.state.round and asked else activity.title
-    return f"{PHASE_LABELS[live.state.phase or 'show']}: {question}"
+    asked = activity.asked_in(live.state.round)
+    html = asked.html if asked else activity.html_asked
+    question = to_plain(html.striptags()) if live.state.round else activity.title
+    return f"{phase_label(activity.kind, live.state.phase or 'show')}: {question}"

@@ -65,9 +65,7 @@ def read_picture(fields: Fields) -> Picture | None:
 def picture_html(picture: Picture) -> Markup:
     """Render the picture inline, so the page makes no request for it."""
     if picture.file:
-        return Markup(
-            render("flashcards/pictures/picture.html", alt=picture.alt, address=_picture_url(picture.file))
-        )
+        return render("flashcards/pictures/picture.html", alt=picture.alt, address=_picture_url(picture.file))
     values = [evaluate(bar.quantity) for bar in picture.bars]
     heights = [TALLEST * value / max(values) for value in values]
     bars = [
@@ -76,7 +74,7 @@ def picture_html(picture: Picture) -> Markup:
     html = render(
         "flashcards/pictures/bars.html", alt=picture.alt, bars=bars, tallest=TALLEST, numbers=picture.numbers
     )
-    return Markup(html)
+    return html
 
 
 def _read_bars(fields: Fields) -> list[PictureBar]:

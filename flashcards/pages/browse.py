@@ -18,6 +18,7 @@ from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import FILTERS, build_url, how_to
 from study.base.errors import LearnerError
+from study.base.html import format_html
 from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
 from study.text.templates import render
@@ -51,7 +52,7 @@ class BrowsePage:
     context: Context
     exercise: CardExercise
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the search of the URL with its results."""
         visit = frame.visit_of(self.context, request)
         view = BrowseState(search=_search_of(visit.query))
@@ -64,7 +65,7 @@ class BrowsePage:
             concepts=self.context.concepts.by_id.values(),
             tags=sorted({tag for card in decks.cards for tag in card.tags}),
             states=STATES,
-            results=Markup(self._results(visit, view)),
+            results=self._results(visit, view),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -124,7 +125,7 @@ class BrowsePage:
             reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
-    def _results(self, visit: Visit, view: BrowseState) -> str:
+    def _results(self, visit: Visit, view: BrowseState) -> Markup:
         desk = self.exercise.desk(visit)
         found = self._find(desk, view.search)
         first = found[:AT_ONCE]
@@ -147,12 +148,12 @@ class BrowsePage:
         card = desk.decks.by_id.get(view.open)
         if card is None:
             return None
-        carried = Markup('data-card="{}"').format(card.id)
+        carried = format_html('data-card="{}"', card.id)
         return {
             "title": desk.decks.titles.get(card.deck, card.deck),
             "back": shown_back(card),
             "picture": picture_html(card.picture) if card.picture else "",
-            "form": Markup(edit_form(desk, card.id, carried=carried)) if view.editing else "",
+            "form": edit_form(desk, card.id, carried=carried) if view.editing else "",
             "own": card.own,
         }
 

@@ -18,6 +18,7 @@ from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
 from flashcards.scheduling.backlog import LONGEST_DAYS
 from study.base.errors import LearnerError, StaleError
+from study.base.html import NO_HTML
 from study.content.yaml_reader import LEVELS
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
@@ -53,9 +54,9 @@ class CardsPage:
     context: Context
     exercise: CardExercise
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the next card."""
-        return self._next(frame.visit_of(self.context, request)).get("html", "")
+        return self._next(frame.visit_of(self.context, request)).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one press."""
@@ -124,9 +125,7 @@ class CardsPage:
         desk = self.exercise.desk(visit)
         card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
         look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
-        notice = render(
-            "flashcards/cards/leech.html", card=card, lapses=lapses, carried=Markup(render_carried(look))
-        )
+        notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=render_carried(look))
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
     def _set_aside(self, visit: Visit, event: Mapping[str, Any]) -> str:
@@ -212,7 +211,7 @@ class CardsPage:
             piece=piece.html,
             look=look,
             cram=cram,
-            notice=Markup(notice),
+            notice=notice,
             **(_cram_figures(cram) if cram else self._figures(visit, session)),
             **self.foot(visit, session, choice),
         )
@@ -254,14 +253,14 @@ class CardsPage:
             },
         }
 
-    def _offer(self, visit: Visit, desk: CardSnapshot, choice: CardChoice) -> str:
+    def _offer(self, visit: Visit, desk: CardSnapshot, choice: CardChoice) -> Markup:
         """Render the offer to spread a backlog, before the day's first review."""
         if desk.log.reviews_today:
-            return ""
+            return NO_HTML
         pace = self.exercise.seconds_each(visit)
         backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
         if not backlog.is_too_much:
-            return ""
+            return NO_HTML
         return render("flashcards/cards/backlog.html", backlog=backlog)
 
     def _cram(self, visit: Visit, choice: CardChoice) -> Cram | None:
@@ -285,7 +284,7 @@ class CardsPage:
         html = render(
             "flashcards/cards/finish.html",
             cram=cram,
-            notice=Markup(notice),
+            notice=notice,
             concepts=self.context.concepts,
             left="",
             **finish_values(desk, session, choice, time_up=time_up),
@@ -295,7 +294,7 @@ class CardsPage:
         return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}
 
 
-def render_carried(look: Look) -> str:
+def render_carried(look: Look) -> Markup:
     """Render the attributes that every button on a card sends back."""
     return render("flashcards/cards/carried.html", look=look)
 

@@ -13,7 +13,7 @@ from study.text.templates import render
 from study.web import form_event
 
 
-def edit_form(desk: CardSnapshot, card_id: str, *, carried: str) -> str:
+def edit_form(desk: CardSnapshot, card_id: str, *, carried: str) -> Markup:
     """Render the form with the current text. Raises LearnerError when the card has left the decks."""
     card = desk.decks.by_id.get(card_id)
     note = desk.decks.notes.get(card.note_id) if card else None
@@ -25,7 +25,7 @@ def edit_form(desk: CardSnapshot, card_id: str, *, carried: str) -> str:
         note=note,
         edit_id=last.id if last else 0,
         siblings=len(note.cards()),
-        carried=Markup(carried),
+        carried=carried,
     )
 
 

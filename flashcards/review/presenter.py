@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from markupsafe import Markup
-
 from flashcards.decks.note import Card
 from flashcards.decks.pictures import picture_html
 from flashcards.decks.typed_answers import compare_typed, shown_back
@@ -89,9 +87,9 @@ class CardExercise:
         `below` replaces the button to flip.
         """
         look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
-        html = render("flashcards/cards/front.html", **self._common(desk, card, look), below=Markup(below))
+        html = render("flashcards/cards/front.html", **self._common(desk, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
-        return Fragment(html=Markup(html), say=f"Question: {to_plain(card.front)}", focus=focus)
+        return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
 
     def back(
         self, visit: Visit, desk: CardSnapshot, look: Look, *, cram: bool = False, below: str = ""
@@ -111,9 +109,9 @@ class CardExercise:
             figure=self.figure_about(card.concepts),
             outcomes=[(o.rating, o.name, in_words(o.interval)) for o in outcomes],
             cram=cram,
-            below=Markup(below),
+            below=below,
         )
-        return Fragment(html=Markup(html), say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
+        return Fragment(html=html, say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
 
     def card(self, desk: CardSnapshot, look: Look) -> Card:
         """Return the card of a press. Raises StaleError when another window has rated it since."""

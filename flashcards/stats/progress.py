@@ -57,7 +57,7 @@ class CardSection:
             **self._fit(visit),
             **self._workload(visit, scheduling.desired_retention),
         )
-        return Markup(shown)
+        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield the workload chart, then every chart of the chosen scope."""

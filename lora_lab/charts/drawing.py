@@ -7,12 +7,12 @@ classes of `study/static/figures.css`, so one drawing serves light and dark page
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.svg import format_number, path_data, render_element
+from study.base.html import join_html
 from study.plots.axis import nice_span, nice_ticks
 
 WIDTH = 400.0
@@ -25,25 +25,25 @@ Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 
-def render_drawing(height: float, *parts: str, width: float = WIDTH) -> Markup:
+def render_drawing(height: float, *parts: Markup, width: float = WIDTH) -> Markup:
     """Render the whole picture. Its host page names it, so it is hidden from screen readers here."""
-    return Markup(
-        render_element(
+    return render_element(
             "svg", *parts,
             xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {format_number(width)} {format_number(height)}",
             font_size=TEXT_SIZE, aria_hidden="true", focusable="false",
-        )
-    )  # fmt: skip
+        )  # fmt: skip
 
 
-def draw_box(x: float, y: float, width: float, height: float, look: str, **more: str | float | None) -> str:
+def draw_box(
+    x: float, y: float, width: float, height: float, look: str, **more: str | float | None
+) -> Markup:
     """Render a rectangle; `look` is its CSS classes."""
     return render_element(
         "rect", x=x, y=y, width=max(0.0, width), height=max(0.0, height), class_=look, **more
     )
 
 
-def draw_hatched(x: float, y: float, width: float, height: float) -> str:
+def draw_hatched(x: float, y: float, width: float, height: float) -> Markup:
     """Render frozen weights: a slate box with hatching."""
     pieces = []
     for offset in range(HATCH_GAP, int(width + height), HATCH_GAP):
@@ -53,17 +53,17 @@ def draw_hatched(x: float, y: float, width: float, height: float) -> str:
     return draw_box(x, y, width, height, "w") + hatch
 
 
-def draw_line(points: Sequence[Point], look: str = "line ink") -> str:
+def draw_line(points: Sequence[Point], look: str = "line ink") -> Markup:
     """Render a line through points."""
     return render_element("path", d=path_data([points]), class_=look)
 
 
-def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> str:
+def draw_dots(points: Iterable[Point], look: str, *, radius: float = 4) -> Markup:
     """Render filled marks."""
-    return "".join(render_element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
+    return join_html(render_element("circle", cx=x, cy=y, r=radius, class_=look) for x, y in points)
 
 
-def draw_diamond(x: float, y: float, *, size: float = 7) -> str:
+def draw_diamond(x: float, y: float, *, size: float = 7) -> Markup:
     """Render the mark of a published number."""
     corners = path_data([[(x - size, y), (x, y - size), (x + size, y), (x, y + size), (x - size, y)]])
     return render_element("path", d=corners, class_="published")
@@ -71,11 +71,11 @@ def draw_diamond(x: float, y: float, *, size: float = 7) -> str:
 
 def draw_words(
     x: float, y: float, text: str, *, anchor: Anchor = "start", soft: bool = False, bold: bool = False
-) -> str:
+) -> Markup:
     """Render one line of text, its baseline at `y`."""
     return render_element(
         "text",
-        escape(text, quote=False),
+        escape(text),
         x=x,
         y=y,
         fill="currentColor",
@@ -130,7 +130,7 @@ class ChartFrame:
     y_format: Callable[[float], str] = format_plain
     y_about: int = 4
 
-    def axes(self) -> str:
+    def axes(self) -> Markup:
         """Render grid, tick labels and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
         parts = [draw_words(4, top - 10, self.y_label, soft=True)]
@@ -144,7 +144,7 @@ class ChartFrame:
         parts.append(
             draw_words((left + right) / 2, bottom + 2 * LEADING + 2, self.x_label, anchor="middle", soft=True)
         )
-        return "".join(parts)
+        return join_html(parts)
 
     def at(self, points: Iterable[Point]) -> list[Point]:
         """Map values to coordinates."""

@@ -12,11 +12,13 @@ page's. Text keeps its size in the drawing, so a phone needs `width=NARROW`.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
+
+from markupsafe import Markup, escape
 
 from lora_lab.charts.live_frame import HEIGHT, TEXT_SIZE, Colour, EndLabel, Format, Point, frame_for
 from lora_lab.charts.svg import render_element
+from study.base.html import NO_HTML
 
 WIDE, NARROW = 560, 358
 MAX_POINTS = 300  # per line, more than a chart is wide in pixels
@@ -99,7 +101,7 @@ def line_chart(
     marks: Sequence[Mark] = (),
     from_zero: bool = False,
     width: int = WIDE,
-) -> str:
+) -> Markup:
     """Render the chart as one `<svg>` element.
 
     `window` is the visible range of the x axis: from the first to the last planned step, or a part of that;
@@ -121,7 +123,7 @@ def line_chart(
         *(frame.mark(mark.x, mark.label) for mark in marks),
         *(frame.line(pieces, line.colour, dashed=line.dashed, faint=line.faint) for line, pieces in seen),
         frame.end_labels([_end_label(line, pieces, y_format) for line, pieces in seen if line.label]),
-        "" if news else frame.waiting(),
+        NO_HTML if news else frame.waiting(),
     ]
     said = _describe_latest(series, x_label, y_format) if news else "Waiting for the first step."
     return _render_svg(title, said, body, width)
@@ -203,7 +205,7 @@ def _describe_latest(series: Sequence[Series], x_label: str, y_format: Format) -
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _render_svg(title: str, said: str, body: Sequence[str], width: int) -> str:
+def _render_svg(title: str, said: str, body: Sequence[Markup], width: int) -> Markup:
     """Render the `<svg>`, named for screen readers; the page sets its width, its aspect ratio is fixed."""
     return render_element(
         "svg",

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
+from markupsafe import Markup, escape
+
 from lora_lab.charts.svg import path_data, render_element
+from study.base.html import NO_HTML, join_html
 from study.plots.axis import nice_span, nice_ticks, spread_labels
 
 Point = tuple[float, float]
@@ -74,7 +76,7 @@ class Frame:
         """Whether this is a phone's chart: fewer ticks, and a name above its value."""
         return self.width < NARROW_BELOW
 
-    def axes(self, x_label: str, y_label: str) -> str:
+    def axes(self, x_label: str, y_label: str) -> Markup:
         """Render grid, tick labels and axis names."""
         parts = [draw_text(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
         for value, label in self.y_ticks:
@@ -84,9 +86,9 @@ class Frame:
             label = f"{value:,.6g}"
             parts.append(draw_text(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
         parts.append(draw_text((self.left + self.right) / 2, HEIGHT - 7, x_label, anchor="middle", soft=True))
-        return "".join(parts)
+        return join_html(parts)
 
-    def _rule(self, y: float, opacity: float) -> str:
+    def _rule(self, y: float, opacity: float) -> Markup:
         level = path_data([[(self.left, y), (self.right, y)]])
         return render_element("path", d=level, stroke="currentColor", stroke_opacity=opacity)
 
@@ -95,7 +97,7 @@ class Frame:
         ticks = nice_ticks(*self.x_span, about=4 if self.narrow else 7)
         return tuple(tick for tick in ticks if tick == int(tick)) or ticks
 
-    def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> str:
+    def line(self, pieces: Sequence[Sequence[Point]], colour: Colour, *, dashed: bool, faint: bool) -> Markup:
         """Render one line with gaps between its pieces."""
         return render_element(
             "path",
@@ -109,7 +111,7 @@ class Frame:
             stroke_linejoin="round",
         )
 
-    def end_labels(self, labels: Sequence[EndLabel]) -> str:
+    def end_labels(self, labels: Sequence[EndLabel]) -> Markup:
         """Render names and latest values next to the lines' ends, kept apart from each other.
 
         Lines that end at different places may cross each other's names; then all names go to the right edge.
@@ -123,12 +125,12 @@ class Frame:
             low=self.top,
             high=self.bottom - (rows - 1) * LEADING,
         )
-        return "".join(
+        return join_html(
             self._end_label(label, y, rows=rows, start=self.right if apart else self.x(label.at[0]))
             for label, y in zip(labels, places, strict=True)
         )
 
-    def _end_label(self, label: EndLabel, y: float, *, rows: int, start: float) -> str:
+    def _end_label(self, label: EndLabel, y: float, *, rows: int, start: float) -> Markup:
         x, own_y = self.x(label.at[0]), self.y(label.at[1])
         colour = COLOURS[label.colour]
         parts = []
@@ -149,12 +151,12 @@ class Frame:
         else:
             name = cut_words(label.name, room - (len(label.value) + 1) * CHARACTER)
             parts.append(draw_text(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
-        return "".join(parts)
+        return join_html(parts)
 
-    def mark(self, value: float, label: str) -> str:
+    def mark(self, value: float, label: str) -> Markup:
         """Render a moment: a vertical line with its name at the top, on the side that has more room."""
         if not self.x_span[0] <= value <= self.x_span[1]:
-            return ""
+            return NO_HTML
         x = self.x(value)
         late = x > (self.left + self.right) / 2
         upright = path_data([[(x, self.top), (x, self.bottom)]])
@@ -169,7 +171,7 @@ class Frame:
             halo=True,
         )
 
-    def waiting(self) -> str:
+    def waiting(self) -> Markup:
         """Render the text that fills the plot until the first measurement."""
         x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
         return draw_text(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
@@ -214,12 +216,12 @@ def draw_text(
     bold: bool = False,
     halo: bool = False,
     then_bold: str = "",
-) -> str:
+) -> Markup:
     """Render one line of text, its baseline at `y`; a halo keeps it readable across lines."""
     return render_element(
         "text",
         escape(words),
-        render_element("tspan", escape(then_bold), font_weight="600") if then_bold else "",
+        render_element("tspan", escape(then_bold), font_weight="600") if then_bold else NO_HTML,
         x=x,
         y=y,
         fill="currentColor",

@@ -77,10 +77,10 @@ def render_curves(
         width=width,
     )
     memory = _memory_chart(state, shown, width)
-    return {"loss": Markup(loss), "memory": Markup(memory), "rate": Markup(rate)}
+    return {"loss": loss, "memory": memory, "rate": rate}
 
 
-def _memory_chart(state: RunState, window: Window, width: int) -> str:
+def _memory_chart(state: RunState, window: Window, width: int) -> Markup:
     """Render the memory of the run, or of all runs together when it shares its steps with others."""
     group = "group_" if state.shared_by > 1 else ""
     series = [

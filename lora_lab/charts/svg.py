@@ -1,20 +1,23 @@
-"""SVG elements as strings, escaped, with numbers short enough to send every second."""
+"""SVG elements, escaped, with numbers short enough to send every second."""
 
 from collections.abc import Sequence
-from html import escape
+
+from markupsafe import Markup, escape
+
+from study.base.html import join_html, trust_html
 
 Value = str | float | None
 
 
-def render_element(tag: str, *children: str, **attributes: Value) -> str:
+def render_element(tag: str, *children: Markup, **attributes: Value) -> Markup:
     """Render one element. `stroke_width=2` becomes `stroke-width="2"`; None leaves the attribute out."""
     given = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{_format_attribute(value)}"'
         for name, value in attributes.items()
         if value is not None
     )
-    inside = "".join(children)
-    return f"<{tag}{given}>{inside}</{tag}>" if inside else f"<{tag}{given}/>"
+    inside = join_html(children)
+    return trust_html(f"<{tag}{given}>{inside}</{tag}>" if inside else f"<{tag}{given}/>")
 
 
 def path_data(pieces: Sequence[Sequence[tuple[float, float]]]) -> str:

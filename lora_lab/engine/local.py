@@ -93,17 +93,27 @@ class LocalEngine:
         self._enqueue([run])
         return run
 
-    def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime, one_alone: bool = False) -> Sweep:
+    def submit_sweep(
+        self,
+        grid: Grid,
+        dataset: Dataset,
+        *,
+        now: datetime,
+        one_alone: bool = False,
+        first: Sequence[int] = (),
+    ) -> Sweep:
         """Queue every cell of a grid, in its order. All of it exists on disk when this returns.
 
         Cells side by side share one measured peak. With `one_alone`, the first cell of each base is trained
-        by itself, so that every bit width has a measured peak beside its computed ones.
+        by itself, so that every bit width has a measured peak beside its computed ones. `first` are positions
+        of cells that are queued before the others, in this order.
         """
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
         together = group_by_base([run.spec for run in runs]) if one_alone else []
         alone = {runs[places[0]].run_id for places in together if len(places) > 1}
-        self._enqueue(runs, sweep.sweep_id, alone=alone)
+        order = [*first, *(place for place in range(len(runs)) if place not in first)]
+        self._enqueue([runs[place] for place in order], sweep.sweep_id, alone=alone)
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:

@@ -22,6 +22,7 @@ from lora_lab.charts.svg import render_element
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.microscope.query import NAMES, SIDES, MicroscopeQuestion
 from lora_lab.spec import HQQ_BITS, Bits
+from study.base.html import format_html, join_html
 
 FEW_LEVELS = 32
 """A scheme with more levels than this is drawn as a comb under the histogram, not through it."""
@@ -34,7 +35,7 @@ ROW = 26.0
 
 def render_pair(left: Markup, right: Markup) -> Markup:
     """Render two drawings side by side, or stacked on a narrow page."""
-    return Markup('<div class="pair"><div>{}</div><div>{}</div></div>').format(left, right)
+    return format_html('<div class="pair"><div>{}</div><div>{}</div></div>', left, right)
 
 
 def render_histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> Markup:
@@ -43,16 +44,16 @@ def render_histogram(name: str, found: Mapping[str, Any], *, in_codes: bool) -> 
     x = Scale(low=found["histogram"]["low"], high=found["histogram"]["high"], start=8, end=392)
     top, bottom, most = 34.0, 180.0, max(counts)
     width = (x.end - x.start) / len(counts)
-    bars = "".join(
+    bars = join_html(
         draw_box(x.start + at * width, bottom - (bottom - top) * count / most, width - 0.6,
             (bottom - top) * count / most, "w")
         for at, count in enumerate(counts)
     )  # fmt: skip
     few = len(levels) <= FEW_LEVELS
     ends = (top, bottom) if few else (bottom + 3, bottom + 12)
-    marks = "".join(draw_line([(x(level), y) for y in ends], "line good thin") for level in levels)
+    marks = join_html(draw_line([(x(level), y) for y in ends], "line good thin") for level in levels)
     ticks = (levels[0], (levels[0] + levels[-1]) / 2, levels[-1])
-    labels = "".join(
+    labels = join_html(
         draw_words(x(at), bottom + 28, format_plain(at), anchor="middle", soft=True) for at in ticks
     )
     below = "weight in codes of its block" if in_codes else "weight / largest of its block"
@@ -96,7 +97,7 @@ def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_ou
             x, y = left + at * width, top + row * height
             paths[step] += f"M{x:.2f} {y:.2f}h{length * width:.2f}v{height:.2f}h{-length * width:.2f}z"
             at += length
-    filled = "".join(
+    filled = join_html(
         render_element("path", d=path, class_=f"h{step}") for step, path in enumerate(paths) if path
     )
     bottom = top + down
@@ -118,8 +119,10 @@ def error_map(name: str, cells: Sequence[Sequence[float]], heat: HeatScale, d_ou
 def heat_legend(heat: HeatScale) -> Markup:
     """Render the colours and the limits of their steps, in percent of a standard deviation."""
     width = (WIDTH - 40) / STEPS
-    boxes = "".join(draw_box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS))
-    marks = "".join(
+    boxes = join_html(
+        draw_box(20 + step * width, 24, width, 16, f"h{step} outlined") for step in range(STEPS)
+    )
+    marks = join_html(
         draw_words(20 + step * width, 56, f"{100 * heat.most * step / STEPS:.3g}", anchor="middle", soft=True)
         for step in range(STEPS + 1)
     )
@@ -172,7 +175,7 @@ def render_errors(
     return render_drawing(354, *drawn, *keys)
 
 
-def _draw_ring(place: tuple[float, float]) -> str:
+def _draw_ring(place: tuple[float, float]) -> Markup:
     return render_element("circle", cx=place[0], cy=place[1], r=6, class_="ring good")
 
 

@@ -15,6 +15,7 @@ from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.settings.urls import CLAIMS, LAB
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
@@ -24,7 +25,7 @@ SETTINGS_SHOWN = 12
 FORM = ("model", "rank", "targets", "variant", "task_type", "modules_to_save", "bias", "quantisation", "line")
 
 FORMS = ("text", "form")
-NO_PROBLEM = {f"{form}-problem": "" for form in FORMS}
+NO_PROBLEM = {f"{form}-problem": NO_HTML for form in FORMS}
 """The places for errors, beside the fields they are about."""
 
 
@@ -41,7 +42,7 @@ class ClaimsPage:
     def __init__(self, desk: ClaimService) -> None:
         self._desk = desk
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page; an example that the address names is checked already."""
         query = form_fields.query_of(request)
         wanted = query.get("example")
@@ -52,7 +53,7 @@ class ClaimsPage:
             tabs=tabs(CLAIMS, "Claims", query),
             examples=read_examples(),
             text="" if chosen is None else chosen.text,
-            verdict=Markup(verdict),
+            verdict=verdict,
             models=load_catalogue(),
             variants=ADAPTER_VARIANTS,
             biases=BIASES,
@@ -67,7 +68,9 @@ class ClaimsPage:
         except LearnerError as error:
             if event.get("act") not in FORMS:
                 raise
-            return {"parts": NO_PROBLEM | {"verdict": "", f"{event['act']}-problem": problem_part(error)}}
+            return {
+                "parts": NO_PROBLEM | {"verdict": NO_HTML, f"{event['act']}-problem": problem_part(error)}
+            }
         return {
             "parts": NO_PROBLEM | {"verdict": _render_verdict(checked)},
             "say": f"{checked.verdict.answer}. {checked.verdict.why}",
@@ -86,7 +89,7 @@ class ClaimsPage:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
 
 
-def _render_verdict(checked: Checked) -> str:
+def _render_verdict(checked: Checked) -> Markup:
     verdict = checked.verdict
     return render(
         "lora_lab/claims/verdict.html",

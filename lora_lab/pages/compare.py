@@ -19,6 +19,7 @@ from lora_lab.views import comparison
 from lora_lab.views.comparison import ComparedRun, find_compared
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
@@ -26,12 +27,21 @@ from study.web.frame import Reply
 
 LISTED = 60
 
+LEARNERS_MAY = ("tick", "draw", "poll")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = ComparePage(context, lab)
     with frame.add_page(app, context, title="Compare", path=COMPARE, under=LAB):
-        frame.add_island(page.act, page.load, "compare", waiting=frame.render_waiting("Compare", "lab"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "compare",
+            waiting=frame.render_waiting("Compare", "lab"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 class ComparePage:
@@ -41,7 +51,7 @@ class ComparePage:
         self._context = context
         self._lab = lab
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the runs that the address names, side by side."""
         query = form_fields.query_of(request)
         runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
@@ -53,8 +63,8 @@ class ComparePage:
             ),
             rows=self._rows(runs),
             most=comparison.MOST_RUNS,
-            parts={name: Markup(html) for name, html in self._parts(runs, narrow=False).items()},
-            chat=Markup(self._chat_part(ask, runs)),
+            parts=self._parts(runs, narrow=False),
+            chat=self._chat_part(ask, runs),
             ask=ask,
             chosen=len(runs),
             prompt_limit=PROMPT_LIMIT,
@@ -126,7 +136,7 @@ class ComparePage:
             for run in listed
         ]
 
-    def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, str]:
+    def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
         beside, answered = comparison.list_answers(runs)
         asked = shared_base([item.run for item in runs])
         return {
@@ -154,13 +164,13 @@ class ComparePage:
             ),
         }
 
-    def _chat_of(self, query: Mapping[str, str]) -> str:
+    def _chat_of(self, query: Mapping[str, str]) -> Markup:
         ask = self._lab.chat.find(query.get("ask", ""))
         return self._chat_part(ask, find_compared(self._lab, _parse_ids(query.get("runs", ""))))
 
-    def _chat_part(self, ask: Ask | None, runs: Sequence[ComparedRun]) -> str:
+    def _chat_part(self, ask: Ask | None, runs: Sequence[ComparedRun]) -> Markup:
         if ask is None:
-            return ""
+            return NO_HTML
         letters = {item.run.run_id: item.letter for item in runs}
         titles = [(run.run_id, f"{letters.get(run.run_id, '')} {title_of(run.spec)}") for run in ask.runs]
         columns = [(BASE, "Base model"), *titles]

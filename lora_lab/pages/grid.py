@@ -42,6 +42,7 @@ from lora_lab.views.options import model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.units import as_bytes
 from study.ports.context import Context
 from study.text.templates import render
@@ -52,12 +53,21 @@ SWEEPS_SHOWN = 20
 PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
+LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = GridPage(context, lab)
     with frame.add_page(app, context, title="Grid", path=GRID, under=LAB):
-        frame.add_island(page.act, page.load, "grid", waiting=frame.render_waiting("Grid", "lab"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "grid",
+            waiting=frame.render_waiting("Grid", "lab"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +107,7 @@ class GridPage:
         self._context = context
         self._lab = lab
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page for the grid and sweep that the address names."""
         query = form_fields.query_of(request)
         shown = self._shown(query)
@@ -139,7 +149,7 @@ class GridPage:
             return {"parts": {"cost": problem_part(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
-    def _cost_part(self, grid: Grid) -> str:
+    def _cost_part(self, grid: Grid) -> Markup:
         if self._lab.shape(grid.base.model) is None:
             return render("lora_lab/shared/reading.html", model=grid.base.model)
         dataset = self._lab.uploads.find(grid.base.data)
@@ -182,7 +192,7 @@ class GridPage:
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
         shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
         return {
-            "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
+            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": self._sweeps_part(shown)},
             "url": shown.address(grid),
             "say": f"{grid.count} cells queued.",
             "focus": "#sweep",
@@ -230,7 +240,7 @@ class GridPage:
             query.pop("sweep")
         shown = self._shown(query)
         return {
-            "parts": self._parts(shown) | {"plots": "", "sweeps": self._sweeps_part(shown)},
+            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": self._sweeps_part(shown)},
             "url": shown.address(_grid_of(query, shown)),
             "say": "Sweep deleted.",
             "then": "draw",
@@ -306,7 +316,7 @@ class GridPage:
         known = [seconds for seconds in cells if seconds is not None]
         return sum(known) if len(known) == len(cells) else None
 
-    def _page(self, grid: Grid, shown: ShownGrid) -> str:
+    def _page(self, grid: Grid, shown: ShownGrid) -> Markup:
         try:
             cost = self._cost_part(grid)
         except LearnerError as error:
@@ -327,18 +337,18 @@ class GridPage:
             targets=TARGET_LABELS.items(),
             variants=VARIANTS,
             optimizers=OPTIMIZERS,
-            cost=Markup(cost),
-            data=Markup(data_part(self._lab, grid.base.data)),
-            worker=Markup(worker_part(self._lab)),
-            parts={name: Markup(html) for name, html in self._parts(shown).items()},
-            sweeps=Markup(self._sweeps_part(shown)),
+            cost=cost,
+            data=data_part(self._lab, grid.base.data),
+            worker=worker_part(self._lab),
+            parts=self._parts(shown),
+            sweeps=self._sweeps_part(shown),
         )
 
-    def _parts(self, shown: ShownGrid) -> dict[str, str]:
+    def _parts(self, shown: ShownGrid) -> dict[str, Markup]:
         """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
         if shown.sweep is None:
             head, table = render("lora_lab/grid/no_sweep.html"), render("lora_lab/grid/no_cells.html")
-            return dict.fromkeys(PARTS, "") | {"sweep-head": head, "sweep-table": table}
+            return dict.fromkeys(PARTS, NO_HTML) | {"sweep-head": head, "sweep-table": table}
         engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
         arms = arms_of(cells)
         waiting, model = engine.waiting(), sweep.grid.base.model
@@ -372,7 +382,7 @@ class GridPage:
         }
         return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
 
-    def _sweeps_part(self, shown: ShownGrid) -> str:
+    def _sweeps_part(self, shown: ShownGrid) -> Markup:
         rows = []
         for sweep in self._lab.sweeps()[:SWEEPS_SHOWN]:
             cells = self._lab.cells(sweep)

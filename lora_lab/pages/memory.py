@@ -33,6 +33,7 @@ from lora_lab.spec import BITS_LABELS, TINY_MODEL
 from lora_lab.views import fit, memory_form
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.units import GB
 from study.ports.context import Context
 from study.text.templates import render
@@ -53,7 +54,7 @@ class MemoryPage:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting in the address."""
         query = form_fields.query_of(request)
         found_bytes = self._found_bytes()
@@ -72,10 +73,10 @@ class MemoryPage:
             sizes=GPU_SIZES_GB,
             cards=memory_form.GPU_NAMES,
             found_bytes=found_bytes,
-            parts={name: Markup(html) for name, html in self._answer_parts(fields).items()},
+            parts=self._answer_parts(fields),
             published=published_memory(),
             measured=[(run, title_of(run.spec)) for run in self._lab.measured()],
-            cells=Markup(render("lora_lab/memory/cells.html", found=measured_cells())),
+            cells=render("lora_lab/memory/cells.html", found=measured_cells()),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -86,7 +87,7 @@ class MemoryPage:
             given = form_fields.read_firsts(event, limit=200)
             fields = memory_form.fields_of({name: text.strip() for name, text in given.items()})
         except LearnerError as error:
-            return {"parts": {"verdict": problem_part(error), "advice": "", "ledger": ""}}
+            return {"parts": {"verdict": problem_part(error), "advice": NO_HTML, "ledger": NO_HTML}}
         match event["act"]:
             case "draw":
                 return {"parts": {"advice": self._advice_part(fields)}, "then": "table"}
@@ -94,7 +95,7 @@ class MemoryPage:
                 return {"parts": {"fits": self._fits_part(fields)}}
         return {
             # The advice is that of the setting before, until the browser has asked for this one's.
-            "parts": {"advice": "", **self._answer_parts(fields)},
+            "parts": {"advice": NO_HTML, **self._answer_parts(fields)},
             "url": with_origin(_address(fields), frame.query_of(event)),
             "then": "draw",
         }
@@ -108,16 +109,16 @@ class MemoryPage:
         found = self._found_bytes()
         return found if fields["gpu"] == "found" and found else int(_format_gb(fields["gpu"])) * GB
 
-    def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, str]:
+    def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, Markup]:
         """Render the verdict in one sentence, and the ledger behind it."""
         try:
             verdict = fit.verdict_of(fields, self._gpu_bytes(fields))
             ledger = _ledger_part(fields)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
-            return {"verdict": problem_part(error), "ledger": ""}
+            return {"verdict": problem_part(error), "ledger": NO_HTML}
         except LearnerError as error:
-            return {"verdict": problem_part(error), "ledger": ""}
+            return {"verdict": problem_part(error), "ledger": NO_HTML}
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
@@ -126,13 +127,13 @@ class MemoryPage:
         )
         return {"verdict": said, "ledger": ledger}
 
-    def _advice_part(self, fields: Mapping[str, str]) -> str:
+    def _advice_part(self, fields: Mapping[str, str]) -> Markup:
         """Render the longest context that fits, or the changes that make it fit."""
         gpu_bytes = self._gpu_bytes(fields)
         try:
             verdict = fit.verdict_of(fields, gpu_bytes)
         except (UnsupportedCase, LearnerError):
-            return ""  # the verdict's place says why
+            return NO_HTML  # the verdict's place says why
         found = [] if verdict.fits else fit.changes(fields, gpu_bytes)
         joint = None if verdict.fits or found else fit.together(fields, gpu_bytes)
         return render(
@@ -145,7 +146,7 @@ class MemoryPage:
             smallest_gb=None if verdict.fits else fit.smallest_gpu_gb(fields),
         )
 
-    def _fits_part(self, fields: Mapping[str, str]) -> str:
+    def _fits_part(self, fields: Mapping[str, str]) -> Markup:
         size_bytes = self._gpu_bytes(fields)
         rank, seq_len = int(fields["rank"]), int(fields["seq_len"])
         rows: dict[str, list[BatchFit]] = {}
@@ -174,7 +175,7 @@ def _format_gb(size: str) -> str:
     return size if size.isdecimal() else memory_form.DEFAULTS["gpu"]
 
 
-def _ledger_part(fields: Mapping[str, str]) -> str:
+def _ledger_part(fields: Mapping[str, str]) -> Markup:
     record = memory_form.record_of(fields)
     ledger = forecast_step(setting_of(record, find_shape(fields["model"])))
     parts = asdict(ledger)

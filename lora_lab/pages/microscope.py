@@ -33,18 +33,28 @@ from lora_lab.settings.urls import LAB, MICROSCOPE, with_origin
 from lora_lab.views.options import model_choices
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
+LEARNERS_MAY = ("change", "skip", "poll")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = MicroscopePage(context, lab, ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
-        frame.add_island(page.act, page.load, "microscope", waiting=frame.render_waiting("Microscope"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "microscope",
+            waiting=frame.render_waiting("Microscope"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 class MicroscopePage:
@@ -57,7 +67,7 @@ class MicroscopePage:
             context=context, desk=lab.inspections, ask_for_cards=ask_for_cards
         )
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the question in the address, and the results so far."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
@@ -75,7 +85,7 @@ class MicroscopePage:
             schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
             has_blocks=has_blocks,
             block_sizes=BLOCK_SIZES,
-            parts={name: Markup(html) for name, html in self._parts(visit, question).items()},
+            parts=self._parts(visit, question),
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -156,13 +166,13 @@ class MicroscopePage:
             return None
         return self._lab.inspections.find(look)
 
-    def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, str]:
+    def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, Markup]:
         """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
             shape = self._lab.shape(question.model)
             if shape is None:
                 waits = render("lora_lab/microscope/reading.html", model=question.model)
-                return {"places": "", "look": waits}
+                return {"places": NO_HTML, "look": waits}
             question = settle_question(question, shape)
             places = render(
                 "lora_lab/microscope/places.html",
@@ -177,11 +187,11 @@ class MicroscopePage:
         except LearnerError as error:
             return {"look": problem_part(error)}
 
-    def _found(self, visit: Visit) -> str:
-        parts = {name: Markup(html) for name, html in self._polled(visit).items()}
+    def _found(self, visit: Visit) -> Markup:
+        parts = self._polled(visit)
         return render("lora_lab/microscope/found.html", parts=parts)
 
-    def _polled(self, visit: Visit) -> dict[str, str]:
+    def _polled(self, visit: Visit) -> dict[str, Markup]:
         """Render what changes during the measurement, one part per panel."""
         question = self._known(question_of(visit.query))
         look = self._looked_at(visit, question)
@@ -194,7 +204,9 @@ class MicroscopePage:
             "verdicts": self._predictions.part(visit, look, question),
         }
         for name in PANELS:
-            parts[name] = render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else ""
+            parts[name] = (
+                render("lora_lab/microscope/panel.html", panel=shown[name]) if name in shown else NO_HTML
+            )
         return parts
 
 

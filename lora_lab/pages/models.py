@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
@@ -23,12 +24,21 @@ from study.web.frame import Reply
 LONGEST_CONFIG = 20_000
 LONGEST_NAME = 100
 
+LEARNERS_MAY = ()
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) -> None:
     """Add the page to the app."""
     page = ModelsPage(home, reader)
     with frame.add_page(app, context, title="Models", path=MODELS, under=LAB):
-        frame.add_island(page.act, page.load, "models", waiting=frame.render_waiting("Models", "lab"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "models",
+            waiting=frame.render_waiting("Models", "lab"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 class ModelsPage:
@@ -38,7 +48,7 @@ class ModelsPage:
         self._home = home
         self._reader = reader
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render every model whose shape is known."""
         return self._page(form_fields.query_of(request), added="")
 
@@ -68,7 +78,7 @@ class ModelsPage:
             )
         return replace(self._reader.read(config_of(written), kind=kind or None), name=name, hub_id=name)
 
-    def _page(self, query: Mapping[str, str], *, added: str) -> str:
+    def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
             "lora_lab/models/models.html",
             tabs=tabs(MODELS, "Models", query),

@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 import gradio as gr
+from markupsafe import Markup
 
 from lora_lab.charts.published_scores import plot_published
 from lora_lab.pages import form_fields
@@ -23,7 +24,7 @@ def build(app: gr.Blocks, context: Context) -> None:
         frame.add_island(act, load, "papers", waiting=frame.render_waiting("Published numbers", "lab"))
 
 
-def load(request: gr.Request) -> str:
+def load(request: gr.Request) -> Markup:
     """Render all tables; they are the same for every learner."""
     tables = published_tables()
     return render(

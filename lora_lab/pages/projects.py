@@ -19,12 +19,21 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
+LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, desk: ProjectService) -> None:
     """Add the page to the app."""
     page = ProjectsPage(context=context, desk=desk)
     with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
-        frame.add_island(page.act, page.load, "projects", waiting=frame.render_waiting("Projects", "project"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "projects",
+            waiting=frame.render_waiting("Projects", "project"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +43,7 @@ class ProjectsPage:
     context: Context
     desk: ProjectService
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the list, or the project that the address names."""
         visit = frame.visit_of(self.context, request)
         project_id = visit.query.get("id", "")
@@ -95,7 +104,7 @@ class ProjectsPage:
         ended = all(cell.ended for cell in self.desk.cells(standing))
         return not ended or self.desk.is_measuring(standing)
 
-    def _results(self, standing: ProjectProgress) -> str:
+    def _results(self, standing: ProjectProgress) -> Markup:
         cells = self.desk.cells(standing)
         return render(
             "lora_lab/projects/project_shown.html",
@@ -110,7 +119,7 @@ class ProjectsPage:
             total=len(cells),
         )
 
-    def _page(self, visit: Visit, standing: ProjectProgress) -> str:
+    def _page(self, visit: Visit, standing: ProjectProgress) -> Markup:
         project, notes = standing.project, self.context.store.notes
         kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
         return render(
@@ -122,13 +131,13 @@ class ProjectsPage:
             varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
             titles={sweep.sweep_id: _format_title(sweep) for sweep in standing.sweeps},
             running=self._running(standing),
-            results=Markup(self._results(standing)) if standing.sweep else "",
+            results=self._results(standing) if standing.sweep else "",
             profile=visit.profile.id,
             drafts={kind: notes.draft(visit.profile.id, draft_key(project, kind)) for kind in kinds},
             limit=TEXT_LIMIT,
         )
 
-    def _list(self, visit: Visit) -> str:
+    def _list(self, visit: Visit) -> Markup:
         standings = [self.desk.standing(visit, project) for project in read_projects().values()]
         return render("lora_lab/projects/projects.html", standings=standings, address=project_address)
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from lora_lab.charts.run_view import title_of
 from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.lab import Lab
@@ -10,6 +12,7 @@ from lora_lab.pages import form_fields
 from lora_lab.settings.urls import LAB
 from lora_lab.views.options import data_choices
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.text.templates import render
 from study.web import form_event
 from study.web.frame import Reply
@@ -24,12 +27,12 @@ def run_link(lab: Lab, run_id: str) -> tuple[str, str] | None:
     return title_of(run.spec), f"{LAB}?run={run.run_id}"
 
 
-def data_part(lab: Lab, chosen: str) -> str:
+def data_part(lab: Lab, chosen: str) -> Markup:
     """Render the list of data sets."""
     return render("lora_lab/shared/data.html", **data_choices(lab.uploads, chosen))
 
 
-def worker_part(lab: Lab) -> str:
+def worker_part(lab: Lab) -> Markup:
     """Render the device and its number type, or the worker's progress at starting."""
     return render(
         "lora_lab/shared/worker.html",
@@ -56,7 +59,7 @@ def number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
     }
 
 
-def problem_part(error: LearnerError) -> str:
+def problem_part(error: LearnerError) -> Markup:
     """Render the error in place of the cost."""
     return render("lora_lab/shared/problem.html", error=error)
 
@@ -69,7 +72,7 @@ def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:
         return {"parts": {"data-problem": problem_part(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)
     return {
-        "parts": {"data": data_part(lab, dataset.digest), "data-problem": ""},
+        "parts": {"data": data_part(lab, dataset.digest), "data-problem": NO_HTML},
         "say": f"{dataset.label}: {train} examples to train on, {held_out} held out.",
         "then": "change",
     }

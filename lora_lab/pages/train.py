@@ -47,6 +47,7 @@ from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.plots.plot import Plot
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
@@ -61,12 +62,17 @@ BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 
+LEARNERS_MAY = ("change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = LabPage(context, lab, ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="Lab", path=LAB):
-        frame.add_island(page.act, page.load, "lab", waiting=frame.render_waiting("Lab", "lab"))
+        frame.add_island(
+            page.act, page.load, "lab", waiting=frame.render_waiting("Lab", "lab"), learners_may=LEARNERS_MAY
+        )
 
 
 class LabPage:
@@ -78,7 +84,7 @@ class LabPage:
         self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
         self._panel = RunPanel(lab, self._predictions)
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
@@ -139,7 +145,7 @@ class LabPage:
         except LearnerError as error:
             return {"parts": _no_cost(problem_part(error))}
         return {
-            "parts": {**cost, "confirm": ""},
+            "parts": {**cost, "confirm": NO_HTML},
             "url": self._address(spec, visit),
             "then": "draw",
             "say": found.in_short if found else "",
@@ -156,7 +162,7 @@ class LabPage:
             return {"parts": self._cost_parts(spec), "url": self._address(spec, visit), "then": "draw"}
         return {"parts": self._hidden(spec), "focus": "#guess-percent"}
 
-    def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, str]:
+    def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
         """Render the form of a prediction in place of all that would give the answer away."""
         hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
@@ -176,10 +182,10 @@ class LabPage:
             "focus": "#start",
         }
 
-    def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, str]:
+    def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, Markup]:
         return self._cost_of(spec, self._found(spec), kept)
 
-    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, str]:
+    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
         """Render the two numbers, what else is worth saying, and how they come about."""
         if found is None:
             return _no_cost(render("lora_lab/shared/reading.html", model=spec.model))
@@ -250,7 +256,9 @@ class LabPage:
         if found is None:
             return {}
         narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
-        more = "" if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+        more = (
+            NO_HTML if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+        )
         return {
             "parts": {
                 "plots-more": more or render("lora_lab/lab/hidden.html"),
@@ -261,7 +269,7 @@ class LabPage:
             }
         }
 
-    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> str:
+    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
         return render(
             "lora_lab/lab/bench_plots.html",
@@ -312,7 +320,7 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
                 **self._cost_parts(spec),
-                "confirm": "",
+                "confirm": NO_HTML,
             },
             "url": self._address(spec, visit, run.run_id),
             "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
@@ -406,7 +414,7 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> str:
+    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -416,7 +424,7 @@ class LabPage:
         return render(
             "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
-            stage=Markup(self._panel.stage_part(run, visit.query)),
+            stage=self._panel.stage_part(run, visit.query),
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=format_value,
@@ -431,19 +439,19 @@ class LabPage:
             variants=VARIANT_LABELS.items(),
             optimizers=OPTIMIZER_LABELS.items(),
             target_sets=TARGET_SETS,
-            cost={name: Markup(html) for name, html in cost.items()},
-            data=Markup(data_part(self._lab, spec.data)),
-            run={name: Markup(html) for name, html in self._panel.parts(run, visit, narrow=False).items()},
-            seen={name: Markup(html) for name, html in self._seen_parts(spec).items()},
-            runs=Markup(self._panel.list_part(run.run_id if run else "")),
+            cost=cost,
+            data=data_part(self._lab, spec.data),
+            run=self._panel.parts(run, visit, narrow=False),
+            seen=self._seen_parts(spec),
+            runs=self._panel.list_part(run.run_id if run else ""),
         )
 
-    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, str]:
+    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:
         """Render what the model sees of the data, if a worker has tokenized it."""
         try:
             digest = self._lab.uploads.find(spec.data).digest
         except LearnerError:
-            return {"seen-title": "", "seen": ""}  # the cost part shows the error
+            return {"seen-title": NO_HTML, "seen": NO_HTML}  # the cost part shows the error
         values = {
             "seen": build_seen(self._lab.home, spec, digest, narrow=narrow),
             "problem": self._lab.home.unreadable(spec.model, digest),
@@ -457,6 +465,6 @@ class LabPage:
         }
 
 
-def _no_cost(instead: str) -> dict[str, str]:
+def _no_cost(instead: Markup) -> dict[str, Markup]:
     """Return the parts of the cost with something else in their place."""
-    return {"cost": instead, "notes": "", "counted": ""}
+    return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}

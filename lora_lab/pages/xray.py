@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
 from lora_lab.lab import Lab
@@ -19,6 +20,7 @@ from lora_lab.xray import captions as told
 from lora_lab.xray.charts import SIDE_WORDS, place_of, shorten_kind
 from lora_lab.xray.service import XrayService, XrayStatus
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.text.templates import render
@@ -31,12 +33,17 @@ PARTS = ("state", "chooser", "values", "norms", "sides", "overlap", "factors")
 CONTROLS = ("state", "chooser", "sides")
 """Parts with input controls. Replacing one of them clears what was typed into it."""
 
+LEARNERS_MAY = ("draw", "choose", "poll")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = XrayPage(context, XrayService(lab), ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="X-ray", path=XRAY, under=LAB):
-        frame.add_island(page.act, page.load, "xray", waiting=frame.render_waiting("X-ray"))
+        frame.add_island(
+            page.act, page.load, "xray", waiting=frame.render_waiting("X-ray"), learners_may=LEARNERS_MAY
+        )
 
 
 class XrayPage:
@@ -47,7 +54,7 @@ class XrayPage:
         self._desk = desk
         self._ask_for_cards = ask_for_cards
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
         standing = self._desk.standing(query)
@@ -153,10 +160,10 @@ def _read_asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[st
     }
 
 
-def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, str]:
+def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, Markup]:
     """Render everything below the two runs, in parts that are replaced when they change."""
     xray, module = standing.xray, standing.module
-    parts = dict.fromkeys(PARTS, "") | {"state": _describe_state(standing, query)}
+    parts = dict.fromkeys(PARTS, NO_HTML) | {"state": _describe_state(standing, query)}
     if xray is None or module is None:
         return parts
     plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in standing.plots()}
@@ -183,7 +190,7 @@ def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
     return found
 
 
-def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> str:
+def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> Markup:
     guess = query.get("guess", "")
     return render(
         "lora_lab/xray/state.html",

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from lora_lab.engine.inspections import Inspection, InspectionQueue
 from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme
 from lora_lab.predictions.judging import GuessVerdict
@@ -15,6 +17,7 @@ from lora_lab.predictions.of_microscope import (
     judge_microscope_guess,
 )
 from lora_lab.predictions.of_runs import settle_guesses
+from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.store.logs.predictions import Prediction
@@ -59,11 +62,11 @@ class MicroscopePredictions:
             MicroscopeGuess(**prediction.guess), _rebuild_question(prediction), look.found
         )
 
-    def part(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> str:
+    def part(self, visit: Visit, look: Inspection, question: MicroscopeQuestion) -> Markup:
         """Render the guess next to the result; empty when this learner has not guessed about it."""
         prediction = self.context.store.predictions.of_run(visit.profile.id, look.id)
         if prediction is None:
-            return ""
+            return NO_HTML
         guess = MicroscopeGuess(**prediction.guess)
         return render(
             "lora_lab/microscope/verdicts.html",

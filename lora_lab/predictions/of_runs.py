@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import FACTOR, TIE, Ended, GuessVerdict, RunGuess, guess_of, judge_guess
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.units import as_bytes, as_percent
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
@@ -76,13 +79,13 @@ class Predictions:
         """Judge every guess whose run has ended."""
         settle_guesses(self.context, visit, self._verdicts, ask_for_cards=self.ask_for_cards)
 
-    def part(self, visit: Visit, run: RunFolder | None) -> str:
+    def part(self, visit: Visit, run: RunFolder | None) -> Markup:
         """Render guesses next to results for the shown run; empty when this learner has none about it."""
         if run is None:
-            return ""
+            return NO_HTML
         prediction = self.context.store.predictions.of_run(visit.profile.id, run.run_id)
         if prediction is None:
-            return ""
+            return NO_HTML
         found = self._verdicts(prediction)
         return render(
             "lora_lab/lab/prediction_verdicts.html",
@@ -118,7 +121,7 @@ class Predictions:
             (run.run_id, f"{run_view.title_of(run.spec)}, {run.started_at}") for run in evaluated[:RIVALS]
         ]
 
-    def form(self, spec: RunSpec, *, rival: str = "") -> str:
+    def form(self, spec: RunSpec, *, rival: str = "") -> Markup:
         """Render the form that replaces the figures until a guess is stored; `rival` is named first."""
         return render("lora_lab/lab/predict.html", rivals=self.rivals(spec), rival=rival, factor=FACTOR)
 

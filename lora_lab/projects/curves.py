@@ -40,7 +40,7 @@ def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> Curves | None:
         drawn, title=title, x_label="step", y_label="training loss, one line a learning rate",
         window=(1, steps), y_format="{:.2f}".format,
     )  # fmt: skip
-    return Curves(title=title, svg=Markup(svg))
+    return Curves(title=title, svg=svg)
 
 
 def _write_title(drawn: Sequence[Series]) -> str:

@@ -1,5 +1,7 @@
 """Report of a project as one HTML page: hypothesis, results, conclusion, figures, settings, versions."""
 
+from markupsafe import Markup
+
 from lora_lab.projects.service import ProjectProgress, ProjectService
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.views.grid_report import devices_of, figures_of, settings_of, versions_of
@@ -7,7 +9,7 @@ from study.base.errors import LearnerError
 from study.text.templates import render
 
 
-def project_report(desk: ProjectService, standing: ProjectProgress, *, by: str) -> str:
+def project_report(desk: ProjectService, standing: ProjectProgress, *, by: str) -> Markup:
     """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
     if standing.sweep is None or standing.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")

@@ -118,7 +118,7 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
             from_zero=name in ("memory", "speed"),
             width=NARROW if narrow else WIDE,
         )
-        return ComparisonChart(name=name, title=title, svg=Markup(svg))
+        return ComparisonChart(name=name, title=title, svg=svg)
 
     yield chart("loss", _loss_title(measured), "loss, smoothed", _read_loss, "{:.2f}".format)
     yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes)

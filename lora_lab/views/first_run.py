@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.judging import TIE
@@ -23,9 +21,16 @@ class FirstRun:
 
     lab: Lab
 
-    def start(self, visit: Visit) -> str:
-        """Submit the run to the engine and return its id."""
+    def start(self, visit: Visit, *, anew: bool) -> str:
+        """Submit the run to the engine and return its id.
+
+        Without `anew`, one that has been started already is shown instead: learners of a server share it.
+        """
         spec = self._spec
+        if not anew:
+            for run in self.lab.runs():
+                if run.spec == spec and self.lab.state(run).status != "failed":
+                    return run.run_id
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
     def show(self, run_id: str) -> FirstRunView:
@@ -43,7 +48,7 @@ class FirstRun:
             address=address_of(run.spec, run_id=run.run_id),
         )
         return FirstRunView(
-            html=Markup(html),
+            html=html,
             ended=state.ended,
             loss_before=state.loss_before,
             loss_after=state.loss_after,

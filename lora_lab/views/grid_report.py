@@ -17,7 +17,7 @@ from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.run_form import format_value
 from lora_lab.views.sweep_view import factors_of, title_of
 from study.plots.plot import Plot
-from study.plots.render import render_plot
+from study.plots.render import render_on_page
 from study.text.templates import render as render_template
 
 
@@ -73,7 +73,7 @@ def versions_of(cells: Sequence[GridCell]) -> list[tuple[str, str]]:
 def _render_plot(plot: Plot, number: int) -> Markup:
     """Render with ids that are unique in the file, because planes share plot names."""
     named = replace(plot, name=f"{plot.name}-{number}")
-    return Markup(render_plot(named, "svg", on_page=True, titled=False).decode())
+    return render_on_page(named)
 
 
 def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:

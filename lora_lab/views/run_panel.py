@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.predictions.of_runs import Predictions
@@ -17,6 +19,7 @@ from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import next_experiment, outcome_of
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.ports.context import Visit
 from study.text.templates import render
 
@@ -32,6 +35,9 @@ PANELS_KEPT = 100
 ZOOM = "steps_shown"
 """The query parameter of the range of steps in the curves: `10-20`."""
 
+_Rendered = tuple[tuple[Any, ...], dict[str, Markup]]
+"""What parts are made of, and the parts."""
+
 
 class RunPanel:
     """The run panel and the list of runs, rendered from the run folders at every request."""
@@ -39,7 +45,7 @@ class RunPanel:
     def __init__(self, lab: Lab, predictions: Predictions) -> None:
         self._lab = lab
         self._predictions = predictions
-        self._rendered: OrderedDict[tuple[Any, ...], tuple[tuple[Any, ...], dict[str, str]]] = OrderedDict()
+        self._rendered: OrderedDict[tuple[Any, ...], _Rendered] = OrderedDict()
 
     def run_of(self, query: Mapping[str, str]) -> RunFolder | None:
         """Return the run in the address; else the one in progress; else the newest."""
@@ -64,13 +70,13 @@ class RunPanel:
 
     def parts(
         self, run: RunFolder | None, visit: Visit, *, narrow: bool, whole: bool = False
-    ) -> dict[str, str]:
+    ) -> dict[str, Markup]:
         """Render the panel in parts, so a poll replaces only what changed and no button during a click.
 
         `whole` shows all steps, whatever range the address names.
         """
         if run is None:
-            empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), "")
+            empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), NO_HTML)
             return empty | {"run-head": render("lora_lab/lab/no_run.html")}
         state = self._lab.state(run)
         window = None if whole else window_of(visit.query)
@@ -86,25 +92,25 @@ class RunPanel:
         )
         view = (run.run_id, window, narrow)
 
-        def live_parts() -> dict[str, str]:
+        def live_parts() -> dict[str, Markup]:
             return self._live_parts(run, state, window=window, narrow=narrow)
 
-        def settled_parts() -> dict[str, str]:
+        def settled_parts() -> dict[str, Markup]:
             return self._settled_parts(run, state)
 
         live = self._once(("live", *view), (_Same([state]), self.ahead(run), settled[4]), live_parts)
         parts = live | self._once(("settled", run.run_id), settled, settled_parts)
         tried = {each.run_id: each.spec for each in self._lab.runs()}
 
-        def outcome_part() -> dict[str, str]:
+        def outcome_part() -> dict[str, Markup]:
             return {"run-outcome": self._outcome_part(run, state, tried.values())}
 
         parts |= self._once(("outcome", run.run_id), (*settled, *tried), outcome_part)
         return parts | {"run-prediction": self._predictions.part(visit, run)}
 
     def _once(
-        self, what: tuple[Any, ...], made_of: tuple[Any, ...], make: Callable[[], dict[str, str]]
-    ) -> dict[str, str]:
+        self, what: tuple[Any, ...], made_of: tuple[Any, ...], make: Callable[[], dict[str, Markup]]
+    ) -> dict[str, Markup]:
         """Parts as they were rendered last, unless what they are made of has changed since."""
         known = self._rendered.get(what)
         if known is not None and known[0] == made_of:
@@ -118,7 +124,7 @@ class RunPanel:
 
     def _live_parts(
         self, run: RunFolder, state: RunState, *, window: run_view.Window | None, narrow: bool
-    ) -> dict[str, str]:
+    ) -> dict[str, Markup]:
         spec = run.spec
         curves = run_view.render_curves(state, spec, window=window, narrow=narrow)
         values = {
@@ -132,9 +138,9 @@ class RunPanel:
             "has_adapter": run.adapter_path.is_dir(),
         }
         parts = {name: _render_part(name, values) for name in LIVE_PARTS}
-        return parts | {"run-rate": curves["rate"] if state.steps else ""}
+        return parts | {"run-rate": curves["rate"] if state.steps else NO_HTML}
 
-    def _settled_parts(self, run: RunFolder, state: RunState) -> dict[str, str]:
+    def _settled_parts(self, run: RunFolder, state: RunState) -> dict[str, Markup]:
         spec = run.spec
         values = {
             "run": run,
@@ -151,7 +157,7 @@ class RunPanel:
         }
         return {name: _render_part(name, values) for name in SETTLED_PARTS}
 
-    def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> str:
+    def _outcome_part(self, run: RunFolder, state: RunState, tried: Iterable[RunSpec]) -> Markup:
         """Render what the run means, predicted against measured, and what to do next."""
         spec = run.spec
         return render(
@@ -171,13 +177,13 @@ class RunPanel:
             return "setup"
         return "failed" if self._lab.state(run).status == "failed" else "run"
 
-    def stage_part(self, run: RunFolder | None, query: Mapping[str, str]) -> str:
+    def stage_part(self, run: RunFolder | None, query: Mapping[str, str]) -> Markup:
         """Render the stage; above the form, also a line about a run that is going on elsewhere."""
         stage = self.stage(run, query)
         state = self._lab.state(run) if run is not None else RunState()
         going = run is not None and stage == "setup" and not state.ended
 
-        def make() -> dict[str, str]:
+        def make() -> dict[str, Markup]:
             elsewhere = self._elsewhere(run) if run is not None and going else None
             return {"stage": render("lora_lab/lab/stage.html", stage=stage, elsewhere=elsewhere)}
 
@@ -193,13 +199,13 @@ class RunPanel:
             "address": address_of(run.spec, run_id=run.run_id),
         }
 
-    def list_part(self, shown: str) -> str:
+    def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
         runs = self._lab.runs()[:RUNS_SHOWN]
         states = [self._lab.state(run) for run in runs]
         adapters = [run.adapter_path.is_dir() for run in runs]
 
-        def make() -> dict[str, str]:
+        def make() -> dict[str, Markup]:
             rows = [
                 {
                     "run": run,
@@ -229,11 +235,11 @@ class _Same(list[RunState]):
     __hash__ = None
 
 
-def _render_part(name: str, values: Mapping[str, Any]) -> str:
+def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
 
 
-def last_run(lab: Lab) -> str | None:
+def last_run(lab: Lab) -> Markup | None:
     """Render one line about the newest finished run, for the Today page."""
     for run in lab.runs():
         state = lab.state(run)

@@ -14,7 +14,7 @@ from lora_lab.lab import Lab
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.predicted_vs_measured import select_comparable
 from study.plots.plot import Plot
-from study.plots.render import render_plot
+from study.plots.render import render_on_page
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 
 BENCH_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 12-point text is 14 px
@@ -46,7 +46,7 @@ def _row(found: Preview) -> RowSize | None:
 def render_plot_part(plot: Plot, *, narrow: bool) -> Markup:
     """Render a plot for a page, without its title, because the page shows the title itself."""
     width = NARROW_INCHES if narrow else WIDE_INCHES
-    return Markup(render_plot(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
+    return render_on_page(plot, width_inches=width)
 
 
 def drawn_on_bench(plot: Plot, *, narrow: bool) -> Markup:
@@ -54,4 +54,4 @@ def drawn_on_bench(plot: Plot, *, narrow: bool) -> Markup:
     width = NARROW_INCHES if narrow else BENCH_INCHES
     if isinstance(plot.drawing, RankLines | StackedBars):
         plot = replace(plot, drawing=replace(plot.drawing, on_bench=True))
-    return Markup(render_plot(plot, "svg", on_page=True, width_inches=width, titled=False).decode())
+    return render_on_page(plot, width_inches=width)

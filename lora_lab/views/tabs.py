@@ -59,15 +59,13 @@ def tabs(
     """
     name, views = next((name, views) for name, views in LAB_PAGES if any(path == at for _, at in views))
     shown = [(view, at) for view, at in views if at not in RESULT_VIEWS or at == path]
-    return Markup(
-        render(
-            "lora_lab/shared/tabs.html",
-            title=title,
-            tabs=[(each, pages[0][1], each == name) for each, pages in LAB_PAGES],
-            views=shown,
-            path=path,
-            origin=origin_of(query),
-            back=back,
-            aside=Markup(aside),
-        )
+    return render(
+        "lora_lab/shared/tabs.html",
+        title=title,
+        tabs=[(each, pages[0][1], each == name) for each, pages in LAB_PAGES],
+        views=shown,
+        path=path,
+        origin=origin_of(query),
+        back=back,
+        aside=aside,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.live_chart import NARROW, WIDE
 from lora_lab.charts.live_frame import COLOURS, draw_text
@@ -59,7 +59,7 @@ def build_seen(home: LabHome, spec: RunSpec, digest: str, *, narrow: bool = Fals
     over = [length for length in lengths if length.tokens > limit]
     return TokenPreview(
         examples=tuple(as_tokens(example, limit) for example in examples),
-        histogram=Markup(_render_histogram(lengths, limit, NARROW if narrow else WIDE)),
+        histogram=_render_histogram(lengths, limit, NARROW if narrow else WIDE),
         total=len(lengths),
         longest=max(length.tokens for length in lengths),
         limit=limit,
@@ -85,7 +85,7 @@ def count_bins(lengths: Sequence[int]) -> list[tuple[int, int]]:
     return [(upper, sum(upper - step < length <= upper for length in lengths)) for upper in uppers]
 
 
-def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
+def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Markup:
     """Render examples by length; bars above the limit are paler, and a labelled line marks it."""
     counted = count_bins([min(length.tokens, 1000 * BINS) for length in lengths])
     last, most = counted[-1][0], max(count for _, count in counted)
@@ -122,7 +122,7 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> str:
         ]
     return render_element(
         "svg",
-        render_element("title", said),
+        render_element("title", escape(said)),
         render_element("path", d=path_data([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
         *bars, *ticks, *line,
         draw_text(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),

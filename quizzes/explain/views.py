@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from markupsafe import Markup
-
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
 from quizzes.explain.concept_status import ConceptStatus, list_gained, mark_evidence, reads_as_english
 from quizzes.explain.grading_queue import Trouble
@@ -43,13 +41,13 @@ def render_box(
         graded=graded,
     )
     said = f"Hint: {to_plain(prompt.hint)}" if hint else ""
-    return Fragment(html=Markup(html), say=said, focus="#answer")
+    return Fragment(html=html, say=said, focus="#answer")
 
 
 def render_reading(prompt: Prompt, attempt: ExplainAttempt, *, step: str) -> Fragment:
     """Render the text while it is being graded; `step` names the grader's preparation."""
     html = render("quizzes/explain/reading.html", prompt=prompt, attempt=attempt, step=step)
-    return Fragment(html=Markup(html), say="Reading your answer.", focus="#reading", key=str(attempt.id))
+    return Fragment(html=html, say="Reading your answer.", focus="#reading", key=str(attempt.id))
 
 
 def render_rubric(
@@ -60,7 +58,7 @@ def render_rubric(
         "quizzes/explain/rubric.html", prompt=prompt, attempt=attempt, trouble=trouble, can_retry=can_retry
     )
     said = "Saved. Now tick what your explanation says."
-    return Fragment(html=Markup(html), say=said, focus="#rubric", key=str(attempt.id))
+    return Fragment(html=html, say=said, focus="#rubric", key=str(attempt.id))
 
 
 def render_result(
@@ -100,7 +98,7 @@ def render_result(
         alone=alone,
         marking=marking,
     )
-    return Fragment(html=Markup(html), say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
+    return Fragment(html=html, say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
 
 
 def at_concept(piece: Fragment, prompt: Prompt, concept_id: str) -> Fragment:

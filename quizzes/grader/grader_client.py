@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
-from quizzes.grader.grading import Grading, Scores, grade_answer
+from quizzes.grader.grading import Grading, Scores, grade_answer, grade_answers
 from quizzes.grader.minilm import minilm_folder
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import read_weights
@@ -40,6 +40,15 @@ class GraderClient:
         with self._lock:
             self._start(report)
             return grade_answer(prompt, answer, self._score, read_weights().limits, find_words=find_words)
+
+    def grade_all(self, prompt: Prompt, answers: Sequence[str]) -> list[Grading]:
+        """Return the verdicts on several answers, without the words that carry them.
+
+        Raises LearnerError when no model is available.
+        """
+        with self._lock:
+            self._start(ignore_progress)
+            return grade_answers(prompt, answers, self._score, read_weights().limits)
 
     @property
     def has_files(self) -> bool:

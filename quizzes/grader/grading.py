@@ -134,6 +134,22 @@ def grade_answer(
     )
 
 
+def grade_answers(prompt: Prompt, answers: Sequence[str], score: Scorer, limits: Limits) -> list[Grading]:
+    """Grade several answers as `grade_answer` grades each, with the passages of all scored in one call.
+
+    The network reads long batches at about half the time of single passages.
+    """
+    concepts = [concept_text(concept) for concept in prompt.concepts]
+    known = _Likelihoods(concepts, score)
+    known.read(
+        text
+        for answer in answers
+        for passage in _list_claims(prompt, answer)
+        for text, _ in _split_statements(passage.text)
+    )
+    return [grade_answer(prompt, answer, known.score, limits) for answer in answers]
+
+
 def weigh_passages(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
     """Score every passage against every concept, then the relevant passages of each concept together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
@@ -281,6 +297,11 @@ class _Likelihoods:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._score(self._concepts, new), strict=True))
+
+    def score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[Sequence[Scores]]:
+        """A scorer for the same concepts that scores only what is new."""
+        self.read(texts)
+        return [self._known[text] for text in texts]
 
     def of(self, text: str, at: int, verdict: Verdict) -> float:
         """Return the likelihood of a verdict on the concept with this number."""

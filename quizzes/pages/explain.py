@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from markupsafe import Markup
 
 from quizzes.explain.own_prompts import LINE_LIMIT, TEXT_LIMIT
 from quizzes.explain.presenter import ExplainExercise
@@ -12,6 +13,7 @@ from quizzes.grader.limits import UNMEASURED_OWN
 from quizzes.grader.prompts import CONCEPTS, Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
+from study.base.html import NO_HTML
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
 from study.store.logs.explains import ExplainAttempt, draft_key
@@ -36,7 +38,7 @@ class ExplainPage:
     context: Context
     exercise: ExplainExercise
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the list, or what the URL names."""
         visit = frame.visit_of(self.context, request)
         self.exercise.prepare()
@@ -47,7 +49,7 @@ class ExplainPage:
             return self._list(visit)
         prompt = self.exercise.prompt(visit, prompt_id)
         notice = "Saved. Try it on an answer now." if visit.query.get("saved") else ""
-        return self._wrap(visit, prompt, self._opened(visit, prompt), notice=notice).get("html", "")
+        return self._wrap(visit, prompt, self._opened(visit, prompt), notice=notice).get("html", NO_HTML)
 
     def _opened(self, visit: Visit, prompt: Prompt) -> Fragment:
         """Render an unfinished text first, then what the URL names, then what isn't graded yet."""
@@ -104,7 +106,7 @@ class ExplainPage:
             "url": f"/explain?{urlencode(place)}",
         }
 
-    def _list(self, visit: Visit) -> str:
+    def _list(self, visit: Visit) -> Markup:
         store, own = self.context.store, self.exercise.own.of(visit.profile.id)
         prompts = self.exercise.prompts_of(visit)
         attempts = store.explains.attempts(visit.profile.id)
@@ -123,7 +125,7 @@ class ExplainPage:
         groups = [("", list(self.exercise.prompts.values())), ("Your own prompts", list(own.values()))]
         return render("quizzes/explain/prompts.html", groups=groups, best=best, drafts=drafts)
 
-    def _own(self, visit: Visit, prompt_id: str) -> str:
+    def _own(self, visit: Visit, prompt_id: str) -> Markup:
         """Render the form for a new prompt, or for changing one."""
         own = self.exercise.own.of(visit.profile.id)
         if prompt_id != NEW and prompt_id not in own:

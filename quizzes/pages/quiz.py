@@ -14,6 +14,7 @@ from quizzes.session.presenter import QuizExercise
 from quizzes.session.quiz_options import QuizChoice, address_of, ends_at, rules_of
 from quizzes.session.session import SEEDS, USUAL_LENGTH, Position, by_concept
 from study.base.errors import LearnerError, StaleError
+from study.base.html import NO_HTML
 from study.content.yaml_reader import LEVELS
 from study.learner.progress import most_frequent
 from study.ports.activities import Fragment
@@ -45,7 +46,7 @@ class QuizPage:
     context: Context
     exercise: QuizExercise
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render what the URL names: a quiz, or the form to choose one."""
         visit = frame.visit_of(self.context, request)
         choice = _choice_of(visit.query)
@@ -54,7 +55,7 @@ class QuizPage:
         record = self.exercise.sittings.newest(visit.profile.id, choice)
         if record is None:
             return self._chooser(visit, shared=choice)
-        return self._onward(visit, record, choice).get("html", "")
+        return self._onward(visit, record, choice).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one press, or a poll of the clock."""
@@ -135,7 +136,7 @@ class QuizPage:
         limit = ends_at(record)
         clock = _format_clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
         return {
-            "html": render("quizzes/quiz/quiz.html", piece=piece.html, clock=Markup(clock)),
+            "html": render("quizzes/quiz/quiz.html", piece=piece.html, clock=clock),
             "say": piece.say,
             "focus": piece.focus,
         }
@@ -177,7 +178,7 @@ class QuizPage:
             shown.append((number, mark, self.exercise.explained(record, question, given)))
         return shown
 
-    def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> str:
+    def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> Markup:
         sittings, profile_id = self.exercise.sittings, visit.profile.id
         concept = visit.query.get("concept", "")
         return render(
@@ -236,7 +237,7 @@ def _read_pace(written: str) -> int:
     return form_event.read_number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
 
 
-def _format_clock(seconds: float) -> str:
+def _format_clock(seconds: float) -> Markup:
     return render("quizzes/quiz/clock.html", seconds=int(seconds), left=_format_time(seconds))
 
 

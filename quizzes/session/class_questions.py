@@ -28,8 +28,13 @@ def class_question(questions: Mapping[str, Question], question_id: str) -> Class
                 correct=option.correct,
                 feedback=to_html(option.feedback),
                 misconception=option.misconception,
+                text=option.text,
+                feedback_text=option.feedback,
             )
             for _, option in shuffled
         ),
         keep=to_html(question.keep),
+        text=question.stem,
+        keep_text=question.keep,
+        concepts=question.concepts,
     )

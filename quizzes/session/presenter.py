@@ -67,7 +67,7 @@ class QuizExercise:
             second_attempt_rule=SECOND_ATTEMPT_RULE,
         )
         where = f"Question {position.number} of {position.total}: {to_plain(question.stem)}"
-        return Fragment(html=Markup(html), say=where, focus=_first_field(question))
+        return Fragment(html=html, say=where, focus=_first_field(question))
 
     def answer(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment:
         """Record an answer, make cards due after a miss, and render the feedback."""
@@ -92,7 +92,7 @@ class QuizExercise:
         first = next(answer for answer in made if answer.question_id == question.id)
         return self._feedback(visit, record, question, first, alone=True)
 
-    def hint(self, visit: Visit, event: Mapping[str, Any]) -> str:
+    def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
         record, question = self._asked(visit, event)
         self.sittings.hint(record, question.id, now=visit.now)
@@ -107,7 +107,7 @@ class QuizExercise:
             rows=list_rows(question, grade, offer_choices(question, seed=record.seed)),
             verdict=format_verdict(given, grade) if given else "Not answered.",
         )
-        return Markup(html)
+        return html
 
     def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
         record = self.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
@@ -146,9 +146,7 @@ class QuizExercise:
             rule=SECOND_ATTEMPT_RULE,
         )
         said = " ".join(to_plain(row.part.feedback) for row in wrong if row.part.feedback)
-        return Fragment(
-            html=Markup(html), say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next"
-        )
+        return Fragment(html=html, say=f"{format_verdict(given, grade)} {said}".strip(), focus="#next")
 
     def _feedback(
         self,
@@ -176,11 +174,11 @@ class QuizExercise:
             asked_for=asked_for,
             comes_back=given.confidence == "sure" and not given.correct and given.attempt == 1,
         )
-        return Fragment(html=Markup(html), say=announce_feedback(given, grade, listed), focus="#next")
+        return Fragment(html=html, say=announce_feedback(given, grade, listed), focus="#next")
 
-    def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> str:
+    def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> Markup:
         html = render("quizzes/quiz/hint.html", question=question, session=record.id, shown=shown)
-        return Markup(html)
+        return html
 
     # ---- activity of the five-minute review ----
 

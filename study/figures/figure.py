@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.figures.controls import controls_of, settings_from
 from study.text.templates import render
 
@@ -77,20 +78,18 @@ class Figure(Generic[S]):
             settings, problem = settings_from(self.settings, query), ""
         except LearnerError as error:
             settings, problem = self.settings(), str(error)
-        return Markup(
-            render(
-                "study/figures/figure.html",
-                figure=self,
-                controls=[(name, control, getattr(settings, name)) for name, control in self._controls()],
-                problem=problem,
-                shown=self.show(settings),
-            )
+        return render(
+            "study/figures/figure.html",
+            figure=self,
+            controls=[(name, control, getattr(settings, name)) for name, control in self._controls()],
+            problem=problem,
+            shown=self.show(settings),
         )
 
     def answer(self, query: Mapping[str, str]) -> Markup:
         """Render only the part that changes. Raises LearnerError on a setting outside its limits."""
         shown = self.show(settings_from(self.settings, query))
-        return Markup(render("study/figures/figure_shown.html", shown=shown))
+        return render("study/figures/figure_shown.html", shown=shown)
 
     def _controls(self) -> list[tuple[str, Any]]:
         return list(controls_of(self.settings))
@@ -110,12 +109,12 @@ def build_figure_lookup(figures: Figures) -> FigureAbout:
             showing = [figure for figure in figures.values() if concept in figure.concepts]
             if showing:  # a figure names its main concept first
                 nearest = min(showing, key=lambda figure: figure.concepts.index(concept))
-                return Markup(render("study/figures/figure_unfolds.html", figure=nearest))
-        return Markup("")
+                return render("study/figures/figure_unfolds.html", figure=nearest)
+        return NO_HTML
 
     return unfolding
 
 
 def no_figure(concepts: Iterable[str]) -> Markup:
     """Render nothing: the default without figures."""
-    return Markup("")
+    return NO_HTML

@@ -1,4 +1,4 @@
-"""Lesson texts as HTML: formulas, code, computed numbers with their call, terms that link to concepts."""
+"""Lesson texts as HTML: formulas, code, computed numbers with their call, terms with their meaning."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,47 +6,63 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from study.base.html import NO_HTML, format_html, join_html
 from study.content.concepts import ConceptMap, concept_address
+from study.content.glossary import read_glossary
 from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers, parse_computed
-from study.text.markup import DOCUMENT, MARK, link_citations, to_html
+from study.text.markup import DOCUMENT, MARK, link_citations, to_html, to_plain
 from study.text.templates import render
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """What a word of a text stands for: a concept of the map or a word of the glossary."""
+
+    id: str
+    means: str
+    """One line, shown on pointing, focus or tap."""
+
+    address: str
+    """Of the concept's page; empty for a word of the glossary."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The names of concepts in texts, longest first, so that `QLoRA` doesn't match as `LoRA`."""
+    """The terms by their names in texts, longest first, so that `QLoRA` doesn't match as `LoRA`."""
 
     pattern: re.Pattern[str]
-    concept_of: dict[str, str]
+    by_name: dict[str, Term]
 
 
 def terms_of(concepts: ConceptMap) -> Terms:
-    """Collect the names of all concepts and their synonyms."""
-    concept_of = {
-        term.lower(): concept.id
-        for concept in concepts.by_id.values()
-        for term in (concept.name, *concept.terms)
+    """Collect the words of the glossary and the names of all concepts, which win over the glossary."""
+    by_name = {
+        name.lower(): Term(id=entry.term, means=entry.means, address="")
+        for entry in read_glossary()
+        for name in (entry.term, *entry.also)
     }
-    longest_first = sorted(concept_of, key=len, reverse=True)
-    words = "|".join(re.escape(term) for term in longest_first)
-    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), concept_of)
+    for concept in concepts.by_id.values():
+        term = Term(id=concept.id, means=to_plain(concept.summary), address=concept_address(concept.id))
+        by_name |= {name.lower(): term for name in (concept.name, *concept.terms)}
+    words = "|".join(re.escape(name) for name in sorted(by_name, key=len, reverse=True))
+    return Terms(re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE), by_name)
 
 
 @dataclass
 class LessonText:
-    """One page's texts: a term links on its first use, and never on its own concept's page."""
+    """One page's texts: a term is marked on its first use, and never on its own concept's page."""
 
     terms: Terms
     concept: str
-    _linked: set[str] = field(default_factory=set)
+    _marked: set[str] = field(default_factory=set)
 
     def rich(self, text: str) -> Markup:
         """Render prose."""
-        return Markup("").join(self._pieces(text))
+        return join_html(self._pieces(text))
 
     def code(self, line: str) -> Markup:
         """Render a line of code or numbers: only computed numbers in it are markup."""
-        return Markup("").join(_with_numbers(line, escape))
+        return join_html(_with_numbers(line, escape))
 
     def _pieces(self, text: str) -> Iterator[Markup]:
         end = 0
@@ -57,24 +73,31 @@ class LessonText:
         yield from _with_numbers(text[end:], self._with_links)
 
     def _with_links(self, text: str) -> Markup:
-        """Render terms as links to their concepts, and names of this repository's documents as links."""
-        made, end = Markup(""), 0
+        """Mark terms, and render names of this repository's documents as links."""
+        made, end = NO_HTML, 0
         for document in DOCUMENT.finditer(text):
             made += self._with_terms(text[end : document.start()]) + link_citations(document[0])
             end = document.end()
         return made + self._with_terms(text[end:])
 
     def _with_terms(self, text: str) -> Markup:
-        made, end = Markup(""), 0
-        for term in self.terms.pattern.finditer(text):
-            concept = self.terms.concept_of[term[0].lower()]
-            if concept == self.concept or concept in self._linked:
+        made, end = NO_HTML, 0
+        for found in self.terms.pattern.finditer(text):
+            term = self.terms.by_name[found[0].lower()]
+            if term.id == self.concept or term.id in self._marked:
                 continue
-            self._linked.add(concept)
-            link = Markup('<a class="term" href="{}">{}</a>').format(concept_address(concept), term[0])
-            made += to_html(text[end : term.start()]) + link
-            end = term.end()
+            self._marked.add(term.id)
+            made += to_html(text[end : found.start()]) + _mark_term(term, found[0])
+            end = found.end()
         return made + to_html(text[end:])
+
+
+def _mark_term(term: Term, written: str) -> Markup:
+    if term.address:
+        return format_html(
+            '<a class="term" href="{}" data-means="{}">{}</a>', term.address, term.means, written
+        )
+    return format_html('<button type="button" class="term" data-means="{}">{}</button>', term.means, written)
 
 
 def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]:
@@ -88,10 +111,10 @@ def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]
 
 def _number(match: re.Match[str]) -> Markup:
     found = parse_computed(match)
-    return Markup(render("study/computed.html", shown=found.shown, quantity=found.quantity))
+    return render("study/computed.html", shown=found.shown, quantity=found.quantity)
 
 
 def _figure_button(setting: FigureSetting) -> Markup:
-    return Markup('<button type="button" class="link set" data-set="{}">{}</button>').format(
-        setting.settings, setting.phrase
+    return format_html(
+        '<button type="button" class="link set" data-set="{}">{}</button>', setting.settings, setting.phrase
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import builds_on
@@ -79,7 +80,7 @@ class ConceptPage:
     figures: Figures
     doors: ModeLinks
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
         visit = frame.visit_of(self.context, request)
         concept = self._concept(visit.query.get("id", ""))
@@ -125,7 +126,7 @@ class ConceptPage:
         following = next_mode(row, mode)
         return following.mode if following else mode
 
-    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[str, ModeState]:
+    def _opened(self, visit: Visit, concept: Concept, asked: StudyMode | None) -> tuple[Markup, ModeState]:
         lesson = self.lessons.find(concept.id)
         marks = self._marks(visit, concept)
         mode = asked or last_mode(marks) or STUDY_MODES[0]
@@ -167,7 +168,7 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
     ) -> dict[str, Any]:
         """Return the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None}
+        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None, "tasks": ()}
         if mode == "challenge":
             inside["door"] = self.doors.challenge(visit, concept.id)
         elif mode == "review":
@@ -180,6 +181,7 @@ class ConceptPage:
             inside["figure"] = figure.fragment(settings) if figure else None
         elif lesson is not None and mode == "try":
             inside["door"] = self.doors.lab(lesson.try_it.preset)
+            inside["tasks"] = self.doors.tasks(visit, concept.id)
         elif lesson is not None and mode == "project":
             inside["door"] = self.doors.project(visit, lesson.project.project)
         return inside

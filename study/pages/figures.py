@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.figures.figure import Figures
@@ -29,7 +30,7 @@ class FiguresPage:
     context: Context
     figures: Figures
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render all figures; `?figure=lora-to-scale&rank=16` renders only that one, at that setting."""
         query = frame.visit_of(self.context, request).query
         chosen = query.get("figure", "")

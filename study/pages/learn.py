@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.content.concept_map_layout import (
@@ -49,7 +50,7 @@ class LearnPage:
         """The layout, computed once because concepts don't change while the app runs."""
         return graph_of(self.context.concepts)
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the map with this learner's mastery."""
         visit = frame.visit_of(self.context, request)
         graph, known = self.graph, compute_mastery(self.context.store, visit.profile.id, self.subjects)

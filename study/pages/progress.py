@@ -12,7 +12,7 @@ from study.base.errors import LearnerError
 from study.learner.mastery import compute_mastery, next_steps
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.plot import Plot
-from study.plots.render import render_plot as picture
+from study.plots.render import render_on_page
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 from study.ports.activities import Section, Subjects
 from study.ports.context import Context, Visit
@@ -38,7 +38,7 @@ class ProgressPage:
     subjects: Subjects
     sections: Sequence[Section]
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render everything except the charts."""
         return self._page(frame.visit_of(self.context, request))
 
@@ -53,7 +53,7 @@ class ProgressPage:
                 return cast(Reply, reply)
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _page(self, visit: Visit) -> str:
+    def _page(self, visit: Visit) -> Markup:
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
         concepts = self.context.concepts
         parts = {section.name: section.html(visit) for section in self.sections}
@@ -72,13 +72,13 @@ class ProgressPage:
             level_rule=LEVEL_RULE,
         )
 
-    def _drawn(self, visit: Visit, *, narrow: bool) -> dict[str, str]:
+    def _drawn(self, visit: Visit, *, narrow: bool) -> dict[str, Markup]:
         return {
             f"figures-{section.name}": _render_figures(section, visit, narrow) for section in self.sections
         }
 
 
-def _render_figures(section: Section, visit: Visit, narrow: bool) -> str:
+def _render_figures(section: Section, visit: Visit, narrow: bool) -> Markup:
     width = NARROW_INCHES if narrow else WIDE_INCHES
     query = urlencode({"scope": visit.query["scope"]}) if visit.query.get("scope") else ""
     plots = [(plot, _render_svg(plot, width)) for plot in section.figures(visit)]
@@ -91,4 +91,4 @@ def _render_figures(section: Section, visit: Visit, narrow: bool) -> str:
 
 
 def _render_svg(plot: Plot, width_inches: float) -> Markup:
-    return Markup(picture(plot, "svg", on_page=True, width_inches=width_inches, titled=False).decode())
+    return render_on_page(plot, width_inches=width_inches)

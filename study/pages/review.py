@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from study.base.errors import LearnerError, StaleError
+from study.base.html import NO_HTML
 from study.learner.progress import most_frequent
 from study.ports.activities import (
     CardActivity,
@@ -59,14 +61,14 @@ class ReviewPage:
         """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the next exercise of the review in the URL; without one, an offer to start."""
         visit = frame.visit_of(self.context, request)
         run = self._run(visit)
         self.explain.prepare()  # it loads while the cards are reviewed
         if run is None:
             return render("study/review/review_start.html", plan=self.plan(visit))
-        return self._next(visit, run).get("html", "")
+        return self._next(visit, run).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event: most belong to the activity whose exercise is shown."""

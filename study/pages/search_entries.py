@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from study.content.concepts import concept_address
+from study.content.glossary import read_glossary
 from study.content.search import SearchEntry
 from study.figures.figure import Figures
 from study.ports.context import Context
@@ -37,6 +38,8 @@ def list_entries(context: Context, figures: Figures) -> Iterator[SearchEntry]:
         )
     for figure in figures.values():
         yield SearchEntry(kind="Figures", title=figure.title, address=f"/figures?figure={figure.id}")
+    for word in read_glossary():
+        yield SearchEntry(kind="Words", title=word.term, address="/reference#words", text=word.means)
     yield from _pages(context)
     for title, address, text in SETTINGS:
         yield SearchEntry(kind="Settings", title=title, address=address, text=text)

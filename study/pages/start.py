@@ -11,6 +11,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.figures.figure import Figures
 from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction
 from study.lessons.lesson_text import LessonText, Terms
@@ -56,7 +57,7 @@ class StartPage:
     terms: Terms
     first_run: FirstRuns
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render the step in the URL."""
         return self._page(_place_of(frame.visit_of(self.context, request)))
 
@@ -88,7 +89,7 @@ class StartPage:
             raise LearnerError("No answer is chosen.", do_next="Choose one; a guess is fine.")
         run = place.run
         if step.runs and not run:
-            run = self.first_run.start(visit)
+            run = self.first_run.start(visit, anew=not self.context.shared)
             self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
         return self._went(IntroductionPlace(step=place.step, answer=answer, run=run), focus="#verdict")
 
@@ -105,7 +106,7 @@ class StartPage:
             return {"html": self._page(place), "say": "The run has ended."}
         return {"parts": {"run": view.html}}
 
-    def _page(self, place: IntroductionPlace) -> str:
+    def _page(self, place: IntroductionPlace) -> Markup:
         steps = introduction()
         step = steps[place.step - 1]
         return render(
@@ -124,7 +125,7 @@ class StartPage:
 
     def _figure(self, step: IntroductionStep) -> Markup:
         figure = self.figures.get(step.figure)
-        return figure.fragment(step.settings) if figure else Markup("")
+        return figure.fragment(step.settings) if figure else NO_HTML
 
 
 def _place_of(visit: Visit) -> IntroductionPlace:

@@ -58,7 +58,7 @@ class TodayPage:
     last_run: Callable[[], str | None]
     """One line about the lab's last training run; None or empty without one."""
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         """Render a newcomer's page, or a learner's."""
         return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
@@ -79,7 +79,7 @@ class TodayPage:
                 return {"html": self._page(visit, is_here=is_here), "focus": "#main"}
         raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
-    def _page(self, visit: Visit, *, is_here: bool) -> str:
+    def _page(self, visit: Visit, *, is_here: bool) -> Markup:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
         answers = store.quizzes.history(profile_id)
@@ -101,7 +101,7 @@ class TodayPage:
             plan=self.review.plan(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
-            last_run=Markup(self.last_run() or ""),
+            last_run=(self.last_run() or ""),
             weekdays=_list_weekdays(visit),
             **self._concepts(visit),
         )

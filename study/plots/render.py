@@ -6,6 +6,9 @@ from functools import lru_cache
 from typing import Literal
 from xml.etree import ElementTree
 
+from markupsafe import Markup
+
+from study.base.html import trust_html
 from study.plots.plot import Plot
 from study.plots.sheet import INK, PAPER, POINTS_PER_INCH, WIDE_INCHES, drawing_style
 
@@ -46,6 +49,12 @@ def render_plot(
     if on_page:
         _join_page(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8"))
+
+
+def render_on_page(plot: Plot, *, width_inches: float = WIDE_INCHES) -> Markup:
+    """Render the picture as an SVG for a page that shows its title."""
+    written = render_plot(plot, "svg", on_page=True, width_inches=width_inches, titled=False)
+    return trust_html(written.decode())  # an XML writer escapes every text of the plot
 
 
 def _tidy_svg(root: ElementTree.Element, plot: Plot, prefix: str) -> None:

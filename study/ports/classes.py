@@ -1,8 +1,9 @@
-"""What other parts provide for a live class: questions to vote on, and training runs that answer guesses."""
+"""What other parts provide for a live class: questions to vote on, training runs and grids of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Literal, Protocol, get_args
 
 from markupsafe import Markup
 
@@ -16,6 +17,9 @@ class ClassOption:
     correct: bool
     feedback: Markup
     misconception: str
+    text: str = ""
+    feedback_text: str = ""
+    """The same before it was made HTML, for cards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,9 @@ class ClassQuestion:
     html: Markup
     options: tuple[ClassOption, ...]
     keep: Markup
+    text: str = ""
+    keep_text: str = ""
+    concepts: tuple[str, ...] = ()
 
 
 class FindClassQuestion(Protocol):
@@ -65,3 +72,153 @@ class ClassRuns(Protocol):
 
     def state(self, run_id: str, quantity: str) -> ClassRunState:
         """Read a run. Raises LearnerError when it is deleted."""
+
+
+Place = tuple[int, int, int]
+"""A cell of a grid: row, column, seed, each from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassGridPlan:
+    """The cells of a grid: a row and a column name a setting, which is trained once for each seed."""
+
+    row_name: str
+    rows: tuple[str, ...]
+    column_name: str
+    columns: tuple[str, ...]
+    seeds: int
+    described: str
+    """What all cells share, in one line."""
+
+    @property
+    def count(self) -> int:
+        """How many runs it has."""
+        return len(self.rows) * len(self.columns) * self.seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCell:
+    """One run of a grid."""
+
+    place: Place
+    address: str
+    """Its page in the lab; empty if it was deleted there."""
+
+    doing: str
+    """`waiting`, `running`, `finished`, or how it ended otherwise."""
+
+    curve: tuple[float, ...] = ()
+    """The training loss of each step so far."""
+
+    steps: int = 0
+    """The steps of a complete run."""
+
+    loss: float | None = None
+    """The held-out loss after training; None until it is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassGridState:
+    """How far a grid is."""
+
+    address: str
+    """Its page in the lab."""
+
+    cells: tuple[ClassCell, ...]
+    findings: tuple[str, ...]
+    """Sentences that the spread over seeds supports; empty until every cell has ended."""
+
+    error: str = ""
+    """Why a cell failed, and what to do next; empty where none did."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no cell is left to train."""
+        return all(cell.doing not in ("waiting", "running") for cell in self.cells)
+
+
+class ClassGrids(Protocol):
+    """Grids of real training runs on the teacher's machine; the lab provides them."""
+
+    def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
+        """Return the cells. Raises LearnerError when the lab can't train such a grid."""
+
+    def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+        """Estimate how long it takes on this machine; None when no similar run has finished here."""
+
+    def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
+        """Queue every cell, those of `first` before the others, and return the grid's id.
+
+        Raises LearnerError when it can't be started.
+        """
+
+    def state(self, grid_id: str) -> ClassGridState:
+        """Read a grid. Raises LearnerError when it is deleted."""
+
+
+Verdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
+"""On one concept of an explanation; `unsure`: the grader can't tell."""
+
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassConcept:
+    """One idea that a good explanation has."""
+
+    id: str
+    label: str
+    definition: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassPrompt:
+    """A prompt to explain something in own words."""
+
+    id: str
+    html: Markup
+    text: str
+    concepts: tuple[ClassConcept, ...]
+    about: tuple[str, ...] = ()
+    """Its concepts of the concept map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassGrade:
+    """The verdict on one concept, and the passage of the answer that carries it."""
+
+    verdict: Verdict
+    quote: tuple[int, int] | None
+    """Start and end in the answer; None where it says nothing about the concept."""
+
+
+class ClassGrader(Protocol):
+    """Prompts, and the grader that reads answers to them on this machine; quizzes provides it."""
+
+    def prompt(self, prompt_id: str) -> ClassPrompt | None:
+        """Find a prompt."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether this app has a grader; without one the teacher judges."""
+
+    def grade(self, prompt_id: str, answers: Sequence[str]) -> list[dict[str, ClassGrade]]:
+        """Return the verdicts on each answer by concept id. Raises LearnerError without a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCard:
+    """A card that a student takes home; texts are content markup."""
+
+    id: str
+    front: str
+    back: str
+    why: str = ""
+    concepts: tuple[str, ...] = ()
+
+
+class WriteClassCards(Protocol):
+    """The function that writes cards as an Anki package; the flashcards provide it."""
+
+    def __call__(self, cards: Sequence[ClassCard], *, deck: str, source: str, now: datetime) -> bytes:
+        """Return the package. A later one of the same class updates its notes."""

@@ -52,7 +52,9 @@
     const state = { again: false };
     asking.set(figure, state);
     try {
-      const answer = await fetch(`/figure/${encodeURIComponent(figure.dataset.figure)}?${settingsOf(figure)}`);
+      // A class answers at an address of its own, which students' devices may ask.
+      const from = figure.closest('[data-figure-from]')?.dataset.figureFrom ?? `/figure/${encodeURIComponent(figure.dataset.figure)}`;
+      const answer = await fetch(`${from}?${settingsOf(figure)}`);
       const text = await answer.text();
       if (answer.ok) show(figure, text); else trouble(figure, text);
     } catch {

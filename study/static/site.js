@@ -1,5 +1,6 @@
 // On every page: search (`/`), the keys of the page (`?`), and the form that chooses the look.
 //
+// <a|button data-means="...">           shows the meaning of a word
 // <button data-open-search>              opens the search; answers come from GET /search?q=
 // <input name="theme|text-size" ...> in a form with `data-look` sets the look at once and keeps it in this browser
 
@@ -93,6 +94,54 @@
     event.preventDefault();
   }
 
+  // ---- what a word means: <a|button data-means="..."> shows it on pointing, focus or tap, and Esc hides it
+
+  let meaningOf = null;
+
+  function showMeaning(word) {
+    let note = document.getElementById('meaning');
+    if (!note) {
+      note = document.createElement('div');
+      note.id = 'meaning';
+      note.setAttribute('role', 'tooltip');
+      document.body.append(note);
+    }
+    hideMeaning();
+    meaningOf = word;
+    word.setAttribute('aria-describedby', 'meaning');
+    note.textContent = word.dataset.means;
+    note.hidden = false;
+    placeMeaning();
+  }
+
+  function placeMeaning() {
+    const note = document.getElementById('meaning');
+    if (!meaningOf?.isConnected) { hideMeaning(); return; }
+    const place = meaningOf.getClientRects()[0];
+    const left = Math.max(8, Math.min(place.left, document.documentElement.clientWidth - note.offsetWidth - 8));
+    const above = place.top - note.offsetHeight - 4;
+    note.style.left = `${left}px`;
+    note.style.top = `${above > 4 ? above : place.bottom + 4}px`;
+  }
+
+  function hideMeaning() {
+    meaningOf?.removeAttribute('aria-describedby');
+    meaningOf = null;
+    const note = document.getElementById('meaning');
+    if (note) note.hidden = true;
+  }
+
+  const wordAt = (event) => event.target.closest?.('[data-means]');
+  for (const kind of ['pointerover', 'focusin', 'click']) {
+    document.addEventListener(kind, (event) => {
+      const word = wordAt(event);
+      if (word) showMeaning(word);
+      else if (meaningOf && !(kind === 'pointerover' && event.target.id === 'meaning')) hideMeaning();
+    });
+  }
+  window.addEventListener('scroll', () => { if (meaningOf) placeMeaning(); }, { passive: true, capture: true });
+  window.addEventListener('keydown', (event) => { if (event.key === 'Escape') hideMeaning(); });
+
   // ---- the keys of this page
 
   const KEY_WORDS = { ' ': 'Space', ArrowLeft: '←', ArrowRight: '→' };
@@ -126,5 +175,8 @@
     event.preventDefault();
     open();
   });
-  document.addEventListener('click', (event) => { if (event.target.closest?.('[data-open-search]')) openSearch(); });
+  document.addEventListener('click', (event) => {
+    if (event.target.closest?.('[data-open-search]')) openSearch();
+    if (event.target.closest?.('[data-print]')) window.print();
+  });
 })();

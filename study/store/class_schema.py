@@ -58,8 +58,11 @@ class_answers = Table(
     Column("value", JSON, nullable=False),
     Column("confidence", String(10)),  # null: not asked
     Column("at", UtcDateTime, nullable=False),
+    Column("claim", String(20)),  # what only one student can have, such as a cell of a grid; null: nothing
+    Column("graded", JSON(none_as_null=True)),  # by concept what the grader found; null: not graded
     UniqueConstraint("student_id", "position", "round", name="class_answers_once"),
     Index("class_answers_by_room", "room_id", "position", "round"),
+    Index("class_answers_claims", "room_id", "position", "claim", unique=True),
 )
 
 class_keys = Table(  # hashes of the links that let a teacher's other devices in

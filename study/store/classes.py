@@ -6,7 +6,7 @@ Whoever waits for an answer's outcome gets it after the commit, never before.
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -65,6 +65,11 @@ class ClassAnswer:
     value: Mapping[str, Any]
     confidence: str | None
     at: datetime
+    claim: str | None = None
+    """What only this student has in this activity, such as a cell of a grid."""
+
+    graded: Mapping[str, Any] | None = None
+    """What the grader found, by concept; None until it is graded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +161,28 @@ class ClassTransaction:
             update(t.class_students).where(t.class_students.c.id == student_id).values(name=name)
         )
 
+    def add_activity(self, room_id: str, spec: Mapping[str, Any]) -> int:
+        """Add an activity behind those of the plan and return its position."""
+        activities = t.class_activities.c
+        last = self._connection.scalar(
+            select(func.max(activities.position)).where(activities.room_id == room_id)
+        )
+        position = 0 if last is None else last + 1
+        row = {"room_id": room_id, "position": position, "spec": dict(spec)}
+        self._connection.execute(insert(t.class_activities).values(**row))
+        return position
+
     def answer(
-        self, room_id: str, answer: ClassAnswer, *, open_at: Callable[[Any], tuple[int, int]]
+        self,
+        room_id: str,
+        answer: ClassAnswer,
+        *,
+        open_at: Callable[[Any], tuple[int, int]],
+        claims: Sequence[str] = (),
     ) -> Recorded:
         """Store an answer unless it is stored already or its round is closed.
+
+        The first of `claims` that nobody has is this student's; raises LearnerError when all are taken.
 
         `open_at` gives the (position, round) that a room's last step opens. The step is read in the same
         transaction: a vote that the teacher closed a moment ago is late, whatever this process remembers.
@@ -181,12 +204,28 @@ class ClassTransaction:
         step = self._step(room_id)
         if open_at(step) != (answer.position, answer.round):
             return Recorded(outcome="late", answer=None)
-        names = ("id", "student_id", "position", "round", "confidence", "at")
+        if claims:
+            answer = replace(answer, claim=self._free_claim(room_id, answer.position, claims))
+        names = ("id", "student_id", "position", "round", "confidence", "claim", "at")
         row = {name: getattr(answer, name) for name in names}
         self._connection.execute(
             insert(t.class_answers).values(room_id=room_id, value=dict(answer.value), **row)
         )
         return Recorded(outcome="stored", answer=answer)
+
+    def _free_claim(self, room_id: str, position: int, claims: Sequence[str]) -> str:
+        answers = t.class_answers.c
+        wanted = select(answers.claim).where(answers.room_id == room_id, answers.position == position)
+        taken = set(self._connection.scalars(wanted))
+        for claim in claims:
+            if claim not in taken:
+                return claim
+        raise LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
+
+    def grade(self, answer_id: str, graded: Mapping[str, Any]) -> None:
+        """Keep what the grader found in an answer."""
+        answers = t.class_answers
+        self._connection.execute(update(answers).where(answers.c.id == answer_id).values(graded=dict(graded)))
 
     def _step(self, room_id: str) -> Any:
         """The value of a room's last step, or of its end; read once for all answers of this transaction."""

@@ -10,7 +10,9 @@ from html import unescape
 from xml.etree.ElementTree import Element
 
 from latex2mathml.converter import convert_to_element
-from markupsafe import escape
+from markupsafe import Markup, escape
+
+from study.base.html import trust_html
 
 LIMIT_CHARACTERS = 2_000
 """The longest formula in the app's content has 170."""
@@ -37,7 +39,7 @@ class FormulaError(ValueError):
 
 
 @lru_cache(maxsize=4096)  # the same few hundred formulas are shown over and over
-def to_mathml(latex: str, *, display: bool = False) -> str:
+def to_mathml(latex: str, *, display: bool = False) -> Markup:
     """A `<math>` element, safe to put into a page.
 
     Raises FormulaError where the LaTeX is too long, defines commands, or can't be parsed.
@@ -51,7 +53,7 @@ def to_mathml(latex: str, *, display: bool = False) -> str:
     except Exception as error:  # the parser raises IndexError, StopIteration and more besides its own
         raise FormulaError("it is not complete LaTeX; check its braces, \\left and \\right") from error
     try:
-        return _write_element(tree)
+        return trust_html(_write_element(tree))
     except RecursionError as error:
         raise FormulaError("it is nested too deeply") from error
 

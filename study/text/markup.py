@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from study.base.html import break_lines, format_html, join_html
 from study.text.formulas import FormulaError, to_mathml
 
 # Kept as one pattern so that a dollar sign inside code, or a backtick inside a formula, is left alone.
@@ -27,14 +28,14 @@ DOCUMENT = re.compile(r"docs/[\w/-]+\.(?:md|json|tsv)(?: (?P<section>\d+)(?![\w.
 @lru_cache(maxsize=4096)  # the same few hundred texts are shown over and over
 def to_html(text: str) -> Markup:
     """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
-    pieces: list[str] = []
+    pieces: list[Markup] = []
     end = 0
     for mark in MARK.finditer(text):
-        pieces.append(_break_lines(text[end : mark.start()]))
+        pieces.append(break_lines(text[end : mark.start()]))
         pieces.append(_render_mark(mark))
         end = mark.end()
-    pieces.append(_break_lines(text[end:]))
-    return Markup("".join(pieces))
+    pieces.append(break_lines(text[end:]))
+    return join_html(pieces)
 
 
 def formula_problems(text: str) -> Iterator[str]:
@@ -64,7 +65,12 @@ def formula_problems_in(value: object) -> Iterator[str]:
 
 def link_citations(text: str) -> Markup:
     """A source as it is written, with links to the documents that the app holds (study/web/documents.py)."""
-    return Markup(DOCUMENT.sub(_document_link, str(escape(text))))
+    pieces: list[str] = []
+    end = 0
+    for found in DOCUMENT.finditer(text):
+        pieces += [text[end : found.start()], _link_document(found)]
+        end = found.end()
+    return join_html([*pieces, text[end:]])
 
 
 def to_plain(text: str) -> str:
@@ -72,30 +78,28 @@ def to_plain(text: str) -> str:
     return MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)
 
 
-def _document_link(found: re.Match[str]) -> str:
+def _link_document(found: re.Match[str]) -> Markup:
     path = found[0].split(" ")[0]
     section = f"#{found['section']}" if found["section"] else ""
-    return f'<a href="/{path}{section}">{found[0]}</a>'
+    return format_html('<a href="/{}{}">{}</a>', path, section, found[0])
 
 
-def _break_lines(text: str) -> str:
-    return str(escape(text)).replace("\n", "<br>")
-
-
-def _render_mark(mark: re.Match[str]) -> str:
+def _render_mark(mark: re.Match[str]) -> Markup:
     if mark["block"]:
-        return f"<pre><code>{escape(mark['block'])}</code></pre>"
+        return format_html("<pre><code>{}</code></pre>", mark["block"])
     if mark["code"]:
         return _render_code(mark["code"])
     return _render_formula(mark[0], mark["display"] or mark["math"], display=bool(mark["display"]))
 
 
-def _render_code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
+def _render_code(text: str) -> Markup:
+    return format_html("<code>{}</code>", text)
 
 
-def _render_formula(source: str, latex: str, *, display: bool) -> str:
+def _render_formula(source: str, latex: str, *, display: bool) -> Markup:
     try:
         return to_mathml(latex, display=display)
     except FormulaError:  # it is stored already: its source is better than a page that does not open
-        return f'<code class="formula-source" title="This formula can\'t be shown">{escape(source)}</code>'
+        return format_html(
+            '<code class="formula-source" title="This formula can\'t be shown">{}</code>', source
+        )

@@ -14,10 +14,12 @@ from markupsafe import Markup
 
 from study.base import units
 from study.base.checks import Quantity, evaluate
+from study.base.html import trust_html
 from study.text.markup import link_citations, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
 LOOK_SCRIPT = _ROOT / "study" / "static" / "look.js"
+PAGE_STYLE = _ROOT / "study" / "static" / "page.css"
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
@@ -44,13 +46,14 @@ def get_environment() -> Environment:
         computed=_evaluate,
     )
     # For pages that Gradio does not make; the policy knows it by its hash (study/web/content_policy.py).
-    made.globals["look_script"] = Markup(LOOK_SCRIPT.read_text("utf-8"))
+    made.globals["look_script"] = trust_html(LOOK_SCRIPT.read_text("utf-8"))
+    made.globals["page_style"] = trust_html(PAGE_STYLE.read_text("utf-8"))
     return made
 
 
-def render(name: str, /, **values: object) -> str:
+def render(name: str, /, **values: object) -> Markup:
     """The HTML of one template."""
-    return get_environment().get_template(name).render(**values)
+    return trust_html(get_environment().get_template(name).render(**values))
 
 
 def _evaluate(asked: Quantity) -> str:

@@ -10,13 +10,13 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
+from study.base.html import trust_html
 from study.text.templates import render
 from study.web.downloads import not_found
 
 DOCS = Path(__file__).parents[2] / "docs"
 FONTS = Path(__file__).parents[1] / "static" / "fonts"
 PLAIN = frozenset({".json", ".tsv"})
-PAGE_STYLE = Path(__file__).parents[1] / "static" / "page.css"
 # Wide tables scroll in themselves; `docs/traps.md 2` leads to `## 2. ...`, `#nf4` to `## NF4 (`nf4`)`.
 _TABLE = '<div class="scroll" tabindex="0" role="region" aria-label="Table">{}</div>'
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -43,7 +43,7 @@ def serve_document(path: str) -> Response:
 
 
 @lru_cache(maxsize=32)
-def _render_page(path: str, text: str) -> str:
+def _render_page(path: str, text: str) -> Markup:
     """Comments are left out; other HTML in a document is shown as text."""
     text = _COMMENT.sub("", text)
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
@@ -53,6 +53,5 @@ def _render_page(path: str, text: str) -> str:
         "study/frame/document.html",
         title=title[1] if title else path,
         path=path,
-        text=Markup(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
-        style=Markup(PAGE_STYLE.read_text("utf-8")),
+        text=trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
     )

@@ -5,7 +5,7 @@ send new HTML. The browser's side of the contract is written at the top of `stat
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
@@ -30,6 +31,7 @@ from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware
+from study.web.access import OWNERS_ONLY, may_use_lab
 from study.web.theme import THEME
 
 _STATIC = Path(__file__).parents[1] / "static"
@@ -38,25 +40,34 @@ _STATIC = Path(__file__).parents[1] / "static"
 class Reply(TypedDict, total=False):
     """What `act` answers. All keys are optional; see `static/island.js` for what each does."""
 
-    html: str
+    html: Markup
     say: str
     focus: str
     url: str
     step: str
     goto: str
     error: str
-    parts: dict[str, str]
+    parts: dict[str, Markup]
     then: str
 
 
 Act = Callable[[dict[str, Any], gr.Request], Reply]
-Load = Callable[[gr.Request], str]
+Load = Callable[[gr.Request], Markup]
 
 
-def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
+def add_island(
+    act: Act,
+    load: Load,
+    elem_id: str,
+    *,
+    waiting: str = "",
+    learners_may: Collection[str] | None = None,
+) -> gr.HTML:
     """Put an island here, inside the current page.
 
         island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+
+    `learners_may` names the only acts that are not the owner's on a server for learners; None means all.
 
     A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the
     server, and shows as "the app did not answer".
@@ -64,12 +75,14 @@ def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.H
 
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
+            if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
+                raise OWNERS_ONLY
             with in_words(), one_view():
                 return _encodable(act(event, request))
         except LearnerError as error:
             return _encodable({"error": str(error)})
 
-    def guarded_load(request: gr.Request) -> str:
+    def guarded_load(request: gr.Request) -> Markup:
         try:
             with in_words(), one_view():
                 return load(request)
@@ -142,12 +155,12 @@ class _HeaderView:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def load(self, request: gr.Request) -> str:
+    def load(self, request: gr.Request) -> Markup:
         try:
             with in_words(), one_view():
                 visitor = visit_of(self._context, request)
         except LearnerError:  # a browser without cookies: the page itself says so
-            return ""
+            return NO_HTML
         return render("study/frame/who.html", visit=visitor)
 
 
@@ -169,7 +182,7 @@ def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
 
 
-def render_waiting(title: str, look: str = "") -> str:
+def render_waiting(title: str, look: str = "") -> Markup:
     """What an island shows until its content has come: the right heading and width, so that nothing jumps.
 
     `look` is the class of the page to come, where that decides its width.
@@ -255,8 +268,7 @@ async def _missing(request: Request, error: Exception) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, HTTPStatus.NOT_FOUND)
     lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")
-    style = Markup((_STATIC / "page.css").read_text(encoding="utf-8"))
-    html = render("study/frame/missing.html", error=lost, app_name=APP_NAME, style=style)
+    html = render("study/frame/missing.html", error=lost, app_name=APP_NAME)
     return HTMLResponse(html, HTTPStatus.NOT_FOUND)
 
 

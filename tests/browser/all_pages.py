@@ -9,6 +9,7 @@ PAGES = {
     "/concept?id=lora-rank&mode=deep": "Rank r of an adapter: Deep",
     "/figures?figure=lora-to-scale": "W + B·A, drawn to scale",
     "/figures": "Figures",
+    "/reference": "Reference",
     "/projects": "Projects",
     "/start": "Understand LoRA: Training everything is expensive",
     "/practise": "Practise",
@@ -18,6 +19,7 @@ PAGES = {
     "/explain": "Explain",
     "/explain?prompt=explain-lora": "Explain",
     "/explain?own=new": "Explain",
+    "/tasks": "Tasks",
     "/review": "Review",
     "/progress": "Progress",
     "/settings": "Settings",
@@ -51,8 +53,8 @@ UNLISTED = (
 """Pages that neither the menu nor the row below it names."""
 
 PLACES = (
-    ("Learn", "/learn", "/concept", "/figures", "/projects", "/start"),
-    ("Practise", "/practise", "/cards", "/quiz", "/explain", "/browse", "/review"),
+    ("Learn", "/learn", "/concept", "/figures", "/reference", "/projects", "/start"),
+    ("Practise", "/practise", "/cards", "/quiz", "/explain", "/tasks", "/browse", "/review"),
     ("Lab", "/lab", "/grid", "/compare", "/xray", "/microscope", "/claims", "/models", "/papers", "/memory"),
     ("You", "/progress", "/settings", "/io"),
     ("Today", "/"),

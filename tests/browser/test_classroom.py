@@ -218,3 +218,105 @@ def test_axe_finds_nothing_on_the_three_screens(classroom: Classroom, scheme: st
         for page in (ana, screen, teacher):
             assert violations(page) == [], (page.url, step)
     assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, start_app: StartApp) -> None:
+    classroom = Classroom(chromium, start_app("--class"))
+    teacher = classroom.start("lab-45")
+    screen, ana, ben = classroom.screen(), classroom.phone(), classroom.phone()
+    teacher.get_by_text("The plan", exact=True).click()
+    teacher.locator("li", has_text="The grid of the class").get_by_role("button", name="Claim a cell").click()
+    expect(ana.locator("table.claim")).to_be_visible()
+    assert violations(ana) == []
+    assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    ben.get_by_label("Your guess").fill("5.1")
+    for _ in range(2):  # keyboard: the first cell, then to the right
+        ben.keyboard.press("Shift+Tab")
+        ben.keyboard.press("ArrowRight")
+    chosen = ben.locator("input[name=cell]:checked").get_attribute("value")
+    ana.locator("label.cell").nth(5).click()
+    ana.get_by_label("Your guess").fill("5.3")
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your cell is")).to_be_visible()
+    expect(ben.locator("[data-free]").nth(5)).to_have_text("2")
+    assert ben.locator("input[name=cell]:checked").get_attribute("value") == chosen  # nothing typed is lost
+    expect(ben.get_by_label("Your guess")).to_have_value("5.1")
+    ben.get_by_role("button", name="Send").click()
+    expect(ben.get_by_text("Your cell is")).to_be_visible()
+    initials = "".join(word[0] for word in ana.locator("#name").inner_text().split())
+    expect(screen.locator("table.map .who", has_text=initials).first).to_be_visible()
+
+    press_next(teacher, "Training")
+    expect(ana.locator("svg.curve .line")).to_be_visible(timeout=180_000)
+    expect(ana.get_by_text("Measured:")).to_be_visible(timeout=180_000)
+    for page in (ana, screen, teacher):
+        assert violations(page) == [], page.url
+    expect(screen.locator("#now")).to_contain_text("36 of 36 runs have ended", timeout=600_000)
+    expect(screen.locator("table.map td.measured")).to_have_count(12)
+    expect(screen.locator(".keep")).not_to_have_count(0)
+    teacher.get_by_role("link", name="The grid in the lab").click()
+    expect(teacher.locator("body")).to_contain_text("36 cells")
+    for context in classroom.contexts:
+        context.close()
+
+
+def test_own_words_stand_on_the_wall_when_the_teacher_shows_them(classroom: Classroom) -> None:
+    teacher = classroom.start("revision")
+    screen, ana = classroom.screen(), classroom.phone()
+    teacher.get_by_text("The plan", exact=True).click()
+    teacher.locator("li", has_text="In your own words").get_by_role("button", name="Write").click()
+    ana.get_by_label("In your own words").fill("The base is frozen, two small matrices are trained.")
+    ana.reload()
+    expect(ana.get_by_label("In your own words")).to_have_value(re.compile("frozen"))
+    assert violations(ana) == []
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    press_next(teacher, "The answers")
+    expect(screen.locator("table.verdicts")).to_contain_text("nothing is judged yet")
+    chip = teacher.locator("[data-judge]").first
+    chip.click()  # this app runs without its grader, so the teacher judges
+    teacher.locator("select.judge").select_option("covered")
+    expect(screen.locator("table.verdicts")).to_contain_text("1 covered")
+    expect(teacher.locator("[data-judge]").first).to_contain_text("by you")
+    expect(screen.locator("blockquote")).to_have_count(0)
+    teacher.get_by_role("button", name="Show “The base").click()
+    expect(screen.locator("blockquote")).to_contain_text("two small matrices")
+    expect(ana.locator(".told.right")).to_have_count(1)
+    for page in (ana, screen, teacher):
+        assert violations(page) == [], page.url
+
+
+def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    screen, ana = classroom.screen(), classroom.phone()
+    teacher.get_by_text("Ask something now").click()
+    teacher.get_by_label("Question", exact=True).fill("What is $r$?")
+    teacher.get_by_label("Options").fill("* The rank\nThe rate")
+    assert violations(teacher) == []
+    teacher.get_by_role("button", name="Ask the class").click()
+    expect(screen.locator("math")).to_be_visible()
+    vote(ana, 1)
+    press_next(teacher, "Voting closed")
+    teacher.get_by_text("The plan", exact=True).click()
+    teacher.locator("li", has_text="Asked on the spot").get_by_role("button", name="Answer").click()
+    expect(ana.get_by_text("Your answer, not right")).to_be_visible()
+    teacher.once("dialog", lambda dialog: dialog.accept())
+    teacher.get_by_role("button", name="End the class").click()
+    ana.get_by_role("link", name="What you take home").click()
+    expect(ana.locator("section.told")).to_contain_text("The rank")
+    assert violations(ana) == []
+    with ana.expect_download() as download:
+        ana.get_by_role("link", name="Download for Anki").click()
+    assert download.value.suggested_filename.endswith(".apkg")
+
+
+def test_a_phone_loads_little(classroom: Classroom) -> None:
+    """At most 60 kB and 8 requests, cold."""
+    classroom.start("opener")
+    page = classroom.browser(**PHONE)
+    sizes: list[int] = []
+    page.on("response", lambda r: sizes.append(0 if "events" in r.url else len(r.body())))
+    page.goto(f"{classroom.address}/class/{classroom.code}")
+    expect(page.get_by_role("heading", name="You are in")).to_be_visible()
+    assert len(sizes) <= 8
+    assert sum(sizes) <= 60_000

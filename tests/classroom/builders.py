@@ -1,24 +1,47 @@
 """Small activities and events for tests of the classroom."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from classroom.activities.activity import Activity, Asked, Guessed, VoteOption
-from study.ports.classes import ClassOption, ClassQuestion, ClassRunState
+from classroom.activities.activity import Activity, Asked, Guessed, ShownFigure, VoteOption
+from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.wall import Wanted
+from study.base.errors import LearnerError
+from study.figures.controls import slider_field
+from study.figures.figure import Figure, FigureView
+from study.ports.classes import (
+    ClassCell,
+    ClassConcept,
+    ClassGrade,
+    ClassGridPlan,
+    ClassGridState,
+    ClassOption,
+    ClassPrompt,
+    ClassQuestion,
+    ClassRunState,
+    Place,
+)
 
 
 def asked(question_id: str = "q") -> Asked:
     return Asked(
         id=question_id,
-        html=f"What is {question_id}?",
-        keep="Keep this.",
+        html=escape(f"What is {question_id}?"),
+        keep=escape("Keep this."),
+        text=f"What is {question_id}? $BA$",
+        keep_text="Keep this.",
+        concepts=(f"concept-of-{question_id}",),
         options=(
-            VoteOption(id="slip", html="Wrong", feedback="That is a slip.", misconception="a slip"),
-            VoteOption(id="right", html="Right", correct=True, feedback="Yes."),
-            VoteOption(id="other", html="Other", feedback="No.", misconception="another slip"),
+            VoteOption(
+                id="slip", html=escape("Wrong"), feedback=escape("That is a slip."), misconception="a slip"
+            ),
+            VoteOption(id="right", html=escape("Right"), correct=True, feedback=escape("Yes.")),
+            VoteOption(
+                id="other", html=escape("Other"), feedback=escape("No."), misconception="another slip"
+            ),
         ),
     )
 
@@ -28,21 +51,76 @@ POLL = Activity(
     kind="poll",
     title="A poll",
     asked=Asked(
-        id="poll", html="Well?", options=(VoteOption(id="1", html="Yes"), VoteOption(id="2", html="No"))
+        id="poll",
+        html=escape("Well?"),
+        options=(VoteOption(id="1", html=escape("Yes")), VoteOption(id="2", html=escape("No"))),
     ),
 )
 NUMBER = Activity(
     kind="number",
     title="A number",
-    guessed=Guessed(html="How many?", unit="MB", value=40.0, source="Counted."),
+    guessed=Guessed(html=escape("How many?"), unit="MB", value=40.0, source="Counted."),
 )
 PREDICT = Activity(
     kind="predict",
     title="A run",
-    guessed=Guessed(html="What percentage?", unit="%", quantity="percent-trainable", setting={"rank": 8}),
+    guessed=Guessed(
+        html=escape("What percentage?"), unit="%", quantity="percent-trainable", setting={"rank": 8}
+    ),
 )
-TALK = Activity(kind="talk", title="A talk", html="Listen.")
+TALK = Activity(kind="talk", title="A talk", html=escape("Listen."))
 PLAN = (QUESTION, POLL, NUMBER, PREDICT, TALK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankSettings:
+    rank: int = slider_field("Rank r", 1, 64, default=8)
+
+
+def show_rank(settings: RankSettings) -> FigureView:
+    finding = f"At rank {settings.rank}."
+    return FigureView(finding=finding, numbers=(), picture=Markup("<svg></svg>"), alt=finding, origins=())
+
+
+FIGURES = {
+    "of-rank": Figure(
+        id="of-rank", title="Rank", minutes=1, concepts=(), settings=RankSettings, show=show_rank
+    )
+}
+FIGURE = Activity(
+    kind="figure",
+    title="A figure",
+    figure=ShownFigure(id="of-rank", settings={"rank": "4"}, slider="rank"),
+    guessed=Guessed(html=escape("Where?"), text="Where?", value=16.0, source="Computed."),
+)
+
+GRID_PLAN = ClassGridPlan(
+    row_name="Bits",
+    rows=("fp32", "nf4"),
+    column_name="Rank",
+    columns=("r=1", "r=8"),
+    seeds=2,
+    described="tiny",
+)
+GRID = Activity(
+    kind="grid",
+    title="A grid",
+    crowd=CrowdGrid(
+        html=escape("Which cell?"), text="Which cell?",
+        row_name="Bits", rows=("fp32", "nf4"), column_name="Rank", columns=("r=1", "r=8"),
+        seeds=2, described="tiny", axes={"ranks": [1, 8]},
+    ),
+)  # fmt: skip
+CONCEPTS = (
+    ClassConcept(id="frozen", label="Frozen base", definition="The base is frozen."),
+    ClassConcept(id="pair", label="Two matrices", definition="Two small matrices are trained."),
+)
+WALL = Activity(
+    kind="wall",
+    title="A wall",
+    wanted=Wanted(id="explain-it", html=escape("Explain it."), text="Explain it.", concepts=CONCEPTS),
+)
+TEXT = Activity(kind="text", title="A text", wanted=Wanted(id="", html=escape("Write something.")))
 
 
 @dataclass(frozen=True)
@@ -100,3 +178,71 @@ class Runs:
             ended=ended,
             value=self.value,
         )
+
+
+class Grids:
+    """A lab whose grids go on when a test says so."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[Place, ...]] = []
+        self.losses: dict[Place, float] = {}
+        self.findings: tuple[str, ...] = ()
+        self.error = ""
+
+    def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
+        if "ranks" not in axes:
+            raise LearnerError("A grid has ranks.", do_next="Write `ranks`.")
+        return GRID_PLAN
+
+    def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+        return 90.0
+
+    def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
+        self.started.append(tuple(first))
+        return f"sweep-{len(self.started)}"
+
+    def state(self, grid_id: str) -> ClassGridState:
+        places = [(row, column, seed) for row in range(2) for column in range(2) for seed in range(2)]
+        return ClassGridState(
+            address=f"/grid?sweep={grid_id}",
+            cells=tuple(
+                ClassCell(
+                    place=place,
+                    address="/lab",
+                    doing="failed" if self.error else "finished" if place in self.losses else "running",
+                    curve=(5.5, 5.4),
+                    steps=20,
+                    loss=self.losses.get(place),
+                )
+                for place in places
+            ),
+            findings=self.findings,
+            error=self.error,
+        )
+
+
+class Grader:
+    """A grader that finds the concepts whose first word an answer has; `not` contradicts."""
+
+    def __init__(self, *, is_on: bool = True) -> None:
+        self.is_on = is_on
+        self.read: list[str] = []
+        self.broken = False
+
+    def prompt(self, prompt_id: str) -> ClassPrompt | None:
+        if prompt_id.startswith("unknown"):
+            return None
+        return ClassPrompt(id=prompt_id, html=Markup("Explain it."), text="Explain it.", concepts=CONCEPTS)
+
+    def grade(self, prompt_id: str, answers: Sequence[str]) -> list[dict[str, ClassGrade]]:
+        if self.broken:
+            raise LearnerError("The model is not here.", do_next="Judge them yourself.")
+        self.read += answers
+        return [{concept.id: self._grade(concept.id, answer) for concept in CONCEPTS} for answer in answers]
+
+    def _grade(self, concept: str, answer: str) -> ClassGrade:
+        if concept not in answer:
+            return ClassGrade(verdict="missing", quote=None)
+        at = answer.index(concept)
+        found: Any = "contradicted" if f"not {concept}" in answer else "covered"
+        return ClassGrade(verdict=found, quote=(at, at + len(concept)))

@@ -16,13 +16,16 @@ from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.take_home_routes import TakeHomeRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plan, Plans
-from study.ports.context import Context
+from flashcards.interchange.class_cards import write_class_cards
+from study.ports.context import Context, Visit
 from study.web.middleware import COOKIE, RequestGuard
-from tests.classroom.builders import PLAN, Runs, find_question
+from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question
 
 PHONE = "192.0.2.50"
 """An address that is never this machine's (RFC 5737)."""
@@ -38,20 +41,47 @@ class School:
     context: Context
     only_class: bool = True
     runs: Runs = field(default_factory=Runs)
+    grids: Grids = field(default_factory=Grids)
+    grader: Grader = field(default_factory=Grader)
     hub: Hub = field(init=False)
     keys: Keys = field(init=False)
     site: Any = field(init=False)
+    requested: list[tuple[str, ...]] = field(default_factory=list)
+    """The concepts whose cards were asked for."""
 
     def __post_init__(self) -> None:
-        self.hub = Hub(context=self.context, runs=self.runs)
+        self.hub = self.new_hub(self.context)
         self.keys = Keys(log=self.context.store.classes)
-        plans = Plans(find_question=find_question, runs=self.runs, folder=Path(__file__).parent / "plans")
+        plans = Plans(
+            find_question=find_question,
+            runs=self.runs,
+            grids=self.grids,
+            grader=self.grader,
+            figures=FIGURES,
+            folder=Path(__file__).parent / "plans",
+        )
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         TeacherRoutes(self.context, self.hub, plans, self.keys, reachable=True).register(self.site)
         ReportRoutes(self.context, self.hub, self.keys).register(self.site)
+        TakeHomeRoutes(
+            self.context,
+            self.hub,
+            write_cards=write_class_cards,
+            ask_for_cards=self._ask_for_cards,
+            only_class=self.only_class,
+        ).register(self.site)
         StudentRoutes(self.hub).register(self.site)
+        FigureRoutes(self.hub).register(self.site)
         self.site.add_middleware(partial(ClassGate, keys=self.keys, only_class=self.only_class))
         self.site.add_middleware(RequestGuard)
+
+    def _ask_for_cards(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
+        self.requested.append(concepts)
+        return len(concepts)
+
+    def new_hub(self, context: Context) -> Hub:
+        """A hub as after a restart: it knows what is stored."""
+        return Hub(context=context, runs=self.runs, grids=self.grids, grader=self.grader, figures=FIGURES)
 
     def client(self, *, browser: str = "", address: str = PHONE, **options: Any) -> httpx.AsyncClient:
         """A browser; the teacher's has the address 127.0.0.1."""
@@ -65,14 +95,14 @@ class School:
         """The browser on the machine that the app runs on."""
         return self.client(browser="teacher", address="127.0.0.1")
 
-    async def start(self, **options: Any) -> LiveRoom:
+    async def start(self, plan: Plan = TEST_PLAN, **options: Any) -> LiveRoom:
         """A class in its lobby."""
         chosen: dict[str, Any] = {
             "names_typed": False,
             "keep_names_days": 30,
             "address": "127.0.0.1",
         } | options
-        return await self.hub.open(TEST_PLAN, **chosen)
+        return await self.hub.open(plan, **chosen)
 
     async def lead(self, live: LiveRoom, do: str, **more: Any) -> httpx.Response:
         """A command of the teacher."""

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from app import build_app
-from classroom.access.addresses import is_this_machine, lan_addresses
+from classroom.access.addresses import is_own_address, lan_addresses
 from classroom.access.gate import REFUSAL, ClassGate, is_for_students
 from classroom.access.keys import COOKIE, Keys
 from study.base.settings import Settings
@@ -29,6 +29,10 @@ STUDENT_ROUTES = {
     ("POST", "/class/{code}/join"),
     ("POST", "/class/{code}/answer"),
     ("POST", "/class/{code}/name"),
+    ("GET", "/class/{code}/figure"),
+    ("GET", "/class/{code}/cards"),
+    ("GET", "/class/{code}/cards.apkg"),
+    ("POST", "/class/{code}/study"),
 }
 """All that a student's device may ask; a new route belongs here only on purpose."""
 
@@ -140,14 +144,14 @@ def test_a_forged_header_does_not_make_a_phone_this_machine(served: Any) -> None
 
 def test_this_machine_reaches_everything_through_any_of_its_addresses(served: Any) -> None:
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1", *(each.address for each in lan_addresses())):
-        assert is_this_machine(address)
+        assert is_own_address(address)
         assert ask(served, "GET", "/class", address=address) == 200
         assert ask(served, "GET", "/docs/traps.md", address=address) == 200
 
 
 def test_other_addresses_are_not_this_machine() -> None:
     for address in (PHONE, "198.51.100.7", "::ffff:192.0.2.50", "testclient", "", "fe80::1%eth9"):
-        assert not is_this_machine(address)
+        assert not is_own_address(address)
 
 
 def test_every_interface_that_phones_may_reach_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:

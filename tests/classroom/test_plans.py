@@ -8,23 +8,33 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.plans.plan import PLANS_DIR, Plans
 from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
+from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
+from quizzes.explain.class_grader import QuizClassGrader
+from quizzes.grader.prompts import load_prompts
 from quizzes.session.class_questions import class_question
 from study.base.checks import Check, check_holds
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError, read_mapping
-from tests.classroom.builders import Runs, find_question
+from tests.classroom.builders import FIGURES, Grader, Grids, Runs, find_question
 
 
 @pytest.fixture
 def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
     lab = Lab(settings, LocalEngine(settings, warm=False))
     bank = load_bank(concepts)
-    return Plans(find_question=partial(class_question, bank.by_id), runs=LabClassRuns(lab=lab))
+    return Plans(
+        find_question=partial(class_question, bank.by_id),
+        runs=LabClassRuns(lab=lab),
+        grids=LabClassGrids(lab=lab),
+        grader=QuizClassGrader(prompts=load_prompts(concepts), client=None),
+        figures=build_figures(settings.models_dir),
+    )
 
 
 def test_five_plans_are_shipped_and_valid(shipped: Plans) -> None:
@@ -54,7 +64,7 @@ def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
                 )
                 assert check_holds(check), path.name
                 checked += 1
-    assert checked == 2
+    assert checked == 3
 
 
 def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
@@ -63,12 +73,35 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
         "  - {kind: question, title: A, question: unknown-1}\n"
         "  - {kind: poll, title: B, ask: Well?, options: [One]}\n"
         "  - {kind: number, title: C, ask: How many?, source: x}\n"
-        "  - {kind: talk, title: D, text: Hello, colour: red}\n",
+        "  - {kind: talk, title: D, text: Hello, colour: red}\n"
+        "  - {kind: grid, title: E, ask: Which?, axes: {bits: [nf4, fp32]}, run: {}}\n"
+        "  - {kind: wall, title: F, prompt: unknown-2}\n"
+        "  - {kind: figure, title: G, figure: unknown-3}\n"
+        "  - {kind: figure, title: H, figure: of-rank, set: {rank: 65}, slider: width, ask: W?, source: x}\n",
         "utf-8",
     )
     with pytest.raises(ContentError) as raised:
-        Plans(find_question=find_question, runs=Runs(), folder=tmp_path).all()
-    for part in ("minutes", "unknown-1", "2 to 6 options", "exactly one `check`", "unknown field `colour`"):
+        Plans(
+            find_question=find_question,
+            runs=Runs(),
+            grids=Grids(),
+            grader=Grader(),
+            figures=FIGURES,
+            folder=tmp_path,
+        ).all()
+    for part in (
+        "minutes",
+        "unknown-1",
+        "2 to 6 options",
+        "exactly one `check`",
+        "unknown field `colour`",
+        "A grid has ranks",
+        "unknown-2",
+        "unknown-3",
+        "65",
+        "no slider 'width'",
+        "`value` must be",
+    ):
         assert part in str(raised.value)
 
 

@@ -14,7 +14,9 @@ from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, student_state
 from lora_lab.engine.local import LocalEngine
+from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
+from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
 from quizzes.session.class_questions import class_question
@@ -22,7 +24,7 @@ from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.ports.classes import ClassRunState
 from study.ports.context import Context
-from tests.classroom.builders import Runs
+from tests.classroom.builders import Grader, Runs
 from tests.classroom.rooms import School, phone, played
 from tests.lora_lab import run_builders
 
@@ -41,11 +43,16 @@ def lab(settings: Settings) -> Iterator[Lab]:
 def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:
     bank = load_bank(context.concepts)
     runs = LabClassRuns(lab=lab)
-    plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs).find("rank-25")
+    others: dict[str, Any] = {
+        "grids": LabClassGrids(lab=lab),
+        "grader": Grader(),
+        "figures": build_figures(lab.settings.models_dir),
+    }
+    plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 
     async def play() -> LiveRoom:
-        hub = Hub(context=context, runs=runs)
+        hub = Hub(context=context, runs=runs, **others)
         live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         student = await hub.join(live, "ana")
         await hub.command(live, {"do": "go", "position": position, "phase": "vote"})

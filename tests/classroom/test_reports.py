@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import zipfile
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             assert page.status_code == 200
             files = re.findall(rf'href="(/class/{code}/export/[\w.]+)"', page.text)
             got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
-            assert set(got) == {"students.csv", "items.csv", "class.json"}
+            assert set(got) == {"class.xlsx", "students.csv", "items.csv", "moodle.csv", "class.json"}
             for name, answer in got.items():
                 assert f'filename="class-{code}-{name}"' in answer.headers["content-disposition"]
             rows = list(csv.DictReader(io.StringIO(got["students.csv"].text.removeprefix(BOM))))
@@ -119,6 +120,16 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
             assert rows[0]["first_right"] == "1"
             items = list(csv.DictReader(io.StringIO(got["items.csv"].text.removeprefix(BOM))))
             assert [item["gain"] for item in items] == ["1", "", "", ""]
+            grades = list(csv.reader(io.StringIO(got["moodle.csv"].text)))
+            assert grades[0] == ["name", "1. A question", "Class total"]
+            assert grades[1] == ['\'=HYPERLINK("x")', "100", "100"]
+            assert [row[1] for row in grades[2:]] == ["100", "0"]  # Cyd voted once, wrong
+            with zipfile.ZipFile(io.BytesIO(got["class.xlsx"].content)) as book:
+                parts = {name: book.read(name).decode() for name in book.namelist() if name.endswith(".xml")}
+            assert "&apos;=HYPERLINK" in parts["xl/sharedStrings.xml"].replace("'", "&apos;")
+            sheets = [text for name, text in parts.items() if name.startswith("xl/worksheets/")]
+            assert len(sheets) == 3
+            assert not any("<f>" in text or "hyperlink" in text for text in sheets)
             told = json.loads(got["class.json"].text)
             assert len(told["answers"]) == 10
             assert {answer["student"] for answer in told["answers"]} == {1, 2, 3}

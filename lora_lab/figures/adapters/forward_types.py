@@ -172,14 +172,14 @@ def _draw_picture(settings: ForwardTypesSettings, found: tuple[ForwardTensor, ..
     )
 
 
-def _draw_typed(x: float, y: float, label: str, bits: int, *, soft: bool = False) -> str:
+def _draw_typed(x: float, y: float, label: str, bits: int, *, soft: bool = False) -> Markup:
     """Render a label after a box in the colour of a number type."""
     return draw_box(x, y - 11, 12, 12, f"t{bits}") + draw_words(x + 18, y, label, bold=not soft, soft=soft)
 
 
 def _draw_frozen(
     weight: ForwardTensor, constants: ForwardTensor | None, decoded: ForwardTensor | None, wide: int
-) -> Iterator[str]:
+) -> Iterator[Markup]:
     """Render W as it is stored, and below the dashed line as it is multiplied."""
     yield _draw_typed(16, 70, f"W: {weight.kind}", int(weight.kind.removesuffix("-bit")))
     yield draw_words(190, 70, as_bytes(weight.bytes), anchor="end", soft=True)

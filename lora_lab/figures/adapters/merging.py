@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_line, draw_words, render_drawing
 from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here, read_recording
+from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, FigureTable, FigureView
@@ -133,7 +134,7 @@ def _read_value(way: Way, settings: MergingSettings) -> float:
 def _draw_picture(settings: MergingSettings, found: tuple[Way, ...]) -> Markup:
     """Render bars on a scale of powers of ten, because the three errors differ by orders of magnitude."""
     bottom = 12 + GAP * len(found)
-    grid = "".join(
+    grid = join_html(
         draw_line([(ACROSS(10.0**power), 12), (ACROSS(10.0**power), bottom)], "rule")
         + draw_words(ACROSS(10.0**power), bottom + 16, label, anchor="middle", soft=True)
         for power, label in ((-6, "one millionth"), (-4, "1/10,000"), (-2, "1/100"), (0, "1"))

@@ -185,7 +185,7 @@ def _draw_shares(found: Count, adapter: int, full: int) -> Markup:
     )
 
 
-def _bar(look: str, across: Scale, y: float, value: float) -> str:
+def _bar(look: str, across: Scale, y: float, value: float) -> Markup:
     start, width = across(0), max(1.0, across(value) - across(0))
     return draw_hatched(start, y, width, BAR) if look == "w" else draw_box(start, y, width, BAR, look)
 

@@ -10,6 +10,7 @@ from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES, NESTED_BLOCK_SIZE, c
 from lora_lab.papers.tables import find_printed
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.urls import MICROSCOPE
+from study.base.html import join_html
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, FigureView, Origin
@@ -130,7 +131,7 @@ def _draw_picture(
 ) -> Markup:
     """Render the arithmetic, then both overheads to scale; the second bar appears with its lines."""
     across = Scale(low=0, high=found.single, start=8, end=392)
-    lines = "".join(
+    lines = join_html(
         draw_words(8, 20 + 2 * LEADING * at, left, soft=True)
         + draw_words(8, 38 + 2 * LEADING * at, f"= {right}", bold=True)
         for at, (left, right) in enumerate(arithmetic)

@@ -11,6 +11,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS
 from lora_lab.settings.urls import MICROSCOPE
+from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import choice_field
 from study.figures.figure import Figure, FigureTable, FigureView, Origin
@@ -119,17 +120,17 @@ def _draw_picture(matrix: Matrix, every: list[SchemeNumbers], found: SchemeNumbe
     width = (X.end - X.start) / len(counts)
     # The outermost bins rise above the hill, because every block has its largest weight at -1 or 1.
     most = max(counts)
-    bars = "".join(
+    bars = join_html(
         draw_box(X.start + at * width, BOTTOM - (BOTTOM - TOP) * count / most, width - 0.6,
             (BOTTOM - TOP) * count / most, "w")
         for at, count in enumerate(counts)
     )  # fmt: skip
-    through = "".join(
+    through = join_html(
         draw_line([(X(level), TOP), (X(level), BOTTOM)], "line good thin") for level in found.levels
     )
-    lines = "".join(_draw_line(at, one, chosen=one is found) for at, one in enumerate(every))
+    lines = join_html(_draw_line(at, one, chosen=one is found) for at, one in enumerate(every))
     end = FIRST_LINE + LINE_GAP * len(every)
-    ticks = "".join(
+    ticks = join_html(
         draw_words(X(value), end + 4, label, anchor="middle", soft=True)
         for value, label in ((-1, "-1"), (-0.5, "-0.5"), (0, "0"), (0.5, "0.5"), (1, "1"))
     )
@@ -139,14 +140,14 @@ def _draw_picture(matrix: Matrix, every: list[SchemeNumbers], found: SchemeNumbe
     return render_drawing(end + 30, bars, through, lines, ticks, label)
 
 
-def _draw_line(at: int, one: SchemeNumbers, *, chosen: bool) -> str:
+def _draw_line(at: int, one: SchemeNumbers, *, chosen: bool) -> Markup:
     y = FIRST_LINE + LINE_GAP * at
     ticks = [draw_line([(X(level), y - TICK), (X(level), y + TICK)], "line good" if chosen else "line w")
              for level in one.levels]  # fmt: skip
     return (
         draw_words(4, y + 4, NAMES[one.scheme], bold=chosen, soft=not chosen)
         + draw_line([(X.start, y), (X.end, y)], "rule")
-        + "".join(ticks)
+        + join_html(ticks)
     )
 
 

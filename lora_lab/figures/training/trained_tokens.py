@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from lora_lab.data.lab_folder import ReadExample
 from lora_lab.data.tokenizer import EmbeddedTokenizer
 from lora_lab.figures.recorded import measured_here, read_recording
 from lora_lab.views.token_preview import Token, as_tokens
 from study.base.errors import LearnerError
+from study.base.html import format_html, join_html
 from study.base.units import as_percent
 from study.figures.controls import slider_field, text_field
 from study.figures.figure import Figure, FigureView, Origin
@@ -95,17 +96,15 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
 
 
 def _draw_picture(tokens: tuple[Token, ...]) -> Markup:
-    spans = Markup("").join(
-        Markup('<span class="{}">{}</span>').format(
-            token.kind, Markup(str(escape(token.text)).replace("\n", "↵\n"))
-        )
+    spans = join_html(
+        format_html('<span class="{}">{}</span>', token.kind, token.text.replace("\n", "↵\n"))
         for token in tokens
     )
-    key = Markup(
+    key = format_html(
         '<p class="small"><span class="masked">masked</span> <span class="trained">trained on</span> '
         '<span class="cut">cut off</span></p>'
     )
-    return Markup('<div class="fig-tokens">{}<p>{}</p></div>').format(key, spans)
+    return format_html('<div class="fig-tokens">{}<p>{}</p></div>', key, spans)
 
 
 def build_figure(models_dir: Path | None) -> Figure[TokensSettings]:

@@ -1,10 +1,12 @@
 """Grading: passages, what counts as no claim, how likelihoods become verdicts; with a toy scorer."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer
+from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer, grade_answers
 from quizzes.grader.guards import no_claim
 from quizzes.grader.passages import READ_CHARACTERS, split_passages
 from quizzes.grader.prompts import own_prompt
@@ -187,3 +189,20 @@ def test_lists_copies_and_orders_claim_nothing(text: str, why: str | None) -> No
 def test_an_own_prompt_without_four_concepts_is_refused_in_words(given_prompt: dict[str, object]) -> None:
     with pytest.raises(LearnerError, match="can't be graded"):
         own_prompt(given_prompt)
+
+
+@given(st.lists(ANSWERS, max_size=5))
+def test_several_answers_get_the_verdicts_of_each_alone_from_one_call(answers: list[list[str]]) -> None:
+    texts = [" ".join(answer) for answer in answers]
+    assert grade_answers(TOY, texts, toy_score, LIMITS) == [
+        grade_answer(TOY, text, toy_score, LIMITS) for text in texts
+    ]
+    asked: list[int] = []
+
+    def counting(concepts: Sequence[str], said: Sequence[str]) -> Sequence[Sequence[Scores]]:
+        asked.append(len(said))
+        return toy_score(concepts, said)
+
+    passages = [text for text in texts if len(split_passages(text)) <= 1]
+    grade_answers(TOY, passages, counting, LIMITS)
+    assert len(asked) <= 1

@@ -160,10 +160,21 @@ def test_a_term_leads_to_its_concept_where_it_comes_first_and_never_to_its_own(c
     text = LessonText(terms_of(concepts), "lora-rank")
     first = text.rich("QLoRA holds `NF4`. The rank r is not nf4, and QLoRA is no LoRA-like thing.")
     assert first.count('href="/concept?id=qlora"') == 1
-    assert first.count('href="/concept?id=nf4">nf4</a>') == 1
+    assert first.count('href="/concept?id=nf4"') == 1
     assert "id=lora-rank" not in first
     assert "id=lora-update" not in first
     assert "href" not in text.rich("NF4 again.")
+
+
+def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concepts: ConceptMap) -> None:
+    html = LessonText(terms_of(concepts), "lora-rank").rich(
+        "NF4 is <b>no</b> optimizer, and Optimizers differ."
+    )
+    assert 'href="/concept?id=nf4" data-means="' in html
+    assert html.count('<button type="button" class="term" data-means="The rule that turns gradients') == 1
+    assert ">optimizer</button>" in html
+    assert "Optimizers differ." in html
+    assert "&lt;b&gt;no&lt;/b&gt;" in html
 
 
 def test_no_two_concepts_are_called_the_same(concepts: ConceptMap) -> None:

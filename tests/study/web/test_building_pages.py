@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from gradio.context import Context as GradioContext
 
+from study.base.html import NO_HTML
 from study.ports.context import Context
 from study.web import frame
 
@@ -21,7 +22,7 @@ def build(context: Context) -> gr.Blocks:
     blocks = gr.Blocks(analytics_enabled=False)
     for path in PATHS:
         with frame.add_page(blocks, context, title=path, path=path):
-            frame.add_island(lambda event, request: {}, lambda request: "", "island")
+            frame.add_island(lambda event, request: {}, lambda request: NO_HTML, "island")
     return blocks
 
 

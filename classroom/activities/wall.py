@@ -1,0 +1,135 @@
+"""Own words of a class: what is asked, and the answers grouped by concept and verdict."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from study.base.errors import LearnerError
+from study.ports.classes import VERDICTS, ClassConcept, Verdict
+
+LONGEST_TEXT = 600
+"""Characters: a few sentences, typed on a phone."""
+
+VERDICT_LABELS: Mapping[Verdict, str] = {
+    "covered": "Covered",
+    "partial": "Partly covered",
+    "contradicted": "Contradicted",
+    "missing": "Missing",
+    "unsure": "The grader can't tell",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A text that is asked for: a prompt with its concepts, or a short text without any."""
+
+    id: str
+    """The prompt's id; empty for a short text, which nobody grades."""
+
+    html: Markup
+    text: str = ""
+    concepts: tuple[ClassConcept, ...] = ()
+    about: tuple[str, ...] = ()
+    """Its concepts of the concept map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What one answer says about one concept, without a name."""
+
+    answer_id: str
+    text: str
+    """The passage that carries the verdict; the whole answer where nothing is said about the concept."""
+
+    overruled: bool
+    """Whether the verdict is the teacher's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The answers with one verdict on one concept."""
+
+    verdict: Verdict
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptGroups:
+    """All answers by their verdict on one concept."""
+
+    concept: ClassConcept
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenAnswer:
+    """A text with what the grader found in it: by concept a verdict and the `[start, end]` of its quote."""
+
+    id: str
+    text: str
+    graded: Mapping[str, Any] | None
+
+
+Overruled = Mapping[tuple[str, str], Verdict]
+"""The teacher's verdicts, by answer and concept."""
+
+
+def read_text(typed: Any) -> str:
+    """Check a text. Raises LearnerError when it is empty or too long."""
+    text = re.sub(r"[^\S\n]+", " ", str(typed if typed is not None else "")).strip()
+    if not text:
+        raise LearnerError("There is no text yet.", do_next="Write a sentence, then send it.")
+    if len(text) > LONGEST_TEXT:
+        raise LearnerError(
+            f"The text has {len(text)} characters; {LONGEST_TEXT} fit.", do_next="Shorten it, then send it."
+        )
+    return text
+
+
+def verdict_on(answer: WrittenAnswer, concept_id: str, overruled: Overruled) -> Verdict | None:
+    """The teacher's verdict, else the grader's; None for an answer that nobody has judged yet."""
+    by_teacher = overruled.get((answer.id, concept_id))
+    if by_teacher is not None:
+        return by_teacher
+    found: Verdict | None = ((answer.graded or {}).get(concept_id) or {}).get("verdict")
+    return found
+
+
+def group_answers(
+    answers: Iterable[WrittenAnswer], concepts: Iterable[ClassConcept], overruled: Overruled
+) -> list[ConceptGroups]:
+    """Group answers by concept and verdict, in the order of VERDICTS; those not judged are left out."""
+    written = list(answers)
+    return [
+        ConceptGroups(
+            concept=concept,
+            groups=tuple(
+                Group(verdict=verdict, quotes=quotes)
+                for verdict in VERDICTS
+                if (quotes := _quotes(written, concept.id, verdict, overruled))
+            ),
+        )
+        for concept in concepts
+    ]
+
+
+def _quotes(
+    answers: Iterable[WrittenAnswer], concept_id: str, verdict: Verdict, overruled: Overruled
+) -> tuple[Quote, ...]:
+    return tuple(
+        Quote(
+            answer_id=answer.id,
+            text=_quoted(answer, concept_id),
+            overruled=(answer.id, concept_id) in overruled,
+        )
+        for answer in answers
+        if verdict_on(answer, concept_id, overruled) == verdict
+    )
+
+
+def _quoted(answer: WrittenAnswer, concept_id: str) -> str:
+    quote = ((answer.graded or {}).get(concept_id) or {}).get("quote")
+    return answer.text[quote[0] : quote[1]] if quote else answer.text

@@ -1,0 +1,67 @@
+"""Grades own words while they arrive: what has come in meanwhile is read in one go."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from classroom.live.live_room import LiveRoom
+from classroom.live.writer import Writer
+from study.base.errors import LearnerError
+from study.ports.classes import ClassGrade, ClassGrader
+from study.store.classes import ClassAnswer
+
+MOST_AT_ONCE = 25
+"""Answers a call: the screen shows the first ones while the others are read."""
+
+
+@dataclass(kw_only=True)
+class AnswerGrading:
+    """One task for each class with answers that are not graded. Used from the server's event loop."""
+
+    grader: ClassGrader
+    writer: Writer
+    _tasks: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
+
+    def follow(self, live: LiveRoom) -> None:
+        """Grade every answer that is not graded, also those that an earlier process left."""
+        going = self._tasks.get(live.room.code)
+        if self.grader.is_on and (going is None or going.done()) and _ungraded(live):
+            self._tasks[live.room.code] = asyncio.get_running_loop().create_task(self._grade(live))
+
+    def forget(self, live: LiveRoom) -> None:
+        """Stop grading for a class that is deleted."""
+        task = self._tasks.pop(live.room.code, None)
+        if task is not None:
+            task.cancel()
+
+    async def _grade(self, live: LiveRoom) -> None:
+        while waiting := _ungraded(live):
+            prompt_id, answers = waiting
+            texts = [str(answer.value["text"]) for answer in answers]
+            try:
+                found = await asyncio.to_thread(self.grader.grade, prompt_id, texts)
+            except LearnerError as error:
+                live.grading_stopped(f"{error.what} {error.do_next}")
+                return
+            await asyncio.gather(
+                *(self._keep(live, answer, grades) for answer, grades in zip(answers, found, strict=True))
+            )
+        live.grading_stopped("")
+
+    async def _keep(self, live: LiveRoom, answer: ClassAnswer, grades: dict[str, ClassGrade]) -> None:
+        graded: dict[str, Any] = {
+            concept: {"verdict": grade.verdict, "quote": list(grade.quote) if grade.quote else None}
+            for concept, grade in grades.items()
+        }
+        await self.writer.do(lambda t: t.grade(answer.id, graded), lambda _: live.graded(answer, graded))
+
+
+def _ungraded(live: LiveRoom) -> tuple[str, Sequence[ClassAnswer]] | None:
+    """The prompt of the first activity with such answers, and the oldest of them."""
+    for position, activity in enumerate(live.plan):
+        if activity.kind == "wall" and activity.wanted is not None:
+            waiting = [each for each in live.answers(1, position).values() if each.graded is None]
+            if waiting:
+                return activity.wanted.id, waiting[:MOST_AT_ONCE]
+    return None

@@ -1,0 +1,116 @@
+"""Watches what the lab trains for a class: the run of a prediction, and the cells of a crowd's grid."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from classroom.activities.crowd_grid import place_of
+from classroom.live.live_room import LiveRoom
+from study.base.errors import LearnerError
+from study.ports.classes import ClassGrids, ClassRuns
+
+LOOK_AT_RUN_SECONDS = 0.4
+LOOK_AT_GRID_SECONDS = 1.0
+
+Append = Callable[[LiveRoom, str, Mapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(kw_only=True)
+class RunWatch:
+    """Starts what an activity trains, and one task for each that is not measured yet."""
+
+    runs: ClassRuns
+    grids: ClassGrids
+    append: Append
+    _tasks: "dict[tuple[str, int], asyncio.Task[None]]" = field(default_factory=dict)
+
+    async def start(self, live: LiveRoom, position: int) -> None:
+        """Start the run or the grid of an activity, unless it has one that did not fail.
+
+        Raises LearnerError when it can't be started.
+        """
+        activity = live.plan[position]
+        failed = live.run is not None and bool(live.run.error)
+        if activity.crowd is not None:
+            result = live.state.grids.get(position)
+            failed = result is not None and not result.losses
+        if position in live.state.runs and not failed:
+            return
+        if activity.crowd is not None:
+            # Who claimed first is trained first; cells that share a base with theirs come along.
+            claimed = live.answers(1, position).values()
+            first = [place_of(answer.claim) for answer in claimed if answer.claim]
+            crowd = activity.crowd
+            started = await asyncio.to_thread(self.grids.start, crowd.setting, crowd.axes, first)
+        else:
+            assert activity.guessed is not None
+            started = await asyncio.to_thread(self.runs.start, activity.guessed.setting)
+        await self.append(live, "run", {"position": position, "run": started})
+
+    def follow(self, live: LiveRoom) -> None:
+        """Watch every grid that is not measured, and the run of the current prediction."""
+        state = live.state
+        activity = live.activity
+        if activity and activity.crowd and state.phase == "vote" and state.position not in live.grid_seconds:
+            self._ensure(live, state.position, self._estimate)
+        for position in state.runs:
+            if live.plan[position].crowd is not None:
+                if position not in state.grids:
+                    self._ensure(live, position, self._watch_grid)
+            elif position == state.position and state.phase == "run" and _is_open(live):
+                self._ensure(live, position, self._watch_run)
+
+    def forget(self, live: LiveRoom) -> None:
+        """Stop watching for a class that is deleted."""
+        for key in [key for key in self._tasks if key[0] == live.room.code]:
+            self._tasks.pop(key).cancel()
+
+    def _ensure(self, live: LiveRoom, position: int, watch: Callable[[LiveRoom, int], Any]) -> None:
+        going = self._tasks.get((live.room.code, position))
+        if going is None or going.done():
+            task = asyncio.get_running_loop().create_task(watch(live, position))
+            self._tasks[live.room.code, position] = task
+
+    async def _watch_run(self, live: LiveRoom, position: int) -> None:
+        guessed, run_id = live.plan[position].guessed, live.state.runs[position]
+        assert guessed is not None
+        while live.state.position == position and live.state.phase == "run":
+            with contextlib.suppress(LearnerError):  # deleted in the lab: the screens keep what they show
+                live.run_moved(await asyncio.to_thread(self.runs.state, run_id, guessed.quantity))
+            if live.run and live.run.value is not None and position not in live.state.measured:
+                await self.append(live, "measured", {"position": position, "value": live.run.value})
+            if live.run and live.run.ended:
+                return
+            await asyncio.sleep(LOOK_AT_RUN_SECONDS)
+
+    async def _estimate(self, live: LiveRoom, position: int) -> None:
+        """How long a grid takes, for the teacher to say before it starts."""
+        crowd = live.plan[position].crowd
+        assert crowd is not None
+        seconds = await asyncio.to_thread(self.grids.seconds, crowd.setting, crowd.axes)
+        live.estimated(position, seconds)
+
+    async def _watch_grid(self, live: LiveRoom, position: int) -> None:
+        """Also while the class does something else: cells train for minutes."""
+        while True:
+            try:
+                found = await asyncio.to_thread(self.grids.state, live.state.runs[position])
+            except LearnerError:  # deleted in the lab
+                return
+            live.grid_moved(position, found)
+            if found.ended:
+                losses = {
+                    "/".join(map(str, cell.place)): cell.loss for cell in found.cells if cell.loss is not None
+                }
+                result = {"position": position, "losses": losses, "findings": list(found.findings)}
+                await self.append(live, "grid", result)
+                return
+            await asyncio.sleep(LOOK_AT_GRID_SECONDS)
+
+
+def _is_open(live: LiveRoom) -> bool:
+    """Whether the run of the current prediction is still to be measured."""
+    ended = live.run is not None and live.run.ended
+    return live.state.position not in live.state.measured and not ended

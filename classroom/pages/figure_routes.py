@@ -1,0 +1,41 @@
+"""The live figure of a class: its view at one setting, for the screens that move it themselves."""
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.requests import Request
+
+from classroom.live.hub import Hub
+from classroom.pages.requests import too_often, trouble
+from study.base.errors import LearnerError
+from study.web.downloads import not_found
+from study.web.middleware import browser_of
+from study.web.rates import Rates
+
+
+class FigureRoutes:
+    """Only the figure that the class is at: students' devices reach no other."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._asking = Rates(burst=60, per_second=10)
+
+    def register(self, site: FastAPI) -> None:
+        """Add the route; it stands before the pages."""
+        site.get("/class/{code}/figure", response_model=None)(self.figure)
+
+    async def figure(self, code: str, request: Request) -> Response:
+        """The part that changes. A setting outside its limits is answered with a sentence and status 422."""
+        try:
+            live, browser = await self._hub.find(code), browser_of(request.cookies)
+        except LearnerError as error:
+            return trouble(error)
+        shown = live.activity.figure if live.activity else None
+        if shown is None:
+            return not_found("The class shows no figure now.")
+        if not self._asking.allows(browser):
+            return too_often()
+        try:
+            html = self._hub.figures[shown.id].answer(dict(request.query_params))
+        except LearnerError as error:
+            return PlainTextResponse(str(error), status_code=422)
+        return HTMLResponse(html, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,108 @@
+"""What students take home: a page with their cards, the Anki package, and the way into the app."""
+
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from classroom.access.addresses import is_own_address
+from classroom.live.hub import Hub
+from classroom.live.live_room import LiveRoom
+from classroom.pages import documents
+from classroom.pages.requests import too_often, trouble
+from classroom.reports.take_home import take_home
+from study.base.errors import LearnerError
+from study.ports.activities import AskForCards
+from study.ports.classes import ClassCard, WriteClassCards
+from study.ports.context import Context, find_visit
+from study.text.markup import to_html
+from study.web.downloads import file_response, not_found
+from study.web.middleware import browser_of
+from study.web.rates import Rates
+
+
+class TakeHomeRoutes:
+    """One method a route. `only_class`: students' devices reach no page of the app but the class."""
+
+    def __init__(
+        self,
+        context: Context,
+        hub: Hub,
+        *,
+        write_cards: WriteClassCards,
+        ask_for_cards: AskForCards,
+        only_class: bool,
+    ) -> None:
+        self._context = context
+        self._hub = hub
+        self._write_cards = write_cards
+        self._ask_for_cards = ask_for_cards
+        self._only_class = only_class
+        self._asking = Rates(burst=20, per_second=1)
+
+    def register(self, site: FastAPI) -> None:
+        """Add the routes; they stand before the pages."""
+        site.get("/class/{code}/cards", response_model=None)(self.page)
+        site.get("/class/{code}/cards.apkg", response_model=None)(self.package)
+        site.post("/class/{code}/study", response_model=None)(self.study)
+
+    async def page(self, code: str, request: Request) -> Response:
+        """The cards as text."""
+        try:
+            live, cards = await self._cards(code, request)
+        except LearnerError as error:
+            return documents.page("join", title="Join a class", status=404, error=str(error), given="")
+        return documents.page(
+            "cards",
+            title=f"Your cards: {live.room.title}",
+            code=code,
+            cards=[(to_html(card.front), to_html(card.back), to_html(card.why)) for card in cards],
+            opens_here=self._opens_here(request) and any(card.concepts for card in cards),
+        )
+
+    async def package(self, code: str, request: Request) -> Response:
+        """The cards for Anki."""
+        try:
+            live, cards = await self._cards(code, request)
+            if not self._asking.allows(browser_of(request.cookies)):
+                return too_often()
+        except LearnerError as error:
+            return trouble(error)
+        if not cards:
+            return not_found("There are no cards for you in this class.")
+        day = f"{live.room.opened_at:%Y-%m-%d}"
+        content = await run_in_threadpool(
+            self._write_cards,
+            cards,
+            deck=f"{live.room.title} {day} {code}",
+            source=f"your class of {day}",
+            now=self._context.clock(),
+        )
+        return file_response(content, "application/octet-stream", f"class-{code}-cards.apkg")
+
+    async def study(self, code: str, request: Request) -> Response:
+        """Make the app's cards about what was missed due in the profile of this browser, and open them."""
+        try:
+            _, cards = await self._cards(code, request)
+            if not self._opens_here(request):
+                return not_found("The app's cards are not open to this device.")
+            visit = await run_in_threadpool(
+                find_visit, self._context, browser_id=browser_of(request.cookies), query={}
+            )
+            for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
+                await run_in_threadpool(self._ask_for_cards, visit, concepts, because=f"class-{code}")
+        except LearnerError as error:
+            return trouble(error)
+        return RedirectResponse("/cards", HTTPStatus.SEE_OTHER)
+
+    def _opens_here(self, request: Request) -> bool:
+        address = request.client.host if request.client else ""
+        return not self._only_class or is_own_address(address)
+
+    async def _cards(self, code: str, request: Request) -> tuple[LiveRoom, list[ClassCard]]:
+        """Raises LearnerError for a code or a browser that the app does not know."""
+        live = await self._hub.find(code)
+        student = self._hub.student(live, browser_of(request.cookies))
+        return live, take_home(live.plan, live.events, live.state, live.answers_by(student.id))

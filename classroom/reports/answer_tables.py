@@ -1,0 +1,89 @@
+"""Tables of single answers: one line for each answer, and grades as Moodle's gradebook imports them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from classroom.activities.activity import Activity, activity_from
+from classroom.activities.room import fold
+from classroom.reports.report import Report, value_of
+from study.base.html import NO_HTML
+from study.store.classes import ClassAnswer
+
+Table = Sequence[Sequence[Any]]
+"""A header, then one line for each row."""
+
+ANSWER_HEADER = (
+    "student", "name", "activity", "title", "round", "answer", "right", "value", "confidence", "at",
+)  # fmt: skip
+RIGHT, WRONG = 100, 0
+"""Grades in percent."""
+
+
+def answer_table(found: Report) -> Table:
+    """Every answer in words, with whether it is right, or the value that was guessed."""
+    record = found.record
+    plan = [activity_from(spec) for spec in record.activities]
+    room, students = fold(record.events), {student.id: student for student in record.students}
+    rows: list[Sequence[Any]] = [ANSWER_HEADER]
+    for answer in record.answers:
+        student, activity = students[answer.student_id], plan[answer.position]
+        correct = activity.is_correct(answer.round, answer.value)
+        rows.append(
+            (
+                student.number,
+                student.name,
+                answer.position + 1,
+                activity.title,
+                answer.round,
+                _in_words(activity, answer),
+                None if correct is None else int(correct),
+                value_of(room, activity, answer) if "number" in answer.value else None,
+                answer.confidence,
+                answer.at.isoformat(timespec="seconds"),
+            )
+        )
+    return rows
+
+
+def grade_table(found: Report) -> Table:
+    """A line for each student with a grade in percent for each question, and their mean.
+
+    The last vote on a question counts. A question that a student left out stays empty, and counts as wrong in
+    the mean. The name is what Moodle maps to its users: their user name or ID number, if students typed that.
+    """
+    record = found.record
+    plan = [activity_from(spec) for spec in record.activities]
+    given = {(answer.student_id, answer.position, answer.round): answer for answer in record.answers}
+    asked = [
+        position
+        for position, activity in enumerate(plan)
+        if activity.asked and activity.asked.right and any(key[1] == position for key in given)
+    ]
+    titles = [f"{position + 1}. {plan[position].title}" for position in asked]
+    rows: list[Sequence[Any]] = [("name", *titles, "Class total")]
+    for student in record.students:
+        grades = [_grade(plan[position], position, student.id, given) for position in asked]
+        total = sum(grade or 0 for grade in grades) / len(grades) if grades else None
+        rows.append((student.name or f"Student {student.number}", *grades, total))
+    return rows
+
+
+def _grade(
+    activity: Activity, position: int, student_id: str, given: Mapping[tuple[str, int, int], ClassAnswer]
+) -> int | None:
+    for number in (2, 1):
+        answer = given.get((student_id, position, number))
+        if answer is not None:
+            return RIGHT if activity.is_correct(number, answer.value) else WRONG
+    return None
+
+
+def _in_words(activity: Activity, answer: ClassAnswer) -> Any:
+    value = answer.value
+    asked = activity.asked_in(answer.round)
+    if asked is not None:
+        chosen = next((option.html for option in asked.options if option.id == value["option"]), NO_HTML)
+        return chosen.striptags()
+    if answer.claim and activity.crowd is not None:
+        return f"{activity.crowd.label(answer.claim)}: {value['number']:.6g}"
+    return value.get("text", value.get("number"))

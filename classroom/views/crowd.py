@@ -1,0 +1,142 @@
+"""The crowd's grid as the templates show it: a heat map with initials, and one student's own cell."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from markupsafe import Markup
+
+from classroom.activities.crowd_grid import CrowdGrid, initials
+from classroom.live.live_room import LiveRoom
+from classroom.views.curve import draw_curve
+from study.base.html import NO_HTML
+from study.ports.classes import ClassCell
+
+DARKEST = 0.35
+"""Opacity of the lowest loss, so that the text above stays readable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapCell:
+    """One setting of the grid, with all its seeds."""
+
+    cell: str
+    """`row/column`, as a claim begins."""
+
+    label: str
+    who: tuple[str, ...]
+    free: int
+    """How many of its runs nobody has claimed."""
+
+    loss: float | None
+    """The mean held-out loss of the runs that finished."""
+
+    text: str
+    """The loss, or how far the runs are."""
+
+    shade: float
+    """0 for the highest loss of the map, DARKEST for the lowest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCell:
+    """The run that a student has claimed."""
+
+    label: str
+    guess: float
+    loss: float | None
+    doing: str
+    curve: Markup
+
+
+def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCell]]:
+    """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
+    losses, running = _losses(live, position), _running(live, position)
+    claimed = live.claims(position)
+    means = {
+        cell: fmean(found)
+        for cell in crowd.cells
+        if (found := [loss for claim, loss in losses.items() if claim.startswith(f"{cell}/")])
+    }
+    low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
+
+    def made(cell: str) -> MapCell:
+        claims = crowd.claims({"cell": cell})
+        mean = means.get(cell)
+        return MapCell(
+            cell=cell,
+            label=crowd.label(claims[0]).partition(", seed")[0],
+            who=tuple(_initials(live, claimed[claim]) for claim in claims if claim in claimed),
+            free=sum(claim not in claimed for claim in claims),
+            loss=mean,
+            text=f"{mean:.3f}" if mean is not None else _progress(claims, running),
+            shade=0.0 if mean is None or high == low else DARKEST * (high - mean) / (high - low),
+        )
+
+    across = len(crowd.columns)
+    return [[made(cell) for cell in crowd.cells[i : i + across]] for i in range(0, len(crowd.cells), across)]
+
+
+def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
+    """A student's own run; None for a student without one."""
+    answer = live.answer_of(student_id, 1)
+    if answer is None or not answer.claim:
+        return None
+    position, guess = live.state.position, float(answer.value["number"])
+    run = _running(live, position).get(answer.claim)
+    loss = _losses(live, position).get(answer.claim)
+    return OwnCell(
+        label=crowd.label(answer.claim),
+        guess=guess,
+        loss=loss,
+        doing=run.doing if run else "",
+        curve=draw_curve(run.curve, steps=run.steps, guess=guess, measured=loss) if run else NO_HTML,
+    )
+
+
+def free_places(live: LiveRoom, crowd: CrowdGrid) -> Mapping[str, int]:
+    """How many runs of each cell nobody has claimed."""
+    left = dict.fromkeys(crowd.cells, crowd.seeds)
+    for claim in live.claims():
+        left[claim.rpartition("/")[0]] -= 1
+    return left
+
+
+def count_ended(live: LiveRoom, position: int) -> int:
+    """How many runs of a grid have ended."""
+    cells = _running(live, position).values()
+    return sum(cell.doing not in ("waiting", "running") for cell in cells)
+
+
+def findings(live: LiveRoom, position: int) -> tuple[str, ...]:
+    """What the seeds support; empty before the grid has ended."""
+    result = live.state.grids.get(position)
+    return result.findings if result else ()
+
+
+def _running(live: LiveRoom, position: int) -> Mapping[str, ClassCell]:
+    found = live.grids.get(position)
+    return {"/".join(map(str, cell.place)): cell for cell in found.cells} if found else {}
+
+
+def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:
+    result = live.state.grids.get(position)
+    if result is not None:
+        return result.losses
+    return {claim: cell.loss for claim, cell in _running(live, position).items() if cell.loss is not None}
+
+
+def _progress(claims: list[str], running: Mapping[str, ClassCell]) -> str:
+    """The state of the run that is furthest."""
+    known = [running[claim] for claim in claims if claim in running]
+    if not known:
+        return ""
+    furthest = max(known, key=lambda cell: len(cell.curve))
+    if furthest.doing == "running":
+        return f"{len(furthest.curve)} of {furthest.steps}"
+    return furthest.doing
+
+
+def _initials(live: LiveRoom, student_id: str) -> str:
+    student = live.students[student_id]
+    return initials("" if live.state.names_hidden else student.name, student.number)

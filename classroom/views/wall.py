@@ -1,0 +1,93 @@
+"""Own words as the templates show them: groups for the screen, every answer for the teacher."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from classroom.activities.wall import (
+    VERDICT_LABELS,
+    ConceptGroups,
+    Wanted,
+    WrittenAnswer,
+    group_answers,
+    verdict_on,
+)
+from classroom.live.live_room import LiveRoom
+from study.store.classes import ClassAnswer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One answer without a name, with a verdict on each concept."""
+
+    id: str
+    text: str
+    shown: bool
+    """Whether the class sees it."""
+
+    verdicts: tuple[tuple[str, str, str], ...]
+    """The id and label of each concept, and the verdict in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallView:
+    """What the templates need of a wall or of short texts."""
+
+    groups: tuple[ConceptGroups, ...]
+    """By concept; their quotes are those that the teacher shows."""
+
+    counts: Mapping[str, tuple[tuple[str, int], ...]]
+    """By concept the number of answers with each verdict, in words."""
+
+    answers: tuple[Judged, ...]
+    shown: tuple[Judged, ...]
+    graded: int
+
+
+def wall_view(live: LiveRoom, wanted: Wanted) -> WallView:
+    """The answers in the order of their ids, which says nothing about who wrote them."""
+    given = sorted(live.answers(1).values(), key=lambda answer: answer.id)
+    written = [_written(answer) for answer in given]
+    overruled, quoted = live.state.overruled, live.state.quoted
+    whole = group_answers(written, wanted.concepts, overruled)
+    shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
+    answers = tuple(_judged(each, wanted, live) for each in written)
+    return WallView(
+        groups=tuple(shown),
+        counts={
+            found.concept.id: tuple(
+                (VERDICT_LABELS[group.verdict], len(group.quotes)) for group in found.groups
+            )
+            for found in whole
+        },
+        answers=answers,
+        shown=tuple(each for each in answers if each.shown),
+        graded=sum(each.graded is not None for each in written),
+    )
+
+
+def own_verdicts(live: LiveRoom, wanted: Wanted, answer: ClassAnswer) -> list[tuple[str, str, str]]:
+    """For who wrote it: each concept's label, the verdict, and the definition unless it is covered."""
+    written = _written(answer)
+    found = [(concept, verdict_on(written, concept.id, live.state.overruled)) for concept in wanted.concepts]
+    return [
+        (concept.label, VERDICT_LABELS[verdict], "" if verdict == "covered" else concept.definition)
+        for concept, verdict in found
+        if verdict is not None
+    ]
+
+
+def _written(answer: ClassAnswer) -> WrittenAnswer:
+    return WrittenAnswer(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
+
+
+def _judged(answer: WrittenAnswer, wanted: Wanted, live: LiveRoom) -> Judged:
+    overruled = live.state.overruled
+    verdicts = []
+    for concept in wanted.concepts:
+        verdict = verdict_on(answer, concept.id, overruled)
+        words = VERDICT_LABELS[verdict] if verdict else "not judged"
+        by_teacher = " (by you)" if (answer.id, concept.id) in overruled else ""
+        verdicts.append((concept.id, concept.label, words + by_teacher))
+    return Judged(
+        id=answer.id, text=answer.text, shown=answer.id in live.state.quoted, verdicts=tuple(verdicts)
+    )

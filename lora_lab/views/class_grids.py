@@ -1,0 +1,126 @@
+"""A grid for a live class: a sweep of the lab, whose cells are placed by row, column and seed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lora_lab.charts.run_view import SETTING_NAMES, settings_of
+from lora_lab.grids.findings import list_findings
+from lora_lab.grids.results import GridCell, arms_of
+from lora_lab.lab import Lab
+from lora_lab.runs.durations import seconds_of
+from lora_lab.settings.grid import AXES, Grid, grid_from
+from lora_lab.settings.run_form import address_of
+from lora_lab.settings.urls import GRID
+from lora_lab.spec import RunSpec, spec_from
+from study.base.errors import LearnerError
+from study.ports.classes import ClassCell, ClassGridPlan, ClassGridState, Place
+
+ROW_AXES = {"bits": "Bits", "learning_rates": "Learning rate"}
+"""What the rows may be; the columns are ranks."""
+
+FEWEST, MOST = 2, 8
+"""Values of an axis that fit on a phone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabClassGrids:
+    """Implements `study.ports.classes.ClassGrids` on the lab's sweeps."""
+
+    lab: Lab
+
+    def plan(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> ClassGridPlan:
+        """Name the rows and columns as the lab does."""
+        grid = _grid(setting, axes)
+        rows = _row_axis(grid)
+        shared = {AXES[axis] for axis in ("ranks", "seeds", rows)}
+        return ClassGridPlan(
+            row_name=ROW_AXES[rows],
+            rows=tuple(str(value) if rows == "bits" else f"{value:g}" for value in getattr(grid, rows)),
+            column_name="Rank",
+            columns=tuple(f"r={rank}" for rank in grid.ranks),
+            seeds=len(grid.seeds),
+            described=_describe(grid.base, without=shared),
+        )
+
+    def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
+        """Add up the cells as similar runs took here; runs side by side count their share of a step."""
+        paces = self.lab.paces.newest_first()
+        known = [seconds_of(spec, paces) for spec in _grid(setting, axes).specs()]
+        return None if None in known else sum(each for each in known if each is not None)
+
+    def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
+        """Queue the grid as one sweep, so that cells on one base are trained side by side."""
+        grid = _grid(setting, axes)
+        places = _places(grid)
+        dataset = self.lab.uploads.find(grid.base.data)
+        sweep = self.lab.engine.submit_sweep(
+            grid,
+            dataset,
+            now=datetime.now(UTC),
+            first=[places.index(place) for place in dict.fromkeys(first)],
+        )
+        return sweep.sweep_id
+
+    def state(self, grid_id: str) -> ClassGridState:
+        """Read the event logs of all cells."""
+        sweep = self.lab.sweep(grid_id)
+        cells = self.lab.cells(sweep)
+        ended = all(cell.ended for cell in cells)
+        found = list_findings(arms_of(cells)) if ended else []
+        return ClassGridState(
+            address=f"{GRID}?sweep={grid_id}",
+            cells=tuple(
+                self._cell(place, cell) for place, cell in zip(_places(sweep.grid), cells, strict=True)
+            ),
+            findings=tuple(each.text for each in found if each.verdict != "unknown"),
+            error=next((cell.failure for cell in cells if cell.failure), ""),
+        )
+
+    def _cell(self, place: Place, cell: GridCell) -> ClassCell:
+        return ClassCell(
+            place=place,
+            address=address_of(cell.spec, run_id=cell.run_id) if cell.run_id else "",
+            doing=cell.status,
+            curve=self._curve(cell.run_id) if cell.run_id else (),
+            steps=cell.spec.steps,
+            loss=cell.loss_after if cell.comparable else None,
+        )
+
+    def _curve(self, run_id: str) -> tuple[float, ...]:
+        return tuple(float(step["loss"]) for step in self.lab.state(self.lab.run(run_id)).steps)
+
+
+def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
+    """Raises LearnerError for anything but ranks and one of ROW_AXES, with seeds."""
+    grid = grid_from(spec_from(setting), axes)
+    rows = [axis for axis in ROW_AXES if axis in grid.varied]
+    others = set(grid.varied) - {"ranks", "seeds", *rows}
+    sizes = [len(grid.ranks), *(len(getattr(grid, axis)) for axis in rows)]
+    if len(rows) != 1 or others or not all(FEWEST <= size <= MOST for size in sizes):
+        raise LearnerError(
+            f"A crowd's grid has {FEWEST} to {MOST} ranks, and as many bit widths or learning rates.",
+            do_next="Write `ranks`, and `bits` or `learning_rates`; `seeds` may be added.",
+        )
+    return grid
+
+
+def _row_axis(grid: Grid) -> str:
+    return next(axis for axis in ROW_AXES if axis in grid.varied)
+
+
+def _places(grid: Grid) -> list[Place]:
+    """The row, column and seed of each cell, in the order of the grid's cells."""
+    rows = _row_axis(grid)
+    field, values = AXES[rows], getattr(grid, rows)
+    return [
+        (values.index(getattr(spec, field)), grid.ranks.index(spec.rank), grid.seeds.index(spec.seed))
+        for spec in grid.specs()
+    ]
+
+
+def _describe(spec: RunSpec, *, without: set[str]) -> str:
+    """List the settings that all cells share, in the lab's words; alpha is left out, its scale varies."""
+    hidden = {SETTING_NAMES.get(field, field.replace("_", " ")) for field in without} | {"alpha"}
+    return " · ".join(f"{name}: {value}" for name, value in settings_of(spec) if name not in hidden)

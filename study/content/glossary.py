@@ -1,0 +1,43 @@
+"""The glossary: technical words that are no concept of the map, each with a meaning of one line."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from study.content.evidence import read_evidence
+from study.content.yaml_reader import ContentError, Fields, Problem, read_list
+
+FILE = Path(__file__).parent / "glossary.yaml"
+LONGEST_MEANING = 110
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlossaryEntry:
+    """One word, the other forms of it, and its meaning."""
+
+    term: str
+    also: tuple[str, ...]
+    means: str
+    source: str
+
+
+@cache
+def read_glossary() -> tuple[GlossaryEntry, ...]:
+    """Read all entries in the order of the alphabet. Raises ContentError with every problem in the file."""
+    problems: list[Problem] = []
+    entries = [_read_entry(fields) for fields in read_list(FILE, kind="word", problems=problems)]
+    if problems:
+        raise ContentError(problems)
+    return tuple(sorted(entries, key=lambda entry: entry.term.lower()))
+
+
+def _read_entry(fields: Fields) -> GlossaryEntry:
+    means = fields.text("means")
+    if len(means) > LONGEST_MEANING:
+        fields.note(f"`means` must fit on one line of {LONGEST_MEANING} characters, got {len(means)}")
+    evidence = read_evidence(fields, printed=means)
+    entry = GlossaryEntry(
+        term=fields.text("term"), also=fields.texts("also", default=()), means=means, source=evidence.source
+    )
+    fields.close()
+    return entry

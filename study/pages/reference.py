@@ -1,0 +1,48 @@
+"""Reference: the method on one sheet, and the glossary; made for printing as well."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from study.base.errors import LearnerError
+from study.content.glossary import read_glossary
+from study.lessons.lesson_text import LessonText, Terms
+from study.lessons.reference import read_reference
+from study.ports.context import Context
+from study.text.templates import render
+from study.web import frame
+from study.web.frame import Reply
+
+PATH = "/reference"
+
+
+def build(app: gr.Blocks, context: Context, *, terms: Terms) -> None:
+    """Add the page to the app."""
+    page = ReferencePage(context=context, terms=terms)
+    with frame.add_page(app, context, title="Reference", path=PATH, under="/learn"):
+        frame.add_island(page.act, page.load, "reference", waiting=frame.render_waiting("Reference"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferencePage:
+    """Handlers of Reference."""
+
+    context: Context
+    terms: Terms
+
+    def load(self, request: gr.Request) -> Markup:
+        """Render all lines and all words; they are the same for every learner."""
+        frame.visit_of(self.context, request)
+        return render(
+            "study/reference.html",
+            sections=read_reference(),
+            words=read_glossary(),
+            concepts=self.context.concepts,
+            lesson=LessonText(self.terms, ""),
+        )
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Reject every event, because the page has no controls of its own."""
+        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")

@@ -1,0 +1,211 @@
+"""The crowd's grid: claims, a fair queue, the heat map, a phone's curve, real cells of the tiny model."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from classroom.live.hub import Hub
+from classroom.live.live_room import LiveRoom
+from classroom.plans.plan import Plan
+from classroom.reports.report import report
+from classroom.views.screens import screen_state, student_state, teacher_state
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.views.class_grids import LabClassGrids
+from study.base.errors import LearnerError
+from study.base.settings import Settings
+from study.ports.context import Context
+from tests.classroom.builders import GRID, TALK, Grader, Runs
+from tests.classroom.rooms import School, phone, played
+
+GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
+SETTING = {"model": "tiny-random", "bits": "fp32", "steps": 4, "batch": 1, "seq_len_tokens": 64}
+AXES = {"ranks": [1, 4], "bits": ["fp32", "nf4"], "seeds": [0, 1]}
+
+
+@pytest.fixture
+def lab(settings: Settings) -> Iterator[Lab]:
+    engine = LocalEngine(settings, warm=False)
+    engine.start()
+    made = Lab(settings, engine)
+    yield made
+    made.close()
+
+
+def test_a_cell_is_claimed_once_for_each_seed(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        async with (
+            phone(school, live, "a") as ana,
+            phone(school, live, "b") as ben,
+            phone(school, live, "c") as cyd,
+        ):
+            both = await asyncio.gather(*(each.answer(0, 1, cell="1/0", number="5") for each in (ana, ben)))
+            assert [answer.json()["outcome"] for answer in both] == ["stored", "stored"]
+            assert set(live.claims()) == {"1/0/0", "1/0/1"}
+            late = await cyd.answer(0, 1, cell="1/0", number="5")
+            assert (late.status_code, "taken" in late.json()["error"]) == (400, True)
+            assert (await cyd.state())["free"] == {"0/0": 2, "0/1": 2, "1/0": 0, "1/1": 2}
+            assert (await cyd.answer(0, 1, cell="1/1", number="4.5")).json()["outcome"] == "stored"
+            assert (await cyd.answer(0, 1, cell="0/0", number="4.5")).json()["outcome"] == "answered"
+            assert (await cyd.answer(0, 1, cell="7/7", number="4.5")).status_code == 400
+            assert "nf4, r=1, seed" in (await ana.state())["html"]
+
+    played(play)
+
+
+def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            await ana.answer(0, 1, cell="1/1", number="5")
+            await ben.answer(0, 1, cell="0/1", number="4")
+            for _ in range(100):
+                if live.grid_seconds:
+                    break
+                await asyncio.sleep(0.02)
+            assert "8 runs, about" in teacher_state(live)["html"]
+            await school.lead(live, "next")
+            assert school.grids.started == [((1, 1, 0), (0, 1, 0))]
+            await school.lead(live, "back")
+            await school.lead(live, "next")
+            assert len(school.grids.started) == 1  # the same grid goes on
+
+            school.grids.losses = {(1, 1, 0): 5.25, (1, 1, 1): 5.75}
+            while live.grids.get(0) is None or count(live) < 2:
+                await asyncio.sleep(0.05)
+            shown = screen_state(live, link="x")["html"]
+            assert "5.500" in shown  # the mean of both seeds
+            assert "2 of 8 runs have ended" in shown
+            own = student_state(live, live.students[live.claims()["1/1/0"]])["html"]
+            assert "<svg" in own
+            assert "Measured:" in own
+            assert "within a tenth" in own
+            assert "Measured:" not in (await ben.state())["html"]
+            name = live.students[live.claims()["1/1/0"]].name
+            assert "".join(word[0] for word in name.split()) in shown
+            assert name not in shown
+
+    def count(live: LiveRoom) -> int:
+        return sum(cell.doing == "finished" for cell in live.grids[0].cells)
+
+    played(play)
+
+
+def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(context: Context) -> None:
+    school = School(context)
+    school.grids.findings = ("r=8 ends 0.2 ± 0.1 lower than r=1.",)
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana:
+            await ana.answer(0, 1, cell="0/1", number="5")
+        await school.lead(live, "next")
+        await school.lead(live, "next")  # the class goes on while the cells train
+        assert "0.2 ± 0.1" not in screen_state(live, link="x")["html"]
+        places = [(row, column, seed) for row in range(2) for column in range(2) for seed in range(2)]
+        school.grids.losses = dict.fromkeys(places, 5.0)
+        while not live.state.grids:
+            await asyncio.sleep(0.05)
+        again = await school.new_hub(context).find(live.room.code)
+        await school.lead(live, "back")
+        again = await school.new_hub(context).find(live.room.code)
+        assert "0.2 ± 0.1" in screen_state(again, link="x")["html"]
+        record = context.store.classes.record(live.room.code)
+        assert record is not None
+        found = report(record)
+        assert (found.students[0].guesses, found.students[0].guesses_close) == (1, 1)
+        assert found.items[0].close == 1.0
+
+    played(play)
+
+
+def test_a_grid_that_failed_says_why_and_can_be_started_again(context: Context) -> None:
+    school = School(context)
+    school.grids.error = "At 32 tokens no example is left. Set the length to 36."
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        await school.lead(live, "next")
+        while not live.state.grids:
+            await asyncio.sleep(0.05)
+        assert "Set the length to 36." in teacher_state(live)["html"]
+        await school.lead(live, "go", position=0, phase="run")
+        assert len(school.grids.started) == 2
+        assert live.state.runs == {0: "sweep-2"}
+
+    played(play)
+
+
+def test_cells_of_the_lab_are_ordinary_runs_and_the_claimed_one_begins(context: Context, lab: Lab) -> None:
+    grids = LabClassGrids(lab=lab)
+    found = grids.plan(SETTING, AXES)
+    assert (found.rows, found.columns, found.count) == (("fp32", "nf4"), ("r=1", "r=4"), 8)
+    assert grids.seconds(SETTING, AXES) is None  # nothing has been trained here
+    lab.engine.pause()
+    grid_id = grids.start(SETTING, AXES, [(1, 1, 1)])
+    first = lab.run(lab.engine.waiting()[0]).spec
+    assert (first.bits, first.rank, first.seed) == ("nf4", 4, 1)
+    assert len(lab.runs()) == 8
+    state = grids.state(grid_id)
+    assert not state.ended
+    assert state.findings == ()
+    [cell] = [cell for cell in state.cells if cell.place == (1, 1, 1)]
+    assert cell.address.startswith("/lab?")
+
+
+def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab) -> None:
+    grids = LabClassGrids(lab=lab)
+    axes = {"ranks": [1, 4], "learning_rates": [0.001, 0.01]}
+    crowd = GRID.crowd
+    assert crowd is not None
+    real = replace(GRID, crowd=replace(crowd, setting=SETTING, axes=axes, seeds=1))
+    plan = Plan(id="real", title="Real", about="", minutes=1, activities=(real,))
+
+    async def play() -> None:
+        hub = Hub(context=context, runs=Runs(), grids=grids, grader=Grader(), figures={})
+        live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
+        student = await hub.join(live, "ana")
+        await hub.command(live, {"do": "next"})
+        given = {"id": "claim-of-ana", "position": 0, "round": 1, "cell": "1/1", "number": "5"}
+        assert (await hub.answer(live, student, given)).outcome == "stored"
+        await hub.command(live, {"do": "next"})
+        while not live.state.grids:
+            await asyncio.sleep(0.2)
+        result = live.state.grids[0]
+        assert set(result.losses) == {"0/0/0", "0/1/0", "1/0/0", "1/1/0"}
+        assert result.findings == ()  # one seed supports nothing
+        assert "The seeds support no statement" in screen_state(live, link="x")["html"]
+        assert f"{result.losses['1/1/0']:.3f}" in student_state(live, student)["html"]
+
+    asyncio.run(asyncio.wait_for(play(), 240))
+    assert grids.seconds(SETTING, axes) is not None  # now such runs have finished here
+
+
+BITS = ["nf4", "fp32"]
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"ranks": [1, 2]},
+        {"bits": BITS},
+        {"ranks": [1], "bits": BITS},
+        {"ranks": [1, 2], "bits": BITS, "learning_rates": [0.1, 0.2]},
+    ],
+)
+def test_a_grid_that_no_phone_can_show_is_a_problem_of_the_plan(
+    lab: Lab, axes: dict[str, list[float]]
+) -> None:
+    with pytest.raises(LearnerError, match="ranks"):
+        LabClassGrids(lab=lab).plan(SETTING, axes)

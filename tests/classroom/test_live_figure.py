@@ -1,0 +1,60 @@
+"""A live figure on every screen: it follows the teacher, and a slider's question collects positions."""
+
+from classroom.live.live_room import LiveRoom
+from classroom.plans.plan import Plan
+from classroom.views.screens import screen_state, teacher_state
+from study.ports.context import Context
+from tests.classroom.builders import FIGURE, TALK
+from tests.classroom.rooms import School, phone, played
+
+PLAN = Plan(id="figure", title="A figure", about="", minutes=5, activities=(FIGURE, TALK))
+
+
+def test_every_screen_follows_the_teachers_figure(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live: LiveRoom = await school.start(PLAN)
+        async with phone(school, live, "a") as ana:
+            assert (await ana.state())["figure"] is None
+            await school.lead(live, "next")
+            assert (await ana.state())["figure"] == {"rank": "4"}
+            assert "At rank 4." in screen_state(live, link="x")["html"]
+            assert (await school.lead(live, "figure", settings={"rank": "32"})).status_code == 200
+            assert (await ana.state())["figure"] == {"rank": "32"}
+            assert "At rank 32." in (await ana.state())["html"]
+            assert "At rank 32." in screen_state(live, link="x")["html"]
+            assert "At rank 32." in teacher_state(live)["figure"]["html"]
+            refused = await school.lead(live, "figure", settings={"rank": "65"})
+            assert (refused.status_code, "65" in refused.text) == (400, True)
+            path = f"/class/{live.room.code}/figure"
+            free = await ana.client.get(path, params={"rank": "7"})
+            assert "At rank 7." in free.text
+            assert (await ana.client.get(path, params={"rank": "700"})).status_code == 422
+            again = await school.new_hub(context).find(live.room.code)
+            assert dict(again.figure_settings) == {"rank": "32"}
+            await school.lead(live, "go", position=1, phase="show")
+            assert (await ana.client.get(path)).status_code == 404
+            assert (await school.lead(live, "figure", settings={"rank": "8"})).status_code == 400
+
+    played(play)
+
+
+def test_a_sliders_question_collects_positions(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(PLAN)
+        await school.lead(live, "go", position=0, phase="vote")
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            assert 'data-slider="rank"' in (await ana.state())["html"]
+            await ana.answer(0, 1, number="16")
+            await ben.answer(0, 1, number="40")
+            await school.lead(live, "next")
+            shown = screen_state(live, link="x")["html"]
+            assert "2 guesses" in shown
+            assert "1 within a tenth" in shown
+            assert "Computed." in shown
+            assert "off by 24" in (await ben.state())["html"]
+
+    played(play)

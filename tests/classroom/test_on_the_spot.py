@@ -1,0 +1,92 @@
+"""What a teacher types during a class: it is asked at once, and the plan goes on after it."""
+
+from typing import Any
+
+import pytest
+
+from classroom.activities.room import LOBBY
+from classroom.plans.on_the_spot import read_activity
+from classroom.views.screens import screen_state, teacher_state
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from tests.classroom.builders import PLAN
+from tests.classroom.rooms import School, phone, played
+
+QUESTION = {"kind": "question", "ask": "What is $r$?", "options": "* The rank\nThe rate\n\nThe radius"}
+
+
+def test_a_question_poll_number_and_text_are_read_from_a_form() -> None:
+    made = read_activity(QUESTION)
+    assert made.asked is not None
+    assert [(option.text, option.correct) for option in made.asked.options] == [
+        ("The rank", True), ("The rate", False), ("The radius", False),
+    ]  # fmt: skip
+    assert "<math" in made.asked.html
+    poll = read_activity({"kind": "poll", "ask": "Well?", "options": "Yes\nNo"}).asked
+    assert poll is not None
+    assert poll.right == ""
+    number = read_activity({"kind": "number", "ask": "How many?", "value": "1,5", "unit": "MB"}).guessed
+    assert number is not None
+    assert (number.value, number.unit) == (1.5, "MB")
+    assert read_activity({"kind": "text", "ask": "<i>Why?</i>"}).html_asked == "&lt;i&gt;Why?&lt;/i&gt;"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kind": "run"}, "no such kind"),
+        ({"ask": " "}, "1 to 600"),
+        ({"options": "* One"}, "2 to 6 options"),
+        ({"options": "One\nTwo"}, "0 options are marked"),
+        ({"options": "* One\n* Two"}, "2 options are marked"),
+        ({"options": "* One\n" + "x" * 201}, "200 characters"),
+        ({"ask": "What is $x^{$?"}, "formula"),
+        ({"kind": "number", "value": "many"}, "not a number"),
+    ],
+)
+def test_what_is_missing_is_told(changed: dict[str, str], said: str) -> None:
+    with pytest.raises(LearnerError, match=said):
+        read_activity(QUESTION | changed)
+
+
+def test_the_class_goes_to_it_at_once_and_next_leads_on_in_the_plan(context: Context) -> None:
+    school = School(context)
+
+    async def ask(code: str, form: dict[str, Any]) -> Any:
+        async with school.teacher() as teacher:
+            return await teacher.post(f"/class/{code}/ask", json=form)
+
+    async def play() -> None:
+        live = await school.start()
+        code = live.room.code
+        assert (await ask(code, QUESTION)).status_code == 200  # in the lobby
+        assert (live.state.position, live.state.phase) == (len(PLAN), "vote")
+        async with phone(school, live, "a") as ana, school.client(browser="a") as student:
+            assert "The rate" in (await ana.state())["html"]
+            refused = await student.post(f"/class/{code}/ask", json=QUESTION)
+            assert refused.status_code == 403
+            await ana.answer(len(PLAN), 1, option="1")
+            await school.lead(live, "go", position=len(PLAN), phase="reveal")
+            assert "your answer" in (await ana.state())["html"]
+        await school.lead(live, "next")
+        assert live.state.position == 0
+        await school.lead(live, "go", position=1, phase="reveal")
+        assert "is not a number" in (await ask(code, {"kind": "number", "ask": "?", "value": "x"})).text
+        await ask(code, {"kind": "text", "ask": "Why?"})
+        await ask(code, {"kind": "poll", "ask": "Well?", "options": "Yes\nNo"})  # during the text
+        assert "Well?" in screen_state(live, link="x")["html"]
+        again = await school.new_hub(context).find(code)
+        assert again.plan == live.plan
+        assert again.state == live.state
+        await school.lead(live, "back")
+        assert (live.state.position, live.state.phase) == (1, "reveal")
+        await school.lead(live, "go", position=len(PLAN) + 2, phase="reveal")
+        await school.lead(live, "next")
+        assert live.state.position == 2
+        await school.lead(live, "go", position=len(PLAN) - 1, phase="show")
+        assert 'data-do="next"' not in teacher_state(live)["html"]  # what was typed comes after no plan
+        await school.lead(live, "end")
+        assert (await ask(code, QUESTION)).status_code == 400
+        assert live.state.position != LOBBY
+
+    played(play)

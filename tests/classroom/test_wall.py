@@ -1,0 +1,146 @@
+"""The concept wall: own words are graded, grouped, shown or hidden without a name, and overruled."""
+
+import asyncio
+from typing import Any
+
+from classroom.live.live_room import LiveRoom
+from classroom.plans.plan import Plan
+from classroom.views.screens import screen_state, student_state, teacher_state
+from study.ports.context import Context
+from tests.classroom.builders import TALK, TEXT, WALL, Grader
+from tests.classroom.rooms import Phone, School, phone, played
+
+WALL_PLAN = Plan(id="wall", title="A wall", about="For tests.", minutes=10, activities=(WALL, TEXT, TALK))
+
+
+async def write(live: LiveRoom, one: Phone, text: str, position: int = 0) -> str:
+    """Send a text; returns its answer's id."""
+    answer = await one.answer(position, 1, text=text)
+    assert answer.json() == {"outcome": "stored"}
+    return next(answer.id for answer in live.answers(1, position).values() if answer.value["text"] == text)
+
+
+async def graded(live: LiveRoom, count: int) -> None:
+    while sum(answer.graded is not None for answer in live.answers(1, 0).values()) < count:
+        await asyncio.sleep(0.02)
+
+
+def html(state: dict[str, Any]) -> str:
+    return str(state["html"])
+
+
+def test_answers_are_graded_as_they_come_and_grouped_by_concept(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            said = await write(live, ana, "The base is frozen, a pair is trained.")
+            await write(live, ben, "It is not frozen at all.")
+            await graded(live, 2)
+            assert "Frozen base" not in html(screen_state(live, link="x"))  # hidden while they write
+            await school.lead(live, "next")
+            shown = html(screen_state(live, link="x"))
+            assert "<strong>1</strong> covered" in shown
+            assert "<strong>1</strong> contradicted" in shown
+            assert "<strong>1</strong> missing" in shown
+            assert "frozen" not in shown.replace("Frozen base", "")  # no quote before the teacher shows it
+            assert (await school.lead(live, "show-quote", answer=said)).status_code == 200
+            shown = html(screen_state(live, link="x"))
+            assert "<blockquote>frozen</blockquote>" in shown
+            assert "not frozen" not in shown
+            for student in live.students.values():
+                assert student.name not in shown
+            await school.lead(live, "hide-quote")
+            assert "<blockquote>" not in html(screen_state(live, link="x"))
+            await school.lead(live, "show-quote")
+            assert html(screen_state(live, link="x")).count("<blockquote>") == 4
+            own = html(await ben.state())
+            assert "contradicted" in own
+            assert "The base is frozen." in own  # what a good explanation says
+
+    played(play)
+
+
+def test_the_teacher_overrules_a_verdict(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana:
+            said = await write(live, ana, "Only a pair is trained, nothing else moves.")
+            await graded(live, 1)
+            await school.lead(live, "next")
+            order = {"answer": said, "concept": "frozen", "verdict": "covered"}
+            assert (await school.lead(live, "overrule", **order)).status_code == 200
+            assert "<strong>1</strong> covered" in html(screen_state(live, link="x"))
+            assert "Frozen base: covered (by you)" in html(teacher_state(live))
+            assert "covered" in html(await ana.state())
+            for wrong in ({"verdict": "splendid"}, {"concept": "else"}, {"answer": "else"}):
+                assert (await school.lead(live, "overrule", **order | wrong)).status_code == 400
+        again = await school.new_hub(context).find(live.room.code)
+        assert again.state.overruled == {(said, "frozen"): "covered"}
+        [answer] = again.answers(1).values()
+        assert answer.graded is not None
+        assert answer.graded["pair"]["verdict"] == "covered"
+
+    played(play)
+
+
+def test_what_a_restart_left_ungraded_is_graded_when_the_class_is_opened_again(context: Context) -> None:
+    school = School(context, grader=Grader(is_on=False))
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana:
+            await write(live, ana, "frozen")
+        assert school.grader.read == []
+        assert "not judged" in html(teacher_state(live))
+        school.grader.is_on = True
+        again = await school.new_hub(context).find(live.room.code)
+        await graded(again, 1)
+        assert school.grader.read == ["frozen"]
+
+    played(play)
+
+
+def test_a_grader_without_its_model_says_so_and_the_teacher_judges(context: Context) -> None:
+    school = School(context)
+    school.grader.broken = True
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana:
+            said = await write(live, ana, "frozen")
+            while not live.grading_trouble:
+                await asyncio.sleep(0.02)
+            assert "Judge them yourself." in html(teacher_state(live))
+            await school.lead(live, "next")
+            await school.lead(live, "overrule", answer=said, concept="frozen", verdict="covered")
+            assert "<strong>1</strong> covered" in html(screen_state(live, link="x"))
+
+    played(play)
+
+
+def test_a_text_is_escaped_limited_and_needs_words(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "go", position=1, phase="vote")
+        async with phone(school, live, "a") as ana:
+            assert (await ana.answer(1, 1, text=" \n ")).status_code == 400
+            assert "600 fit" in (await ana.answer(1, 1, text="x" * 601)).json()["error"]
+            await write(live, ana, "<b>bold</b>", position=1)
+            await school.lead(live, "next")
+            await school.lead(live, "show-quote")
+            assert "&lt;b&gt;bold" in html(screen_state(live, link="x"))
+            student = next(iter(live.students.values()))
+            assert "&lt;b&gt;bold" in html(student_state(live, student))
+            assert school.grader.read == []  # a short text has no concepts
+
+    played(play)
