@@ -26,6 +26,7 @@ from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES
 WIDTH, HEIGHT = 1280, 900
 WAIT_SECONDS = 90
 START_SECONDS = 120
+ANSWER_SECONDS = 240  # a browser on a machine that many share
 KEY_CODES = {"Enter": "\ue007", "Escape": "\ue00c", "Tab": "\ue004", "Space": " "}
 MINI_BROWSERS = "/usr/lib/*/webkit2gtk-4.1/MiniBrowser"
 
@@ -209,7 +210,7 @@ class Firefox(_WebDriver):
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
-            answer = json.loads(self._socket.recv(timeout=WAIT_SECONDS))
+            answer = json.loads(self._socket.recv(timeout=ANSWER_SECONDS))
             if answer.get("id") != self._number:
                 continue
             if answer["type"] == "error":
