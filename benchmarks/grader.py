@@ -217,14 +217,14 @@ def _cosines(base: Path) -> tuple[Similarity, Similarity]:
 
 def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], models_dir: Path) -> None:
     """Print the latency through the worker process, as the page and the command line call it."""
-    desk = GraderClient(models_dir)
+    grader = GraderClient(models_dir)
     begun = time.perf_counter()
-    desk.prepare(_silent)
+    grader.prepare(_silent)
     loaded = time.perf_counter() - begun
     chosen = answers[:: max(1, len(answers) // LATENCY_ANSWERS)]
-    took = [_seconds(desk, prompts[answer.prompt_id], answer.text) for answer in chosen]
-    many = _seconds(desk, prompts[chosen[0].prompt_id], " ".join(answer.text for answer in chosen) * 100)
-    desk.close()
+    took = [_seconds(grader, prompts[answer.prompt_id], answer.text) for answer in chosen]
+    many = _seconds(grader, prompts[chosen[0].prompt_id], " ".join(answer.text for answer in chosen) * 100)
+    grader.close()
     cuts = quantiles(took, n=20)
     print(
         f"latency over {len(took)} answers: median {1000 * median(took):.0f} ms, "
@@ -235,9 +235,9 @@ def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], m
     )
 
 
-def _seconds(desk: GraderClient, prompt: Prompt, answer: str) -> float:
+def _seconds(grader: GraderClient, prompt: Prompt, answer: str) -> float:
     begun = time.perf_counter()
-    desk.grade(prompt, answer)
+    grader.grade(prompt, answer)
     return time.perf_counter() - begun
 
 

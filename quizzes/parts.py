@@ -34,8 +34,8 @@ def build(core: Core, *, grader: bool) -> AppPart:
     """Read questions and prompts. Without the grader, learners judge their own explanations."""
     context, ports = core.context, core.ports
     bank = LiveBank(context.concepts, core.settings.questions_dir)
-    desk = GraderClient(core.settings.models_dir) if grader else None
-    explain = explain_exercise(context, ask_for_cards=ports.ask_for_cards, desk=desk)
+    client = GraderClient(core.settings.models_dir) if grader else None
+    explain = explain_exercise(context, ask_for_cards=ports.ask_for_cards, grader=client)
     ports.explain = explain
     ports.subjects = replace(
         ports.subjects, of_prompt=explain.subjects, asked=explain.asked, of_idea=explain.idea_subjects
@@ -51,7 +51,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
     ports.class_question = partial(class_question, bank.by_id)
-    ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=desk)
+    ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)
     ports.misconception = find_misconception
     ports.recurring_misses = partial(list_recurring, context, ports, bank)
     return AppPart(
@@ -71,7 +71,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
         searchable=(lambda: map(_search_entry, bank.questions),),
         styles=(STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.
-        closers=(*((desk.close,) if desk else ()), explain.room.close),
+        closers=(*((client.close,) if client else ()), explain.room.close),
     )
 
 

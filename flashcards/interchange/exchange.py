@@ -46,7 +46,7 @@ class CardExchange:
 
     def own_problems(self) -> tuple[str, ...]:
         """List what is wrong with the files in the learner's folder of decks."""
-        return self.decks.shelf.problems
+        return self.decks.collection.problems
 
     def reads(self, file: File) -> bool:
         """Return whether a file may hold cards."""
@@ -97,8 +97,10 @@ class CardExchange:
 
     def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
         """Return whether an import file of ours has the note; any other note is changed by an edit."""
-        shelf = self.decks.shelf
-        return note_id not in self.decks.app.notes and note_id not in shelf.by_hand and note_id not in edits
+        collection = self.decks.collection
+        return (
+            note_id not in self.decks.app.notes and note_id not in collection.by_hand and note_id not in edits
+        )
 
     def _judged(
         self, reading: CardReading, known: Mapping[str, CardEntry]
@@ -125,7 +127,7 @@ class CardExchange:
         if here is None:
             return ImportEntry(verdict="new", item=item, why=f"in {entry.deck}")
         note = self.decks.notes[entry.id]
-        rewritable = self.decks.app.notes.keys() | self.decks.shelf.by_hand.keys()
+        rewritable = self.decks.app.notes.keys() | self.decks.collection.by_hand.keys()
         if entry.says() == here.says() and (
             entry.id in rewritable or _list_filing(entry) == _list_filing(here)
         ):

@@ -49,29 +49,29 @@ class LiveDecks(Decks):
     _live: Watched[DeckCollection]
 
     @property
-    def shelf(self) -> DeckCollection:
+    def collection(self) -> DeckCollection:
         """The current decks, with the problems of the learner's files."""
         return self._live.now
 
     @property
     def cards(self) -> tuple[Card, ...]:
         """All current cards."""
-        return self.shelf.decks.cards
+        return self.collection.decks.cards
 
     @property
     def titles(self) -> Mapping[str, str]:
         """The titles of all current decks."""
-        return self.shelf.decks.titles
+        return self.collection.decks.titles
 
     @property
     def notes(self) -> Mapping[str, Note]:
         """All current notes."""
-        return self.shelf.decks.notes
+        return self.collection.decks.notes
 
     @property
     def by_id(self) -> Mapping[str, Card]:
         """Each current card by its id."""
-        return self.shelf.decks.by_id
+        return self.collection.decks.by_id
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
@@ -79,7 +79,7 @@ class LiveDecks(Decks):
         return LiveMapping(self._concepts_now)
 
     def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
-        return self.shelf.decks.concepts_of
+        return self.collection.decks.concepts_of
 
 
 def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection:

@@ -121,13 +121,13 @@ class BrowsePage:
         query = urlencode({**_list_filters(view.search), **_list_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
-            count = len(self._find(self.exercise.desk(visit), view.search))
+            count = len(self._find(self.exercise.snapshot(visit), view.search))
             reply["say"] = f"{count} {'card' if count == 1 else 'cards'} found."
         return {**reply, "focus": focus} if focus else reply
 
     def _results(self, visit: Visit, view: BrowseState) -> Markup:
-        desk = self.exercise.desk(visit)
-        found = self._find(desk, view.search)
+        snapshot = self.exercise.snapshot(visit)
+        found = self._find(snapshot, view.search)
         first = found[:AT_ONCE]
         further = view.open and view.open not in {row.card.id for row in first}  # opened after "Show more"
         shown = found if view.all or further else first
@@ -135,36 +135,36 @@ class BrowsePage:
             "flashcards/browse/found.html",
             count=len(found),
             more=len(found) - len(shown),
-            rows=[(row, _format_due(desk, row)) for row in shown],
+            rows=[(row, _format_due(snapshot, row)) for row in shown],
             view=view,
-            opened=self._opened(desk, view),
+            opened=self._opened(snapshot, view),
             flags=FLAG_NAMES,
             study=build_url(_list_filters(view.search)),
             undo=self.exercise.undoable(visit),
         )
 
-    def _opened(self, desk: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
+    def _opened(self, snapshot: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
         """Return the template values of the open row: both sides, or the form to edit them."""
-        card = desk.decks.by_id.get(view.open)
+        card = snapshot.decks.by_id.get(view.open)
         if card is None:
             return None
         carried = format_html('data-card="{}"', card.id)
         return {
-            "title": desk.decks.titles.get(card.deck, card.deck),
+            "title": snapshot.decks.titles.get(card.deck, card.deck),
             "back": shown_back(card),
             "picture": picture_html(card.picture) if card.picture else "",
-            "form": edit_form(desk, card.id, carried=carried) if view.editing else "",
+            "form": edit_form(snapshot, card.id, carried=carried) if view.editing else "",
             "own": card.own,
         }
 
-    def _find(self, desk: CardSnapshot, search: Search) -> list[FoundCard]:
+    def _find(self, snapshot: CardSnapshot, search: Search) -> list[FoundCard]:
         return find_cards(
-            desk.decks.cards,
+            snapshot.decks.cards,
             search,
-            log=desk.log,
-            standing=desk.standing,
-            now=desk.now,
-            day_ends=desk.preferences.days.end(desk.now),
+            log=snapshot.log,
+            status=snapshot.status,
+            now=snapshot.now,
+            day_ends=snapshot.preferences.days.end(snapshot.now),
         )
 
 
@@ -189,9 +189,9 @@ def _list_words(search: Search) -> dict[str, str]:
     return {name: value for name, value in (("words", search.words), ("state", search.state)) if value}
 
 
-def _format_due(desk: CardSnapshot, row: FoundCard) -> str:
+def _format_due(snapshot: CardSnapshot, row: FoundCard) -> str:
     if row.memory is None:
         return "not seen yet"
-    if row.memory.due <= desk.now:
+    if row.memory.due <= snapshot.now:
         return "due now"
-    return f"due in {in_words(row.memory.due - desk.now)}"
+    return f"due in {in_words(row.memory.due - snapshot.now)}"

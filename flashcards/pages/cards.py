@@ -94,26 +94,28 @@ class CardsPage:
 
     def _look(self, visit: Visit, event: Mapping[str, Any], *, said: str = "") -> Reply:
         """Render the same card again: its other side, or with flags or the edit form below it."""
-        desk, look, act = self.exercise.desk(visit), look_of(event), event.get("act")
-        card = desk.decks.by_id.get(look.card_id)
-        if card is None or (act == "look" and look.card_id in desk.log.hidden):
+        snapshot, look, act = self.exercise.snapshot(visit), look_of(event), event.get("act")
+        card = snapshot.decks.by_id.get(look.card_id)
+        if card is None or (act == "look" and look.card_id in snapshot.log.hidden):
             return self._next(visit, said=said)  # an edit removed its gap, or it was hidden
         below, focus = "", ""
         if act == "flags":
-            chosen = desk.standing.flags.get(card.id, "")
+            chosen = snapshot.status.flags.get(card.id, "")
             below = render("flashcards/cards/flags.html", flags=FLAG_NAMES, chosen=chosen, look=look)
             focus = "#flags"
         if act == "edit":
-            below, focus = edit_form(desk, card.id, carried=render_carried(look)), "#edit textarea"
+            below, focus = edit_form(snapshot, card.id, carried=render_carried(look)), "#edit textarea"
         cram = bool(choice_of(visit.query).cram)
         if act == "flip" or look.flipped_at:
-            piece = self.exercise.back(visit, desk, look, cram=cram, below=below)
-            look = replace(look, flipped_at=look.flipped_at or desk.now)
+            fragment = self.exercise.back(visit, snapshot, look, cram=cram, below=below)
+            look = replace(look, flipped_at=look.flipped_at or snapshot.now)
         else:
-            self.exercise.card(desk, look)
-            piece = self.exercise.front(desk, card, look=look, below=below)
-        shown = Fragment(html=piece.html, say=piece.say if not below else "", focus=focus or piece.focus)
-        return self._show(visit, desk, shown, look=None if below else look, said=said)
+            self.exercise.card(snapshot, look)
+            fragment = self.exercise.front(snapshot, card, look=look, below=below)
+        shown = Fragment(
+            html=fragment.html, say=fragment.say if not below else "", focus=focus or fragment.focus
+        )
+        return self._show(visit, snapshot, shown, look=None if below else look, said=said)
 
     def _rate(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         said = self.exercise.rate(visit, event)
@@ -122,8 +124,8 @@ class CardsPage:
         lapses = self.exercise.reviews.lapses(visit.profile.id, card_id) if forgot else 0
         if not lapses:
             return self._next(visit, said=said)
-        desk = self.exercise.desk(visit)
-        card, (_, review_id) = desk.decks.by_id[card_id], desk.memory(card_id)
+        snapshot = self.exercise.snapshot(visit)
+        card, (_, review_id) = snapshot.decks.by_id[card_id], snapshot.memory(card_id)
         look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
         notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=render_carried(look))
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
@@ -171,32 +173,32 @@ class CardsPage:
         if event.get("act") == "search":
             return {"goto": f"/browse?{urlencode({'words': form_event.read_field(event, 'words')})}"}
         chosen = {name: form_event.read_field(event, name) for name in ("deck", "level", "tag", "concept")}
-        new_today = self.exercise.desk(visit).log.new_today
+        new_today = self.exercise.snapshot(visit).log.new_today
         how = how_to(form_event.read_field(event, "how"), new_today=new_today, now=visit.now)
         return {"goto": build_url(chosen, **how)}
 
     # ---- rendering ----
 
     def _next(self, visit: Visit, *, said: str = "", notice: str = "") -> Reply:
-        desk, choice = self.exercise.desk(visit), choice_of(visit.query)
-        session = desk.session(wanted=choice.wanted, extra=choice.extra)
+        snapshot, choice = self.exercise.snapshot(visit), choice_of(visit.query)
+        session = snapshot.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         card = cram.card if cram else session.card
-        minutes_left = desk.minutes_left(choice.extra)
+        minutes_left = snapshot.minutes_left(choice.extra)
         time_up = cram is None and minutes_left is not None and minutes_left <= 0
         if card is None or time_up:
-            return self._finish(visit, desk, session, cram, said=said, notice=notice, time_up=time_up)
+            return self._finish(visit, snapshot, session, cram, said=said, notice=notice, time_up=time_up)
         if not notice and not cram:
-            notice = self._offer(visit, desk, choice)
-        piece = self.exercise.front(desk, card)
-        look = Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
-        return self._show(visit, desk, piece, look=look, said=said, notice=notice, session=session)
+            notice = self._offer(visit, snapshot, choice)
+        fragment = self.exercise.front(snapshot, card)
+        look = Look(card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now)
+        return self._show(visit, snapshot, fragment, look=look, said=said, notice=notice, session=session)
 
     def _show(
         self,
         visit: Visit,
-        desk: CardSnapshot,
-        piece: Fragment,
+        snapshot: CardSnapshot,
+        fragment: Fragment,
         *,
         look: Look | None,
         said: str = "",
@@ -204,18 +206,18 @@ class CardsPage:
         session: CardSession | None = None,
     ) -> Reply:
         choice = choice_of(visit.query)
-        session = session or desk.session(wanted=choice.wanted, extra=choice.extra)
+        session = session or snapshot.session(wanted=choice.wanted, extra=choice.extra)
         cram = self._cram(visit, choice)
         html = render(
             "flashcards/cards/cards.html",
-            piece=piece.html,
+            fragment=fragment.html,
             look=look,
             cram=cram,
             notice=notice,
             **(_cram_figures(cram) if cram else self._figures(visit, session)),
             **self.foot(visit, session, choice),
         )
-        return {"html": html, "say": f"{said} {piece.say}".strip(), "focus": piece.focus}
+        return {"html": html, "say": f"{said} {fragment.say}".strip(), "focus": fragment.focus}
 
     def _figures(self, visit: Visit, session: CardSession) -> dict[str, Any]:
         """Return counts in cards; the progress bar counts answers, so learning steps move it, too."""
@@ -253,12 +255,12 @@ class CardsPage:
             },
         }
 
-    def _offer(self, visit: Visit, desk: CardSnapshot, choice: CardChoice) -> Markup:
+    def _offer(self, visit: Visit, snapshot: CardSnapshot, choice: CardChoice) -> Markup:
         """Render the offer to spread a backlog, before the day's first review."""
-        if desk.log.reviews_today:
+        if snapshot.log.reviews_today:
             return NO_HTML
         pace = self.exercise.seconds_each(visit)
-        backlog = desk.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
+        backlog = snapshot.backlog(choice.wanted, seconds_each=pace, extra=choice.extra)
         if not backlog.is_too_much:
             return NO_HTML
         return render("flashcards/cards/backlog.html", backlog=backlog)
@@ -272,7 +274,7 @@ class CardsPage:
     def _finish(
         self,
         visit: Visit,
-        desk: CardSnapshot,
+        snapshot: CardSnapshot,
         session: CardSession,
         cram: Cram | None,
         *,
@@ -287,7 +289,7 @@ class CardsPage:
             notice=notice,
             concepts=self.context.concepts,
             left="",
-            **finish_values(desk, session, choice, time_up=time_up),
+            **finish_values(snapshot, session, choice, time_up=time_up),
             **self.foot(visit, session, choice),
         )
         last = "The minutes of this session are over." if time_up else "No card is waiting."

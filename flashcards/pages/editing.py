@@ -13,13 +13,13 @@ from study.text.templates import render
 from study.web import form_event
 
 
-def edit_form(desk: CardSnapshot, card_id: str, *, carried: str) -> Markup:
+def edit_form(snapshot: CardSnapshot, card_id: str, *, carried: str) -> Markup:
     """Render the form with the current text. Raises LearnerError when the card has left the decks."""
-    card = desk.decks.by_id.get(card_id)
-    note = desk.decks.notes.get(card.note_id) if card else None
+    card = snapshot.decks.by_id.get(card_id)
+    note = snapshot.decks.notes.get(card.note_id) if card else None
     if note is None:
         raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
-    last = desk.standing.edits.get(note.id)
+    last = snapshot.status.edits.get(note.id)
     return render(
         "flashcards/browse/edit.html",
         note=note,

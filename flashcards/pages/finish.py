@@ -11,20 +11,20 @@ from study.learner.progress import count_recalled, most_frequent
 
 
 def finish_values(
-    desk: CardSnapshot, session: CardSession, choice: CardChoice, *, time_up: bool
+    snapshot: CardSnapshot, session: CardSession, choice: CardChoice, *, time_up: bool
 ) -> dict[str, Any]:
     """Return the values of `finish.html` that follow from the log."""
-    by_id, today = desk.decks.by_id, desk.today
-    matching = [card for card in desk.decks.cards if choice.wanted.matches(card)]
-    hidden, seen = desk.log.hidden, desk.log.memories
+    by_id, today = snapshot.decks.by_id, snapshot.today
+    matching = [card for card in snapshot.decks.cards if choice.wanted.matches(card)]
+    hidden, seen = snapshot.log.hidden, snapshot.log.memories
     unseen = [card for card in matching if card.id not in seen and card.id not in hidden]
     rated = {review.card_id for review in today if review.card_id in by_id}
-    missed = missed_cards(desk, today)
+    missed = missed_cards(snapshot, today)
     remembered, asked = count_recalled(today)
-    new, reviewed = sum(review.new for review in today), desk.log.reviews_today
+    new, reviewed = sum(review.new for review in today), snapshot.log.reviews_today
     beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
-    minutes = desk.preferences.session_minutes or 10
-    spent = int(sitting_seconds(today, now=desk.now) / 60)
+    minutes = snapshot.preferences.session_minutes or 10
+    spent = int(sitting_seconds(today, now=snapshot.now) / 60)
     return {
         "matching": matching,
         "rated": len({review.card_id for review in today}),
@@ -34,7 +34,7 @@ def finish_values(
         "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
         "missed": missed,
         "weakest": most_frequent(each.concepts for each in missed),
-        "next_due": _format_return(desk, choice),
+        "next_due": _format_return(snapshot, choice),
         "time_up": minutes if time_up else 0,
         "later": session.counts.left,
         "go_on": build_url(choice.filters, minutes=str(spent + minutes)),
@@ -46,10 +46,10 @@ def finish_values(
     }
 
 
-def _format_return(desk: CardSnapshot, choice: CardChoice) -> str:
+def _format_return(snapshot: CardSnapshot, choice: CardChoice) -> str:
     """Format when the next card of this choice comes back, postponed and buried ones included."""
-    chosen = {card.id for card in desk.decks.cards if choice.wanted.matches(card)}
-    later = [due for card_id, due in desk.dues().items() if card_id in chosen and due > desk.now]
+    chosen = {card.id for card in snapshot.decks.cards if choice.wanted.matches(card)}
+    later = [due for card_id, due in snapshot.dues().items() if card_id in chosen and due > snapshot.now]
     if not later:
         return ""
-    return comes_back(desk, min(later))
+    return comes_back(snapshot, min(later))

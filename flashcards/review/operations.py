@@ -55,7 +55,7 @@ class Reviews:
 
     # ---- current state ----
 
-    def desk(self, profile_id: str, *, now: datetime) -> CardSnapshot:
+    def snapshot(self, profile_id: str, *, now: datetime) -> CardSnapshot:
         """Read the learner's snapshot at this moment."""
         scheduling = self.scheduling(profile_id)
         return read_desk(
@@ -71,11 +71,11 @@ class Reviews:
         extra: Extra | None = None,
     ) -> CardSession:
         """Return the learner's current session."""
-        return self.desk(profile_id, now=now).session(wanted=wanted, extra=extra)
+        return self.snapshot(profile_id, now=now).session(wanted=wanted, extra=extra)
 
     def log(self, profile_id: str, *, now: datetime) -> Log:
         """Read the log in the form that a session needs."""
-        return self.desk(profile_id, now=now).log
+        return self.snapshot(profile_id, now=now).log
 
     def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
         """Return the learner's scheduler settings: their fitted parameters and their desired retention.
@@ -110,12 +110,12 @@ class Reviews:
 
     def due(self, profile_id: str, *, now: datetime) -> CardsDue:
         """Count the cards due, for Today and for the command line."""
-        desk = self.desk(profile_id, now=now)
-        counts = desk.session().counts
+        snapshot = self.snapshot(profile_id, now=now)
+        counts = snapshot.session().counts
         return CardsDue(
             due=counts.learning + counts.review,
             new=counts.new,
-            coming=_by_day(desk.dues().values(), now=now, days=desk.preferences.days),
+            coming=_by_day(snapshot.dues().values(), now=now, days=snapshot.preferences.days),
         )
 
     # ---- rating and undo ----
@@ -208,14 +208,16 @@ class Reviews:
 
     def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
         """Spread the waiting reviews over some days, lowest retrievability first; return their number."""
-        desk = self.desk(profile_id, now=now)
+        snapshot = self.snapshot(profile_id, now=now)
         recall = {
-            card.id: compute_retrievability(desk.log.memories[card.id], now=now, scheduling=desk.scheduling)
-            for card in desk.waiting(wanted)
+            card.id: compute_retrievability(
+                snapshot.log.memories[card.id], now=now, scheduling=snapshot.scheduling
+            )
+            for card in snapshot.waiting(wanted)
         }
         if not recall:
             raise LearnerError("No review is waiting.", do_next="There is nothing to spread.")
-        days = spread_backlog(recall, over_days=over_days, now=now, study_days=desk.preferences.days)
+        days = spread_backlog(recall, over_days=over_days, now=now, study_days=snapshot.preferences.days)
         value = {card_id: day.isoformat() for card_id, day in days.items()}
         self.store.verbs.append(profile_id, "spread", "", value=value, at=now)
         return len(recall)
@@ -225,16 +227,16 @@ class Reviews:
     def cram(self, profile_id: str, run: str, *, now: datetime, wanted: CardFilter) -> Cram:
         """Return the state of a cram: the weakest cards of a filter first, new ones last."""
         begun = started_at(run)
-        desk = self.desk(profile_id, now=now)
+        snapshot = self.snapshot(profile_id, now=now)
         cards = [
             card
-            for card in desk.decks.cards
-            if wanted.matches(card) and card.id not in desk.standing.suspended
+            for card in snapshot.decks.cards
+            if wanted.matches(card) and card.id not in snapshot.status.suspended
         ]
         answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
         undone = self.store.verbs.just_undone(profile_id)
         first = undone.subject if undone else None
-        return next_in_cram(sorted(cards, key=_Recall(desk, begun)), answers, first=first)
+        return next_in_cram(sorted(cards, key=_Recall(snapshot, begun)), answers, first=first)
 
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
@@ -257,7 +259,7 @@ class Reviews:
         return chosen
 
     def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
-        if card_id not in self.decks.by_id and card_id not in self.desk(profile_id, now=now).decks.by_id:
+        if card_id not in self.decks.by_id and card_id not in self.snapshot(profile_id, now=now).decks.by_id:
             raise LearnerError("That card is no longer in the decks.", do_next="Nothing was changed.")
 
     def _days(self, profile_id: str) -> StudyDays:
@@ -267,15 +269,15 @@ class Reviews:
 class _Recall:
     """A sort key: the retrievability of a card when a cram began; cards never seen come last."""
 
-    def __init__(self, desk: CardSnapshot, begun: datetime) -> None:
-        self._desk = desk
+    def __init__(self, snapshot: CardSnapshot, begun: datetime) -> None:
+        self._snapshot = snapshot
         self._begun = begun
 
     def __call__(self, card: Card) -> float:
-        memory = self._desk.log.memories.get(card.id)
+        memory = self._snapshot.log.memories.get(card.id)
         if memory is None:
             return 2.0
-        return compute_retrievability(memory, now=self._begun, scheduling=self._desk.scheduling)
+        return compute_retrievability(memory, now=self._begun, scheduling=self._snapshot.scheduling)
 
 
 def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:

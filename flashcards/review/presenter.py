@@ -77,32 +77,34 @@ class CardExercise:
         """Count the learner's due cards."""
         return self.reviews.due(visit.profile.id, now=visit.now)
 
-    def desk(self, visit: Visit) -> CardSnapshot:
+    def snapshot(self, visit: Visit) -> CardSnapshot:
         """Read the learner's snapshot."""
-        return self.reviews.desk(visit.profile.id, now=visit.now)
+        return self.reviews.snapshot(visit.profile.id, now=visit.now)
 
-    def front(self, desk: CardSnapshot, card: Card, *, look: Look | None = None, below: str = "") -> Fragment:
+    def front(
+        self, snapshot: CardSnapshot, card: Card, *, look: Look | None = None, below: str = ""
+    ) -> Fragment:
         """Render the question. Its HTML lacks the answer, so neither search nor a screen reader finds it.
 
         `below` replaces the button to flip.
         """
-        look = look or Look(card_id=card.id, review_id=desk.memory(card.id)[1], shown_at=desk.now)
-        html = render("flashcards/cards/front.html", **self._common(desk, card, look), below=below)
+        look = look or Look(card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now)
+        html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
 
     def back(
-        self, visit: Visit, desk: CardSnapshot, look: Look, *, cram: bool = False, below: str = ""
+        self, visit: Visit, snapshot: CardSnapshot, look: Look, *, cram: bool = False, below: str = ""
     ) -> Fragment:
         """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
-        card = self.card(desk, look)
-        flipped_at = look.flipped_at or desk.now
+        card = self.card(snapshot, look)
+        flipped_at = look.flipped_at or snapshot.now
         look = replace(look, flipped_at=flipped_at)
-        latest = desk.latest.get(card.id)
+        latest = snapshot.latest.get(card.id)
         outcomes = self.reviews.outcomes(visit.profile.id, card.id, latest, at=flipped_at)
         html = render(
             "flashcards/cards/back.html",
-            **self._common(desk, card, look),
+            **self._common(snapshot, card, look),
             back=shown_back(card),
             compared=compare_typed(card, look.typed) if card.typed else None,
             concepts=self.concepts,
@@ -113,12 +115,12 @@ class CardExercise:
         )
         return Fragment(html=html, say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
 
-    def card(self, desk: CardSnapshot, look: Look) -> Card:
+    def card(self, snapshot: CardSnapshot, look: Look) -> Card:
         """Return the card of a press. Raises StaleError when another window has rated it since."""
-        card = desk.decks.by_id.get(look.card_id)
+        card = snapshot.decks.by_id.get(look.card_id)
         if card is None:
             raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
-        if desk.memory(card.id)[1] != look.review_id:
+        if snapshot.memory(card.id)[1] != look.review_id:
             raise StaleError(
                 "That card was rated in another window already.", do_next="Here is the next one."
             )
@@ -161,7 +163,7 @@ class CardExercise:
 
     def session(self, visit: Visit) -> CardSession:
         """Return the learner's session over all cards."""
-        return self.desk(visit).session()
+        return self.snapshot(visit).session()
 
     def seconds_each(self, visit: Visit) -> float:
         """Estimate the seconds that this learner takes per card."""
@@ -169,14 +171,14 @@ class CardExercise:
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
-    def _common(self, desk: CardSnapshot, card: Card, look: Look) -> dict[str, Any]:
+    def _common(self, snapshot: CardSnapshot, card: Card, look: Look) -> dict[str, Any]:
         """Return the template values that both sides of a card share."""
         return {
             "card": card,
             "look": look,
             "title": self.reviews.decks.titles.get(card.deck, card.deck),
             "picture": picture_html(card.picture) if card.picture else "",
-            "flag": FLAG_NAMES[flag] if (flag := desk.standing.flags.get(card.id)) else "",
+            "flag": FLAG_NAMES[flag] if (flag := snapshot.status.flags.get(card.id)) else "",
         }
 
     # ---- activity of the five-minute review ----
@@ -193,17 +195,17 @@ class CardExercise:
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next card."""
-        desk = self.desk(visit)
-        card = desk.session().card
+        snapshot = self.snapshot(visit)
+        card = snapshot.session().card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
-        return self.front(desk, card)
+        return self.front(snapshot, card)
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle flip, rate or undo."""
         match event.get("act"):
             case "flip":
-                return self.back(visit, self.desk(visit), look_of(event))
+                return self.back(visit, self.snapshot(visit), look_of(event))
             case "rate":
                 self.rate(visit, event)
             case "undo":
@@ -212,14 +214,14 @@ class CardExercise:
 
     def ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return how the cards of a five-minute review went."""
-        reviews, desk = self._in_run(visit, run), self.desk(visit)
+        reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
         cards = {review.card_id for review in reviews}
         rated = f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated"
         return Ending(
             summary=f"{rated}, {remembered} of {asked} recalled." if asked else f"{rated}.",
-            missed=missed_cards(desk, reviews),
-            next_due=_next_due(desk),
+            missed=missed_cards(snapshot, reviews),
+            next_due=_next_due(snapshot),
         )
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> list[CardReview]:
@@ -241,44 +243,44 @@ def card_exercise(
     )
 
 
-def missed_cards(desk: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
+def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:
     """Return each card with a rating of Again among these reviews, in their order, and when it comes back.
 
     A card that was recalled later in the same session counts as missed too.
     """
     forgotten = dict.fromkeys(review.card_id for review in reviews if review.rating == FORGOTTEN)
-    cards = [desk.decks.by_id[card_id] for card_id in forgotten if card_id in desk.decks.by_id]
-    dues = desk.dues()
+    cards = [snapshot.decks.by_id[card_id] for card_id in forgotten if card_id in snapshot.decks.by_id]
+    dues = snapshot.dues()
     return tuple(
         Missed(
             name=to_html(card.front),
-            returns=_returns(desk, dues.get(card.id)),
+            returns=_returns(snapshot, dues.get(card.id)),
             concepts=card.concepts,
         )
         for card in cards
     )
 
 
-def _returns(desk: CardSnapshot, due: datetime | None) -> str:
+def _returns(snapshot: CardSnapshot, due: datetime | None) -> str:
     if due is None:
         return "suspended"
-    return "due now" if due <= desk.now else f"comes back {comes_back(desk, due)}"
+    return "due now" if due <= snapshot.now else f"comes back {comes_back(snapshot, due)}"
 
 
-def _next_due(desk: CardSnapshot) -> str:
+def _next_due(snapshot: CardSnapshot) -> str:
     """Say how many cards can be reviewed now; if none can, when the next one comes back."""
-    waiting = desk.session().counts.left
+    waiting = snapshot.session().counts.left
     if waiting:
         return f"{waiting} more {'card' if waiting == 1 else 'cards'} can be reviewed now."
-    later = [due for due in desk.dues().values() if due > desk.now]
-    return f"The next card comes back {comes_back(desk, min(later))}." if later else ""
+    later = [due for due in snapshot.dues().values() if due > snapshot.now]
+    return f"The next card comes back {comes_back(snapshot, min(later))}." if later else ""
 
 
-def comes_back(desk: CardSnapshot, due: datetime) -> str:
+def comes_back(snapshot: CardSnapshot, due: datetime) -> str:
     """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
-    days = desk.preferences.days.between(desk.now, due)
+    days = snapshot.preferences.days.between(snapshot.now, due)
     if days <= 0:
-        return f"in {in_words(due - desk.now)}"
+        return f"in {in_words(due - snapshot.now)}"
     return "tomorrow" if days == 1 else f"in {days} days"
 
 

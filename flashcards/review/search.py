@@ -39,7 +39,7 @@ def find_cards(
     search: Search,
     *,
     log: Log,
-    standing: CardStatus,
+    status: CardStatus,
     now: datetime,
     day_ends: datetime,
 ) -> list[FoundCard]:
@@ -49,15 +49,15 @@ def find_cards(
     for card in cards:
         if not search.wanted.matches(card) or not all(word in _join_texts(card) for word in words):
             continue
-        states = states_of(card, log=log, standing=standing, now=now, day_ends=day_ends)
+        states = states_of(card, log=log, status=status, now=now, day_ends=day_ends)
         if search.state in ("", *states):
-            flag = standing.flags.get(card.id, "")
+            flag = status.flags.get(card.id, "")
             found.append(FoundCard(card=card, states=states, flag=flag, memory=log.memories.get(card.id)))
     return found
 
 
 def states_of(
-    card: Card, *, log: Log, standing: CardStatus, now: datetime, day_ends: datetime
+    card: Card, *, log: Log, status: CardStatus, now: datetime, day_ends: datetime
 ) -> frozenset[State]:
     """Return all states of a card; several can hold at once."""
     memory = log.memories.get(card.id)
@@ -65,10 +65,10 @@ def states_of(
         "new": memory is None,
         "learning": memory is not None and memory.phase != "review",
         "due": card.id in log.requested or _is_due(memory, now, day_ends),
-        "suspended": card.id in standing.suspended,
-        "buried": card.id in standing.buried or standing.postponed.get(card.id, now) > now,
-        "flagged": card.id in standing.flags,
-        "leech": card.id in standing.leeches,
+        "suspended": card.id in status.suspended,
+        "buried": card.id in status.buried or status.postponed.get(card.id, now) > now,
+        "flagged": card.id in status.flags,
+        "leech": card.id in status.leeches,
         "edited": card.own,
     }
     return frozenset(state for state, holds in true.items() if holds)

@@ -36,7 +36,7 @@ class CardSnapshot:
     preferences: Preferences
     latest: Mapping[str, LatestReview]
     today: list[CardReview]
-    standing: CardStatus
+    status: CardStatus
     log: Log
     scheduling: Scheduling
     lookalikes: Lookalikes
@@ -97,12 +97,12 @@ class CardSnapshot:
         """Return when each card that isn't suspended will be shown."""
         dues = {card_id: memory.due for card_id, memory in self.log.memories.items()}
         dues |= dict.fromkeys(self.log.requested, self.now)
-        for card_id, day in self.standing.postponed.items():
+        for card_id, day in self.status.postponed.items():
             dues[card_id] = max(day, dues.get(card_id, day))
         tomorrow = self.preferences.days.end(self.now)
-        for card_id in self.standing.buried & dues.keys():
+        for card_id in self.status.buried & dues.keys():
             dues[card_id] = max(tomorrow, dues[card_id])
-        shown = self.decks.by_id.keys() - self.standing.suspended
+        shown = self.decks.by_id.keys() - self.status.suspended
         return {card_id: due for card_id, due in dues.items() if card_id in shown}
 
 
@@ -120,7 +120,7 @@ def read_desk(
     begins, ends = preferences.days.start(now), preferences.days.end(now)
     latest = store.cards.latest(profile_id)
     today = store.cards.history(profile_id, since=begins)
-    stood = replay_operations(
+    status = replay_operations(
         store.verbs.live(profile_id, STANDING_VERBS),
         store.cards.lapses(profile_id),
         last_rated={card_id: review.reviewed_at for card_id, review in latest.items()},
@@ -132,15 +132,15 @@ def read_desk(
         rated_today=_find_rated(today),
         new_today=sum(review.new for review in today),
         reviews_today=store.cards.repeats_since(profile_id, since=begins),
-        hidden=stood.hidden(now=now),
+        hidden=status.hidden(now=now),
     )
-    edits = {note: verb.value for note, verb in stood.edits.items() if verb.value and note in decks.notes}
+    edits = {note: verb.value for note, verb in status.edits.items() if verb.value and note in decks.notes}
     return CardSnapshot(
         decks=decks.edited(edits),
         preferences=preferences,
         latest=latest,
         today=today,
-        standing=stood,
+        status=status,
         log=replace(
             log, just_undone=_undone_card(store.verbs.just_undone(profile_id), log, decks, ends=ends)
         ),

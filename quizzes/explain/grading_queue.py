@@ -53,8 +53,8 @@ Keep = Callable[[Grading], None]
 class GradingQueue:
     """A queue of answers to grade, one job per attempt, with progress. Without a grader it runs none."""
 
-    def __init__(self, desk: AnswerGrader | None) -> None:
-        self._desk = desk
+    def __init__(self, grader: AnswerGrader | None) -> None:
+        self._grader = grader
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader")
         self._asked: dict[int, Future[None]] = {}
@@ -64,7 +64,7 @@ class GradingQueue:
     @property
     def open(self) -> bool:
         """Whether the app has a grader."""
-        return self._desk is not None
+        return self._grader is not None
 
     @property
     def step(self) -> str:
@@ -74,23 +74,23 @@ class GradingQueue:
     def prepare(self) -> None:
         """Load the model while the first answer is written; it is downloaded only when one is submitted."""
         with self._lock:
-            if self._desk is not None and not self._prepared:
+            if self._grader is not None and not self._prepared:
                 self._prepared = True
-                self._thread.submit(self._prepare, self._desk)
+                self._thread.submit(self._prepare, self._grader)
 
     def read(self, attempt_id: int, prompt: Prompt, said: str, keep: Keep, *, again: bool = False) -> None:
         """Queue an answer for grading unless it is queued already; `keep` stores the result."""
         with self._lock:
             asked = self._asked.get(attempt_id)
-            if self._desk is None or (asked is not None and not (again and asked.done())):
+            if self._grader is None or (asked is not None and not (again and asked.done())):
                 return
             self._asked[attempt_id] = self._thread.submit(
-                self._read, self._desk, attempt_id, prompt, said, keep
+                self._read, self._grader, attempt_id, prompt, said, keep
             )
 
     def trouble(self, attempt_id: int) -> Trouble | None:
         """Return why this answer can't be graded; None while it is queued, or when it is graded."""
-        if self._desk is None:
+        if self._grader is None:
             return NO_GRADER
         asked = self._asked.get(attempt_id)
         if asked is None or not asked.done() or asked.exception() is None:
@@ -110,15 +110,15 @@ class GradingQueue:
         """Cancel all queued jobs; `wait` for the one that runs."""
         self._thread.shutdown(wait=wait, cancel_futures=not wait)
 
-    def _prepare(self, desk: AnswerGrader) -> None:
+    def _prepare(self, grader: AnswerGrader) -> None:
         with contextlib.suppress(LearnerError):  # reported when an answer is graded
-            if desk.has_files:
-                desk.prepare(self._report)
+            if grader.has_files:
+                grader.prepare(self._report)
         self._step = ""
 
-    def _read(self, desk: AnswerGrader, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
+    def _read(self, grader: AnswerGrader, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
         try:
-            keep(desk.grade(prompt, said, report=self._report, find_words=True))
+            keep(grader.grade(prompt, said, report=self._report, find_words=True))
             with self._lock:
                 del self._asked[attempt_id]  # later additions and rewordings are queued again
         except LearnerError:

@@ -182,7 +182,7 @@ class ExplainExercise:
         elif act != "poll" and not self.marks.press(visit, prompt, attempt, event):
             return None
         attempt = self.attempt(visit, prompt, attempt.id)
-        piece = self.look(
+        fragment = self.look(
             visit,
             prompt,
             attempt,
@@ -190,7 +190,7 @@ class ExplainExercise:
             waiting=act in ("retry", "poll"),
             marking=act in ("override", "take-back"),
         )
-        return views.at_concept(piece, prompt, self.marks.concept_of(event))
+        return views.at_concept(fragment, prompt, self.marks.concept_of(event))
 
     def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Store the unfinished text."""
@@ -334,7 +334,7 @@ def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
 
 
 def explain_exercise(
-    context: Context, *, ask_for_cards: AskForCards = no_cards, desk: AnswerGrader | None = None
+    context: Context, *, ask_for_cards: AskForCards = no_cards, grader: AnswerGrader | None = None
 ) -> ExplainExercise:
     """Build the exercise from the app's prompts and store; without a grader the learner judges."""
     prompts = load_prompts(context.concepts)
@@ -345,7 +345,7 @@ def explain_exercise(
         advices=load_advice(prompts, context.concepts),
         own=OwnPrompts(log=context.store.own_prompts),
         marks=Marks(log=context.store.explains),
-        room=GradingQueue(desk),
+        room=GradingQueue(grader),
         measured=read_measured(),
         ask_for_cards=ask_for_cards,
     )

@@ -101,12 +101,12 @@ def render_result(
     return Fragment(html=html, say=_announce_result(found, count), focus=RESULT, key=str(attempt.id))
 
 
-def at_concept(piece: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
+def at_concept(fragment: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
     """Return the fragment with the focus on the concept that the event was about, not at the top."""
     for number, concept in enumerate(prompt.concepts, start=1):
-        if concept.id == concept_id and piece.focus == RESULT:
-            return replace(piece, focus=f"#idea-{number}", say=f"Kept. {piece.say}")
-    return piece
+        if concept.id == concept_id and fragment.focus == RESULT:
+            return replace(fragment, focus=f"#idea-{number}", say=f"Kept. {fragment.say}")
+    return fragment
 
 
 def _is_cut(said: str) -> bool:

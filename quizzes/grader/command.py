@@ -32,27 +32,27 @@ def grade_answers(options: argparse.Namespace) -> None:
     if options.jsonl == bool(options.prompt):
         raise LearnerError("Give either --jsonl or --prompt ID TEXT.", do_next="See: grade --help")
     prompts = load_prompts(load_concepts())
-    desk = GraderClient(load_settings(home=options.data_folder).models_dir)
+    grader = GraderClient(load_settings(home=options.data_folder).models_dir)
     try:
         if options.jsonl:
-            _grade_lines(desk, prompts)
+            _grade_lines(grader, prompts)
         else:
             prompt = _find_prompt(prompts, options.prompt)
-            _print(prompt, options.answer, desk.grade(prompt, options.answer, report=_print_progress))
+            _print(prompt, options.answer, grader.grade(prompt, options.answer, report=_print_progress))
     finally:
-        desk.close()
+        grader.close()
 
 
-def _grade_lines(desk: GraderClient, prompts: Mapping[str, Prompt]) -> None:
+def _grade_lines(grader: GraderClient, prompts: Mapping[str, Prompt]) -> None:
     """Grade each line before the next is read; a bad line is answered with its error and counted."""
-    desk.prepare(_print_progress)
+    grader.prepare(_print_progress)
     refused = 0
     for line in iter(sys.stdin.readline, ""):
         if not line.strip():
             continue
         try:
             prompt, answer = _parse_line(line, prompts)
-            said = as_json(prompt, answer, desk.grade(prompt, answer))
+            said = as_json(prompt, answer, grader.grade(prompt, answer))
         except LearnerError as error:
             refused += 1
             said = {"error": str(error)}

@@ -47,7 +47,7 @@ class QuestionExchange:
 
     def own_problems(self) -> tuple[str, ...]:
         """List what is wrong with the files in the learner's folder of questions."""
-        return self.bank.shelf.problems
+        return self.bank.collection.problems
 
     def reads(self, file: File) -> bool:
         """Return whether a file may hold questions."""
@@ -105,7 +105,7 @@ class QuestionExchange:
         if entry.id in self.bank.app.by_id:
             why = f"{entry.id} is a question of the app: give yours another id to keep both"
             return ImportEntry(verdict="rejected", item=item, why=why)
-        if file := self.bank.shelf.by_hand.get(entry.id):
+        if file := self.bank.collection.by_hand.get(entry.id):
             return ImportEntry(
                 verdict="rejected", item=item, why=f"it is in your own file {file}: change it there"
             )

@@ -50,19 +50,19 @@ class LiveBank(Bank):
     _live: Watched[QuestionCollection]
 
     @property
-    def shelf(self) -> QuestionCollection:
+    def collection(self) -> QuestionCollection:
         """The current questions, with the problems of the learner's files."""
         return self._live.now
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """All current written questions."""
-        return self.shelf.bank.questions
+        return self.collection.bank.questions
 
     @property
     def topics(self) -> Mapping[str, str]:
         """The titles of all current topics."""
-        return self.shelf.bank.topics
+        return self.collection.bank.topics
 
     @property
     def families(self) -> Mapping[str, QuestionFamily]:
@@ -72,7 +72,7 @@ class LiveBank(Bank):
     @property
     def by_id(self) -> Mapping[str, Question]:
         """Each current question by its id."""
-        return self.shelf.bank.by_id
+        return self.collection.bank.by_id
 
     @property
     def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
@@ -80,7 +80,7 @@ class LiveBank(Bank):
         return LiveMapping(self._concepts_now)
 
     def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
-        return self.shelf.bank.concepts_of
+        return self.collection.bank.concepts_of
 
 
 def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollection:

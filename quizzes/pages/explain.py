@@ -75,34 +75,34 @@ class ExplainPage:
                 )
                 return {"goto": "/explain"}
         try:
-            piece = self.exercise.press(visit, event)
+            fragment = self.exercise.press(visit, event)
         except StaleError as stale:
             prompt = self.exercise.prompt(visit, form_event.read_text(event, "prompt"))
             return {**self._wrap(visit, prompt, self._opened(visit, prompt)), "error": str(stale)}
-        if piece is None and event.get("act") == "draft":
+        if fragment is None and event.get("act") == "draft":
             return {}
-        if piece is None:
+        if fragment is None:
             raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
-        return self._wrap(visit, self.exercise.prompt(visit, form_event.read_text(event, "prompt")), piece)
+        return self._wrap(visit, self.exercise.prompt(visit, form_event.read_text(event, "prompt")), fragment)
 
-    def _wrap(self, visit: Visit, prompt: Prompt, piece: Fragment, *, notice: str = "") -> Reply:
+    def _wrap(self, visit: Visit, prompt: Prompt, fragment: Fragment, *, notice: str = "") -> Reply:
         html = render(
             "quizzes/explain/explain.html",
-            piece=piece.html,
+            fragment=fragment.html,
             prompt=prompt,
             notice=notice,
-            shown=piece.key,
+            shown=fragment.key,
             history=[
                 (attempt, self._ago(visit, attempt), count_covered(attempt.verdicts.values()))
                 for attempt in self._attempts(visit, prompt)
-                if attempt.verdicts is not None and str(attempt.id) != piece.key
+                if attempt.verdicts is not None and str(attempt.id) != fragment.key
             ],
         )
-        place = {"prompt": prompt.id} | ({"attempt": piece.key} if piece.key else {})
+        place = {"prompt": prompt.id} | ({"attempt": fragment.key} if fragment.key else {})
         return {
             "html": html,
-            "say": piece.say,
-            "focus": piece.focus,
+            "say": fragment.say,
+            "focus": fragment.focus,
             "url": f"/explain?{urlencode(place)}",
         }
 

@@ -78,11 +78,11 @@ class QuizPage:
     def _answer(self, visit: Visit, event: dict[str, Any]) -> Reply:
         give = self.exercise.give_up if event.get("act") == "give-up" else self.exercise.answer
         try:
-            piece = give(visit, event)
+            fragment = give(visit, event)
         except StaleError as stale:
             return {**self._next(visit), "error": str(stale)}
         record = self.exercise.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
-        return self._wrap(visit, piece, record) if rules_of(record).feedback_at_once else self._next(visit)
+        return self._wrap(visit, fragment, record) if rules_of(record).feedback_at_once else self._next(visit)
 
     def _next(self, visit: Visit) -> Reply:
         choice = _find_named(visit)
@@ -132,13 +132,13 @@ class QuizPage:
             return self._summary(visit, record, choice, position)
         return self._wrap(visit, self.exercise.question(visit, record, position), record)
 
-    def _wrap(self, visit: Visit, piece: Fragment, record: QuizRecord) -> Reply:
+    def _wrap(self, visit: Visit, fragment: Fragment, record: QuizRecord) -> Reply:
         limit = ends_at(record)
         clock = _format_clock((limit - visit.now).total_seconds()) if limit and visit.now < limit else ""
         return {
-            "html": render("quizzes/quiz/quiz.html", piece=piece.html, clock=clock),
-            "say": piece.say,
-            "focus": piece.focus,
+            "html": render("quizzes/quiz/quiz.html", fragment=fragment.html, clock=clock),
+            "say": fragment.say,
+            "focus": fragment.focus,
         }
 
     def _summary(self, visit: Visit, record: QuizRecord, choice: QuizChoice, position: Position) -> Reply:

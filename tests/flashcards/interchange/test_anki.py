@@ -193,7 +193,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     reviews = Reviews(store=store, decks=exchange.decks)
     rated = {review.card_id for review in store.cards.history(ana)}
     assert rated <= exchange.decks.by_id.keys()
-    assert len(reviews.desk(ana, now=now).standing.suspended) == 1
+    assert len(reviews.snapshot(ana, now=now).status.suspended) == 1
     again = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
     assert not imports.report(ana, again).does_something
     [record] = imports.standing(ana)

@@ -67,9 +67,14 @@ class Learner(RuleBasedStateMachine):
 
     def stored(self) -> Any:
         """All that the app would read from the log, apart from what was just undone and from the hour."""
-        desk = self.reviews.desk(self.ana, now=START)
+        snapshot = self.reviews.snapshot(self.ana, now=START)
         crams = self.reviews.store.verbs.live(self.ana, ["cram"])
-        return (dict(desk.latest), desk.standing, crams, len(self.reviews.store.cards.history(self.ana)))
+        return (
+            dict(snapshot.latest),
+            snapshot.status,
+            crams,
+            len(self.reviews.store.cards.history(self.ana)),
+        )
 
     @rule(wait=WAITS)
     def time_passes(self, wait: timedelta) -> None:
@@ -109,7 +114,7 @@ class Learner(RuleBasedStateMachine):
     @rule(note=st.sampled_from(NOTES), text=st.text("xyz", min_size=1, max_size=3))
     def edit_a_note(self, note: Note, text: str) -> None:
         before, schedule = self.stored(), self.reviews.store.cards.latest(self.ana)
-        last = self.reviews.desk(self.ana, now=self.now).standing.edits.get(note.id)
+        last = self.reviews.snapshot(self.ana, now=self.now).status.edits.get(note.id)
         self.past.append(before)
         texts = {**note.texts, "front": text}
         self.reviews.edit(self.ana, note.id, texts, expected_id=last.id if last else 0, now=self.now)
@@ -174,11 +179,11 @@ class Learner(RuleBasedStateMachine):
 
     @invariant()
     def every_card_is_somewhere(self) -> None:
-        desk = self.reviews.desk(self.ana, now=self.now)
-        hidden = desk.log.hidden
-        assert desk.standing.suspended | desk.standing.buried <= hidden
-        assert {card.id for card in desk.decks.cards} == {card.id for card in DECKS.cards}
-        session = desk.session()
+        snapshot = self.reviews.snapshot(self.ana, now=self.now)
+        hidden = snapshot.log.hidden
+        assert snapshot.status.suspended | snapshot.status.buried <= hidden
+        assert {card.id for card in snapshot.decks.cards} == {card.id for card in DECKS.cards}
+        session = snapshot.session()
         assert session.card is None or session.card.id not in hidden
 
 

@@ -12,7 +12,7 @@ from study.ports.context import Context, Visit
 from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_html
 from study.web import frame
-from tests.quizzes.rule_desk import RuleDesk
+from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import opened, press, words
 
 QUERY = "prompt=explain-lora"
@@ -33,8 +33,8 @@ class Cards:
 
 
 @pytest.fixture
-def desk() -> RuleDesk:
-    return RuleDesk()
+def grader() -> RuleGrader:
+    return RuleGrader()
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def cards() -> Cards:
 
 
 @pytest.fixture
-def page(context: Context, desk: RuleDesk, cards: Cards) -> ExplainPage:
-    exercise = explain_exercise(context, ask_for_cards=cards, desk=desk)
+def page(context: Context, grader: RuleGrader, cards: Cards) -> ExplainPage:
+    exercise = explain_exercise(context, ask_for_cards=cards, grader=grader)
     return ExplainPage(context=context, exercise=exercise)
 
 
@@ -81,7 +81,7 @@ def idea(html: str, number: int) -> str:
 
 
 def test_while_an_answer_is_read_the_page_says_so_and_then_shows_each_verdict(
-    page: ExplainPage, desk: RuleDesk
+    page: ExplainPage, grader: RuleGrader
 ) -> None:
     box = page.load(opened("b1", QUERY))
     reply = page.act(press(box, "submit", fields={"answer": [TEXT]}), opened("b1"))
@@ -94,9 +94,9 @@ def test_while_an_answer_is_read_the_page_says_so_and_then_shows_each_verdict(
     assert "Missing Say what this saves while training, and why." in idea(html, 4)
     assert 'href="/concept?id=trainable-state"' in html
     assert page.exercise.prompts["explain-lora"].model_answer in words(html)
-    assert desk.read == [TEXT]
+    assert grader.read == [TEXT]
     assert words(page.load(opened("b1", f"{QUERY}&attempt=1"))) == words(html)
-    assert desk.read == [TEXT]
+    assert grader.read == [TEXT]
 
 
 def test_the_evidence_is_marked_in_the_learners_own_escaped_words(page: ExplainPage) -> None:
@@ -115,10 +115,10 @@ def test_what_is_missing_or_contradicted_becomes_due_cards_once(page: ExplainPag
 
 
 def test_unsure_asks_one_question_and_the_reply_is_read_with_the_text(
-    page: ExplainPage, desk: RuleDesk
+    page: ExplainPage, grader: RuleGrader
 ) -> None:
     html = polled(page, act(page, explained(page), "clarify", fields={"reply": ["We say few."]}))
-    assert desk.read[-1] == f"{TEXT}\n\nWe say few."
+    assert grader.read[-1] == f"{TEXT}\n\nWe say few."
     assert "2 of 4 concepts" in words(html)
     assert "<mark>We say few.<sup" in html
     assert 'data-submit="clarify"' not in html
@@ -180,8 +180,8 @@ def test_one_line_says_how_far_to_trust_the_grader_and_the_rest_is_folded(page: 
     assert limits_sentence(page.exercise.measured) not in words(line)
 
 
-def test_while_an_answer_is_read_there_is_something_to_read(page: ExplainPage, desk: RuleDesk) -> None:
-    with desk.busy:
+def test_while_an_answer_is_read_there_is_something_to_read(page: ExplainPage, grader: RuleGrader) -> None:
+    with grader.busy:
         reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
         assert "Meanwhile: what a full answer says" in words(reading)
         for concept in page.exercise.prompts["explain-lora"].concepts:
@@ -189,10 +189,12 @@ def test_while_an_answer_is_read_there_is_something_to_read(page: ExplainPage, d
 
 
 @pytest.mark.parametrize("query", ["", QUERY, "own=new"])
-def test_the_grader_begins_to_load_when_the_page_opens(page: ExplainPage, desk: RuleDesk, query: str) -> None:
+def test_the_grader_begins_to_load_when_the_page_opens(
+    page: ExplainPage, grader: RuleGrader, query: str
+) -> None:
     page.load(opened("b1", query))
     page.exercise.room.close(wait=True)
-    assert desk.prepared == 1
+    assert grader.prepared == 1
 
 
 def test_a_teachers_mark_has_a_reason_decides_and_can_be_undone(page: ExplainPage) -> None:
@@ -223,23 +225,25 @@ def test_a_second_try_shows_what_is_new_and_what_got_lost(page: ExplainPage) -> 
 
 
 def test_without_the_models_files_the_learner_ticks_and_can_ask_again(
-    page: ExplainPage, desk: RuleDesk, cards: Cards
+    page: ExplainPage, grader: RuleGrader, cards: Cards
 ) -> None:
-    desk.has_files = False
+    grader.has_files = False
     rubric = explained(page)
     assert "The grader's model is not here. Connect once, then try again." in words(rubric)
     assert "The grader's model is not here." in words(page.load(opened("b1", QUERY)))
     html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
     assert "1 of 4 concepts" in words(html)
     assert cards.asked == [("lora-update", "counting-parameters", "trainable-state")]
-    desk.has_files = True
+    grader.has_files = True
     html = polled(page, act(page, html, "retry"))
     assert "Contradicted" in idea(html, 2)
     assert "The grader's model is not here." not in words(html)
 
 
-def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(page: ExplainPage, desk: RuleDesk) -> None:
-    with desk.busy:
+def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(
+    page: ExplainPage, grader: RuleGrader
+) -> None:
+    with grader.busy:
         reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
         assert "Reading your answer" in words(reading)
         rubric = act(page, reading, "self")
@@ -249,15 +253,15 @@ def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(page: Explain
     assert "Contradicted" in idea(page.load(opened("b1", f"{QUERY}&attempt=1")), 2)
 
 
-def test_ticks_have_a_way_back_to_the_text(page: ExplainPage, desk: RuleDesk) -> None:
-    desk.has_files = False
+def test_ticks_have_a_way_back_to_the_text(page: ExplainPage, grader: RuleGrader) -> None:
+    grader.has_files = False
     box = act(page, explained(page), "edit")
     assert "We say frozen" in box
     assert "<textarea" in page.load(opened("b1", QUERY))
 
 
 def test_a_text_over_the_limit_is_refused_whole_and_a_megabyte_as_well(
-    page: ExplainPage, desk: RuleDesk
+    page: ExplainPage, grader: RuleGrader
 ) -> None:
     for length in (ANSWER_LIMIT + 1, 1_000_000):
         with pytest.raises(Exception, match=f"has {length:,} characters; up to {ANSWER_LIMIT:,} are read"):
@@ -265,7 +269,7 @@ def test_a_text_over_the_limit_is_refused_whole_and_a_megabyte_as_well(
     event = {"act": "draft", "prompt": "explain-lora", "value": "x" * 1_000_000}
     with pytest.raises(Exception, match="This text has 1,000,000 characters"):
         page.act(event, opened("b1"))
-    assert desk.read == []
+    assert grader.read == []
 
 
 def test_sentences_that_were_not_read_are_mentioned(page: ExplainPage) -> None:
@@ -281,7 +285,7 @@ def test_what_does_not_read_as_english_is_said_to_be_so(page: ExplainPage) -> No
 
 
 def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
-    page: ExplainPage, desk: RuleDesk
+    page: ExplainPage, grader: RuleGrader
 ) -> None:
     html = explained(page)
     for nth in (0, 1, 3):
@@ -289,7 +293,7 @@ def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
     assert "from 20 concepts on" in words(html)
     assert "there are 0 so far" in words(html)
     for _ in range(7):
-        with desk.busy:
+        with grader.busy:
             reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
             html = act(page, act(page, reading, "self"), "judge", fields={"concept": ["frozen-base"]})
         page.exercise.room.finish()
@@ -369,7 +373,7 @@ def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer
 
 
 def test_changing_a_concept_reads_again_what_it_touches_and_nothing_else(
-    page: ExplainPage, desk: RuleDesk
+    page: ExplainPage, grader: RuleGrader
 ) -> None:
     prompt_id = own(page, LINES)
     box = page.load(opened("b1", f"prompt={prompt_id}"))
@@ -381,7 +385,7 @@ def test_changing_a_concept_reads_again_what_it_touches_and_nothing_else(
     assert (attempt.verdicts or {})["concept-2"] == "covered"
     assert [len(attempt.of(f"concept-{number}")) for number in (1, 2, 3, 4)] == [1, 2, 1, 1]
     own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
-    assert len(desk.read) == 2
+    assert len(grader.read) == 2
 
 
 def test_a_mark_on_an_earlier_wording_no_longer_counts(page: ExplainPage) -> None:

@@ -42,15 +42,15 @@ OFF_TOPIC = "My bicycle has a flat tyre. Lunch was late today."
 
 
 @pytest.fixture(scope="module")
-def desk() -> Iterator[GraderClient]:
+def grader() -> Iterator[GraderClient]:
     """One worker for all of these tests."""
     opened = GraderClient(MODELS)
     yield opened
     opened.close()
 
 
-def verdicts(desk: GraderClient, answer: str, prompt: Prompt = LORA) -> Mapping[str, Verdict]:
-    return desk.grade(prompt, answer).verdicts
+def verdicts(grader: GraderClient, answer: str, prompt: Prompt = LORA) -> Mapping[str, Verdict]:
+    return grader.grade(prompt, answer).verdicts
 
 
 # ---- the contract
@@ -124,34 +124,34 @@ def test_an_own_prompt_is_graded_on_its_four_lines(answered: tuple[list[dict[str
     ],
 )
 def test_case_spacing_order_and_off_topic_text_change_no_verdict(
-    desk: GraderClient, prompt_id: str, answer: str
+    grader: GraderClient, prompt_id: str, answer: str
 ) -> None:
     prompt = PROMPTS[prompt_id]
-    plain = verdicts(desk, answer, prompt)
+    plain = verdicts(grader, answer, prompt)
     first, second = answer.split(". ")
     assert set(plain.values()) != {"missing"}
-    assert verdicts(desk, answer.upper(), prompt) == plain
-    assert verdicts(desk, answer.replace(" ", "  \n "), prompt) == plain
-    assert verdicts(desk, f"{second} {first}.", prompt) == plain
-    assert verdicts(desk, f"{answer} {OFF_TOPIC}", prompt) == plain
+    assert verdicts(grader, answer.upper(), prompt) == plain
+    assert verdicts(grader, answer.replace(" ", "  \n "), prompt) == plain
+    assert verdicts(grader, f"{second} {first}.", prompt) == plain
+    assert verdicts(grader, f"{answer} {OFF_TOPIC}", prompt) == plain
 
 
-def test_without_the_marked_words_nothing_is_covered(desk: GraderClient) -> None:
-    graded = desk.grade(LORA, STATED)
+def test_without_the_marked_words_nothing_is_covered(grader: GraderClient) -> None:
+    graded = grader.grade(LORA, STATED)
     assert "covered" in graded.verdicts.values()
     kept = list(STATED)
     for concept in graded.concepts:
         for span in concept.evidence:
             kept[span.start : span.end] = " " * (span.end - span.start)
-    assert set(verdicts(desk, "".join(kept)).values()) == {"missing"}
+    assert set(verdicts(grader, "".join(kept)).values()) == {"missing"}
 
 
-def test_the_words_that_contradict_are_marked_and_not_the_sentence(desk: GraderClient) -> None:
+def test_the_words_that_contradict_are_marked_and_not_the_sentence(grader: GraderClient) -> None:
     answer = (
         "QLoRA stores the frozen base model in 4 bits so a big model fits on one GPU, and the adapters are "
         "trained in bf16. It is faster than LoRA because the weights are smaller."
     )
-    graded = desk.grade(PROMPTS["explain-qlora"], answer, find_words=True)
+    graded = grader.grade(PROMPTS["explain-qlora"], answer, find_words=True)
     assert graded.verdicts["dequantize-to-compute"] == "contradicted"
     carried = {c.concept_id: [answer[s.start : s.end] for s in c.words] for c in graded.concepts}
     assert carried["dequantize-to-compute"] == ["It is faster than LoRA"]
@@ -159,28 +159,28 @@ def test_the_words_that_contradict_are_marked_and_not_the_sentence(desk: GraderC
     assert carried["fits-small-gpu"] == ["a big model fits on one GPU"]
 
 
-def test_what_contradicts_is_marked_in_twelve_words_at_most(desk: GraderClient) -> None:
+def test_what_contradicts_is_marked_in_twelve_words_at_most(grader: GraderClient) -> None:
     mixed = [one for one in load_answers(PROMPTS, folder=OTHER_WRITER) if one.kind == "mixed"][:30]
     longest = 0
     for one in mixed:
-        concepts = desk.grade(PROMPTS[one.prompt_id], one.text, find_words=True).concepts
+        concepts = grader.grade(PROMPTS[one.prompt_id], one.text, find_words=True).concepts
         wrong = [span for c in concepts if c.verdict == "contradicted" for span in c.words]
         longest = max([longest, *(len(one.text[span.start : span.end].split()) for span in wrong)])
     assert 3 <= longest <= 12
 
 
-def test_a_megabyte_of_markup_is_answered(desk: GraderClient) -> None:
-    graded = desk.grade(LORA, "<div onclick='x'>nothing to see</div> " * 27_000)
+def test_a_megabyte_of_markup_is_answered(grader: GraderClient) -> None:
+    graded = grader.grade(LORA, "<div onclick='x'>nothing to see</div> " * 27_000)
     assert graded.cut
     assert "covered" not in graded.verdicts.values()
 
 
-def test_answers_of_another_writer_are_graded_as_docs_say(desk: GraderClient) -> None:
+def test_answers_of_another_writer_are_graded_as_docs_say(grader: GraderClient) -> None:
     """Floors well under docs/grader.md, on every sixth answer: something broke when they don't hold."""
     other = load_answers(PROMPTS, folder=OTHER_WRITER)
     answers = [one for at, one in enumerate(other) if at % 6 == 0 or one.kind in NOISE]
     judged = [
-        JudgedAnswer(answer=one, verdicts=tuple(verdicts(desk, one.text, PROMPTS[one.prompt_id]).values()))
+        JudgedAnswer(answer=one, verdicts=tuple(verdicts(grader, one.text, PROMPTS[one.prompt_id]).values()))
         for one in answers
     ]
     found = compute_report(judged)

@@ -21,7 +21,7 @@ from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
 from tests.flashcards.review.test_reviews import shown
 from tests.quizzes.answering import right_fields, wrong_fields
-from tests.quizzes.rule_desk import RuleDesk
+from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import opened, press, primary, query_of, words
 
 
@@ -249,11 +249,11 @@ def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
 
 
 def test_the_grader_loads_from_the_first_card_of_a_review_on(review: ReviewPage) -> None:
-    desk = RuleDesk()
-    explain = explain_exercise(review.context, desk=desk)
+    grader = RuleGrader()
+    explain = explain_exercise(review.context, grader=grader)
     replace(review, explain=explain).load(opened("b1"))
     explain.room.close(wait=True)
-    assert desk.prepared == 1
+    assert grader.prepared == 1
 
 
 def test_leaving_a_review_and_coming_back_goes_on(review: ReviewPage) -> None:

@@ -1,4 +1,4 @@
-"""A desk that grades by rule, for tests of what is done with a grading: "We say frozen." covers "frozen".
+"""A grader that grades by rule, for tests of what is done with a grading: "We say frozen." covers "frozen".
 
 The key word of an own prompt's concept is the name before its colon. See toy_grader.py for the rules.
 """
@@ -20,7 +20,7 @@ KEYS = {
 }
 
 
-class RuleDesk:
+class RuleGrader:
     """Counts what it has read; without its files it says so, as the real one does."""
 
     def __init__(self) -> None:

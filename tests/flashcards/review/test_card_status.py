@@ -31,8 +31,8 @@ def next_of(reviews: Reviews, profile: str, now: datetime) -> str:
     return card.id
 
 
-def standing(reviews: Reviews, profile: str, now: datetime) -> CardStatus:
-    return reviews.desk(profile, now=now).standing
+def status(reviews: Reviews, profile: str, now: datetime) -> CardStatus:
+    return reviews.snapshot(profile, now=now).status
 
 
 def rate(reviews: Reviews, profile: str, card_id: str, rating: int, *, now: datetime) -> None:
@@ -59,17 +59,17 @@ def test_a_suspended_card_stays_away_until_it_is_brought_back(
     reviews.resume(ana, first, now=now)
     assert next_of(reviews, ana, now) == first
     undo(reviews, ana, now=now)
-    assert standing(reviews, ana, now).suspended == {first}
+    assert status(reviews, ana, now).suspended == {first}
 
 
 def test_a_flag_is_one_of_four_and_can_be_taken_off(reviews: Reviews, ana: str, now: datetime) -> None:
     reviews.flag(ana, "typed-four-bit-type", "ask", now=now)
     reviews.flag(ana, "typed-four-bit-type", "unclear", now=now)
-    assert standing(reviews, ana, now).flags == {"typed-four-bit-type": "unclear"}
+    assert status(reviews, ana, now).flags == {"typed-four-bit-type": "unclear"}
     undo(reviews, ana, now=now)
-    assert standing(reviews, ana, now).flags == {"typed-four-bit-type": "ask"}
+    assert status(reviews, ana, now).flags == {"typed-four-bit-type": "ask"}
     reviews.flag(ana, "typed-four-bit-type", "", now=now)
-    assert standing(reviews, ana, now).flags == {}
+    assert status(reviews, ana, now).flags == {}
     with pytest.raises(LearnerError, match="There is no flag 'red'"):
         reviews.flag(ana, "typed-four-bit-type", "red", now=now)
 
@@ -84,24 +84,24 @@ def test_an_edit_keeps_the_schedule_and_goes_with_undo_or_revert(
     note = reviews.decks.notes[deck_text.note_id]
     texts = {**note.texts, "front": "My own question"}
     reviews.edit(ana, note.id, texts, expected_id=0, now=now)
-    assert reviews.desk(ana, now=now).decks.by_id[first].front == "My own question"
+    assert reviews.snapshot(ana, now=now).decks.by_id[first].front == "My own question"
     assert reviews.memory(ana, first) == before
     with pytest.raises(StaleError, match="Copy what you wrote"):
         reviews.edit(ana, note.id, texts, expected_id=0, now=now)
-    edit = standing(reviews, ana, now).edits[note.id]
+    edit = status(reviews, ana, now).edits[note.id]
     reviews.revert(ana, note.id, expected_id=edit.id, now=now)
-    assert reviews.desk(ana, now=now).decks.by_id[first] == deck_text
+    assert reviews.snapshot(ana, now=now).decks.by_id[first] == deck_text
     undo(reviews, ana, now=now)
-    assert reviews.desk(ana, now=now).decks.by_id[first].own
+    assert reviews.snapshot(ana, now=now).decks.by_id[first].own
     undo(reviews, ana, now=now)
-    assert reviews.desk(ana, now=now).decks.by_id[first] == deck_text
+    assert reviews.snapshot(ana, now=now).decks.by_id[first] == deck_text
 
 
 def test_one_learners_text_is_not_anothers(reviews: Reviews, ana: str, now: datetime) -> None:
     ben = reviews.store.profiles.add("b2", "Ben", now=now).id
     note = next(iter(reviews.decks.notes.values()))
     reviews.edit(ana, note.id, {**note.texts, "why": "mine"}, expected_id=0, now=now)
-    assert reviews.desk(ben, now=now).decks is reviews.decks
+    assert reviews.snapshot(ben, now=now).decks is reviews.decks
 
 
 def forget(reviews: Reviews, profile: str, card: Card, times: int, *, now: datetime) -> datetime:
@@ -119,18 +119,18 @@ def test_a_card_forgotten_eight_times_is_set_aside_and_warned_about_every_four(
 ) -> None:
     card = reviews.decks.cards[0]
     now = forget(reviews, ana, card, LEECH_LAPSES - 1, now=now)
-    assert card.id not in standing(reviews, ana, now).leeches
+    assert card.id not in status(reviews, ana, now).leeches
     now = forget(reviews, ana, card, 1, now=now)
     assert reviews.lapses(ana, card.id) == LEECH_LAPSES
-    assert card.id in standing(reviews, ana, now).suspended
+    assert card.id in status(reviews, ana, now).suspended
     reviews.resume(ana, card.id, now=now)
     now = forget(reviews, ana, card, 3, now=now)
-    assert card.id in standing(reviews, ana, now).leeches
-    assert card.id not in standing(reviews, ana, now).suspended
+    assert card.id in status(reviews, ana, now).leeches
+    assert card.id not in status(reviews, ana, now).suspended
     now = forget(reviews, ana, card, 1, now=now)
-    assert card.id in standing(reviews, ana, now).suspended
+    assert card.id in status(reviews, ana, now).suspended
     undo(reviews, ana, now=now)
-    assert card.id not in standing(reviews, ana, now).suspended
+    assert card.id not in status(reviews, ana, now).suspended
 
 
 def test_a_leech_is_named_by_the_lapse_that_made_it_one() -> None:
@@ -177,11 +177,11 @@ def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, n
     reviews.bury(ana, "code-scaling", now=now)
 
     def found(words: str = "", state: State | str = "", wanted: CardFilter = ALL) -> set[str]:
-        desk = reviews.desk(ana, now=now)
+        snapshot = reviews.snapshot(ana, now=now)
         search = Search(words=words, state=state, wanted=wanted)
-        ends = desk.preferences.days.end(now)
+        ends = snapshot.preferences.days.end(now)
         rows = find_cards(
-            desk.decks.cards, search, log=desk.log, standing=desk.standing, now=now, day_ends=ends
+            snapshot.decks.cards, search, log=snapshot.log, status=snapshot.status, now=now, day_ends=ends
         )
         return {row.card.id for row in rows}
 
