@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp
@@ -310,13 +310,53 @@ def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: C
     assert download.value.suggested_filename.endswith(".apkg")
 
 
+def test_a_figure_follows_the_teacher_until_it_is_set_free(classroom: Classroom) -> None:
+    teacher = classroom.start("rank-25")
+    screen, ana = classroom.screen(), classroom.phone()
+    teacher.get_by_text("The plan", exact=True).click()
+    activity = teacher.locator("li", has_text="A and B beside W")
+    activity.get_by_role("button", name="Look").click()
+    expect(ana.locator("[data-follow] [data-finding]")).to_contain_text("At rank 8")
+    expect(ana.get_by_label("Rank r")).to_be_disabled()
+    teacher.locator("#figure").get_by_label("Rank r").press("End")
+    expect(screen.locator("[data-finding]")).to_contain_text("At rank 256")
+    expect(ana.locator("[data-finding]")).to_contain_text("At rank 256")
+    for page in (ana, screen, teacher):
+        assert violations(page) == [], page.url
+    assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+    ana.get_by_role("button", name="Move it yourself").click()
+    ana.get_by_label("Rank r").press("Home")
+    expect(ana.locator("[data-finding]")).to_contain_text("At rank 1,")
+    teacher.locator("#figure").get_by_label("Rank r").press("ArrowLeft")
+    expect(screen.locator("[data-finding]")).to_contain_text("At rank 192")
+    expect(ana.locator("[data-finding]")).to_contain_text("At rank 1,")
+    ana.get_by_role("button", name="Follow the teacher").click()
+    expect(ana.locator("[data-finding]")).to_contain_text("At rank 192")
+
+    activity.get_by_role("button", name="Move the slider").click()
+    slider = ana.get_by_label("Rank r")
+    slider.press("End")
+    for _ in range(3):
+        slider.press("ArrowLeft")
+    ana.get_by_role("button", name="Send this position").click()
+    expect(ana.get_by_text("Your position:")).to_contain_text("96")
+    press_next(teacher, "Answer")
+    expect(screen.locator(".histogram")).to_be_visible()
+    expect(ana.get_by_text("within a tenth")).to_be_visible()
+
+
 def test_a_phone_loads_little(classroom: Classroom) -> None:
-    """At most 60 kB and 8 requests, cold."""
-    classroom.start("opener")
+    """At most 60 kB and 8 requests, cold, with a live figure in the plan; as they are sent, compressed."""
+    classroom.start("rank-25")
     page = classroom.browser(**PHONE)
-    sizes: list[int] = []
-    page.on("response", lambda r: sizes.append(0 if "events" in r.url else len(r.body())))
+    finished: list[Request] = []
+    page.on("requestfinished", finished.append)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(f"{classroom.address}/class/{classroom.code}")
     expect(page.get_by_role("heading", name="You are in")).to_be_visible()
-    assert len(sizes) <= 8
-    assert sum(sizes) <= 60_000
+    assert len(requests) <= 8
+    sizes = [request.sizes() for request in finished]
+    assert len(sizes) >= 4
+    assert sum(each["responseBodySize"] + each["responseHeadersSize"] for each in sizes) <= 60_000
