@@ -11,7 +11,7 @@ from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
-from study.figures.controls import controls_of, settings_from
+from study.figures.controls import SliderControl, controls_of, settings_from
 from study.figures.figure import Figures
 from study.ports.classes import ClassGrader, ClassGrids, ClassQuestion, ClassRuns, FindClassQuestion
 from study.text.markup import to_html
@@ -155,7 +155,13 @@ class Plans:
         if slider and getattr(controls.get(slider), "kind", "") != "slider":
             fields.note(f"{figure_id} has no slider {slider!r}")
         shown = ShownFigure(id=figure_id, settings=settings, slider=slider)
-        return {"figure": shown, "guessed": _position(fields) if slider else None}
+        if not slider:
+            return {"figure": shown}
+        guessed = _position(fields)
+        control = controls.get(slider)
+        if isinstance(control, SliderControl) and control.stops and guessed.value not in control.stops:
+            fields.note(f"the slider {slider!r} does not stop at {guessed.value:g}")
+        return {"figure": shown, "guessed": guessed}
 
     def _wall(self, fields: Fields) -> Wanted | None:
         prompt_id = fields.text("prompt")

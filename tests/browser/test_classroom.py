@@ -334,7 +334,7 @@ def test_a_figure_follows_the_teacher_until_it_is_set_free(classroom: Classroom)
     expect(ana.locator("[data-finding]")).to_contain_text("At rank 192")
 
     activity.get_by_role("button", name="Move the slider").click()
-    slider = ana.get_by_label("Rank r")
+    slider = ana.locator("form.answer").get_by_label("Rank r")
     slider.press("End")
     for _ in range(3):
         slider.press("ArrowLeft")
@@ -350,7 +350,7 @@ def test_a_phone_loads_little(classroom: Classroom) -> None:
     classroom.start("rank-25")
     page = classroom.browser(**PHONE)
     finished: list[Request] = []
-    page.on("requestfinished", finished.append)
+    page.on("requestfinished", lambda request: finished.append(request))
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(f"{classroom.address}/class/{classroom.code}")
