@@ -244,7 +244,7 @@ def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, start_app: Start
     ben.get_by_role("button", name="Send").click()
     expect(ben.get_by_text("Your cell is")).to_be_visible()
     initials = "".join(word[0] for word in ana.locator("#name").inner_text().split())
-    expect(screen.locator("table.map .who", has_text=initials).first).to_be_visible()
+    expect(screen.locator("table.map .initials", has_text=initials).first).to_be_visible()
 
     press_next(teacher, "Training")
     expect(ana.locator("svg.curve .line")).to_be_visible(timeout=180_000)
