@@ -4,6 +4,7 @@
 # make lint    ruff, import rules and mypy  make fix          let ruff repair what it can
 # make test-postgres   the store's tests on the PostgreSQL server of TEST_DATABASE_URL
 # make test-long      the GPU check itself, on a simulated device: minutes
+# make test-browsers   the main stories in Chromium, Firefox and WebKit
 # make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
 # make bench   performance, side by side    make screenshots  every page, two widths, light and dark
 # make gpu-check   the lab's end-to-end run on a CUDA device, with a report
@@ -23,7 +24,7 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 # A browser test leaves an event loop running in its process, where later tests could start none: another round.
 IN_TWO := --numprocesses 2 --dist loadfile
 
-.PHONY: test-unit test-browser fuzz test-postgres test-long app test lint fix bench screenshots gpu-check clean
+.PHONY: test-unit test-browser fuzz test-postgres test-browsers test-long app test lint fix bench screenshots gpu-check clean
 
 app: $(VENV)/.app-installed
 	$(BIN)/python app.py $(ARGS)
@@ -32,7 +33,7 @@ test: lint test-unit test-browser
 
 test-unit: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not long and not simulated_gpu" $(IN_TWO)
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not engines and not long and not simulated_gpu" $(IN_TWO)
 	$(CACHED_MODELS) $(BIN)/python -m pytest -m simulated_gpu
 
 test-browser: $(VENV)/.dev-installed
@@ -66,6 +67,11 @@ fuzz: $(VENV)/.dev-installed
 test-postgres: $(VENV)/.dev-installed
 	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
 	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
+
+test-browsers: $(VENV)/.dev-installed
+	./tests/engines/install_browsers.sh
+	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m engines $(ARGS)
 
 screenshots: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh

@@ -16,7 +16,8 @@ PLACES = (
     Place("Today", "/"),
     Place("Learn", "/learn", (("Path, map", "/learn"), ("Figures", "/figures"), ("Reference", "/reference"),
                               ("Projects", "/projects"))),
-    Place("Practise", "/practise", (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain")), True),
+    Place("Practise", "/practise", (("Cards", "/cards"), ("Quiz", "/quiz"), ("Explain", "/explain"),
+                                    ("Tasks", "/tasks")), True),
     Place("Lab", "/lab"),
     Place("Class", "/class"),
     Place("You", "/progress", (("Progress", "/progress"), ("Settings", "/settings"), ("Import", "/io"))),
@@ -30,6 +31,7 @@ def build_app(
     projector: bool = False,
     worker: bool = True,
     only_class: bool = False,
+    open_lab: bool = False,
     say: Callable[[str], object] = str,
 ) -> Any:
     """Build all pages into one ASGI app. `say` receives each start-up step as text."""
@@ -50,13 +52,13 @@ def build_app(
         from study.parts import build_core, build_site
 
         say("Opening your progress and building the pages")
-        core = build_core(settings, places=PLACES)
-        engine.start()  # only now: data that can't be opened must not cost a waiting run
         reachable = any(not is_loopback(host) for host in hosts)
+        core = build_core(settings, places=PLACES, shared=reachable and not only_class)
+        engine.start()  # only now: data that can't be opened must not cost a waiting run
         # The order matters: each part uses what the parts before it provide.
         parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
         parts.append(classroom.build(core, only_class=only_class, reachable=reachable))
-        site = build_site(core, parts, hosts=hosts, projector=projector)
+        site = build_site(core, parts, hosts=hosts, projector=projector, open_lab=open_lab)
         unless_built.pop_all()
     return site
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flashcards.decks.note import Card
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.class_cards import write_class_cards
-from flashcards.interchange.exchange import card_exchange
+from flashcards.interchange.exchange import card_exchange, open_exchange
 from flashcards.interchange.user_decks import LiveDecks
 from flashcards.pages import browse, cards
 from flashcards.review.presenter import card_exercise
@@ -36,6 +36,7 @@ def build(core: Core) -> AppPart:
             lambda app: browse.build(app, context, exercise),
         ),
         exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
+        exchange_openers=(open_exchange,),
         sections=(CardSection(exercise=exercise),),
         searchable=(lambda: map(_search_entry, decks.cards),),
         styles=(Path(__file__).parent / "static" / "cards.css",),

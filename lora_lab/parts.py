@@ -13,11 +13,12 @@ from lora_lab.figures import build_figures
 from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
 from lora_lab.pages import all as lab_pages
-from lora_lab.pages import downloads, project_files, projects
+from lora_lab.pages import downloads, project_files, projects, tasks
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService
 from lora_lab.settings.urls import MEMORY
+from lora_lab.tasks.service import TaskService, list_entries
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, step_bytes
@@ -28,12 +29,15 @@ from study.content.search import SearchEntry
 from study.figures import figure
 from study.parts import AppPart, Core
 
+STATIC = Path(__file__).parent / "static"
+
 
 def build(core: Core, engine: LocalEngine) -> AppPart:
     """Provide live figures, links into the lab, and each prediction's concepts. Closing stops the engine."""
     context, ports = core.context, core.ports
     lab = Lab(core.settings, engine)
     reader = ShapeReader(lab.home.shape)
+    judged = TaskService(store=context.store)
     guided = ProjectService(store=context.store, lab=lab)
     ports.figures = build_figures(core.settings.models_dir)
     at_a_glance = whole_model.glance(lambda rank: step_bytes(lab, rank))
@@ -48,17 +52,22 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.class_runs = LabClassRuns(lab=lab)
     ports.class_grids = LabClassGrids(lab=lab)
     ports.last_run = partial(last_run, lab)
+    ports.tasks_about = judged.links
+    ports.tasks_done = judged.done
+    ports.task_misses = judged.misses
     return AppPart(
+        quantity_modules=("lora_lab.quantities",),
         pages=(
             lambda app: projects.build(app, context, guided),
+            lambda app: tasks.build(app, context, judged, ports),
             lambda app: lab_pages.build(app, context, lab, reader, ask_for_cards=ports.ask_for_cards),
         ),
         routes=(
             lambda site: downloads.register(site, lab),
             lambda site: project_files.register(site, context, guided),
         ),
-        searchable=(_models,),
-        styles=(Path(__file__).parent / "static" / "lab.css",),
+        searchable=(list_entries, _models),
+        styles=(STATIC / "lab.css", STATIC / "tasks.css"),
         closers=(lab.close, reader.close),
     )
 

@@ -136,9 +136,7 @@ def validate(_options: argparse.Namespace) -> None:
     """Read every question and prompt, compute every claim, and lint the questions as a whole."""
     concepts = load_concepts()
     bank, prompts = load_bank(concepts), load_prompts(concepts)
-    drawn = [
-        families.build_question(family, seed) for family in bank.families for seed in range(DRAWN_TO_CHECK)
-    ]
+    drawn = families.build_variants(bank.families.values(), count=DRAWN_TO_CHECK)
     all_questions = (*bank.questions, *drawn)
     broken = broken_claims((f"question {question.id}", question.evidence) for question in all_questions)
     if broken:

@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from quizzes.bank.bank import Question
+from quizzes.bank.misconceptions import Misconception, load_misconceptions
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
-from quizzes.interchange.exchange import question_exchange
+from quizzes.interchange.exchange import open_exchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages import explain as explain_page
 from quizzes.pages import quiz as quiz_page
@@ -17,8 +18,13 @@ from quizzes.session.challenge import Challenges
 from quizzes.session.class_questions import class_question
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
+from quizzes.stats.recurring_misses import recurring_of
+from study.content.concepts import concept_address
 from study.content.search import SearchEntry
 from study.parts import AppPart, Core
+from study.ports.activities import MisconceptionLink, RecurringMiss
+from study.ports.context import Context, Visit
+from study.ports.ports import Ports
 from study.text.markup import to_plain
 
 STATIC = Path(__file__).parent / "static"
@@ -46,18 +52,58 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
     ports.class_question = partial(class_question, bank.by_id)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=desk)
+    ports.misconception = find_misconception
+    ports.recurring_misses = partial(list_recurring, context, ports, bank)
     return AppPart(
         pages=(
             lambda app: quiz_page.build(app, context, quiz),
             lambda app: explain_page.build(app, context, explain),
         ),
         exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
-        sections=(QuizSection(store=context.store, bank=bank),),
+        exchange_openers=(open_exchange,),
+        sections=(
+            QuizSection(
+                store=context.store,
+                bank=bank,
+                recurring=ports.recurring_misses,
+            ),
+        ),
         searchable=(lambda: map(_search_entry, bank.questions),),
         styles=(STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.
         closers=(*((desk.close,) if desk else ()), explain.room.close),
     )
+
+
+def find_misconception(misconception_id: str) -> MisconceptionLink | None:
+    """Return the name of a misconception and the page that refutes it; None when it is gone."""
+    found = next((each for each in load_misconceptions() if each.id == misconception_id), None)
+    return _link_misconception(found) if found else None
+
+
+def _link_misconception(found: Misconception) -> MisconceptionLink:
+    return MisconceptionLink(id=found.id, name=found.name, address=concept_address(found.concept))
+
+
+def list_recurring(context: Context, ports: Ports, bank: LiveBank, visit: Visit) -> list[RecurringMiss]:
+    """Return what recurs in a learner's latest misses of every kind, each with what to do about it."""
+    misses = recurring_of(context.store, visit.profile.id, bank, ports.task_misses(visit))
+    found = []
+    for each in misses.recurring:
+        concept = each.misconception.concept
+        task = next(iter(ports.tasks_about(visit, concept)), None)
+        found.append(
+            RecurringMiss(
+                misconception=_link_misconception(each.misconception),
+                count=each.count,
+                total=misses.total,
+                where=each.where,
+                questions=f"/quiz?{urlencode({'concept': concept})}",
+                experiment=task.address if task else concept_address(concept, "try"),
+                experiment_name=f"Solve “{task.name}”" if task else "Try it in the lab",
+            )
+        )
+    return found
 
 
 def _search_entry(question: Question) -> SearchEntry:

@@ -17,14 +17,19 @@ from random import SystemRandom
 
 import gradio as gr
 from fastapi import FastAPI
+from sqlalchemy.engine import make_url
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
+from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
+from study.io.import_jobs import ImportJobs
+from study.io.import_process import ProcessPlanner
 from study.io.pending_upload import Pending
+from study.io.planning import DirectPlanner, Planner
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages import (
@@ -48,6 +53,8 @@ from study.ports.ports import Ports
 from study.store import open_store
 from study.store.snapshots import DailyBackups, snapshots_of
 from study.web import (
+    assets,
+    device_routes,
     documents,
     figure_route,
     frame,
@@ -57,7 +64,9 @@ from study.web import (
     storage_troubles,
     transfer_routes,
 )
+from study.web.access import RoleGate, ServerKeys
 from study.web.content_policy import ScriptNonces
+from study.web.device_routes import Devices
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 
@@ -88,6 +97,12 @@ class AppPart:
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)
     """Import and export, by the name in URLs."""
 
+    exchange_openers: Sequence[Callable[..., Exchange]] = ()
+    """Functions that open the same exchanges in the process that reads files."""
+
+    quantity_modules: Sequence[str] = ()
+    """Modules that register the quantities which content is checked against; that process needs them too."""
+
     sections: Sequence[Section] = ()
     """Its sections on Progress."""
 
@@ -104,7 +119,7 @@ class AppPart:
     """Shutdown functions, called in reverse order."""
 
 
-def build_core(settings: Settings, *, places: tuple[Place, ...]) -> Core:
+def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = False) -> Core:
     """Open the store and read the concept map."""
     return Core(
         context=Context(
@@ -114,13 +129,21 @@ def build_core(settings: Settings, *, places: tuple[Place, ...]) -> Core:
             clock=lambda: datetime.now(UTC),
             dice=SystemRandom(),
             places=places,
+            shared=shared,
         )
     )
 
 
-def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], projector: bool) -> FastAPI:
-    """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work."""
-    shared = _build_shared(core, parts)
+def build_site(
+    core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], projector: bool, open_lab: bool = False
+) -> FastAPI:
+    """Build one site of all parts, as an ASGI app; `site.state.close` stops its background work.
+
+    `site.state.owner_key` opens the whole app from another machine, where others can reach it.
+    """
+    keys = ServerKeys(core.settings.home) if core.context.shared else None
+    devices = Devices(context=core.context, keys=keys) if keys else None
+    shared = _build_shared(core, parts, devices)
     all_parts = (shared, *parts)
     with frame.building_pages():
         blocks = gr.Blocks(title=APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
@@ -130,6 +153,7 @@ def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], pr
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
+    assets.register(site)
     closing = ExitStack()
     for part in all_parts:
         for add_routes in part.routes:
@@ -142,12 +166,15 @@ def build_site(core: Core, parts: Sequence[AppPart], *, hosts: Sequence[str], pr
     for part in all_parts:
         for gate in part.gates:
             site.add_middleware(gate)
+    site.state.owner_key = keys.owner if keys else ""
+    if keys:
+        site.add_middleware(RoleGate, keys=keys, open_lab=open_lab)
     site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, styles=styles, projector=projector)
 
 
-def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
+def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:
     """Build the pages that show something of every part."""
     context, ports = core.context, core.ports
     home = core.settings.home
@@ -159,6 +186,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
     sections = [section for part in parts for section in part.sections]
     pending = Pending(folder=core.settings.imports_dir)
     snapshots = snapshots_of(core.settings.database_url, home)
+    jobs = ImportJobs(_build_planner(core, parts, exchanges))
     daily = (DailyBackups(snapshots).close,) if snapshots else ()
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
 
@@ -183,7 +211,12 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
             terms=terms,
             figures=ports.figures,
-            doors=ModeLinks(lab=ports.lab_door, challenge=ports.challenge_door, project=ports.project_door),
+            doors=ModeLinks(
+                lab=ports.lab_door,
+                challenge=ports.challenge_door,
+                project=ports.project_door,
+                tasks=ports.tasks_about,
+            ),
         )
 
     return AppPart(
@@ -200,19 +233,29 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
             ),
             lambda app: figures.build(app, context, figures=ports.figures),
             lambda app: reference.build(app, context, terms=terms),
-            lambda app: practise.build(app, context, review=mixed, cards_due=ports.cards_due),
+            lambda app: practise.build(
+                app,
+                context,
+                review=mixed,
+                cards_due=ports.cards_due,
+                tasks_done=ports.tasks_done,
+                recurring=ports.recurring_misses,
+            ),
             lambda app: review.build(app, context, mixed),
-            lambda app: settings.build(app, context),
+            lambda app: settings.build(app, context, devices),
             lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),
             lambda app: inout.build(
                 app,
                 context,
-                inout.InOutPage(context=context, exchanges=exchanges, pending=pending, snapshots=snapshots),
+                inout.InOutPage(
+                    context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots
+                ),
             ),
         ),
         routes=(
             lambda site: figure_route.register(site, ports.figures),
             documents.register,
+            *((lambda site: device_routes.register(site, devices),) if devices else ()),
             lambda site: progress_files.register(site, context, sections),
             lambda site: transfer_routes.register(site, context, exchanges, pending),
             lambda site: search_route.register(
@@ -223,5 +266,16 @@ def _build_shared(core: Core, parts: Sequence[AppPart]) -> AppPart:
                 ],
             ),
         ),
-        closers=(context.store.close, *daily),
+        closers=(context.store.close, *daily, jobs.close),
     )
+
+
+def _build_planner(core: Core, parts: Sequence[AppPart], exchanges: Mapping[str, Exchange]) -> Planner:
+    """Read files in a process of their own, unless the database lives in this one."""
+    settings = core.settings
+    if make_url(settings.database_url).database in (None, "", ":memory:"):
+        imports = Imports(store=core.context.store, home=settings.home)
+        return DirectPlanner(exchanges=list(exchanges.values()), imports=imports)
+    openers = [opener for part in parts for opener in part.exchange_openers]
+    modules = [module for part in parts for module in part.quantity_modules]
+    return ProcessPlanner(settings, openers, modules=modules, row_problem=core.ports.row_problem)

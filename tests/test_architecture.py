@@ -113,7 +113,7 @@ TRUSTS_HTML = {
     "study/web/documents.py",  # documents of this repository, rendered without the HTML in them
     "lora_lab/charts/svg.py",  # SVG elements with escaped attributes
     "classroom/activities/activity.py",  # texts of a class as they were rendered when its plan was read
-    "classroom/pages/documents.py",  # a QR code
+    "study/web/device_routes.py",  # a QR code
 }
 """The writers whose output is taken as HTML, and why."""
 

@@ -43,7 +43,9 @@ class WholeApp:
 
     def client(self, browser: str = "browser-of-ana") -> TestClient:
         """A browser for routes."""
-        return TestClient(self.site, cookies={COOKIE: browser}, base_url="http://localhost")
+        return TestClient(
+            self.site, cookies={COOKIE: browser}, base_url="http://localhost", client=("127.0.0.1", 50_000)
+        )
 
 
 @contextmanager

@@ -1,16 +1,12 @@
 """Whole pages of a class, their static files, and QR codes."""
 
-import io
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import segno
 from fastapi.responses import HTMLResponse, Response
-from markupsafe import Markup
 
-from study.base.html import trust_html
 from study.base.settings import APP_NAME
 from study.text.templates import PAGE_STYLE, render
 
@@ -39,15 +35,6 @@ def static(name: str) -> Response:
         script = _read("live.js") + _read(name)
         return Response(script, media_type="text/javascript", headers=_revalidated())
     return Response("There is no such file.", 404)
-
-
-def qr_code(link: str) -> Markup:
-    """A link as an SVG image; screen readers get the link as text beside it."""
-    made = io.BytesIO()
-    segno.make(link, error="m").save(
-        made, kind="svg", xmldecl=False, svgns=False, border=3, scale=4, omitsize=True, title="QR code"
-    )
-    return trust_html(made.getvalue().decode())
 
 
 def _revalidated() -> Mapping[str, str]:

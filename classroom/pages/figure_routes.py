@@ -4,12 +4,12 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.requests import Request
 
-from classroom.access.rates import Rates
 from classroom.live.hub import Hub
 from classroom.pages.requests import too_often, trouble
 from study.base.errors import LearnerError
 from study.web.downloads import not_found
 from study.web.middleware import browser_of
+from study.web.rates import Rates
 
 
 class FigureRoutes:

@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.requests import Request
 
 from classroom.access.addresses import is_own_address
-from classroom.access.rates import Rates
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
@@ -18,6 +17,7 @@ from classroom.views.screens import student_state
 from study.base.errors import LearnerError
 from study.store.classes import ClassStudent
 from study.web.middleware import browser_of
+from study.web.rates import Rates
 
 STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""

@@ -8,7 +8,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from classroom.access.addresses import is_own_address
-from classroom.access.rates import Rates
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents
@@ -21,6 +20,7 @@ from study.ports.context import Context, find_visit
 from study.text.markup import to_html
 from study.web.downloads import file_response, not_found
 from study.web.middleware import browser_of
+from study.web.rates import Rates
 
 
 class TakeHomeRoutes:

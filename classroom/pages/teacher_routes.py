@@ -23,6 +23,7 @@ from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
+from study.web.device_routes import qr_code
 
 KEY_SECONDS = 12 * 3600
 
@@ -114,12 +115,12 @@ class TeacherRoutes:
             addresses=lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
-            qr=documents.qr_code(link),
+            qr=qr_code(link),
             verdicts=VERDICT_LABELS,
             kinds=KINDS,
             figures=live.has_figures,
             key_link=key_link,
-            key_qr=documents.qr_code(key_link) if key else "",
+            key_qr=qr_code(key_link) if key else "",
         )
 
     async def screen(self, code: str, request: Request) -> Response:
@@ -134,7 +135,7 @@ class TeacherRoutes:
             title=live.room.title,
             code=code,
             figures=live.has_figures,
-            qr=documents.qr_code(link),
+            qr=qr_code(link),
             shown_link=_shown(link),
         )
 

@@ -16,9 +16,11 @@ from flashcards.interchange.table import write_csv
 from flashcards.interchange.user_decks import LiveDecks, check_entry
 from flashcards.scheduling.scheduler import Memory
 from study.base.errors import LearnerError
+from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.content.user_files import IMPORTED, as_bytes, build_slug, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
+from study.io.planning import with_progress
 from study.store import Store
 
 NAME = "lora-study-cards"
@@ -104,7 +106,7 @@ class CardExchange:
         by_words = {(entry.deck, entry.says()): entry.id for entry in known.values()}
         seen: set[str] = set()
         judged = []
-        for entry in assign_ids(reading.entries):
+        for entry in with_progress(assign_ids(reading.entries)):
             if entry.id not in known and (same := by_words.get((entry.deck, entry.says()))):
                 entry = replace(entry, id=same)
             here = known.get(entry.id)
@@ -194,6 +196,11 @@ def card_exchange(
     """Build the exchange of a data folder; the decks are read here unless they are given."""
     decks = decks or LiveDecks(concepts, home / "decks")
     return CardExchange(store=store, decks=decks, concepts=concepts, home=home)
+
+
+def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> CardExchange:
+    """Build it in the process that reads files."""
+    return card_exchange(store, settings.home, concepts)
 
 
 def _build_edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def read_progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
     """Return the key figures under a run in progress."""
     latest: dict[str, Any] = state.steps[-1] if state.steps else {}
     return {
+        "running": not state.ended,
         "step": len(state.steps),
         "steps": spec.steps,
         "loss": latest.get("loss"),

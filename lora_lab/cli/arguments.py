@@ -79,9 +79,11 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
 def add_memory_options(command: argparse.ArgumentParser) -> None:
     """Add every field of the `memory` contract as a flag; without framework and device: the lab's loop."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
+    command.add_argument("--kind", choices=KINDS, help="what the model is built as, such as seqcls")
     command.add_argument("--bits", choices=BITS, default="nf4-dq")
     command.add_argument("--batch", type=int, default=4)
     command.add_argument("--seq-len", type=int, default=128)
+    command.add_argument("--target-len", type=int, help="tokens that an encoder-decoder writes")
     command.add_argument("--method", choices=METHODS, help="full, or how the adapter is trained")
     command.add_argument("--optimizer", help="adamw, adamw8bit, paged_adamw8bit, sgd and others")
     command.add_argument("--checkpointing", action="store_true", help="keep each layer's input only")
@@ -110,7 +112,9 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
         "seq_len": options.seq_len,
         "gradient_checkpointing": options.checkpointing,
     }
-    rest = ("optimizer", "framework", "device", "attention", "loss", "measure", "phase")
+    rest = (
+        "optimizer", "framework", "device", "attention", "loss", "measure", "phase", "kind", "target_len",
+    )  # fmt: skip
     return record | {name: getattr(options, name) for name in rest}
 
 
@@ -122,6 +126,8 @@ def memory_text(answer: Mapping[str, Any], bits: Bits) -> str:
     for name, label in COMPONENTS:
         if size := answer["components"][CONTRACT_NAMES.get(name, name)]:
             lines.append(f"  {label:<24}{as_bytes(size):>10}")
+    if "basis" in answer:
+        lines.append(f"Estimated from {answer['basis']}.")
     return "\n".join(lines)
 
 

@@ -12,7 +12,9 @@ from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.contract import MLP_ROLES
+from lora_lab.memory.frameworks.families import find_family, is_listed
 from lora_lab.memory.frameworks.forecast import forecast_step
+from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
@@ -61,22 +63,27 @@ def _select_adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with peak bytes and components, for the lab's own loop or the framework of the record."""
-    if record.get("kind") not in (None, "causal") and contract.phase_of(record) != "load":
-        raise UnsupportedCase(f"a {record['kind']} model's step is not modelled; causal ones are")
     for field in ("gradient_checkpointing", "double_quant"):
         read_flag(record, field)
     one_of(record, "device", contract.DEVICES, default="cpu")
-    if runs_in_the_lab(record):
-        return _ledger_answer(_own_ledger(record, reader))
-    return _ledger_answer(forecast_step(contract.setting_of(record, shape_of(record, reader))))
-
-
-def runs_in_the_lab(record: Record) -> bool:
-    """Return whether a record means the lab's own loop: it says so, or has neither framework nor GPU."""
     framework = str(record.get("framework") or "").lower()
-    if framework:
-        return "lora_lab" in framework or "lora lab" in framework
-    return record.get("device") != "cuda" and _find_refusal(record) is None
+    asks_for_the_lab = "lora_lab" in framework or "lora lab" in framework
+    refusal = _find_refusal(record)
+    if asks_for_the_lab and refusal:
+        raise UnsupportedCase(refusal)
+    shape = shape_of(record, reader)
+    is_modelled = shape.model_type in memory.MODELLED_TYPES
+    if asks_for_the_lab and find_family(shape) is None:
+        raise UnsupportedCase(f"the lab's own loop trains decoders, and {shape.model_type} is another model")
+    # Without a framework and a GPU, the lab's own loop is meant wherever it can run the setting.
+    may_run = not framework and record.get("device") != "cuda" and refusal is None and is_modelled
+    if asks_for_the_lab or may_run:
+        basis = {} if is_modelled else {"basis": f"llama's terms with the sizes of {shape.model_type}"}
+        return _ledger_answer(_own_ledger(record, shape)) | basis
+    setting = contract.setting_of(record, shape)
+    known = is_listed(shape) or has_towers(shape, setting.traits) or setting.phase != "train"
+    basis = {} if known else {"basis": f"the layer of {shape.model_type} as its matrices and norms show it"}
+    return _ledger_answer(forecast_step(setting)) | basis
 
 
 def _ledger_answer(ledger: Ledger) -> Answer:
@@ -84,15 +91,9 @@ def _ledger_answer(ledger: Ledger) -> Answer:
     return {"bytes": ledger.total_bytes, "components": components}
 
 
-def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
+def _own_ledger(record: Record, shape: ModelShape) -> Ledger:
     """Estimate the ledger of the lab's own training loop (memory/ledger.py)."""
-    refusal = _find_refusal(record)
-    if refusal:
-        raise UnsupportedCase(refusal)
     adapter = adapter_of(record)
-    shape = shape_of(record, reader)
-    if shape.model_type not in memory.MODELLED_TYPES:
-        raise UnsupportedCase(f"activations of {shape.model_type} are not modelled yet")
     rank = read_whole(adapter, "r", LORA_RANK)
     batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
@@ -139,6 +140,8 @@ MODELLED: dict[str, tuple[Any, ...]] = {
 
 def _find_refusal(record: Record) -> str | None:
     """Return why the lab's own loop does not support a record; None if it does."""
+    if record.get("kind") not in (None, "causal"):
+        return f"the lab's own loop trains causal models, and this is a {record['kind']} one"
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"

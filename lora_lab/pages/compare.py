@@ -27,12 +27,21 @@ from study.web.frame import Reply
 
 LISTED = 60
 
+LEARNERS_MAY = ("tick", "draw", "poll")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = ComparePage(context, lab)
     with frame.add_page(app, context, title="Compare", path=COMPARE, under=LAB):
-        frame.add_island(page.act, page.load, "compare", waiting=frame.render_waiting("Compare", "lab"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "compare",
+            waiting=frame.render_waiting("Compare", "lab"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 class ComparePage:

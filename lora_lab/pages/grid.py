@@ -53,12 +53,21 @@ SWEEPS_SHOWN = 20
 PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
+LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
     """Add the page to the app."""
     page = GridPage(context, lab)
     with frame.add_page(app, context, title="Grid", path=GRID, under=LAB):
-        frame.add_island(page.act, page.load, "grid", waiting=frame.render_waiting("Grid", "lab"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "grid",
+            waiting=frame.render_waiting("Grid", "lab"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +369,7 @@ class GridPage:
             "plane": shown.plane,
             "findings": list_findings(arms),
             "known": sweep_view.known_before(sweep.grid, self._lab.shape(model)) if going else "",
+            "first": sweep_view.first_measured(cells) if going else "",
             "one_rate": variants_share_one_rate(arms),
             "edge": at_the_edge(arms),
             "choices": sweep_view.list_choices(cells),

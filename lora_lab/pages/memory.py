@@ -94,7 +94,8 @@ class MemoryPage:
             case "table":
                 return {"parts": {"fits": self._fits_part(fields)}}
         return {
-            "parts": self._answer_parts(fields),
+            # The advice is that of the setting before, until the browser has asked for this one's.
+            "parts": {"advice": NO_HTML, **self._answer_parts(fields)},
             "url": with_origin(_address(fields), frame.query_of(event)),
             "then": "draw",
         }

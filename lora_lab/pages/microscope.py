@@ -40,12 +40,21 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
+LEARNERS_MAY = ("change", "skip", "poll")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = MicroscopePage(context, lab, ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
-        frame.add_island(page.act, page.load, "microscope", waiting=frame.render_waiting("Microscope"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "microscope",
+            waiting=frame.render_waiting("Microscope"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 class MicroscopePage:

@@ -24,12 +24,21 @@ from study.web.frame import Reply
 LONGEST_CONFIG = 20_000
 LONGEST_NAME = 100
 
+LEARNERS_MAY = ()
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) -> None:
     """Add the page to the app."""
     page = ModelsPage(home, reader)
     with frame.add_page(app, context, title="Models", path=MODELS, under=LAB):
-        frame.add_island(page.act, page.load, "models", waiting=frame.render_waiting("Models", "lab"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "models",
+            waiting=frame.render_waiting("Models", "lab"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 class ModelsPage:

@@ -19,12 +19,21 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
+LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, desk: ProjectService) -> None:
     """Add the page to the app."""
     page = ProjectsPage(context=context, desk=desk)
     with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
-        frame.add_island(page.act, page.load, "projects", waiting=frame.render_waiting("Projects", "project"))
+        frame.add_island(
+            page.act,
+            page.load,
+            "projects",
+            waiting=frame.render_waiting("Projects", "project"),
+            learners_may=LEARNERS_MAY,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,12 +62,17 @@ BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 
+LEARNERS_MAY = ("change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = LabPage(context, lab, ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="Lab", path=LAB):
-        frame.add_island(page.act, page.load, "lab", waiting=frame.render_waiting("Lab", "lab"))
+        frame.add_island(
+            page.act, page.load, "lab", waiting=frame.render_waiting("Lab", "lab"), learners_may=LEARNERS_MAY
+        )
 
 
 class LabPage:

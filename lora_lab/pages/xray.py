@@ -33,12 +33,17 @@ PARTS = ("state", "chooser", "values", "norms", "sides", "overlap", "factors")
 CONTROLS = ("state", "chooser", "sides")
 """Parts with input controls. Replacing one of them clears what was typed into it."""
 
+LEARNERS_MAY = ("draw", "choose", "poll")
+"""What changes nothing for others; the rest is the owner's on a server for learners."""
+
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
     """Add the page to the app."""
     page = XrayPage(context, XrayService(lab), ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="X-ray", path=XRAY, under=LAB):
-        frame.add_island(page.act, page.load, "xray", waiting=frame.render_waiting("X-ray"))
+        frame.add_island(
+            page.act, page.load, "xray", waiting=frame.render_waiting("X-ray"), learners_may=LEARNERS_MAY
+        )
 
 
 class XrayPage:

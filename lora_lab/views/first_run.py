@@ -21,9 +21,16 @@ class FirstRun:
 
     lab: Lab
 
-    def start(self, visit: Visit) -> str:
-        """Submit the run to the engine and return its id."""
+    def start(self, visit: Visit, *, anew: bool) -> str:
+        """Submit the run to the engine and return its id.
+
+        Without `anew`, one that has been started already is shown instead: learners of a server share it.
+        """
         spec = self._spec
+        if not anew:
+            for run in self.lab.runs():
+                if run.spec == spec and self.lab.state(run).status != "failed":
+                    return run.run_id
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
     def show(self, run_id: str) -> FirstRunView:

@@ -1,7 +1,7 @@
 """A sweep as its page shows it: the map that fills in, and a table with filters and sorting."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -15,7 +15,7 @@ from lora_lab.parameters.shapes import ModelShape
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.run_form import format_value
 from lora_lab.spec import BITS
-from study.base.units import as_count
+from study.base.units import as_bytes, as_count
 
 FILTERS = ("bits", "rank", "status")
 SORTS = ("queue", "loss", "peak", "seconds")
@@ -214,6 +214,27 @@ def known_before(grid: Grid, shape: ModelShape | None) -> str:
     return (
         f"Known beforehand: r={high} trains {many / few:.3g} times the parameters of r={low}, "
         f"{as_count(many)} against {as_count(few)}. What that buys, the cells will tell."
+    )
+
+
+def first_measured(cells: Sequence[GridCell]) -> str:
+    """Say what the first finished cell measured, the one finding there is until two settings have an end.
+
+    Empty before, and once another setting has finished: from then on settings are compared.
+    """
+    finished = [cell for cell in cells if cell.comparable and cell.loss_before is not None]
+    if len({(replace(cell.spec, seed=0)) for cell in finished}) != 1:
+        return ""
+    cell = finished[0]
+    before, after = (f"{loss:.3f}" for loss in (cell.loss_before, cell.loss_after) if loss is not None)
+    peak = ""
+    if cell.peak_bytes is not None and cell.predicted_bytes is not None:
+        measured, computed = as_bytes(cell.peak_bytes), as_bytes(cell.predicted_bytes)
+        peak = f" It needed {measured} at its peak, computed {computed}."
+    which = f"r={cell.spec.rank} in {cell.spec.bits}"
+    return (
+        f"The first cell, {which}, took the held-out loss from {before} to {after} in {cell.spec.steps}"
+        f" steps.{peak} The others will tell what depends on the settings."
     )
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from quizzes import families
-from quizzes.families import FAMILIES
-from quizzes.families.drawn import QuestionFamily
+from quizzes.families.family import QuestionFamily
 from quizzes.kinds import KINDS, read_task
 from quizzes.kinds.choices import RIGHT, Option
 from quizzes.kinds.matrix_shape import read_shape
@@ -120,10 +119,11 @@ def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
         file.close()
         read.extend((read_question(entry, path.stem, concepts), entry) for entry in entries)
     note_repeated_ids((question.id, fields) for question, fields in read)
+    drawn = families.read_families(concepts, problems)
     if problems:
         raise ContentError(problems)
     return Bank(
-        tuple(question for question, _ in read), {**topics, families.TOPIC: families.TOPIC_TITLE}, FAMILIES
+        tuple(question for question, _ in read), {**topics, families.TOPIC: families.TOPIC_TITLE}, drawn
     )
 
 

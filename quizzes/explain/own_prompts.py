@@ -1,5 +1,6 @@
 """Learners' own prompts: a text, a hint and four concepts, validated before they are stored."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,11 @@ class OwnPrompts:
 
     def of(self, profile_id: str) -> dict[str, Prompt]:
         """Return the profile's own prompts by id."""
-        return {one.id: own_prompt(one.given) for one in self.log.all(profile_id)}
+        found = {}
+        for one in self.log.all(profile_id):
+            with contextlib.suppress(LearnerError):  # from a backup made by hand; it must not close the page
+                found[one.id] = own_prompt(one.given)
+        return found
 
     def save(self, profile_id: str, event: Mapping[str, Any], *, at: datetime) -> str:
         """Validate and store the form; return the prompt's id. Raises LearnerError when a field is wrong."""

@@ -1,11 +1,13 @@
-"""Question families: generators of one idea with new numbers per seed. A new family goes into `FAMILIES`.
+"""Question families: generators of one idea with new numbers per seed.
 
+A module draws the numbers of its families, and the file of the same name in `texts` has what they say.
 An id such as `lora-count@1234` (family and seed) is the same question for every learner at any time:
 sessions, the log and feedback refer to it by this id.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from random import Random
 
 from quizzes.families import (
@@ -24,37 +26,49 @@ from quizzes.families import (
     whole_runs,
     wider_field,
 )
-from quizzes.families.drawn import DrawnQuestion, QuestionFamily
+from quizzes.families.drawn import DrawnQuestion
+from quizzes.families.family import DrawNumbers, QuestionFamily
+from quizzes.families.family_reader import read_file
 from quizzes.kinds.choices import RIGHT, Option, Single
 from quizzes.kinds.numeric import KnownSlip, Numeric
 from quizzes.kinds.question import Question
+from study.content.concepts import ConceptMap
 from study.content.evidence import Evidence
+from study.content.yaml_reader import ContentError, Problem
 
 TOPIC = "families"
 TOPIC_TITLE = "Arithmetic, drawn anew"
 VARIANTS = 10_000
 
-_SUBJECTS = (
-    counting,
-    catalogue_counts,
-    ranks,
-    shapes,
-    scaling,
-    rounding,
-    bits,
-    blocks,
-    weights,
-    trained,
-    whole_runs,
-    activations,
-    practice,
-    wider_field,
-)
-FAMILIES: Mapping[str, QuestionFamily] = {
-    family.id: family for subject in _SUBJECTS for family in subject.FAMILIES
+TEXTS_DIR = Path(__file__).with_name("texts")
+DRAWS: Mapping[str, Mapping[str, DrawNumbers]] = {
+    "counting": counting.DRAWS,
+    "catalogue_counts": catalogue_counts.DRAWS,
+    "ranks": ranks.DRAWS,
+    "shapes": shapes.DRAWS,
+    "scaling": scaling.DRAWS,
+    "rounding": rounding.DRAWS,
+    "bits": bits.DRAWS,
+    "blocks": blocks.DRAWS,
+    "weights": weights.DRAWS,
+    "trained": trained.DRAWS,
+    "whole_runs": whole_runs.DRAWS,
+    "activations": activations.DRAWS,
+    "practice": practice.DRAWS,
+    "wider_field": wider_field.DRAWS,
 }
+"""Draw functions by the name of the file with their texts, then by family id."""
 
 _ID = re.compile(r"(?P<family>[a-z0-9]+(?:-[a-z0-9]+)*)@(?P<seed>0|[1-9]\d{0,5})")
+
+
+def read_families(concepts: ConceptMap, problems: list[Problem]) -> Mapping[str, QuestionFamily]:
+    """Read the texts of all families, by family id, and note their problems."""
+    return {
+        family.id: family
+        for subject, draws in DRAWS.items()
+        for family in read_file(TEXTS_DIR / f"{subject}.yaml", draws, concepts, problems)
+    }
 
 
 def question_id(family_id: str, seed: int) -> str:
@@ -62,14 +76,11 @@ def question_id(family_id: str, seed: int) -> str:
     return f"{family_id}@{seed}"
 
 
-def build_question(
-    family_id: str, seed: int, *, families: Mapping[str, QuestionFamily] = FAMILIES
-) -> Question:
+def build_question(family: QuestionFamily, seed: int) -> Question:
     """Build the question that a seed draws from a family."""
-    family = families[family_id]
-    drawn = family.draw(Random(question_id(family_id, seed)))  # a string seeds the same in every process
+    drawn = family.draw(Random(question_id(family.id, seed)))  # a string seeds the same in every process
     return Question(
-        id=question_id(family_id, seed),
+        id=question_id(family.id, seed),
         topic=TOPIC,
         concepts=family.concepts,
         level=family.level,
@@ -83,18 +94,31 @@ def build_question(
     )
 
 
-def family_of(written_id: str, families: Mapping[str, QuestionFamily] = FAMILIES) -> QuestionFamily | None:
+def build_variants(families: Iterable[QuestionFamily], *, count: int) -> list[Question]:
+    """Build the first variants of each family. Raises ContentError with the problems of all families."""
+    built: list[Question] = []
+    problems: dict[Problem, None] = {}  # a problem of several seeds is listed once
+    for family in families:
+        try:
+            built += (build_question(family, seed) for seed in range(count))
+        except ContentError as error:
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise ContentError(problems)
+    return built
+
+
+def family_of(written_id: str, families: Mapping[str, QuestionFamily]) -> QuestionFamily | None:
     """Return the family that an id belongs to; None for other questions."""
     found = _ID.fullmatch(written_id)
     return families.get(found["family"]) if found else None
 
 
-def find_question(written_id: str, families: Mapping[str, QuestionFamily] = FAMILIES) -> Question | None:
+def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Question | None:
     """Return the question with an id such as `lora-count@1234`; None when it isn't a family's."""
     found = _ID.fullmatch(written_id)
-    if found is None or found["family"] not in families:
-        return None
-    return build_question(found["family"], int(found["seed"]), families=families)
+    family = families.get(found["family"]) if found else None
+    return build_question(family, int(found["seed"])) if found and family else None
 
 
 def choose_variant(family: QuestionFamily, *, seed: int) -> str:

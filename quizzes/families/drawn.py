@@ -1,27 +1,51 @@
-"""A question family: one idea with new numbers per seed.
+"""What a family draws: numbers first, then the question that its texts make of them.
 
-    def draw(dice: Random) -> Drawn:
+    def draw_count(dice: Random) -> DrawnNumbers:
         rank = dice.choice((4, 8, 16))
-        count = computed("lora_parameters_matrix", d_in=768, d_out=768, rank=rank)
-        right = Right(value=count.expect, text=f"{count.expect:,.0f}", feedback="...")
-        slips = (Slip(id="full-matrix", value=768 * 768, ...), ...)
-        return Drawn(kind="single", stem=..., right=right, wrong=distinct(right, slips), checks=(count,), ...)
+        count = build_check("lora_parameters_matrix", d_in=768, d_out=768, rank=rank)
+        return DrawnNumbers(
+            right=count.expect,
+            slips={"full-matrix": 768 * 768, "only-a": rank * 768},
+            values={"rank": rank},
+            checks=(count,),
+        )
 
 The right number comes from a lab function, by its name in the registry of checks; a distractor comes from the
-misconception that produces it. The steps are shown line by line after the answer.
+misconception that produces it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 from typing import Any, Literal
 
 from quizzes.kinds.matrix_shape import Shape
 from study.base.checks import Check, evaluate
-from study.content.yaml_reader import Level
 
+Kind = Literal["single", "numeric"]
+KINDS: tuple[Kind, ...] = ("single", "numeric")
 WRONG_OPTIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnNumbers:
+    """One draw: the right number, a number per slip, and the values that the texts name."""
+
+    right: float
+    slips: Mapping[str, float]
+    """Slip id to wrong number, in the order of preference when two are the same."""
+
+    values: Mapping[str, Any]
+    """Numbers, words and lists of numbers by placeholder."""
+
+    checks: tuple[Check, ...] = ()
+    tolerance: float = 0.0
+    """How far off still counts as the same answer, in the unit of the answer."""
+
+    in_order: bool = False
+    """Keep the first slips instead of a sample: ids from before sampling still draw what they drew."""
+
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +72,7 @@ class Slip:
 class DrawnQuestion:
     """One drawn question. For a numeric one, `wrong` are the numbers whose mistake is recognized."""
 
-    kind: Literal["single", "numeric"]
+    kind: Kind
     stem: str
     right: Right
     wrong: tuple[Slip, ...]
@@ -69,7 +93,7 @@ class DrawnQuestion:
     """The matrix that the question is about, drawn next to it."""
 
     def __post_init__(self) -> None:
-        apart = keep_distinct(self.right, self.wrong, tolerance=self.tolerance, limit=len(self.wrong))
+        apart = keep_distinct(self.right, self.wrong, tolerance=self.tolerance)
         if apart != self.wrong:
             raise ValueError(f"two answers are the same, or a wrong one is right: {self.stem}")
         if self.kind == "single" and not 2 <= len(self.wrong) <= WRONG_OPTIONS:
@@ -78,34 +102,21 @@ class DrawnQuestion:
             raise ValueError(f"has neither a check nor a source: {self.stem}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuestionFamily:
-    """A generator of questions about one idea. The id never changes: the log holds `id@seed`."""
-
-    id: str
-    title: str
-    concepts: tuple[str, ...]
-    level: Level
-    draw: Callable[[Random], DrawnQuestion]
-
-
 def build_check(quantity: str, **arguments: Any) -> Check:
     """Build a check whose `expect` is computed now by the lab."""
     found = evaluate(Check(quantity=quantity, arguments=arguments, expect=0.0))
     return Check(quantity=quantity, arguments=arguments, expect=found)
 
 
-def keep_distinct(
-    right: Right, slips: Sequence[Slip], *, tolerance: float = 0.0, limit: int = WRONG_OPTIONS
-) -> tuple[Slip, ...]:
-    """Return the first distractors that differ from the right answer and each other, in value and text.
+def keep_distinct(right: Right, slips: Sequence[Slip], *, tolerance: float = 0.0) -> tuple[Slip, ...]:
+    """Return the distractors that differ from the right answer and each other, in value and text.
 
     For some numbers two mistakes lead to the same result, or a mistake leads to the right one.
     """
     kept: list[Slip] = []
     for slip in slips:
         others: list[Right | Slip] = [right, *kept]
-        if len(kept) < limit and not any(_are_alike(slip, other, tolerance) for other in others):
+        if not any(_are_alike(slip, other, tolerance) for other in others):
             kept.append(slip)
     return tuple(kept)
 
@@ -114,3 +125,13 @@ def _are_alike(slip: Slip, other: Right | Slip, tolerance: float) -> bool:
     # Twice the tolerance: no answer may be within reach of two numbers.
     near = math.isclose(slip.value, other.value, rel_tol=1e-9, abs_tol=2 * tolerance)
     return near or slip.text == other.text or (isinstance(other, Slip) and slip.id == other.id)
+
+
+def one_percent(value: float) -> float:
+    """Return a tolerance of about 1 %, rounded to one digit: 0.1 for 13.477."""
+    return round_tolerance(value / 100)
+
+
+def round_tolerance(value: float) -> float:
+    """Round a tolerance to one digit, so that a learner can read it."""
+    return float(f"{value:.0e}")

@@ -13,9 +13,12 @@ from quizzes.interchange.moodle_xml import write_moodle_xml
 from quizzes.interchange.schema import read_schema, write_questions
 from quizzes.interchange.table import write_table
 from quizzes.interchange.user_bank import LiveBank, check_entry
+from study.base.settings import Settings
 from study.content.concepts import ConceptMap
 from study.content.user_files import IMPORTED, as_bytes, build_slug, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
+from study.io.planning import with_progress
+from study.store import Store
 
 NAME = "lora-study-questions"
 WRITERS = {
@@ -82,7 +85,7 @@ class QuestionExchange:
         known = {entry.id: entry for entry in entries_of(self.bank)}
         seen: set[str] = set()
         judged = []
-        for read in assign_ids(reading.entries):
+        for read in with_progress(assign_ids(reading.entries)):
             entry, problem = check_entry(read, self.concepts)
             result = self._verdict(entry, known.get(entry.id), problem)
             if entry.id in seen:
@@ -139,3 +142,8 @@ def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = 
     """Build the exchange of a data folder; the bank is read here unless it is given."""
     bank = bank or LiveBank(concepts, home / "questions")
     return QuestionExchange(bank=bank, concepts=concepts, home=home)
+
+
+def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> QuestionExchange:
+    """Build it in the process that reads files."""
+    return question_exchange(settings.home, concepts)

@@ -13,6 +13,7 @@ from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
+from study.base.import_limits import check_items
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
 
@@ -65,6 +66,7 @@ def read_gift(file: File) -> QuestionReading:
     entries: list[QuestionEntry] = []
     rejected: list[ImportEntry] = []
     for block in _split_blocks(text):
+        check_items(file.name, len(entries) + len(rejected))
         if block.text.startswith("$CATEGORY:"):
             topic = _read_topic(block.text.partition(":")[2])
             continue

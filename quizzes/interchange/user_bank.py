@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quizzes.bank.bank import Bank, load_bank, read_question
-from quizzes.families.drawn import QuestionFamily
+from quizzes.families.family import QuestionFamily
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, assign_ids, complete_fields
 from quizzes.interchange.formats import ENDINGS, read_questions
 from quizzes.interchange.schema import as_placed

@@ -1,6 +1,6 @@
 """The questions' section of the Progress page: calibration, Brier score, and item analysis for authors."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,10 @@ from quizzes.families import family_of
 from quizzes.kinds.choices import Single
 from quizzes.stats.calibration import CHARTS_FROM, Said, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
-from quizzes.stats.recurring_misses import latest_misses
 from study.base.confidence_intervals import share_of
 from study.base.html import NO_HTML
-from study.content.concepts import concept_address
 from study.plots.plot import Plot
+from study.ports.activities import RecurringMiss
 from study.ports.context import Visit
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
@@ -29,14 +28,16 @@ class QuizSection:
 
     store: Store
     bank: Bank
+    recurring: Callable[[Visit], Sequence[RecurringMiss]]
     name: str = "questions"
     leading: Sequence[str] = ("calibration",)
 
     def html(self, visit: Visit) -> Markup:
-        """Render the section; empty before the first answer."""
+        """Render the section; empty before the first answer and without recurring misses."""
         answers = self.store.quizzes.history(visit.profile.id)
         share = share_of([answer.correct for answer in answers])
-        if share is None:
+        recurring = self.recurring(visit)
+        if share is None and not recurring:
             return NO_HTML
         items = statistics_of(self.store, self.bank)
         shown = render(
@@ -44,8 +45,7 @@ class QuizSection:
             share=share,
             said=len(self._said(visit)),
             charts_from=CHARTS_FROM,
-            misses=latest_misses(answers, self.bank),
-            address=concept_address,
+            recurring=recurring,
             items=[(item, _find_title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )

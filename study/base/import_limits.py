@@ -20,6 +20,15 @@ HTML_CHARACTERS = 200_000
 HTML_TAGS = 3_000
 """Per text, because the standard library's parser takes quadratic time on stray tags."""
 
+READING_BYTES = 400_000_000
+"""Memory that the process which reads a file may take for it; the process itself takes about 90 MB."""
+
+READING_CPU_SECONDS = 60
+"""Processor time for one file: the largest allowed ones take a third of it on a slow machine."""
+
+READING_SECONDS = 300
+"""The same by the clock, for a busy machine and for systems without a limit on processor time."""
+
 _SPLIT = "Split it into smaller files."
 
 

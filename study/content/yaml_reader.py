@@ -112,9 +112,18 @@ class Fields:
         """Whether a learner brought it: it's exempt from some requirements on the app's own content."""
         return bool(self._optional)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all fields, for a mapping whose keys are ids."""
+        return tuple(self._placed)
+
+    def build_problem(self, text: str) -> Problem:
+        """Build a problem of this item."""
+        return Problem(file=self._file, line=self.line, item=self.item, text=text)
+
     def note(self, text: str) -> None:
         """Note a problem of this item."""
-        self._problems.append(Problem(file=self._file, line=self.line, item=self.item, text=text))
+        self._problems.append(self.build_problem(text))
 
     def text(self, name: str, *, default: str | None = None) -> str:
         """Read a text; required unless a default is given."""

@@ -51,6 +51,10 @@ class Pending:
             file=File(name=str(name), content=content), digest=hashlib.sha256(content).hexdigest()[:16]
         )
 
+    def path_of(self, profile_id: str) -> Path:
+        """Return where the pending file is, for the process that reads it."""
+        return self._path(profile_id, "file")
+
     def drop(self, profile_id: str) -> None:
         """Delete the pending file."""
         for kind in ("file", "name"):

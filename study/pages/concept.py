@@ -168,7 +168,7 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
     ) -> dict[str, Any]:
         """Return the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None}
+        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None, "tasks": ()}
         if mode == "challenge":
             inside["door"] = self.doors.challenge(visit, concept.id)
         elif mode == "review":
@@ -181,6 +181,7 @@ class ConceptPage:
             inside["figure"] = figure.fragment(settings) if figure else None
         elif lesson is not None and mode == "try":
             inside["door"] = self.doors.lab(lesson.try_it.preset)
+            inside["tasks"] = self.doors.tasks(visit, concept.id)
         elif lesson is not None and mode == "project":
             inside["door"] = self.doors.project(visit, lesson.project.project)
         return inside

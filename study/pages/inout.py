@@ -14,17 +14,22 @@ from study.base import import_limits
 from study.base.errors import LearnerError
 from study.content.user_files import key_of
 from study.io.apply_import import Imports, Undone
-from study.io.exchange import VERDICTS, Exchange, ImportPlan, ImportReport
-from study.io.exchange_commands import exchange_for
+from study.io.exchange import VERDICTS, Exchange, ImportReport
+from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import Pending, Waiting
+from study.io.planning import Planned, Upload
 from study.ports.context import Context, Visit
 from study.store.logs.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame, middleware
+from study.web.access import require_owner, role_of
 from study.web.frame import Reply
 
 PATH = "/io"
+ANSWERS_AT_ONCE_SECONDS = 2
+"""A file of usual size is read within that time; for a larger one the page shows how far it is."""
+
 SHOWN_AT_MOST = 200  # entries of a preview; the counts always include all
 STUDY_AT_ONCE = 20
 """New cards in the first session after an import; more than that is no session of a few minutes."""
@@ -57,14 +62,18 @@ class InOutPage:
     context: Context
     exchanges: Mapping[str, Exchange]
     pending: Pending
+    jobs: ImportJobs
+    """What reads the files."""
+
     snapshots: Snapshots | None = None
     """The automatic backups; None for a database that has backup tools of its own."""
 
     _previews: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
-    """A profile's preview of its pending file, as of its upload. `_apply_upload` plans it again."""
+    """A profile's preview of its pending file, as of its upload. Importing plans it again."""
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page, with the pending file if one exists."""
+        self.jobs.warm_up()
         return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -72,13 +81,19 @@ class InOutPage:
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "uploaded":
-                return self._preview(visit)
+                return self._read(visit, self._waiting(visit), {})
             case "apply":
-                return self._apply(visit, event)
+                shown = {name: form_event.read_text(event, name) for name in ("digest", "report")}
+                shown["role"] = role_of(request)
+                return self._read(visit, self._waiting(visit), shown)
+            case "poll":
+                return self._polled(visit)
             case "cancel":
+                self.jobs.stop(visit.profile.id)
                 self.pending.drop(visit.profile.id)
                 return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
+                self._refuse_shared(visit, event, request)
                 undone = self._imports.undo(
                     visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
                 )
@@ -92,35 +107,87 @@ class InOutPage:
     def _imports(self) -> Imports:
         return Imports(store=self.context.store, home=self.context.settings.home)
 
-    def _preview(self, visit: Visit) -> Reply:
-        waiting = self._waiting(visit)
+    def _read(self, visit: Visit, waiting: Waiting, shown: dict[str, str]) -> Reply:
+        """Read the pending file: to show what it would do, or to import what was `shown` of it."""
+        job = self._start(visit, waiting, shown)
+        return self._fetched(visit, job, ANSWERS_AT_ONCE_SECONDS) or {
+            "html": self._page(visit),
+            "say": f"Reading {waiting.file.name}.",
+            "focus": "#reading",
+        }
+
+    def _start(self, visit: Visit, waiting: Waiting, shown: dict[str, str]) -> ImportJob:
+        upload = Upload(
+            profile_id=visit.profile.id,
+            path=self.pending.path_of(visit.profile.id),
+            name=waiting.file.name,
+        )
+        return self.jobs.start(upload, shown, now=visit.now)
+
+    def _polled(self, visit: Visit) -> Reply:
+        """Show how far the reading is, or what it has found."""
+        job = self.jobs.of(visit.profile.id)
+        if job is None:
+            return {"html": self._page(visit)}
         try:
-            shown = self._planned(visit, waiting)
+            found = self._fetched(visit, job, 0)
+        except LearnerError as error:
+            return {"html": self._page(visit), "error": str(error)}
+        return found or {"parts": {"reading": render("study/reading.html", job=job)}}
+
+    def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
+        """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
+        try:
+            planned = job.result(seconds)
         except LearnerError:
+            self.jobs.fetched(job)
             self.pending.drop(visit.profile.id)
             raise
-        report = shown["report"]
+        if planned is None:
+            return None
+        self.jobs.fetched(job)
+        waiting = self._waiting(visit)
+        return (
+            self._apply(visit, waiting, planned, job)
+            if job.purpose
+            else self._preview(visit, waiting, planned)
+        )
+
+    def _preview(self, visit: Visit, waiting: Waiting, planned: Planned) -> Reply:
+        shown = self._remember(visit, waiting, planned.report)
+        report = planned.report
         counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
         said = f"{waiting.file.name}: {counts}. Nothing has been changed yet."
         return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
 
-    def _apply(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
-        waiting = self._waiting(visit)
-        plan = self._plan(visit, waiting)
-        planned = self._imports.report(visit.profile.id, plan)
-        shown = form_event.read_text(event, "digest"), form_event.read_text(event, "report")
-        if shown != (waiting.digest, _compute_digest(planned)):
+    def _apply(self, visit: Visit, waiting: Waiting, planned: Planned, job: ImportJob) -> Reply:
+        if planned.plan.files and job.purpose["role"] != "owner":
+            raise LearnerError(
+                "Decks and questions of this server are shared by everyone, so its owner imports them.",
+                do_next="Send them the file, or import a backup without decks of your own.",
+            )
+        shown = job.purpose["digest"], job.purpose["report"]
+        if shown != (waiting.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
-            preview = self._planned(visit, waiting)
+            preview = self._remember(visit, waiting, planned.report)
             return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
-        if self.snapshots is not None and planned.counts["changed"]:
+        if self.snapshots is not None and planned.report.counts["changed"]:
             self.snapshots.make("import", now=visit.now)
-        report = self._imports.apply(visit.profile.id, plan, file_name=waiting.file.name, now=visit.now)
+        report = self._imports.apply(
+            visit.profile.id, planned.plan, file_name=waiting.file.name, now=visit.now
+        )
         self.pending.drop(visit.profile.id)
         counts = report.counts
         said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
         done = self._imports.standing(visit.profile.id)[0]
         return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
+
+    def _refuse_shared(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> None:
+        """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
+        wanted = form_event.read_whole(event, "import")
+        records = [record for record in self._imports.standing(visit.profile.id) if record.id == wanted]
+        if any(record.changes.get("files") for record in records):
+            require_owner(request)
 
     def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
         if self.snapshots is None or not middleware.is_here(request):
@@ -137,10 +204,6 @@ class InOutPage:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
-    def _plan(self, visit: Visit, waiting: Waiting) -> ImportPlan:
-        exchange = exchange_for(waiting.file, list(self.exchanges.values()))
-        return exchange.plan(visit.profile.id, waiting.file, now=visit.now)
-
     def _page(
         self,
         visit: Visit,
@@ -150,6 +213,7 @@ class InOutPage:
         done: ImportRecord | None = None,
         is_here: bool = False,
     ) -> Markup:
+        preview = preview or self._still_waiting(visit)
         standing = self._imports.standing(visit.profile.id)
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(visit.profile.id, since=begins))
@@ -158,7 +222,8 @@ class InOutPage:
             said=said,
             done=done,
             links={record.id: study_links(record, new_today=new_today) for record in standing},
-            preview=preview or self._still_waiting(visit),
+            preview=preview,
+            job=self.jobs.of(visit.profile.id),
             exchanges=self.exchanges,
             imports=[one for one in standing if not done or one.id != done.id],
             limits=import_limits,
@@ -179,14 +244,11 @@ class InOutPage:
         known = self._previews.get(visit.profile.id)
         if known is not None and known["digest"] == waiting.digest:
             return known
-        try:
-            return self._planned(visit, waiting)
-        except LearnerError:  # the upload has already reported it
-            self.pending.drop(visit.profile.id)
-            return None
+        if self.jobs.of(visit.profile.id) is None:  # the app was started again since
+            self._start(visit, waiting, {})
+        return None
 
-    def _planned(self, visit: Visit, waiting: Waiting) -> dict[str, Any]:
-        report = self._imports.report(visit.profile.id, self._plan(visit, waiting))
+    def _remember(self, visit: Visit, waiting: Waiting, report: ImportReport) -> dict[str, Any]:
         preview = {
             "file": waiting.file.name,
             "digest": waiting.digest,

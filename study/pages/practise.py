@@ -1,6 +1,6 @@
 """Practise: the kinds of exercise, each with what is ready, and the five-minute review that mixes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
-from study.ports.activities import CardsDue
+from study.ports.activities import CardsDue, RecurringMiss, TasksDone
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import frame
@@ -19,10 +19,18 @@ PATH = "/practise"
 
 
 def build(
-    app: gr.Blocks, context: Context, *, review: ReviewPage, cards_due: Callable[[Visit], CardsDue]
+    app: gr.Blocks,
+    context: Context,
+    *,
+    review: ReviewPage,
+    cards_due: Callable[[Visit], CardsDue],
+    tasks_done: Callable[[Visit], TasksDone],
+    recurring: Callable[[Visit], Sequence[RecurringMiss]],
 ) -> None:
     """Add the page to the app."""
-    page = PractisePage(context=context, review=review, cards_due=cards_due)
+    page = PractisePage(
+        context=context, review=review, cards_due=cards_due, tasks_done=tasks_done, recurring=recurring
+    )
     with frame.add_page(app, context, title="Practise", path=PATH):
         frame.add_island(page.act, page.load, "practise", waiting=frame.render_waiting("Practise"))
 
@@ -34,11 +42,19 @@ class PractisePage:
     context: Context
     review: ReviewPage
     cards_due: Callable[[Visit], CardsDue]
+    tasks_done: Callable[[Visit], TasksDone]
+    recurring: Callable[[Visit], Sequence[RecurringMiss]]
 
     def load(self, request: gr.Request) -> Markup:
         """Render what is ready for this learner."""
         visit = frame.visit_of(self.context, request)
-        return render("study/practise.html", plan=self.review.plan(visit), due=self.cards_due(visit))
+        return render(
+            "study/practise.html",
+            plan=self.review.plan(visit),
+            due=self.cards_due(visit),
+            tasks=self.tasks_done(visit),
+            recurring=self.recurring(visit),
+        )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Start the five-minute review."""

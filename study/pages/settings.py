@@ -16,7 +16,9 @@ from study.store.logs.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
 from study.web import form_event, frame, middleware
+from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
+from study.web.server import is_loopback, own_addresses
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
 WORDS = ("card_order", "time_zone")
@@ -28,9 +30,9 @@ ORDER_NAMES: dict[CardOrder, str] = {
 SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may have changed
 
 
-def build(app: gr.Blocks, context: Context) -> None:
+def build(app: gr.Blocks, context: Context, devices: Devices | None = None) -> None:
     """Add the page to the app."""
-    page = SettingsPage(context=context)
+    page = SettingsPage(context=context, devices=devices)
     with frame.add_page(app, context, title="Settings", path="/settings"):
         frame.add_island(page.act, page.load, "settings", waiting=frame.render_waiting("Settings"))
 
@@ -40,6 +42,8 @@ class SettingsPage:
     """Handlers of Settings."""
 
     context: Context
+    devices: Devices | None = None
+    """On a server for learners: what adds and removes the browsers of a profile."""
 
     def load(self, request: gr.Request) -> Markup:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
@@ -67,6 +71,16 @@ class SettingsPage:
                 profiles.erase(visit.profile.id)
                 Pending(folder=self.context.settings.imports_dir).drop(visit.profile.id)
                 return {"goto": "/"}
+            case "add-device" if self.devices:
+                link = self.devices.link(visit.profile.id, *_host_of(request), now=visit.now)
+                shown = render("study/device_link.html", link=link, qr=qr_code(link), minutes=LINK_MINUTES)
+                return {"parts": {"device": shown}, "say": "The link is there.", "focus": "#device-link"}
+            case "remove-device" if self.devices:
+                self.devices.remove(visit.profile.id, form_event.read_text(event, "device"))
+            case "recover" if self.devices:
+                phrase = form_event.read_field(event, "phrase")
+                self.devices.recover(phrase, visit.browser_id, now=visit.now)
+                return {"goto": "/"}
             case other:
                 raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
         return {"goto": SAVED}
@@ -92,6 +106,8 @@ class SettingsPage:
                 profile for profile in store.profiles.all() if is_here and profile.id != visit.profile.id
             ],
             is_here=is_here,
+            devices=self.devices.listed(visit.profile.id, visit.browser_id) if self.devices else None,
+            phrase=self.devices.keys.phrase(visit.profile.id) if self.devices else "",
             preferences=visit.preferences,
             orders=ORDER_NAMES,
             zones=_list_zones(),
@@ -103,6 +119,16 @@ class SettingsPage:
             answers=len(store.quizzes.history(visit.profile.id)),
             explanations=len(store.explains.attempts(visit.profile.id)),
         )
+
+
+def _host_of(request: gr.Request) -> tuple[str, bool]:
+    """Return the host by which other devices reach the app, and whether by HTTPS."""
+    host = request.headers.get("host", "")
+    name, _, port = host.rpartition(":")
+    if is_loopback(name or host):
+        here = own_addresses()
+        host = f"{here[0]}:{port}" if here and name else host
+    return host, request.headers.get("x-forwarded-proto", "") == "https"
 
 
 def _read_whole(event: Mapping[str, Any], name: str) -> int:

@@ -89,7 +89,7 @@ class StartPage:
             raise LearnerError("No answer is chosen.", do_next="Choose one; a guess is fine.")
         run = place.run
         if step.runs and not run:
-            run = self.first_run.start(visit)
+            run = self.first_run.start(visit, anew=not self.context.shared)
             self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
         return self._went(IntroductionPlace(step=place.step, answer=answer, run=run), focus="#verdict")
 

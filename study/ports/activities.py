@@ -156,6 +156,61 @@ class ProjectLink:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskLink:
+    """A link to a task that the lab judges."""
+
+    name: str
+    address: str
+    standing: str
+    """This learner's standing, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksDone:
+    """How many tasks there are, and how many this learner has solved."""
+
+    settings: int = 0
+    settings_solved: int = 0
+    runs: int = 0
+    runs_solved: int = 0
+    builds: int = 0
+    builds_solved: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MisconceptionLink:
+    """A misconception by name, with what to do about it."""
+
+    id: str
+    name: str
+    """Completes "you"."""
+
+    address: str
+    """The page that refutes it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurringMiss:
+    """A misconception behind several of the latest misses, and what to do about it."""
+
+    misconception: MisconceptionLink
+    count: int
+    total: int
+    """The latest misses whose mistake is known."""
+
+    where: str
+    """The kinds of exercise in words: `2 questions and 1 card`."""
+
+    questions: str
+    """The address of questions on its concept."""
+
+    experiment: str
+    """The address of a task or a run that shows what is right."""
+
+    experiment_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabLink:
     """A link to a prepared training run."""
 
@@ -171,6 +226,8 @@ class ModeLinks:
     lab: Callable[[Mapping[str, Any]], LabLink]
     challenge: Callable[[Visit, str], ChallengeLink]
     project: Callable[[Visit, str], ProjectLink]
+    tasks: Callable[[Visit, str], Sequence[TaskLink]]
+    """By concept."""
 
 
 # ---- the introduction
@@ -196,7 +253,7 @@ class FirstRunView:
 class FirstRuns(Protocol):
     """Starts and shows the training run at the end of the introduction."""
 
-    def start(self, visit: Visit) -> str:
+    def start(self, visit: Visit, *, anew: bool) -> str:
         """Start the run and return its id."""
 
     def show(self, run_id: str) -> FirstRunView:

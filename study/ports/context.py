@@ -26,6 +26,9 @@ class Context:
     places: tuple[Place, ...]
     """The menu, in order."""
 
+    shared: bool = False
+    """Whether other machines can reach the app, so that its profiles belong to their devices."""
+
     def has_page(self, path: str) -> bool:
         """Return whether the menu has this page, so that no link leads to a missing page."""
         return any(place.holds(path) for place in self.places)

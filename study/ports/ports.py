@@ -1,6 +1,6 @@
 """Functions that the parts of the app provide for each other, so that they don't import each other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,17 +13,47 @@ from study.ports.activities import (
     ExplainActivity,
     FirstRuns,
     LabLink,
+    MisconceptionLink,
     ProjectLink,
     QuizActivity,
+    RecurringMiss,
     Subjects,
+    TaskLink,
+    TasksDone,
 )
 from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion, WriteClassCards
 from study.ports.context import Visit
+from study.store.logs.tasks import TaskAttempt
 
 
 def no_row_problem(table: str, row: Mapping[str, Any]) -> str:
     """Accept every row of a backup: the default when no part checks rows."""
     return ""
+
+
+def no_tasks(visit: Visit, concept_id: str) -> Sequence[TaskLink]:
+    """Return no tasks: the default when no part has some."""
+    return ()
+
+
+def no_tasks_done(visit: Visit) -> TasksDone:
+    """Count nothing: the default when no part has tasks."""
+    return TasksDone()
+
+
+def no_misconception(misconception_id: str) -> MisconceptionLink | None:
+    """Find nothing: the default when no part names misconceptions."""
+    return None
+
+
+def no_recurring_misses(visit: Visit) -> Sequence[RecurringMiss]:
+    """Find nothing: the default when no part names misconceptions."""
+    return ()
+
+
+def no_task_misses(visit: Visit) -> Sequence[tuple[TaskAttempt, str]]:
+    """Return no misses: the default when no part has tasks."""
+    return ()
 
 
 @dataclass
@@ -50,3 +80,10 @@ class Ports:
     class_grader: ClassGrader = field(init=False)
     class_cards: WriteClassCards = field(init=False)
     last_run: Callable[[], str | None] = str
+    tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = no_tasks
+    tasks_done: Callable[[Visit], TasksDone] = no_tasks_done
+    task_misses: Callable[[Visit], Sequence[tuple[TaskAttempt, str]]] = no_task_misses
+    """Wrong attempts at tasks, each with the id of its misconception, oldest first."""
+
+    misconception: Callable[[str], MisconceptionLink | None] = no_misconception
+    recurring_misses: Callable[[Visit], Sequence[RecurringMiss]] = no_recurring_misses

@@ -154,12 +154,23 @@ function focusOn(selector) {
 function settle() {
   shownParts.clear();
   nameTab();
+  startAnew();
   drafts().forEach(restore);
   clearTimeout(pollTimer);
   pollTimer = null;
   schedulePoll();
   settleLive();
   if (!arrived && find('.page') && !find('[data-waiting]')) arrive();
+}
+
+// Gradio changes elements in place. A form whose id has changed asks something else, so nothing that was
+// chosen in it may stay chosen.
+const askedBy = new WeakMap();
+function startAnew() {
+  for (const form of element.querySelectorAll('form[id]')) {
+    if (askedBy.has(form) && askedBy.get(form) !== form.id) form.reset();
+    askedBy.set(form, form.id);
+  }
 }
 
 // The frame (study/web/frame.py) has put the app's name at the end.

@@ -1,31 +1,19 @@
-// On every page: search (`/`), the keys of the page (`?`), and the look that this browser has chosen.
+// On every page: search (`/`), the keys of the page (`?`), and the form that chooses the look.
 //
 // <a|button data-means="...">           shows the meaning of a word
 // <button data-open-search>              opens the search; answers come from GET /search?q=
 // <input name="theme|text-size" ...> in a form with `data-look` sets the look at once and keeps it in this browser
 
 (() => {
-  // ---- the look: light or dark, and the size of text
+  // ---- the look: `look.js` applies it, a form in Settings chooses it
 
-  const SIZES = { small: '93.75%', usual: '', large: '118%', larger: '137%' };
-  const chosen = (name) => localStorage.getItem(name) || '';
-
-  function applyLook() {
-    document.documentElement.style.fontSize = SIZES[chosen('text-size')] || '';
-    const dark = chosen('theme') === 'dark' || (chosen('theme') !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
-    if (!document.body) return;
-    if (document.body.classList.contains('dark') !== dark) document.body.classList.toggle('dark', dark);
-  }
-
-  function whenThereIsABody() {
+  // Gradio follows the system when it starts, and whenever the system changes.
+  function keepLook() {
     applyLook();
-    // Gradio follows the system when it starts, and whenever the system changes.
     new MutationObserver(applyLook).observe(document.body, { attributes: true, attributeFilter: ['class'] });
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', applyLook);
   }
 
-  applyLook();
-  if (document.body) whenThereIsABody(); else document.addEventListener('DOMContentLoaded', whenThereIsABody);
+  if (document.body) keepLook(); else document.addEventListener('DOMContentLoaded', keepLook);
 
   document.addEventListener('change', (event) => {
     const form = event.target.closest('form[data-look]');
@@ -43,7 +31,7 @@
   new MutationObserver(() => document.querySelectorAll('form[data-look]:not([data-settled])').forEach((form) => {
     form.dataset.settled = '';
     for (const name of ['theme', 'text-size', 'view']) {
-      const value = name === 'view' ? (document.documentElement.classList.contains('projector') ? 'projector' : 'usual') : chosen(name);
+      const value = name === 'view' ? (document.documentElement.classList.contains('projector') ? 'projector' : 'usual') : chosenLook(name);
       const input = form.querySelector(`input[name="${name}"][value="${value || (name === 'theme' ? 'system' : 'usual')}"]`);
       if (input) input.checked = true;
     }

@@ -21,6 +21,7 @@ from study.store.logs.predictions import PredictionLog
 from study.store.logs.preferences_and_drafts import Notes
 from study.store.logs.projects import ProjectLog
 from study.store.logs.quizzes import QuizLog
+from study.store.logs.tasks import TaskLog
 from study.store.migrations import migrate_database
 from study.store.profiles import Profiles
 from study.store.snapshots import snapshots_of
@@ -45,6 +46,7 @@ class Store:
     imports: ImportLog
     lessons: LessonLog
     projects: ProjectLog
+    tasks: TaskLog
     classes: ClassLog
 
     def close(self) -> None:
@@ -88,6 +90,7 @@ def open_store(database_url: str) -> Store:
         imports=ImportLog(database),
         lessons=LessonLog(database),
         projects=ProjectLog(database),
+        tasks=TaskLog(database),
         classes=ClassLog(database),
     )
 

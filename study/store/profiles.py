@@ -87,6 +87,19 @@ class Profiles:
             ):
                 _erase_profile(connection, left.id)
 
+    def browsers_of(self, profile_id: str) -> list[tuple[str, datetime]]:
+        """Read the ids of the browsers that use a profile, and since when; the newest first."""
+        columns = t.browsers.c
+        wanted = select(columns.id, columns.chosen_at).where(columns.profile_id == profile_id)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted.order_by(columns.chosen_at.desc()))
+            return [(row.id, row.chosen_at) for row in rows]
+
+    def forget_browser(self, browser_id: str) -> None:
+        """Let a browser use no profile: at its next visit it is new."""
+        with self._database.write() as connection:
+            connection.execute(delete(t.browsers).where(t.browsers.c.id == browser_id))
+
     def erase(self, profile_id: str) -> None:
         """Delete a profile and everything it ever did. The one place where log entries go."""
         with self._database.write() as connection:

@@ -18,7 +18,7 @@ from study.base.html import trust_html
 from study.text.markup import link_citations, to_html, to_plain
 
 _ROOT = Path(__file__).parents[2]
-DARK_SCRIPT = _ROOT / "study" / "static" / "dark.js"
+LOOK_SCRIPT = _ROOT / "study" / "static" / "look.js"
 PAGE_STYLE = _ROOT / "study" / "static" / "page.css"
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
@@ -46,7 +46,7 @@ def get_environment() -> Environment:
         computed=_evaluate,
     )
     # For pages that Gradio does not make; the policy knows it by its hash (study/web/content_policy.py).
-    made.globals["dark_script"] = trust_html(DARK_SCRIPT.read_text("utf-8"))
+    made.globals["look_script"] = trust_html(LOOK_SCRIPT.read_text("utf-8"))
     made.globals["page_style"] = trust_html(PAGE_STYLE.read_text("utf-8"))
     return made
 

@@ -5,7 +5,7 @@ send new HTML. The browser's side of the contract is written at the top of `stat
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
@@ -31,6 +31,7 @@ from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware
+from study.web.access import OWNERS_ONLY, may_use_lab
 from study.web.theme import THEME
 
 _STATIC = Path(__file__).parents[1] / "static"
@@ -54,10 +55,19 @@ Act = Callable[[dict[str, Any], gr.Request], Reply]
 Load = Callable[[gr.Request], Markup]
 
 
-def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.HTML:
+def add_island(
+    act: Act,
+    load: Load,
+    elem_id: str,
+    *,
+    waiting: str = "",
+    learners_may: Collection[str] | None = None,
+) -> gr.HTML:
     """Put an island here, inside the current page.
 
         island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+
+    `learners_may` names the only acts that are not the owner's on a server for learners; None means all.
 
     A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the
     server, and shows as "the app did not answer".
@@ -65,6 +75,8 @@ def add_island(act: Act, load: Load, elem_id: str, *, waiting: str = "") -> gr.H
 
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
+            if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
+                raise OWNERS_ONLY
             with in_words(), one_view():
                 return _encodable(act(event, request))
         except LearnerError as error:
@@ -191,7 +203,13 @@ def build_head(*styles: Path, projector: bool = False) -> str:
 def head_script(*, projector: bool = False) -> str:
     """The script that runs before anything is drawn."""
     view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    return view + _read_script("head.js") + _read_script("site.js") + _read_script("figures.js")
+    return (
+        view
+        + _read_script("look.js")
+        + _read_script("head.js")
+        + _read_script("site.js")
+        + _read_script("figures.js")
+    )
 
 
 @contextmanager

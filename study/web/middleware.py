@@ -14,15 +14,18 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.base.errors import LearnerError
-from study.text.templates import DARK_SCRIPT
+from study.text.templates import LOOK_SCRIPT
 from study.web.content_policy import HEADER, content_policy, hash_of
 
 COOKIE = "learner"
 COOKIE_SECONDS = 5 * 365 * 24 * 3600
 BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a video does not
 
-CONTENT_POLICY = content_policy(hash_of(DARK_SCRIPT.read_text("utf-8")))
-"""Of every answer that has none of its own: the one script that chooses light or dark, and no other."""
+CONTENT_POLICY = content_policy(hash_of(LOOK_SCRIPT.read_text("utf-8")))
+"""Of every answer that has none of its own: the one script that applies the chosen look, and no other."""
+
+FILES_OF_PAGES = ("text/css", "text/javascript", "application/javascript", "font/")
+"""Types of answers that are no page, so that the policy would only make them longer: the page's own rules."""
 
 
 def browser_of(cookies: Mapping[str, str]) -> str:
@@ -147,7 +150,8 @@ def _with_headers(send: Send, cookie: str | None) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers.setdefault(HEADER, CONTENT_POLICY)
+            if not headers.get("content-type", "").startswith(FILES_OF_PAGES):
+                headers.setdefault(HEADER, CONTENT_POLICY)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "same-origin"
             if cookie:

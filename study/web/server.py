@@ -56,7 +56,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     if options.only_class:
         _say(f"Class: {address}/class")
     elif not is_loopback(options.host):
-        _say(network_notice(options.host, listening.getsockname()[1]))
+        _say(network_notice(options.host, listening.getsockname()[1], app.state.owner_key))
     try:
         _serve(app, address, listening)
     finally:
@@ -75,6 +75,7 @@ def _built(
             projector=options.projector,
             worker=options.worker,
             only_class=options.only_class,
+            open_lab=options.open_lab,
             say=page.say,
         )
 
@@ -123,22 +124,23 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def network_notice(host: str, port: int) -> str:
-    """Return what a start that others can reach opens, and the addresses that work for them."""
+def network_notice(host: str, port: int, owner_key: str) -> str:
+    """Return what a start that others can reach opens, the addresses that work, and the owner's own."""
     everywhere = host in ("0.0.0.0", "::", "")
-    names = [*_addresses(), f"{socket.gethostname().lower().removesuffix('.local')}.local"]
+    names = [*own_addresses(), f"{socket.gethostname().lower().removesuffix('.local')}.local"]
     shown = [address_of(name, port) for name in names] if everywhere else [address_of(host, port)]
     return "\n".join(
         (
             "Everyone who can reach this machine can open the app, without a password or encryption:",
             *(f"  {address}" for address in shown),
-            "They study under profiles of their own. Profiles of others, and backups, are open at this"
-            " machine only.",
+            "They study under profiles of their own. The Lab's runs, shared decks, backups and profiles of"
+            " others are yours: at this machine, or after you have opened this address, which is a password:",
+            f"  {shown[0]}/owner?key={owner_key}",
         )
     )
 
 
-def _addresses() -> list[str]:
+def own_addresses() -> list[str]:
     """Return the IPv4 addresses of this machine in its networks."""
     import psutil
 
@@ -264,6 +266,12 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         dest="only_class",
         action="store_true",
         help="teach a class: other devices reach the class's student pages and nothing else",
+    )
+    parser.add_argument(
+        "--open-lab",
+        action="store_true",
+        default=bool(given("SPACE_HOST")),
+        help="let everyone start, stop and delete runs (default: where SPACE_HOST is set)",
     )
     parser.add_argument(
         "--port",

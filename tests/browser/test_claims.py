@@ -83,6 +83,7 @@ def test_an_example_is_checked_from_its_address(visit: Visit) -> None:
 def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> None:
     page = visit().open("/models")
     expect(page.get_by_role("row", name=re.compile("llama-3.1-405b"))).to_contain_text("405,853,388,800")
+    page.get_by_text("Add one from its config.json").click()
     page.get_by_label("Name or hub id").fill("ana/little")
     page.get_by_label("config.json").fill("{}")
     page.get_by_role("button", name="Read and add").click()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from study.base.settings import load_settings
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 from tests.lora_lab.sweep_builders import finish, runs_of, sweep_of, tiny_grid
 
@@ -52,7 +52,7 @@ def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: s
     page.get_by_role("button", name="Start the grid").click()
     expect(page.locator("#sweep-state")).to_contain_text("0 of 4 cells done")
     expect(page.locator("#sweep")).to_be_focused()
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
     # by keyboard: the last cell goes up, the first waiting one is cancelled
     table = page.get_by_role("region", name="Cells of the sweep")
@@ -73,7 +73,7 @@ def test_a_grid_is_set_up_started_steered_and_kept(visit: Visit, grid_address: s
     report.wait_for_load_state()
     expect(report.locator("figure svg")).to_have_count(5)
     expect(report.locator("tbody tr")).to_have_count(4)
-    assert serious_violations(report) == []
+    assert violations(report) == []
 
 
 def test_a_refresh_and_a_second_browser_show_the_same_sweep(
@@ -107,7 +107,7 @@ def test_the_table_filters_and_sorts_and_the_address_keeps_it(
 def test_the_finished_sweep_is_clean_for_axe(visit: Visit, grid_address: str, kept: str, scheme: str) -> None:
     page = visit(address=grid_address, color_scheme=scheme, reduced_motion="reduce").open(kept)
     expect(page.locator("figure.plot")).to_have_count(5)
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_the_finished_sweep_fits_a_phone_and_a_finger(visit: Visit, grid_address: str, kept: str) -> None:

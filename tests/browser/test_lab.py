@@ -20,7 +20,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.base.settings import load_settings
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 from tests.lora_lab.exactness import slack_bytes
 
@@ -291,12 +291,12 @@ def test_the_run_as_json_holds_settings_versions_and_steps(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation_in_the_lab(visit: Visit, lab_address: str, scheme: str) -> None:
+def test_axe_finds_no_violation_in_the_lab(visit: Visit, lab_address: str, scheme: str) -> None:
     page = open_lab(visit, lab_address, "/lab", color_scheme=scheme, reduced_motion="reduce")
     for summary in page.locator("#lab summary").all():
         if summary.is_visible():
             summary.click()
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_the_lab_fits_a_phone(visit: Visit, lab_address: str) -> None:
@@ -392,7 +392,7 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     following = page.get_by_role("link", name="Now rank 1, same seed: what do you expect?")
     expect(following).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("link", name="Download adapter")).to_be_hidden()  # files are folded
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
     following.click()
     expect(page.locator("#guess-percent")).to_be_visible()

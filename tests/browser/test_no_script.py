@@ -1,70 +1,266 @@
-"""Texts that others wrote never run as a script: here by way of formulas, on every page that shows one."""
+"""Texts that others wrote never run as a script, whatever field they come in by and wherever they show."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
-import yaml
-from playwright.sync_api import expect
+from markupsafe import escape
+from playwright.sync_api import Browser, Route, expect
 
+from lora_lab.engine.chat import Ask
+from lora_lab.runs.folder import RunFolder
+from study.base.settings import Settings
+from study.text.templates import render
+from study.web.middleware import COOKIE
 from tests.browser.conftest import StartApp, Visit
+from tests.browser.hostile import (
+    BAIT,
+    BROWSER,
+    HOSTILE,
+    PROJECTS,
+    RAN,
+    SHORT,
+    hostile_files,
+    hostile_home,
+    runs_of,
+)
+from tests.browser.presses import presses_on
+from tests.visits import opened
+from tests.whole_app import WholeApp, whole_app
 
 pytestmark = pytest.mark.browser
 
-RAN = "window.ran"
-PAYLOADS = [
-    rf'$\tag{{<img src=x onerror="{RAN}=1">}}$',
-    rf'$\text{{<img src=x onerror="{RAN}=1">}}$',
-    rf"$\text{{&lt;img src=x onerror={RAN}=1&gt;}}$",
-    rf"$\href{{javascript:{RAN}=1}}{{x}}$",
-    rf'$\color{{red" onmouseover="{RAN}=1}}x$',
-    rf"$$\fbox{{<svg onload={RAN}=1>}}$$",
-]
-HOSTILE = " ".join(PAYLOADS)
+READ_AT_ONCE = "html => { document.open(); document.write(html); document.close(); }"
+BAITS = f"() => [document.querySelectorAll('[{BAIT}]').length, window.ran ?? 0]"
 
 
-def deck() -> str:
-    card = {"front": f"Front {HOSTILE}", "back": f"Back {HOSTILE}", "why": f"Why {HOSTILE}"}
-    cloze = {"id": "hostile-cloze", "kind": "cloze", "text": f"{{{{c1::gap {HOSTILE}}}}} {HOSTILE}"}
-    return yaml.safe_dump({"deck": f"Deck {HOSTILE}", "cards": [{"id": "hostile", **card}, cloze]})
+@dataclass
+class Collected:
+    """Everything that the app would send to a browser, and where it comes from."""
+
+    pieces: dict[str, str] = field(default_factory=dict)
+
+    def add(self, where: str, html: object) -> None:
+        if isinstance(html, str) and html:
+            self.pieces.setdefault(html, where)
+
+    def add_reply(self, where: str, reply: Any) -> None:
+        self.add(where, reply.get("html"))
+        for name, part in (reply.get("parts") or {}).items():
+            self.add(f"{where} {name}", part)
 
 
-def questions() -> str:
-    options = [
-        {"text": f"Right {HOSTILE}", "correct": True, "feedback": f"Yes {HOSTILE}"},
-        {"text": f"Wrong {HOSTILE}", "feedback": f"No {HOSTILE}", "misconception": f"slug: takes {HOSTILE}"},
-    ]
-    question = {"id": "hostile-question", "stem": f"Stem {HOSTILE}", "options": options,
-                "keep": f"Keep {HOSTILE}", "hint": f"Hint {HOSTILE}"}  # fmt: skip
-    return yaml.safe_dump({"topic": f"Topic {HOSTILE}", "questions": [question]})
+def act_of(app: WholeApp, path: str) -> Any:
+    """What a press on a page calls."""
+    blocks = app.site.routes[-1].app.get_blocks()  # type: ignore[attr-defined]
+    [load] = [fn for fn in blocks.fns.values() if fn.name == "guarded_load" and f"/{fn.page}" == path]
+    return load.outputs[0].server_fns[0]
 
 
-def test_a_formula_runs_nothing_on_any_page(visit: Visit, start_app: StartApp, tmp_path: Path) -> None:
-    for folder, text in (("decks", deck()), ("questions", questions())):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "hostile.yaml").write_text(text)
+def press_everything(app: WholeApp, path: str, query: str, found: Collected, *, deep: int = 3) -> None:
+    """Open an address, press what is on it, then what came with the answers."""
+    act = act_of(app, path)
+    seen: set[str] = set()
+
+    def press(html: str, left: int) -> None:
+        for event in presses_on(html, HOSTILE):
+            if event["act"] in seen and left < deep:
+                continue
+            seen.add(event["act"])
+            sent = {**event, "query": f"?{query}", "name": f"{SHORT}.csv", "content": ""}
+            reply = act(sent, opened(BROWSER, query))
+            found.add_reply(f"{path} {event['act']}", reply)
+            if left and reply.get("html"):
+                press(reply["html"], left - 1)
+
+    shown = app.open(path, BROWSER, **dict(parse_qsl(query)))
+    found.add(f"{path}?{query}", shown)
+    press(shown, deep)
+
+
+def addresses(settings: Settings, app: WholeApp) -> Iterator[tuple[str, str]]:
+    """Every page, bare, on what the payloads are in, and with a payload in its address."""
+    runs = [run.run_id for run in runs_of(settings)]
+    sweeps = [path.name for path in settings.sweeps_dir.iterdir()]
+    questions = [f"hostile-{kind}-1" for kind in KINDS]
+    told = {
+        "/cards": [
+            {"deck": "hostile", "new": "2"}, {"words": "x", "deck": HOSTILE}, {"cram": "x", "deck": "hostile"}
+        ],
+        "/browse": [{"deck": "hostile"}, {"words": HOSTILE}, {"card": "hostile", "deck": "hostile"}],
+        "/quiz": [
+            {"topic": "hostile", "n": "30", "seed": "1"}, {"topic": HOSTILE}, {"ids": ",".join(questions)}
+        ],
+        "/explain": [{"prompt": "explain-lora"}, {"prompt": "explain-lora", "attempt": "1"}, {"own": "new"}],
+        "/lab": [{"run": run} for run in runs[:2]] + [{"data": HOSTILE, "model": HOSTILE, "name": HOSTILE}],
+        "/grid": [{"sweep": sweep} for sweep in sweeps] + [{"ranks": HOSTILE}],
+        "/compare": [{"runs": ",".join(runs[:2])}, {"runs": HOSTILE}],
+        "/xray": [{"run": runs[0]}, {"run": HOSTILE}],
+        "/projects": [{"id": project} for project in PROJECTS],
+        "/memory": [{"model": HOSTILE, "card": HOSTILE}],
+        "/models": [{"model": HOSTILE, "back": HOSTILE}],
+        "/microscope": [{"model": HOSTILE, "run": runs[0]}],
+        "/concept": [{"id": "lora-rank"}, {"id": HOSTILE}],
+        "/figures": [{"id": HOSTILE}],
+        "/start": [{"step": HOSTILE}],
+    }  # fmt: skip
+    for path in app.loads:
+        for query in ({}, *told.get(path, ())):
+            yield path, urlencode(query)
+
+
+KINDS = ("choice", "multiple", "true-false", "read-the-chart", "numeric", "short-text", "cloze", "matching",
+         "ordering", "find-the-error")  # fmt: skip
+
+
+def downloads(settings: Settings) -> Iterator[str]:
+    """Every file that a browser would show as a page, or that says what it can't do."""
+    for sweep in settings.sweeps_dir.iterdir():
+        yield f"/lab/sweeps/{sweep.name}/report.html"
+        yield f"/lab/sweeps/{sweep.name}/plots/loss-by-rank.svg"
+    yield from (f"/projects/{project}/report.html" for project in PROJECTS)
+    for name in ("forecast", "retention", "calibration", "reviews"):
+        yield f"/progress/plots/{name}.svg"
+    yield f"/search?{urlencode({'q': 'hostile'})}"
+    yield f"/search?{urlencode({'q': SHORT})}"
+    yield f"/{quote(SHORT)}"
+    yield f"/docs/{quote(SHORT)}.md"
+    yield f"/figure/{quote(SHORT)}"
+    yield f"/figure/lora-to-scale?{urlencode({'rank': HOSTILE})}"
+
+
+def import_previews(app: WholeApp, tmp_path: Path, found: Collected) -> None:
+    """Decks and questions in every format, as their preview and their problems show them."""
+    act = act_of(app, "/io")
+    with app.client(BROWSER) as client:
+        for name, content in hostile_files(tmp_path).items():
+            asked = client.post(
+                f"/io/upload?{urlencode({'name': SHORT + name})}",
+                content=content,
+                headers={"origin": "http://localhost"},
+            )
+            assert asked.status_code == 200, name
+            reply = act({"act": "uploaded", "query": ""}, opened(BROWSER))
+            assert reply.get("html") or reply.get("error"), name
+            found.add_reply(f"/io preview of {name}", reply)
+            found.add(f"/io problem of {name}", reply.get("error") and str(escape(reply["error"])))
+
+
+def class_pages(app: WholeApp, found: Collected) -> None:
+    """A class whose student asks for a payload as a name: the teacher's, projector's and student's pages."""
+    with app.client(BROWSER) as client:
+        client.headers["origin"] = "http://localhost"
+        started = client.post("/class/open", data={"plan": "rank-25", "typed": "yes"}, follow_redirects=False)
+        code = started.headers["location"].split("/")[2]
+        client.post(f"/class/{code}/join", json={"name": SHORT})
+        refused = client.post(f"/class/{code}/name", json={"name": SHORT})
+        assert refused.status_code == 400  # letters and digits only
+        client.post(f"/class/{code}/address", data={"address": f"http://{SHORT}"}, follow_redirects=False)
+        for path in ("teach", "teach/state", "screen", "screen/state", "state", "report", ""):
+            answer = client.get(f"/class/{code}/{path}".rstrip("/"))
+            for html in _html_in(answer):
+                found.add(f"/class/{path}", html)
+
+
+def _html_in(answer: Any) -> Iterator[str]:
+    if not answer.headers["content-type"].startswith("application/json"):
+        yield answer.text
+        return
+    waiting = [answer.json()]
+    while waiting:
+        value = waiting.pop()
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+        if isinstance(value, str):
+            yield value
+
+
+def chat_answers(found: Collected) -> None:
+    """What models answer in a chat; the answers are kept in memory, so that no page has any here."""
+    runs = (RunFolder(Path(SHORT)),)
+    ask = Ask(
+        id="x", runs=runs, prompt=HOSTILE, seed=0, temperature=0.0, texts={"base": HOSTILE}, status="done"
+    )
+    shown = render("lora_lab/chat.html", ask=ask, columns=[("base", HOSTILE)], most_tokens=96)
+    found.add("chat", shown)
+
+
+@pytest.fixture(scope="module")
+def hostile_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, WholeApp]]:
+    settings = hostile_home(tmp_path_factory.mktemp("hostile"))
+    with whole_app(settings) as app:
+        yield settings, app
+
+
+def test_no_payload_in_any_field_runs_where_nothing_but_the_escaping_stands(
+    hostile_app: tuple[Settings, WholeApp], chromium: Browser, tmp_path: Path
+) -> None:
+    """Eleven families in every field; the HTML is read by a browser without the pages' policy."""
+    settings, app = hostile_app
+    found = Collected()
+    for path, query in addresses(settings, app):
+        press_everything(app, path, query, found)
+    with app.client(BROWSER) as client:
+        for address in downloads(settings):
+            answer = client.get(address, headers={"accept": "text/html"})
+            if answer.headers["content-type"].startswith(("text/html", "image/svg", "application/json")):
+                found.add(address, answer.text)
+    import_previews(app, tmp_path, found)
+    class_pages(app, found)
+    chat_answers(found)
+    showing = [where for html, where in found.pieces.items() if BAIT in html]
+    assert len(showing) > 80, "the payloads have to be on the pages"
+    places = {where.split("?")[0].split(" ")[0] for where in showing}
+    assert places >= SHOWS_STRANGERS, SHOWS_STRANGERS - places
+
+    page = chromium.new_context().new_page()
+    outside: list[str] = []
+
+    def refuse(route: Route) -> None:
+        outside.append(route.request.url)
+        route.abort()
+
+    page.goto("about:blank")
+    page.route("**/*", refuse)
+    harmed = []
+    for html, where in found.pieces.items():
+        if BAIT in html or RAN in html:
+            page.evaluate(READ_AT_ONCE, html)
+            made, ran = page.evaluate(BAITS)
+            if made or ran or any("evil.example" in url for url in outside):
+                harmed.append((where, made, ran, [*outside]))
+                outside.clear()
+    assert harmed == []
+
+
+SHOWS_STRANGERS = {"/", "/settings", "/io", "/cards", "/browse", "/quiz", "/explain", "/lab", "/grid",
+                   "/compare", "/projects", "/memory", "chat"}  # fmt: skip
+"""Pages that show what others wrote."""
+
+IN_THE_APP = ("/", "/cards?deck=hostile&new=2", "/browse?deck=hostile", "/quiz", "/explain", "/settings",
+              "/io", "/lab", "/grid", "/projects?id=does-rank-matter")  # fmt: skip
+
+
+def test_no_payload_runs_in_the_app(visit: Visit, start_app: StartApp, tmp_path: Path) -> None:
+    """The same folder in the app itself, with its own scripts: islands, search, and the policy's reports."""
+    settings = hostile_home(tmp_path)
     visitor = visit(address=start_app("--no-worker", folder=tmp_path))
-
+    visitor.page.context.add_cookies([{"name": COOKIE, "value": BROWSER, "url": visitor.address}])
+    for address in (*IN_THE_APP, f"/lab?run={runs_of(settings)[0].run_id}"):
+        page = visitor.page
+        page.goto(visitor.address + address)
+        visitor.settled()
+        assert page.evaluate(BAITS) == [0, 0], address
     page = visitor.open("/cards?deck=hostile&new=2")
-    expect(page.locator(".front math").first).to_be_visible()
     page.keyboard.press("Space")
-    expect(page.locator("#answer math").first).to_be_visible()
-    visitor.open("/browse?deck=hostile")
-    expect(page.locator(".found-front").first).to_be_visible()
-    visitor.open("/quiz")
+    expect(page.locator("#answer")).to_be_visible()
+    assert page.evaluate(BAITS) == [0, 0]
     visitor.open("/quiz?topic=hostile&n=1&seed=1")
     page.get_by_role("button", name="Start this quiz").click()
-    expect(page.locator("#stem math").first).to_be_visible()
-    page.keyboard.press("h")
-    expect(page.locator(".hint math").first).to_be_visible()
-    page.locator(".option").first.click()
-    page.keyboard.press("Enter")
-    expect(page.locator(".feedback math").first).to_be_visible()
-    visitor.open("/io")
-    for name, text in (("other.yaml", deck()), ("asked.yaml", questions())):
-        (tmp_path / name).write_text(text.replace("hostile", "another"))
-        page.get_by_label("A file with cards, questions or a backup").set_input_files(tmp_path / name)
-        expect(page.locator("#preview")).to_contain_text(name)
-    assert page.evaluate(RAN) is None
+    expect(page.locator("#stem")).to_be_visible()
+    assert page.evaluate(BAITS) == [0, 0]
 
 
 WALL = [
@@ -76,9 +272,9 @@ WALL = [
 ]
 
 
-def test_markup_that_gets_past_every_escape_runs_nothing_either(visit: Visit, start_app: StartApp) -> None:
+def test_markup_that_gets_past_every_escape_runs_nothing_either(visit: Visit) -> None:
     """The second wall: the page's policy refuses event attributes, script addresses and inline scripts."""
-    visitor = visit(address=start_app("--no-worker"))
+    visitor = visit()
     page = visitor.open("/cards")
     for payload in WALL:
         page.evaluate(

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -46,7 +46,7 @@ def test_an_attempt_a_teachers_mark_and_a_second_try(visit: Visit, start_app: St
     expect(page.get_by_text("1 of 4 concepts", exact=True)).to_be_visible()
     expect(page.locator("#idea-2")).to_contain_text("Said aloud in class. (grader:")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
     page.reload()
     visitor.settled()

@@ -3,86 +3,22 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.axe import serious_violations
+from tests.browser.all_pages import PAGES, PLACES, UNLISTED, deeper
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
 
-PAGES = {
-    "/": "Today",
-    "/learn": "Learn",
-    "/reference": "Reference",
-    "/start": "Understand LoRA: Training everything is expensive",
-    "/practise": "Practise",
-    "/cards": "Cards",
-    "/browse": "Browse cards",
-    "/quiz": "Quiz",
-    "/explain": "Explain",
-    "/explain?prompt=explain-lora": "Explain",
-    "/explain?own=new": "Explain",
-    "/review": "Review",
-    "/progress": "Progress",
-    "/settings": "Settings",
-    "/io": "Import and export",
-    "/grid": "Grid",
-    "/compare": "Compare",
-    "/xray": "X-ray",
-    "/microscope": "Microscope",
-    "/claims": "Claims",
-    "/models": "Models",
-    "/papers": "Published numbers",
-    "/memory": "Will it fit?",
-}
+PLAIN_PAGES = ("/class", "/docs/traps.md", "/nowhere")
+"""Pages that Gradio does not make."""
 
 
-UNLISTED = (
-    "/review",
-    "/browse",
-    "/start",
-    "/concept",
-    "/grid",
-    "/compare",
-    "/xray",
-    "/microscope",
-    "/claims",
-    "/models",
-    "/papers",
-    "/memory",
-)
-"""Pages that neither the menu nor the row below it names."""
-
-PLACES = (
-    ("Learn", "/learn", "/concept", "/figures", "/reference", "/projects", "/start"),
-    ("Practise", "/practise", "/cards", "/quiz", "/explain", "/browse", "/review"),
-    ("Lab", "/lab", "/grid", "/compare", "/xray", "/microscope", "/claims", "/models", "/papers", "/memory"),
-    ("You", "/progress", "/settings", "/io"),
-    ("Today", "/"),
-)
-"""The places of the menu and the pages that each holds."""
-
-
-def deeper(page: Page, path: str) -> None:
-    """Go on to where a page has most on it: behind the flip, behind an answer."""
-    if path == "/cards":
-        page.keyboard.press("Space")
-        expect(page.locator("#answer")).to_be_visible()
-    if path == "/browse":
-        page.locator(".found-row").first.click()
-        expect(page.locator(".found-body")).to_be_visible()
-    if path == "/quiz":
-        page.get_by_label("Topic").select_option("lora")
-        page.get_by_role("button", name="Start").click()
-        page.locator(".option").first.click()
-        page.get_by_role("button", name="Check answer").click()
-        expect(page.locator("#next")).to_be_visible()
-    if path == "/explain?prompt=explain-lora":
-        page.locator("#answer").fill("The base is frozen.")
-        page.get_by_role("button", name="Compare with the concepts").click()
-        page.get_by_role("button", name="Keep this").click()
-        expect(page.locator("#result")).to_be_visible()
-        page.get_by_text("Mark as teacher, and history").click()
+def test_the_tests_know_every_page_of_the_app(visit: Visit) -> None:
+    page = visit().open("/")
+    paths = {f"/{path}" for path in page.evaluate("window.gradio_config.pages.map((each) => each[0])")}
+    assert paths == {path.partition("?")[0] for path in PAGES}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -93,6 +29,7 @@ def test_a_page_has_its_own_title_one_heading_and_its_place_in_the_menu(visit: V
     marked = page.locator('#site [aria-current="page"]:visible')
     bare = path.partition("?")[0]
     expect(marked).to_have_count(0 if bare in UNLISTED else 1)
+    assert page.locator(".within a[aria-current]").count() <= 1
     place = next(place for place in PLACES if bare in place)
     expect(page.locator(".menu > a[aria-current]")).to_have_text(place[0])
 
@@ -107,19 +44,27 @@ def test_a_tab_says_what_its_page_shows(visit: Visit, path: str, title: str) -> 
     expect(page.locator("h1")).to_have_text(title)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_no_serious_violation(visit: Visit, path: str, scheme: str) -> None:
-    page = visit(color_scheme=scheme, reduced_motion="reduce").open(path)
+def test_axe_finds_no_violation_in_light_and_dark(visit: Visit, path: str) -> None:
+    page = visit(color_scheme="light", reduced_motion="reduce").open(path)
     deeper(page, path)
-    assert serious_violations(page) == []
+    found = {"light": violations(page)}
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+    found["dark"] = violations(page)
+    assert found == {"light": [], "dark": []}
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
     page = visit(width=390, height=844).open(path)
     deeper(page, path)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    widths = {}
+    for width in (640, 390, 320):  # 640 is 1280 at a zoom of 200 %, 320 the same at 400 %
+        page.set_viewport_size({"width": width, "height": 844})
+        widths[width] = page.evaluate("document.documentElement.scrollWidth")
+    assert {width: wide for width, wide in widths.items() if wide > width} == {}
+    page.set_viewport_size({"width": 390, "height": 844})
     small = page.evaluate(
         """[...document.querySelectorAll('#main button, #main a.button, #main select, .menu a')]
            .filter(e => e.offsetParent && !e.matches('.link, .term') && e.getBoundingClientRect().height < 44)
@@ -128,9 +73,24 @@ def test_nothing_is_wider_than_a_phone(visit: Visit, path: str) -> None:
     assert small == []
 
 
-def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit) -> None:
-    page = visit(width=390, height=844).open("/explain")
-    for name in ("Today", "Learn", "Practise", "Lab", "You", "Cards", "Quiz", "Explain"):
+@pytest.mark.parametrize("path", PLAIN_PAGES)
+def test_pages_without_gradio_fit_a_phone_and_axe_finds_no_violation(visit: Visit, path: str) -> None:
+    visitor = visit(width=320, height=700, color_scheme="light", reduced_motion="reduce")
+    page = visitor.page
+    page.goto(visitor.address + path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    found = {"light": violations(page)}
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    expect(page.locator("html")).to_have_class(re.compile(r"\bdark\b"))
+    found["dark"] = violations(page)
+    assert found == {"light": [], "dark": []}
+    visitor.forgive("404")
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Visit, width: int) -> None:
+    page = visit(width=width, height=844).open("/explain")
+    for name in ("Today", "Learn", "Practise", "Lab", "Class", "You", "Cards", "Quiz", "Explain"):
         expect(page.get_by_role("link", name=name, exact=True)).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
     box = page.locator("#site").bounding_box()
@@ -138,11 +98,14 @@ def test_a_phone_shows_all_places_and_the_pages_inside_the_current_one(visit: Vi
     assert box["height"] < 100
 
 
-@pytest.mark.parametrize("path", ["/", "/learn", "/memory", "/settings"])
-def test_cards_quiz_explain_and_the_lab_are_one_press_away_on_a_desktop(visit: Visit, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/learn", "/memory", "/settings", "/cards", "/quiz"])
+def test_the_whole_menu_is_in_view_on_a_desktop(visit: Visit, path: str) -> None:
     page = visit().open(path)
-    for name in ("Cards", "Quiz", "Explain", "Lab"):
-        expect(page.locator(".menu").get_by_role("link", name=name, exact=True)).to_be_visible()
+    expect(page.locator(".who")).to_be_visible()
+    for name in ("Today", "Learn", "Practise", "Cards", "Quiz", "Explain", "Lab", "Class", "You"):
+        entry = page.locator(".menu").get_by_role("link", name=name, exact=True)
+        expect(entry).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Search")).to_be_in_viewport(ratio=1)
 
 
 def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: Visit) -> None:
@@ -172,7 +135,7 @@ def test_a_question_mark_lists_the_keys_of_the_page(visit: Visit) -> None:
     keys = page.get_by_role("dialog")
     expect(keys).to_contain_text("Search")
     expect(keys).to_contain_text("Space")
-    assert serious_violations(page) == []
+    assert violations(page) == []
     page.keyboard.press("Escape")
     expect(keys).to_be_hidden()
 
@@ -186,6 +149,11 @@ def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:
     visitor.open("/learn")
     expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
     assert page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)") > 20
+    for path in PLAIN_PAGES:
+        page.goto(visitor.address + path)
+        expect(page.locator("html")).to_have_class(re.compile(r"\bdark\b"))
+        assert page.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)") > 20
+    visitor.forgive("404")
     visitor.open("/settings")
     expect(page.get_by_label("Dark")).to_be_checked()
     page.get_by_label("Light").check()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -47,7 +47,7 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     page.get_by_role("button", name="Import into Guest learner").click()
     expect(page.locator("#said")).to_contain_text("my own.md is imported: 2 new, 0 changed.")
     expect(page.locator("#said").get_by_role("button", name="Undo")).to_be_visible()
-    assert serious_violations(page) == []
+    assert violations(page) == []
     page.get_by_role("link", name="Study these").click()
     visitor.settled()
     expect(page.locator(".card .front")).to_contain_text("What is the rank of")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
 pytestmark = pytest.mark.browser
@@ -63,7 +63,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
     page.keyboard.press("ArrowRight")
     expect(page.locator("[data-finding]")).not_to_have_text(finding)
     mode(page, "Metrics")
-    assert serious_violations(page) == []
+    assert violations(page) == []
     mode(page, "Try")
     expect(page.get_by_role("link", name="Open the lab with this")).to_have_attribute(
         "href", re.compile(r"^/lab\?.*rank=")
@@ -110,7 +110,7 @@ def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address
     for path in ("/learn", "/concept?id=nf4&mode=why", "/concept?id=nf4&mode=visualize", "/projects"):
         visitor.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
-        assert serious_violations(page) == [], path
+        assert violations(page) == [], path
 
 
 def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tm
     expect(page.locator(".results .answer").first).to_have_text("Yes.")
     page.get_by_text("The numbers").first.click()
     expect(page.get_by_text("merged and rounded to 4 bits again").first).to_be_visible()
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
     page.get_by_label(re.compile("Was your hypothesis right")).fill("It was: rounding again costs most.")
     page.get_by_role("button", name="Keep this conclusion").click()
@@ -146,4 +146,4 @@ def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tm
     expect(report.get_by_text("Only fp32 gives the trained model back.")).to_be_visible()
     expect(report.get_by_text("It was: rounding again costs most.")).to_be_visible()
     expect(report.locator("figure svg").first).to_be_visible()
-    assert serious_violations(report) == []
+    assert violations(report) == []

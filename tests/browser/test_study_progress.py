@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from study.web.middleware import COOKIE
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit, Visitor
 from tests.seeded import seed_home
 
@@ -34,7 +34,7 @@ def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit,
     expect(page.locator("figure.plot")).to_have_count(14)
     expect(page.locator("figure.plot:visible")).to_have_count(3)
     expect(page.get_by_role("img", name=re.compile("^You recalled .* what|^You recalled"))).to_be_visible()
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
     slider = page.get_by_role("slider", name=re.compile("Desired retention"))
     slider.focus()
@@ -65,7 +65,7 @@ def test_progress_fits_a_phone_in_the_dark(visit: Visit, address: str) -> None:
     page.get_by_text("More charts (11)").click()
     expect(page.locator("figure.plot:visible")).to_have_count(14)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_a_newcomer_is_led_to_the_first_cards(visit: Visit, address: str) -> None:

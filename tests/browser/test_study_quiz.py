@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.answering import answer_by_keyboard
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import Visit, Visitor
 
 pytestmark = pytest.mark.browser
@@ -74,14 +74,14 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
             new = kind not in seen
             seen.add(kind)
             if new:
-                assert serious_violations(page) == []
+                assert violations(page) == []
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
             answer_by_keyboard(page, sure="2" if new else "")
             if page.get_by_role("button", name="Show the answer").count():
                 page.keyboard.press("s")
             expect(page.locator(".keep")).to_be_visible()
             if new:
-                assert serious_violations(page) == []
+                assert violations(page) == []
                 assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind
             if topic != "kinds-arranging" and len(seen) == 2 * (1 + KINDS.index(topic)):
                 break
@@ -90,7 +90,7 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
     assert len(seen) == 9
     expect(page.locator(".lead", has_text=re.compile(r"\d+ of \d+ right\."))).to_be_visible()
     expect(page.get_by_role("table")).to_be_visible()
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
@@ -108,7 +108,7 @@ def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         expect(page.get_by_label("Exam time")).to_be_visible(visible=mode == "Exam")
         expect(page.locator(".modes .about:visible")).to_have_count(1)
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
@@ -120,7 +120,7 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
     expect(page.locator("#main")).to_be_focused()
     expect(page.locator(".exam .keep")).to_be_visible()
     expect(page.locator(".exam > li")).to_have_count(1)
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:

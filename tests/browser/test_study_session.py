@@ -15,7 +15,7 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.store import open_store
 from study.web.middleware import COOKIE
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import Visit, launch
 from tests.browser.test_study_cards import answer_by_keyboard, question
 from tests.flashcards.fortnight import study
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.browser
 
 def fine_on_a_phone(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_back(visit: Visit) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lora_lab.spec import TINY_MODEL, RunSpec
-from tests.browser.axe import serious_violations
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 from tests.browser.finished_runs import finished_runs
 
@@ -84,7 +84,7 @@ def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_xray_fits_a_phone_and_axe_finds_nothing_serious(
+def test_an_xray_fits_a_phone_and_axe_finds_nothing(
     visit: Visit, address: str, run_ids: list[str], scheme: str
 ) -> None:
     options = {"width": 390, "height": 844, "color_scheme": scheme, "reduced_motion": "reduce"}
@@ -97,7 +97,7 @@ def test_an_xray_fits_a_phone_and_axe_finds_nothing_serious(
     for summary in page.locator("#main summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert serious_violations(page) == []
+    assert violations(page) == []
 
 
 def test_before_there_is_a_run_the_page_leads_to_the_lab(visit: Visit) -> None:

@@ -93,11 +93,14 @@ class Finding:
 
 
 YAML_FOLDERS = (
-    "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain", "lora_lab",
+    "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/families",
+    "quizzes/explain", "lora_lab",
 )  # fmt: skip
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 QUOTED = frozenset({"source", "references", "id", "concepts", "tags", "lines", "url", "formula", "check"})
 """Fields that hold names, code or formulas instead of sentences."""
+PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_]*(?::[^{}]*)?\}")
+"""A drawn number in the texts of a question family."""
 
 
 def texts(root: Path = HERE) -> Iterator[tuple[str, str]]:
@@ -105,7 +108,8 @@ def texts(root: Path = HERE) -> Iterator[tuple[str, str]]:
     for folder in YAML_FOLDERS:
         for path in sorted((root / folder).rglob("*.yaml")):
             for text in _strings(yaml.safe_load(path.read_text("utf-8"))):
-                yield str(path.relative_to(root)), text
+                filled = PLACEHOLDER.sub("8", text) if folder == "quizzes/families" else text
+                yield str(path.relative_to(root)), filled
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             for text in _literals(path.read_text("utf-8")):

@@ -59,7 +59,7 @@ def test_every_kind_of_text_is_read() -> None:
     read = {where.rpartition("/")[0] for where, _ in texts()}
     assert {
         "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain",
-        "quizzes/families", "lora_lab/figures", "lora_lab/projects", "docs/guide",
+        "quizzes/families/texts", "lora_lab/figures", "lora_lab/projects", "docs/guide",
     } <= read  # fmt: skip
 
 

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lora_lab.memory.frameworks.families import FAMILIES
+from lora_lab.memory.frameworks.config_traits import (
+    TASK_OF_KIND,
+    config_of,
+    count_saved,
+    kind_of,
+    read_traits,
+    saved_names,
+)
+from lora_lab.memory.frameworks.families import find_family
 from lora_lab.memory.frameworks.forecast import optimizer_named
 from lora_lab.memory.frameworks.setting import (
     Attention,
@@ -15,7 +23,8 @@ from lora_lab.memory.frameworks.setting import (
     Phase,
     StepSetting,
 )
-from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
+from lora_lab.memory.frameworks.towers import has_towers
+from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.json_fields import adapter_of, one_of, read_whole
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
@@ -38,6 +47,9 @@ FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     ("trainer", "trainer"),
 )
 """Substrings of a framework's name, and the modelled framework each one means; the first match counts."""
+
+NATIVE: tuple[Framework, ...] = ("litgpt", "torchtune")
+"""Frameworks with models of their own, which store q, k, v and gate, up as separate matrices."""
 
 ATTENTIONS: dict[str | None, Attention] = {
     None: "sdpa",
@@ -66,15 +78,18 @@ PHASES: tuple[Phase, ...] = ("train", "load", "generate")
 DEVICES = ("cuda", "cpu")
 METHODS = (
     "full", "lora", "qlora", "dora", "qdora", "rslora", "qlora+dora", "ia3", "layernorm-tuning", "lora-load",
-    "qlora-load",
+    "qlora-load", "adalora", "vera", "lora-fa",
 )  # fmt: skip
-VARIANTS = ("lora", "rslora", "dora", "ia3")
+VARIANTS = ("lora", "rslora", "dora", "ia3", "adalora", "vera", "lora-fa")
 NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "bf16", "fp16")
 QUANTS = (None, "nf4", "fp4", "int8")
 IA3_ROLES: tuple[Role, ...] = ("k", "v", "qkv", "down")
 """PEFT's default for IA3: keys, values and the last product of the MLP."""
 
+USUAL_ROLES: tuple[Role, ...] = ("q", "v")
+
 DEFAULT_TOKENS = 512
+DEFAULT_LABELS = 2
 MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
 FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
 
@@ -91,15 +106,24 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     framework = framework_named(record.get("framework"))
     method = one_of(record, "method", METHODS, default="lora")
     adapter = adapter_of(record)
-    native = framework in ("litgpt", "torchtune")
+    native = framework in NATIVE
     phase = phase_of(record)
-    if phase != "load" or native:
+    config = config_of(record)
+    kind = kind_of(record, shape)
+    traits = read_traits(config)
+    if has_towers(shape, traits):
+        if framework in NATIVE or framework == "unsloth":
+            raise UnsupportedCase(f"{framework} trains decoders, and {shape.model_type} is another model")
+        shape = without_unquantized(shape)
+    elif phase != "load" or native:
         shape = as_stored(shape, separate=native)
     variant = _read_variant(method, adapter)
     full = method == "full" or (phase != "train" and not record.get("lora"))
     targets = adapter.get("targets") or (["q", "v"] if native else None)
     if variant == "ia3" and targets is None:
         targets = [role for role in IA3_ROLES if shape.has(role)]
+    if targets is None and not shape.default_targets:
+        targets = USUAL_ROLES  # what PEFT takes for most types, where it has no default for this one
     base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
@@ -107,7 +131,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         shape=shape,
         adapted=() if full or variant == "norms" else _select_adapted(shape, targets),
         adapts_head=not full and variant != "norms" and _names_head(targets),
-        rank=read_whole(adapter, "r", LORA_RANK),
+        rank=read_whole(adapter, "r", DEFAULT_RANKS.get(variant, LORA_RANK)),
         variant=variant,
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,
@@ -115,6 +139,11 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         adapter_type=one_of(record, "adapter_dtype", NUMBER_TYPES, default=base_type if native else "fp32"),
         framework=framework,
         seq_len=read_whole(record, "seq_len", DEFAULT_TOKENS),
+        target_len=read_whole(record, "target_len", None),
+        task=TASK_OF_KIND.get(str(kind), "words"),
+        labels=read_whole(config, "num_labels", DEFAULT_LABELS),
+        saved_head=0 if full else count_saved(shape, saved_names(record, kind)),
+        traits=traits,
         batch=read_whole(record, "micro_batch", 1),
         checkpointing=bool(record.get("gradient_checkpointing")),
         optimizer=optimizer,
@@ -151,7 +180,7 @@ def _is_compiled(record: Record, framework: Framework) -> bool:
 def _read_variant(method: str, adapter: Record) -> Any:
     if method == "layernorm-tuning":
         return "norms"
-    variant = "dora" if "dora" in method else method if method in ("rslora", "ia3") else "lora"
+    variant = "dora" if "dora" in method else method if method in VARIANTS else "lora"
     named = adapter.get("variant")
     if named not in (None, *VARIANTS):
         raise UnsupportedCase(f"variant {named!r} saves other tensors than LoRA does and is not modelled")
@@ -200,8 +229,10 @@ def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
 
     Raises UnsupportedCase on an unknown family.
     """
-    if shape.model_type not in FAMILIES:
-        raise UnsupportedCase(f"what the layers of {shape.model_type} save is not known")
+    if find_family(shape) is None:
+        raise UnsupportedCase(
+            f"what the layers of {shape.model_type or 'this layout'} save can't be derived from its matrices"
+        )
     linears = shape.linears
     others = shape.other_parameters
     if shape.fused_experts:
@@ -215,6 +246,14 @@ def as_stored(shape: ModelShape, *, separate: bool) -> ModelShape:
         return shape
     apart = [part for linear in linears for part in _separate_fused(linear, shape)]
     return replace(shape, linears=tuple(apart))
+
+
+def without_unquantized(shape: ModelShape) -> ModelShape:
+    """Count poolers and classifiers, which no quantization touches, among the other parameters."""
+    whole = {group.path for group in shape.modules.linears if group.stays_16_bit}
+    kept = tuple(linear for linear in shape.linears if linear.name not in whole)
+    moved = shape.linear_parameters - sum(linear.parameters for linear in kept)
+    return replace(shape, linears=kept, other_parameters=shape.other_parameters + moved)
 
 
 def _select_experts(role: Role, shape: ModelShape, count: int) -> Linear:

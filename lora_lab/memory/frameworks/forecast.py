@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from lora_lab.memory.frameworks.families import FAMILIES
+from lora_lab.memory.frameworks.families import find_family
 from lora_lab.memory.frameworks.litgpt import LitgptStep
 from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
 from lora_lab.memory.frameworks.tape import Tape
 from lora_lab.memory.frameworks.torchtune import TorchtuneStep, UnslothStep
+from lora_lab.memory.frameworks.tower_step import TowerStep
+from lora_lab.memory.frameworks.towers import has_towers, stays_whole
 from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.ledger import Ledger, constant_bytes
+from lora_lab.parameters.shapes import ModelShape
 from study.base.errors import LearnerError
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
@@ -144,7 +147,7 @@ def _at_rest(setting: StepSetting) -> Ledger:
     return Ledger(
         weights=_weight_bytes(setting),
         constants=_constant_bytes(setting),
-        adapters=0 if full else numbers * width,
+        adapters=0 if full else (numbers + _frozen_adapter_numbers(setting)) * width,
         gradients=_kept_gradients(setting),
         optimizer=_moment_bytes(setting, trained, width) if setting.phase == "train" else 0,
         activations=0,
@@ -166,7 +169,9 @@ def _kept_gradients(setting: StepSetting) -> int:
 def _weight_bytes(setting: StepSetting) -> int:
     shape, wide = setting.shape, 4 if setting.prepared else setting.width
     bits = CODE_BITS[setting.bits] if setting.quantized else 8 * setting.width
-    codes = sum(linear.count * math.ceil(linear.d_in * linear.d_out * bits / 8) for linear in shape.linears)
+    packed = _packed(setting)
+    codes = sum(linear.count * math.ceil(linear.d_in * linear.d_out * bits / 8) for linear in packed.linears)
+    codes += (shape.linear_parameters - packed.linear_parameters) * wide
     outer = (shape.embedding_parameters + shape.head_parameters) * setting.outer_width
     if setting.framework == "litgpt":  # never ties, and quantizes its head
         head = shape.hidden * shape.vocab
@@ -174,11 +179,20 @@ def _weight_bytes(setting: StepSetting) -> int:
     return codes + outer + shape.other_parameters * wide
 
 
+def _packed(setting: StepSetting) -> ModelShape:
+    """Return the shape without the matrices that stay whole in a quantized model."""
+    shape = setting.shape
+    if not setting.quantized:
+        return shape
+    kept = (linear for linear in shape.linears if not stays_whole(shape.model_type, linear.role))
+    return replace(shape, linears=tuple(kept))
+
+
 def _constant_bytes(setting: StepSetting) -> int:
     if not setting.quantized:
         return 0
     bits = {"fp4-dq": "nf4-dq"}.get(setting.bits, setting.bits)
-    constants = constant_bytes(setting.shape, bits)  # type: ignore[arg-type]
+    constants = constant_bytes(_packed(setting), bits)  # type: ignore[arg-type]
     if setting.framework == "litgpt":
         share = setting.shape.hidden * setting.shape.vocab / max(1, setting.shape.linear_parameters)
         constants += round(constants * share)
@@ -193,19 +207,44 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
         small = [(shape.other_parameters // shape.hidden, shape.hidden)]  # norms, one tensor each
         return [kind for kind in [*kinds, *outer, *small] if kind[1]]
+    kinds = [(1, setting.saved_head)] if setting.saved_head else []
     if setting.variant == "norms":
-        family = FAMILIES[shape.model_type]
-        return [((shape.layers * family.norms + 1) * (2 if family.norm == "layer" else 1), shape.hidden)]
+        return [*kinds, *_norm_tensors(shape)]
     if setting.variant == "ia3":
-        return [(one.count, one.d_in if one.role == "down" else one.d_out) for one in setting.adapted]
-    kinds = []
+        factors = [(one.count, one.d_in if one.role == "down" else one.d_out) for one in setting.adapted]
+        return [*kinds, *factors]
+    if setting.variant == "vera":
+        return [*kinds, *((one.count, size) for one in setting.adapted for size in (rank, one.d_out))]
     for linear in setting.adapted:
-        kinds += [(linear.count, rank * linear.d_in), (linear.count, rank * linear.d_out)]
+        kinds += [(linear.count, rank * linear.d_in)] if setting.variant != "lora-fa" else []
+        kinds += [(linear.count, rank * linear.d_out)]
+        if setting.variant == "adalora":
+            kinds.append((linear.count, rank))
         if setting.variant == "dora":
             kinds.append((linear.count, linear.d_out))
     if setting.adapts_head:
         kinds += [(1, rank * shape.hidden), (1, rank * shape.vocab)]
     return kinds
+
+
+def _frozen_adapter_numbers(setting: StepSetting) -> int:
+    """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
+    rank, adapted = setting.rank, setting.adapted
+    if setting.variant == "lora-fa":
+        return sum(one.count * rank * one.d_in for one in adapted)
+    if setting.variant == "vera" and adapted:
+        return rank * (max(one.d_in for one in adapted) + max(one.d_out for one in adapted))
+    return 0
+
+
+def _norm_tensors(shape: ModelShape) -> list[tuple[int, int]]:
+    """Return (count, numbers) of the weights and biases of all norms over the hidden axis."""
+    family = find_family(shape)
+    if family is not None:
+        return [((shape.layers * family.norms + 1) * (2 if family.norm == "layer" else 1), shape.hidden)]
+    norms = [group for group in shape.modules.groups if "norm" in group.suffix.lower() and group.own]
+    parts = [2 if group.bias else 1 for group in norms]
+    return [(group.count * part, group.own // part) for group, part in zip(norms, parts, strict=True)]
 
 
 def optimizer_named(name: str) -> Moments:
@@ -259,7 +298,8 @@ def _forecast_training(setting: StepSetting) -> Ledger:
 
 def simulate_step(setting: StepSetting, *, keep_history: bool = False) -> Tape:
     """Simulate one step and return its tape."""
-    return STEPS.get(setting.framework, TransformersStep)(setting, keep_history=keep_history).play()
+    usual = TowerStep if has_towers(setting.shape, setting.traits) else TransformersStep
+    return STEPS.get(setting.framework, usual)(setting, keep_history=keep_history).play()
 
 
 def _optimizer_moment(setting: StepSetting, resident: Ledger) -> Ledger:
@@ -293,6 +333,8 @@ def _forecast_generating(setting: StepSetting) -> Ledger:
         largest = max(largest, shape.hidden * shape.vocab)
     decoded = 2 * largest * setting.width if setting.quantized else 0
     logits = setting.batch * shape.vocab * (setting.width + 4)
+    if setting.task != "words":  # one forward pass, which keeps nothing
+        cache = logits = 0
     return replace(_at_rest(setting), activations=cache, logits=logits, scratch=decoded)
 
 

@@ -124,16 +124,21 @@ class Operators:
 
     # ---- norms
 
-    def rms_norm(self, x: Tensor, weight: Tensor, *, rows: int, in_fp32: bool = False) -> Tensor:
-        """Apply Llama's weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies first."""
-        width = x.width
+    def rms_norm(
+        self, x: Tensor, weight: Tensor, *, rows: int, in_fp32: bool = False, in_own_type: bool = False
+    ) -> Tensor:
+        """Apply Llama's weight · (x · rsqrt(mean(x²))).to(x.dtype); `in_fp32` (Gemma) multiplies first.
+
+        `in_own_type` (T5) scales x itself and not its fp32 copy, which only the squares read.
+        """
+        width, own = x.width, x if in_own_type else None
         x = self.cast(x, FP32)
         squares = self.apply(x.numbers, FP32, x, saved=(x,), backward_bytes=2 * x.numbers * FP32)
         mean = self.apply(rows, FP32, squares, backward_bytes=0)
         del squares
         scale = self.unary(self.apply(rows, FP32, mean), saves_result=True)
-        x = self.multiply(x, scale)
-        del mean, scale
+        x = self.multiply(own or x, scale)
+        del mean, scale, own
         if in_fp32:
             weight = self.apply(weight.numbers, FP32, self.cast(weight, FP32))
             return self.cast(self.multiply(x, weight), width)
@@ -188,6 +193,43 @@ class Operators:
         out = self.apply(q.numbers, q.width, scores, v, saved=_saved_factors(scores, v))
         del scores
         return self.copy(out)
+
+    def plain_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, dropout: bool, biased: Tensor | None = None
+    ) -> Tensor:
+        """Compute softmax(q kᵀ) v like BERT's, T5's or BART's `eager`: softmax in the type of the scores."""
+        scores = self.scale(self.apply(pairs, q.width, q, k, saved=_saved_factors(q, k)))
+        if biased is not None:
+            scores = self.add(scores, biased)
+        scores = self.apply(pairs, q.width, scores, save_result=True, backward_bytes=0)
+        if dropout:
+            scores = self.dropout(scores)
+        out = self.apply(q.numbers, q.width, scores, v, saved=_saved_factors(scores, v))
+        del scores
+        return self.copy(out)
+
+    def composed_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, dropout: bool, biased: bool = False
+    ) -> Tensor:
+        """Compute what PyTorch's sdpa composes of plain operators where no kernel fuses it, in fp32.
+
+        Queries and keys are each multiplied by the root of the scale first (ATen, attention.cpp,
+        _scaled_dot_product_attention_math).
+        """
+        width, numbers = q.width, q.numbers
+        q, k, v = (self.cast(one, FP32) for one in (q, k, v))
+        q, k = self.scale(q), self.scale(k)
+        v = self.copy(v)  # the batched product reads heads side by side, and saves what it reads
+        scores = self.apply(pairs, FP32, q, k, saved=_saved_factors(q, k))
+        del q, k
+        if biased:
+            scores = self.apply(pairs, FP32, scores, passes=True)
+        scores = self.apply(pairs, FP32, scores, save_result=True)
+        if dropout:
+            scores = self.dropout(scores)
+        out = self.apply(numbers, FP32, scores, v, saved=_saved_factors(scores, v))
+        del scores
+        return self.cast(self.copy(out), width)
 
     # ---- loss
 

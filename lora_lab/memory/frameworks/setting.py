@@ -21,6 +21,27 @@ Measure = Literal["allocated", "reserved", "device", "live"]
 """`device` is what the driver shows: what the allocator reserves, and the CUDA context."""
 
 
+TrainedVariant = Literal["lora", "rslora", "dora", "ia3", "norms", "adalora", "vera", "lora-fa"]
+Task = Literal["words", "labels", "spans", "none"]
+"""What the head predicts: words at each position, labels of an example or of each position, or nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigTraits:
+    """What a configuration says beyond sizes; None and 0 stand for the family's usual value."""
+
+    residual_dropout: bool | None = None
+    attention_dropout: bool | None = None
+    gated: bool | None = None
+    activation: Literal["", "gelu_new"] = ""
+    text_type: str = ""
+    """The type of the text model inside a vision-language model."""
+
+    vision_heads: int = 0
+    relative_positions: int = 0
+    """DeBERTa: rows of its table of relative positions."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepSetting:
     """Everything that decides the peak of one step on one device."""
@@ -31,8 +52,10 @@ class StepSetting:
 
     adapts_head: bool = False
     rank: int = 8
-    variant: Literal["lora", "rslora", "dora", "ia3", "norms"] = "lora"
-    """`norms`: copies of the norms are trained and nothing else (LN tuning, arXiv:2312.11420)."""
+    variant: TrainedVariant = "lora"
+    """`norms`: copies of the norms are trained and nothing else (LN tuning, arXiv:2312.11420); `lora-fa`: A
+    is frozen (arXiv:2308.03303); `vera`: A and B are frozen, one pair for all matrices (arXiv:2310.11454).
+    """
 
     dropout: bool = False
     base_type: NumberType = "bf16"
@@ -40,6 +63,15 @@ class StepSetting:
     adapter_type: NumberType = "fp32"
     framework: Framework = "loop"
     seq_len: int = 512
+    target_len: int | None = None
+    """Tokens that an encoder-decoder writes; as many as it reads where nothing is said."""
+
+    task: Task = "words"
+    labels: int = 2
+    saved_head: int = 0
+    """Parameters of a head that is trained whole beside the adapters, as PEFT does for classification."""
+
+    traits: ConfigTraits = ConfigTraits()
     batch: int = 1
     checkpointing: bool = False
     optimizer: str = "adamw"

@@ -93,7 +93,9 @@ Backward = Callable[[Tensor], "Sequence[Tensor | None]"]
 class Tape:
     """A counter of live bytes while operators are simulated; it keeps the components of the peak."""
 
-    def __init__(self, *, keep_history: bool = False) -> None:
+    def __init__(self, *, keep_history: bool = False, sums_apart: bool = False) -> None:
+        self.sums_apart = sums_apart
+        """Whether a sum of gradients gets a tensor of its own, as it does while a dispatch mode watches."""
         self.live: dict[Part, int] = dict.fromkeys(PARTS, 0)
         self.live_bytes = 0
         self.peak_bytes = 0
@@ -154,7 +156,8 @@ class Tape:
                     target.gradient = sent.storage
             elif target in waiting:
                 # Summed in place, as the engine does with a buffer that it alone holds.
-                waiting[target] = max(waiting[target], sent, key=_read_width)
+                larger = max(waiting[target], sent, key=_read_width)
+                waiting[target] = self.new(larger.numbers, larger.width) if self.sums_apart else larger
             else:
                 waiting[target] = sent
                 heapq.heappush(queue, (-target.number, target))

@@ -3,14 +3,29 @@
 Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = hidden, f = intermediate width.
 """
 
-from lora_lab.memory.frameworks.families import FAMILIES, ModelFamily
+from dataclasses import replace
+
+from lora_lab.memory.frameworks.families import ModelFamily, find_family
 from lora_lab.memory.frameworks.operators import FP32, HALF, Operators
-from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
+from lora_lab.memory.frameworks.setting import WIDTHS, ConfigTraits, StepSetting
 from lora_lab.memory.frameworks.tape import STOP, Leaf, Part, Storage, Tape, Tensor
 
 BLOCK_SIZE = 64
 LAYERS_PLAYED = 4
 """First, last and two in between; the other layers are like the second, which counts for them."""
+
+
+def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
+    """Return the family as a configuration changes it."""
+    return replace(
+        family,
+        dropout=family.dropout if traits.residual_dropout is None else traits.residual_dropout,
+        attention_dropout=(
+            family.attention_dropout if traits.attention_dropout is None else traits.attention_dropout
+        ),
+        gated=family.gated if traits.gated is None else traits.gated,
+        activation=traits.activation or family.activation,
+    )
 
 
 class TransformersStep:
@@ -21,9 +36,10 @@ class TransformersStep:
     def __init__(self, setting: StepSetting, *, keep_history: bool = False) -> None:
         self.setting = setting
         self.shape = setting.shape
-        self.family: ModelFamily = FAMILIES.get(self.shape.model_type, ModelFamily())
-        self.tape = Tape(keep_history=keep_history)
+        self.family: ModelFamily = with_traits(find_family(self.shape) or ModelFamily(), setting.traits)
+        self.tape = Tape(keep_history=keep_history, sums_apart=setting.measure == "live")
         self.ops = Operators(self.tape, on_gpu=setting.on_gpu)
+        self.seq_len = setting.seq_len
         self.rows = setting.tokens
         self.width = setting.width
         self.wide = FP32 if setting.prepared else setting.width
@@ -100,7 +116,7 @@ class TransformersStep:
     def position_tables(self) -> None:
         """Allocate cosines and sines, alive for the whole forward pass and saved by every rotation."""
         if self.family.rotary:
-            numbers = self.setting.seq_len * self.shape.head_dim
+            numbers = self.seq_len * self.shape.head_dim
             self.tables = [self.tape.new(numbers, self.wide, "activations") for _ in range(2)]
 
     def checkpointed(self, x: Tensor) -> Tensor:
@@ -219,7 +235,10 @@ class TransformersStep:
         heads, groups = self.shape.heads, self.shape.heads // self.shape.kv_heads
         if self.writes_attention():
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
-            pairs = self.setting.batch * heads * self.setting.seq_len**2
+            pairs = self.setting.batch * heads * self.seq_len**2
+            if self.family.attention_dropout:
+                unfused = self.ops.plain_attention if self.is_eager() else self.ops.composed_attention
+                return unfused(q, k, v, pairs=pairs, dropout=True)
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
         out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
         # In 16 bits, the CPU's kernel writes head by head, and its result is made contiguous.
@@ -227,9 +246,11 @@ class TransformersStep:
 
     def writes_attention(self) -> bool:
         """Return whether all pairs are stored (unfused); attention with dropout is only fused on a GPU."""
-        family, setting = self.family, self.setting
-        unfused = family.writes_attention or (family.dropout and not setting.on_gpu)
-        return setting.attention == "eager" or unfused
+        return self.is_eager() or (self.family.attention_dropout and not self.setting.on_gpu)
+
+    def is_eager(self) -> bool:
+        """Return whether the model's own code writes attention out."""
+        return self.setting.attention == "eager" or self.family.writes_attention
 
     # ---- the MLP
 
@@ -238,8 +259,7 @@ class TransformersStep:
         ops, d = self.ops, self.shape.hidden
         f = self.shape.intermediate * self.family.experts_used
         if not self.family.gated:
-            x = self.linear("up", x, d, f)
-            x = self.activate(x)
+            x = self.drop_inner(self.activate(self.linear("up", x, d, f)))
             return self.linear("down", x, f, d)
         if self.has("gate_up"):
             gate, up = ops.split(self.linear("gate_up", x, d, 2 * f), [self.rows * f] * 2)
@@ -247,7 +267,11 @@ class TransformersStep:
             del gate, up
         else:
             x = ops.multiply(self.activate(self.linear("gate", x, d, f)), self.linear("up", x, d, f))
-        return self.linear("down", x, f, d)
+        return self.linear("down", self.drop_inner(x), f, d)
+
+    def drop_inner(self, x: Tensor) -> Tensor:
+        """Apply the residual's dropout to the MLP's hidden numbers, where the family does."""
+        return self.drop(x) if self.family.inner_dropout else x
 
     def activate(self, x: Tensor) -> Tensor:
         """Apply the activation. transformers writes gelu_new out; every other one is one operator."""
@@ -255,6 +279,8 @@ class TransformersStep:
         match self.family.activation:
             case "relu":
                 return ops.unary(x, saves_result=True)
+            case "quick_gelu":
+                return ops.multiply(x, ops.unary(ops.scale(x), saves_result=True))
             case "gelu_new":
                 cubed = ops.scale(ops.unary(x))
                 inner = ops.scale(ops.add(x, cubed))
@@ -297,7 +323,12 @@ class TransformersStep:
         decoded = d_in * d_out * x.width
         saved = (came,) if self.saves_quantized_input or self.setting.bits == "int8" else ()
         out = self.ops.apply(
-            self.rows * d_out, x.width, x, saved=saved, temporary_bytes=decoded, backward_bytes=decoded
+            x.numbers // d_in * d_out,
+            x.width,
+            x,
+            saved=saved,
+            temporary_bytes=decoded,
+            backward_bytes=decoded,
         )
         return self.ops.cast(out, HALF if self.autocast and self.setting.bits == "int8" else entered)
 
@@ -327,10 +358,14 @@ class TransformersStep:
             result = ops.copy(result)
         if not (self.setting.quantized and self.autocast):
             x = ops.cast(x, a)
-        down = self.parameter(rank * d_in, a, trained=True)
-        up = self.parameter(rank * d_out, a, trained=True)
+        frozen = self.setting.variant == "vera"
+        down = self.parameter(rank * d_in, a, trained=not frozen)
+        up = self.parameter(rank * d_out, a, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
+        if frozen:
+            update = self.vectors_of_shared(x, down, up, d_in, d_out)
+            return ops.cast(ops.add(result, update), expected)
         if self.setting.variant == "dora":
             result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
             return ops.cast(result, expected)
@@ -339,6 +374,14 @@ class TransformersStep:
             update = ops.cast(update, expected)
         result = ops.add(result, update)
         return ops.cast(result, expected)
+
+    def vectors_of_shared(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
+        """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
+        ops, rank = self.ops, self.setting.rank
+        inner = self.parameter(rank, self.adapter_width, trained=True)
+        outer = self.parameter(d_out, self.adapter_width, trained=True)
+        reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
+        return ops.multiply(outer, self.product(reduced, up, rank, d_out))
 
     def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
@@ -357,12 +400,21 @@ class TransformersStep:
     def loss(self, x: Tensor) -> Tensor:
         """Compute final norm, head and cross-entropy."""
         x = self.norm(x)
+        if self.setting.task != "words":
+            return self.short_loss(x)
         if self.setting.loss == "chunked":
             return self.fused_loss(x)
         logits = self.head(x)
         del x
         self.outputs = logits if self.keeps_outputs else None
         return self.upcast_loss(logits)
+
+    def short_loss(self, x: Tensor) -> Tensor:
+        """Compute the loss of a few labels per position, as a decoder with a classification head does."""
+        d, labels = self.shape.hidden, self.setting.labels
+        head = self.parameter(d * labels, self.width, trained=True)
+        logits = self.product(x, head, d, labels, part="logits")
+        return self.ops.cross_entropy(logits, rows=self.rows)
 
     def head(self, x: Tensor) -> Tensor:
         """Compute the logits; the head is never quantized here."""

@@ -40,6 +40,7 @@ ROLES: dict[str, Role] = {
     "c_attn": "qkv", "qkv_proj": "qkv", "query_key_value": "qkv", "Wqkv": "qkv",
     "gate_proj": "gate", "gate_up_proj": "gate_up",
     "up_proj": "up", "fc1": "up", "c_fc": "up", "dense_h_to_4h": "up", "intermediate.dense": "up", "wi": "up",
+    "lin1": "up", "lin2": "down", "wi_0": "gate", "wi_1": "up", "ffn": "up", "ffn_output": "down",
     "down_proj": "down", "fc2": "down", "mlp.c_proj": "down", "dense_4h_to_h": "down", "output.dense": "down",
     "wo": "down",
 }  # fmt: skip
@@ -74,7 +75,7 @@ def build_model(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
     parsed = AutoConfig.for_model(values.pop("model_type"), **values)
     kind = kind or _usual_kind(parsed)
     with torch.device("meta"):
-        return _find_builder(kind, parsed).from_config(parsed)
+        return find_builder(kind, parsed).from_config(parsed)
 
 
 def _usual_kind(config: PretrainedConfig) -> str:
@@ -85,7 +86,7 @@ def _usual_kind(config: PretrainedConfig) -> str:
     return next((k for k in texts if any(type(config) in b._model_mapping for b in BUILDERS[k])), "encoder")
 
 
-def _find_builder(kind: str, config: PretrainedConfig) -> Any:
+def find_builder(kind: str, config: PretrainedConfig) -> Any:
     choices = BUILDERS[kind]
     return next((each for each in choices if type(config) in each._model_mapping), choices[0])
 
@@ -179,7 +180,9 @@ def _list_linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linea
 
 
 def _find_role(path: str) -> Role:
-    """Find a path's role by its longest listed suffix."""
+    """Find a path's role by its longest listed suffix; heads outside the layers have none."""
+    if "*" not in path:
+        return "other"
     parts = path.split(".")
     for length in (3, 2, 1):
         role = ROLES.get(".".join(parts[-length:]))

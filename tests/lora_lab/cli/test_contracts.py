@@ -241,13 +241,67 @@ def test_other_frameworks_and_settings_are_answered(reader: ShapeReader, setting
     assert answer["bytes"] > 3e9
 
 
+KINDS_OF_STEPS = [
+    ("bert", "seqcls"),
+    ("roberta", "seqcls"),
+    ("deberta-v2", "seqcls"),
+    ("distilbert", "tokencls"),
+    ("bert", "encoder"),
+    ("t5", "seq2seq"),
+    ("whisper", "asr"),
+    ("vit", "imgcls"),
+    ("llava", "vlm"),
+    ("llama", "seqcls"),
+    ("gpt2", "causal"),
+]
+
+
+@pytest.mark.parametrize(("family", "kind"), KINDS_OF_STEPS)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {},
+        {"method": "full", "attention": "eager"},
+        {"quant": "nf4", "gradient_checkpointing": True},
+        {"method": "layernorm-tuning", "loss": "chunked cross-entropy"},
+        {"phase": "generate"},
+        {"phase": "load", "measure": "max reserved at load"},
+    ],
+)
+def test_a_step_of_every_kind_of_model_is_answered(
+    reader: ShapeReader, family: str, kind: str, setting: dict[str, Any]
+) -> None:
+    asked = {"config": config_of(family), "kind": kind, "device": "cuda", "seq_len": 16, **setting}
+    once, twice = (weighed(reader, **asked, micro_batch=batch) for batch in (1, 2))
+    assert once["bytes"] == sum(once["components"].values()) > 0
+    assert min(once["components"].values()) >= 0
+    assert twice["bytes"] >= once["bytes"]
+
+
+def test_a_classifier_trains_its_head_beside_the_adapters(reader: ShapeReader) -> None:
+    asked = {"config": config_of("roberta"), "lora": {"r": 8, "targets": ["q", "v"]}, "device": "cuda"}
+    adapters = 2 * 2 * 8 * (32 + 32)
+    head = 32 * 32 + 32 + 2 * 32 + 2
+    assert weighed(reader, kind="seqcls", **asked)["components"]["adapters"] == 4 * (adapters + head)
+    assert weighed(reader, kind="encoder", **asked)["components"]["adapters"] == 4 * adapters
+
+
+def test_an_unlisted_decoder_is_estimated_and_the_answer_says_from_what(reader: ShapeReader) -> None:
+    config = config_of("llama") | {"model_type": "olmo"}
+    answer = weighed(reader, config=config, framework="peft", device="cuda")
+    assert answer["bytes"] > 0
+    assert answer["basis"] == "the layer of olmo as its matrices and norms show it"
+    assert "basis" not in weighed(reader, config=config_of("llama"), framework="peft", device="cuda")
+
+
 @pytest.mark.parametrize(
     ("setting", "why"),
     [
         ({"gpus": 8}, "several GPUs"),
-        ({"kind": "seq2seq"}, "seq2seq"),
-        ({"model": "roberta-base"}, "what the layers of roberta save"),
-        ({"lora": {"variant": "vera"}}, "saves other tensors than LoRA"),
+        ({"model": "roberta-base", "framework": "litgpt"}, "litgpt trains decoders"),
+        ({"model": "roberta-base", "framework": "lora_lab"}, "trains decoders, and roberta is another"),
+        ({"config": config_of("mamba")}, "can't be derived from its matrices"),
+        ({"lora": {"variant": "oft"}}, "saves other tensors than LoRA"),
     ],
 )
 def test_what_cannot_be_said_says_why(reader: ShapeReader, setting: dict[str, Any], why: str) -> None:

@@ -173,6 +173,8 @@ def test_components_are_not_negative_and_more_than_what_stays(one: StepSetting) 
 @pytest.mark.parametrize("field", ["rank", "batch", "seq_len"])
 @given(one=settings, factor=st.integers(1, 4))
 def test_a_larger_setting_never_needs_less(field: str, one: StepSetting, factor: int) -> None:
+    # 8-bit moments begin at 4,096 numbers a tensor, so a larger rank may need fewer bytes for them.
+    one = replace(one, optimizer=one.optimizer.replace("8bit", ""))
     larger = replace(one, **{field: getattr(one, field) * factor})
     assert forecast_step(larger).total_bytes >= forecast_step(one).total_bytes
 

@@ -177,3 +177,7 @@ def test_the_weights_of_other_recipes_are_explained(lab: Lab) -> None:
     said = words(shown(lab))
     assert "Weights are 7.69 GB in recipes that call prepare_model_for_kbit_training" in said
     assert "hold 5.59 GB, 2.10 GB less" in said
+
+
+def test_a_new_setting_takes_the_advice_of_the_one_before_away_at_once(lab: Lab) -> None:
+    assert changed(lab, gpu="8", batch="4")["parts"]["advice"] == ""

@@ -2,20 +2,15 @@
 
 from collections import Counter
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 import yaml
 
-import lora_lab.quantities  # noqa: F401 - families compute with the lab's quantities
-from quizzes.bank.bank import QUESTIONS_DIR
+from quizzes.bank.bank import QUESTIONS_DIR, load_bank
 from quizzes.bank.misconceptions import by_slug, load_misconceptions
-from quizzes.families import FAMILIES
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
-
-DRAWS = 120
 
 
 def written(value: Any) -> list[str]:
@@ -33,8 +28,8 @@ def places() -> Counter[str]:
     found: Counter[str] = Counter()
     for path in QUESTIONS_DIR.glob("*.yaml"):
         found.update(written(yaml.safe_load(path.read_text("utf-8"))))
-    for family in FAMILIES.values():
-        found.update({slip.id for seed in range(DRAWS) for slip in family.draw(Random(seed)).wrong})
+    for family in load_bank(load_concepts()).families.values():
+        found.update(family.slips.keys())
     return found
 
 

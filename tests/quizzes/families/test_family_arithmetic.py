@@ -17,7 +17,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - families compute their numbers
 from lora_lab.parameters.shapes import find_shape
 from quizzes import families
-from quizzes.families import FAMILIES
+from quizzes.bank.bank import load_bank
 from quizzes.families.drawn import DrawnQuestion
 from quizzes.families.models import MODELS, NAMES, Model
 from quizzes.families.wider_field import MODELS as CACHED
@@ -26,11 +26,12 @@ from quizzes.kinds.choices import Single
 from quizzes.kinds.numbers import format_number, is_known_unit, is_within, unit_size
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import evaluate, prints_number
-from study.content.concepts import ConceptMap
+from study.content.concepts import ConceptMap, load_concepts
 from study.content.yaml_reader import LEVELS
 from tests.quizzes.stems import SOLUTIONS, equations, solved
 
 ROOT = Path(__file__).parents[3]
+FAMILIES = load_bank(load_concepts()).families
 SEEDS = 1000
 SOME = range(0, SEEDS, 25)
 EACH = pytest.mark.parametrize("family", FAMILIES)
@@ -46,8 +47,11 @@ UNREADABLE = re.compile(
 PRINT_DIGEST = """
 import hashlib
 import lora_lab.quantities
-from quizzes import families
-drawn = [families.build_question(family, seed) for family in families.FAMILIES for seed in range(0, 1000, 97)]
+from quizzes.bank.bank import load_bank
+from quizzes.families import build_question
+from study.content.concepts import load_concepts
+families = load_bank(load_concepts()).families.values()
+drawn = [build_question(family, seed) for family in families for seed in range(0, 1000, 97)]
 print(hashlib.sha256(repr(drawn).encode()).hexdigest())
 """
 
@@ -156,7 +160,7 @@ def test_neither_length_nor_size_nor_place_gives_the_right_option_away(family: s
         assert share < 0.75, f"the right number is the {extreme.__name__} in {share:.0%}"
     places: Counter[str] = Counter()
     for seed in SOME:
-        task = families.build_question(family, seed).task
+        task = families.build_question(FAMILIES[family], seed).task
         assert isinstance(task, Single)
         for quiz in range(10):
             offered = task.offered(f"{quiz}/{family}@{seed}")
@@ -174,7 +178,7 @@ def test_right_options_are_on_the_whole_as_long_as_wrong_ones() -> None:
 @EACH
 def test_a_numeric_answer_is_graded_right_and_a_slip_by_its_name(family: str) -> None:
     for seed in SOME:
-        task = families.build_question(family, seed).task
+        task = families.build_question(FAMILIES[family], seed).task
         if isinstance(task, Numeric):
             assert task.grade({"text": task.text}).correct, task
             for slip in task.slips:
@@ -194,7 +198,9 @@ def test_a_family_is_about_concepts_that_exist(family: str, concepts: ConceptMap
 
 
 def test_another_process_draws_the_same_questions() -> None:
-    here = [families.build_question(family, seed) for family in FAMILIES for seed in range(0, SEEDS, 97)]
+    here = [
+        families.build_question(family, seed) for family in FAMILIES.values() for seed in range(0, SEEDS, 97)
+    ]
     there = subprocess.run(
         [sys.executable, "-c", PRINT_DIGEST], cwd=ROOT, capture_output=True, text=True, check=True
     )

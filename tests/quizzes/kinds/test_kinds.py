@@ -20,7 +20,7 @@ from study.content.concepts import load_concepts
 from tests.quizzes.answering import fields_for, right_fields, wrong_response
 
 BANK = load_bank(load_concepts())
-DRAWN = [families.build_question(family, seed) for family in families.FAMILIES for seed in range(5)]
+DRAWN = families.build_variants(BANK.families.values(), count=5)
 QUESTIONS = [*BANK.questions, *DRAWN]
 ONE_OF_EACH = [next(q for q in BANK.questions if q.kind == kind) for kind in KINDS]
 

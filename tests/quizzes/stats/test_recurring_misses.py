@@ -1,13 +1,26 @@
-"""What recurs in the latest misses, over questions that share a misconception."""
+"""What recurs in the latest misses, over questions, cards, explanations and tasks."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from flashcards.decks.deck import load_decks
 from quizzes.bank.bank import load_bank
-from quizzes.stats.recurring_misses import LATEST, latest_misses
+from quizzes.bank.misconceptions import load_misconceptions, load_signs
+from quizzes.grader.prompts import load_prompts
+from quizzes.stats.recurring_misses import (
+    LATEST,
+    Miss,
+    card_misses,
+    explanation_misses,
+    find_recurring,
+    question_misses,
+)
 from study.content.concepts import load_concepts
+from study.store.logs.cards import CardReview
+from study.store.logs.explains import ExplainAttempt, Judgement
 from study.store.logs.quizzes import QuizAnswer
 
 BANK = load_bank(load_concepts())
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
 
 
 def missed(question: str, option: str = "", text: str = "") -> QuizAnswer:
@@ -15,33 +28,85 @@ def missed(question: str, option: str = "", text: str = "") -> QuizAnswer:
         question_id=question,
         option=option,
         correct=False,
-        answered_at=datetime(2026, 3, 4, tzinfo=UTC),
+        answered_at=NOW,
         duration_ms=1000,
         response={"text": text} if text else None,
     )
 
 
 def test_two_questions_with_one_misconception_recur() -> None:
-    found = latest_misses(
+    misses = question_misses(
         [missed("q-alpha-rank-change", "alpha-is-the-scale"), missed("n-scaling-32-64", text="32")], BANK
     )
+    found = find_recurring(misses)
     [recurring] = found.recurring
     assert (found.total, recurring.count, recurring.misconception.id) == (2, 2, "alpha-is-the-scale")
+    assert recurring.where == "2 questions"
+
+
+def test_a_question_a_card_an_explanation_and_a_task_add_up() -> None:
+    answers = [missed("q-alpha-rank-change", "alpha-is-the-scale")]
+    misses = [
+        *question_misses(answers, BANK),
+        *card_misses([rated("alpha-what", 1)]),
+        *explanation_misses([explained("explain-alpha-scaling", scale_factor="contradicted")]),
+        Miss(at=NOW, kind="task", ids=frozenset({"alpha-is-the-scale"})),
+        Miss(at=NOW, kind="task", ids=frozenset({"rank-drives-memory"})),
+    ]
+    found = find_recurring(misses)
+    [recurring] = found.recurring
+    assert (found.total, recurring.count, recurring.misconception.id) == (5, 4, "alpha-is-the-scale")
+    assert recurring.where == "1 question, 1 card, 1 explanation and 1 task"
+
+
+def test_a_new_or_remembered_card_and_a_missing_idea_show_nothing() -> None:
+    assert (
+        list(card_misses([rated("alpha-what", 1, new=True), rated("alpha-what", 2), rated("gone", 1)])) == []
+    )
+    assert list(explanation_misses([explained("explain-alpha-scaling", scale_factor="missing")])) == []
+
+
+def test_signs_name_cards_and_ideas_that_exist() -> None:
+    signs = load_signs()
+    cards = {card.id for card in load_decks(load_concepts()).cards}
+    prompts = load_prompts(load_concepts()).values()
+    ideas = {(prompt.id, idea.id) for prompt in prompts for idea in prompt.concepts}
+    assert set(signs.of_card) <= cards
+    assert set(signs.of_idea) <= ideas
+    assert len(signs.of_card) >= 60
+    assert {each.id for each in signs.of_card.values()} <= {each.id for each in load_misconceptions()}
 
 
 def test_a_single_miss_does_not_recur() -> None:
-    found = latest_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK)
+    found = find_recurring(question_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK))
     assert (found.total, found.recurring) == (1, ())
 
 
-def test_only_the_latest_misses_count() -> None:
-    old = [missed("q-alpha-rank-change", "alpha-is-the-scale")] * 2
-    new = [missed("q-linear-size", "sum-for-product")] * LATEST
-    found = latest_misses([*old, *new], BANK)
+def test_only_the_latest_misses_count_whatever_order_they_come_in() -> None:
+    old = [Miss(at=NOW - timedelta(days=1), kind="question", ids=frozenset({"alpha-is-the-scale"}))] * 2
+    new = [Miss(at=NOW, kind="card", ids=frozenset({"sum-for-product"}))] * LATEST
+    found = find_recurring([*new, *old])
     assert [each.misconception.id for each in found.recurring] == ["sum-for-product"]
     assert found.total == LATEST
 
 
 def test_questions_that_are_gone_and_unknown_numbers_are_passed_over() -> None:
     answers = [missed("q-gone", "alpha-is-the-scale"), missed("n-scaling-32-64", text="77")]
-    assert latest_misses(answers, BANK).total == 0
+    assert list(question_misses(answers, BANK)) == []
+
+
+def rated(card: str, rating: int, *, new: bool = False) -> CardReview:
+    return CardReview(id=1, card_id=card, rating=rating, reviewed_at=NOW, duration_ms=1000, new=new)
+
+
+def explained(prompt: str, **verdicts: str) -> ExplainAttempt:
+    return ExplainAttempt(
+        id=1,
+        prompt_id=prompt,
+        text="An explanation.",
+        submitted_at=NOW,
+        judgements=tuple(
+            Judgement(concept_id=idea.replace("_", "-"), verdict=verdict, id=at, by="grader", at=NOW)
+            for at, (idea, verdict) in enumerate(verdicts.items())
+        ),
+    )

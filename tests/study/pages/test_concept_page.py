@@ -13,6 +13,7 @@ from lora_lab.engine.local import LocalEngine
 from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
 from lora_lab.projects.service import ProjectService
+from lora_lab.tasks.service import TaskService
 from lora_lab.views.lesson_link import lab_door
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.challenge import Challenges
@@ -75,6 +76,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
             lab=lab_door,
             challenge=Challenges(sittings=sittings, dice=context.dice).door,
             project=ProjectService(store=context.store, lab=lab).door,
+            tasks=TaskService(store=context.store).links,
         ),
     )
     return Reader(page, sittings)

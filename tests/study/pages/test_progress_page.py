@@ -18,6 +18,7 @@ from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage
 from study.ports.activities import Section, Subjects
 from study.ports.context import Context
+from study.ports.ports import no_recurring_misses
 from study.store.logs.quizzes import QuizAnswer
 from study.web.middleware import COOKIE
 from study.web.progress_files import register
@@ -38,7 +39,9 @@ def cards(context: Context) -> Iterator[CardExercise]:
 @pytest.fixture
 def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
-    return CardSection(exercise=cards), QuizSection(store=context.store, bank=quiz.sittings.bank)
+    return CardSection(exercise=cards), QuizSection(
+        store=context.store, bank=quiz.sittings.bank, recurring=no_recurring_misses
+    )
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_every_page_names_its_scripts_anew(settings: Settings) -> None:
         for other in (lost, client.get("/docs/traps.md"), client.get("/io/backup/json")):
             sources = script_sources(other.headers[HEADER])
             assert not {"'unsafe-inline'", "'unsafe-eval'"}.intersection(sources)
-        [inline] = re.findall(r"<script>(.*?)</script>", lost.text)
+        [inline] = re.findall(r"<script>(.*?)</script>", lost.text, re.DOTALL)
         assert hash_of(inline) in script_sources(lost.headers[HEADER])
 
 

@@ -6,6 +6,9 @@ from datetime import datetime
 import pytest
 
 from study.base.errors import LearnerError
+from study.io.apply_import import Imports
+from study.io.import_jobs import ImportJobs
+from study.io.planning import DirectPlanner
 from study.pages.inout import InOutPage
 from study.pages.settings import SettingsPage
 from study.ports.context import Context
@@ -19,11 +22,12 @@ ELSEWHERE = "192.168.1.77"
 
 
 def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_work() -> None:
-    said = network_notice("0.0.0.0", 7860)
+    said = network_notice("0.0.0.0", 7860, "the-key")
     assert "Everyone who can reach this machine" in said
     assert "0.0.0.0" not in said
+    assert "/owner?key=the-key" in said
     assert f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860" in said
-    assert network_notice("192.168.1.5", 7860).splitlines()[1].strip() == "http://192.168.1.5:7860"
+    assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,11 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
     snapshots.make("daily", now=now)
     store.profiles.add("browser-of-ben", "Ben", now=now)
     page = InOutPage(
-        context=context, exchanges={}, pending=Pending(folder=settings.imports_dir), snapshots=snapshots
+        context=context,
+        exchanges={},
+        pending=Pending(folder=settings.imports_dir),
+        jobs=ImportJobs(DirectPlanner(exchanges=[], imports=Imports(store=store, home=settings.home))),
+        snapshots=snapshots,
     )
     shown = page.load(opened("browser-of-ana"))
     assert "4 March, 10:00 UTC" in shown

@@ -1,7 +1,7 @@
 """A usual training step of transformers, peft and bitsandbytes on the CPU, with its live bytes counted."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ def measure(cell: Cell) -> Counted:
     model = _model(cell)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3)
-    meter = LiveStorages(_resident(model))
+    meter = LiveStorages(resident_tensors(model))
     ids = torch.randint(0, 512, (BATCH, TOKENS), generator=torch.Generator().manual_seed(0))
     resident = 0
     with meter:
@@ -110,7 +110,7 @@ def _model(cell: Cell) -> Any:
         config, attn_implementation=attention, dtype=TYPES[cell.base]
     )
     if cell.quant:
-        _quantize(made, cell.quant)
+        quantize_linears(made, cell.quant)
         made = prepare_model_for_kbit_training(made, use_gradient_checkpointing=False)
     if cell.checkpointing:
         made.activation_checkpointing_enable()
@@ -135,11 +135,11 @@ def _model(cell: Cell) -> Any:
     return made.train()
 
 
-def _quantize(model: Any, kind: str) -> None:
+def quantize_linears(model: Any, kind: str, *, but: Container[str] = ()) -> None:
     head = model.get_output_embeddings()
-    for module in list(model.modules()):
+    for path, module in list(model.named_modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear and child is not head:
+            if type(child) is nn.Linear and child is not head and f"{path}.{name}".strip(".") not in but:
                 setattr(module, name, _quantized(child, kind))
     model.requires_grad_(False)
     setattr(model, "is_loaded_in_8bit" if kind == "int8" else "is_loaded_in_4bit", True)
@@ -168,7 +168,7 @@ def _quantized(linear: nn.Linear, kind: str) -> Any:
     return made
 
 
-def _resident(model: Any) -> Iterator[torch.Tensor]:
+def resident_tensors(model: Any) -> Iterator[torch.Tensor]:
     yield from model.parameters()
     yield from model.buffers()
     for module in model.modules():

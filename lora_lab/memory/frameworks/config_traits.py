@@ -1,0 +1,106 @@
+"""What a record's configuration says about a step beyond the model's sizes: task, head and dropout."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lora_lab.memory.frameworks.families import TOWER_FAMILIES
+from lora_lab.memory.frameworks.setting import ConfigTraits, Task
+from lora_lab.parameters.adapter_config import HEADS
+from lora_lab.parameters.catalogue import names_by_id, read_entries
+from lora_lab.parameters.json_fields import listed_names
+from lora_lab.parameters.shapes import ModelShape
+
+Record = Mapping[str, Any]
+
+TASK_OF_KIND: dict[str, Task] = {
+    "seqcls": "labels",
+    "imgcls": "labels",
+    "tokencls": "spans",
+    "qa": "spans",
+    "encoder": "none",
+    "base": "none",
+}
+"""What each kind of model predicts; every other kind predicts words."""
+
+TASK_TYPES = {"seqcls": "SEQ_CLS", "tokencls": "TOKEN_CLS", "qa": "QUESTION_ANS"}
+"""The task type that PEFT is given for a kind of model, and that decides which head is trained."""
+
+RESIDUAL_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "dropout_rate", "resid_pdrop", "dropout")
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
+DISTANCES = 512
+"""DeBERTa's default max_position_embeddings, the farthest distance where none is stated."""
+
+
+def config_of(record: Record) -> Mapping[str, Any]:
+    """Return a record's configuration, or the catalogue's for its model; empty where neither is there."""
+    given = record.get("config")
+    if isinstance(given, Mapping):
+        return given
+    name = str(record.get("model") or "")
+    name = names_by_id().get(name.lower(), name)
+    return next((entry.config for entry in read_entries() if entry.name == name), {})
+
+
+def kind_of(record: Record, shape: ModelShape) -> str:
+    """Return the kind of a record's model; a type without a language model's head is a classifier."""
+    kind = record.get("kind")
+    if kind:
+        return str(kind)
+    task = next((kind for kind, task in TASK_TYPES.items() if task == record.get("task_type")), None)
+    if task:
+        return task
+    family = TOWER_FAMILIES.get(shape.model_type)
+    decodes = family is None or family.vision or any("decoder" in linear.name for linear in shape.linears)
+    return "causal" if decodes else "seqcls"
+
+
+def saved_names(record: Record, kind: str) -> tuple[str, ...]:
+    """Return the names of the modules that PEFT copies and trains whole."""
+    adapter = record.get("lora")
+    named = [listed_names(each, "modules_to_save") for each in (record, adapter) if isinstance(each, Mapping)]
+    task = record.get("task_type") or TASK_TYPES.get(kind, "")
+    return (*HEADS.get(str(task), ()), *(name for each in named for name in each))
+
+
+def count_saved(shape: ModelShape, names: Iterable[str]) -> int:
+    """Count the parameters of all modules whose path ends with one of the names, as PEFT finds them.
+
+    `classifier` also means DistilBERT's `pre_classifier`.
+    """
+    ends = tuple(f"{name}." for name in names)
+    groups = shape.modules.groups
+    return sum(group.own * group.count for group in groups if any(end in f"{group.path}." for end in ends))
+
+
+def read_traits(config: Mapping[str, Any]) -> ConfigTraits:
+    """Read what a configuration says of dropout, activation, and the models inside it."""
+    text, vision = config.get("text_config"), config.get("vision_config")
+    projection = str(config.get("feed_forward_proj") or "")
+    return ConfigTraits(
+        residual_dropout=_is_positive(config, RESIDUAL_DROPOUT),
+        attention_dropout=_is_positive(config, ATTENTION_DROPOUT),
+        gated=projection.startswith("gated") if projection else None,
+        activation="gelu_new" if projection == "gated-gelu" else "",
+        text_type=str(text.get("model_type") or "llama") if isinstance(text, Mapping) else "",
+        vision_heads=_read_int(vision, "num_attention_heads"),
+        relative_positions=_count_distances(config),
+    )
+
+
+def _is_positive(config: Mapping[str, Any], names: Iterable[str]) -> bool | None:
+    said = [config[name] for name in names if isinstance(config.get(name), int | float)]
+    return said[0] > 0 if said else None
+
+
+def _read_int(config: Any, name: str) -> int:
+    value = config.get(name) if isinstance(config, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _count_distances(config: Mapping[str, Any]) -> int:
+    """Return the rows of DeBERTa's table of relative positions: twice the farthest distance or bucket."""
+    if not config.get("relative_attention"):
+        return 0
+    buckets = _read_int(config, "position_buckets")
+    farthest = _read_int(config, "max_relative_positions") or _read_int(config, "max_position_embeddings")
+    return 2 * (buckets or farthest or DISTANCES)

@@ -1,0 +1,354 @@
+"""A training step of encoders, encoder-decoders and vision models in transformers, as symbolic tensors.
+
+Every model is a row of towers (towers.py). What a layer saves for its backward pass, in the order of the
+code below, with c bytes of the base's type, n positions of one example, h hidden, f intermediate, H heads:
+
+    each norm              c·h + 8                     its input; T5: the residual and its fp32 copy
+    dropout of a result    1·h on a GPU, c·h on a CPU  a mask byte, or the noise itself
+    queries, keys, values  3·c·h                       attention's backward
+    fused attention        c·h + 4·H                   its result and a log-sum-exp per head
+    unfused attention      c·H·n; 3·c·H·n              softmax; with dropout, noise and product too
+    activation             c·f                         its input
+    an adapter             4·d_in + 4·rank             its input in the adapter's type, and A·x
+
+for each position. Frozen matrices save nothing. Cross-attention saves keys and values for the encoder's
+positions; everything else of a decoder layer is for the decoder's. tests/lora_lab/worker/training/
+test_tower_steps.py holds each family against real steps.
+"""
+
+from collections.abc import Callable
+
+from lora_lab.memory.frameworks.operators import FP32, HALF
+from lora_lab.memory.frameworks.setting import StepSetting
+from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
+from lora_lab.memory.frameworks.towers import Tower, count_image_tokens, stays_whole, towers_of
+from lora_lab.memory.frameworks.transformers import LAYERS_PLAYED, TransformersStep, with_traits
+
+
+class TowerStep(TransformersStep):
+    """Forward, loss and backward of a model whose towers run one after the other."""
+
+    memory: Tensor | None = None
+    """What the encoder hands to a decoder's cross-attention."""
+
+    unread: Tensor | None = None
+    """The last result of a vision tower, whose graph stays alive although nothing reads it."""
+
+    relative: Tensor | None = None
+    """DeBERTa's vectors of relative positions."""
+
+    def __init__(self, setting: StepSetting, *, keep_history: bool = False) -> None:
+        super().__init__(setting, keep_history=keep_history)
+        self.whole = setting.shape
+        self.towers = towers_of(setting)
+        self.adapted_names = {linear.name for linear in setting.adapted}
+        self.biases: dict[str, Tensor | None] = {}
+        """T5's numbers per head and pair of positions: made once for a tower, used by all its layers."""
+
+        self.enter(self.towers[0])
+
+    def enter(self, tower: Tower) -> None:
+        """Take the sizes of one tower for the operators that follow."""
+        self.tower, self.shape = tower, tower.shape
+        self.family = with_traits(tower.family, self.setting.traits) if tower.kind != "text" else tower.family
+        self.seq_len = tower.positions
+        self.rows = self.setting.batch * tower.positions
+        self.enter_block("self")
+
+    def enter_block(self, block: str) -> None:
+        """Take the adapters of one block."""
+        self.roles = {
+            role: linear
+            for (name, role), linear in self.tower.blocks.items()
+            if name == block and linear.name in self.adapted_names
+        }
+
+    # ---- simulation
+
+    def play(self) -> Tape:
+        """Simulate one step through all towers."""
+        x: Tensor | None = None
+        for number, tower in enumerate(self.towers):
+            self.enter(tower)
+            x = self.run(tower, x, last=number == len(self.towers) - 1)
+        assert x is not None
+        loss = self.loss(x)
+        self.memory = self.relative = None
+        if not self.setting.checkpointing:  # otherwise each layer keeps its arguments
+            self.biases.clear()
+        del x
+        self._casts.clear()
+        self.tape.run_backward(loss.node, self.tape.new(1, FP32))
+        self.biases.clear()
+        return self.tape
+
+    def run(self, tower: Tower, before: Tensor | None, *, last: bool) -> Tensor:
+        """Run one tower from its input to what the next one reads."""
+        if tower.kind == "decoder":
+            self.memory = before
+        x = self.enter_text(before) if tower.kind == "text" and before else self.embed()
+        del before
+        self.biases[tower.kind] = self.position_bias()
+        if tower.kind == "decoder" and self.biases[tower.kind]:  # cross-attention has one too, of zeros
+            self.biases["cross"] = self.position_bias()
+        if tower.kind == "text":
+            self.position_tables()
+        layers = tower.shape.layers
+        played = min(layers, LAYERS_PLAYED)
+        for number in range(played):
+            live, trained = self.tape.live_bytes, len(self._parameters)
+            x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
+            if number == 1 and layers > played:
+                gradients = sum(one.size_bytes for one in self._parameters[trained:])
+                x = self.repeated(x, layers - played, self.tape.live_bytes - live, gradients)
+        if tower.kind == "vision" and not last:
+            # LLaVA reads the result before the last layer's (vision_feature_layer -2), and keeps both.
+            self.unread = x
+        if last or tower.kind in ("text", "vision"):
+            return x
+        return self.drop_embedding(self.norm(x)) if self.family.final_norm else x
+
+    def checkpointed(self, x: Tensor) -> Tensor:
+        """Run a layer that keeps only its input and the encoder's result, and runs again going backward."""
+        tower, memory = self.tower, self.memory
+        if memory is None:
+            return self._checkpointed_in(tower, x)
+        with self.tape.without_graph():
+            out = self.layer(x)
+
+        def backward(gradient: Tensor) -> list[Tensor | None]:
+            leaf = Leaf() if memory.needs_gradient else None
+            self.enter(tower)
+            self.memory = Tensor(memory.numbers, memory.width, memory.storage, leaf=leaf)
+            came = self.tape.run_backward(self.layer(self.entering(x)).node, gradient)
+            self.memory = None
+            arrived = leaf.gradient if leaf else None
+            return [came, Tensor(memory.numbers, memory.width, arrived) if arrived else None]
+
+        return self.tape.record(out, [x, memory], saved=[x, memory], backward=backward)
+
+    def _checkpointed_in(self, tower: Tower, x: Tensor) -> Tensor:
+        out = super().checkpointed(x)
+        if out.node is not None:
+            recompute = out.node.backward
+
+            def backward(gradient: Tensor) -> "list[Tensor | None]":
+                self.enter(tower)
+                return list(recompute(gradient))
+
+            out.node.backward = backward
+        return out
+
+    # ---- entrances
+
+    def embed(self) -> Tensor:
+        """Turn token ids or pixels into the first residual."""
+        if self.tower.kind == "vision":
+            return self.embed_image()
+        if self.family.hears and self.tower.kind == "encoder":
+            return self.embed_sound()
+        x = super().embed()
+        if self.family.embedding_norm:
+            x = self.norm(self.ops.add(x, x) if x.needs_gradient else x)
+        return self.drop_embedding(x)
+
+    def drop_embedding(self, x: Tensor) -> Tensor:
+        """Apply the dropout after embeddings and T5's final norms."""
+        return self.drop(x)
+
+    def embed_image(self) -> Tensor:
+        """Cut an image into patches; joined with a class token and added to the positions."""
+        trained = self.setting.trains_everything
+        numbers = self.rows * self.shape.hidden
+        weight = self.parameter(1, self.width, trained=trained)
+        x = self.ops.apply(numbers, self.wide, weight)
+        if self.setting.checkpointing and not x.needs_gradient:
+            x.leaf = Leaf()
+        return self.norm(x) if self.whole.vocab else x  # CLIP norms before its layers
+
+    def embed_sound(self) -> Tensor:
+        """Convolve a spectrogram twice, the second time to half its length, each with gelu; add positions."""
+        trained = self.setting.trains_everything
+        numbers = self.rows * self.shape.hidden
+        weight = self.parameter(1, self.width, trained=trained)
+        x = self.ops.apply(2 * numbers, self.wide, weight)
+        if self.setting.checkpointing and not x.needs_gradient:
+            x.leaf = Leaf()
+        x = self.ops.unary(x)
+        x = self.ops.apply(numbers, self.wide, x, weight, saved=(x,) if trained else ())
+        x = self.ops.unary(x)
+        return self.ops.apply(numbers, self.wide, x, passes=True)
+
+    def enter_text(self, image: Tensor) -> Tensor:
+        """Project patches to the text's width, and put them where the image's tokens stand."""
+        numbers = self.rows * self.shape.hidden
+        seen = self.towers[0].shape.hidden * count_image_tokens(self.setting)
+        x = self.ops.apply(self.setting.batch * seen, image.width, image)
+        projectors = [linear for linear in self.whole.linears if "*" not in linear.name]
+        for number, linear in enumerate(projectors):
+            if x.numbers % linear.d_in:  # not a part of the way from patches to words
+                continue
+            x = self.ops.unary(x) if number else x
+            result = self.base(x, linear.d_in, linear.d_out)
+            adapted = linear.name in self.adapted_names
+            x = self.adapted(x, result, linear.d_in, linear.d_out) if adapted else result
+        words = self.ops.apply(numbers, self.outer, self.table)
+        mask = self.tape.new(numbers, 1)
+        return self.ops.apply(numbers, self.outer, words, x, saved=(mask,))
+
+    def position_bias(self) -> Tensor | None:
+        """Make T5's bias of self-attention: heads x n x n, looked up in a small table."""
+        if self.family.relative != "bias":
+            return None
+        table = self.parameter(32 * self.shape.heads, self.wide, trained=self.setting.trains_everything)
+        return self.ops.apply(self.shape.heads * self.seq_len**2, self.width, table)
+
+    # ---- layers
+
+    def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
+        """Apply a matrix; T5's wo is never quantized, and computes in its own type."""
+        if not (self.setting.quantized and stays_whole(self.whole.model_type, role)):
+            return super().linear(role, x, d_in, d_out)
+        entered = x.width
+        weight = self.parameter(d_in * d_out, self.wide, trained=False)
+        x = self.ops.cast(x, self.wide)
+        result = self.product(x, weight, d_in, d_out)
+        linear = self.roles.get(role)  # type: ignore[call-overload]
+        result = self.adapted(x, result, d_in, d_out) if linear is not None else result
+        return result if self.wide == entered else self.ops.cast(result, entered)
+
+    def layer(self, x: Tensor) -> Tensor:
+        """Run one layer of the tower."""
+        if self.tower.kind == "text":
+            return super().layer(x)
+        self.enter_block("self")
+        x = self.block(x, self.attention, drops=self.family.drops_attention)
+        if self.memory is not None and self.tower.kind == "decoder":
+            self.enter_block("cross")
+            x = self.block(x, self.cross_attention, drops=True)
+            self.enter_block("self")
+        return self.block(x, self.mlp, drops=True)
+
+    def block(self, x: Tensor, run: Callable[[Tensor], Tensor], *, drops: bool) -> Tensor:
+        """Add a block's result to the residual; norm its input, or the sum."""
+        entered = x if self.family.post_norm else self.norm(x)
+        result = run(entered)
+        del entered
+        if drops:
+            result = self.drop(result)
+        x = self.ops.add(x, result)
+        del result
+        return self.norm(x) if self.family.post_norm else x
+
+    def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
+        """Apply the family's norm; T5's scales the residual in its own type."""
+        if not self.family.norm_in_own_type or size is not None:
+            return super().norm(x, size=size)
+        tuned = self.setting.variant == "norms"
+        width = self.adapter_width if tuned else self.wide
+        weight = self.parameter(self.shape.hidden, width, trained=self.setting.trains_everything or tuned)
+        return self.ops.rms_norm(x, weight, rows=x.numbers // self.shape.hidden, in_own_type=True)
+
+    def cross_attention(self, x: Tensor) -> Tensor:
+        """Attend from the decoder's positions to the encoder's."""
+        assert self.memory is not None
+        d, a, kv = self.shape.hidden, self.attention_width, self.key_width
+        q = self.linear("q", x, d, a)
+        k, v = self.linear("k", self.memory, d, kv), self.linear("v", self.memory, d, kv)
+        out = self.attend_to(q, k, v, keys=self.memory.numbers // d // self.setting.batch, block="cross")
+        return self.linear("o", out, a, d)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Run self-attention."""
+        if self.tower.kind == "text":
+            return super().attend(q, k, v)
+        return self.attend_to(q, k, v, keys=self.seq_len, block=self.tower.kind)
+
+    def attend_to(self, q: Tensor, k: Tensor, v: Tensor, *, keys: int, block: str) -> Tensor:
+        """Run attention over `keys` positions, the way that this family and device get it."""
+        bias = self.biases.get(block)
+        if self.autocast:
+            q, k, v = (self.ops.cast(one, HALF) for one in (q, k, v))
+        heads, dropout = self.shape.heads, self.family.attention_dropout
+        pairs = self.setting.batch * heads * self.seq_len * keys
+        if self.family.relative == "disentangled":
+            return self.disentangled_attention(q, k, v, pairs=pairs, dropout=dropout)
+        if self.setting.attention == "eager":
+            return self.ops.plain_attention(q, k, v, pairs=pairs, dropout=dropout, biased=bias)
+        if dropout and not self.setting.on_gpu:
+            return self.ops.composed_attention(q, k, v, pairs=pairs, dropout=True, biased=bias is not None)
+        out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
+        written_by_head = self.family.splits_heads or not (self.setting.on_gpu or out.width == FP32)
+        return self.ops.copy(out) if written_by_head else out
+
+    def disentangled_attention(self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int, dropout: bool) -> Tensor:
+        """Compute DeBERTa's attention: three products per pair, two of them looked up by distance."""
+        ops, rows = self.ops, self.setting.traits.relative_positions
+        a, d, batch = self.attention_width, self.shape.hidden, self.setting.batch
+        scaled = ops.scale(k)
+        scores = ops.apply(pairs, q.width, q, scaled, saved=(q, scaled))
+        del scaled
+        if rows:
+            table = self.relative_positions(rows, d)
+            score = None
+            spans = batch * self.shape.heads * self.seq_len * rows
+            for role, content in (("k", q), ("q", k)):
+                places = ops.repeat(self.linear(role, table, d, a), batch)
+                product = ops.apply(spans, q.width, content, places, saved=(content, places))
+                index = self.tape.new(self.seq_len**2, 8)
+                looked = ops.apply(pairs, q.width, product, saved=(product, index))
+                del product, index
+                looked = ops.scale(looked)
+                score = looked if score is None else ops.add(score, looked)
+            assert score is not None
+            scores = ops.add(scores, score)
+        mask = self.tape.new(pairs // self.shape.heads, 1)
+        scores = ops.apply(pairs, q.width, scores, saved=(mask,))
+        scores = ops.apply(pairs, q.width, scores, save_result=True)
+        if dropout:
+            scores = ops.dropout(scores)
+        out = ops.apply(q.numbers, q.width, scores, v, saved=(scores, v))
+        del scores
+        return ops.copy(out)
+
+    def relative_positions(self, rows: int, d: int) -> Tensor:
+        """Return the normed table of relative positions, one for all layers."""
+        if self.relative is None:
+            table = self.parameter(rows * d, self.outer, trained=self.setting.trains_everything)
+            self.relative = self.norm(table)
+        return self.drop(self.relative)
+
+    # ---- the end
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Compute the last norm, the head and the loss."""
+        family = self.family
+        if family.final_norm or self.tower.kind == "text":
+            x = self.norm(x)
+        if self.tower.kind == "decoder" and family.norm_in_own_type:
+            x = self.drop(x)
+        if self.setting.task == "words":
+            if self.setting.loss == "chunked":
+                return self.fused_loss(x)
+            logits = self.head(x)
+            del x
+            self.outputs = logits if self.keeps_outputs else None
+            return self.upcast_loss(logits) if self.tower.kind == "text" else self.own_loss(logits)
+        return self.label_loss(x)
+
+    def own_loss(self, logits: Tensor) -> Tensor:
+        """Compute the cross-entropy in the type of the logits, as T5, BART and Whisper do."""
+        return self.ops.cross_entropy(logits, rows=self.rows)
+
+    def label_loss(self, x: Tensor) -> Tensor:
+        """Compute the loss of a few labels; the head of an example reads its first position."""
+        d, setting = self.shape.hidden, self.setting
+        if setting.task == "none":
+            return self.ops.apply(1, x.width, x)
+        if setting.task == "labels":
+            x = self.ops.apply(setting.batch * d, x.width, x)
+            head = self.parameter(max(1, setting.saved_head), self.wide, trained=True)
+            x = self.ops.apply(setting.batch * d, x.width, x, head, saved=(x,), save_result=True)
+            return self.ops.apply(1, x.width, x)
+        head = self.parameter(d * setting.labels, self.wide, trained=True)
+        return self.ops.cross_entropy(self.product(x, head, d, setting.labels), rows=self.rows)

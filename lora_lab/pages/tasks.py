@@ -1,0 +1,343 @@
+"""Tasks: `/tasks` lists them, `/tasks?id=fit-longest-context&seed=2` is one, judged by the lab."""
+
+from dataclasses import dataclass
+from math import log2
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
+from lora_lab.pages import form_fields
+from lora_lab.pages.shared_parts import problem_part
+from lora_lab.settings.run_form import address_of
+from lora_lab.tasks import judge
+from lora_lab.tasks.building import LONGEST_CODE, BuildTask, read_builds
+from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_families, read_knobs
+from lora_lab.tasks.judge import Checked, Drawn, Judgement
+from lora_lab.tasks.measures import MEASURES, Setting
+from lora_lab.tasks.reading import RunTask, read_run_tasks
+from lora_lab.tasks.service import (
+    TASKS,
+    WORDS,
+    Task,
+    TaskService,
+    find_task,
+    goal_of,
+    lab_address,
+    next_task,
+    task_address,
+)
+from study.base.errors import LearnerError
+from study.base.html import NO_HTML
+from study.ports.context import Context, Visit
+from study.ports.ports import Ports
+from study.text.templates import render
+from study.web import form_event, frame
+from study.web.frame import Reply
+
+FLAT = 0.05
+"""A range of losses below it is labelled with four digits, so that its ends differ."""
+
+COST_WORDS = {
+    "nothing": "nothing",
+    "time": "time",
+    "data": "context",
+    "exactness": "exactness of the weights",
+    "expression": "what the adapter can express",
+}
+TEST_WORDS = {"at_most": "at most", "at_least": "at least", "equals": "exactly", "near": "about"}
+
+
+def build(app: gr.Blocks, context: Context, service: TaskService, ports: Ports) -> None:
+    """Add the page to the app."""
+    page = TasksPage(context=context, service=service, ports=ports)
+    with frame.add_page(app, context, title="Tasks", path=TASKS, under="/practise"):
+        frame.add_island(page.act, page.load, "tasks", waiting=frame.render_waiting("Tasks", "tasks"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksPage:
+    """Handlers of the page."""
+
+    context: Context
+    service: TaskService
+    ports: Ports
+
+    def load(self, request: gr.Request) -> Markup:
+        """Render the list, or the task that the address names."""
+        visit = frame.visit_of(self.context, request)
+        if not visit.query.get("id"):
+            return self._list(visit)
+        task = find_task(visit.query["id"])
+        if isinstance(task, RunTask):
+            return self._run(visit, task)
+        if isinstance(task, BuildTask):
+            return self._build(visit, task)
+        return self._configure(visit, self._drawn(visit))
+
+    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
+        """Handle a changed control, a checked setting, or what is chosen as a run's fault."""
+        visit = frame.visit_of(self.context, request, event)
+        task = find_task(visit.query.get("id", ""))
+        act = event.get("act")
+        if isinstance(task, RunTask) and act == "answer":
+            return self._answered(visit, task, form_event.read_field(event, "option"))
+        if isinstance(task, BuildTask) and act in ("draft", "code"):
+            return self._drafted(visit, task, event) if act == "draft" else self._built(visit, task, event)
+        if isinstance(task, ConfigureTask) and act in ("change", "check"):
+            drawn = self._drawn(visit)
+            try:
+                setting = judge.read_setting(drawn, form_fields.read_firsts(event, limit=60))
+                return (
+                    self._changed(drawn, setting) if act == "change" else self._checked(visit, drawn, setting)
+                )
+            except LearnerError as error:
+                return {"parts": {"numbers": problem_part(error), "judgement": NO_HTML}}
+        raise LearnerError(f"This page has no {act!r}.", do_next="Reload the page.")
+
+    def _drawn(self, visit: Visit) -> Drawn:
+        seed = form_event.read_number(visit.query.get("seed", ""), default=0, low=0, high=10**6)
+        return judge.draw(visit.query.get("id", ""), seed)
+
+    # ---- configure
+
+    def _changed(self, drawn: Drawn, setting: Setting) -> Reply:
+        return {"parts": {"numbers": _numbers_part(drawn, setting), "judgement": NO_HTML}}
+
+    def _checked(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
+        found = self.service.check(visit, drawn, setting)
+        return {
+            "parts": {
+                "numbers": _numbers_part(drawn, setting),
+                "judgement": self._judgement_part(visit, drawn, setting, found),
+            },
+            "say": "Solved." if found.right else "Not yet. What each control did is below.",
+            "focus": "#judgement",
+        }
+
+    def _judgement_part(self, visit: Visit, drawn: Drawn, setting: Setting, found: Judgement) -> Markup:
+        task = drawn.task
+        return render(
+            "lora_lab/tasks/task_judgement.html",
+            task=task,
+            found=found,
+            conditions=[_describe_check(each) for each in found.checked],
+            knobs=[
+                (
+                    read_knobs()[knob.field],
+                    task.knobs.get(knob.field, read_knobs()[knob.field].why),
+                    knob,
+                    [_describe_effect(*effect) for effect in knob.effects],
+                )
+                for knob in found.knobs
+            ],
+            misconception=self.ports.misconception(found.misconception) if found.misconception else None,
+            lab=lab_address(setting) if "needed_bytes" in task.shown else "",
+            another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
+            following=self._following(visit, task.id),
+            address=task_address,
+        )
+
+    def _configure(self, visit: Visit, drawn: Drawn) -> Markup:
+        task = drawn.task
+        return render(
+            "lora_lab/tasks/task.html",
+            task=task,
+            drawn=drawn,
+            family=next(family for family in read_families() if family.id == task.family),
+            concepts=self.context.concepts,
+            goal=goal_of(drawn),
+            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+            controls=[(control, read_knobs()[control.field].label) for control in task.controls],
+            highest=judge.highest,
+            log2=log2,
+            numbers=_numbers_part(drawn, drawn.given),
+            another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
+        )
+
+    # ---- read the run
+
+    def _run(self, visit: Visit, task: RunTask) -> Markup:
+        return render(
+            "lora_lab/tasks/task_run.html",
+            task=task,
+            story=task.fill(task.story),
+            concepts=self.context.concepts,
+            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+            charts=charts_of(task),
+        )
+
+    def _answered(self, visit: Visit, task: RunTask, option_id: str) -> Reply:
+        option = task.option(option_id)
+        right = self.service.answer(visit, task, option.id)
+        part = render(
+            "lora_lab/tasks/task_fault.html",
+            task=task,
+            option=option,
+            feedback=task.fill(option.feedback),
+            misconception=self.ports.misconception(option.misconception) if option.misconception else None,
+            repair=task.fill(task.repair),
+            keep=task.fill(task.keep),
+            lab=address_of(task.spec),
+            following=self._following(visit, task.id),
+            address=task_address,
+        )
+        say = "Right." if right else "That isn't it."
+        return {"parts": {"judgement": part}, "say": f"{say} The reason is below.", "focus": "#judgement"}
+
+    # ---- build it
+
+    def _build(self, visit: Visit, task: BuildTask) -> Markup:
+        code = self.context.store.notes.draft(visit.profile.id, _draft_key(task)) or task.start
+        return render(
+            "lora_lab/tasks/task_build.html",
+            task=task,
+            code=code,
+            rows=max(task.solution.count("\n"), code.count("\n")) + 3,
+            limit=LONGEST_CODE,
+            draft_key=_draft_key(task),
+            concepts=self.context.concepts,
+            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+        )
+
+    def _drafted(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
+        code = form_event.read_text(event, "value", limit=LONGEST_CODE)
+        self.context.store.notes.save_draft(visit.profile.id, _draft_key(task), code, at=visit.now)
+        return {}
+
+    def _built(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
+        code = form_event.read_field(event, "code", limit=LONGEST_CODE)
+        self.context.store.notes.save_draft(visit.profile.id, _draft_key(task), code, at=visit.now)
+        try:
+            found = self.service.check_code(visit, task, code)
+        except LearnerError as error:
+            return {"parts": {"judgement": problem_part(error)}, "focus": "#judgement"}
+        part = render(
+            "lora_lab/tasks/task_built.html",
+            task=task,
+            found=found,
+            misconception=self.ports.misconception(found.misconception) if found.misconception else None,
+            following=self._following(visit, task.id),
+            address=task_address,
+        )
+        say = "Solved." if found.right else f"Not yet: {len(found.broken)} things are missing."
+        return {"parts": {"judgement": part}, "say": say, "focus": "#judgement"}
+
+    # ---- the list
+
+    def _list(self, visit: Visit) -> Markup:
+        return render(
+            "lora_lab/tasks/tasks.html",
+            families=read_families(),
+            runs=list(read_run_tasks().values()),
+            builds=list(read_builds().values()),
+            standings=self.service.standings(visit),
+            words=WORDS,
+            done=self.service.done(visit),
+            address=task_address,
+        )
+
+    def _following(self, visit: Visit, task_id: str) -> Task | None:
+        standings = self.service.standings(visit)
+        return next_task(task_id, [each for each, standing in standings.items() if standing == "solved"])
+
+
+def _draft_key(task: BuildTask) -> str:
+    return f"task-{task.id}"
+
+
+def _numbers_part(drawn: Drawn, setting: Setting) -> Markup:
+    """Render what the controls do to the measures: as given, now, and what is wanted."""
+    wanted: dict[str, list[str]] = {}
+    for condition, drawn_target in zip(drawn.task.conditions, drawn.targets, strict=True):
+        if condition.measure in MEASURES:
+            target = judge.target_at(condition, drawn_target, setting)
+            wanted.setdefault(condition.measure, []).append(_describe_target(condition, target))
+    rows = []
+    for name in drawn.task.shown:
+        measure = MEASURES[name]
+        rows.append(
+            (
+                measure.label,
+                _compute(name, drawn.given),
+                _compute(name, setting),
+                ", ".join(wanted.get(name, ())),
+            )
+        )
+    return render("lora_lab/tasks/task_numbers.html", rows=rows)
+
+
+def _compute(name: str, setting: Setting) -> str:
+    try:
+        return MEASURES[name].show(MEASURES[name].compute(setting))
+    except LearnerError as error:
+        return error.what
+
+
+def _describe_target(condition: Condition, target: float) -> str:
+    words = f"{TEST_WORDS[condition.test]} {MEASURES[condition.measure].show(target)}"
+    return f"{words}, to {condition.percent:g} %" if condition.test == "near" else words
+
+
+def _describe_check(checked: Checked) -> tuple[bool, str, str, str]:
+    """Return whether it holds, the measure, its value and what is wanted."""
+    condition, value, target = checked.condition, checked.value, checked.target
+    words = TEST_WORDS[condition.test]
+    if condition.measure == "changed":
+        return checked.holds, "Changed controls", f"{value:.0f}", f"{words} {target:.0f}"
+    if condition.measure == "cost":
+        paid, allowed = (COST_WORDS[COSTS[int(cost)]] for cost in (value, target))
+        return checked.holds, "The changes cost", paid, f"{words} {allowed}"
+    measure = MEASURES[condition.measure]
+    return checked.holds, measure.label, measure.show(value), _describe_target(condition, target)
+
+
+def _describe_effect(name: str, before: float, after: float) -> str:
+    """Say what a control did to one measure: `Memory at the peak of a step: 31.2 GB → 21.9 GB (−9.30 GB)`."""
+    measure = MEASURES[name]
+    difference = f"{'+' if after > before else '−'}{measure.show(abs(after - before))}"
+    return f"{measure.label}: {measure.show(before)} → {measure.show(after)} ({difference})"
+
+
+def charts_of(task: RunTask) -> list[tuple[str, Markup, Markup]]:
+    """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
+    return [
+        _draw_chart(task, "Training loss", "loss of each step's batch", "loss"),
+        _draw_chart(task, "Held-out loss", "loss on rows that are not trained on", "held_out"),
+        _draw_chart(task, "Gradient norm", "gradient norm before clipping", "grad_norm"),
+        _draw_chart(task, "Learning rate", "learning rate", "learning_rate"),
+    ]
+
+
+def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str, Markup, Markup]:
+    own, usual = (
+        run.held_out if what == "held_out" else run.points(what) for run in (task.run, task.healthy)
+    )
+    values = [y for _, y in (*own, *usual)]
+    digits = 2 if max(values) - min(values) >= FLAT else 4
+    y_format = "{:.1e}".format if what == "learning_rate" else f"{{:.{digits}f}}".format
+    described = (
+        f"{title} of this run: {y_format(own[0][1])} at step {own[0][0]}, {y_format(own[-1][1])} at step "
+        f"{own[-1][0]}, highest {y_format(max(y for _, y in own))}. "
+        f"The usual run goes from {y_format(usual[0][1])} to {y_format(usual[-1][1])}."
+    )
+    noisy = what == "loss"  # of a few rows a step: smoothed, with the steps faint behind
+    series = (
+        *((Series(label="", points=own, colour="orange", faint=True),) if noisy else ()),
+        Series(label="usual", points=smooth_points(usual) if noisy else usual, colour="ink", dashed=True),
+        Series(label="this run", points=smooth_points(own) if noisy else own, colour="orange"),
+    )
+    wide, narrow = (
+        line_chart(
+            series,
+            title=described,
+            x_label="step",
+            y_label=y_label,
+            window=(0, max(own[-1][0], usual[-1][0])),
+            y_format=y_format,
+            width=width,
+        )
+        for width in (WIDE, NARROW)
+    )
+    return title, wide, narrow

@@ -1,0 +1,238 @@
+"""Build it: a configuration or a script to complete. Code is checked by its structure and never executed.
+
+tasks/builds.yaml     one entry per task
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from study.base.errors import LearnerError
+from study.content.yaml_reader import (
+    LEVELS,
+    ContentError,
+    Fields,
+    Level,
+    Problem,
+    note_repeated_ids,
+    read_list,
+)
+
+BUILDS_FILE = Path(__file__).with_name("builds.yaml")
+LONGEST_CODE = 4000
+DEEPEST = 60
+"""Levels of nesting that are read; a call inside a call of a script has about ten."""
+
+RuleKind = Literal["calls", "keyword", "absent", "before"]
+RULE_KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One thing that the code must have.
+
+    `calls`: a call of `call`. `keyword`: such a call with `name=` one of `values`, as Python writes them.
+    `absent`: no such call with `name=`, or none at all. `before`: the first call of `call` stands before the
+    first of `name`. `name` may be two with a bar between them, where a library has renamed it.
+    """
+
+    kind: RuleKind
+    call: str
+    name: str
+    values: tuple[str, ...]
+    missing: str
+    """What a learner reads when it doesn't hold."""
+
+    misconception: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildTask:
+    """Code to complete."""
+
+    id: str
+    name: str
+    level: Level
+    concepts: tuple[str, ...]
+    goal: str
+    start: str
+    """The code that the box holds at first."""
+
+    rules: tuple[Rule, ...]
+    solution: str
+    keep: str
+    hint: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildJudgement:
+    """What code lacks."""
+
+    broken: tuple[Rule, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether every rule holds."""
+        return not self.broken
+
+    @property
+    def misconception(self) -> str:
+        """Of the first broken rule that names one; else empty."""
+        return next((rule.misconception for rule in self.broken if rule.misconception), "")
+
+
+@cache
+def read_builds() -> Mapping[str, BuildTask]:
+    """Read all tasks by id, in order. Raises ContentError with every problem."""
+    return load_builds(BUILDS_FILE)
+
+
+def load_builds(path: Path) -> Mapping[str, BuildTask]:
+    """Read and check a file of tasks. Raises ContentError with every problem."""
+    problems: list[Problem] = []
+    read = [(_read_build(fields), fields) for fields in read_list(path, kind="build", problems=problems)]
+    note_repeated_ids((task.id, fields) for task, fields in read)
+    for task, fields in read:
+        try:
+            if not judge_code(task, task.solution).right:
+                fields.note("its own solution breaks a rule")
+            if judge_code(task, task.start).right:
+                fields.note("the code at the start is right already")
+        except LearnerError as error:
+            fields.note(f"its code: {error.what}")
+    if problems:
+        raise ContentError(problems)
+    return {task.id: task for task, _ in read}
+
+
+def judge_code(task: BuildTask, code: str) -> BuildJudgement:
+    """Check code by its structure. Raises LearnerError where it can't be parsed, with the line."""
+    calls = list(_list_calls(_parse_code(code)))
+    return BuildJudgement(broken=tuple(rule for rule in task.rules if not _holds(rule, calls)))
+
+
+def _parse_code(code: str) -> ast.Module:
+    if len(code) > LONGEST_CODE:
+        raise LearnerError(
+            f"The code has {len(code):,} characters.", do_next=f"Keep it under {LONGEST_CODE:,}."
+        )
+    try:
+        tree = ast.parse(code)
+        if _depth(tree) > DEEPEST:
+            raise LearnerError("The code is nested too deeply.", do_next="Write it flatter.")
+        return tree
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        raise LearnerError(
+            f"Line {error.lineno or 1} is no Python: {error.msg}{f' in `{line[:60]}`' if line else ''}.",
+            do_next="Correct it and check again; nothing is executed.",
+        ) from error
+    except (
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # a null character; nesting beyond the parser's limit
+        raise LearnerError(
+            "The code can't be read as Python.", do_next="Write it flatter, as plain text."
+        ) from error
+
+
+def _depth(tree: ast.AST) -> int:
+    """Return the levels of nesting, without recursion."""
+    deepest, waiting = 0, [(tree, 1)]
+    while waiting:
+        node, level = waiting.pop()
+        deepest = max(deepest, level)
+        waiting += [(child, level + 1) for child in ast.iter_child_nodes(node)]
+    return deepest
+
+
+def _list_calls(tree: ast.Module) -> Iterator[ast.Call]:
+    """Yield every call in the order of the text."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    yield from sorted(found, key=lambda call: (call.end_lineno or 0, call.end_col_offset or 0))
+
+
+def _called(call: ast.Call) -> str:
+    """Return the name that is called, `from_pretrained` of `AutoModelForCausalLM` with its owner."""
+    return ast.unparse(call.func)
+
+
+def _names(call: ast.Call, wanted: str) -> bool:
+    """Return whether a call is of that name, with or without what stands before its last dot."""
+    called = _called(call)
+    return called == wanted or called.endswith(f".{wanted}")
+
+
+def _holds(rule: Rule, calls: list[ast.Call]) -> bool:
+    matching = [call for call in calls if _names(call, rule.call)]
+    match rule.kind:
+        case "calls":
+            return bool(matching)
+        case "absent":
+            named = [call for call in matching if not rule.name or _keyword(call, rule.name) is not None]
+            return not named
+        case "before":
+            later = [at for at, call in enumerate(calls) if _names(call, rule.name)]
+            earlier = [at for at, call in enumerate(calls) if _names(call, rule.call)]
+            return bool(earlier and later) and earlier[0] < later[0]
+    values = {_normalized(value) for value in rule.values}
+    names = rule.name.split("|")
+    return any(_keyword(call, name) in values for call in matching for name in names)
+
+
+def _keyword(call: ast.Call, name: str) -> str | None:
+    """Return the value of a keyword as Python writes it: quotes, spaces and 2e-4 for 0.0002 don't matter."""
+    return next((ast.unparse(each.value) for each in call.keywords if each.arg == name), None)
+
+
+def _normalized(value: str) -> str:
+    return ast.unparse(ast.parse(value, mode="eval"))
+
+
+def _read_build(fields: Fields) -> BuildTask:
+    task = BuildTask(
+        id=fields.text("id"),
+        name=fields.text("name"),
+        level=fields.choice("level", LEVELS),
+        concepts=fields.texts("concepts"),
+        goal=fields.text("goal"),
+        start=_code(fields, "start"),
+        rules=tuple(_read_rule(each) for each in fields.children("rules", kind="rule")),
+        solution=_code(fields, "solution"),
+        keep=fields.text("keep"),
+        hint=fields.text("hint"),
+        source=fields.text("source"),
+    )
+    fields.close()
+    return task
+
+
+def _code(fields: Fields, name: str) -> str:
+    value = fields.raw(name)
+    if not isinstance(value, str):
+        fields.note(f"`{name}` must be code, got {value!r}"[:200])
+        return ""
+    return value
+
+
+def _read_rule(fields: Fields) -> Rule:
+    kind = next((each for each in RULE_KINDS if fields.has(each)), None)
+    call = fields.text(kind) if kind else ""
+    values = fields.texts("values", default=())
+    if kind is None or (kind == "keyword") != bool(values):
+        fields.note(f"a rule is one of {', '.join(RULE_KINDS)}, and `keyword` has values")
+    rule = Rule(
+        kind=kind or "calls",
+        call=call,
+        name=fields.text("name", default=""),
+        values=values,
+        missing=fields.text("missing"),
+        misconception=fields.text("misconception", default=""),
+    )
+    fields.close()
+    return rule

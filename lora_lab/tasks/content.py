@@ -1,0 +1,313 @@
+"""Configure tasks as content: a goal, a given setting, the controls that may move, and what is checked.
+
+tasks/families/fit.yaml     one file per family, with its tasks
+tasks/knobs.yaml            what each control costs, and why it acts as it does
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from lora_lab.parameters.shapes import load_catalogue
+from lora_lab.tasks.measures import DEFAULTS, MEASURES, Setting
+from lora_lab.views import memory_form
+from study.content.yaml_reader import (
+    LEVELS,
+    ContentError,
+    Fields,
+    Level,
+    Problem,
+    note_repeated_ids,
+    read_list,
+    read_mapping,
+)
+
+FAMILIES_FOLDER = Path(__file__).with_name("families")
+KNOBS_FILE = Path(__file__).with_name("knobs.yaml")
+
+Test = Literal["at_most", "at_least", "equals", "near"]
+TESTS: tuple[Test, ...] = get_args(Test)
+TargetKind = Literal["value", "given", "given_less", "best", "like", "rows", "gpu"]
+TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
+
+Cost = Literal["nothing", "time", "data", "exactness", "expression"]
+COSTS: tuple[Cost, ...] = get_args(Cost)
+"""What a change takes from a run, cheapest first."""
+
+CHOICES: Mapping[str, memory_form.Choices] = memory_form.CHOICES | {
+    "gpu": tuple((str(size), f"{size} GB") for size in memory_form.GPU_NAMES),
+    "stage": (
+        ("0", "nothing split"),
+        ("1", "ZeRO 1: optimizer state split"),
+        ("2", "ZeRO 2: gradients split too"),
+        ("3", "ZeRO 3, FSDP: weights split too"),
+    ),
+}
+"""Fields that are chosen from a list, besides the model."""
+
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "rank": (1, 512),
+    "seq_len": (128, 131_072),
+    "batch": (1, 64),
+    "alpha": (1, 1024),
+    "layers": (1, 80),
+    "accumulate": (1, 128),
+    "steps": (1, 10_000),
+    "gpus": (1, 16),
+}
+"""Fields that are whole numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """What is known of one control, in every task."""
+
+    field: str
+    label: str
+    cost: Cost
+    why: str
+    """One sentence on what it does to the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A field that the learner may change."""
+
+    field: str
+    choices: memory_form.Choices = ()
+    """Values with labels; empty for a whole number."""
+
+    low: int = 0
+    high: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What is checked: a measure, or the number or the cost of the changes, against a target.
+
+    A target of kind `value` is the number itself; `given` is the measure at the given setting times the
+    number; `given_less` that minus the number; `best` the number times the best that a search over the
+    controls finds under the other conditions; `like` the measure at the given setting with `like` changed;
+    `rows` the number times the field `rows`; `gpu` the memory of the setting's card.
+    """
+
+    measure: str
+    """A name in MEASURES, or `changed` or `cost`."""
+
+    test: Test
+    kind: TargetKind
+    number: float = 1.0
+    like: Mapping[str, str] | None = None
+    percent: float = 0.0
+    """How far `near` reaches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slip:
+    """A wrong setting that a misconception leads to."""
+
+    misconception: str
+    like: Mapping[str, str]
+    """Values of controls that show it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigureTask:
+    """A task whose grader is the lab."""
+
+    id: str
+    family: str
+    name: str
+    level: Level
+    concepts: tuple[str, ...]
+    goal: str
+    """The goal in words, with {fields} of the given setting and {target}."""
+
+    given: Setting
+    cases: tuple[Mapping[str, str], ...]
+    """What "another one" changes in the given setting; the first case is the task as written."""
+
+    controls: tuple[Control, ...]
+    conditions: tuple[Condition, ...]
+    shown: tuple[str, ...]
+    """Measures whose numbers follow the controls."""
+
+    printed: bool
+    """Whether the goal shows the line that PEFT prints for the wanted setting."""
+
+    knobs: Mapping[str, str]
+    """What a control does in this task, where the sentence for every task says too little."""
+
+    keep: str
+    hint: str
+    source: str
+    slips: tuple[Slip, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its controls."""
+        return tuple(control.field for control in self.controls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Tasks of one kind."""
+
+    id: str
+    name: str
+    about: str
+    tasks: tuple[ConfigureTask, ...]
+
+
+@cache
+def read_families() -> tuple[Family, ...]:
+    """Read all families in the order of their file names. Raises ContentError with every problem."""
+    return load_families(FAMILIES_FOLDER)
+
+
+@cache
+def tasks_by_id() -> Mapping[str, ConfigureTask]:
+    """Map each id to its task."""
+    return {task.id: task for family in read_families() for task in family.tasks}
+
+
+def load_families(folder: Path) -> tuple[Family, ...]:
+    """Read and check a folder of families. Raises ContentError with every problem."""
+    problems: list[Problem] = []
+    knobs = read_knobs()
+    families: list[Family] = []
+    read: list[tuple[str, Fields]] = []
+    for path in sorted(folder.glob("*.yaml")):
+        file = read_mapping(path, kind="family", problems=problems)
+        if file is None:
+            continue
+        entries = file.children("tasks", kind="task")
+        tasks = tuple(_read_task(entry, path.stem, knobs) for entry in entries)
+        read += [(task.id, entry) for task, entry in zip(tasks, entries, strict=True)]
+        families.append(Family(id=path.stem, name=file.text("name"), about=file.text("about"), tasks=tasks))
+        file.close()
+    note_repeated_ids(read)
+    if problems:
+        raise ContentError(problems)
+    return tuple(families)
+
+
+@cache
+def read_knobs() -> Mapping[str, Knob]:
+    """Read what is known of each control. Raises ContentError with every problem."""
+    problems: list[Problem] = []
+    knobs = {}
+    for entry in read_list(KNOBS_FILE, kind="knob", problems=problems):
+        field = entry.text("field")
+        knobs[field] = Knob(
+            field=field, label=entry.text("label"), cost=entry.choice("cost", COSTS), why=entry.text("why")
+        )
+        entry.close()
+    if problems:
+        raise ContentError(problems)
+    return knobs
+
+
+def _read_task(entry: Fields, family: str, knobs: Mapping[str, Knob]) -> ConfigureTask:
+    given = dict(DEFAULTS) | _read_setting(entry, "given")
+    task = ConfigureTask(
+        id=entry.text("id"),
+        family=family,
+        name=entry.text("name"),
+        level=entry.choice("level", LEVELS),
+        concepts=entry.texts("concepts"),
+        goal=entry.text("goal"),
+        given=given,
+        cases=({}, *(_as_setting(entry, case) for case in entry.raw("cases") or ())),
+        controls=tuple(_read_control(child, knobs) for child in entry.children("controls", kind="control")),
+        conditions=tuple(_read_condition(child) for child in entry.children("check", kind="check")),
+        shown=entry.texts("shown"),
+        printed=entry.flag("printed"),
+        knobs=entry.raw("knobs") or {},
+        keep=entry.text("keep"),
+        hint=entry.text("hint"),
+        source=entry.text("source"),
+        slips=tuple(
+            Slip(misconception=child.text("misconception"), like=_read_setting(child, "like"))
+            for child in (entry.children("slips", kind="slip") if entry.has("slips") else ())
+        ),
+    )
+    if given["model"] not in load_catalogue():
+        entry.note(f"the catalogue has no {given['model']!r}")
+    for name in task.shown:
+        if name not in MEASURES:
+            entry.note(f"`shown`: no measure {name!r}")
+    for field in [*task.knobs, *(name for slip in task.slips for name in slip.like)]:
+        if field not in task.fields:
+            entry.note(f"{field!r} is no control of this task")
+    if not len(task.cases) >= 4:
+        entry.note(f"needs at least 3 `cases` for another one, got {len(task.cases) - 1}")
+    entry.close()
+    return task
+
+
+def _read_setting(entry: Fields, name: str) -> dict[str, str]:
+    return _as_setting(entry, entry.raw(name) or {})
+
+
+def _as_setting(entry: Fields, raw: Any) -> dict[str, str]:
+    if not isinstance(raw, Mapping):
+        entry.note(f"a setting is a mapping, got {raw!r}"[:200])
+        return {}
+    if unknown := sorted(set(raw) - set(DEFAULTS)):
+        entry.note(f"a setting has no {', '.join(unknown)}")
+    # YAML reads a bare yes and no as true and false.
+    words = {True: "yes", False: "no"}
+    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in raw.items()}
+
+
+def _read_control(entry: Fields, knobs: Mapping[str, Knob]) -> Control:
+    field = entry.text("field")
+    if field not in knobs:
+        entry.note(f"knobs.yaml has no {field!r}")
+    if field in LIMITS:
+        low, high = entry.raw("from"), entry.raw("to")
+        made = Control(field=field, low=low or LIMITS[field][0], high=high or LIMITS[field][1])
+    else:
+        among = entry.texts("among", default=())
+        known = CHOICES.get(field, tuple((name, name) for name in among))
+        among = among or tuple(value for value, _ in known)
+        if unknown := [value for value in among if value not in dict(known)]:
+            entry.note(f"{field} has no {', '.join(unknown)}")
+        made = Control(field=field, choices=tuple((value, label) for value, label in known if value in among))
+    entry.close()
+    return made
+
+
+def _read_condition(entry: Fields) -> Condition:
+    measure = entry.text("measure")
+    if measure not in (*MEASURES, "changed", "cost"):
+        entry.note(f"no measure {measure!r}")
+    test: Test = next((name for name in TESTS if entry.has(name)), "equals")
+    raw = entry.raw(test)
+    kind: TargetKind = "value"
+    number: Any = raw
+    like = None
+    if isinstance(raw, Mapping):
+        kind = next((name for name in TARGET_KINDS if name in raw), "value")
+        number = 1.0 if kind == "like" else raw.get(kind)
+        like = _as_setting(entry, raw.get(kind)) if kind == "like" else None
+    elif raw == "gpu":
+        kind, number = "gpu", 1.0
+    elif measure == "cost":
+        number = COSTS.index(raw) if raw in COSTS else -1
+    if not isinstance(number, int | float) or (measure == "cost" and number < 0):
+        entry.note(f"`{test}` is no target: {raw!r}")
+        number = 0
+    made = Condition(
+        measure=measure,
+        test=test,
+        kind=kind,
+        number=float(number),
+        like=like,
+        percent=float(entry.raw("percent") or 0),
+    )
+    entry.close()
+    return made

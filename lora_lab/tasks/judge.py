@@ -1,0 +1,367 @@
+"""Draws a configure task's numbers, judges a setting, and says what each control did."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import inf, log
+
+from lora_lab.parameters.adapter_config import UnsupportedCase
+from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_knobs, tasks_by_id
+from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
+from study.base.errors import LearnerError
+
+MONOTONE = frozenset({"seq_len", "batch", "rank", "layers"})
+"""Fields that are measures as well; with everything else fixed, a larger value never needs less memory."""
+
+
+STEPS_APART = 1.01
+"""The ratio of two numbers of steps that a search tries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A task with its numbers."""
+
+    task: ConfigureTask
+    seed: int
+    given: Setting
+    targets: tuple[float, ...]
+    """One for each condition."""
+
+    line: str
+    """The line that PEFT prints for the wanted setting; empty where none is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """One condition at a setting."""
+
+    condition: Condition
+    value: float
+    target: float
+    holds: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnobEffect:
+    """What a changed control did: each measure with it put back to what was given, and as it is."""
+
+    field: str
+    before: str
+    after: str
+    """Its values, as labels."""
+
+    effects: tuple[tuple[str, float, float], ...]
+    """By measure, only where the two differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Whether a setting solves a task, and why."""
+
+    checked: tuple[Checked, ...]
+    knobs: tuple[KnobEffect, ...]
+    misconception: str
+    """Of the wrong setting, where it is known; else empty."""
+
+    @property
+    def right(self) -> bool:
+        """Whether every condition holds."""
+        return all(each.holds for each in self.checked)
+
+
+# ---- drawing
+
+
+def seed_count(task: ConfigureTask) -> int:
+    """Count the different settings that a task can be drawn with."""
+    return len(task.cases)
+
+
+def next_seed(task: ConfigureTask, seed: int) -> int:
+    """Return the seed of another one: each case comes once before the first returns, in a shuffled order."""
+    order = list(range(1, seed_count(task)))
+    random.Random(task.id).shuffle(order)
+    order = [0, *order]
+    return order[(order.index(seed % seed_count(task)) + 1) % len(order)]
+
+
+@lru_cache(maxsize=256)
+def draw(task_id: str, seed: int) -> Drawn:
+    """Draw a task: seed 0 is the task as written. Raises LearnerError when there is no such task."""
+    task = tasks_by_id().get(task_id)
+    if task is None:
+        raise LearnerError(f"There is no task {task_id!r}.", do_next="Choose one from the list.")
+    seed %= seed_count(task)
+    given = given_of(task, seed)
+    fixed = [_fixed_target(condition, given) for condition in task.conditions]
+    for at, condition in enumerate(task.conditions):
+        if condition.kind == "best":
+            fixed[at] = _best(task, given, fixed, at)
+    wanted = next((each.like for each in task.conditions if each.like), None)
+    line = printed_line({**given, **wanted}) if task.printed and wanted else ""
+    return Drawn(task=task, seed=seed, given=given, targets=tuple(fixed), line=line)
+
+
+def given_of(task: ConfigureTask, seed: int) -> Setting:
+    """Return the setting that is given with a seed."""
+    given = {**task.given, **task.cases[seed % seed_count(task)]}
+    if "layers" in task.fields and not given["layers"]:
+        given["layers"] = str(shape_of(given).layers)
+    return given
+
+
+def printed_line(setting: Setting) -> str:
+    """Format the count as PEFT's `print_trainable_parameters` does."""
+    found = count_of(setting)
+    return (
+        f"trainable params: {found.trainable:,} || all params: {found.total:,} || "
+        f"trainable%: {found.percent:.4f}"
+    )
+
+
+def _fixed_target(condition: Condition, given: Setting) -> float:
+    measure = MEASURES.get(condition.measure)
+    match condition.kind:
+        case "value" | "best":
+            return condition.number
+        case "gpu":
+            return MEASURES["gpu_bytes"].compute(given)
+        case "rows":
+            return condition.number * int(given["rows"])
+        case "like":
+            assert measure is not None
+            assert condition.like is not None
+            return measure.compute({**given, **condition.like})
+    assert measure is not None
+    now = measure.compute(given)
+    return now * condition.number if condition.kind == "given" else now - condition.number
+
+
+def _best(task: ConfigureTask, given: Setting, targets: list[float], at: int) -> float:
+    """Return the condition's share of the best value that a search finds under the other conditions."""
+    condition = task.conditions[at]
+    others = [(each, targets[place]) for place, each in enumerate(task.conditions) if place != at]
+    sign = 1 if condition.test == "at_least" else -1
+    compute = MEASURES[condition.measure].compute
+    found = -inf
+    for setting in _candidates(task, given, condition, others):
+        found = max(found, sign * compute(setting))
+    if found == -inf:
+        raise ValueError(f"{task.id}: no setting meets the other conditions of {dict(given)}")
+    if sign < 0:
+        return -found
+    unit = MEASURES[condition.measure].unit
+    return _rounded_down(condition.number * found) if unit in ("count", "bytes") else condition.number * found
+
+
+def _rounded_down(value: float) -> float:
+    """Round down to a whole number, a large one to three digits: the goal reads well and stays in reach."""
+    if value < 1000:
+        return float(int(value))
+    step = 10 ** (len(str(int(value))) - 3)
+    return float(int(value) // step * step)
+
+
+# ---- searching
+
+
+def _candidates(
+    task: ConfigureTask,
+    given: Setting,
+    condition: Condition,
+    others: Sequence[tuple[Condition, float]],
+) -> Iterator[Setting]:
+    """Yield settings that meet the other conditions, among them the best ones."""
+    field = condition.measure
+    if field not in MONOTONE or field not in task.fields:
+        yield from (each for each in settings_of(task, given) if _meets(task, given, each, others))
+        return
+    numbers = grid_of(next(each for each in task.controls if each.field == field), given)
+    rest = [control for control in task.controls if control.field != field]
+    for setting in _combine(rest, given):
+        low, high = -1, len(numbers) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if _meets(task, given, {**setting, field: numbers[middle]}, others):
+                low = middle
+            else:
+                high = middle - 1
+        if low >= 0:
+            yield {**setting, field: numbers[low]}
+
+
+def settings_of(task: ConfigureTask, given: Setting) -> Iterator[Setting]:
+    """Yield the settings that a search over the controls tries."""
+    return _combine(task.controls, given)
+
+
+def solve(drawn: Drawn) -> Setting | None:
+    """Find a right setting, or None. Every drawn task has one; the tests try them all."""
+    task = drawn.task
+    pairs = list(zip(task.conditions, drawn.targets, strict=True))
+    for condition, _ in pairs:
+        if condition.kind == "best":
+            others = [pair for pair in pairs if pair[0] is not condition]
+            found = _candidates(task, drawn.given, condition, others)
+            return next((each for each in found if _meets(task, drawn.given, each, pairs)), None)
+    return next(
+        (each for each in settings_of(task, drawn.given) if _meets(task, drawn.given, each, pairs)), None
+    )
+
+
+def grid_of(control: Control, given: Setting) -> list[str]:
+    """Return the values of a control that a search tries: all of a list; of numbers all, or some of each
+    power of two.
+    """
+    if control.choices:
+        return [value for value, _ in control.choices]
+    low, high = control.low, highest(control, given)
+    numbers = {low, high}
+    if control.field in ("rank", "layers", "gpus", "accumulate"):
+        numbers |= set(range(low, high + 1))
+    elif control.field == "steps":
+        numbers |= {round(STEPS_APART**power) for power in range(round(log(high, STEPS_APART)))}
+    else:
+        power = 1
+        while power <= high:
+            numbers |= {number for number in (power, power * 5 // 4, power * 3 // 2) if low <= number <= high}
+            power *= 2
+    now = given[control.field]
+    if now.isdecimal() and low <= int(now) <= high:
+        numbers.add(int(now))
+    return [str(number) for number in sorted(numbers)]
+
+
+def highest(control: Control, given: Setting) -> int:
+    """Return the largest number that a control may have."""
+    return min(control.high, shape_of(given).layers) if control.field == "layers" else control.high
+
+
+def _combine(controls: Sequence[Control], given: Setting) -> Iterator[Setting]:
+    names = [control.field for control in controls]
+    for values in product(*(grid_of(control, given) for control in controls)):
+        yield {**given, **dict(zip(names, values, strict=True))}
+
+
+def _meets(
+    task: ConfigureTask, given: Setting, setting: Setting, conditions: Sequence[tuple[Condition, float]]
+) -> bool:
+    """Check the conditions, the costly memory estimate last."""
+    ordered = sorted(conditions, key=lambda pair: pair[0].measure == "needed_bytes")
+    try:
+        return all(_check(task, given, setting, *pair).holds for pair in ordered)
+    except (UnsupportedCase, LearnerError):
+        return False  # such as trained weights in 4 bits
+
+
+# ---- judging
+
+
+def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
+    """Return the given setting with the form's controls. Raises LearnerError that names each bad value."""
+    problems = []
+    setting = dict(drawn.given)
+    for control in drawn.task.controls:
+        value = form.get(control.field, drawn.given[control.field]).strip()
+        label = read_knobs()[control.field].label
+        if control.choices:
+            if value not in dict(control.choices):
+                problems.append(f"{label} has no {value[:40]!r}.")
+        else:
+            low, high = control.low, highest(control, drawn.given)
+            if not (value.isdecimal() and low <= int(value[:9]) <= high and len(value) < 9):
+                problems.append(
+                    f"{label} must be a whole number from {low:,} to {high:,}, got {value[:20]!r}."
+                )
+        setting[control.field] = value
+    if problems:
+        raise LearnerError(" ".join(problems), do_next="Change it.")
+    return setting
+
+
+def judge(drawn: Drawn, setting: Setting) -> Judgement:
+    """Judge a setting. Raises LearnerError when the lab can't compute it."""
+    task = drawn.task
+    try:
+        checked = tuple(
+            _check(task, drawn.given, setting, condition, target)
+            for condition, target in zip(task.conditions, drawn.targets, strict=True)
+        )
+        knobs = tuple(_knob_effects(drawn, setting))
+    except UnsupportedCase as case:
+        raise LearnerError(f"This is not computed: {case}.", do_next="Change the setting.") from case
+    right = all(each.holds for each in checked)
+    return Judgement(checked=checked, knobs=knobs, misconception="" if right else slip_of(task, setting))
+
+
+def slip_of(task: ConfigureTask, setting: Setting) -> str:
+    """Return the misconception that leads to a wrong setting; empty where it is unknown."""
+    fitting = (
+        each.misconception
+        for each in task.slips
+        if all(setting[name] == value for name, value in each.like.items())
+    )
+    return next(fitting, "")
+
+
+def _check(
+    task: ConfigureTask, given: Setting, setting: Setting, condition: Condition, target: float
+) -> Checked:
+    changed = [field for field in task.fields if setting[field] != given[field]]
+    if condition.measure == "changed":
+        value = float(len(changed))
+    elif condition.measure == "cost":
+        value = float(max((COSTS.index(read_knobs()[field].cost) for field in changed), default=0))
+    else:
+        value = MEASURES[condition.measure].compute(setting)
+    target = target_at(condition, target, setting)
+    match condition.test:
+        case "at_most":
+            holds = value <= target * (1 + 1e-9)
+        case "at_least":
+            holds = value >= target * (1 - 1e-9)
+        case "near":
+            holds = abs(value - target) <= abs(target) * condition.percent / 100
+        case _:
+            holds = abs(value - target) <= abs(target) * 1e-9
+    return Checked(condition=condition, value=value, target=target, holds=holds)
+
+
+def target_at(condition: Condition, target: float, setting: Setting) -> float:
+    """Return the drawn target, or the memory of the setting's card: the card may be a control itself."""
+    return MEASURES["gpu_bytes"].compute(setting) if condition.kind == "gpu" else target
+
+
+def _knob_effects(drawn: Drawn, setting: Setting) -> Iterator[KnobEffect]:
+    """Yield each changed control with what it does to the shown measures, the others as they are."""
+    task = drawn.task
+    now = {name: MEASURES[name].compute(setting) for name in task.shown}
+    for control in task.controls:
+        field = control.field
+        if setting[field] == drawn.given[field]:
+            continue
+        back = {**setting, field: drawn.given[field]}
+        effects = []
+        for name in task.shown:
+            try:
+                before = MEASURES[name].compute(back)
+            except (UnsupportedCase, LearnerError):
+                continue  # with it put back, the others can't be: trained weights in 4 bits
+            if before != now[name]:
+                effects.append((name, before, now[name]))
+        yield KnobEffect(
+            field=field,
+            before=label_of(control, drawn.given[field]),
+            after=label_of(control, setting[field]),
+            effects=tuple(effects),
+        )
+
+
+def label_of(control: Control, value: str) -> str:
+    """Return a value as a learner reads it."""
+    if control.choices:
+        return dict(control.choices).get(value, value)
+    return f"{int(value):,}"

@@ -1,0 +1,170 @@
+"""Service for tasks: what a learner has solved, and the links that lead to a task."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from lora_lab.tasks import judge
+from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
+from lora_lab.tasks.content import ConfigureTask, tasks_by_id
+from lora_lab.tasks.judge import Drawn, Judgement
+from lora_lab.tasks.measures import MEASURES, Setting
+from lora_lab.tasks.reading import RunTask, read_run_tasks
+from lora_lab.views import memory_form
+from study.base.errors import LearnerError
+from study.content.search import SearchEntry
+from study.ports.activities import TaskLink, TasksDone
+from study.ports.context import Visit
+from study.store import Store
+from study.store.logs.tasks import TaskAttempt
+
+TASKS = "/tasks"
+Task = ConfigureTask | RunTask | BuildTask
+Standing = Literal["new", "tried", "solved"]
+WORDS: Mapping[Standing, str] = {"new": "not tried", "tried": "tried", "solved": "✓ solved"}
+
+
+def task_address(task_id: str, *, seed: int = 0) -> str:
+    """Return the address of a task, drawn with a seed."""
+    return f"{TASKS}?{urlencode({'id': task_id} | ({'seed': str(seed)} if seed else {}))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskService:
+    """The service for tasks, on the learner's store."""
+
+    store: Store
+
+    def standings(self, visit: Visit) -> dict[str, Standing]:
+        """Return the standing of every task that was tried."""
+        found: dict[str, Standing] = {}
+        for attempt in self.store.tasks.attempts(visit.profile.id):
+            if attempt.correct or found.get(attempt.task_id) != "solved":
+                found[attempt.task_id] = "solved" if attempt.correct else "tried"
+        return found
+
+    def check(self, visit: Visit, drawn: Drawn, setting: Setting) -> Judgement:
+        """Judge a setting and log the attempt. Raises LearnerError when the lab can't compute it."""
+        found = judge.judge(drawn, setting)
+        chosen = {name: setting[name] for name in drawn.task.fields}
+        self._write(visit, drawn.task.id, drawn.seed, chosen, correct=found.right)
+        return found
+
+    def answer(self, visit: Visit, task: RunTask, option_id: str) -> bool:
+        """Log what a learner takes for the fault of a run; return whether it is."""
+        option = task.option(option_id)
+        self._write(visit, task.id, 0, {"option": option.id}, correct=option.right)
+        return option.right
+
+    def check_code(self, visit: Visit, task: BuildTask, code: str) -> BuildJudgement:
+        """Judge code and log the attempt. Raises LearnerError when it can't be parsed."""
+        found = judge_code(task, code)
+        self._write(visit, task.id, 0, {"code": code}, correct=found.right)
+        return found
+
+    def _write(
+        self, visit: Visit, task_id: str, seed: int, response: Mapping[str, Any], *, correct: bool
+    ) -> None:
+        attempt = TaskAttempt(task_id=task_id, seed=seed, response=response, correct=correct, at=visit.now)
+        self.store.tasks.write(visit.profile.id, attempt)
+
+    def links(self, visit: Visit, concept_id: str) -> Sequence[TaskLink]:
+        """Return the tasks about a concept, those whose main concept it is first."""
+        standings = self.standings(visit)
+        about = [task for task in _all_tasks() if concept_id in task.concepts]
+        return [
+            TaskLink(
+                name=task.name, address=task_address(task.id), standing=WORDS[standings.get(task.id, "new")]
+            )
+            for task in sorted(about, key=lambda task: task.concepts.index(concept_id))
+        ]
+
+    def done(self, visit: Visit) -> TasksDone:
+        """Count what is solved, of each kind."""
+        solved = {task for task, standing in self.standings(visit).items() if standing == "solved"}
+        settings, runs, builds = tasks_by_id(), read_run_tasks(), read_builds()
+        return TasksDone(
+            settings=len(settings),
+            settings_solved=len(solved & set(settings)),
+            runs=len(runs),
+            runs_solved=len(solved & set(runs)),
+            builds=len(builds),
+            builds_solved=len(solved & set(builds)),
+        )
+
+    def misses(self, visit: Visit) -> list[tuple[TaskAttempt, str]]:
+        """Return wrong attempts whose misconception is known, with it, oldest first."""
+        attempts = self.store.tasks.attempts(visit.profile.id)
+        found = ((attempt, _misconception_of(attempt)) for attempt in attempts if not attempt.correct)
+        return [(attempt, misconception) for attempt, misconception in found if misconception]
+
+
+def _misconception_of(attempt: TaskAttempt) -> str:
+    """Find what a logged attempt shows; empty for a task or an option that is gone."""
+    run = read_run_tasks().get(attempt.task_id)
+    if run is not None:
+        option = next((each for each in run.options if each.id == attempt.response.get("option")), None)
+        return option.misconception if option else ""
+    built = read_builds().get(attempt.task_id)
+    if built is not None:
+        with suppress(LearnerError):
+            return judge_code(built, str(attempt.response.get("code", ""))).misconception
+        return ""
+    task = tasks_by_id().get(attempt.task_id)
+    if task is None:
+        return ""
+    chosen = {name: str(value) for name, value in attempt.response.items()}
+    return judge.slip_of(task, {**judge.given_of(task, attempt.seed), **chosen})
+
+
+def next_task(task_id: str, solved: Iterable[str]) -> Task | None:
+    """Return the first unsolved task after this one, in the order of the list, or before it."""
+    tasks = _all_tasks()
+    at = next((place for place, task in enumerate(tasks) if task.id == task_id), -1)
+    done = {*solved, task_id}
+    return next((task for task in [*tasks[at + 1 :], *tasks[: at + 1]] if task.id not in done), None)
+
+
+def _all_tasks() -> list[Task]:
+    return [*tasks_by_id().values(), *read_run_tasks().values(), *read_builds().values()]
+
+
+def goal_of(drawn: Drawn) -> str:
+    """Return the goal in words, with this drawing's numbers."""
+    labels = {control.field: dict(control.choices) for control in drawn.task.controls}
+    values: dict[str, str] = {
+        name: labels.get(name, {}).get(value, value) for name, value in drawn.given.items() if name != "gpu"
+    }
+    values |= {name: f"{int(value):,}" for name, value in values.items() if value.isdecimal()}
+    for condition, target in zip(drawn.task.conditions, drawn.targets, strict=True):
+        if condition.kind == "best":
+            values["target"] = MEASURES[condition.measure].show(target)
+    return drawn.task.goal.format_map(values | {"gpu": drawn.given["gpu"]})
+
+
+def lab_address(setting: Setting) -> str:
+    """Return the address of "Will it fit?" with a setting; fields at their default are omitted."""
+    changed = {
+        name: setting[name] for name in memory_form.DEFAULTS if setting[name] != memory_form.DEFAULTS[name]
+    }
+    return f"/memory?{urlencode(changed)}"
+
+
+def find_task(task_id: str) -> Task:
+    """Return a task by its id. Raises LearnerError when it is unknown."""
+    found = next((task for task in _all_tasks() if task.id == task_id), None)
+    if found is None:
+        raise LearnerError(f"There is no task {task_id[:60]!r}.", do_next="Choose one from the list.")
+    return found
+
+
+def list_entries() -> list[SearchEntry]:
+    """List every task for the search."""
+    return [
+        SearchEntry(
+            kind="Tasks", title=task.name, address=task_address(task.id), text=" ".join(task.concepts)
+        )
+        for task in _all_tasks()
+    ]

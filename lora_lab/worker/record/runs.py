@@ -1,0 +1,337 @@
+"""Real runs of the embedded model, one without a fault and each other with one, for "Read the run".
+
+    python -m lora_lab.worker.record.runs                 record all
+    python -m lora_lab.worker.record.runs leak rate-high  record these
+
+Each run is one file of `lora_lab/tasks/recorded/`: settings, data, every step, held-out loss, and its
+provenance. The functions of the lab's own loop (worker/training/loop.py) do the steps; a fault changes what
+they are given.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from torch import Tensor, nn
+
+from lora_lab.data.batches import step_plan
+from lora_lab.data.datasets import Example, own_dataset
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.tasks.recordings import FOLDER
+from lora_lab.worker.device.machine import Machine, find_machine
+from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.training.loop import (
+    CLIP_NORM,
+    answer_loss,
+    held_out_loss,
+    learning_rate_at,
+    optimizer_of,
+)
+from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
+from lora_lab.worker.training.packing import (
+    PLAIN_PROMPT,
+    Encoded,
+    cut_to,
+    pack_examples,
+)
+from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.session import ModelSession, adapter_config, attach_adapter, open_session
+from study.base.settings import load_settings
+
+TRAIN, HELD_OUT = 24, 4
+"""Examples, the shortest of the app's own, so that a run takes half a minute on two idle cores."""
+
+HELD_OUT_EVERY = 4
+USUAL = RunSpec(bits="fp32", rank=8, alpha=16, learning_rate=2e-3, batch=3, steps=16, seq_len_tokens=128)
+SYSTEM = "Answer."
+CONTINUED_RATE = 1e-5
+SAVED_HEAD = "lm_head"
+
+Encode = Callable[[Any, Example], Encoded]
+Rate = Callable[[int, RunSpec], float]
+
+
+def _usual_rate(step: int, spec: RunSpec) -> float:
+    return learning_rate_at(step, steps=spec.steps, peak=spec.learning_rate)
+
+
+def _constant_rate(step: int, spec: RunSpec) -> float:
+    return spec.learning_rate
+
+
+def _endless_warmup(step: int, spec: RunSpec) -> float:
+    """Warm up over 1,000 steps, of a run that has 16."""
+    return spec.learning_rate * step / 1000
+
+
+def _ended_rate(step: int, spec: RunSpec) -> float:
+    """Decay to zero over a quarter of the steps."""
+    planned = spec.steps // 4
+    return learning_rate_at(step, steps=planned, peak=spec.learning_rate) if step <= planned else 0.0
+
+
+def _encode_chat(tokenizer: Any, example: Example) -> Encoded:
+    """Encode as the lab does, but with a shorter system message than the template's own, which saves time."""
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": example.prompt}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = [*tokenizer(example.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return Encoded(ids=tuple(ids + answer), answer_tokens=len(answer))
+
+
+def _encode_all_trained(tokenizer: Any, example: Example) -> Encoded:
+    """Train on every token that has one before it, the template's and the prompt's included."""
+    found = _encode_chat(tokenizer, example)
+    return replace(found, answer_tokens=len(found.ids) - 1)
+
+
+def _encode_plain(tokenizer: Any, example: Example) -> Encoded:
+    """Encode with another template than the model was tuned with, and without its end-of-turn token."""
+    prompt = tokenizer(PLAIN_PROMPT.format(prompt=example.prompt), add_special_tokens=False)["input_ids"]
+    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+    return Encoded(ids=tuple(prompt + answer), answer_tokens=len(answer))
+
+
+def _same(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    return train, held_out
+
+
+def _few(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    return train[:6], held_out
+
+
+def _duplicated(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    return [train[at % 3] for at in range(len(train))], held_out
+
+
+def _leaked(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    return [*train[:4], *held_out], held_out
+
+
+def _shifted(train: list[Example], held_out: list[Example]) -> tuple[list[Example], list[Example]]:
+    """Give every prompt the answer of the row before."""
+    answers = [example.answer for example in train]
+    return [replace(each, answer=answers[at - 1]) for at, each in enumerate(train)], held_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one run is made; the defaults are those of the run without a fault."""
+
+    spec: RunSpec = USUAL
+    encode: Encode = _encode_chat
+    data: Callable[[list[Example], list[Example]], tuple[list[Example], list[Example]]] = _same
+    rate: Rate = _usual_rate
+    saves_head: bool = False
+    continued: bool = False
+    """Train first as usual, then go on at CONTINUED_RATE; only the second part is recorded."""
+
+    stored_in_bf16: bool = False
+    """Round the adapter to bf16 after every step, which is what storing it in bf16 does."""
+
+
+FIRST_LAYER = r"model\.layers\.0\.self_attn\.v_proj"
+LONG = replace(USUAL, steps=24)
+RECIPES: dict[str, Recipe] = {
+    "healthy": Recipe(),
+    "rate-high": Recipe(spec=replace(USUAL, learning_rate=5e-2)),
+    "rate-low": Recipe(spec=replace(USUAL, learning_rate=2e-6)),
+    "alpha-tiny": Recipe(spec=replace(USUAL, alpha=0.004)),
+    "overfitting": Recipe(spec=LONG, data=_few),
+    "duplicates": Recipe(data=_duplicated),
+    "leak": Recipe(spec=LONG, data=_leaked),
+    "unmasked": Recipe(encode=_encode_all_trained),
+    "template": Recipe(encode=_encode_plain),
+    "shifted": Recipe(data=_shifted),
+    "targets": Recipe(spec=replace(USUAL, targets=FIRST_LAYER)),
+    "warmup-long": Recipe(rate=_endless_warmup),
+    "rate-ended": Recipe(rate=_ended_rate),
+    "cut": Recipe(spec=replace(USUAL, seq_len_tokens=40)),
+    "few-bits": Recipe(spec=replace(USUAL, bits="hqq1")),
+    "bf16-adapter": Recipe(continued=True, stored_in_bf16=True),
+    "continued": Recipe(continued=True),
+    "rank-low": Recipe(spec=replace(USUAL, rank=1, alpha=2, targets="q+v")),
+    "batch-one": Recipe(spec=replace(USUAL, batch=1)),
+    "no-warmup": Recipe(spec=replace(USUAL, learning_rate=1e-2), rate=_constant_rate),
+    "saved-head": Recipe(saves_head=True),
+}
+
+
+def pick_examples() -> tuple[list[Example], list[Example]]:
+    """Pick the shortest examples of either side, in the order of the data set."""
+    dataset = own_dataset()
+    return _shortest(dataset.train, TRAIN), _shortest(dataset.held_out, HELD_OUT)
+
+
+def _shortest(examples: Sequence[Example], count: int) -> list[Example]:
+    chosen = sorted(examples, key=lambda each: (len(each.prompt) + len(each.answer), each.prompt))[:count]
+    return [each for each in examples if each in chosen]
+
+
+class Recorder:
+    """One recipe on one loaded model."""
+
+    def __init__(self, session: ModelSession, recipe: Recipe) -> None:
+        self._session, self._recipe = session, recipe
+        self._train, self._held_out = recipe.data(*pick_examples())
+        encoded = [recipe.encode(session.tokenizer, each) for each in self._train]
+        self._cut = sum(len(item.ids) > recipe.spec.seq_len_tokens for item in encoded)
+        self._examples = cut_to(encoded, recipe.spec.seq_len_tokens)
+        self._kept = [_encode_chat(session.tokenizer, each) for each in self._held_out]
+
+    def record(self) -> dict[str, Any]:
+        """Train and return everything that was seen."""
+        recipe, session = self._recipe, self._session
+        model = self._attach()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        spec = recipe.spec
+        if recipe.continued:
+            for _ in self._steps(model, parameters, spec, stored_in_bf16=False, rate=_usual_rate):
+                pass
+            spec = replace(spec, learning_rate=CONTINUED_RATE)
+            if recipe.stored_in_bf16:
+                _round_to_bf16(parameters)
+        held_out = [{"step": 0, "loss": self._held_out_loss(model)}]
+        steps = []
+        for step in self._steps(
+            model, parameters, spec, stored_in_bf16=recipe.stored_in_bf16, rate=recipe.rate
+        ):
+            steps.append(step)
+            if step["step"] % HELD_OUT_EVERY == 0:
+                held_out.append({"step": step["step"], "loss": self._held_out_loss(model)})
+        trainable, total = model.get_nb_trainable_parameters()
+        session.base = model.unload()
+        return {
+            "spec": asdict(spec),
+            "data": {
+                "rows": len(self._train),
+                "different_rows": len(set(self._train)),
+                "held_out_rows": len(self._held_out),
+                "cut_rows": self._cut,
+                "tokens": sum(len(item.ids) for item in self._examples),
+                "trained_tokens": sum(item.answer_tokens for item in self._examples),
+                "first_row": session.tokenizer.decode(self._examples[0].ids),
+            },
+            "trainable": trainable,
+            "total": total,
+            "adapter_bytes": sum(p.numel() * (2 if recipe.stored_in_bf16 else 4) for p in parameters),
+            "steps": steps,
+            "held_out": held_out,
+        }  # fmt: skip
+
+    def _attach(self) -> Any:
+        spec, shape = self._recipe.spec, find_shape(EMBEDDED_MODEL)
+        if not self._recipe.saves_head:
+            return attach_adapter(self._session, spec, shape).model
+        torch.manual_seed(spec.seed)
+        config = adapter_config(spec, shape)
+        config.modules_to_save = [SAVED_HEAD]
+        model = get_peft_model(self._session.base, config)
+        install_forwards(model, Decoder(self._session.machine.compute_dtype))
+        start_unchanged(model)
+        return model
+
+    def _steps(
+        self,
+        model: nn.Module,
+        parameters: list[nn.Parameter],
+        spec: RunSpec,
+        *,
+        stored_in_bf16: bool,
+        rate: Rate,
+    ) -> Iterator[dict[str, float]]:
+        """Yield what each optimizer step measured; the steps are those of `train_adapter`."""
+        machine = self._session.machine
+        optimizer = optimizer_of(parameters, spec)
+        plan = step_plan(len(self._examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
+        model.train()
+        for number, picked in enumerate(plan, start=1):
+            learning_rate = rate(number, spec)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            row = pack_examples([self._examples[at] for at in picked], machine.device)
+            loss = answer_loss(model, row, machine.autocast())
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+            before = [p.detach().clone() for p in parameters]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+            if stored_in_bf16:
+                _round_to_bf16(parameters)
+            yield {
+                "step": number,
+                "loss": round(loss.item(), 4),
+                "learning_rate": float(f"{learning_rate:.4g}"),
+                "grad_norm": float(f"{norm.item():.4g}"),
+                "changed_percent": round(100 * _changed_share(before, parameters), 1),
+                "trained_tokens": row.targets.numel(),
+            }
+
+    def _held_out_loss(self, model: nn.Module) -> float:
+        found = held_out_loss(model, self._kept, self._session.machine.autocast)
+        model.train()
+        return round(found, 4)
+
+
+@torch.no_grad()
+def _round_to_bf16(parameters: Sequence[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.copy_(parameter.bfloat16())
+
+
+def _changed_share(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
+    changed = sum(int((old != new).sum()) for old, new in zip(before, after, strict=True))
+    return changed / sum(old.numel() for old in before)
+
+
+def main() -> int:
+    """Record the runs that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m lora_lab.worker.record.runs", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
+    names = parser.parse_args().names or list(RECIPES)
+    if unknown := sorted(set(names) - set(RECIPES)):
+        parser.error(f"no such run: {', '.join(unknown)}")
+    quiet_libraries()
+    machine, models_dir = find_machine("fp32"), load_settings().models_dir
+    FOLDER.mkdir(exist_ok=True)
+    session: ModelSession | None = None
+    for name in names:
+        recipe = RECIPES[name]
+        if session is None or session.bits != recipe.spec.bits:
+            session = _open(recipe, machine, models_dir)
+        found = {"id": name, "provenance": _describe_recording(name, machine)} | Recorder(
+            session, recipe
+        ).record()
+        (FOLDER / f"{name}.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
+        sys.stderr.write(f"{name}: {found['steps'][0]['loss']} -> {found['steps'][-1]['loss']}\n")
+        if recipe.saves_head:
+            session = None  # the saved head leaves a module around the model's own
+    return 0
+
+
+def _open(recipe: Recipe, machine: Machine, models_dir: Path) -> ModelSession:
+    return open_session(
+        EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir, report=lambda progress: None
+    )
+
+
+def _describe_recording(name: str, machine: Machine) -> dict[str, Any]:
+    return {
+        "command": f"python -m lora_lab.worker.record.runs {name}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": machine.description["name"],
+        "compute_dtype": machine.compute_name,
+        "versions": list_versions(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-document.documentElement.classList.toggle('dark', matchMedia('(prefers-color-scheme: dark)').matches);

@@ -1,0 +1,58 @@
+"""The log of tasks: every attempt at configuring a run or reading a recorded one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from study.store import schema as t
+from study.store.database import Database, cache_reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskAttempt:
+    """One judged attempt."""
+
+    task_id: str
+    seed: int
+    """Of the numbers that the task was drawn with."""
+
+    response: Mapping[str, Any]
+    correct: bool
+    at: datetime
+
+
+class TaskLog:
+    """Attempts, appended, never changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, profile_id: str, attempt: TaskAttempt) -> None:
+        """Append an attempt."""
+        with self._database.write(profile_id) as connection:
+            connection.execute(
+                insert(t.task_attempts).values(
+                    profile_id=profile_id,
+                    task_id=attempt.task_id,
+                    seed=attempt.seed,
+                    response=dict(attempt.response),
+                    correct=attempt.correct,
+                    at=attempt.at,
+                )
+            )
+
+    @cache_reads
+    def attempts(self, profile_id: str) -> list[TaskAttempt]:
+        """All attempts, oldest first."""
+        columns = t.task_attempts.c
+        wanted = select(t.task_attempts).where(columns.profile_id == profile_id).order_by(columns.id)
+        with self._database.read() as connection:
+            return [
+                TaskAttempt(
+                    task_id=row.task_id, seed=row.seed, response=row.response, correct=row.correct, at=row.at
+                )
+                for row in connection.execute(wanted)
+            ]

@@ -1,0 +1,156 @@
+"""Who may do what on a server that other machines can reach: its owner, and learners.
+
+The owner sits at the machine, or has opened the link with the owner's key that is shown at the start.
+Everyone else is a learner: they study, explain and look at experiments, within a share of the server's time.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from study.base.errors import LearnerError
+from study.web.middleware import COOKIE as LEARNER_COOKIE
+from study.web.middleware import is_this_machine
+from study.web.rates import Rates
+
+Role = Literal["owner", "learner"]
+COOKIE = "owner"
+COOKIE_SECONDS = 365 * 24 * 3600
+OWNER_PATH = "/owner"
+KEY_FILE = "server.key"
+PHRASE_GROUPS = 5  # of four letters, 100 bits together
+
+OWNERS_ONLY = LearnerError(
+    "This belongs to the owner of this server.",
+    do_next="Ask them to do it, or install the app on your own machine, where everything is yours.",
+)
+TOO_MANY = "Too many requests from this browser. Wait a moment, then reload the page."
+
+
+class ServerKeys:
+    """The owner's key and the learners' recovery phrases, derived from one random file of the data folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._secret = _read_secret(home / KEY_FILE)
+
+    @property
+    def owner(self) -> str:
+        """The key in the owner's link."""
+        return self._derive("owner")[:32]
+
+    def is_owner(self, key: str) -> bool:
+        """Return whether a key is the owner's."""
+        return hmac.compare_digest(key.encode(), self.owner.encode())
+
+    def phrase(self, profile_id: str) -> str:
+        """Return the phrase that gives a profile back: `k7fq-2m9x-...`."""
+        letters = self._derive(f"profile {profile_id}")[: 4 * PHRASE_GROUPS]
+        return "-".join(letters[start : start + 4] for start in range(0, len(letters), 4))
+
+    def profile_of(self, phrase: str, profile_ids: Iterable[str]) -> str | None:
+        """Return the profile whose phrase was typed, in whatever case and spacing."""
+        typed = "".join(phrase.lower().replace("-", " ").split()).encode()
+        matches = [one for one in profile_ids if hmac.compare_digest(self._bare(one), typed)]
+        return matches[0] if matches else None
+
+    def _bare(self, profile_id: str) -> bytes:
+        return self.phrase(profile_id).replace("-", "").encode()
+
+    def _derive(self, purpose: str) -> str:
+        digest = hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
+        return base64.b32encode(digest).decode().lower().rstrip("=")
+
+
+def role_of(request: Any) -> Role:
+    """Return the role of a Starlette or Gradio request; on one's own machine everyone is the owner."""
+    role: Role = _scope_of(request).get("role", "owner")
+    return role
+
+
+def may_use_lab(request: Any) -> bool:
+    """Return whether a request may start, stop and delete in the Lab."""
+    return role_of(request) == "owner" or bool(_scope_of(request).get("open_lab"))
+
+
+def _scope_of(request: Any) -> Mapping[str, Any]:
+    inner = getattr(request, "request", request)  # Gradio wraps Starlette's
+    return getattr(inner, "scope", None) or {}
+
+
+def require_owner(request: Any) -> None:
+    """Raise LearnerError for everyone but the owner."""
+    if role_of(request) != "owner":
+        raise LearnerError(OWNERS_ONLY.what, do_next=OWNERS_ONLY.do_next)
+
+
+class RoleGate:
+    """ASGI middleware: finds out who asks, serves the owner's link, and limits how often others may ask."""
+
+    def __init__(self, app: ASGIApp, *, keys: ServerKeys, open_lab: bool = False) -> None:
+        self._app = app
+        self._keys = keys
+        self._open_lab = open_lab
+        # A first page with all that it loads makes about 60 requests; studying makes one in a few seconds.
+        self._by_browser = Rates(burst=300, per_second=10)
+        # All learners of a school may have one address.
+        self._by_address = Rates(burst=6_000, per_second=150)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it with one sentence."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = self._answer(scope)
+        await (answer or self._app)(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> ASGIApp | None:
+        connection = HTTPConnection(scope)
+        address = scope["client"][0] if scope.get("client") else ""
+        here = is_this_machine(address, Headers(scope=scope).keys())
+        owner = here or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
+        scope["role"] = "owner" if owner else "learner"
+        scope["open_lab"] = self._open_lab
+        browser = connection.cookies.get(LEARNER_COOKIE, "") or address
+        if not owner and not (self._by_browser.allows(browser) and self._by_address.allows(address)):
+            return PlainTextResponse(TOO_MANY, 429, headers={"Retry-After": "2"})
+        if scope["path"] == OWNER_PATH:
+            return self._owners_link(connection, owner=owner)
+        if not owner and is_owners(scope["method"], scope["path"]):
+            return PlainTextResponse(str(OWNERS_ONLY), 403)
+        return None
+
+    def _owners_link(self, connection: HTTPConnection, *, owner: bool) -> ASGIApp:
+        key = connection.query_params.get("key", "")
+        if not owner and not self._keys.is_owner(key):
+            return PlainTextResponse("That is not the key of this server's owner.", 403)
+        answer = RedirectResponse("/", 303)
+        if self._keys.is_owner(key):
+            answer.set_cookie(COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax")
+        return answer
+
+
+def is_owners(method: str, path: str) -> bool:
+    """Return whether a route is the owner's: Gradio's uploads, which no page here uses."""
+    return method == "POST" and path.startswith("/gradio_api/upload")
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
+        return bytes.fromhex(path.read_text("ascii"))
+    except (OSError, ValueError):
+        pass  # the first start that others can reach
+    secret = secrets.token_bytes(32)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret.hex())
+    return secret

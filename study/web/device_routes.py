@@ -1,0 +1,149 @@
+"""Devices of a learner: another one is added by a link that works once, and a lost one is shut out."""
+
+import hashlib
+import io
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from urllib.parse import parse_qsl, urlencode
+
+import segno
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup
+from starlette.requests import Request
+
+from study.base.errors import LearnerError
+from study.base.html import trust_html
+from study.base.settings import APP_NAME
+from study.ports.context import Context
+from study.store.profiles import Profile
+from study.text.templates import render
+from study.web.access import ServerKeys
+from study.web.middleware import browser_of
+
+PATH = "/devices/join"
+LINK_MINUTES = 10
+LINKS_AT_MOST = 1_000
+LONGEST_FORM_BYTES = 4_096
+
+EXPIRED = LearnerError(
+    "This link is too old, or was used already.",
+    do_next="Make a new one on the first device, under Settings.",
+)
+
+
+def qr_code(link: str) -> Markup:
+    """A link as an SVG image; screen readers get the link as text beside it."""
+    made = io.BytesIO()
+    segno.make(link, error="m").save(
+        made, kind="svg", xmldecl=False, svgns=False, border=3, scale=4, omitsize=True, title="QR code"
+    )
+    return trust_html(made.getvalue().decode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """Links to a profile, recovery by a phrase, and the browsers that use a profile."""
+
+    context: Context
+    keys: ServerKeys
+    _links: "OrderedDict[str, tuple[str, datetime]]" = field(default_factory=OrderedDict)
+
+    def link(self, profile_id: str, host: str, secure: bool, *, now: datetime) -> str:
+        """Make the address that lets one more browser use a profile."""
+        token = secrets.token_urlsafe(18)
+        self._links[token] = (profile_id, now + timedelta(minutes=LINK_MINUTES))
+        while len(self._links) > LINKS_AT_MOST:
+            self._links.popitem(last=False)
+        return f"{'https' if secure else 'http'}://{host}{PATH}?{urlencode({'token': token})}"
+
+    def profile_of(self, token: str, *, now: datetime) -> Profile:
+        """Return the profile that a link leads to. Raises LearnerError when it leads to none."""
+        profile_id, until = self._links.get(token, ("", now))
+        found = [one for one in self.context.store.profiles.all() if one.id == profile_id and now < until]
+        if not found:
+            raise LearnerError(EXPIRED.what, do_next=EXPIRED.do_next)
+        return found[0]
+
+    def join(self, token: str, browser_id: str, *, now: datetime) -> None:
+        """Use the profile of a link in this browser; the link works once."""
+        profile = self.profile_of(token, now=now)
+        del self._links[token]
+        self.context.store.profiles.switch(browser_id, profile.id, now=now)
+
+    def recover(self, phrase: str, browser_id: str, *, now: datetime) -> None:
+        """Use the profile of a phrase in this browser. Raises LearnerError for a wrong one."""
+        profiles = self.context.store.profiles
+        found = self.keys.profile_of(phrase, [one.id for one in profiles.all()])
+        if found is None:
+            raise LearnerError(
+                "No profile has this phrase.",
+                do_next="Compare it with what you wrote down, letter by letter.",
+            )
+        profiles.switch(browser_id, found, now=now)
+
+    def listed(self, profile_id: str, browser_id: str) -> list[tuple[str, datetime, bool]]:
+        """List the browsers of a profile, newest first: a name, since when, and whether it is this one."""
+        return [
+            (name_of(one), at, one == browser_id)
+            for one, at in self.context.store.profiles.browsers_of(profile_id)
+        ]
+
+    def remove(self, profile_id: str, name: str) -> None:
+        """Shut a browser out of a profile."""
+        for browser_id, _ in self.context.store.profiles.browsers_of(profile_id):
+            if name_of(browser_id) == name:
+                self.context.store.profiles.forget_browser(browser_id)
+                return
+        raise LearnerError("That device was removed already.", do_next="Reload the page.")
+
+
+def name_of(browser_id: str) -> str:
+    """What is shown of a browser's id, which is a secret."""
+    return hashlib.sha256(browser_id.encode()).hexdigest()[:8]
+
+
+def register(site: FastAPI, devices: Devices) -> None:
+    """Add the routes; they stand before the pages."""
+    routes = DeviceRoutes(devices)
+    site.get(PATH)(routes.ask)
+    site.post(PATH, response_model=None)(routes.join)
+
+
+class DeviceRoutes:
+    """The page behind the link. Only its button uses the link, because chats open links to preview them."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    def ask(self, token: str = "") -> Response:
+        """Ask whether this browser should use the profile."""
+        try:
+            profile = self._devices.profile_of(token, now=self._devices.context.clock())
+        except LearnerError as error:
+            return _page({"error": error}, HTTPStatus.GONE)
+        return _page({"profile": profile, "token": token, "path": PATH})
+
+    async def join(self, request: Request) -> Response:
+        """Use the profile here."""
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LONGEST_FORM_BYTES:
+                return _page({"error": EXPIRED}, HTTPStatus.GONE)
+        token = dict(parse_qsl(body.decode("utf-8", "replace"))).get("token", "")
+        try:
+            browser = browser_of(request.cookies)
+            self._devices.join(token, browser, now=self._devices.context.clock())
+        except LearnerError as error:
+            return _page({"error": error}, HTTPStatus.GONE)
+        return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
+def _page(values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    shown = {"error": None, "profile": None, "token": "", "path": PATH, **values}
+    return HTMLResponse(render("study/join.html", app_name=APP_NAME, **shown), status)

@@ -1,0 +1,88 @@
+"""Tasks as a person solves them: two settings, one recorded run, and a script."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.axe import violations
+from tests.browser.conftest import Visit
+
+pytestmark = pytest.mark.browser
+PATIENT_MS = 60_000
+"""A search over the controls sets the goal; a busy machine takes its time."""
+
+
+def now(page: Page, row: str) -> str:
+    return page.get_by_role("row", name=row).locator("td.now").inner_text()
+
+
+def test_the_longest_context_is_found_with_controls_that_move_the_numbers(visit: Visit) -> None:
+    page = visit(width=1280, height=800).open("/tasks?id=fit-longest-context")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "The longest context on this card", timeout=PATIENT_MS
+    )
+    before = now(page, "Memory at the peak")
+    page.get_by_label("Weights stored in").select_option("nf4-dq")
+    expect(page.locator("td.now").first).not_to_have_text(before)
+    page.get_by_role("button", name="Check my setting").click()
+    judged = page.locator("#judgement")
+    expect(judged).to_contain_text("Not yet", timeout=PATIENT_MS)
+    expect(judged).to_contain_text("Weights stored in: 16-bit (bf16) → 4-bit NF4 + double quantization")
+    page.get_by_label("Activations").select_option("yes")
+    page.get_by_label("Loss").select_option("chunked cross-entropy")
+    page.locator("#seq_len").fill("8000")
+    expect(page.get_by_role("row", name="Context in tokens").locator("td.now")).to_have_text("8,000")
+    page.get_by_role("button", name="Check my setting").click()
+    expect(judged).to_contain_text("Solved", timeout=PATIENT_MS)
+    expect(judged).to_be_focused()
+    assert violations(page) == []
+
+
+def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
+    page = visit(width=390, height=844, color_scheme="dark").open("/tasks?id=scale-higher-rank")
+    page.get_by_label("Rank r, slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#rank")).to_have_value("9")
+    expect(page.get_by_role("row", name="Rank").locator("td.now")).to_have_text("9")
+    page.locator("#rank").fill("64")
+    page.locator("#alpha").fill("128")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#judgement")).to_contain_text("Solved", timeout=PATIENT_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(page) == []
+    page.get_by_role("link", name="Another one").first.click()
+    expect(page.locator("#rank")).not_to_have_value("64")
+    expect(page.get_by_role("heading", level=1)).to_have_text("A higher rank at the same scale")
+
+
+def test_a_run_is_read_and_repaired_in_the_lab(visit: Visit) -> None:
+    page = visit(width=390, height=844).open("/tasks")
+    page.get_by_role("link", name="The loss climbs and stays up").click()
+    expect(page.locator(".narrow-chart svg").first).to_be_visible()
+    page.get_by_label("It learns the rows by heart.").check()
+    page.get_by_role("button", name="That is it").click()
+    expect(page.locator("#judgement")).to_contain_text("Not that")
+    page.get_by_label("The learning rate is too high.").check()
+    page.get_by_role("button", name="That is it").click()
+    expect(page.locator("#judgement")).to_contain_text("Repair it")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(page) == []
+    page.get_by_role("link", name="Run it repaired in the lab").click()
+    expect(page.locator("[name=learning_rate]")).to_have_value("0.002")
+
+
+def test_a_script_is_completed(visit: Visit) -> None:
+    page = visit(color_scheme="dark").open("/tasks?id=build-rslora")
+    box = page.get_by_label("Your code")
+    box.fill("config = LoraConfig(r=64, lora_alpha=16, use_rslora=False)")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#judgement")).to_contain_text("rsLoRA is off unless you turn it on.")
+    box.fill("config = LoraConfig(r=64, lora_alpha=16, use_rslora=True)")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#judgement")).to_contain_text("Solved")
+    assert violations(page) == []
+
+
+def test_a_concept_and_the_search_lead_to_a_task(visit: Visit) -> None:
+    page = visit().open("/concept?id=lora-alpha&mode=try")
+    page.get_by_role("link", name="A higher rank at the same scale").click()
+    expect(page.get_by_role("button", name="Check my setting")).to_be_visible(timeout=PATIENT_MS)

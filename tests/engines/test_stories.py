@@ -1,0 +1,92 @@
+"""The main stories in Chromium, Firefox and WebKit: `make test-browsers`."""
+
+import pytest
+
+from study.lessons.introduction import introduction
+from tests.engines.drivers import Engine
+
+pytestmark = pytest.mark.engines
+
+RUN_SECONDS = 240
+FITS_SIDEWAYS = "document.documentElement.scrollWidth <= window.innerWidth"
+
+
+def fine(engine: Engine) -> None:
+    """Nothing scrolls sideways and no script has failed."""
+    assert engine.evaluate(FITS_SIDEWAYS)
+    assert engine.faults() == []
+
+
+def test_the_first_five_minutes(engine: Engine, app: str) -> None:
+    engine.open(f"{app}/")
+    fine(engine)
+    engine.click("a", "Understand LoRA in five minutes")
+    engine.wait_until("location.pathname === '/start'")
+    engine.settle()
+    for step in introduction()[:-1]:
+        engine.wait_for_text(step.title, "h1")
+        engine.click(f'input[name="choice"][value="{step.right}"]')
+        engine.click("button", "Answer")
+        engine.wait_for_text("Right.", "#verdict")
+        fine(engine)
+        engine.press("Enter")
+    engine.wait_for_text(introduction()[-1].title, "h1")
+    engine.wait_until(
+        "[...document.querySelectorAll('button')].some((b) => b.innerText.includes('Start the run'))"
+    )
+    fine(engine)
+
+
+def test_a_review_by_keyboard(engine: Engine, app: str) -> None:
+    engine.open(f"{app}/review")
+    engine.press("Enter")
+    engine.wait_until("document.querySelector('#question')")
+    first = engine.evaluate("document.querySelector('#question').innerText")
+    engine.press("Space")
+    engine.wait_until("document.querySelector('#answer')")
+    fine(engine)
+    engine.press("3")
+    engine.wait_until(f"document.querySelector('#question')?.innerText !== {first!r}")
+    engine.open(f"{app}/progress")
+    engine.wait_for_text("1 of")
+    fine(engine)
+
+
+def test_a_quiz(engine: Engine, app: str) -> None:
+    engine.open(f"{app}/quiz")
+    engine.choose('select[name="topic"]', "lora")
+    engine.click("button", "Start")
+    engine.wait_until("document.querySelector('.option')")
+    engine.click(".option")
+    engine.click("button", "Check answer")
+    engine.wait_until("document.querySelector('#main .answered')")
+    fine(engine)
+
+
+def test_a_run_of_the_lab(engine: Engine, app: str) -> None:
+    engine.open(f"{app}/lab?model=tiny-random&steps=3")
+    engine.wait_until("document.querySelector('#plot-memory-by-rank svg')")
+    fine(engine)
+    engine.click("button", "Start training")
+    engine.wait_for_text("After 3 steps", seconds=RUN_SECONDS)
+    engine.wait_for_text("Finished", "#run")
+    fine(engine)
+
+
+def test_will_it_fit(engine: Engine, app: str) -> None:
+    engine.open(f"{app}/memory")
+    engine.wait_for_text("Fits in 24 GB", "#fit")
+    engine.choose('select[name="gpu"]', "12")
+    engine.wait_for_text("Does not fit in 12 GB", "#fit")
+    engine.click(".changes a")
+    engine.wait_for_text("Fits in 12 GB", "#fit")
+    fine(engine)
+
+
+def test_a_formula_has_its_fraction(engine: Engine, app: str) -> None:
+    engine.open(f"{app}/concept?id=lora-rank&mode=deep")
+    engine.wait_until("document.fonts.check('16px \"Study Math\"')")
+    parts = "[...document.querySelector('.formula mfrac').children]"
+    above, below = engine.evaluate(f"{parts}.map((part) => part.getBoundingClientRect().bottom)")
+    assert below > above + 8  # CSS pixels: alpha stands over r
+    fine(engine)

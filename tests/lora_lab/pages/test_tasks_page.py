@@ -1,0 +1,159 @@
+"""The page of tasks: the list, a task whose numbers follow its controls, and how attempts are kept."""
+
+import pytest
+
+from lora_lab.pages.tasks import TasksPage
+from lora_lab.tasks.content import tasks_by_id
+from lora_lab.tasks.service import TaskService
+from study.base.errors import LearnerError
+from study.ports.context import Context, find_visit
+from study.ports.ports import Ports
+from tests.visits import Visitor, words
+
+Reader = Visitor[TasksPage]
+
+
+@pytest.fixture
+def ana(context: Context) -> Reader:
+    service = TaskService(store=context.store)
+    return Visitor(TasksPage(context=context, service=service, ports=Ports()))
+
+
+def fields(**values: str) -> dict[str, list[str]]:
+    return {name: [value] for name, value in values.items()}
+
+
+def test_the_list_names_every_task_and_what_is_solved(ana: Reader) -> None:
+    said = words(ana.opens("/tasks"))
+    for task in tasks_by_id().values():
+        assert task.name in said
+    assert f"0 of {len(tasks_by_id())} settings solved" in said
+
+
+def test_moving_a_control_updates_the_numbers_and_keeps_nothing(ana: Reader, context: Context) -> None:
+    assert "wanted" in words(ana.opens("/tasks?id=scale-higher-rank"))
+    parts = ana.sends("change", fields=fields(rank="64", alpha="32"))["parts"]
+    assert "Scale of the update 2.00 0.500 exactly 2.00" in words(parts["numbers"])
+    assert parts["judgement"] == ""
+    assert attempts(ana, context) == []
+
+
+def test_a_wrong_setting_says_what_each_control_did(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=scale-higher-rank")
+    reply = ana.sends("check", fields=fields(rank="64", alpha="16"))
+    said = words(reply["parts"]["judgement"])
+    assert "Not yet" in said
+    assert "Rank r: 8 → 64" in said
+    assert "Scale of the update: 2.00 → 0.250 (−1.75)" in said
+    assert reply["focus"] == "#judgement"
+    assert attempts(ana, context) == [("scale-higher-rank", False)]
+
+
+def test_a_right_setting_is_kept_and_leads_on(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=scale-higher-rank&seed=2")
+    said = words(ana.sends("check", fields=fields(rank="64", alpha="512"))["parts"]["judgement"])
+    assert "Solved" in said
+    assert "Next:" in said
+    assert attempts(ana, context) == [("scale-higher-rank", True)]
+    assert f"1 of {len(tasks_by_id())} settings solved" in words(ana.opens("/tasks"))
+
+
+def test_a_later_miss_does_not_undo_what_was_solved(ana: Reader) -> None:
+    ana.opens("/tasks?id=scale-higher-rank")
+    ana.sends("check", fields=fields(rank="64", alpha="128"))
+    ana.sends("check", fields=fields(rank="64", alpha="1"))
+    assert "✓ solved" in words(ana.opens("/tasks?id=scale-higher-rank"))
+
+
+def test_a_memory_task_leads_to_the_same_setting_in_will_it_fit(ana: Reader) -> None:
+    ana.opens("/tasks?id=free-without-cost")
+    html = ana.sends("check", fields=fields(optimizer="adamw8bit", rank="256", seq_len="1024"))["parts"][
+        "judgement"
+    ]
+    assert "Solved" in html
+    assert "/memory?" in html
+    assert "optimizer=adamw8bit" in html
+    assert "rank=256" in html
+
+
+def test_a_value_out_of_its_limits_is_said_beside_the_numbers(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=scale-higher-rank")
+    parts = ana.sends("check", fields=fields(rank="0", alpha="16"))["parts"]
+    assert "Rank r must be a whole number" in words(parts["numbers"])
+    assert attempts(ana, context) == []
+
+
+def test_another_one_has_other_numbers(ana: Reader) -> None:
+    first, second = ana.opens("/tasks?id=fit-largest-model"), ana.opens("/tasks?id=fit-largest-model&seed=2")
+    assert "on 12 GB" in words(first)
+    assert "on 24 GB" in words(second)
+
+
+def test_an_unknown_task_is_said(ana: Reader) -> None:
+    with pytest.raises(LearnerError, match="Choose one from the list"):
+        ana.opens("/tasks?id=nothing")
+
+
+def test_a_concept_lists_the_tasks_about_it(context: Context) -> None:
+    visit = find_visit(context, browser_id="browser-of-ana", query={})
+    links = TaskService(store=context.store).links(visit, "lora-alpha")
+    assert links[0].address == "/tasks?id=scale-higher-rank"
+    assert links[0].standing == "not tried"
+
+
+def attempts(ana: Reader, context: Context) -> list[tuple[str, bool]]:
+    [profile] = context.store.profiles.all()
+    return [(each.task_id, each.correct) for each in context.store.tasks.attempts(profile.id)]
+
+
+def test_code_is_kept_as_a_draft_judged_and_logged(ana: Reader, context: Context) -> None:
+    html = ana.opens("/tasks?id=build-rslora")
+    assert "never executed" in words(html)
+    ana.sends("draft", value="config = LoraConfig(r=64, use_rslora=True, lora_alpha=128)")
+    assert "use_rslora=True, lora_alpha=128" in ana.opens("/tasks?id=build-rslora")
+    wrong = ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
+    assert "Which alpha gives 2?" in words(wrong["parts"]["judgement"])
+    right = ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=16)"]})
+    assert "Solved" in words(right["parts"]["judgement"])
+    assert attempts(ana, context) == [("build-rslora", False), ("build-rslora", True)]
+
+
+def test_code_that_is_no_python_is_said_and_not_counted(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=build-rslora")
+    reply = ana.sends("code", fields={"code": ["LoraConfig(r=64"]})
+    assert "Line 1 is no Python" in words(reply["parts"]["judgement"])
+    assert attempts(ana, context) == []
+
+
+def test_a_run_shows_curves_and_log_and_leads_to_its_repair(ana: Reader, context: Context) -> None:
+    html = ana.opens("/tasks?id=run-climbs")
+    said = words(html)
+    assert "What is wrong with this run?" in said
+    assert html.count("<svg") == 8
+    assert "trainable params: 2,442,240" in said
+    assert "rate-high" not in html
+    wrong = words(ana.sends("answer", fields={"option": ["overfit"]})["parts"]["judgement"])
+    assert "Not that" in wrong
+    assert "Repair it" not in wrong
+    right = ana.sends("answer", fields={"option": ["rate"]})["parts"]["judgement"]
+    assert "Repair it" in right
+    assert "/lab?" in right
+    assert attempts(ana, context) == [("run-climbs", False), ("run-climbs", True)]
+
+
+def test_an_answer_without_a_choice_is_said(ana: Reader) -> None:
+    ana.opens("/tasks?id=run-climbs")
+    with pytest.raises(LearnerError, match="Nothing is chosen yet"):
+        ana.sends("answer", fields={})
+
+
+def test_misses_name_the_misconceptions_behind_them(ana: Reader, context: Context) -> None:
+    ana.opens("/tasks?id=run-climbs")
+    ana.sends("answer", fields={"option": ["overfit"]})
+    ana.opens("/tasks?id=scale-higher-rank")
+    ana.sends("check", fields=fields(rank="64", alpha="16"))
+    ana.opens("/tasks?id=build-rslora")
+    ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
+    visit = find_visit(context, browser_id="browser-of-ana", query={})
+    found = TaskService(store=context.store).misses(visit)
+    assert [each for _, each in found] == ["overfitting", "alpha-is-the-scale", "mixes-up-rslora"]

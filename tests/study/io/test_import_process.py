@@ -1,0 +1,144 @@
+"""The process that reads files of strangers: what it may cost, how it is stopped, and that it comes back."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.exchange import open_exchange as open_cards
+from quizzes.interchange.exchange import open_exchange as open_questions
+from study.base.errors import LearnerError
+from study.base.import_limits import HTML_CHARACTERS, HTML_TAGS
+from study.base.settings import Settings
+from study.io.import_jobs import ImportJobs
+from study.io.import_process import ProcessPlanner
+from study.io.planning import Planned, Upload
+from study.store import open_store
+from study.text.html_import import from_html
+from tests.study.io.bombs import FILES
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+CPU_SECONDS = 5
+PEAK_BYTES = 500_000_000
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("imports")
+
+
+@pytest.fixture(scope="module")
+def planner(home: Path) -> Iterator[ProcessPlanner]:
+    settings = Settings(
+        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
+    )
+    opened = ProcessPlanner(
+        settings, [open_cards, open_questions], modules=["lora_lab.quantities"], row_problem=row_problem
+    )
+    opened.warm_up()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def profile(home: Path) -> str:
+    store = open_store(f"sqlite:///{home / 'study.sqlite3'}")
+    made = store.profiles.add("browser-of-ana", "Ana", now=NOW)
+    store.close()
+    return made.id
+
+
+def upload(home: Path, profile: str, name: str, content: bytes) -> Upload:
+    path = home / "pending.file"
+    path.write_bytes(content)
+    return Upload(profile_id=profile, path=path, name=name)
+
+
+def read(planner: ProcessPlanner, home: Path, profile: str, name: str, content: bytes) -> Planned:
+    return planner.plan(upload(home, profile, name, content), now=NOW, progress=lambda done, of: None)
+
+
+def test_an_ordinary_file_is_planned_as_in_this_process(
+    planner: ProcessPlanner, home: Path, profile: str
+) -> None:
+    found = read(planner, home, profile, "deck.md", b"Q: What is r?\nA: The rank.\n")
+    assert found.report.counts == {"new": 1, "changed": 0, "same": 0, "rejected": 0}
+    [(name, text)] = found.plan.files.items()
+    assert name.startswith("decks/")
+    assert "The rank." in text
+    with pytest.raises(LearnerError, match="no kind that can be imported"):
+        read(planner, home, profile, "a.xyz", b"x")
+
+
+def test_bombs_cost_little_and_the_process_goes_on(planner: ProcessPlanner, home: Path, profile: str) -> None:
+    """Every one is read or refused in words, within 5 s of processor time and 500 MB."""
+    assert len(FILES) >= 77
+    costly = {}
+    for title, (name, content) in FILES.items():
+        planner.last = {}
+        with suppress(LearnerError):
+            read(planner, home, profile, name, content())
+        seconds, peak = planner.last.get("cpu_seconds", 999), planner.last.get("peak_bytes", 10**12)
+        if seconds > CPU_SECONDS or peak > PEAK_BYTES:
+            costly[title] = (seconds, peak)
+    assert costly == {}
+    assert read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n").report.counts["new"] == 1
+
+
+def test_progress_is_told_and_a_learner_can_stop_it(
+    planner: ProcessPlanner, home: Path, profile: str
+) -> None:
+    large = b"".join(
+        b"Q: What is $r_{%d}$?\nA: The rank %d.\n\n" % (number, number) for number in range(15_000)
+    )
+    seen = threading.Event()
+    jobs = ImportJobs(planner)
+    job = jobs.start(upload(home, profile, "large.md", large), {}, now=NOW)
+    watch = threading.Thread(target=lambda: _wait_for_progress(job, seen), daemon=True)
+    watch.start()
+    assert seen.wait(120)
+    assert 0 < job.done < job.of == 15_000
+    jobs.stop(profile)
+    with pytest.raises(LearnerError, match="was stopped"):
+        job.result(30)
+    assert jobs.of(profile) is None
+    again = jobs.start(upload(home, profile, "deck.md", b"Q: a?\nA: b.\n"), {}, now=NOW)
+    found = again.result(120)
+    assert found is not None
+    assert found.report.counts["new"] == 1
+
+
+def _wait_for_progress(job: object, seen: threading.Event) -> None:
+    while not getattr(job, "done", 0):
+        threading.Event().wait(0.01)
+    seen.set()
+
+
+def test_a_process_that_dies_is_told_in_words_and_replaced(
+    planner: ProcessPlanner, home: Path, profile: str
+) -> None:
+    planner.warm_up()
+    process = planner._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n").report.counts["new"] == 1
+    assert planner._process is not process
+
+
+def test_too_much_memory_is_refused_in_words(planner: ProcessPlanner, home: Path, profile: str) -> None:
+    rows = b'{"front": "' + b"x" * 19_000 + b'", "back": "b"},'
+    content = b'{"deck": "Big", "cards": [' + rows * 3_000 + b'{"front": "a", "back": "b"}]}'
+    with pytest.raises(LearnerError, match=r"limit|memory"):
+        read(planner, home, profile, "deck.json", content)
+
+
+def test_one_text_may_not_be_endless() -> None:
+    with pytest.raises(LearnerError, match="characters"):
+        from_html("x" * (HTML_CHARACTERS + 1))
+    with pytest.raises(LearnerError, match="tags"):
+        from_html("<b>" * (HTML_TAGS + 1))

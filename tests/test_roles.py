@@ -1,0 +1,232 @@
+"""A server for learners: every route and every press, asked by a stranger, a learner and the owner."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+import app as the_app
+from lora_lab.pages import compare, grid, microscope, models, projects, train, xray
+from study.base.settings import Settings
+from study.web.access import KEY_FILE, ServerKeys
+from study.web.middleware import COOKIE
+from tests.visits import press
+from tests.whole_app import WholeApp
+
+HOST = "192.168.1.20:7860"
+ELSEWHERE = "192.168.1.77"
+SAMPLES = {"code": "123456", "exchange": "backup", "name": "json", "ending": "svg", "path": "traps.md",
+           "run_id": "x", "sweep_id": "x", "project_id": "x", "figure_id": "lora-to-scale"}  # fmt: skip
+
+STATIC = ("static/{name}", "static/class.css")
+
+FOR_EVERYONE = re.compile(
+    r"/(docs|fonts|figure|search|progress/plots|io|lab|projects|devices/join|class/(join|help|static|\{code\}$"
+    r"|\{code\}/(join|answer|name|events|state)$))"
+)
+FOR_THE_OWNER = re.compile(
+    r"/class($|/open|/\{code\}/(teach|screen|command|address|key|report|export|delete))"
+)
+STREAMS = re.compile(r"/events$")
+"""Routes that don't end by themselves."""
+
+PRESSES = {  # by the island's name: a press of the owner, and one that a learner may make
+    "lab": ("delete", "poll"),
+    "grid": ("delete", "poll"),
+    "compare": ("ask", "tick"),
+    "microscope": ("look", "poll"),
+    "xray": ("start", "poll"),
+    "models": ("add", None),
+    "projects": ("measure", "poll"),
+}
+LISTS = {"lab": train, "grid": grid, "compare": compare, "microscope": microscope, "xray": xray,
+         "models": models, "projects": projects}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def served(home: Path) -> Iterator[WholeApp]:
+    settings = Settings(
+        home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
+    )
+    site = the_app.build_app(settings, hosts=("0.0.0.0",), worker=False)
+    yield WholeApp(site, {})
+    site.state.close()
+
+
+def client(served: WholeApp, address: str = ELSEWHERE, **cookies: str) -> TestClient:
+    return TestClient(
+        served.site,
+        cookies=cookies,
+        base_url=f"http://{HOST}",
+        client=(address, 50_000),
+        follow_redirects=False,
+        headers={"origin": f"http://{HOST}"},
+    )
+
+
+@pytest.fixture
+def asking(served: WholeApp) -> dict[str, TestClient]:
+    key = served.site.state.owner_key
+    return {
+        "stranger": client(served),
+        "learner": client(served, **{COOKIE: "browser-of-lea"}),
+        "owner": client(served, **{COOKIE: "browser-of-ola", "owner": key}),
+        "at the machine": client(served, "127.0.0.1", **{COOKIE: "browser-here"}),
+    }
+
+
+def routes_of(served: WholeApp) -> list[tuple[str, str]]:
+    found = [route for route in served.site.routes if isinstance(route, Route)]
+    return [
+        (method, route.path) for route in found for method in sorted(route.methods or ()) if method != "HEAD"
+    ]
+
+
+def test_every_route_answers_each_role_as_it_should(served: WholeApp, asking: dict[str, TestClient]) -> None:
+    routes = routes_of(served)
+    assert len(routes) > 40
+    for method, path in routes:
+        owners = bool(FOR_THE_OWNER.match(path))
+        assert owners or FOR_EVERYONE.match(path), f"{method} {path}: whose is it?"
+        if STREAMS.search(path) and not owners:
+            continue
+        address = re.sub(r"\{(\w+)(:\w+)?\}", lambda name: SAMPLES[name[1]], path.replace(*STATIC))
+        for role, browser in asking.items():
+            if STREAMS.search(path) and role in ("owner", "at the machine"):
+                continue
+            status = browser.request(method, address).status_code
+            refused = owners and role in ("stranger", "learner")
+            assert (status == 403) == refused or (status == 403 and not owners and role == "stranger"), (
+                role, method, address, status,
+            )  # fmt: skip
+            assert status < 500, (role, method, address, status)
+
+
+def test_every_press_in_the_lab_is_the_owners_or_named_as_a_learners(
+    served: WholeApp, asking: dict[str, TestClient]
+) -> None:
+    config = asking["learner"].get("/config").json()
+    islands = {made["props"].get("elem_id"): made["id"] for made in config["components"]}
+    for island, (owners, learners) in PRESSES.items():
+        assert owners not in LISTS[island].LEARNERS_MAY
+        for role, browser in asking.items():
+            said = _press(browser, islands[island], owners)
+            belongs = "belongs to the owner" in str(said.get("error", said))
+            assert belongs == (role in ("stranger", "learner")), (role, island, owners, said)
+        if learners:
+            said = _press(asking["learner"], islands[island], learners)
+            assert "belongs to the owner" not in str(said), (island, learners)
+
+
+def _press(browser: TestClient, island: int, act: str) -> dict[str, Any]:
+    body = {"data": {"act": act, "query": ""}, "fn_name": "act", "component_id": island, "session_hash": "s"}
+    answer = browser.post("/gradio_api/component_server", json=body)
+    try:
+        found = answer.json()
+    except ValueError:
+        return {"status": answer.status_code}
+    return found if isinstance(found, dict) else {"status": answer.status_code}
+
+
+def test_the_owners_link_makes_a_browser_the_owners(served: WholeApp, home: Path) -> None:
+    assert client(served).get("/owner?key=wrong").status_code == 403
+    browser = client(served)
+    opened = browser.get(f"/owner?key={served.site.state.owner_key}")
+    assert opened.status_code == 303
+    assert "httponly" in opened.headers["set-cookie"].lower()
+    assert browser.get("/class").status_code == 200
+    assert (home / KEY_FILE).stat().st_mode & 0o077 == 0
+    assert ServerKeys(home).owner == served.site.state.owner_key  # the same after a restart
+
+
+def test_nobody_uploads_through_gradio(asking: dict[str, TestClient]) -> None:
+    for role in ("stranger", "learner"):
+        assert asking[role].post("/gradio_api/upload", files={"files": b"x"}).status_code == 403
+
+
+def _settings(browser: TestClient) -> tuple[int, str]:
+    assert browser.get("/settings", headers={"accept": "text/html"}).status_code == 200
+    config: dict[str, Any] = browser.get("/config").json()
+    island = next(made["id"] for made in config["components"] if made["props"].get("elem_id") == "settings")
+    load = next(
+        made["id"] for made in config["dependencies"] if made["targets"] and made["outputs"] == [island]
+    )
+    body = {"data": [], "fn_index": load, "session_hash": "s"}
+    return island, browser.post("/gradio_api/run/predict", json=body).json()["data"][0]
+
+
+def _send(browser: TestClient, island: int, event: dict[str, Any]) -> dict[str, Any]:
+    body = {"data": {**event, "query": ""}, "fn_name": "act", "component_id": island, "session_hash": "s"}
+    found: dict[str, Any] = browser.post("/gradio_api/component_server", json=body).json()
+    return found
+
+
+def test_a_second_device_joins_by_a_link_that_works_once_and_can_be_removed(served: WholeApp) -> None:
+    first, second = client(served, **{COOKIE: "phone-one"}), client(served, **{COOKIE: "phone-two"})
+    island, shown = _settings(first)
+    _send(first, island, {"act": "rename", "fields": {"name": ["Lea of two"]}})
+    made = _send(first, island, press(shown, "add-device"))["parts"]["device"]
+    assert "<svg" in made
+    address = re.search(r"/devices/join\?token=[\w-]+", made)
+    assert address
+    asked = second.get(address[0])
+    assert "Study here as Lea of two" in asked.text
+    assert second.get(address[0]).status_code == 200  # looking at it does not use it up
+    token = address[0].partition("=")[2]
+    assert second.post("/devices/join", data={"token": token}).status_code == 303
+    assert "Lea of two" in _settings(second)[1]
+    assert (
+        client(served, **{COOKIE: "phone-three"}).post("/devices/join", data={"token": token}).status_code
+        == 410
+    )
+
+    island, shown = _settings(first)
+    _send(first, island, press(shown, "remove-device"))
+    assert "Lea of two" not in _settings(second)[1]
+    assert "Lea of two" in _settings(first)[1]
+
+
+def test_a_lost_profile_comes_back_by_its_phrase(served: WholeApp) -> None:
+    lost, found = client(served, **{COOKIE: "lost"}), client(served, **{COOKIE: "found"})
+    island, _ = _settings(lost)
+    _send(lost, island, {"act": "rename", "fields": {"name": ["Mia"]}})
+    phrase = re.search(r"<code>((?:\w{4}-){4}\w{4})</code>", _settings(lost)[1])
+    assert phrase
+    wrong = _send(found, island, {"act": "recover", "fields": {"phrase": ["aaaa-bbbb-cccc-dddd-eeee"]}})
+    assert "No profile has this phrase" in wrong["error"]
+    typed = f"  {phrase[1].upper().replace('-', ' ')} "
+    assert _send(found, island, {"act": "recover", "fields": {"phrase": [typed]}})["goto"] == "/"
+    assert "Mia" in _settings(found)[1]
+
+
+def test_a_browser_that_asks_too_often_is_told_so_and_others_are_not(served: WholeApp) -> None:
+    flood, other = client(served, **{COOKIE: "flood"}), client(served, **{COOKIE: "calm"})
+    statuses = [flood.get("/fonts/none").status_code for _ in range(340)]
+    assert 429 in statuses
+    assert "Wait a moment" in flood.get("/").text
+    assert other.get("/fonts/none").status_code == 404
+
+
+def test_on_ones_own_machine_everything_is_open(tmp_path: Path) -> None:
+    settings = Settings(
+        home=tmp_path, database_url=f"sqlite:///{tmp_path / 's.sqlite3'}", models_dir=tmp_path / "models"
+    )
+    site = the_app.build_app(settings, hosts=("127.0.0.1",), worker=False)
+    try:
+        browser = TestClient(
+            site, base_url="http://localhost", client=("127.0.0.1", 1), cookies={COOKIE: "me"}
+        )
+        assert not (tmp_path / KEY_FILE).exists()
+        assert "Your devices" not in _settings(browser)[1]
+        assert browser.get("/class").status_code == 200
+    finally:
+        site.state.close()
