@@ -164,10 +164,11 @@ async def _killed(folder: Path, kills: int) -> tuple[Figures, int]:
 
 
 def votes_of(plan: list[Activity]) -> list[tuple[int, Phase]]:
-    """Every vote of a plan: (position, phase)."""
+    """Every vote on the questions of a plan: (position, phase)."""
     return [
         (position, phase)
         for position, activity in enumerate(plan)
+        if activity.kind == "question"
         for phase in activity.phases
         if phase in ROUNDS
     ]

@@ -1,7 +1,9 @@
 """Grades own words while they arrive: what has come in meanwhile is read in one go."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,12 @@ from study.base.errors import LearnerError
 from study.ports.classes import ClassGrade, ClassGrader
 from study.store.classes import ClassAnswer
 
+_LOG = logging.getLogger(__name__)
+
+AGAIN_AFTER_SECONDS = 30.0
+"""After a failure: every request of the class asks, and each attempt may start a process."""
+
+BROKEN = LearnerError("The grader could not read the answers.", do_next="Judge them yourself.")
 MOST_AT_ONCE = 25
 """Answers a call: the screen shows the first ones while the others are read."""
 
@@ -21,12 +29,15 @@ class AnswerGrading:
 
     grader: ClassGrader
     writer: Writer
+    clock: Callable[[], float] = time.monotonic
     _tasks: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
+    _failed_at: dict[str, float] = field(default_factory=dict)
 
     def follow(self, live: LiveRoom) -> None:
         """Grade every answer that is not graded, also those that an earlier process left."""
         going = self._tasks.get(live.room.code)
-        if self.grader.is_on and (going is None or going.done()) and _ungraded(live):
+        rests = self.clock() < self._failed_at.get(live.room.code, -AGAIN_AFTER_SECONDS) + AGAIN_AFTER_SECONDS
+        if self.grader.is_on and (going is None or going.done()) and not rests and _ungraded(live):
             self._tasks[live.room.code] = asyncio.get_running_loop().create_task(self._grade(live))
 
     def forget(self, live: LiveRoom) -> None:
@@ -41,8 +52,11 @@ class AnswerGrading:
             texts = [str(answer.value["text"]) for answer in answers]
             try:
                 found = await asyncio.to_thread(self.grader.grade, prompt_id, texts)
-            except LearnerError as error:
-                live.grading_stopped(f"{error.what} {error.do_next}")
+            except Exception as error:  # of any kind: the teacher goes on by hand
+                _LOG.exception("the answers of a class could not be graded")
+                told = error if isinstance(error, LearnerError) else BROKEN
+                self._failed_at[live.room.code] = self.clock()
+                live.grading_stopped(f"{told.what} {told.do_next}")
                 return
             await asyncio.gather(
                 *(self._keep(live, answer, grades) for answer, grades in zip(answers, found, strict=True))

@@ -24,6 +24,7 @@ class RunWatch:
     runs: ClassRuns
     grids: ClassGrids
     append: Append
+    _starting: set[tuple[str, int]] = field(default_factory=set)
     _tasks: "dict[tuple[str, int], asyncio.Task[None]]" = field(default_factory=dict)
 
     async def start(self, live: LiveRoom, position: int) -> None:
@@ -38,16 +39,26 @@ class RunWatch:
             failed = result is not None and not result.losses
         if position in live.state.runs and not failed:
             return
+        key = (live.room.code, position)
+        if key in self._starting:  # a second press while forty folders are written
+            raise LearnerError("The training is being started.", do_next="Wait a moment.")
+        self._starting.add(key)
+        try:
+            await self.append(live, "run", {"position": position, "run": await self._start(live, position)})
+        finally:
+            self._starting.discard(key)
+
+    async def _start(self, live: LiveRoom, position: int) -> str:
+        """Queue the run or the grid and return its id."""
+        activity = live.plan[position]
         if activity.crowd is not None:
             # Who claimed first is trained first; cells that share a base with theirs come along.
             claimed = live.answers(1, position).values()
             first = [place_of(answer.claim) for answer in claimed if answer.claim]
             crowd = activity.crowd
-            started = await asyncio.to_thread(self.grids.start, crowd.setting, crowd.axes, first)
-        else:
-            assert activity.guessed is not None
-            started = await asyncio.to_thread(self.runs.start, activity.guessed.setting)
-        await self.append(live, "run", {"position": position, "run": started})
+            return await asyncio.to_thread(self.grids.start, crowd.setting, crowd.axes, first)
+        assert activity.guessed is not None
+        return await asyncio.to_thread(self.runs.start, activity.guessed.setting)
 
     def follow(self, live: LiveRoom) -> None:
         """Watch every grid that is not measured, and the run of the current prediction."""

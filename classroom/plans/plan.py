@@ -1,19 +1,25 @@
 """Reading a lesson plan: every activity with all its texts, every problem of the file at once."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classroom.activities.activity import KINDS, Activity, Asked, Guessed, ShownFigure, VoteOption
+from classroom.activities.activity import KINDS, Activity, Asked, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.activities.wall import Wanted
+from classroom.plans.fields import (
+    asked_of,
+    read_minutes,
+    read_number_guess,
+    read_poll,
+    read_position,
+    read_settings,
+)
 from study.base.errors import LearnerError
-from study.content.evidence import read_checks
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
-from study.figures.controls import controls_of, settings_from
+from study.figures.controls import SliderControl, controls_of, settings_from
 from study.figures.figure import Figures
-from study.ports.classes import ClassGrader, ClassGrids, ClassQuestion, ClassRuns, FindClassQuestion
+from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion
 from study.text.markup import to_html
 
 PLANS_DIR = Path(__file__).parent
@@ -65,7 +71,7 @@ class Plans:
             id=path.stem,
             title=file.text("title"),
             about=file.text("about"),
-            minutes=_whole(file, "minutes"),
+            minutes=read_minutes(file, "minutes"),
             activities=tuple(self._activity(each) for each in file.children("activities", kind="activity")),
         )
         if not plan.activities:
@@ -75,7 +81,7 @@ class Plans:
 
     def _activity(self, fields: Fields) -> Activity:
         kind = fields.choice("kind", KINDS)
-        minutes = _whole(fields, "minutes") if fields.has("minutes") else 0
+        minutes = read_minutes(fields, "minutes") if fields.has("minutes") else 0
         values: dict[str, Any] = {}
         match kind:
             case "talk":
@@ -85,9 +91,9 @@ class Plans:
                 if fields.has("twin"):
                     values["twin"] = self._question(fields, "twin")
             case "poll":
-                values = {"asked": _poll(fields)}
+                values = {"asked": read_poll(fields)}
             case "number":
-                values = {"guessed": _number(fields)}
+                values = {"guessed": read_number_guess(fields)}
             case "predict":
                 values = {"guessed": self._prediction(fields)}
             case "grid":
@@ -112,7 +118,7 @@ class Plans:
 
     def _prediction(self, fields: Fields) -> Guessed:
         quantity = fields.choice("quantity", QUANTITIES)
-        setting = dict(_mapping(fields, "run"))
+        setting = dict(read_settings(fields, "run"))
         problem = self.runs.problem(setting, quantity)
         if problem:
             fields.note(problem)
@@ -128,7 +134,7 @@ class Plans:
 
     def _grid(self, fields: Fields) -> CrowdGrid | None:
         text = fields.text("ask")
-        setting, axes = dict(_mapping(fields, "run")), dict(_mapping(fields, "axes"))
+        setting, axes = dict(read_settings(fields, "run")), dict(read_settings(fields, "axes"))
         try:
             found = self.grids.plan(setting, axes)
         except LearnerError as error:
@@ -155,7 +161,13 @@ class Plans:
         if slider and getattr(controls.get(slider), "kind", "") != "slider":
             fields.note(f"{figure_id} has no slider {slider!r}")
         shown = ShownFigure(id=figure_id, settings=settings, slider=slider)
-        return {"figure": shown, "guessed": _position(fields) if slider else None}
+        if not slider:
+            return {"figure": shown}
+        guessed = read_position(fields)
+        control = controls.get(slider)
+        if isinstance(control, SliderControl) and control.stops and guessed.value not in control.stops:
+            fields.note(f"the slider {slider!r} does not stop at {guessed.value:g}")
+        return {"figure": shown, "guessed": guessed}
 
     def _wall(self, fields: Fields) -> Wanted | None:
         prompt_id = fields.text("prompt")
@@ -170,88 +182,3 @@ class Plans:
             concepts=found.concepts,
             about=found.about,
         )
-
-
-def asked_of(question: ClassQuestion) -> Asked:
-    """A question of the app as a class stores it."""
-    options = tuple(
-        VoteOption(
-            id=option.id,
-            html=option.html,
-            correct=option.correct,
-            feedback=option.feedback,
-            misconception=option.misconception,
-            text=option.text,
-            feedback_text=option.feedback_text,
-        )
-        for option in question.options
-    )
-    return Asked(
-        id=question.id,
-        html=question.html,
-        options=options,
-        keep=question.keep,
-        text=question.text,
-        keep_text=question.keep_text,
-        concepts=question.concepts,
-    )
-
-
-def _poll(fields: Fields) -> Asked:
-    options = fields.texts("options")
-    if not 2 <= len(options) <= 6:
-        fields.note(f"a poll needs 2 to 6 options, got {len(options)}")
-    return Asked(
-        id="poll",
-        html=to_html(fields.text("ask")),
-        options=tuple(VoteOption(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
-    )
-
-
-def _number(fields: Fields) -> Guessed:
-    checks = read_checks(fields)
-    if len(checks) != 1:
-        fields.note("a number needs exactly one `check`: it is the true value")
-    scale = fields.raw("divide_by") or 1
-    text = fields.text("ask")
-    return Guessed(
-        html=to_html(text),
-        text=text,
-        unit=fields.text("unit", default=""),
-        value=checks[0].expect / scale if checks else None,
-        source=fields.text("source"),
-    )
-
-
-def _position(fields: Fields) -> Guessed:
-    """The right position of a slider; a check of the same fields says why it is that one."""
-    if len(read_checks(fields)) != 1:
-        fields.note("a slider's question needs exactly one `check` that shows its `value`")
-    value = fields.raw("value")
-    if not isinstance(value, int):
-        fields.note(f"`value` must be a position of the slider, got {value!r}")
-        value = 0
-    text = fields.text("ask")
-    return Guessed(
-        html=to_html(text),
-        text=text,
-        unit=fields.text("unit", default=""),
-        value=float(value),
-        source=fields.text("source"),
-    )
-
-
-def _whole(fields: Fields, name: str) -> int:
-    value = fields.raw(name)
-    if not isinstance(value, int) or not 0 < value <= 180:
-        fields.note(f"`{name}` must be a whole number of minutes, got {value!r}")
-        return 0
-    return value
-
-
-def _mapping(fields: Fields, name: str) -> Mapping[str, Any]:
-    value = fields.raw(name)
-    if not isinstance(value, dict):
-        fields.note(f"`{name}` must be a mapping")
-        return {}
-    return value

@@ -24,10 +24,11 @@ function showFigure(figure) {
 }
 
 let moving = null;
-byId('figure').addEventListener('input', () => {
+addEventListener('input', (event) => { // at the window, because figures.js stops it at the document
+  if (!byId('figure').contains(event.target)) return;
   clearTimeout(moving);
   moving = setTimeout(() => command({ do: 'figure', settings: settingsOf(byId('figure')) }), FIGURE_REST_MS);
-});
+}, true);
 
 function redraw(next) {
   const place = byId('now');

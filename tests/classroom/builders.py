@@ -74,7 +74,7 @@ PLAN = (QUESTION, POLL, NUMBER, PREDICT, TALK)
 
 @dataclass(frozen=True, kw_only=True)
 class RankSettings:
-    rank: int = slider_field("Rank r", 1, 64, default=8)
+    rank: int = slider_field("Rank r", 1, 64, default=8, stops=(1, 4, 8, 16, 32, 64))
 
 
 def show_rank(settings: RankSettings) -> FigureView:
@@ -228,6 +228,7 @@ class Grader:
         self.is_on = is_on
         self.read: list[str] = []
         self.broken = False
+        self.tried = 0
 
     def prompt(self, prompt_id: str) -> ClassPrompt | None:
         if prompt_id.startswith("unknown"):
@@ -235,6 +236,7 @@ class Grader:
         return ClassPrompt(id=prompt_id, html=Markup("Explain it."), text="Explain it.", concepts=CONCEPTS)
 
     def grade(self, prompt_id: str, answers: Sequence[str]) -> list[dict[str, ClassGrade]]:
+        self.tried += 1
         if self.broken:
             raise LearnerError("The model is not here.", do_next="Judge them yourself.")
         self.read += answers

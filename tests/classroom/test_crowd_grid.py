@@ -1,8 +1,10 @@
 """The crowd's grid: claims, a fair queue, the heat map, a phone's curve, real cells of the tiny model."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from lora_lab.views.class_grids import LabClassGrids
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.ports.context import Context
-from tests.classroom.builders import GRID, TALK, Grader, Runs
+from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
 from tests.classroom.rooms import School, phone, played
 
 GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
@@ -125,6 +127,24 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
         found = report(record)
         assert (found.students[0].guesses, found.students[0].guesses_close) == (1, 1)
         assert found.items[0].close == 1.0
+
+    played(play)
+
+
+def test_two_presses_start_one_grid(context: Context) -> None:
+    class SlowGrids(Grids):
+        def start(self, *given: Any) -> str:
+            time.sleep(0.2)
+            return super().start(*given)
+
+    school = School(context, grids=SlowGrids())
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        pressed = await asyncio.gather(*(school.lead(live, "next", after=live.state.last) for _ in range(2)))
+        assert sorted(answer.status_code for answer in pressed) == [200, 400]
+        assert len(school.grids.started) == 1
 
     played(play)
 

@@ -119,6 +119,11 @@ def test_a_grader_without_its_model_says_so_and_the_teacher_judges(context: Cont
             while not live.grading_trouble:
                 await asyncio.sleep(0.02)
             assert "Judge them yourself." in html(teacher_state(live))
+            tried = school.grader.tried
+            for _ in range(5):  # every request of the class looks for answers to grade
+                await ana.state()
+                await asyncio.sleep(0.02)
+            assert school.grader.tried == tried
             await school.lead(live, "next")
             await school.lead(live, "overrule", answer=said, concept="frozen", verdict="covered")
             assert "<strong>1</strong> covered" in html(screen_state(live, link="x"))

@@ -1,0 +1,99 @@
+"""The parts of an activity in a plan's file: questions, polls, numbers and positions of a slider."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from classroom.activities.activity import Asked, Guessed, VoteOption
+from study.content.evidence import read_checks
+from study.content.yaml_reader import Fields
+from study.ports.classes import ClassQuestion
+from study.text.markup import to_html
+
+
+def asked_of(question: ClassQuestion) -> Asked:
+    """A question of the app as a class stores it."""
+    options = tuple(
+        VoteOption(
+            id=option.id,
+            html=option.html,
+            correct=option.correct,
+            feedback=option.feedback,
+            misconception=option.misconception,
+            text=option.text,
+            feedback_text=option.feedback_text,
+        )
+        for option in question.options
+    )
+    return Asked(
+        id=question.id,
+        html=question.html,
+        options=options,
+        keep=question.keep,
+        text=question.text,
+        keep_text=question.keep_text,
+        concepts=question.concepts,
+    )
+
+
+def read_poll(fields: Fields) -> Asked:
+    """A question without a right option."""
+    options = fields.texts("options")
+    if not 2 <= len(options) <= 6:
+        fields.note(f"a poll needs 2 to 6 options, got {len(options)}")
+    return Asked(
+        id="poll",
+        html=to_html(fields.text("ask")),
+        options=tuple(VoteOption(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
+    )
+
+
+def read_number_guess(fields: Fields) -> Guessed:
+    """A number whose true value is checked when the plan is read."""
+    checks = read_checks(fields)
+    if len(checks) != 1:
+        fields.note("a number needs exactly one `check`: it is the true value")
+    scale = fields.raw("divide_by") or 1
+    text = fields.text("ask")
+    return Guessed(
+        html=to_html(text),
+        text=text,
+        unit=fields.text("unit", default=""),
+        value=checks[0].expect / scale if checks else None,
+        source=fields.text("source"),
+    )
+
+
+def read_position(fields: Fields) -> Guessed:
+    """The right position of a slider; a check of the same fields says why it is that one."""
+    if len(read_checks(fields)) != 1:
+        fields.note("a slider's question needs exactly one `check` that shows its `value`")
+    value = fields.raw("value")
+    if not isinstance(value, int):
+        fields.note(f"`value` must be a position of the slider, got {value!r}")
+        value = 0
+    text = fields.text("ask")
+    return Guessed(
+        html=to_html(text),
+        text=text,
+        unit=fields.text("unit", default=""),
+        value=float(value),
+        source=fields.text("source"),
+    )
+
+
+def read_minutes(fields: Fields, name: str) -> int:
+    """A number of minutes; anything else is a problem of the file."""
+    value = fields.raw(name)
+    if not isinstance(value, int) or not 0 < value <= 180:
+        fields.note(f"`{name}` must be a whole number of minutes, got {value!r}")
+        return 0
+    return value
+
+
+def read_settings(fields: Fields, name: str) -> Mapping[str, Any]:
+    """A mapping; anything else is a problem of the file."""
+    value = fields.raw(name)
+    if not isinstance(value, dict):
+        fields.note(f"`{name}` must be a mapping")
+        return {}
+    return value
