@@ -128,7 +128,7 @@ def _parse_code(code: str) -> ast.Module:
     except SyntaxError as error:
         line = (error.text or "").strip()
         raise LearnerError(
-            f"Line {error.lineno or 1} is no Python: {error.msg}{f' in `{line[:60]}`' if line else ''}.",
+            f"Line {error.lineno or 1} isn't Python: {error.msg}{f' in `{line[:60]}`' if line else ''}.",
             do_next="Correct it and check again; nothing is executed.",
         ) from error
     except (

@@ -241,7 +241,7 @@ def _read_task(entry: Fields, family: str, knobs: Mapping[str, Knob]) -> Configu
             entry.note(f"`shown`: no measure {name!r}")
     for field in [*task.knobs, *(name for slip in task.slips for name in slip.like)]:
         if field not in task.fields:
-            entry.note(f"{field!r} is no control of this task")
+            entry.note(f"{field!r} isn't a control of this task")
     if not len(task.cases) >= 4:
         entry.note(f"needs at least 3 `cases` for another one, got {len(task.cases) - 1}")
     entry.close()
@@ -299,7 +299,7 @@ def _read_condition(entry: Fields) -> Condition:
     elif measure == "cost":
         number = COSTS.index(raw) if raw in COSTS else -1
     if not isinstance(number, int | float) or (measure == "cost" and number < 0):
-        entry.note(f"`{test}` is no target: {raw!r}")
+        entry.note(f"`{test}` isn't a target: {raw!r}")
         number = 0
     made = Condition(
         measure=measure,

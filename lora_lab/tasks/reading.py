@@ -127,7 +127,7 @@ def load_run_tasks(path: Path) -> Mapping[str, RunTask]:
             for text in (task.story, task.repair, task.keep, *(each.feedback for each in task.options)):
                 task.fill(text)
         except (KeyError, ValueError) as error:
-            fields.note(f"a text names {error}, which is no fact of a run")
+            fields.note(f"a text names {error}, which isn't a fact of a run")
     if problems:
         raise ContentError(problems)
     return {task.id: task for task, _ in read}

@@ -63,10 +63,6 @@ def _usual_rate(step: int, spec: RunSpec) -> float:
     return learning_rate_at(step, steps=spec.steps, peak=spec.learning_rate)
 
 
-def _constant_rate(step: int, spec: RunSpec) -> float:
-    return spec.learning_rate
-
-
 def _endless_warmup(step: int, spec: RunSpec) -> float:
     """Warm up over 1,000 steps, of a run that has 16."""
     return spec.learning_rate * step / 1000
@@ -155,12 +151,9 @@ RECIPES: dict[str, Recipe] = {
     "warmup-long": Recipe(rate=_endless_warmup),
     "rate-ended": Recipe(rate=_ended_rate),
     "cut": Recipe(spec=replace(USUAL, seq_len_tokens=40)),
-    "few-bits": Recipe(spec=replace(USUAL, bits="hqq1")),
     "bf16-adapter": Recipe(continued=True, stored_in_bf16=True),
     "continued": Recipe(continued=True),
-    "rank-low": Recipe(spec=replace(USUAL, rank=1, alpha=2, targets="q+v")),
     "batch-one": Recipe(spec=replace(USUAL, batch=1)),
-    "no-warmup": Recipe(spec=replace(USUAL, learning_rate=1e-2), rate=_constant_rate),
     "saved-head": Recipe(saves_head=True),
 }
 
@@ -228,7 +221,7 @@ class Recorder:
         }  # fmt: skip
 
     def _attach(self) -> Any:
-        spec, shape = self._recipe.spec, find_shape(EMBEDDED_MODEL)
+        spec, shape = self._recipe.spec, find_shape(self._session.model_name)
         if not self._recipe.saves_head:
             return attach_adapter(self._session, spec, shape).model
         torch.manual_seed(spec.seed)

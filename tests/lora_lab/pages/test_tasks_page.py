@@ -121,7 +121,7 @@ def test_code_is_kept_as_a_draft_judged_and_logged(ana: Reader, context: Context
 def test_code_that_is_no_python_is_said_and_not_counted(ana: Reader, context: Context) -> None:
     ana.opens("/tasks?id=build-rslora")
     reply = ana.sends("code", fields={"code": ["LoraConfig(r=64"]})
-    assert "Line 1 is no Python" in words(reply["parts"]["judgement"])
+    assert "Line 1 isn't Python" in words(reply["parts"]["judgement"])
     assert attempts(ana, context) == []
 
 

@@ -110,8 +110,8 @@ def test_code_is_never_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("config = LoraConfig(r=16", "Line 1 is no Python"),
-        ("x = 1\nif", "Line 2 is no Python: invalid syntax in `if`"),
+        ("config = LoraConfig(r=16", "Line 1 isn't Python"),
+        ("x = 1\nif", "Line 2 isn't Python: invalid syntax in `if`"),
         ("(" * 500 + ")" * 500, "Python"),
         ("-" * 3000 + "1", "nested too deeply|can't be read"),
         ("a" + ".b" * 1500, "nested too deeply|can't be read"),

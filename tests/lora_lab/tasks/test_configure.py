@@ -146,5 +146,11 @@ tasks:
     with pytest.raises(ContentError) as raised:
         load_families(tmp_path)
     said = str(raised.value)
-    for part in ("'no-such-model'", "colour", "'nonsense'", "`shown`: no measure 'nothing'", "is no target"):
+    for part in (
+        "'no-such-model'",
+        "colour",
+        "'nonsense'",
+        "`shown`: no measure 'nothing'",
+        "isn't a target",
+    ):
         assert part in said

@@ -114,3 +114,9 @@ def test_all_problems_of_the_file_are_reported_at_once(tmp_path: Path) -> None:
         "needs `at_least` or `at_most`",
     ):
         assert part in str(raised.value)
+
+
+def test_every_recording_is_read_by_a_task() -> None:
+    used = {name for task in RUNS.values() for name in (task.recording, task.compared)}
+    assert used == {path.stem for path in FOLDER.glob("*.json")}
+    assert len(RUNS) >= 15
