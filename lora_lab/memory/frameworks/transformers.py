@@ -358,6 +358,8 @@ class TransformersStep:
             result = ops.copy(result)
         if not (self.setting.quantized and self.autocast):
             x = ops.cast(x, a)
+        # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
+        # inputs are kept as LoRA's are: without them 2 GB would be missing.
         frozen = self.setting.variant == "vera"
         down = self.parameter(rank * d_in, a, trained=not frozen)
         up = self.parameter(rank * d_out, a, trained=not frozen)
