@@ -30,8 +30,8 @@ from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.loop import StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.run import list_versions
 from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 

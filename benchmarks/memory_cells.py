@@ -44,8 +44,8 @@ from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
-from lora_lab.worker.training.run import list_versions
 from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 

@@ -35,8 +35,8 @@ from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.loop import StepResult, answer_loss, train_adapter
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
-from lora_lab.worker.training.run import list_versions
 from lora_lab.worker.training.session import Adapted, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lora_lab.data.batches import row_sizes, step_plan
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.grouping import GROUPED_TYPES
 from lora_lab.memory.group_memory import peak_bytes
+from lora_lab.memory.written_out import WRITTEN_TYPES
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
@@ -274,7 +274,7 @@ def test_long_examples_take_the_fused_kernel_and_agree_with_the_library(models_d
     assert group.agrees_with_library(long)
 
 
-@pytest.mark.parametrize("family", sorted(GROUPED_TYPES))
+@pytest.mark.parametrize("family", sorted(WRITTEN_TYPES))
 def test_every_type_that_is_grouped_has_the_layer_that_is_written_here(family: str, tmp_path: Path) -> None:
     folder = folder_of(family, FAMILIES[family], tmp_path / family)
     session = session_for(replace(TINY, model=str(folder)), "fp32", tmp_path)
