@@ -74,7 +74,7 @@ def main() -> None:
     in_bf16 = setting.on(Machine(device=CPU, compute_dtype=torch.bfloat16))
     plain = setting.on(Machine(device=CPU, compute_dtype=torch.float32))
     runs: dict[str, LabRun | PlainRun] = {
-        "the lab's loop": LabRun(setting, setting.lab(), metered=False),
+        "the lab's loop": LabRun(setting.lab(), metered=False),
         "plain fp32 loop": PlainRun(plain, plain.usual()),
         "usual bf16 recipe": PlainRun(in_bf16, in_bf16.usual()),
     }

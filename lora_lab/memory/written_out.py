@@ -32,7 +32,7 @@ def uses_graph(spec: RunSpec) -> bool:
 
 
 def is_written_out(spec: RunSpec, model_type: str, compute: Compute) -> bool:
-    """Return whether a run goes through the written-out layer. In fp16 it needs a loss scale, so the graph."""
+    """Return whether a run goes through the written-out layer. fp16 needs a loss scale, so the graph."""
     return model_type in WRITTEN_TYPES and not uses_graph(spec) and compute != "fp16"
 
 
@@ -131,7 +131,8 @@ class Moments:
         if self._pairs:
             return saved + self._c * shape.heads * sum(self._pairs)
         # The fused kernel keeps its own output and a log-sum-exp; the joined outputs are the ones above.
-        return saved + self._tokens * (self._c * self._width + FP32_BYTES * shape.heads)
+        repeated = 2 * self._c * self._width if self.work.repeats_keys else 0
+        return saved + self._tokens * (self._c * self._width + repeated + FP32_BYTES * shape.heads)
 
     # ---- moments
 

@@ -7,7 +7,7 @@ from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, train_adapter
+from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import Meter
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter
@@ -60,3 +60,15 @@ def train_alone(
     )
     if errors and errors[0] is not None:
         raise errors[0]
+
+
+def measure_alone(
+    adapted: AdapterGroup | Adapted, session: ModelSession, held_out: Sequence[Encoded]
+) -> tuple[float, float]:
+    """Compute the held-out loss of the base model and with the adapter."""
+    if isinstance(adapted, AdapterGroup):
+        before, after = adapted.held_out_losses([None, *adapted.cells], held_out)
+        return before, after
+    with adapted.model.disable_adapter():
+        before = held_out_loss(adapted.model, held_out, session.machine.autocast)
+    return before, held_out_loss(adapted.model, held_out, session.machine.autocast)

@@ -18,6 +18,7 @@ from torch import Tensor
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards
 from lora_lab.worker.training.precision import keep_residual_in_fp32
+from lora_lab.worker.training.session import Adapted
 from tests.lora_lab.worker.builders import (
     Lab,
     copy_adapter,
