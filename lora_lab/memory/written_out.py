@@ -130,9 +130,15 @@ class Moments:
         saved += self._c * self._tokens * (2 * shape.intermediate + 2 * self._width + 2 * self._kv_width)
         if self._pairs:
             return saved + self._c * shape.heads * sum(self._pairs)
-        # The fused kernel keeps its own output and a log-sum-exp; the joined outputs are the ones above.
-        repeated = 2 * self._c * self._width if self.work.repeats_keys else 0
-        return saved + self._tokens * (self._c * self._width + repeated + FP32_BYTES * shape.heads)
+        return saved + self._fused_bytes
+
+    @property
+    def _fused_bytes(self) -> int:
+        """What the fused kernel's graph keeps until its backward pass: output, log-sum-exp, repeated keys."""
+        if self._pairs:
+            return 0
+        widths = 3 if self.work.repeats_keys else 1
+        return self._tokens * (widths * self._c * self._width + FP32_BYTES * self.work.shape.heads)
 
     # ---- moments
 
@@ -220,7 +226,8 @@ class Moments:
                 found = max(c * width * queries, c * kv_width * keys + cut)
                 copies = 2 if c < FP32_BYTES else 1
                 yield held + cut + max(FP32_BYTES * scores * copies, c * scores + found)
-        yield incoming + narrow + (3 * wide + incoming if c < FP32_BYTES else 2 * wide)
+        rotated = 3 * wide + incoming if c < FP32_BYTES else 2 * wide
+        yield incoming + narrow + rotated - self._fused_bytes
 
     # ---- sizes
 
