@@ -1,7 +1,7 @@
 """Memory ledger of a fine-tuning run: bytes per component, before the run starts.
 
-Static parts are what bitsandbytes stores, to the byte. The rest follows the lab's own loop
-(worker/training/loop.py), operator by operator, with
+Static parts are what bitsandbytes stores, to the byte. The rest of a run through the written-out layer is in
+written_out.py; that of one through PyTorch's graph follows worker/training/loop.py, operator by operator:
 
     T tokens and N answer tokens in the longest packed row, c bytes of the compute type,
     h hidden width, a = heads x head size, f intermediate width, r rank, L layers, V vocabulary.
@@ -10,7 +10,7 @@ A step's peak is at the start of the backward pass: everything resident, every s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from lora_lab.data.batches import RowSize
@@ -296,14 +296,24 @@ def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
     return RowSize(lengths=(spec.seq_len_tokens,) * spec.batch, answer_tokens=tokens, on_gpu=on_gpu)
 
 
-def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute) -> RowSize:
+Predict = Callable[[ModelShape, RunSpec, RowSize, Compute], Ledger]
+
+
+def heaviest_row(
+    shape: ModelShape,
+    spec: RunSpec,
+    rows: Sequence[RowSize],
+    compute: Compute,
+    *,
+    predict: Predict = predict_ledger,
+) -> RowSize:
     """Find the packed row that decides a run's peak, among the rows of all its steps in order.
 
     The first step runs before gradients and moments exist, so its row decides only where it is heavier by
     more than those; the estimate for it is then too high by them, as it is for a run of one step.
     """
-    sizes = {row: predict_ledger(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
-    first = predict_ledger(shape, spec, rows[0], compute)
+    sizes = {row: predict(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
+    first = predict(shape, spec, rows[0], compute)
     sizes.setdefault(rows[0], first.total_bytes - first.gradients - first.optimizer)
     return max(sizes, key=sizes.__getitem__)
 
