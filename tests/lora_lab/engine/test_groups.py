@@ -13,7 +13,7 @@ from lora_lab.data.batches import even_row
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.grouping import MOST, group_by_base, may_share, split_chunks, take_cells
 from lora_lab.memory.group_memory import CellBytes, cell_bytes, group_bytes
-from lora_lab.memory.ledger import predict_ledger
+from lora_lab.memory.ledger import predict_ledger, predict_with_graph
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import RunSpec
@@ -82,7 +82,9 @@ def test_a_group_holds_the_base_and_the_working_space_once() -> None:
     assert group_bytes([cell]) == cell.base + cell.kept + cell.working
     alone = predict_ledger(shape, SPEC, row, "bf16")
     assert cell.base == alone.weights + alone.constants
-    assert group_bytes([cell]) < alone.total_bytes
+    one = cell_bytes(shape, SPEC, row, "bf16", alone=True)
+    assert group_bytes([one]) == alone.total_bytes, "a run that is alone is a group of one"
+    assert alone.total_bytes < predict_with_graph(shape, SPEC, row, "bf16").total_bytes
 
 
 # ---- a queue's next job
