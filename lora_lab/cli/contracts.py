@@ -19,7 +19,7 @@ from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_whole, setting_of
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
-from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
+from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, RunSpec, Variant
 from study.base.errors import LearnerError
 
 Record = Mapping[str, Any]
@@ -96,21 +96,20 @@ def _own_ledger(record: Record, reader: ShapeReader) -> Ledger:
     rank = read_whole(adapter, "r", LORA_RANK)
     batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
-    return memory.predict_adapted(
-        shape,
-        _select_adapted(shape, _read_targets(adapter.get("targets"))),
+    spec = RunSpec(
         bits=_read_bits(record, base),
         rank=rank,
-        row=RowSize(
-            lengths=(seq_len,) * batch,
-            answer_tokens=batch * seq_len,
-            on_gpu=record.get("device") == "cuda",
-        ),
-        compute=base,
         variant=_read_variant(record),
         optimizer=record.get("optimizer") or "adamw",
         checkpointing=bool(record.get("gradient_checkpointing")),
     )
+    row = RowSize(
+        lengths=(seq_len,) * batch,
+        answer_tokens=batch * seq_len,
+        on_gpu=record.get("device") == "cuda",
+    )
+    adapted = _select_adapted(shape, _read_targets(adapter.get("targets")))
+    return memory.predict_own(shape, adapted, spec, row, base)
 
 
 def _read_variant(record: Record) -> Variant:

@@ -35,7 +35,7 @@ def cell_bytes(
 
     Unless it is alone, a layer's decoded weights wait for the next cell.
     """
-    moments = moments_of(shape, spec, row, compute, keeps_decoded=not alone)
+    moments = moments_of(shape, shape.select(spec.targets), spec, row, compute, keeps_decoded=not alone)
     ledger = predict_ledger(shape, spec, replace(row, shared=0), compute)
     return CellBytes(
         kept=ledger.adapters + ledger.gradients + ledger.optimizer + moments.kept_bytes,

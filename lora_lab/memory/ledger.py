@@ -84,17 +84,24 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 
 def predict_ledger(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
     """Estimate the peak bytes of `spec` on a model of `shape`, for `row` as its longest packed row."""
+    return predict_own(shape, shape.select(spec.targets), spec, row, compute)
+
+
+def predict_own(
+    shape: ModelShape, adapted: tuple[Linear, ...], spec: RunSpec, row: RowSize, compute: Compute
+) -> Ledger:
+    """Estimate the peak bytes of the lab's own run for any choice of adapted matrices."""
     if is_written_out(spec, shape.model_type, compute):
-        return _predict_written_out(shape, spec, row, compute)
-    return predict_with_graph(shape, spec, row, compute)
+        return _predict_written_out(shape, adapted, spec, row, compute)
+    return _predict_with_graph(shape, adapted, spec, row, compute)
 
 
-def _predict_written_out(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
+def _predict_written_out(
+    shape: ModelShape, adapted: tuple[Linear, ...], spec: RunSpec, row: RowSize, compute: Compute
+) -> Ledger:
     """Estimate a run through the layer that is written out, whose adapter is one tensor."""
-    trained = parameter_bytes(
-        trained_tensors(shape.select(spec.targets), rank=spec.rank, variant=spec.variant)
-    )
-    peak = moments_of(shape, spec, row, compute).peak
+    trained = parameter_bytes(trained_tensors(adapted, rank=spec.rank, variant=spec.variant))
+    peak = moments_of(shape, adapted, spec, row, compute).peak
     return Ledger(
         weights=weight_bytes(shape, spec.bits, compute),
         constants=constant_bytes(shape, spec.bits),
@@ -108,13 +115,19 @@ def _predict_written_out(shape: ModelShape, spec: RunSpec, row: RowSize, compute
 
 
 def moments_of(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, keeps_decoded: bool = False
+    shape: ModelShape,
+    adapted: tuple[Linear, ...],
+    spec: RunSpec,
+    row: RowSize,
+    compute: Compute,
+    *,
+    keeps_decoded: bool = False,
 ) -> Moments:
     """Build the moments of a step through the layer that is written out."""
     decoding = {linear.role: decoded_bytes(linear, spec.bits, compute) for linear in shape.linears}
     work = TrainingPass(
         shape=shape,
-        adapted=shape.select(spec.targets),
+        adapted=adapted,
         rank=spec.rank,
         dora=False,
         row=row,
@@ -128,9 +141,15 @@ def moments_of(
 
 def predict_with_graph(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
     """Estimate the peak bytes of a run through PyTorch's graph."""
+    return _predict_with_graph(shape, shape.select(spec.targets), spec, row, compute)
+
+
+def _predict_with_graph(
+    shape: ModelShape, adapted: tuple[Linear, ...], spec: RunSpec, row: RowSize, compute: Compute
+) -> Ledger:
     return predict_adapted(
         shape,
-        shape.select(spec.targets),
+        adapted,
         bits=spec.bits,
         rank=spec.rank,
         row=row,
@@ -153,7 +172,7 @@ def predict_adapted(
     optimizer: Optimizer = "adamw",
     checkpointing: bool = False,
 ) -> Ledger:
-    """Estimate the peak bytes for any choice of adapted matrices."""
+    """Estimate the peak bytes through PyTorch's graph, for any choice of adapted matrices."""
     tensors = tuple(trained_tensors(adapted, rank=rank, variant=variant))
     trained = parameter_bytes(tensors)
     # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one per row.
