@@ -25,7 +25,7 @@ SAMPLES = {"code": "123456", "exchange": "backup", "name": "json", "ending": "sv
 STATIC = ("static/{name}", "static/class.css")
 
 FOR_EVERYONE = re.compile(
-    r"/(docs|fonts|figure|search|progress/plots|io|lab|projects|devices/join|class/(join|help|static|\{code\}$"
+    r"/(docs|fonts|assets|static|figure|search|progress/plots|io|lab|projects|devices/join|class/(join|help|static|\{code\}$"
     r"|\{code\}/(join|answer|name|events|state)$))"
 )
 FOR_THE_OWNER = re.compile(
