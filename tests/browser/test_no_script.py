@@ -188,7 +188,7 @@ def chat_answers(found: Collected) -> None:
     ask = Ask(
         id="x", runs=runs, prompt=HOSTILE, seed=0, temperature=0.0, texts={"base": HOSTILE}, status="done"
     )
-    shown = render("lora_lab/chat.html", ask=ask, columns=[("base", HOSTILE)], most_tokens=96)
+    shown = render("lora_lab/compare/chat.html", ask=ask, columns=[("base", HOSTILE)], most_tokens=96)
     found.add("chat", shown)
 
 
