@@ -43,6 +43,7 @@ _CLAIMS = re.compile(
     r"where|like|more|less|fewer|most|least|much|too|often|usually|almost|about|up|down|off|out|back|again|"
     r"still|enough|per|before|after|via|anyway|cheap\w*|fast\w*|slow\w*|dense\w*|tiny|free|equal|constant|"
     r"unchanged|half|twice|doubled?|doubles|smaller|larger|bigger|lower|higher|easier|better|worse|closer)\b"
+    r"|\b(?:rows|columns|otherwise|being|from\b.{1,30}\bto)\b|[\u0370-\u03ff≅]"
     r"|n['’]t\b|(?<!-)>|[:=<≈∝∼~×·*%↑↓≪≫²←∂]",
     re.I,
 )

@@ -180,6 +180,8 @@ def test_of_a_megabyte_the_beginning_is_read_and_the_rest_is_mentioned() -> None
         ("Where does the apple enter? And what does the brick change?", "asks"),
         ("Don't they keep the apple, each time a brick is laid?", None),
         ("What does the apple do? It keeps its value.", None),
+        ("m and v, from the card to RAM at flood, and home at step()", None),
+        ("A, wide, of r rows; B, tall, of r columns", None),
         ("base 4-bit, adapters bf16, matmul bf16, states fp32", None),
         ("base frozen, apples trained, bricks tiny, clouds large", None),
         ("El modelo base se guarda en dos partes, con adaptadores, y nada cambia, nunca", None),
