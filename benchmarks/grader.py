@@ -1,10 +1,12 @@
 """Benchmark of the explain grader on labelled answers: accuracy by class, prompt and voice; latency.
 
-    python -m benchmarks.grader [--answers held-out|dev|FILE.jsonl] [--details FILE]
+    python -m benchmarks.grader [--answers held-out|dev|fresh|own|FILE.jsonl] [--details FILE]
 
 `held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of
-another writer, and a JSON-lines file in the public contract's format is accepted too. Three baselines each
-get the threshold that suits them best on the answers that they are measured on; the grader does not.
+another writer, on which limits are set, `fresh` those of one more writer, on which nothing is set, `own`
+answers to prompts that are not in training; a JSON-lines file in the public contract's format is accepted
+too. Three baselines each get the threshold that suits them best on the answers that they are measured on; the
+grader does not.
 """
 
 import argparse
@@ -25,7 +27,14 @@ from torch.nn import functional
 from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.grading import Limits, Scorer, concept_text, decide_verdict, grade_answer
 from quizzes.grader.guards import words_of
-from quizzes.grader.labelled_answers import ANSWERS, LabelledAnswer, load_answers
+from quizzes.grader.labelled_answers import (
+    FRESH_WRITER,
+    OTHER_WRITER,
+    OWN_PROMPTS,
+    LabelledAnswer,
+    load_answers,
+    load_own_prompts,
+)
 from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report, count_confusion, report_by
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import Prompt, load_prompts
@@ -57,7 +66,7 @@ def main() -> None:
     parser.add_argument("--details", type=Path, help="write every wrong pair here, tab-separated")
     parser.add_argument("--quick", action="store_true", help="no baselines, no latency")
     options = parser.parse_args()
-    prompts = load_prompts(load_concepts())
+    prompts = load_own_prompts() if options.answers == "own" else load_prompts(load_concepts())
     answers = _answers(options.answers, prompts)
     models_dir = load_settings().models_dir
     base = fetch_minilm(models_dir, _silent)
@@ -78,10 +87,9 @@ def main() -> None:
 
 
 def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:
-    if source == "dev":
-        return load_answers(
-            [one for one in prompts if (ANSWERS / "dev" / f"{one}.tsv").exists()], folder=ANSWERS / "dev"
-        )
+    folders = {"dev": OTHER_WRITER, "fresh": FRESH_WRITER, "own": OWN_PROMPTS}
+    if source in folders:
+        return load_answers(prompts, folder=folders[source])
     if source == "held-out":
         part = json.loads(next(WEIGHTS.glob(MADE_OF.format(seed="*"))).read_text("utf-8"))["recipe"]["part"]
         return [answer for answer in load_answers(prompts) if held_out(answer, part=part)]
@@ -125,10 +133,13 @@ def _parts(
     """Report ablations: the grader without one of its parts, at the same thresholds."""
     by_words_alone = copy(reader)
     by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
+    as_own = copy(reader)
+    as_own.known = {}
     likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
     return {
         "whole answers": compute_report(_whole(answers, prompts, build_scorer(reader), limits)),
         "no own parts": compute_report(_judged(answers, prompts, build_scorer(by_words_alone), limits)),
+        "read as own prompts": compute_report(_judged(answers, prompts, build_scorer(as_own), limits)),
         "no limits set": compute_report(_judged(answers, prompts, build_scorer(reader), likeliest)),
     }
 

@@ -1,4 +1,4 @@
-"""Guards against passages that claim nothing: a copied prompt or hint, keyword lists, prompt injection.
+"""Guards against passages that claim nothing: copied prompts or hints, lists, questions, prompt injection.
 
 The network learns most of this from answers; the rules also hold for prompts that it was not trained on.
 """
@@ -7,32 +7,74 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-NoClaim = Literal["repeats-prompt", "keyword-list", "addresses-grader", "no-words"]
+NoClaim = Literal["repeats-prompt", "keyword-list", "addresses-grader", "asks", "no-words"]
 
-COPIED_SHARE = 0.75
+COPIED_SHARE = 0.65
 """Share of a passage's word trigrams from which on it counts as a copy of the prompt or the hint."""
 
 COPY_FROM_WORDS = 5
 LIST_FROM_ITEMS = 4
 LIST_ITEM_WORDS = 2
+PHRASE_LIST_ITEM_WORDS = 4
+"""Items may be this long where articles and prepositions tie them together: "the adapters of many tasks"."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _ORDER = re.compile(
     r"\b(?:(?:ignore|disregard|forget)\b.{0,40}\b(?:instructions?|rules?|rubric|prompt|above|previous)"
-    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept|return|output|print|reply|respond)\b"
+    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept|return|output|print|reply|respond|emit|assign)\b"
     r".{0,40}\b(?:covered|correct|verdicts?"
     r"|full (?:marks|points|credit)|all (?:four|concepts|verdicts|points|marks)|top marks|100 ?%|passed)\b"
     r"|(?:you are|act as|dear|hey|attention),? (?:now )?(?:an? |the )?(?:automatic |strict |helpful )?"
     r"(?:grader|grading|examiner|assistant|teacher)"
-    r"|all (?:four )?concepts (?:are|were) (?:covered|correct))|^\W*(?:system|grader|assistant|admin)\s*[:,]",
+    r"|all (?:four )?concepts (?:(?:are|were) )?(?:covered|correct)"
+    r"|(?:say|tick|check)\b.{0,20}\b(?:covered|all (?:the )?boxes)"
+    r"|grade ?[:=]|verdicts?\b|rubric\b|(?:system|grad(?:er|ing)) override\b)"
+    r"|[\"'“]covered[\"'”]|^\W*(?:system|grader|assistant|admin)\b[^.]{0,20}[:,]",
     re.I,
 )
-_VERBS = re.compile(
-    r"\b(?:is|are|was|were|be|been|am|isn't|aren't|isnt|arent|has|have|had|do|does|did|doesn't|don't|can|can't|will|won't|"
-    r"would|must|should|may|stays?|keeps?|kept|gets?|goes|go|makes?|needs?|uses?|learns?|trains?|saves?|costs?|adds?|"
-    r"means?|holds?|runs?|grows?|not|no|never|only|nothing|none|without|instead|than|because|so|when|if)\b",
+_CLAIMS = re.compile(
+    r"\b(?:is|are|was|were|be|been|am|isn't|aren't|isnt|arent|has|have|had|do|does|did|doesn't|don't|can|can't|"
+    r"will|won't|would|must|should|may|might|could|"
+    r"stays?|keeps?|kept|gets?|got|goes|go|makes?|needs?|uses?|used|learns?|trains?|saves?|costs?|adds?|fits?|"
+    r"shares?|means?|holds?|runs?|grows?|picks?|chooses|sets?|says?|moves?|brings?|gives?|takes?|becomes?|turns?|"
+    r"follows?|froze|lends?|serves?|"
+    r"it|they|you|we|i|he|she|one|who|that|which|this|these|those|each|every|everything|any|all|both|same|other|"
+    r"another|own|not|no|never|only|just|nothing|none|without|instead|than|because|since|so|as|when|if|while|"
+    r"where|like|more|less|fewer|most|least|much|too|often|usually|almost|about|up|down|off|out|back|again|"
+    r"still|enough|per|before|after|via|anyway|cheap\w*|fast\w*|slow\w*|dense\w*|tiny|free|equal|constant|"
+    r"unchanged|half|twice|doubled?|doubles|smaller|larger|bigger|lower|higher|easier|better|worse|closer)\b"
+    r"|\b(?:rows|columns|otherwise|being|from\b.{1,30}\bto)\b|[\u0370-\u03ff≅]"
+    r"|n['’]t\b|(?<!-)>|[:=<≈∝∼~×·*%↑↓≪≫²←∂]",
     re.I,
 )
+"""Words and signs that say something of something; a list of names has none of them."""
+
+_PREDICATE = re.compile(
+    r"\b(?!low\b)\w+\W+(?:\w+(?:ed|en)|fixed|free|small|large|low|high|big|less|fine|ok"
+    r"|[\d.]+\W?\w*|bf16|fp16|fp32|[mg]b)\W*$",
+    re.I,
+)
+"""An item that ends in what its name is said to be: "base frozen", "base 4-bit", unlike "frozen base"."""
+
+_TIES = re.compile(
+    r"\b(?:an?|the|its|their|of|in|on|at|by|for|from|to|with|within|into|between|and|or|concerning|regarding|"
+    r"including|plus|vs|versus)\b|&",
+    re.I,
+)
+_LIST_TITLE = re.compile(
+    r"^\W*(?:\w+\W+){0,5}?(?:terms|words|keywords|buzzwords|vocabulary|criteria|topics|notions)\b[^.:;,]{0,40}?"
+    r"(?::|\bare\b|\bthe words\b)",
+    re.I,
+)
+"""The words before a list that call it one: "Key terms are ...", "Vocabulary: ..."."""
+
+_QUESTION = re.compile(
+    r"^\W*(?:and |so |but |ok |or |well )*(?:(?:by|at|in) )?(?:what|which|where|when|why|how|who)\b[^?]*\?"
+    r"(?:\W*$|\s+(?=[A-Z]))",
+    re.I,
+)
+_SEPARATORS = re.compile(r"[,;|\n\t•+()]+|\.(?:\s|$)|->|→|(?:^|\s)[-–—/]+(?=\s)|\band\b|&")
+_NUMBER = re.compile(r"\d+")
 _NEGATED = re.compile(r"\b(?:not|no|never|nothing|none|n't|cannot)\b|n['’]t\b", re.I)
 
 
@@ -48,10 +90,17 @@ def no_claim(text: str, *, given: Sequence[str]) -> NoClaim | None:
         return "no-words"
     if _ORDER.search(text):
         return "addresses-grader"
-    if any(_is_copy(words, words_of(shown)) for shown in given) and not _NEGATED.search(text):
+    shown = " . ".join(given)
+    if (
+        not set(_NUMBER.findall(text)) - set(_NUMBER.findall(shown))
+        and _is_copy(words, words_of(shown))
+        and _count_negations(text) <= _count_negations(shown)
+    ):
         return "repeats-prompt"
-    if _is_list(text):
+    if is_list(text):
         return "keyword-list"
+    if _only_asks(text):
+        return "asks"
     return None
 
 
@@ -66,9 +115,30 @@ def _list_runs(words: list[str]) -> list[tuple[str, ...]]:
     return [tuple(words[at : at + 3]) for at in range(len(words) - 2)]
 
 
-def _is_list(text: str) -> bool:
-    """Return whether a text is four or more items of two words on average, with nothing like a statement."""
-    items = [item for item in re.split(r"[,;|\n•/]+|\s[-–]\s", text) if item.strip()]
-    if len(items) < LIST_FROM_ITEMS or "=" in text or _VERBS.search(text):
+def is_list(text: str) -> bool:
+    """Return whether a text names four things or more and says nothing of any of them."""
+    title = _LIST_TITLE.match(text)
+    if title is None and _CLAIMS.search(text):
         return False
-    return sum(len(item.split()) for item in items) <= LIST_ITEM_WORDS * len(items)
+    items = [item for item in _SEPARATORS.split(text[title.end() :] if title else text) if item.strip()]
+    if title:
+        return len(items) >= LIST_FROM_ITEMS and len(text.split()) <= PHRASE_LIST_ITEM_WORDS * len(items)
+    if any(_PREDICATE.search(item) for item in items):
+        return False
+    if len(items) < LIST_FROM_ITEMS:
+        return False
+    most = PHRASE_LIST_ITEM_WORDS if _TIES.search(text) else LIST_ITEM_WORDS
+    return sum(len(item.split()) for item in items) <= most * len(items)
+
+
+def _only_asks(text: str) -> bool:
+    """Return whether a text is questions for what, which, where or how, and answers none of them."""
+    while match := _QUESTION.match(text):
+        text = text[match.end() :]
+        if not text.strip():
+            return True
+    return False
+
+
+def _count_negations(text: str) -> int:
+    return len(_NEGATED.findall(text))

@@ -4,17 +4,28 @@ One tab-separated file per prompt; docs/grader.md says how they were written. Th
 grader.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from quizzes.grader.prompts import Prompt, own_prompt
 from quizzes.grader.verdicts import Verdict
 from study.content.yaml_reader import ContentError, Problem
 
 ANSWERS = Path(__file__).parent / "answers"
 OTHER_WRITER = ANSWERS / "dev"
 """Answers of a writer who wrote none of the others: the set that thresholds are fitted on."""
+
+FRESH_WRITER = ANSWERS / "fresh"
+"""Answers of one more writer: nothing is learnt from them and nothing is set on them; they measure."""
+
+NEWEST = "n-"
+"""The voices of the training answers that were written last begin like this."""
+
+OWN_PROMPTS = ANSWERS / "own"
+"""Three prompts like a learner's own, and answers to them: nothing is learnt from them either."""
 
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
@@ -67,6 +78,12 @@ def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[L
     if problems:
         raise ContentError(problems)
     return read
+
+
+def load_own_prompts(folder: Path = OWN_PROMPTS) -> dict[str, Prompt]:
+    """Read the prompts by id that measure how well a prompt from outside the training set is graded."""
+    given = json.loads((folder / "prompts.json").read_text("utf-8"))
+    return {prompt_id: own_prompt({"id": prompt_id, **fields}) for prompt_id, fields in given.items()}
 
 
 def _read_file(path: Path, prompt_id: str, problems: list[Problem]) -> list[LabelledAnswer]:

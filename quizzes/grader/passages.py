@@ -22,8 +22,10 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])[\"')\]]*\s+")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|approx|resp|etc|ca|cf|no|fig|z\.B|d\.h)\.$", re.I)
 _LEANS = re.compile(
     r"^\W*(?:and|but|so|because|since|which|it|its|it's|they|their|them|this|that|these|those|then|thus|hence|"
-    r"therefore|however|instead|otherwise|no|nope|yes|wrong|false|true|not (?:so|true|at all)|in fact|"
-    r"actually|nonsense|rubbish|for example|e\.g|i\.e|das|dies|er|sie|es|mais|cela|ce|il|elle|pero|eso|"
+    r"therefore|however|instead|otherwise|no|nope|nah|yes|wrong|false|untrue|true|incorrect|mistaken|busted|"
+    r"not (?:so|true|right|correct|even|at all)|nothing of the kind|no such thing|both are|"
+    r"he(?:['’]?s| is| erred)|in fact|actually|nonsense|rubbish|"
+    r"for example|e\.g|i\.e|das|dies|er|sie|es|mais|cela|ce|il|elle|pero|eso|"
     r"esto|mas|isso|isto|ma|questo)\b",
     re.IGNORECASE,
 )

@@ -33,6 +33,25 @@ _END = (
 )
 """Matches the end of the text, or what it says instead."""
 
+_ANY_END = r"(?:\W*$|[\s.,;:!–—-]+(?P<rest>.+)$)"
+_SAID = (
+    r"(?:say|says|said|saying|think|thinks|thought|believes?|claims?|claimed|assumes?|argues?|reckons?|writes?|wrote|"
+    r"hears?|heard|told(?: (?:me|you|us))?|telling|tells?(?: (?:me|you|us))?|asserts?|asserted|expects?|"
+    r"fears?|feared|insists?|submitted|averred|reading|read|asked (?:me )?whether|going round)"
+)
+_NO = (
+    r"(?:no(?=\W*$|\s*[.,;:!–—-]|\s+(?:it|its|it's|they|the|only|just|first|you|u)\b)|nope\b|nah\b|busted\b|"
+    r"nothing of the kind\b|no such thing\b|"
+    r"(?:(?:nah|well|sorry)\W+)?(?:(?:that|this|it|which|both|he|she|they)"
+    rf"(?:['’]?s|['’]?re|\s+(?:is|are|was|were))\s+|(?:is|are|was)\s+)?(?:uh,?\s+)?{_WRONG}\b|"
+    r"(?:it|they|he|she|that|this)\s+(?:do|does|is|are|did|can)(?:n['’]?t|\s+not)(?=\W*$|\s*[.,;:!–—-])|"
+    r"(?:he|she|they)\s+(?:erred|lied)|(?:and\s+)?(?:was|were) mistaken|"
+    r"(?:this|the \w+) is (?:hereby )?(?:denied|rejected|refused))"
+)
+"""What turns down the statement before it, whoever made it."""
+
+_REFUTED = rf"(?:{_WRONG}|unfounded|baseless|rejected|denied|disputed|refuted|struck off|nonsensical)\b"
+
 _FRAMES = [
     re.compile(rf"^\W*{pattern}{_END}", re.IGNORECASE | re.DOTALL)
     for pattern in (
@@ -50,6 +69,20 @@ _FRAMES = [
         rf"{_STATEMENT}\?\s*(?:no|nope|(?:(?:that|this|it){_IS}\s+)?{_WRONG})",
         rf"{_WRONG}\s*[:,]\s*[\"“]{_STATEMENT}[\"”]",
         rf"[\"“]{_STATEMENT}[\"”]\W*(?:no+pe\W+|nah\W+|no+\W+)?(?:(?:that|this|it)?{_IS}?\s*)?{_WRONG}",
+    )
+] + [
+    re.compile(rf"^\W*{pattern}{_ANY_END}", re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        rf"[^.;:!?\"“”]{{0,70}}?\b{_SAID}\b(?:\s+(?:that|how))?\s*,?\s+{_STATEMENT}"
+        rf"(?:\s*[.,;:!–—-]+\s*(?:but\s+|and\s+)?|\s+(?:but|and)\s+|\s+(?=nope\b|nah\b|no\b)){_NO}",
+        rf"(?:[^\"“”]{{0,40}}[\"“]|(?<=['‘])|[^\"“”'‘]{{2,40}}['‘])(?P<said>[^\"“”\n]{{8,160}}?)[.!?,]?[\"”'’](?![a-z])"
+        rf"(?:[^.;:!?\"“”]{{0,40}}?[.,;:!–—-]\s*)?\s*{_NO}",
+        rf"myths?\W+{_STATEMENT}[.!;]\s*(?:busted|fact|truth|reality)\b",
+        rf"(?:(?:the|this|that|any)\s+(?!fact\b|reason\b)(?:\w+\s+){{1,2}}|to\s+(?:say|think|claim|believe)\s+)"
+        rf"that\s+{_STATEMENT}"
+        rf"(?:(?:\s+(?:is|are|was|were|must be|has been)|['’]s)\s+{_REFUTED}|\s+fails\b"
+        rf"|\s+(?:cannot|can't)\s+stand\b|\s+does(?: not|n['’]t) (?:hold|survive)\b)",
+        rf"{_STATEMENT}\?\s*{_NO}",
     )
 ]
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
-from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
+from quizzes.grader.labelled_answers import NEWEST, NOISE, LabelledAnswer
 from quizzes.grader.verdicts import Verdict
 
 STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted")
@@ -31,6 +31,13 @@ def held_out(answer: LabelledAnswer, *, part: int) -> bool:
 def merge_verdicts(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
     """Merge the verdicts of several answers: contradicted wins over covered, covered over partial."""
     return tuple(max(said, key=STRENGTH.index) for said in zip(*verdicts, strict=True))
+
+
+def draw_groups(answers: Sequence[LabelledAnswer], dice: Random, *, share: float) -> list[LabelledAnswer]:
+    """Draw this share of the groups, and all of the newest writer's."""
+    groups = sorted({answer.group for answer in answers})
+    drawn = set(dice.sample(groups, round(share * len(groups))))
+    return [answer for answer in answers if answer.group in drawn or answer.voice.startswith(NEWEST)]
 
 
 def split_epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:

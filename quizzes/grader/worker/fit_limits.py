@@ -31,11 +31,11 @@ def calibrate(
     """
     score = build_scorer(reader)
     labelled = []
-    for answer in answers:
-        [row] = score(
-            [concept_text(concept) for concept in prompts[answer.prompt_id].concepts], [answer.text]
-        )
-        labelled += list(zip(answer.verdicts, row, strict=True))
+    for prompt_id, prompt in prompts.items():
+        of_it = [answer for answer in answers if answer.prompt_id == prompt_id]
+        concepts = [concept_text(concept) for concept in prompt.concepts]
+        for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
+            labelled += list(zip(answer.verdicts, row, strict=True))
     weights = replace(weights, temperature=round(fitting_temperature(labelled), 2))
     reader.temperature = weights.temperature
     relevant = weights.limits.relevant

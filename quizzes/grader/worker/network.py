@@ -21,6 +21,7 @@ from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
 from quizzes.grader.prompts import CONCEPTS
+from quizzes.grader.worker.adapters import AdaptedEncoder
 
 VERDICTS = 4
 LONGEST_TEXT_TOKENS = 220
@@ -146,12 +147,24 @@ def _tokenize_row(tokenizer: Any, row: NetworkRow) -> tuple[list[int], list[int]
 
 def save_tensors(network: AnswerReader, path: Path) -> None:
     """Write the trained tensors in fp16: the encoder's adapter and norms, heads, concept embeddings."""
-    changed = {
-        name.replace("base_model.model.", "").replace(".default", ""): parameter.detach().half().contiguous()
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
-    }
-    save_file(changed, path)
+    save_file(
+        {name: tensor.detach().half().contiguous() for name, tensor in _list_trained(network).items()}, path
+    )
+
+
+def resume_tensors(network: AnswerReader, path: Path) -> None:
+    """Copy stored tensors into a network in training. Raises KeyError when one is missing."""
+    stored = load_file(path)
+    with torch.no_grad():
+        for name, tensor in _list_trained(network).items():
+            tensor.copy_(stored[name].float())
+
+
+def _list_trained(network: AnswerReader) -> dict[str, Tensor]:
+    """Return the tensors in training by their stored names."""
+    adapted = cast(AdaptedEncoder, network.encoder).named_tensors()
+    heads = {name: p for name, p in network.named_parameters() if not name.startswith("encoder.")}
+    return {f"encoder.{name}": tensor for name, tensor in adapted.items()} | heads
 
 
 def load_tensors(network: AnswerReader, path: Path, *, alpha_over_rank: float) -> None:
@@ -164,4 +177,4 @@ def load_tensors(network: AnswerReader, path: Path, *, alpha_over_rank: float) -
                 other = stored[name.replace("lora_A", "lora_B")]  # (d_out, rank)
                 own[name.replace("lora_A.", "")].add_(alpha_over_rank * other @ tensor)
             elif not name.endswith(".lora_B.weight"):
-                own[name.replace("base_layer.", "")].copy_(tensor)
+                own[name].copy_(tensor)

@@ -18,6 +18,26 @@ from tests.quizzes.toy_grader import LIMITS, TOY, toy_score
         ("Anyone claiming the weights drift is mistaken.", "the weights drift", ""),
         ("Don't believe that activations vanish!", "activations vanish", ""),
         ('"The scales cost nothing" is nonsense.', "The scales cost nothing", ""),
+        ("My notes said the levels are even. Wrong, they crowd.", "the levels are even", "they crowd."),
+        ("first i thought alpha is learned but no, you set it", "alpha is learned", "you set it"),
+        ("The allegation that memory stays the same is unfounded.", "memory stays the same", ""),
+        (
+            "Myth: frozen weights keep Adam states. Busted: none do.",
+            "frozen weights keep Adam states",
+            "none do.",
+        ),
+        (
+            '"parameters grow quadratically" nope, linearly it is',
+            "parameters grow quadratically",
+            "linearly it is",
+        ),
+        (
+            "Does the base change? No, neither now nor later.",
+            "Does the base change",
+            "neither now nor later.",
+        ),
+        ("To claim that r limits nothing is an error.", "r limits nothing", ""),
+        ("Some expect a 4-bit step to be faster. It isn't.", "a 4-bit step to be faster", ""),
     ],
 )
 def test_what_is_rejected_is_found(text: str, statement: str, instead: str) -> None:
@@ -29,6 +49,9 @@ def test_what_is_rejected_is_found(text: str, statement: str, instead: str) -> N
     [
         "The base is not updated.",
         "It is wrong.",
+        "I would say the parameters grow with r, but I might be wrong.",
+        "I think the base is frozen, so no gradients are kept for it.",
+        "It says which layers get an adapter. No others get one.",
         "Memory shrinks because gradients are not stored.",
         "It's a myth that " + "x" * LONGEST_CHARACTERS,
     ],
