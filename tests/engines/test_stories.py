@@ -28,6 +28,7 @@ def test_the_first_five_minutes(engine: Engine, app: str) -> None:
         engine.click(f'input[name="choice"][value="{step.right}"]')
         engine.click("button", "Answer")
         engine.wait_for_text("Right.", "#verdict")
+        engine.wait_until("document.activeElement.id === 'verdict'")  # from here Enter means Next
         fine(engine)
         engine.press("Enter")
     engine.wait_for_text(introduction()[-1].title, "h1")
