@@ -1,7 +1,7 @@
 """Memory ledger of a fine-tuning run: bytes per component, before the run starts.
 
-Static parts are what bitsandbytes stores, to the byte. The rest of a run through the written-out layer is in
-written_out.py; that of one through PyTorch's graph follows worker/training/loop.py, operator by operator:
+Static parts are what bitsandbytes stores, to the byte. The rest follows the lab's own loop
+(worker/training/loop.py), operator by operator, with
 
     T tokens and N answer tokens in the longest packed row, c bytes of the compute type,
     h hidden width, a = heads x head size, f intermediate width, r rank, L layers, V vocabulary.
@@ -10,20 +10,13 @@ A step's peak is at the start of the backward pass: everything resident, every s
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.backward_peak import Decoding, Turn, turn_of
-from lora_lab.memory.optimizer_state import (
-    Tensors,
-    optimizer_bytes,
-    parameter_bytes,
-    step_bytes,
-    trained_tensors,
-)
-from lora_lab.memory.written_out import Moments, is_written_out
+from lora_lab.memory.optimizer_state import optimizer_bytes, parameter_bytes, step_bytes, trained_tensors
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, Optimizer, RunSpec, Variant
 
@@ -84,50 +77,6 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 
 def predict_ledger(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
     """Estimate the peak bytes of `spec` on a model of `shape`, for `row` as its longest packed row."""
-    if is_written_out(spec, shape.model_type, compute):
-        return _predict_written_out(shape, spec, row, compute)
-    return predict_with_graph(shape, spec, row, compute)
-
-
-def _predict_written_out(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
-    """Estimate a run through the layer that is written out, whose adapter is one tensor."""
-    trained = parameter_bytes(
-        trained_tensors(shape.select(spec.targets), rank=spec.rank, variant=spec.variant)
-    )
-    peak = moments_of(shape, spec, row, compute).peak
-    return Ledger(
-        weights=weight_bytes(shape, spec.bits, compute),
-        constants=constant_bytes(shape, spec.bits),
-        adapters=trained,
-        gradients=trained,
-        optimizer=optimizer_bytes([Tensors(trained // FP32_BYTES, 1)], "adamw"),
-        activations=peak.activations,
-        logits=peak.logits,
-        scratch=peak.scratch,
-    )
-
-
-def moments_of(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, keeps_decoded: bool = False
-) -> Moments:
-    """Build the moments of a step through the layer that is written out."""
-    decoding = {linear.role: decoded_bytes(linear, spec.bits, compute) for linear in shape.linears}
-    work = TrainingPass(
-        shape=shape,
-        adapted=shape.select(spec.targets),
-        rank=spec.rank,
-        dora=False,
-        row=row,
-        c=COMPUTE_BYTES[compute],
-        repeats_keys=repeats_keys(row, compute),
-    )
-    return Moments(
-        work=work, checkpointing=spec.checkpointing, decoding=decoding, keeps_decoded=keeps_decoded
-    )
-
-
-def predict_with_graph(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
-    """Estimate the peak bytes of a run through PyTorch's graph."""
     return predict_adapted(
         shape,
         shape.select(spec.targets),
@@ -296,24 +245,14 @@ def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
     return RowSize(lengths=(spec.seq_len_tokens,) * spec.batch, answer_tokens=tokens, on_gpu=on_gpu)
 
 
-Predict = Callable[[ModelShape, RunSpec, RowSize, Compute], Ledger]
-
-
-def heaviest_row(
-    shape: ModelShape,
-    spec: RunSpec,
-    rows: Sequence[RowSize],
-    compute: Compute,
-    *,
-    predict: Predict = predict_ledger,
-) -> RowSize:
+def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute) -> RowSize:
     """Find the packed row that decides a run's peak, among the rows of all its steps in order.
 
     The first step runs before gradients and moments exist, so its row decides only where it is heavier by
     more than those; the estimate for it is then too high by them, as it is for a run of one step.
     """
-    sizes = {row: predict(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
-    first = predict(shape, spec, rows[0], compute)
+    sizes = {row: predict_ledger(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
+    first = predict_ledger(shape, spec, rows[0], compute)
     sizes.setdefault(rows[0], first.total_bytes - first.gradients - first.optimizer)
     return max(sizes, key=sizes.__getitem__)
 

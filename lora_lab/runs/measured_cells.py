@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import RowSize, row_from
-from lora_lab.memory.ledger import Ledger, Predict, heaviest_row, predict_ledger, predict_with_graph
+from lora_lab.memory.ledger import Ledger, heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import ModelShape, shape_from_json
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import OPTIMIZER_LABELS, TARGET_LABELS, VARIANT_NAMES, Compute, RunSpec, spec_from
@@ -33,22 +33,16 @@ class MeasuredCell:
     """The packed row of each step."""
 
     peak_bytes: int
-    graph: bool = False
-    """Whether it was measured with PyTorch's graph although today it would take the written-out layer."""
 
     @cached_property
     def row(self) -> RowSize:
         """The row that decides the peak."""
-        return heaviest_row(self.shape, self.spec, self.rows, self.compute, predict=self._predict)
+        return heaviest_row(self.shape, self.spec, self.rows, self.compute)
 
     @cached_property
     def predicted(self) -> Ledger:
         """The memory ledger that the page predicts before a run."""
-        return self._predict(self.shape, self.spec, self.row, self.compute)
-
-    @property
-    def _predict(self) -> Predict:
-        return predict_with_graph if self.graph else predict_ledger
+        return predict_ledger(self.shape, self.spec, self.row, self.compute)
 
     @property
     def error_percent(self) -> float:
@@ -116,7 +110,6 @@ def cells_from(values: dict[str, Any]) -> Cells:
                 shape=shapes[cell["spec"]["model"]],
                 rows=tuple(row_from(row) for row in cell["rows"]),
                 peak_bytes=cell["peak_bytes"],
-                graph=cell.get("graph", False),
             )
             for cell in values["cells"]
         ),
@@ -133,7 +126,6 @@ def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machi
         spec = {k: v for k, v in json.loads(cell.spec.to_json()).items() if v != usual[k] or k == "model"}
         rows = [{"lengths": row.lengths, "answer_tokens": row.answer_tokens} for row in cell.rows]
         values = {"spec": spec, "compute": cell.compute, "rows": rows, "peak_bytes": cell.peak_bytes}
-        values |= {"graph": True} if cell.graph else {}
         lines.append("  " + json.dumps(values))
     shapes = {cell.spec.model: json.loads(cell.shape.to_json()) for cell in cells}
     head = json.dumps({"versions": versions, "machine": machine, "shapes": shapes}, indent=1)
