@@ -104,7 +104,10 @@ def test_memorys_flags_ask_what_a_line_of_its_contract_asks(capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["memory", "--model", "gpt2"], "This is not computed: activations of gpt2 are not modelled yet."),
+        (
+            ["memory", "--model", "gpt3-175b", "--kind", "seqcls"],
+            "gpt3-175b has no configuration to build it from.",
+        ),
         (
             ["count", "--model", "vit-base", "--variant", "vera", "--targets", "projection"],
             "This is not computed: vera on embeddings.patch_embeddings.projection is not counted.",
