@@ -30,6 +30,7 @@ def served(home: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_listen_to_signals if hasattr(signal, "SIGHUP") else None,
     )
     assert app.stdout is not None
     try:
@@ -37,6 +38,12 @@ def served(home: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]
     finally:
         app.kill()
         app.wait()
+
+
+def _listen_to_signals() -> None:
+    """Undo what nohup and background jobs pass on: signals that are ignored."""
+    for name in ("SIGINT", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def visit(address: str, browser: str) -> None:
