@@ -14,7 +14,7 @@ from lora_lab.settings.run_form import address_of
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import LONGEST_CODE, BuildTask, read_builds
 from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_families, read_knobs
-from lora_lab.tasks.judge import Checked, Drawn, Judgement
+from lora_lab.tasks.judge import CheckedCondition, Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
 from lora_lab.tasks.service import (
@@ -116,7 +116,9 @@ class TasksPage:
             "focus": "#judgement",
         }
 
-    def _judgement_part(self, visit: Visit, drawn: Drawn, setting: Setting, found: Judgement) -> Markup:
+    def _judgement_part(
+        self, visit: Visit, drawn: Drawn, setting: Setting, found: SettingJudgement
+    ) -> Markup:
         task = drawn.task
         return render(
             "lora_lab/tasks/task_judgement.html",
@@ -280,7 +282,7 @@ def _describe_target(condition: Condition, target: float) -> str:
     return f"{words}, to {condition.percent:g} %" if condition.test == "near" else words
 
 
-def _describe_check(checked: Checked) -> tuple[bool, str, str, str]:
+def _describe_check(checked: CheckedCondition) -> tuple[bool, str, str, str]:
     """Return whether it holds, the measure, its value and what is wanted."""
     condition, value, target = checked.condition, checked.value, checked.target
     words = TEST_WORDS[condition.test]

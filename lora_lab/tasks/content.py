@@ -105,7 +105,7 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slip:
+class WrongSetting:
     """A wrong setting that a misconception leads to."""
 
     misconception: str
@@ -143,7 +143,7 @@ class ConfigureTask:
     keep: str
     hint: str
     source: str
-    slips: tuple[Slip, ...]
+    slips: tuple[WrongSetting, ...]
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ def _read_task(entry: Fields, family: str, knobs: Mapping[str, Knob]) -> Configu
         hint=entry.text("hint"),
         source=entry.text("source"),
         slips=tuple(
-            Slip(misconception=child.text("misconception"), like=_read_setting(child, "like"))
+            WrongSetting(misconception=child.text("misconception"), like=_read_setting(child, "like"))
             for child in (entry.children("slips", kind="slip") if entry.has("slips") else ())
         ),
     )

@@ -35,7 +35,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckedCondition:
     """One condition at a setting."""
 
     condition: Condition
@@ -58,10 +58,10 @@ class KnobEffect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class SettingJudgement:
     """Whether a setting solves a task, and why."""
 
-    checked: tuple[Checked, ...]
+    checked: tuple[CheckedCondition, ...]
     knobs: tuple[KnobEffect, ...]
     misconception: str
     """Of the wrong setting, where it is known; else empty."""
@@ -282,7 +282,7 @@ def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
     return setting
 
 
-def judge(drawn: Drawn, setting: Setting) -> Judgement:
+def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
     """Judge a setting. Raises LearnerError when the lab can't compute it."""
     task = drawn.task
     try:
@@ -294,7 +294,9 @@ def judge(drawn: Drawn, setting: Setting) -> Judgement:
     except UnsupportedCase as case:
         raise LearnerError(f"This is not computed: {case}.", do_next="Change the setting.") from case
     right = all(each.holds for each in checked)
-    return Judgement(checked=checked, knobs=knobs, misconception="" if right else slip_of(task, setting))
+    return SettingJudgement(
+        checked=checked, knobs=knobs, misconception="" if right else slip_of(task, setting)
+    )
 
 
 def slip_of(task: ConfigureTask, setting: Setting) -> str:
@@ -309,7 +311,7 @@ def slip_of(task: ConfigureTask, setting: Setting) -> str:
 
 def _check(
     task: ConfigureTask, given: Setting, setting: Setting, condition: Condition, target: float
-) -> Checked:
+) -> CheckedCondition:
     changed = [field for field in task.fields if setting[field] != given[field]]
     if condition.measure == "changed":
         value = float(len(changed))
@@ -327,7 +329,7 @@ def _check(
             holds = abs(value - target) <= abs(target) * condition.percent / 100
         case _:
             holds = abs(value - target) <= abs(target) * 1e-9
-    return Checked(condition=condition, value=value, target=target, holds=holds)
+    return CheckedCondition(condition=condition, value=value, target=target, holds=holds)
 
 
 def target_at(condition: Condition, target: float, setting: Setting) -> float:

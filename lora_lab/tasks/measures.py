@@ -39,7 +39,7 @@ SERVED_ADAPTER_BYTES = 2  # per parameter: servers keep adapters in 16 bits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class SettingMeasure:
     """One number about a setting."""
 
     name: str
@@ -133,75 +133,77 @@ def _whole(field: str) -> Callable[[Setting], float]:
 
 
 _ALL = (
-    Measure(
+    SettingMeasure(
         name="needed_bytes", label="Memory at the peak of a step", unit="bytes", compute=fit.needed_bytes
     ),
-    Measure(
+    SettingMeasure(
         name="trainable",
         label="Trainable parameters",
         unit="count",
         compute=lambda setting: count_of(setting).trainable,
     ),
-    Measure(
+    SettingMeasure(
         name="percent",
         label="Trainable share",
         unit="percent",
         compute=lambda setting: count_of(setting).percent,
     ),
-    Measure(
+    SettingMeasure(
         name="parameters",
         label="Parameters of the model",
         unit="count",
         compute=lambda setting: shape_of(setting).total_parameters,
     ),
-    Measure(
+    SettingMeasure(
         name="adapter_file_bytes",
         label="The adapter's file",
         unit="bytes",
         compute=lambda setting: ADAPTER_FILE_BYTES * count_of(setting).trainable,
     ),
-    Measure(name="scale", label="Scale of the update", unit="number", compute=scale_of),
-    Measure(name="weights_bytes", label="Stored weights", unit="bytes", compute=weights_bytes),
-    Measure(
+    SettingMeasure(name="scale", label="Scale of the update", unit="number", compute=scale_of),
+    SettingMeasure(name="weights_bytes", label="Stored weights", unit="bytes", compute=weights_bytes),
+    SettingMeasure(
         name="bits_per_param",
         label="Stored bits per weight",
         unit="number",
         compute=lambda setting: ledger.bits_per_param(bits_of(setting)),
     ),
-    Measure(name="cache_bytes", label="Keys and values of all requests", unit="bytes", compute=cache_bytes),
-    Measure(name="serving_bytes", label="Memory of the server", unit="bytes", compute=serving_bytes),
-    Measure(
+    SettingMeasure(
+        name="cache_bytes", label="Keys and values of all requests", unit="bytes", compute=cache_bytes
+    ),
+    SettingMeasure(name="serving_bytes", label="Memory of the server", unit="bytes", compute=serving_bytes),
+    SettingMeasure(
         name="served_adapters_bytes",
         label="Memory of all adapters",
         unit="bytes",
         compute=served_adapters_bytes,
     ),
-    Measure(name="effective_batch", label="Sequences a step", unit="count", compute=effective_batch),
-    Measure(
+    SettingMeasure(name="effective_batch", label="Sequences a step", unit="count", compute=effective_batch),
+    SettingMeasure(
         name="tokens_per_step",
         label="Tokens a step",
         unit="count",
         compute=lambda setting: effective_batch(setting) * int(setting["seq_len"]),
     ),
-    Measure(
+    SettingMeasure(
         name="rows_seen",
         label="Rows seen in all steps",
         unit="count",
         compute=lambda setting: effective_batch(setting) * int(setting["steps"]),
     ),
-    Measure(name="state_bytes", label="State on each GPU", unit="bytes", compute=state_bytes),
-    Measure(
+    SettingMeasure(name="state_bytes", label="State on each GPU", unit="bytes", compute=state_bytes),
+    SettingMeasure(
         name="gpu_bytes", label="The card", unit="bytes", compute=lambda setting: int(setting["gpu"]) * GB
     ),
-    Measure(name="rank", label="Rank", unit="count", compute=_whole("rank")),
-    Measure(name="seq_len", label="Context in tokens", unit="count", compute=_whole("seq_len")),
-    Measure(name="batch", label="Sequences at once", unit="count", compute=_whole("batch")),
-    Measure(
+    SettingMeasure(name="rank", label="Rank", unit="count", compute=_whole("rank")),
+    SettingMeasure(name="seq_len", label="Context in tokens", unit="count", compute=_whole("seq_len")),
+    SettingMeasure(name="batch", label="Sequences at once", unit="count", compute=_whole("batch")),
+    SettingMeasure(
         name="layers",
         label="Layers with an adapter",
         unit="count",
         compute=lambda setting: int(setting["layers"] or shape_of(setting).layers),
     ),
-    Measure(name="gpus", label="GPUs", unit="count", compute=_whole("gpus")),
+    SettingMeasure(name="gpus", label="GPUs", unit="count", compute=_whole("gpus")),
 )
-MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
+MEASURES: Mapping[str, SettingMeasure] = {measure.name: measure for measure in _ALL}

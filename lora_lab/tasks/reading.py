@@ -39,7 +39,7 @@ class FaultOption:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class RecordedEvidence:
     """What the recording must show for the fault to be readable: a fact within limits.
 
     With `than_healthy`, the limits apply to the fact minus that of the healthy run.
@@ -80,7 +80,7 @@ class RunTask:
     lab: Mapping[str, object]
     """The setting that the link to the lab fills in."""
 
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[RecordedEvidence, ...]
     keep: str
 
     @property
@@ -179,9 +179,9 @@ def _read_option(fields: Fields) -> FaultOption:
     return option
 
 
-def _read_evidence(fields: Fields) -> Evidence:
+def _read_evidence(fields: Fields) -> RecordedEvidence:
     low, high = fields.raw("at_least"), fields.raw("at_most")
-    found = Evidence(
+    found = RecordedEvidence(
         fact=fields.text("fact"), at_least=low, at_most=high, than_healthy=fields.flag("than_healthy")
     )
     if low is None and high is None:

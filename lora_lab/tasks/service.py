@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
 from lora_lab.tasks.content import ConfigureTask, tasks_by_id
-from lora_lab.tasks.judge import Drawn, Judgement
+from lora_lab.tasks.judge import Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
 from lora_lab.views import memory_form
@@ -45,7 +45,7 @@ class TaskService:
                 found[attempt.task_id] = "solved" if attempt.correct else "tried"
         return found
 
-    def check(self, visit: Visit, drawn: Drawn, setting: Setting) -> Judgement:
+    def check(self, visit: Visit, drawn: Drawn, setting: Setting) -> SettingJudgement:
         """Judge a setting and log the attempt. Raises LearnerError when the lab can't compute it."""
         found = judge.judge(drawn, setting)
         chosen = {name: setting[name] for name in drawn.task.fields}

@@ -18,7 +18,7 @@ from quizzes.families.drawn import (
     Slip,
     keep_distinct,
 )
-from quizzes.families.template import Template
+from quizzes.families.template import FamilyTemplate
 from study.content.yaml_reader import ContentError, Level, Problem
 
 DrawNumbers = Callable[[Random], DrawnNumbers]
@@ -29,7 +29,7 @@ class SlipText:
     """What a wrong answer shows: the misconception completes "you"."""
 
     misconception: str
-    feedback: Template
+    feedback: FamilyTemplate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +41,18 @@ class QuestionFamily:
     concepts: tuple[str, ...]
     level: Level
     kind: Kind
-    answer: Template
+    answer: FamilyTemplate
     """How an answer is written; its only placeholder is `answer`."""
 
     unit: str
     source: str
-    stem: Template
-    right: Template
+    stem: FamilyTemplate
+    right: FamilyTemplate
     slips: Mapping[str, SlipText]
-    steps: tuple[Template, ...]
-    hint: Template
-    keep: Template
-    phrases: Mapping[str, Mapping[str, Template]]
+    steps: tuple[FamilyTemplate, ...]
+    hint: FamilyTemplate
+    keep: FamilyTemplate
+    phrases: Mapping[str, Mapping[str, FamilyTemplate]]
     """Texts for a value that is a word or one of a few numbers: value name, value, text."""
 
     draw_numbers: DrawNumbers
@@ -116,7 +116,7 @@ class _FilledTexts:
                 self._note(f"`phrases` has no {name} for the value {key}")
         self._values.update(phrased)
 
-    def fill(self, field: str, text: Template, **more: float) -> str:
+    def fill(self, field: str, text: FamilyTemplate, **more: float) -> str:
         """Return the filled text; note what it misses and return an empty one."""
         values = {**self._values, **more}
         missing = text.names - values.keys()
@@ -129,7 +129,7 @@ class _FilledTexts:
         text = self._family.slips.get(slip_id)
         if text is None:
             self._note(f"`slips` has no {slip_id}")
-            text = SlipText(misconception="", feedback=Template())
+            text = SlipText(misconception="", feedback=FamilyTemplate())
         return Slip(
             id=slip_id,
             value=value,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from quizzes.families.drawn import KINDS
 from quizzes.families.family import DrawNumbers, QuestionFamily, SlipText
-from quizzes.families.template import Template, parse_template
+from quizzes.families.template import FamilyTemplate, parse_template
 from quizzes.kinds.numbers import is_known_unit
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.yaml_reader import LEVELS, Fields, Problem, read_list
@@ -70,7 +70,7 @@ def _read_slips(fields: Fields) -> dict[str, SlipText]:
     return read
 
 
-def _read_phrases(fields: Fields) -> dict[str, dict[str, Template]]:
+def _read_phrases(fields: Fields) -> dict[str, dict[str, FamilyTemplate]]:
     phrases = fields.child("phrases", kind="phrases")
     if phrases is None:
         return {}
@@ -81,13 +81,13 @@ def _read_phrases(fields: Fields) -> dict[str, dict[str, Template]]:
     return read
 
 
-def _read_template(fields: Fields, name: str) -> Template:
+def _read_template(fields: Fields, name: str) -> FamilyTemplate:
     return _parse(fields, name, fields.text(name))
 
 
-def _parse(fields: Fields, name: str, text: str) -> Template:
+def _parse(fields: Fields, name: str, text: str) -> FamilyTemplate:
     try:
         return parse_template(text)
     except ValueError as error:
         fields.note(f"`{name}`: {error}")
-        return Template()
+        return FamilyTemplate()

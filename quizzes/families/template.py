@@ -44,7 +44,7 @@ FORMATS: Mapping[str, Callable[[float], str]] = {
 
 
 @dataclass(frozen=True)
-class Template:
+class FamilyTemplate:
     """A parsed text: pieces of a literal text and the placeholder after it, as name and format."""
 
     pieces: tuple[tuple[str, str, str], ...] = ()
@@ -62,7 +62,7 @@ class Template:
         )
 
 
-def parse_template(text: str) -> Template:
+def parse_template(text: str) -> FamilyTemplate:
     """Parse a text. Raises ValueError that names the brace, name or format which is wrong."""
     pieces = []
     for literal, name, spec, conversion in Formatter().parse(text):
@@ -71,7 +71,7 @@ def parse_template(text: str) -> Template:
         if spec and not (spec in FORMATS or _NUMBER_FORMAT.fullmatch(spec) or spec.count("|") == 1):
             raise ValueError(f"{{{name}:{spec}}} has an unknown format; use one of {', '.join(FORMATS)}")
         pieces.append((literal, name or "", spec or ""))
-    return Template(tuple(pieces))
+    return FamilyTemplate(tuple(pieces))
 
 
 def _format_value(value: Any, spec: str) -> str:

@@ -119,7 +119,7 @@ def _shifted(train: list[Example], held_out: list[Example]) -> tuple[list[Exampl
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class FaultyRunRecipe:
     """How one run is made; the defaults are those of the run without a fault."""
 
     spec: RunSpec = USUAL
@@ -136,25 +136,25 @@ class Recipe:
 
 FIRST_LAYER = r"model\.layers\.0\.self_attn\.v_proj"
 LONG = replace(USUAL, steps=24)
-RECIPES: dict[str, Recipe] = {
-    "healthy": Recipe(),
-    "rate-high": Recipe(spec=replace(USUAL, learning_rate=5e-2)),
-    "rate-low": Recipe(spec=replace(USUAL, learning_rate=2e-6)),
-    "alpha-tiny": Recipe(spec=replace(USUAL, alpha=0.004)),
-    "overfitting": Recipe(spec=LONG, data=_few),
-    "duplicates": Recipe(data=_duplicated),
-    "leak": Recipe(spec=LONG, data=_leaked),
-    "unmasked": Recipe(encode=_encode_all_trained),
-    "template": Recipe(encode=_encode_plain),
-    "shifted": Recipe(data=_shifted),
-    "targets": Recipe(spec=replace(USUAL, targets=FIRST_LAYER)),
-    "warmup-long": Recipe(rate=_endless_warmup),
-    "rate-ended": Recipe(rate=_ended_rate),
-    "cut": Recipe(spec=replace(USUAL, seq_len_tokens=40)),
-    "bf16-adapter": Recipe(continued=True, stored_in_bf16=True),
-    "continued": Recipe(continued=True),
-    "batch-one": Recipe(spec=replace(USUAL, batch=1)),
-    "saved-head": Recipe(saves_head=True),
+RECIPES: dict[str, FaultyRunRecipe] = {
+    "healthy": FaultyRunRecipe(),
+    "rate-high": FaultyRunRecipe(spec=replace(USUAL, learning_rate=5e-2)),
+    "rate-low": FaultyRunRecipe(spec=replace(USUAL, learning_rate=2e-6)),
+    "alpha-tiny": FaultyRunRecipe(spec=replace(USUAL, alpha=0.004)),
+    "overfitting": FaultyRunRecipe(spec=LONG, data=_few),
+    "duplicates": FaultyRunRecipe(data=_duplicated),
+    "leak": FaultyRunRecipe(spec=LONG, data=_leaked),
+    "unmasked": FaultyRunRecipe(encode=_encode_all_trained),
+    "template": FaultyRunRecipe(encode=_encode_plain),
+    "shifted": FaultyRunRecipe(data=_shifted),
+    "targets": FaultyRunRecipe(spec=replace(USUAL, targets=FIRST_LAYER)),
+    "warmup-long": FaultyRunRecipe(rate=_endless_warmup),
+    "rate-ended": FaultyRunRecipe(rate=_ended_rate),
+    "cut": FaultyRunRecipe(spec=replace(USUAL, seq_len_tokens=40)),
+    "bf16-adapter": FaultyRunRecipe(continued=True, stored_in_bf16=True),
+    "continued": FaultyRunRecipe(continued=True),
+    "batch-one": FaultyRunRecipe(spec=replace(USUAL, batch=1)),
+    "saved-head": FaultyRunRecipe(saves_head=True),
 }
 
 
@@ -172,7 +172,7 @@ def _shortest(examples: Sequence[Example], count: int) -> list[Example]:
 class Recorder:
     """One recipe on one loaded model."""
 
-    def __init__(self, session: ModelSession, recipe: Recipe) -> None:
+    def __init__(self, session: ModelSession, recipe: FaultyRunRecipe) -> None:
         self._session, self._recipe = session, recipe
         self._train, self._held_out = recipe.data(*pick_examples())
         encoded = [recipe.encode(session.tokenizer, each) for each in self._train]
@@ -310,7 +310,7 @@ def main() -> int:
     return 0
 
 
-def _open(recipe: Recipe, machine: Machine, models_dir: Path) -> ModelSession:
+def _open(recipe: FaultyRunRecipe, machine: Machine, models_dir: Path) -> ModelSession:
     return open_session(
         EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir, report=lambda progress: None
     )

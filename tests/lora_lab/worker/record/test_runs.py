@@ -11,7 +11,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.tasks.recordings import FOLDER
 from lora_lab.worker.record import runs
-from lora_lab.worker.record.runs import RECIPES, Recipe, Recorder
+from lora_lab.worker.record.runs import RECIPES, FaultyRunRecipe, Recorder
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
@@ -29,7 +29,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSession:
 
 
 def record(session: ModelSession, **changed: object) -> dict[str, object]:
-    recipe = replace(Recipe(spec=SPEC, encode=encode_example), **changed)  # type: ignore[arg-type]
+    recipe = replace(FaultyRunRecipe(spec=SPEC, encode=encode_example), **changed)  # type: ignore[arg-type]
     return Recorder(session, recipe).record()
 
 
