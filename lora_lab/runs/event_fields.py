@@ -84,7 +84,12 @@ FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
             "predicted": _are_components,
             "predicted_bytes": _is_number,
         },
-        {"group_predicted_bytes": _is_number, "shared_by": _is_whole},
+        {
+            "group_predicted_bytes": _is_number,
+            "shared_by": _is_whole,
+            "train_examples": _is_whole,
+            "cut_examples": _is_whole,
+        },
     ),
     "step": (
         {"step": _is_whole, "loss": _is_number, "tokens": _is_whole, "seconds": _is_number},
