@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from study.content.evidence import read_evidence
-from study.content.yaml_reader import ContentError, Fields, Problem, read_list
+from study.content.yaml_reader import Fields, read_items
 
 FILE = Path(__file__).parent / "glossary.yaml"
 LONGEST_MEANING = 110
@@ -24,10 +24,7 @@ class GlossaryEntry:
 @cache
 def read_glossary() -> tuple[GlossaryEntry, ...]:
     """Read all entries in the order of the alphabet. Raises ContentError with every problem in the file."""
-    problems: list[Problem] = []
-    entries = [_read_entry(fields) for fields in read_list(FILE, kind="word", problems=problems)]
-    if problems:
-        raise ContentError(problems)
+    entries = read_items(FILE, kind="word", read=_read_entry)
     return tuple(sorted(entries, key=lambda entry: entry.term.lower()))
 
 

@@ -1,7 +1,7 @@
 """YAML content with line numbers, so that all problems are reported at once and can be found."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -20,6 +20,7 @@ Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 T = TypeVar("T", bound=str)
+Item = TypeVar("Item")
 
 YAML_LIMIT_BYTES = 2_000_000  # the pure Python parser takes seconds per megabyte
 
@@ -289,6 +290,15 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
             Problem(file=path.name, line=1, item=kind, text="the file must hold a list of mappings")
         )
     return []
+
+
+def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item]) -> tuple[Item, ...]:
+    """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file."""
+    problems: list[Problem] = []
+    items = tuple(read(fields) for fields in read_list(path, kind=kind, problems=problems))
+    if problems:
+        raise ContentError(problems)
+    return items
 
 
 def note_repeated_ids(items: Iterable[tuple[str, Fields]]) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from study.content.evidence import Evidence, read_evidence
-from study.content.yaml_reader import ContentError, Fields, Problem, read_list
+from study.content.yaml_reader import Fields, read_items
 from study.text.computed_text import fill_numbers, problems_of
 
 FILE = Path(__file__).parents[1] / "content" / "introduction.yaml"
@@ -53,11 +53,7 @@ class IntroductionStep:
 @cache
 def introduction() -> tuple[IntroductionStep, ...]:
     """Read all steps. Raises ContentError with every problem in the file."""
-    problems: list[Problem] = []
-    steps = tuple(_step(entry) for entry in read_list(FILE, kind="step", problems=problems))
-    if problems:
-        raise ContentError(problems)
-    return steps
+    return read_items(FILE, kind="step", read=_step)
 
 
 def _step(entry: Fields) -> IntroductionStep:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from study.content.evidence import read_evidence
-from study.content.yaml_reader import ContentError, Fields, Problem, read_list
+from study.content.yaml_reader import Fields, read_items
 from study.text.computed_text import fill_numbers, problems_of
 
 FILE = Path(__file__).parents[1] / "content" / "reference.yaml"
@@ -32,11 +32,7 @@ class ReferenceSection:
 @cache
 def read_reference() -> tuple[ReferenceSection, ...]:
     """Read all sections. Raises ContentError with every problem in the file."""
-    problems: list[Problem] = []
-    sections = tuple(_read_section(each) for each in read_list(FILE, kind="section", problems=problems))
-    if problems:
-        raise ContentError(problems)
-    return sections
+    return read_items(FILE, kind="section", read=_read_section)
 
 
 def _read_section(fields: Fields) -> ReferenceSection:
