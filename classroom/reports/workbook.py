@@ -3,8 +3,6 @@
 import io
 from collections.abc import Mapping
 
-import xlsxwriter
-
 from classroom.reports.answer_tables import Table
 from study.plots.plot import neutral
 
@@ -14,6 +12,8 @@ WIDEST = 40
 
 def write_workbook(tables: Mapping[str, Table]) -> bytes:
     """Write each table with a bold header that stays in view. No text becomes a formula or a link."""
+    import xlsxwriter  # 40 ms and more, which no start of the app should pay
+
     content = io.BytesIO()
     plain = dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
     with xlsxwriter.Workbook(content, {"in_memory": True, **plain}) as book:
