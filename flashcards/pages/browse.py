@@ -17,7 +17,6 @@ from flashcards.review.search import STATES, FoundCard, Search, find_cards
 from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import FILTERS, build_url, how_to
-from study.base.errors import LearnerError
 from study.base.html import format_html
 from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
@@ -114,7 +113,7 @@ class BrowsePage:
                 return save_edit(self.exercise, visit, event)
             case "undo":
                 return self.exercise.undo(visit, event)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _reply(self, visit: Visit, view: BrowseState, *, focus: str = "", say: bool = False) -> Reply:
         html = self._results(visit, view)

@@ -17,7 +17,7 @@ from flashcards.review.session import CardSession
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
 from flashcards.scheduling.backlog import LONGEST_DAYS
-from study.base.errors import LearnerError, StaleError
+from study.base.errors import StaleError
 from study.base.html import NO_HTML
 from study.content.yaml_reader import LEVELS
 from study.ports.activities import Fragment
@@ -88,7 +88,7 @@ class CardsPage:
                 return self._next(visit, said=self._spread(visit, event))
             case "filter" | "search":
                 return self._leave(visit, event)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     # ---- presses ----
 

@@ -85,8 +85,8 @@ class ClaimsPage:
                 return self._desk.check_form(
                     {name: form_event.read_field(event, name, limit=LONGEST_TEXT) for name in FORM}
                 )
-            case other:
-                raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
+            case _:
+                raise form_event.unknown_act(event)
 
 
 def _render_verdict(checked: Checked) -> Markup:

@@ -83,7 +83,7 @@ class ComparePage:
             case "stop":
                 self._lab.chat.stop(form_event.read_text(event, "ask"))
                 return {"say": "Stopping the answers.", "parts": {"chat": self._chat_of(query)}}
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _ticked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         ids = form_event.read_fields(event, "runs")

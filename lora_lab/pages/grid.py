@@ -137,7 +137,7 @@ class GridPage:
                 return self._deleted(event, query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:
                 return self._queued(what, event, query)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     # ---- the form and what it costs
 

@@ -37,7 +37,7 @@ from study.base.html import NO_HTML
 from study.base.units import GB
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 
@@ -82,7 +82,7 @@ class MemoryPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a changed control: the verdict at once, then advice (`draw`), then the table (`table`)."""
         if event.get("act") not in ("change", "draw", "table"):
-            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+            raise form_event.unknown_act(event)
         try:
             given = form_fields.read_firsts(event, limit=200)
             fields = memory_form.fields_of({name: text.strip() for name, text in given.items()})

@@ -107,7 +107,7 @@ class MicroscopePage:
                 return {"parts": self._polled(visit), "say": "Stopped. What was found stays."}
             case "poll":
                 return self._poll(visit)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
         """Store the prediction, if any, then start the inspection."""

@@ -55,7 +55,7 @@ class ModelsPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Read the pasted configuration and store its shape."""
         if event.get("act") != "add":
-            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+            raise form_event.unknown_act(event)
         try:
             shape = self._read(
                 *(

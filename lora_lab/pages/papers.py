@@ -11,10 +11,9 @@ from lora_lab.papers.tables import Verdict, published_tables
 from lora_lab.settings.urls import LAB, PAPERS
 from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
-from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 
@@ -39,4 +38,4 @@ def load(request: gr.Request) -> Markup:
 
 def act(event: dict[str, Any], request: gr.Request) -> Reply:
     """Raise LearnerError, because the page has only links."""
-    raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+    raise form_event.unknown_act(event)

@@ -12,7 +12,6 @@ from lora_lab.projects.service import PROJECTS, ProjectProgress, ProjectService,
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
 from lora_lab.views.sweep_view import title_of
-from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
 from study.store.logs.projects import TEXT_LIMIT, EntryKind
 from study.text.templates import render
@@ -76,7 +75,7 @@ class ProjectsPage:
                 fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
                 url = project_address(standing.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _standing(self, visit: Visit, project_id: str) -> ProjectProgress:
         project = self.desk.find(project_id)

@@ -94,7 +94,7 @@ class TasksPage:
                 )
             except LearnerError as error:
                 return {"parts": {"numbers": problem_part(error), "judgement": NO_HTML}}
-        raise LearnerError(f"This page has no {act!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _drawn(self, visit: Visit) -> Drawn:
         seed = form_event.read_number(visit.query.get("seed", ""), default=0, low=0, high=10**6)

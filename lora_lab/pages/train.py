@@ -129,7 +129,7 @@ class LabPage:
                 return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":
                 return self._deleted(event, visit)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     # ---- the form and what it costs
 

@@ -82,7 +82,7 @@ class ExplainPage:
         if fragment is None and event.get("act") == "draft":
             return {}
         if fragment is None:
-            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+            raise form_event.unknown_act(event)
         return self._wrap(visit, self.exercise.prompt(visit, form_event.read_text(event, "prompt")), fragment)
 
     def _wrap(self, visit: Visit, prompt: Prompt, fragment: Fragment, *, notice: str = "") -> Reply:

@@ -73,7 +73,7 @@ class QuizPage:
                 return self._next(visit)
             case "poll":
                 return self._tick(visit, event)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _answer(self, visit: Visit, event: dict[str, Any]) -> Reply:
         give = self.exercise.give_up if event.get("act") == "give-up" else self.exercise.answer

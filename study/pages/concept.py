@@ -108,7 +108,7 @@ class ConceptPage:
                 )
                 store.stop_at(profile_id, concept.id, mode, place, at=visit.now)
                 return {}
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _back(self, visit: Visit) -> Reply:
         """Handle Back or Forward of the browser: the URL says what to show."""

@@ -10,7 +10,7 @@ from study.base.errors import LearnerError
 from study.figures.figure import Figures
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 PATH = "/figures"
@@ -47,4 +47,4 @@ class FiguresPage:
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Reject every event, because the figures handle their own controls."""
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)

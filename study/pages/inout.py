@@ -101,7 +101,7 @@ class InOutPage:
                 return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
             case "restore":
                 return self._restore(visit, event, request)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     @property
     def _imports(self) -> Imports:

@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.errors import LearnerError
 from study.content.concept_map_layout import (
     CELL,
     MARGIN_X,
@@ -76,7 +75,7 @@ class LearnPage:
         """Search while the learner types."""
         frame.visit_of(self.context, request, event)
         if event.get("act") != "search":
-            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+            raise form_event.unknown_act(event)
         wanted = form_event.read_field(event, "q").strip()
         found = self.found(wanted)
         said = f"{len(found)} {'concept' if len(found) == 1 else 'concepts'} found." if wanted else ""

@@ -7,12 +7,11 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, RecurringMiss, TasksDone
 from study.ports.context import Context, Visit
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 PATH = "/practise"
@@ -60,5 +59,5 @@ class PractisePage:
         """Start the five-minute review."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") != "start":
-            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+            raise form_event.unknown_act(event)
         return {"goto": self.review.start(visit)}

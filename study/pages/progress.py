@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.errors import LearnerError
 from study.learner.mastery import compute_mastery, next_steps
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.plot import Plot
@@ -51,7 +50,7 @@ class ProgressPage:
             reply = section.act(event, visit)
             if reply is not None:
                 return cast(Reply, reply)
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _page(self, visit: Visit) -> Markup:
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)

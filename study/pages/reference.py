@@ -6,13 +6,12 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.errors import LearnerError
 from study.content.glossary import read_glossary
 from study.lessons.lesson_text import LessonText, Terms
 from study.lessons.reference import read_reference
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 PATH = "/reference"
@@ -45,4 +44,4 @@ class ReferencePage:
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Reject every event, because the page has no controls of its own."""
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)

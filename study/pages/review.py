@@ -21,7 +21,7 @@ from study.ports.activities import (
 from study.ports.context import Context, Visit
 from study.store.logs.five_minute_reviews import ReviewRun
 from study.text.templates import render
-from study.web import frame
+from study.web import form_event, frame
 from study.web.frame import Reply
 
 CARD_SECONDS = 180.0  # three of the five minutes go to cards
@@ -129,7 +129,7 @@ class ReviewPage:
         }
         owner = owners.get(event.get("act"))
         if owner is None:
-            raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+            raise form_event.unknown_act(event)
         return owner
 
     def _next(self, visit: Visit, run: ReviewRun) -> Reply:

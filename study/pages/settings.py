@@ -81,8 +81,8 @@ class SettingsPage:
                 phrase = form_event.read_field(event, "phrase")
                 self.devices.recover(phrase, visit.browser_id, now=visit.now)
                 return {"goto": "/"}
-            case other:
-                raise LearnerError(f"This page has no {other!r}.", do_next="Reload the page.")
+            case _:
+                raise form_event.unknown_act(event)
         return {"goto": SAVED}
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ class StartPage:
             case "end":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _answered(self, visit: Visit, place: IntroductionPlace, choice: str) -> Reply:
         step = introduction()[place.step - 1]

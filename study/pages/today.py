@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.errors import LearnerError
 from study.figures.figure import Figures
 from study.learner import progress
 from study.learner.mastery import compute_mastery
@@ -77,7 +76,7 @@ class TodayPage:
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
                 return {"html": self._page(visit, is_here=is_here), "focus": "#main"}
-        raise LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+        raise form_event.unknown_act(event)
 
     def _page(self, visit: Visit, *, is_here: bool) -> Markup:
         store, profile_id = self.context.store, visit.profile.id

@@ -9,6 +9,11 @@ from study.base.errors import LearnerError
 _STALE = "Reload the page and try again."
 
 
+def unknown_act(event: Mapping[str, Any]) -> LearnerError:
+    """Return the error of an event that its page doesn't handle."""
+    return LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+
+
 def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
     """A text that must be there."""
     value = event.get(name)
