@@ -154,3 +154,12 @@ def test_no_template_turns_the_escaping_off() -> None:
     switches = re.compile(r"\|\s*safe\b|autoescape|\bMarkup\b|unescape")
     assert [path.name for path in templates if switches.search(path.read_text("utf-8"))] == []
     assert get_environment().autoescape is True
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

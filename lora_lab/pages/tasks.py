@@ -150,7 +150,7 @@ class TasksPage:
             family=next(family for family in read_families() if family.id == task.family),
             concepts=self.context.concepts,
             goal=goal_of(drawn),
-            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+            status=WORDS[self.service.statuses(visit).get(task.id, "new")],
             controls=[(control, read_knobs()[control.field].label) for control in task.controls],
             highest=judge.highest,
             log2=log2,
@@ -166,7 +166,7 @@ class TasksPage:
             task=task,
             story=task.fill(task.story),
             concepts=self.context.concepts,
-            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+            status=WORDS[self.service.statuses(visit).get(task.id, "new")],
             charts=charts_of(task),
         )
 
@@ -200,7 +200,7 @@ class TasksPage:
             limit=LONGEST_CODE,
             draft_key=_draft_key(task),
             concepts=self.context.concepts,
-            standing=WORDS[self.service.standings(visit).get(task.id, "new")],
+            status=WORDS[self.service.statuses(visit).get(task.id, "new")],
         )
 
     def _drafted(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
@@ -234,15 +234,15 @@ class TasksPage:
             families=read_families(),
             runs=list(read_run_tasks().values()),
             builds=list(read_builds().values()),
-            standings=self.service.standings(visit),
+            statuses=self.service.statuses(visit),
             words=WORDS,
             done=self.service.done(visit),
             address=task_address,
         )
 
     def _following(self, visit: Visit, task_id: str) -> Task | None:
-        standings = self.service.standings(visit)
-        return next_task(task_id, [each for each, standing in standings.items() if standing == "solved"])
+        statuses = self.service.statuses(visit)
+        return next_task(task_id, [each for each, status in statuses.items() if status == "solved"])
 
 
 def _draft_key(task: BuildTask) -> str:

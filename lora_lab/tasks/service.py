@@ -22,8 +22,8 @@ from study.store.logs.tasks import TaskAttempt
 
 TASKS = "/tasks"
 Task = ConfigureTask | RunTask | BuildTask
-Standing = Literal["new", "tried", "solved"]
-WORDS: Mapping[Standing, str] = {"new": "not tried", "tried": "tried", "solved": "✓ solved"}
+TaskStatus = Literal["new", "tried", "solved"]
+WORDS: Mapping[TaskStatus, str] = {"new": "not tried", "tried": "tried", "solved": "✓ solved"}
 
 
 def task_address(task_id: str, *, seed: int = 0) -> str:
@@ -37,9 +37,9 @@ class TaskService:
 
     store: Store
 
-    def standings(self, visit: Visit) -> dict[str, Standing]:
-        """Return the standing of every task that was tried."""
-        found: dict[str, Standing] = {}
+    def statuses(self, visit: Visit) -> dict[str, TaskStatus]:
+        """Return the status of every task that was tried."""
+        found: dict[str, TaskStatus] = {}
         for attempt in self.store.tasks.attempts(visit.profile.id):
             if attempt.correct or found.get(attempt.task_id) != "solved":
                 found[attempt.task_id] = "solved" if attempt.correct else "tried"
@@ -72,18 +72,18 @@ class TaskService:
 
     def links(self, visit: Visit, concept_id: str) -> Sequence[TaskLink]:
         """Return the tasks about a concept, those whose main concept it is first."""
-        standings = self.standings(visit)
+        statuses = self.statuses(visit)
         about = [task for task in _all_tasks() if concept_id in task.concepts]
         return [
             TaskLink(
-                name=task.name, address=task_address(task.id), standing=WORDS[standings.get(task.id, "new")]
+                name=task.name, address=task_address(task.id), status=WORDS[statuses.get(task.id, "new")]
             )
             for task in sorted(about, key=lambda task: task.concepts.index(concept_id))
         ]
 
     def done(self, visit: Visit) -> TasksDone:
         """Count what is solved, of each kind."""
-        solved = {task for task, standing in self.standings(visit).items() if standing == "solved"}
+        solved = {task for task, status in self.statuses(visit).items() if status == "solved"}
         settings, runs, builds = tasks_by_id(), read_run_tasks(), read_builds()
         return TasksDone(
             settings=len(settings),

@@ -161,8 +161,8 @@ class TaskLink:
 
     name: str
     address: str
-    standing: str
-    """This learner's standing, in words."""
+    status: str
+    """Whether this learner has tried or solved it, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)

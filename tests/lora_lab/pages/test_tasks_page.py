@@ -98,7 +98,7 @@ def test_a_concept_lists_the_tasks_about_it(context: Context) -> None:
     visit = find_visit(context, browser_id="browser-of-ana", query={})
     links = TaskService(store=context.store).links(visit, "lora-alpha")
     assert links[0].address == "/tasks?id=scale-higher-rank"
-    assert links[0].standing == "not tried"
+    assert links[0].status == "not tried"
 
 
 def attempts(ana: Reader, context: Context) -> list[tuple[str, bool]]:
