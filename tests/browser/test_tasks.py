@@ -37,6 +37,19 @@ def test_the_longest_context_is_found_with_controls_that_move_the_numbers(visit:
     assert violations(page) == []
 
 
+def test_what_is_wanted_is_in_view_on_a_phone(visit: Visit) -> None:
+    page = visit(width=390, height=844).open("/tasks?id=printed-both")
+    row = page.get_by_role("row", name="Trainable parameters")
+    expect(row.get_by_role("cell")).to_have_count(3)
+    wanted, sheet = (
+        row.get_by_role("cell").last.bounding_box(),
+        page.locator(".task .sheet").first.bounding_box(),
+    )
+    assert wanted is not None
+    assert sheet is not None
+    assert wanted["x"] + wanted["width"] <= sheet["x"] + sheet["width"]
+
+
 def test_a_scale_is_kept_by_the_keyboard_alone_on_a_phone(visit: Visit) -> None:
     page = visit(width=390, height=844, color_scheme="dark").open("/tasks?id=scale-higher-rank")
     page.get_by_label("Rank r, slider").focus()
