@@ -77,7 +77,10 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_memory_options(command: argparse.ArgumentParser) -> None:
-    """Add every field of the `memory` contract as a flag; without framework and device: the lab's loop."""
+    """Add every field of the `memory` contract as a flag.
+
+    Without framework, device and measure the lab's own run is meant.
+    """
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
     command.add_argument("--kind", choices=KINDS, help="what the model is built as, such as seqcls")
     command.add_argument("--bits", choices=BITS, default="nf4-dq")

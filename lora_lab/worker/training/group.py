@@ -1,4 +1,4 @@
-"""Several adapters on one frozen model, trained side by side.
+"""Adapters on one frozen model, trained side by side; a run that is alone is a group of one.
 
     step:   W of layer 1 decoded   cell 1, cell 2, ... through layer 1
             W of layer 2 decoded   cell 1, cell 2, ... through layer 2      ... and back the same way
@@ -10,6 +10,7 @@ share the frozen weights and the cost of decoding them. A cell that ends does no
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
+from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.model.quantization import put_beside_base
 from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.group_attention import Positions, positions_of, written_out
@@ -36,10 +38,11 @@ from lora_lab.worker.training.group_layer import (
     matrix_of,
 )
 from lora_lab.worker.training.loop import CLIP_NORM, EVALUATION_BATCH, answer_loss
-from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, unflatten_rows
+from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
 from lora_lab.worker.training.session import ModelSession, adapter_config
 
+TRIAL_EXAMPLES = 2
 TRIAL_TOLERANCE = 0.02
 """Tolerance of a loss: rounding stays below it in any number type, a different formula does not."""
 
@@ -156,9 +159,18 @@ class CellActivations:
         """Run the most recent layer backward."""
         factors, saved = self._factors(layer, number), self._tape.pop()
         if isinstance(saved, Tensor):
-            _, saved = layer.forward(saved, factors, self._positions)
+            saved = layer.forward(saved, factors, self._positions)[1]
         assert self.grad is not None
         self.grad = layer.backward(self.grad, saved, factors, self._positions)
+
+    def end_forward(self, grad: Tensor | None) -> None:
+        """Take the gradient (answers, hidden) of the answers' rows of the last layer's output, and free that
+        output, which the backward pass doesn't need.
+        """
+        size = self.state.shape
+        del self.state
+        if grad is not None:
+            self.grad = grad.new_zeros(size).index_copy_(0, self.row.keep, grad)
 
     def _factors(self, layer: GroupedLayer, number: int) -> tuple[Factors, ...]:
         return layer.unadapted if self._cell is None else self._cell.factors[number]
@@ -181,8 +193,11 @@ class AdapterGroup:
         self._dtype = session.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
         self._asked: dict[Any, tuple[Tensor, Tensor]] = {}
+        self.memory_on_gpu: GpuMemory | None = None
+        """The figures of a GPU's memory at the peak of training; None on a CPU."""
+
         session.base.config._name_or_path = shape.hub_id or session.model_name
-        names = [f"cell{number}" for number in range(len(specs))]
+        names = [ADAPTER] if len(specs) == 1 else [f"cell{number}" for number in range(len(specs))]
         self.model = _with_adapters(session, specs, names, shape)
         install_forwards(self.model, self._decoder, adapted=self._routed)
         self._body, self._head = session.base.get_decoder(), session.base.get_output_embeddings()
@@ -197,11 +212,20 @@ class AdapterGroup:
             parameter.requires_grad_(False)  # gradients go straight into the cells' buffers
 
     def agrees_with_library(self, examples: Sequence[Encoded]) -> bool:
-        """Return whether the layer implemented here matches this model's, on one row without adapters."""
-        row = pack_examples(examples, self._session.machine.device)
-        with torch.no_grad():
-            theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
-        return abs(theirs - self.held_out_losses([None], examples)[0]) < TRIAL_TOLERANCE
+        """Return whether the layer implemented here is this model's, which is tried on one row without
+        adapters, once per loaded model; its sliding window, if it has one, must not cut an example.
+        """
+        window = getattr(self._body.config, "sliding_window", None)
+        if window is not None and max(len(item.ids) for item in examples) > window:
+            return False
+        if self._session.written_out is None:
+            tried = examples[:TRIAL_EXAMPLES]
+            row = pack_examples(tried, self._session.machine.device)
+            with torch.no_grad():
+                theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
+            ours = self.held_out_losses([None], tried)[0]
+            self._session.written_out = abs(theirs - ours) < TRIAL_TOLERANCE
+        return self._session.written_out
 
     @torch.no_grad()
     def gradients(self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]) -> list[float]:
@@ -214,7 +238,7 @@ class AdapterGroup:
             self._turn(strand)
         going = [strand for strand in strands if strand.grad is not None]
         for number, layer in reversed(list(enumerate(self._layers))):
-            with self._decoder.kept():
+            with self._decoded_once_for(going):
                 for strand in going:
                     strand.backward(layer, number)
         return [strand.loss for strand in strands]
@@ -254,8 +278,11 @@ class AdapterGroup:
 
     def save(self, cell: CellAdapter, folder: Path) -> None:
         """Write a cell's adapter as PEFT does, to a folder that doesn't exist yet."""
-        inside = folder.with_name(folder.name + ".cells")
         own = {n: p.contiguous() for n, p in self.model.state_dict().items() if f".{cell.name}." in n}
+        if cell.name == ADAPTER:
+            self.model.save_pretrained(folder, state_dict=own)
+            return
+        inside = folder.with_name(folder.name + ".cells")
         self.model.save_pretrained(inside, selected_adapters=[cell.name], state_dict=own)
         (inside / "README.md").rename(inside / cell.name / "README.md")
         (inside / cell.name).rename(folder)
@@ -278,23 +305,29 @@ class AdapterGroup:
 
     def _forward(self, strands: Sequence[CellActivations], *, keep: bool) -> None:
         for number, layer in enumerate(self._layers):
-            with self._decoder.kept():
+            with self._decoded_once_for(strands):
                 for strand in strands:
                     strand.forward(layer, number, keep=keep)
+
+    def _decoded_once_for(self, strands: Sequence[CellActivations]) -> AbstractContextManager[None]:
+        """Keep a layer's decoded weights for the next strand. One strand alone uses each once."""
+        return self._decoder.kept() if len(strands) > 1 else nullcontext()
 
     def _turn(self, strand: CellActivations) -> None:
         """Compute the loss and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.
         """
-        x = strand.state[strand.row.keep]  # (answers, hidden)
+        strand.loss, grad = self._loss_and_gradient(strand.state[strand.row.keep], strand.row.targets)
+        strand.end_forward(grad if math.isfinite(strand.loss) else None)
+
+    def _loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Compute x (answers, hidden) and targets (answers,) -> mean loss and its gradient, like x."""
         normed, scale = self._norm.forward(x)
         logits = normed @ self._head_weight.t()  # (answers, vocab)
-        strand.loss = float(answer_losses(logits, strand.row.targets).mean())
-        if math.isfinite(strand.loss):
-            # compute_answer_losses has replaced the logits by their gradient.
-            grad = self._norm.backward(logits @ self._head_weight, x, scale)
-            strand.grad = torch.zeros_like(strand.state).index_copy_(0, strand.row.keep, grad)
+        loss = float(answer_losses(logits, targets).mean())
+        # `answer_losses` has replaced the logits by their gradient.
+        return loss, self._norm.backward(logits @ self._head_weight, x, scale)
 
     @property
     def _head_weight(self) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSpec, Variant
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards
 from lora_lab.worker.training.precision import keep_residual_in_fp32
+from lora_lab.worker.training.session import Adapted
 from tests.lora_lab.worker.builders import (
     Lab,
     copy_adapter,
@@ -126,7 +127,7 @@ def measured_points(embedded_dir: Path) -> list[Point]:
 
     keep_residual_in_fp32(plain, torch.float32)
     install_forwards(plain, Decoder(torch.float32))
-    in_fp32 = Lab(lab.session, replace(lab.adapted, model=plain), lab.examples, lab.spec)
+    in_fp32 = Lab(lab.session, Adapted(model=plain, decoder=Decoder(torch.float32)), lab.examples, lab.spec)
     in_fp32.session.machine = replace(lab.session.machine, compute_dtype=torch.float32)
     for adapter, found in zip(adapters, measured, strict=True):
         plain.load_state_dict(adapter, strict=False)

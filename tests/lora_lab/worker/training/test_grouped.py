@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lora_lab.data.batches import row_sizes, step_plan
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.grouping import GROUPED_TYPES
 from lora_lab.memory.group_memory import peak_bytes
+from lora_lab.memory.written_out import WRITTEN_TYPES
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
@@ -204,7 +204,12 @@ def gradient_of(group: AdapterGroup, cell: CellAdapter) -> Tensor:
 
 
 def check_gradients(
-    session: ModelSession, specs: Sequence[RunSpec], examples: list[Encoded], compute: Compute
+    session: ModelSession,
+    specs: Sequence[RunSpec],
+    examples: list[Encoded],
+    compute: Compute,
+    *,
+    least: float | None = None,
 ) -> None:
     """Every step of every cell against a model that has the cell's adapter alone."""
     for spec, looks in zip(specs, looks_at(session, specs, examples), strict=True):
@@ -220,7 +225,7 @@ def check_gradients(
                 losses.append(value.item())
                 return value
 
-            assert cosine(gradient(model, loss), look.gradient) > GRADIENTS[compute]
+            assert cosine(gradient(model, loss), look.gradient) > (least or GRADIENTS[compute])
             assert look.loss == pytest.approx(losses[0], abs=LOSSES[compute])
         session.base = model.unload()
 
@@ -229,6 +234,31 @@ def check_gradients(
 def test_each_cells_gradients_are_those_of_a_run_of_its_own(compute: Compute, models_dir: Path) -> None:
     session = session_for(TINY, compute, models_dir)
     check_gradients(session, FOUR, examples_for(session, TINY), compute)
+
+
+ALONE: dict[Compute, float] = {"fp32": 0.9999999, "bf16": 0.999}
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("compute", ALONE)
+def test_a_run_that_is_alone_has_the_gradients_of_pytorchs_graph(
+    compute: Compute, checkpointing: bool, models_dir: Path
+) -> None:
+    """A group of one, over real steps."""
+    spec = replace(FOUR[1], checkpointing=checkpointing)
+    session = session_for(spec, compute, models_dir)
+    check_gradients(session, [spec], examples_for(session, spec), compute, least=ALONE[compute])
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("compute", ALONE)
+def test_the_embedded_models_run_has_the_gradients_of_pytorchs_graph(
+    compute: Compute, embedded_dir: Path
+) -> None:
+    spec = replace(FOUR[1], model=EMBEDDED_MODEL, batch=2, steps=3)
+    session = session_for(spec, compute, embedded_dir)
+    with quick_bf16():
+        check_gradients(session, [spec], examples_for(session, spec), compute, least=ALONE[compute])
 
 
 @pytest.mark.embedded
@@ -274,7 +304,7 @@ def test_long_examples_take_the_fused_kernel_and_agree_with_the_library(models_d
     assert group.agrees_with_library(long)
 
 
-@pytest.mark.parametrize("family", sorted(GROUPED_TYPES))
+@pytest.mark.parametrize("family", sorted(WRITTEN_TYPES))
 def test_every_type_that_is_grouped_has_the_layer_that_is_written_here(family: str, tmp_path: Path) -> None:
     folder = folder_of(family, FAMILIES[family], tmp_path / family)
     session = session_for(replace(TINY, model=str(folder)), "fp32", tmp_path)
