@@ -38,7 +38,7 @@ from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
-from lora_lab.worker.training.session import ModelSession, meter_for, open_session
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
@@ -76,7 +76,7 @@ def main() -> None:
     options = _options()
     quiet_libraries()
     setting = Setting(options.compute)
-    variants = setting.variants(metered=options.metered)
+    variants = setting.variants(metered=options.metered, graph_only=options.graph)
     print(setting.headline())  # after loading, which decides the number of threads for all variants
     for variant in variants:
         variant.run(replace(SPEC, steps=2))
@@ -99,6 +99,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="steps a round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="compare with the loop with PyTorch's graph, not with Trainer",
+    )
     parser.add_argument(
         "--metered", action="store_true", help="with the lab's memory meter on, as in a real run"
     )
@@ -135,13 +140,14 @@ class Setting:
             f"{torch.get_num_threads()} of {CORES} cores"
         )
 
-    def lab(self) -> "Lab":
-        """Load the lab's model with a fresh adapter, as a worker does."""
+    def lab(self, *, graph: bool = False) -> "Lab":
+        """Load the lab's model with a fresh adapter, as a worker does; `graph` as it does for DoRA."""
         session = open_session(
             EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir, report=_silent
         )
-        group = AdapterGroup(session, [SPEC], find_shape(EMBEDDED_MODEL))
-        return Lab(session, group, self.examples)
+        shape = find_shape(EMBEDDED_MODEL)
+        adapted = attach_adapter(session, SPEC, shape) if graph else AdapterGroup(session, [SPEC], shape)
+        return Lab(session, adapted, self.examples)
 
     def usual(self, machine: Machine | None = None) -> nn.Module:
         """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
@@ -160,12 +166,18 @@ class Setting:
         )
         return get_peft_model(base, config)  # type: ignore[no-any-return]
 
-    def variants(self, *, metered: bool) -> list[Variant]:
+    def variants(self, *, metered: bool, graph_only: bool) -> list[Variant]:
         """Build all variants, the lab's first because the others are compared with it."""
-        lab_model, model = self.lab(), self.usual()
-        lab = Variant("lab loop", LabRun(lab_model, metered), lab_model.group.model, lab_model.peak_bytes)
+        labs = {"lab": self.lab(), "lab, PyTorch's graph": self.lab(graph=True)}
+        ours = [
+            Variant(name, LabRun(lab, metered), lab.adapted.model, lab.peak_bytes)
+            for name, lab in labs.items()
+        ]
+        if graph_only:
+            return ours
+        model = self.usual()
         return [
-            lab,
+            *ours,
             self._trainer("Trainer, dynamic padding", model, None),
             self._trainer("Trainer, padded to 256", model, 256),
         ]
@@ -184,15 +196,16 @@ class Lab:
     """The lab's model with an adapter."""
 
     session: ModelSession
-    group: AdapterGroup
+    adapted: AdapterGroup | Adapted
     examples: list[Encoded]
 
     def gradient(self, batch: Sequence[Encoded]) -> Tensor:
         """Compute the whole adapter's gradient, in the order of its parameters' names, up to a factor."""
-        (cell,) = self.group.cells
-        self.group.gradients([cell], [pack_examples(batch, CPU)])
+        assert isinstance(self.adapted, AdapterGroup)
+        (cell,) = self.adapted.cells
+        self.adapted.gradients([cell], [pack_examples(batch, CPU)])
         cell.clip()
-        own = sorted((name, p) for name, p in self.group.model.named_parameters() if "lora_" in name)
+        own = sorted((name, p) for name, p in self.adapted.model.named_parameters() if "lora_" in name)
         parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
         return torch.cat([part.double().flatten() for part in parts])
 
@@ -200,11 +213,11 @@ class Lab:
         """Measure the peak of live tensor bytes in a second step, when the optimizer's state exists."""
         steps: list[StepResult] = []
         train_alone(
-            self.group,
+            self.adapted,
             self.session,
             batch,
             replace(SPEC, steps=2),
-            meter=meter_for(self.group.model, self.session.machine),
+            meter=meter_for(self.adapted.model, self.session.machine),
             on_step=steps.append,
             should_stop=_never,
         )
@@ -228,11 +241,11 @@ class LabRun:
         lab = self.lab
         cpu, wall = time.process_time(), time.perf_counter()
         train_alone(
-            lab.group,
+            lab.adapted,
             lab.session,
             lab.examples,
             spec,
-            meter=meter_for(lab.group.model, lab.session.machine) if self.metered else NoMeter,
+            meter=meter_for(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
             on_step=on_step,
             should_stop=_never,
         )
@@ -361,7 +374,7 @@ def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
             LabRun(fresh, metered=False)(replace(SPEC, steps=steps - done, seed=done))
             done = steps
         batch = setting.examples[done * SPEC.batch : (done + 1) * SPEC.batch]
-        _copy_adapter(fresh.group.model, reference)
+        _copy_adapter(fresh.adapted.model, reference)
         cosine = _cosine(fresh.gradient(batch), _gradient(reference, usual_step, batch))
         limit = GATES[setting.machine.compute_name]
         results.append({"after_steps": done, "cosine": cosine, "limit": limit, "passes": cosine >= limit})

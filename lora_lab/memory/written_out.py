@@ -149,7 +149,8 @@ class Moments:
         block = max(1, BLOCK_LOGITS // shape.vocab)
         wide = FP32_BYTES * shape.vocab * min(2 * block, answers) if self._c < FP32_BYTES else 0
         held = FP32_BYTES * (rows + answers) + self._c * rows
-        at_loss = self._c * logits + max(wide + FP32_BYTES * answers, self._c * rows + 2 * FP32_BYTES * rows)
+        at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # the same as in `_norm_bytes`
+        at_loss = self._c * logits + max(wide + FP32_BYTES * answers, at_norm)
         return held + max(at_loss, self._residual - self._c * rows)
 
     @property
@@ -168,8 +169,9 @@ class Moments:
         return worst + (decoded if self.keeps_decoded else 0)
 
     def _forward_moments(self) -> Iterator[int]:
-        """Yield the last product's output beside its weight, and beside the layer's output; its input, unless
-        an adapter saves it. Without checkpointing the layer's output is counted as kept.
+        """Yield the gate in fp32, then the last product's output beside its weight, and beside the layer's
+        output; the product's input, unless an adapter saves it. Without checkpointing the layer's output is
+        counted as kept.
         """
         shape = self.work.shape
         output = self._c * self._tokens * shape.hidden
@@ -178,7 +180,10 @@ class Moments:
         product = max(decoding.peak_bytes, decoding.decoded_bytes + output)
         if self.keeps_decoded:
             product = output
-        yield unsaved + product - (0 if self.checkpointing else self._residual)
+        output_kept = 0 if self.checkpointing else self._residual
+        wide = self._if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
+        yield unsaved + wide - self._h(self._adapted_of(READS[3])) - output_kept
+        yield unsaved + product - output_kept
         yield unsaved + output + (self._residual if self.checkpointing else 0)
 
     def _product_bytes(self, read: Iterable[Role], *, held: int) -> int:

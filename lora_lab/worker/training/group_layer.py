@@ -6,8 +6,7 @@
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
 and backward, so nothing is computed twice and no graph is built. Each call works on one adapter's rows: 350
 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters' rows at
-once. In the forward pass, every operator rounds as in a run that is alone; this makes bf16 losses and
-gradients equal to that run's (docs/performance.md).
+once. In the forward pass, operators round as the library's do, except the gate's, which round once.
 
 Number types are explicit, so nothing here runs under autocast.
 
@@ -133,6 +132,17 @@ class Norm:
         return weighted.mul_(scale).addcmul_(x, along)
 
 
+def apply_gate(gate: Tensor, up: Tensor) -> Tensor:
+    """Compute silu(gate) · up in fp32, rounded once to the compute type.
+
+    Rounded after the silu and again after the product, a gradient of the embedded model after three steps has
+    a cosine of 0.9989 with fp32's instead of 0.9993, in the same time.
+    """
+    if gate.dtype == torch.float32:
+        return F.silu(gate).mul_(up)
+    return F.silu(gate.float(), inplace=True).mul_(up).to(gate.dtype)
+
+
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     """Compute gradients of silu(gate) · up, in the memory of `grad` and `gate`; silu is recomputed."""
     grad_up = F.silu(gate).mul_(grad)
@@ -227,7 +237,7 @@ class GroupedLayer:
         normed, scale = self._norms[1].forward(attention.middle)
         (gate, up), read = gate_up.forward(normed, factors[2])
         del normed
-        (added,), read_down = down.forward(F.silu(gate).mul_(up), factors[3])
+        (added,), read_down = down.forward(apply_gate(gate, up), factors[3])
         saved = Saved(attention, scale, read, read_down, gate, up)
         return _add_widened(attention.middle, added), saved
 

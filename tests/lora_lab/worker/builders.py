@@ -21,7 +21,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
 from lora_lab.worker.training.alone import attach_alone, train_alone
-from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
@@ -98,10 +98,27 @@ class Lab:
         device = self.session.machine.device
         return answer_loss(self.model, pack_examples(batch, device), self.session.machine.autocast())
 
-    def reattach(self, spec: RunSpec) -> "Lab":
+    def look(self, batch: Sequence[Encoded]) -> tuple[Tensor, float]:
+        """The gradient as one float64 vector, and the loss, on the path that the adapter trains on."""
+        if isinstance(self.adapted, Adapted):
+            losses: list[float] = []
+
+            def remembered() -> Tensor:
+                value = self.loss(batch)
+                losses.append(value.item())
+                return value
+
+            return gradient(self.model.train(), remembered), losses[0]
+        (cell,) = self.adapted.cells
+        (loss,) = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
+        cell.clip()
+        return cell_gradient(self.adapted, cell), loss
+
+    def reattach(self, spec: RunSpec, *, graph: bool | None = None) -> "Lab":
         """The same base with another fresh adapter, as for the next run of a warm worker."""
         self.session.base = self.model.unload()
-        return with_adapter(self.session, spec, graph=isinstance(self.adapted, Adapted))
+        same = isinstance(self.adapted, Adapted)
+        return with_adapter(self.session, spec, graph=same if graph is None else graph)
 
 
 def open_lab(
@@ -195,6 +212,13 @@ def gradient(model: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
     found = [p.grad.double().flatten().cpu() for _, p in trained if p.grad is not None]
     assert len(found) == len(trained)
     return torch.cat(found)
+
+
+def cell_gradient(group: AdapterGroup, cell: CellAdapter) -> Tensor:
+    """The same of a cell of a group, once its gradient is clipped, which does not turn it."""
+    own = sorted((name, p) for name, p in group.model.named_parameters() if f".{cell.name}." in name)
+    parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
+    return torch.cat([part.double().flatten().cpu() for part in parts])
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
