@@ -106,7 +106,7 @@ class CardSnapshot:
         return {card_id: due for card_id, due in dues.items() if card_id in shown}
 
 
-def read_desk(
+def read_card_snapshot(
     store: Store,
     decks: Decks,
     profile_id: str,

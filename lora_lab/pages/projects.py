@@ -22,9 +22,9 @@ LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, desk: ProjectService) -> None:
+def build(app: gr.Blocks, context: Context, service: ProjectService) -> None:
     """Add the page to the app."""
-    page = ProjectsPage(context=context, desk=desk)
+    page = ProjectsPage(context=context, service=service)
     with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
         frame.add_island(
             page.act,
@@ -40,7 +40,7 @@ class ProjectsPage:
     """Handlers of the page."""
 
     context: Context
-    desk: ProjectService
+    service: ProjectService
 
     def load(self, request: gr.Request) -> Markup:
         """Render the list, or the project that the address names."""
@@ -59,27 +59,27 @@ class ProjectsPage:
                 return self._draft(visit, standing, event)
             case "hypothesis":
                 text = form_event.read_field(event, "text", limit=TEXT_LIMIT)
-                self.desk.write(visit, standing.project, "hypothesis", text)
+                self.service.write(visit, standing.project, "hypothesis", text)
                 return self._shown(
                     visit, standing, say="Your hypothesis is kept. Now run a grid.", focus="#runs"
                 )
             case "conclude":
-                self.desk.conclude(visit, standing, form_event.read_field(event, "text", limit=TEXT_LIMIT))
+                self.service.conclude(visit, standing, form_event.read_field(event, "text", limit=TEXT_LIMIT))
                 return self._shown(visit, standing, say="Your report is there.", focus="#conclusion")
             case "measure":
                 if standing.sweep is not None:
-                    self.desk.lab.measure_afterwards(standing.sweep)
+                    self.service.lab.measure_afterwards(standing.sweep)
                 return self._shown(visit, standing, say="Measuring.", focus="#results")
             case "choose":
                 chosen = form_event.read_field(event, "sweep")
-                fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
+                fresh = self.service.standing(visit, standing.project, sweep_id=chosen)
                 url = project_address(standing.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
         raise form_event.unknown_act(event)
 
     def _standing(self, visit: Visit, project_id: str) -> ProjectProgress:
-        project = self.desk.find(project_id)
-        return self.desk.standing(visit, project, sweep_id=visit.query.get("sweep", ""))
+        project = self.service.find(project_id)
+        return self.service.standing(visit, project, sweep_id=visit.query.get("sweep", ""))
 
     def _shown(self, visit: Visit, standing: ProjectProgress, *, say: str, focus: str) -> Reply:
         html = self._page(visit, self._standing(visit, standing.project.id))
@@ -100,20 +100,20 @@ class ProjectsPage:
 
     def _running(self, standing: ProjectProgress) -> bool:
         """Return whether the results can still change without user action."""
-        ended = all(cell.ended for cell in self.desk.cells(standing))
-        return not ended or self.desk.is_measuring(standing)
+        ended = all(cell.ended for cell in self.service.cells(standing))
+        return not ended or self.service.is_measuring(standing)
 
     def _results(self, standing: ProjectProgress) -> Markup:
-        cells = self.desk.cells(standing)
+        cells = self.service.cells(standing)
         return render(
             "lora_lab/projects/project_shown.html",
             project=standing.project,
-            results=self.desk.results(standing),
-            curves=self.desk.curves(standing),
-            unmeasured=self.desk.unmeasured(standing),
-            measuring=self.desk.is_measuring(standing),
-            problems=self.desk.problems(standing),
-            xray=self.desk.xray_of_ranks(standing),
+            results=self.service.results(standing),
+            curves=self.service.curves(standing),
+            unmeasured=self.service.unmeasured(standing),
+            measuring=self.service.is_measuring(standing),
+            problems=self.service.problems(standing),
+            xray=self.service.xray_of_ranks(standing),
             done=sum(cell.ended for cell in cells),
             total=len(cells),
         )
@@ -137,7 +137,7 @@ class ProjectsPage:
         )
 
     def _list(self, visit: Visit) -> Markup:
-        standings = [self.desk.standing(visit, project) for project in read_projects().values()]
+        standings = [self.service.standing(visit, project) for project in read_projects().values()]
         return render("lora_lab/projects/projects.html", standings=standings, address=project_address)
 
 

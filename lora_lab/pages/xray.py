@@ -49,19 +49,22 @@ def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCa
 class XrayPage:
     """Handlers of the page. The whole request is in the address; the X-ray service stores the results."""
 
-    def __init__(self, context: Context, desk: XrayService, *, ask_for_cards: AskForCards) -> None:
+    def __init__(self, context: Context, service: XrayService, *, ask_for_cards: AskForCards) -> None:
         self._context = context
-        self._desk = desk
+        self._service = service
         self._ask_for_cards = ask_for_cards
 
     def load(self, request: gr.Request) -> Markup:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
-        standing = self._desk.standing(query)
+        standing = self._service.standing(query)
         return render(
             "lora_lab/xray/xray.html",
             tabs=tabs(
-                XRAY, "X-ray", query, back=run_link(self._desk.lab, standing.run.run_id if standing else "")
+                XRAY,
+                "X-ray",
+                query,
+                back=run_link(self._service.lab, standing.run.run_id if standing else ""),
             ),
             standing=standing,
             runs=self._choices(standing),
@@ -72,7 +75,7 @@ class XrayPage:
         """Handle a choice, a start, a stop or a poll."""
         visit = frame.visit_of(self._context, request, event)
         query = _read_asked(event, visit.query)
-        standing = self._desk.standing(query)
+        standing = self._service.standing(query)
         if standing is None:
             raise LearnerError("There is no finished run now.", do_next="Train one in the lab.")
         match event.get("act"):
@@ -84,29 +87,29 @@ class XrayPage:
                 return self._polled(standing, query, event, visit)
             case "start":
                 told.refuse_slip(query["guess"])  # fail before seconds of computing
-                self._desk.start(standing)
+                self._service.start(standing)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}
             case "stop":
-                self._desk.stop(standing)
+                self._service.stop(standing)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise form_event.unknown_act(event)
 
     def _chosen(self, standing: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Select runs; comparing directions needs no weights, so selecting a second run starts it."""
-        before = self._desk.standing(visit.query)
+        before = self._service.standing(visit.query)
         if before is not None and before.run != standing.run:
             query["guess"] = ""  # it belonged to another run
         if standing.xray and standing.pair_look is None:
-            self._desk.compare(standing)
+            self._service.compare(standing)
         reply = self._again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
             return _keep_untouched(reply)
         return reply
 
     def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
-        standing = self._desk.standing(query)
+        standing = self._service.standing(query)
         assert standing is not None
         return {
             "parts": _render_parts(standing, query, narrow=narrow),
@@ -136,7 +139,7 @@ class XrayPage:
         if standing is None:
             return []
         named = [run for run in (standing.run, standing.beside) if run is not None]
-        listed = self._desk.runs()
+        listed = self._service.runs()
         older = [run for run in named if run not in listed]
         return [
             (run.run_id, title_of(run.spec), f"{detail_of(run.spec)}, {run.started_at}")

@@ -9,19 +9,19 @@ from study.base.errors import LearnerError
 from study.text.templates import render
 
 
-def project_report(desk: ProjectService, standing: ProjectProgress, *, by: str) -> Markup:
+def project_report(service: ProjectService, standing: ProjectProgress, *, by: str) -> Markup:
     """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
     if standing.sweep is None or standing.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
-    cells = desk.cells(standing)
+    cells = service.cells(standing)
     return render(
         "lora_lab/projects/project_report.html",
         project=standing.project,
         standing=standing,
         by=by,
-        results=desk.results(standing),
+        results=service.results(standing),
         sweep=standing.sweep,
-        curves=desk.curves(standing),
+        curves=service.curves(standing),
         plots=figures_of(cells),
         cells=list(enumerate(cells, start=1)),
         percent_above=percent_above,

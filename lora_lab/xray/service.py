@@ -148,8 +148,8 @@ class XrayService:
                 self.lab.inspections.stop(look.id)
 
     def _found(self, run: RunFolder, beside: RunFolder | None = None) -> Inspection | None:
-        desk = self.lab.inspections
-        return desk.find(desk.id_of(KIND, order_of(run, beside)))
+        queue = self.lab.inspections
+        return queue.find(queue.id_of(KIND, order_of(run, beside)))
 
     def _named(self, run_id: str) -> RunFolder | None:
         """Return the run with this id if it can be X-rayed, else None."""
