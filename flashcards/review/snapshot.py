@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import STANDING_VERBS, CardStatus, replay_operations
+from flashcards.review.card_status import STATUS_VERBS, CardStatus, replay_operations
 from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, next_card
 from flashcards.review.session_time import sitting_seconds
 from flashcards.scheduling.backlog import Backlog, count_room
@@ -121,7 +121,7 @@ def read_card_snapshot(
     latest = store.cards.latest(profile_id)
     today = store.cards.history(profile_id, since=begins)
     status = replay_operations(
-        store.verbs.live(profile_id, STANDING_VERBS),
+        store.verbs.live(profile_id, STATUS_VERBS),
         store.cards.lapses(profile_id),
         last_rated={card_id: review.reviewed_at for card_id, review in latest.items()},
         now=now,

@@ -28,8 +28,8 @@ class ProjectFiles:
         try:
             browser_id = browser_of(request.cookies)
             visitor = find_visit(self._context, browser_id=browser_id, query=dict(request.query_params))
-            standing = self._service.standing(visitor, self._service.find(project_id))
-            html = project_report(self._service, standing, by=visitor.profile.name)
+            progress = self._service.read_progress(visitor, self._service.find(project_id))
+            html = project_report(self._service, progress, by=visitor.profile.name)
         except LearnerError as error:
             return not_found(str(error))
         named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}

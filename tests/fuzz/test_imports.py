@@ -88,7 +88,7 @@ class ImportTarget:
         try:
             self._open()
         finally:
-            for record in self.imports.standing(self.profile):
+            for record in self.imports.list_undoable(self.profile):
                 self.imports.undo(self.profile, record.id, now=NOW)
         self._open()
 

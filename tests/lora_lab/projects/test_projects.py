@@ -263,8 +263,8 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     reply = ana_works.sends(done["html"], "conclude", fields={"text": ["Rank 8 it was, on this model."]})
     assert 'href="/projects/does-rank-matter/report.html"' in reply["html"]
     ana = find_visit(context, browser_id="browser-of-ana", query={})
-    standing = service.standing(ana, service.find("does-rank-matter"))
-    report = project_report(service, standing, by="Ana")
+    progress = service.read_progress(ana, service.find("does-rank-matter"))
+    report = project_report(service, progress, by="Ana")
     said = words(report)
     for part in (
         "Rank 8 wins.",
