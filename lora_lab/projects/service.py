@@ -168,7 +168,7 @@ class ProjectService:
         sweep_id = progress.sweep.sweep_id
         self.store.projects.write(visit.profile.id, progress.project.id, "sweep", sweep_id, at=visit.now)
 
-    def door(self, visit: Visit, project_id: str) -> ProjectLink:
+    def build_link(self, visit: Visit, project_id: str) -> ProjectLink:
         """Build the link to the project on a concept's page."""
         project = self.find(project_id)
         progress = self.read_progress(visit, project)

@@ -21,7 +21,7 @@ class Challenges:
     operations: QuizOperations
     dice: Random
 
-    def door(self, visit: Visit, concept_id: str) -> ChallengeLink:
+    def build_link(self, visit: Visit, concept_id: str) -> ChallengeLink:
         """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
             mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)

@@ -277,7 +277,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
         assert part in said
     assert report.count("<figure>") >= 3
     assert not re.search(r"(?:src|href)=\"http", report)
-    assert service.door(ana, "does-rank-matter").done
+    assert service.build_link(ana, "does-rank-matter").done
     assert "Finished: your report is there." in words(ana_works.opens("view=list"))
 
 

@@ -15,7 +15,7 @@ from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
 from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService
-from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.lesson_link import build_lab_link
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.challenge import Challenges
 from quizzes.session.operations import QuizOperations
@@ -70,13 +70,13 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
     page = ConceptPage(
         context=context,
         subjects=subjects,
-        lessons=Lessons(concepts=context.concepts, check_preset=lab_door, folder=tmp_path),
+        lessons=Lessons(concepts=context.concepts, check_preset=build_lab_link, folder=tmp_path),
         terms=terms_of(context.concepts),
         figures=FIGURES,
-        doors=ModeLinks(
-            lab=lab_door,
-            challenge=Challenges(operations=operations, dice=context.dice).door,
-            project=ProjectService(store=context.store, lab=lab).door,
+        links=ModeLinks(
+            lab=build_lab_link,
+            challenge=Challenges(operations=operations, dice=context.dice).build_link,
+            project=ProjectService(store=context.store, lab=lab).build_link,
             tasks=TaskService(store=context.store).links,
         ),
     )
