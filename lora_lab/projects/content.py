@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from lora_lab.grids.findings import AXES as FOUND_AXES
 from lora_lab.grids.findings import Axis
-from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.settings.grid_form import normalize_grid
-from lora_lab.spec import spec_from
-from study.base.errors import LearnerError
+from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.grid_form import read_grid
 from study.content.declared import read_declared_list
 from study.content.yaml_reader import Fields
 from study.lessons.lesson import ProjectId
@@ -25,16 +23,6 @@ MEASURED_AFTERWARDS: frozenset[CheckName] = frozenset({"forgotten", "merged"})
 """Checks on measurements made only on request: lora_lab/runs/extra_measurements.py."""
 
 
-def _read_grid(fields: Fields, _name: str) -> Grid:
-    base: dict[str, Any] = fields.raw("base") or {}
-    axes: dict[str, Any] = fields.raw("axes") or {}
-    try:
-        return normalize_grid(grid_from(spec_from(base), axes))
-    except LearnerError as error:
-        fields.note(f"isn't a grid: {error.what}")
-        return grid_from(spec_from({}), {})
-
-
 def _read_axis(fields: Fields, name: str) -> Axis | None:
     return fields.choice(name, FOUND_AXES) if fields.has(name) else None
 
@@ -45,7 +33,7 @@ class ProjectGrid:
 
     name: str
     about: str
-    grid: Annotated[Grid, _read_grid]
+    grid: Annotated[Grid, read_grid]
 
 
 @dataclass(frozen=True, kw_only=True)
