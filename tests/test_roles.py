@@ -145,6 +145,19 @@ def _press(browser: TestClient, island: str, act: str, number: int | None = None
     return found if isinstance(found, dict) else {"status": answer.status_code}
 
 
+def test_a_learner_is_refused_settings_and_runs_of_others_in_words(asking: dict[str, TestClient]) -> None:
+    own = {"rank": ["9"], "model": ["tiny-random"]}
+    for role in ("stranger", "learner"):
+        started = asking[role].post("/act/lab", json={"act": "start", "query": "", "fields": own}).json()
+        stopped = asking[role].post("/act/lab", json={"act": "stop", "query": "", "run": "x"}).json()
+        if role == "learner":
+            assert "Choose a ready experiment" in started["error"]
+            assert "This run is not yours" in stopped["error"]
+        else:
+            assert "error" in started
+            assert "error" in stopped
+
+
 def test_the_owners_link_makes_a_browser_the_owners(served: WholeApp, home: Path) -> None:
     assert client(served).get("/owner?key=wrong").status_code == 403
     browser = client(served)
