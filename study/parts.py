@@ -59,6 +59,7 @@ from study.web import (
     documents,
     figure_route,
     frame,
+    island_route,
     middleware,
     progress_files,
     search_route,
@@ -154,6 +155,7 @@ def build_site(
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
+    island_route.register(site, frame.acts_of(blocks))
     assets.register(site)
     closing = ExitStack()
     for part in all_parts:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from lora_lab.charts import run_view
 from lora_lab.data.datasets import MAX_FILE_BYTES
+from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.largest_batch import preset_size_gb
 from lora_lab.pages import form_fields
@@ -21,6 +22,7 @@ from lora_lab.runs.run_file import read_run_file
 from lora_lab.settings.run_form import (
     OTHER,
     address_of,
+    check_ready,
     format_value,
     read_presets,
     spec_of_address,
@@ -45,6 +47,7 @@ from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame
+from study.web.access import may_use_lab, role_of
 from study.web.frame import Reply
 
 SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
@@ -53,8 +56,13 @@ BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 
-LEARNERS_MAY = ("change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
+LEARNERS_MAY = (
+    "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
+    "start", "stop",
+)  # fmt: skip
+"""What changes nothing for others, and starting or stopping a ready experiment within one's share; the rest
+is the owner's on a server for learners.
+"""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -80,7 +88,7 @@ class LabPage:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        return self._page(spec_of_address(visit.query), visit)
+        return self._page(spec_of_address(visit.query), visit, may_do_all=may_use_lab(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one button press, one changed control or one poll."""
@@ -99,15 +107,17 @@ class LabPage:
             case "poll":
                 return self._polled(event, visit)
             case "start":
-                return self._started(event, visit)
+                learner = _learner(visit, request)
+                return self._started(event, visit, learner=learner, may_do_all=may_use_lab(request))
             case "stop":
+                self._check_stop(event, visit, may_do_all=may_use_lab(request))
                 return self._stopped(event, visit)
             case "zoom":
                 return self._zoomed(event, visit)
             case "upload":
                 return store_upload(self._lab, event)
             case "import":
-                return self._imported(event)
+                return self._imported(event, learner=_learner(visit, request))
             case "read":
                 return self._read(event)
             case "merge":
@@ -208,7 +218,7 @@ class LabPage:
             }
         }
 
-    def _imported(self, event: Mapping[str, Any]) -> Reply:
+    def _imported(self, event: Mapping[str, Any], *, learner: str) -> Reply:
         try:
             spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
             self._lab.home.shape(spec.model)
@@ -216,7 +226,7 @@ class LabPage:
             return {"parts": {"import-problem": problem_part(error)}}
         if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
-        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         return {"goto": address_of(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
@@ -226,8 +236,10 @@ class LabPage:
 
     # ---- runs
 
-    def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
+        if not may_do_all:
+            check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
         if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
@@ -237,7 +249,7 @@ class LabPage:
             form_fields.read_firsts(event).get(name) for name in GUESS_FIELDS
         ):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
-        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
         return {
             "parts": {
@@ -264,6 +276,15 @@ class LabPage:
             "focus": "#confirm",
             "say": "This may not fit. Start anyway?",
         }
+
+    def _check_stop(self, event: Mapping[str, Any], visit: Visit, *, may_do_all: bool) -> None:
+        """Raise LearnerError when a run is not the learner's own."""
+        run_id = form_event.read_text(event, "run")
+        if not may_do_all and self._lab.engine.learner_of(run_id) != visit.profile.id:
+            raise LearnerError(
+                "This run is not yours.",
+                do_next="You can stop a run that you started and that has not ended.",
+            )
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(form_event.read_text(event, "run"))
@@ -339,7 +360,7 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
+    def _page(self, spec: RunSpec, visit: Visit, *, may_do_all: bool) -> Markup:
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -353,6 +374,8 @@ class LabPage:
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=format_value,
+            ready=() if may_do_all else read_presets(),
+            share=RUNS_OF_A_LEARNER,
             presets=[
                 (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
                 for preset in read_presets()
@@ -370,3 +393,8 @@ class LabPage:
             seen=self._parts.seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),
         )
+
+
+def _learner(visit: Visit, request: gr.Request) -> str:
+    """Return whose share of the lab's time a run takes; empty for the owner's."""
+    return visit.profile.id if role_of(request) == "learner" else ""

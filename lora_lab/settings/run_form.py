@@ -43,6 +43,16 @@ def read_presets() -> tuple[Preset, ...]:
     return read_declared_list(PRESETS_FILE, Preset, kind="preset")
 
 
+def check_ready(spec: RunSpec) -> None:
+    """Raise LearnerError for a setting that is no ready experiment."""
+    if all(preset.spec != spec for preset in read_presets()):
+        names = ", ".join(preset.name for preset in read_presets())
+        raise LearnerError(
+            "On this server, runs with settings of one's own belong to the owner.",
+            do_next=f"Choose a ready experiment above Start: {names}.",
+        )
+
+
 def spec_of_address(query: Mapping[str, str]) -> RunSpec:
     """Parse the setting of an address: a preset, single fields over it, or the first preset.
 

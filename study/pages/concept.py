@@ -12,7 +12,7 @@ from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
 from study.learner.mastery import compute_mastery
-from study.learner.path import concept_after, understood
+from study.learner.path import choose_next_concept, understood
 from study.learner.study_modes import (
     STEPS,
     STUDY_MODES,
@@ -147,10 +147,10 @@ class ConceptPage:
             mastery=known,
             row=row,
             steps=STEPS,
-            next_concept=concept_after(
+            next_concept=choose_next_concept(
                 self.context.concepts,
-                concept.id,
                 understood(self.context.store.lessons.marks(visit.profile.id), known),
+                after=concept.id,
             ),
             shown=shown,
             following=next_mode(row, mode),
