@@ -178,16 +178,16 @@ def find_losses(data: Path, learner: Learner) -> list[str]:
                     else [f"{learner.rated} rated, {rows} there; {learner.undone} undone, {undone}"]
                 )
             case "quiz":
-                rows = ask(
-                    "SELECT count(*) FROM answers JOIN quiz_sessions ON session_id = quiz_sessions.id "
-                    "WHERE profile_id = ?",
-                    mine,
-                )[0]
-                return (
-                    []
-                    if 0 <= rows - learner.answered <= 1
-                    else [f"{learner.answered} answered, {rows} there"]
+                rows = sum(
+                    ask(
+                        f"SELECT count(*) FROM {table} JOIN quiz_sessions ON session_id = quiz_sessions.id "
+                        "WHERE profile_id = ?",
+                        mine,
+                    )[0]
+                    for table in ("answers", "answer_retries")
                 )
+                fine = 0 <= rows - learner.answered <= 1
+                return [] if fine else [f"{learner.answered} answered, {rows} there"]
             case "explain":
                 texts = ask("SELECT text FROM explain_attempts WHERE profile_id = ?", mine)
             case "prompt":
