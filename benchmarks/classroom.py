@@ -106,16 +106,14 @@ def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
         lost, doubled, stored = compare(url, figures)
     where = "PostgreSQL" if SERVER else "SQLite"
     served = f"the app and {workers} workers" if workers else "one process"
-    votes = len(figures.vote_seconds)
-    print(f"{count} students, {votes} votes, {where}, {served}: {stored} answers stored")
+    played = len(figures.vote_seconds)
+    print(f"{count} students, {played} votes, {where}, {served}: {stored} answers stored")
     print(f"  answer, ms:          {spread(figures.answer_seconds)}")
     print(f"  press to phone, ms:  {spread(figures.event_seconds)}")
     print(f"  back after a drop, ms: {spread(figures.back_seconds)} ({len(figures.back_seconds)} times)")
     print(f"  lost {lost}, doubled {doubled}, outcomes {dict(figures.outcomes)}")
     print(f"  answers a second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
-    print(
-        f"  the servers computed {1000 * busy_seconds / stored:.1f} ms for each answer, without the database's"
-    )
+    print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms an answer, the database left out")
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
 
 
