@@ -180,11 +180,11 @@ async def _lesson(teacher_address: str, address: str, count: int, votes: int, dr
     for position, phase in votes_of(plan)[: votes or None]:
         before = len(figures.answer_seconds)
         pressed = figures.pressed_at[position, ROUNDS[phase]] = time.monotonic()
-        await teacher.post(f"/class/{code}/command", {"do": "go", "position": position, "phase": phase})
+        await lead(teacher, code, {"do": "go", "position": position, "phase": phase})
         while len(figures.answer_seconds) < before + count:
             await asyncio.sleep(0.05)
         figures.vote_seconds.append(time.monotonic() - pressed)
-    await teacher.post(f"/class/{code}/command", {"do": "end"})
+    await lead(teacher, code, {"do": "end"})
     await asyncio.gather(*playing)
     return figures
 
