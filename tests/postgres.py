@@ -39,7 +39,7 @@ def throwaway_server(*, durable: bool = False) -> Iterator[str]:
 
     Raises RuntimeError when the programs are missing or the server does not start.
     """
-    # A short path, since sockets lie in it, and one that `nobody` can reach.
+    # A path that `nobody` can reach.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir=None if os.name == "nt" else "/tmp"))
     try:
         account = _account()
@@ -84,7 +84,9 @@ def _start(programs: Path, data: Path, folder: Path, settings: tuple[str, ...]) 
     for _ in range(ATTEMPTS):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = int(free.getsockname()[1])
-        options = f"-h 127.0.0.1 -p {port} -c max_connections=200 -c unix_socket_directories=''"
+        options = f"-h 127.0.0.1 -p {port} -c max_connections=200"
+        if os.name != "nt":  # the usual folder of sockets may not be writable
+            options += " -c unix_socket_directories=''"
         options += "".join(f" -c {setting}" for setting in settings)
         log = folder / "log"
         where = ("--pgdata", data, "--log", log, "--options", options)

@@ -37,6 +37,10 @@ from tests.classroom.rooms import PHONE, Phone, School, Streaming, played
 
 pytestmark = pytest.mark.postgres
 
+needs_several_processes = pytest.mark.skipif(
+    os.name == "nt", reason="several processes on one port need Linux or macOS"
+)
+
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
 STUDENTS = 24
@@ -263,7 +267,8 @@ def test_without_a_database_server_the_command_says_what_is_missing(
     assert "deploy/compose.yaml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("share_socket", [False, True])
+@needs_several_processes
+@pytest.mark.parametrize("share_socket", [False, True] if sys.platform == "linux" else [True])
 def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     school: School, settings: Settings, share_socket: bool
 ) -> None:
@@ -306,6 +311,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     assert len(record.students) == STUDENTS == len({student.name for student in record.students})
 
 
+@needs_several_processes
 def test_workers_end_with_the_process_that_started_them(settings: Settings) -> None:
     command = Serving(settings, share_socket=False)
     _, parent = command.start()
