@@ -58,6 +58,7 @@ from study.web import (
     documents,
     figure_route,
     frame,
+    island_route,
     middleware,
     progress_files,
     search_route,
@@ -153,6 +154,7 @@ def build_site(
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
+    island_route.register(site, frame.acts_of(blocks))
     assets.register(site)
     closing = ExitStack()
     for part in all_parts:
@@ -208,13 +210,13 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             app,
             context,
             subjects=ports.subjects,
-            lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
+            lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_link),
             terms=terms,
             figures=ports.figures,
-            doors=ModeLinks(
-                lab=ports.lab_door,
-                challenge=ports.challenge_door,
-                project=ports.project_door,
+            links=ModeLinks(
+                lab=ports.lab_link,
+                challenge=ports.challenge_link,
+                project=ports.project_link,
                 tasks=ports.tasks_about,
             ),
         )

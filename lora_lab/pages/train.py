@@ -11,6 +11,7 @@ from markupsafe import Markup
 from lora_lab.charts import run_view
 from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.data.datasets import MAX_FILE_BYTES
+from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.largest_batch import preset_size_gb
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
@@ -54,6 +55,7 @@ from study.ports.context import Context, Visit
 from study.store.logs.predictions import Prediction
 from study.text.templates import render
 from study.web import form_event, frame
+from study.web.access import may_use_lab, role_of
 from study.web.frame import Reply
 
 SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
@@ -62,8 +64,13 @@ BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 
-LEARNERS_MAY = ("change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
+LEARNERS_MAY = (
+    "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
+    "start", "stop",
+)  # fmt: skip
+"""What changes nothing for others, and starting or stopping a ready experiment within one's share; the rest
+is the owner's on a server for learners.
+"""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -88,7 +95,7 @@ class LabPage:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        return self._page(spec_of_address(visit.query), visit)
+        return self._page(spec_of_address(visit.query), visit, may_do_all=may_use_lab(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one button press, one changed control or one poll."""
@@ -107,15 +114,17 @@ class LabPage:
             case "poll":
                 return self._polled(event, visit)
             case "start":
-                return self._started(event, visit)
+                learner = _learner(visit, request)
+                return self._started(event, visit, learner=learner, may_do_all=may_use_lab(request))
             case "stop":
+                self._check_stop(event, visit, may_do_all=may_use_lab(request))
                 return self._stopped(event, visit)
             case "zoom":
                 return self._zoomed(event, visit)
             case "upload":
                 return store_upload(self._lab, event)
             case "import":
-                return self._imported(event)
+                return self._imported(event, learner=_learner(visit, request))
             case "read":
                 return self._read(event)
             case "merge":
@@ -283,7 +292,7 @@ class LabPage:
             query=address_of(found.spec).partition("?")[2],
         )
 
-    def _imported(self, event: Mapping[str, Any]) -> Reply:
+    def _imported(self, event: Mapping[str, Any], *, learner: str) -> Reply:
         try:
             spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
             self._lab.home.shape(spec.model)
@@ -291,7 +300,7 @@ class LabPage:
             return {"parts": {"import-problem": problem_part(error)}}
         if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
-        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         return {"goto": address_of(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
@@ -301,8 +310,10 @@ class LabPage:
 
     # ---- runs
 
-    def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
+    def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
+        if not may_do_all:
+            _check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
         if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
@@ -312,7 +323,7 @@ class LabPage:
             form_fields.read_firsts(event).get(name) for name in GUESS_FIELDS
         ):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
-        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
         return {
             "parts": {
@@ -339,6 +350,15 @@ class LabPage:
             "focus": "#confirm",
             "say": "This may not fit. Start anyway?",
         }
+
+    def _check_stop(self, event: Mapping[str, Any], visit: Visit, *, may_do_all: bool) -> None:
+        """Raise LearnerError when a run is not the learner's own."""
+        run_id = form_event.read_text(event, "run")
+        if not may_do_all and self._lab.engine.learner_of(run_id) != visit.profile.id:
+            raise LearnerError(
+                "This run is not yours.",
+                do_next="You can stop a run that you started and that has not ended.",
+            )
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(form_event.read_text(event, "run"))
@@ -414,7 +434,7 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
+    def _page(self, spec: RunSpec, visit: Visit, *, may_do_all: bool) -> Markup:
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -428,6 +448,8 @@ class LabPage:
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=format_value,
+            ready=() if may_do_all else read_presets(),
+            share=RUNS_OF_A_LEARNER,
             presets=[
                 (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
                 for preset in read_presets()
@@ -463,6 +485,21 @@ class LabPage:
             "seen-title": render("lora_lab/lab/seen_title.html", **values),
             "seen": render("lora_lab/lab/seen.html", **values),
         }
+
+
+def _learner(visit: Visit, request: gr.Request) -> str:
+    """Return whose share of the lab's time a run takes; empty for the owner's."""
+    return visit.profile.id if role_of(request) == "learner" else ""
+
+
+def _check_ready(spec: RunSpec) -> None:
+    """Raise LearnerError for a setting that is no ready experiment."""
+    if all(preset.spec != spec for preset in read_presets()):
+        names = ", ".join(preset.name for preset in read_presets())
+        raise LearnerError(
+            "On this server, runs with settings of one's own belong to the owner.",
+            do_next=f"Choose a ready experiment above Start: {names}.",
+        )
 
 
 def _no_cost(instead: Markup) -> dict[str, Markup]:

@@ -34,6 +34,7 @@ from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware
 from study.web.access import OWNERS_ONLY, may_use_lab
+from study.web.island_route import GuardedAct
 from study.web.theme import THEME
 
 _original_session = gradio.state_holder.SessionState
@@ -106,6 +107,22 @@ def add_island(
         guarded_load, None, html, queue=False, show_progress="hidden", api_visibility="private"
     )
     return html
+
+
+def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
+    """Return what answers the presses of each island, by its element's id.
+
+    Raises ValueError where two islands have one id: a press couldn't tell them apart.
+    """
+    acts: dict[str, GuardedAct] = {}
+    for block in pages.blocks.values():
+        act = getattr(block, "act", None) if isinstance(block, gr.HTML) else None
+        if act is None:
+            continue
+        if block.elem_id in acts:
+            raise ValueError(f"two islands are named {block.elem_id!r}")
+        acts[str(block.elem_id)] = act
+    return acts
 
 
 @contextmanager
