@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from study.base.owner_log import OwnerLog
 from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
@@ -68,6 +69,7 @@ from study.web import (
 from study.web.access import RoleGate, ServerKeys
 from study.web.content_policy import ScriptNonces
 from study.web.device_routes import Devices
+from study.web.error_notes import ErrorNotes
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 
@@ -163,6 +165,7 @@ def build_site(
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
+    site.add_middleware(ErrorNotes)
     site.add_middleware(ScriptNonces, inline_scripts=[frame.head_script(projector=projector)])
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
@@ -268,7 +271,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
                 ],
             ),
         ),
-        closers=(context.store.close, *daily, jobs.close),
+        closers=(OwnerLog(home).close, context.store.close, *daily, jobs.close),
     )
 
 
