@@ -213,13 +213,13 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             app,
             context,
             subjects=ports.subjects,
-            lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
+            lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_link),
             terms=terms,
             figures=ports.figures,
-            doors=ModeLinks(
-                lab=ports.lab_door,
-                challenge=ports.challenge_door,
-                project=ports.project_door,
+            links=ModeLinks(
+                lab=ports.lab_link,
+                challenge=ports.challenge_link,
+                project=ports.project_link,
                 tasks=ports.tasks_about,
             ),
         )

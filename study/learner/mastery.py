@@ -96,7 +96,7 @@ def _suggest_concept(concept: str, builds_on_others: bool) -> NextStep:
 
 
 def _read_questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
-    for record, answers in store.quizzes.sittings(profile_id):
+    for record, answers in store.quizzes.answered_sessions(profile_id):
         mixed = _is_mixed(record, subjects)
         for answer in answers:
             concepts = subjects.of_question.get(answer.question_id, ())

@@ -81,6 +81,7 @@ def _built(
             projector=options.projector,
             worker=options.worker,
             only_class=options.only_class,
+            students_at=options.students_at,
             open_lab=options.open_lab,
             say=page.say,
         )
@@ -193,16 +194,23 @@ def _objects_that_stay() -> Iterator[None]:
         gc.enable()
 
 
-def take_port(host: str, port: int) -> socket.socket:
-    """Reserve an address, or say in one sentence why it can't be had."""
+def take_port(host: str, port: int, *, several: bool = False, listen: bool = True) -> socket.socket:
+    """Reserve an address, or say in one sentence why it can't be had.
+
+    `several`: other sockets of this kind may have the same address; the system spreads connections over those
+    that listen (SO_REUSEPORT, on Linux).
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Only with the protocol named does asyncio turn Nagle's algorithm off, which holds an answer's body back
     # until the browser has acknowledged its head: 40 ms on every request.
     taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if several:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         taken.bind((host, port))
-        taken.listen()
+        if listen:
+            taken.listen()
     except (OSError, OverflowError) as error:
         taken.close()
         reason = getattr(error, "strerror", None) or str(error)
@@ -272,6 +280,12 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         dest="only_class",
         action="store_true",
         help="teach a class: other devices reach the class's student pages and nothing else",
+    )
+    parser.add_argument(
+        "--students-at",
+        default="",
+        metavar="URL",
+        help="the address that students open, where a proxy or `python -m classroom serve` answers them",
     )
     parser.add_argument(
         "--open-lab",

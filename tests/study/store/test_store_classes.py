@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from classroom.activities.room import open_round
 from study.base.errors import LearnerError
@@ -73,6 +74,10 @@ def add_key(room: ClassRoom, now: datetime, transaction: ClassTransaction) -> No
     transaction.add_key(room.id, f"hash-{room.id}", at=now)
 
 
+def keep_progress(room: ClassRoom, transaction: ClassTransaction) -> None:
+    transaction.keep_progress(room.id, 0, {"step": 1})
+
+
 def counts(store: Store) -> dict[str, int]:
     with store.database.read() as connection:
         return {
@@ -125,7 +130,7 @@ def test_a_refused_write_leaves_its_neighbours_stored(store: Store, room: ClassR
     student = fill(store, room, now)
 
     def refused(transaction: ClassTransaction) -> None:
-        transaction.rename(student, "Changed")
+        transaction.rename("room", student, "Changed")
         raise LearnerError("No.", do_next="Stop.")
 
     results = store.classes.transact(
@@ -198,7 +203,7 @@ def test_a_deleted_class_leaves_nothing_and_its_neighbour_stays(
     for each in (room, other):
         student = fill(store, each, now)
         send(store, answer(student, now, answer_id=f"of-{each.id}"), each.id)
-        do(store, partial(add_key, each, now))
+        do(store, partial(add_key, each, now), partial(keep_progress, each))
     assert set(counts(store).values()) == {2}
     do(store, lambda t: t.delete_room("room"))
     assert set(counts(store).values()) == {1}
@@ -242,7 +247,7 @@ def test_deleting_a_profile_leaves_classes_alone(
 
 def test_a_room_needs_a_code_of_its_own(store: Store, room: ClassRoom, now: datetime) -> None:
     fill(store, room, now)
-    with store.database.write() as connection, pytest.raises(Exception, match="UNIQUE"):
+    with store.database.write() as connection, pytest.raises(IntegrityError):
         connection.execute(insert(class_rooms).values(**{**vars(room), "id": "x"}))
 
 
