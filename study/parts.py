@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from study.base.owner_log import OwnerLog
 from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
@@ -69,6 +70,7 @@ from study.web import (
 from study.web.access import RoleGate, ServerKeys
 from study.web.content_policy import ScriptNonces
 from study.web.device_routes import Devices
+from study.web.error_notes import ErrorNotes
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 
@@ -164,6 +166,7 @@ def build_site(
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
+    site.add_middleware(ErrorNotes)
     site.add_middleware(ScriptNonces, inline_scripts=[frame.head_script(projector=projector)])
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
@@ -212,7 +215,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             partial(transfer_routes.register, context=context, exchanges=exchanges, pending=pending),
             partial(search_route.register, searchable=searchable),
         ),
-        closers=(context.store.close, *daily, jobs.close),
+        closers=(OwnerLog(home).close, context.store.close, *daily, jobs.close),
     )
 
 

@@ -19,6 +19,7 @@ from lora_lab.pages.train_parts import SettingParts, no_cost
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import read_run_file
+from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
     OTHER,
     address_of,
@@ -220,7 +221,8 @@ class LabPage:
 
     def _imported(self, event: Mapping[str, Any], *, learner: str) -> Reply:
         try:
-            spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
+            name, content = form_fields.file_of(event)
+            spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse_run_file_apart)
             self._lab.home.shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": problem_part(error)}}
