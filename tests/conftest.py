@@ -10,6 +10,7 @@ from random import Random
 
 import hypothesis
 import pytest
+from sqlalchemy.engine import make_url
 
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
@@ -88,10 +89,20 @@ def postgres_server() -> Iterator[str]:
         yield os.environ.get(SERVER) or unless_given.enter_context(throwaway_server())
 
 
-@pytest.fixture
-def postgres_database(postgres_server: str) -> Iterator[str]:
-    """The URL of a database without tables, which is dropped at the end."""
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database with its tables; a copy of it takes less than making them."""
     with new_database(postgres_server) as url:
+        open_store(url).close()
+        yield make_url(url).database or ""
+
+
+@pytest.fixture
+def postgres_database(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database, without tables if the test opens no store; it is dropped at the end."""
+    opens = "store" in request.fixturenames
+    template = request.getfixturevalue("postgres_template") if opens else ""
+    with new_database(postgres_server, template=template) as url:
         yield url
 
 

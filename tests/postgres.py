@@ -64,12 +64,12 @@ def throwaway_server(*, durable: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """Create a database on a server, give its URL, and drop it at the end."""
+def new_database(server: str, *, template: str = "") -> Iterator[str]:
+    """Create a database on a server, or copy a named one; give its URL, and drop it at the end."""
     connected = create_engine(server, isolation_level="AUTOCOMMIT")
     name = f"test_{uuid.uuid4().hex}"
     with connected.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}{f' TEMPLATE {template}' if template else ''}")
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from classroom.__main__ import main
 from classroom.activities.activity import activity_from
@@ -178,6 +180,47 @@ def test_what_a_lost_message_would_have_told_comes_a_little_later(
                 assert (await stream.next())["data"]["position"] == 0
 
     played(play)
+
+
+def test_a_database_that_is_away_is_told_and_what_was_kept_is_stored_afterwards(
+    school: School, workers: list[FastAPI], settings: Settings, postgres_server: str
+) -> None:
+    name = make_url(settings.database_url).database
+    server = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+
+    def let_in(allowed: bool) -> None:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
+            if not allowed:
+                connected = text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                )
+                connection.execute(connected, {"name": name})
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "next")
+        path = f"/class/{live.room.code}/events"
+        async with at(workers[0], "ana") as here:
+            ana = Phone(here, live.room.code)
+            await ana.join()
+            async with Streaming(workers[0], path, "ana") as stream:
+                assert (await stream.next())["data"]["round"] == 1
+                let_in(False)
+                given = {"id": "kept-by-the-phone", "option": "right"}
+                lost = await ana.answer(0, 1, **given)
+                assert lost.status_code == 503
+                assert "kept here and sent again" in lost.json()["error"]
+                unread = await here.get(f"/class/{live.room.code}/state")
+                assert (unread.status_code, "database" in unread.text) == (503, True)
+                let_in(True)
+                assert (await ana.answer(0, 1, **given)).json()["outcome"] == "stored"
+                await school.lead(live, "go", position=0, phase="reveal")
+                while (await stream.next())["data"]["round"] != 0:
+                    pass  # her own answer comes first
+
+    played(play)
+    server.dispose()
 
 
 def test_names_an_activity_on_the_spot_and_the_end_reach_every_worker(
