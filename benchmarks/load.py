@@ -144,9 +144,8 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-@contextmanager
-def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The app in a process of its own, without workers."""
+def start_app(data: Path) -> tuple["subprocess.Popen[str]", str]:
+    """Start the app in a process of its own, without workers; returns it and its address."""
     server = subprocess.Popen(
         [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", str(data)],
         cwd=ROOT,
@@ -154,8 +153,15 @@ def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
         text=True,
         env=os.environ,
     )
+    return server, served_at(server)
+
+
+@contextmanager
+def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The app while the block runs."""
+    server, address = start_app(data)
     try:
-        yield served_at(server), psutil.Process(server.pid)
+        yield address, psutil.Process(server.pid)
     finally:
         server.terminate()
         server.wait(timeout=60)

@@ -2,24 +2,21 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import hypothesis
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
 
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
 from study.store import Store, open_store
-from tests.postgres import throwaway_server
+from tests.postgres import new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.
 os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cache" / "models"))
@@ -114,21 +111,6 @@ def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]
     opened = open_store(settings.database_url)
     yield opened
     opened.close()
-
-
-@contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """Create a database on a server, give its URL, and drop it at the end."""
-    connected = create_engine(server, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid.uuid4().hex}"
-    with connected.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with connected.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        connected.dispose()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 import app as the_app
 from lora_lab.pages import compare, grid, microscope, models, projects, train, xray
+from study.base.owner_log import FILE
 from study.base.settings import Settings
 from study.web.access import KEY_FILE, ServerKeys
 from study.web.middleware import COOKIE
@@ -251,3 +252,24 @@ def test_on_ones_own_machine_everything_is_open(tmp_path: Path) -> None:
         assert browser.get("/class").status_code == 200
     finally:
         site.state.close()
+
+
+def test_the_owner_reads_what_was_refused_and_nobody_else_does(
+    served: WholeApp, home: Path, asking: dict[str, TestClient]
+) -> None:
+    client(served).get("/owner?key=wrong")
+    asking["learner"].post("/act/lab", json={"act": "delete", "run": "secret-run"})
+    asking["learner"].post("/act/lab", json={"act": "poll"}, headers={"origin": "http://evil.example"})
+    flood = client(served, **{COOKIE: "flooding-browser"})
+    assert 429 in [flood.get("/search").status_code for _ in range(330)]
+    shown = _settings(asking["owner"])[1]
+    for line in ("wrong key", "owner&#39;s on lab", "comes from another site", "asked too often"):
+        assert line in shown, line
+    assert str(home) in shown
+    for role in ("learner", "stranger"):
+        other = _settings(asking[role])[1]
+        assert 'id="log"' not in other
+        assert str(home) not in other
+    kept = (home / FILE).read_text("utf-8")
+    for private in ("secret-run", "flooding-browser", "browser-of", ELSEWHERE, "evil.example"):
+        assert private not in kept, private

@@ -6,6 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from classroom.access.keys import Keys
+from study.base.owner_log import note
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
 
@@ -42,6 +43,7 @@ class ClassGate:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
         else:
+            note("refused", "A device asked for a page of the teacher's computer.")
             await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:

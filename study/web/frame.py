@@ -26,6 +26,7 @@ from starlette.responses import Response
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
@@ -80,6 +81,7 @@ def add_island(
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
             if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
+                note("refused", f"A learner pressed what is the owner's on {elem_id}.")
                 raise OWNERS_ONLY
             with in_words(), one_view():
                 return _encodable(act(event, request))
@@ -92,6 +94,9 @@ def add_island(
                 return load(request)
         except LearnerError as error:
             return render("study/frame/trouble.html", error=error)
+        except Exception as error:  # Gradio answers it, so that nothing else sees it
+            note_error(f"opening {elem_id}", error)
+            raise
 
     guarded_act.__name__ = "act"  # the name under which island.js calls it
     html = gr.HTML(

@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from study.base.errors import LearnerError, StorageError
+from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
 
@@ -57,9 +58,14 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         _say(f"Class: {address}/class")
     elif not is_loopback(options.host):
         _say(network_notice(options.host, listening.getsockname()[1], app.state.owner_key))
+    reach = (
+        "for this machine only" if is_loopback(options.host) else "for every device that reaches this machine"
+    )
+    note("start", f"The app was started {reach}.")
     try:
         _serve(app, address, listening)
     finally:
+        note("stop", "The app was stopped.")
         app.state.close()
         _say(f"Stopped. Everything is saved in {settings.home}.")
     return 0

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,9 +34,12 @@ from study.store.notices import Notices
 from study.web.middleware import COOKIE
 from tests.classroom.builders import FIGURES, GRID, PLAN, PREDICT, QUESTION
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played
-from tests.classroom.serving import serving
 
 pytestmark = pytest.mark.postgres
+
+needs_several_processes = pytest.mark.skipif(
+    os.name == "nt", reason="several processes on one port need Linux or macOS"
+)
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
@@ -264,7 +267,8 @@ def test_without_a_database_server_the_command_says_what_is_missing(
     assert "deploy/compose.yaml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("share_socket", [False, True])
+@needs_several_processes
+@pytest.mark.parametrize("share_socket", [False, True] if sys.platform == "linux" else [True])
 def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     school: School, settings: Settings, share_socket: bool
 ) -> None:
@@ -297,7 +301,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
         await asyncio.wait_for(asyncio.gather(*playing), SECONDS)
         return live
 
-    with served(settings, share_socket) as (address, parent), serving(school):
+    with served(settings, share_socket=share_socket) as (address, parent):
         live = asyncio.run(asyncio.wait_for(play(address, parent), 3 * SECONDS))
     record = school.context.store.classes.record(live.room.code)
     assert record is not None
@@ -307,6 +311,18 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     assert len(record.students) == STUDENTS == len({student.name for student in record.students})
 
 
+@needs_several_processes
+def test_workers_end_with_the_process_that_started_them(settings: Settings) -> None:
+    command = Serving(settings, share_socket=False)
+    _, parent = command.start()
+    workers = parent.children()
+    assert len(workers) == WORKERS
+    parent.kill()
+    _, alive = psutil.wait_procs([parent, *workers], timeout=SECONDS)
+    assert alive == []
+    command.end()
+
+
 def connected(worker: psutil.Process) -> bool:
     """Whether phones have a stream at a worker."""
     found = worker.net_connections("tcp")
@@ -314,10 +330,10 @@ def connected(worker: psutil.Process) -> bool:
     return any(each.status == psutil.CONN_ESTABLISHED and each.laddr.port in own for each in found)
 
 
-class served:
-    """`python -m classroom serve` in a process of its own; gives its address and the process."""
+class Serving:
+    """`python -m classroom serve` in a process of its own."""
 
-    def __init__(self, settings: Settings, share_socket: bool) -> None:
+    def __init__(self, settings: Settings, *, share_socket: bool) -> None:
         script = "import sys; from classroom.__main__ import main; "
         if share_socket:
             script += "from classroom.workers.supervisor import Supervisor; Supervisor.share_socket = True; "
@@ -331,17 +347,32 @@ class served:
             text=True,
         )
 
-    def __enter__(self) -> tuple[str, psutil.Process]:
+    def start(self) -> tuple[str, psutil.Process]:
+        """Wait until it answers; returns its address and the process."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if ready := re.search(r"Ready: (http://\S+)", line):
                 return ready[1], psutil.Process(self._process.pid)
         raise AssertionError("The workers did not start.")
 
-    def __exit__(self, *_: object) -> None:
-        children = psutil.Process(self._process.pid).children()
+    def end(self) -> int:
+        """End it, if it runs; returns its exit status."""
         self._process.terminate()
-        assert self._process.wait(30) == 0
+        status = self._process.wait(30)
         assert self._process.stdout is not None
         self._process.stdout.close()
-        assert not any(child.is_running() for child in children)
+        return status
+
+
+@contextmanager
+def served(settings: Settings, *, share_socket: bool) -> Iterator[tuple[str, psutil.Process]]:
+    """Its address and the process, until the end of the block; then it and its workers have ended."""
+    command = Serving(settings, share_socket=share_socket)
+    try:
+        address, parent = command.start()
+        yield address, parent
+        children = parent.children()
+    finally:
+        status = command.end()
+    assert status == 0
+    assert not any(child.is_running() for child in children)

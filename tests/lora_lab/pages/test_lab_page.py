@@ -24,7 +24,7 @@ from lora_lab.memory.ledger import bits_per_param
 from lora_lab.pages.train import LabPage
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs import export_script
+from lora_lab.runs import export_script, separate_files
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
 from lora_lab.settings.run_form import address_of, read_presets, spec_of_form
@@ -825,3 +825,25 @@ def test_learners_take_turns_where_the_lab_is_open_to_all(ana: Visitor, lab: Lab
         learner.sends("start", LIGHT)  # any setting
     whose = [lab.engine.learner_of(run_id) for run_id in lab.engine.waiting()]
     assert whose[0] == whose[2] != whose[1]
+
+
+# ---- files of strangers
+
+
+@pytest.mark.parametrize("act", ["upload", "import"])
+def test_a_file_is_read_in_a_process_of_its_own(
+    ana: Visitor, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(reader: Any, name: str, content: bytes) -> Any:
+        raise LearnerError(f"{reader.__name__} of {name}: {len(content)} bytes.", do_next="Nowhere else.")
+
+    monkeypatch.setattr(separate_files, "read_apart", refuse)
+    reply = ana.sends(act, name="mine.jsonl", content=base64.b64encode(jsonl(PAIRS)).decode())
+    said = words("".join(reply["parts"].values()))
+    assert f"of mine.jsonl: {len(jsonl(PAIRS))} bytes" in said
+
+
+def test_what_a_reading_process_gives_is_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(separate_files, "read_apart", lambda *_: {"label": "x", "train": 5})
+    with pytest.raises(LearnerError, match="did not come back whole"):
+        separate_files.read_upload_apart("mine.jsonl", b"")

@@ -11,9 +11,11 @@ from starlette.testclient import TestClient
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.owner_log import OwnerLog, read_last
 from study.ports.context import Context
 from study.web import frame, island_route, storage_troubles
 from study.web.access import RoleGate, ServerKeys
+from study.web.error_notes import ErrorNotes, area_of
 from study.web.form_event import unknown_act
 from study.web.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, browser_of
 
@@ -43,6 +45,7 @@ def site(context: Context) -> FastAPI:
     made = FastAPI()
     storage_troubles.register(made)
     island_route.register(made, frame.acts_of(blocks))
+    made.add_middleware(ErrorNotes)
     made.add_middleware(RoleGate, keys=ServerKeys(context.settings.home))
     made.add_middleware(RequestGuard)
     return made
@@ -119,6 +122,17 @@ def test_a_browser_without_a_cookie_is_told_what_to_do(site: FastAPI) -> None:
 def test_a_full_disk_is_told_in_words_and_a_bug_is_no_answer(site: FastAPI) -> None:
     assert "The disk is full" in press(site, {"act": "save"}).json()["error"]
     assert press(site, {"act": "break"}).status_code == 500
+
+
+def test_a_bug_is_noted_for_the_owner_by_route(site: FastAPI, context: Context) -> None:
+    log = OwnerLog(context.settings.home)
+    press(site, {"act": "break"})
+    log.close()
+    (entry,) = read_last(context.settings.home)
+    assert entry.text.startswith("POST /act/cards: RuntimeError in tests/study/web/test_island_route.py")
+    assert "a bug" not in entry.text
+    assert area_of("/lab/run-of-ana/files") == "/lab"
+    assert area_of("/") == "/"
 
 
 def test_two_islands_of_one_name_are_refused(context: Context) -> None:
