@@ -113,10 +113,10 @@ class Learner:
             shown = (await act("quiz", {"act": "start"}))["html"]
             for _ in range(10):
                 event = press(shown, "answer")
-                options = re.findall(r'<input type="radio" name="option" value="([^"]*)"', shown)
-                fields = {"option": [self.dice.choice(options)], "confidence": ["think"]} if options else {}
-                if not fields:  # a question of another kind
+                if event.get("kind") != "single":
                     break
+                options = re.findall(r'<input type="radio" name="option" value="([^"]*)"', shown)
+                fields = {"option": [self.dice.choice(options)], "confidence": ["think"]}
                 await act("quiz", {**event, "fields": fields})
                 self.answered += 1
                 shown = (await act("quiz", {"act": "next"})).get("html", "")

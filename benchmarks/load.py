@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -195,6 +196,8 @@ def _round(
     after = server.cpu_times()
     presses = [taken for kind in ("flip", "rate") for taken in measured.seconds.get(kind, [])]
     answers = sum(map(len, measured.seconds.values()))
+    for error, times in Counter(measured.errors).most_common(5):
+        print(f"  {times} x {error}", flush=True)
     cpu_seconds = after.user + after.system - before.user - before.system
     return {
         "learners": learners,

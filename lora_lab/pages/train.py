@@ -17,6 +17,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, store_upload, worker_part
 from lora_lab.pages.train_parts import SettingParts, no_cost
 from lora_lab.predictions.of_runs import Predictions
+from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
@@ -38,7 +39,6 @@ from lora_lab.spec import (
     Bits,
     RunSpec,
 )
-from lora_lab.views import setting_plots
 from lora_lab.views.options import model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
@@ -179,36 +179,31 @@ class LabPage:
             "focus": "#start",
         }
 
+    def _preview_of(self, event: Mapping[str, Any]) -> Preview | None:
+        """Return None when there is nothing to draw: the cost part shows the error, and plots stay."""
+        try:
+            return self._parts.preview(spec_of_form(form_fields.form_of(event)))
+        except LearnerError:
+            return None
+
     def _drawn(self, event: Mapping[str, Any]) -> Reply:
         """Draw the two charts by rank."""
-        try:
-            found = self._parts.preview(spec_of_form(form_fields.form_of(event)))
-        except LearnerError:
-            return {}  # the cost part shows the error; the plots stay unchanged
+        found = self._preview_of(event)
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
         reply: Reply = {"parts": {"plots": render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
         if not form_fields.is_guessing(event):
-            reply["parts"]["plots"] = self._parts.plots(
-                found, setting_plots.by_rank(self._lab, found), narrow=narrow
-            )
+            reply["parts"]["plots"] = self._parts.plots_by_rank(found, narrow=narrow)
         return reply
 
     def _drawn_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Draw what is folded away or below: the slider's answer does not wait for it."""
-        try:
-            found = self._parts.preview(spec_of_form(form_fields.form_of(event)))
-        except LearnerError:
-            return {}
+        found = self._preview_of(event)
         if found is None:
             return {}
         narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
-        more = (
-            NO_HTML
-            if hidden
-            else self._parts.plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
-        )
+        more = NO_HTML if hidden else self._parts.plots_by_bits(found, narrow=narrow)
         return {
             "parts": {
                 "plots-more": more or render("lora_lab/lab/hidden.html"),

@@ -86,8 +86,15 @@ class SettingParts:
             "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
         }
 
-    def plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
-        """Render charts of a setting."""
+    def plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
+        """Render the charts over ranks."""
+        return self._plots(found, setting_plots.by_rank(self._lab, found), narrow=narrow)
+
+    def plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
+        """Render the charts over bit widths."""
+        return self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+
+    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
         return render(
             "lora_lab/lab/bench_plots.html",

@@ -28,6 +28,10 @@ STOP_SIGNALS = tuple(
     if hasattr(signal, name)
 )
 FINISH_ANSWERS_SECONDS = 1
+KEEP_CONNECTION_SECONDS = 75
+"""How long an idle connection stays open. Uvicorn's 5 s end it between two presses of someone who reads,
+and a press that is sent at that moment fails.
+"""
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
 EVERY_ADDRESS = "0.0.0.0"
@@ -109,7 +113,12 @@ def _offer_ways_out(
 
 def _config(app: Any) -> uvicorn.Config:
     # An open event stream would delay the end for ever, hence a limit.
-    return uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS,
+        timeout_keep_alive=KEEP_CONNECTION_SECONDS,
+    )
 
 
 def _serve(app: Any, address: str, listening: socket.socket) -> None:
