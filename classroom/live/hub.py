@@ -27,7 +27,15 @@ from study.figures.controls import settings_from
 from study.figures.figure import Figures
 from study.ports.classes import VERDICTS, ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
-from study.store.classes import ClassAnswer, ClassRoom, ClassStudent, ClassTransaction, Recorded
+from study.store.classes import (
+    AnswerJob,
+    ClassAnswer,
+    ClassRoom,
+    ClassStudent,
+    ClassTransaction,
+    JoinJob,
+    Recorded,
+)
 
 KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000
@@ -130,7 +138,7 @@ class Hub:
             live = self._live.setdefault(code, LiveRoom(record, self.figures))
             if self.spread:
                 self.spread.start()
-                live.presence_changed = partial(self.spread.changed, live)
+                live.presence_changed = partial(self.spread.changed, live, urgent=False)
         if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
             await self.forget_names()
         if self.watch:
@@ -168,7 +176,7 @@ class Hub:
             for each in [live] if live else self._live.values() if count else []:
                 if each is live or each.room.names_until <= now:
                     each.forgot_names()
-                    self._tell(each)
+                    self._tell(each, urgent=True)
 
         return await self.writer.do(lambda t: t.forget_names(now=now, room_id=room_id), forgot)
 
@@ -189,11 +197,9 @@ class Hub:
         if len(live.students) >= STUDENTS_AT_MOST:
             raise LearnerError("This class is full.", do_next="Share a phone with someone.")
         taken = {student.name for student in live.students.values()}
-        name, *others = [names.draw_name(taken, self.context.dice) for _ in range(NAMES_DRAWN)]
-        at = self._now()
-        return await self._write(
-            live, lambda t: t.join(live.room.id, device, name, at=at, other_names=others), live.joined
-        )
+        drawn = tuple(names.draw_name(taken, self.context.dice) for _ in range(NAMES_DRAWN))
+        job = JoinJob(room_id=live.room.id, device=device, names=drawn, at=self._now())
+        return await self._write(live, job, live.joined, urgent=False)
 
     async def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser. Raises LearnerError for a browser that has not joined."""
@@ -218,6 +224,7 @@ class Hub:
             live,
             lambda t: t.rename(live.room.id, student.id, name),
             lambda _: live.renamed(student.id, name),
+            urgent=False,
         )
         return name
 
@@ -233,12 +240,9 @@ class Hub:
             await self.spread.refresh(live)
         answer = _read_answer(live, student, given, at=self._now())
         crowd = live.plan[answer.position].crowd
-        claims = crowd.claims(answer.value) if crowd else ()
-        recorded = await self._write(
-            live,
-            lambda t: t.answer(live.room.id, answer, open_at=open_round, claims=claims),
-            live.answered,
-        )
+        claims = tuple(crowd.claims(answer.value)) if crowd else ()
+        job = AnswerJob(room_id=live.room.id, answer=answer, open_at=open_round, claims=claims)
+        recorded = await self._write(live, job, live.answered, urgent=bool(claims))
         if recorded.outcome == "late" and self.spread:  # the phone gets the state that made it late
             await self.spread.refresh(live)
         if self.grading:
@@ -349,19 +353,27 @@ class Hub:
             await self._write(live, lambda t: t.keep_progress(live.room.id, position, value), lambda _: None)
 
     async def _write(
-        self, live: LiveRoom, job: Callable[[ClassTransaction], T], then: Callable[[T], object]
+        self,
+        live: LiveRoom,
+        job: Callable[[ClassTransaction], T],
+        then: Callable[[T], object],
+        *,
+        urgent: bool = True,
     ) -> T:
-        """Write, take the result in once it is committed, and tell other processes of it."""
+        """Write, take the result in once it is committed, and tell other processes of it.
+
+        `urgent`: phones at other processes show it.
+        """
 
         def committed(result: T) -> None:
             then(result)
-            self._tell(live)
+            self._tell(live, urgent=urgent)
 
         return await self.writer.do(job, committed)
 
-    def _tell(self, live: LiveRoom) -> None:
+    def _tell(self, live: LiveRoom, *, urgent: bool) -> None:
         if self.spread:
-            self.spread.changed(live)
+            self.spread.changed(live, urgent=urgent)
 
     def _now(self) -> datetime:
         return self.context.clock()

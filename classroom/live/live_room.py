@@ -139,6 +139,11 @@ class LiveRoom:
         return bool(self._alarms)
 
     @property
+    def has_staff(self) -> bool:
+        """Whether a teacher or a projector shows this room."""
+        return "" in self._alarms.values()
+
+    @property
     def is_behind(self) -> bool:
         """Whether an event of this process waits for one that another process has written before it."""
         return bool(self._early)

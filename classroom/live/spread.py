@@ -24,6 +24,11 @@ from study.store.notices import Notices
 TICK_SECONDS = 0.1
 """NOTIFY takes a lock of the whole server at its commit: one for all that happened in a tick."""
 
+STAFF_SECONDS = 0.2
+STUDENT_SECONDS = 1.0
+"""Until a process reads who joined and what was answered elsewhere: no phone shows it before the next step,
+which is read at once; the teacher's and the projector's counts do."""
+
 LOOK_SECONDS = 2.0
 PRESENCE_SECONDS = 5.0
 FORGET_SECONDS = 15.0
@@ -37,6 +42,8 @@ class _Reading:
     asked: int = 0
     served: int = 0
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    soon: asyncio.TimerHandle | None = None
+    """A reading that is planned."""
 
 
 @dataclass(kw_only=True)
@@ -53,7 +60,9 @@ class Spread:
 
     own_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _readings: dict[str, _Reading] = field(default_factory=dict)
-    _dirty: set[str] = field(default_factory=set)
+    _dirty: dict[str, bool] = field(default_factory=dict)
+    """What to tell of, by room: whether others must read it at once."""
+
     _loop: asyncio.AbstractEventLoop | None = None
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,9 +78,12 @@ class Spread:
         self._readings, self._wake = {}, asyncio.Event()
         self._tasks = {loop.create_task(self._tell()), loop.create_task(self._look())}
 
-    def changed(self, live: LiveRoom) -> None:
-        """Tell the others at the next tick: something is committed, or a phone came or went."""
-        self._dirty.add(live.room.id)
+    def changed(self, live: LiveRoom, *, urgent: bool) -> None:
+        """Tell the others at the next tick: something is committed, or a phone came or went.
+
+        `urgent`: phones show it.
+        """
+        self._dirty[live.room.id] = urgent or self._dirty.get(live.room.id, False)
         self._wake.set()
 
     async def refresh(self, live: LiveRoom) -> None:
@@ -111,9 +123,22 @@ class Spread:
                 continue
             if told:
                 live.others_online(told["from"], int(told["online"], 16), at=time.monotonic())
-            self._read_soon(live)
+            if told.get("urgent", True):
+                self._start_reading(live)
+            else:
+                self._read_within(live, STAFF_SECONDS if live.has_staff else STUDENT_SECONDS)
 
-    def _read_soon(self, live: LiveRoom) -> None:
+    def _read_within(self, live: LiveRoom, seconds: float) -> None:
+        reading = self._readings.setdefault(live.room.id, _Reading())
+        if reading.soon is None:
+            loop = asyncio.get_running_loop()
+            reading.soon = loop.call_later(seconds, self._start_reading, live)
+
+    def _start_reading(self, live: LiveRoom) -> None:
+        reading = self._readings.setdefault(live.room.id, _Reading())
+        if reading.soon is not None:
+            reading.soon.cancel()
+            reading.soon = None
         task = asyncio.get_running_loop().create_task(self._read(live))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -126,13 +151,13 @@ class Spread:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            dirty, self._dirty = self._dirty, set()
+            dirty, self._dirty = self._dirty, {}
             by_id = {live.room.id: live for live in self.rooms.values()}
-            for room_id in dirty:
+            for room_id, urgent in dirty.items():
                 online = f"{by_id[room_id].online_here_bits():x}" if room_id in by_id else "0"
-                message = json.dumps({"from": self.own_id, "room": room_id, "online": online})
+                told = {"from": self.own_id, "room": room_id, "online": online, "urgent": urgent}
                 with contextlib.suppress(SQLAlchemyError, StorageError):
-                    await asyncio.to_thread(self.notices.send, message)
+                    await asyncio.to_thread(self.notices.send, json.dumps(told))
             await asyncio.sleep(TICK_SECONDS)
 
     async def _look(self) -> None:
@@ -145,4 +170,4 @@ class Spread:
                     await self._read(live)
                     live.forget_others(before=time.monotonic() - FORGET_SECONDS)
                     if looks * LOOK_SECONDS % PRESENCE_SECONDS < LOOK_SECONDS:
-                        self.changed(live)
+                        self.changed(live, urgent=False)

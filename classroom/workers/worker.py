@@ -1,5 +1,6 @@
 """One worker: a server that ends with the process that started it."""
 
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,11 @@ class _Worker(uvicorn.Server):
         if self.started:
             sys.stdout.write(f"{READY}\n")
             sys.stdout.flush()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop serving; streams that are cut off now are no news."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        super().handle_exit(sig, frame)
 
 
 def _end_with_parent() -> None:

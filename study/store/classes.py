@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from itertools import groupby
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
@@ -97,6 +98,36 @@ class Recorded:
     answer: ClassAnswer | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class JoinJob:
+    """Return a device's student; the first of `names` that is free is the name of a new one."""
+
+    room_id: str
+    device: str
+    names: tuple[str, ...]
+    at: datetime
+
+    def __call__(self, transaction: "ClassTransaction") -> ClassStudent:
+        """Do it alone; `transact` does many at once."""
+        return transaction.join_all([self])[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerJob:
+    """Store an answer. The first of `claims` that nobody has is this student's."""
+
+    room_id: str
+    answer: ClassAnswer
+    open_at: Callable[[Any], tuple[int, int]]
+    """Gives the (position, round) that a room's last step opens."""
+
+    claims: tuple[str, ...] = ()
+
+    def __call__(self, transaction: "ClassTransaction") -> Recorded:
+        """Do it alone; `transact` does many at once."""
+        return transaction.answer(self.room_id, self.answer, open_at=self.open_at, claims=self.claims)
+
+
 class ClassTransaction:
     """What can be written. Each method raises LearnerError when it changes nothing."""
 
@@ -104,11 +135,13 @@ class ClassTransaction:
         self._connection = connection
         self._steps: dict[str, Any] = {}
         self._revisions: dict[str, int] = {}
+        self._taken: dict[tuple[str, int], set[str]] = {}
 
     def undone(self) -> None:
         """Forget what a job did that was undone."""
         self._steps.clear()
         self._revisions.clear()
+        self._taken.clear()
 
     def _revision(self, room_id: str) -> int:
         """The revision of what this transaction changes in a room."""
@@ -162,37 +195,43 @@ class ClassTransaction:
         self._connection.execute(insert(t.class_events).values(**row))
         return event
 
-    def join(
-        self, room_id: str, device: str, name: str, *, at: datetime, other_names: Sequence[str] = ()
-    ) -> ClassStudent:
-        """Return this device's student, adding one the first time.
-
-        It gets the first of `other_names` that is free if another process has given its name away meanwhile.
-        """
-        students = t.class_students.c
-        known = self._connection.execute(
-            select(t.class_students).where(students.room_id == room_id, students.device == device)
-        ).first()
-        if known is not None:
-            return _student(known)
-        if other_names:
-            wanted = select(students.name).where(
-                students.room_id == room_id, students.name.in_((name, *other_names))
-            )
-            taken = set(self._connection.scalars(wanted))
-            name = next((each for each in (name, *other_names) if each not in taken), name)
-        numbers = select(func.max(students.number)).where(students.room_id == room_id)
-        student = ClassStudent(
-            id=uuid.uuid4().hex,
-            device=device,
-            number=(self._connection.scalar(numbers) or 0) + 1,
-            name=name,
-            joined_at=at,
-        )
-        row = {column: getattr(student, column) for column in ("id", "device", "number", "name", "joined_at")}
-        revision = self._revision(room_id)
-        self._connection.execute(insert(t.class_students).values(room_id=room_id, revision=revision, **row))
+    def join(self, room_id: str, device: str, name: str, *, at: datetime) -> ClassStudent:
+        """Return this device's student, adding one the first time."""
+        [student] = self.join_all([JoinJob(room_id=room_id, device=device, names=(name,), at=at)])
         return student
+
+    def join_all(self, jobs: "Sequence[JoinJob]") -> list[ClassStudent]:
+        """Return the student of each device; the statements are few, however many join."""
+        students = t.class_students.c
+        results: list[ClassStudent] = []
+        for room_id, of_room in groupby(jobs, key=lambda job: job.room_id):
+            joining = list(of_room)
+            wanted = select(t.class_students).where(
+                students.room_id == room_id, students.device.in_([job.device for job in joining])
+            )
+            known = {row.device: _student(row) for row in self._connection.execute(wanted)}
+            fresh = [job for job in joining if job.device not in known]
+            drawn = [name for job in fresh for name in job.names]
+            named = select(students.name).where(students.room_id == room_id, students.name.in_(drawn))
+            taken = set(self._connection.scalars(named)) if fresh else set()
+            counted = select(func.max(students.number)).where(students.room_id == room_id)
+            last = (self._connection.scalar(counted) or 0) if fresh else 0
+            rows = []
+            for job in fresh:
+                if job.device in known:  # twice in one transaction
+                    continue
+                name = next((each for each in job.names if each not in taken), job.names[0])
+                taken.add(name)
+                last += 1
+                student = ClassStudent(
+                    id=uuid.uuid4().hex, device=job.device, number=last, name=name, joined_at=job.at
+                )
+                known[job.device] = student
+                rows.append({**vars(student), "room_id": room_id, "revision": self._revision(room_id)})
+            if rows:
+                self._connection.execute(insert(t.class_students), rows)
+            results += [known[job.device] for job in joining]
+        return results
 
     def rename(self, room_id: str, student_id: str, name: str) -> None:
         """Change a student's name."""
@@ -220,46 +259,81 @@ class ClassTransaction:
         open_at: Callable[[Any], tuple[int, int]],
         claims: Sequence[str] = (),
     ) -> Recorded:
-        """Store an answer unless it is stored already or its round is closed.
+        """Store one answer. Raises LearnerError when its id or all that it claims is taken."""
+        job = AnswerJob(room_id=room_id, answer=answer, open_at=open_at, claims=tuple(claims))
+        [recorded] = self.answer_all([job])
+        if isinstance(recorded, LearnerError):
+            raise recorded
+        return recorded
 
-        The first of `claims` that nobody has is this student's; raises LearnerError when all are taken.
+    def answer_all(self, jobs: "Sequence[AnswerJob]") -> "list[Recorded | LearnerError]":
+        """Store each answer unless it is stored already or its round is closed.
 
-        `open_at` gives the (position, round) that a room's last step opens. The step is read in the same
-        transaction: a vote that the teacher closed a moment ago is late, whatever this process remembers.
+        Whether a round is open is read in the same transaction: a vote that the teacher closed a moment ago
+        is late, whatever this process remembers. The statements are few, however many answer.
         """
         answers = t.class_answers.c
-        earlier = (answers.student_id == answer.student_id) & (answers.position == answer.position)
-        found = self._connection.execute(
-            select(t.class_answers).where(
-                (answers.id == answer.id) | (earlier & (answers.round == answer.round))
+        given = [job.answer for job in jobs]
+        wanted = select(t.class_answers).where(
+            answers.id.in_([answer.id for answer in given])
+            | (
+                answers.student_id.in_({answer.student_id for answer in given})
+                & answers.position.in_({answer.position for answer in given})
+                & answers.round.in_({answer.round for answer in given})
             )
-        ).all()
-        same_id = next((row for row in found if row.id == answer.id), None)
+        )
+        stored = [_answer(row) for row in self._connection.execute(wanted)]
+        by_id = {answer.id: answer for answer in stored}
+        by_round = {_round_of(answer): answer for answer in stored}
+        results: list[Recorded | LearnerError] = []
+        rows = []
+        for job in jobs:
+            made = self._judge(job, by_id, by_round)
+            results.append(made)
+            if isinstance(made, Recorded) and made.outcome == "stored" and made.answer is not None:
+                answer = by_id[made.answer.id] = by_round[_round_of(made.answer)] = made.answer
+                row: dict[str, Any] = {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
+                row |= {"room_id": job.room_id, "value": dict(answer.value)}
+                rows.append(row | {"revision": self._revision(job.room_id)})
+        if rows:
+            self._connection.execute(insert(t.class_answers), rows)
+        return results
+
+    def _judge(
+        self,
+        job: "AnswerJob",
+        by_id: Mapping[str, ClassAnswer],
+        by_round: Mapping[tuple[str, int, int], ClassAnswer],
+    ) -> "Recorded | LearnerError":
+        """What becomes of an answer, given those that are stored."""
+        answer = job.answer
+        same_id = by_id.get(answer.id)
         if same_id is not None:
             if same_id.student_id != answer.student_id:
-                raise LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
-            return Recorded(outcome="repeated", answer=_answer(same_id))
-        if found:
-            return Recorded(outcome="answered", answer=_answer(found[0]))
-        step = self._step(room_id)
-        if open_at(step) != (answer.position, answer.round):
+                return LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
+            return Recorded(outcome="repeated", answer=same_id)
+        earlier = by_round.get(_round_of(answer))
+        if earlier is not None:
+            return Recorded(outcome="answered", answer=earlier)
+        if job.open_at(self._step(job.room_id)) != (answer.position, answer.round):
             return Recorded(outcome="late", answer=None)
-        if claims:
-            answer = replace(answer, claim=self._free_claim(room_id, answer.position, claims))
-        names = ("id", "student_id", "position", "round", "confidence", "claim", "at")
-        row: dict[str, Any] = {name: getattr(answer, name) for name in names}
-        row |= {"room_id": room_id, "value": dict(answer.value), "revision": self._revision(room_id)}
-        self._connection.execute(insert(t.class_answers).values(**row))
+        if job.claims:
+            taken = self._claims(job.room_id, answer.position)
+            claim = next((each for each in job.claims if each not in taken), None)
+            if claim is None:
+                return LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
+            taken.add(claim)
+            answer = replace(answer, claim=claim)
         return Recorded(outcome="stored", answer=answer)
 
-    def _free_claim(self, room_id: str, position: int, claims: Sequence[str]) -> str:
-        answers = t.class_answers.c
-        wanted = select(answers.claim).where(answers.room_id == room_id, answers.position == position)
-        taken = set(self._connection.scalars(wanted))
-        for claim in claims:
-            if claim not in taken:
-                return claim
-        raise LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
+    def _claims(self, room_id: str, position: int) -> set[str]:
+        """What is taken in an activity, with what this transaction gives away; read once."""
+        key = (room_id, position)
+        if key not in self._taken:
+            answers = t.class_answers.c
+            wanted = select(answers.claim).where(answers.room_id == room_id, answers.position == position)
+            self._taken[key] = {claim for claim in self._connection.scalars(wanted) if claim}
+        return self._taken[key]
 
     def grade(self, room_id: str, answer_id: str, graded: Mapping[str, Any]) -> None:
         """Keep what the grader found in an answer."""
@@ -339,13 +413,13 @@ class ClassLog:
                 # reads an open round is committed before the step that closes it, and nothing deadlocks.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
             transaction = ClassTransaction(connection)
-            for job in jobs:
-                try:
-                    with connection.begin_nested():
-                        results.append(job(transaction))
-                except LearnerError as error:
-                    transaction.undone()
-                    results.append(error)
+            for kind, alike in groupby(jobs, key=type):
+                if kind is AnswerJob:
+                    results += transaction.answer_all(cast(list[AnswerJob], list(alike)))
+                elif kind is JoinJob:
+                    results += transaction.join_all(cast(list[JoinJob], list(alike)))
+                else:
+                    results += [_do_or_undo(connection, transaction, job) for job in alike]
         return results
 
     def rooms(self) -> list[ClassRoom]:
@@ -384,6 +458,25 @@ class ClassLog:
         wanted = select(keys.hash, keys.room_id).where(keys.revoked_at.is_(None))
         with self._database.read() as connection:
             return {row.hash: row.room_id for row in connection.execute(wanted)}
+
+
+_ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at")
+
+
+def _round_of(answer: ClassAnswer) -> tuple[str, int, int]:
+    """What only one answer is stored for."""
+    return answer.student_id, answer.position, answer.round
+
+
+def _do_or_undo(
+    connection: Connection, transaction: ClassTransaction, job: Callable[[ClassTransaction], Any]
+) -> Any:
+    try:
+        with connection.begin_nested():
+            return job(transaction)
+    except LearnerError as error:
+        transaction.undone()
+        return error
 
 
 def _read_record(

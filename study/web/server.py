@@ -29,8 +29,8 @@ STOP_SIGNALS = tuple(
 )
 FINISH_ANSWERS_SECONDS = 1
 KEEP_CONNECTION_SECONDS = 75
-"""How long an idle connection stays open: uvicorn's 5 s end it between two presses of someone who reads, and
-a press that is sent at that moment fails.
+"""How long an idle connection stays open. Uvicorn's 5 s end it between two presses of someone who reads,
+and a press that is sent at that moment fails.
 """
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""

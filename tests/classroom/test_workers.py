@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from classroom.__main__ import main
 from classroom.activities.activity import activity_from
@@ -34,9 +36,12 @@ from study.store.notices import Notices
 from study.web.middleware import COOKIE
 from tests.classroom.builders import FIGURES, GRID, PLAN, PREDICT, QUESTION
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played
-from tests.classroom.serving import serving
 
 pytestmark = pytest.mark.postgres
+
+needs_several_processes = pytest.mark.skipif(
+    os.name == "nt", reason="several processes on one port need Linux or macOS"
+)
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 2
@@ -177,6 +182,47 @@ def test_what_a_lost_message_would_have_told_comes_a_little_later(
     played(play)
 
 
+def test_a_database_that_is_away_is_told_and_what_was_kept_is_stored_afterwards(
+    school: School, workers: list[FastAPI], settings: Settings, postgres_server: str
+) -> None:
+    name = make_url(settings.database_url).database
+    server = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+
+    def let_in(allowed: bool) -> None:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}")
+            if not allowed:
+                connected = text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                )
+                connection.execute(connected, {"name": name})
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "next")
+        path = f"/class/{live.room.code}/events"
+        async with at(workers[0], "ana") as here:
+            ana = Phone(here, live.room.code)
+            await ana.join()
+            async with Streaming(workers[0], path, "ana") as stream:
+                assert (await stream.next())["data"]["round"] == 1
+                let_in(False)
+                given = {"id": "kept-by-the-phone", "option": "right"}
+                lost = await ana.answer(0, 1, **given)
+                assert lost.status_code == 503
+                assert "kept here and sent again" in lost.json()["error"]
+                unread = await here.get(f"/class/{live.room.code}/state")
+                assert (unread.status_code, "database" in unread.text) == (503, True)
+                let_in(True)
+                assert (await ana.answer(0, 1, **given)).json()["outcome"] == "stored"
+                await school.lead(live, "go", position=0, phase="reveal")
+                while (await stream.next())["data"]["round"] != 0:
+                    pass  # her own answer comes first
+
+    played(play)
+    server.dispose()
+
+
 def test_names_an_activity_on_the_spot_and_the_end_reach_every_worker(
     school: School, workers: list[FastAPI]
 ) -> None:
@@ -264,7 +310,8 @@ def test_without_a_database_server_the_command_says_what_is_missing(
     assert "deploy/compose.yaml" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("share_socket", [False, True])
+@needs_several_processes
+@pytest.mark.parametrize("share_socket", [False, True] if sys.platform == "linux" else [True])
 def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     school: School, settings: Settings, share_socket: bool
 ) -> None:
@@ -297,7 +344,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
         await asyncio.wait_for(asyncio.gather(*playing), SECONDS)
         return live
 
-    with served(settings, share_socket) as (address, parent), serving(school):
+    with served(settings, share_socket=share_socket) as (address, parent):
         live = asyncio.run(asyncio.wait_for(play(address, parent), 3 * SECONDS))
     record = school.context.store.classes.record(live.room.code)
     assert record is not None
@@ -307,6 +354,18 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     assert len(record.students) == STUDENTS == len({student.name for student in record.students})
 
 
+@needs_several_processes
+def test_workers_end_with_the_process_that_started_them(settings: Settings) -> None:
+    command = Serving(settings, share_socket=False)
+    _, parent = command.start()
+    workers = parent.children()
+    assert len(workers) == WORKERS
+    parent.kill()
+    _, alive = psutil.wait_procs([parent, *workers], timeout=SECONDS)
+    assert alive == []
+    command.end()
+
+
 def connected(worker: psutil.Process) -> bool:
     """Whether phones have a stream at a worker."""
     found = worker.net_connections("tcp")
@@ -314,10 +373,10 @@ def connected(worker: psutil.Process) -> bool:
     return any(each.status == psutil.CONN_ESTABLISHED and each.laddr.port in own for each in found)
 
 
-class served:
-    """`python -m classroom serve` in a process of its own; gives its address and the process."""
+class Serving:
+    """`python -m classroom serve` in a process of its own."""
 
-    def __init__(self, settings: Settings, share_socket: bool) -> None:
+    def __init__(self, settings: Settings, *, share_socket: bool) -> None:
         script = "import sys; from classroom.__main__ import main; "
         if share_socket:
             script += "from classroom.workers.supervisor import Supervisor; Supervisor.share_socket = True; "
@@ -331,17 +390,32 @@ class served:
             text=True,
         )
 
-    def __enter__(self) -> tuple[str, psutil.Process]:
+    def start(self) -> tuple[str, psutil.Process]:
+        """Wait until it answers; returns its address and the process."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if ready := re.search(r"Ready: (http://\S+)", line):
                 return ready[1], psutil.Process(self._process.pid)
         raise AssertionError("The workers did not start.")
 
-    def __exit__(self, *_: object) -> None:
-        children = psutil.Process(self._process.pid).children()
+    def end(self) -> int:
+        """End it, if it runs; returns its exit status."""
         self._process.terminate()
-        assert self._process.wait(30) == 0
+        status = self._process.wait(30)
         assert self._process.stdout is not None
         self._process.stdout.close()
-        assert not any(child.is_running() for child in children)
+        return status
+
+
+@contextmanager
+def served(settings: Settings, *, share_socket: bool) -> Iterator[tuple[str, psutil.Process]]:
+    """Its address and the process, until the end of the block; then it and its workers have ended."""
+    command = Serving(settings, share_socket=share_socket)
+    try:
+        address, parent = command.start()
+        yield address, parent
+        children = parent.children()
+    finally:
+        status = command.end()
+    assert status == 0
+    assert not any(child.is_running() for child in children)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.datastructures import QueryParams
@@ -28,7 +28,7 @@ from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.training_pairs import own_pairs
 from study.content.yaml_reader import ContentError
-from study.lessons.lesson import PROJECT_IDS
+from study.lessons.lesson import ProjectId
 from study.ports.context import Context, find_visit
 from tests.lora_lab.grid_builders import cell
 from tests.lora_lab.run_builders import NOW
@@ -53,7 +53,7 @@ def tiny(loss: float | None, **setting: Any) -> GridCell:
 
 
 def test_there_are_eight_projects_whose_concepts_are_on_the_map(concepts: ConceptMap) -> None:
-    assert set(read_projects()) == set(PROJECT_IDS)
+    assert set(read_projects()) == set(get_args(ProjectId))
     named = {concept for project in read_projects().values() for concept in project.concepts}
     assert named <= set(concepts.by_id)
 
