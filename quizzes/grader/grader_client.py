@@ -34,7 +34,9 @@ class GraderClient:
         """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
-            return grade_answer(prompt, answer, self._score, read_weights().limits, find_words=find_words)
+            return grade_answer(
+                prompt, answer, self._score, read_weights().limits_of(prompt), find_words=find_words
+            )
 
     def grade_all(self, prompt: Prompt, answers: Sequence[str]) -> list[Grading]:
         """Return the verdicts on several answers, without the words that carry them.
@@ -43,7 +45,7 @@ class GraderClient:
         """
         with self._lock:
             self._start(ignore_progress)
-            return grade_answers(prompt, answers, self._score, read_weights().limits)
+            return grade_answers(prompt, answers, self._score, read_weights().limits_of(prompt))
 
     @property
     def has_files(self) -> bool:
