@@ -48,8 +48,8 @@ def check_ready(spec: RunSpec) -> None:
     if all(preset.spec != spec for preset in read_presets()):
         names = ", ".join(preset.name for preset in read_presets())
         raise LearnerError(
-            "On this server, runs with settings of one's own belong to the owner.",
-            do_next=f"Choose a ready experiment above Start: {names}.",
+            "On this server, only the owner trains with other settings than the ready ones.",
+            do_next=f"Choose a ready experiment below Start: {names}.",
         )
 
 

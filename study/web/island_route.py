@@ -1,6 +1,6 @@
 """`POST /act/<island>`: a press, answered by the island's `act` without Gradio.
 
-Gradio's route for the same (`component_server`) costs as much processor time as a flip itself. The answer is
+Gradio's route for the same (`component_server`) adds a third to the processor time of a flip. The answer is
 the same; `static/island.js` asks Gradio where this route answers 404.
 """
 
