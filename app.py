@@ -31,6 +31,7 @@ def build_app(
     projector: bool = False,
     worker: bool = True,
     only_class: bool = False,
+    students_at: str = "",
     open_lab: bool = False,
     say: Callable[[str], object] = str,
 ) -> Any:
@@ -57,7 +58,9 @@ def build_app(
         engine.start()  # only now: data that can't be opened must not cost a waiting run
         # The order matters: each part uses what the parts before it provide.
         parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
-        parts.append(classroom.build(core, only_class=only_class, reachable=reachable))
+        parts.append(
+            classroom.build(core, only_class=only_class, reachable=reachable, students_at=students_at)
+        )
         site = build_site(core, parts, hosts=hosts, projector=projector, open_lab=open_lab)
         unless_built.pop_all()
     return site

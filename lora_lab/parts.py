@@ -22,7 +22,7 @@ from lora_lab.tasks.service import TaskService, list_entries
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, step_bytes
-from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.lesson_link import build_lab_link
 from lora_lab.views.run_panel import last_run
 from study.base.units import as_short
 from study.content.search import SearchEntry
@@ -46,8 +46,8 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.subjects = replace(
         ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS
     )
-    ports.lab_door = lab_door
-    ports.project_door = guided.door
+    ports.lab_link = build_lab_link
+    ports.project_link = guided.build_link
     ports.first_run = FirstRun(lab)
     ports.class_runs = LabClassRuns(lab=lab)
     ports.class_grids = LabClassGrids(lab=lab)

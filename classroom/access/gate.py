@@ -6,6 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from classroom.access.keys import Keys
+from study.base.owner_log import note
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
 
@@ -26,10 +27,11 @@ class ClassGate:
     """ASGI middleware.
 
     With `only_class` (`--class`) a student's device gets 403 for everything but the student routes. Without
-    it, on a server for learners, it gets 403 for what belongs to the teacher of a class.
+    it, on a server for learners, it gets 403 for what belongs to the teacher of a class. Without `keys` the
+    server is none of the teacher's: everyone gets 403 for that.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, only_class: bool) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Keys | None, only_class: bool) -> None:
         self._app = app
         self._keys = keys
         self._only_class = only_class
@@ -41,6 +43,7 @@ class ClassGate:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
         else:
+            note("refused", "A device asked for a page of the teacher's computer.")
             await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
@@ -48,4 +51,4 @@ class ClassGate:
         if is_for_students(scope.get("method", ""), path):
             return True
         guarded = self._only_class or path == "/class" or path.startswith("/class/")
-        return not guarded or self._keys.is_teacher(scope)
+        return not guarded or (self._keys is not None and self._keys.is_teacher(scope))

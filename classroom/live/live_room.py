@@ -1,4 +1,8 @@
-"""One room in memory: exactly what is committed, and an alarm for each screen that shows it."""
+"""One room in memory: what is committed, and an alarm for each screen that shows it.
+
+Other processes may write the same class. What they have committed comes in through `take_in`, in any order
+with what this process has committed itself, and any number of times.
+"""
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -7,11 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import LOBBY, Room, fold
 from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
 from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
+
+RUN_STATE = TypeAdapter(ClassRunState)
+GRID_STATE = TypeAdapter(ClassGridState)
 
 
 class LiveRoom:
@@ -22,6 +31,9 @@ class LiveRoom:
         self.room: ClassRoom = record.room
         self.plan: tuple[Activity, ...] = tuple(activity_from(spec) for spec in record.activities)
         self.events: list[ClassEvent] = list(record.events)
+        self._early: dict[int, ClassEvent] = {}
+        """Events of this process that follow on some of another process which are not read yet."""
+
         self.state: Room = fold(record.events)
         self.students: dict[str, ClassStudent] = {student.id: student for student in record.students}
         self.by_device: dict[str, str] = {student.device: student.id for student in record.students}
@@ -42,7 +54,14 @@ class LiveRoom:
         """Why own words can't be graded now."""
 
         self._alarms: dict[asyncio.Event, str] = {}
+        self._others: dict[str, tuple[int, float]] = {}
+        """Whose phones are connected to other processes, as bits by number, and when they said so."""
+
+        self.presence_changed: Callable[[], object] = lambda: None
+        """Called when a phone comes or goes."""
+
         self._fragments: tuple[int, dict[Hashable, str]] = (0, {})
+        self._take_in_progress(record.progress)
 
     # ---- reading
 
@@ -102,8 +121,32 @@ class LiveRoom:
         return next(steps, None)
 
     def online(self) -> set[str]:
-        """The students whose phones are connected now."""
-        return {student for student in self._alarms.values() if student}
+        """The students whose phones are connected now, to this process or to another."""
+        here = {student for student in self._alarms.values() if student}
+        bits = 0
+        for others, _ in self._others.values():
+            bits |= others
+        return here | {each.id for each in self.students.values() if bits >> each.number & 1}
+
+    def online_here_bits(self) -> int:
+        """The numbers of the students whose phones are connected to this process, one bit each."""
+        here = {self.students[student].number for student in self._alarms.values() if student}
+        return sum(1 << number for number in here)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a screen shows this room."""
+        return bool(self._alarms)
+
+    @property
+    def has_staff(self) -> bool:
+        """Whether a teacher or a projector shows this room."""
+        return "" in self._alarms.values()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an event of this process waits for one that another process has written before it."""
+        return bool(self._early)
 
     def fragment(self, same: Hashable, make: Callable[[], str]) -> str:
         """A text that is equal for all phones with the same key until the next event."""
@@ -121,12 +164,17 @@ class LiveRoom:
     # ---- what was committed
 
     def happened(self, event: ClassEvent) -> None:
-        """Take in an event of the teacher."""
-        self.events.append(event)
-        self.state = fold([event], self.state)
-        if event.kind == "step":
-            self.run = None
-        self.ring()
+        """Take in an event of the teacher, once all before it are taken in; a known one changes nothing."""
+        self._early[event.number] = event
+        known = len(self.events)
+        while (following := self._early.pop(len(self.events) + 1, None)) is not None:
+            self.events.append(following)
+            self.state = fold([following], self.state)
+            if following.kind == "step":
+                self.run = None
+        self._early = {number: each for number, each in self._early.items() if number > len(self.events)}
+        if len(self.events) > known:
+            self.ring()
 
     def joined(self, student: ClassStudent) -> None:
         """Take in a student; one who is known already changes nothing."""
@@ -149,17 +197,51 @@ class LiveRoom:
         """Take in an answer, also one that an earlier process stored."""
         answer = recorded.answer
         if answer is not None:
-            self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
-            self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
+            given = self._answers.setdefault((answer.position, answer.round), {})
+            before = given.get(answer.student_id)
+            if before is None or (before.graded is None and answer.graded is not None):
+                given[answer.student_id] = answer
+                self._graded += answer.graded is not None
+                self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
 
-    def added(self, activity: Activity) -> None:
-        """Take in an activity made on the spot; the step to it rings."""
-        self.plan = (*self.plan, activity)
+    def added(self, position: int, activity: Activity) -> None:
+        """Take in an activity made on the spot, once; the step to it rings."""
+        if position == len(self.plan):
+            self.plan = (*self.plan, activity)
+
+    def take_in(self, changes: ClassRecord) -> None:
+        """Take in what any process has committed."""
+        if changes.room.options != self.room.options:
+            self.ring()
+        self.room = changes.room
+        first = len(self.plan)
+        if first + len(changes.activities) > first:
+            for offset, spec in enumerate(changes.activities):
+                self.added(first + offset, activity_from(spec))
+        for student in changes.students:
+            if student.id not in self.students:
+                self.joined(student)
+            elif self.students[student.id] != student:
+                self.students[student.id] = student
+                self.ring(student.id)
+        for answer in changes.answers:
+            self.answered(Recorded(outcome="stored", answer=answer))
+        for event in changes.events:
+            self.happened(event)
+        self._take_in_progress(changes.progress)
+
+    def _take_in_progress(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
+        for position, value in progress.items():
+            if self.plan[position].crowd is not None:
+                self.grid_moved(position, GRID_STATE.validate_python(value))
+            elif position == self.state.position and self.state.phase == "run":
+                self.run_moved(RUN_STATE.validate_python(value))
 
     def graded(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
         """Take in what the grader found in an answer."""
         of_round = self._answers.get((answer.position, answer.round), {})
-        if answer.student_id in of_round:
+        known = of_round.get(answer.student_id)
+        if known is not None and known.graded is None:
             of_round[answer.student_id] = replace(answer, graded=found)
             self._graded += 1
             self.ring(answer.student_id)
@@ -194,12 +276,31 @@ class LiveRoom:
         """An alarm that rings after changes: for one student those that the phone shows, for staff all."""
         alarm = asyncio.Event()
         self._alarms[alarm] = student_id
-        self._ring_staff()
+        self._came_or_went()
         try:
             yield alarm
         finally:
             del self._alarms[alarm]
+            self._came_or_went()
+
+    def others_online(self, process: str, bits: int, *, at: float) -> None:
+        """Take in which students' phones are connected to another process, at a time in seconds."""
+        known = self._others.get(process)
+        self._others[process] = (bits, at)
+        if known is None or known[0] != bits:
             self._ring_staff()
+
+    def forget_others(self, *, before: float) -> None:
+        """Forget the phones of processes that have said nothing since a time in seconds."""
+        gone = [process for process, (_, at) in self._others.items() if at < before]
+        for process in gone:
+            del self._others[process]
+        if gone:
+            self._ring_staff()
+
+    def _came_or_went(self) -> None:
+        self._ring_staff()
+        self.presence_changed()
 
     def ring(self, student_id: str = "") -> None:
         """Wake every screen, or staff and one student."""

@@ -12,8 +12,8 @@ from study.text.templates import PAGE_STYLE, render
 
 STATIC = Path(__file__).parents[1] / "static"
 STUDY_STATIC = PAGE_STYLE.parent
-FIGURE_FILES = {"figures.css", "figures.js"}
-"""For a class whose plan has a live figure."""
+SHARED_FILES = {"figures.css", "figures.js", "site.js"}
+"""Of the study pages: live figures for a plan that has one, and the search for the teacher."""
 
 SCRIPTS = {"student.js", "screen.js", "teacher.js"}
 
@@ -26,7 +26,7 @@ def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResp
 
 def static(name: str) -> Response:
     """A style sheet or script; each screen's script comes with what all of them share, in one file."""
-    if name in FIGURE_FILES:
+    if name in SHARED_FILES:
         kind = "text/css" if name.endswith(".css") else "text/javascript"
         return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=_revalidated())
     if name == "class.css":

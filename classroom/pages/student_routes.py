@@ -111,9 +111,9 @@ class StudentRoutes:
             return trouble(error)
 
     async def events(self, code: str, request: Request) -> Response:
-        """The stream of this student's states."""
+        """The stream of this student's states, from the newest on: the phone may have shown it elsewhere."""
         try:
-            live, student = await self._student(code, request)
+            live, student = await self._student(code, request, newest=True)
         except LearnerError as error:
             return trouble(error)
         if live.streams_of(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
@@ -123,7 +123,7 @@ class StudentRoutes:
     async def state(self, code: str, request: Request) -> Response:
         """The newest state, for polling."""
         try:
-            live, student = await self._student(code, request)
+            live, student = await self._student(code, request, newest=True)
         except LearnerError as error:
             return trouble(error)
         if not self._reading.allows(student.device):
@@ -133,6 +133,8 @@ class StudentRoutes:
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
         return student_state(live, live.students[student_id])
 
-    async def _student(self, code: str, request: Request) -> tuple[LiveRoom, ClassStudent]:
-        live = await self._hub.find(code)
-        return live, self._hub.student(live, browser_of(request.cookies))
+    async def _student(
+        self, code: str, request: Request, *, newest: bool = False
+    ) -> tuple[LiveRoom, ClassStudent]:
+        live = await (self._hub.find_newest(code) if newest else self._hub.find(code))
+        return live, await self._hub.student(live, browser_of(request.cookies))

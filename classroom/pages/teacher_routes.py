@@ -31,13 +31,26 @@ KEY_SECONDS = 12 * 3600
 class TeacherRoutes:
     """One method a route."""
 
-    def __init__(self, context: Context, hub: Hub, plans: Plans, keys: Keys, *, reachable: bool) -> None:
-        """Create them; `reachable` says whether this server listens to other devices at all."""
+    def __init__(
+        self,
+        context: Context,
+        hub: Hub,
+        plans: Plans,
+        keys: Keys,
+        *,
+        reachable: bool,
+        students_at: str = "",
+    ) -> None:
+        """Create them; `reachable` says whether this server listens to other devices at all.
+
+        `students_at` is the address that students open, where others than this app answer them.
+        """
         self._context = context
         self._hub = hub
         self._plans = plans
         self._keys = keys
-        self._reachable = reachable
+        self._reachable = reachable or bool(students_at)
+        self._students_at = students_at.rstrip("/")
 
     def register(self, site: FastAPI) -> None:
         """Add the routes; they stand before the pages and before `/class/{code}`."""
@@ -105,14 +118,14 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return await self.classes(str(error))
-        link = _link(live, request)
-        key_link = f"{link}/teach?key={key}" if key else ""
+        link = self._link(live, request)
+        key_link = f"{_own_link(live, request)}/teach?key={key}" if key else ""
         return documents.page(
             "teacher",
             title=f"Teach: {live.room.title}",
             live=live,
             code=code,
-            addresses=lan_addresses(),
+            addresses=[] if self._students_at else lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
             qr=qr_code(link),
@@ -129,7 +142,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return await self.classes(str(error))
-        link = _link(live, request)
+        link = self._link(live, request)
         return documents.page(
             "screen",
             title=live.room.title,
@@ -160,7 +173,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return trouble(error)
-        shown = _shown(_link(live, request))
+        shown = _shown(self._link(live, request))
         return streams.stream(live, lambda: screen_state(live, link=shown), request)
 
     async def screen_state(self, code: str, request: Request) -> Response:
@@ -169,7 +182,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return trouble(error)
-        return streams.one_state(lambda: screen_state(live, link=_shown(_link(live, request))))
+        return streams.one_state(lambda: screen_state(live, link=_shown(self._link(live, request))))
 
     async def command(self, code: str, request: Request) -> Response:
         """Next, back, lock, kick, end and the like."""
@@ -221,6 +234,12 @@ class TeacherRoutes:
         await run_in_threadpool(self._keys.reload)
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
+    def _link(self, live: LiveRoom, request: Request) -> str:
+        """The address that students open."""
+        if self._students_at:
+            return f"{self._students_at}/class/{live.room.code}"
+        return _own_link(live, request)
+
 
 def _known_address(asked: str) -> str:
     """One of this machine's own addresses; anything else falls back to the preferred one."""
@@ -230,12 +249,12 @@ def _known_address(asked: str) -> str:
     return known[0] if known else "127.0.0.1"
 
 
-def _link(live: LiveRoom, request: Request) -> str:
-    """The address that students open: this machine's chosen address, and the port of this request."""
+def _own_link(live: LiveRoom, request: Request) -> str:
+    """A class at this app: this machine's chosen address, and the port of this request."""
     server = request.scope.get("server") or ("", 80)
     port = f":{server[1]}" if server[1] not in (None, 80) else ""
     return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
 
 
 def _shown(link: str) -> str:
-    return link.removeprefix("http://")
+    return link.removeprefix("http://").removeprefix("https://")

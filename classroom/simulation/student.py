@@ -49,10 +49,14 @@ class Student:
     manners: Manners = field(default_factory=Manners)
     heard: Callable[[float, str, Mapping[str, Any]], object] = lambda *_: None
     saw: Callable[[Mapping[str, Any]], object] = lambda _: None
+    came_back: Callable[[float], object] = lambda _: None
+    """Told how many seconds after waking the phone was in the class again."""
+
     client: Client = field(init=False)
     name: str = ""
     _answered: set[tuple[int, int]] = field(default_factory=set)
     _last_id: str = ""
+    _woke_at: float | None = None
 
     def __post_init__(self) -> None:
         self.client = Client(self.address, f"simulated-{uuid.UUID(int=self.dice.getrandbits(128)).hex}")
@@ -62,7 +66,8 @@ class Student:
         try:
             await self.join()
             while not await self._follow():
-                await asyncio.sleep(RETRY_SECONDS)
+                if self._woke_at is None:  # the stream broke; a phone that wakes asks at once
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             self.client.close()
 
@@ -99,7 +104,9 @@ class Student:
 
     async def _follow(self) -> bool:
         """Follow the stream until it breaks or the student leaves; True when the class has ended."""
-        states = self.client.states(f"/class/{self.code}/events", last_event_id=self._last_id)
+        states = self.client.states(
+            f"/class/{self.code}/events", last_event_id=self._last_id, heard=self._is_back
+        )
         with contextlib.suppress(OSError, ValueError):
             async for state in states:
                 self._last_id = state["id"]
@@ -117,8 +124,14 @@ class Student:
                 if self.dice.random() < self.manners.drop_rate:
                     await states.aclose()  # type: ignore[attr-defined]
                     await asyncio.sleep(self.dice.uniform(*self.manners.away_seconds))
+                    self._woke_at = asyncio.get_running_loop().time()
                     return False
         return False
+
+    def _is_back(self) -> None:
+        if self._woke_at is not None:
+            self.came_back(asyncio.get_running_loop().time() - self._woke_at)
+            self._woke_at = None
 
 
 def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flashcards.review.presenter import comes_back, missed_cards
 from flashcards.review.session import CardSession
-from flashcards.review.session_time import sitting_seconds
+from flashcards.review.session_time import sum_session_seconds
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import MORE_NEW, CardChoice, build_url
 from study.learner.progress import count_recalled, most_frequent
@@ -24,7 +24,7 @@ def finish_values(
     new, reviewed = sum(review.new for review in today), snapshot.log.reviews_today
     beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
     minutes = snapshot.preferences.session_minutes or 10
-    spent = int(sitting_seconds(today, now=snapshot.now) / 60)
+    spent = int(sum_session_seconds(today, now=snapshot.now) / 60)
     return {
         "matching": matching,
         "rated": len({review.card_id for review in today}),

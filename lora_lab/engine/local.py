@@ -87,11 +87,23 @@ class LocalEngine:
         if self._warm and self._worker is None:
             self._start_worker()
 
-    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
-        """Queue a run. It exists on disk when this returns."""
-        run = create_run(self.settings.runs_dir, spec, dataset, now=now)
-        self._enqueue([run])
+    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime, learner: str = "") -> RunFolder:
+        """Queue a run. It exists on disk when this returns.
+
+        A run with the name of a learner waits for that learner's turn. Raises LearnerError when their share
+        is used up.
+        """
+        with self._changed:
+            if learner:
+                self._queue.check_share(learner)
+            run = create_run(self.settings.runs_dir, spec, dataset, now=now)
+            self._enqueue([run], learner=learner)
         return run
+
+    def learner_of(self, run_id: str) -> str:
+        """Return the learner who asked for a run that waits or is trained; empty for all other runs."""
+        with self._changed:
+            return self._queue.learner_of(run_id)
 
     def submit_sweep(
         self,
@@ -241,13 +253,14 @@ class LocalEngine:
         *,
         first: bool = False,
         alone: Collection[str] = (),
+        learner: str = "",
     ) -> None:
         marks = {"sweep": sweep_id} if sweep_id else {}
         marks |= {"held_by": owner.this_process()} if self._own_only else {}
         for run in runs:
             run.emit("queued", **marks, **({"alone": True} if run.run_id in alone else {}))
         with self._changed:
-            self._queue.add(*runs, first=first)
+            self._queue.add(*runs, first=first, learner=learner)
             self._changed.notify_all()
         for run in runs[:1]:
             self._tabulate(run)
@@ -267,6 +280,8 @@ class LocalEngine:
                     return
                 job = self._current = self._take()
             if not job:
+                with self._changed:
+                    self._queue.end_job()
                 continue
             if not self._make_room(job):
                 return
@@ -278,6 +293,7 @@ class LocalEngine:
             self._work(job, worker)
             with self._changed:
                 self._current = ()
+                self._queue.end_job()
                 self._changed.notify_all()
                 keep = worker.is_alive and self._goes_on_after(job)
             if keep:

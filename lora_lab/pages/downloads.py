@@ -165,12 +165,12 @@ class Downloads:
 
     def xray_plot(self, name: str, ending: str, request: Request) -> Response:
         """Return a plot of an X-ray, for the runs and the matrix that the address names."""
-        standing = XrayService(self._lab).standing(dict(request.query_params))
-        plots = standing.plots() if standing else iter(())
+        status = XrayService(self._lab).read_status(dict(request.query_params))
+        plots = status.plots() if status else iter(())
         found = next((plot for plot in plots if plot.name == name), None)
-        if standing is None or found is None:
+        if status is None or found is None:
             return not_found(f"There is no plot named {name}, or the run has not been X-rayed yet.")
-        return plot_response(found, ending, f"{name}-{standing.run.run_id}")
+        return plot_response(found, ending, f"{name}-{status.run.run_id}")
 
 
 def _format_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -80,7 +80,7 @@ def render_result(
         "quizzes/explain/result.html",
         prompt=prompt,
         attempt=attempt,
-        standings=found,
+        statuses=found,
         pieces=mark_evidence(attempt, found),
         opposite=opposite,
         count=count,

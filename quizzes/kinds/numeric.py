@@ -8,6 +8,7 @@ from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
 from quizzes.kinds.numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
 from study.base.checks import Check
 from study.base.errors import LearnerError
+from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
 
@@ -119,14 +120,8 @@ def _read_slips(fields: Fields) -> list[Fields]:
 
 def _read_slip(fields: Fields) -> KnownSlip:
     found, named = read_misconception(fields, what="a slip")
-    slip = KnownSlip(
-        id=found,
-        value=_read_number(fields, "value", default=None),
-        misconception=named,
-        feedback=fields.text("feedback"),
-    )
-    fields.close()
-    return slip
+    value = _read_number(fields, "value", default=None)
+    return read_declared(fields, KnownSlip, id=found, value=value, misconception=named)
 
 
 def _read_number(fields: Fields, name: str, *, default: float | None) -> float:

@@ -293,12 +293,16 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
 
 
 def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item]) -> tuple[Item, ...]:
-    """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file."""
+    """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file.
+
+    An id that two entries have is a problem as well.
+    """
     problems: list[Problem] = []
-    items = tuple(read(fields) for fields in read_list(path, kind=kind, problems=problems))
+    read_entries = [(read(fields), fields) for fields in read_list(path, kind=kind, problems=problems)]
+    note_repeated_ids((getattr(item, "id", ""), fields) for item, fields in read_entries)
     if problems:
         raise ContentError(problems)
-    return items
+    return tuple(item for item, _ in read_entries)
 
 
 def note_repeated_ids(items: Iterable[tuple[str, Fields]]) -> None:

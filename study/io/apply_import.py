@@ -69,7 +69,7 @@ class Imports:
 
         Raises LearnerError when it was undone already, or when a file was changed after it.
         """
-        record = next((r for r in self.standing(profile_id) if r.id == import_id), None)
+        record = next((r for r in self.list_undoable(profile_id) if r.id == import_id), None)
         if record is None:
             raise LearnerError("That import was undone already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
@@ -94,9 +94,9 @@ class Imports:
         # A cloze note's cards are `note--1`, `note--2`; a question's id has no such suffix.
         return sum(item.partition("--")[0] in items for item in (*rated, *asked))
 
-    def standing(self, profile_id: str) -> list[ImportRecord]:
+    def list_undoable(self, profile_id: str) -> list[ImportRecord]:
         """Read the imports that can be undone, newest first."""
-        return self.store.imports.standing(profile_id)
+        return self.store.imports.list_undoable(profile_id)
 
 
 def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:

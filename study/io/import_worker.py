@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from study.base.errors import LearnerError
-from study.base.import_limits import READING_BYTES, READING_CPU_SECONDS
+from study.base.import_limits import READING_CPU_SECONDS
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.planning import DirectPlanner, Planner, Upload
+from study.io.process_limits import limit_cpu_time, limit_memory
 from study.store import open_store
 
 if sys.platform != "win32":  # which has no such limits; the app's own limit on time holds there
@@ -78,7 +79,7 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
         order = json.loads(line)
         name, begun = order["name"], time.process_time()
         upload = Upload(profile_id=order["profile"], path=Path(order["path"]), name=name)
-        _limit_cpu_time()
+        limit_cpu_time(READING_CPU_SECONDS)
         try:
             planned = planner.plan(upload, now=datetime.fromisoformat(order["now"]), progress=report)
             found: dict[str, Any] = {"plan": asdict(planned.plan), "report": asdict(planned.report)}
@@ -89,22 +90,6 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
         answer({**found, "cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()})
         if found.get("ends"):
             return  # its memory is in pieces; a new process takes the next file
-
-
-def limit_memory() -> None:
-    """From now on this process can take READING_BYTES more, where the system has such a limit."""
-    if sys.platform == "win32" or not Path("/proc/self/statm").exists():
-        return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + READING_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-def _limit_cpu_time() -> None:
-    """End the process READING_CPU_SECONDS of processor time from now, where the system has such a limit."""
-    if sys.platform != "win32":
-        limit = int(time.process_time()) + 1 + READING_CPU_SECONDS
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _peak_bytes() -> int:

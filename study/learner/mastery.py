@@ -1,10 +1,11 @@
 """Mastery of each concept from all four logs, and the next steps with their reasons."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from study.content.concepts import ConceptMap, concept_address
+from study.learner.path import choose_next_concept
 from study.learner.progress import (
     MASTERY_WINDOW,
     SPACED_KINDS,
@@ -12,7 +13,6 @@ from study.learner.progress import (
     Mastery,
     find_weakest,
     mastery_by_concept,
-    next_to_learn,
 )
 from study.ports.activities import Subjects
 from study.store import Store
@@ -48,9 +48,14 @@ def compute_mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[s
     )
 
 
-def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[NextStep]:
-    """Suggest steps, best first: repair what was missed, test again what was right, then learn the next."""
-    fresh = next_to_learn(concepts, known)
+def suggest_steps(
+    concepts: ConceptMap, known: Mapping[str, Mastery], read: Collection[str], subjects: Subjects
+) -> list[NextStep]:
+    """Suggest steps, best first: repair what was missed, test again what was right, then learn the next.
+
+    `read` are the concepts whose explanation is read; they are not suggested for reading again.
+    """
+    fresh = choose_next_concept(concepts, {*known, *read})
     learn = [_suggest_concept(fresh.id, bool(fresh.prerequisites))] if fresh else []
     tests = [step for concept, found in known.items() if (step := _test(concept, found, subjects))][:1]
     repairs = find_weakest(known, limit=STEPS - len(tests) - len(learn))
@@ -91,7 +96,7 @@ def _suggest_concept(concept: str, builds_on_others: bool) -> NextStep:
 
 
 def _read_questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
-    for record, answers in store.quizzes.sittings(profile_id):
+    for record, answers in store.quizzes.answered_sessions(profile_id):
         mixed = _is_mixed(record, subjects)
         for answer in answers:
             concepts = subjects.of_question.get(answer.question_id, ())

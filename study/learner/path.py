@@ -50,13 +50,16 @@ def follow_path(concepts: ConceptMap, done: Collection[str]) -> list[PathStep]:
     ]
 
 
-def concept_after(concepts: ConceptMap, concept_id: str, done: set[str]) -> Concept | None:
-    """Return the concept to go on with: the next of the path, else one that builds on this, else any."""
-    steps = follow_path(concepts, {*done, concept_id})
-    on_path = next((step.concept for step in steps if step.state == "next"), None)
+def choose_next_concept(concepts: ConceptMap, done: Collection[str], *, after: str = "") -> Concept | None:
+    """Choose what to learn next: the next step of the path, else what builds on `after`, else what is ready.
+
+    None when every concept is in `done` or is `after`.
+    """
+    past = {*done, after}
+    on_path = next((step.concept for step in follow_path(concepts, past) if step.state == "next"), None)
     if on_path is not None:
         return on_path
-    others = [concept for concept in concepts.by_id.values() if concept.id not in {*done, concept_id}]
-    ready = [concept for concept in others if done >= set(concept.prerequisites) - {concept_id}]
-    building = [concept for concept in ready if concept_id in concept.prerequisites]
+    others = [concept for concept in concepts.by_id.values() if concept.id not in past]
+    ready = [concept for concept in others if past >= set(concept.prerequisites)]
+    building = [concept for concept in ready if after in concept.prerequisites]
     return next(iter([*building, *ready, *others]), None)

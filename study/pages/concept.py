@@ -12,7 +12,7 @@ from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
 from study.learner.mastery import compute_mastery
-from study.learner.path import concept_after, understood
+from study.learner.path import choose_next_concept, understood
 from study.learner.study_modes import (
     STEPS,
     STUDY_MODES,
@@ -45,11 +45,11 @@ def build(
     lessons: Lessons,
     terms: Terms,
     figures: Figures,
-    doors: ModeLinks,
+    links: ModeLinks,
 ) -> None:
     """Add the page to the app."""
     page = ConceptPage(
-        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, doors=doors
+        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, links=links
     )
     with frame.add_page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
         frame.add_island(page.act, page.load, "concept", waiting=frame.render_waiting("Concept", "concept"))
@@ -78,7 +78,7 @@ class ConceptPage:
     lessons: Lessons
     terms: Terms
     figures: Figures
-    doors: ModeLinks
+    links: ModeLinks
 
     def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
@@ -147,10 +147,10 @@ class ConceptPage:
             mastery=known,
             row=row,
             steps=STEPS,
-            next_concept=concept_after(
+            next_concept=choose_next_concept(
                 self.context.concepts,
-                concept.id,
                 understood(self.context.store.lessons.marks(visit.profile.id), known),
+                after=concept.id,
             ),
             shown=shown,
             following=next_mode(row, mode),
@@ -168,9 +168,9 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
     ) -> dict[str, Any]:
         """Return the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None, "tasks": ()}
+        inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": ()}
         if mode == "challenge":
-            inside["door"] = self.doors.challenge(visit, concept.id)
+            inside["link"] = self.links.challenge(visit, concept.id)
         elif mode == "review":
             inside["materials"] = self._materials(concept.id)
             inside["met"] = self._met(visit)
@@ -180,10 +180,10 @@ class ConceptPage:
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
             inside["figure"] = figure.fragment(settings) if figure else None
         elif lesson is not None and mode == "try":
-            inside["door"] = self.doors.lab(lesson.try_it.preset)
-            inside["tasks"] = self.doors.tasks(visit, concept.id)
+            inside["link"] = self.links.lab(lesson.try_it.preset)
+            inside["tasks"] = self.links.tasks(visit, concept.id)
         elif lesson is not None and mode == "project":
-            inside["door"] = self.doors.project(visit, lesson.project.project)
+            inside["link"] = self.links.project(visit, lesson.project.project)
         return inside
 
     def _row(
@@ -197,11 +197,11 @@ class ConceptPage:
             prompts=len(materials.prompts),
         )
         done: list[StudyMode] = []
-        if self.doors.challenge(visit, concept.id).done:
+        if self.links.challenge(visit, concept.id).done:
             done.append("challenge")
         if materials.reviewed(self._met(visit)):
             done.append("review")
-        if lesson is not None and self.doors.project(visit, lesson.project.project).done:
+        if lesson is not None and self.links.project(visit, lesson.project.project).done:
             done.append("project")
         return list_states(marks, minutes=minutes, shown_done=done)
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from study.figures.figure import Figures
 from study.learner import progress
 from study.learner.mastery import compute_mastery
+from study.learner.path import choose_next_concept, understood
 from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
@@ -107,12 +108,13 @@ class TodayPage:
 
     def _concepts(self, visit: Visit) -> dict[str, Any]:
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        marks = self.context.store.lessons.marks(visit.profile.id)
         return {
             "weakest": [
                 (concept, found, _days_ago(visit, found), self.subjects.counts(concept)[0])
                 for concept, found in progress.find_weakest(known)
             ],
-            "next_concept": progress.next_to_learn(self.context.concepts, known),
+            "next_concept": choose_next_concept(self.context.concepts, understood(marks, known)),
             "has_progress": self.context.has_page("/progress"),
             "concepts": self.context.concepts,
         }

@@ -27,6 +27,7 @@
 // the address bar), step (the same, as a step that the browser's Back undoes), goto (open this page), error (show this, and keep all that is on the page unless there is html
 // too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
+// Events go to `POST /act/<island>`, and through Gradio where that address does not know the island.
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
 
 const AUTOSAVE_MS = 600;
@@ -44,6 +45,7 @@ const saving = new Map(); // draft name -> timer of the save that is to come
 let lastSave = Promise.resolve();
 const shownParts = new Map(); // part name -> the HTML it was given last
 
+const island = element.closest('.block')?.id || element.id; // its name on the page and in addresses
 const find = (selector) => element.querySelector(selector);
 const drafts = () => [...element.querySelectorAll('[data-autosave]')];
 const draftName = (box) => `draft:${box.dataset.draft}`;
@@ -79,8 +81,19 @@ function trouble(text, { again = null, kind = 'refused' }) {
 
 // ---- asking the server ---------------------------------------------------------------------------------------
 
-function ask(event) {
-  return server.act({ ...event, query: location.search });
+async function ask(event) {
+  const sent = { ...event, query: location.search };
+  const answer = await fetch(`/act/${encodeURIComponent(island)}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(sent),
+  });
+  if (answer.status === 404) return server.act(sent); // a page older or newer than the server
+  if (answer.ok) return answer.json();
+  const failure = new Error(`${answer.status} of ${answer.url}`);
+  // A refusal is a sentence of ours; an error of the server has none for the learner.
+  if (answer.status !== 500 && answer.headers.get('content-type')?.startsWith('text/plain')) failure.said = await answer.text();
+  throw failure;
 }
 
 // What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
@@ -103,9 +116,9 @@ async function send(event, control = null) {
     pressed += 1;
     await show(await tell(event), event);
     pressed += 1;
-  } catch {
+  } catch (failure) {
     waitingKeys = [];
-    trouble(UNREACHABLE, { again: event, kind: 'unreachable' });
+    trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable' });
   } finally {
     busy = false;
     element.removeAttribute('aria-busy');
@@ -553,10 +566,9 @@ element.addEventListener('keydown', stepSlider);
 
 const listeners = { keydown: onKey, scroll: trackSoon, visibilitychange: () => { if (!document.hidden) poll(); } };
 const registry = (window.__islands ||= {});
-const place = element.closest('.block')?.id || element.id;
-for (const [name, listener] of Object.entries(registry[place] || {})) document.removeEventListener(name, listener);
-for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
-registry[place] = listeners;
+for (const [type, listener] of Object.entries(registry[island] || {})) document.removeEventListener(type, listener);
+for (const [type, listener] of Object.entries(listeners)) document.addEventListener(type, listener);
+registry[island] = listeners;
 
 const old = registry.popstate; // `popstate` comes to the window, not to the document
 if (old) window.removeEventListener('popstate', old);

@@ -1,20 +1,24 @@
 """The log of live classes: rooms, what their teacher did, who joined, and what each student answered.
 
 All writes of a moment go into one transaction (`transact`), so that two hundred answers cost a few commits.
-Whoever waits for an answer's outcome gets it after the commit, never before.
+Whoever waits for an answer's outcome gets it after the commit, never before. Each transaction that changes a
+room counts its revision up and marks the rows it changed: other processes read only those (`changes`).
 """
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from itertools import groupby
+from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
 from study.store.database import Database
+
+WRITER_LOCK = 7_204_312  # any number that only this app uses
 
 Outcome = Literal["stored", "repeated", "answered", "late"]
 """Stored now; stored before under the same id; another answer is stored already; not open any more."""
@@ -31,6 +35,7 @@ class ClassRoom:
     options: Mapping[str, Any]
     opened_at: datetime
     names_until: datetime
+    revision: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,8 @@ class ClassRecord:
     events: tuple[ClassEvent, ...]
     students: tuple[ClassStudent, ...]
     answers: tuple[ClassAnswer, ...]
+    progress: Mapping[int, Mapping[str, Any]]
+    """How far what an activity trains is, by position."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +98,63 @@ class Recorded:
     answer: ClassAnswer | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class JoinJob:
+    """Return a device's student; the first of `names` that is free is the name of a new one."""
+
+    room_id: str
+    device: str
+    names: tuple[str, ...]
+    at: datetime
+
+    def __call__(self, transaction: "ClassTransaction") -> ClassStudent:
+        """Do it alone; `transact` does many at once."""
+        return transaction.join_all([self])[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerJob:
+    """Store an answer. The first of `claims` that nobody has is this student's."""
+
+    room_id: str
+    answer: ClassAnswer
+    open_at: Callable[[Any], tuple[int, int]]
+    """Gives the (position, round) that a room's last step opens."""
+
+    claims: tuple[str, ...] = ()
+
+    def __call__(self, transaction: "ClassTransaction") -> Recorded:
+        """Do it alone; `transact` does many at once."""
+        return transaction.answer(self.room_id, self.answer, open_at=self.open_at, claims=self.claims)
+
+
 class ClassTransaction:
     """What can be written. Each method raises LearnerError when it changes nothing."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._steps: dict[str, Any] = {}
+        self._revisions: dict[str, int] = {}
+        self._taken: dict[tuple[str, int], set[str]] = {}
+
+    def undone(self) -> None:
+        """Forget what a job did that was undone."""
+        self._steps.clear()
+        self._revisions.clear()
+        self._taken.clear()
+
+    def _revision(self, room_id: str) -> int:
+        """The revision of what this transaction changes in a room."""
+        if room_id not in self._revisions:
+            rooms = t.class_rooms
+            counted = (
+                update(rooms)
+                .where(rooms.c.id == room_id)
+                .values(revision=rooms.c.revision + 1)
+                .returning(rooms.c.revision)
+            )
+            self._revisions[room_id] = self._connection.scalar(counted) or 0
+        return self._revisions[room_id]
 
     def open_room(self, room: ClassRoom, activities: Sequence[Mapping[str, Any]]) -> None:
         """Add a room with its activities. The caller draws a code that is free."""
@@ -111,6 +169,7 @@ class ClassTransaction:
     def set_options(self, room_id: str, options: Mapping[str, Any]) -> None:
         """Replace the choices of a room."""
         rooms = t.class_rooms
+        self._revision(room_id)
         self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
 
     def append(
@@ -130,6 +189,7 @@ class ClassTransaction:
                 "The class has gone on meanwhile.", do_next="Look at where it is now, then choose again."
             )
         self._steps.pop(room_id, None)
+        self._revision(room_id)
         event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)
         row = {"room_id": room_id, "number": event.number, "kind": kind, "value": dict(value), "at": at}
         self._connection.execute(insert(t.class_events).values(**row))
@@ -137,29 +197,47 @@ class ClassTransaction:
 
     def join(self, room_id: str, device: str, name: str, *, at: datetime) -> ClassStudent:
         """Return this device's student, adding one the first time."""
-        students = t.class_students.c
-        known = self._connection.execute(
-            select(t.class_students).where(students.room_id == room_id, students.device == device)
-        ).first()
-        if known is not None:
-            return _student(known)
-        numbers = select(func.max(students.number)).where(students.room_id == room_id)
-        student = ClassStudent(
-            id=uuid.uuid4().hex,
-            device=device,
-            number=(self._connection.scalar(numbers) or 0) + 1,
-            name=name,
-            joined_at=at,
-        )
-        row = {column: getattr(student, column) for column in ("id", "device", "number", "name", "joined_at")}
-        self._connection.execute(insert(t.class_students).values(room_id=room_id, **row))
+        [student] = self.join_all([JoinJob(room_id=room_id, device=device, names=(name,), at=at)])
         return student
 
-    def rename(self, student_id: str, name: str) -> None:
+    def join_all(self, jobs: "Sequence[JoinJob]") -> list[ClassStudent]:
+        """Return the student of each device; the statements are few, however many join."""
+        students = t.class_students.c
+        results: list[ClassStudent] = []
+        for room_id, of_room in groupby(jobs, key=lambda job: job.room_id):
+            joining = list(of_room)
+            wanted = select(t.class_students).where(
+                students.room_id == room_id, students.device.in_([job.device for job in joining])
+            )
+            known = {row.device: _student(row) for row in self._connection.execute(wanted)}
+            fresh = [job for job in joining if job.device not in known]
+            drawn = [name for job in fresh for name in job.names]
+            named = select(students.name).where(students.room_id == room_id, students.name.in_(drawn))
+            taken = set(self._connection.scalars(named)) if fresh else set()
+            counted = select(func.max(students.number)).where(students.room_id == room_id)
+            last = (self._connection.scalar(counted) or 0) if fresh else 0
+            rows = []
+            for job in fresh:
+                if job.device in known:  # twice in one transaction
+                    continue
+                name = next((each for each in job.names if each not in taken), job.names[0])
+                taken.add(name)
+                last += 1
+                student = ClassStudent(
+                    id=uuid.uuid4().hex, device=job.device, number=last, name=name, joined_at=job.at
+                )
+                known[job.device] = student
+                rows.append({**vars(student), "room_id": room_id, "revision": self._revision(room_id)})
+            if rows:
+                self._connection.execute(insert(t.class_students), rows)
+            results += [known[job.device] for job in joining]
+        return results
+
+    def rename(self, room_id: str, student_id: str, name: str) -> None:
         """Change a student's name."""
-        self._connection.execute(
-            update(t.class_students).where(t.class_students.c.id == student_id).values(name=name)
-        )
+        students = t.class_students
+        changed = {"name": name, "revision": self._revision(room_id)}
+        self._connection.execute(update(students).where(students.c.id == student_id).values(**changed))
 
     def add_activity(self, room_id: str, spec: Mapping[str, Any]) -> int:
         """Add an activity behind those of the plan and return its position."""
@@ -168,6 +246,7 @@ class ClassTransaction:
             select(func.max(activities.position)).where(activities.room_id == room_id)
         )
         position = 0 if last is None else last + 1
+        self._revision(room_id)
         row = {"room_id": room_id, "position": position, "spec": dict(spec)}
         self._connection.execute(insert(t.class_activities).values(**row))
         return position
@@ -180,52 +259,96 @@ class ClassTransaction:
         open_at: Callable[[Any], tuple[int, int]],
         claims: Sequence[str] = (),
     ) -> Recorded:
-        """Store an answer unless it is stored already or its round is closed.
+        """Store one answer. Raises LearnerError when its id or all that it claims is taken."""
+        job = AnswerJob(room_id=room_id, answer=answer, open_at=open_at, claims=tuple(claims))
+        [recorded] = self.answer_all([job])
+        if isinstance(recorded, LearnerError):
+            raise recorded
+        return recorded
 
-        The first of `claims` that nobody has is this student's; raises LearnerError when all are taken.
+    def answer_all(self, jobs: "Sequence[AnswerJob]") -> "list[Recorded | LearnerError]":
+        """Store each answer unless it is stored already or its round is closed.
 
-        `open_at` gives the (position, round) that a room's last step opens. The step is read in the same
-        transaction: a vote that the teacher closed a moment ago is late, whatever this process remembers.
+        Whether a round is open is read in the same transaction: a vote that the teacher closed a moment ago
+        is late, whatever this process remembers. The statements are few, however many answer.
         """
         answers = t.class_answers.c
-        earlier = (answers.student_id == answer.student_id) & (answers.position == answer.position)
-        found = self._connection.execute(
-            select(t.class_answers).where(
-                (answers.id == answer.id) | (earlier & (answers.round == answer.round))
+        given = [job.answer for job in jobs]
+        wanted = select(t.class_answers).where(
+            answers.id.in_([answer.id for answer in given])
+            | (
+                answers.student_id.in_({answer.student_id for answer in given})
+                & answers.position.in_({answer.position for answer in given})
+                & answers.round.in_({answer.round for answer in given})
             )
-        ).all()
-        same_id = next((row for row in found if row.id == answer.id), None)
+        )
+        stored = [_answer(row) for row in self._connection.execute(wanted)]
+        by_id = {answer.id: answer for answer in stored}
+        by_round = {_round_of(answer): answer for answer in stored}
+        results: list[Recorded | LearnerError] = []
+        rows = []
+        for job in jobs:
+            made = self._judge(job, by_id, by_round)
+            results.append(made)
+            if isinstance(made, Recorded) and made.outcome == "stored" and made.answer is not None:
+                answer = by_id[made.answer.id] = by_round[_round_of(made.answer)] = made.answer
+                row: dict[str, Any] = {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
+                row |= {"room_id": job.room_id, "value": dict(answer.value)}
+                rows.append(row | {"revision": self._revision(job.room_id)})
+        if rows:
+            self._connection.execute(insert(t.class_answers), rows)
+        return results
+
+    def _judge(
+        self,
+        job: "AnswerJob",
+        by_id: Mapping[str, ClassAnswer],
+        by_round: Mapping[tuple[str, int, int], ClassAnswer],
+    ) -> "Recorded | LearnerError":
+        """What becomes of an answer, given those that are stored."""
+        answer = job.answer
+        same_id = by_id.get(answer.id)
         if same_id is not None:
             if same_id.student_id != answer.student_id:
-                raise LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
-            return Recorded(outcome="repeated", answer=_answer(same_id))
-        if found:
-            return Recorded(outcome="answered", answer=_answer(found[0]))
-        step = self._step(room_id)
-        if open_at(step) != (answer.position, answer.round):
+                return LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
+            return Recorded(outcome="repeated", answer=same_id)
+        earlier = by_round.get(_round_of(answer))
+        if earlier is not None:
+            return Recorded(outcome="answered", answer=earlier)
+        if job.open_at(self._step(job.room_id)) != (answer.position, answer.round):
             return Recorded(outcome="late", answer=None)
-        if claims:
-            answer = replace(answer, claim=self._free_claim(room_id, answer.position, claims))
-        names = ("id", "student_id", "position", "round", "confidence", "claim", "at")
-        row = {name: getattr(answer, name) for name in names}
-        self._connection.execute(
-            insert(t.class_answers).values(room_id=room_id, value=dict(answer.value), **row)
-        )
+        if job.claims:
+            taken = self._claims(job.room_id, answer.position)
+            claim = next((each for each in job.claims if each not in taken), None)
+            if claim is None:
+                return LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
+            taken.add(claim)
+            answer = replace(answer, claim=claim)
         return Recorded(outcome="stored", answer=answer)
 
-    def _free_claim(self, room_id: str, position: int, claims: Sequence[str]) -> str:
-        answers = t.class_answers.c
-        wanted = select(answers.claim).where(answers.room_id == room_id, answers.position == position)
-        taken = set(self._connection.scalars(wanted))
-        for claim in claims:
-            if claim not in taken:
-                return claim
-        raise LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
+    def _claims(self, room_id: str, position: int) -> set[str]:
+        """What is taken in an activity, with what this transaction gives away; read once."""
+        key = (room_id, position)
+        if key not in self._taken:
+            answers = t.class_answers.c
+            wanted = select(answers.claim).where(answers.room_id == room_id, answers.position == position)
+            self._taken[key] = {claim for claim in self._connection.scalars(wanted) if claim}
+        return self._taken[key]
 
-    def grade(self, answer_id: str, graded: Mapping[str, Any]) -> None:
+    def grade(self, room_id: str, answer_id: str, graded: Mapping[str, Any]) -> None:
         """Keep what the grader found in an answer."""
         answers = t.class_answers
-        self._connection.execute(update(answers).where(answers.c.id == answer_id).values(graded=dict(graded)))
+        changed = {"graded": dict(graded), "revision": self._revision(room_id)}
+        self._connection.execute(update(answers).where(answers.c.id == answer_id).values(**changed))
+
+    def keep_progress(self, room_id: str, position: int, value: Mapping[str, Any]) -> None:
+        """Keep how far the training of an activity is, for other processes."""
+        progress = t.class_progress
+        row = {"room_id": room_id, "position": position}
+        changed = {"value": dict(value), "revision": self._revision(room_id)}
+        where = (progress.c.room_id == room_id) & (progress.c.position == position)
+        if not self._connection.execute(update(progress).where(where).values(**changed)).rowcount:
+            self._connection.execute(insert(progress).values(**row, **changed))
 
     def _step(self, room_id: str) -> Any:
         """The value of a room's last step, or of its end; read once for all answers of this transaction."""
@@ -260,15 +383,15 @@ class ClassTransaction:
 
     def forget_names(self, *, now: datetime, room_id: str = "") -> int:
         """Delete the names of students in one room, or in all rooms whose time is over; return how many."""
-        rooms = t.class_rooms.c
+        rooms, students = t.class_rooms.c, t.class_students.c
         which = rooms.id == room_id if room_id else rooms.names_until <= now
-        students = t.class_students.c
-        forgotten = self._connection.execute(
-            update(t.class_students)
-            .where(students.room_id.in_(select(rooms.id).where(which)), students.name.is_not(None))
-            .values(name=None)
-        )
-        return forgotten.rowcount
+        named = students.room_id.in_(select(rooms.id).where(which)) & students.name.is_not(None)
+        forgotten = 0
+        for each in sorted(self._connection.scalars(select(students.room_id).where(named).distinct())):
+            changed = update(t.class_students).where(students.room_id == each, students.name.is_not(None))
+            found = self._connection.execute(changed.values(name=None, revision=self._revision(each)))
+            forgotten += found.rowcount
+        return forgotten
 
 
 class ClassLog:
@@ -285,13 +408,18 @@ class ClassLog:
         """
         results: list[Any] = []
         with self._database.write() as connection:
+            if connection.dialect.name == "postgresql":
+                # As SQLite does it: one transaction after the other, in any number of processes. A vote that
+                # reads an open round is committed before the step that closes it, and nothing deadlocks.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
             transaction = ClassTransaction(connection)
-            for job in jobs:
-                try:
-                    with connection.begin_nested():
-                        results.append(job(transaction))
-                except LearnerError as error:
-                    results.append(error)
+            for kind, alike in groupby(jobs, key=type):
+                if kind is AnswerJob:
+                    results += transaction.answer_all(cast(list[AnswerJob], list(alike)))
+                elif kind is JoinJob:
+                    results += transaction.join_all(cast(list[JoinJob], list(alike)))
+                else:
+                    results += [_do_or_undo(connection, transaction, job) for job in alike]
         return results
 
     def rooms(self) -> list[ClassRoom]:
@@ -307,27 +435,22 @@ class ClassLog:
 
     def record(self, code: str) -> ClassRecord | None:
         """Everything about the room with this code, or None."""
+        rooms = t.class_rooms
         with self._database.read() as connection:
-            row = connection.execute(select(t.class_rooms).where(t.class_rooms.c.code == code)).first()
+            row = connection.execute(select(rooms).where(rooms.c.code == code)).first()
+            return None if row is None else _read_record(connection, _room(row))
+
+    def changes(self, room_id: str, *, revision: int, events: int, activities: int) -> ClassRecord | None:
+        """What is newer than a revision, and behind so many events and activities; None: it is deleted."""
+        rooms = t.class_rooms
+        with self._database.read() as connection:
+            row = connection.execute(select(rooms).where(rooms.c.id == room_id)).first()
             if row is None:
                 return None
             room = _room(row)
-
-            def of(table: Any, *order: Any) -> Any:
-                return connection.execute(select(table).where(table.c.room_id == room.id).order_by(*order))
-
-            return ClassRecord(
-                room=room,
-                activities=tuple(row.spec for row in of(t.class_activities, t.class_activities.c.position)),
-                events=tuple(
-                    ClassEvent(number=row.number, kind=row.kind, value=row.value, at=row.at)
-                    for row in of(t.class_events, t.class_events.c.number)
-                ),
-                students=tuple(_student(row) for row in of(t.class_students, t.class_students.c.number)),
-                answers=tuple(
-                    _answer(row) for row in of(t.class_answers, t.class_answers.c.at, t.class_answers.c.id)
-                ),
-            )
+            if room.revision == revision:
+                return ClassRecord(room=room, activities=(), events=(), students=(), answers=(), progress={})
+            return _read_record(connection, room, revision=revision, events=events, activities=activities)
 
     def live_keys(self) -> dict[str, str]:
         """The room of each key that is not revoked, by the key's hash."""
@@ -335,6 +458,56 @@ class ClassLog:
         wanted = select(keys.hash, keys.room_id).where(keys.revoked_at.is_(None))
         with self._database.read() as connection:
             return {row.hash: row.room_id for row in connection.execute(wanted)}
+
+
+_ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at")
+
+
+def _round_of(answer: ClassAnswer) -> tuple[str, int, int]:
+    """What only one answer is stored for."""
+    return answer.student_id, answer.position, answer.round
+
+
+def _do_or_undo(
+    connection: Connection, transaction: ClassTransaction, job: Callable[[ClassTransaction], Any]
+) -> Any:
+    try:
+        with connection.begin_nested():
+            return job(transaction)
+    except LearnerError as error:
+        transaction.undone()
+        return error
+
+
+def _read_record(
+    connection: Connection, room: ClassRoom, *, revision: int = -1, events: int = 0, activities: int = 0
+) -> ClassRecord:
+    """What is newer than the given numbers. The room was read before: newer rows may be read twice."""
+
+    def of(table: Any, newer: Any, *order: Any) -> Any:
+        wanted = select(table).where(table.c.room_id == room.id, newer).order_by(*order)
+        return connection.execute(wanted)
+
+    plan, log, students, answers = t.class_activities, t.class_events, t.class_students, t.class_answers
+    progress = t.class_progress
+    return ClassRecord(
+        room=room,
+        activities=tuple(row.spec for row in of(plan, plan.c.position >= activities, plan.c.position)),
+        events=tuple(
+            ClassEvent(number=row.number, kind=row.kind, value=row.value, at=row.at)
+            for row in of(log, log.c.number > events, log.c.number)
+        ),
+        students=tuple(
+            _student(row) for row in of(students, students.c.revision > revision, students.c.number)
+        ),
+        answers=tuple(
+            _answer(row) for row in of(answers, answers.c.revision > revision, answers.c.at, answers.c.id)
+        ),
+        progress={
+            row.position: row.value
+            for row in of(progress, progress.c.revision > revision, progress.c.position)
+        },
+    )
 
 
 def _room(row: Any) -> ClassRoom:

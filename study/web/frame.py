@@ -26,6 +26,7 @@ from starlette.responses import Response
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
@@ -34,6 +35,7 @@ from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware
 from study.web.access import OWNERS_ONLY, may_use_lab
+from study.web.island_route import GuardedAct
 from study.web.theme import THEME
 
 _original_session = gradio.state_holder.SessionState
@@ -79,6 +81,7 @@ def add_island(
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
             if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
+                note("refused", f"A learner pressed what is the owner's on {elem_id}.")
                 raise OWNERS_ONLY
             with in_words(), one_view():
                 return _encodable(act(event, request))
@@ -91,6 +94,9 @@ def add_island(
                 return load(request)
         except LearnerError as error:
             return render("study/frame/trouble.html", error=error)
+        except Exception as error:  # Gradio answers it, so that nothing else sees it
+            note_error(f"opening {elem_id}", error)
+            raise
 
     guarded_act.__name__ = "act"  # the name under which island.js calls it
     html = gr.HTML(
@@ -106,6 +112,22 @@ def add_island(
         guarded_load, None, html, queue=False, show_progress="hidden", api_visibility="private"
     )
     return html
+
+
+def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
+    """Return what answers the presses of each island, by its element's id.
+
+    Raises ValueError where two islands have one id: a press couldn't tell them apart.
+    """
+    acts: dict[str, GuardedAct] = {}
+    for block in pages.blocks.values():
+        act = getattr(block, "act", None) if isinstance(block, gr.HTML) else None
+        if act is None:
+            continue
+        if block.elem_id in acts:
+            raise ValueError(f"two islands are named {block.elem_id!r}")
+        acts[str(block.elem_id)] = act
+    return acts
 
 
 @contextmanager

@@ -359,3 +359,22 @@ def test_a_phone_loads_little(classroom: Classroom) -> None:
     sizes = [request.sizes() for request in finished]
     assert len(sizes) >= 4
     assert sum(each["responseBodySize"] + each["responseHeadersSize"] for each in sizes) <= 60_000
+
+
+def test_the_teacher_searches_from_the_class_page(classroom: Classroom) -> None:
+    teacher = classroom.browser()
+    teacher.goto(f"{classroom.address}/class")
+    teacher.keyboard.press("/")
+    teacher.get_by_role("combobox", name="Search").fill("double quantization")
+    teacher.locator("#search-found a", has_text="Double quantization").first.click()
+    expect(teacher.locator("h1")).to_have_text("Double quantization")
+
+
+def test_the_bar_of_the_projector_leaves_room_for_an_answer(classroom: Classroom) -> None:
+    teacher, screen = classroom.start("rank-25"), classroom.screen()
+    screen.set_viewport_size({"width": 1280, "height": 720})
+    teacher.locator("ol.plan li").first.locator("[data-phase=vote]").evaluate("step => step.click()")
+    expect(screen.locator("#now ol.options")).to_be_visible()
+    bar = screen.locator(".corner").bounding_box()
+    assert bar is not None
+    assert bar["height"] <= 120

@@ -240,7 +240,7 @@ def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
     expect(refused).to_contain_text("line 2: not JSON")
     expect(refused).to_contain_text("line 3: prompt is missing or empty")
     for _ in range(2):  # the page polls each second; what the learner has not read yet stays
-        with lab.expect_response("**/component_server/"):
+        with lab.expect_response("**/act/**"):
             pass
     expect(refused).to_be_visible()
     chooser.set_input_files(good)

@@ -54,7 +54,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
 
     mode(page, "Deep")
     expect(page.locator("#mode math").first).to_be_visible()
-    with page.expect_response(lambda answer: "/component_server" in answer.url):  # the place is kept
+    with page.expect_response(lambda answer: "/act/" in answer.url):  # the place is kept
         page.locator("#mode [data-place]").last.scroll_into_view_if_needed()
         page.mouse.wheel(0, 2000)
     mode(page, "Visualize")

@@ -40,6 +40,7 @@ class School:
 
     context: Context
     only_class: bool = True
+    students_at: str = ""
     runs: Runs = field(default_factory=Runs)
     grids: Grids = field(default_factory=Grids)
     grader: Grader = field(default_factory=Grader)
@@ -61,7 +62,9 @@ class School:
             folder=Path(__file__).parent / "plans",
         )
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        TeacherRoutes(self.context, self.hub, plans, self.keys, reachable=True).register(self.site)
+        TeacherRoutes(
+            self.context, self.hub, plans, self.keys, reachable=True, students_at=self.students_at
+        ).register(self.site)
         ReportRoutes(self.context, self.hub, self.keys).register(self.site)
         TakeHomeRoutes(
             self.context,

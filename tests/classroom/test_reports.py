@@ -106,7 +106,8 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
         live = await play_class(school)
         code = live.room.code
         student = next(iter(live.students))
-        await school.hub.writer.do(lambda t: t.rename(student, '=HYPERLINK("x")'), lambda _: None)
+        formula = '=HYPERLINK("x")'
+        await school.hub.writer.do(lambda t: t.rename(live.room.id, student, formula), lambda _: None)
         async with school.teacher() as teacher:
             page = await teacher.get(f"/class/{code}/report")
             assert page.status_code == 200

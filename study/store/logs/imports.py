@@ -28,7 +28,7 @@ class ImportLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def standing(self, profile_id: str) -> list[ImportRecord]:
+    def list_undoable(self, profile_id: str) -> list[ImportRecord]:
         """The imports that were not undone, newest first."""
         undone = exists().where(t.import_undos.c.import_id == t.imports.c.id)
         wanted = select(t.imports).where(t.imports.c.profile_id == profile_id, ~undone)

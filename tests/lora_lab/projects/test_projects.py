@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.datastructures import QueryParams
@@ -28,7 +28,7 @@ from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.training_pairs import own_pairs
 from study.content.yaml_reader import ContentError
-from study.lessons.lesson import PROJECT_IDS
+from study.lessons.lesson import ProjectId
 from study.ports.context import Context, find_visit
 from tests.lora_lab.grid_builders import cell
 from tests.lora_lab.run_builders import NOW
@@ -53,7 +53,7 @@ def tiny(loss: float | None, **setting: Any) -> GridCell:
 
 
 def test_there_are_eight_projects_whose_concepts_are_on_the_map(concepts: ConceptMap) -> None:
-    assert set(read_projects()) == set(PROJECT_IDS)
+    assert set(read_projects()) == set(get_args(ProjectId))
     named = {concept for project in read_projects().values() for concept in project.concepts}
     assert named <= set(concepts.by_id)
 
@@ -208,14 +208,14 @@ def lab(context: Context) -> Lab:
 
 
 @pytest.fixture
-def desk(context: Context, lab: Lab) -> ProjectService:
+def service(context: Context, lab: Lab) -> ProjectService:
     return ProjectService(store=context.store, lab=lab)
 
 
 @pytest.fixture
-def ana_works(context: Context, desk: ProjectService, ana: str) -> Ana:
+def ana_works(context: Context, service: ProjectService, ana: str) -> Ana:
     assert context.clock() >= NOW
-    return Ana(ProjectsPage(context=context, desk=desk))
+    return Ana(ProjectsPage(context=context, service=service))
 
 
 def later_grid(**axes: Any) -> Grid:
@@ -239,7 +239,7 @@ def test_the_grids_come_only_after_the_hypothesis(ana_works: Ana) -> None:
 
 
 def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
-    ana_works: Ana, desk: ProjectService, context: Context
+    ana_works: Ana, service: ProjectService, context: Context
 ) -> None:
     before = sweep_of(context.settings, later_grid())  # ran before anything was predicted
     early = NOW - timedelta(days=1)
@@ -263,8 +263,8 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     reply = ana_works.sends(done["html"], "conclude", fields={"text": ["Rank 8 it was, on this model."]})
     assert 'href="/projects/does-rank-matter/report.html"' in reply["html"]
     ana = find_visit(context, browser_id="browser-of-ana", query={})
-    standing = desk.standing(ana, desk.find("does-rank-matter"))
-    report = project_report(desk, standing, by="Ana")
+    progress = service.read_progress(ana, service.find("does-rank-matter"))
+    report = project_report(service, progress, by="Ana")
     said = words(report)
     for part in (
         "Rank 8 wins.",
@@ -277,7 +277,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
         assert part in said
     assert report.count("<figure>") >= 3
     assert not re.search(r"(?:src|href)=\"http", report)
-    assert desk.door(ana, "does-rank-matter").done
+    assert service.build_link(ana, "does-rank-matter").done
     assert "Finished: your report is there." in words(ana_works.opens("view=list"))
 
 
@@ -343,7 +343,7 @@ def test_a_project_that_is_not_there_is_named(ana_works: Ana) -> None:
 
 
 def test_a_broken_run_shows_its_loss_over_the_steps(
-    desk: ProjectService, context: Context, ana_works: Ana
+    service: ProjectService, context: Context, ana_works: Ana
 ) -> None:
     early = NOW - timedelta(days=1)
     profile = context.store.profiles.of_browser("browser-of-ana", now=early).id

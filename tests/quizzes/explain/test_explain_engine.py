@@ -1,4 +1,4 @@
-"""What stands behind the Explain page: highlights, agreement, the reading room, advice for every concept."""
+"""What stands behind the Explain page: highlights, agreement, the reading queue, advice for every concept."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     )
 
 
-class BrokenDesk:
+class BrokenGrader:
     """A bug in the grader."""
 
     has_files = True
@@ -112,17 +112,17 @@ def keep(grading: Grading) -> None:
 def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    room = GradingQueue(BrokenDesk())
-    room.read(1, TOY, "We say apple.", keep)
-    room.finish()
-    assert room.trouble(1) == BROKEN
+    queue = GradingQueue(BrokenGrader())
+    queue.read(1, TOY, "We say apple.", keep)
+    queue.finish()
+    assert queue.trouble(1) == BROKEN
     assert "KeyError" in caplog.text
-    room.close()
+    queue.close()
 
 
-def test_a_room_without_a_desk_reads_nothing_and_says_so() -> None:
-    room = GradingQueue(None)
-    room.read(1, TOY, "We say apple.", keep)
-    assert not room.open
-    assert room.trouble(1) == NO_GRADER
-    room.close()
+def test_a_queue_without_a_grader_reads_nothing_and_says_so() -> None:
+    queue = GradingQueue(None)
+    queue.read(1, TOY, "We say apple.", keep)
+    assert not queue.open
+    assert queue.trouble(1) == NO_GRADER
+    queue.close()

@@ -357,7 +357,7 @@ def own(page: ExplainPage, lines: list[str], *, prompt_id: str = "") -> str:
 
 def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer(page: ExplainPage) -> None:
     form = words(page.load(opened("b1", "own=new")))
-    assert "on your own prompts is not known" in form
+    assert "answers to prompts that it had not learnt from" in form
     prompt_id = own(page, LINES)
     assert "Explain $5 <things>." in words(page.load(opened("b1")))
     box = page.load(opened("b1", f"prompt={prompt_id}&saved=yes"))
@@ -367,7 +367,7 @@ def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer
     html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
     assert "Covered" in idea(html, 1)
     assert "Contradicted" in idea(html, 2)
-    assert "on your own prompts is not known" in words(html)
+    assert "answers to prompts that it had not learnt from" in words(html)
     with pytest.raises(Exception, match="There is no prompt"):
         page.load(opened("b2", f"prompt={prompt_id}"))
 

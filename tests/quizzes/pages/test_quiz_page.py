@@ -34,7 +34,7 @@ def start(page: QuizPage, **chosen: str) -> Reply:
 
 
 def question_in(page: QuizPage, html: str) -> Question:
-    return page.exercise.sittings.bank.by_id[press(html, "answer")["question"]]
+    return page.exercise.operations.bank.by_id[press(html, "answer")["question"]]
 
 
 def answer(page: QuizPage, html: str, query: str, *, correct: bool, seed: int = 7) -> Reply:
@@ -207,7 +207,7 @@ def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) 
 def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
-    bank = page.exercise.sittings.bank
+    bank = page.exercise.operations.bank
     visit = frame.visit_of(context, opened("b1"))
     for question in bank.pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
@@ -227,7 +227,7 @@ def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
 def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
-    bank = page.exercise.sittings.bank
+    bank = page.exercise.operations.bank
     for question in bank.pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
         given = QuizAnswer(

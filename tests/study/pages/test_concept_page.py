@@ -15,7 +15,7 @@ from lora_lab.figures import FIGURES
 from lora_lab.lab import Lab
 from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService
-from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.lesson_link import build_lab_link
 from quizzes.explain.presenter import explain_exercise
 from quizzes.session.challenge import Challenges
 from quizzes.session.operations import QuizOperations
@@ -41,7 +41,7 @@ class Reader:
     """Ana's browser on the page."""
 
     page: ConceptPage
-    sittings: QuizOperations
+    operations: QuizOperations
     query: str = ADDRESS
 
     def opens(self, more: str = "", concept: str = CONCEPT) -> str:
@@ -65,22 +65,22 @@ def subjects(context: Context) -> Subjects:
 @pytest.fixture
 def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) -> Reader:
     write_lesson(tmp_path)
-    sittings = quiz_exercise(context, ask_for_cards=card_exercise(context).ask_for).sittings
+    operations = quiz_exercise(context, ask_for_cards=card_exercise(context).ask_for).operations
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
     page = ConceptPage(
         context=context,
         subjects=subjects,
-        lessons=Lessons(concepts=context.concepts, check_preset=lab_door, folder=tmp_path),
+        lessons=Lessons(concepts=context.concepts, check_preset=build_lab_link, folder=tmp_path),
         terms=terms_of(context.concepts),
         figures=FIGURES,
-        doors=ModeLinks(
-            lab=lab_door,
-            challenge=Challenges(sittings=sittings, dice=context.dice).door,
-            project=ProjectService(store=context.store, lab=lab).door,
+        links=ModeLinks(
+            lab=build_lab_link,
+            challenge=Challenges(operations=operations, dice=context.dice).build_link,
+            project=ProjectService(store=context.store, lab=lab).build_link,
             tasks=TaskService(store=context.store).links,
         ),
     )
-    return Reader(page, sittings)
+    return Reader(page, operations)
 
 
 def test_a_concept_opens_with_its_place_on_the_map_and_nine_modes(ana_reads: Reader) -> None:
@@ -164,11 +164,11 @@ def test_the_challenge_is_done_when_its_quiz_is(ana_reads: Reader, ana: str, now
     assert "5 timed problems about this concept. 2 minutes each, 2 attempts, a hint; a badge" in words(html)
     assert 'href="/quiz?mode=challenge&amp;concept=lora-rank&amp;n=5&amp;seed=' in html
     choice = QuizChoice(mode="challenge", concept=CONCEPT, length=5, seed=7)
-    sittings = ana_reads.sittings
-    record = sittings.start(ana, choice, now=now)
+    operations = ana_reads.operations
+    record = operations.start(ana, choice, now=now)
     for question_id in record.question_ids:
-        right = sittings.bank.by_id[question_id].task.answer
-        sittings.answer(record, question_id, right, shown_at=now, now=now)
+        right = operations.bank.by_id[question_id].task.answer
+        operations.answer(record, question_id, right, shown_at=now, now=now)
     html = ana_reads.opens("&mode=challenge")
     assert "Your best so far: 5 of 5 right ✓ badge" in words(html)
     assert "Challenge 10 min ✓ done" in words(html)

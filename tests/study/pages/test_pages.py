@@ -206,7 +206,7 @@ def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step
     [profile] = review.context.store.profiles.all()
     forgotten = next(r for r in review.context.store.cards.history(profile.id) if r.rating == 1)
     card = card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
-    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings.bank
+    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations.bank
     question = bank.by_id[press(questions, "answer")["question"]]
     shown = words(done)
     assert f"Missed {words(to_html(card.front))} comes back" in shown
@@ -234,7 +234,7 @@ def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: Revie
 
 def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = press(html, "answer")
-    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
     return wrong_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
@@ -242,7 +242,7 @@ def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
 
 def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = press(html, "answer")
-    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
     return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)

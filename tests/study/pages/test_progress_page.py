@@ -40,7 +40,7 @@ def cards(context: Context) -> Iterator[CardExercise]:
 def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
     return CardSection(exercise=cards), QuizSection(
-        store=context.store, bank=quiz.sittings.bank, recurring=no_recurring_misses
+        store=context.store, bank=quiz.operations.bank, recurring=no_recurring_misses
     )
 
 

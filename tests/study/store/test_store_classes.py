@@ -8,13 +8,22 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from classroom.activities.room import open_round
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.class_schema import CLASS_TABLES, class_rooms
-from study.store.classes import ClassAnswer, ClassRoom, ClassTransaction, Recorded
+from study.store.classes import (
+    AnswerJob,
+    ClassAnswer,
+    ClassRecord,
+    ClassRoom,
+    ClassTransaction,
+    JoinJob,
+    Recorded,
+)
 
 VOTE = {"position": 0, "phase": "vote"}
 
@@ -73,6 +82,10 @@ def add_key(room: ClassRoom, now: datetime, transaction: ClassTransaction) -> No
     transaction.add_key(room.id, f"hash-{room.id}", at=now)
 
 
+def keep_progress(room: ClassRoom, transaction: ClassTransaction) -> None:
+    transaction.keep_progress(room.id, 0, {"step": 1})
+
+
 def counts(store: Store) -> dict[str, int]:
     with store.database.read() as connection:
         return {
@@ -125,7 +138,7 @@ def test_a_refused_write_leaves_its_neighbours_stored(store: Store, room: ClassR
     student = fill(store, room, now)
 
     def refused(transaction: ClassTransaction) -> None:
-        transaction.rename(student, "Changed")
+        transaction.rename("room", student, "Changed")
         raise LearnerError("No.", do_next="Stop.")
 
     results = store.classes.transact(
@@ -198,7 +211,7 @@ def test_a_deleted_class_leaves_nothing_and_its_neighbour_stays(
     for each in (room, other):
         student = fill(store, each, now)
         send(store, answer(student, now, answer_id=f"of-{each.id}"), each.id)
-        do(store, partial(add_key, each, now))
+        do(store, partial(add_key, each, now), partial(keep_progress, each))
     assert set(counts(store).values()) == {2}
     do(store, lambda t: t.delete_room("room"))
     assert set(counts(store).values()) == {1}
@@ -242,7 +255,7 @@ def test_deleting_a_profile_leaves_classes_alone(
 
 def test_a_room_needs_a_code_of_its_own(store: Store, room: ClassRoom, now: datetime) -> None:
     fill(store, room, now)
-    with store.database.write() as connection, pytest.raises(Exception, match="UNIQUE"):
+    with store.database.write() as connection, pytest.raises(IntegrityError):
         connection.execute(insert(class_rooms).values(**{**vars(room), "id": "x"}))
 
 
@@ -258,3 +271,86 @@ def test_a_step_between_two_answers_of_one_commit_closes_the_round_for_the_secon
         lambda t: t.answer("room", answer(second.id, now, answer_id="a2"), open_at=open_round),
     )
     assert [results[0].outcome, results[2].outcome] == ["stored", "late"]
+
+
+def job(given: ClassAnswer, *claims: str) -> AnswerJob:
+    return AnswerJob(room_id="room", answer=given, open_at=open_round, claims=claims)
+
+
+def test_answers_of_one_commit_are_judged_in_their_order(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    ana = fill(store, room, now)
+    [ben, cleo] = do(store, *(lambda t, d=d: t.join("room", d, d, at=now) for d in ("ben", "cleo")))
+    results = store.classes.transact(
+        [
+            job(answer(ana, now), "cell-1", "cell-2"),
+            job(answer(ana, now)),  # sent twice
+            job(answer(ana, now, answer_id="a2", option="slip")),
+            job(answer(ben.id, now)),  # with an id of hers
+            job(answer(ben.id, now, answer_id="b1"), "cell-1", "cell-2"),
+            job(answer(cleo.id, now, answer_id="c1"), "cell-1", "cell-2"),
+        ]
+    )
+    told = [each.do_next if isinstance(each, LearnerError) else each.outcome for each in results]
+    assert told[:3] == ["stored", "repeated", "answered"]
+    assert told[3].startswith("Reload")
+    assert (told[4], told[5]) == ("stored", "Choose another one.")
+    record = store.classes.record("123456")
+    assert record is not None
+    assert {a.id: a.claim for a in record.answers} == {"a1": "cell-1", "b1": "cell-2"}
+
+
+def test_devices_that_join_in_one_commit_have_numbers_and_names_of_their_own(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    fill(store, room, now)
+
+    def join(device: str, *names: str) -> JoinJob:
+        return JoinJob(room_id="room", device=device, names=names, at=now)
+
+    first, again, second, known = store.classes.transact(
+        [
+            join("d1", "Amber Fox", "Calm Owl"),  # the first name is taken
+            join("d1", "Brave Seal"),
+            join("d2", "Calm Owl", "Brave Seal"),
+            join("device-room", "Brave Seal"),
+        ]
+    )
+    assert first == again
+    assert [(s.number, s.name) for s in (first, second, known)] == [
+        (2, "Calm Owl"), (3, "Brave Seal"), (1, "Amber Fox"),
+    ]  # fmt: skip
+
+
+def test_another_process_reads_what_is_newer_than_what_it_knows(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    known = store.classes.record("123456")
+    assert known is not None
+
+    def newer(than: ClassRecord) -> ClassRecord:
+        found = store.classes.changes("room", revision=than.room.revision, events=1, activities=1)
+        assert found is not None
+        return found
+
+    nothing = newer(known)
+    assert (nothing.room, nothing.students, nothing.answers) == (known.room, (), ())
+
+    def refused(transaction: ClassTransaction) -> None:
+        transaction.rename("room", student, "Changed")
+        raise LearnerError("No.", do_next="Stop.")
+
+    store.classes.transact([refused, job(answer(student, now))])
+    found = newer(known)
+    assert [each.id for each in found.answers] == ["a1"]
+    assert (found.students, found.events, found.activities) == ((), (), ())
+    do(store, lambda t: t.grade("room", "a1", {"rank": {"verdict": "covered"}}))
+    do(store, partial(keep_progress, room), lambda t: t.forget_names(now=now, room_id="room"))
+    later = newer(found)
+    assert later.answers[0].graded is not None
+    assert (later.students[0].name, dict(later.progress)) == ("", {0: {"step": 1}})
+    assert newer(later).answers == ()
+    do(store, lambda t: t.delete_room("room"))
+    assert store.classes.changes("room", revision=0, events=0, activities=0) is None

@@ -1,0 +1,282 @@
+"""Kill the app at random moments of all kinds of presses; what it acknowledged must be in its database.
+
+    python -m benchmarks.kills                       200 kills
+    python -m benchmarks.kills --kills 20 --seed 7
+
+Eight browsers press without a pause: cards are rated and undone, questions answered, explanations sent,
+prompts written, settings and the name saved, runs of the tiny model started. The server gets SIGKILL within
+a few seconds. Then its database and its run folders are read without the app: a press counts as
+acknowledged once its answer has arrived, and each is looked up. A press whose answer didn't arrive may be
+there or not, but never half.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import sqlite3
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.load import HTML, Measured, SimulatedBrowser, start_app
+from tests.visits import press
+
+LONGEST_SECONDS = 3.0
+"""From the moment at which everyone has been answered once to the kill, at most."""
+
+WAIT_SECONDS = 30.0
+
+PROMPTS = ("explain-lora", "explain-qlora", "explain-rank", "explain-nf4")
+CONCEPT_LINES = [
+    "First: one is one.",
+    "Second: two is two.",
+    "Third: three is three.",
+    "Fourth: four is four.",
+]
+
+Act = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@dataclass
+class Learner:
+    """One browser that presses one kind of thing, and what was acknowledged to it."""
+
+    kind: str
+    dice: random.Random
+    cookies: dict[str, str] = field(default_factory=lambda: {"learner": uuid.uuid4().hex})
+    acknowledged: list[str] = field(default_factory=list)
+    """Tokens that must be found. For settings and names only the last one has to be."""
+
+    in_flight: str = ""
+    query: str = ""
+    rated: int = 0
+    undone: int = 0
+    answered: int = 0
+
+    @property
+    def count(self) -> int:
+        """The presses that were acknowledged, flips and undos left out."""
+        return len(self.acknowledged) + self.rated + self.answered
+
+    async def press_on(self, client: httpx.AsyncClient) -> None:
+        """Press until the server is gone."""
+
+        async def act(island: str, event: dict[str, Any]) -> dict[str, Any]:
+            answer = await client.post(
+                f"/act/{island}", json={"query": self.query, **event}, cookies=self.cookies
+            )
+            answer.raise_for_status()
+            reply: dict[str, Any] = answer.json()
+            if "error" in reply:
+                raise RuntimeError(f"{self.kind}: {reply['error']}")
+            if self.kind == "quiz" and "?" in reply.get("url", ""):
+                self.query = "?" + reply["url"].partition("?")[2]
+            return reply
+
+        with suppress(httpx.TransportError):
+            if self.kind == "cards":
+                await self._study_cards(client)
+            elif self.kind == "quiz":
+                await self._answer_questions(act)
+            else:
+                while True:
+                    await self._send(act)
+
+    async def _study_cards(self, client: httpx.AsyncClient) -> None:
+        browser = SimulatedBrowser(client, Measured(), query="?new=500&minutes=0", cookies=self.cookies)
+        await browser.open()
+        while True:
+            await browser.press()  # flips
+            await browser.press()
+            self.rated += 1
+            if 'data-act="undo"' in browser.html and self.dice.random() < 0.3:
+                event = press(browser.html, "undo") | {"query": browser.query}
+                answer = await client.post("/act/cards", json=event, cookies=self.cookies)
+                answer.raise_for_status()
+                browser.html = answer.json()["html"]
+                self.undone += 1
+
+    async def _answer_questions(self, act: Act) -> None:
+        while True:
+            shown = (await act("quiz", {"act": "start"}))["html"]
+            for _ in range(10):
+                event = press(shown, "answer")
+                if event.get("kind") != "single":
+                    break
+                options = re.findall(r'<input type="radio" name="option" value="([^"]*)"', shown)
+                fields = {"option": [self.dice.choice(options)], "confidence": ["think"]}
+                await act("quiz", {**event, "fields": fields})
+                self.answered += 1
+                shown = (await act("quiz", {"act": "next"})).get("html", "")
+                if 'data-submit="answer"' not in shown:
+                    break
+
+    async def _send(self, act: Act) -> None:
+        token = self.in_flight = f"token {uuid.uuid4().hex[:12]}"
+        match self.kind:
+            case "explain":
+                prompt = self.dice.choice(PROMPTS)
+                event = {"act": "submit", "prompt": prompt, "query": f"?prompt={prompt}"}
+                await act("explain", {**event, "fields": {"answer": [f"The base stays frozen, {token}."]}})
+            case "prompt":
+                fields = {"id": [""], "text": [f"What is {token}?"], "hint": [""], "concept": CONCEPT_LINES}
+                await act("explain", {"act": "own-save", "fields": fields})
+            case "name":
+                await act("settings", {"act": "rename", "fields": {"name": [token]}})
+            case "settings":
+                token = self.in_flight = str(self.dice.randrange(1, 200))
+                await act(
+                    "settings", {"act": "prefer", "fields": {**PREFERENCES, "new_cards_a_day": [token]}}
+                )
+            case "run":
+                reply = await act("lab", {"act": "start", "fields": RUN})
+                token = reply.get("url", "").partition("run=")[2].partition("&")[0]
+                await asyncio.sleep(0.5)  # the queue holds few
+        self.acknowledged.append(token)
+        self.in_flight = ""
+
+
+PREFERENCES = {
+    "shortcuts": ["on"],
+    "reviews_a_day": ["200"],
+    "card_order": ["due"],
+    "learn_ahead_minutes": ["20"],
+    "session_minutes": ["0"],
+    "day_begins_hour": ["4"],
+    "time_zone": [""],
+}
+RUN = {"model": ["tiny-random"], "rank": ["2"], "steps": ["2"]}
+KINDS = ("cards", "cards", "quiz", "explain", "prompt", "name", "settings", "run")
+
+
+def find_losses(data: Path, learner: Learner) -> list[str]:
+    """Look up what was acknowledged to a learner; returns a line for each thing missing or too much."""
+    with closing(sqlite3.connect(data / "study.sqlite3")) as database:
+
+        def ask(query: str, *values: str) -> list[Any]:
+            return [row[0] for row in database.execute(query, values)]
+
+        found = ask("SELECT profile_id FROM browsers WHERE id = ?", learner.cookies["learner"])
+        mine = found[0] if found else ""
+        match learner.kind:
+            case "cards":
+                rows = ask("SELECT count(*) FROM card_reviews WHERE profile_id = ?", mine)[0]
+                undone = ask(
+                    "SELECT count(*) FROM review_undos JOIN card_reviews ON review_id = card_reviews.id "
+                    "WHERE profile_id = ?",
+                    mine,
+                )[0]
+                fine = 0 <= rows - learner.rated <= 1 and 0 <= undone - learner.undone <= 1
+                return (
+                    []
+                    if fine
+                    else [f"{learner.rated} rated, {rows} there; {learner.undone} undone, {undone}"]
+                )
+            case "quiz":
+                rows = sum(
+                    ask(
+                        f"SELECT count(*) FROM {table} JOIN quiz_sessions ON session_id = quiz_sessions.id "
+                        "WHERE profile_id = ?",
+                        mine,
+                    )[0]
+                    for table in ("answers", "answer_retries")
+                )
+                fine = 0 <= rows - learner.answered <= 1
+                return [] if fine else [f"{learner.answered} answered, {rows} there"]
+            case "explain":
+                texts = ask("SELECT text FROM explain_attempts WHERE profile_id = ?", mine)
+            case "prompt":
+                texts = ask("SELECT text FROM own_prompts WHERE profile_id = ?", mine)
+            case "run":
+                names = {
+                    folder.name for folder in (data / "runs").glob("*") if (folder / "spec.json").exists()
+                }
+                return [token for token in learner.acknowledged if token not in names]
+            case "name":
+                texts = ask("SELECT name FROM profiles WHERE id = ?", mine)
+            case _:
+                texts = [
+                    str(value)
+                    for value in ask(
+                        "SELECT value FROM preferences WHERE profile_id = ? AND name = 'new_cards_a_day'",
+                        mine,
+                    )
+                ]
+    if learner.kind in ("name", "settings"):
+        allowed = {*learner.acknowledged[-1:], *filter(None, [learner.in_flight])}
+        return [] if not learner.acknowledged or set(texts) <= allowed else [f"{texts} instead of {allowed}"]
+    return [token for token in learner.acknowledged if not any(token in text for text in texts)]
+
+
+def is_whole(data: Path) -> bool:
+    """Return whether SQLite finds the database whole."""
+    with closing(sqlite3.connect(data / "study.sqlite3")) as database:
+        whole: bool = database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return whole
+
+
+async def _play(address: str, learners: list[Learner], kill: Callable[[], None], seconds: float) -> None:
+    async with httpx.AsyncClient(
+        base_url=address, timeout=30, limits=httpx.Limits(max_connections=None)
+    ) as client:
+        for learner in learners:  # a first visit makes the profile
+            await client.get("/settings", headers=HTML, cookies=learner.cookies)
+        pressing = [asyncio.create_task(learner.press_on(client)) for learner in learners]
+        limit = time.monotonic() + WAIT_SECONDS
+        while min(learner.count for learner in learners) < 1 and time.monotonic() < limit:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(seconds)
+        kill()
+        for result in await asyncio.gather(*pressing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+
+def main() -> None:
+    """Kill, look, start again; print what was lost, and one JSON line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    dice, counted, lost, damaged = random.Random(options.seed), Counter[str](), 0, 0
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        for number in range(1, options.kills + 1):
+            learners = [Learner(kind, random.Random(dice.random())) for kind in KINDS]
+            server, address = start_app(data)
+            asyncio.run(_play(address, learners, server.kill, dice.uniform(0, LONGEST_SECONDS)))
+            server.wait()
+            for learner in learners:
+                counted[learner.kind] += learner.count
+                counted["undo"] += learner.undone
+                for loss in find_losses(data, learner):
+                    lost += 1
+                    print(f"kill {number}, {learner.kind}: {loss}", flush=True)
+            if not is_whole(data):
+                damaged += 1
+                print(f"kill {number}: the database is damaged", flush=True)
+            if number % 20 == 0:
+                print(f"{number} kills, {sum(counted.values())} acknowledged, {lost} lost", flush=True)
+    minutes = (time.monotonic() - began) / 60
+    print(json.dumps({"kills": options.kills, "acknowledged": counted, "lost": lost, "damaged": damaged}))
+    print(f"{minutes:.0f} min, load {os.getloadavg()[0]:.1f}")
+    sys.exit(bool(lost or damaged))
+
+
+if __name__ == "__main__":
+    main()
