@@ -76,13 +76,18 @@ class CellAdapter:
         self._narrow[: self._a_numbers].copy_(a)
         torch.mul(b, self.spec.scaling, out=self._narrow[self._a_numbers :])
 
-    def clip(self) -> float:
-        """Clip the gradient and return its norm before clipping; not finite when a number is not."""
-        self.grad[self._a_numbers :].mul_(self.spec.scaling)  # from the gradient of s B to that of B
-        norm = float(self.grad.norm())
+    def finish_gradient(self) -> Tensor:
+        """Turn the gradient of the scaled B into that of B; return the whole gradient's norm, still on the
+        device.
+        """
+        self.grad[self._a_numbers :].mul_(self.spec.scaling)
+        norm: Tensor = self.grad.norm()
+        return norm
+
+    def clip(self, norm: float) -> None:
+        """Clip the gradient, whose norm is `norm`."""
         if norm > CLIP_NORM:
             self.grad.mul_(CLIP_NORM / (norm + 1e-6))  # like torch's clip_grad_norm_
-        return norm
 
     def _place(self, read: Sequence[tuple[nn.Parameter, nn.Parameter] | None], d_in: int) -> Factors:
         """Move one input's A and B into the buffer, with the A matrices stacked."""
@@ -132,6 +137,22 @@ def _d_in(layer: Any, names: Sequence[str]) -> int:
     return int(base_of(matrix_of(layer, names[0])).in_features)  # type: ignore[arg-type]
 
 
+def clip_gradients(cells: Sequence[CellAdapter]) -> list[float]:
+    """Clip each cell's gradient by its own norm; return the norms, not finite where a number is not.
+
+    The device is waited for once.
+    """
+    norms = read_numbers([cell.finish_gradient() for cell in cells])
+    for cell, norm in zip(cells, norms, strict=True):
+        cell.clip(norm)
+    return norms
+
+
+def read_numbers(numbers: Sequence[Tensor]) -> list[float]:
+    """Read tensors of one number each from their device, all at once."""
+    return torch.stack(list(numbers)).tolist() if numbers else []
+
+
 class CellActivations:
     """One cell's row on its way through the layers and back, with its activations."""
 
@@ -140,7 +161,6 @@ class CellActivations:
     ) -> None:
         self.row, self.state = row, embedded
         self.grad: Tensor | None = None
-        self.loss = math.nan
         self._cell, self._positions = cell, positions
         self._checkpointing = cell is not None and cell.spec.checkpointing
         self._tape: list[Tensor | Saved] = []
@@ -210,14 +230,13 @@ class AdapterGroup:
             cell.narrow()
         strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]
         self._forward(strands, keep=True)
-        for strand in strands:
-            self._turn(strand)
-        going = [strand for strand in strands if strand.grad is not None]
+        losses = read_numbers([self._turn(strand) for strand in strands])
+        going = [strand for strand, loss in zip(strands, losses, strict=True) if math.isfinite(loss)]
         for number, layer in reversed(list(enumerate(self._layers))):
             with self._decoder.kept():
                 for strand in going:
                     strand.backward(layer, number)
-        return [strand.loss for strand in strands]
+        return losses
 
     @torch.no_grad()
     def held_out_losses(
@@ -282,19 +301,19 @@ class AdapterGroup:
                 for strand in strands:
                     strand.forward(layer, number, keep=keep)
 
-    def _turn(self, strand: CellActivations) -> None:
-        """Compute the loss and its gradient with respect to the last layer's output.
+    def _turn(self, strand: CellActivations) -> Tensor:
+        """Compute the loss (one number) and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.
         """
         x = strand.state[strand.row.keep]  # (answers, hidden)
         normed, scale = self._norm.forward(x)
         logits = normed @ self._head_weight.t()  # (answers, vocab)
-        strand.loss = float(answer_losses(logits, strand.row.targets).mean())
-        if math.isfinite(strand.loss):
-            # compute_answer_losses has replaced the logits by their gradient.
-            grad = self._norm.backward(logits @ self._head_weight, x, scale)
-            strand.grad = torch.zeros_like(strand.state).index_copy_(0, strand.row.keep, grad)
+        loss = answer_losses(logits, strand.row.targets).mean()
+        # `answer_losses` has replaced the logits by their gradient.
+        grad = self._norm.backward(logits @ self._head_weight, x, scale)
+        strand.grad = torch.zeros_like(strand.state).index_copy_(0, strand.row.keep, grad)
+        return loss
 
     @property
     def _head_weight(self) -> Tensor:

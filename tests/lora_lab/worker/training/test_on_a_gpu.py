@@ -54,6 +54,11 @@ LEDGER_PERCENT = 0.2
 WAITS_A_STEP = 3
 """Loss, gradient norm, and transformers' look at the packed positions."""
 
+BUDGETS = {"run": (598, WAITS_A_STEP), "group of four": (1792, 2)}
+"""Launches and waits of a step of the tiny model (2 layers, rows of 4, nf4-dq, bf16): what it takes today is
+the most it may take. Lower a number when the code needs fewer.
+"""
+
 
 @pytest.fixture(scope="module")
 def gpu() -> SimulatedGpu:
@@ -174,6 +179,41 @@ def test_a_group_of_four_has_the_cpus_losses(bits: Bits, models_dir: Path) -> No
         found = group_losses(bits, models_dir, DEVICE)
     expected = group_losses(bits, models_dir, CPU)
     assert {name: pytest.approx(values, abs=2e-5) for name, values in expected.items()} == found
+
+
+def launches_and_waits(width: int, steps: int, models_dir: Path) -> tuple[int, int]:
+    """Of a whole run, or of a group of `width` cells, optimizer steps included."""
+    spec = replace(TINY, bits="nf4-dq", steps=steps, compute_dtype="bf16")
+    if width == 1:
+        lab = open_lab(spec, "bf16", models_dir, device=DEVICE, dataset=small_dataset())
+        with OneDevice() as watch:
+            lab.train()
+        return watch.launches.total(), watch.waits.total()
+    session = open_session(
+        TINY_MODEL, spec.bits, machine("bf16", DEVICE), models_dir=models_dir, report=silent
+    )
+    specs = [replace(spec, rank=2 ** (number + 1)) for number in range(width)]
+    group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
+    encoded = [encode_example(session.tokenizer, example) for example in small_dataset().train]
+    with OneDevice() as watch:
+        train_group(
+            group,
+            cut_to(encoded, spec.seq_len_tokens),
+            meter=meter_for(group.model, session.machine),
+            on_step=lambda cell, step: None,
+            should_stop=lambda cell: False,
+            on_end=lambda cell, error: None,
+        )
+    return watch.launches.total(), watch.waits.total()
+
+
+@pytest.mark.parametrize(("name", "width"), [("run", 1), ("group of four", 4)])
+def test_a_step_stays_within_its_launches_and_waits(name: str, width: int, models_dir: Path) -> None:
+    """The second step: the first one also makes the moments."""
+    (one, one_waits), (two, two_waits) = (launches_and_waits(width, n, models_dir) for n in (1, 2))
+    launches, waits = BUDGETS[name]
+    assert two - one <= launches
+    assert two_waits - one_waits <= waits
 
 
 def finished(spec: RunSpec, folder: Path, models_dir: Path, minute: int = 0) -> tuple[RunFolder, RunState]:
