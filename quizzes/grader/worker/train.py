@@ -129,7 +129,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class TrainingMaterial:
     """What a network learns from, and the answers outside training that its limits are set on."""
 
     prompts: Mapping[str, Prompt]
@@ -184,10 +184,10 @@ def main() -> int:
     return 0
 
 
-def gather_known(prompts: Mapping[str, Prompt], recipe: Recipe, resume: Path | None) -> Material:
+def gather_known(prompts: Mapping[str, Prompt], recipe: Recipe, resume: Path | None) -> TrainingMaterial:
     """Gather the answers to the app's prompts; those that the resumed network doesn't know are new."""
     new = list(prompts)[count_known(resume) // CONCEPTS if resume else 0 :]
-    return Material(
+    return TrainingMaterial(
         prompts=prompts,
         learnt=[
             answer
@@ -200,12 +200,12 @@ def gather_known(prompts: Mapping[str, Prompt], recipe: Recipe, resume: Path | N
     )
 
 
-def gather_own(app_prompts: Mapping[str, Prompt]) -> Material:
+def gather_own(app_prompts: Mapping[str, Prompt]) -> TrainingMaterial:
     """Gather the answers to prompts like a learner's own, and to the app's; an eighth of them is apart."""
     own = load_own_prompts(OWN_TRAINING)
     apart = {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
     learnt = [prompt_id for prompt_id in own if prompt_id not in apart]
-    return Material(
+    return TrainingMaterial(
         prompts={**app_prompts, **own},
         learnt=[*load_answers(app_prompts), *load_answers(learnt, folder=OWN_TRAINING)],
         new=learnt,
@@ -238,7 +238,7 @@ class Builder(Protocol):
 
 
 def train_network(
-    recipe: Recipe, base: Path, material: Material, resume: Path | None = None, *, own: bool
+    recipe: Recipe, base: Path, material: TrainingMaterial, resume: Path | None = None, *, own: bool
 ) -> AnswerReader:
     """Train a network, from MiniLM or from the stored tensors `resume`: all epochs in one loop."""
     torch.manual_seed(recipe.seed)
