@@ -10,7 +10,7 @@ from typing import Any
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
 from study.ports.classes import ClassGrade, ClassGrader
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 _LOG = logging.getLogger(__name__)
 

@@ -27,15 +27,8 @@ from study.figures.controls import settings_from
 from study.figures.figure import Figures
 from study.ports.classes import VERDICTS, ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
-from study.store.classes import (
-    AnswerJob,
-    ClassAnswer,
-    ClassRoom,
-    ClassStudent,
-    ClassTransaction,
-    JoinJob,
-    Recorded,
-)
+from study.store.class_records import ClassAnswer, ClassRoom, ClassStudent, Recorded
+from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
 KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000

@@ -17,7 +17,7 @@ from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import LOBBY, Room, fold
 from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
-from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
+from study.store.class_records import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
 
 RUN_STATE = TypeAdapter(ClassRunState)
 GRID_STATE = TypeAdapter(ClassGridState)

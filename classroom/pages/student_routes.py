@@ -15,7 +15,7 @@ from classroom.pages import documents, streams
 from classroom.pages.requests import json_of, too_often, trouble
 from classroom.views.screens import student_state
 from study.base.errors import LearnerError
-from study.store.classes import ClassStudent
+from study.store.class_records import ClassStudent
 from study.web.middleware import browser_of
 from study.web.rates import Rates
 

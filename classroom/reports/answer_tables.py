@@ -7,7 +7,7 @@ from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import fold
 from classroom.reports.report import Report, value_of
 from study.base.html import NO_HTML
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 Table = Sequence[Sequence[Any]]
 """A header, then one line for each row."""

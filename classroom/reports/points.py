@@ -9,7 +9,7 @@ from classroom.activities.distribution import is_close
 from classroom.activities.room import Event, Room
 from classroom.reports.report import value_of
 from classroom.reports.take_home import seen_answers
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 SHOWN_AT_MOST = 5
 """Places of the leaderboard: nobody is shown as the last one."""

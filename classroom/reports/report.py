@@ -9,7 +9,7 @@ from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activit
 from classroom.activities.distribution import is_close
 from classroom.activities.peer_instruction import transition
 from classroom.activities.room import Room, fold
-from study.store.classes import ClassAnswer, ClassRecord
+from study.store.class_records import ClassAnswer, ClassRecord
 
 FEWEST_FOR_DISCRIMINATION = 10
 """A correlation over fewer students is noise."""

@@ -8,7 +8,7 @@ from classroom.activities.room import Event, Room
 from classroom.activities.wall import WrittenAnswer, verdict_on
 from classroom.reports.report import value_of
 from study.ports.classes import ClassCard
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 from study.text.html_import import from_html
 
 Given = Mapping[tuple[int, int], ClassAnswer]

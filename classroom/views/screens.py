@@ -17,7 +17,7 @@ from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
-from study.store.classes import ClassAnswer, ClassStudent
+from study.store.class_records import ClassAnswer, ClassStudent
 from study.text.markup import to_plain
 from study.text.templates import render
 

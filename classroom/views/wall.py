@@ -12,7 +12,7 @@ from classroom.activities.wall import (
     verdict_on,
 )
 from classroom.live.live_room import LiveRoom
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from classroom.reports.report import report
 from study.ports.context import Context
+from study.store.class_records import ClassRecord
 from study.store.class_schema import CLASS_TABLES
-from study.store.classes import ClassRecord
 from tests.classroom.rooms import School, phone, played
 
 BOM = "\ufeff"

@@ -14,16 +14,9 @@ from classroom.activities.room import open_round
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.store import Store, open_store
+from study.store.class_records import ClassAnswer, ClassRecord, ClassRoom, Recorded
 from study.store.class_schema import CLASS_TABLES, class_rooms
-from study.store.classes import (
-    AnswerJob,
-    ClassAnswer,
-    ClassRecord,
-    ClassRoom,
-    ClassTransaction,
-    JoinJob,
-    Recorded,
-)
+from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
 VOTE = {"position": 0, "phase": "vote"}
 
@@ -55,7 +48,7 @@ def fill(store: Store, room: ClassRoom, now: datetime) -> str:
         store,
         lambda t: t.open_room(room, [{"kind": "talk"}]),
         lambda t: t.append(room.id, "step", VOTE, after=0, at=now),
-        lambda t: t.join(room.id, f"device-{room.id}", "Amber Fox", at=now),
+        join(room.id, f"device-{room.id}", "Amber Fox", now),
     )
     return str(student.id)
 
@@ -72,8 +65,16 @@ def answer(student: str, now: datetime, *, answer_id: str = "a1", option: str = 
     )
 
 
+def job(given: ClassAnswer, *claims: str, room_id: str = "room") -> AnswerJob:
+    return AnswerJob(room_id=room_id, answer=given, open_at=open_round, claims=claims)
+
+
+def join(room_id: str, device: str, name: str, now: datetime) -> JoinJob:
+    return JoinJob(room_id=room_id, device=device, names=(name,), at=now)
+
+
 def send(store: Store, given: ClassAnswer, room_id: str = "room") -> Recorded:
-    [recorded] = do(store, lambda t: t.answer(room_id, given, open_at=open_round))
+    [recorded] = do(store, job(given, room_id=room_id))
     assert isinstance(recorded, Recorded)
     return recorded
 
@@ -106,7 +107,7 @@ def test_an_answer_sent_again_is_stored_once(store: Store, room: ClassRoom, now:
 
 def test_another_students_answer_id_is_refused(store: Store, room: ClassRoom, now: datetime) -> None:
     student = fill(store, room, now)
-    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    [second] = do(store, join("room", "device-2", "Calm Owl", now))
     send(store, answer(student, now))
     with pytest.raises(LearnerError, match="id is taken"):
         send(store, answer(second.id, now))
@@ -141,9 +142,7 @@ def test_a_refused_write_leaves_its_neighbours_stored(store: Store, room: ClassR
         transaction.rename("room", student, "Changed")
         raise LearnerError("No.", do_next="Stop.")
 
-    results = store.classes.transact(
-        [refused, lambda t: t.answer("room", answer(student, now), open_at=open_round)]
-    )
+    results = store.classes.transact([refused, job(answer(student, now))])
     assert isinstance(results[0], LearnerError)
     record = store.classes.record("123456")
     assert record is not None
@@ -157,7 +156,7 @@ def test_any_other_failure_stores_nothing_of_the_batch(store: Store, room: Class
         raise RuntimeError("disk")
 
     with pytest.raises(RuntimeError, match="disk"):
-        store.classes.transact([lambda t: t.answer("room", answer(student, now), open_at=open_round), broken])
+        store.classes.transact([job(answer(student, now)), broken])
     assert counts(store)["class_answers"] == 0
 
 
@@ -165,8 +164,8 @@ def test_the_same_device_is_the_same_student(store: Store, room: ClassRoom, now:
     student = fill(store, room, now)
     [again, other] = do(
         store,
-        lambda t: t.join("room", "device-room", "Another Name", at=now),
-        lambda t: t.join("room", "device-2", "Calm Owl", at=now),
+        join("room", "device-room", "Another Name", now),
+        join("room", "device-2", "Calm Owl", now),
     )
     assert (again.id, again.name) == (student, "Amber Fox")
     assert other.number == 2
@@ -178,7 +177,7 @@ def test_threads_that_join_and_answer_at_once_lose_nothing(
     fill(store, room, now)
 
     def play(number: int) -> None:
-        [student] = do(store, lambda t: t.join("room", f"d{number}", f"Name {number}", at=now))
+        [student] = do(store, join("room", f"d{number}", f"Name {number}", now))
         for _ in range(3):
             send(store, answer(student.id, now, answer_id=f"answer-{number}"))
 
@@ -263,25 +262,21 @@ def test_a_step_between_two_answers_of_one_commit_closes_the_round_for_the_secon
     store: Store, room: ClassRoom, now: datetime
 ) -> None:
     student = fill(store, room, now)
-    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    [second] = do(store, join("room", "device-2", "Calm Owl", now))
     results = do(
         store,
-        lambda t: t.answer("room", answer(student, now), open_at=open_round),
+        job(answer(student, now)),
         lambda t: t.append("room", "step", {"position": 0, "phase": "advice"}, after=1, at=now),
-        lambda t: t.answer("room", answer(second.id, now, answer_id="a2"), open_at=open_round),
+        job(answer(second.id, now, answer_id="a2")),
     )
     assert [results[0].outcome, results[2].outcome] == ["stored", "late"]
-
-
-def job(given: ClassAnswer, *claims: str) -> AnswerJob:
-    return AnswerJob(room_id="room", answer=given, open_at=open_round, claims=claims)
 
 
 def test_answers_of_one_commit_are_judged_in_their_order(
     store: Store, room: ClassRoom, now: datetime
 ) -> None:
     ana = fill(store, room, now)
-    [ben, cleo] = do(store, *(lambda t, d=d: t.join("room", d, d, at=now) for d in ("ben", "cleo")))
+    [ben, cleo] = do(store, *(join("room", d, d, now) for d in ("ben", "cleo")))
     results = store.classes.transact(
         [
             job(answer(ana, now), "cell-1", "cell-2"),
