@@ -214,10 +214,8 @@ class LiveRoom:
         if changes.room.options != self.room.options:
             self.ring()
         self.room = changes.room
-        first = len(self.plan)
-        if first + len(changes.activities) > first:
-            for offset, spec in enumerate(changes.activities):
-                self.added(first + offset, activity_from(spec))
+        for position, spec in enumerate(changes.activities, start=changes.first_activity):
+            self.added(position, activity_from(spec))
         for student in changes.students:
             if student.id not in self.students:
                 self.joined(student)

@@ -74,6 +74,9 @@ class ClassRecord:
     progress: Mapping[int, Mapping[str, Any]]
     """How far what an activity trains is, by position."""
 
+    first_activity: int = 0
+    """The position of the first of `activities`: a record of changes leaves known ones out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:

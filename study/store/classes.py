@@ -132,4 +132,5 @@ def _read_record(
             row.position: row.value
             for row in of(progress, progress.c.revision > revision, progress.c.position)
         },
+        first_activity=activities,
     )
