@@ -50,7 +50,7 @@ Act = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @dataclass
-class Learner:
+class PressingBrowser:
     """One browser that presses one kind of thing, and what was acknowledged to it."""
 
     kind: str
@@ -161,16 +161,16 @@ RUN = {"model": ["tiny-random"], "rank": ["2"], "steps": ["2"]}
 KINDS = ("cards", "cards", "quiz", "explain", "prompt", "name", "settings", "run")
 
 
-def find_losses(data: Path, learner: Learner) -> list[str]:
-    """Look up what was acknowledged to a learner; returns a line for each thing missing or too much."""
+def find_losses(data: Path, browser: PressingBrowser) -> list[str]:
+    """Look up what was acknowledged to a browser; returns a line for each thing missing or too much."""
     with closing(sqlite3.connect(data / "study.sqlite3")) as database:
 
         def ask(query: str, *values: str) -> list[Any]:
             return [row[0] for row in database.execute(query, values)]
 
-        found = ask("SELECT profile_id FROM browsers WHERE id = ?", learner.cookies["learner"])
+        found = ask("SELECT profile_id FROM browsers WHERE id = ?", browser.cookies["learner"])
         mine = found[0] if found else ""
-        match learner.kind:
+        match browser.kind:
             case "cards":
                 rows = ask("SELECT count(*) FROM card_reviews WHERE profile_id = ?", mine)[0]
                 undone = ask(
@@ -178,11 +178,11 @@ def find_losses(data: Path, learner: Learner) -> list[str]:
                     "WHERE profile_id = ?",
                     mine,
                 )[0]
-                fine = 0 <= rows - learner.rated <= 1 and 0 <= undone - learner.undone <= 1
+                fine = 0 <= rows - browser.rated <= 1 and 0 <= undone - browser.undone <= 1
                 return (
                     []
                     if fine
-                    else [f"{learner.rated} rated, {rows} there; {learner.undone} undone, {undone}"]
+                    else [f"{browser.rated} rated, {rows} there; {browser.undone} undone, {undone}"]
                 )
             case "quiz":
                 rows = sum(
@@ -193,8 +193,8 @@ def find_losses(data: Path, learner: Learner) -> list[str]:
                     )[0]
                     for table in ("answers", "answer_retries")
                 )
-                fine = 0 <= rows - learner.answered <= 1
-                return [] if fine else [f"{learner.answered} answered, {rows} there"]
+                fine = 0 <= rows - browser.answered <= 1
+                return [] if fine else [f"{browser.answered} answered, {rows} there"]
             case "explain":
                 texts = ask("SELECT text FROM explain_attempts WHERE profile_id = ?", mine)
             case "prompt":
@@ -203,7 +203,7 @@ def find_losses(data: Path, learner: Learner) -> list[str]:
                 names = {
                     folder.name for folder in (data / "runs").glob("*") if (folder / "spec.json").exists()
                 }
-                return [token for token in learner.acknowledged if token not in names]
+                return [token for token in browser.acknowledged if token not in names]
             case "name":
                 texts = ask("SELECT name FROM profiles WHERE id = ?", mine)
             case _:
@@ -214,10 +214,10 @@ def find_losses(data: Path, learner: Learner) -> list[str]:
                         mine,
                     )
                 ]
-    if learner.kind in ("name", "settings"):
-        allowed = {*learner.acknowledged[-1:], *filter(None, [learner.in_flight])}
-        return [] if not learner.acknowledged or set(texts) <= allowed else [f"{texts} instead of {allowed}"]
-    return [token for token in learner.acknowledged if not any(token in text for text in texts)]
+    if browser.kind in ("name", "settings"):
+        allowed = {*browser.acknowledged[-1:], *filter(None, [browser.in_flight])}
+        return [] if not browser.acknowledged or set(texts) <= allowed else [f"{texts} instead of {allowed}"]
+    return [token for token in browser.acknowledged if not any(token in text for text in texts)]
 
 
 def is_whole(data: Path) -> bool:
@@ -227,15 +227,17 @@ def is_whole(data: Path) -> bool:
         return whole
 
 
-async def _play(address: str, learners: list[Learner], kill: Callable[[], None], seconds: float) -> None:
+async def _play(
+    address: str, browsers: list[PressingBrowser], kill: Callable[[], None], seconds: float
+) -> None:
     async with httpx.AsyncClient(
         base_url=address, timeout=30, limits=httpx.Limits(max_connections=None)
     ) as client:
-        for learner in learners:  # a first visit makes the profile
-            await client.get("/settings", headers=HTML, cookies=learner.cookies)
-        pressing = [asyncio.create_task(learner.press_on(client)) for learner in learners]
+        for browser in browsers:  # a first visit makes the profile
+            await client.get("/settings", headers=HTML, cookies=browser.cookies)
+        pressing = [asyncio.create_task(browser.press_on(client)) for browser in browsers]
         limit = time.monotonic() + WAIT_SECONDS
-        while min(learner.count for learner in learners) < 1 and time.monotonic() < limit:
+        while min(browser.count for browser in browsers) < 1 and time.monotonic() < limit:
             await asyncio.sleep(0.05)
         await asyncio.sleep(seconds)
         kill()
@@ -257,16 +259,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         for number in range(1, options.kills + 1):
-            learners = [Learner(kind, random.Random(dice.random())) for kind in KINDS]
+            browsers = [PressingBrowser(kind, random.Random(dice.random())) for kind in KINDS]
             server, address = start_app(data)
-            asyncio.run(_play(address, learners, server.kill, dice.uniform(0, LONGEST_SECONDS)))
+            asyncio.run(_play(address, browsers, server.kill, dice.uniform(0, LONGEST_SECONDS)))
             server.wait()
-            for learner in learners:
-                counted[learner.kind] += learner.count
-                counted["undo"] += learner.undone
-                for loss in find_losses(data, learner):
+            for browser in browsers:
+                counted[browser.kind] += browser.count
+                counted["undo"] += browser.undone
+                for loss in find_losses(data, browser):
                     lost += 1
-                    print(f"kill {number}, {learner.kind}: {loss}", flush=True)
+                    print(f"kill {number}, {browser.kind}: {loss}", flush=True)
             if not is_whole(data):
                 damaged += 1
                 print(f"kill {number}: the database is damaged", flush=True)

@@ -54,7 +54,7 @@ class Store:
     @property
     def is_shared(self) -> bool:
         """Whether a database server keeps it, which several processes may use for the same class."""
-        return self.database.engine.dialect.name == "postgresql"
+        return self.database.is_shared
 
     def open_notices(self) -> Notices:
         """Messages to and from other processes, until the store is closed. Only where it `is_shared`."""

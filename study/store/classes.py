@@ -41,7 +41,7 @@ class ClassLog:
         """
         results: list[Any] = []
         with self._database.write() as connection:
-            if connection.dialect.name == "postgresql":
+            if self._database.is_shared:
                 # As SQLite does it: one transaction after the other, in any number of processes. A vote that
                 # reads an open round is committed before the step that closes it, and nothing deadlocks.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
