@@ -13,8 +13,8 @@ from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
-from study.io.import_worker import name_of
 from study.io.planning import Planned, Progress, Upload
+from study.io.reading_process import name_of, raise_error
 
 IDLE_SECONDS = 600
 """A worker that has nothing to do for so long ends: it holds about 100 MB."""
@@ -101,8 +101,7 @@ class ProcessPlanner:
                 progress(found["done"], found["of"])
                 continue
             self.last = found
-            if "error" in found:
-                raise LearnerError(found["error"][0], do_next=found["error"][1])
+            raise_error(found)
             return _planned(found)
         raise self._ended(process, name)
 

@@ -13,10 +13,9 @@ exchanges (`module:function`). The process ends with its standard input, so it d
 """
 
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from importlib import import_module
@@ -32,12 +31,13 @@ from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.planning import DirectPlanner, Planner, Upload
 from study.io.process_limits import limit_cpu_time, limit_memory
+from study.io.reading_process import error_answer, find_named, memory_error, open_answers
 from study.store import open_store
 
 if sys.platform != "win32":  # which has no such limits; the app's own limit on time holds there
     import resource
 
-TOO_LARGE = ("needs more memory than reading a file may use", "Split it into smaller files.")
+SPLIT = "Split it into smaller files."
 
 
 def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
@@ -49,20 +49,10 @@ def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
         import_module(module)
     store, concepts = open_store(settings.database_url), load_concepts()
     exchanges: list[Exchange] = [
-        BackupExchange(store=store, home=settings.home, row_problem=_named(setup["row_problem"])),
-        *(_named(opener)(settings, store, concepts) for opener in setup["openers"]),
+        BackupExchange(store=store, home=settings.home, row_problem=find_named(setup["row_problem"])),
+        *(find_named(opener)(settings, store, concepts) for opener in setup["openers"]),
     ]
     return DirectPlanner(exchanges=exchanges, imports=Imports(store=store, home=settings.home))
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return the name under which the worker finds a function of a module."""
-    return f"{function.__module__}:{function.__qualname__}"
-
-
-def _named(name: str) -> Any:
-    module, _, function = name.partition(":")
-    return getattr(import_module(module), function)
 
 
 def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
@@ -84,9 +74,9 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
             planned = planner.plan(upload, now=datetime.fromisoformat(order["now"]), progress=report)
             found: dict[str, Any] = {"plan": asdict(planned.plan), "report": asdict(planned.report)}
         except LearnerError as error:
-            found = {"error": [error.what, error.do_next]}
+            found = error_answer(error)
         except MemoryError:
-            found = {"error": [f"{name} {TOO_LARGE[0]}.", TOO_LARGE[1]], "ends": True}
+            found = {**error_answer(memory_error(name, SPLIT)), "ends": True}
         answer({**found, "cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()})
         if found.get("ends"):
             return  # its memory is in pieces; a new process takes the next file
@@ -104,9 +94,8 @@ def _peak_bytes() -> int:
 
 
 def main() -> None:
-    """Serve on the standard streams; whatever else writes to standard output goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    """Serve on the standard streams."""
+    answers = open_answers()
     planner = open_planner(json.loads(sys.argv[1]))
     limit_memory()
     serve(planner, sys.stdin.buffer, answers)

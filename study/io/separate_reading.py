@@ -12,13 +12,11 @@ line of JSON and then the content from standard input, and answers with one line
 """
 
 import json
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,14 @@ from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
+from study.io.reading_process import (
+    error_answer,
+    find_named,
+    memory_error,
+    name_of,
+    open_answers,
+    raise_error,
+)
 
 READING_CPU_SECONDS = 10
 READING_SECONDS = 40
@@ -46,7 +52,7 @@ def read_apart(reader: Reader, name: str, content: bytes) -> Any:
     if not _places.acquire(timeout=WAIT_SECONDS):
         raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
     try:
-        return _read(f"{reader.__module__}:{reader.__qualname__}", name, content)
+        return _read(name_of(reader), name, content)
     except LearnerError:
         note("import", f"A file of {as_bytes(len(content))} for the Lab was not read.")
         raise
@@ -72,27 +78,26 @@ def _read(function: str, name: str, content: bytes) -> Any:
     except ValueError as error:  # it was ended at a limit, or by what it read
         said = f"{name} could not be read: it broke what reads it."
         raise LearnerError(said, do_next=_SMALLER) from error
-    if "error" in answer:
-        raise LearnerError(answer["error"][0], do_next=answer["error"][1])
+    raise_error(answer)
     return answer["found"]
 
 
 def main() -> None:
-    """Read one file; whatever else writes to standard output goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    module, _, function = sys.argv[1].partition(":")
-    read: Reader = getattr(import_module(module), function)
+    """Read one file."""
+    answers = open_answers()
+    read: Reader = find_named(sys.argv[1])
     limit_memory()
     limit_cpu_time(int(sys.argv[2]))
     name = json.loads(sys.stdin.buffer.readline())
     try:
         found = read(name, sys.stdin.buffer.read())
-        answer = {"found": asdict(found) if is_dataclass(found) and not isinstance(found, type) else found}
+        answer: dict[str, Any] = {
+            "found": asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
+        }
     except LearnerError as error:
-        answer = {"error": [error.what, error.do_next]}
+        answer = error_answer(error)
     except MemoryError:
-        answer = {"error": [f"{name} needs more memory than reading a file may use.", _SMALLER]}
+        answer = error_answer(memory_error(name, _SMALLER))
     answers.write(json.dumps(answer).encode())
     answers.close()
 
