@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from classroom.access.keys import hash_of
 from classroom.activities import names
-from classroom.activities.activity import CONFIDENCES, Activity
-from classroom.activities.peer_instruction import ADVISED_PHASE, Advice, advise
+from classroom.activities.activity import Activity
 from classroom.activities.room import asked_now, next_step, open_round, previous_step, step_to
+from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
-from classroom.live.live_room import LiveRoom, as_value
+from classroom.live.live_room import LiveRoom
+from classroom.live.messages import choose_answers, read_answer, read_verdict
 from classroom.live.run_watch import RunWatch
 from classroom.live.spread import Spread
 from classroom.live.writer import Writer
@@ -25,15 +26,14 @@ from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
 from study.figures.controls import settings_from
 from study.figures.figure import Figures
-from study.ports.classes import VERDICTS, ClassGrader, ClassGrids, ClassRuns
+from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
-from study.store.class_records import ClassAnswer, ClassRoom, ClassStudent, Recorded
+from study.store.class_records import ClassRoom, ClassStudent, Recorded
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
 KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000
 TEAM_CHOICES = (0, 2, 3, 4, 5, 6)
-LONGEST_ANSWER_ID = 64
 NAMES_DRAWN = 3
 """For one student: another process may give the first one away at the same moment."""
 
@@ -231,7 +231,7 @@ class Hub:
         position = given.get("position")
         if self.spread and type(position) is int and position >= len(live.plan):  # asked on the spot
             await self.spread.refresh(live)
-        answer = _read_answer(live, student, given, at=self._now())
+        answer = read_answer(live, student, given, at=self._now())
         crowd = live.plan[answer.position].crowd
         claims = tuple(crowd.claims(answer.value)) if crowd else ()
         job = AnswerJob(room_id=live.room.id, answer=answer, open_at=open_round, claims=claims)
@@ -265,11 +265,13 @@ class Hub:
                     raise LearnerError("That student is not in this class.", do_next="Reload the page.")
                 await self._append(live, what, {"student": student.id})
             case "show-quote" | "hide-quote" as what:
-                await self._append(live, "quote", {"answers": _chosen(live, order), "shown": what[0] == "s"})
+                await self._append(
+                    live, "quote", {"answers": choose_answers(live, order), "shown": what[0] == "s"}
+                )
             case "figure":
                 await self._append(live, "figure", self._set_figure(live, order.get("settings")))
             case "overrule":
-                await self._append(live, "overrule", _overruled(live, order))
+                await self._append(live, "overrule", read_verdict(live, order))
             case "end":
                 await self._append(live, "end", {})
             case "forget-names":
@@ -375,65 +377,6 @@ class Hub:
 def device_of(live: LiveRoom, browser_id: str) -> str:
     """A hash by which a browser is known in this room only."""
     return hashlib.sha256(f"{live.room.id}/{browser_id}".encode()).hexdigest()
-
-
-def advice(live: LiveRoom) -> Advice | None:
-    """What the first vote on the current question suggests; None for other activities."""
-    activity = live.activity
-    if activity is None or activity.kind != "question":
-        return None
-    votes = live.answers(1)
-    right = sum(bool(activity.is_correct(1, as_value(answer))) for answer in votes.values())
-    return advise(right, len(votes))
-
-
-def advised(live: LiveRoom) -> Any:
-    """The phase that the advice leads to."""
-    found = advice(live)
-    return ADVISED_PHASE[found] if found else None
-
-
-def _chosen(live: LiveRoom, order: Mapping[str, Any]) -> list[str]:
-    """The answer that an order names; without one all answers of the current activity."""
-    known = [answer.id for answer in live.answers(1).values()]
-    if order.get("answer") is None:
-        return known
-    if order["answer"] not in known:
-        raise LearnerError("That answer is not in this activity.", do_next="Reload the page.")
-    return [order["answer"]]
-
-
-def _overruled(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
-    """The teacher's verdict on one concept of one answer."""
-    wanted = live.activity.wanted if live.activity else None
-    concepts = [concept.id for concept in wanted.concepts] if wanted else []
-    if order.get("concept") not in concepts or order.get("verdict") not in VERDICTS:
-        raise LearnerError("There is no such verdict.", do_next="Choose one that is listed.")
-    [answer] = _chosen(live, {"answer": str(order.get("answer"))})
-    return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
-
-
-def _read_answer(
-    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
-) -> ClassAnswer:
-    answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
-    whole = type(position) is int and type(round_number) is int
-    if not (isinstance(answer_id, str) and 8 <= len(answer_id) <= LONGEST_ANSWER_ID and whole):
-        raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
-    assert isinstance(position, int)
-    assert isinstance(round_number, int)
-    if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):
-        raise LearnerError("This class has no such question.", do_next="Reload the page.")
-    confidence = given.get("confidence")
-    return ClassAnswer(
-        id=answer_id,
-        student_id=student.id,
-        position=position,
-        round=round_number,
-        value=live.plan[position].read_answer(round_number, given),
-        confidence=confidence if confidence in CONFIDENCES else None,
-        at=at,
-    )
 
 
 def _free_code(taken: set[str], dice: Random) -> str:

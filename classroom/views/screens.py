@@ -10,7 +10,7 @@ from classroom.activities.distribution import is_close
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
 from classroom.activities.room import LOBBY, next_step
 from classroom.activities.wall import VERDICT_LABELS
-from classroom.live.hub import advice, advised
+from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
 from classroom.views import crowd, results, wall
 from classroom.views.standings import own_team, standings
