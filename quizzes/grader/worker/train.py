@@ -14,7 +14,7 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -29,11 +29,7 @@ from transformers.utils import logging
 
 from quizzes.grader.grading import concept_text
 from quizzes.grader.labelled_answers import (
-    OTHER_WRITER,
-    OWN_TRAINING,
     LabelledAnswer,
-    load_answers,
-    load_own_prompts,
 )
 from quizzes.grader.limits import write_measured
 from quizzes.grader.metrics import compute_report
@@ -54,18 +50,16 @@ from quizzes.grader.worker.examples import (
     STRENGTH,
     Row,
     draw_groups,
-    held_out,
-    held_out_prompt,
     mistype,
     split_epoch,
 )
 from quizzes.grader.worker.fit_limits import calibrate
+from quizzes.grader.worker.material import TrainingMaterial, gather_known, gather_own
 from quizzes.grader.worker.network import (
     AnswerReader,
     NetworkRow,
     build_network,
     collate,
-    count_known,
     resume_tensors,
     save_tensors,
 )
@@ -128,19 +122,6 @@ class Recipe:
     """The tenth of the groups that is held out; -1 for none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingMaterial:
-    """What a network learns from, and the answers outside training that its limits are set on."""
-
-    prompts: Mapping[str, Prompt]
-    learnt: Sequence[LabelledAnswer]
-    new: Collection[str]
-    """The prompts that the network has not learnt from yet."""
-
-    limits_prompts: Mapping[str, Prompt]
-    limits_answers: Sequence[LabelledAnswer]
-
-
 def main() -> int:
     """Train, calibrate and write the weights; return exit status 0."""
     options = _read_options()
@@ -162,7 +143,11 @@ def main() -> int:
         part=options.part,
     )
     app_prompts = load_prompts(load_concepts())
-    material = gather_own(app_prompts) if options.own else gather_known(app_prompts, recipe, options.resume)
+    material = (
+        gather_own(app_prompts)
+        if options.own
+        else gather_known(app_prompts, part=recipe.part, only_new=recipe.only_new, resume=options.resume)
+    )
     base = fetch_minilm(options.models_dir, _print_progress)
     print(f"{len(material.learnt)} answers to learn from", flush=True)  # noqa: T201
     if not options.limits_only:
@@ -182,36 +167,6 @@ def main() -> int:
     for name, figure in vars(compute_report(judged)).items():
         print(f"{name:20}{figure}")  # noqa: T201 - a command line prints
     return 0
-
-
-def gather_known(prompts: Mapping[str, Prompt], recipe: Recipe, resume: Path | None) -> TrainingMaterial:
-    """Gather the answers to the app's prompts; those that the resumed network doesn't know are new."""
-    new = list(prompts)[count_known(resume) // CONCEPTS if resume else 0 :]
-    return TrainingMaterial(
-        prompts=prompts,
-        learnt=[
-            answer
-            for answer in load_answers(new if recipe.only_new else prompts)
-            if not held_out(answer, part=recipe.part)
-        ],
-        new=new,
-        limits_prompts=prompts,
-        limits_answers=load_answers(prompts, folder=OTHER_WRITER),
-    )
-
-
-def gather_own(app_prompts: Mapping[str, Prompt]) -> TrainingMaterial:
-    """Gather the answers to prompts like a learner's own, and to the app's; an eighth of them is apart."""
-    own = load_own_prompts(OWN_TRAINING)
-    apart = {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
-    learnt = [prompt_id for prompt_id in own if prompt_id not in apart]
-    return TrainingMaterial(
-        prompts={**app_prompts, **own},
-        learnt=[*load_answers(app_prompts), *load_answers(learnt, folder=OWN_TRAINING)],
-        new=learnt,
-        limits_prompts=apart,
-        limits_answers=load_answers(apart, folder=OWN_TRAINING),
-    )
 
 
 def _read_or_build(folder: Path, prompts: Mapping[str, Prompt], *, own: bool) -> Weights:
