@@ -15,7 +15,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
 from study.web.frame import Reply
 from tests.lora_lab import run_builders
-from tests.lora_lab.pages.test_lab_page import LIGHT, Form, Visitor, fields_of
+from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, fields_of
 from tests.visits import words
 
 TRAINABLE = "16,384"  # of tiny-random at rank 8
