@@ -36,7 +36,7 @@ const UNREACHABLE = 'The app did not answer. Nothing you typed is lost.';
 let busy = false;
 let pollTimer = null;
 let arrived = false;
-let pressed = 0; // goes up when a press is sent, and when its answer has been shown
+let pressed = 0; // goes up when a press is sent, and when its answer comes
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let byPointer = false; // whether that press came from a mouse or a finger
 let waitingPress = null; // the same for a button that has only just come, or for Back
@@ -114,8 +114,9 @@ async function send(event, control = null) {
   try {
     if (event.fields) await settleDrafts();
     pressed += 1;
-    await show(await tell(event), event);
-    pressed += 1;
+    const reply = await tell(event);
+    pressed += 1; // before the answer is shown: showing takes a frame, in which an older answer may come
+    await show(reply, event);
   } catch (failure) {
     waitingKeys = [];
     trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable' });
