@@ -9,12 +9,8 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 
 from study.base.errors import LearnerError
+from study.base.yaml_loader import SafeLoader
 from study.text.markup import formula_problems
-
-try:
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML without libyaml reads the same, six times slower
-    from yaml import SafeLoader  # type: ignore[assignment]
 
 Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)

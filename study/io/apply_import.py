@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from study.base.errors import LearnerError
+from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.store import Store
@@ -69,7 +70,7 @@ class Imports:
 
         Raises LearnerError when it was undone already, or when a file was changed after it.
         """
-        record = next((r for r in self.list_undoable(profile_id) if r.id == import_id), None)
+        record = self.store.imports.find_undoable(profile_id, import_id)
         if record is None:
             raise LearnerError("That import was undone already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
@@ -111,7 +112,7 @@ def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
 def _ids(text: str | None) -> set[str]:
     """Return the ids of the cards or questions of an own file; none if it is not in our own form."""
     try:
-        found = yaml.safe_load(text or "")  # reads JSON as well
+        found = load_yaml(text or "")  # reads JSON as well
     except yaml.YAMLError:
         return set()
     listed = [] if not isinstance(found, dict) else [*found.get("cards", ()), *found.get("questions", ())]

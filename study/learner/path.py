@@ -6,8 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
+from study.base.yaml_loader import load_yaml
 from study.content.concepts import Concept, ConceptMap
 from study.learner.progress import Mastery
 from study.store.logs.lessons import ModeMark
@@ -28,7 +27,7 @@ class PathStep:
 @cache
 def path_ids() -> tuple[str, ...]:
     """Read the ids of the path's concepts, in order."""
-    return tuple(yaml.safe_load(FILE.read_text("utf-8")))
+    return tuple(load_yaml(FILE.read_text("utf-8")))
 
 
 def understood(marks: Iterable[ModeMark], known: Mapping[str, Mastery]) -> set[str]:

@@ -185,8 +185,8 @@ class InOutPage:
     def _refuse_shared(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
         wanted = form_event.read_whole(event, "import")
-        records = [record for record in self._imports.list_undoable(visit.profile.id) if record.id == wanted]
-        if any(record.changes.get("files") for record in records):
+        record = self.context.store.imports.find_undoable(visit.profile.id, wanted)
+        if record and record.changes.get("files"):
             require_owner(request)
 
     def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:

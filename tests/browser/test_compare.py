@@ -138,7 +138,7 @@ def test_an_answer_about_the_shown_figures_that_comes_late_does_not_bring_them_b
     held: dict[str, tuple[Route, APIResponse]] = {}
 
     def hold(route: Route) -> None:
-        act = route.request.post_data_json["act"]
+        act = json.loads(route.request.post_data or "{}")["act"]
         if act in held or act not in {"predict", "draw-more"}:
             return route.continue_()
         held[act] = (route, route.fetch())

@@ -2,7 +2,7 @@
 
     make fuzz                                   20,000 changed files of each format
     make fuzz CASES=500                         fewer
-    pytest tests/fuzz                           40, as in `make test`: planning an import takes 50 to 200 ms
+    pytest tests/fuzz                           500, as in `make test`
     FUZZ_FORMATS=apkg,gift pytest tests/fuzz    only some formats
 
 What once went wrong is kept as a file in `seeds/FORMAT/` and is read again every time.
@@ -38,7 +38,7 @@ from tests.fuzz.formats import FORMATS, file_of, first_files
 from tests.time_limit import cpu_time_limit
 from tests.whole_app import WholeApp, whole_app
 
-CASES = int(os.environ.get("FUZZ_CASES", "40"))
+CASES = int(os.environ.get("FUZZ_CASES", "500"))
 CHOSEN = os.environ.get("FUZZ_FORMATS", ",".join(FORMATS)).split(",")
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS = 10

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, exists, insert, select
 
 from study.store import schema as t
 from study.store.database import Database
@@ -30,10 +30,18 @@ class ImportLog:
 
     def list_undoable(self, profile_id: str) -> list[ImportRecord]:
         """The imports that were not undone, newest first."""
+        return self._read(t.imports.c.profile_id == profile_id)
+
+    def find_undoable(self, profile_id: str, import_id: int) -> ImportRecord | None:
+        """Return None when the import was undone already."""
+        found = self._read(t.imports.c.profile_id == profile_id, t.imports.c.id == import_id)
+        return found[0] if found else None
+
+    def _read(self, *wanted: ColumnElement[bool]) -> list[ImportRecord]:
         undone = exists().where(t.import_undos.c.import_id == t.imports.c.id)
-        wanted = select(t.imports).where(t.imports.c.profile_id == profile_id, ~undone)
+        query = select(t.imports).where(*wanted, ~undone).order_by(t.imports.c.id.desc())
         with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(t.imports.c.id.desc())).all()
+            rows = connection.execute(query).all()
         return [
             ImportRecord(
                 id=row.id,
