@@ -3,11 +3,11 @@
     python -m benchmarks.kills                       200 kills
     python -m benchmarks.kills --kills 20 --seed 7
 
-Eight browsers press without a pause: cards are rated and undone, questions answered, explanations sent,
-prompts written, settings and the name saved, runs of the tiny model started. The server gets SIGKILL within
-a few seconds. Then its database and its run folders are read without the app: a press counts as
-acknowledged once its answer has arrived, and each is looked up. A press whose answer didn't arrive may be
-there or not, but never half.
+Ten browsers press without a pause: cards are rated and undone, questions answered, explanations sent,
+prompts written, settings and the name saved, files of cards imported, runs and grids of the tiny model
+started. The server gets SIGKILL within a few seconds. Then its database and its folders are read without the
+app: a press counts as acknowledged once its answer has arrived, and each is looked up. A press whose answer
+didn't arrive may be there or not, but never half.
 """
 
 import argparse
@@ -90,6 +90,8 @@ class PressingBrowser:
                 await self._study_cards(client)
             elif self.kind == "quiz":
                 await self._answer_questions(act)
+            elif self.kind == "import":
+                await self._import_files(client, act)
             else:
                 while True:
                     await self._send(act)
@@ -123,6 +125,25 @@ class PressingBrowser:
                 if 'data-submit="answer"' not in shown:
                     break
 
+    async def _import_files(self, client: httpx.AsyncClient, act: Act) -> None:
+        while True:
+            token = self.in_flight = f"token-{uuid.uuid4().hex[:12]}"
+            file = f"front,back\nWhat is {token}?,An import.\n".encode()
+            sent = await client.post(f"/io/upload?name={token}.csv", content=file, cookies=self.cookies)
+            sent.raise_for_status()
+            shown = await self._wait_for(act, {"act": "uploaded"}, 'data-act="apply"')
+            await self._wait_for(act, press(shown, "apply"), f"{token}.csv is imported")
+            self.acknowledged.append(token)
+            self.in_flight = ""
+
+    async def _wait_for(self, act: Act, event: dict[str, Any], words: str) -> str:
+        """Press, and poll until the page says so. A file is read in a process of its own."""
+        html: str = (await act("inout", event)).get("html", "")
+        while words not in html:
+            await asyncio.sleep(0.2)
+            html = (await act("inout", {"act": "poll"})).get("html", "")
+        return html
+
     async def _send(self, act: Act) -> None:
         token = self.in_flight = f"token {uuid.uuid4().hex[:12]}"
         match self.kind:
@@ -144,6 +165,10 @@ class PressingBrowser:
                 reply = await act("lab", {"act": "start", "fields": RUN})
                 token = reply.get("url", "").partition("run=")[2].partition("&")[0]
                 await asyncio.sleep(0.5)  # the queue holds few
+            case "grid":
+                reply = await act("grid", {"act": "start", "fields": GRID})
+                token = reply.get("url", "").partition("sweep=")[2].partition("&")[0]
+                await asyncio.sleep(1)
         self.acknowledged.append(token)
         self.in_flight = ""
 
@@ -158,7 +183,17 @@ PREFERENCES = {
     "time_zone": [""],
 }
 RUN = {"model": ["tiny-random"], "rank": ["2"], "steps": ["2"]}
-KINDS = ("cards", "cards", "quiz", "explain", "prompt", "name", "settings", "run")
+GRID = {
+    "model": ["tiny-random"],
+    "steps": ["2"],
+    "ranks": ["1", "2"],
+    "bits": ["nf4"],
+    "targets": ["q_proj"],
+    "seeds": ["0"],
+    "variants": ["lora"],
+    "learning_rates": ["0.001"],
+}
+KINDS = ("cards", "cards", "quiz", "explain", "prompt", "name", "settings", "import", "run", "grid")
 
 
 def find_losses(data: Path, browser: PressingBrowser) -> list[str]:
@@ -204,6 +239,17 @@ def find_losses(data: Path, browser: PressingBrowser) -> list[str]:
                     folder.name for folder in (data / "runs").glob("*") if (folder / "spec.json").exists()
                 }
                 return [token for token in browser.acknowledged if token not in names]
+            case "grid":
+                return [token for token in browser.acknowledged if not _is_grid_whole(data, token)]
+            case "import":
+                texts = ask("SELECT file_name FROM imports WHERE profile_id = ?", mine)
+                decks = "".join(path.read_text("utf-8") for path in (data / "decks").glob("**/*.json"))
+                return [
+                    f"{token}: {'in' if token in decks else 'not in'} the deck"
+                    for token in filter(None, [*browser.acknowledged, browser.in_flight])
+                    if (token in decks) != (f"{token}.csv" in texts)
+                    or (token != browser.in_flight and token not in decks)
+                ]
             case "name":
                 texts = ask("SELECT name FROM profiles WHERE id = ?", mine)
             case _:
@@ -218,6 +264,14 @@ def find_losses(data: Path, browser: PressingBrowser) -> list[str]:
         allowed = {*browser.acknowledged[-1:], *filter(None, [browser.in_flight])}
         return [] if not browser.acknowledged or set(texts) <= allowed else [f"{texts} instead of {allowed}"]
     return [token for token in browser.acknowledged if not any(token in text for text in texts)]
+
+
+def _is_grid_whole(data: Path, sweep_id: str) -> bool:
+    file = data / "sweeps" / sweep_id / "sweep.json"
+    if not file.exists():
+        return False
+    run_ids = [run_id for attempts in json.loads(file.read_text("utf-8"))["attempts"] for run_id in attempts]
+    return len(run_ids) == 2 and all((data / "runs" / run_id / "spec.json").exists() for run_id in run_ids)
 
 
 def is_whole(data: Path) -> bool:

@@ -22,6 +22,7 @@ from flashcards.scheduling.scheduler import (
     Scheduling,
     preview_outcomes,
 )
+from study.base.numbers import is_finite_number
 from study.store.logs.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
@@ -189,17 +190,12 @@ def _are_measures(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         and value.keys() >= MEASURES
-        and all(
-            number is None or (isinstance(number, int | float) and math.isfinite(number))
-            for number in value.values()
-        )
+        and all(number is None or is_finite_number(number) for number in value.values())
     )
 
 
 def _are_parameters(value: object) -> bool:
-    if not isinstance(value, list) or not all(
-        isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item) for item in value
-    ):
+    if not isinstance(value, list) or not all(map(is_finite_number, value)):
         return False
     try:
         preview_outcomes(
@@ -238,7 +234,7 @@ def _count_review(review: AnkiReview) -> bool:
 
 
 def _read_number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None
+    return float(value) if is_finite_number(value) and value > 0 else None
 
 
 def _convert_moment(seconds: float) -> datetime:

@@ -8,6 +8,7 @@ from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
 from quizzes.kinds.numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
 from study.base.checks import Check
 from study.base.errors import LearnerError
+from study.base.numbers import is_finite_number
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
@@ -105,7 +106,7 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
         value=checks[0].expect / unit_size(unit) if checks else own,
         feedback=fields.text("feedback"),
         unit=unit,
-        tolerance=_read_number(fields, "tolerance", default=0.0),
+        tolerance=_read_tolerance(fields),
         slips=tuple(_read_slip(entry) for entry in _read_slips(fields)),
     )
     for slip in numeric.slips:
@@ -124,11 +125,18 @@ def _read_slip(fields: Fields) -> KnownSlip:
     return read_declared(fields, KnownSlip, id=found, value=value, misconception=named)
 
 
+def _read_tolerance(fields: Fields) -> float:
+    tolerance = _read_number(fields, "tolerance", default=0.0)
+    if tolerance < 0:
+        fields.note(f"`tolerance` must be 0 or more, got {tolerance:g}")
+    return max(tolerance, 0.0)
+
+
 def _read_number(fields: Fields, name: str, *, default: float | None) -> float:
     value = fields.raw(name)
     if value is None and default is not None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_finite_number(value):
         fields.note(f"`{name}` must be a number, got {value!r}")
         return 0.0
     return float(value)
