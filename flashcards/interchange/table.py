@@ -115,7 +115,13 @@ def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]
         length += 1
     body = "".join(lines[length:])
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.reader(io.StringIO(body), delimiter=_detect_separator(header, file, body))
+    separator = _detect_separator(header, file, body)
+    if separator == '"':
+        raise LearnerError(
+            f"{file.name} names a quotation mark as its separator.",
+            do_next="Write “#separator:Comma”, then import it again.",
+        )
+    reader = csv.reader(io.StringIO(body, newline=None), delimiter=separator)
     rows = []
     try:
         for row in reader:

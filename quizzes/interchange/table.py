@@ -57,11 +57,11 @@ def read_table(file: File) -> QuestionReading:
             do_next="Save it as “CSV UTF-8”, then try again.",
         ) from error
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.DictReader(io.StringIO(text), delimiter=_detect_separator(text))
+    reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
     rejected: list[ImportEntry] = []
-    ours = "more" in (reader.fieldnames or ())
     try:
+        ours = "more" in (reader.fieldnames or ())
         for row in reader:
             cells = {
                 name: _read_plain(cell, ours) for name, cell in row.items() if name and isinstance(cell, str)

@@ -85,6 +85,7 @@ def test_hashcards_own_form_is_read_with_its_lines() -> None:
         "Question;Answer;Tags\nF;B;one two\n",
         "F,B,one two\n",
         "#separator:Semicolon\n#columns:Back;Front;Tags\nB;F;one two\n",
+        "Front,Back,Tags\rF,B,one two\r",
     ],
 )
 def test_tables_of_other_programs_are_read_by_header_names_or_place(content: str) -> None:
