@@ -77,6 +77,16 @@ def test_the_compose_file_starts_the_server_that_its_address_names() -> None:
     assert service["ports"] == ["127.0.0.1:5432:5432"]  # other machines don't reach it
 
 
+def test_the_proxy_of_study_pages_leads_to_the_processes_that_it_names() -> None:
+    text = (DEPLOY / "study.nginx.conf").read_text("utf-8")
+    first, second = (_read_options(line.split()) for line in re.findall(r"python app\.py (.*)", text))
+    upstreams = dict(re.findall(r"upstream (\w+) \{(.*?)\}", text, re.DOTALL))
+    assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_apps"]) == [str(first.port), str(second.port)]
+    assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_lab"]) == [str(first.port)]
+    assert (first.study_only, second.study_only) == (False, True)
+    assert first.public_name == second.public_name == ["study.example.org"]
+
+
 def test_the_proxies_lead_to_workers_that_the_command_starts() -> None:
     for name in ("nginx.conf", "Caddyfile"):
         text = (DEPLOY / name).read_text("utf-8")

@@ -84,6 +84,7 @@ def _built(
             hosts=(options.host, *options.public_name),
             projector=options.projector,
             worker=options.worker,
+            study_only=options.study_only,
             only_class=options.only_class,
             students_at=options.students_at,
             open_lab=options.open_lab,
@@ -320,6 +321,11 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
+    )
+    parser.add_argument(
+        "--study-only",
+        action="store_true",
+        help="serve study pages beside an app on the same data folder and database, which does the training",
     )
     options = parser.parse_args(arguments)
     options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")
