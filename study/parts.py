@@ -62,13 +62,14 @@ from study.web import (
     frame,
     island_route,
     middleware,
+    page_files,
     progress_files,
     search_route,
     storage_troubles,
     transfer_routes,
 )
 from study.web.access import RoleGate, ServerKeys
-from study.web.content_policy import ScriptNonces
+from study.web.content_policy import GradioPages
 from study.web.device_routes import Devices
 from study.web.error_notes import ErrorNotes
 
@@ -159,6 +160,7 @@ def build_site(
     storage_troubles.register(site)
     island_route.register(site, frame.acts_of(blocks))
     assets.register(site)
+    page_files.register(site)
     closing = ExitStack()
     for part in all_parts:
         for add_routes in part.routes:
@@ -167,7 +169,8 @@ def build_site(
             closing.callback(close)
     site.state.close = closing.close
     site.add_middleware(ErrorNotes)
-    site.add_middleware(ScriptNonces, inline_scripts=[frame.head_script(projector=projector)])
+    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
+    site.add_middleware(GradioPages, head=page_files.build_head(styles, projector=projector))
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
         for gate in part.gates:
@@ -176,8 +179,7 @@ def build_site(
     if keys:
         site.add_middleware(RoleGate, keys=keys, open_lab=open_lab)
     site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
-    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
-    return frame.mount(site, blocks, styles=styles, projector=projector)
+    return frame.mount(site, blocks)
 
 
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:

@@ -117,6 +117,7 @@ def _config(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_level="warning",
+        server_header=False,
         timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS,
         timeout_keep_alive=KEEP_CONNECTION_SECONDS,
     )
