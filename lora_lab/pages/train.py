@@ -233,12 +233,6 @@ class LabPage:
 
     # ---- runs
 
-    def _mark_tried(self, visit: Visit) -> None:
-        """Mark the study mode Try of the concept that the learner came from as done."""
-        concept_id = origin_fields(visit.query).get(ORIGIN, "")
-        if concept_id in self._context.concepts.by_id:
-            self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)
-
     def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
         if not may_do_all:
@@ -254,7 +248,9 @@ class LabPage:
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
-        self._mark_tried(visit)
+        concept_id = origin_fields(visit.query).get(ORIGIN, "")
+        if concept_id in self._context.concepts.by_id:
+            self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)
         return {
             "parts": {
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
