@@ -286,9 +286,10 @@ def _pluralize(words: str) -> str:
 
 
 def list_lists(grid: Grid) -> str:
-    """Return `rank 2, 8, 32; bit width nf4-dq; seed 0, 1, 2`, and whatever else the grid varies."""
+    """Return `ranks 2, 8, 32; bit width nf4-dq; seeds 0, 1, 2`, and whatever else the grid varies."""
     shown = [
-        f"{UNIT_WORDS[axis]} {format_list(getattr(grid, axis))}"
+        f"{_pluralize(UNIT_WORDS[axis]) if axis in grid.varied else UNIT_WORDS[axis]} "
+        f"{format_list(getattr(grid, axis))}"
         for axis in AXIS_LABELS
         if axis in ("ranks", "bits", "seeds", *grid.varied)
     ]

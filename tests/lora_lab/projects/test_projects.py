@@ -252,11 +252,11 @@ def test_the_grids_come_only_after_the_hypothesis(ana_works: Ana) -> None:
 
 def test_what_runs_and_its_time_are_said_beside_the_hypothesis(ana_works: Ana, context: Context) -> None:
     said = words(ana_works.opens())
-    assert "Four ranks and three seeds rank 1, 4, 16, 64; bit width nf4-dq; seed 0, 1, 2." in said
+    assert "Four ranks and three seeds ranks 1, 4, 16, 64; bit width nf4-dq; seeds 0, 1, 2." in said
     assert "Its time is not known yet: no similar run has finished here." in said
     finished_sweep(context.settings, grid_from(TINY, {"bits": ["nf4-dq"], "ranks": [2]}))
     assert re.search(
-        r"In seconds rank 1, 8; bit width nf4-dq; seed 0, 1\. About \d+ s here\.", words(ana_works.opens())
+        r"In seconds ranks 1, 8; bit width nf4-dq; seeds 0, 1\. About \d+ s here\.", words(ana_works.opens())
     )
 
 

@@ -152,7 +152,7 @@ def test_when_the_first_numbers_come_is_said_before_the_start() -> None:
         "First comes r=2 in nf4-dq: its peak memory is measured from its first step"
     )
     assert what_comes(grid_from(RunSpec(), {})) == ""
-    assert list_lists(grid) == "rank 2, 8; bit width nf4-dq; seed 0, 1"
+    assert list_lists(grid) == "ranks 2, 8; bit width nf4-dq; seeds 0, 1"
 
 
 def test_a_title_names_ranks_bits_and_what_else_varies() -> None:
