@@ -132,7 +132,8 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
         claim, detail = _say_unknown(axis, row)
         return GridFinding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
     pairs = list(itertools.combinations(spread, 2))
-    judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
+    number = count_pairs(len(spread))
+    judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=number)) for a, b in pairs]
     judged.sort(key=_by_gap)
     apart = [pair for pair in judged if pair[2].verdict == "differ"]
     claim, detail = _say_apart(axis, apart, len(pairs)) if apart else _say_alike(axis, spread, judged[0])
@@ -226,6 +227,20 @@ def _rank_place(setting: GridVariant, axis: Axis) -> int:
         "variant": lambda: VARIANTS.index(setting.variant),
     }
     return orders[axis]()
+
+
+def compare_ends(arms: Sequence[GridSetting]) -> Comparison:
+    """Compare the highest with the lowest mean loss.
+
+    Both are selected by their loss, so every pair of settings counts as a comparison (multiple testing).
+    """
+    low, high = min(arms, key=_mean), max(arms, key=_mean)
+    return compare_groups(high.losses, low.losses, comparisons=count_pairs(len(arms)))
+
+
+def count_pairs(settings: int) -> int:
+    """Return the number of comparisons that settings make with each other."""
+    return settings * (settings - 1) // 2
 
 
 # ---- learning rates

@@ -15,7 +15,6 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.grid_parts import (
     ShownGrid,
     build_token,
-    estimate_seconds,
     render_cost,
     render_sweep,
     render_sweeps,
@@ -27,6 +26,7 @@ from lora_lab.pages.shared_parts import (
     store_upload,
     worker_part,
 )
+from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -267,6 +267,7 @@ class GridPage:
             cost = render_cost(self._lab, grid)
         except LearnerError as error:
             cost = problem_part(error)
+        paces = self._lab.paces.newest_first()
         return render(
             "lora_lab/grid/grid.html",
             tabs=tabs(GRID, "Grid", shown.query),
@@ -275,7 +276,7 @@ class GridPage:
             base=grid.base,
             typed=format_value,
             listed=format_list,
-            presets=[(preset, estimate_seconds(self._lab, preset.grid)) for preset in grid_presets()],
+            presets=[(preset, seconds_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,

@@ -13,13 +13,12 @@ from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
 from lora_lab.grids.results import GridCell, arms_of
 from lora_lab.lab import Lab
-from lora_lab.runs.durations import seconds_of
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import address_of_grid, format_list, grid_presets
 from lora_lab.settings.run_form import format_value
-from lora_lab.settings.urls import with_origin
+from lora_lab.settings.urls import sweep_address, with_origin
 from lora_lab.views import sweep_view
 from lora_lab.views.sweep_view import TableChoice
 from study.base.html import NO_HTML
@@ -71,18 +70,11 @@ def render_cost(lab: Lab, grid: Grid) -> Markup:
         factors=sweep_view.factors_of(grid),
         found=found,
         peaks=sweep_view.peaks_of(found),
+        coming=sweep_view.what_comes(grid, found.cells[0].seconds),
         one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
         rates=format_list(grid_form.rates_around(grid)),
         command=grid_form.command_of_grid(grid, data_file=dataset.label),
     )
-
-
-def estimate_seconds(lab: Lab, grid: Grid) -> float | None:
-    """Estimate the time of a grid from similar runs; None without one for each cell."""
-    paces = lab.paces.newest_first()
-    cells = [seconds_of(spec, paces) for spec in grid.specs()]
-    known = [seconds for seconds in cells if seconds is not None]
-    return sum(known) if len(known) == len(cells) else None
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
@@ -111,6 +103,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "findings": list_findings(arms),
         "known": sweep_view.known_before(sweep.grid, shown.lab.shape(model)) if going else "",
         "first": sweep_view.first_measured(cells) if going else "",
+        "coming": sweep_view.what_comes(sweep.grid) if _begins_with_first(cells, waiting) else "",
         "one_rate": variants_share_one_rate(arms),
         "edge": at_the_edge(arms),
         "choices": sweep_view.list_choices(cells),
@@ -132,16 +125,24 @@ def render_sweeps(shown: ShownGrid) -> Markup:
         title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
         rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
     chosen = shown.sweep.sweep_id if shown.sweep else ""
-    return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen)
+    return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen, address=sweep_address)
 
 
 def build_token(shown: ShownGrid) -> str:
     """Return a token that changes whenever the plots have new points."""
     if shown.sweep is None:
         return "none"
-    measured = sum(cell.status == "finished" for cell in shown.cells)
+    measured = sum(cell.measured for cell in shown.cells)
     ended = sum(cell.ended for cell in shown.cells)
     return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
+
+
+def _begins_with_first(cells: Sequence[GridCell], waiting: Sequence[str]) -> bool:
+    """Return whether nothing is measured and the grid's first cell runs or is next, as nobody moved it."""
+    ours = {cell.run_id for cell in cells}
+    ahead = next((run_id for run_id in waiting if run_id in ours), "")
+    at_work = cells[0].status == "running" or ahead == cells[0].run_id != ""
+    return at_work and not any(cell.measured for cell in cells)
 
 
 def _count_ahead(waiting: Sequence[str], cells: Sequence[GridCell]) -> int:

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.captions import model_name
 from lora_lab.projects.content import read_projects
 from lora_lab.projects.service import PROJECTS, ProjectProgress, ProjectService, draft_key, project_address
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
-from lora_lab.views.sweep_view import title_of
+from lora_lab.settings.urls import sweep_address
+from lora_lab.views.sweep_view import list_lists, title_of
 from study.ports.context import Context, Visit
 from study.store.logs.projects import TEXT_LIMIT, EntryKind
 from study.text.templates import render
@@ -95,16 +96,14 @@ class ProjectsPage:
     def _polled(self, visit: Visit) -> Reply:
         progress = self._read_progress(visit, visit.query.get("id", ""))
         if self._running(progress):
-            return {"parts": {"results": self._results(progress)}}
+            return {"parts": {"words": escape(progress.words), "results": self._results(progress)}}
         return {"html": self._page(visit, progress), "say": "All is measured. The results are there."}
 
     def _running(self, progress: ProjectProgress) -> bool:
         """Return whether the results can still change without user action."""
-        ended = all(cell.ended for cell in self.service.cells(progress))
-        return not ended or self.service.is_measuring(progress)
+        return not progress.ended or self.service.is_measuring(progress)
 
     def _results(self, progress: ProjectProgress) -> Markup:
-        cells = self.service.cells(progress)
         return render(
             "lora_lab/projects/project_shown.html",
             project=progress.project,
@@ -114,8 +113,8 @@ class ProjectsPage:
             measuring=self.service.is_measuring(progress),
             problems=self.service.problems(progress),
             xray=self.service.xray_of_ranks(progress),
-            done=sum(cell.ended for cell in cells),
-            total=len(cells),
+            done=sum(cell.ended for cell in progress.cells),
+            total=len(progress.cells),
         )
 
     def _page(self, visit: Visit, progress: ProjectProgress) -> Markup:
@@ -126,8 +125,12 @@ class ProjectsPage:
             project=project,
             progress=progress,
             concepts=self.context.concepts,
-            grids=[(each, address_of_grid(each.grid)) for each in project.grids],
+            grids=[
+                (each, address_of_grid(each.grid), list_lists(each.grid), self.service.seconds(each.grid))
+                for each in project.grids
+            ],
             varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
+            address_of_sweep=sweep_address,
             titles={sweep.sweep_id: _format_title(sweep) for sweep in progress.sweeps},
             running=self._running(progress),
             results=self._results(progress) if progress.sweep else "",

@@ -30,7 +30,7 @@ from lora_lab.settings.run_form import (
     spec_of_address,
     spec_of_form,
 )
-from lora_lab.settings.urls import LAB, compare_address, with_origin
+from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
 from lora_lab.spec import (
     BITS_LABELS,
     OPTIMIZER_LABELS,
@@ -248,6 +248,9 @@ class LabPage:
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
+        concept_id = origin_fields(visit.query).get(ORIGIN, "")
+        if concept_id in self._context.concepts.by_id:
+            self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)
         return {
             "parts": {
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),

@@ -13,7 +13,6 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
     """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
     if progress.sweep is None or progress.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
-    cells = service.cells(progress)
     return render(
         "lora_lab/projects/project_report.html",
         project=progress.project,
@@ -22,10 +21,10 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
         results=service.results(progress),
         sweep=progress.sweep,
         curves=service.curves(progress),
-        plots=figures_of(cells),
-        cells=list(enumerate(cells, start=1)),
+        plots=figures_of(progress.cells),
+        cells=list(enumerate(progress.cells, start=1)),
         percent_above=percent_above,
         settings=settings_of(progress.sweep),
-        devices=devices_of(cells),
-        versions=versions_of(cells),
+        devices=devices_of(progress.cells),
+        versions=versions_of(progress.cells),
     )

@@ -12,7 +12,9 @@ from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
 from lora_lab.projects.curves import Curves, loss_curves
+from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import xray_address
 from study.base.errors import LearnerError
 from study.ports.activities import ProjectLink
@@ -39,6 +41,9 @@ class ProjectProgress:
 
     sweep: Sweep | None
     """The selected grid."""
+
+    cells: Sequence[GridCell] = ()
+    """Its cells."""
 
     @cached_property
     def hypothesis(self) -> ProjectEntry | None:
@@ -67,8 +72,22 @@ class ProjectProgress:
         if self.conclusion:
             return "Finished: your report is there."
         if self.sweep:
-            return "A grid was run; the conclusion is missing."
+            return self._words_of_runs
         return "Your hypothesis is written; run a grid." if self.hypothesis else "Not begun."
+
+    @property
+    def ended(self) -> bool:
+        """Whether every run of the grid has ended."""
+        return all(cell.ended for cell in self.cells)
+
+    @property
+    def _words_of_runs(self) -> str:
+        finished = sum(cell.status == "finished" for cell in self.cells)
+        if not self.ended:
+            return f"A grid is under way: {finished} of {len(self.cells)} runs have finished."
+        if not finished:
+            return "No run of the grid has finished; run another grid."
+        return "A grid was run; the conclusion is missing."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +116,12 @@ class ProjectService:
         concluded = next((entry.text for entry in reversed(entries) if entry.kind == "sweep"), "")
         by_id = {sweep.sweep_id: sweep for sweep in sweeps}
         sweep = by_id.get(sweep_id) or by_id.get(concluded) or next(iter(sweeps), None)
-        return ProjectProgress(project=project, entries=entries, sweeps=sweeps, sweep=sweep)
+        cells = self.lab.cells(sweep) if sweep else ()
+        return ProjectProgress(project=project, entries=entries, sweeps=sweeps, sweep=sweep, cells=cells)
+
+    def seconds(self, grid: Grid) -> float | None:
+        """Estimate the time of a grid here; None while no similar run has finished."""
+        return seconds_of_all(grid.specs(), self.lab.paces.newest_first())
 
     def results(self, progress: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""
@@ -107,13 +131,12 @@ class ProjectService:
         if shape is None:
             return []
         found = estimate_here(self.lab.home, progress.sweep.grid, progress.sweep.data_digest, [])
-        cells = self.cells(progress)
         evidence = ProjectEvidence(
-            cells=cells,
+            cells=progress.cells,
             shape=shape,
             ledgers=[cell.ledger for cell in found.cells],
             afterwards={
-                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in cells if cell.run_id
+                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in progress.cells if cell.run_id
             },
         )
         return run_checks(progress.project.checks, evidence)
@@ -121,15 +144,11 @@ class ProjectService:
     def curves(self, progress: ProjectProgress) -> Curves | None:
         """Draw the loss curves if the project's question is about them; else None."""
         asked = any(check.check == "broken" for check in progress.project.checks)
-        return loss_curves(self.lab, self.cells(progress)) if asked else None
-
-    def cells(self, progress: ProjectProgress) -> list[GridCell]:
-        """Return the cells of the selected grid."""
-        return self.lab.cells(progress.sweep) if progress.sweep else []
+        return loss_curves(self.lab, progress.cells) if asked else None
 
     def xray_of_ranks(self, progress: ProjectProgress) -> str:
         """Return the address of an X-ray of lowest and highest rank; empty if only one has finished."""
-        finished = [cell for cell in self.cells(progress) if cell.status == "finished"]
+        finished = [cell for cell in progress.cells if cell.status == "finished"]
         if "ranks" not in progress.project.varies or len({cell.spec.rank for cell in finished}) < 2:
             return ""
         ends = (pick(finished, key=_sort_rank).run_id for pick in (min, max))
@@ -139,7 +158,7 @@ class ProjectService:
         """Count the finished runs that lack the measurement that the project's checks need."""
         if not progress.project.needs_measuring:
             return 0
-        finished = [cell.run_id for cell in self.cells(progress) if cell.status == "finished"]
+        finished = [cell.run_id for cell in progress.cells if cell.status == "finished"]
         return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
 
     def is_measuring(self, progress: ProjectProgress) -> bool:
@@ -150,7 +169,7 @@ class ProjectService:
         """List why runs could not be measured."""
         if not progress.project.needs_measuring:
             return []
-        found = (self.lab.afterwards(cell.run_id).problem for cell in self.cells(progress) if cell.run_id)
+        found = (self.lab.afterwards(cell.run_id).problem for cell in progress.cells if cell.run_id)
         return sorted(set(filter(None, found)))
 
     def write(self, visit: Visit, project: Project, kind: EntryKind, text: str) -> None:
@@ -162,7 +181,7 @@ class ProjectService:
 
     def conclude(self, visit: Visit, progress: ProjectProgress, text: str) -> None:
         """Store a conclusion with its grid. Raises LearnerError when no run has ended or it is empty."""
-        if progress.sweep is None or not any(cell.ended for cell in self.cells(progress)):
+        if progress.sweep is None or not any(cell.ended for cell in progress.cells):
             raise LearnerError("No run of this project has ended yet.", do_next="Run a grid first.")
         self.write(visit, progress.project, "conclusion", text)
         sweep_id = progress.sweep.sweep_id

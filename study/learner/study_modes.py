@@ -43,8 +43,8 @@ STEPS: tuple[tuple[str, tuple[StudyMode, ...]], ...] = (
 READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
 """Texts: reading one completes the mode."""
 
-TOLD: frozenset[StudyMode] = READ | {"visualize", "try"}
-"""Modes that the learner marks as done; answers or texts in the logs complete the other three."""
+TOLD: frozenset[StudyMode] = READ | {"visualize"}
+"""Modes that the learner marks as done; a run started from Try, answers and texts complete the others."""
 
 CARD_SECONDS, QUESTION_SECONDS, PROMPT_SECONDS = 10, 30, 90
 CHALLENGE_MINUTES = 10  # five problems, two minutes each: quizzes/session/modes.py

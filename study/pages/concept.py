@@ -130,7 +130,7 @@ class ConceptPage:
         lesson = self.lessons.find(concept.id)
         marks = self._marks(visit, concept)
         mode = asked or last_mode(marks) or STUDY_MODES[0]
-        if lesson is None and mode in TOLD | {"project"}:
+        if lesson is None and mode in TOLD | {"try", "project"}:
             mode = "review"
         if last_mode(marks) != mode:
             self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)

@@ -208,6 +208,7 @@ function arrive() {
   const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!part || !element.contains(part)) return;
   part.classList.add('arrived');
+  part.focus({ preventScroll: true });
   part.scrollIntoView();
 }
 

@@ -111,6 +111,20 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     assert count_done(store.lessons.marks(ana)) == {CONCEPT: 1}
 
 
+def test_try_is_done_by_a_run_and_not_by_a_press(
+    ana_reads: Reader, store: Store, ana: str, now: datetime
+) -> None:
+    html = ana_reads.opens("&mode=try")
+    assert 'data-act="done"' not in html
+    assert "Next: Project, a guided experiment" in words(html)
+    assert "This mode is done when you start a run there." in words(html)
+    assert "✓ done" not in words(ana_reads.opens("&mode=project"))
+    store.lessons.mark(ana, CONCEPT, "try", "done", at=now)
+    html = ana_reads.opens("&mode=try")
+    assert "✓ done" in words(html)
+    assert "This mode is done when" not in words(html)
+
+
 def test_back_shows_the_mode_that_the_address_names(ana_reads: Reader) -> None:
     html = ana_reads.opens()
     assert 'data-address="/concept?id=lora-rank&amp;mode=learn"' in html

@@ -224,6 +224,20 @@ def test_results_lead_to_their_views(ana: Visitor, lab: Lab) -> None:
         assert f'href="{path}{run.run_id}"' in html
 
 
+def test_a_run_started_from_a_concept_marks_its_mode_try_as_done(ana: Visitor, context: Context) -> None:
+    ana.opens("/lab?from=lora-rank")
+    ana.sends("change", RunSpec(rank=3))
+    profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
+    assert context.store.lessons.marks(profile) == []
+    ana.sends("start")
+    assert [(m.concept_id, m.mode, m.mark) for m in context.store.lessons.marks(profile)] == [
+        ("lora-rank", "try", "done")
+    ]
+    ana.opens("/lab?from=no-concept")
+    ana.sends("start")
+    assert len(context.store.lessons.marks(profile)) == 1
+
+
 def test_the_way_back_to_a_concept_stays_in_the_address(ana: Visitor, lab: Lab) -> None:
     html = ana.opens("/lab?from=lora-rank")
     assert "You came from Rank" in words(html)
