@@ -61,8 +61,8 @@ RULES: dict[Mode, ModeRules] = {
     "again": ModeRules(
         title="What you missed",
         about=(
-            "Questions that you were sure of and got wrong, 1 and 7 days later; then all others that you last "
-            "got wrong."
+            "Questions that you were sure of and got wrong, 1 and 7 days later; then all others that you "
+            "last got wrong."
         ),
     ),
 }

@@ -102,7 +102,7 @@ def test_an_answer_keeps_the_learners_rank_and_the_next_step_starts_at_its_own(v
 def test_a_play_ends_with_its_step_and_a_late_answer_does_not_change_the_next_one(visit: Visit) -> None:
     page = visit().open("/start?step=3&answer=2")
     late: list[Route] = []
-    page.route("**/figure/**", late.append)
+    page.route("**/figure/**", lambda route: late.append(route))
     page.get_by_role("button", name="Play the ranks").click()
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("It starts as nothing")
