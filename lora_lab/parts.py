@@ -21,7 +21,7 @@ from lora_lab.settings.urls import MEMORY
 from lora_lab.tasks.service import TaskService, list_entries
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
-from lora_lab.views.first_run import FirstRun, step_bytes
+from lora_lab.views.first_run import FirstRun, predict_step
 from lora_lab.views.lesson_link import build_lab_link
 from lora_lab.views.run_panel import last_run
 from study.base.units import as_short
@@ -40,8 +40,9 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     judged = TaskService(store=context.store)
     guided = ProjectService(store=context.store, lab=lab)
     ports.figures = build_figures(core.settings.models_dir)
-    at_a_glance = whole_model.glance(lambda rank: step_bytes(lab, rank))
-    ports.figures = {**ports.figures, at_a_glance.id: at_a_glance}
+    predict = partial(predict_step, lab)
+    here = (whole_model.glance(predict), whole_model.whole(predict))
+    ports.figures = {**ports.figures, **{one.id: one for one in here}}
     ports.figure_about = figure.build_figure_lookup(ports.figures)
     ports.subjects = replace(
         ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS

@@ -476,15 +476,15 @@ async function sendFile(input) {
 const KEY_NAMES = { ' ': 'Space' };
 const isTyping = (target) => target.isContentEditable
   || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox], [type=range]'));
-const pressesItself = (target) => target.closest('button, a, summary, input, select, textarea');
+const pressesItself = (target) => target.closest('button, a, summary, input:not([type=range]), select, textarea');
 
 function onKey(event) {
   if (!element.isConnected || event.altKey || event.repeat || event.isComposing) return;
   if (isTyping(event.target)) return onKeyInText(event);
   if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
-  // A focused button, link or field keeps its own Space and Enter, unless it was clicked and its answer is on the
-  // way: then the key is meant for what comes.
+  // A focused button, link or field keeps its own Space and Enter (a slider has no use for them), unless it was clicked
+  // and its answer is on the way: then the key is meant for what comes.
   const keeps = (name === 'Space' || name === 'Enter') && pressesItself(event.target);
   if (keeps && !(busy && byPointer && element.contains(event.target))) return;
   if (busy) { // Space and 3 in quick succession mean: flip, then rate

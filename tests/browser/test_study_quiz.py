@@ -99,7 +99,14 @@ def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
 ) -> None:
     page = visit(width=width, height=height).open("/quiz")
     expect(page.get_by_label("Exam time")).to_be_hidden()
-    for mode in ("Practice", "10-question check", "Timed challenge", "Exam", "Weak concepts", "Again"):
+    for mode in (
+        "Practice",
+        "10-question check",
+        "Timed challenge",
+        "Exam",
+        "Weak concepts",
+        "What you missed",
+    ):
         page.get_by_role("radio", name=mode, exact=True).check()
         assert page.evaluate("window.scrollY") == 0
         box = page.get_by_role("button", name="Start").bounding_box()

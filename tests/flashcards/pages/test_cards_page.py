@@ -53,6 +53,14 @@ def test_the_four_buttons_show_when_the_card_would_come_back(page: CardsPage) ->
     assert f"1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy {easy} d" in words(back)
 
 
+@pytest.mark.parametrize(("act", "means"), [("bury", "comes back tomorrow"), ("suspend", "under Browse")])
+def test_setting_a_card_aside_is_described(page: CardsPage, act: str, means: str) -> None:
+    html = page.load(opened("b1"))
+    [described_by] = re.findall(rf'data-act="{act}"[^>]* aria-describedby="([^"]+)"', html)
+    [_, description] = re.split(rf'id="{described_by}"', html)
+    assert means in words(f"<span{description}").split(". ")[0]
+
+
 def test_a_rating_is_stored_before_the_next_card_shows(page: CardsPage) -> None:
     first = page.load(opened("b1"))
     reply = rate(page, first, 3)

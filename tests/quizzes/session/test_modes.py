@@ -240,7 +240,7 @@ def test_a_confident_error_comes_back_the_next_day_and_after_a_week(ana: Learner
         ana.start("again")
     for days in (1, 6):
         ana.later(days=days)
-        assert "Again (1 today)" in words(ana.page.load(opened("b1")))
+        assert "What you missed (1 today)" in words(ana.page.load(opened("b1")))
         ana.start("again")
         assert ana.question.id == missed
         ana.answer(right_fields, sure="sure")

@@ -177,6 +177,12 @@ def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concept
     assert "&lt;b&gt;no&lt;/b&gt;" in html
 
 
+def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
+    html = LessonText(terms_of(concepts), "", linked=False).rich("NF4 is no optimizer.")
+    assert html.count('<button type="button" class="term" data-means="') == 2
+    assert "href" not in html
+
+
 def test_no_two_concepts_are_called_the_same(concepts: ConceptMap) -> None:
     names = [t.lower() for c in concepts.by_id.values() for t in {c.name.lower(), *c.terms}]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
