@@ -119,7 +119,9 @@ def test_what_is_missing_or_contradicted_becomes_due_cards_once(page: ExplainPag
     assert len(cards.asked) == 1
 
 
-@pytest.mark.parametrize("text", ["asdf jkl qwer uiop zxcv", "Les poids du modèle restent gelés pendant tout."])
+@pytest.mark.parametrize(
+    "text", ["asdf jkl qwer uiop zxcv", "Les poids du modèle restent gelés pendant tout."]
+)
 def test_a_text_that_the_grader_cannot_read_counts_neither_way(
     page: ExplainPage, cards: Cards, text: str
 ) -> None:
