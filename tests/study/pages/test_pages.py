@@ -182,7 +182,8 @@ def test_a_review_that_was_begun_today_is_gone_on_with(
     html = review.load(opened("b1", query[1:]))
     back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
     review.act(press(back, "rate", nth=3, query=query), opened("b1"))
-    review.act({"act": "start"}, opened("b1"))  # another one that was left before its first answer
+    later = replace(review, context=replace(review.context, clock=lambda: now + timedelta(minutes=1)))
+    later.act({"act": "start"}, opened("b1"))  # another one, left before its first answer
     for html in (today.load(opened("b1")), review.load(opened("b1"))):
         assert f'<a class="button primary" href="/review{query}">Go on with your review</a>' in html
         assert "cards 1/9, questions 0/3, explanation 0/1 Start a new one" in words(html)
