@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flashcards.review.presenter import comes_back, missed_cards
+from flashcards.review.presenter import comes_back, count_unknown, missed_cards
 from flashcards.review.session import CardSession
 from flashcards.review.session_time import sum_session_seconds
 from flashcards.review.snapshot import CardSnapshot
@@ -31,6 +31,7 @@ def finish_values(
         "new": new,
         "remembered": remembered,
         "asked": asked,
+        "unknown": count_unknown(today),
         "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
         "missed": missed,
         "weakest": most_frequent(each.concepts for each in missed),

@@ -1,6 +1,6 @@
 """A question answered by a number with a unit. The right number comes from the question's check."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
@@ -77,12 +77,15 @@ class Numeric:
             value = in_unit(text, self.unit)
         except LearnerError:  # nothing was given
             return Grade(fraction=0.0, parts=(self._right("missed"),))
+        typed = text if read_number(text).unit else _with_unit(text, self.unit)
         if is_within(value, self.value, tolerance=self.tolerance):
-            return Grade(fraction=1.0, parts=(self._right("right"),))
+            exact = is_within(value, self.value, tolerance=0.0)
+            shown = self.text if exact else f"{typed} (exactly {self.text})"
+            return Grade(fraction=1.0, parts=(replace(self._right("right"), text=shown),))
         slip = next((s for s in self.slips if is_within(value, s.value, tolerance=self.tolerance)), None)
         given = GradedPart(
             id=slip.id if slip else "other",
-            text=text if read_number(text).unit else _with_unit(text, self.unit),
+            text=typed,
             state="wrong",
             feedback=slip.feedback if slip else _how_far(value, self.value),
             misconception=slip.misconception if slip else "",

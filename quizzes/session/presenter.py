@@ -192,12 +192,16 @@ class QuizExercise:
         return len(self.operations.due(visit.profile.id, now=visit.now))
 
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
-        """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each."""
+        """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each.
+
+        What comes back on a later day is left out: its page has said when.
+        """
         history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
         due = self.operations.due(visit.profile.id, now=visit.now)
-        missed = [q for q in self.operations.missed(visit.profile.id) if q not in due]
-        asked_again = {question.id for question in (*due, *missed)}
+        waiting = {each.question_id for each in self.operations.returning(visit.profile.id)}
+        missed = [q for q in self.operations.missed(visit.profile.id) if q.id not in waiting]
+        asked_again = waiting | {question.id for question in missed}
         pool = self.operations.bank.pool(seed=seed)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]

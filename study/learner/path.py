@@ -62,3 +62,11 @@ def choose_next_concept(concepts: ConceptMap, done: Collection[str], *, after: s
     ready = [concept for concept in others if past >= set(concept.prerequisites)]
     building = [concept for concept in ready if after in concept.prerequisites]
     return next(iter([*building, *ready, *others]), None)
+
+
+def say_place(concepts: ConceptMap, concept: Concept) -> str:
+    """Say why a concept is next: its step on the path, else what it builds on."""
+    if concept.id in path_ids():
+        return f"step {path_ids().index(concept.id) + 1} of the path"
+    before = ", ".join(concepts.name(each) for each in concept.prerequisites)
+    return f"builds on {before}" if before else "needs nothing else first"

@@ -84,6 +84,15 @@ class Mastery:
         return "Mastered" if self.mixed_right else "Proficient"
 
     @property
+    def misses_in_words(self) -> str:
+        """How many of the last answers were misses, which may come from any kind of exercise."""
+        asked = min(self.answers, MASTERY_WINDOW)
+        if asked == 1:
+            return "your only answer was a miss"
+        missed = f"{self.misses} {'miss' if self.misses == 1 else 'misses'}"
+        return f"{missed} in your last {asked} answers"
+
+    @property
     def percent(self) -> int | None:
         """The share in percent, as shown."""
         return None if self.share is None else round(100 * self.share)

@@ -12,7 +12,7 @@ from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
 from study.learner.mastery import compute_mastery
-from study.learner.path import choose_next_concept, understood
+from study.learner.path import choose_next_concept, say_place, understood
 from study.learner.study_modes import (
     STEPS,
     STUDY_MODES,
@@ -62,10 +62,12 @@ class Materials:
     cards: tuple[str, ...]
     questions: tuple[str, ...]
     prompts: tuple[str, ...]
+    drawn: tuple[str, ...]
+    """The questions with drawn numbers that were answered; nobody can count all that could be drawn."""
 
     def reviewed(self, met: set[str]) -> bool:
         """Return whether every card was seen, and one question and one prompt, if any, was answered."""
-        some = (part for part in (self.questions, self.prompts) if part)
+        some = (part for part in ((*self.questions, *self.drawn), self.prompts) if part)
         return met.issuperset(self.cards) and all(met.intersection(part) for part in some)
 
 
@@ -138,6 +140,8 @@ class ConceptPage:
         row = self._row(visit, concept, lesson, marks)
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        done = understood(self.context.store.lessons.marks(visit.profile.id), known)
+        following = choose_next_concept(self.context.concepts, done, after=concept.id)
         html = render(
             "study/concept/concept.html",
             concept=concept,
@@ -147,11 +151,8 @@ class ConceptPage:
             mastery=known,
             row=row,
             steps=STEPS,
-            next_concept=choose_next_concept(
-                self.context.concepts,
-                understood(self.context.store.lessons.marks(visit.profile.id), known),
-                after=concept.id,
-            ),
+            next_concept=following,
+            next_place=say_place(self.context.concepts, following) if following else "",
             shown=shown,
             following=next_mode(row, mode),
             lesson=lesson,
@@ -172,8 +173,8 @@ class ConceptPage:
         if mode == "challenge":
             inside["link"] = self.links.challenge(visit, concept.id)
         elif mode == "review":
-            inside["materials"] = self._materials(concept.id)
             inside["met"] = self._met(visit)
+            inside["materials"] = self._materials(concept.id, inside["met"])
             inside["words"] = self.subjects.asked
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.figures.get(lesson.visualize.figure)
@@ -189,7 +190,8 @@ class ConceptPage:
     def _row(
         self, visit: Visit, concept: Concept, lesson: Lesson | None, marks: list[ModeMark]
     ) -> list[ModeState]:
-        materials = self._materials(concept.id)
+        met = self._met(visit)
+        materials = self._materials(concept.id, met)
         minutes = minutes_of(
             lesson,
             cards=len(materials.cards),
@@ -199,17 +201,21 @@ class ConceptPage:
         done: list[StudyMode] = []
         if self.links.challenge(visit, concept.id).done:
             done.append("challenge")
-        if materials.reviewed(self._met(visit)):
+        if materials.reviewed(met):
             done.append("review")
         if lesson is not None and self.links.project(visit, lesson.project.project).done:
             done.append("project")
         return list_states(marks, minutes=minutes, shown_done=done)
 
-    def _materials(self, concept_id: str) -> Materials:
+    def _materials(self, concept_id: str, met: set[str]) -> Materials:
+        questions = self.subjects.of_question
         return Materials(
             cards=_list_about(self.subjects.of_card, concept_id),
-            questions=_list_about(self.subjects.of_question, concept_id),
+            questions=_list_about(questions, concept_id),
             prompts=_list_about(self.subjects.of_prompt, concept_id),
+            drawn=tuple(
+                each for each in sorted(met.difference(questions)) if concept_id in questions.get(each, ())
+            ),
         )
 
     def _met(self, visit: Visit) -> set[str]:

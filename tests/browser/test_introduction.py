@@ -48,7 +48,7 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
     for name in ("Keep it: 5 cards", "Learn about the rank", "The same run at rank 1"):
         expect(page.get_by_role("link", name=name)).to_be_visible()
     visitor.open("/")
-    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the review")).to_be_visible()
 
 
 def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(visit: Visit) -> None:

@@ -37,7 +37,7 @@ def path(visit: Visit, own_address: str) -> Path:
     """A returning learner on Today."""
     page = visit(address=own_address).open("/")
     page.get_by_role("button", name="I know it: open Today").click()
-    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the review")).to_be_visible()
     return Path(page)
 
 
@@ -46,7 +46,7 @@ def menu(page: Page, name: str) -> Locator:
 
 
 def test_revise_for_five_minutes(path: Path) -> None:
-    path.press(path.page.get_by_role("button", name="Start the 5-minute review"))
+    path.press(path.page.get_by_role("button", name="Start the review"))
     expect(path.page.locator("#flip")).to_be_visible()
 
 

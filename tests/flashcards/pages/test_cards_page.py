@@ -113,7 +113,18 @@ def test_a_card_rated_twice_is_one_card_on_the_last_page(page: CardsPage) -> Non
     for rating in (1, 4):
         back = page.act(press(html, "flip", query="?new=1"), opened("b1"))["html"]
         html = page.act(press(back, "rate", nth=rating - 1, query="?new=1"), opened("b1"))["html"]
-    assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in words(html)
+    shown = words(html)
+    assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in shown
+    assert "At first sight, you did not know 1 of the new ones; a first sight does not count" in shown
+
+
+def test_bar_and_words_count_cards_that_are_done(page: CardsPage) -> None:
+    html = page.load(opened("b1", "new=2"))
+    assert "0 of 2 done · about" in words(html)
+    back = page.act(press(html, "flip", query="?new=2"), opened("b1"))["html"]
+    html = page.act(press(back, "rate", nth=2, query="?new=2"), opened("b1"))["html"]
+    assert "0 of 2 done, 1 in learning · about" in words(html)
+    assert 'aria-label="0 of 2 cards done today"><span style="width:0.0%">' in html
 
 
 def test_the_last_page_names_what_was_missed_and_leads_to_its_concept(page: CardsPage) -> None:

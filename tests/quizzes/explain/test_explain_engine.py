@@ -1,5 +1,6 @@
 """What stands behind the Explain page: highlights, agreement, the reading queue, advice for every concept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from quizzes.explain.concept_status import reads_as_english
 from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue
 from quizzes.explain.highlights import split_segments
 from quizzes.grader.grading import Grading
-from quizzes.grader.labelled_answers import LabelledAnswer
+from quizzes.grader.labelled_answers import NOISE, LabelledAnswer, load_answers
 from quizzes.grader.limits import limits_sentence, read_measured, write_measured
 from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt, load_prompts
@@ -70,6 +71,19 @@ def test_all_model_answers_read_as_english(concepts: ConceptMap) -> None:
     assert all(reads_as_english(prompt.model_answer) for prompt in load_prompts(concepts).values())
     assert not reads_as_english("Les poids du modèle restent gelés pendant tout l'entraînement.")
     assert not reads_as_english("Los pesos originales quedan congelados mientras aprende el adaptador.")
+
+
+def test_the_share_of_english_words_separates_as_well_as_its_comment_says(concepts: ConceptMap) -> None:
+    answers = load_answers(load_prompts(concepts))
+
+    def count_refused(wanted: Callable[[str], bool]) -> tuple[int, int]:
+        texts = [answer.text for answer in answers if wanted(answer.kind)]
+        return sum(not reads_as_english(text) for text in texts), len(texts)
+
+    assert count_refused(lambda kind: kind == "other-language") == (170, 180)
+    assert count_refused(lambda kind: kind == "gibberish") == (43, 60)
+    refused, english = count_refused(lambda kind: kind not in NOISE | {"other-language"})
+    assert round(100 * refused / english) == 4
 
 
 def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp_path: Path) -> None:

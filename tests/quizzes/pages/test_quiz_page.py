@@ -244,3 +244,12 @@ def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
         assert "Source: " in shown or "Checked, computed here: " in shown, question.id
         assert ("Worked out" in shown) is bool(question.steps), question.id
         assert not re.search(rf"\b({'|'.join(list_quantities())})\(", shown), question.id
+
+
+def test_checks_with_the_same_number_are_listed_once(page: QuizPage, now: datetime) -> None:
+    question = page.exercise.operations.bank.by_id["kept-scale@1022"]
+    assert len(question.evidence.checks) == 2
+    record = QuizRecord(id="q", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+    html = page.exercise.explained(record, question, None)
+    assert words(html).count("Checked, computed here: 2") == 1
+    assert html.count('<details class="source computed">') == 1

@@ -104,6 +104,16 @@ def test_a_second_attempt_after_a_hint_counts_two_thirds_and_the_log_tells_all_o
     assert second.points == pytest.approx(2 / 3)
 
 
+def test_the_last_page_says_how_many_were_right_at_the_first_try(ana: Learner) -> None:
+    ana.start("practice", topic="lora", length="5")
+    ana.answer(wrong_fields)
+    for _ in range(5):
+        ana.press("next")
+        ana.answer(right_fields)
+    ana.press("next")
+    assert "5 of 5 right. 4 at the first try; your progress counts first tries." in words(ana.html)
+
+
 def test_a_hint_stays_through_a_reload_and_is_not_given_where_there_is_none(ana: Learner) -> None:
     ana.start("practice", topic="kinds-numbers", length="5")
     hint = ana.question.hint

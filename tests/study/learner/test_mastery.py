@@ -6,6 +6,7 @@ import pytest
 
 from study.content.concepts import ConceptMap
 from study.learner.mastery import compute_mastery, suggest_steps
+from study.learner.path import choose_next_concept, understood
 from study.learner.progress import Mastery
 from study.ports.activities import Subjects
 from study.store import Store
@@ -143,6 +144,18 @@ def test_what_is_right_in_one_kind_of_exercise_is_tested_in_another(
     assert (test.do, test.href) == ("1 question", "/quiz?concept=lora-rank")
     assert "makes it Proficient" in test.why
     assert learn.do == "Learn it"
+
+
+def test_what_to_learn_next_is_the_next_step_of_the_path_also_when_it_was_practised(
+    concepts: ConceptMap, now: datetime
+) -> None:
+    found = {"low-rank-factorization": known(0.1, 5, now)}
+    done = understood([], found) | {"fine-tuning"}
+    _, learn = suggest_steps(concepts, found, done, SUBJECTS)
+    following = choose_next_concept(concepts, done)
+    assert following is not None
+    assert learn.concept == following.id == "low-rank-factorization"
+    assert learn.why == "step 2 of the path"
 
 
 def test_a_single_answer_that_was_a_miss_is_said_as_one(concepts: ConceptMap, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """The guided path: its order, what is next, and where a concept's page leads on to."""
 
 from study.content.concepts import ConceptMap, load_concepts
-from study.learner.path import choose_next_concept, follow_path, path_ids
+from study.learner.path import choose_next_concept, follow_path, path_ids, say_place
 
 
 def test_the_path_names_eight_to_ten_concepts_in_an_order_that_the_map_allows() -> None:
@@ -10,6 +10,13 @@ def test_the_path_names_eight_to_ten_concepts_in_an_order_that_the_map_allows() 
     for place, concept_id in enumerate(path_ids()):
         later = set(path_ids()[place + 1 :])
         assert not later & set(_all_before(concepts, concept_id))
+
+
+def test_off_the_path_it_is_said_what_a_concept_builds_on() -> None:
+    concepts = load_concepts()
+    assert say_place(concepts, concepts.by_id[path_ids()[0]]) == "step 1 of the path"
+    beyond = next(c for c in concepts.by_id.values() if c.prerequisites and c.id not in path_ids())
+    assert say_place(concepts, beyond).startswith(f"builds on {concepts.name(beyond.prerequisites[0])}")
 
 
 def _all_before(concepts: ConceptMap, concept_id: str) -> set[str]:

@@ -188,6 +188,20 @@ def test_the_challenge_is_done_when_its_quiz_is(ana_reads: Reader, ana: str, now
     assert "Challenge 10 min ✓ done" in words(html)
 
 
+def test_a_question_with_drawn_numbers_counts_as_answered(ana_reads: Reader, ana: str, now: datetime) -> None:
+    operations = ana_reads.operations
+    drawn = [question.id for question in operations.bank.pool(seed=7, concept=CONCEPT) if "@" in question.id]
+    quiz = operations.store.quizzes.start(
+        ana, seed=7, question_ids=tuple(drawn[:2]), choice={}, started_at=now
+    )
+    for question_id in drawn[:2]:
+        right = operations.bank.by_id[question_id].task.answer
+        operations.answer(quiz, question_id, right, shown_at=now, now=now)
+    assert re.search(
+        r"\d+ questions 0 answered, and 2 with drawn numbers", words(ana_reads.opens("&mode=review"))
+    )
+
+
 def test_a_concept_without_a_lesson_shows_what_there_is_to_review(ana_reads: Reader) -> None:
     html = ana_reads.opens(concept="nf4")
     assert "The lesson of this concept is not written yet." in words(html)
