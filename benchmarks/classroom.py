@@ -2,7 +2,7 @@
 
     python -m benchmarks.classroom                    # 200 students and a plan of 20 votes; then 20 kills
     python -m benchmarks.classroom --students 50 --kills 0 --drop 0.3
-    python -m benchmarks.classroom --classes 10         # one after another in one server: does its memory grow?
+    python -m benchmarks.classroom --classes 10       # after one another: does the server's memory grow?
     python -m tests.postgres python -m benchmarks.classroom --students 1000 --workers 3 --kills 0
 
 The last one needs PostgreSQL: `tests.postgres` starts a throwaway server. Real HTTP clients in a process of
