@@ -45,7 +45,7 @@ MOST_ACTIVITIES, LONGEST_TITLE, LONGEST_TEXT = 40, 80, 2000
 LARGEST_OWN_BYTES = 100_000
 
 
-def find_nothing(_words: str) -> Sequence[ClassQuestion]:
+def find_nothing(words: str) -> Sequence[ClassQuestion]:
     """The search of an app without questions."""
     return ()
 
