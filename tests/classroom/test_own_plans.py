@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -52,7 +53,7 @@ def form(title: str, entries: Sequence[Any], **more: str) -> list[tuple[str, str
 
 async def post(client: httpx.AsyncClient, path: str, fields: list[tuple[str, str]]) -> httpx.Response:
     headers = {"content-type": "application/x-www-form-urlencoded"}
-    return await client.post(path, content=str(httpx.QueryParams(fields)), headers=headers)
+    return await client.post(path, content=urlencode(fields), headers=headers)
 
 
 def test_what_is_saved_is_read_again_in_the_same_order(plans: Plans, tmp_path: Path) -> None:
