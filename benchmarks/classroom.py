@@ -2,6 +2,7 @@
 
     python -m benchmarks.classroom                    # 200 students and a plan of 20 votes; then 20 kills
     python -m benchmarks.classroom --students 50 --kills 0 --drop 0.3
+    python -m benchmarks.classroom --classes 10       # after one another: does the server's memory grow?
     python -m tests.postgres python -m benchmarks.classroom --students 1000 --workers 3 --kills 0
 
 The last one needs PostgreSQL: `tests.postgres` starts a throwaway server. Real HTTP clients in a process of
@@ -38,6 +39,9 @@ from tests.postgres import new_database
 ROOT = Path(__file__).parents[1]
 THINK_SECONDS = (0.0, 2.0)
 AWAY_SECONDS = (0.5, 3.0)
+SETTLE_SECONDS = 15.0
+"""After a class: its connections end, and a collection has run."""
+
 SERVER = os.environ.get("DATABASE_URL", "")
 
 
@@ -80,9 +84,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=0, help="processes for students, on PostgreSQL")
     parser.add_argument("--votes", type=int, default=0, help="only so many votes of the plan")
+    parser.add_argument("--classes", type=int, default=0, help="so many classes after one another, no kills")
     parser.add_argument("--drop", type=float, default=0.0, help="of dropping the connection after an answer")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
+    if options.classes:
+        memory_test(options.classes, options.students)
+        return
     if options.students:
         load_test(options.students, workers=options.workers, votes=options.votes, drop=options.drop)
     if options.kills:
@@ -115,6 +123,24 @@ def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
     print(f"  answers a second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
     print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms an answer, the database left out")
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
+
+
+def memory_test(classes: int, count: int) -> None:
+    """Classes of two votes after one another in one server, and its resident memory after each."""
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        url = opened.enter_context(database(folder))
+        server, address = opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))
+        sizes = [memory_of(family(server.pid))]
+        print(f"  before the first class: {sizes[0] / 1e6:.0f} MB", flush=True)
+        for number in range(1, classes + 1):
+            asyncio.run(_lesson(address, address, count, 2, 0.0))
+            time.sleep(SETTLE_SECONDS)
+            sizes.append(memory_of(family(server.pid)))
+            print(f"  after class {number}: {sizes[-1] / 1e6:.0f} MB", flush=True)
+    grown = (sizes[-1] - sizes[2]) / 1e6
+    print(f"{classes} classes of {count} students: from the second to the last {grown:+.0f} MB", end="")
+    print(f"; load {os.getloadavg()[0]:.1f} at the end")
 
 
 @contextmanager

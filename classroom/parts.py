@@ -23,7 +23,15 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
     """
     context, ports = core.context, core.ports
     runs, grids, grader, figures = ports.class_runs, ports.class_grids, ports.class_grader, ports.figures
-    plans = Plans(find_question=ports.class_question, runs=runs, grids=grids, grader=grader, figures=figures)
+    plans = Plans(
+        find_question=ports.class_question,
+        search_questions=ports.search_class_questions,
+        runs=runs,
+        grids=grids,
+        grader=grader,
+        figures=figures,
+        own_folder=context.settings.plans_dir,
+    )
     hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)

@@ -16,6 +16,18 @@ from study.ports.classes import ClassConcept
 Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+KIND_NAMES: Mapping[Kind, str] = {
+    "talk": "Talk",
+    "question": "Question with one right option",
+    "poll": "Poll",
+    "number": "Number to guess",
+    "predict": "Prediction and run",
+    "grid": "Grid of runs",
+    "text": "Short text",
+    "wall": "Explanation, read by the grader",
+    "figure": "Live figure",
+}
+
 Phase = Literal[
     "show", "vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal", "distribution", "run"
 ]
@@ -34,6 +46,9 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 """The phases in which answers are taken, with the number of their round."""
+
+LOSS_UNIT = "nats"
+"""Of a loss: a cross-entropy with the natural logarithm."""
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
@@ -132,6 +147,9 @@ class Activity:
     asked_after: int | None = None
     """Of an activity made on the spot: the position in the plan after which it was asked."""
 
+    comes_next: bool = False
+    """Of an activity made on the spot: Next leads to it; the class did not go to it at once."""
+
     @property
     def html_asked(self) -> Markup:
         """What students see as the task."""
@@ -145,6 +163,11 @@ class Activity:
         if self.kind == "figure":
             return phases if self.guessed else phases[:1]
         return phases if self.kind != "question" or self.twin else phases[:5]
+
+    @property
+    def unit(self) -> str:
+        """The unit of what is guessed; a grid's cells are guessed by their held-out loss."""
+        return self.guessed.unit if self.guessed else LOSS_UNIT if self.crowd else ""
 
     def asked_in(self, round_number: int) -> Asked | None:
         """The question that a round asks."""
@@ -193,6 +216,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         wanted=_wanted(wanted) if wanted else None,
         figure=ShownFigure(**figure) if figure else None,
         asked_after=spec.get("asked_after"),
+        comes_next=spec.get("comes_next", False),
     )
 
 

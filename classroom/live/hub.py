@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
-from classroom.activities.room import asked_now, next_step, open_round, previous_step, step_to
+from classroom.activities.room import made_on_the_spot, next_step, open_round, previous_step, step_to
 from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
-from classroom.live.messages import choose_answers, read_answer, read_verdict
+from classroom.live.messages import choose_answers, read_answer, read_verdict, read_withdrawn
 from classroom.live.run_watch import RunWatch
 from classroom.live.spread import Spread
 from classroom.live.writer import Writer
@@ -253,7 +253,8 @@ class Hub:
             case "back":
                 await self._step(live, previous_step(live.state, live.plan), after=after)
             case "go":
-                step = step_to(int(order["position"]), str(order["phase"]), live.plan)
+                position, phase = int(order["position"]), str(order["phase"])
+                step = step_to(position, phase, live.plan, withdrawn=live.state.withdrawn)
                 await self._step(live, step, after=after)
             case "lock" | "unlock" as what:
                 await self._append(live, "lock", {"on": what == "lock"})
@@ -270,6 +271,10 @@ class Hub:
                 )
             case "figure":
                 await self._append(live, "figure", self._set_figure(live, order.get("settings")))
+            case "blank" | "unblank" as what:
+                live.blanked(is_blank=what == "blank")
+            case "withdraw":
+                await self._withdraw(live, order.get("position"))
             case "overrule":
                 await self._append(live, "overrule", read_verdict(live, order))
             case "end":
@@ -310,7 +315,16 @@ class Hub:
 
     async def ask_now(self, live: LiveRoom, activity: Activity) -> None:
         """Add an activity made on the spot and go to it. Raises LearnerError after the end."""
-        made = asked_now(live.state, live.plan, activity)
+        position = await self._add(live, activity, comes_next=False)
+        await self._step(live, step_to(position, activity.phases[0], live.plan), after=None)
+
+    async def ask_next(self, live: LiveRoom, activity: Activity) -> None:
+        """Add one that Next leads to. Raises LearnerError after the end."""
+        await self._add(live, activity, comes_next=True)
+        live.ring()
+
+    async def _add(self, live: LiveRoom, activity: Activity, *, comes_next: bool) -> int:
+        made = made_on_the_spot(live.state, live.plan, activity, comes_next=comes_next)
         position = await self._write(
             live,
             lambda t: t.add_activity(live.room.id, made.to_json()),
@@ -318,7 +332,17 @@ class Hub:
         )
         if position >= len(live.plan) and self.spread:  # behind one that another process has added
             await self.spread.refresh(live)
-        await self._step(live, step_to(position, made.phases[0], live.plan), after=None)
+        return position
+
+    async def _withdraw(self, live: LiveRoom, position: Any) -> None:
+        """Take an activity made on the spot out of the plan. Raises LearnerError once it has an answer."""
+        can = read_withdrawn(live, position)
+        if live.state.position == can:  # back to where the class was, which also closes its round
+            await self._step(live, live.step_before(can), after=None)
+            if self.spread:
+                await self.spread.refresh(live)
+            can = read_withdrawn(live, position)
+        await self._append(live, "withdraw", {"position": can})
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
         position = step["position"]

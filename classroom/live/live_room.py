@@ -53,6 +53,9 @@ class LiveRoom:
         self.grading_trouble = ""
         """Why own words can't be graded now."""
 
+        self.is_blank = False
+        """Whether the projector is blank; it blanks itself, and says so for the teacher's page."""
+
         self._alarms: dict[asyncio.Event, str] = {}
         self._others: dict[str, tuple[int, float]] = {}
         """Whose phones are connected to other processes, as bits by number, and when they said so."""
@@ -107,6 +110,10 @@ class LiveRoom:
         given = self._answers.get((where, 1), {})
         return {answer.claim: student for student, answer in given.items() if answer.claim}
 
+    def has_answers(self, position: int) -> bool:
+        """Whether anyone has answered an activity in any round."""
+        return any(given and where == position for (where, _), given in self._answers.items())
+
     def answer_of(self, student_id: str, round_number: int) -> ClassAnswer | None:
         """What a student answered in a round of the current activity."""
         return self._answers.get((self.state.position, round_number), {}).get(student_id)
@@ -119,6 +126,13 @@ class LiveRoom:
         """When the current phase began."""
         steps = (event.at for event in reversed(self.events) if event.kind == "step")
         return next(steps, None)
+
+    def step_before(self, position: int) -> Mapping[str, Any]:
+        """Where the class was before it came to a position; the lobby for one that it began with."""
+        steps = (event.value for event in reversed(self.events) if event.kind == "step")
+        gone = self.state.withdrawn | {position}
+        elsewhere = (step for step in steps if step["position"] not in gone)
+        return next(elsewhere, {"position": LOBBY, "phase": None})
 
     def online(self) -> set[str]:
         """The students whose phones are connected now, to this process or to another."""
@@ -253,6 +267,11 @@ class LiveRoom:
     def estimated(self, position: int, seconds: float | None) -> None:
         """Take in how long a grid takes."""
         self.grid_seconds[position] = seconds
+        self._ring_staff()
+
+    def blanked(self, *, is_blank: bool) -> None:
+        """Take in that the projector is blank, or shows the class again."""
+        self.is_blank = is_blank
         self._ring_staff()
 
     def grid_moved(self, position: int, state: ClassGridState) -> None:

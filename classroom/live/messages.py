@@ -33,6 +33,19 @@ def read_verdict(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
     return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
 
 
+def read_withdrawn(live: LiveRoom, position: Any) -> int:
+    """Read which activity the teacher takes out of the plan: one made on the spot without an answer."""
+    if type(position) is not int or not 0 <= position < len(live.plan):
+        raise LearnerError("The plan has no such activity.", do_next="Reload the page.")
+    if live.plan[position].asked_after is None or position in live.state.withdrawn:
+        raise LearnerError(
+            "Only what was asked on the spot can be taken out.", do_next="Skip it with Next instead."
+        )
+    if live.has_answers(position):
+        raise LearnerError("It has an answer already, so it stays.", do_next="Go on with Next.")
+    return position
+
+
 def read_answer(
     live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
 ) -> ClassAnswer:

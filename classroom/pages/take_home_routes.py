@@ -109,4 +109,11 @@ class TakeHomeRoutes:
         """Raises LearnerError for a code or a browser that the app does not know."""
         live = await self._hub.find_newest(code)
         student = await self._hub.student(live, browser_of(request.cookies))
-        return live, take_home(live.plan, live.events, live.state, live.answers_by(student.id))
+        cards = take_home(
+            live.plan,
+            live.events,
+            live.state,
+            live.answers_by(student.id),
+            joined_at=student.joined_at,
+        )
+        return live, cards

@@ -69,5 +69,5 @@ def _is_worth_a_point(activity: Activity, answer: ClassAnswer, room: Room) -> bo
         return correct
     if "number" not in answer.value:
         return False
-    value = value_of(room, activity, answer)
+    value = value_of(room, activity, answer.position, answer)
     return value is not None and is_close(float(answer.value["number"]), value)

@@ -21,6 +21,7 @@ addEventListener('keydown', (event) => {
   } else if (event.key === 'b' || event.key === 'B' || event.key === '.') {
     byId('blank').hidden = !byId('blank').hidden;
     document.body.classList.toggle('blanked', !byId('blank').hidden);
+    post(`/class/${code}/command`, { do: byId('blank').hidden ? 'unblank' : 'blank' }).catch(() => {}); // for the teacher's page
     tell(byId('blank').hidden ? 'The screen shows the class.' : 'The screen is blank.');
   }
 });

@@ -7,8 +7,9 @@ from typing import Any
 from markupsafe import Markup
 
 from classroom.activities.distribution import is_close
+from classroom.activities.number import as_number
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
-from classroom.activities.room import LOBBY, next_step
+from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
@@ -151,6 +152,7 @@ def teacher_state(live: LiveRoom) -> State:
         if discussing and live.activity and live.activity.asked
         else [],
         following=_following(live),
+        order=order_of(live.state, live.plan),
         phase_label=phase_label,
         seconds=live.grid_seconds.get(live.state.position),
         trouble=live.grading_trouble,
@@ -211,13 +213,6 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
 def phase_label(kind: str, phase: str) -> str:
     """A phase in words."""
     return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
-
-
-def as_number(value: float) -> str:
-    """A guess or a value with at most four significant digits, and separators in thousands."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
 
 
 def _frame(live: LiveRoom) -> State:

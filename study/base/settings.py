@@ -49,6 +49,11 @@ class Settings:
         """The learner's own questions, in addition to the app's."""
         return self.home / "questions"
 
+    @property
+    def plans_dir(self) -> Path:
+        """The teacher's own lesson plans, in addition to the app's."""
+        return self.home / "plans"
+
 
 def load_settings(*, home: Path | None = None) -> Settings:
     """Read the settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, cast
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
@@ -60,6 +60,19 @@ class ClassLog:
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
         with self._database.read() as connection:
             return [read_room(row) for row in connection.execute(wanted)]
+
+    def ended_rooms(self) -> set[str]:
+        """The ids of the classes that have ended and were not led on since."""
+        events = t.class_events.c
+        of_course = select(events.room_id, func.max(events.number).label("number"))
+        last = of_course.where(events.kind.in_(("step", "end"))).group_by(events.room_id).subquery()
+        wanted = (
+            select(events.room_id)
+            .join(last, (events.room_id == last.c.room_id) & (events.number == last.c.number))
+            .where(events.kind == "end")
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(wanted))
 
     def codes(self) -> set[str]:
         """The codes that are in use."""

@@ -150,6 +150,11 @@ def find_question(question_id: str) -> ClassQuestion | None:
     )
 
 
+def search_questions(words: str) -> list[ClassQuestion]:
+    found = find_question(f"q-{words}") if words else None
+    return [found] if found else []
+
+
 class Runs:
     """A lab in which a run ends when a test says so."""
 

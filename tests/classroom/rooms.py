@@ -25,7 +25,7 @@ from classroom.plans.plan import Plan, Plans
 from flashcards.interchange.class_cards import write_class_cards
 from study.ports.context import Context, Visit
 from study.web.middleware import COOKIE, RequestGuard
-from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question
+from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question, search_questions
 
 PHONE = "192.0.2.50"
 """An address that is never this machine's (RFC 5737)."""
@@ -59,7 +59,9 @@ class School:
             grids=self.grids,
             grader=self.grader,
             figures=FIGURES,
+            search_questions=search_questions,
             folder=Path(__file__).parent / "plans",
+            own_folder=self.context.settings.plans_dir,
         )
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         TeacherRoutes(

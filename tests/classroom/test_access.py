@@ -125,7 +125,8 @@ def test_a_student_on_the_network_reaches_the_student_routes_and_nothing_else(se
         "/class/123456/teach", "/class/123456/screen", "/class/123456/../../lab", "/class/123456/report",
         "/CLASS/123456", "/class/123456\n", "/class/１２３４５６", "/class/static/../../app.py",
         "/lab", "/nothing", "/gradio_api/queue/join", "/class/123456/teach?key=", *TEACHER_FILES,
-        "/class/123456/teach?key=guess",
+        "/class/123456/teach?key=guess", "/class/plans", "/class/plans/questions?words=x",
+        "/class?edit=opener", "/class/static/plans.js",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_student_route_is_refused(served: Any, path: str) -> None:
