@@ -8,12 +8,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from classroom.access.keys import Keys
+from classroom.activities.number import as_number
 from classroom.live.hub import Hub
 from classroom.pages import documents
 from classroom.pages.requests import form_of
 from classroom.reports.export import FILES, export
 from classroom.reports.report import Report, report
-from classroom.views.screens import as_number
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.downloads import file_response, not_found
