@@ -222,9 +222,8 @@ class LiveRoom:
                 is_news = before is None or answer.revision > before.revision
             if is_news:
                 given[answer.student_id] = answer
-                self._graded += (answer.graded is not None) - (
-                    before is not None and before.graded is not None
-                )
+                self._graded += answer.graded is not None
+                self._graded -= before is not None and before.graded is not None
                 self._newest = max(self._newest, answer.revision)
                 self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
 
@@ -306,7 +305,7 @@ class LiveRoom:
             self._came_or_went()
 
     def polled(self, student_id: str) -> None:
-        """Take in that a phone has asked for its state: it is connected until it has not asked for a while."""
+        """Take in that a phone has asked for its state: it is connected until it stops asking."""
 
         def forget() -> None:
             del self._polling[student_id]

@@ -91,14 +91,12 @@ def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
 
 
 def list_rate_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
-    """Compare the learning rates at the setting that ends lowest; empty unless seeds tell two of them apart."""
+    """Compare the learning rates at the setting that ends lowest; empty unless seeds tell two apart."""
     tried = [arm for arm in arms if arm.losses]
     if not tried:
         return []
     lowest = min(at_best_rate(tried), key=_mean).setting
     row = [arm for arm in tried if replace(arm.setting, learning_rate=lowest.learning_rate) == lowest]
-    if len(row) < 2:
-        return []
     context = ", ".join(name_level(lowest, axis) for axis in _list_varied("learning_rate", tried))
     found = _build_finding(
         "learning_rate", context, sorted(row, key=lambda arm: _rank_place(arm.setting, "learning_rate"))
@@ -108,9 +106,9 @@ def list_rate_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
 
 def _say_rate(best: Sequence[GridSetting]) -> str:
     rates = list_rates(best)
-    return (
-        f" at the best learning rate, {rates[0]:g}" if len(rates) == 1 else ", each at its best learning rate"
-    )
+    if len(rates) == 1:
+        return f" at the best learning rate, {rates[0]:g}"
+    return ", each at its best learning rate"
 
 
 def _list_varied(axis: Axis, arms: Sequence[GridSetting]) -> list[Axis]:

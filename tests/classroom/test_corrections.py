@@ -1,4 +1,4 @@
-"""A student corrects an answer while voting is open; who is away counts as away; the room says that it is locked."""
+"""A student corrects an answer while voting is open; who is away is counted as away."""
 
 import asyncio
 import json

@@ -470,7 +470,7 @@ def test_a_prediction_is_answered_by_a_run_of_the_lab(school: School) -> None:
             while live.state.measured != {3: 2.1}:
                 await asyncio.sleep(0.05)
             assert "2.1 %" in (await teacher.get(screen)).json()["html"]
-            assert "within a tenth" in (await ana.state())["html"]
+            assert "within 10 %" in (await ana.state())["html"]
             await school.lead(live, "back")
             await school.lead(live, "next")
             assert len(school.runs.started) == 1  # the same run is shown again

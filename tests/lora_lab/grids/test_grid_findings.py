@@ -184,7 +184,7 @@ def test_a_comparison_at_the_best_rate_names_it() -> None:
 
     [shared] = list_findings(grid({8: 1e-2, 64: 1e-2}))
     assert shared.text.startswith(
-        "No difference beyond seed noise between r=8 and r=64 at the best learning rate, 0.01: the largest gap"
+        "No difference beyond seed noise between r=8 and r=64 at the best learning rate, 0.01: the largest"
     )
     [own] = list_findings(grid({8: 1e-2, 64: 1e-3}))
     assert "r=8 and r=64, each at its best learning rate: the largest gap" in own.text
