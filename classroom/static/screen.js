@@ -24,7 +24,8 @@ follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) =>
 
 const last = () => document.documentElement.scrollHeight - innerHeight;
 const stride = () => (1 - KEPT_SHARE) * (innerHeight - document.querySelector('.corner').offsetHeight);
-const countParts = () => 1 + Math.max(0, Math.ceil((last() - 2) / stride()));
+const partAt = (height) => 1 + Math.max(0, Math.ceil((height - 2) / stride()));
+const countParts = () => partAt(last());
 
 // The largest text with the fewest parts.
 function fit() {
@@ -37,8 +38,7 @@ function sayParts() {
   const parts = countParts();
   const isLast = scrollY > last() - 3;
   byId('more').hidden = parts === 1 || document.body.dataset.lobby === 'yes';
-  const at = isLast ? parts : 1 + Math.floor((scrollY + 2) / stride());
-  byId('more').textContent = `Part ${at} of ${parts}${isLast ? '' : ' · more below: PageDown'}`;
+  byId('more').textContent = `Part ${partAt(scrollY)} of ${parts}${isLast ? '' : ' · more below: PageDown'}`;
 }
 
 // Whether there was another part in that direction.

@@ -34,7 +34,7 @@ async function join() {
       return;
     }
     trouble('');
-    byId('who').hidden = false;
+    byId('me').hidden = false;
     byId('rename').hidden = false;
     byId('rename').textContent = told.names_typed ? 'Another name' : 'Draw another name';
     byId('rename').dataset.typed = told.names_typed ? 'yes' : '';
@@ -66,7 +66,7 @@ function show(state) {
     control.disabled = control.dataset.setting !== control.closest('[data-asks]').dataset.asks;
   }
   const waiting = unsent().find((answer) => `${answer.position}/${answer.round}` === form.dataset.form);
-  if (waiting) waitIn(form);
+  if (waiting && waiting.id !== state.given) waitIn(form);
 }
 
 // A figure follows the teacher's until it is set free.

@@ -215,7 +215,7 @@ class ClassTransaction:
                 row |= {"room_id": job.room_id, "value": dict(answer.value)}
                 if earlier is not None:
                     del by_id[earlier.id]
-                if earlier is None or fresh.pop(earlier.id, None):
+                if earlier is None or fresh.pop(earlier.id, {}):
                     fresh[answer.id] = row
                 else:
                     changed = update(t.class_answers).where(answers.id == earlier.id)
