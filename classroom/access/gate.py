@@ -2,11 +2,14 @@
 
 import re
 
-from starlette.responses import PlainTextResponse
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from classroom.access.keys import Keys
 from study.base.owner_log import note
+from study.base.settings import APP_NAME
+from study.text.templates import render
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
 
@@ -44,7 +47,7 @@ class ClassGate:
             await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
         else:
             note("refused", "A device asked for a page of the teacher's computer.")
-            await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
+            await _refuse(scope)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -52,3 +55,12 @@ class ClassGate:
             return True
         guarded = self._only_class or path == "/class" or path.startswith("/class/")
         return not guarded or (self._keys is not None and self._keys.is_teacher(scope))
+
+
+def _refuse(scope: Scope) -> Response:
+    """403 with one sentence; for a browser with the form for the six digits, since a student may have typed
+    nothing but the address."""
+    if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
+        return PlainTextResponse(REFUSAL, status_code=403)
+    page = render("classroom/join.html", title="Join a class", app_name=APP_NAME, error="", given="")
+    return HTMLResponse(page, status_code=403, headers={"Cache-Control": "no-store"})

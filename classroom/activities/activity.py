@@ -182,7 +182,8 @@ class Activity:
                 raise LearnerError("No option is chosen.", do_next="Choose one that is listed, then send it.")
             return {"option": option}
         if self.guessed is not None:
-            return {"number": read_number(given.get("number"))}
+            guessed = self.guessed
+            return {"number": read_number(given.get("number"), unit=guessed.unit, quantity=guessed.quantity)}
         if self.crowd is not None:
             return self.crowd.read(given)
         if self.wanted is not None:

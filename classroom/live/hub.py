@@ -234,7 +234,13 @@ class Hub:
         answer = read_answer(live, student, given, at=self._now())
         crowd = live.plan[answer.position].crowd
         claims = tuple(crowd.claims(answer.value)) if crowd else ()
-        job = AnswerJob(room_id=live.room.id, answer=answer, open_at=open_round, claims=claims)
+        job = AnswerJob(
+            room_id=live.room.id,
+            answer=answer,
+            open_at=open_round,
+            claims=claims,
+            replaces=str(given.get("replaces") or ""),
+        )
         recorded = await self._write(live, job, live.answered, urgent=bool(claims))
         if recorded.outcome == "late" and self.spread:  # the phone gets the state that made it late
             await self.spread.refresh(live)

@@ -21,6 +21,8 @@ from study.store.class_records import ClassAnswer, ClassEvent, ClassRecord, Clas
 
 RUN_STATE = TypeAdapter(ClassRunState)
 GRID_STATE = TypeAdapter(ClassGridState)
+POLLING_SECONDS = 8.0
+"""A phone whose network breaks streams asks every two seconds."""
 
 
 class LiveRoom:
@@ -41,6 +43,7 @@ class LiveRoom:
         for answer in record.answers:
             self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
         self._graded = sum(answer.graded is not None for answer in record.answers)
+        self._newest = max((answer.revision for answer in record.answers), default=0)
         self.run: ClassRunState | None = None
         """How far the run of the current prediction is."""
 
@@ -60,6 +63,7 @@ class LiveRoom:
         self._others: dict[str, tuple[int, float]] = {}
         """Whose phones are connected to other processes, as bits by number, and when they said so."""
 
+        self._polling: dict[str, asyncio.TimerHandle] = {}
         self.presence_changed: Callable[[], object] = lambda: None
         """Called when a phone comes or goes."""
 
@@ -77,7 +81,9 @@ class LiveRoom:
     @property
     def revision(self) -> int:
         """Grows with everything that is committed, also across restarts."""
-        return len(self.events) + len(self.students) + sum(map(len, self._answers.values())) + self._graded
+        answers = sum(map(len, self._answers.values())) + self._graded
+        # Twice, because a correction takes a grade away.
+        return len(self.events) + len(self.students) + answers + 2 * self._newest
 
     @property
     def present(self) -> list[ClassStudent]:
@@ -97,9 +103,17 @@ class LiveRoom:
 
     @property
     def figure_settings(self) -> Mapping[str, str]:
-        """How the teacher has set the figure of the current activity."""
-        begun = self.activity.figure.settings if self.activity and self.activity.figure else {}
-        return self.state.figures.get(self.state.position, begun)
+        """How the teacher has set the figure of the current activity.
+
+        A question about a slider is about the settings of the plan: only the slider has moved.
+        """
+        shown = self.activity.figure if self.activity else None
+        if shown is None:
+            return {}
+        moved = self.state.figures.get(self.state.position, shown.settings)
+        if not self.state.round:
+            return moved
+        return {**shown.settings, **{name: moved[name] for name in (shown.slider,) if name in moved}}
 
     def claims(self, position: int | None = None) -> dict[str, str]:
         """Who has what in the current activity or in another one: students by claim.
@@ -136,7 +150,7 @@ class LiveRoom:
 
     def online(self) -> set[str]:
         """The students whose phones are connected now, to this process or to another."""
-        here = {student for student in self._alarms.values() if student}
+        here = self._online_here()
         bits = 0
         for others, _ in self._others.values():
             bits |= others
@@ -144,8 +158,11 @@ class LiveRoom:
 
     def online_here_bits(self) -> int:
         """The numbers of the students whose phones are connected to this process, one bit each."""
-        here = {self.students[student].number for student in self._alarms.values() if student}
-        return sum(1 << number for number in here)
+        return sum(1 << self.students[student].number for student in self._online_here())
+
+    def _online_here(self) -> set[str]:
+        """Those with a stream, and those who have asked a moment ago because streams break on their way."""
+        return {student for student in self._alarms.values() if student} | self._polling.keys()
 
     @property
     def is_watched(self) -> bool:
@@ -213,9 +230,15 @@ class LiveRoom:
         if answer is not None:
             given = self._answers.setdefault((answer.position, answer.round), {})
             before = given.get(answer.student_id)
-            if before is None or (before.graded is None and answer.graded is not None):
+            if before is not None and before.id == answer.id:
+                is_news = before.graded is None and answer.graded is not None
+            else:
+                is_news = before is None or answer.revision > before.revision
+            if is_news:
                 given[answer.student_id] = answer
                 self._graded += answer.graded is not None
+                self._graded -= before is not None and before.graded is not None
+                self._newest = max(self._newest, answer.revision)
                 self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
 
     def added(self, position: int, activity: Activity) -> None:
@@ -253,7 +276,7 @@ class LiveRoom:
         """Take in what the grader found in an answer."""
         of_round = self._answers.get((answer.position, answer.round), {})
         known = of_round.get(answer.student_id)
-        if known is not None and known.graded is None:
+        if known is not None and known.id == answer.id and known.graded is None:
             of_round[answer.student_id] = replace(answer, graded=found)
             self._graded += 1
             self.ring(answer.student_id)
@@ -298,6 +321,20 @@ class LiveRoom:
             yield alarm
         finally:
             del self._alarms[alarm]
+            self._came_or_went()
+
+    def polled(self, student_id: str) -> None:
+        """Take in that a phone has asked for its state: it is connected until it stops asking."""
+
+        def forget() -> None:
+            del self._polling[student_id]
+            self._came_or_went()
+
+        known = self._polling.get(student_id)
+        if known is not None:
+            known.cancel()
+        self._polling[student_id] = asyncio.get_running_loop().call_later(POLLING_SECONDS, forget)
+        if known is None:
             self._came_or_went()
 
     def others_online(self, process: str, bits: int, *, at: float) -> None:

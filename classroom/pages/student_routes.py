@@ -23,6 +23,7 @@ STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""
 
 LATE = "Voting was closed before your answer arrived, so it does not count."
+LATE_CHANGE = "Voting was closed before your change arrived, so your earlier answer counts."
 
 
 class StudentRoutes:
@@ -94,8 +95,9 @@ class StudentRoutes:
         except LearnerError as error:
             return trouble(error)
         if recorded.outcome == "late":
-            state = student_state(live, student)
-            return JSONResponse({"outcome": "late", "error": LATE, "state": state}, HTTPStatus.CONFLICT)
+            told = LATE if recorded.answer is None else LATE_CHANGE
+            told_with = {"outcome": "late", "error": told, "state": student_state(live, student)}
+            return JSONResponse(told_with, HTTPStatus.CONFLICT)
         return JSONResponse({"outcome": recorded.outcome})
 
     async def name(self, code: str, request: Request) -> Response:
@@ -128,6 +130,7 @@ class StudentRoutes:
             return trouble(error)
         if not self._reading.allows(student.device):
             return too_often()
+        live.polled(student.id)
         return streams.one_state(partial(self._state, live, student.id))
 
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:

@@ -231,12 +231,12 @@ def _summary(
 ) -> str:
     """Guesses, the votes of a poll, or the verdicts on each concept, in words."""
     if guesses:
-        said = [f"half of the guesses below {with_unit(median(guesses), activity.unit)}"]
+        said = [f"median guess {with_unit(median(guesses), activity.unit)}"]
         if known and activity.crowd is None:
             said.append(f"the value is {with_unit(known[0][1], activity.unit)}")
         if known:
             close = sum(is_close(guess, value) for guess, value in known)
-            said.append(f"{close} of {len(known)} within a tenth")
+            said.append(f"{close} of {len(known)} within 10 %")
         return "; ".join(said)
     if activity.asked is not None and not activity.asked.right:
         chosen = Counter(str(answer.value["option"]) for answer in given.values())

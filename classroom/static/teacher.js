@@ -7,8 +7,7 @@ const FIGURE_REST_MS = 250;
 
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
-  byId('in-room').textContent = state.in_room;
-  byId('answered').textContent = state.answered;
+  count(state);
   if (state.html !== html) redraw(state.html);
   showFigure(state.figure);
 });

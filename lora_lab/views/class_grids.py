@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
-from lora_lab.grids.findings import list_findings
+from lora_lab.grids.findings import list_findings, list_rate_findings
 from lora_lab.grids.results import GridCell, arms_of
 from lora_lab.lab import Lab
 from lora_lab.runs.durations import seconds_of_all
@@ -66,7 +66,8 @@ class LabClassGrids:
         sweep = self.lab.sweep(grid_id)
         cells = self.lab.cells(sweep)
         ended = all(cell.ended for cell in cells)
-        found = list_findings(arms_of(cells)) if ended else []
+        arms = arms_of(cells) if ended else []
+        found = [*list_findings(arms), *list_rate_findings(arms)]
         return ClassGridState(
             address=sweep_address(grid_id),
             cells=tuple(

@@ -1,12 +1,13 @@
 """What is stored of a live class: its room, what the teacher did, its students, and their answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 Outcome = Literal["stored", "repeated", "answered", "late"]
-"""Stored now; stored before under the same id; another answer is stored already; not open any more."""
+"""Stored now, also in place of an earlier one; stored before under the same id; another answer is stored
+already; not open any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,9 @@ class ClassAnswer:
 
     graded: Mapping[str, Any] | None = None
     """What the grader found, by concept; None until it is graded."""
+
+    revision: int = field(default=0, compare=False)
+    """The room's revision that stored it: of two answers to one round the larger one is the later."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from study.store.class_records import (
     read_student,
 )
 
-_ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at")
+_ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at", "revision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class JoinJob:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerJob:
-    """Store an answer. The first of `claims` that nobody has is this student's."""
+    """Store an answer. The first of `claims` that nobody else has is this student's."""
 
     room_id: str
     answer: ClassAnswer
@@ -48,6 +48,8 @@ class AnswerJob:
     """Gives the (position, round) that a room's last step opens."""
 
     claims: tuple[str, ...] = ()
+    replaces: str = ""
+    """The id of the student's earlier answer to the round, which this one corrects."""
 
     def __call__(self, transaction: "ClassTransaction") -> Recorded:
         """Do it alone; `transact` does many at once.
@@ -181,6 +183,9 @@ class ClassTransaction:
     def answer_all(self, jobs: "Sequence[AnswerJob]") -> "list[Recorded | LearnerError]":
         """Store each answer unless it is stored already or its round is closed.
 
+        A correction takes the place of the answer that it names, and of no other: sent again, or overtaken by
+        another correction, it changes nothing.
+
         Whether a round is open is read in the same transaction: a vote that the teacher closed a moment ago
         is late, whatever this process remembers. The statements are few, however many answer.
         """
@@ -198,17 +203,26 @@ class ClassTransaction:
         by_id = {answer.id: answer for answer in stored}
         by_round = {_round_of(answer): answer for answer in stored}
         results: list[Recorded | LearnerError] = []
-        rows = []
+        fresh: dict[str, dict[str, Any]] = {}
         for job in jobs:
             made = self._judge(job, by_id, by_round)
-            results.append(made)
             if isinstance(made, Recorded) and made.outcome == "stored" and made.answer is not None:
-                answer = by_id[made.answer.id] = by_round[_round_of(made.answer)] = made.answer
+                answer = replace(made.answer, revision=self._revision(job.room_id))
+                made = Recorded(outcome="stored", answer=answer)
+                earlier = by_round.get(_round_of(answer))
+                by_id[answer.id] = by_round[_round_of(answer)] = answer
                 row: dict[str, Any] = {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
                 row |= {"room_id": job.room_id, "value": dict(answer.value)}
-                rows.append(row | {"revision": self._revision(job.room_id)})
-        if rows:
-            self._connection.execute(insert(t.class_answers), rows)
+                if earlier is not None:
+                    del by_id[earlier.id]
+                if earlier is None or fresh.pop(earlier.id, {}):
+                    fresh[answer.id] = row
+                else:
+                    changed = update(t.class_answers).where(answers.id == earlier.id)
+                    self._connection.execute(changed.values(**row, graded=None))
+            results.append(made)
+        if fresh:
+            self._connection.execute(insert(t.class_answers), list(fresh.values()))
         return results
 
     def _judge(
@@ -225,15 +239,18 @@ class ClassTransaction:
                 return LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
             return Recorded(outcome="repeated", answer=same_id)
         earlier = by_round.get(_round_of(answer))
-        if earlier is not None:
+        if earlier is not None and earlier.id != job.replaces:
             return Recorded(outcome="answered", answer=earlier)
         if job.open_at(self._step(job.room_id)) != (answer.position, answer.round):
-            return Recorded(outcome="late", answer=None)
+            return Recorded(outcome="late", answer=earlier)
         if job.claims:
             taken = self._claims(job.room_id, answer.position)
-            claim = next((each for each in job.claims if each not in taken), None)
+            own = earlier.claim if earlier is not None else None
+            free = (each for each in job.claims if each not in taken)
+            claim = own if own in job.claims else next(free, None)
             if claim is None:
                 return LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
+            taken.discard(own or "")
             taken.add(claim)
             answer = replace(answer, claim=claim)
         return Recorded(outcome="stored", answer=answer)

@@ -405,7 +405,7 @@ def test_a_figure_follows_the_teacher_until_it_is_set_free(classroom: Classroom)
     expect(ana.get_by_text("Your position:")).to_contain_text("96")
     press_next(teacher, "Answer")
     expect(screen.locator(".histogram")).to_be_visible()
-    expect(ana.get_by_text("within a tenth")).to_be_visible()
+    expect(ana.get_by_text("within 10 %")).to_be_visible()
 
 
 def test_a_phone_loads_little(classroom: Classroom) -> None:

@@ -307,3 +307,19 @@ def test_no_address_of_a_student_is_stored(context: Context) -> None:
         }
     assert len(written["class_students"]) > 100
     assert not any(PHONE in rows or "browser-of-ana" in rows for rows in written.values())
+
+
+@pytest.mark.parametrize("path", ["/", "/class", "/join", "/class/123456/teach", "/learn"])
+def test_who_types_the_address_alone_gets_the_form_for_the_six_digits(context: Context, path: str) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        async with school.client() as student:
+            refused = await student.get(path, headers={"accept": "text/html,*/*"})
+            assert refused.status_code == 403
+            assert 'action="/class/join"' in refused.text
+            assert "viewport" in refused.text
+            plain = await student.get(path, headers={"accept": "application/json"})
+            assert (plain.status_code, plain.text) == (403, REFUSAL)
+
+    played(play)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -69,6 +70,10 @@ def job(given: ClassAnswer, *claims: str, room_id: str = "room") -> AnswerJob:
     return AnswerJob(room_id=room_id, answer=given, open_at=open_round, claims=claims)
 
 
+def change(given: ClassAnswer, earlier: str, *claims: str) -> AnswerJob:
+    return replace(job(given, *claims), replaces=earlier)
+
+
 def join(room_id: str, device: str, name: str, now: datetime) -> JoinJob:
     return JoinJob(room_id=room_id, device=device, names=(name,), at=now)
 
@@ -103,6 +108,64 @@ def test_an_answer_sent_again_is_stored_once(store: Store, room: ClassRoom, now:
     other = send(store, answer(student, now, answer_id="a2", option="slip"))
     assert (other.outcome, other.answer) == ("answered", answer(student, now))
     assert counts(store)["class_answers"] == 1
+
+
+def test_a_correction_takes_the_place_of_the_answer_that_it_names(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    first, second = answer(student, now), answer(student, now, answer_id="a2", option="slip")
+    third = answer(student, now, answer_id="a3", option="other")
+    outcomes = [
+        do(store, each)[0].outcome
+        for each in (
+            job(first),
+            change(second, "a1"),
+            change(second, "a1"),  # sent again
+            job(first),  # sent again, after it was corrected
+            change(third, "a1"),  # from a tab that has not seen the correction
+            change(third, "a2"),
+        )
+    ]
+    assert outcomes == ["stored", "stored", "repeated", "answered", "answered", "stored"]
+    record = store.classes.record(room.code)
+    assert record is not None
+    assert record.answers == (third,)
+    do(store, lambda t: t.append(room.id, "step", {"position": 0, "phase": "advice"}, after=None, at=now))
+    [late] = do(store, change(first, "a3"))
+    assert (late.outcome, late.answer) == ("late", third)
+
+
+def test_a_first_answer_and_its_correction_in_one_commit_are_one_answer(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    first, second = answer(student, now), answer(student, now, answer_id="a2", option="slip")
+    assert [each.outcome for each in do(store, job(first), change(second, "a1"))] == ["stored", "stored"]
+    record = store.classes.record(room.code)
+    assert record is not None
+    assert record.answers == (second,)
+
+
+def test_a_correction_gives_its_claim_back_and_takes_its_grade_away(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    [other] = do(store, join(room.id, "device-other", "Brave Crane", now))
+    do(store, job(answer(student, now), "0/0/0"))
+    do(store, lambda t: t.grade(room.id, "a1", {"frozen": {"verdict": "covered", "quote": None}}))
+    moved, taken = answer(student, now, answer_id="a2"), answer(other.id, now, answer_id="b1")
+    outcomes = do(store, change(moved, "a1", "0/1/0"), job(taken, "0/0/0"))
+    assert [(each.outcome, each.answer.claim) for each in outcomes] == [
+        ("stored", "0/1/0"),
+        ("stored", "0/0/0"),
+    ]
+    [again] = do(store, change(answer(student, now, answer_id="a3"), "a2", "0/1/0"))
+    assert again.answer.claim == "0/1/0"  # only the guess has changed
+    do(store, lambda t: t.grade(room.id, "a1", {"frozen": {"verdict": "missing", "quote": None}}))
+    record = store.classes.record(room.code)
+    assert record is not None
+    assert {each.id: each.graded for each in record.answers} == {"a3": None, "b1": None}
 
 
 def test_another_students_answer_id_is_refused(store: Store, room: ClassRoom, now: datetime) -> None:
