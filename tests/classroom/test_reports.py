@@ -132,11 +132,11 @@ def test_every_activity_says_what_was_asked_and_answered(school: School, context
             assert items[0].confident_wrong == 2
             assert [item.summary for item in items] == [
                 "",
-                "half of the guesses below 8; the value is 16; 0 of 1 within a tenth",
+                "median guess 8; the value is 16; 0 of 1 within 10 %",
                 "Yes: 0; No: 1",
                 "Frozen base: 1 covered; Two matrices: 1 missing",
-                "half of the guesses below 39 MB; the value is 40 MB; 1 of 1 within a tenth",
-                "half of the guesses below 5 nats",
+                "median guess 39 MB; the value is 40 MB; 1 of 1 within 10 %",
+                "median guess 5 nats",
                 "Yes: 0; No: 0",
             ]
             assert [item.text for item in items] == [
