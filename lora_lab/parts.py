@@ -12,9 +12,9 @@ from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.figures import build_figures
 from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
+from lora_lab.memory.ledger import bits_per_param
 from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects, tasks
-from lora_lab.memory.ledger import bits_per_param
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService

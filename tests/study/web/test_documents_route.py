@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from study.text.markup import link_citations
 from study.ports.places import Place
+from study.text.markup import link_citations
 from study.web.documents import register
 
 ROOT = Path(__file__).parents[3]
