@@ -117,8 +117,9 @@ def test_a_box_of_the_map_shows_its_whole_status(visit: Visit, address: str) -> 
     page = visit(address=address, height=800).open("/learn")
     cut = page.evaluate(
         """[...document.querySelectorAll('.map .concept')].filter((box) => {
-             box.querySelector('.status').innerHTML = `<span class="mastery small figures"><span class="level">Proficient</span>
-               <span class="soft detail">12 answers</span></span> <span class="soft small">2/9</span>`;
+             box.querySelector('.status').innerHTML = `<span class="mastery small figures">
+               <span class="level">Proficient</span> <span class="soft detail">12 answers</span></span>
+               <span class="soft small">2/9</span>`;
              const edge = box.getBoundingClientRect();
              return [...box.querySelectorAll('.level, .status > .soft')].some((part) => {
                const place = part.getBoundingClientRect();
