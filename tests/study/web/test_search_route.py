@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from lora_lab.spec import BITS, BITS_LABELS, VARIANT_NAMES
+from lora_lab.spec import BITS, BITS_LABELS, VARIANT_NAMES, Bits
 from study.base.settings import Settings
 from study.content.glossary import read_glossary
 from tests.visits import words
@@ -47,7 +47,7 @@ def test_another_form_of_a_word_finds_it(browser: TestClient) -> None:
 
 @pytest.mark.parametrize("bits", BITS)
 def test_the_label_of_a_scheme_leads_to_the_lab_and_says_what_it_means(
-    browser: TestClient, bits: str
+    browser: TestClient, bits: Bits
 ) -> None:
     html = find(browser, bits)
     address = "/lab" if bits == "nf4-dq" else f"/lab?bits={bits}"
