@@ -211,7 +211,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
         ),
         routes=(
             partial(figure_route.register, figures=ports.figures),
-            documents.register,
+            partial(documents.register, places=context.places),
             *((partial(device_routes.register, devices=devices),) if devices else ()),
             partial(progress_files.register, context=context, sections=sections),
             partial(transfer_routes.register, context=context, exchanges=exchanges, pending=pending),

@@ -68,7 +68,8 @@ class QuizPage:
             case "answer" | "give-up":
                 return self._answer(visit, event)
             case "hint":
-                return {"parts": {"hint": self.exercise.hint(visit, event)}, "say": "Hint shown."}
+                hint = self.exercise.hint(visit, event)
+                return {"parts": {"hint": hint}, "say": "Hint shown.", "focus": "#hint"}
             case "next":
                 return self._next(visit)
             case "poll":

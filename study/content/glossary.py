@@ -21,6 +21,11 @@ class GlossaryEntry:
     means: str
     source: str
 
+    @property
+    def anchor(self) -> str:
+        """Where the word stands on Reference."""
+        return f"word-{self.term.lower().replace(' ', '-')}"
+
 
 @cache
 def read_glossary() -> tuple[GlossaryEntry, ...]:

@@ -63,13 +63,14 @@
   let asked = 0;
 
   function openSearch() {
-    const box = dialog('search', 'Search', `<div class="head"><label class="stack">Search concepts, cards, questions, models, figures and pages
-      <input type="search" autocomplete="off" maxlength="80" role="combobox" aria-expanded="true" aria-controls="search-found"></label>${CLOSE}</div>
+    const box = dialog('search', 'Search', `<div class="head"><label for="search-words">Search concepts, words, cards, questions, settings and pages</label>${CLOSE}</div>
+      <input type="search" id="search-words" autocomplete="off" maxlength="80" role="combobox" aria-expanded="true" aria-controls="search-found">
       <div id="search-found" aria-live="polite"></div>`);
     const input = box.querySelector('input');
     input.focus();
     input.addEventListener('input', () => find(input.value, box.querySelector('#search-found')));
     box.onkeydown = (event) => moveAmongResults(event, box);
+    box.onclick = (event) => { if (event.target.closest('a')) box.close(); }; // it may lead to this page
   }
 
   async function find(words, place) {

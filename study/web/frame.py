@@ -143,6 +143,7 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
                     here=find_place(context.places, path, under),
                     path=path,
                     under=under,
+                    searchable=True,
                 ),
                 elem_id="menu",
                 js_on_load=page_files.read("menu.js"),

@@ -356,6 +356,26 @@ def test_on_a_phone_the_controls_come_first_then_the_charts(visit: Visit, lab_ad
     assert above["y"] < below["y"]
 
 
+@pytest.mark.parametrize("width", [390, 320])
+def test_the_bytes_of_each_component_stand_apart_from_its_name(
+    visit: Visit, lab_address: str, width: int
+) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=width, height=844)
+    rows = page.locator(".bench table.components tr").evaluate_all(
+        """(rows) => rows.map((row) => {
+             const [name, size] = [...row.cells].map((cell) => {
+               const text = document.createRange();
+               text.selectNodeContents(cell);
+               return text.getBoundingClientRect();
+             });
+             return [size.left - name.right, innerWidth - size.right];
+           })"""
+    )
+    assert len(rows) >= 6
+    assert min(gap for gap, _ in rows) >= 4
+    assert min(edge for _, edge in rows) >= 0
+
+
 def test_no_label_of_a_control_is_cut(visit: Visit, lab_address: str) -> None:
     page = open_lab(visit, lab_address, "/lab", width=1280, height=800)
     page.locator("summary", has_text="More:").click()

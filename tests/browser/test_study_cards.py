@@ -222,3 +222,19 @@ def test_a_double_click_on_a_rating_is_one_rating(visit: Visit) -> None:
     expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
     expect(page.locator("#flip")).to_be_focused()
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (390, 844), (1280, 800)])
+def test_the_ratings_are_in_view_however_long_the_answer_is(visit: Visit, width: int, height: int) -> None:
+    page = visit(width=width, height=height, reduced_motion="reduce").open("/cards?new=3")
+    page.get_by_role("button", name="Show the answer").click()
+    page.locator("#answer .answer").evaluate("(place) => { place.style.paddingBottom = '150vh'; }")
+    page.evaluate("scrollTo(0, 0)")
+    for name in ("Again", "Hard", "Good", "Easy"):
+        expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+    link = page.locator("#answer .chip").first
+    link.focus()
+    below, bar = link.bounding_box(), page.locator(".ratings").bounding_box()
+    assert below
+    assert bar
+    assert below["y"] + below["height"] <= bar["y"], "the bar doesn't cover what has the focus"

@@ -113,6 +113,23 @@ def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address
         assert violations(page) == [], path
 
 
+def test_a_box_of_the_map_shows_its_whole_status(visit: Visit, address: str) -> None:
+    page = visit(address=address, height=800).open("/learn")
+    cut = page.evaluate(
+        """[...document.querySelectorAll('.map .concept')].filter((box) => {
+             box.querySelector('.status').innerHTML = `<span class="mastery small figures">
+               <span class="level">Proficient</span> <span class="soft detail">12 answers</span></span>
+               <span class="soft small">2/9</span>`;
+             const edge = box.getBoundingClientRect();
+             return [...box.querySelectorAll('.level, .status > .soft')].some((part) => {
+               const place = part.getBoundingClientRect();
+               return place.right > edge.right || place.bottom > edge.bottom;
+             });
+           }).map((box) => box.id)"""
+    )
+    assert cut == []
+
+
 def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tmp_path: Path) -> None:
     visitor = visit(address=address)
     page = visitor.open("/projects")

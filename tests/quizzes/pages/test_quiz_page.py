@@ -170,14 +170,14 @@ def test_a_shared_address_offers_the_same_questions_to_someone_else(page: QuizPa
     started = start(page)
     query = query_of(started["url"])
     offered = page.load(opened("b2", query[1:]))
-    assert "This address is a quiz of 5 questions, seed 7." in words(offered)
+    assert "This link opens a quiz of 5 questions (seed 7)." in words(offered)
     theirs = page.act({"act": "again", "query": query}, opened("b2"))
     assert question_in(page, theirs["html"]) == question_in(page, started["html"])
 
 
 def test_an_address_that_no_question_fits_says_so(page: QuizPage) -> None:
     html = page.load(opened("b1", "topic=no-such-topic&n=5&seed=7"))
-    assert "No question is in the quiz of this address." in words(html)
+    assert "The quiz of this link has no questions." in words(html)
     assert "Start this quiz" not in words(html)
 
 
