@@ -19,7 +19,10 @@ FROM_MODEL = "AutoModelForCausalLM.from_pretrained"
 
 
 def adapter_files(run: RunFolder, home: LabHome) -> dict[str, bytes]:
-    """Read the files of an adapter, with a base and a card that mean something on another machine."""
+    """Read the files of an adapter, with a base and a card that mean something on another machine.
+
+    PEFT saves the folder that the base was loaded from: told a hub id, it would ask the hub at every save.
+    """
     files = {path.name: path.read_bytes() for path in sorted(run.adapter_path.iterdir())}
     try:
         config = json.loads(files[CONFIG])

@@ -38,7 +38,7 @@ from lora_lab.worker.training.group_layer import (
 from lora_lab.worker.training.loop import CLIP_NORM, EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, unflatten_rows
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
-from lora_lab.worker.training.session import ModelSession, adapter_config, name_base
+from lora_lab.worker.training.session import ModelSession, adapter_config
 
 TRIAL_TOLERANCE = 0.02
 """Tolerance of a loss: rounding stays below it in any number type, a different formula does not."""
@@ -201,7 +201,7 @@ class AdapterGroup:
         self._dtype = session.machine.compute_dtype
         self._decoder = Decoder(self._dtype)
         self._asked: dict[Any, tuple[Tensor, Tensor]] = {}
-        name_base(session, shape)
+        session.base.config._name_or_path = shape.hub_id or session.model_name
         names = [f"cell{number}" for number in range(len(specs))]
         self.model = _with_adapters(session, specs, names, shape)
         install_forwards(self.model, self._decoder, adapted=self._routed)

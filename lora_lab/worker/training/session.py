@@ -110,7 +110,7 @@ class Adapted:
 def attach_adapter(session: ModelSession, spec: RunSpec, shape: ModelShape) -> Adapted:
     """Attach a seeded fresh adapter: A random, B zero, so the model starts out unchanged."""
     torch.manual_seed(spec.seed)
-    name_base(session, shape)
+    session.base.config._name_or_path = shape.hub_id or session.model_name
     model = get_peft_model(session.base, adapter_config(spec, shape))
     decoder = Decoder(session.machine.compute_dtype)
     install_forwards(model, decoder)
@@ -124,11 +124,6 @@ def attach_adapter(session: ModelSession, spec: RunSpec, shape: ModelShape) -> A
     else:
         session.base.activation_checkpointing_disable()
     return Adapted(model=model, decoder=decoder)
-
-
-def name_base(session: ModelSession, shape: ModelShape) -> None:
-    """Name the base by its hub id: PEFT writes the name into what it saves, and takes it from both places."""
-    session.base.name_or_path = session.base.config._name_or_path = shape.hub_id or session.model_name
 
 
 def adapter_config(spec: RunSpec, shape: ModelShape) -> LoraConfig:

@@ -107,7 +107,6 @@ def test_a_run_can_be_started_on_an_uploaded_file(ana: Visitor, lab: Lab) -> Non
     ("changed", "problem"),
     [
         ({"model": "owner/unknown"}, "Known models: "),
-        ({"rank": "0"}, "rank must be 1 to 256, got 0"),
         ({"data": "0123456789ab"}, "not on this machine"),
     ],
 )
@@ -116,6 +115,12 @@ def test_a_start_that_cannot_be_leaves_no_run_behind(
 ) -> None:
     with pytest.raises(LearnerError, match=problem):
         ana.sends("start", fields=fields_of(LIGHT, **changed))
+    assert lab.runs() == []
+
+
+def test_a_start_out_of_its_limits_is_said_once_where_the_cost_stands(ana: Visitor, lab: Lab) -> None:
+    reply = ana.sends("start", fields=fields_of(LIGHT, rank="0"))
+    assert "rank must be 1 to 256, got 0" in part(reply, "cost")
     assert lab.runs() == []
 
 
