@@ -146,9 +146,7 @@ class LocalEngine:
             elif not run.state().ended:
                 run.ask_to_stop()  # whoever works on it
                 if run in self._current and self._worker is not None:
-                    end = threading.Thread(
-                        target=self._end_if_silent, args=(run, self._worker), daemon=True
-                    )
+                    end = threading.Thread(target=self._end_if_silent, args=(run, self._worker), daemon=True)
                     end.start()
         self._tabulate(run)
 

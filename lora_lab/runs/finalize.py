@@ -40,7 +40,9 @@ def end_silent(run: RunFolder, seconds: int) -> None:
         return
     step = len(state.steps)
     if run.stop_path.exists():
-        what = failures.say_silent(seconds, saved_step=state.saved_step, measured=state.loss_after is not None)
+        what = failures.say_silent(
+            seconds, saved_step=state.saved_step, measured=state.loss_after is not None
+        )
         run.emit("stopped", step=step, what=what)
     else:
         run.emit("failed", step=step, cut_off=True, **asdict(failures.ended_with_another(step)))

@@ -104,7 +104,9 @@ def missing_name(form: Mapping[str, list[str]]) -> str:
         ("model", "Type the folder or the hub id of a model. Its numbers appear here."),
         ("targets", "Type names of modules, or a regular expression. Their numbers appear here."),
     )
-    opened = (text for name, text in wanted if (form.get(name) or [""])[0] == OTHER and not _typed(form, name))
+    opened = (
+        text for name, text in wanted if (form.get(name) or [""])[0] == OTHER and not _typed(form, name)
+    )
     return next(opened, "")
 
 

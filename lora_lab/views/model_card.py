@@ -38,13 +38,17 @@ def adapter_card(run: RunFolder, home: LabHome) -> str:
     """Build the adapter's card."""
     base = _base_of(run, home)
     name = f"{VARIANT_NAMES[run.spec.variant]} adapter of rank {run.spec.rank}"
-    opened = f"PeftModel.from_pretrained({FROM_MODEL}({json.dumps(base)}), \"adapter\")"
+    opened = f'PeftModel.from_pretrained({FROM_MODEL}({json.dumps(base)}), "adapter")'
     return _format_card(
         run,
         base,
         library="peft",
         title=f"{name} for {base}",
-        use=["from peft import PeftModel", "from transformers import AutoModelForCausalLM", f"model = {opened}"],
+        use=[
+            "from peft import PeftModel",
+            "from transformers import AutoModelForCausalLM",
+            f"model = {opened}",
+        ],
     )
 
 
@@ -84,7 +88,11 @@ def _format_card(
     ]
     notes = [note, _say_stored(run)]
     rows = [*_list_training(run, state), *_list_versions(state)]
-    table = ["| setting | value |", "|---|---|", *(f"| {name} | {_in_one_line(value)} |" for name, value in rows)]
+    table = [
+        "| setting | value |",
+        "|---|---|",
+        *(f"| {name} | {_in_one_line(value)} |" for name, value in rows),
+    ]
     parts = [
         front,
         [f"# {_in_one_line(title)}"],
@@ -102,7 +110,7 @@ def _say_stored(run: RunFolder) -> str:
         return ""
     return (
         "It was trained on a copy of the base whose weights had been rounded to 4 bits before "
-        f"(Q4_1, from the package {PACKAGE.name} {PACKAGE.version}), so on the untouched base its loss differs."
+        f"(Q4_1, from the package {PACKAGE.name} {PACKAGE.version}): on the untouched base its loss differs."
     )
 
 

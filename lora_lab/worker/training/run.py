@@ -209,9 +209,7 @@ class Work:
         if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
             self.save(result.step)
 
-    def _measure(
-        self, model: PeftModel, kept: Sequence[Encoded], session: ModelSession, whose: str
-    ) -> float:
+    def _measure(self, model: PeftModel, kept: Sequence[Encoded], session: ModelSession, whose: str) -> float:
         """Measure the held-out loss; each batch says that the process is at work."""
 
         def measured(done: int) -> None:

@@ -132,7 +132,9 @@ def test_an_adapter_names_its_base_by_the_hub_and_says_how_it_was_trained(
 ) -> None:
     """Also one that was saved with a path of the machine that trained it."""
     run = run_builders.finished(settings.runs_dir, RunSpec(rank=4, alpha=8, bits="nf4", steps=20))
-    (run.adapter_path / "adapter_config.json").write_text('{"r": 4, "base_model_name_or_path": "/home/ana/m"}')
+    (run.adapter_path / "adapter_config.json").write_text(
+        '{"r": 4, "base_model_name_or_path": "/home/ana/m"}'
+    )
     (run.adapter_path / "README.md").write_text("# Model Card for Model ID\n/home/ana/m")
     answer = site.get(f"/lab/runs/{run.run_id}/adapter.zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:

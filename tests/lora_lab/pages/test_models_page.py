@@ -41,7 +41,7 @@ def test_an_added_model_is_deleted_after_a_question(ana: Visitor[ModelsPage], la
 
 def test_a_model_that_a_run_needs_stays_and_says_so(ana: Visitor[ModelsPage], lab: Lab) -> None:
     run = run_builders.finished(lab.settings.runs_dir, replace(run_builders.TINY, model=NAME))
-    with pytest.raises(LearnerError, match="A run of ana/a & b needs its numbers. Delete that run"):
+    with pytest.raises(LearnerError, match=r"A run of ana/a & b needs its numbers\. Delete that run"):
         ana.sends("delete", name=NAME)
     assert [shape.name for shape in lab.home.shapes()] == [NAME]
     delete_run(run)

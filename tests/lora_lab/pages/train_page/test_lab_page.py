@@ -80,7 +80,9 @@ def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int,
     assert reply["then"] == "draw"
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("model", "hub id of a model"), ("targets", "names of modules")])
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("model", "hub id of a model"), ("targets", "names of modules")]
+)
 def test_a_text_field_that_was_just_opened_asks_for_its_text_and_blames_nobody(
     ana: Visitor, name: str, wanted: str
 ) -> None:

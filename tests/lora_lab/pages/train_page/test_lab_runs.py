@@ -131,6 +131,22 @@ def test_a_press_without_its_form_is_refused(ana: Visitor) -> None:
         ana.sends("dance")
 
 
+def test_after_a_stop_the_panel_says_what_is_measured_and_shows_no_time_left(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    assert "time left 8 s" in words(ana.opens(f"/lab?run={run.run_id}"))
+    run.ask_to_stop()
+    said = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "Stopping after this step" in said
+    assert "time left –" in said
+    run.emit("saved", step=3)
+    run.emit("status", text="Measuring the held-out loss with it: 8 of 20 examples")
+    said = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "Measuring the held-out loss with it: 8 of 20 examples" in said
+    assert "Stopped after step 3, whose adapter is saved. What is left to measure is being measured" in said
+    run.emit("stopped", step=3, what="The app ended it.")
+    assert "The app ended it." in words(ana.opens(f"/lab?run={run.run_id}"))
+
+
 def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> None:
     start = ana.sends("start")
     ana.opens(start["url"])
