@@ -102,7 +102,10 @@ def ended_with_another(step: int) -> Failure:
     """Describe a run whose process the app ended because another run in it did not end after a stop."""
     return Failure(
         cause="killed",
-        what=f"Another run in the same process did not end after a stop, so the app ended both after step {step}.",
+        what=(
+            "Another run in the same process did not end after a stop, so the app ended the process after "
+            f"step {step} of this one."
+        ),
         do_next="Go on with the sweep: another run takes its place.",
     )
 

@@ -1,4 +1,4 @@
-"""A run's adapter and merged model as others load them: the base by its hub id, and a card of the training."""
+"""A run's adapter and merged model as others load them: base by hub id, and a card of the training."""
 
 import json
 from collections.abc import Iterable

@@ -6,6 +6,7 @@ from lora_lab.pages.tasks import TasksPage
 from lora_lab.tasks.content import tasks_by_id
 from lora_lab.tasks.service import TaskService
 from study.base.errors import LearnerError
+from study.ports.activities import MisconceptionLink
 from study.ports.context import Context, find_visit
 from study.ports.ports import Ports
 from tests.visits import Visitor, words
@@ -99,9 +100,11 @@ def test_a_control_says_which_parts_of_the_memory_it_moved(ana: Reader) -> None:
 
 
 def test_a_slip_is_worded_as_one_and_not_as_a_permission(ana: Reader) -> None:
+    named = MisconceptionLink(id="divergence", name="fix a diverging run with more steps", address="/concept")
+    ana.page.ports.misconception = lambda _: named
     ana.opens("/tasks?id=run-climbs")
     said = words(ana.sends("answer", fields=fields(option="longer"))["parts"]["judgement"])
-    assert "Here you may" not in said
+    assert "This answer suggests that you fix a diverging run with more steps." in said
 
 
 def test_a_runs_log_and_smoothed_curve_say_what_they_are(ana: Reader) -> None:
