@@ -15,7 +15,7 @@ from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.largest_batch import preset_size_gb
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, store_upload, worker_part
-from lora_lab.pages.train_parts import SettingParts, no_cost
+from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.folder import delete_run
@@ -26,6 +26,7 @@ from lora_lab.settings.run_form import (
     address_of,
     check_ready,
     format_value,
+    missing_name,
     read_presets,
     spec_of_address,
     spec_of_form,
@@ -140,13 +141,15 @@ class LabPage:
         if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
             spec = spec_of_form(form_fields.form_of(event))
             return {"url": self._address(spec, visit), "then": "draw"}
+        if missing := missing_name(form_fields.form_of(event)):
+            return {"parts": no_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
             found = self._parts.find(spec)
             cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": no_cost(problem_part(error))}
+            return {"parts": no_figures(problem_part(error))}
         return {
             "parts": {**cost, "confirm": NO_HTML},
             "url": self._address(spec, visit),
@@ -180,7 +183,7 @@ class LabPage:
         }
 
     def _preview_of(self, event: Mapping[str, Any]) -> Preview | None:
-        """Return None when there is nothing to draw: the cost part shows the error, and plots stay."""
+        """Return None when there is nothing to draw: the cost part shows the error in the plots' place."""
         try:
             return self._parts.preview(spec_of_form(form_fields.form_of(event)))
         except LearnerError:
@@ -234,7 +237,11 @@ class LabPage:
     # ---- runs
 
     def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
-        spec = spec_of_form(form_fields.form_of(event))
+        form = form_fields.form_of(event)
+        try:
+            spec = spec_of_form(form)
+        except LearnerError as error:  # said once, where the change that led to it has said it already
+            return {"parts": no_figures(problem_part(error)), "say": str(error)}
         if not may_do_all:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
@@ -366,7 +373,7 @@ class LabPage:
         try:
             cost = self._parts.hidden(spec, rival=rival) if rival else self._parts.cost(spec)
         except LearnerError as error:
-            cost = no_cost(problem_part(error))
+            cost = no_figures(problem_part(error))
         return render(
             "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),

@@ -130,3 +130,8 @@ class SettingParts:
 def no_cost(instead: Markup) -> dict[str, Markup]:
     """Return the parts of the cost with something else in their place."""
     return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}
+
+
+def no_figures(instead: Markup) -> dict[str, Markup]:
+    """Return the parts of a setting that has no numbers; the style sheet hides the plots of the last one."""
+    return no_cost(instead) | {"plots-more": NO_HTML}

@@ -89,14 +89,29 @@ def format_value(value: object) -> str:
 def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     """Parse the setting of the form. Raises LearnerError that names every field out of its limits."""
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
-    if values.get("model") == OTHER:
-        values["model"] = (form.get("model_other") or [""])[0].strip()
-    if values.get("targets") == OTHER:
-        values["targets"] = (form.get("targets_other") or [""])[0].strip()
+    for name in ("model", "targets"):
+        if values.get(name) == OTHER:
+            values[name] = _typed(form, name)
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
         raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")
     return spec_from(values | {"data": values.get("data") or OWN_DATA})
+
+
+def missing_name(form: Mapping[str, list[str]]) -> str:
+    """Say what to type where a text field has just been opened; empty for nothing."""
+    wanted = (
+        ("model", "Type the folder or the hub id of a model. Its numbers appear here."),
+        ("targets", "Type names of modules, or a regular expression. Their numbers appear here."),
+    )
+    opened = (
+        text for name, text in wanted if (form.get(name) or [""])[0] == OTHER and not _typed(form, name)
+    )
+    return next(opened, "")
+
+
+def _typed(form: Mapping[str, list[str]], name: str) -> str:
+    return (form.get(f"{name}_other") or [""])[0].strip()
 
 
 def command_of(spec: RunSpec, *, data_file: str = "") -> str:

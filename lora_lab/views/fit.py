@@ -8,7 +8,7 @@ from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
 from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES, GPU_SIZES_GB
 from lora_lab.memory.frameworks.setting import StepSetting
-from lora_lab.memory.ledger import weight_bytes
+from lora_lab.memory.ledger import COMPONENTS, weight_bytes
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
@@ -76,6 +76,12 @@ def verdict_of(fields: Fields, gpu_bytes: int) -> Verdict:
 def needed_bytes(fields: Fields) -> int:
     """Compute what the GPU must have: reserved by the allocator, and the driver's context."""
     return forecast_step(_reserved(fields)).total_bytes + CONTEXT_BYTES
+
+
+def needed_parts(fields: Fields) -> dict[str, int]:
+    """Compute the same memory by component; the driver's context is the rest."""
+    ledger = forecast_step(_reserved(fields))
+    return {label: getattr(ledger, name) for name, label in COMPONENTS}
 
 
 def _setting(fields: Fields) -> StepSetting:

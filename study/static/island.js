@@ -2,7 +2,8 @@
 //
 // In the HTML                          what happens
 // <button data-act="rate" data-n="3">  act({act: "rate", n: "3", query}) when pressed
-// <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted
+// <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted; its data-progress
+//                                      stands in the part data-progress-in until the answer comes
 // <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name); a form whose
 //                                      text is being typed in takes Escape too, and Ctrl+Enter hands it in
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
@@ -111,6 +112,7 @@ async function send(event, control = null) {
   waitingPress = null;
   oldControls = new Set(element.querySelectorAll('[data-act], form'));
   element.setAttribute('aria-busy', 'true');
+  const progress = showProgress(control);
   try {
     if (event.fields) await settleDrafts();
     pressed += 1;
@@ -122,10 +124,23 @@ async function send(event, control = null) {
     trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable' });
   } finally {
     busy = false;
+    progress?.remove();
     element.removeAttribute('aria-busy');
   }
   if (waitingPress) waitingPress();
   while (!busy && waitingKeys.length) pressKey(waitingKeys.shift());
+}
+
+// In the place of what was said of the last press, which need not be true of this one.
+function showProgress(form) {
+  const place = form?.dataset.progress && find(`[data-part="${form.dataset.progressIn}"]`);
+  if (!place) return null;
+  const progress = document.createElement('p');
+  Object.assign(progress, { className: 'notice', textContent: form.dataset.progress });
+  progress.setAttribute('role', 'status');
+  place.replaceChildren(progress);
+  shownParts.delete(place.dataset.part);
+  return progress;
 }
 
 async function show(reply, event) {

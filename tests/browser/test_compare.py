@@ -63,6 +63,8 @@ def test_runs_ticked_in_the_lab_are_beside_each_other_and_stay_so(
         assert re.search(r"Latest: A .*; B ", figure.locator("svg").get_attribute("aria-label") or "")
     expect(page.locator("tr.differs th")).to_contain_text(["rank", "alpha"])
     expect(page.locator("table.beside tbody tr")).to_have_count(3)
+    shown_as = "tables => tables.map(each => getComputedStyle(each).display)"
+    assert set(page.locator("table").evaluate_all(shown_as)) == {"table"}
 
     page.get_by_text("Choose runs").click()
     page.locator(f"#tick-{run_ids[1]}").uncheck()

@@ -110,6 +110,9 @@ def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(visit: Visit, lab
 def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
     lab.get_by_role("spinbutton", name="Rank r").fill("300")
     expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    expect(lab.locator("#setup figure svg:visible")).to_have_count(0)
+    lab.get_by_role("button", name="Start training").click()
+    expect(lab.get_by_role("alert")).to_have_count(1)
     lab.get_by_role("spinbutton", name="Rank r").fill("4")
     expect(lab.locator("#trainable")).to_have_text("8,192")
 
@@ -403,6 +406,8 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     page.keyboard.type("4")
     expect(page.locator("#trainable")).to_have_text("8,192")
     page.keyboard.press("Enter")
+    expect(page.locator("#setup")).to_be_visible()
+    page.keyboard.press("Control+Enter")
     expect(page.locator("#setup")).to_be_hidden()
     expect(page.locator("#run .curve svg").first).to_be_in_viewport(ratio=1)
     expect(page.locator("#run .curve svg").nth(1)).to_be_in_viewport(ratio=1)

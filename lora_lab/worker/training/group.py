@@ -240,9 +240,15 @@ class AdapterGroup:
 
     @torch.no_grad()
     def held_out_losses(
-        self, cells: Sequence[CellAdapter | None], examples: Sequence[Encoded]
+        self,
+        cells: Sequence[CellAdapter | None],
+        examples: Sequence[Encoded],
+        on_batch: Callable[[int], None] | None = None,
     ) -> list[float]:
-        """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model."""
+        """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model.
+
+        `on_batch` is told how many examples are done.
+        """
         for cell in cells:
             if cell is not None:
                 cell.narrow()
@@ -256,6 +262,8 @@ class AdapterGroup:
                 normed, _ = self._norm.forward(strand.state[row.keep])
                 totals[place] += float(answer_losses(normed @ self._head_weight.t(), row.targets).sum())
             count += row.targets.numel()
+            if on_batch is not None:
+                on_batch(min(start + EVALUATION_BATCH, len(examples)))
         return [total / count for total in totals]
 
     def answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:

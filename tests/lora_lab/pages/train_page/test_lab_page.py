@@ -80,6 +80,19 @@ def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int,
     assert reply["then"] == "draw"
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("model", "hub id of a model"), ("targets", "names of modules")]
+)
+def test_a_text_field_that_was_just_opened_asks_for_its_text_and_blames_nobody(
+    ana: Visitor, name: str, wanted: str
+) -> None:
+    opened = fields_of(LIGHT, **{name: "other", f"{name}_other": " "})
+    reply = ana.sends("change", fields=opened)
+    assert wanted in part(reply, "cost")
+    assert "is empty" not in part(reply, "cost")
+    assert "url" not in reply
+
+
 def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -> None:
     form = fields_of(LIGHT, rank="999", steps="")
     assert "steps is empty. Fill it in." in part(ana.sends("change", fields=form), "cost")

@@ -107,7 +107,6 @@ def test_a_run_can_be_started_on_an_uploaded_file(ana: Visitor, lab: Lab) -> Non
     ("changed", "problem"),
     [
         ({"model": "owner/unknown"}, "Known models: "),
-        ({"rank": "0"}, "rank must be 1 to 256, got 0"),
         ({"data": "0123456789ab"}, "not on this machine"),
     ],
 )
@@ -119,11 +118,33 @@ def test_a_start_that_cannot_be_leaves_no_run_behind(
     assert lab.runs() == []
 
 
+def test_a_start_out_of_its_limits_is_said_once_where_the_cost_stands(ana: Visitor, lab: Lab) -> None:
+    reply = ana.sends("start", fields=fields_of(LIGHT, rank="0"))
+    assert "rank must be 1 to 256, got 0" in part(reply, "cost")
+    assert lab.runs() == []
+
+
 def test_a_press_without_its_form_is_refused(ana: Visitor) -> None:
     with pytest.raises(LearnerError, match="came without the form"):
         ana.sends("start", fields=None)
     with pytest.raises(LearnerError, match=r"no 'dance'\. Reload the page"):
         ana.sends("dance")
+
+
+def test_after_a_stop_the_panel_says_what_is_measured_and_shows_no_time_left(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    assert "time left 8 s" in words(ana.opens(f"/lab?run={run.run_id}"))
+    run.ask_to_stop()
+    said = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "Stopping after this step" in said
+    assert "time left –" in said
+    run.emit("saved", step=3)
+    run.emit("status", text="Measuring the held-out loss with it: 8 of 20 examples")
+    said = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "Measuring the held-out loss with it: 8 of 20 examples" in said
+    assert "Stopped after step 3, whose adapter is saved. What is left to measure is being measured" in said
+    run.emit("stopped", step=3, what="The app ended it.")
+    assert "The app ended it." in words(ana.opens(f"/lab?run={run.run_id}"))
 
 
 def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> None:
