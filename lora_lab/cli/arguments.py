@@ -91,7 +91,8 @@ def add_memory_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checkpointing", action="store_true", help="keep each layer's input only")
     command.add_argument("--adapter-dtype", choices=NUMBER_TYPES)
     command.add_argument(
-        "--framework", help="such as litgpt, torchtune, peft, trl or transformers Trainer; default: the lab's own loop"
+        "--framework",
+        help="such as litgpt, torchtune, peft, trl or transformers Trainer; default: the lab's own loop",
     )
     command.add_argument("--device", choices=DEVICES)
     for flag, known in (("attention", ATTENTIONS), ("loss", LOSSES), ("measure", MEASURES)):

@@ -29,7 +29,9 @@ class GpuCard:
 
 
 _CARDS = (
-    GpuCard(gb=6, names="RTX 2060", reported="RTX 2060", gib=5.79, source="facebookresearch/meshrcnn issue 92"),
+    GpuCard(
+        gb=6, names="RTX 2060", reported="RTX 2060", gib=5.79, source="facebookresearch/meshrcnn issue 92"
+    ),
     GpuCard(gb=8, names="RTX 4060", reported="RTX 4060", gib=7.75, source="ESRSchao/EdgeRegNet issue 2"),
     GpuCard(
         gb=12,
@@ -42,9 +44,7 @@ _CARDS = (
     GpuCard(
         gb=16, names="RTX A4000, 4080", reported="RTX A4000", gib=15.61, source="DengKaiCQ/VGGT-Long issue 6"
     ),
-    GpuCard(
-        gb=24, names="RTX 3090, 4090", reported="RTX 4090", gib=23.64, source="ali-vilab/VGen issue 104"
-    ),
+    GpuCard(gb=24, names="RTX 3090, 4090", reported="RTX 4090", gib=23.64, source="ali-vilab/VGen issue 104"),
     GpuCard(gb=32, names="RTX 5090", reported="RTX 5090", gib=31.37, source="Wan-Video/Wan2.1 issue 465"),
     GpuCard(gb=45, names="L40S", reported="L40S", gib=44.42, source="stepfun-ai/Step-Video-T2V issue 8"),
     GpuCard(

@@ -28,7 +28,7 @@ from lora_lab.views import fit, memory_form
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.base.units import as_bytes
+from study.base.units import GB
 from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
@@ -113,7 +113,7 @@ class MemoryPage:
     def _gpu_name(self, fields: Mapping[str, str]) -> str:
         """Name the card by the size that people call it, or by what this machine's has."""
         is_found = fields["gpu"] == "found" and self._found_bytes()
-        return as_bytes(self._found_bytes()) if is_found else f"{_size_of(fields['gpu'])} GB"
+        return f"{self._found_bytes() / GB:.4g} GB" if is_found else f"{_size_of(fields['gpu'])} GB"
 
     def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, Markup]:
         """Render the verdict in one sentence, and the ledger behind it."""

@@ -160,8 +160,8 @@ def changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> lis
 def together(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Change | None:
     """Return the first changes that make it fit together, where none does alone; None if all don't.
 
-    First whatever keeps the text and what can be learnt; then, of each set of matrices and each rank in
-    turn, the longest context.
+    First whatever keeps the text and what can be learnt; then, of each set of matrices, each rank and each
+    framework in turn, the longest context.
     """
     changed, needed = dict(fields), needed_bytes(fields, find)
     said: dict[str, str] = {}  # by the field that is changed: a later change of it replaces the earlier
@@ -172,16 +172,33 @@ def together(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Ch
             said |= dict.fromkeys(change, text)
         if needed <= gpu_bytes:
             return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed)
+    # At the peak of another moment each of these may count, so all are made, and what was not needed undone.
+    for text, change in _lossless(fields):
+        if "framework" not in change:
+            changed |= change
+            said |= dict.fromkeys(change, text)
     for texts, change in _smaller_adapters(changed):
         tried = {**changed, **change}
-        if needed_bytes({**tried, "seq_len": str(SHORTEST)}, find) > gpu_bytes:
+        if _needed_or_inf({**tried, "seq_len": str(SHORTEST)}, find) > gpu_bytes:
             continue
         longest = longest_context(tried, gpu_bytes, find)
         if longest < int(fields["seq_len"]):
             tried["seq_len"] = str(longest)
-            texts = (*texts, _at_most(longest))
-        return Change(texts=(*said.values(), *texts), fields=tried, needed_bytes=needed_bytes(tried, find))
+            texts |= {"seq_len": _at_most(longest)}
+        return _only_needed(fields, tried, said | texts, gpu_bytes, find)
     return None
+
+
+def _only_needed(
+    fields: Fields, changed: Fields, said: Mapping[str, str], gpu_bytes: int, find: FindShape
+) -> Change:
+    """Undo every change without which it fits as well."""
+    kept, texts = dict(changed), dict(said)
+    for field in said:
+        if _needed_or_inf({**kept, field: fields[field]}, find) <= gpu_bytes:
+            kept[field] = fields[field]
+            del texts[field]
+    return Change(texts=tuple(texts.values()), fields=kept, needed_bytes=needed_bytes(kept, find))
 
 
 def lengthened(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
@@ -250,16 +267,20 @@ def _single_changes(fields: Fields, gpu_bytes: int, find: FindShape) -> Iterator
         yield f"adapters on {TARGET_LABELS[targets]} only", {"targets": targets}
 
 
-def _smaller_adapters(fields: Fields) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
-    """Yield every combination of matrices and rank, starting from what is chosen."""
+def _smaller_adapters(fields: Fields) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Yield every combination of matrices, rank and framework, starting from what is chosen: the texts by
+    the field that is changed, and the changes.
+    """
+    names = {change["framework"]: text for text, change in _free(fields) if "framework" in change}
     for targets in (fields["targets"], *_fewer_targets(fields)):
         for rank in (int(fields["rank"]), *_lower_ranks(fields)):
-            texts = []
-            if rank != int(fields["rank"]):
-                texts.append(f"rank {rank}")
-            if targets != fields["targets"]:
-                texts.append(f"adapters on {TARGET_LABELS[targets]} only")
-            yield tuple(texts), {"targets": targets, "rank": str(rank)}
+            for framework in (fields["framework"], *names):
+                texts = {"framework": names[framework]} if framework in names else {}
+                if rank != int(fields["rank"]):
+                    texts["rank"] = f"rank {rank}"
+                if targets != fields["targets"]:
+                    texts["targets"] = f"adapters on {TARGET_LABELS[targets]} only"
+                yield texts, {"targets": targets, "rank": str(rank), "framework": framework}
 
 
 def _lower_ranks(fields: Fields) -> list[int]:
@@ -281,7 +302,12 @@ def _free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
     offers: tuple[tuple[str, str, str, Callable[[Fields], bool]], ...] = (
         ("attention", "sdpa", "fused attention", _always),
         ("checkpointing", "yes", "checkpointing, which computes each layer twice", _always),
-        ("framework", NEWER_TRL, "trl from 0.26, which leaves what is not quantized in 16 bits", _casts_outer),
+        (
+            "framework",
+            NEWER_TRL,
+            "trl from 0.26, which leaves what is not quantized in 16 bits",
+            _casts_outer,
+        ),
         ("loss", "chunked cross-entropy", "the loss in chunks (Liger's kernels)", _always),
         ("bits", "nf4-dq", "double quantization", _is_nf4),
         ("optimizer", "paged_adamw8bit", "a paged 8-bit optimizer", _has_wide_moments),

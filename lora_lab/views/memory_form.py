@@ -54,7 +54,9 @@ LABELS = {"rank": "Rank r", "seq_len": "Context, tokens", "batch": "Batch, seque
 """The numbers' names on the page, and in its messages."""
 
 LARGEST = {"rank": 1024, "seq_len": 131_072, "batch": 1024}
-"""A run of the lab stops at a lower rank (spec.py), because it trains; the command line, like PEFT, at none."""
+"""A run of the lab stops at a lower rank (spec.py), because it trains; the command line, like PEFT, has no
+limit.
+"""
 
 DEFAULTS = {
     "model": "llama-3.1-8b",

@@ -82,7 +82,9 @@ def test_memory_agrees_with_the_page(capsys: pytest.CaptureFixture[str], bits: B
     size = ("--rank", "16", "--batch", "2", "--seq-len", "256")
     out = said(capsys, "memory", "--bits", bits, *size)
     assumed, peak, *_ = out.splitlines()
-    assert assumed.startswith("Assumed: the lab's own loop; a CPU; r = 16 on all-linear; a batch of 2 times 256")
+    assert assumed.startswith(
+        "Assumed: the lab's own loop; a CPU; r = 16 on all-linear; a batch of 2 times 256"
+    )
     assert peak.startswith(f"{as_bytes(on_page.total_bytes)} at the peak of a step")
     assert f"{ledger.bits_per_param(bits):.3f} bits each" in out
     for field, label in ledger.COMPONENTS:
@@ -117,7 +119,9 @@ def test_without_a_framework_every_model_is_asked_about_in_the_labs_own_loop(
 def test_a_model_that_the_lab_does_not_train_is_asked_about_in_peft(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert said(capsys, "memory", "--model", "bert-base", "--bits", "bf16").startswith("Assumed: peft; a GPU; ")
+    assert said(capsys, "memory", "--model", "bert-base", "--bits", "bf16").startswith(
+        "Assumed: peft; a GPU; "
+    )
 
 
 @pytest.mark.parametrize(
