@@ -90,7 +90,7 @@ def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined()
     tight = fit.together(smaller, least)
     assert tight is not None
     assert (tight.fields["targets"], tight.fields["rank"]) == ("q+v", "1")
-    assert "adapters on query and value only" in ", ".join(tight.texts)
+    assert "adapters on query + value only" in ", ".join(tight.texts)
     assert fit.together(smaller, least - 1) is None
 
 
