@@ -359,7 +359,7 @@ def in_words(verdict: Verdict, gpu: str) -> str:
     """Say in one sentence whether it fits; `gpu` is the card's size as people call it."""
     if verdict.fits:
         return f"Fits in {gpu} with {as_bytes(verdict.left_bytes)} left."
-    return f"Does not fit in {gpu}: it needs {as_bytes(-verdict.left_bytes)} more."
+    return f"Does not fit in {gpu}: {as_bytes(-verdict.left_bytes)} short."
 
 
 def trained_in_words(verdict: Verdict) -> str:

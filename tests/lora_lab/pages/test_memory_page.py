@@ -139,7 +139,8 @@ def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab)
 
 def test_the_page_says_what_a_card_counts_as_and_where_the_drivers_share_comes_from(lab: Lab) -> None:
     said = words(shown(lab, {"gpu": "24"}))
-    assert "13.4 GB of 25.4 GB is taken" in said
+    assert "It needs 13.4 GB: what the allocator reserves" in said
+    assert "The card has 25.4 GB." in said
     assert (
         "A card sold with 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
     )

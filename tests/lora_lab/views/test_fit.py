@@ -24,7 +24,7 @@ def test_the_usual_question_has_a_one_sentence_answer() -> None:
 
 def test_near_the_edge_the_sentence_says_what_is_missing() -> None:
     verdict = fit.verdict_of(LLAMA, fit.needed_bytes(LLAMA) - 31_000_000)
-    assert fit.in_words(verdict, "24 GB") == "Does not fit in 24 GB: it needs 31.0 MB more."
+    assert fit.in_words(verdict, "24 GB") == "Does not fit in 24 GB: 31.0 MB short."
 
 
 def test_the_count_is_the_train_pages() -> None:
