@@ -135,7 +135,9 @@ def _answer_one(options: argparse.Namespace) -> int:
     if options.command == "claim":
         return _check_claims(options, reader)
     try:
-        print(memory_text(contracts.memory_answer(memory_record(options), reader), options.bits))
+        record = memory_record(options)
+        record["framework"] = record["framework"] or contracts.usual_framework(record, reader)
+        print(memory_text(record, contracts.memory_answer(record, reader), options.bits))
     finally:
         reader.close()
     return 0
