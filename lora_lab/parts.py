@@ -1,10 +1,8 @@
 """The lab as a part of the app: its pages and files, live figures, and its share of Today and Learn."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlencode
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.engine.local import LocalEngine
@@ -12,23 +10,17 @@ from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.figures import build_figures
 from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
-from lora_lab.memory.ledger import bits_per_param
 from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects, tasks
-from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService
-from lora_lab.settings.run_form import address_of, read_presets
-from lora_lab.settings.urls import MEMORY
-from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_LABELS, VARIANT_NAMES
 from lora_lab.tasks.service import TaskService, list_entries
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from lora_lab.views.first_run import FirstRun, predict_step
 from lora_lab.views.lesson_link import build_lab_link
 from lora_lab.views.run_panel import last_run
-from study.base.units import as_short
-from study.content.search import SearchEntry
+from lora_lab.views.search_entries import list_models, list_pages, list_settings
 from study.figures import figure
 from study.parts import AppPart, Core
 
@@ -70,42 +62,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
             lambda site: downloads.register(site, lab),
             lambda site: project_files.register(site, context, guided),
         ),
-        searchable=(_settings, list_entries, _models),
+        searchable=(list_pages, list_settings, list_entries, list_models),
         styles=(STATIC / "lab.css", STATIC / "tasks.css"),
         closers=(lab.close, reader.close),
     )
-
-
-def _settings() -> Iterator[SearchEntry]:
-    """List the labels in the names of runs; each leads to the form with that setting filled in."""
-    usual = read_presets()[0].spec
-    for bits, label in BITS_LABELS.items():
-        yield SearchEntry(
-            kind="Settings of a run",
-            title=bits,
-            address=address_of(replace(usual, bits=bits)),
-            about=f"{label}: {bits_per_param(bits):.4g} bits per weight",
-        )
-    for variant, name in VARIANT_NAMES.items():
-        yield SearchEntry(
-            kind="Settings of a run",
-            title=name,
-            address=address_of(replace(usual, variant=variant)),
-            about=VARIANT_LABELS[variant].removeprefix(f"{name}: "),
-        )
-    for targets, label in TARGET_LABELS.items():
-        yield SearchEntry(
-            kind="Settings of a run",
-            title=targets,
-            address=address_of(replace(usual, targets=targets)),
-            about=f"Adapters on {label}",
-        )
-
-
-def _models() -> Iterator[SearchEntry]:
-    for shape in load_catalogue().values():
-        yield SearchEntry(
-            kind="Models",
-            title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",
-            address=f"{MEMORY}?{urlencode({'model': shape.name})}",
-        )

@@ -89,7 +89,8 @@
     const input = box.querySelector('input');
     const at = links.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1 }[event.key];
-    if (event.key === 'Enter' && document.activeElement === input) links[0]?.click();
+    if (event.key === 'Escape') box.close(); // a search field would only be emptied
+    else if (event.key === 'Enter' && document.activeElement === input) links[0]?.click();
     else if (to !== undefined) (links[to] || (to < 0 ? input : links[at] || input)).focus();
     else return;
     event.preventDefault();

@@ -65,3 +65,13 @@ def test_a_relative_of_lora_is_found_with_what_it_changes(browser: TestClient) -
 @pytest.mark.parametrize("asked", ["bury", "suspend", "undo", "cram", "flag"])
 def test_the_name_of_a_button_finds_what_it_does(browser: TestClient, asked: str) -> None:
     assert "Actions" in words(find(browser, asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "address"),
+    [("will it fit", "/memory"), ("does it fit 24 GB", "/memory"), ("grid", "/grid"), ("heat map", "/grid")],
+)
+def test_a_page_of_the_lab_is_found_by_its_name_and_by_what_it_answers(
+    browser: TestClient, asked: str, address: str
+) -> None:
+    assert f'href="{address}"' in find(browser, asked)
