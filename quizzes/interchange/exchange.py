@@ -48,7 +48,7 @@ class QuestionExchange:
     formats: Sequence[Format] = (
         Format(name="moodle-xml", label="Moodle XML", hint="Keeps most; for Moodle's question bank"),
         Format(name="gift", label="GIFT", hint="Moodle's text format"),
-        Format(name="csv", label="a table", hint="CSV, one question a row"),
+        Format(name="csv", label="a table", hint="CSV, one question per row"),
         Format(name="jupyterquiz", label="jupyterquiz", hint="JSON for a quiz inside a notebook"),
     )
 
