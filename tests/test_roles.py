@@ -27,11 +27,11 @@ SAMPLES = {"code": "123456", "exchange": "backup", "name": "json", "ending": "sv
 STATIC = ("static/{name}", "static/class.css")
 
 FOR_EVERYONE = re.compile(
-    r"/(act|docs|fonts|assets|static|figure|search|progress/plots|io|lab|projects|devices/join|class/(join|help|static|\{code\}$"
+    r"/(act|docs|fonts|look|assets|static|figure|search|progress/plots|io|lab|projects|devices/join|class/(join|help|static|\{code\}$"
     r"|\{code\}/(join|answer|name|events|state|study|cards|cards\.apkg|figure)$))"
 )
 FOR_THE_OWNER = re.compile(
-    r"/class($|/open|/\{code\}/(ask|teach|screen|command|address|key|report|export|delete))"
+    r"/class($|/open|/plans|/\{code\}/(ask|teach|screen|command|address|key|report|export|delete))"
 )
 STREAMS = re.compile(r"/events$")
 """Routes that don't end by themselves."""

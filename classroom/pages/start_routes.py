@@ -201,7 +201,7 @@ def _read_draft(fields: Sequence[tuple[str, str]]) -> PlanDraft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class EditorEntry:
     """An activity of a plan as the editor lists it."""
 
     written: str
@@ -213,10 +213,10 @@ class Entry:
     """What students see as the task."""
 
 
-def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> Entry:
+def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> EditorEntry:
     said = [KIND_NAMES.get(written.get("kind"), "")]  # type: ignore[arg-type]
     said += ["with a twin"] * ("twin" in written) + [f"{written.get('minutes')} min"] * ("minutes" in written)
-    return Entry(
+    return EditorEntry(
         written=json.dumps(written, ensure_ascii=False),
         title=str(written.get("title", "")) or "Without a title",
         kind=" · ".join(filter(None, said)),
@@ -224,24 +224,24 @@ def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> Entry:
     )
 
 
-def _question(found: ClassQuestion) -> Entry:
+def _question(found: ClassQuestion) -> EditorEntry:
     named = {"kind": "question", "title": name_of(found.text), "question": found.id}
     return _entry(named | {"minutes": VOTE_MINUTES}, found.html)
 
 
-def _entries_of(plan: Plan) -> list[Entry]:
+def _entries_of(plan: Plan) -> list[EditorEntry]:
     each = zip(plan.entries, plan.activities, strict=True)
     return [_entry(entry, activity.html_asked) for entry, activity in each]
 
 
-def _shown(written: str) -> Entry:
+def _shown(written: str) -> EditorEntry:
     """What the form has sent, to show it again; also what is no entry."""
     try:
         read = json.loads(written)
         return replace(_entry(read), written=written)
     except (ValueError, RecursionError, AttributeError, TypeError):
-        return Entry(written=written, title="Not readable", kind="")
+        return EditorEntry(written=written, title="Not readable", kind="")
 
 
-def _render(entries: Sequence[Entry]) -> Response:
+def _render(entries: Sequence[EditorEntry]) -> Response:
     return HTMLResponse(render("classroom/plan_entries.html", entries=entries))

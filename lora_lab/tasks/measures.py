@@ -194,7 +194,7 @@ _ALL = (
     SettingMeasure(name="state_bytes", label="State on each GPU", unit="bytes", compute=state_bytes),
     SettingMeasure(
         name="gpu_bytes",
-        label="The card",
+        label="The card holds",
         unit="bytes",
         compute=lambda setting: memory_form.gpu_bytes_of(setting["gpu"]),
     ),

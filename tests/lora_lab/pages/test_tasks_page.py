@@ -73,18 +73,18 @@ def test_the_status_follows_each_answer(ana: Reader) -> None:
 
 def test_a_best_value_that_the_goal_does_not_name_is_told_by_a_check_only(ana: Reader) -> None:
     html = ana.opens("/tasks?id=fit-smallest-card")
-    assert "The card 80.0 GB 80.0 GB told by Check" in words(html)
+    assert "The card holds 84.9 GB 84.9 GB told by Check" in words(html)
     setting = fields(gpu="24", bits="nf4-dq", checkpointing="yes")
     moved = words(ana.sends("change", fields=setting)["parts"]["numbers"])
-    assert "The card 80.0 GB 24.0 GB told by Check" in moved
+    assert "The card holds 84.9 GB 25.4 GB told by Check" in moved
     checked = words(ana.sends("check", fields=setting)["parts"]["numbers"])
-    assert "The card 80.0 GB 24.0 GB at most 16.0 GB" in checked
-    assert "at least 140" in words(ana.opens("/tasks?id=fit-highest-rank"))
+    assert "The card holds 84.9 GB 25.4 GB at most 15.6 GB" in checked
+    assert "at least 161" in words(ana.opens("/tasks?id=fit-highest-rank"))
 
 
 def test_what_a_task_fixes_is_written_below_its_goal(ana: Reader) -> None:
     said = words(ana.opens("/tasks?id=fit-highest-rank"))
-    assert "Fixed here: Framework: trl's SFTTrainer · Trained: LoRA" in said
+    assert "Fixed here: Framework: trl's SFTTrainer up to 0.25 · Trained: LoRA" in said
     assert "Batch, sequences at once: 1" in said
     assert "1.40 GB of the memory are the driver's" in said
     assert "Rank r: 8" not in said, "it is a control"
