@@ -32,6 +32,7 @@ from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
 from study.io.pending_upload import Pending
 from study.io.planning import DirectPlanner, Planner
+from study.io.unfinished_import import restore_unfinished
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages import (
@@ -185,6 +186,7 @@ def build_site(
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:
     """Build the pages that show something of every part."""
     context, ports, home = core.context, core.ports, core.settings.home
+    restore_unfinished(context.store, home)
     exchanges: dict[str, Exchange] = {
         "backup": BackupExchange(store=context.store, home=home, row_problem=ports.row_problem)
     }

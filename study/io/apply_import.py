@@ -13,6 +13,7 @@ from study.base.errors import LearnerError
 from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
+from study.io.unfinished_import import FileChange, forget_changes, note_changes, restore_unfinished
 from study.store import Store
 from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import MergedRow, add_rows, compare_rows, take_back
@@ -45,11 +46,13 @@ class Imports:
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
         """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
         written: dict[str, str | None] = {}
+        restore_unfinished(self.store, self.home)
         try:
             with self.store.database.write(profile_id) as connection:
                 found = compare_rows(connection, profile_id, plan.tables)
                 report = _build_report(plan, found)
                 changes = add_rows(connection, profile_id, found)
+                note_changes(self.home, profile_id, _list_changes(self.home, plan.files), imported_at=now)
                 changes["files"] = _write_files(self.home, plan.files, written)
                 record_import(
                     connection,
@@ -62,7 +65,9 @@ class Imports:
         except BaseException:
             for name, before in written.items():
                 write_own_file(self.home, name, before)
+            forget_changes(self.home, profile_id)
             raise
+        forget_changes(self.home, profile_id)
         return report
 
     def undo(self, profile_id: str, import_id: int, *, now: datetime) -> Undone:
@@ -74,6 +79,7 @@ class Imports:
         if record is None:
             raise LearnerError("That import was undone already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
+        restore_unfinished(self.store, self.home)
         with self.store.database.write(profile_id) as connection:
             _refuse_changed(self.home, files)
             gone = {
@@ -83,8 +89,11 @@ class Imports:
             }
             stays = take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)
+            former = {name: kept["before"] for name, kept in files.items()}
+            note_changes(self.home, profile_id, _list_changes(self.home, former), undone=record.id)
             for name, kept in files.items():
                 write_own_file(self.home, name, kept["before"])
+        forget_changes(self.home, profile_id)
         answered = self._answered(profile_id, gone, since=record.imported_at)
         return Undone(record=record, stays=stays, answered=answered)
 
@@ -117,6 +126,13 @@ def _ids(text: str | None) -> set[str]:
         return set()
     listed = [] if not isinstance(found, dict) else [*found.get("cards", ()), *found.get("questions", ())]
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
+
+
+def _list_changes(home: Path, texts: Mapping[str, str | None]) -> dict[str, FileChange]:
+    return {
+        name: FileChange(before=read_own_file(home, name), after=compute_digest(text))
+        for name, text in texts.items()
+    }
 
 
 def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | None]) -> dict[str, Any]:

@@ -78,3 +78,15 @@ def record_import(
 def record_undo(connection: Connection, import_id: int, *, at: datetime) -> None:
     """Record an undo inside the transaction that makes it."""
     connection.execute(insert(t.import_undos).values(import_id=import_id, undone_at=at))
+
+
+def is_recorded(connection: Connection, profile_id: str, at: datetime) -> bool:
+    """Return whether an import of that moment was committed."""
+    wanted = select(t.imports.c.id).where(t.imports.c.profile_id == profile_id, t.imports.c.imported_at == at)
+    return connection.execute(wanted).first() is not None
+
+
+def is_undone(connection: Connection, import_id: int) -> bool:
+    """Return whether the undo of an import was committed."""
+    wanted = select(t.import_undos.c.import_id).where(t.import_undos.c.import_id == import_id)
+    return connection.execute(wanted).first() is not None
