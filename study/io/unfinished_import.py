@@ -38,7 +38,7 @@ def note_changes(
     imported_at: datetime | None = None,
     undone: int = 0,
 ) -> None:
-    """Keep what the files are, before any is written, and what the commit will bring: an import or an undo."""
+    """Keep what the files are, before any is written, and what the commit brings: an import or an undo."""
     if changes:
         kept = {
             "imported_at": imported_at.isoformat() if imported_at else "",
