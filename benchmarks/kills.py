@@ -6,8 +6,9 @@
 Ten browsers press without a pause: cards are rated and undone, questions answered, explanations sent,
 prompts written, settings and the name saved, files of cards imported, runs and grids of the tiny model
 started. The server gets SIGKILL within a few seconds. Then its database and its folders are read without the
-app: a press counts as acknowledged once its answer has arrived, and each is looked up. A press whose answer
-didn't arrive may be there or not, but never half.
+app, but for an import that was cut off, which is taken back as at the app's next start: a press counts as
+acknowledged once its answer has arrived, and each is looked up. A press whose answer didn't arrive may be
+there or not, but never half.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from typing import Any
 import httpx
 
 from benchmarks.load import HTML, Measured, SimulatedBrowser, start_app
+from study.io.unfinished_import import restore_unfinished
+from study.store import open_store
 from tests.visits import press
 
 LONGEST_SECONDS = 3.0
@@ -274,6 +277,12 @@ def _is_grid_whole(data: Path, sweep_id: str) -> bool:
     return len(run_ids) == 2 and all((data / "runs" / run_id / "spec.json").exists() for run_id in run_ids)
 
 
+def _take_back_unfinished(data: Path) -> None:
+    store = open_store(f"sqlite:///{data / 'study.sqlite3'}")
+    restore_unfinished(store, data)
+    store.close()
+
+
 def is_whole(data: Path) -> bool:
     """Return whether SQLite finds the database whole."""
     with closing(sqlite3.connect(data / "study.sqlite3")) as database:
@@ -317,6 +326,7 @@ def main() -> None:
             server, address = start_app(data)
             asyncio.run(_play(address, browsers, server.kill, dice.uniform(0, LONGEST_SECONDS)))
             server.wait()
+            _take_back_unfinished(data)
             for browser in browsers:
                 counted[browser.kind] += browser.count
                 counted["undo"] += browser.undone
