@@ -319,7 +319,7 @@ def main() -> None:
     options = parser.parse_args()
     dice, counted, lost, damaged = random.Random(options.seed), Counter[str](), 0, 0
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # workers of the killed end later
         data = Path(folder)
         for number in range(1, options.kills + 1):
             browsers = [PressingBrowser(kind, random.Random(dice.random())) for kind in KINDS]
