@@ -80,8 +80,7 @@ class StartRoutes:
         """The page with what went wrong, and with the editor if there is a draft."""
         await self._hub.forget_names()
         broken: list[Problem] = []
-        await run_in_threadpool(self._plans.own, broken)
-        plans = await run_in_threadpool(self._plans.all)
+        plans = await run_in_threadpool(self._plans.all, broken)
         classes = self._context.store.classes
         return documents.page(
             "classes",

@@ -81,10 +81,10 @@ class Plans:
     folder: Path = PLANS_DIR
     own_folder: Path | None = None
 
-    def all(self) -> list[Plan]:
+    def all(self, broken: list[Problem] | None = None) -> list[Plan]:
         """Every plan that can be read, the teacher's own first, then the shortest first.
 
-        Raises ContentError with all problems of all shipped files.
+        Problems of own files are noted in `broken`. Raises ContentError with all problems of the shipped ones.
         """
         problems: list[Problem] = []
         plans = [
@@ -94,7 +94,10 @@ class Plans:
         ]
         if problems:
             raise ContentError(problems)
-        return [*self.own([]), *sorted(plans, key=lambda plan: (plan.minutes, plan.id))]
+        return [
+            *self.own([] if broken is None else broken),
+            *sorted(plans, key=lambda plan: (plan.minutes, plan.id)),
+        ]
 
     def own(self, problems: list[Problem]) -> list[Plan]:
         """The teacher's own plans by title; a file with a problem is left out, and its problems are noted."""

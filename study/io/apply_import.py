@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ from study.base.errors import LearnerError
 from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
-from study.io.unfinished_import import FileChange, forget_changes, note_changes, restore_unfinished
+from study.io.unfinished_import import (
+    FileChange,
+    forget_changes,
+    list_changes,
+    note_changes,
+    restore_unfinished,
+    take_back_files,
+)
 from study.store import Store
 from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import MergedRow, add_rows, compare_rows, take_back
@@ -45,15 +52,18 @@ class Imports:
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
         """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
-        written: dict[str, str | None] = {}
+        files: dict[str, FileChange] = {}
         restore_unfinished(self.store, self.home)
         try:
             with self.store.database.write(profile_id) as connection:
                 found = compare_rows(connection, profile_id, plan.tables)
                 report = _build_report(plan, found)
                 changes = add_rows(connection, profile_id, found)
-                note_changes(self.home, profile_id, _list_changes(self.home, plan.files), imported_at=now)
-                changes["files"] = _write_files(self.home, plan.files, written)
+                files = list_changes(self.home, plan.files)
+                note_changes(self.home, profile_id, files, imported_at=now)
+                for name in files:
+                    write_own_file(self.home, name, plan.files[name])
+                changes["files"] = {name: asdict(change) for name, change in files.items()}
                 record_import(
                     connection,
                     profile_id,
@@ -63,8 +73,7 @@ class Imports:
                     at=now,
                 )
         except BaseException:
-            for name, before in written.items():
-                write_own_file(self.home, name, before)
+            take_back_files(self.home, files)
             forget_changes(self.home, profile_id)
             raise
         forget_changes(self.home, profile_id)
@@ -90,9 +99,9 @@ class Imports:
             stays = take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)
             former = {name: kept["before"] for name, kept in files.items()}
-            note_changes(self.home, profile_id, _list_changes(self.home, former), undone=record.id)
-            for name, kept in files.items():
-                write_own_file(self.home, name, kept["before"])
+            note_changes(self.home, profile_id, list_changes(self.home, former), undone=record.id)
+            for name, text in former.items():
+                write_own_file(self.home, name, text)
         forget_changes(self.home, profile_id)
         answered = self._answered(profile_id, gone, since=record.imported_at)
         return Undone(record=record, stays=stays, answered=answered)
@@ -126,26 +135,6 @@ def _ids(text: str | None) -> set[str]:
         return set()
     listed = [] if not isinstance(found, dict) else [*found.get("cards", ()), *found.get("questions", ())]
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
-
-
-def _list_changes(home: Path, texts: Mapping[str, str | None]) -> dict[str, FileChange]:
-    return {
-        name: FileChange(before=read_own_file(home, name), after=compute_digest(text))
-        for name, text in texts.items()
-    }
-
-
-def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | None]) -> dict[str, Any]:
-    """Write the files; `written` receives their former texts, for a rollback when a later one fails."""
-    kept = {}
-    for name, text in files.items():
-        before = read_own_file(home, name)
-        if before == text:
-            continue
-        written[name] = before
-        write_own_file(home, name, text)
-        kept[name] = {"before": before, "after": compute_digest(text)}
-    return kept
 
 
 def _build_report(plan: ImportPlan, found: list[MergedRow]) -> ImportReport:

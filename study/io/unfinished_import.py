@@ -30,6 +30,22 @@ class FileChange:
     """The digest of the text that it gets."""
 
 
+def list_changes(home: Path, texts: Mapping[str, str | None]) -> dict[str, FileChange]:
+    """Return what writing these texts would change; files that have them already are left out."""
+    return {
+        name: FileChange(before=before, after=compute_digest(text))
+        for name, text in texts.items()
+        if (before := read_own_file(home, name)) != text
+    }
+
+
+def take_back_files(home: Path, changes: Mapping[str, FileChange]) -> None:
+    """Give the files their former texts; one that has another text than the change gave it stays."""
+    for name, change in changes.items():
+        if compute_digest(read_own_file(home, name)) == change.after:
+            write_own_file(home, name, change.before)
+
+
 def note_changes(
     home: Path,
     profile_id: str,
@@ -67,9 +83,8 @@ def restore_unfinished(store: Store, home: Path) -> None:
                 if kept["undone"]
                 else is_recorded(connection, profile_id, datetime.fromisoformat(kept["imported_at"]))
             )
-            for name, change in kept["files"].items():
-                if not committed and compute_digest(read_own_file(home, name)) == change["after"]:
-                    write_own_file(home, name, change["before"])
+            if not committed:
+                take_back_files(home, {name: FileChange(**each) for name, each in kept["files"].items()})
             path.unlink()
 
 

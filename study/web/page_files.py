@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from study.web.assets import KEEP, TYPES
+from study.web.assets import answer_kept
 from study.web.downloads import not_found
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -58,11 +58,12 @@ def serve(name: str, request: Request) -> Response:
     """Answer with one file."""
     if name not in _texts:
         return not_found(f"There is no file {name}. Reload the page.")
-    headers = {"Cache-Control": KEEP, "Vary": "Accept-Encoding"}
-    media_type = TYPES[Path(name).suffix]
-    if "br" not in request.headers.get("accept-encoding", ""):
-        return Response(_texts[name], media_type=media_type, headers=headers)
-    return Response(_compress(name), media_type=media_type, headers={**headers, "Content-Encoding": "br"})
+    return answer_kept(
+        request,
+        Path(name).suffix,
+        plain=_texts[name].encode,
+        compressed=lambda: _compress(name),
+    )
 
 
 @cache
