@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from markupsafe import Markup
 
 from classroom.activities.crowd_grid import CrowdGrid
-from classroom.activities.number import read_number
+from classroom.activities.number import NATS, read_number
 from classroom.activities.wall import Wanted, read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
@@ -46,9 +46,6 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 """The phases in which answers are taken, with the number of their round."""
-
-LOSS_UNIT = "nats"
-"""Of a loss: a cross-entropy with the natural logarithm."""
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
@@ -167,7 +164,7 @@ class Activity:
     @property
     def unit(self) -> str:
         """The unit of what is guessed; a grid's cells are guessed by their held-out loss."""
-        return self.guessed.unit if self.guessed else LOSS_UNIT if self.crowd else ""
+        return self.guessed.unit if self.guessed else NATS if self.crowd else ""
 
     def asked_in(self, round_number: int) -> Asked | None:
         """The question that a round asks."""

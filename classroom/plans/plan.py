@@ -84,7 +84,7 @@ class Plans:
     def all(self, broken: list[Problem] | None = None) -> list[Plan]:
         """Every plan that can be read, the teacher's own first, then the shortest first.
 
-        Problems of own files are noted in `broken`. Raises ContentError with all problems of the shipped ones.
+        Problems of own files go to `broken`. Raises ContentError with all problems of the shipped ones.
         """
         problems: list[Problem] = []
         plans = [

@@ -6,8 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import Activity
-from classroom.activities.number import NATS, UNIT_MEANINGS, as_number, tell_distance
+from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
 from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
@@ -240,7 +239,7 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "run": live.run,
         "number": as_number,
         "tell_distance": tell_distance,
-        "unit_meaning": _unit_meaning(activity),
+        "unit_meaning": UNIT_MEANINGS.get(activity.unit, "") if activity else "",
         "verdict_labels": VERDICT_LABELS,
         "duration": as_duration,
     }
@@ -249,14 +248,6 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
 def phase_label(kind: str, phase: str) -> str:
     """A phase in words."""
     return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
-
-
-def _unit_meaning(activity: Activity | None) -> str:
-    """What the unit of a guess means, if students don't bring that along."""
-    if activity is None:
-        return ""
-    unit = NATS if activity.crowd else activity.guessed.unit if activity.guessed else ""
-    return UNIT_MEANINGS.get(unit, "")
 
 
 def _frame(live: LiveRoom) -> State:
