@@ -1,7 +1,6 @@
 """All classes of this app: opening, joining, answering, the teacher's commands, runs and the end of names."""
 
 import asyncio
-import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -18,13 +17,18 @@ from classroom.activities.room import made_on_the_spot, next_step, open_round, p
 from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
-from classroom.live.messages import choose_answers, read_answer, read_verdict, read_withdrawn
+from classroom.live.messages import (
+    choose_answers,
+    read_answer,
+    read_figure_settings,
+    read_verdict,
+    read_withdrawn,
+)
 from classroom.live.run_watch import RunWatch
 from classroom.live.spread import Spread
 from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
-from study.figures.controls import settings_from
 from study.figures.figure import Figures
 from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
@@ -177,7 +181,7 @@ class Hub:
 
     async def join(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser; the first time a new one, unless the room is locked or full."""
-        device = device_of(live, browser_id)
+        device = live.device_of(browser_id)
         if device not in live.by_device and self.spread:
             await self.spread.refresh(live)
         known = live.by_device.get(device)
@@ -196,7 +200,7 @@ class Hub:
 
     async def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser. Raises LearnerError for a browser that has not joined."""
-        device = device_of(live, browser_id)
+        device = live.device_of(browser_id)
         if device not in live.by_device and self.spread:  # joined at another process a moment ago
             await self.spread.refresh(live)
         known = live.by_device.get(device)
@@ -276,7 +280,9 @@ class Hub:
                     live, "quote", {"answers": choose_answers(live, order), "shown": what[0] == "s"}
                 )
             case "figure":
-                await self._append(live, "figure", self._set_figure(live, order.get("settings")))
+                await self._append(
+                    live, "figure", read_figure_settings(live, self.figures, order.get("settings"))
+                )
             case "blank" | "unblank" as what:
                 live.blanked(is_blank=what == "blank")
             case "withdraw":
@@ -309,15 +315,6 @@ class Hub:
         """Refuse all keys of a room."""
         at = self._now()
         await self.writer.do(lambda t: t.revoke_keys(live.room.id, at=at), lambda _: None)
-
-    def _set_figure(self, live: LiveRoom, settings: Any) -> dict[str, Any]:
-        """The teacher's setting of the current figure. Raises LearnerError outside its limits."""
-        shown = live.activity.figure if live.activity else None
-        if shown is None or not isinstance(settings, dict):
-            raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
-        chosen = {str(name): str(value) for name, value in settings.items()}
-        settings_from(self.figures[shown.id].settings, chosen)
-        return {"position": live.state.position, "settings": chosen}
 
     async def ask_now(self, live: LiveRoom, activity: Activity) -> None:
         """Add an activity made on the spot and go to it. Raises LearnerError after the end."""
@@ -402,11 +399,6 @@ class Hub:
 
     def _now(self) -> datetime:
         return self.context.clock()
-
-
-def device_of(live: LiveRoom, browser_id: str) -> str:
-    """A hash by which a browser is known in this room only."""
-    return hashlib.sha256(f"{live.room.id}/{browser_id}".encode()).hexdigest()
 
 
 def _free_code(taken: set[str], dice: Random) -> str:

@@ -5,6 +5,7 @@ with what this process has committed itself, and any number of times.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -123,6 +124,10 @@ class LiveRoom:
         where = self.state.position if position is None else position
         given = self._answers.get((where, 1), {})
         return {answer.claim: student for student, answer in given.items() if answer.claim}
+
+    def device_of(self, browser_id: str) -> str:
+        """A hash by which a browser is known in this room only."""
+        return hashlib.sha256(f"{self.room.id}/{browser_id}".encode()).hexdigest()
 
     def has_answers(self, position: int) -> bool:
         """Whether anyone has answered an activity in any round."""

@@ -7,6 +7,8 @@ from typing import Any
 from classroom.activities.activity import CONFIDENCES
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
+from study.figures.controls import settings_from
+from study.figures.figure import Figures
 from study.ports.classes import VERDICTS
 from study.store.class_records import ClassAnswer, ClassStudent
 
@@ -68,3 +70,13 @@ def read_answer(
         confidence=confidence if confidence in CONFIDENCES else None,
         at=at,
     )
+
+
+def read_figure_settings(live: LiveRoom, figures: Figures, settings: Any) -> dict[str, Any]:
+    """Read the teacher's setting of the current figure. Raises LearnerError outside its limits."""
+    shown = live.activity.figure if live.activity else None
+    if shown is None or not isinstance(settings, dict):
+        raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
+    chosen = {str(name): str(value) for name, value in settings.items()}
+    settings_from(figures[shown.id].settings, chosen)
+    return {"position": live.state.position, "settings": chosen}
