@@ -381,7 +381,8 @@ def test_the_microscope_tells_what_the_page_shows_and_looks_only_once(
     first = capsys.readouterr()
     assert "Rounding moves these 128 × 64 weights by" in first.out
     assert "every matrix: HQQ 4-bit, blocks of 128" in first.out
-    assert "Held-out loss, as it is: batch " in first.err
+    # Later steps can pass between two looks on a fast machine; starting a process can't.
+    assert "Starting its process" in first.err
     found = json.loads(said(capsys, *asked, "--json"))
     question = MicroscopeQuestion(
         model="tiny-random", matrix="mlp.up_proj", second=QuantizationScheme(bits="hqq4", block=128)
