@@ -2,7 +2,7 @@
 # make test    everything that must hold: lint, unit, property and browser tests
 # make test-unit, make test-browser   the two halves of it
 # make lint    ruff, import rules and mypy  make fix          let ruff repair what it can
-# make test-postgres   the store's tests on the PostgreSQL server of TEST_DATABASE_URL
+# make test-postgres   the store and classes on a PostgreSQL server that is started for it; a part of test-unit
 # make test-long      the GPU check itself, on a simulated device: minutes
 # make test-browsers   the main stories in Chromium, Firefox and WebKit
 # make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
@@ -23,6 +23,9 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 # PyTorch learns of a simulated device only before the first backward pass of a process: a round of its own.
 # A browser test leaves an event loop running in its process, where later tests could start none: another round.
 IN_TWO := --numprocesses 2 --dist loadfile
+# On a throwaway PostgreSQL server, or on that of TEST_DATABASE_URL.
+POSTGRES_ROUND := $(BIN)/python -m pytest --postgres $(IN_TWO) tests/study/store tests/study/io tests/flashcards/review \
+	tests/quizzes/session tests/classroom
 
 .PHONY: test-unit test-browser fuzz test-postgres test-browsers test-long app test lint fix bench screenshots gpu-check clean
 
@@ -33,7 +36,8 @@ test: lint test-unit test-browser
 
 test-unit: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not engines and not long and not simulated_gpu" $(IN_TWO)
+	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not engines and not long and not simulated_gpu and not postgres" $(IN_TWO)
+	$(CACHED_MODELS) $(POSTGRES_ROUND)
 	$(CACHED_MODELS) $(BIN)/python -m pytest -m simulated_gpu
 
 test-browser: $(VENV)/.dev-installed
@@ -65,8 +69,7 @@ fuzz: $(VENV)/.dev-installed
 	FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 test-postgres: $(VENV)/.dev-installed
-	$(BIN)/python -m pip install --quiet -r requirements-postgres.txt
-	$(BIN)/python -m pytest tests/study/store tests/study/io tests/flashcards/review tests/quizzes/session
+	$(CACHED_MODELS) $(POSTGRES_ROUND)
 
 test-browsers: $(VENV)/.dev-installed
 	./tests/engines/install_browsers.sh
@@ -93,6 +96,6 @@ $(VENV)/.app-installed: requirements.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev-installed: requirements-dev.txt requirements-ray.txt $(VENV)/.app-installed
+$(VENV)/.dev-installed: requirements-dev.txt requirements-ray.txt requirements-postgres.txt $(VENV)/.app-installed
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

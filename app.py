@@ -30,16 +30,22 @@ def build_app(
     hosts: Sequence[str] = (),
     projector: bool = False,
     worker: bool = True,
+    study_only: bool = False,
     only_class: bool = False,
+    students_at: str = "",
     open_lab: bool = False,
     say: Callable[[str], object] = str,
 ) -> Any:
-    """Build all pages into one ASGI app. `say` receives each start-up step as text."""
+    """Build all pages into one ASGI app. `say` receives each start-up step as text.
+
+    `study_only`: another app on the same data folder and database takes up the lab's waiting runs.
+    """
     with ExitStack() as unless_built:
-        engine = LocalEngine(settings, warm=worker)
+        trains = worker and not study_only
+        engine = LocalEngine(settings, warm=trains, own_only=study_only)
         unless_built.callback(engine.close, grace_seconds=0)
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
-        if worker:
+        if trains:
             announce(engine.home, _say)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
@@ -57,7 +63,9 @@ def build_app(
         engine.start()  # only now: data that can't be opened must not cost a waiting run
         # The order matters: each part uses what the parts before it provide.
         parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
-        parts.append(classroom.build(core, only_class=only_class, reachable=reachable))
+        parts.append(
+            classroom.build(core, only_class=only_class, reachable=reachable, students_at=students_at)
+        )
         site = build_site(core, parts, hosts=hosts, projector=projector, open_lab=open_lab)
         unless_built.pop_all()
     return site

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from operator import sub
 from pathlib import Path
 
@@ -144,7 +145,8 @@ def report(rows: Sequence[BitWidthRow], machine: Machine) -> str:
     return (
         f"{HEAD}\n{lines}\n\n"
         f"Measured: {spec.model}, rank {spec.rank} on all linear layers, batch {spec.batch}, "
-        f"{spec.steps} steps, learning rate {spec.learning_rate:g}, seed {spec.seed}; "
+        f"{spec.steps} steps, learning rate {spec.learning_rate:g}, seed {spec.seed}; the app's own cards as "
+        f"they were on {date.today()} (data {own_dataset().digest}); "
         f"{here['name']} ({here['processor']}), computing in {here['compute_dtype']}; {libraries}.\n"
     )
 

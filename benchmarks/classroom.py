@@ -1,9 +1,12 @@
 """A class under load, and one whose server is killed: answers lost or doubled, and how long each takes.
 
     python -m benchmarks.classroom                    # 200 students and a plan of 20 votes; then 20 kills
-    python -m benchmarks.classroom --students 50 --kills 0
+    python -m benchmarks.classroom --students 50 --kills 0 --drop 0.3
+    python -m benchmarks.classroom --classes 10       # after one another: does the server's memory grow?
+    python -m tests.postgres python -m benchmarks.classroom --students 1000 --workers 3 --kills 0
 
-Real HTTP clients in a process of their own, on the same machine as the app. Figures: docs/classroom.md.
+The last one needs PostgreSQL: `tests.postgres` starts a throwaway server. Real HTTP clients in a process of
+their own, on the same machine as the app. Figures: docs/classroom.md.
 """
 
 import argparse
@@ -12,26 +15,34 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import psutil
+from sqlalchemy import create_engine, select
 
 from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Manners, Student
+from study.store.class_schema import class_answers
+from tests.postgres import new_database
 
 ROOT = Path(__file__).parents[1]
-NO_MANNERS = Manners(think_seconds=(0.0, 2.0), drop_rate=0.0, silent_rate=0.0)
+THINK_SECONDS = (0.0, 2.0)
+AWAY_SECONDS = (0.5, 3.0)
+SETTLE_SECONDS = 15.0
+"""After a class: its connections end, and a collection has run."""
+
+SERVER = os.environ.get("DATABASE_URL", "")
 
 
 @dataclass
@@ -41,6 +52,12 @@ class Figures:
     answer_seconds: list[float] = field(default_factory=list)
     event_seconds: list[float] = field(default_factory=list)
     """From the teacher's press to the state on each phone."""
+
+    vote_seconds: list[float] = field(default_factory=list)
+    """From the teacher's press to the last acknowledgement, one for each vote."""
+
+    back_seconds: list[float] = field(default_factory=list)
+    """From a phone's waking to its first event."""
 
     acknowledged: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -65,56 +82,135 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--students", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=0, help="processes for students, on PostgreSQL")
+    parser.add_argument("--votes", type=int, default=0, help="only so many votes of the plan")
+    parser.add_argument("--classes", type=int, default=0, help="so many classes after one another, no kills")
+    parser.add_argument("--drop", type=float, default=0.0, help="of dropping the connection after an answer")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
+    if options.classes:
+        memory_test(options.classes, options.students)
+        return
     if options.students:
-        load_test(options.students)
+        load_test(options.students, workers=options.workers, votes=options.votes, drop=options.drop)
     if options.kills:
         kill_test(options.kills)
 
 
-def load_test(count: int) -> None:
-    """A class on the whole app: join, then every vote of a plan."""
-    with tempfile.TemporaryDirectory() as folder:
-        server, address = start(["app.py", "--class", "--no-worker"], Path(folder))
-        try:
-            process = psutil.Process(server.pid)
-            memory_before, cpu_before = process.memory_info().rss, process.cpu_times()
-            figures = asyncio.run(_lesson(address, count))
-            grown, cpu = process.memory_info().rss - memory_before, process.cpu_times()
-            busy_seconds = cpu.user + cpu.system - cpu_before.user - cpu_before.system
-        finally:
-            server.kill()
-            server.wait()
-        lost, doubled, stored = compare(Path(folder), figures)
-    print(f"{count} students, a plan of eight questions: {stored} answers stored")
+def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
+    """A class on the whole app: join, then every vote of a plan, or the first ones."""
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        url = opened.enter_context(database(folder))
+        processes = [opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))]
+        if workers:
+            command = ["-m", "classroom", "serve", "--host", "127.0.0.1", "--workers", str(workers)]
+            processes.append(opened.enter_context(running(command, folder, url)))
+        servers = [each for process, _ in processes for each in family(process.pid)]
+        memory_before, cpu_before = memory_of(servers), cpu_of(servers)
+        (_, teacher), (_, students) = processes[0], processes[-1]
+        figures = asyncio.run(_lesson(teacher, students, count, votes, drop))
+        grown, busy_seconds = memory_of(servers) - memory_before, cpu_of(servers) - cpu_before
+        lost, doubled, stored = compare(url, figures)
+    where = "PostgreSQL" if SERVER else "SQLite"
+    served = f"the app and {workers} workers" if workers else "one process"
+    played = len(figures.vote_seconds)
+    print(f"{count} students, {played} votes, {where}, {served}: {stored} answers stored")
     print(f"  answer, ms:          {spread(figures.answer_seconds)}")
     print(f"  press to phone, ms:  {spread(figures.event_seconds)}")
+    print(f"  back after a drop, ms: {spread(figures.back_seconds)} ({len(figures.back_seconds)} times)")
     print(f"  lost {lost}, doubled {doubled}, outcomes {dict(figures.outcomes)}")
-    print(f"  the server computed {1000 * busy_seconds / stored:.1f} ms for each answer, all else included")
+    print(f"  answers a second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
+    print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms an answer, the database left out")
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
 
 
-async def _lesson(address: str, count: int) -> Figures:
-    figures, teacher = Figures(), Client(address, "teacher")
+def memory_test(classes: int, count: int) -> None:
+    """Classes of two votes after one another in one server, and its resident memory after each."""
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        url = opened.enter_context(database(folder))
+        server, address = opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))
+        sizes = [memory_of(family(server.pid))]
+        print(f"  before the first class: {sizes[0] / 1e6:.0f} MB", flush=True)
+        for number in range(1, classes + 1):
+            asyncio.run(_lesson(address, address, count, 2, 0.0))
+            time.sleep(SETTLE_SECONDS)
+            sizes.append(memory_of(family(server.pid)))
+            print(f"  after class {number}: {sizes[-1] / 1e6:.0f} MB", flush=True)
+    grown = (sizes[-1] - sizes[2]) / 1e6
+    print(f"{classes} classes of {count} students: from the second to the last {grown:+.0f} MB", end="")
+    print(f"; load {os.getloadavg()[0]:.1f} at the end")
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """A new database on the server of DATABASE_URL, or the file in a data folder."""
+    if not SERVER:
+        yield f"sqlite:///{folder / 'study.sqlite3'}"
+        return
+    with new_database(SERVER) as url:
+        yield url
+
+
+@contextmanager
+def running(command: list[str], folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A server and its address, until the end of the block."""
+    server, address = start(command, folder, url)
+    try:
+        yield server, address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and those that it has started."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def memory_of(processes: list[psutil.Process]) -> int:
+    """Resident bytes."""
+    return sum(process.memory_info().rss for process in processes)
+
+
+def cpu_of(processes: list[psutil.Process]) -> float:
+    """Seconds of processor time."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+async def _lesson(teacher_address: str, address: str, count: int, votes: int, drop: float) -> Figures:
+    figures, teacher = Figures(), Client(teacher_address, "teacher")
     code, plan = await open_class(teacher)
+    manners = Manners(think_seconds=THINK_SECONDS, drop_rate=drop, away_seconds=AWAY_SECONDS, silent_rate=0.0)
     students = [
-        Student(address, code, plan, Random(number), NO_MANNERS, figures.heard, figures.saw)
+        Student(
+            address,
+            code,
+            plan,
+            Random(number),
+            manners,
+            figures.heard,
+            figures.saw,
+            figures.back_seconds.append,
+        )
         for number in range(count)
     ]
     began = time.monotonic()
     playing = [asyncio.create_task(student.play()) for student in students]
     while sum(bool(student.name) for student in students) < count:
         await asyncio.sleep(0.05)
-    print(f"  {count} joined in {time.monotonic() - began:.1f} s")
+    print(f"  {count} joined in {time.monotonic() - began:.1f} s", flush=True)
     await asyncio.sleep(2)
-    for position, phase in votes_of(plan):
+    for position, phase in votes_of(plan)[: votes or None]:
         before = len(figures.answer_seconds)
-        figures.pressed_at[position, ROUNDS[phase]] = time.monotonic()
-        await teacher.post(f"/class/{code}/command", {"do": "go", "position": position, "phase": phase})
+        pressed = figures.pressed_at[position, ROUNDS[phase]] = time.monotonic()
+        await lead(teacher, code, {"do": "go", "position": position, "phase": phase})
         while len(figures.answer_seconds) < before + count:
             await asyncio.sleep(0.05)
-    await teacher.post(f"/class/{code}/command", {"do": "end"})
+        figures.vote_seconds.append(time.monotonic() - pressed)
+    await lead(teacher, code, {"do": "end"})
     await asyncio.gather(*playing)
     return figures
 
@@ -122,19 +218,20 @@ async def _lesson(address: str, count: int) -> Figures:
 def kill_test(kills: int) -> None:
     """40 students vote again and again while the server is killed at random moments and started again."""
     with tempfile.TemporaryDirectory() as folder:
-        figures, done = asyncio.run(_killed(Path(folder), kills))
-        lost, doubled, stored = compare(Path(folder), figures)
+        url = f"sqlite:///{Path(folder) / 'study.sqlite3'}"
+        figures, done = asyncio.run(_killed(Path(folder), url, kills))
+        lost, doubled, stored = compare(url, figures)
     print(f"kill -9 at {done} random moments of a vote, 40 students: {stored} answers stored")
     print(f"  acknowledged {len(figures.acknowledged)}, of these lost {lost}; doubled {doubled}")
     print(f"  outcomes {dict(figures.outcomes)}")
 
 
-async def _killed(folder: Path, kills: int) -> tuple[Figures, int]:
+async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
     figures, dice = Figures(), Random(7)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = ["-m", "benchmarks.class_server"]
-    server, address = await asyncio.to_thread(start, command, folder, port)
+    server, address = await asyncio.to_thread(start, command, folder, url, port)
     teacher = Client(address, "teacher")
     done = 0
     while done < kills:
@@ -154,7 +251,7 @@ async def _killed(folder: Path, kills: int) -> tuple[Figures, int]:
                 await asyncio.to_thread(server.wait)
                 teacher.close()
                 done += 1
-                server, _ = await asyncio.to_thread(start, command, folder, port)
+                server, _ = await asyncio.to_thread(start, command, folder, url, port)
                 await asyncio.sleep(1.5)
         await lead(teacher, code, {"do": "end"})
         await asyncio.wait_for(asyncio.gather(*playing), 60)
@@ -193,10 +290,14 @@ async def lead(teacher: Client, code: str, order: Mapping[str, Any]) -> None:
             await asyncio.sleep(0.1)
 
 
-def compare(folder: Path, figures: Figures) -> tuple[int, int, int]:
+def compare(url: str, figures: Figures) -> tuple[int, int, int]:
     """Acknowledged answers that are not stored as sent; answers stored twice; all stored ones."""
-    with sqlite3.connect(folder / "study.sqlite3") as database:
-        rows = database.execute("SELECT id, student_id, position, round FROM class_answers").fetchall()
+    columns = class_answers.c
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        wanted = select(columns.id, columns.student_id, columns.position, columns.round)
+        rows = [tuple(row) for row in connection.execute(wanted)]
+    engine.dispose()
     stored = {row[0]: (row[2], row[3]) for row in rows}
     lost = sum(
         stored.get(key) != (given["position"], given["round"]) for key, given in figures.acknowledged.items()
@@ -204,11 +305,12 @@ def compare(folder: Path, figures: Figures) -> tuple[int, int, int]:
     return lost, len(rows) - len({row[1:] for row in rows}), len(rows)
 
 
-def start(command: list[str], folder: Path, port: int = 0) -> tuple["subprocess.Popen[str]", str]:
+def start(command: list[str], folder: Path, url: str, port: int = 0) -> tuple["subprocess.Popen[str]", str]:
     """Start a server and wait until it says where it is."""
     server = subprocess.Popen(
         [sys.executable, *command, "--port", str(port), "--data-folder", str(folder)],
         cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
         stdout=subprocess.PIPE,
         text=True,
     )

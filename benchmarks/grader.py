@@ -1,12 +1,12 @@
 """Benchmark of the explain grader on labelled answers: accuracy by class, prompt and voice; latency.
 
-    python -m benchmarks.grader [--answers held-out|dev|fresh|own|FILE.jsonl] [--details FILE]
+    python -m benchmarks.grader [--answers NAME or FILE.jsonl] [--details FILE]
 
-`held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of
-another writer, on which limits are set, `fresh` those of one more writer, on which nothing is set, `own`
-answers to prompts that are not in training; a JSON-lines file in the public contract's format is accepted
-too. Three baselines each get the threshold that suits them best on the answers that they are measured on; the
-grader does not.
+`held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of other
+writers, on which limits are set, `fresh` and `fresh2` those of two more writers, on which nothing is set. Of
+prompts like a learner's own, limits are set on `own-held-out`; nothing is set on `own` and `own2`. A file of
+JSON lines in the public contract's format is accepted too. Three baselines each get the threshold that suits
+them best on the answers that they are measured on; the grader does not.
 """
 
 import argparse
@@ -29,18 +29,21 @@ from quizzes.grader.grading import Limits, Scorer, concept_text, decide_verdict,
 from quizzes.grader.guards import words_of
 from quizzes.grader.labelled_answers import (
     FRESH_WRITER,
+    FRESH_WRITER_2,
     OTHER_WRITER,
     OWN_PROMPTS,
+    OWN_PROMPTS_2,
+    OWN_TRAINING,
     LabelledAnswer,
     load_answers,
     load_own_prompts,
 )
 from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report, count_confusion, report_by
 from quizzes.grader.minilm import fetch_minilm
-from quizzes.grader.prompts import Prompt, load_prompts
+from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
 from quizzes.grader.verdicts import Verdict
-from quizzes.grader.weights import MADE_OF, WEIGHTS, read_weights
-from quizzes.grader.worker.examples import held_out
+from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
+from quizzes.grader.worker.examples import held_out, held_out_prompt
 from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
@@ -66,16 +69,17 @@ def main() -> None:
     parser.add_argument("--details", type=Path, help="write every wrong pair here, tab-separated")
     parser.add_argument("--quick", action="store_true", help="no baselines, no latency")
     options = parser.parse_args()
-    prompts = load_own_prompts() if options.answers == "own" else load_prompts(load_concepts())
+    prompts = _prompts(options.answers)
     answers = _answers(options.answers, prompts)
     models_dir = load_settings().models_dir
     base = fetch_minilm(models_dir, _silent)
-    reader, limits = load_reader(base, options.weights), read_weights(options.weights).limits
+    reader, weights = load_reader(base, options.weights), read_weights(options.weights)
+    limits = weights.limits_of(next(iter(prompts.values())))
     judged = _judged(answers, prompts, build_scorer(reader), limits)
     print(f"{len(answers)} answers, {4 * len(answers)} pairs ({options.answers})\n")
     rows = {"grader": compute_report(judged)}
     if not options.quick:
-        rows |= _parts(answers, prompts, reader, limits) | _baselines(answers, prompts, base)
+        rows |= _parts(answers, prompts, reader, weights) | _baselines(answers, prompts, base)
     _table("all", rows)
     for title, name in (("class", _kind), ("prompt", _prompt), ("voice", _voice)):
         _table(title, report_by(judged, name))
@@ -86,12 +90,28 @@ def main() -> None:
         _write_details(judged, prompts, options.details)
 
 
+def _prompts(source: str) -> Mapping[str, Prompt]:
+    if source == "own-held-out":
+        own = load_own_prompts(OWN_TRAINING)
+        return {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
+    folders = {"own": OWN_PROMPTS, "own2": OWN_PROMPTS_2}
+    return load_own_prompts(folders[source]) if source in folders else load_prompts(load_concepts())
+
+
 def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:
-    folders = {"dev": OTHER_WRITER, "fresh": FRESH_WRITER, "own": OWN_PROMPTS}
+    folders = {
+        "dev": OTHER_WRITER,
+        "fresh": FRESH_WRITER,
+        "fresh2": FRESH_WRITER_2,
+        "own-held-out": OWN_TRAINING,
+        "own": OWN_PROMPTS,
+        "own2": OWN_PROMPTS_2,
+    }
     if source in folders:
-        return load_answers(prompts, folder=folders[source])
+        written = [prompt_id for prompt_id in prompts if (folders[source] / f"{prompt_id}.tsv").exists()]
+        return load_answers(written, folder=folders[source])
     if source == "held-out":
-        part = json.loads(next(WEIGHTS.glob(MADE_OF.format(seed="*"))).read_text("utf-8"))["recipe"]["part"]
+        part = json.loads(list_adapters()[0].with_suffix(".json").read_text("utf-8"))["recipe"]["part"]
         return [answer for answer in load_answers(prompts) if held_out(answer, part=part)]
     return [_from_json(json.loads(line), prompts) for line in Path(source).read_text("utf-8").splitlines()]
 
@@ -128,20 +148,29 @@ def _judged(
 
 
 def _parts(
-    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, limits: Limits
+    answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], reader: Reader, weights: Weights
 ) -> dict[str, GraderReport]:
     """Report ablations: the grader without one of its parts, at the same thresholds."""
-    by_words_alone = copy(reader)
-    by_words_alone.known = {text: (label, 0) for text, (label, _) in reader.known.items()}
+    limits = weights.limits_of(next(iter(prompts.values())))
     as_own = copy(reader)
     as_own.known = {}
     likeliest = replace(limits, covered=0.5, doubt=1.0, contradicted=0.5, missing=0.5, partial=0.4)
+    as_written = {prompt_id: write_as_own(prompt) for prompt_id, prompt in prompts.items()}
     return {
         "whole answers": compute_report(_whole(answers, prompts, build_scorer(reader), limits)),
-        "no own parts": compute_report(_judged(answers, prompts, build_scorer(by_words_alone), limits)),
-        "read as own prompts": compute_report(_judged(answers, prompts, build_scorer(as_own), limits)),
+        "read as own prompts": compute_report(
+            _judged(answers, as_written, build_scorer(as_own), weights.own_limits)
+        ),
         "no limits set": compute_report(_judged(answers, prompts, build_scorer(reader), likeliest)),
     }
+
+
+def write_as_own(prompt: Prompt) -> Prompt:
+    """Return a prompt as a learner would have written it, with one line a concept."""
+    if prompt.own:
+        return prompt
+    lines = [f"{concept.label}: {concept.definition}" for concept in prompt.concepts]
+    return own_prompt({"id": prompt.id, "text": prompt.text, "hint": prompt.hint, "concepts": lines})
 
 
 def _whole(

@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,8 @@ class SimulatedBrowser:
 
     client: httpx.AsyncClient
     measured: Measured
+    through_gradio: bool = False
+    query: str = ""
     html: str = ""
     load_id: int = 0
     island_id: int = 0
@@ -66,15 +69,16 @@ class SimulatedBrowser:
         """Open the page, then press until the time is over."""
         await asyncio.sleep(dice.uniform(0, every_seconds))
         try:
-            await self._open()
+            await self.open()
             while time.monotonic() < until:
                 began = time.monotonic()
-                await self._press()
+                await self.press()
                 await asyncio.sleep(max(0.0, every_seconds - (time.monotonic() - began)))
         except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
             self.measured.errors.append(repr(error)[:200])
 
-    async def _open(self) -> None:
+    async def open(self) -> None:
+        """Open Cards."""
         page = await self._timed("page", self.client.get("/cards", cookies=self.cookies, headers=HTML))
         found = re.search(r"window\.gradio_config = (\{.*?\});</script>", page.text, re.DOTALL)
         if found is None:
@@ -92,22 +96,25 @@ class SimulatedBrowser:
         )
         self.html = answer.json()["data"][0]
 
-    async def _press(self) -> None:
-        kind = "flip" if 'data-act="flip"' in self.html else "rate"
-        event: dict[str, Any] = press(self.html, kind, nth=2 if kind == "rate" else 0) | {"query": ""}
+    async def press(self) -> None:
+        """Flip the card, or rate it."""
+        kind = "flip" if re.search(r'data-(act|submit)="flip"', self.html) else "rate"
+        event: dict[str, Any] = press(self.html, kind, nth=2 if kind == "rate" else 0) | {"query": self.query}
+        reply = (await self._timed(kind, self._send(event))).json()
+        if "error" in reply or "html" not in reply:
+            raise ValueError(str(reply.get("error", reply))[:200])
+        self.html = reply["html"]
+
+    def _send(self, event: dict[str, Any]) -> Coroutine[Any, Any, httpx.Response]:
+        if not self.through_gradio:
+            return self.client.post("/act/cards", json=event, cookies=self.cookies)
         body = {
             "data": event,
             "fn_name": "act",
             "component_id": self.island_id,
             "session_hash": self.session,
         }
-        answer = await self._timed(
-            kind, self.client.post("/gradio_api/component_server", json=body, cookies=self.cookies)
-        )
-        reply = answer.json()
-        if "error" in reply or "html" not in reply:
-            raise ValueError(str(reply.get("error", reply))[:200])
-        self.html = reply["html"]
+        return self.client.post("/gradio_api/component_server", json=body, cookies=self.cookies)
 
     async def _timed(self, kind: str, request: Any) -> httpx.Response:
         began = time.monotonic()
@@ -138,9 +145,8 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-@contextmanager
-def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The app in a process of its own, without workers."""
+def start_app(data: Path) -> tuple["subprocess.Popen[str]", str]:
+    """Start the app in a process of its own, without workers; returns it and its address."""
     server = subprocess.Popen(
         [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", str(data)],
         cwd=ROOT,
@@ -148,8 +154,15 @@ def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
         text=True,
         env=os.environ,
     )
+    return server, served_at(server)
+
+
+@contextmanager
+def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The app while the block runs."""
+    server, address = start_app(data)
     try:
-        yield served_at(server), psutil.Process(server.pid)
+        yield address, psutil.Process(server.pid)
     finally:
         server.terminate()
         server.wait(timeout=60)
@@ -183,6 +196,8 @@ def _round(
     after = server.cpu_times()
     presses = [taken for kind in ("flip", "rate") for taken in measured.seconds.get(kind, [])]
     answers = sum(map(len, measured.seconds.values()))
+    for error, times in Counter(measured.errors).most_common(5):
+        print(f"  {times} x {error}", flush=True)
     cpu_seconds = after.user + after.system - before.user - before.system
     return {
         "learners": learners,

@@ -34,7 +34,7 @@ from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.alone import train_alone
-from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.group import AdapterGroup, clip_gradients
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
@@ -204,7 +204,7 @@ class Lab:
         assert isinstance(self.adapted, AdapterGroup)
         (cell,) = self.adapted.cells
         self.adapted.gradients([cell], [pack_examples(batch, CPU)])
-        cell.clip()
+        clip_gradients([cell])
         own = sorted((name, p) for name, p in self.adapted.model.named_parameters() if "lora_" in name)
         parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
         return torch.cat([part.double().flatten() for part in parts])

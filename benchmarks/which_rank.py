@@ -10,6 +10,7 @@ prints.
 import argparse
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,19 @@ def measured(kept: Path) -> str:
     content = json.loads(kept.read_text("utf-8"))
     cells = [_cell(values) for values in content["cells"]]
     return "\n".join(
-        [*_conditions(Grid.from_json(json.dumps(content["grid"])), cells), "", *_table(cells), ""]
+        [
+            *_conditions(Grid.from_json(json.dumps(content["grid"])), cells, _data(content)),
+            "",
+            *_table(cells),
+            "",
+        ]
     )
+
+
+def _data(content: dict[str, Any]) -> str:
+    """Name the cards that were learnt from: the app's change, and with them losses and the heaviest row."""
+    day = datetime.fromtimestamp(content["created_at"], UTC).date()
+    return f"as they were on {day} (data {content['data']['digest']})"
 
 
 def _cell(values: dict[str, Any]) -> GridCell:
@@ -63,7 +75,7 @@ def _cell(values: dict[str, Any]) -> GridCell:
     return GridCell(**(values | {"spec": RunSpec(**values["spec"]), "versions": versions}))
 
 
-def _conditions(grid: Grid, cells: list[GridCell]) -> Iterator[str]:
+def _conditions(grid: Grid, cells: list[GridCell], data: str) -> Iterator[str]:
     first = cells[0]
     versions = ", ".join(f"{name} {version}" for name, version in first.versions)
     yield f"```sh\n{command_of_grid(grid)}\n```"
@@ -71,7 +83,7 @@ def _conditions(grid: Grid, cells: list[GridCell]) -> Iterator[str]:
     yield (
         f"{len(cells)} runs of {grid.base.steps} steps, batch {grid.base.batch}, alpha {grid.base.alpha:g}, "
         f"learning rate {grid.base.learning_rate:g}, seeds {', '.join(map(str, grid.seeds))}, on the app's "
-        f"own cards, where the untrained adapter's held-out loss is {first.loss_before or 0:.3f}. "
+        f"own cards {data}, where the untrained adapter's held-out loss is {first.loss_before or 0:.3f}. "
         f"Measured on {first.device}, computing in {first.compute}, with {versions}."
     )
 

@@ -1,17 +1,39 @@
-"""`python -m classroom simulate`: play a class against a running app, to try a plan alone."""
+"""`python -m classroom simulate`: play a class against a running app, to try a plan alone.
+
+`python -m classroom serve`: serve the students of a lecture hall from several processes.
+"""
 
 import argparse
 import asyncio
+import os
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from random import SystemRandom
 
 from classroom.simulation.rehearsal import Rehearsal
 from study.base.errors import LearnerError
+from study.base.settings import Settings, load_settings
+
+STUDENTS_PORT = 7861
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and play. Returns the exit status."""
+    """Read the command line and play or serve. Returns the exit status."""
     options = _parser().parse_args(arguments)
+    try:
+        return int(options.do(options))
+    except LearnerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _simulate(options: argparse.Namespace) -> int:
     rehearsal = Rehearsal(
         address=options.address.rstrip("/"),
         students=options.students,
@@ -21,14 +43,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lead_seconds=options.lead,
         seed=options.seed,
     )
-    try:
-        asyncio.run(rehearsal.play())
-    except LearnerError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    asyncio.run(rehearsal.play())
     return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from classroom.workers.supervisor import Supervisor
+    from study.store import open_store
+
+    settings = _settings_of(options)
+    open_store(settings.database_url).close()  # one process makes the tables, and says what is wrong
+    command = ["-m", "classroom", "work", "--data-folder", str(settings.home)]
+    for name in options.public_name:
+        command += ["--public-name", name]
+    supervisor = Supervisor(
+        host=options.host,
+        port=options.port,
+        count=options.workers,
+        command=command,
+        say=lambda line: print(line, flush=True),
+    )
+    supervisor.run()
+    return 0
+
+
+def _work(options: argparse.Namespace) -> int:
+    from classroom.workers.site import build_students_site
+    from classroom.workers.worker import serve
+    from flashcards.interchange.class_cards import write_class_cards
+    from lora_lab.figures import build_figures
+    from study.content.concepts import load_concepts
+    from study.ports.context import Context
+    from study.store import open_store
+    from study.web.server import take_port
+
+    settings = _settings_of(options)
+    if options.socket is not None:
+        listening = socket.socket(fileno=options.socket)
+    else:
+        listening = take_port(options.host, options.port, several=True)
+    with closing(open_store(settings.database_url)) as store:
+        context = Context(
+            settings=settings,
+            store=store,
+            concepts=load_concepts(),
+            clock=lambda: datetime.now(UTC),
+            dice=SystemRandom(),
+            places=(),
+        )
+        site = build_students_site(
+            context,
+            figures=build_figures(settings.models_dir),
+            write_cards=write_class_cards,
+            hosts=tuple(options.public_name),
+        )
+        serve(site, listening)
+    return 0
+
+
+def _settings_of(options: argparse.Namespace) -> Settings:
+    settings = load_settings(home=options.data_folder)
+    if not settings.database_url.startswith("postgresql"):
+        raise LearnerError(
+            "Several processes share a class through a PostgreSQL server, and DATABASE_URL names none.",
+            do_next="Start one (deploy/compose.yaml), then set DATABASE_URL for this and for the app.",
+        )
+    return settings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +123,25 @@ def _parser() -> argparse.ArgumentParser:
         "--lead", type=float, default=0.0, metavar="SECONDS", help="press Next after so many seconds"
     )
     simulate.add_argument("--seed", type=int, default=0, help="the same seed gives the same answers")
+    simulate.set_defaults(do=_simulate)
+    serve = commands.add_parser("serve", help="students of a lecture hall, from several processes")
+    serve.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="how many processes (default: one for each processor core)",
+    )
+    serve.set_defaults(do=_serve)
+    work = commands.add_parser("work")  # one of these processes; `serve` starts it
+    work.add_argument("--socket", type=int)
+    work.set_defaults(do=_work)
+    for each in (serve, work):
+        each.add_argument("--host", default="0.0.0.0", help="address to listen on (default: every address)")
+        each.add_argument("--port", type=int, default=STUDENTS_PORT, help=f"port (default: {STUDENTS_PORT})")
+        each.add_argument("--data-folder", type=Path, help="where models are kept")
+        each.add_argument(
+            "--public-name", action="append", default=[], help="a name that browsers reach it by"
+        )
     return parser
 
 

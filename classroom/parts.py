@@ -15,20 +15,29 @@ from classroom.plans.plan import Plans
 from study.parts import AppPart, Core
 
 
-def build(core: Core, *, only_class: bool, reachable: bool) -> AppPart:
+def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "") -> AppPart:
     """Build it after the quizzes and the lab, whose questions and runs it uses.
 
     `only_class`: other devices reach nothing but a class's student routes. `reachable`: they reach the app.
+    `students_at`: where other processes or a proxy answer students; empty: this app does.
     """
     context, ports = core.context, core.ports
     runs, grids, grader, figures = ports.class_runs, ports.class_grids, ports.class_grader, ports.figures
-    plans = Plans(find_question=ports.class_question, runs=runs, grids=grids, grader=grader, figures=figures)
+    plans = Plans(
+        find_question=ports.class_question,
+        search_questions=ports.search_class_questions,
+        runs=runs,
+        grids=grids,
+        grader=grader,
+        figures=figures,
+        own_folder=context.settings.plans_dir,
+    )
     hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)
     keeper = NameKeeper(context.store.classes, context.clock)
     return AppPart(
         routes=(
-            TeacherRoutes(context, hub, plans, keys, reachable=reachable).register,
+            TeacherRoutes(context, hub, plans, keys, reachable=reachable, students_at=students_at).register,
             ReportRoutes(context, hub, keys).register,
             TakeHomeRoutes(
                 context,

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
@@ -19,7 +20,6 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import broken_claims
 from study.content.yaml_reader import LEVELS
-from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.io.exchange import Exchange
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     out, into = add_exchange_commands(commands, formats=FORMATS, what="cards and progress")
     out.set_defaults(command=export_cards)
-    into.set_defaults(command=import_cards)
+    into.set_defaults(command=partial(import_file, card_exchanges))
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -87,24 +87,6 @@ def export_cards(options: argparse.Namespace) -> None:
     )
     for path in written:
         print(path)
-    store.close()
-
-
-def import_cards(options: argparse.Namespace) -> None:
-    """Import a file and print what was added, updated and skipped, and why."""
-    now = datetime.now(UTC)
-    store, profile = open_or_welcome(options, now=now)
-    home = load_settings(home=options.data_folder).home
-    lines = import_file(
-        card_exchanges(store, home),
-        Imports(store=store, home=home),
-        profile.id,
-        path=options.file,
-        dry_run=options.dry_run,
-        now=now,
-    )
-    for line in lines:
-        print(line)
     store.close()
 
 

@@ -1,5 +1,6 @@
 """The flashcards part of the app: cards, browser, import and export, their share of Today and Progress."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,6 +17,15 @@ from study.content.search import SearchEntry
 from study.parts import AppPart, Core
 from study.text.markup import to_plain
 
+ACTIONS = (
+    ("Edit a card", "/cards", "Rewrite it in your own words: e on Cards."),
+    ("Flag a card", "/cards", "Mark it so that you find it again: f on Cards."),
+    ("Bury a card", "/cards", "Hide it until tomorrow: b on Cards."),
+    ("Suspend a card", "/cards", "Hide it until you bring it back: s on Cards."),
+    ("Bring a card back", "/browse?state=suspended", "Show a suspended card again."),
+    ("Undo", "/cards", "Take back the last thing you did with a card: u on Cards."),
+    ("Cram", "/browse", "Go through the cards of a choice without moving their schedule."),
+)
 LONGEST_SEARCH = 120  # characters of the words in the address of Browse
 
 
@@ -38,10 +48,15 @@ def build(core: Core) -> AppPart:
         exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
         exchange_openers=(open_exchange,),
         sections=(CardSection(exercise=exercise),),
-        searchable=(lambda: map(_search_entry, decks.cards),),
+        searchable=(_actions, lambda: map(_search_entry, decks.cards)),
         styles=(Path(__file__).parent / "static" / "cards.css",),
         closers=(exercise.fitting.close,),
     )
+
+
+def _actions() -> Iterator[SearchEntry]:
+    for title, address, about in ACTIONS:
+        yield SearchEntry(kind="Actions", title=title, address=address, about=about)
 
 
 def _search_entry(card: Card) -> SearchEntry:

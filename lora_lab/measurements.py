@@ -73,6 +73,12 @@ def rank_peak_difference_bytes(rank: int, than: int) -> int:
     return rank_peak_bytes(rank) - rank_peak_bytes(than)
 
 
+def rank_setting(of: Literal["batch", "alpha", "steps"]) -> float:
+    """Return a setting that all runs share."""
+    (found,) = {cell["spec"][of] for cell in _sweep()["cells"]}
+    return float(found)
+
+
 def rank_trained(rank: int) -> int:
     """Return the trained parameters that the runs of a rank reported."""
     (found,) = {cell["trainable"] for cell in _cells(rank)}

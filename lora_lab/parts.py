@@ -1,10 +1,8 @@
 """The lab as a part of the app: its pages and files, live figures, and its share of Today and Learn."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlencode
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.engine.local import LocalEngine
@@ -14,18 +12,15 @@ from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
 from lora_lab.pages import all as lab_pages
 from lora_lab.pages import downloads, project_files, projects, tasks
-from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService
-from lora_lab.settings.urls import MEMORY
 from lora_lab.tasks.service import TaskService, list_entries
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
-from lora_lab.views.first_run import FirstRun, step_bytes
-from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.first_run import FirstRun, predict_step
+from lora_lab.views.lesson_link import build_lab_link
 from lora_lab.views.run_panel import last_run
-from study.base.units import as_short
-from study.content.search import SearchEntry
+from lora_lab.views.search_entries import list_models, list_pages, list_settings
 from study.figures import figure
 from study.parts import AppPart, Core
 
@@ -40,14 +35,15 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     judged = TaskService(store=context.store)
     guided = ProjectService(store=context.store, lab=lab)
     ports.figures = build_figures(core.settings.models_dir)
-    at_a_glance = whole_model.glance(lambda rank: step_bytes(lab, rank))
-    ports.figures = {**ports.figures, at_a_glance.id: at_a_glance}
+    predict = partial(predict_step, lab)
+    here = (whole_model.glance(predict), whole_model.whole(predict))
+    ports.figures = {**ports.figures, **{one.id: one for one in here}}
     ports.figure_about = figure.build_figure_lookup(ports.figures)
     ports.subjects = replace(
         ports.subjects, of_prediction=judging.QUANTITY_CONCEPTS | of_microscope.QUANTITY_CONCEPTS
     )
-    ports.lab_door = lab_door
-    ports.project_door = guided.door
+    ports.lab_link = build_lab_link
+    ports.project_link = guided.build_link
     ports.first_run = FirstRun(lab)
     ports.class_runs = LabClassRuns(lab=lab)
     ports.class_grids = LabClassGrids(lab=lab)
@@ -66,16 +62,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
             lambda site: downloads.register(site, lab),
             lambda site: project_files.register(site, context, guided),
         ),
-        searchable=(list_entries, _models),
+        searchable=(list_pages, list_settings, list_entries, list_models),
         styles=(STATIC / "lab.css", STATIC / "tasks.css"),
         closers=(lab.close, reader.close),
     )
-
-
-def _models() -> Iterator[SearchEntry]:
-    for shape in load_catalogue().values():
-        yield SearchEntry(
-            kind="Models",
-            title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",
-            address=f"{MEMORY}?{urlencode({'model': shape.name})}",
-        )

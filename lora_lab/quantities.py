@@ -13,6 +13,7 @@ from typing import Literal
 
 from lora_lab import measurements
 from lora_lab.memory import kv_cache, ledger, sharding
+from lora_lab.memory.gpu_cards import CARDS
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
 from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
@@ -67,6 +68,11 @@ def double_quantization_saving_bits() -> float:
 def weight_bytes(model: str, bits: Literal[4, 8, 16, 32]) -> float:
     """Compute the bytes of all parameters at a flat bit width, without constants: back-of-the-envelope."""
     return find_shape(model).total_parameters * bits / 8
+
+
+def card_bytes(gb: int) -> int:
+    """Return what PyTorch reports for a card of that size, in bytes."""
+    return CARDS[gb].total_bytes
 
 
 def share_bytes(model: str, percent: float, bits: int) -> float:
@@ -301,10 +307,12 @@ FORMULAS: Mapping[Callable[..., float], str] = {
     measurements.rank_loss_gap: "highest − lowest mean loss over the ranks",
     measurements.rank_seed_noise: "how far apart seeds alone can put two ranks",
     measurements.rank_seed_range: "highest − lowest loss over the seeds of this rank",
-    measurements.rank_peak_bytes: "peak memory of the kept runs at this rank",
+    measurements.rank_peak_bytes: "highest peak memory of the kept runs at this rank",
     measurements.rank_peak_difference_bytes: "peak at this rank − peak at the other one",
+    measurements.rank_setting: "a setting that all kept runs share",
     measurements.rank_trained: "the trained parameters that the kept runs report at this rank",
     kv_cache_bytes: "2 · layers · width of keys · tokens · batch · bytes of a value",
+    card_bytes: "the GiB that PyTorch reports for such a card, times 2 to the power of 30",
     embedding_parameters: "vocabulary · width",
     block_parameters: "linear weights of all blocks / blocks",
     padding_percent: "100 · (longest · rows − sum of the lengths) / (longest · rows)",

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
@@ -12,7 +13,7 @@ from quizzes.bank.bank import Question, load_bank
 from quizzes.bank.lint import lint_questions
 from quizzes.grader.command import add_grade_options
 from quizzes.grader.prompts import load_prompts
-from quizzes.interchange.exchange import WRITERS, question_exchange
+from quizzes.interchange.exchange import WRITERS, QuestionExchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
 from quizzes.kinds.charts import ReadChart
 from quizzes.session.operations import QuizOperations
@@ -22,11 +23,10 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import broken_claims
 from study.content.yaml_reader import LEVELS
-from study.io.apply_import import Imports
 from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
 from study.io.exchange_commands import add_exchange_commands, export_files, import_file
 from study.lessons.content_lint import raise_findings
-from study.store import open_store
+from study.store import Store, open_store
 
 DRAWN_TO_CHECK = 20  # variants per family
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     out, into = add_exchange_commands(commands, formats=tuple(WRITERS), what="questions")
     out.set_defaults(command=export_questions)
-    into.set_defaults(command=import_questions)
+    into.set_defaults(command=partial(import_file, _open_exchanges))
     options = parser.parse_args(arguments)
     return exit_status(options.command, options)
 
@@ -79,12 +79,12 @@ def show_due(options: argparse.Namespace) -> None:
     """Print what to ask again: confident errors whose day has come, then other misses, oldest first."""
     store, profile = open_learner(options)
     own = load_settings(home=options.data_folder).questions_dir
-    sittings = QuizOperations(store=store, bank=LiveBank(load_concepts(), own))
-    again = sittings.again(profile.id, now=datetime.now(UTC))
+    operations = QuizOperations(store=store, bank=LiveBank(load_concepts(), own))
+    again = operations.again(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {len(again)} to ask again")
     for question in again:
         print(_format_line(question))
-    for each in sittings.returning(profile.id):
+    for each in operations.returning(profile.id):
         print(f"{each.question_id}\tcomes back on {each.due_on}, missed on {each.missed_on}")
     store.close()
 
@@ -104,22 +104,8 @@ def export_questions(options: argparse.Namespace) -> None:
     store.close()
 
 
-def import_questions(options: argparse.Namespace) -> None:
-    """Import a file and print what was added, updated and skipped, and why."""
-    now = datetime.now(UTC)
-    store, profile = open_or_welcome(options, now=now)
-    home = load_settings(home=options.data_folder).home
-    lines = import_file(
-        [question_exchange(home, load_concepts())],
-        Imports(store=store, home=home),
-        profile.id,
-        path=options.file,
-        dry_run=options.dry_run,
-        now=now,
-    )
-    for line in lines:
-        print(line)
-    store.close()
+def _open_exchanges(_store: Store, home: Path) -> list[QuestionExchange]:
+    return [question_exchange(home, load_concepts())]
 
 
 def show_items(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages import explain as explain_page
 from quizzes.pages import quiz as quiz_page
 from quizzes.session.challenge import Challenges
-from quizzes.session.class_questions import class_question
+from quizzes.session.class_questions import class_question, search_class_questions
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
@@ -49,8 +49,9 @@ def build(core: Core, *, grader: bool) -> AppPart:
     )
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
-    ports.challenge_door = Challenges(sittings=quiz.sittings, dice=context.dice).door
+    ports.challenge_link = Challenges(operations=quiz.operations, dice=context.dice).build_link
     ports.class_question = partial(class_question, bank.by_id)
+    ports.search_class_questions = partial(search_class_questions, bank.by_id)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)
     ports.misconception = find_misconception
     ports.recurring_misses = partial(list_recurring, context, ports, bank)

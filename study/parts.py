@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -21,6 +22,7 @@ from sqlalchemy.engine import make_url
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
+from study.base.owner_log import OwnerLog
 from study.base.settings import APP_NAME, Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
@@ -30,6 +32,7 @@ from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
 from study.io.pending_upload import Pending
 from study.io.planning import DirectPlanner, Planner
+from study.io.unfinished_import import restore_unfinished
 from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages import (
@@ -58,15 +61,18 @@ from study.web import (
     documents,
     figure_route,
     frame,
+    island_route,
     middleware,
+    page_files,
     progress_files,
     search_route,
     storage_troubles,
     transfer_routes,
 )
 from study.web.access import RoleGate, ServerKeys
-from study.web.content_policy import ScriptNonces
+from study.web.content_policy import GradioPages
 from study.web.device_routes import Devices
+from study.web.error_notes import ErrorNotes
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 
@@ -153,7 +159,9 @@ def build_site(
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
+    island_route.register(site, frame.acts_of(blocks))
     assets.register(site)
+    page_files.register(site)
     closing = ExitStack()
     for part in all_parts:
         for add_routes in part.routes:
@@ -161,7 +169,9 @@ def build_site(
         for close in part.closers:
             closing.callback(close)
     site.state.close = closing.close
-    site.add_middleware(ScriptNonces, inline_scripts=[frame.head_script(projector=projector)])
+    site.add_middleware(ErrorNotes)
+    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
+    site.add_middleware(GradioPages, head=page_files.build_head(styles, projector=projector))
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
         for gate in part.gates:
@@ -170,103 +180,93 @@ def build_site(
     if keys:
         site.add_middleware(RoleGate, keys=keys, open_lab=open_lab)
     site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
-    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
-    return frame.mount(site, blocks, styles=styles, projector=projector)
+    return frame.mount(site, blocks)
 
 
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:
     """Build the pages that show something of every part."""
-    context, ports = core.context, core.ports
-    home = core.settings.home
+    context, ports, home = core.context, core.ports, core.settings.home
+    restore_unfinished(context.store, home)
     exchanges: dict[str, Exchange] = {
         "backup": BackupExchange(store=context.store, home=home, row_problem=ports.row_problem)
     }
     for part in parts:
         exchanges |= part.exchanges
     sections = [section for part in parts for section in part.sections]
-    pending = Pending(folder=core.settings.imports_dir)
     snapshots = snapshots_of(core.settings.database_url, home)
     jobs = ImportJobs(_build_planner(core, parts, exchanges))
     daily = (DailyBackups(snapshots).close,) if snapshots else ()
-    mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
+    pending = Pending(folder=core.settings.imports_dir)
+    transfer = inout.InOutPage(
+        context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots
+    )
+    searchable: list[search_route.Searchable] = [
+        partial(list_entries, context, ports.figures),
+        *(entries for part in parts for entries in part.searchable),
+    ]
+    return AppPart(
+        pages=(
+            *_list_study_pages(core),
+            partial(settings.build, context=context, devices=devices),
+            partial(progress.build, context=context, subjects=ports.subjects, sections=sections),
+            partial(inout.build, context=context, page=transfer),
+        ),
+        routes=(
+            partial(figure_route.register, figures=ports.figures),
+            partial(documents.register, places=context.places),
+            *((partial(device_routes.register, devices=devices),) if devices else ()),
+            partial(progress_files.register, context=context, sections=sections),
+            partial(transfer_routes.register, context=context, exchanges=exchanges, pending=pending),
+            partial(search_route.register, searchable=searchable),
+        ),
+        closers=(OwnerLog(home).close, context.store.close, *daily, jobs.close),
+    )
 
+
+def _list_study_pages(core: Core) -> Sequence[Callable[[gr.Blocks], None]]:
+    """List the pages that a learner studies on, each with what it shows of the parts."""
+    context, ports = core.context, core.ports
     terms = terms_of(context.concepts)
-
-    def add_today(app: gr.Blocks) -> None:
-        today.build(
-            app,
-            context,
+    lessons = Lessons(concepts=context.concepts, check_preset=ports.lab_link)
+    links = ModeLinks(
+        lab=ports.lab_link,
+        challenge=ports.challenge_link,
+        project=ports.project_link,
+        tasks=ports.tasks_about,
+    )
+    mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
+    return (
+        partial(
+            today.build,
+            context=context,
             review=mixed,
             cards_due=ports.cards_due,
             subjects=ports.subjects,
             figures=ports.figures,
             last_run=ports.last_run,
-        )
-
-    def add_concept(app: gr.Blocks) -> None:
-        concept.build(
-            app,
-            context,
+        ),
+        partial(learn.build, context=context, subjects=ports.subjects),
+        partial(
+            concept.build,
+            context=context,
             subjects=ports.subjects,
-            lessons=Lessons(concepts=context.concepts, check_preset=ports.lab_door),
+            lessons=lessons,
             terms=terms,
             figures=ports.figures,
-            doors=ModeLinks(
-                lab=ports.lab_door,
-                challenge=ports.challenge_door,
-                project=ports.project_door,
-                tasks=ports.tasks_about,
-            ),
-        )
-
-    return AppPart(
-        pages=(
-            add_today,
-            lambda app: learn.build(app, context, subjects=ports.subjects),
-            add_concept,
-            lambda app: start.build(
-                app,
-                context,
-                figures=ports.figures,
-                terms=terms,
-                first_run=ports.first_run,
-            ),
-            lambda app: figures.build(app, context, figures=ports.figures),
-            lambda app: reference.build(app, context, terms=terms),
-            lambda app: practise.build(
-                app,
-                context,
-                review=mixed,
-                cards_due=ports.cards_due,
-                tasks_done=ports.tasks_done,
-                recurring=ports.recurring_misses,
-            ),
-            lambda app: review.build(app, context, mixed),
-            lambda app: settings.build(app, context, devices),
-            lambda app: progress.build(app, context, subjects=ports.subjects, sections=sections),
-            lambda app: inout.build(
-                app,
-                context,
-                inout.InOutPage(
-                    context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots
-                ),
-            ),
+            links=links,
         ),
-        routes=(
-            lambda site: figure_route.register(site, ports.figures),
-            documents.register,
-            *((lambda site: device_routes.register(site, devices),) if devices else ()),
-            lambda site: progress_files.register(site, context, sections),
-            lambda site: transfer_routes.register(site, context, exchanges, pending),
-            lambda site: search_route.register(
-                site,
-                [
-                    lambda: list_entries(context, ports.figures),
-                    *(entries for part in parts for entries in part.searchable),
-                ],
-            ),
+        partial(start.build, context=context, figures=ports.figures, terms=terms, first_run=ports.first_run),
+        partial(figures.build, context=context, figures=ports.figures),
+        partial(reference.build, context=context, terms=terms),
+        partial(
+            practise.build,
+            context=context,
+            review=mixed,
+            cards_due=ports.cards_due,
+            tasks_done=ports.tasks_done,
+            recurring=ports.recurring_misses,
         ),
-        closers=(context.store.close, *daily, jobs.close),
+        partial(review.build, context=context, page=mixed),
     )
 
 

@@ -2,16 +2,14 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 import hypothesis
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from study.base.settings import Settings
@@ -19,6 +17,7 @@ from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
 from study.store import Store, open_store
+from tests.postgres import new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.
 os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cache" / "models"))
@@ -32,14 +31,39 @@ hypothesis.settings.register_profile("app", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 
-SERVER = os.environ.get("TEST_DATABASE_URL", "")
-"""A PostgreSQL server on which the tests may create databases: `make test-postgres`."""
+SERVER = "TEST_DATABASE_URL"
+"""Names a PostgreSQL server on which the tests may create databases. `--postgres` starts one."""
 
+_SERVERS = ExitStack()
 PLACES = (Place("Today", "/"), Place("Cards", "/cards"), Place("Lab", "/lab"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run browser tests last: Playwright leaves an event loop running in the thread that all tests share."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--postgres`."""
+    parser.addoption("--postgres", action="store_true", help="keep tests' stores on a PostgreSQL server")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server before the processes that share it."""
+    if config.getoption("--postgres") and not os.environ.get(SERVER):
+        os.environ[SERVER] = _SERVERS.enter_context(throwaway_server())
+
+
+def pytest_unconfigure() -> None:
+    """End it."""
+    _SERVERS.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run browser tests last: Playwright leaves an event loop running in the thread that all tests share.
+
+    With `--postgres` leave out what would keep nothing on the server: it runs in the round without it.
+    """
+    if config.getoption("--postgres"):
+        others = [item for item in items if "settings" not in getattr(item, "fixturenames", ())]
+        others = [item for item in others if item.get_closest_marker("postgres") is None]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
@@ -50,11 +74,36 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    """A data folder of the test's own; with TEST_DATABASE_URL a new database on that server, too."""
-    url = _database_of_its_own() if SERVER else nullcontext(f"sqlite:///{tmp_path / 'study.sqlite3'}")
-    with url as database_url:
-        yield Settings(home=tmp_path, database_url=database_url, models_dir=tmp_path / "models")
+def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """A data folder of the test's own; with `--postgres` a new database as well."""
+    url = f"sqlite:///{tmp_path / 'study.sqlite3'}"
+    if os.environ.get(SERVER):
+        url = request.getfixturevalue("postgres_database")
+    return Settings(home=tmp_path, database_url=url, models_dir=tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The server of `--postgres`, or one of this session's own."""
+    with ExitStack() as unless_given:
+        yield os.environ.get(SERVER) or unless_given.enter_context(throwaway_server())
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database with its tables; a copy of it takes less than making them."""
+    with new_database(postgres_server) as url:
+        open_store(url).close()
+        yield make_url(url).database or ""
+
+
+@pytest.fixture
+def postgres_database(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database, without tables if the test opens no store; it is dropped at the end."""
+    opens = "store" in request.fixturenames
+    template = request.getfixturevalue("postgres_template") if opens else ""
+    with new_database(postgres_server, template=template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -68,26 +117,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]:
     """An empty store."""
-    if not SERVER:
+    if not os.environ.get(SERVER):
         shutil.copyfile(request.getfixturevalue("empty_database"), settings.home / "study.sqlite3")
     opened = open_store(settings.database_url)
     yield opened
     opened.close()
-
-
-@contextmanager
-def _database_of_its_own() -> Iterator[str]:
-    """Create a database on the server of TEST_DATABASE_URL, and drop it at the end."""
-    server = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    name = f"test_{uuid.uuid4().hex}"
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        server.dispose()
 
 
 @pytest.fixture

@@ -163,3 +163,24 @@ def test_no_two_classes_share_a_name() -> None:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+PRIVATE_WORDS = {
+    "desk": "service, client or queue",
+    "door": "link, entry or port",
+    "sitting": "session",
+    "standing": "status, progress or schedule",  # `standings` are the field's word for a leader board
+    "doorkeeper": "access control",
+}
+"""Words that once named things here, with the field's words in their place."""
+
+
+def test_no_name_is_a_private_word() -> None:
+    names = re.compile(r"(?:^|_|(?<=[a-z])(?=[A-Z]))(" + "|".join(PRIVATE_WORDS) + r")s?(?=$|_|[A-Z])", re.I)
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
+            if isinstance(name, str) and (word := names.search(name)) and "standings" not in name.lower():
+                found.append(f"{path.relative_to(ROOT)}: {name} is a {PRIVATE_WORDS[word[1].lower()]}")
+    assert found == []

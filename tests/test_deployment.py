@@ -5,10 +5,12 @@ from pathlib import Path
 
 import yaml
 
+from classroom.__main__ import STUDENTS_PORT, _parser
 from study.web.server import _read_options
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+DEPLOY = ROOT / "deploy"
 HOSTED = (ROOT / "deploy" / "hosted.md").read_text("utf-8")
 REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
 
@@ -62,3 +64,39 @@ def test_workflow_and_hooks_call_targets_that_the_makefile_has() -> None:
 def test_the_issue_form_asks_for_version_device_and_log() -> None:
     form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / "bug.yml").read_text("utf-8"))
     assert {"what", "version", "system", "device", "log"} == {field["id"] for field in form["body"]}
+
+
+def test_the_compose_file_starts_the_server_that_its_address_names() -> None:
+    text = (DEPLOY / "compose.yaml").read_text("utf-8")
+    service = yaml.safe_load(text)["services"]["database"]
+    made = service["environment"]
+    url = re.search(r"DATABASE_URL=(\S+)", text)
+    assert url is not None
+    assert url[1] == f"postgresql+psycopg://{made['POSTGRES_USER']}:$POSTGRES_PASSWORD@127.0.0.1:5432/study"
+    assert made["POSTGRES_DB"] == "study"
+    assert service["ports"] == ["127.0.0.1:5432:5432"]  # other machines don't reach it
+
+
+def test_the_proxy_of_study_pages_leads_to_the_processes_that_it_names() -> None:
+    text = (DEPLOY / "study.nginx.conf").read_text("utf-8")
+    first, second = (_read_options(line.split()) for line in re.findall(r"python app\.py (.*)", text))
+    upstreams = dict(re.findall(r"upstream (\w+) \{(.*?)\}", text, re.DOTALL))
+    assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_apps"]) == [str(first.port), str(second.port)]
+    assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_lab"]) == [str(first.port)]
+    assert (first.study_only, second.study_only) == (False, True)
+    assert first.public_name == second.public_name == ["study.example.org"]
+
+
+def test_the_proxies_lead_to_workers_that_the_command_starts() -> None:
+    for name in ("nginx.conf", "Caddyfile"):
+        text = (DEPLOY / name).read_text("utf-8")
+        assert f"127.0.0.1:{STUDENTS_PORT}" in text
+        started = re.search(r"python -m classroom (serve .*)", text)
+        led = re.search(r"python app\.py (.*)", text)
+        assert started is not None
+        assert led is not None
+        options = _parser().parse_args(started[1].split())
+        assert (options.host, options.port, options.public_name) == ("127.0.0.1", 7861, ["class.example.org"])
+        assert _read_options(led[1].split()).students_at.endswith("://class.example.org")
+        # A stream is passed on as it comes.
+        assert "proxy_buffering off;" in text or "flush_interval -1" in text

@@ -49,9 +49,9 @@ class WholeApp:
 
 
 @contextmanager
-def whole_app(settings: Settings) -> Iterator[WholeApp]:
+def whole_app(settings: Settings, *, study_only: bool = False) -> Iterator[WholeApp]:
     """The app without workers; closed at the end."""
-    site = app.build_app(settings, worker=False)
+    site = app.build_app(settings, worker=False, study_only=study_only)
     functions = site.routes[-1].app.get_blocks().fns.values()
     loads = {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"}
     try:

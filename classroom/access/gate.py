@@ -2,10 +2,14 @@
 
 import re
 
-from starlette.responses import PlainTextResponse
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from classroom.access.keys import Keys
+from study.base.owner_log import note
+from study.base.settings import APP_NAME
+from study.text.templates import render
 
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
 
@@ -26,10 +30,11 @@ class ClassGate:
     """ASGI middleware.
 
     With `only_class` (`--class`) a student's device gets 403 for everything but the student routes. Without
-    it, on a server for learners, it gets 403 for what belongs to the teacher of a class.
+    it, on a server for learners, it gets 403 for what belongs to the teacher of a class. Without `keys` the
+    server is none of the teacher's: everyone gets 403 for that.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, only_class: bool) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Keys | None, only_class: bool) -> None:
         self._app = app
         self._keys = keys
         self._only_class = only_class
@@ -41,11 +46,21 @@ class ClassGate:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
         else:
-            await PlainTextResponse(REFUSAL, status_code=403)(scope, receive, send)
+            note("refused", "A device asked for a page of the teacher's computer.")
+            await _refuse(scope)(scope, receive, send)
 
     def _may_pass(self, scope: Scope) -> bool:
         path = scope["path"]
         if is_for_students(scope.get("method", ""), path):
             return True
         guarded = self._only_class or path == "/class" or path.startswith("/class/")
-        return not guarded or self._keys.is_teacher(scope)
+        return not guarded or (self._keys is not None and self._keys.is_teacher(scope))
+
+
+def _refuse(scope: Scope) -> Response:
+    """403 with one sentence; for a browser with the form for the six digits, since a student may have typed
+    nothing but the address."""
+    if scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
+        return PlainTextResponse(REFUSAL, status_code=403)
+    page = render("classroom/join.html", title="Join a class", app_name=APP_NAME, error="", given="")
+    return HTMLResponse(page, status_code=403, headers={"Cache-Control": "no-store"})

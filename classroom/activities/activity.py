@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from markupsafe import Markup
 
 from classroom.activities.crowd_grid import CrowdGrid
-from classroom.activities.number import read_number
+from classroom.activities.number import NATS, read_number
 from classroom.activities.wall import Wanted, read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
@@ -15,6 +15,18 @@ from study.ports.classes import ClassConcept
 
 Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+KIND_NAMES: Mapping[Kind, str] = {
+    "talk": "Talk",
+    "question": "Question with one right option",
+    "poll": "Poll",
+    "number": "Number to guess",
+    "predict": "Prediction and run",
+    "grid": "Grid of runs",
+    "text": "Short text",
+    "wall": "Explanation, read by the grader",
+    "figure": "Live figure",
+}
 
 Phase = Literal[
     "show", "vote", "advice", "discuss", "revote", "reveal", "twin", "twin-reveal", "distribution", "run"
@@ -132,6 +144,9 @@ class Activity:
     asked_after: int | None = None
     """Of an activity made on the spot: the position in the plan after which it was asked."""
 
+    comes_next: bool = False
+    """Of an activity made on the spot: Next leads to it; the class did not go to it at once."""
+
     @property
     def html_asked(self) -> Markup:
         """What students see as the task."""
@@ -146,6 +161,11 @@ class Activity:
             return phases if self.guessed else phases[:1]
         return phases if self.kind != "question" or self.twin else phases[:5]
 
+    @property
+    def unit(self) -> str:
+        """The unit of what is guessed; a grid's cells are guessed by their held-out loss."""
+        return self.guessed.unit if self.guessed else NATS if self.crowd else ""
+
     def asked_in(self, round_number: int) -> Asked | None:
         """The question that a round asks."""
         return self.twin if round_number == ROUNDS["twin"] else self.asked
@@ -159,7 +179,8 @@ class Activity:
                 raise LearnerError("No option is chosen.", do_next="Choose one that is listed, then send it.")
             return {"option": option}
         if self.guessed is not None:
-            return {"number": read_number(given.get("number"))}
+            guessed = self.guessed
+            return {"number": read_number(given.get("number"), unit=guessed.unit, quantity=guessed.quantity)}
         if self.crowd is not None:
             return self.crowd.read(given)
         if self.wanted is not None:
@@ -193,6 +214,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         wanted=_wanted(wanted) if wanted else None,
         figure=ShownFigure(**figure) if figure else None,
         asked_after=spec.get("asked_after"),
+        comes_next=spec.get("comes_next", False),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.number import read_number
+from classroom.activities.number import NATS, read_number
 from study.base.errors import LearnerError
 from study.ports.classes import Place
 
@@ -43,7 +43,8 @@ class CrowdGrid:
         """Parse a claim, `{"cell": "row/column", "number": guess}`. Raises LearnerError for anything else."""
         if given.get("cell") not in self.cells:
             raise LearnerError("No cell is chosen.", do_next="Choose one that is free, then send it.")
-        return {"cell": given["cell"], "number": read_number(given.get("number"))}
+        guess = read_number(given.get("number"), unit=NATS, quantity="final-loss")
+        return {"cell": given["cell"], "number": guess}
 
     def claims(self, value: Mapping[str, Any]) -> list[str]:
         """The runs of a chosen cell, `row/column/seed`; a student gets the first one that is free."""

@@ -10,6 +10,10 @@ BINS_AT_MOST = 12
 RESOLUTION = 1e-9
 """Guesses closer together than this, relative or absolute, count as one."""
 
+REACH = 7
+"""How many median distances from the median a guess may be: as far as three quartile distances beyond a
+quartile of a normal distribution."""
+
 CLOSE_SHARE = 0.10
 """A guess within 10 % of the true value is close."""
 
@@ -29,12 +33,15 @@ class Bins:
     middle: float | None
     """The median guess."""
 
+    beyond: int = 0
+    """Guesses beyond the edges, which the first and the last interval count."""
+
 
 def spread_guesses(guesses: Sequence[float], *, value: float | None = None) -> Bins:
     """Spread guesses over equal intervals with round edges that also cover the true value, if it is known.
 
-    Guesses far off (beyond three times the middle half's width outside it) are counted in the first and last
-    interval, so that one joke does not squeeze all others into one column.
+    Guesses far off are counted in the first and last interval, so that one joke does not squeeze all others
+    into one column.
     """
     if not guesses:
         return Bins(edges=(), counts=(), middle=None)
@@ -51,21 +58,23 @@ def spread_guesses(guesses: Sequence[float], *, value: float | None = None) -> B
     for guess in guesses:
         counts[min(count - 1, max(0, math.floor(guess / step) - first))] += 1
     edges = tuple(round((first + i) * step, 12) for i in range(count + 1))
-    return Bins(edges=edges, counts=tuple(counts), middle=float(median(guesses)))
+    beyond = sum(not low <= guess <= high for guess in guesses)
+    return Bins(edges=edges, counts=tuple(counts), middle=float(median(guesses)), beyond=beyond)
 
 
 def is_close(guess: float, value: float) -> bool:
-    """Whether a guess is within a tenth of the true value."""
+    """Whether a guess is within 10 % of the true value."""
     return abs(guess - value) <= CLOSE_SHARE * abs(value)
 
 
 def _kept_range(ordered: Sequence[float]) -> tuple[float, float]:
-    quarter = len(ordered) // 4
-    lower, upper = ordered[quarter], ordered[-1 - quarter]
-    reach = 3 * (upper - lower)
-    if not reach:
-        return ordered[0], ordered[-1]
-    kept = [guess for guess in ordered if lower - reach <= guess <= upper + reach]
+    """The guesses that lie within a few median distances of the median.
+
+    Where most guesses are equal, that distance is zero: then those up to twice the median are kept.
+    """
+    middle = median(ordered)
+    reach = REACH * median(abs(guess - middle) for guess in ordered) or abs(middle)
+    kept = [guess for guess in ordered if abs(guess - middle) <= reach]
     return kept[0], kept[-1]
 
 

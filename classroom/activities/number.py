@@ -1,16 +1,35 @@
-"""Reading a number that a person typed."""
+"""Reading a number that a person typed, writing it, and saying how far it is from the true one."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
+from classroom.activities.distribution import is_close
 from study.base.errors import LearnerError
 
 LARGEST_GUESS = 1e15
+LIMITS = {
+    "percent-trainable": (0.0, 100.0),
+    "peak-memory": (0.0, LARGEST_GUESS),
+    "final-loss": (0.0, LARGEST_GUESS),
+}
+"""The lowest and the highest value that a measured quantity can have."""
+
+NATS = "nats"
+UNIT_MEANINGS = {
+    NATS: "Nats: minus the natural logarithm of the probability that the model gives to the right token, "
+    "as a mean over tokens."
+}
+"""What a unit means that students don't bring along."""
 
 
-def read_number(written: Any) -> float:
-    """Parse a guess: digits, a decimal point or comma. Raises LearnerError for anything else."""
-    text = str(written if written is not None else "").strip().replace(" ", "")
+def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:
+    """Parse a guess: digits, a decimal point or comma, and the unit or not.
+
+    Raises LearnerError for anything else, and for a value that the quantity can't have.
+    """
+    text = str(written if written is not None else "").replace(" ", "").lower()
+    text = text.removesuffix(unit.replace(" ", "").lower())
     if text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     try:
@@ -19,4 +38,28 @@ def read_number(written: Any) -> float:
         number = math.nan
     if not math.isfinite(number) or abs(number) > LARGEST_GUESS:
         raise LearnerError("That is not a number.", do_next="Type digits, such as 1.8, then send it.")
+    low, high = LIMITS.get(quantity, (-math.inf, math.inf))
+    if not low <= number <= high:
+        allowed = f"{low:g} to {high:g} {unit}" if high < LARGEST_GUESS else f"{low:g} or more"
+        raise LearnerError(f"{number:g} {unit} can't be.", do_next=f"Type {allowed}, then send it.")
     return number
+
+
+def as_number(value: float) -> str:
+    """A guess or a value with at most four significant digits, and separators in thousands; no exponent."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return format(Decimal(f"{value:.4g}"), "f")
+
+
+def with_unit(value: float, unit: str) -> str:
+    """The same with its unit: `1.94 %`."""
+    return f"{as_number(value)} {unit}".rstrip()
+
+
+def tell_distance(guess: float, value: float, unit: str) -> str:
+    """How far a guess is from the value, in a sentence."""
+    if is_close(guess, value):
+        return "Your guess is within 10 % of it."
+    points = "percentage points" if unit == "%" else unit
+    return f"Your guess is off by {with_unit(abs(guess - value), points)}."

@@ -1,6 +1,6 @@
 """The room as a state machine: the teacher's events fold into one state; a command gives the next event."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ class Event(Protocol):
 
     @property
     def kind(self) -> str:
-        """step, lock, names, kick, readmit, run, measured, grid, figure, quote, overrule or end."""
+        """step, lock, names, kick, readmit, run, measured, grid, figure, quote, overrule, withdraw or end."""
 
     @property
     def value(self) -> Mapping[str, Any]:
@@ -68,6 +68,12 @@ class Room:
     overruled: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
     """The teacher's verdicts, by answer and concept."""
 
+    visited: frozenset[int] = frozenset()
+    """The positions at which the class was."""
+
+    withdrawn: frozenset[int] = frozenset()
+    """The activities made on the spot that the teacher has taken out of the plan again."""
+
     last: int = 0
     """The number of the last event."""
 
@@ -90,7 +96,10 @@ def _after(room: Room, event: Event) -> Room:
     room = replace(room, last=event.number)
     match event.kind:
         case "step":
-            return replace(room, position=value["position"], phase=value["phase"], ended=False)
+            visited = room.visited | {value["position"]}
+            return replace(
+                room, position=value["position"], phase=value["phase"], ended=False, visited=visited
+            )
         case "lock":
             return replace(room, locked=value["on"])
         case "names":
@@ -116,6 +125,8 @@ def _after(room: Room, event: Event) -> Room:
         case "overrule":
             judged = (value["answer"], value["concept"])
             return replace(room, overruled={**room.overruled, judged: value["verdict"]})
+        case "withdraw":
+            return replace(room, withdrawn=room.withdrawn | {value["position"]})
         case "end":
             return replace(room, phase=None, ended=True)
     return room
@@ -139,7 +150,7 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
     if room.ended:
         raise LearnerError("This class has ended.", do_next="Open it again, or start another one at /class.")
     if room.position == LOBBY:
-        return _step(0, plan[0].phases[0])
+        return _begin(_led(room, plan)[0], plan)
     activity = plan[room.position]
     if room.phase == "advice" and advised:
         return _step(room.position, advised)
@@ -147,9 +158,9 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
     following = phases.index(room.phase) + 1 if room.phase in phases else len(phases)
     if following < len(phases):
         return _step(room.position, phases[following])
-    coming = _origin(room.position, plan) + 1
-    if coming < len(plan) and plan[coming].asked_after is None:
-        return _step(coming, plan[coming].phases[0])
+    coming = _coming(room, plan)
+    if coming is not None:
+        return _begin(coming, plan)
     raise LearnerError("The plan is at its end.", do_next="End the class, or go back to an activity.")
 
 
@@ -160,18 +171,51 @@ def previous_step(room: Room, plan: Sequence[Activity]) -> dict[str, Any]:
     phases = plan[room.position].phases
     if room.phase in phases and phases.index(room.phase) > 0:
         return _step(room.position, phases[phases.index(room.phase) - 1])
-    origin = _origin(room.position, plan)
-    before = origin if origin != room.position else room.position - 1
+    led = _led(room, plan)
+    if room.position not in led:
+        before = _origin(room.position, plan)
+    else:
+        at = led.index(room.position)
+        before = led[at - 1] if at else LOBBY
     if before == LOBBY:
         return _step(LOBBY, None)
     return _step(before, plan[before].phases[-1])
 
 
-def step_to(position: int, phase: str, plan: Sequence[Activity]) -> dict[str, Any]:
+def step_to(
+    position: int, phase: str, plan: Sequence[Activity], *, withdrawn: Container[int] = ()
+) -> dict[str, Any]:
     """The step to a chosen phase. Raises LearnerError when the plan has none such."""
-    if not 0 <= position < len(plan) or phase not in plan[position].phases:
+    exists = 0 <= position < len(plan) and position not in withdrawn
+    if not exists or phase not in plan[position].phases:
         raise LearnerError("The plan has no such step.", do_next="Choose one that is listed.")
     return {"position": position, "phase": phase}
+
+
+def order_of(room: Room, plan: Sequence[Activity]) -> list[int]:
+    """The positions as the teacher reads them: what was made on the spot follows where it was asked."""
+    kept = (position for position in range(len(plan)) if position not in room.withdrawn)
+    return sorted(kept, key=lambda position: (_origin(position, plan), position))
+
+
+def _led(room: Room, plan: Sequence[Activity]) -> list[int]:
+    """The positions that Next leads through: the plan, and what was put next."""
+    return [each for each in order_of(room, plan) if plan[each].asked_after is None or plan[each].comes_next]
+
+
+def _coming(room: Room, plan: Sequence[Activity]) -> int | None:
+    """The position after this one; after what was asked at once, what was put next and not shown yet."""
+    led, origin = _led(room, plan), _origin(room.position, plan)
+    if room.position in led:
+        rest = led[led.index(room.position) + 1 :]
+    else:
+        rest = [
+            each
+            for each in led
+            if _origin(each, plan) > origin
+            or (_origin(each, plan) == origin != each and each not in room.visited)
+        ]
+    return rest[0] if rest else None
 
 
 def _origin(position: int, plan: Sequence[Activity]) -> int:
@@ -180,15 +224,21 @@ def _origin(position: int, plan: Sequence[Activity]) -> int:
     return position if asked_after is None else asked_after
 
 
-def asked_now(room: Room, plan: Sequence[Activity], activity: Activity) -> Activity:
-    """Place an activity that is made on the spot; after it the class goes on with the plan.
+def made_on_the_spot(
+    room: Room, plan: Sequence[Activity], activity: Activity, *, comes_next: bool
+) -> Activity:
+    """Place an activity behind where the class is; after it the class goes on with the plan.
 
     Raises LearnerError after the end.
     """
     if room.ended:
         raise LearnerError("This class has ended.", do_next="Open it again, or start another one at /class.")
     at = LOBBY if room.position == LOBBY else _origin(room.position, plan)
-    return replace(activity, asked_after=at)
+    return replace(activity, asked_after=at, comes_next=comes_next)
+
+
+def _begin(position: int, plan: Sequence[Activity]) -> dict[str, Any]:
+    return _step(position, plan[position].phases[0])
 
 
 def _step(position: int, phase: Phase | None) -> dict[str, Any]:

@@ -22,6 +22,12 @@ VERDICT_LABELS: Mapping[Verdict, str] = {
 }
 
 
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+
+FEWEST_QUOTED_WORDS = 3
+"""A shorter quote tells a class nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """A text that is asked for: a prompt with its concepts, or a short text without any."""
@@ -42,10 +48,15 @@ class Quote:
 
     answer_id: str
     text: str
-    """The passage that carries the verdict; the whole answer where nothing is said about the concept."""
+    """The sentence that carries the verdict; the whole answer where nothing is said about the concept."""
 
     overruled: bool
     """Whether the verdict is the teacher's."""
+
+    @property
+    def says_enough(self) -> bool:
+        """Whether it is long enough for the wall."""
+        return len(self.text.split()) >= FEWEST_QUOTED_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,5 +142,11 @@ def _quotes(
 
 
 def _quoted(answer: WrittenAnswer, concept_id: str) -> str:
+    """The sentences that the evidence touches: a part of one says something else than who wrote it."""
     quote = ((answer.graded or {}).get(concept_id) or {}).get("quote")
-    return answer.text[quote[0] : quote[1]] if quote else answer.text
+    if not quote:
+        return answer.text
+    start, end = quote
+    begins = [found.end() for found in SENTENCE_END.finditer(answer.text) if found.end() <= start]
+    ends = [found.start() for found in SENTENCE_END.finditer(answer.text) if found.start() >= end]
+    return answer.text[max(begins, default=0) : min(ends, default=len(answer.text))].strip()

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from classroom.live.live_room import LiveRoom
-from classroom.live.writer import Writer
 from study.base.errors import LearnerError
 from study.ports.classes import ClassGrade, ClassGrader
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,7 +27,9 @@ class AnswerGrading:
     """One task for each class with answers that are not graded. Used from the server's event loop."""
 
     grader: ClassGrader
-    writer: Writer
+    write: Callable[..., Awaitable[Any]]
+    """`write(live, job, then)` does a job in the database, and calls `then` once it is committed."""
+
     clock: Callable[[], float] = time.monotonic
     _tasks: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
     _failed_at: dict[str, float] = field(default_factory=dict)
@@ -68,7 +69,11 @@ class AnswerGrading:
             concept: {"verdict": grade.verdict, "quote": list(grade.quote) if grade.quote else None}
             for concept, grade in grades.items()
         }
-        await self.writer.do(lambda t: t.grade(answer.id, graded), lambda _: live.graded(answer, graded))
+        await self.write(
+            live,
+            lambda t: t.grade(live.room.id, answer.id, graded),
+            lambda _: live.graded(answer, graded),
+        )
 
 
 def _ungraded(live: LiveRoom) -> tuple[str, Sequence[ClassAnswer]] | None:

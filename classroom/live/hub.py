@@ -1,36 +1,47 @@
 """All classes of this app: opening, joining, answering, the teacher's commands, runs and the end of names."""
 
 import asyncio
-import hashlib
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from classroom.access.keys import hash_of
 from classroom.activities import names
-from classroom.activities.activity import CONFIDENCES, Activity
-from classroom.activities.peer_instruction import ADVISED_PHASE, Advice, advise
-from classroom.activities.room import asked_now, next_step, open_round, previous_step, step_to
+from classroom.activities.activity import Activity
+from classroom.activities.room import made_on_the_spot, next_step, open_round, previous_step, step_to
+from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
-from classroom.live.live_room import LiveRoom, as_value
+from classroom.live.live_room import LiveRoom
+from classroom.live.messages import (
+    choose_answers,
+    read_answer,
+    read_figure_settings,
+    read_verdict,
+    read_withdrawn,
+)
 from classroom.live.run_watch import RunWatch
+from classroom.live.spread import Spread
 from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
-from study.figures.controls import settings_from
 from study.figures.figure import Figures
-from study.ports.classes import VERDICTS, ClassGrader, ClassGrids, ClassRuns
+from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
-from study.store.classes import ClassAnswer, ClassRoom, ClassStudent, Recorded
+from study.store.class_records import ClassRoom, ClassStudent, Recorded
+from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
 KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000
 TEAM_CHOICES = (0, 2, 3, 4, 5, 6)
-LONGEST_ANSWER_ID = 64
+NAMES_DRAWN = 3
+"""For one student: another process may give the first one away at the same moment."""
+
+T = TypeVar("T")
 
 
 class KickedError(LearnerError):
@@ -39,22 +50,39 @@ class KickedError(LearnerError):
 
 @dataclass(kw_only=True)
 class Hub:
-    """Used from the server's event loop; the database is read and written in threads."""
+    """Used from the server's event loop; the database is read and written in threads.
+
+    On a database server other processes may serve the same classes. One of them, the teacher's app, trains
+    and grades; a process that serves students only has no `runs`, `grids` and `grader`.
+    """
 
     context: Context
-    runs: ClassRuns
-    grids: ClassGrids
-    grader: ClassGrader
     figures: Figures
+    runs: ClassRuns | None = None
+    grids: ClassGrids | None = None
+    grader: ClassGrader | None = None
     _live: dict[str, LiveRoom] = field(default_factory=dict)
     writer: Writer = field(init=False)
-    watch: RunWatch = field(init=False)
-    grading: AnswerGrading = field(init=False)
+    watch: RunWatch | None = field(init=False, default=None)
+    grading: AnswerGrading | None = field(init=False, default=None)
+    spread: Spread | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.writer = Writer(self.context.store.classes)
-        self.watch = RunWatch(runs=self.runs, grids=self.grids, append=self._append)
-        self.grading = AnswerGrading(grader=self.grader, writer=self.writer)
+        store = self.context.store
+        self.writer = Writer(store.classes)
+        if self.runs and self.grids:
+            self.watch = RunWatch(
+                runs=self.runs, grids=self.grids, append=self._append, keep=self._keep_progress
+            )
+        if self.grader:
+            self.grading = AnswerGrading(grader=self.grader, write=self._write)
+        if store.is_shared:
+            self.spread = Spread(
+                log=store.classes,
+                notices=store.open_notices(),
+                rooms=self._live,
+                deleted=self._forget,
+            )
 
     # ---- rooms
 
@@ -105,18 +133,35 @@ class Hub:
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."
                 )
             live = self._live.setdefault(code, LiveRoom(record, self.figures))
+            if self.spread:
+                self.spread.start()
+                live.presence_changed = partial(self.spread.changed, live, urgent=False)
         if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
             await self.forget_names()
-        self.watch.follow(live)
-        self.grading.follow(live)
+        if self.watch:
+            self.watch.follow(live)
+        if self.grading:
+            self.grading.follow(live)
+        return live
+
+    async def find_newest(self, code: str) -> LiveRoom:
+        """The room with all that any process has committed by now. Raises LearnerError when there is none."""
+        live = await self.find(code)
+        if self.spread:
+            await self.spread.refresh(live)
         return live
 
     async def delete(self, live: LiveRoom) -> None:
         """Delete a class as a whole."""
-        await self.writer.do(lambda t: t.delete_room(live.room.id), lambda _: None)
+        await self._write(live, lambda t: t.delete_room(live.room.id), lambda _: self._forget(live))
+
+    def _forget(self, live: LiveRoom) -> None:
+        """Forget a class that is deleted."""
         self._live.pop(live.room.code, None)
-        self.watch.forget(live)
-        self.grading.forget(live)
+        if self.watch:
+            self.watch.forget(live)
+        if self.grading:
+            self.grading.forget(live)
         live.state = replace(live.state, phase=None, ended=True)  # what is still open says so
         live.ring()
 
@@ -128,6 +173,7 @@ class Hub:
             for each in [live] if live else self._live.values() if count else []:
                 if each is live or each.room.names_until <= now:
                     each.forgot_names()
+                    self._tell(each, urgent=True)
 
         return await self.writer.do(lambda t: t.forget_names(now=now, room_id=room_id), forgot)
 
@@ -135,7 +181,9 @@ class Hub:
 
     async def join(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser; the first time a new one, unless the room is locked or full."""
-        device = device_of(live, browser_id)
+        device = live.device_of(browser_id)
+        if device not in live.by_device and self.spread:
+            await self.spread.refresh(live)
         known = live.by_device.get(device)
         if known:
             return live.students[known]
@@ -145,13 +193,17 @@ class Hub:
             raise LearnerError("This class has ended.", do_next="Ask your teacher for the next code.")
         if len(live.students) >= STUDENTS_AT_MOST:
             raise LearnerError("This class is full.", do_next="Share a phone with someone.")
-        name = names.draw_name({student.name for student in live.students.values()}, self.context.dice)
-        at = self._now()
-        return await self.writer.do(lambda t: t.join(live.room.id, device, name, at=at), live.joined)
+        taken = {student.name for student in live.students.values()}
+        drawn = tuple(names.draw_name(taken, self.context.dice) for _ in range(NAMES_DRAWN))
+        job = JoinJob(room_id=live.room.id, device=device, names=drawn, at=self._now())
+        return await self._write(live, job, live.joined, urgent=False)
 
-    def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
+    async def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser. Raises LearnerError for a browser that has not joined."""
-        known = live.by_device.get(device_of(live, browser_id))
+        device = live.device_of(browser_id)
+        if device not in live.by_device and self.spread:  # joined at another process a moment ago
+            await self.spread.refresh(live)
+        known = live.by_device.get(device)
         if known is None:
             raise LearnerError("You are not in this class yet.", do_next="Reload the page to join.")
         return live.students[known]
@@ -165,7 +217,12 @@ class Hub:
             raise LearnerError("Names are drawn in this class.", do_next="Draw another one if you like.")
         else:
             name = names.read_name(typed, taken)
-        await self.writer.do(lambda t: t.rename(student.id, name), lambda _: live.renamed(student.id, name))
+        await self._write(
+            live,
+            lambda t: t.rename(live.room.id, student.id, name),
+            lambda _: live.renamed(student.id, name),
+            urgent=False,
+        )
         return name
 
     async def answer(self, live: LiveRoom, student: ClassStudent, given: Mapping[str, Any]) -> Recorded:
@@ -175,13 +232,24 @@ class Hub:
         """
         if student.id in live.state.kicked:
             raise KickedError("The teacher took you out of this class.", do_next="Ask to be let in again.")
-        answer = _read_answer(live, student, given, at=self._now())
+        position = given.get("position")
+        if self.spread and type(position) is int and position >= len(live.plan):  # asked on the spot
+            await self.spread.refresh(live)
+        answer = read_answer(live, student, given, at=self._now())
         crowd = live.plan[answer.position].crowd
-        claims = crowd.claims(answer.value) if crowd else ()
-        recorded = await self.writer.do(
-            lambda t: t.answer(live.room.id, answer, open_at=open_round, claims=claims), live.answered
+        claims = tuple(crowd.claims(answer.value)) if crowd else ()
+        job = AnswerJob(
+            room_id=live.room.id,
+            answer=answer,
+            open_at=open_round,
+            claims=claims,
+            replaces=str(given.get("replaces") or ""),
         )
-        self.grading.follow(live)
+        recorded = await self._write(live, job, live.answered, urgent=bool(claims))
+        if recorded.outcome == "late" and self.spread:  # the phone gets the state that made it late
+            await self.spread.refresh(live)
+        if self.grading:
+            self.grading.follow(live)
         return recorded
 
     # ---- the teacher
@@ -195,7 +263,8 @@ class Hub:
             case "back":
                 await self._step(live, previous_step(live.state, live.plan), after=after)
             case "go":
-                step = step_to(int(order["position"]), str(order["phase"]), live.plan)
+                position, phase = int(order["position"]), str(order["phase"])
+                step = step_to(position, phase, live.plan, withdrawn=live.state.withdrawn)
                 await self._step(live, step, after=after)
             case "lock" | "unlock" as what:
                 await self._append(live, "lock", {"on": what == "lock"})
@@ -207,11 +276,19 @@ class Hub:
                     raise LearnerError("That student is not in this class.", do_next="Reload the page.")
                 await self._append(live, what, {"student": student.id})
             case "show-quote" | "hide-quote" as what:
-                await self._append(live, "quote", {"answers": _chosen(live, order), "shown": what[0] == "s"})
+                await self._append(
+                    live, "quote", {"answers": choose_answers(live, order), "shown": what[0] == "s"}
+                )
             case "figure":
-                await self._append(live, "figure", self._set_figure(live, order.get("settings")))
+                await self._append(
+                    live, "figure", read_figure_settings(live, self.figures, order.get("settings"))
+                )
+            case "blank" | "unblank" as what:
+                live.blanked(is_blank=what == "blank")
+            case "withdraw":
+                await self._withdraw(live, order.get("position"))
             case "overrule":
-                await self._append(live, "overrule", _overruled(live, order))
+                await self._append(live, "overrule", read_verdict(live, order))
             case "end":
                 await self._append(live, "end", {})
             case "forget-names":
@@ -227,7 +304,7 @@ class Hub:
             live.room = replace(live.room, options=options)
             live.ring()
 
-        await self.writer.do(lambda t: t.set_options(live.room.id, options), changed)
+        await self._write(live, lambda t: t.set_options(live.room.id, options), changed)
 
     async def add_key(self, live: LiveRoom, key: str) -> None:
         """Let the holder of a key in; only its hash is stored."""
@@ -239,104 +316,89 @@ class Hub:
         at = self._now()
         await self.writer.do(lambda t: t.revoke_keys(live.room.id, at=at), lambda _: None)
 
-    def _set_figure(self, live: LiveRoom, settings: Any) -> dict[str, Any]:
-        """The teacher's setting of the current figure. Raises LearnerError outside its limits."""
-        shown = live.activity.figure if live.activity else None
-        if shown is None or not isinstance(settings, dict):
-            raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
-        chosen = {str(name): str(value) for name, value in settings.items()}
-        settings_from(self.figures[shown.id].settings, chosen)
-        return {"position": live.state.position, "settings": chosen}
-
     async def ask_now(self, live: LiveRoom, activity: Activity) -> None:
         """Add an activity made on the spot and go to it. Raises LearnerError after the end."""
-        made = asked_now(live.state, live.plan, activity)
-        position = await self.writer.do(
-            lambda t: t.add_activity(live.room.id, made.to_json()), lambda _: live.added(made)
+        position = await self._add(live, activity, comes_next=False)
+        await self._step(live, step_to(position, activity.phases[0], live.plan), after=None)
+
+    async def ask_next(self, live: LiveRoom, activity: Activity) -> None:
+        """Add one that Next leads to. Raises LearnerError after the end."""
+        await self._add(live, activity, comes_next=True)
+        live.ring()
+
+    async def _add(self, live: LiveRoom, activity: Activity, *, comes_next: bool) -> int:
+        made = made_on_the_spot(live.state, live.plan, activity, comes_next=comes_next)
+        position = await self._write(
+            live,
+            lambda t: t.add_activity(live.room.id, made.to_json()),
+            lambda position: live.added(position, made),
         )
-        await self._step(live, step_to(position, made.phases[0], live.plan), after=None)
+        if position >= len(live.plan) and self.spread:  # behind one that another process has added
+            await self.spread.refresh(live)
+        return position
+
+    async def _withdraw(self, live: LiveRoom, position: Any) -> None:
+        """Take an activity made on the spot out of the plan. Raises LearnerError once it has an answer."""
+        can = read_withdrawn(live, position)
+        if live.state.position == can:  # back to where the class was, which also closes its round
+            await self._step(live, live.step_before(can), after=None)
+            if self.spread:
+                await self.spread.refresh(live)
+            can = read_withdrawn(live, position)
+        await self._append(live, "withdraw", {"position": can})
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
         position = step["position"]
         if step["phase"] == "run":
+            if self.watch is None:
+                raise LearnerError("Nothing is trained here.", do_next="Use the teacher's own app.")
             before = live.state.last
             await self.watch.start(live, position)
             after = after if live.state.last == before else None
         await self._append(live, "step", step, after=after if isinstance(after, int) else None)
-        self.watch.follow(live)
+        if self.watch:
+            self.watch.follow(live)
 
     async def _append(
         self, live: LiveRoom, kind: str, value: Mapping[str, Any], *, after: int | None = None
     ) -> None:
         at = self._now()
-        await self.writer.do(lambda t: t.append(live.room.id, kind, value, after=after, at=at), live.happened)
+        await self._write(
+            live, lambda t: t.append(live.room.id, kind, value, after=after, at=at), live.happened
+        )
+        if live.is_behind and self.spread:
+            await self.spread.refresh(live)
+
+    async def _keep_progress(self, live: LiveRoom, position: int, value: Mapping[str, Any]) -> None:
+        """Keep how far a training is for the processes that don't see it."""
+        if self.spread:
+            await self._write(live, lambda t: t.keep_progress(live.room.id, position, value), lambda _: None)
+
+    async def _write(
+        self,
+        live: LiveRoom,
+        job: Callable[[ClassTransaction], T],
+        then: Callable[[T], object],
+        *,
+        urgent: bool = True,
+    ) -> T:
+        """Write, take the result in once it is committed, and tell other processes of it.
+
+        `urgent`: phones at other processes show it.
+        """
+
+        def committed(result: T) -> None:
+            then(result)
+            self._tell(live, urgent=urgent)
+
+        return await self.writer.do(job, committed)
+
+    def _tell(self, live: LiveRoom, *, urgent: bool) -> None:
+        if self.spread:
+            self.spread.changed(live, urgent=urgent)
 
     def _now(self) -> datetime:
         return self.context.clock()
-
-
-def device_of(live: LiveRoom, browser_id: str) -> str:
-    """A hash by which a browser is known in this room only."""
-    return hashlib.sha256(f"{live.room.id}/{browser_id}".encode()).hexdigest()
-
-
-def advice(live: LiveRoom) -> Advice | None:
-    """What the first vote on the current question suggests; None for other activities."""
-    activity = live.activity
-    if activity is None or activity.kind != "question":
-        return None
-    votes = live.answers(1)
-    right = sum(bool(activity.is_correct(1, as_value(answer))) for answer in votes.values())
-    return advise(right, len(votes))
-
-
-def advised(live: LiveRoom) -> Any:
-    """The phase that the advice leads to."""
-    found = advice(live)
-    return ADVISED_PHASE[found] if found else None
-
-
-def _chosen(live: LiveRoom, order: Mapping[str, Any]) -> list[str]:
-    """The answer that an order names; without one all answers of the current activity."""
-    known = [answer.id for answer in live.answers(1).values()]
-    if order.get("answer") is None:
-        return known
-    if order["answer"] not in known:
-        raise LearnerError("That answer is not in this activity.", do_next="Reload the page.")
-    return [order["answer"]]
-
-
-def _overruled(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
-    """The teacher's verdict on one concept of one answer."""
-    wanted = live.activity.wanted if live.activity else None
-    concepts = [concept.id for concept in wanted.concepts] if wanted else []
-    if order.get("concept") not in concepts or order.get("verdict") not in VERDICTS:
-        raise LearnerError("There is no such verdict.", do_next="Choose one that is listed.")
-    [answer] = _chosen(live, {"answer": str(order.get("answer"))})
-    return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
-
-
-def _read_answer(
-    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
-) -> ClassAnswer:
-    answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
-    whole = type(position) is int and type(round_number) is int
-    if not (isinstance(answer_id, str) and 8 <= len(answer_id) <= LONGEST_ANSWER_ID and whole):
-        raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
-    assert isinstance(position, int)
-    assert isinstance(round_number, int)
-    if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):
-        raise LearnerError("This class has no such question.", do_next="Reload the page.")
-    confidence = given.get("confidence")
-    return ClassAnswer(
-        id=answer_id,
-        student_id=student.id,
-        position=position,
-        round=round_number,
-        value=live.plan[position].read_answer(round_number, given),
-        confidence=confidence if confidence in CONFIDENCES else None,
-        at=at,
-    )
 
 
 def _free_code(taken: set[str], dice: Random) -> str:

@@ -1,17 +1,29 @@
-"""One room in memory: exactly what is committed, and an alarm for each screen that shows it."""
+"""One room in memory: what is committed, and an alarm for each screen that shows it.
+
+Other processes may write the same class. What they have committed comes in through `take_in`, in any order
+with what this process has committed itself, and any number of times.
+"""
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import LOBBY, Room, fold
 from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
-from study.store.classes import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
+from study.store.class_records import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
+
+RUN_STATE = TypeAdapter(ClassRunState)
+GRID_STATE = TypeAdapter(ClassGridState)
+POLLING_SECONDS = 8.0
+"""A phone whose network breaks streams asks every two seconds."""
 
 
 class LiveRoom:
@@ -22,6 +34,9 @@ class LiveRoom:
         self.room: ClassRoom = record.room
         self.plan: tuple[Activity, ...] = tuple(activity_from(spec) for spec in record.activities)
         self.events: list[ClassEvent] = list(record.events)
+        self._early: dict[int, ClassEvent] = {}
+        """Events of this process that follow on some of another process which are not read yet."""
+
         self.state: Room = fold(record.events)
         self.students: dict[str, ClassStudent] = {student.id: student for student in record.students}
         self.by_device: dict[str, str] = {student.device: student.id for student in record.students}
@@ -29,6 +44,7 @@ class LiveRoom:
         for answer in record.answers:
             self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
         self._graded = sum(answer.graded is not None for answer in record.answers)
+        self._newest = max((answer.revision for answer in record.answers), default=0)
         self.run: ClassRunState | None = None
         """How far the run of the current prediction is."""
 
@@ -41,8 +57,19 @@ class LiveRoom:
         self.grading_trouble = ""
         """Why own words can't be graded now."""
 
+        self.is_blank = False
+        """Whether the projector is blank; it blanks itself, and says so for the teacher's page."""
+
         self._alarms: dict[asyncio.Event, str] = {}
+        self._others: dict[str, tuple[int, float]] = {}
+        """Whose phones are connected to other processes, as bits by number, and when they said so."""
+
+        self._polling: dict[str, asyncio.TimerHandle] = {}
+        self.presence_changed: Callable[[], object] = lambda: None
+        """Called when a phone comes or goes."""
+
         self._fragments: tuple[int, dict[Hashable, str]] = (0, {})
+        self._take_in_progress(record.progress)
 
     # ---- reading
 
@@ -55,7 +82,9 @@ class LiveRoom:
     @property
     def revision(self) -> int:
         """Grows with everything that is committed, also across restarts."""
-        return len(self.events) + len(self.students) + sum(map(len, self._answers.values())) + self._graded
+        answers = sum(map(len, self._answers.values())) + self._graded
+        # Twice, because a correction takes a grade away.
+        return len(self.events) + len(self.students) + answers + 2 * self._newest
 
     @property
     def present(self) -> list[ClassStudent]:
@@ -75,9 +104,17 @@ class LiveRoom:
 
     @property
     def figure_settings(self) -> Mapping[str, str]:
-        """How the teacher has set the figure of the current activity."""
-        begun = self.activity.figure.settings if self.activity and self.activity.figure else {}
-        return self.state.figures.get(self.state.position, begun)
+        """How the teacher has set the figure of the current activity.
+
+        A question about a slider is about the settings of the plan: only the slider has moved.
+        """
+        shown = self.activity.figure if self.activity else None
+        if shown is None:
+            return {}
+        moved = self.state.figures.get(self.state.position, shown.settings)
+        if not self.state.round:
+            return moved
+        return {**shown.settings, **{name: moved[name] for name in (shown.slider,) if name in moved}}
 
     def claims(self, position: int | None = None) -> dict[str, str]:
         """Who has what in the current activity or in another one: students by claim.
@@ -87,6 +124,14 @@ class LiveRoom:
         where = self.state.position if position is None else position
         given = self._answers.get((where, 1), {})
         return {answer.claim: student for student, answer in given.items() if answer.claim}
+
+    def device_of(self, browser_id: str) -> str:
+        """A hash by which a browser is known in this room only."""
+        return hashlib.sha256(f"{self.room.id}/{browser_id}".encode()).hexdigest()
+
+    def has_answers(self, position: int) -> bool:
+        """Whether anyone has answered an activity in any round."""
+        return any(given and where == position for (where, _), given in self._answers.items())
 
     def answer_of(self, student_id: str, round_number: int) -> ClassAnswer | None:
         """What a student answered in a round of the current activity."""
@@ -101,9 +146,43 @@ class LiveRoom:
         steps = (event.at for event in reversed(self.events) if event.kind == "step")
         return next(steps, None)
 
+    def step_before(self, position: int) -> Mapping[str, Any]:
+        """Where the class was before it came to a position; the lobby for one that it began with."""
+        steps = (event.value for event in reversed(self.events) if event.kind == "step")
+        gone = self.state.withdrawn | {position}
+        elsewhere = (step for step in steps if step["position"] not in gone)
+        return next(elsewhere, {"position": LOBBY, "phase": None})
+
     def online(self) -> set[str]:
-        """The students whose phones are connected now."""
-        return {student for student in self._alarms.values() if student}
+        """The students whose phones are connected now, to this process or to another."""
+        here = self._online_here()
+        bits = 0
+        for others, _ in self._others.values():
+            bits |= others
+        return here | {each.id for each in self.students.values() if bits >> each.number & 1}
+
+    def online_here_bits(self) -> int:
+        """The numbers of the students whose phones are connected to this process, one bit each."""
+        return sum(1 << self.students[student].number for student in self._online_here())
+
+    def _online_here(self) -> set[str]:
+        """Those with a stream, and those who have asked a moment ago because streams break on their way."""
+        return {student for student in self._alarms.values() if student} | self._polling.keys()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a screen shows this room."""
+        return bool(self._alarms)
+
+    @property
+    def has_staff(self) -> bool:
+        """Whether a teacher or a projector shows this room."""
+        return "" in self._alarms.values()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an event of this process waits for one that another process has written before it."""
+        return bool(self._early)
 
     def fragment(self, same: Hashable, make: Callable[[], str]) -> str:
         """A text that is equal for all phones with the same key until the next event."""
@@ -121,12 +200,17 @@ class LiveRoom:
     # ---- what was committed
 
     def happened(self, event: ClassEvent) -> None:
-        """Take in an event of the teacher."""
-        self.events.append(event)
-        self.state = fold([event], self.state)
-        if event.kind == "step":
-            self.run = None
-        self.ring()
+        """Take in an event of the teacher, once all before it are taken in; a known one changes nothing."""
+        self._early[event.number] = event
+        known = len(self.events)
+        while (following := self._early.pop(len(self.events) + 1, None)) is not None:
+            self.events.append(following)
+            self.state = fold([following], self.state)
+            if following.kind == "step":
+                self.run = None
+        self._early = {number: each for number, each in self._early.items() if number > len(self.events)}
+        if len(self.events) > known:
+            self.ring()
 
     def joined(self, student: ClassStudent) -> None:
         """Take in a student; one who is known already changes nothing."""
@@ -149,17 +233,55 @@ class LiveRoom:
         """Take in an answer, also one that an earlier process stored."""
         answer = recorded.answer
         if answer is not None:
-            self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
-            self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
+            given = self._answers.setdefault((answer.position, answer.round), {})
+            before = given.get(answer.student_id)
+            if before is not None and before.id == answer.id:
+                is_news = before.graded is None and answer.graded is not None
+            else:
+                is_news = before is None or answer.revision > before.revision
+            if is_news:
+                given[answer.student_id] = answer
+                self._graded += answer.graded is not None
+                self._graded -= before is not None and before.graded is not None
+                self._newest = max(self._newest, answer.revision)
+                self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
 
-    def added(self, activity: Activity) -> None:
-        """Take in an activity made on the spot; the step to it rings."""
-        self.plan = (*self.plan, activity)
+    def added(self, position: int, activity: Activity) -> None:
+        """Take in an activity made on the spot, once; the step to it rings."""
+        if position == len(self.plan):
+            self.plan = (*self.plan, activity)
+
+    def take_in(self, changes: ClassRecord) -> None:
+        """Take in what any process has committed."""
+        if changes.room.options != self.room.options:
+            self.ring()
+        self.room = changes.room
+        for position, spec in enumerate(changes.activities, start=changes.first_activity):
+            self.added(position, activity_from(spec))
+        for student in changes.students:
+            if student.id not in self.students:
+                self.joined(student)
+            elif self.students[student.id] != student:
+                self.students[student.id] = student
+                self.ring(student.id)
+        for answer in changes.answers:
+            self.answered(Recorded(outcome="stored", answer=answer))
+        for event in changes.events:
+            self.happened(event)
+        self._take_in_progress(changes.progress)
+
+    def _take_in_progress(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
+        for position, value in progress.items():
+            if self.plan[position].crowd is not None:
+                self.grid_moved(position, GRID_STATE.validate_python(value))
+            elif position == self.state.position and self.state.phase == "run":
+                self.run_moved(RUN_STATE.validate_python(value))
 
     def graded(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
         """Take in what the grader found in an answer."""
         of_round = self._answers.get((answer.position, answer.round), {})
-        if answer.student_id in of_round:
+        known = of_round.get(answer.student_id)
+        if known is not None and known.id == answer.id and known.graded is None:
             of_round[answer.student_id] = replace(answer, graded=found)
             self._graded += 1
             self.ring(answer.student_id)
@@ -173,6 +295,11 @@ class LiveRoom:
     def estimated(self, position: int, seconds: float | None) -> None:
         """Take in how long a grid takes."""
         self.grid_seconds[position] = seconds
+        self._ring_staff()
+
+    def blanked(self, *, is_blank: bool) -> None:
+        """Take in that the projector is blank, or shows the class again."""
+        self.is_blank = is_blank
         self._ring_staff()
 
     def grid_moved(self, position: int, state: ClassGridState) -> None:
@@ -194,12 +321,45 @@ class LiveRoom:
         """An alarm that rings after changes: for one student those that the phone shows, for staff all."""
         alarm = asyncio.Event()
         self._alarms[alarm] = student_id
-        self._ring_staff()
+        self._came_or_went()
         try:
             yield alarm
         finally:
             del self._alarms[alarm]
+            self._came_or_went()
+
+    def polled(self, student_id: str) -> None:
+        """Take in that a phone has asked for its state: it is connected until it stops asking."""
+
+        def forget() -> None:
+            del self._polling[student_id]
+            self._came_or_went()
+
+        known = self._polling.get(student_id)
+        if known is not None:
+            known.cancel()
+        self._polling[student_id] = asyncio.get_running_loop().call_later(POLLING_SECONDS, forget)
+        if known is None:
+            self._came_or_went()
+
+    def others_online(self, process: str, bits: int, *, at: float) -> None:
+        """Take in which students' phones are connected to another process, at a time in seconds."""
+        known = self._others.get(process)
+        self._others[process] = (bits, at)
+        if known is None or known[0] != bits:
             self._ring_staff()
+
+    def forget_others(self, *, before: float) -> None:
+        """Forget the phones of processes that have said nothing since a time in seconds."""
+        gone = [process for process, (_, at) in self._others.items() if at < before]
+        for process in gone:
+            del self._others[process]
+        if gone:
+            self._ring_staff()
+
+    def _came_or_went(self) -> None:
+        self._ring_staff()
+        self.presence_changed()
 
     def ring(self, student_id: str = "") -> None:
         """Wake every screen, or staff and one student."""

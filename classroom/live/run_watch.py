@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from classroom.activities.crowd_grid import place_of
-from classroom.live.live_room import LiveRoom
+from classroom.live.live_room import GRID_STATE, RUN_STATE, LiveRoom
+from classroom.live.writer import NotSavedError
 from study.base.errors import LearnerError
 from study.ports.classes import ClassGrids, ClassRuns
 
@@ -15,6 +16,8 @@ LOOK_AT_RUN_SECONDS = 0.4
 LOOK_AT_GRID_SECONDS = 1.0
 
 Append = Callable[[LiveRoom, str, Mapping[str, Any]], Awaitable[None]]
+Keep = Callable[[LiveRoom, int, Mapping[str, Any]], Awaitable[None]]
+"""Keeps how far the training of an activity is, for processes that don't see it."""
 
 
 @dataclass(kw_only=True)
@@ -24,6 +27,7 @@ class RunWatch:
     runs: ClassRuns
     grids: ClassGrids
     append: Append
+    keep: Keep
     _starting: set[tuple[str, int]] = field(default_factory=set)
     _tasks: "dict[tuple[str, int], asyncio.Task[None]]" = field(default_factory=dict)
 
@@ -89,12 +93,19 @@ class RunWatch:
         assert guessed is not None
         while live.state.position == position and live.state.phase == "run":
             with contextlib.suppress(LearnerError):  # deleted in the lab: the screens keep what they show
-                live.run_moved(await asyncio.to_thread(self.runs.state, run_id, guessed.quantity))
+                state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
+                if state != live.run:
+                    live.run_moved(state)
+                    await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
             if live.run and live.run.value is not None and position not in live.state.measured:
                 await self.append(live, "measured", {"position": position, "value": live.run.value})
             if live.run and live.run.ended:
                 return
             await asyncio.sleep(LOOK_AT_RUN_SECONDS)
+
+    async def _keep(self, live: LiveRoom, position: int, value: Mapping[str, Any]) -> None:
+        with contextlib.suppress(NotSavedError):  # the next change comes in a moment
+            await self.keep(live, position, value)
 
     async def _estimate(self, live: LiveRoom, position: int) -> None:
         """How long a grid takes, for the teacher to say before it starts."""
@@ -110,7 +121,9 @@ class RunWatch:
                 found = await asyncio.to_thread(self.grids.state, live.state.runs[position])
             except LearnerError:  # deleted in the lab
                 return
-            live.grid_moved(position, found)
+            if found != live.grids.get(position):
+                live.grid_moved(position, found)
+                await self._keep(live, position, GRID_STATE.dump_python(found, mode="json"))
             if found.ended:
                 losses = {
                     "/".join(map(str, cell.place)): cell.loss for cell in found.cells if cell.loss is not None

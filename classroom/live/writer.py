@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.base.errors import LearnerError, StorageError
-from study.store.classes import ClassLog, ClassTransaction
+from study.store.class_transaction import ClassTransaction
+from study.store.classes import ClassLog
 
 MOST_AT_ONCE = 250
 

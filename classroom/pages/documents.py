@@ -12,10 +12,16 @@ from study.text.templates import PAGE_STYLE, render
 
 STATIC = Path(__file__).parents[1] / "static"
 STUDY_STATIC = PAGE_STYLE.parent
-FIGURE_FILES = {"figures.css", "figures.js"}
-"""For a class whose plan has a live figure."""
+SHARED_FILES = {"figures.css", "figures.js", "site.js"}
+"""Of the study pages: live figures for a plan that has one, and the search for the teacher."""
 
-SCRIPTS = {"student.js", "screen.js", "teacher.js"}
+SCRIPTS = {
+    "student.js": ("live.js",),
+    "screen.js": ("live.js",),
+    "teacher.js": ("live.js", "ask.js"),
+    "plans.js": ("ask.js",),
+}
+"""Each page's own script, with what it shares with others."""
 
 
 def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -25,14 +31,14 @@ def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResp
 
 
 def static(name: str) -> Response:
-    """A style sheet or script; each screen's script comes with what all of them share, in one file."""
-    if name in FIGURE_FILES:
+    """A style sheet or script; each page's script comes with what it shares, in one file."""
+    if name in SHARED_FILES:
         kind = "text/css" if name.endswith(".css") else "text/javascript"
         return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=_revalidated())
     if name == "class.css":
         return Response(_read("class.css"), media_type="text/css", headers=_revalidated())
     if name in SCRIPTS:
-        script = _read("live.js") + _read(name)
+        script = "".join(map(_read, (*SCRIPTS[name], name)))
         return Response(script, media_type="text/javascript", headers=_revalidated())
     return Response("There is no such file.", 404)
 

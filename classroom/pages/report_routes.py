@@ -13,7 +13,6 @@ from classroom.pages import documents
 from classroom.pages.requests import form_of
 from classroom.reports.export import FILES, export
 from classroom.reports.report import Report, report
-from classroom.views.screens import as_number
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.downloads import file_response, not_found
@@ -45,7 +44,6 @@ class ReportRoutes:
             found=found,
             record=found.record,
             files=FILES,
-            number=as_number,
             percent=_as_percent,
         )
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from classroom.live.hub import KickedError
 from classroom.live.writer import NotSavedError
+from classroom.plans.on_the_spot import FieldError
 from study.base.errors import LearnerError
 
 LONGEST_BODY_BYTES = 4096
@@ -29,7 +30,12 @@ async def json_of(request: Request) -> Mapping[str, Any]:
 
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a plain form."""
-    return dict(parse_qsl((await _body(request)).decode("utf-8", "replace")))
+    return dict(await fields_of(request))
+
+
+async def fields_of(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> list[tuple[str, str]]:
+    """The fields of a form in which a name may stand more than once, in order."""
+    return parse_qsl((await _body(request, at_most)).decode("utf-8", "replace"))
 
 
 def trouble(error: LearnerError) -> JSONResponse:
@@ -39,7 +45,10 @@ def trouble(error: LearnerError) -> JSONResponse:
         status = HTTPStatus.SERVICE_UNAVAILABLE
     elif isinstance(error, KickedError):
         status = HTTPStatus.FORBIDDEN
-    return JSONResponse({"error": str(error)}, status)
+    told = {"error": str(error)}
+    if isinstance(error, FieldError):
+        told["field"] = error.field
+    return JSONResponse(told, status)
 
 
 def too_often() -> JSONResponse:
@@ -51,10 +60,10 @@ def too_often() -> JSONResponse:
     )
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, at_most: int = LONGEST_BODY_BYTES) -> bytes:
     body = b""
     async for piece in request.stream():
         body += piece
-        if len(body) > LONGEST_BODY_BYTES:
+        if len(body) > at_most:
             raise LearnerError("That is too long.", do_next="Send less.")
     return body

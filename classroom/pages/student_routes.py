@@ -15,7 +15,7 @@ from classroom.pages import documents, streams
 from classroom.pages.requests import json_of, too_often, trouble
 from classroom.views.screens import student_state
 from study.base.errors import LearnerError
-from study.store.classes import ClassStudent
+from study.store.class_records import ClassStudent
 from study.web.middleware import browser_of
 from study.web.rates import Rates
 
@@ -23,6 +23,7 @@ STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""
 
 LATE = "Voting was closed before your answer arrived, so it does not count."
+LATE_CHANGE = "Voting was closed before your change arrived, so your earlier answer counts."
 
 
 class StudentRoutes:
@@ -94,8 +95,9 @@ class StudentRoutes:
         except LearnerError as error:
             return trouble(error)
         if recorded.outcome == "late":
-            state = student_state(live, student)
-            return JSONResponse({"outcome": "late", "error": LATE, "state": state}, HTTPStatus.CONFLICT)
+            told = LATE if recorded.answer is None else LATE_CHANGE
+            told_with = {"outcome": "late", "error": told, "state": student_state(live, student)}
+            return JSONResponse(told_with, HTTPStatus.CONFLICT)
         return JSONResponse({"outcome": recorded.outcome})
 
     async def name(self, code: str, request: Request) -> Response:
@@ -111,9 +113,9 @@ class StudentRoutes:
             return trouble(error)
 
     async def events(self, code: str, request: Request) -> Response:
-        """The stream of this student's states."""
+        """The stream of this student's states, from the newest on: the phone may have shown it elsewhere."""
         try:
-            live, student = await self._student(code, request)
+            live, student = await self._student(code, request, newest=True)
         except LearnerError as error:
             return trouble(error)
         if live.streams_of(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
@@ -123,16 +125,19 @@ class StudentRoutes:
     async def state(self, code: str, request: Request) -> Response:
         """The newest state, for polling."""
         try:
-            live, student = await self._student(code, request)
+            live, student = await self._student(code, request, newest=True)
         except LearnerError as error:
             return trouble(error)
         if not self._reading.allows(student.device):
             return too_often()
+        live.polled(student.id)
         return streams.one_state(partial(self._state, live, student.id))
 
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:
         return student_state(live, live.students[student_id])
 
-    async def _student(self, code: str, request: Request) -> tuple[LiveRoom, ClassStudent]:
-        live = await self._hub.find(code)
-        return live, self._hub.student(live, browser_of(request.cookies))
+    async def _student(
+        self, code: str, request: Request, *, newest: bool = False
+    ) -> tuple[LiveRoom, ClassStudent]:
+        live = await (self._hub.find_newest(code) if newest else self._hub.find(code))
+        return live, await self._hub.student(live, browser_of(request.cookies))

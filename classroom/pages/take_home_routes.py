@@ -24,7 +24,11 @@ from study.web.rates import Rates
 
 
 class TakeHomeRoutes:
-    """One method a route. `only_class`: students' devices reach no page of the app but the class."""
+    """One method a route.
+
+    `only_class`: students' devices reach no page of the app but the class. Without `ask_for_cards` this
+    process has no other pages.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class TakeHomeRoutes:
         hub: Hub,
         *,
         write_cards: WriteClassCards,
-        ask_for_cards: AskForCards,
+        ask_for_cards: AskForCards | None,
         only_class: bool,
     ) -> None:
         self._context = context
@@ -86,7 +90,7 @@ class TakeHomeRoutes:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
         try:
             _, cards = await self._cards(code, request)
-            if not self._opens_here(request):
+            if self._ask_for_cards is None or not self._opens_here(request):
                 return not_found("The app's cards are not open to this device.")
             visit = await run_in_threadpool(
                 find_visit, self._context, browser_id=browser_of(request.cookies), query={}
@@ -99,10 +103,17 @@ class TakeHomeRoutes:
 
     def _opens_here(self, request: Request) -> bool:
         address = request.client.host if request.client else ""
-        return not self._only_class or is_own_address(address)
+        return self._ask_for_cards is not None and (not self._only_class or is_own_address(address))
 
     async def _cards(self, code: str, request: Request) -> tuple[LiveRoom, list[ClassCard]]:
         """Raises LearnerError for a code or a browser that the app does not know."""
-        live = await self._hub.find(code)
-        student = self._hub.student(live, browser_of(request.cookies))
-        return live, take_home(live.plan, live.events, live.state, live.answers_by(student.id))
+        live = await self._hub.find_newest(code)
+        student = await self._hub.student(live, browser_of(request.cookies))
+        cards = take_home(
+            live.plan,
+            live.events,
+            live.state,
+            live.answers_by(student.id),
+            joined_at=student.joined_at,
+        )
+        return live, cards

@@ -1,4 +1,4 @@
-"""What the teacher may ask: starting and leading a class, the projector, keys, and the end of a class's data.
+"""What the teacher may ask of a class: leading it, the projector, and keys.
 
 The gate (`classroom/access/gate.py`) lets nobody else in here.
 """
@@ -14,10 +14,11 @@ from starlette.requests import Request
 from classroom.access.addresses import lan_addresses
 from classroom.access.keys import COOKIE, Keys, new_key
 from classroom.activities.wall import VERDICT_LABELS
-from classroom.live.hub import KEEP_NAMES_DAYS, TEAM_CHOICES, Hub
+from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import form_of, json_of, trouble
+from classroom.pages.start_routes import StartRoutes, known_address
 from classroom.plans.on_the_spot import KINDS, read_activity
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
@@ -31,18 +32,29 @@ KEY_SECONDS = 12 * 3600
 class TeacherRoutes:
     """One method a route."""
 
-    def __init__(self, context: Context, hub: Hub, plans: Plans, keys: Keys, *, reachable: bool) -> None:
-        """Create them; `reachable` says whether this server listens to other devices at all."""
-        self._context = context
+    def __init__(
+        self,
+        context: Context,
+        hub: Hub,
+        plans: Plans,
+        keys: Keys,
+        *,
+        reachable: bool,
+        students_at: str = "",
+    ) -> None:
+        """Create them; `reachable` says whether this server listens to other devices at all.
+
+        `students_at` is the address that students open, where others than this app answer them.
+        """
         self._hub = hub
-        self._plans = plans
         self._keys = keys
-        self._reachable = reachable
+        self._reachable = reachable or bool(students_at)
+        self._start = StartRoutes(context, hub, plans, reachable=self._reachable)
+        self._students_at = students_at.rstrip("/")
 
     def register(self, site: FastAPI) -> None:
         """Add the routes; they stand before the pages and before `/class/{code}`."""
-        site.get("/class", response_model=None)(self.classes)
-        site.post("/class/open", response_model=None)(self.open)
+        self._start.register(site)
         site.get("/class/{code}/teach", response_model=None)(self.teach)
         site.get("/class/{code}/teach/events", response_model=None)(self.teach_events)
         site.get("/class/{code}/teach/state", response_model=None)(self.teach_state)
@@ -54,41 +66,6 @@ class TeacherRoutes:
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
-
-    async def classes(self, error: str = "") -> Response:
-        """The page that starts a class and lists earlier ones."""
-        await self._hub.forget_names()
-        plans = await run_in_threadpool(self._plans.all)
-        return documents.page(
-            "classes",
-            title="Class",
-            menu=[(place.title, place.path) for place in self._context.places],
-            plans=plans,
-            rooms=await run_in_threadpool(self._context.store.classes.rooms),
-            addresses=lan_addresses(),
-            keep_days=KEEP_NAMES_DAYS,
-            team_choices=TEAM_CHOICES,
-            reachable=self._reachable,
-            error=error,
-        )
-
-    async def open(self, request: Request) -> Response:
-        """Start a class in its lobby."""
-        form = await form_of(request)
-        try:
-            plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
-            days = form.get("days", "30")
-            live = await self._hub.open(
-                plan,
-                names_typed=form.get("typed") == "yes",
-                keep_names_days=int(days) if days.isdecimal() else 0,
-                address=_known_address(form.get("address", "")),
-                teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
-                leaderboard=form.get("leaderboard") == "yes",
-            )
-        except LearnerError as error:
-            return await self.classes(str(error))
-        return RedirectResponse(f"/class/{live.room.code}/teach", HTTPStatus.SEE_OTHER)
 
     async def teach(self, code: str, request: Request) -> Response:
         """The teacher's page. A key in the address becomes a cookie and leaves the address."""
@@ -104,15 +81,15 @@ class TeacherRoutes:
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return await self.classes(str(error))
-        link = _link(live, request)
-        key_link = f"{link}/teach?key={key}" if key else ""
+            return await self._start.page(str(error))
+        link = self._link(live, request)
+        key_link = f"{_own_link(live, request)}/teach?key={key}" if key else ""
         return documents.page(
             "teacher",
             title=f"Teach: {live.room.title}",
             live=live,
             code=code,
-            addresses=lan_addresses(),
+            addresses=[] if self._students_at else lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
             qr=qr_code(link),
@@ -128,8 +105,9 @@ class TeacherRoutes:
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return await self.classes(str(error))
-        link = _link(live, request)
+            return await self._start.page(str(error))
+        live.blanked(is_blank=False)  # a page that is just opened shows the class
+        link = self._link(live, request)
         return documents.page(
             "screen",
             title=live.room.title,
@@ -160,7 +138,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return trouble(error)
-        shown = _shown(_link(live, request))
+        shown = _shown(self._link(live, request))
         return streams.stream(live, lambda: screen_state(live, link=shown), request)
 
     async def screen_state(self, code: str, request: Request) -> Response:
@@ -169,7 +147,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return trouble(error)
-        return streams.one_state(lambda: screen_state(live, link=_shown(_link(live, request))))
+        return streams.one_state(lambda: screen_state(live, link=_shown(self._link(live, request))))
 
     async def command(self, code: str, request: Request) -> Response:
         """Next, back, lock, kick, end and the like."""
@@ -181,11 +159,12 @@ class TeacherRoutes:
         return JSONResponse({"after": live.state.last})
 
     async def ask(self, code: str, request: Request) -> Response:
-        """Ask the class what the teacher has just typed."""
+        """Ask the class what the teacher has just typed, now or next."""
         try:
             live = await self._hub.find(code)
             form = {name: str(value) for name, value in (await json_of(request)).items()}
-            await self._hub.ask_now(live, read_activity(form))
+            ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
+            await ask(live, read_activity(form))
         except LearnerError as error:
             return trouble(error)
         return JSONResponse({"after": live.state.last})
@@ -195,9 +174,9 @@ class TeacherRoutes:
         form = await form_of(request)
         try:
             live = await self._hub.find(code)
-            await self._hub.use_address(live, _known_address(form.get("address", "")))
+            await self._hub.use_address(live, known_address(form.get("address", ""), lan_addresses()))
         except LearnerError as error:
-            return await self.classes(str(error))
+            return await self._start.page(str(error))
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
     async def make_key(self, code: str, request: Request) -> Response:
@@ -205,7 +184,7 @@ class TeacherRoutes:
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return await self.classes(str(error))
+            return await self._start.page(str(error))
         key = new_key()
         await self._hub.add_key(live, key)
         await run_in_threadpool(self._keys.reload)
@@ -216,26 +195,24 @@ class TeacherRoutes:
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return await self.classes(str(error))
+            return await self._start.page(str(error))
         await self._hub.revoke_keys(live)
         await run_in_threadpool(self._keys.reload)
         return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
-
-def _known_address(asked: str) -> str:
-    """One of this machine's own addresses; anything else falls back to the preferred one."""
-    known = [each.address for each in lan_addresses()]
-    if asked in known or asked == "127.0.0.1":
-        return asked
-    return known[0] if known else "127.0.0.1"
+    def _link(self, live: LiveRoom, request: Request) -> str:
+        """The address that students open."""
+        if self._students_at:
+            return f"{self._students_at}/class/{live.room.code}"
+        return _own_link(live, request)
 
 
-def _link(live: LiveRoom, request: Request) -> str:
-    """The address that students open: this machine's chosen address, and the port of this request."""
+def _own_link(live: LiveRoom, request: Request) -> str:
+    """A class at this app: this machine's chosen address, and the port of this request."""
     server = request.scope.get("server") or ("", 80)
     port = f":{server[1]}" if server[1] not in (None, 80) else ""
     return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
 
 
 def _shown(link: str) -> str:
-    return link.removeprefix("http://")
+    return link.removeprefix("http://").removeprefix("https://")

@@ -1,9 +1,11 @@
 """The parts of an activity in a plan's file: questions, polls, numbers and positions of a slider."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from classroom.activities.activity import Asked, Guessed, VoteOption
+from classroom.plans.on_the_spot import FieldError, read_activity
+from study.base.numbers import is_finite_number
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields
 from study.ports.classes import ClassQuestion
@@ -40,9 +42,11 @@ def read_poll(fields: Fields) -> Asked:
     options = fields.texts("options")
     if not 2 <= len(options) <= 6:
         fields.note(f"a poll needs 2 to 6 options, got {len(options)}")
+    ask = fields.text("ask")
     return Asked(
         id="poll",
-        html=to_html(fields.text("ask")),
+        html=to_html(ask),
+        text=ask,
         options=tuple(VoteOption(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
     )
 
@@ -52,7 +56,10 @@ def read_number_guess(fields: Fields) -> Guessed:
     checks = read_checks(fields)
     if len(checks) != 1:
         fields.note("a number needs exactly one `check`: it is the true value")
-    scale = fields.raw("divide_by") or 1
+    scale = fields.raw("divide_by") if fields.has("divide_by") else 1
+    if not is_finite_number(scale) or not scale:
+        fields.note(f"`divide_by` must be a number other than 0, got {scale!r}")
+        scale = 1
     text = fields.text("ask")
     return Guessed(
         html=to_html(text),
@@ -63,12 +70,27 @@ def read_number_guess(fields: Fields) -> Guessed:
     )
 
 
+def read_typed(fields: Fields, kind: Literal["question", "number"]) -> Asked | Guessed | None:
+    """A question with its options, or a number with its value, as a teacher types them."""
+    form = {"kind": kind, "ask": fields.text("ask")}
+    if kind == "question":
+        form["options"] = "\n".join(" ".join(text.split()) for text in fields.texts("options"))
+    else:
+        form |= {"value": str(fields.raw("value")), "unit": fields.text("unit", default="")}
+    try:
+        activity = read_activity(form)
+    except FieldError as error:
+        fields.note(f"`{error.field}`: {error}")
+        return None
+    return activity.asked or activity.guessed
+
+
 def read_position(fields: Fields) -> Guessed:
     """The right position of a slider; a check of the same fields says why it is that one."""
     if len(read_checks(fields)) != 1:
         fields.note("a slider's question needs exactly one `check` that shows its `value`")
     value = fields.raw("value")
-    if not isinstance(value, int):
+    if not is_finite_number(value):
         fields.note(f"`value` must be a position of the slider, got {value!r}")
         value = 0
     text = fields.text("ask")

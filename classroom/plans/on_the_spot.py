@@ -1,64 +1,90 @@
-"""An activity that the teacher types during a class, read from a form."""
+"""An activity that the teacher types, during a class or for a plan, read from a form."""
 
 from collections.abc import Mapping
+from textwrap import shorten
+from typing import Any
 
-from classroom.activities.activity import Activity, Asked, Guessed, VoteOption
+from classroom.activities.activity import KIND_NAMES, Activity, Asked, Guessed, VoteOption
 from classroom.activities.number import read_number
 from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
-from study.text.markup import formula_problems, to_html
+from study.text.markup import formula_problems, to_html, to_plain
 
-KINDS: Mapping[str, str] = {
-    "question": "Question with one right option",
-    "poll": "Poll",
-    "number": "Number to guess",
-    "text": "Short text",
-}
+KINDS: Mapping[str, str] = {kind: KIND_NAMES[kind] for kind in ("question", "poll", "number", "text")}
 FEWEST_OPTIONS, MOST_OPTIONS = 2, 6
-LONGEST_ASK, LONGEST_OPTION = 600, 200
+LONGEST_ASK, LONGEST_OPTION, LONGEST_UNIT = 600, 200, 20
 RIGHT_MARK = "*"
 """Begins the line of the right option."""
 
-TITLE = "Asked on the spot"
+LONGEST_NAME = 60
+"""Of an activity that is named by what it asks."""
+
+
+class FieldError(LearnerError):
+    """What is wrong with one field of the form."""
+
+    def __init__(self, field: str, what: str, *, do_next: str) -> None:
+        super().__init__(what, do_next=do_next)
+        self.field = field
 
 
 def read_activity(form: Mapping[str, str]) -> Activity:
     """Read what was typed: `kind`, `ask`, and `options` by line, or `value` and `unit`.
 
-    Raises LearnerError that says what is missing.
+    Raises FieldError that says what is missing where.
     """
     kind, ask = form.get("kind", ""), form.get("ask", "").strip()
     if kind not in KINDS:
-        raise LearnerError("There is no such kind of activity.", do_next="Choose one that is listed.")
+        raise FieldError("kind", "There is no such kind of activity.", do_next="Choose one that is listed.")
     if not ask or len(ask) > LONGEST_ASK:
-        raise LearnerError(f"The question needs 1 to {LONGEST_ASK} characters.", do_next="Type it, then ask.")
-    _check_formulas(ask)
-    html = to_html(ask)
+        what = f"The question needs 1 to {LONGEST_ASK} characters."
+        raise FieldError("ask", what, do_next="Type it, then ask.")
+    _check_formulas("ask", ask)
+    html, title = to_html(ask), name_of(ask)
     match kind:
         case "question" | "poll":
             asked = Asked(id=kind, html=html, text=ask, options=_options(form, marked=kind == "question"))
-            return Activity(kind=kind, title=TITLE, asked=asked)
+            return Activity(kind=kind, title=title, asked=asked)
         case "number":
-            return Activity(kind=kind, title=TITLE, guessed=_guessed(form, ask))
-    return Activity(kind="text", title=TITLE, wanted=Wanted(id="", html=html, text=ask))
+            return Activity(kind=kind, title=title, guessed=_guessed(form, ask))
+    return Activity(kind="text", title=title, wanted=Wanted(id="", html=html, text=ask))
+
+
+def name_of(ask: str) -> str:
+    """The beginning of a question in plain text, as the title of its activity."""
+    return shorten(to_plain(ask), LONGEST_NAME, placeholder=" …") or ask[:LONGEST_NAME]
+
+
+def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed as an entry of a plan's file. Raises FieldError as `read_activity` does."""
+    activity = read_activity(form)
+    entry: dict[str, Any] = {"kind": activity.kind, "title": activity.title, "ask": form["ask"].strip()}
+    if activity.asked is not None:
+        entry["options"] = [line.strip() for line in form["options"].splitlines() if line.strip()]
+    if activity.guessed is not None:
+        entry |= {"value": activity.guessed.value, "unit": activity.guessed.unit}
+    return entry
 
 
 def _options(form: Mapping[str, str], *, marked: bool) -> tuple[VoteOption, ...]:
     """One option a line; with `marked` exactly one begins with RIGHT_MARK."""
     lines = [line.strip() for line in form.get("options", "").splitlines() if line.strip()]
     if not FEWEST_OPTIONS <= len(lines) <= MOST_OPTIONS or max(map(len, lines)) > LONGEST_OPTION:
-        raise LearnerError(
+        raise FieldError(
+            "options",
             f"{FEWEST_OPTIONS} to {MOST_OPTIONS} options are needed, each up to {LONGEST_OPTION} characters.",
-            do_next="Write one option a line.",
+            do_next="Write one option per line.",
         )
     right = [line.startswith(RIGHT_MARK) for line in lines]
     if marked and sum(right) != 1:
-        raise LearnerError(
-            f"{sum(right)} options are marked as right.", do_next=f"Begin the right one with {RIGHT_MARK}"
+        raise FieldError(
+            "options",
+            f"{sum(right)} options are marked as right.",
+            do_next=f"Begin the right one, and no other, with {RIGHT_MARK}",
         )
     texts = [line.removeprefix(RIGHT_MARK).strip() if marked else line for line in lines]
     for text in texts:
-        _check_formulas(text)
+        _check_formulas("options", text)
     return tuple(
         VoteOption(id=str(number), html=to_html(text), text=text, correct=marked and correct)
         for number, (text, correct) in enumerate(zip(texts, right, strict=True), start=1)
@@ -66,14 +92,13 @@ def _options(form: Mapping[str, str], *, marked: bool) -> tuple[VoteOption, ...]
 
 
 def _guessed(form: Mapping[str, str], ask: str) -> Guessed:
-    return Guessed(
-        html=to_html(ask),
-        text=ask,
-        unit=form.get("unit", "").strip()[:20],
-        value=read_number(form.get("value")),
-    )
+    try:
+        value = read_number(form.get("value"))
+    except LearnerError as error:
+        raise FieldError("value", error.what, do_next="Type digits, such as 1.8, then ask.") from error
+    return Guessed(html=to_html(ask), text=ask, unit=form.get("unit", "").strip()[:LONGEST_UNIT], value=value)
 
 
-def _check_formulas(text: str) -> None:
+def _check_formulas(field: str, text: str) -> None:
     for problem in formula_problems(text):
-        raise LearnerError(f"In “{text[:40]}” {problem}.", do_next="Correct the formula, then ask.")
+        raise FieldError(field, f"In “{text[:40]}” {problem}.", do_next="Correct the formula, then ask.")

@@ -1,5 +1,7 @@
 """Reading a lesson plan: every activity with all its texts, every problem of the file at once."""
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,38 @@ from classroom.plans.fields import (
     read_poll,
     read_position,
     read_settings,
+    read_typed,
 )
 from study.base.errors import LearnerError
-from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
+from study.content.yaml_reader import ContentError, Fields, Placed, Problem, parse_content, read_mapping
 from study.figures.controls import SliderControl, controls_of, settings_from
 from study.figures.figure import Figures
-from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion
+from study.ports.classes import (
+    ClassGrader,
+    ClassGrids,
+    ClassQuestion,
+    ClassRuns,
+    FindClassQuestion,
+    SearchClassQuestions,
+)
 from study.text.markup import to_html
 
 PLANS_DIR = Path(__file__).parent
 QUANTITIES = ("percent-trainable", "peak-memory", "final-loss")
+
+OWN = "own-"
+"""Begins the id of a teacher's own plan, so that it never is that of a shipped one."""
+
+OWN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+"""The name of an own plan's file, without `.yaml`."""
+
+MOST_ACTIVITIES, LONGEST_TITLE, LONGEST_TEXT = 40, 80, 2000
+LARGEST_OWN_BYTES = 100_000
+
+
+def find_nothing(words: str) -> Sequence[ClassQuestion]:
+    """The search of an app without questions."""
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,26 +59,51 @@ class Plan:
     about: str
     minutes: int
     activities: tuple[Activity, ...]
+    entries: tuple[Mapping[str, Any], ...] = ()
+    """The activities as its file has them, from which another plan is made."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the teacher made it in this app."""
+        return self.id.startswith(OWN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plans:
-    """The plans that are shipped, read with the questions and runs of the app."""
+    """The plans that are shipped and the teacher's own, read with the questions and runs of the app."""
 
     find_question: FindClassQuestion
     runs: ClassRuns
     grids: ClassGrids
     grader: ClassGrader
     figures: Figures
+    search_questions: SearchClassQuestions = find_nothing
     folder: Path = PLANS_DIR
+    own_folder: Path | None = None
 
-    def all(self) -> list[Plan]:
-        """Read every plan, the shortest first. Raises ContentError with all problems of all files."""
+    def all(self, broken: list[Problem] | None = None) -> list[Plan]:
+        """Every plan that can be read, the teacher's own first, then the shortest first.
+
+        Problems of own files go to `broken`. Raises ContentError with all problems of the shipped ones.
+        """
         problems: list[Problem] = []
-        plans = [self._read(path, problems) for path in sorted(self.folder.glob("*.yaml"))]
+        plans = [
+            self._read(file, path.stem, is_own=False)
+            for path in sorted(self.folder.glob("*.yaml"))
+            if (file := read_mapping(path, kind="plan", problems=problems)) is not None
+        ]
         if problems:
             raise ContentError(problems)
-        return sorted((plan for plan in plans if plan), key=lambda plan: (plan.minutes, plan.id))
+        return [
+            *self.own([] if broken is None else broken),
+            *sorted(plans, key=lambda plan: (plan.minutes, plan.id)),
+        ]
+
+    def own(self, problems: list[Problem]) -> list[Plan]:
+        """The teacher's own plans by title; a file with a problem is left out, and its problems are noted."""
+        paths = sorted(self.own_folder.glob("*.yaml")) if self.own_folder else []
+        read = [self._read_own_file(path, problems) for path in paths]
+        return sorted((plan for plan in read if plan), key=lambda plan: (plan.title, plan.id))
 
     def find(self, plan_id: str) -> Plan:
         """Raises LearnerError when there is no such plan."""
@@ -63,23 +112,56 @@ class Plans:
                 return plan
         raise LearnerError(f"There is no lesson plan {plan_id!r}.", do_next="Choose one at /class.")
 
-    def _read(self, path: Path, problems: list[Problem]) -> Plan | None:
-        file = read_mapping(path, kind="plan", problems=problems)
-        if file is None:
+    def read_own(self, name: str, content: bytes, problems: list[Problem]) -> Plan | None:
+        """Read the content of an own plan's file; None after noting every problem."""
+        found: list[Problem] = []
+        plan = None
+        if len(content) > LARGEST_OWN_BYTES:
+            text = f"has more than {LARGEST_OWN_BYTES:,} bytes"
+            found.append(Problem(file=name, line=1, item="plan", text=text))
+        elif isinstance(placed := parse_content(name, content, found), Placed):
+            file = Fields(placed, file=name, kind="plan", problems=found)
+            plan = self._read(file, OWN + Path(name).stem, is_own=True)
+        elif not found:
+            found.append(Problem(file=name, line=1, item="plan", text="the file must hold one mapping"))
+        problems += found
+        return None if found else plan
+
+    def _read_own_file(self, path: Path, problems: list[Problem]) -> Plan | None:
+        if not OWN_NAME.fullmatch(path.stem):
+            text = "needs a name of small letters, digits and hyphens"
+            problems.append(Problem(file=path.name, line=1, item="file", text=text))
             return None
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_OWN_BYTES + 1)
+        except OSError as error:
+            text = f"cannot be read ({error.strerror})"
+            problems.append(Problem(file=path.name, line=1, item="file", text=text))
+            return None
+        return self.read_own(path.name, content, problems)
+
+    def _read(self, file: Fields, plan_id: str, *, is_own: bool) -> Plan:
+        written = file.peek("activities")
+        entries = file.children("activities", kind="activity")
+        activities = []
+        for number, entry in enumerate(entries, start=1):
+            entry.item = f"activity {number}"
+            activities.append(self._activity(entry, is_own=is_own))
         plan = Plan(
-            id=path.stem,
-            title=file.text("title"),
-            about=file.text("about"),
+            id=plan_id,
+            title=_short(file, "title", LONGEST_TITLE),
+            about=_short(file, "about", LONGEST_TEXT),
             minutes=read_minutes(file, "minutes"),
-            activities=tuple(self._activity(each) for each in file.children("activities", kind="activity")),
+            activities=tuple(activities),
+            entries=tuple(written) if entries else (),
         )
-        if not plan.activities:
-            file.note("needs at least one activity")
+        if not 1 <= len(entries) <= MOST_ACTIVITIES:
+            file.note(f"needs 1 to {MOST_ACTIVITIES} activities, got {len(entries)}")
         file.close()
         return plan
 
-    def _activity(self, fields: Fields) -> Activity:
+    def _activity(self, fields: Fields, *, is_own: bool) -> Activity:
         kind = fields.choice("kind", KINDS)
         minutes = read_minutes(fields, "minutes") if fields.has("minutes") else 0
         values: dict[str, Any] = {}
@@ -87,13 +169,16 @@ class Plans:
             case "talk":
                 values = {"html": to_html(fields.text("text"))}
             case "question":
-                values = {"asked": self._question(fields, "question")}
+                typed = is_own and fields.has("ask")
+                asked = read_typed(fields, "question") if typed else self._question(fields, "question")
+                values = {"asked": asked}
                 if fields.has("twin"):
                     values["twin"] = self._question(fields, "twin")
             case "poll":
                 values = {"asked": read_poll(fields)}
             case "number":
-                values = {"guessed": read_number_guess(fields)}
+                typed = is_own and fields.has("value")
+                values = {"guessed": read_typed(fields, "number") if typed else read_number_guess(fields)}
             case "predict":
                 values = {"guessed": self._prediction(fields)}
             case "grid":
@@ -101,10 +186,12 @@ class Plans:
             case "figure":
                 values = self._figure(fields)
             case "text":
-                values = {"wanted": Wanted(id="", html=to_html(fields.text("ask")))}
+                text = fields.text("ask")
+                values = {"wanted": Wanted(id="", html=to_html(text), text=text)}
             case "wall":
                 values = {"wanted": self._wall(fields)}
-        activity = Activity(kind=kind, title=fields.text("title"), minutes=minutes, **values)
+        title = _short(fields, "title", LONGEST_TITLE)
+        activity = Activity(kind=kind, title=title, minutes=minutes, **values)
         fields.close()
         return activity
 
@@ -148,7 +235,8 @@ class Plans:
         """A figure alone, or with a question about the position of one of its sliders."""
         figure_id = fields.text("figure")
         figure = self.figures.get(figure_id)
-        settings = {name: str(value) for name, value in dict(fields.raw("set") or {}).items()}
+        chosen = read_settings(fields, "set") if fields.has("set") else {}
+        settings = {str(name): str(value) for name, value in chosen.items()}
         if figure is None:
             fields.note(f"{figure_id!r} isn't a live figure")
             return {}
@@ -182,3 +270,10 @@ class Plans:
             concepts=found.concepts,
             about=found.about,
         )
+
+
+def _short(fields: Fields, name: str, longest: int) -> str:
+    text = fields.text(name)
+    if len(text) > longest:
+        fields.note(f"`{name}` may have {longest} characters, got {len(text)}")
+    return text

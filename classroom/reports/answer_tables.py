@@ -7,13 +7,13 @@ from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import fold
 from classroom.reports.report import Report, value_of
 from study.base.html import NO_HTML
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 Table = Sequence[Sequence[Any]]
 """A header, then one line for each row."""
 
 ANSWER_HEADER = (
-    "student", "name", "activity", "title", "round", "answer", "right", "value", "confidence", "at",
+    "student", "name", "activity", "title", "round", "answer", "right", "value", "confidence", "at", "unit",
 )  # fmt: skip
 RIGHT, WRONG = 100, 0
 """Grades in percent."""
@@ -37,9 +37,10 @@ def answer_table(found: Report) -> Table:
                 answer.round,
                 _in_words(activity, answer),
                 None if correct is None else int(correct),
-                value_of(room, activity, answer) if "number" in answer.value else None,
+                value_of(room, activity, answer.position, answer) if "number" in answer.value else None,
                 answer.confidence,
                 answer.at.isoformat(timespec="seconds"),
+                activity.unit if "number" in answer.value else None,
             )
         )
     return rows

@@ -9,7 +9,7 @@ from classroom.activities.distribution import is_close
 from classroom.activities.room import Event, Room
 from classroom.reports.report import value_of
 from classroom.reports.take_home import seen_answers
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 SHOWN_AT_MOST = 5
 """Places of the leaderboard: nobody is shown as the last one."""
@@ -69,5 +69,5 @@ def _is_worth_a_point(activity: Activity, answer: ClassAnswer, room: Room) -> bo
         return correct
     if "number" not in answer.value:
         return False
-    value = value_of(room, activity, answer)
+    value = value_of(room, activity, answer.position, answer)
     return value is not None and is_close(float(answer.value["number"]), value)

@@ -1,15 +1,22 @@
 """The results of a class by student and by item, computed from what is stored."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import StatisticsError, correlation, fmean, median
 from typing import Any
 
+from markupsafe import Markup
+
 from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from
 from classroom.activities.distribution import is_close
+from classroom.activities.number import with_unit
 from classroom.activities.peer_instruction import transition
 from classroom.activities.room import Room, fold
-from study.store.classes import ClassAnswer, ClassRecord
+from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
+from study.store.class_records import ClassAnswer, ClassRecord
+from study.text.html_import import from_html
+from study.text.markup import to_plain
 
 FEWEST_FOR_DISCRIMINATION = 10
 """A correlation over fewer students is noise."""
@@ -56,6 +63,8 @@ class ItemRow:
     """The mean of 0 (a guess), 1 (I think so) and 2 (sure) over first votes."""
 
     confident_wrong: int
+    """Wrong votes with "sure", over the first vote, the second and the twin."""
+
     second_votes: int
     second_right: float | None
     gain: float | None
@@ -67,6 +76,16 @@ class ItemRow:
     value: float | None
     close: float | None
     """The share of guesses within a tenth of the value; in a grid each guess has a value of its own."""
+
+    text: str
+    """The question, as students saw it, in plain text."""
+
+    unit: str
+    """Of the guesses and of the value."""
+
+    asked_on_the_spot: bool
+    summary: str
+    """The answers in words, where votes on right and wrong say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +116,7 @@ def report(record: ClassRecord) -> Report:
     items = tuple(
         _item(position, activity, plan, counted, room)
         for position, activity in enumerate(plan)
-        if activity.kind != "talk"
+        if activity.kind != "talk" and position not in room.withdrawn
     )
     return Report(record=record, students=students, items=items)
 
@@ -110,14 +129,19 @@ def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Ans
     return found
 
 
-def value_of(room: Room, activity: Activity, answer: ClassAnswer) -> float | None:
-    """What a guess was about: known beforehand, or measured by a run; None where it is not measured."""
+def value_of(
+    room: Room, activity: Activity, position: int, answer: ClassAnswer | None = None
+) -> float | None:
+    """What a guess was about: known beforehand, or measured by a run; None where it is not measured.
+
+    In a grid each answer has a value of its own.
+    """
     if activity.guessed is not None and activity.guessed.value is not None:
         return activity.guessed.value
     if activity.crowd is not None:
-        result = room.grids.get(answer.position)
-        return result.losses.get(answer.claim or "") if result else None
-    return room.measured.get(answer.position)
+        result = room.grids.get(position)
+        return result.losses.get((answer and answer.claim) or "") if result else None
+    return room.measured.get(position)
 
 
 def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: Room) -> dict[str, int]:
@@ -137,7 +161,7 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
         activity, answer = plan[position], given[student]
         correct = activity.is_correct(number, answer.value)
         if "number" in answer.value:
-            known = value_of(room, activity, answer)
+            known = value_of(room, activity, answer.position, answer)
             counts["guesses"] += 1
             counts["guesses_close"] += known is not None and is_close(answer.value["number"], known)
         elif correct is not None:
@@ -150,10 +174,9 @@ def _item(
     position: int, activity: Activity, plan: Sequence[Activity], answers: Answers, room: Room
 ) -> ItemRow:
     first, second, twin = (answers.get((position, number), {}) for number in (1, 2, 3))
-    right = {student: activity.is_correct(1, answer.value) for student, answer in first.items()}
     guessed = [answer for answer in first.values() if "number" in answer.value]
     guesses = [float(answer.value["number"]) for answer in guessed]
-    values = [value_of(room, activity, answer) for answer in guessed]
+    values = [value_of(room, activity, answer.position, answer) for answer in guessed]
     known = [(guess, value) for guess, value in zip(guesses, values, strict=True) if value is not None]
     said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
     moved = None
@@ -169,7 +192,9 @@ def _item(
         discrimination=_discrimination(position, plan, answers),
         confidence=fmean(said) if said else None,
         confident_wrong=sum(
-            right[student] is False and answer.confidence == "sure" for student, answer in first.items()
+            activity.is_correct(answer.round, answer.value) is False and answer.confidence == "sure"
+            for given in (first, second, twin)
+            for answer in given.values()
         ),
         second_votes=len(second),
         second_right=_share(activity, 2, second),
@@ -179,7 +204,56 @@ def _item(
         median_guess=float(median(guesses)) if guesses else None,
         value=values[0] if values and not activity.crowd else None,
         close=sum(is_close(guess, value) for guess, value in known) / len(known) if known else None,
+        text=_text_asked(activity),
+        unit=activity.unit,
+        asked_on_the_spot=activity.asked_after is not None,
+        summary=_summary(activity, first, guesses, known, room),
     )
+
+
+def _text_asked(activity: Activity) -> str:
+    """The task in plain text; classes from before texts were stored have its HTML only."""
+    parts = (activity.asked, activity.guessed, activity.crowd, activity.wanted)
+    text = next((part.text for part in parts if part is not None), "")
+    return to_plain(text) or _plain(activity.html_asked)
+
+
+def _plain(html: Markup) -> str:
+    return to_plain(from_html(html))
+
+
+def _summary(
+    activity: Activity,
+    given: Mapping[str, ClassAnswer],
+    guesses: Sequence[float],
+    known: Sequence[tuple[float, float]],
+    room: Room,
+) -> str:
+    """Guesses, the votes of a poll, or the verdicts on each concept, in words."""
+    if guesses:
+        said = [f"median guess {with_unit(median(guesses), activity.unit)}"]
+        if known and activity.crowd is None:
+            said.append(f"the value is {with_unit(known[0][1], activity.unit)}")
+        if known:
+            close = sum(is_close(guess, value) for guess, value in known)
+            said.append(f"{close} of {len(known)} within 10 %")
+        return "; ".join(said)
+    if activity.asked is not None and not activity.asked.right:
+        chosen = Counter(str(answer.value["option"]) for answer in given.values())
+        return "; ".join(f"{_plain(option.html)}: {chosen[option.id]}" for option in activity.asked.options)
+    if activity.wanted is not None:
+        written = [
+            WrittenAnswer(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
+            for answer in given.values()
+        ]
+        grouped = group_answers(written, activity.wanted.concepts, room.overruled)
+        return "; ".join(f"{found.concept.label}: {_verdicts(found)}" for found in grouped)
+    return ""
+
+
+def _verdicts(found: ConceptGroups) -> str:
+    said = [f"{len(group.quotes)} {VERDICT_LABELS[group.verdict].lower()}" for group in found.groups]
+    return ", ".join(said) or "nothing is judged"
 
 
 def _subject(activity: Activity) -> str:

@@ -1,14 +1,16 @@
-"""What a student takes home: each miss, each wrong guess and each idea left out, as a card."""
+"""What a student takes home: each miss, wrong guess, idea left out and question not answered, as a card."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from classroom.activities.activity import Activity, Asked
 from classroom.activities.distribution import is_close
+from classroom.activities.number import with_unit
 from classroom.activities.room import Event, Room
-from classroom.activities.wall import WrittenAnswer, verdict_on
+from classroom.activities.wall import Wanted, WrittenAnswer, verdict_on
 from classroom.reports.report import value_of
-from study.ports.classes import ClassCard
-from study.store.classes import ClassAnswer
+from study.ports.classes import ClassCard, Verdict
+from study.store.class_records import ClassAnswer, ClassEvent
 from study.text.html_import import from_html
 
 Given = Mapping[tuple[int, int], ClassAnswer]
@@ -17,17 +19,34 @@ Given = Mapping[tuple[int, int], ClassAnswer]
 REVEALS = ("reveal", "twin-reveal", "run")
 """Phases that show what is right."""
 
+UNANSWERED = "You did not answer this one."
+LEFT_OUT: Mapping[Verdict, str] = {
+    "missing": "Your text left this idea out.",
+    "contradicted": "Your text said the opposite.",
+    "partial": "Your text said only a part of it.",
+}
+"""The verdicts that make a card, and why."""
+
 
 def take_home(
-    plan: Sequence[Activity], events: Iterable[Event], room: Room, answers: Iterable[ClassAnswer]
+    plan: Sequence[Activity],
+    events: Iterable[ClassEvent],
+    room: Room,
+    answers: Iterable[ClassAnswer],
+    *,
+    joined_at: datetime,
 ) -> list[ClassCard]:
-    """The cards of one student, in the order of the plan; nothing whose answer the class has not seen."""
+    """The cards of one student, in the order of the plan; nothing whose answer the class has not seen.
+
+    What the class saw before the student joined is nothing that the student left out.
+    """
     given = {(answer.position, answer.round): answer for answer in answers}
-    seen = seen_answers(events)
+    seen = seen_answers(event for event in events if event.at >= joined_at)
     found: list[ClassCard] = []
     for position, activity in enumerate(plan):
         shown = {phase for phase in REVEALS if (position, phase) in seen}
-        found += _of_activity(position, activity, shown, room, given)
+        if shown and position not in room.withdrawn:
+            found += _of_activity(position, activity, shown, room, given)
     return found
 
 
@@ -40,23 +59,25 @@ def _of_activity(
     position: int, activity: Activity, shown: set[str], room: Room, given: Given
 ) -> Iterator[ClassCard]:
     last = given.get((position, 2)) or given.get((position, 1))
-    if activity.asked is not None and last is not None and "reveal" in shown:
+    if activity.asked is not None and "reveal" in shown:
         yield from _of_question(position, activity.asked, last)
-    twin = given.get((position, 3))
-    if activity.twin is not None and twin is not None and "twin-reveal" in shown:
-        yield from _of_question(position, activity.twin, twin)
-    if last is not None and "number" in last.value and shown:
-        yield from _of_guess(activity, last, room)
-    if last is not None and "text" in last.value and shown:
-        yield from _of_text(activity, last, room)
+    if activity.twin is not None and "twin-reveal" in shown:
+        yield from _of_question(position, activity.twin, given.get((position, 3)))
+    if activity.guessed is not None or (activity.crowd is not None and last is not None):
+        yield from _of_guess(position, activity, last, room)
+    if activity.wanted is not None:
+        yield from _of_text(position, activity.wanted, last, room)
 
 
-def _of_question(position: int, asked: Asked, answer: ClassAnswer) -> Iterator[ClassCard]:
+def _of_question(position: int, asked: Asked, answer: ClassAnswer | None) -> Iterator[ClassCard]:
     right = next((option for option in asked.options if option.correct), None)
-    if right is None or answer.value["option"] == right.id:
+    if right is None or (answer is not None and answer.value["option"] == right.id):
         return
-    chosen = next((option for option in asked.options if option.id == answer.value["option"]), right)
-    why = [chosen.feedback_text or from_html(chosen.feedback), asked.keep_text or from_html(asked.keep)]
+    why = [UNANSWERED]
+    if answer is not None:
+        chosen = next((option for option in asked.options if option.id == answer.value["option"]), right)
+        why = [chosen.feedback_text or from_html(chosen.feedback)]
+    why.append(asked.keep_text or from_html(asked.keep))
     yield ClassCard(
         id=f"{position + 1}-{asked.id}",
         front=asked.text or from_html(asked.html),
@@ -66,31 +87,45 @@ def _of_question(position: int, asked: Asked, answer: ClassAnswer) -> Iterator[C
     )
 
 
-def _of_guess(activity: Activity, answer: ClassAnswer, room: Room) -> Iterator[ClassCard]:
-    value, guess = value_of(room, activity, answer), float(answer.value["number"])
-    if value is None or is_close(guess, value):
+def _of_guess(
+    position: int, activity: Activity, answer: ClassAnswer | None, room: Room
+) -> Iterator[ClassCard]:
+    value = value_of(room, activity, position, answer)
+    guess = float(answer.value["number"]) if answer else None
+    if value is None or (guess is not None and is_close(guess, value)):
         return
     guessed, crowd = activity.guessed, activity.crowd
-    cell = crowd.label(answer.claim or "") if crowd else ""
+    cell = crowd.label(answer.claim or "") if crowd and answer else ""
     front = next((part.text or from_html(part.html) for part in (guessed, crowd) if part), activity.title)
-    unit = guessed.unit if guessed else ""
+    said = UNANSWERED if guess is None else f"You guessed {with_unit(guess, activity.unit)}."
     yield ClassCard(
-        id=f"{answer.position + 1}-guess",
+        id=f"{position + 1}-guess",
         front=f"{front}\n{cell}".strip(),
-        back=f"{value:.4g} {unit}".strip(),
-        why=f"You guessed {guess:.4g}. {guessed.source if guessed else ''}".strip(),
+        back=with_unit(value, activity.unit),
+        why=f"{said} {_reason(activity)}",
     )
 
 
-def _of_text(activity: Activity, answer: ClassAnswer, room: Room) -> Iterator[ClassCard]:
-    wanted = activity.wanted
-    assert wanted is not None
-    written = WrittenAnswer(id=answer.id, text=answer.value["text"], graded=answer.graded)
+def _reason(activity: Activity) -> str:
+    """How the value is known, in one sentence."""
+    guessed, crowd = activity.guessed, activity.crowd
+    if crowd is not None:
+        return f"Measured in class: the held-out loss at the end of this run ({crowd.described})."
+    if guessed is not None and guessed.quantity:
+        return f"Measured in class by a run ({guessed.described})."
+    return (guessed.source if guessed else "") or "The value is from your teacher."
+
+
+def _of_text(position: int, wanted: Wanted, answer: ClassAnswer | None, room: Room) -> Iterator[ClassCard]:
+    written = answer and WrittenAnswer(id=answer.id, text=answer.value["text"], graded=answer.graded)
     for concept in wanted.concepts:
-        if verdict_on(written, concept.id, room.overruled) in ("missing", "contradicted", "partial"):
+        verdict = verdict_on(written, concept.id, room.overruled) if written else None
+        if written is None or verdict in LEFT_OUT:
+            said = UNANSWERED if written is None or verdict is None else LEFT_OUT[verdict]
             yield ClassCard(
-                id=f"{answer.position + 1}-{concept.id}",
+                id=f"{position + 1}-{concept.id}",
                 front=f"{wanted.text or from_html(wanted.html)}\n{concept.label}?",
                 back=concept.definition,
+                why=said,
                 concepts=wanted.about,
             )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,8 +33,13 @@ class Client:
         """The same for a POST of JSON, or of a form written as `a=b&c=d`. Raises OSError without a server."""
         return await self._ask("POST", path, body.encode() if form else json.dumps(body).encode(), form=form)
 
-    async def states(self, path: str, *, last_event_id: str = "") -> AsyncIterator[dict[str, Any]]:
-        """The states of a stream until it breaks; each has the `id` of its event."""
+    async def states(
+        self, path: str, *, last_event_id: str = "", heard: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The states of a stream until it breaks; each has the `id` of its event.
+
+        `heard` is called with each event, also with the one that says that nothing is new.
+        """
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
             resumed = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
@@ -47,6 +52,8 @@ class Client:
                 name, found, value = line.decode().rstrip("\r\n").partition(": ")
                 if found and name in ("id", "data", "event"):
                     event[name] = value
+                    if name == "data":
+                        heard()
                 elif event.get("data") and not event.get("event"):
                     yield {**json.loads(event["data"]), "id": event.get("id", "")}
                     event = {}

@@ -6,11 +6,15 @@ import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import yaml
+
 from classroom.activities.activity import CONFIDENCES, Activity
-from classroom.activities.wall import LONGEST_TEXT
+from classroom.activities.wall import LONGEST_TEXT, Wanted
 from classroom.simulation.http_client import Client
 
 RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
@@ -19,9 +23,13 @@ RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
 GUESS_SPREAD = 0.6
 """Standard deviation of ln(guess / value)."""
 
-SAID_RATE = 0.5
-"""Of each concept in an explanation."""
+EASIEST_SAID_RATE, HARDEST_SAID_RATE = 0.8, 0.3
+"""Of the first and of the last concept of an explanation; prompts begin with their main idea."""
 
+UNSURE_RATE = 0.08
+"""Of having nothing to write."""
+
+SENTENCES = Path(__file__).parent / "sentences.yaml"
 RETRY_SECONDS = 0.3
 
 
@@ -49,10 +57,14 @@ class Student:
     manners: Manners = field(default_factory=Manners)
     heard: Callable[[float, str, Mapping[str, Any]], object] = lambda *_: None
     saw: Callable[[Mapping[str, Any]], object] = lambda _: None
+    came_back: Callable[[float], object] = lambda _: None
+    """Told how many seconds after waking the phone was in the class again."""
+
     client: Client = field(init=False)
     name: str = ""
     _answered: set[tuple[int, int]] = field(default_factory=set)
     _last_id: str = ""
+    _woke_at: float | None = None
 
     def __post_init__(self) -> None:
         self.client = Client(self.address, f"simulated-{uuid.UUID(int=self.dice.getrandbits(128)).hex}")
@@ -62,7 +74,8 @@ class Student:
         try:
             await self.join()
             while not await self._follow():
-                await asyncio.sleep(RETRY_SECONDS)
+                if self._woke_at is None:  # the stream broke; a phone that wakes asks at once
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             self.client.close()
 
@@ -99,7 +112,9 @@ class Student:
 
     async def _follow(self) -> bool:
         """Follow the stream until it breaks or the student leaves; True when the class has ended."""
-        states = self.client.states(f"/class/{self.code}/events", last_event_id=self._last_id)
+        states = self.client.states(
+            f"/class/{self.code}/events", last_event_id=self._last_id, heard=self._is_back
+        )
         with contextlib.suppress(OSError, ValueError):
             async for state in states:
                 self._last_id = state["id"]
@@ -117,8 +132,14 @@ class Student:
                 if self.dice.random() < self.manners.drop_rate:
                     await states.aclose()  # type: ignore[attr-defined]
                     await asyncio.sleep(self.dice.uniform(*self.manners.away_seconds))
+                    self._woke_at = asyncio.get_running_loop().time()
                     return False
         return False
+
+    def _is_back(self) -> None:
+        if self._woke_at is not None:
+            self.came_back(asyncio.get_running_loop().time() - self._woke_at)
+            self._woke_at = None
 
 
 def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, Any]:
@@ -130,8 +151,7 @@ def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, 
             "number": f"{5.0 * math.exp(dice.gauss(0, 0.1)):.3g}",
         }
     if activity.wanted is not None:
-        said = [concept.definition for concept in activity.wanted.concepts if dice.random() < SAID_RATE]
-        return {"text": " ".join(said)[:LONGEST_TEXT] or "I don't know."}
+        return {"text": _write(activity.wanted, dice)}
     if asked is None:
         value = activity.guessed.value if activity.guessed else None
         return {"number": f"{(value or 5.0) * math.exp(dice.gauss(0, GUESS_SPREAD)):.3g}"}
@@ -142,3 +162,24 @@ def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, 
     # Those who are right are surer, yet not always.
     confidence = dice.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]
     return {"option": asked.right if is_right else dice.choice(wrong), "confidence": confidence}
+
+
+def _write(wanted: Wanted, dice: Random) -> str:
+    sentences = _read_sentences()
+    if dice.random() < UNSURE_RATE:
+        return dice.choice(sentences["unsure"])
+    if not wanted.concepts:
+        return dice.choice(sentences["surprises"])
+    fall = (EASIEST_SAID_RATE - HARDEST_SAID_RATE) / max(1, len(wanted.concepts) - 1)
+    said = [
+        concept.definition
+        for place, concept in enumerate(wanted.concepts)
+        if dice.random() < EASIEST_SAID_RATE - place * fall
+    ]
+    return " ".join(said)[:LONGEST_TEXT] or dice.choice(sentences["vague"])
+
+
+@cache
+def _read_sentences() -> Mapping[str, Sequence[str]]:
+    found: Mapping[str, Sequence[str]] = yaml.safe_load(SENTENCES.read_text("utf-8"))
+    return found

@@ -78,6 +78,14 @@ function tell(text) {
   if (text && text !== told) byId('live').textContent = told = text;
 }
 
+// Who is here and who has answered, on the teacher's page and on the projector.
+function count(state) {
+  byId('in-room').textContent = state.in_room;
+  byId('away').textContent = state.away ? `, ${state.away} away` : '';
+  byId('answered').textContent = state.answered;
+  byId('answered-line').hidden = !state.round;
+}
+
 let ticking = null;
 function clock(endsAt, now) {
   clearInterval(ticking);
@@ -86,7 +94,7 @@ function clock(endsAt, now) {
   const ahead = now - Date.now(); // the server's clock counts
   const draw = () => {
     const left = endsAt ? Math.max(0, Math.ceil((endsAt - Date.now() - ahead) / 1000)) : null;
-    place.textContent = left === null ? '' : `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
+    place.textContent = left === null ? '' : ` · ${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')} left`;
   };
   draw();
   if (endsAt) ticking = setInterval(draw, 500);

@@ -34,6 +34,7 @@ async function join() {
       return;
     }
     trouble('');
+    byId('me').hidden = false;
     byId('rename').hidden = false;
     byId('rename').textContent = told.names_typed ? 'Another name' : 'Draw another name';
     byId('rename').dataset.typed = told.names_typed ? 'yes' : '';
@@ -60,8 +61,12 @@ function show(state) {
   form.addEventListener('submit', submit);
   form.addEventListener('input', () => localStorage.setItem(draftKey, JSON.stringify({ form: form.dataset.form, ...values(form) })));
   restore(form);
+  // A question about one slider is about the settings that it names.
+  for (const control of form.querySelectorAll('[data-asks] [data-setting]')) {
+    control.disabled = control.dataset.setting !== control.closest('[data-asks]').dataset.asks;
+  }
   const waiting = unsent().find((answer) => `${answer.position}/${answer.round}` === form.dataset.form);
-  if (waiting) waitIn(form);
+  if (waiting && waiting.id !== state.given) waitIn(form);
 }
 
 // A figure follows the teacher's until it is set free.
@@ -91,7 +96,17 @@ function followFigure(settings) {
   if (moved) moved.dispatchEvent(new Event('input', { bubbles: true }));
 }
 
+// The form stands beside a saved answer, ready to correct it.
+function correct(isOpen) {
+  const form = document.querySelector('form.answer');
+  form.hidden = !isOpen;
+  document.querySelector('[data-saved]').hidden = isOpen;
+  (isOpen ? form.querySelector('input:checked, input, textarea, button') : document.querySelector('[data-change]')).focus();
+}
+
 byId('now').addEventListener('click', (event) => {
+  if (event.target.closest('[data-change]')) return correct(true);
+  if (event.target.closest('[data-keep]')) return correct(false);
   if (!event.target.closest('button[data-free]')) return;
   free = !free;
   setFigureFree();
@@ -130,6 +145,7 @@ function restore(form) {
 }
 
 function waitIn(form) {
+  if (form.hidden) correct(true); // a correction that was on its way when the page was closed
   for (const control of form.elements) control.disabled = true;
   let note = form.querySelector('.waiting');
   if (!note) {
@@ -147,7 +163,7 @@ function submit(event) {
   const slider = form.querySelector('[data-slider]');
   if (slider) slider.value = settingOf(form.querySelector(`[data-setting="${slider.dataset.slider}"]`));
   const [position, round] = form.dataset.form.split('/').map(Number);
-  const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined };
+  const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined, replaces: shown.given || undefined };
   keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);
   waitIn(form);
   sendUnsent();

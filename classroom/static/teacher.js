@@ -7,8 +7,7 @@ const FIGURE_REST_MS = 250;
 
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
-  byId('in-room').textContent = state.in_room;
-  byId('answered').textContent = state.answered;
+  count(state);
   if (state.html !== html) redraw(state.html);
   showFigure(state.figure);
 });
@@ -83,34 +82,21 @@ function judge(button) {
 
 const command = (order) => send('command', order);
 
-// Whether it was done; what went wrong is told.
-async function send(what, body) {
+// What went wrong, with the field of a form if it is about one; {} where nothing did.
+async function ask(what, body) {
   try {
     const answer = await post(`/class/${code}/${what}`, body);
-    const trouble = answer.ok ? '' : (await answer.json()).error;
-    byId('trouble').textContent = trouble;
-    byId('trouble').hidden = !trouble;
-    return answer.ok;
+    return answer.ok ? {} : await answer.json();
   } catch {
     lost(true);
-    return false;
+    return { error: 'No connection to the app.' };
   }
 }
 
-const ask = byId('ask');
-
-function fit() { // only the fields of the chosen kind
-  const kind = new FormData(ask).get('kind');
-  for (const part of ask.querySelectorAll('[data-for]')) part.hidden = !part.dataset.for.split(' ').includes(kind);
+async function send(what, body) {
+  const { error = '' } = await ask(what, body);
+  byId('trouble').textContent = error;
+  byId('trouble').hidden = !error;
 }
 
-ask.addEventListener('change', fit);
-ask.addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const kept = new FormData(ask).get('kind');
-  if (!await send('ask', Object.fromEntries(new FormData(ask)))) return;
-  ask.reset();
-  for (const radio of ask.querySelectorAll('[name=kind]')) radio.checked = radio.value === kept;
-  ask.closest('details').open = false;
-});
-fit();
+askForm(byId('ask'), (fields) => ask('ask', fields));

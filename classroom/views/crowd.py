@@ -13,7 +13,7 @@ from study.base.html import NO_HTML
 from study.ports.classes import ClassCell
 
 DARKEST = 0.35
-"""Opacity of the lowest loss, so that the text above stays readable."""
+"""Opacity of the highest loss, so that the text above stays readable. Lighter is lower, as in the lab."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class MapCell:
     """The loss, or how far the runs are."""
 
     shade: float
-    """0 for the highest loss of the map, DARKEST for the lowest."""
+    """0 for the lowest loss of the map, DARKEST for the highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCe
             free=sum(claim not in claimed for claim in claims),
             loss=mean,
             text=f"{mean:.3f}" if mean is not None else _progress(claims, running),
-            shade=0.0 if mean is None or high == low else DARKEST * (high - mean) / (high - low),
+            shade=0.0 if mean is None or high == low else DARKEST * (mean - low) / (high - low),
         )
 
     across = len(crowd.columns)
@@ -94,11 +94,11 @@ def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | Non
     )
 
 
-def free_places(live: LiveRoom, crowd: CrowdGrid) -> Mapping[str, int]:
-    """How many runs of each cell nobody has claimed."""
+def free_places(live: LiveRoom, crowd: CrowdGrid, *, claimed: str | None) -> Mapping[str, int]:
+    """How many runs of each cell a student may claim: what it has claimed already is still its own."""
     left = dict.fromkeys(crowd.cells, crowd.seeds)
     for claim in live.claims():
-        left[claim.rpartition("/")[0]] -= 1
+        left[claim.rpartition("/")[0]] -= claim != claimed
     return left
 
 

@@ -6,18 +6,19 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.distribution import is_close
+from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
-from classroom.activities.room import LOBBY, next_step
+from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
-from classroom.live.hub import advice, advised
+from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
 from classroom.views import crowd, results, wall
 from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import as_duration
-from study.store.classes import ClassAnswer, ClassStudent
+from study.figures.controls import ChoiceControl, Control, SliderControl, controls_of, settings_from
+from study.store.class_records import ClassAnswer, ClassStudent
 from study.text.markup import to_plain
 from study.text.templates import render
 
@@ -58,13 +59,19 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
     def make() -> Markup:
         return render(
             "classroom/student_now.html",
-            **_common(live, shown=shown),
+            **{
+                **_common(live, shown=shown),
+                "figure": _whole_figure(live, _begun(live) if state.round else live.figure_settings),
+                "cell": None,
+                "verdicts": [],
+                "free": {},
+                **own,
+            },
             kicked=kicked,
             given=given,
             first=first,
             shown=shown,
             value=results.true_value(live) if shown else None,
-            **{"cell": None, "verdicts": [], **own},
         )
 
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
@@ -80,6 +87,7 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
         "team": own_team(live, student),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
         "answered": given is not None,
+        "given": given.id if given else "",
         "free": own.get("free"),
         "figure": _figure_settings(live),
         "html": html,
@@ -96,7 +104,7 @@ def _own(
         return {}, ""
     if activity.crowd is not None:
         cell = crowd.own_cell(live, activity.crowd, student.id)
-        free = crowd.free_places(live, activity.crowd)
+        free = crowd.free_places(live, activity.crowd, claimed=given.claim if given else None)
         if not shown:
             return {"cell": cell, "free": free}, f"/{cell and cell.label}{sorted(free.items())}"
         return {
@@ -118,7 +126,7 @@ def screen_state(live: LiveRoom, *, link: str) -> State:
         shown=shown,
         standings=standings(live),
     )
-    return {**_frame(live), **_counts(live), "html": html, "say": _said(live)}
+    return {**_frame(live), **_counts(live), "locked": live.state.locked, "html": html, "say": _said(live)}
 
 
 def teacher_state(live: LiveRoom) -> State:
@@ -151,12 +159,14 @@ def teacher_state(live: LiveRoom) -> State:
         if discussing and live.activity and live.activity.asked
         else [],
         following=_following(live),
+        order=order_of(live.state, live.plan),
         phase_label=phase_label,
         seconds=live.grid_seconds.get(live.state.position),
         trouble=live.grading_trouble,
         **_counts(live),
     )
-    moved = {"at": live.state.position, "html": _whole_figure(live)} if shows_figure(live) else None
+    figure = _whole_figure(live, live.figure_settings)
+    moved = {"at": live.state.position, "html": figure} if shows_figure(live) else None
     return {**_frame(live), **_counts(live), "html": html, "figure": moved, "say": ""}
 
 
@@ -170,10 +180,35 @@ def _figure_settings(live: LiveRoom) -> dict[str, str] | None:
     return dict(live.figure_settings) if shows_figure(live) else None
 
 
-def _whole_figure(live: LiveRoom) -> Markup:
-    """The figure with its controls, as the teacher has set it."""
+def _whole_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:
+    """The figure with its controls."""
     shown = live.activity.figure if live.activity else None
-    return live.figures[shown.id].fragment(live.figure_settings) if shown else NO_HTML
+    return live.figures[shown.id].fragment(settings) if shown else NO_HTML
+
+
+def _begun(live: LiveRoom) -> Mapping[str, str]:
+    """What the plan sets the figure to: where a teacher has moved the slider is no hint to students."""
+    return live.activity.figure.settings if live.activity and live.activity.figure else {}
+
+
+def _asked_about(live: LiveRoom) -> str:
+    """What a slider's question is about besides the slider: `Model: smollm2-135m · Matrix: q`."""
+    shown = live.activity.figure if live.activity else None
+    if shown is None or not shown.slider:
+        return ""
+    settings = live.figures[shown.id].settings
+    values = settings_from(settings, shown.settings)
+    return " · ".join(
+        f"{control.label}: {_in_words(control, getattr(values, name))}"
+        for name, control in controls_of(settings)
+        if name != shown.slider
+    )
+
+
+def _in_words(control: Control, value: Any) -> str:
+    if isinstance(control, ChoiceControl):
+        return dict(control.listed)[value]
+    return control.shown(value) if isinstance(control, SliderControl) else str(value)
 
 
 def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
@@ -194,7 +229,8 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.findings(live, state.position),
         "wanted": activity.wanted if activity else None,
-        "figure": _whole_figure(live),
+        "figure": _whole_figure(live, live.figure_settings),
+        "asked_about": _asked_about(live),
         "slider": activity.figure.slider if activity and activity.figure else "",
         "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
         "round": state.round,
@@ -202,7 +238,8 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "letters": results.LETTERS,
         "run": live.run,
         "number": as_number,
-        "is_close": is_close,
+        "tell_distance": tell_distance,
+        "unit_meaning": UNIT_MEANINGS.get(activity.unit, "") if activity else "",
         "verdict_labels": VERDICT_LABELS,
         "duration": as_duration,
     }
@@ -213,27 +250,29 @@ def phase_label(kind: str, phase: str) -> str:
     return KIND_LABELS.get(kind, {}).get(phase) or PHASE_LABELS[phase]
 
 
-def as_number(value: float) -> str:
-    """A guess or a value with at most four significant digits, and separators in thousands."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
-
-
 def _frame(live: LiveRoom) -> State:
     ends_at = _ends_at(live)
     return {
         "revision": live.revision,
         "after": live.state.last,
         "position": live.state.position,
+        "phase": live.state.phase,
         "round": live.state.round,
         "ends_at": ends_at.timestamp() * 1000 if ends_at else None,
     }
 
 
 def _counts(live: LiveRoom) -> State:
-    answered = len(live.answers(live.state.round)) if live.state.round else 0
-    return {"in_room": len(live.present), "answered": answered}
+    """Who is connected, who is not, and who has answered; `expected` leaves out those who left before."""
+    present, online = {student.id for student in live.present}, live.online()
+    here = present & online
+    answered = live.answers(live.state.round).keys() if live.state.round else set()
+    return {
+        "in_room": len(here),
+        "away": len(present) - len(here),
+        "answered": len(answered),
+        "expected": len(here | answered),
+    }
 
 
 def _ends_at(live: LiveRoom) -> datetime | None:

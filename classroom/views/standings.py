@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from classroom.live.live_room import LiveRoom
 from classroom.reports.points import TeamScore, count_points, lead, score_teams, team_of
 from classroom.views.results import is_shown
-from study.store.classes import ClassStudent
+from study.store.class_records import ClassStudent
 
 
 @dataclass(frozen=True, kw_only=True)

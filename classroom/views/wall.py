@@ -1,7 +1,7 @@
 """Own words as the templates show them: groups for the screen, every answer for the teacher."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from classroom.activities.wall import (
     VERDICT_LABELS,
@@ -12,7 +12,7 @@ from classroom.activities.wall import (
     verdict_on,
 )
 from classroom.live.live_room import LiveRoom
-from study.store.classes import ClassAnswer
+from study.store.class_records import ClassAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def wall_view(live: LiveRoom, wanted: Wanted) -> WallView:
     shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
     answers = tuple(_judged(each, wanted, live) for each in written)
     return WallView(
-        groups=tuple(shown),
+        groups=tuple(map(_worth_showing, shown)),
         counts={
             found.concept.id: tuple(
                 (VERDICT_LABELS[group.verdict], len(group.quotes)) for group in found.groups
@@ -63,6 +63,12 @@ def wall_view(live: LiveRoom, wanted: Wanted) -> WallView:
         shown=tuple(each for each in answers if each.shown),
         graded=sum(each.graded is not None for each in written),
     )
+
+
+def _worth_showing(found: ConceptGroups) -> ConceptGroups:
+    """Without quotes of a word or two, and without groups that then have none."""
+    kept = ((group, tuple(quote for quote in group.quotes if quote.says_enough)) for group in found.groups)
+    return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))
 
 
 def own_verdicts(live: LiveRoom, wanted: Wanted, answer: ClassAnswer) -> list[tuple[str, str, str]]:

@@ -11,10 +11,12 @@ from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from markupsafe import Markup
 
 from study.base.checks import Quantity, evaluate
+from study.content.declared import read_declared
 from study.content.evidence import read_quantity
 from study.content.yaml_reader import Fields
 from study.text.templates import render
@@ -32,13 +34,23 @@ class PictureBar:
     quantity: Quantity
 
 
+def _read_bars(fields: Fields, name: str) -> tuple[PictureBar, ...]:
+    bars = []
+    for entry in fields.children(name, kind="bar") if fields.has(name) else ():
+        label = entry.text("label")
+        quantity = read_quantity(entry, besides=("label",))
+        if quantity is not None:
+            bars.append(PictureBar(label=label, quantity=quantity))
+    return tuple(bars)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture and its alt text. `numbers` writes each bar's value above it."""
 
     alt: str
     file: str = ""
-    bars: tuple[PictureBar, ...] = ()
+    bars: Annotated[tuple[PictureBar, ...], _read_bars] = ()
     numbers: bool = False
 
 
@@ -47,13 +59,7 @@ def read_picture(fields: Fields) -> Picture | None:
     inner = fields.child("picture", kind="picture")
     if inner is None:
         return None
-    picture = Picture(
-        alt=inner.text("alt"),
-        file=inner.text("file", default=""),
-        bars=tuple(_read_bars(inner)) if inner.has("bars") else (),
-        numbers=inner.flag("numbers"),
-    )
-    inner.close()
+    picture = read_declared(inner, Picture)
     if bool(picture.file) == bool(picture.bars):
         inner.note("a picture is either a `file` or `bars`")
     path = FOLDER / picture.file
@@ -75,16 +81,6 @@ def picture_html(picture: Picture) -> Markup:
         "flashcards/pictures/bars.html", alt=picture.alt, bars=bars, tallest=TALLEST, numbers=picture.numbers
     )
     return html
-
-
-def _read_bars(fields: Fields) -> list[PictureBar]:
-    bars = []
-    for entry in fields.children("bars", kind="bar"):
-        label = entry.text("label")
-        quantity = read_quantity(entry, besides=("label",))
-        if quantity is not None:
-            bars.append(PictureBar(label=label, quantity=quantity))
-    return bars
 
 
 @cache

@@ -138,7 +138,7 @@ def _list_notices(
     """Return sentences on what was imported and what wasn't."""
     found = list(histories.values())
     by_log = [history for history in found if history.ratings]
-    by_fsrs = [history for history in by_log if history.standing.stability]
+    by_fsrs = [history for history in by_log if history.schedule.stability]
     without_log = len(found) - len(by_log)
     said = [f"An Anki package of the generation {anki.generation}."]
     if by_log:

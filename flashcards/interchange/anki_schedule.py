@@ -22,6 +22,7 @@ from flashcards.scheduling.scheduler import (
     Scheduling,
     preview_outcomes,
 )
+from study.base.numbers import is_finite_number
 from study.store.logs.card_operations import NAMES
 
 PHASES: dict[int, Phase] = {1: "learning", 2: "review", 3: "relearning"}
@@ -56,7 +57,7 @@ class History:
     """The ratings since the card was last reset, and its last schedule."""
 
     ratings: tuple[Rated, ...]
-    standing: AnkiSchedule
+    schedule: AnkiSchedule
     left_out: int
     """The number of cram ratings, which did not affect the schedule."""
 
@@ -79,7 +80,7 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
             )
             for r in counted
         ),
-        standing=AnkiSchedule(
+        schedule=AnkiSchedule(
             phase=phase,
             due=_convert_moment(due),
             stability=_read_number(card.data.get("s")),
@@ -97,51 +98,51 @@ def rows_of(
     """Return the ratings that our log lacks, each with the memory state before and after it."""
     fresh = [rated for rated in history.ratings if newest is None or rated.at > newest]
     if not history.ratings and memory is None:
-        return [_build_row(card_id, _last_review(history.standing), None, _from_sm2(history.standing))]
+        return [_build_row(card_id, _last_review(history.schedule), None, _from_sm2(history.schedule))]
     rows = []
     for rated in fresh:
         after = preview_outcomes(memory, now=rated.at)[rated.rating - 1].after
         if rated is fresh[-1]:
-            after = _as_anki_says(after, history.standing)
+            after = _as_anki_says(after, history.schedule)
         rows.append(_build_row(card_id, rated, memory, after))
         memory = after
     return rows
 
 
-def _as_anki_says(memory: Memory, standing: AnkiSchedule) -> Memory:
+def _as_anki_says(memory: Memory, schedule: AnkiSchedule) -> Memory:
     return replace(
         memory,
-        phase=standing.phase,
-        step=None if standing.phase == "review" else 0,
-        due=standing.due,
-        stability=max(standing.stability or memory.stability, LEAST_STABILITY),
-        difficulty=min(max(standing.difficulty or memory.difficulty, 1.0), 10.0),
+        phase=schedule.phase,
+        step=None if schedule.phase == "review" else 0,
+        due=schedule.due,
+        stability=max(schedule.stability or memory.stability, LEAST_STABILITY),
+        difficulty=min(max(schedule.difficulty or memory.difficulty, 1.0), 10.0),
     )
 
 
-def _from_sm2(standing: AnkiSchedule) -> Memory:
+def _from_sm2(schedule: AnkiSchedule) -> Memory:
     """Convert SM-2: stability is the interval (both aim at 90 %); Good then grows it by Anki's ease."""
-    stability = standing.stability or float(standing.interval_days)
+    stability = schedule.stability or float(schedule.interval_days)
     w = DEFAULT_PARAMETERS
     # FSRS: after Good, stability S (days) grows by the factor
     # 1 + exp(w8) * (11 - D) * S**-w9 * (exp(w10 * (1 - R)) - 1), with difficulty D and retrievability R.
     # At R = 0.9 this factor is to be Anki's ease, which gives 11 - D = (ease - 1) / growth.
     growth = math.exp(w[8]) * stability ** -w[9] * (math.exp(0.1 * w[10]) - 1)
-    difficulty = standing.difficulty or 11 - (standing.ease - 1) / growth
+    difficulty = schedule.difficulty or 11 - (schedule.ease - 1) / growth
     memory = Memory(
-        phase=standing.phase,
+        phase=schedule.phase,
         step=None,
         stability=stability,
         difficulty=difficulty,
-        due=standing.due,
-        last_review=_last_review(standing).at,
+        due=schedule.due,
+        last_review=_last_review(schedule).at,
     )
-    return _as_anki_says(memory, standing)
+    return _as_anki_says(memory, schedule)
 
 
-def _last_review(standing: AnkiSchedule) -> Rated:
-    back = timedelta(days=standing.interval_days) if standing.phase == "review" else timedelta(days=1)
-    return Rated(rating=3, at=standing.due - min(back, LONGEST), duration_ms=0)
+def _last_review(schedule: AnkiSchedule) -> Rated:
+    back = timedelta(days=schedule.interval_days) if schedule.phase == "review" else timedelta(days=1)
+    return Rated(rating=3, at=schedule.due - min(back, LONGEST), duration_ms=0)
 
 
 def _build_row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> dict[str, Any]:
@@ -189,17 +190,12 @@ def _are_measures(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         and value.keys() >= MEASURES
-        and all(
-            number is None or (isinstance(number, int | float) and math.isfinite(number))
-            for number in value.values()
-        )
+        and all(number is None or is_finite_number(number) for number in value.values())
     )
 
 
 def _are_parameters(value: object) -> bool:
-    if not isinstance(value, list) or not all(
-        isinstance(item, int | float) and not isinstance(item, bool) and math.isfinite(item) for item in value
-    ):
+    if not isinstance(value, list) or not all(map(is_finite_number, value)):
         return False
     try:
         preview_outcomes(
@@ -238,7 +234,7 @@ def _count_review(review: AnkiReview) -> bool:
 
 
 def _read_number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None
+    return float(value) if is_finite_number(value) and value > 0 else None
 
 
 def _convert_moment(seconds: float) -> datetime:

@@ -17,6 +17,7 @@ from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
 from study.base.errors import LearnerError
 from study.base.import_limits import check_items
+from study.base.spreadsheets import is_formula
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
 
@@ -25,7 +26,6 @@ _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid colu
            "tags column": "5", "columns": ",".join(COLUMNS)}  # fmt: skip
 _SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "}
 _HEADER_LINE = re.compile(r"#([a-z ]+):(.*)")
-_FORMULA = re.compile(r"[=+\-@\t\r]")
 _NAMES = {
     "front": {"front", "question", "term", "prompt", "q"},
     "back": {"back", "answer", "definition", "a"},
@@ -115,7 +115,13 @@ def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]
         length += 1
     body = "".join(lines[length:])
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.reader(io.StringIO(body), delimiter=_detect_separator(header, file, body))
+    separator = _detect_separator(header, file, body)
+    if separator == '"':
+        raise LearnerError(
+            f"{file.name} names a quotation mark as its separator.",
+            do_next="Write “#separator:Comma”, then import it again.",
+        )
+    reader = csv.reader(io.StringIO(body, newline=None), delimiter=separator)
     rows = []
     try:
         for row in reader:
@@ -172,4 +178,4 @@ def _match_column(written: str) -> str:
 
 
 def _neutralize(cell: str) -> str:
-    return f"&#{ord(cell[0])};{cell[1:]}" if _FORMULA.match(cell) else cell
+    return f"&#{ord(cell[0])};{cell[1:]}" if is_formula(cell) else cell

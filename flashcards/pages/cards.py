@@ -220,15 +220,15 @@ class CardsPage:
         return {"html": html, "say": f"{said} {fragment.say}".strip(), "focus": fragment.focus}
 
     def _figures(self, visit: Visit, session: CardSession) -> dict[str, Any]:
-        """Return counts in cards; the progress bar counts answers, so learning steps move it, too."""
+        """Return counts in cards, for the bar as for the words: a card in its learning steps is not done."""
         minutes = max(1, round(session.answers_left * self.exercise.seconds_each(visit) / 60))
-        total = session.answers + session.answers_left
         counts = session.counts
+        learning = f", {counts.learning} in learning" if counts.learning else ""
         return {
-            "figures": f"{session.done} of {session.total} done · about {minutes} min left",
-            "done": session.answers,
-            "total": total,
-            "meter": f"{session.answers} of about {total} answers given today",
+            "figures": f"{session.done} of {session.total} done{learning} · about {minutes} min left",
+            "done": session.done,
+            "total": session.total,
+            "meter": f"{session.done} of {session.total} cards done today",
             "left": f"Left: {counts.new} new, {counts.learning} learning, {counts.review} to review",
         }
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flashcards.review.presenter import comes_back, missed_cards
+from flashcards.review.presenter import comes_back, count_unknown, missed_cards
 from flashcards.review.session import CardSession
-from flashcards.review.session_time import sitting_seconds
+from flashcards.review.session_time import sum_session_seconds
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import MORE_NEW, CardChoice, build_url
 from study.learner.progress import count_recalled, most_frequent
@@ -24,13 +24,14 @@ def finish_values(
     new, reviewed = sum(review.new for review in today), snapshot.log.reviews_today
     beyond = max(0, session.waiting - session.counts.review) if not time_up else 0
     minutes = snapshot.preferences.session_minutes or 10
-    spent = int(sitting_seconds(today, now=snapshot.now) / 60)
+    spent = int(sum_session_seconds(today, now=snapshot.now) / 60)
     return {
         "matching": matching,
         "rated": len({review.card_id for review in today}),
         "new": new,
         "remembered": remembered,
         "asked": asked,
+        "unknown": count_unknown(today),
         "learnt": sorted({concept for card_id in rated for concept in by_id[card_id].concepts}),
         "missed": missed,
         "weakest": most_frequent(each.concepts for each in missed),

@@ -19,7 +19,7 @@ FLAG_NAMES: dict[Flag, str] = {
 LEECH_LAPSES = 8  # as in Anki: from here on the card needs a new wording more than another repetition
 LEECH_AGAIN = 4  # it is suspended again after every so many further lapses
 
-STANDING_VERBS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag", "edit", "spread")
+STATUS_VERBS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag", "edit", "spread")
 
 
 @dataclass(frozen=True, kw_only=True)

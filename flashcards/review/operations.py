@@ -10,7 +10,7 @@ from flashcards.decks.note import Card, checked_edit
 from flashcards.review.card_status import FLAGS, warned_at
 from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
 from flashcards.review.session import CardFilter, CardSession, Log
-from flashcards.review.snapshot import CardSnapshot, Extra, read_desk
+from flashcards.review.snapshot import CardSnapshot, Extra, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
 from flashcards.scheduling.scheduler import (
     DEFAULT_PARAMETERS,
@@ -58,7 +58,7 @@ class Reviews:
     def snapshot(self, profile_id: str, *, now: datetime) -> CardSnapshot:
         """Read the learner's snapshot at this moment."""
         scheduling = self.scheduling(profile_id)
-        return read_desk(
+        return read_card_snapshot(
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
         )
 

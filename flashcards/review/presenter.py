@@ -217,9 +217,14 @@ class CardExercise:
         reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
         cards = {review.card_id for review in reviews}
-        rated = f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated"
+        unknown = count_unknown(reviews)
+        parts = [
+            f"{len(cards)} {'card' if len(cards) == 1 else 'cards'} rated",
+            f"{remembered} of {asked} {'repeat' if asked == 1 else 'repeats'} recalled" if asked else "",
+            f"{unknown} new {'one' if unknown == 1 else 'ones'} not known at first sight" if unknown else "",
+        ]
         return Ending(
-            summary=f"{rated}, {remembered} of {asked} recalled." if asked else f"{rated}.",
+            summary=f"{', '.join(part for part in parts if part)}.",
             missed=missed_cards(snapshot, reviews),
             next_due=_next_due(snapshot),
         )
@@ -241,6 +246,11 @@ def card_exercise(
     return CardExercise(
         reviews=reviews, concepts=context.concepts, fitting=fitting, figure_about=figure_about
     )
+
+
+def count_unknown(reviews: Iterable[CardReview]) -> int:
+    """Count the new cards that were not known at first sight: missed, but no repeats that failed."""
+    return sum(review.new and review.rating == FORGOTTEN for review in reviews)
 
 
 def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple[Missed, ...]:

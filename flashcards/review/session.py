@@ -87,10 +87,9 @@ class CardSession:
     queue: Queue | None
     counts: Counts
     done: int
-    answers: int
-    """Today's ratings; with `answers_left` they change at every press, also during learning steps."""
-
     answers_left: int
+    """The ratings that the cards left still need, learning steps included."""
+
     waiting: int
     """The number of waiting reviews, regardless of the daily limit."""
 
@@ -123,7 +122,6 @@ def next_card(
             review=len(queues["requested"]) + len(queues["review"]),
         ),
         done=sum(card.id in log.rated_today and card.id not in left for card in chosen),
-        answers=sum(log.rated_today.get(card.id, 0) for card in chosen),
         answers_left=sum(_answers_left(log.memories.get(card_id)) for card_id in left),
         waiting=waiting,
     )
@@ -150,15 +148,19 @@ def _build_queues(
     undone, due, asked, reviews, fresh, ahead = one_of_each_note(
         [undone, due, asked, reviews, sorted(fresh, key=_level_of), ahead], seen=log.rated_today, cards=cards
     )
+    # Requested cards come first and count for today's limits, so their places are taken from the start.
+    asked_new = sum(card.id not in log.memories for card in asked)
+    new_room = rules.new_cards - log.new_today - asked_new
+    review_room = rules.reviews - log.reviews_today - (len(asked) - asked_new)
     queues: dict[Queue, list[Card]] = {
         "undone": undone,
         "learning": due,
         "requested": asked,
         "review": interleave(reviews, _last_rated(cards, log), rules.lookalikes),
-        "new": fresh[: max(0, rules.new_cards - log.new_today)],
+        "new": fresh[: max(0, new_room)],
         "ahead": ahead,
     }
-    queues["review"] = queues["review"][: max(0, rules.reviews - log.reviews_today)]
+    queues["review"] = queues["review"][: max(0, review_room)]
     return queues, len(reviews)
 
 

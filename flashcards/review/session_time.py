@@ -8,8 +8,8 @@ from study.store.logs.cards import CardReview
 BREAK = timedelta(minutes=30)  # after a longer pause a new session begins
 
 
-def sitting_seconds(reviews: Iterable[CardReview], *, now: datetime) -> float:
-    """Return the seconds spent on cards in the current session; 0 after a break."""
+def sum_session_seconds(reviews: Iterable[CardReview], *, now: datetime) -> float:
+    """Sum the seconds spent on cards in the current session; 0 after a break."""
     spent, resumed = timedelta(), now
     for review in sorted(reviews, key=_rated_at, reverse=True):
         if resumed - review.reviewed_at > BREAK:

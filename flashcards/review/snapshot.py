@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import STANDING_VERBS, CardStatus, replay_operations
+from flashcards.review.card_status import STATUS_VERBS, CardStatus, replay_operations
 from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, next_card
-from flashcards.review.session_time import sitting_seconds
+from flashcards.review.session_time import sum_session_seconds
 from flashcards.scheduling.backlog import Backlog, count_room
 from flashcards.scheduling.scheduler import Memory, Scheduling
 from study.content.confusable import Lookalikes
@@ -68,7 +68,7 @@ class CardSnapshot:
     def minutes_left(self, extra: Extra) -> float | None:
         """Return the minutes left of the session; None without a limit."""
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
-        return None if limit == 0 else limit - sitting_seconds(self.today, now=self.now) / 60
+        return None if limit == 0 else limit - sum_session_seconds(self.today, now=self.now) / 60
 
     def waiting(self, wanted: CardFilter) -> list[Card]:
         """List all reviews that are due today and not hidden, regardless of limits, siblings included."""
@@ -106,7 +106,7 @@ class CardSnapshot:
         return {card_id: due for card_id, due in dues.items() if card_id in shown}
 
 
-def read_desk(
+def read_card_snapshot(
     store: Store,
     decks: Decks,
     profile_id: str,
@@ -121,7 +121,7 @@ def read_desk(
     latest = store.cards.latest(profile_id)
     today = store.cards.history(profile_id, since=begins)
     status = replay_operations(
-        store.verbs.live(profile_id, STANDING_VERBS),
+        store.verbs.live(profile_id, STATUS_VERBS),
         store.cards.lapses(profile_id),
         last_rated={card_id: review.reviewed_at for card_id, review in latest.items()},
         now=now,

@@ -76,7 +76,7 @@ class CardSection:
             case "retention":
                 values = self._workload(visit, _read_retention(event))
                 now: Workload = values["now"]
-                said = f"{format_percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings a day"
+                said = f"{format_percent(now.desired_retention)}: {now.reviews_a_day:.0f} ratings per day"
                 return {
                     "parts": {"workload": render("flashcards/stats/workload.html", **values)},
                     "say": said,

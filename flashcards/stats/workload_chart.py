@@ -22,7 +22,7 @@ def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
         name="workload",
         title=title,
         subtitle=f"Simulated: {plan.cards} cards, {plan.new_a_day} new ones a day, {plan.days} days, FSRS-6.",
-        header=("desired retention, %", "ratings a day", "busiest day", "ratings in all"),
+        header=("desired retention, %", "ratings per day", "busiest day", "ratings in all"),
         rows=tuple(
             (round(100 * w.desired_retention), w.reviews_a_day, w.busiest_day, w.reviews) for w in found
         ),
@@ -35,7 +35,7 @@ def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
             curves=(Curve(xs=AIMS, ys=tuple(w.reviews_a_day for w in found)),),
             computed="simulated learner whose memory follows FSRS-6 with your parameters",
             x_label="desired retention",
-            y_label="ratings a day",
+            y_label="ratings per day",
             x_ticks=tuple((aim, format_percent(aim)) for aim in AIMS),
             percent=False,
         ),

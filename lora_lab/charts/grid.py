@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from lora_lab.charts.grid_maps import MEASURES, heat_map
-from lora_lab.charts.grid_view import GridPlane, build_namer, grid_conditions
+from lora_lab.charts.grid_view import GridPlane, build_namer, view_plane
 from lora_lab.charts.pareto_front import LossAgainstMemory, ParetoPoint, front_of
 from lora_lab.charts.seeds import SeedLine, SeedLines
 from lora_lab.grids.findings import list_findings, rank_headline
-from lora_lab.grids.results import GridSetting, at_best_rate
+from lora_lab.grids.results import GridSetting
 from lora_lab.spec import BITS, Variant
 from study.base.units import MB, as_bytes
 from study.plots.plot import Cell, Plot
@@ -30,26 +30,31 @@ def plane_at(arms: Iterable[GridSetting], number: int) -> Plane:
 def grid_plots(arms: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
     """Yield the plots for which enough cells have finished; loss against memory covers all planes."""
     here = [arm for arm in arms if (arm.setting.targets, arm.setting.variant) == plane]
-    view = GridPlane(arms=tuple(at_best_rate(here)), conditions=grid_conditions(here))
+    view = view_plane(here)
     for measure in MEASURES:
         if measure.known(view):
             yield heat_map(view, measure)
-    done = [arm for arm in at_best_rate(arms) if arm.losses and arm.peak_bytes]
-    if done:
-        yield _loss_against_memory(done, grid_conditions(arms))
+    whole = view_plane(arms)
+    if any(_has_both(arm) for arm in whole.arms):
+        yield _loss_against_memory(whole)
     if len({arm.setting.rank for arm in view.arms if arm.losses}) > 1:
         yield _loss_by_rank(view)
 
 
-def _loss_against_memory(done: Sequence[GridSetting], conditions: str) -> Plot:
+def _has_both(arm: GridSetting) -> bool:
+    return bool(arm.losses and arm.peak_bytes)
+
+
+def _loss_against_memory(view: GridPlane) -> Plot:
+    done = [arm for arm in view.arms if _has_both(arm)]
     words = build_namer(done)
     points = [ParetoPoint(label=words(a.setting), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
     front = front_of(points)
     said = "; ".join(f"{point.label} {as_bytes(point.bytes)}, loss {point.loss:.2f}" for point in front)
     return Plot(
         name="grid-front",
-        title=_front_title(front, len(points)),
-        subtitle=conditions,
+        title=view.qualify(_front_title(front, len(points))),
+        subtitle=view.conditions,
         header=(
             "setting",
             "learning rate",
@@ -95,7 +100,7 @@ def _front_title(front: Sequence[ParetoPoint], settings: int) -> str:
         f"{point.label} ({as_bytes(point.bytes)}, loss {point.loss:.2f})" for point in (front[0], front[-1])
     )
     if settings == 1:
-        return f"So far: {first}"
+        return first
     if len(front) == 1:
         return f"{first} has both the lowest loss and the smallest peak"
     return f"By their means, {len(front)} of {settings} settings are on the front, from {first} to {last}"
@@ -111,7 +116,7 @@ def _loss_by_rank(view: GridPlane) -> Plot:
             lines.append(SeedLine(label=bits, ranks=ranks, losses=losses))
     return Plot(
         name="grid-ranks",
-        title=rank_headline(list_findings(view.arms)),
+        title=view.qualify(rank_headline(list_findings(view.arms))),
         subtitle=view.conditions,
         header=("weights stored as", "rank", "seed", "held-out loss"),
         rows=tuple(

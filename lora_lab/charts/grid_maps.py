@@ -1,5 +1,6 @@
 """Three heat maps of a grid on ranks x bit widths: held-out loss, peak memory, seconds per step."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -7,6 +8,7 @@ from typing import Literal
 
 from lora_lab.charts.grid_view import GridPlane, name_of
 from lora_lab.charts.heat_map import Tile, TileMap
+from lora_lab.grids.findings import compare_ends, count_pairs
 from lora_lab.grids.results import GridSetting
 from lora_lab.grids.welch_test import compare_groups
 from lora_lab.spec import BITS
@@ -15,6 +17,28 @@ from study.plots.plot import Cell, Plot
 
 Unit = tuple[str, float, str]
 """Name, size, and a format for the number in a tile."""
+
+
+Span = tuple[float, float]
+
+
+def _span_values(_arms: Sequence[GridSetting]) -> None:
+    return None
+
+
+def span_losses(arms: Sequence[GridSetting]) -> Span | None:
+    """Return the losses of the lightest and the darkest tile, at least as far apart as seeds alone explain.
+
+    Without a spread over seeds, the lowest and the highest; None without a loss.
+    """
+    done = [arm for arm in arms if arm.losses]
+    means = [arm.mean_loss for arm in done if arm.mean_loss is not None]
+    if not means:
+        return None
+    low, high = min(means), max(means)
+    noise = compare_ends(done).noise if len(done) > 1 else 0.0
+    room = max(0.0, noise - (high - low)) / 2 if math.isfinite(noise) else 0.0
+    return low - room, high + room
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +54,8 @@ class GridMeasure:
     shown: str
     header: str
     footnote: Callable[[GridPlane], str]
+    span: Callable[[Sequence[GridSetting]], Span | None] = _span_values
+    """The values of the lightest and the darkest tile; None for the lowest and the highest value."""
 
     def known(self, view: GridPlane) -> list[float]:
         """Return the values of the arms that have one."""
@@ -46,7 +72,7 @@ def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
     places = [[arms.get((each, rank)) for rank in ranks] for each in bits]
     return Plot(
         name=f"grid-{measure.name}",
-        title=measure.title(view),
+        title=view.qualify(measure.title(view)),
         subtitle=view.conditions,
         header=_write_header(measure),
         rows=tuple(
@@ -61,6 +87,7 @@ def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
             y_label="weights stored as",
             shown=shown,
             footnote=measure.footnote(view),
+            span=measure.span(view.arms),
         ),
     )
 
@@ -70,10 +97,18 @@ def _build_tile(
 ) -> Tile:
     value = measure.value(arm) if arm else None
     if arm is None or value is None:
-        return Tile(value=None, words=(arm.word if arm else "not run",))
+        return Tile(value=None, words=(_say_missing(arm, measure),))
     words = (form.format(value / size), *_second_line(arm, form, measure))
     computed = measure.name == "memory" and arm.measured_peak_bytes is None
     return Tile(value=value, words=words, computed=computed, marked=value == min(measure.known(view)))
+
+
+def _say_missing(arm: GridSetting | None, measure: GridMeasure) -> str:
+    if arm is None:
+        return "not run"
+    if measure.name == "seconds" and any(cell.measured and cell.shared_by > 1 for cell in arm.cells):
+        return "side by side"
+    return arm.word
 
 
 def _second_line(arm: GridSetting, form: str, measure: GridMeasure) -> tuple[str, ...]:
@@ -100,7 +135,7 @@ def _build_row(arm: GridSetting | None, bits: str, rank: int, measure: GridMeasu
     value = measure.value(arm) if arm else None
     if arm is None or value is None:
         blank = ("",) * len(MORE_COLUMNS[measure.name])
-        return (bits, rank, "", arm.word if arm else "not run", *blank)
+        return (bits, rank, "", _say_missing(arm, measure), *blank)
     more: tuple[Cell, ...] = ()
     if measure.name == "loss":
         more = (len(arm.losses), min(arm.losses), max(arm.losses))
@@ -113,7 +148,7 @@ def _build_row(arm: GridSetting | None, bits: str, rank: int, measure: GridMeasu
 def _list_measure(view: GridPlane, measure: GridMeasure, size: float, form: str) -> str:
     values = [(arm, measure.value(arm)) for arm in view.arms]
     return "; ".join(
-        f"{name_of(arm.setting)} {arm.word if value is None else form.format(value / size)}"
+        f"{name_of(arm.setting)} {_say_missing(arm, measure) if value is None else form.format(value / size)}"
         for arm, value in values
     )
 
@@ -146,13 +181,13 @@ def _second_unit(values: Sequence[float]) -> Unit:
 def _loss_title(view: GridPlane) -> str:
     """Return the lowest loss, and how many of the others seed noise can't separate from it."""
     best, *others = sorted((arm for arm in view.arms if arm.losses), key=attrgetter("mean_loss"))
-    claim = f"Held-out loss is lowest at {name_of(best.setting)}: {best.mean_loss:.2f}"
     if not others:
-        return claim
+        return f"Held-out loss is {best.mean_loss:.2f} at {name_of(best.setting)}"
+    claim = f"Held-out loss is lowest at {name_of(best.setting)}: {best.mean_loss:.2f}"
     if all(len(arm.losses) < 2 for arm in (best, *others)):
         return f"{claim}, on one seed, which can't tell close cells apart"
     # The best arm is selected by its loss, so every pair counts as a comparison (multiple testing).
-    comparisons = (len(others) + 1) * len(others) // 2
+    comparisons = count_pairs(len(others) + 1)
     verdicts = [compare_groups(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
     close = sum(verdict != "differ" for verdict in verdicts)
     if not close:
@@ -164,6 +199,8 @@ def _loss_title(view: GridPlane) -> str:
 
 def _memory_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_peak)
+    if low is high:
+        return f"Peak memory is {as_bytes(_read_peak(low))} at {name_of(low.setting)}"
     if _read_peak(low) == _read_peak(high):
         return f"Peak memory is {as_bytes(_read_peak(low))} in every cell"
     return (
@@ -176,10 +213,11 @@ def _memory_title(view: GridPlane) -> str:
 def _seconds_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_pace)
     if low is high:
-        return f"A step takes {_read_pace(low):.3g} s at {name_of(low.setting)}"
+        return f"A step takes {_read_pace(low):.3g} s at {name_of(low.setting)}, trained alone"
+    ratio = _format_ratio(_read_pace(high) / _read_pace(low))
     return (
-        f"A step takes {_read_pace(low):.3g} s at {name_of(low.setting)} and {_read_pace(high):.3g} s at "
-        f"{name_of(high.setting)}, {_format_ratio(_read_pace(high) / _read_pace(low))} as long"
+        f"Alone, a step takes {_read_pace(low):.3g} s at {name_of(low.setting)} and "
+        f"{_read_pace(high):.3g} s at {name_of(high.setting)}, {ratio} as long"
     )
 
 
@@ -189,7 +227,10 @@ def _format_ratio(ratio: float) -> str:
 
 
 def _loss_footnote(view: GridPlane) -> str:
-    return "Measured. Lighter is lower, which is better. ± is half the range of the seeds."
+    return (
+        "Measured. Lighter is lower, which is better. The shades span at least what seeds alone explain. "
+        "± is half the range of the seeds."
+    )
 
 
 def memory_footnote(view: GridPlane) -> str:
@@ -205,9 +246,15 @@ def memory_footnote(view: GridPlane) -> str:
 
 
 def _seconds_footnote(view: GridPlane) -> str:
-    said = "Measured: the median step. Lighter is faster. Other programs slow a cell down."
+    said = (
+        "Measured: the median step of a cell trained alone. Lighter is faster. Other programs slow it down."
+    )
     shared = any(cell.shared_by > 1 for arm in view.arms for cell in arm.cells)
-    return f"{said} Of cells trained side by side, each one's share." if shared else said
+    return (
+        f"{said} Cells side by side share each step equally, so none has a time of its own."
+        if shared
+        else said
+    )
 
 
 def _find_ends(view: GridPlane, value: Callable[[GridSetting], float]) -> tuple[GridSetting, GridSetting]:
@@ -232,6 +279,7 @@ MEASURES = (
         shown="held-out loss",
         header="held-out loss (mean over seeds)",
         footnote=_loss_footnote,
+        span=span_losses,
     ),
     GridMeasure(
         name="memory",

@@ -4,18 +4,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lora_lab.charts.captions import model_name
-from lora_lab.grids.results import GridSetting, GridVariant, list_rates
+from lora_lab.grids.results import GridSetting, GridVariant, at_best_rate, list_rates
 from lora_lab.spec import TARGET_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridPlane:
-    """One rank x bit width plane of a grid."""
+    """Settings of a grid that are plotted together: one rank x bit width plane, or all of them."""
 
     arms: tuple[GridSetting, ...]
     """Each at its best learning rate."""
 
     conditions: str
+    measured: int
+    total: int
+    """Cells at every learning rate."""
+
+    going: bool
+    """Whether some of them have not ended."""
+
+    def qualify(self, claim: str) -> str:
+        """Return a title; while cells are missing, with how many are behind it."""
+        if not self.going:
+            return claim
+        claim = claim.removeprefix("So far ")
+        return f"So far, {self.measured} of {self.total} cells: {claim[0].lower()}{claim[1:]}"
+
+
+def view_plane(arms: Sequence[GridSetting]) -> GridPlane:
+    """Take each setting at its best rate, and count the cells behind them."""
+    cells = [cell for arm in arms for cell in arm.cells]
+    return GridPlane(
+        arms=tuple(at_best_rate(arms)),
+        conditions=grid_conditions(arms),
+        measured=sum(cell.measured for cell in cells),
+        total=len(cells),
+        going=not all(cell.ended for cell in cells),
+    )
 
 
 def name_of(setting: GridVariant) -> str:
@@ -48,8 +73,8 @@ def grid_conditions(arms: Sequence[GridSetting]) -> str:
     ]
     devices = sorted({f"{cell.device}, {cell.compute}" for cell in cells if cell.device})
     where = f"; measured on {'; '.join(devices)}" if devices else ""
-    finished = sum(cell.comparable for cell in cells)
-    so_far = f"; {finished} of {len(cells)} cells finished" if finished < len(cells) else ""
+    measured = sum(cell.measured for cell in cells)
+    so_far = f"; {measured} of {len(cells)} cells measured" if measured < len(cells) else ""
     return f"{', '.join(parts)}{where}{so_far}"
 
 

@@ -141,8 +141,9 @@ def zoom_window(window: Window | None, steps: int, direction: str) -> Window | N
     return None if direction == "all" or (first <= 1 and last >= steps) else (round(first), round(last))
 
 
-def read_progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
-    """Return the key figures under a run in progress."""
+def read_progress(state: RunState, spec: RunSpec, *, stopping: bool = False) -> dict[str, Any]:
+    """Return the key figures under a run in progress. Only steps to come have a time left."""
+    is_stepping = state.status == "training" and not stopping
     latest: dict[str, Any] = state.steps[-1] if state.steps else {}
     return {
         "running": not state.ended,
@@ -151,7 +152,7 @@ def read_progress(state: RunState, spec: RunSpec) -> dict[str, Any]:
         "loss": latest.get("loss"),
         "learning_rate": latest.get("learning_rate"),
         "tokens_per_second": state.tokens_per_second,
-        "seconds_left": state.seconds_left(spec.steps) if not state.ended else None,
+        "seconds_left": state.seconds_left(spec.steps) if is_stepping else None,
         "live_bytes": state.live_bytes,
         "peak_bytes": state.peak_bytes,
     }

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.contract import claim_of, judge_text
 from lora_lab.claims.judge import judge_claim
@@ -18,6 +16,7 @@ from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.json_fields import UNKNOWN
 from lora_lab.parameters.target_syntax import as_targets, split_names
 from study.base.errors import LearnerError
+from study.base.yaml_loader import load_yaml
 
 EXAMPLES_FILE = Path(__file__).with_name("examples.yaml")
 LONGEST_TEXT = 60_000
@@ -46,7 +45,7 @@ class ClaimExample:
 
 def read_examples() -> tuple[ClaimExample, ...]:
     """Read the example texts, in order."""
-    return tuple(ClaimExample(**row) for row in yaml.safe_load(EXAMPLES_FILE.read_text("utf-8")))
+    return tuple(ClaimExample(**row) for row in load_yaml(EXAMPLES_FILE.read_text("utf-8")))
 
 
 class ClaimService:

@@ -13,11 +13,13 @@ from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
 from lora_lab.memory.frameworks.contract import (
     ATTENTIONS,
     DEVICES,
+    FRAMEWORKS,
     LOSSES,
     MEASURES,
     METHODS,
     NUMBER_TYPES,
     PHASES,
+    find_framework,
 )
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
 from lora_lab.microscope.query import SCHEMES, SIDES, MicroscopeQuestion
@@ -77,10 +79,7 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_memory_options(command: argparse.ArgumentParser) -> None:
-    """Add every field of the `memory` contract as a flag.
-
-    Without framework, device and measure the lab's own run is meant.
-    """
+    """Add every field of the `memory` contract as a flag."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
     command.add_argument("--kind", choices=KINDS, help="what the model is built as, such as seqcls")
     command.add_argument("--bits", choices=BITS, default="nf4-dq")
@@ -91,7 +90,10 @@ def add_memory_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--optimizer", help="adamw, adamw8bit, paged_adamw8bit, sgd and others")
     command.add_argument("--checkpointing", action="store_true", help="keep each layer's input only")
     command.add_argument("--adapter-dtype", choices=NUMBER_TYPES)
-    command.add_argument("--framework", help="such as litgpt, torchtune, peft, trl or transformers Trainer")
+    command.add_argument(
+        "--framework",
+        help="such as litgpt, torchtune, peft, trl or transformers Trainer; default: the lab's own loop",
+    )
     command.add_argument("--device", choices=DEVICES)
     for flag, known in (("attention", ATTENTIONS), ("loss", LOSSES), ("measure", MEASURES)):
         command.add_argument(f"--{flag}", choices=[name for name in known if name])
@@ -99,7 +101,15 @@ def add_memory_options(command: argparse.ArgumentParser) -> None:
 
 
 def memory_record(options: argparse.Namespace) -> dict[str, Any]:
-    """Build a record of the contract from the flags; fields that are left out get their defaults."""
+    """Build a record of the contract from the flags; fields that are left out get their defaults.
+
+    Raises LearnerError on a framework that is not modelled.
+    """
+    if options.framework and find_framework(options.framework) is None:
+        raise LearnerError(
+            f"The framework {options.framework!r} is not modelled.",
+            do_next=f"Known: {', '.join(name for name, _ in FRAMEWORKS)}.",
+        )
     plain = options.bits in ("fp32", "bf16")
     adapter = {"r": options.rank, "targets": as_targets(options.targets)}
     record = {
@@ -121,10 +131,29 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
     return record | {name: getattr(options, name) for name in rest}
 
 
-def memory_text(answer: Mapping[str, Any], bits: Bits) -> str:
-    """Format the peak and its components for a person."""
+def _assumed_text(record: Mapping[str, Any]) -> str:
+    """Say everything that decides the answer, given or not."""
+    own, adapter = record["framework"] == "lora_lab", record["lora"]
+    on_gpu = record["device"] == "cuda" or (not own and record["device"] != "cpu")
+    said = (
+        "the lab's own loop" if own else record["framework"],
+        "a GPU" if on_gpu else "a CPU",
+        f"r = {adapter['r']} on {adapter['targets']}" if adapter else "every weight trained",
+        f"a batch of {record['micro_batch']} times {record['seq_len']} tokens",
+        "layers checkpointed" if record["gradient_checkpointing"] else "no checkpointing",
+        record["optimizer"] or "adamw",
+        f"attention {record['attention'] or 'sdpa'}",
+        f"loss from {record['loss'] or 'full logits'}",
+        record["measure"] or "max allocated",
+    )
+    return f"Assumed: {'; '.join(said)}."
+
+
+def memory_text(record: Mapping[str, Any], answer: Mapping[str, Any], bits: Bits) -> str:
+    """Format what is assumed, the peak and its components for a person."""
     lines = [
-        f"{as_bytes(answer['bytes'])} at the peak of a step; weights at {bits_per_param(bits):.3f} bits each"
+        _assumed_text(record),
+        f"{as_bytes(answer['bytes'])} at the peak of a step; weights at {bits_per_param(bits):.3f} bits each",
     ]
     for name, label in COMPONENTS:
         if size := answer["components"][CONTRACT_NAMES.get(name, name)]:

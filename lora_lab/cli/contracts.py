@@ -88,6 +88,17 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     return _ledger_answer(forecast_step(setting)) | basis
 
 
+def usual_framework(record: Record, reader: ShapeReader) -> str:
+    """Return the framework that flags without one ask about, the same for every model: the lab's own loop
+    where it trains such a model in such a setting, else peft in a loop of one's own.
+
+    A JSON line keeps its older default: the lab's own loop only for the types that it counts to the byte.
+    """
+    if record.get("device") == "cuda" or _find_refusal(record):
+        return "peft"
+    return "lora_lab" if find_family(shape_of(record, reader)) else "peft"
+
+
 def _ledger_answer(ledger: Ledger) -> Answer:
     components = {CONTRACT_NAMES.get(name, name): value for name, value in asdict(ledger).items()}
     return {"bytes": ledger.total_bytes, "components": components}

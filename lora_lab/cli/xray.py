@@ -30,7 +30,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
         lab.close()
     if options.json:
         return json.dumps({name: look.found for name, look in zip(("xray", "overlap"), looks, strict=False)})
-    standing = XrayStatus(
+    status = XrayStatus(
         run=run,
         beside=beside,
         look=looks[0],
@@ -40,7 +40,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
         kind=options.matrix,
         side="A",
     )
-    return "\n".join(_list_lines(standing))
+    return "\n".join(_list_lines(status))
 
 
 def _open_run(path: Path) -> RunFolder:
@@ -50,15 +50,15 @@ def _open_run(path: Path) -> RunFolder:
     return run
 
 
-def _list_lines(standing: XrayStatus) -> Iterator[str]:
-    module = standing.module
-    if standing.xray is None or module is None:
+def _list_lines(status: XrayStatus) -> Iterator[str]:
+    module = status.module
+    if status.xray is None or module is None:
         return
-    for plot in standing.plots():
+    for plot in status.plots():
         yield plot.title
-    if standing.overlap:
-        yield overlap_finding(standing.overlap)
+    if status.overlap:
+        yield overlap_finding(status.overlap)
     yield amplification_finding(module, place_of(module))
-    note = variant_note(standing.xray, module, standing.run.spec.variant)
+    note = variant_note(status.xray, module, status.run.spec.variant)
     if note:
         yield note

@@ -131,6 +131,10 @@ class LabHome:
         """Write the shape of a model that is not in the catalogue."""
         write_json(self._shape_path(shape.name), json.loads(shape.to_json()))
 
+    def delete_shape(self, model: str) -> None:
+        """Delete the stored shape of a model."""
+        self._shape_path(model).unlink(missing_ok=True)
+
     def shapes(self) -> list[ModelShape]:
         """Read the shapes stored in addition to the catalogue, smallest first."""
         files = sorted((self.folder / "lab" / "shapes").glob("*.json"))

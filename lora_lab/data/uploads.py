@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from lora_lab.data.lab_folder import read_json, write_json
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 
+ReadDataset = Callable[[str, bytes], Dataset]
 DIGEST = re.compile(r"^[0-9a-f]{12}$")
 
 
@@ -21,9 +22,9 @@ class Uploads:
 
     folder: Path
 
-    def add(self, name: str, content: bytes) -> Dataset:
+    def add(self, name: str, content: bytes, *, read: ReadDataset = read_upload) -> Dataset:
         """Check and store a file. Raises LearnerError that names every bad line."""
-        return self._kept(read_upload(name, content))
+        return self._kept(read(name, content))
 
     def adopt(self, dataset: Dataset) -> Dataset:
         """Store a data set that came with a run; if one with the same examples exists, return that one."""
@@ -46,7 +47,7 @@ class Uploads:
         if data == OWN_DATA:
             return own
         kept = read_json(self.folder / f"{data}.json") if DIGEST.match(data) else {}
-        found = _parsed(kept)
+        found = parse_stored(kept)
         if found is None:
             raise LearnerError(
                 "That data set is not on this machine.", do_next="Choose your file again, or the app's cards."
@@ -63,8 +64,8 @@ def _changed_at(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _parsed(kept: Mapping[str, Any]) -> Dataset | None:
-    """Parse a stored data set; None for a missing or damaged one."""
+def parse_stored(kept: Mapping[str, Any]) -> Dataset | None:
+    """Parse a data set as JSON has it; None for a missing or damaged one."""
     try:
         train, held_out = (tuple(Example(**item) for item in kept[part]) for part in ("train", "held_out"))
         label, digest = kept["label"], kept["digest"]

@@ -1,7 +1,6 @@
 """The local engine: a run queue, one worker at a time, and a warm worker ready for the next run."""
 
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,10 +18,11 @@ from lora_lab.engine.retries import (
     sweep_of,
     what_is_left,
 )
+from lora_lab.engine.stopping import STOP_GRACE_SECONDS, falls_silent
 from lora_lab.engine.worker_process import WorkerProcess, start_worker
 from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, seconds_of
-from lora_lab.runs.finalize import close_the_books, cut_off
+from lora_lab.runs.finalize import close_the_books, cut_off, end_silent
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
@@ -31,9 +31,7 @@ from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
-STOP_GRACE_SECONDS = 60
 CLOSE_GRACE_SECONDS = 20
-LOOK_AGAIN_SECONDS = 1
 
 
 class LocalEngine:
@@ -87,11 +85,23 @@ class LocalEngine:
         if self._warm and self._worker is None:
             self._start_worker()
 
-    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
-        """Queue a run. It exists on disk when this returns."""
-        run = create_run(self.settings.runs_dir, spec, dataset, now=now)
-        self._enqueue([run])
+    def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime, learner: str = "") -> RunFolder:
+        """Queue a run. It exists on disk when this returns.
+
+        A run with the name of a learner waits for that learner's turn. Raises LearnerError when their share
+        is used up.
+        """
+        with self._changed:
+            if learner:
+                self._queue.check_share(learner)
+            run = create_run(self.settings.runs_dir, spec, dataset, now=now)
+            self._enqueue([run], learner=learner)
         return run
+
+    def learner_of(self, run_id: str) -> str:
+        """Return the learner who asked for a run that waits or is trained; empty for all other runs."""
+        with self._changed:
+            return self._queue.learner_of(run_id)
 
     def submit_sweep(
         self,
@@ -136,9 +146,7 @@ class LocalEngine:
             elif not run.state().ended:
                 run.ask_to_stop()  # whoever works on it
                 if run in self._current and self._worker is not None:
-                    end = threading.Thread(
-                        target=self._end_after_grace, args=(run, self._worker), daemon=True
-                    )
+                    end = threading.Thread(target=self._end_if_silent, args=(run, self._worker), daemon=True)
                     end.start()
         self._tabulate(run)
 
@@ -241,13 +249,14 @@ class LocalEngine:
         *,
         first: bool = False,
         alone: Collection[str] = (),
+        learner: str = "",
     ) -> None:
         marks = {"sweep": sweep_id} if sweep_id else {}
         marks |= {"held_by": owner.this_process()} if self._own_only else {}
         for run in runs:
             run.emit("queued", **marks, **({"alone": True} if run.run_id in alone else {}))
         with self._changed:
-            self._queue.add(*runs, first=first)
+            self._queue.add(*runs, first=first, learner=learner)
             self._changed.notify_all()
         for run in runs[:1]:
             self._tabulate(run)
@@ -267,6 +276,8 @@ class LocalEngine:
                     return
                 job = self._current = self._take()
             if not job:
+                with self._changed:
+                    self._queue.end_job()
                 continue
             if not self._make_room(job):
                 return
@@ -278,6 +289,7 @@ class LocalEngine:
             self._work(job, worker)
             with self._changed:
                 self._current = ()
+                self._queue.end_job()
                 self._changed.notify_all()
                 keep = worker.is_alive and self._goes_on_after(job)
             if keep:
@@ -323,6 +335,8 @@ class LocalEngine:
         for run in job:
             if self._closing:
                 cut_off(run)
+            elif worker.was_killed:
+                end_silent(run, STOP_GRACE_SECONDS)
             close_the_books(run, exit_code or 0)
             self._tabulate(run)
 
@@ -344,16 +358,16 @@ class LocalEngine:
             self.home.write_worker_state(state="preparing", text="Starting the training worker")
         self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
 
-    def _end_after_grace(self, run: RunFolder, worker: WorkerProcess) -> None:
-        """Kill the worker if the run's own events have no end after the grace period; others may continue."""
-        deadline = time.monotonic() + STOP_GRACE_SECONDS
-        while time.monotonic() < deadline:
+    def _end_if_silent(self, run: RunFolder, worker: WorkerProcess) -> None:
+        """Wait for the end of a run that was asked to stop; end a worker that has fallen silent."""
+
+        def has_ended(seconds: float) -> bool:
             with self._changed:
-                if self._changed.wait_for(lambda: run not in self._current, LOOK_AGAIN_SECONDS):
-                    return
-            if run.state().ended:
-                return
-        worker.kill()
+                is_done = self._changed.wait_for(lambda: run not in self._current, seconds)
+            return is_done or run.state().ended
+
+        if falls_silent(self._current, has_ended):
+            worker.kill()
 
 
 def run_now(

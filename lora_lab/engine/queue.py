@@ -1,6 +1,12 @@
-"""The queue of waiting runs, next first. Its order and its pause persist after the app ends."""
+"""The queue of waiting runs, next first. Its order and its pause persist after the app ends.
+
+Learners of one server take turns (round robin): everyone's first run comes before anyone's second. The
+owner's runs take turns as one more learner's, whose name is empty; without learners they keep the order in
+which they came. Who asked for a run is known here alone, while it waits or is trained: a run names nobody.
+"""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +19,13 @@ from study.base.settings import Settings
 
 Gather = Callable[[Sequence[RunFolder]], Sequence[RunFolder]]
 """Selects, among the waiting runs, the first and those that are done together with it in one job."""
+
+
+RUNS_OF_A_LEARNER = 2
+"""How many runs of one learner may wait or be trained at a time."""
+
+RUNS_OF_LEARNERS = 40
+"""The same of all learners together: a new browser is a new learner, so the first limit alone is no bound."""
 
 
 def take_first(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
@@ -29,6 +42,11 @@ class RunQueue:
         kept = read_json(path) if path else {}
         order = kept.get("order")
         self._order = [str(run_id) for run_id in order] if isinstance(order, list) else []
+        learners = kept.get("learners")
+        self._learners = (
+            {str(key): str(name) for key, name in learners.items()} if isinstance(learners, dict) else {}
+        )
+        self._taken: tuple[RunFolder, ...] = ()
         self.is_paused = kept.get("paused") is True
         self._since = time.time()
 
@@ -45,24 +63,58 @@ class RunQueue:
         """Restore the runs that an earlier app left, in their order; runs without a position go last."""
         place = {run_id: number for number, run_id in enumerate(self._order)}
         self._runs += sorted(runs, key=lambda run: place.get(run.run_id, len(place)))
+        waiting = {run.run_id for run in self._runs}
+        self._learners = {run_id: name for run_id, name in self._learners.items() if run_id in waiting}
         self._save()
 
-    def add(self, *runs: RunFolder, first: bool = False) -> None:
-        """Add runs at the end, or at the front. A run that already waits keeps its position."""
+    def add(self, *runs: RunFolder, first: bool = False, learner: str = "") -> None:
+        """Add runs at the learner's next turns, or at the front. A run that waits keeps its position."""
         runs = tuple(run for run in runs if run not in self._runs)
-        self._runs = [*runs, *self._runs] if first else [*self._runs, *runs]
+        if learner:
+            self._learners |= {run.run_id: learner for run in runs}
+        if first:
+            self._runs = [*runs, *self._runs]
+        else:
+            for run in runs:
+                self._runs.insert(self._next_turn(learner), run)
         self._save()
+
+    def learner_of(self, run_id: str) -> str:
+        """Return who asked for a run that waits or is trained; empty for the owner's and for all others."""
+        return self._learners.get(run_id, "")
+
+    def check_share(self, learner: str) -> None:
+        """Raise LearnerError when a learner's share, or that of all learners, is used up."""
+        mine = Counter(self._learners.values())[learner]
+        if mine >= RUNS_OF_A_LEARNER:
+            raise LearnerError(
+                f"{mine} experiments of yours are waiting or being trained.",
+                do_next="Wait until one has ended, or take one out of the queue.",
+            )
+        if len(self._learners) >= RUNS_OF_LEARNERS:
+            raise LearnerError(
+                f"{len(self._learners)} experiments of learners are waiting.",
+                do_next="Try again when the queue is shorter; until then, look at the runs that have ended.",
+            )
 
     def take(self, gather: Gather) -> tuple[RunFolder, ...]:
         """Take the next job's runs out of the queue."""
-        job = tuple(gather(tuple(self._runs)))
+        job = self._taken = tuple(gather(tuple(self._runs)))
         self._runs = [run for run in self._runs if run not in job]
         self._save()
         return job
 
+    def end_job(self) -> None:
+        """Note that the runs that were taken last are no longer being trained."""
+        for run in self._taken:
+            self._learners.pop(run.run_id, None)
+        self._taken = ()
+        self._save()
+
     def remove(self, run: RunFolder) -> None:
         """Remove a run from the queue."""
         self._runs.remove(run)
+        self._learners.pop(run.run_id, None)
         self._save()
 
     def move(self, run_id: str, position: int) -> None:
@@ -81,10 +133,25 @@ class RunQueue:
         self.is_paused = paused
         self._save()
 
+    def _next_turn(self, learner: str) -> int:
+        """Return the position of a learner's next run: behind their own, before later turns of others."""
+        mine = sum(self.learner_of(run.run_id) == learner for run in (*self._taken, *self._runs))
+        turns = Counter(self.learner_of(run.run_id) for run in self._taken)
+        position = None
+        for place, run in enumerate(self._runs):
+            name = self.learner_of(run.run_id)
+            if name == learner:
+                position = None
+            elif position is None and turns[name] > mine:
+                position = place
+            turns[name] += 1
+        return len(self._runs) if position is None else position
+
     def _save(self) -> None:
         if self._path is not None:
             order = [run.run_id for run in self._runs]
             kept = {"paused": self.is_paused, "order": order, "served_by": owner.this_process()}
+            kept |= {"learners": self._learners} if self._learners else {}
             with suppress(OSError):  # a full disk: the queue is kept in memory and continues
                 write_json(self._path, kept | {"since": self._since})
 

@@ -21,6 +21,8 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, extra: Sequence[str] = (), *, memory_limit_bytes: int = 0) -> None:
         self._process = start_worker(settings, [*extra], memory_limit_bytes, answers=True)
+        self.was_killed = False
+        """Whether this app has killed it."""
 
     @property
     def pid(self) -> int:
@@ -66,6 +68,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Kill the worker and the download that it may have started, unless it has ended."""
+        self.was_killed = True
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(self.pid).children(recursive=True):
                 child.kill()

@@ -64,7 +64,7 @@ def build_figures(models_dir: Path | None = None) -> Figures:
         trained_tokens.build_figure(models_dir),
         whole_model.glance(),
         whole_model.FULL,
-        whole_model.WHOLE,
+        whole_model.whole(),
     )
     return {figure.id: figure for figure in every}
 

@@ -16,13 +16,15 @@ from lora_lab.grids.results import GridSetting, GridVariant, at_best_rate, list_
 from lora_lab.grids.welch_test import Comparison, Verdict, compare_groups
 from lora_lab.spec import BITS, TARGET_SETS, VARIANTS
 
-Axis = Literal["rank", "bits", "targets", "variant"]
+Axis = Literal["rank", "bits", "targets", "variant", "learning_rate"]
 AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
+"""What is compared at the best learning rate of each setting."""
 AXIS_WORDS: dict[Axis, str] = {
     "rank": "rank",
     "bits": "bit width",
     "targets": "set of matrices",
     "variant": "variant",
+    "learning_rate": "learning rate",
 }
 SHOWN_DIFFERENCES = 3  # per sentence
 
@@ -43,6 +45,9 @@ class GridFinding:
 
     claim: str
     """Short enough for a title, without the context and without a full stop."""
+
+    rate: str = ""
+    """The learning rate at which the settings are compared; empty if the grid has only one."""
 
     detail: str
     """The numbers behind it."""
@@ -67,7 +72,7 @@ class GridFinding:
     @property
     def text(self) -> str:
         """The complete sentence."""
-        return f"{self.headline}{self.detail}{self.remark}"
+        return f"{self.headline}{self.rate}{self.detail}{self.remark}"
 
 
 def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
@@ -75,12 +80,35 @@ def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
 
     Rows of one axis with the same claim share a sentence, unless they differ.
     """
-    best = [arm for arm in at_best_rate(arms) if arm.losses]
+    tried = list(arms)
+    best = [arm for arm in at_best_rate(tried) if arm.losses]
+    rate = _say_rate(best) if len(list_rates(tried)) > 1 else ""
     return [
-        finding
+        replace(finding, rate=rate)
         for axis in AXES
         for finding in _merge_findings(list(_list_rows(axis, best)), _list_varied(axis, best))
     ]
+
+
+def list_rate_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
+    """Compare the learning rates at the setting that ends lowest; empty unless seeds tell two apart."""
+    tried = [arm for arm in arms if arm.losses]
+    if not tried:
+        return []
+    lowest = min(at_best_rate(tried), key=_mean).setting
+    row = [arm for arm in tried if replace(arm.setting, learning_rate=lowest.learning_rate) == lowest]
+    context = ", ".join(name_level(lowest, axis) for axis in _list_varied("learning_rate", tried))
+    found = _build_finding(
+        "learning_rate", context, sorted(row, key=lambda arm: _rank_place(arm.setting, "learning_rate"))
+    )
+    return [replace(found, claim=f"Learning rate {found.claim}")] if found.verdict == "differ" else []
+
+
+def _say_rate(best: Sequence[GridSetting]) -> str:
+    rates = list_rates(best)
+    if len(rates) == 1:
+        return f" at the best learning rate, {rates[0]:g}"
+    return ", each at its best learning rate"
 
 
 def _list_varied(axis: Axis, arms: Sequence[GridSetting]) -> list[Axis]:
@@ -132,7 +160,8 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
         claim, detail = _say_unknown(axis, row)
         return GridFinding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
     pairs = list(itertools.combinations(spread, 2))
-    judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=len(pairs))) for a, b in pairs]
+    number = count_pairs(len(spread))
+    judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=number)) for a, b in pairs]
     judged.sort(key=_by_gap)
     apart = [pair for pair in judged if pair[2].verdict == "differ"]
     claim, detail = _say_apart(axis, apart, len(pairs)) if apart else _say_alike(axis, spread, judged[0])
@@ -213,19 +242,36 @@ def _list_names(row: Sequence[GridSetting], axis: Axis) -> str:
 
 
 def name_level(setting: GridVariant, axis: Axis) -> str:
-    """Return `r=8`, `nf4-dq`, `attention` or `dora`."""
+    """Return `r=8`, `nf4-dq`, `attention`, `dora` or `0.01`."""
     value = getattr(setting, axis)
+    if axis == "learning_rate":
+        return f"{value:g}"
     return f"r={value}" if axis == "rank" else str(value)
 
 
-def _rank_place(setting: GridVariant, axis: Axis) -> int:
-    orders: dict[Axis, Callable[[], int]] = {
+def _rank_place(setting: GridVariant, axis: Axis) -> float:
+    orders: dict[Axis, Callable[[], float]] = {
+        "learning_rate": lambda: setting.learning_rate,
         "rank": lambda: setting.rank,
         "bits": lambda: BITS.index(setting.bits),
         "targets": lambda: TARGET_SETS.index(setting.targets),
         "variant": lambda: VARIANTS.index(setting.variant),
     }
     return orders[axis]()
+
+
+def compare_ends(arms: Sequence[GridSetting]) -> Comparison:
+    """Compare the highest with the lowest mean loss.
+
+    Both are selected by their loss, so every pair of settings counts as a comparison (multiple testing).
+    """
+    low, high = min(arms, key=_mean), max(arms, key=_mean)
+    return compare_groups(high.losses, low.losses, comparisons=count_pairs(len(arms)))
+
+
+def count_pairs(settings: int) -> int:
+    """Return the number of comparisons that settings make with each other."""
+    return settings * (settings - 1) // 2
 
 
 # ---- learning rates

@@ -24,6 +24,9 @@ class GridCell:
     """Empty if its folder was deleted."""
 
     status: CellStatus
+    doing: str = ""
+    """What a running cell does before and after its steps, as its process says; empty during the steps."""
+
     steps_done: int = 0
     loss_before: float | None = None
     loss_after: float | None = None
@@ -57,9 +60,15 @@ class GridCell:
         return self.status not in ("waiting", "running")
 
     @property
+    def measured(self) -> bool:
+        """Whether its numbers are final; they are while it still answers questions after its evaluation."""
+        evaluated = self.loss_after is not None and self.steps_done == self.spec.steps
+        return self.status == "finished" or (self.status == "running" and evaluated)
+
+    @property
     def comparable(self) -> bool:
         """Whether its held-out loss is that of a complete training, unlike the loss of a stopped run."""
-        return self.status == "finished" and self.loss_after is not None
+        return self.measured and self.loss_after is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +91,19 @@ class GridSetting:
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """The held-out loss of every seed that finished."""
+        """The held-out loss of every seed that is measured."""
         return tuple(
             cell.loss_after for cell in self.cells if cell.comparable and cell.loss_after is not None
         )
 
     @property
     def mean_loss(self) -> float | None:
-        """The mean over the seeds that finished; None if none did."""
+        """The mean over the seeds that are measured; None if none is."""
         return statistics.fmean(self.losses) if self.losses else None
 
     @property
     def measured_peak_bytes(self) -> int | None:
-        """The highest peak of its finished cells; None if all were trained side by side with others."""
+        """The highest peak of its measured cells; None if all were trained side by side with others."""
         return max(self._of("peak_bytes"), default=None)
 
     @property
@@ -104,8 +113,12 @@ class GridSetting:
 
     @property
     def seconds_a_step(self) -> float | None:
-        """The median of its finished cells."""
-        found = self._of("seconds_a_step")
+        """The median of its measured cells that were trained alone; None without one.
+
+        Cells side by side share each step equally, so their times say nothing of a setting.
+        """
+        alone = [cell for cell in self._measured if cell.shared_by == 1]
+        found = [cell.seconds_a_step for cell in alone if cell.seconds_a_step is not None]
         return statistics.median(found) if found else None
 
     @property
@@ -116,8 +129,12 @@ class GridSetting:
                 return status
         return "no loss" if self.cells else "not run"
 
+    @property
+    def _measured(self) -> list[GridCell]:
+        return [cell for cell in self.cells if cell.measured]
+
     def _of(self, name: str) -> list[Any]:
-        values = (getattr(cell, name) for cell in self.cells if cell.status == "finished")
+        values = (getattr(cell, name) for cell in self._measured)
         return [value for value in values if value is not None]
 
 
@@ -137,6 +154,7 @@ def _build_cell(run_id: str, spec: RunSpec, state: RunState) -> GridCell:
         spec=spec,
         run_id=run_id,
         status=_find_status(state),
+        doing=state.doing if state.status in ("starting", "finishing") else "",
         steps_done=len(state.steps),
         loss_before=_read_number(state.loss_before),
         loss_after=_read_number(state.loss_after),

@@ -21,5 +21,5 @@ def build(
     memory.build(app, context, lab)
     microscope.build(app, context, lab, ask_for_cards=ask_for_cards)
     claims.build(app, context, ClaimService(reader))
-    models.build(app, context, lab.home, reader)
+    models.build(app, context, lab, reader)
     papers.build(app, context)

@@ -29,9 +29,9 @@ NO_PROBLEM = {f"{form}-problem": NO_HTML for form in FORMS}
 """The places for errors, beside the fields they are about."""
 
 
-def build(app: gr.Blocks, context: Context, desk: ClaimService) -> None:
+def build(app: gr.Blocks, context: Context, service: ClaimService) -> None:
     """Add the page to the app."""
-    page = ClaimsPage(desk)
+    page = ClaimsPage(service)
     with frame.add_page(app, context, title="Claims", path=CLAIMS, under=LAB):
         frame.add_island(page.act, page.load, "claims", waiting=frame.render_waiting("Claims", "lab"))
 
@@ -39,15 +39,15 @@ def build(app: gr.Blocks, context: Context, desk: ClaimService) -> None:
 class ClaimsPage:
     """Handlers of the page; checked claims are not stored."""
 
-    def __init__(self, desk: ClaimService) -> None:
-        self._desk = desk
+    def __init__(self, service: ClaimService) -> None:
+        self._service = service
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page; an example that the address names is checked already."""
         query = form_fields.query_of(request)
         wanted = query.get("example")
         chosen = next((example for example in read_examples() if example.id == wanted), None)
-        verdict = "" if chosen is None else _render_verdict(self._desk.check_text(chosen.text))
+        verdict = "" if chosen is None else _render_verdict(self._service.check_text(chosen.text))
         return render(
             "lora_lab/claims/claims.html",
             tabs=tabs(CLAIMS, "Claims", query),
@@ -80,9 +80,9 @@ class ClaimsPage:
     def _checked(self, event: dict[str, Any]) -> Checked:
         match event.get("act"):
             case "text":
-                return self._desk.check_text(form_event.read_field(event, "text", limit=LONGEST_TEXT))
+                return self._service.check_text(form_event.read_field(event, "text", limit=LONGEST_TEXT))
             case "form":
-                return self._desk.check_form(
+                return self._service.check_form(
                     {name: form_event.read_field(event, name, limit=LONGEST_TEXT) for name in FORM}
                 )
             case _:

@@ -21,6 +21,7 @@ from lora_lab.runs.run_file import run_file
 from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.views.grid_report import render_report, sweep_json
+from lora_lab.views.model_card import adapter_files, merged_card
 from lora_lab.views.setting_plots import plots_of
 from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
@@ -68,14 +69,14 @@ class Downloads:
         return plot_response(plot, ending, f"{name}-r{spec.rank}-{spec.bits}")
 
     def adapter(self, run_id: str) -> Response:
-        """Return the adapter folder as PEFT saves it, in a zip."""
+        """Return the adapter as PEFT loads it on any machine, in a zip."""
         run = self._lab.run(run_id)
         if not run.adapter_path.is_dir():
             return not_found("This run has saved no adapter.")
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for path in sorted(run.adapter_path.iterdir()):
-                archive.write(path, f"adapter/{path.name}")
+            for name, content in sorted(adapter_files(run, self._lab.home).items()):
+                archive.writestr(f"adapter/{name}", content)
         return file_response(packed.getvalue(), "application/zip", f"adapter-{run_id}.zip")
 
     def merged(self, run_id: str) -> Response:
@@ -84,7 +85,8 @@ class Downloads:
         if merged.state["state"] != "done":
             return not_found("This run has not been merged yet. Press Merge into one model on the Lab page.")
         headers = attachment_headers(f"merged-{run_id}.zip")
-        return StreamingResponse(merged.zipped(), media_type="application/zip", headers=headers)
+        card = merged_card(merged.run, self._lab.home)
+        return StreamingResponse(merged.zipped(card), media_type="application/zip", headers=headers)
 
     def run(self, run_id: str) -> Response:
         """Return settings, data, versions, every measured step and the answers, as importable JSON."""
@@ -165,12 +167,12 @@ class Downloads:
 
     def xray_plot(self, name: str, ending: str, request: Request) -> Response:
         """Return a plot of an X-ray, for the runs and the matrix that the address names."""
-        standing = XrayService(self._lab).standing(dict(request.query_params))
-        plots = standing.plots() if standing else iter(())
+        status = XrayService(self._lab).read_status(dict(request.query_params))
+        plots = status.plots() if status else iter(())
         found = next((plot for plot in plots if plot.name == name), None)
-        if standing is None or found is None:
+        if status is None or found is None:
             return not_found(f"There is no plot named {name}, or the run has not been X-rayed yet.")
-        return plot_response(found, ending, f"{name}-{standing.run.run_id}")
+        return plot_response(found, ending, f"{name}-{status.run.run_id}")
 
 
 def _format_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -1,21 +1,24 @@
 """The Grid page: start a rank x bit width sweep, follow its cells, compare and export them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.charts.captions import model_name
-from lora_lab.charts.grid import grid_plots, list_planes, plane_at
+from lora_lab.charts.grid import grid_plots, plane_at
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.grids.estimate import estimate_here
-from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
-from lora_lab.grids.results import GridCell, arms_of
+from lora_lab.grids.results import arms_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
+from lora_lab.pages.grid_parts import (
+    ShownGrid,
+    build_token,
+    render_cost,
+    render_sweep,
+    render_sweeps,
+)
 from lora_lab.pages.shared_parts import (
     data_part,
     number_type_chosen,
@@ -23,7 +26,7 @@ from lora_lab.pages.shared_parts import (
     store_upload,
     worker_part,
 )
-from lora_lab.runs.durations import seconds_of
+from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -35,9 +38,9 @@ from lora_lab.settings.grid_form import (
     grid_presets,
 )
 from lora_lab.settings.run_form import OTHER, format_value
-from lora_lab.settings.urls import GRID, LAB, origin_fields, with_origin
+from lora_lab.settings.urls import GRID, LAB, origin_fields
 from lora_lab.spec import BITS_LABELS, OPTIMIZERS, TARGET_LABELS, VARIANTS
-from lora_lab.views import setting_plots, sweep_view
+from lora_lab.views import setting_plots
 from lora_lab.views.options import model_choices
 from lora_lab.views.sweep_view import CHOICE_NAMES, TableChoice
 from lora_lab.views.tabs import tabs
@@ -49,8 +52,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-SWEEPS_SHOWN = 20
-PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
 LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
@@ -68,36 +69,6 @@ def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
             waiting=frame.render_waiting("Grid", "lab"),
             learners_may=LEARNERS_MAY,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownGrid:
-    """What the page shows, according to the address."""
-
-    lab: Lab
-    sweep: Sweep | None
-    choice: TableChoice
-    plane: int
-    query: Mapping[str, str]
-
-    @cached_property
-    def cells(self) -> list[GridCell]:
-        """The current cells of the sweep."""
-        return self.lab.cells(self.sweep) if self.sweep else []
-
-    def address(self, grid: Grid) -> str:
-        """Build the address of the page in this state, with this grid in its form."""
-        more = {"sweep": self.sweep.sweep_id if self.sweep else "", **self.choice.query()}
-        if self.plane:
-            more["plane"] = str(self.plane)
-        address = address_of_grid(grid, **more)
-        if (
-            self.sweep
-            and not grid_form.query_of_grid(grid)
-            and grid != grid_form.normalize_grid(self.sweep.grid)
-        ):
-            address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
-        return with_origin(address, self.query)
 
 
 class GridPage:
@@ -144,26 +115,10 @@ class GridPage:
     def _changed(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         try:
             grid = grid_of_form(form_fields.form_of(event))
-            cost = self._cost_part(grid)
+            cost = render_cost(self._lab, grid)
         except LearnerError as error:
             return {"parts": {"cost": problem_part(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
-
-    def _cost_part(self, grid: Grid) -> Markup:
-        if self._lab.shape(grid.base.model) is None:
-            return render("lora_lab/shared/reading.html", model=grid.base.model)
-        dataset = self._lab.uploads.find(grid.base.data)
-        found = estimate_here(self._lab.home, grid, dataset.digest, self._lab.paces.newest_first())
-        return render(
-            "lora_lab/grid/cost.html",
-            grid=grid,
-            factors=sweep_view.factors_of(grid),
-            found=found,
-            peaks=sweep_view.peaks_of(found),
-            one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
-            rates=format_list(grid_form.rates_around(grid)),
-            command=grid_form.command_of_grid(grid, data_file=dataset.label),
-        )
 
     def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
@@ -192,7 +147,7 @@ class GridPage:
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
         shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})
         return {
-            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": self._sweeps_part(shown)},
+            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
             "url": shown.address(grid),
             "say": f"{grid.count} cells queued.",
             "focus": "#sweep",
@@ -240,7 +195,7 @@ class GridPage:
             query.pop("sweep")
         shown = self._shown(query)
         return {
-            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": self._sweeps_part(shown)},
+            "parts": self._parts(shown) | {"plots": NO_HTML, "sweeps": render_sweeps(shown)},
             "url": shown.address(_grid_of(query, shown)),
             "say": "Sweep deleted.",
             "then": "draw",
@@ -250,11 +205,11 @@ class GridPage:
 
     def _polled(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
-        parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": self._sweeps_part(shown)}
+        parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": render_sweeps(shown)}
         reply: Reply = {"parts": parts}
         if form_event.read_field(event, "reading"):
             reply["then"] = "change"
-        elif form_event.read_field(event, "drawn") != _build_token(shown):
+        elif form_event.read_field(event, "drawn") != build_token(shown):
             reply["then"] = "draw"
         return reply
 
@@ -269,7 +224,7 @@ class GridPage:
             sweep=shown.sweep,
             plane=shown.plane,
         )
-        token = render("lora_lab/shared/drawn.html", drawn=_build_token(shown))
+        token = render("lora_lab/shared/drawn.html", drawn=build_token(shown))
         return {"parts": {"plots": html, "drawn": token}}
 
     def _arranged(self, what: str, event: Mapping[str, Any], query: dict[str, str]) -> Reply:
@@ -307,20 +262,12 @@ class GridPage:
         at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
         return next(iter([*named, *at_work, *sweeps]), None)
 
-    # ---- parts of the page
-
-    def _seconds_of(self, grid: Grid) -> float | None:
-        """Estimate the time of a grid from similar runs; None without one for each cell."""
-        paces = self._lab.paces.newest_first()
-        cells = [seconds_of(spec, paces) for spec in grid.specs()]
-        known = [seconds for seconds in cells if seconds is not None]
-        return sum(known) if len(known) == len(cells) else None
-
     def _page(self, grid: Grid, shown: ShownGrid) -> Markup:
         try:
-            cost = self._cost_part(grid)
+            cost = render_cost(self._lab, grid)
         except LearnerError as error:
             cost = problem_part(error)
+        paces = self._lab.paces.newest_first()
         return render(
             "lora_lab/grid/grid.html",
             tabs=tabs(GRID, "Grid", shown.query),
@@ -329,7 +276,7 @@ class GridPage:
             base=grid.base,
             typed=format_value,
             listed=format_list,
-            presets=[(preset, self._seconds_of(preset.grid)) for preset in grid_presets()],
+            presets=[(preset, seconds_of_all(preset.grid.specs(), paces)) for preset in grid_presets()],
             address_of_grid=address_of_grid,
             models=model_choices(grid.base.model),
             other=OTHER,
@@ -341,55 +288,11 @@ class GridPage:
             data=data_part(self._lab, grid.base.data),
             worker=worker_part(self._lab),
             parts=self._parts(shown),
-            sweeps=self._sweeps_part(shown),
+            sweeps=render_sweeps(shown),
         )
 
     def _parts(self, shown: ShownGrid) -> dict[str, Markup]:
-        """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
-        if shown.sweep is None:
-            head, table = render("lora_lab/grid/no_sweep.html"), render("lora_lab/grid/no_cells.html")
-            return dict.fromkeys(PARTS, NO_HTML) | {"sweep-head": head, "sweep-table": table}
-        engine, sweep, cells = self._lab.engine, shown.sweep, shown.cells
-        arms = arms_of(cells)
-        waiting, model = engine.waiting(), sweep.grid.base.model
-        going = not all(cell.ended for cell in cells)
-        values = {
-            "sweep": sweep,
-            "grid": sweep.grid,
-            "title": sweep_view.title_of(sweep.grid, model_name(model)),
-            "ended": sum(cell.ended for cell in cells),
-            "failed": sum(cell.status == "failed" for cell in cells),
-            "going": going,
-            "running": next((cell for cell in cells if cell.status == "running"), None),
-            "paused": engine.is_paused,
-            "ahead": _count_ahead(waiting, cells) if going else 0,
-            "seconds_left": engine.seconds_left(now=self._context.clock()) if going else None,
-            "map": sweep_view.live_map(cells, plane_at(arms, shown.plane)),
-            "planes": list_planes(arms),
-            "plane": shown.plane,
-            "findings": list_findings(arms),
-            "known": sweep_view.known_before(sweep.grid, self._lab.shape(model)) if going else "",
-            "first": sweep_view.first_measured(cells) if going else "",
-            "one_rate": variants_share_one_rate(arms),
-            "edge": at_the_edge(arms),
-            "choices": sweep_view.list_choices(cells),
-            "choice": shown.choice,
-            "rows": sweep_view.rows_of(cells, waiting, shown.choice),
-            "waiting": len(waiting),
-            "varied": sweep.grid.varied,
-            "axes": AXES,
-            "typed": format_value,
-        }
-        return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
-
-    def _sweeps_part(self, shown: ShownGrid) -> Markup:
-        rows = []
-        for sweep in self._lab.sweeps()[:SWEEPS_SHOWN]:
-            cells = self._lab.cells(sweep)
-            title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
-            rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
-        chosen = shown.sweep.sweep_id if shown.sweep else ""
-        return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen)
+        return render_sweep(shown, now=self._context.clock())
 
 
 def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
@@ -397,20 +300,3 @@ def _grid_of(query: Mapping[str, str], shown: ShownGrid) -> Grid:
     if shown.sweep and "sweep" in query and not any(name in query for name in GRID_NAMES):
         return grid_form.normalize_grid(shown.sweep.grid)
     return grid_of_address(query)
-
-
-def _build_token(shown: ShownGrid) -> str:
-    """Return a token that changes whenever the plots have new points."""
-    if shown.sweep is None:
-        return "none"
-    measured = sum(cell.status == "finished" for cell in shown.cells)
-    ended = sum(cell.ended for cell in shown.cells)
-    return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
-
-
-def _count_ahead(waiting: Sequence[str], cells: Sequence[GridCell]) -> int:
-    """Return the number of other runs queued before the first cell; 0 once a cell runs."""
-    ours = {cell.run_id for cell in cells}
-    if any(cell.status == "running" for cell in cells):
-        return 0
-    return next((place for place, run_id in enumerate(waiting) if run_id in ours), 0)

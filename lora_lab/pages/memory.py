@@ -14,22 +14,16 @@ from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
-from lora_lab.memory.frameworks.largest_batch import (
-    BITS_SHOWN,
-    CONTEXT_BYTES,
-    GPU_SIZES_GB,
-    BatchFit,
-    what_fits,
-)
+from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
+from lora_lab.memory.gpu_cards import CARDS
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.papers.published_memory import published_memory
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.measured_cells import measured_cells
 from lora_lab.settings.urls import LAB, MEMORY, with_origin
-from lora_lab.spec import BITS_LABELS, TINY_MODEL
+from lora_lab.spec import BITS_LABELS, TINY_MODEL, Bits
 from lora_lab.views import fit, memory_form
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -39,6 +33,9 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
+
+BITS_SHOWN: tuple[Bits, ...] = ("nf4-dq", "nf4", "int8", "bf16")
+"""The columns of the table of models."""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
@@ -60,18 +57,19 @@ class MemoryPage:
         found_bytes = self._found_bytes()
         if found_bytes:
             query = {"gpu": "found"} | query
-        try:
-            fields = memory_form.fields_of(query)
-        except LearnerError:  # the address may be typed by hand
-            fields = memory_form.fields_of({})
+        own = self._lab.home.shapes()
+        # An address may be typed by hand: what is wrong in it is named, and the rest is kept.
+        fields, problems = memory_form.read_fields(query, {shape.name for shape in own})
         return render(
             "lora_lab/memory/memory.html",
             tabs=tabs(MEMORY, "Will it fit?", query),
             fields=fields,
-            models=memory_form.model_groups(),
+            trouble=_trouble(problems),
+            models=memory_form.model_groups(own),
             choices=memory_form.CHOICES,
-            sizes=GPU_SIZES_GB,
-            cards=memory_form.GPU_NAMES,
+            labels=memory_form.LABELS,
+            more_is_open=any(fields[name] != memory_form.DEFAULTS[name] for name in memory_form.MORE),
+            cards=CARDS.values(),
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
             published=published_memory(),
@@ -85,9 +83,10 @@ class MemoryPage:
             raise form_event.unknown_act(event)
         try:
             given = form_fields.read_firsts(event, limit=200)
-            fields = memory_form.fields_of({name: text.strip() for name, text in given.items()})
+            own = {shape.name for shape in self._lab.home.shapes()}
+            fields = memory_form.fields_of({name: text.strip() for name, text in given.items()}, own)
         except LearnerError as error:
-            return {"parts": {"verdict": problem_part(error), "advice": NO_HTML, "ledger": NO_HTML}}
+            return {"parts": _refused(problem_part(error)) | {"advice": NO_HTML}}
         match event["act"]:
             case "draw":
                 return {"parts": {"advice": self._advice_part(fields)}, "then": "table"}
@@ -107,62 +106,106 @@ class MemoryPage:
 
     def _gpu_bytes(self, fields: Mapping[str, str]) -> int:
         found = self._found_bytes()
-        return found if fields["gpu"] == "found" and found else int(_format_gb(fields["gpu"])) * GB
+        return (
+            found if fields["gpu"] == "found" and found else memory_form.gpu_bytes_of(_size_of(fields["gpu"]))
+        )
+
+    def _gpu_name(self, fields: Mapping[str, str]) -> str:
+        """Name the card by the size that people call it, or by what this machine's has."""
+        is_found = fields["gpu"] == "found" and self._found_bytes()
+        return f"{self._found_bytes() / GB:.4g} GB" if is_found else f"{_size_of(fields['gpu'])} GB"
 
     def _answer_parts(self, fields: Mapping[str, str]) -> dict[str, Markup]:
         """Render the verdict in one sentence, and the ledger behind it."""
+        find = self._lab.home.shape
         try:
-            verdict = fit.verdict_of(fields, self._gpu_bytes(fields))
-            ledger = _ledger_part(fields)
+            verdict = fit.verdict_of(fields, self._gpu_bytes(fields), find)
+            ledger = self._ledger_part(fields, verdict)
         except UnsupportedCase as case:
             error = LearnerError(f"This is not computed: {case}.", do_next="Change the setting.")
-            return {"verdict": problem_part(error), "ledger": NO_HTML}
+            return _refused(problem_part(error))
         except LearnerError as error:
-            return {"verdict": problem_part(error), "ledger": NO_HTML}
+            return _refused(problem_part(error))
         said = render(
             "lora_lab/memory/verdict.html",
             verdict=verdict,
-            sentence=fit.in_words(verdict),
-            context_bytes=CONTEXT_BYTES,
+            sentence=fit.in_words(verdict, self._gpu_name(fields)),
+            trained=fit.trained_in_words(verdict),
         )
         return {"verdict": said, "ledger": ledger}
 
+    def _ledger_part(self, fields: Mapping[str, str], verdict: fit.Verdict) -> Markup:
+        find = self._lab.home.shape
+        record = memory_form.record_of(fields)
+        ledger = forecast_step(setting_of(record, find(fields["model"])))
+        parts = asdict(ledger)
+        is_found = fields["gpu"] == "found" and self._found_bytes()
+        return render(
+            "lora_lab/memory/ledger.html",
+            ledger=ledger,
+            components=[(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
+            fields=fields,
+            verdict=verdict,
+            card=None if is_found else CARDS[int(_size_of(fields["gpu"]))],
+            context_bytes=CONTEXT_BYTES,
+            weights=fit.other_weights(fields, find),
+            line=json.dumps(record),
+        )
+
     def _advice_part(self, fields: Mapping[str, str]) -> Markup:
-        """Render the longest context that fits, or the changes that make it fit."""
-        gpu_bytes = self._gpu_bytes(fields)
+        """Render the longest context that fits and what makes it longer, or the changes that make it fit."""
+        gpu_bytes, find = self._gpu_bytes(fields), self._lab.home.shape
         try:
-            verdict = fit.verdict_of(fields, gpu_bytes)
+            verdict = fit.verdict_of(fields, gpu_bytes, find)
         except (UnsupportedCase, LearnerError):
             return NO_HTML  # the verdict's place says why
-        found = [] if verdict.fits else fit.changes(fields, gpu_bytes)
-        joint = None if verdict.fits or found else fit.together(fields, gpu_bytes)
+        longer = fit.lengthened(fields, gpu_bytes, find) if verdict.fits else []
+        found = [] if verdict.fits else fit.changes(fields, gpu_bytes, find)
+        joint = None if verdict.fits or found else fit.together(fields, gpu_bytes, find)
         return render(
             "lora_lab/memory/advice.html",
             verdict=verdict,
-            longest=fit.longest_context(fields, gpu_bytes) if verdict.fits else 0,
+            longest=fit.longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
+            longer=[(change, _address(change.fields)) for change in longer],
             changes=[(change, _address(change.fields)) for change in found],
             together=joint,
             together_address=_address(joint.fields) if joint else "",
-            smallest_gb=None if verdict.fits else fit.smallest_gpu_gb(fields),
+            smallest_gb=None if verdict.fits else fit.smallest_gpu_gb(fields, find),
         )
 
     def _fits_part(self, fields: Mapping[str, str]) -> Markup:
-        size_bytes = self._gpu_bytes(fields)
-        rank, seq_len = int(fields["rank"]), int(fields["seq_len"])
-        rows: dict[str, list[BatchFit]] = {}
-        names = [shape.name for _, group in memory_form.model_groups() for shape in group]
-        names.remove(TINY_MODEL)
-        for found in what_fits(size_bytes, ranks=[rank], lengths=[seq_len], models=names):
-            rows.setdefault(found.model, []).append(found)
+        """Render the largest batch of every model in every bit width, in the form's own setting."""
+        gpu_bytes = self._gpu_bytes(fields)
+        shapes = [shape for _, group in memory_form.model_groups() for shape in group]
+        rows = [
+            (
+                shape,
+                [
+                    fit.most_sequences({**fields, "model": shape.name, "bits": bits}, gpu_bytes)
+                    for bits in BITS_SHOWN
+                ],
+            )
+            for shape in shapes
+            if shape.name != TINY_MODEL
+        ]
         return render(
             "lora_lab/memory/fits.html",
             rows=rows,
             bits=[BITS_LABELS[bits] for bits in BITS_SHOWN],
-            size_bytes=size_bytes,
-            context_bytes=CONTEXT_BYTES,
-            rank=rank,
-            seq_len=seq_len,
+            gpu=self._gpu_name(fields),
+            fields=fields,
+            labels={name: dict(choices)[fields[name]] for name, choices in memory_form.CHOICES.items()},
         )
+
+
+def _trouble(problems: list[str]) -> Markup:
+    if not problems:
+        return NO_HTML
+    return problem_part(LearnerError(" ".join(problems), do_next="The form has the usual value instead."))
+
+
+def _refused(problem: Markup) -> dict[str, Markup]:
+    return {"verdict": problem, "ledger": NO_HTML}
 
 
 def _address(fields: Mapping[str, str]) -> str:
@@ -171,19 +214,6 @@ def _address(fields: Mapping[str, str]) -> str:
     return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY
 
 
-def _format_gb(size: str) -> str:
-    return size if size.isdecimal() else memory_form.DEFAULTS["gpu"]
-
-
-def _ledger_part(fields: Mapping[str, str]) -> Markup:
-    record = memory_form.record_of(fields)
-    ledger = forecast_step(setting_of(record, find_shape(fields["model"])))
-    parts = asdict(ledger)
-    return render(
-        "lora_lab/memory/ledger.html",
-        ledger=ledger,
-        components=[(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
-        fields=fields,
-        weights=fit.other_weights(fields),
-        line=json.dumps(record),
-    )
+def _size_of(gpu: str) -> str:
+    """Return the chosen size; the usual one where this machine's GPU was chosen and is gone."""
+    return gpu if gpu.isdecimal() else memory_form.DEFAULTS["gpu"]

@@ -64,7 +64,7 @@ class MicroscopePage:
         self._context = context
         self._lab = lab
         self._predictions = MicroscopePredictions(
-            context=context, desk=lab.inspections, ask_for_cards=ask_for_cards
+            context=context, inspections=lab.inspections, ask_for_cards=ask_for_cards
         )
 
     def load(self, request: gr.Request) -> Markup:

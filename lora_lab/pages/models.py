@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
+from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
@@ -28,9 +28,9 @@ LEARNERS_MAY = ()
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) -> None:
+def build(app: gr.Blocks, context: Context, lab: Lab, reader: ShapeReader) -> None:
     """Add the page to the app."""
-    page = ModelsPage(home, reader)
+    page = ModelsPage(lab, reader)
     with frame.add_page(app, context, title="Models", path=MODELS, under=LAB):
         frame.add_island(
             page.act,
@@ -44,8 +44,9 @@ def build(app: gr.Blocks, context: Context, home: LabHome, reader: ShapeReader) 
 class ModelsPage:
     """Handlers of the page; each added model is a file in the data folder."""
 
-    def __init__(self, home: LabHome, reader: ShapeReader) -> None:
-        self._home = home
+    def __init__(self, lab: Lab, reader: ShapeReader) -> None:
+        self._lab = lab
+        self._home = lab.home
         self._reader = reader
 
     def load(self, request: gr.Request) -> Markup:
@@ -53,9 +54,15 @@ class ModelsPage:
         return self._page(form_fields.query_of(request), added="")
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Read the pasted configuration and store its shape."""
-        if event.get("act") != "add":
-            raise form_event.unknown_act(event)
+        """Add a model from its pasted configuration, or delete one that was added."""
+        match event.get("act"):
+            case "add":
+                return self._add(event)
+            case "delete":
+                return self._delete(event)
+        raise form_event.unknown_act(event)
+
+    def _add(self, event: dict[str, Any]) -> Reply:
         try:
             shape = self._read(
                 *(
@@ -68,6 +75,20 @@ class ModelsPage:
         self._home.save_shape(shape)
         say = f"{shape.name} has {shape.modules.base_parameters:,} parameters."
         return {"html": self._page(frame.query_of(event), added=shape.name), "say": say, "focus": "#added"}
+
+    def _delete(self, event: dict[str, Any]) -> Reply:
+        """Delete an added model. Raises LearnerError while a run needs its shape."""
+        name = form_event.read_text(event, "name", limit=LONGEST_NAME)
+        runs = sum(run.spec.model == name for run in self._lab.runs())
+        if runs:
+            one = runs == 1
+            raise LearnerError(
+                f"{'A run' if one else f'{runs} runs'} of {name} {'needs' if one else 'need'} its numbers.",
+                do_next=f"Delete {'that run' if one else 'those runs'} on the Lab page first.",
+            )
+        self._home.delete_shape(name)
+        html = self._page(frame.query_of(event), added="")
+        return {"html": html, "say": f"{name} is deleted.", "focus": "#main"}
 
     def _read(self, name: str, kind: str, written: str) -> ModelShape:
         name = name.strip()

@@ -11,25 +11,25 @@ from study.web.downloads import not_found
 from study.web.middleware import browser_of
 
 
-def register(site: FastAPI, context: Context, desk: ProjectService) -> None:
+def register(site: FastAPI, context: Context, service: ProjectService) -> None:
     """Add the route; it must precede the pages."""
-    site.get("/projects/{project_id}/report.html")(ProjectFiles(context, desk).report)
+    site.get("/projects/{project_id}/report.html")(ProjectFiles(context, service).report)
 
 
 class ProjectFiles:
     """Route handlers, one method per route."""
 
-    def __init__(self, context: Context, desk: ProjectService) -> None:
+    def __init__(self, context: Context, service: ProjectService) -> None:
         self._context = context
-        self._desk = desk
+        self._service = service
 
     def report(self, project_id: str, request: Request) -> Response:
         """Return the report, to open in the browser and save from there."""
         try:
             browser_id = browser_of(request.cookies)
             visitor = find_visit(self._context, browser_id=browser_id, query=dict(request.query_params))
-            standing = self._desk.standing(visitor, self._desk.find(project_id))
-            html = project_report(self._desk, standing, by=visitor.profile.name)
+            progress = self._service.read_progress(visitor, self._service.find(project_id))
+            html = project_report(self._service, progress, by=visitor.profile.name)
         except LearnerError as error:
             return not_found(str(error))
         named = {"Content-Disposition": f'inline; filename="{project_id}.html"', "Cache-Control": "no-store"}

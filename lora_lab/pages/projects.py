@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.captions import model_name
 from lora_lab.projects.content import read_projects
 from lora_lab.projects.service import PROJECTS, ProjectProgress, ProjectService, draft_key, project_address
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid_form import AXIS_LABELS, address_of_grid
-from lora_lab.views.sweep_view import title_of
+from lora_lab.settings.urls import sweep_address
+from lora_lab.views.sweep_view import list_lists, title_of
 from study.ports.context import Context, Visit
 from study.store.logs.projects import TEXT_LIMIT, EntryKind
 from study.text.templates import render
@@ -22,9 +23,9 @@ LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, desk: ProjectService) -> None:
+def build(app: gr.Blocks, context: Context, service: ProjectService) -> None:
     """Add the page to the app."""
-    page = ProjectsPage(context=context, desk=desk)
+    page = ProjectsPage(context=context, service=service)
     with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
         frame.add_island(
             page.act,
@@ -40,105 +41,107 @@ class ProjectsPage:
     """Handlers of the page."""
 
     context: Context
-    desk: ProjectService
+    service: ProjectService
 
     def load(self, request: gr.Request) -> Markup:
         """Render the list, or the project that the address names."""
         visit = frame.visit_of(self.context, request)
         project_id = visit.query.get("id", "")
-        return self._page(visit, self._standing(visit, project_id)) if project_id else self._list(visit)
+        return self._page(visit, self._read_progress(visit, project_id)) if project_id else self._list(visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one button press or one poll of the runs."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "poll":
             return self._polled(visit)
-        standing = self._standing(visit, form_event.read_text(event, "project"))
+        progress = self._read_progress(visit, form_event.read_text(event, "project"))
         match event.get("act"):
             case "draft":
-                return self._draft(visit, standing, event)
+                return self._draft(visit, progress, event)
             case "hypothesis":
                 text = form_event.read_field(event, "text", limit=TEXT_LIMIT)
-                self.desk.write(visit, standing.project, "hypothesis", text)
+                self.service.write(visit, progress.project, "hypothesis", text)
                 return self._shown(
-                    visit, standing, say="Your hypothesis is kept. Now run a grid.", focus="#runs"
+                    visit, progress, say="Your hypothesis is kept. Now run a grid.", focus="#runs"
                 )
             case "conclude":
-                self.desk.conclude(visit, standing, form_event.read_field(event, "text", limit=TEXT_LIMIT))
-                return self._shown(visit, standing, say="Your report is there.", focus="#conclusion")
+                self.service.conclude(visit, progress, form_event.read_field(event, "text", limit=TEXT_LIMIT))
+                return self._shown(visit, progress, say="Your report is there.", focus="#conclusion")
             case "measure":
-                if standing.sweep is not None:
-                    self.desk.lab.measure_afterwards(standing.sweep)
-                return self._shown(visit, standing, say="Measuring.", focus="#results")
+                if progress.sweep is not None:
+                    self.service.lab.measure_afterwards(progress.sweep)
+                return self._shown(visit, progress, say="Measuring.", focus="#results")
             case "choose":
                 chosen = form_event.read_field(event, "sweep")
-                fresh = self.desk.standing(visit, standing.project, sweep_id=chosen)
-                url = project_address(standing.project.id, sweep_id=chosen)
+                fresh = self.service.read_progress(visit, progress.project, sweep_id=chosen)
+                url = project_address(progress.project.id, sweep_id=chosen)
                 return {"html": self._page(visit, fresh), "url": url, "focus": "#results"}
         raise form_event.unknown_act(event)
 
-    def _standing(self, visit: Visit, project_id: str) -> ProjectProgress:
-        project = self.desk.find(project_id)
-        return self.desk.standing(visit, project, sweep_id=visit.query.get("sweep", ""))
+    def _read_progress(self, visit: Visit, project_id: str) -> ProjectProgress:
+        project = self.service.find(project_id)
+        return self.service.read_progress(visit, project, sweep_id=visit.query.get("sweep", ""))
 
-    def _shown(self, visit: Visit, standing: ProjectProgress, *, say: str, focus: str) -> Reply:
-        html = self._page(visit, self._standing(visit, standing.project.id))
+    def _shown(self, visit: Visit, progress: ProjectProgress, *, say: str, focus: str) -> Reply:
+        html = self._page(visit, self._read_progress(visit, progress.project.id))
         return {"html": html, "say": say, "focus": focus}
 
-    def _draft(self, visit: Visit, standing: ProjectProgress, event: dict[str, Any]) -> Reply:
+    def _draft(self, visit: Visit, progress: ProjectProgress, event: dict[str, Any]) -> Reply:
         kind: EntryKind = "hypothesis" if event.get("kind") == "hypothesis" else "conclusion"
         text = form_event.read_text(event, "value", limit=TEXT_LIMIT)
-        key = draft_key(standing.project, kind)
+        key = draft_key(progress.project, kind)
         self.context.store.notes.save_draft(visit.profile.id, key, text, at=visit.now)
         return {}
 
     def _polled(self, visit: Visit) -> Reply:
-        standing = self._standing(visit, visit.query.get("id", ""))
-        if self._running(standing):
-            return {"parts": {"results": self._results(standing)}}
-        return {"html": self._page(visit, standing), "say": "All is measured. The results are there."}
+        progress = self._read_progress(visit, visit.query.get("id", ""))
+        if self._running(progress):
+            return {"parts": {"words": escape(progress.words), "results": self._results(progress)}}
+        return {"html": self._page(visit, progress), "say": "All is measured. The results are there."}
 
-    def _running(self, standing: ProjectProgress) -> bool:
+    def _running(self, progress: ProjectProgress) -> bool:
         """Return whether the results can still change without user action."""
-        ended = all(cell.ended for cell in self.desk.cells(standing))
-        return not ended or self.desk.is_measuring(standing)
+        return not progress.ended or self.service.is_measuring(progress)
 
-    def _results(self, standing: ProjectProgress) -> Markup:
-        cells = self.desk.cells(standing)
+    def _results(self, progress: ProjectProgress) -> Markup:
         return render(
             "lora_lab/projects/project_shown.html",
-            project=standing.project,
-            results=self.desk.results(standing),
-            curves=self.desk.curves(standing),
-            unmeasured=self.desk.unmeasured(standing),
-            measuring=self.desk.is_measuring(standing),
-            problems=self.desk.problems(standing),
-            xray=self.desk.xray_of_ranks(standing),
-            done=sum(cell.ended for cell in cells),
-            total=len(cells),
+            project=progress.project,
+            results=self.service.results(progress),
+            curves=self.service.curves(progress),
+            unmeasured=self.service.unmeasured(progress),
+            measuring=self.service.is_measuring(progress),
+            problems=self.service.problems(progress),
+            xray=self.service.xray_of_ranks(progress),
+            done=sum(cell.ended for cell in progress.cells),
+            total=len(progress.cells),
         )
 
-    def _page(self, visit: Visit, standing: ProjectProgress) -> Markup:
-        project, notes = standing.project, self.context.store.notes
+    def _page(self, visit: Visit, progress: ProjectProgress) -> Markup:
+        project, notes = progress.project, self.context.store.notes
         kinds: tuple[EntryKind, ...] = ("hypothesis", "conclusion")
         return render(
             "lora_lab/projects/project.html",
             project=project,
-            standing=standing,
+            progress=progress,
             concepts=self.context.concepts,
-            grids=[(each, address_of_grid(each.grid)) for each in project.grids],
+            grids=[
+                (each, address_of_grid(each.grid), list_lists(each.grid), self.service.seconds(each.grid))
+                for each in project.grids
+            ],
             varies=" and ".join(f"“{AXIS_LABELS[axis]}”" for axis in project.varies),
-            titles={sweep.sweep_id: _format_title(sweep) for sweep in standing.sweeps},
-            running=self._running(standing),
-            results=self._results(standing) if standing.sweep else "",
+            address_of_sweep=sweep_address,
+            titles={sweep.sweep_id: _format_title(sweep) for sweep in progress.sweeps},
+            running=self._running(progress),
+            results=self._results(progress) if progress.sweep else "",
             profile=visit.profile.id,
             drafts={kind: notes.draft(visit.profile.id, draft_key(project, kind)) for kind in kinds},
             limit=TEXT_LIMIT,
         )
 
     def _list(self, visit: Visit) -> Markup:
-        standings = [self.desk.standing(visit, project) for project in read_projects().values()]
-        return render("lora_lab/projects/projects.html", standings=standings, address=project_address)
+        all_progress = [self.service.read_progress(visit, project) for project in read_projects().values()]
+        return render("lora_lab/projects/projects.html", all_progress=all_progress, address=project_address)
 
 
 def _format_title(sweep: Sweep) -> str:

@@ -9,6 +9,7 @@ from lora_lab.charts.run_view import title_of
 from lora_lab.data.machine import COMPUTE_TYPES
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
+from lora_lab.runs.separate_files import read_upload_apart
 from lora_lab.settings.urls import LAB
 from lora_lab.views.options import data_choices
 from study.base.errors import LearnerError
@@ -67,7 +68,7 @@ def problem_part(error: LearnerError) -> Markup:
 def store_upload(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Store a learner's examples and select them; a problem is said beside the field."""
     try:
-        dataset = lab.uploads.add(*form_fields.file_of(event))
+        dataset = lab.uploads.add(*form_fields.file_of(event), read=read_upload_apart)
     except LearnerError as error:
         return {"parts": {"data-problem": problem_part(error)}}
     train, held_out = len(dataset.train), len(dataset.held_out)

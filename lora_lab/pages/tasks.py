@@ -5,7 +5,7 @@ from math import log2
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
 from lora_lab.pages import form_fields
@@ -25,6 +25,7 @@ from lora_lab.tasks.service import (
     find_task,
     goal_of,
     lab_address,
+    list_fixed,
     next_task,
     task_address,
 )
@@ -109,12 +110,16 @@ class TasksPage:
         found = self.service.check(visit, drawn, setting)
         return {
             "parts": {
-                "numbers": _numbers_part(drawn, setting),
+                "numbers": _numbers_part(drawn, setting, is_checked=True),
+                "status": self._status(visit, drawn.task),
                 "judgement": self._judgement_part(visit, drawn, setting, found),
             },
             "say": "Solved." if found.right else "Not yet. What each control did is below.",
             "focus": "#judgement",
         }
+
+    def _status(self, visit: Visit, task: Task) -> Markup:
+        return escape(WORDS[self.service.statuses(visit).get(task.id, "new")])
 
     def _judgement_part(
         self, visit: Visit, drawn: Drawn, setting: Setting, found: SettingJudgement
@@ -131,6 +136,9 @@ class TasksPage:
                     task.knobs.get(knob.field, read_knobs()[knob.field].why),
                     knob,
                     [_describe_effect(*effect) for effect in knob.effects],
+                    ", ".join(
+                        f"{label} {_describe_difference('needed_bytes', by)}" for label, by in knob.parts
+                    ),
                 )
                 for knob in found.knobs
             ],
@@ -150,7 +158,8 @@ class TasksPage:
             family=next(family for family in read_families() if family.id == task.family),
             concepts=self.context.concepts,
             goal=goal_of(drawn),
-            status=WORDS[self.service.statuses(visit).get(task.id, "new")],
+            fixed=list_fixed(drawn),
+            status=self._status(visit, task),
             controls=[(control, read_knobs()[control.field].label) for control in task.controls],
             highest=judge.highest,
             log2=log2,
@@ -166,7 +175,7 @@ class TasksPage:
             task=task,
             story=task.fill(task.story),
             concepts=self.context.concepts,
-            status=WORDS[self.service.statuses(visit).get(task.id, "new")],
+            status=self._status(visit, task),
             charts=charts_of(task),
         )
 
@@ -186,7 +195,8 @@ class TasksPage:
             address=task_address,
         )
         say = "Right." if right else "That isn't it."
-        return {"parts": {"judgement": part}, "say": f"{say} The reason is below.", "focus": "#judgement"}
+        parts = {"judgement": part, "status": self._status(visit, task)}
+        return {"parts": parts, "say": f"{say} The reason is below.", "focus": "#judgement"}
 
     # ---- build it
 
@@ -200,7 +210,7 @@ class TasksPage:
             limit=LONGEST_CODE,
             draft_key=_draft_key(task),
             concepts=self.context.concepts,
-            status=WORDS[self.service.statuses(visit).get(task.id, "new")],
+            status=self._status(visit, task),
         )
 
     def _drafted(self, visit: Visit, task: BuildTask, event: dict[str, Any]) -> Reply:
@@ -224,7 +234,8 @@ class TasksPage:
             address=task_address,
         )
         say = "Solved." if found.right else f"Not yet: {len(found.broken)} things are missing."
-        return {"parts": {"judgement": part}, "say": say, "focus": "#judgement"}
+        parts = {"judgement": part, "status": self._status(visit, task)}
+        return {"parts": parts, "say": say, "focus": "#judgement"}
 
     # ---- the list
 
@@ -249,13 +260,18 @@ def _draft_key(task: BuildTask) -> str:
     return f"task-{task.id}"
 
 
-def _numbers_part(drawn: Drawn, setting: Setting) -> Markup:
-    """Render what the controls do to the measures: as given, now, and what is wanted."""
+def _numbers_part(drawn: Drawn, setting: Setting, *, is_checked: bool = False) -> Markup:
+    """Render what the controls do to the measures: as given, now, and what is wanted.
+
+    A best value that the goal does not name is the answer itself, so it shows after a check only.
+    """
     wanted: dict[str, list[str]] = {}
     for condition, drawn_target in zip(drawn.task.conditions, drawn.targets, strict=True):
         if condition.measure in MEASURES:
             target = judge.target_at(condition, drawn_target, setting)
-            wanted.setdefault(condition.measure, []).append(_describe_target(condition, target))
+            is_answer = condition.kind == "best" and "{target}" not in drawn.task.goal
+            shown = "told by Check" if is_answer and not is_checked else _describe_target(condition, target)
+            wanted.setdefault(condition.measure, []).append(shown)
     rows = []
     for name in drawn.task.shown:
         measure = MEASURES[name]
@@ -298,14 +314,18 @@ def _describe_check(checked: CheckedCondition) -> tuple[bool, str, str, str]:
 def _describe_effect(name: str, before: float, after: float) -> str:
     """Say what a control did to one measure: `Memory at the peak of a step: 31.2 GB → 21.9 GB (−9.30 GB)`."""
     measure = MEASURES[name]
-    difference = f"{'+' if after > before else '−'}{measure.show(abs(after - before))}"
+    difference = _describe_difference(name, after - before)
     return f"{measure.label}: {measure.show(before)} → {measure.show(after)} ({difference})"
+
+
+def _describe_difference(name: str, difference: float) -> str:
+    return f"{'+' if difference > 0 else '−'}{MEASURES[name].show(abs(difference))}"
 
 
 def charts_of(task: RunTask) -> list[tuple[str, Markup, Markup]]:
     """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
     return [
-        _draw_chart(task, "Training loss", "loss of each step's batch", "loss"),
+        _draw_chart(task, "Training loss", "loss: thin as measured, bold smoothed", "loss"),
         _draw_chart(task, "Held-out loss", "loss on rows that are not trained on", "held_out"),
         _draw_chart(task, "Gradient norm", "gradient norm before clipping", "grad_norm"),
         _draw_chart(task, "Learning rate", "learning rate", "learning_rate"),

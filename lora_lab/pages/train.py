@@ -1,7 +1,7 @@
 """The Lab page: set up a run, preview its cost, train, inspect and compare."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,51 +9,47 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts import run_view
-from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.data.datasets import MAX_FILE_BYTES
+from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.largest_batch import preset_size_gb
-from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
-from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, store_upload, worker_part
+from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.of_runs import Predictions
-from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
+from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import read_run_file
+from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
     OTHER,
     address_of,
-    command_of,
+    check_ready,
     format_value,
+    missing_name,
     read_presets,
     spec_of_address,
     spec_of_form,
 )
-from lora_lab.settings.urls import LAB, compare_address, with_origin
+from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
 from lora_lab.spec import (
     BITS_LABELS,
-    EMBEDDED_MODEL,
     OPTIMIZER_LABELS,
     TARGET_SETS,
-    TINY_MODEL,
     VARIANT_LABELS,
     Bits,
     RunSpec,
 )
-from lora_lab.views import setting_plots
 from lora_lab.views.options import model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
-from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.plots.plot import Plot
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
-from study.store.logs.predictions import Prediction
 from study.text.templates import render
 from study.web import form_event, frame
+from study.web.access import may_use_lab, role_of
 from study.web.frame import Reply
 
 SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
@@ -62,8 +58,13 @@ BITS_ORDER: tuple[Bits, ...] = (
     "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
 )  # fmt: skip
 
-LEARNERS_MAY = ("change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare")
-"""What changes nothing for others; the rest is the owner's on a server for learners."""
+LEARNERS_MAY = (
+    "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
+    "start", "stop",
+)  # fmt: skip
+"""What changes nothing for others, and starting or stopping a ready experiment within one's share; the rest
+is the owner's on a server for learners.
+"""
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
@@ -83,12 +84,13 @@ class LabPage:
         self._lab = lab
         self._predictions = Predictions(context=context, lab=lab, ask_for_cards=ask_for_cards)
         self._panel = RunPanel(lab, self._predictions)
+        self._parts = SettingParts(lab, self._predictions)
 
     def load(self, request: gr.Request) -> Markup:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        return self._page(spec_of_address(visit.query), visit)
+        return self._page(spec_of_address(visit.query), visit, may_do_all=may_use_lab(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one button press, one changed control or one poll."""
@@ -107,15 +109,17 @@ class LabPage:
             case "poll":
                 return self._polled(event, visit)
             case "start":
-                return self._started(event, visit)
+                learner = _learner(visit, request)
+                return self._started(event, visit, learner=learner, may_do_all=may_use_lab(request))
             case "stop":
+                self._check_stop(event, visit, may_do_all=may_use_lab(request))
                 return self._stopped(event, visit)
             case "zoom":
                 return self._zoomed(event, visit)
             case "upload":
                 return store_upload(self._lab, event)
             case "import":
-                return self._imported(event)
+                return self._imported(event, learner=_learner(visit, request))
             case "read":
                 return self._read(event)
             case "merge":
@@ -137,13 +141,15 @@ class LabPage:
         if form_fields.is_guessing(event):  # replacing the form would clear the typed prediction
             spec = spec_of_form(form_fields.form_of(event))
             return {"url": self._address(spec, visit), "then": "draw"}
+        if missing := missing_name(form_fields.form_of(event)):
+            return {"parts": no_figures(render("lora_lab/lab/missing_name.html", missing=missing))}
         try:
             spec = spec_of_form(form_fields.form_of(event))
             kept = self._predictions.about(visit, form_event.read_field(event, "prediction"), spec)
-            found = self._found(spec)
-            cost = self._cost_of(spec, found, kept)
+            found = self._parts.find(spec)
+            cost = self._parts.cost_of(spec, found, kept)
         except LearnerError as error:
-            return {"parts": _no_cost(problem_part(error))}
+            return {"parts": no_figures(problem_part(error))}
         return {
             "parts": {**cost, "confirm": NO_HTML},
             "url": self._address(spec, visit),
@@ -159,21 +165,15 @@ class LabPage:
         """Hide the figures so the learner can predict them, or show them again without a prediction."""
         spec = spec_of_form(form_fields.form_of(event))
         if event.get("act") == "unpredict":
-            return {"parts": self._cost_parts(spec), "url": self._address(spec, visit), "then": "draw"}
-        return {"parts": self._hidden(spec), "focus": "#guess-percent"}
-
-    def _hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
-        """Render the form of a prediction in place of all that would give the answer away."""
-        hidden = render("lora_lab/lab/hidden.html")
-        form = self._predictions.form(spec, rival=rival)
-        return _no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
+            return {"parts": self._parts.cost(spec), "url": self._address(spec, visit), "then": "draw"}
+        return {"parts": self._parts.hidden(spec), "focus": "#guess-percent"}
 
     def _committed(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
         kept = self._predictions.about(
             visit, self._predictions.commit(visit, spec, form_fields.read_firsts(event)), spec
         )
-        cost = self._cost_parts(spec, kept)
+        cost = self._parts.cost(spec, kept)
         return {
             "parts": cost,
             "url": self._address(spec, visit),  # without the question that was just answered
@@ -182,127 +182,68 @@ class LabPage:
             "focus": "#start",
         }
 
-    def _cost_parts(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, Markup]:
-        return self._cost_of(spec, self._found(spec), kept)
-
-    def _cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
-        """Render the two numbers, what else is worth saying, and how they come about."""
-        if found is None:
-            return _no_cost(render("lora_lab/shared/reading.html", model=spec.model))
-        values = {"guess": self._predictions.kept(kept) if kept else None, **self._cost(found)}
-        return {
-            "cost": render("lora_lab/lab/cost.html", **values),
-            "notes": render("lora_lab/lab/cost_notes.html", **values),
-            "counted": render("lora_lab/lab/cost_counted.html", **values),
-        }
-
-    def _found(self, spec: RunSpec) -> Preview | None:
-        """Return None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
-        return self._preview(spec) if self._lab.shape(spec.model) else None
-
-    def _preview(self, spec: RunSpec) -> Preview | None:
-        """Return None while the model's shape is unknown."""
-        digest = self._lab.uploads.find(spec.data).digest
+    def _preview_of(self, event: Mapping[str, Any]) -> Preview | None:
+        """Return None when there is nothing to draw: the cost part shows the error in the plots' place."""
         try:
-            self._lab.home.shape(spec.model)
+            return self._parts.preview(spec_of_form(form_fields.form_of(event)))
         except LearnerError:
             return None
-        return build_preview(self._lab.home, spec, digest)
-
-    def _cost(self, found: Preview) -> dict[str, Any]:
-        ran = ((run.spec, self._lab.state(run)) for run in self._lab.runs())
-        pace = seconds_a_token(ran, found.spec)
-        tokens = found.row.tokens * found.spec.steps
-        sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
-        narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
-        return {
-            "found": found,
-            "spec": found.spec,
-            "saved_bytes": sixteen.total_bytes - found.ledger.total_bytes,
-            "seconds": pace * tokens * 0.9 if pace else None,
-            "narrowest": narrowest,
-            "embedded": found.spec.model == EMBEDDED_MODEL,
-            "untrained": found.spec.model == TINY_MODEL,
-            "modelled": found.shape.model_type in MODELLED_TYPES,
-            "stored_bits": bits_per_param(found.spec.bits),
-            "fp32_moments": fp32_moments(found.shape.select(found.spec.targets), found.spec),
-            "smallest_8bit": SMALLEST_8BIT_NUMBERS,
-            "on_gpu": found.row.on_gpu,
-            "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
-        }
 
     def _drawn(self, event: Mapping[str, Any]) -> Reply:
         """Draw the two charts by rank."""
-        try:
-            found = self._preview(spec_of_form(form_fields.form_of(event)))
-        except LearnerError:
-            return {}  # the cost part shows the error; the plots stay unchanged
+        found = self._preview_of(event)
         if found is None:
             return {}
         narrow = form_fields.is_narrow(event)
         reply: Reply = {"parts": {"plots": render("lora_lab/lab/hidden.html")}, "then": "draw-more"}
         if not form_fields.is_guessing(event):
-            reply["parts"]["plots"] = self._plots(
-                found, setting_plots.by_rank(self._lab, found), narrow=narrow
-            )
+            reply["parts"]["plots"] = self._parts.plots_by_rank(found, narrow=narrow)
         return reply
 
     def _drawn_more(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         """Draw what is folded away or below: the slider's answer does not wait for it."""
-        try:
-            found = self._preview(spec_of_form(form_fields.form_of(event)))
-        except LearnerError:
-            return {}
+        found = self._preview_of(event)
         if found is None:
             return {}
         narrow, hidden = form_fields.is_narrow(event), form_fields.is_guessing(event)
-        more = (
-            NO_HTML if hidden else self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
-        )
+        more = NO_HTML if hidden else self._parts.plots_by_bits(found, narrow=narrow)
         return {
             "parts": {
                 "plots-more": more or render("lora_lab/lab/hidden.html"),
                 "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.latest_ended()),
-                **self._seen_parts(found.spec, narrow=narrow),
+                **self._parts.seen(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
                 **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
             }
         }
 
-    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
-        parts = asdict(found.ledger)
-        return render(
-            "lora_lab/lab/bench_plots.html",
-            plots=[(plot, setting_plots.drawn_on_bench(plot, narrow=narrow)) for plot in plots],
-            spec=found.spec,
-            components=[
-                (field, KEY_NAMES.get(field, name), parts[field])
-                for field, name in COMPONENTS
-                if parts[field]
-            ],
-            query=address_of(found.spec).partition("?")[2],
-        )
-
-    def _imported(self, event: Mapping[str, Any]) -> Reply:
+    def _imported(self, event: Mapping[str, Any], *, learner: str) -> Reply:
         try:
-            spec, dataset = read_run_file(*form_fields.file_of(event), self._lab.uploads)
+            name, content = form_fields.file_of(event)
+            spec, dataset = read_run_file(name, content, self._lab.uploads, parse=parse_run_file_apart)
             self._lab.home.shape(spec.model)
         except LearnerError as error:
             return {"parts": {"import-problem": problem_part(error)}}
         if self._asked(spec):  # the form shows the reason, and Start asks for confirmation
             return {"goto": address_of(spec)}
-        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         return {"goto": address_of(spec, run_id=run.run_id)}
 
     def _read(self, event: Mapping[str, Any]) -> Reply:
         spec = spec_of_form(form_fields.form_of(event))
         self._lab.read_data(spec.model, spec.data)
-        return {"parts": self._seen_parts(spec), "say": "Reading the examples."}
+        return {"parts": self._parts.seen(spec), "say": "Reading the examples."}
 
     # ---- runs
 
-    def _started(self, event: Mapping[str, Any], visit: Visit) -> Reply:
-        spec = spec_of_form(form_fields.form_of(event))
+    def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
+        form = form_fields.form_of(event)
+        try:
+            spec = spec_of_form(form)
+        except LearnerError as error:  # said once, where the change that led to it has said it already
+            return {"parts": no_figures(problem_part(error)), "say": str(error)}
+        if not may_do_all:
+            check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
         if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
@@ -312,14 +253,17 @@ class LabPage:
             form_fields.read_firsts(event).get(name) for name in GUESS_FIELDS
         ):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
-        run = self._lab.engine.submit(spec, dataset, now=self._context.clock())
+        run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
+        concept_id = origin_fields(visit.query).get(ORIGIN, "")
+        if concept_id in self._context.concepts.by_id:
+            self._context.store.lessons.mark(visit.profile.id, concept_id, "try", "done", at=visit.now)
         return {
             "parts": {
                 **self._panel.parts(run, visit, narrow=form_fields.is_narrow(event), whole=True),
                 "runs": self._panel.list_part(run.run_id),
                 "stage": self._panel.stage_part(run, {"run": run.run_id}),
-                **self._cost_parts(spec),
+                **self._parts.cost(spec),
                 "confirm": NO_HTML,
             },
             "url": self._address(spec, visit, run.run_id),
@@ -330,7 +274,7 @@ class LabPage:
 
     def _asked(self, spec: RunSpec) -> Reply | None:
         """Ask before a run that is predicted to need more memory than the machine has; None if it fits."""
-        found = self._preview(spec)
+        found = self._parts.preview(spec)
         if found is None or found.fits:
             return None
         html = render("lora_lab/lab/confirm.html", found=found)
@@ -339,6 +283,15 @@ class LabPage:
             "focus": "#confirm",
             "say": "This may not fit. Start anyway?",
         }
+
+    def _check_stop(self, event: Mapping[str, Any], visit: Visit, *, may_do_all: bool) -> None:
+        """Raise LearnerError when a run is not the learner's own."""
+        run_id = form_event.read_text(event, "run")
+        if not may_do_all and self._lab.engine.learner_of(run_id) != visit.profile.id:
+            raise LearnerError(
+                "This run is not yours.",
+                do_next="You can stop a run that you started and that has not ended.",
+            )
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(form_event.read_text(event, "run"))
@@ -414,13 +367,13 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
+    def _page(self, spec: RunSpec, visit: Visit, *, may_do_all: bool) -> Markup:
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
-            cost = self._hidden(spec, rival=rival) if rival else self._cost_parts(spec)
+            cost = self._parts.hidden(spec, rival=rival) if rival else self._parts.cost(spec)
         except LearnerError as error:
-            cost = _no_cost(problem_part(error))
+            cost = no_figures(problem_part(error))
         return render(
             "lora_lab/lab/lab.html",
             tabs=tabs(LAB, "Lab", visit.query, aside=worker_part(self._lab)),
@@ -428,6 +381,8 @@ class LabPage:
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=format_value,
+            ready=() if may_do_all else read_presets(),
+            share=RUNS_OF_A_LEARNER,
             presets=[
                 (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
                 for preset in read_presets()
@@ -442,29 +397,11 @@ class LabPage:
             cost=cost,
             data=data_part(self._lab, spec.data),
             run=self._panel.parts(run, visit, narrow=False),
-            seen=self._seen_parts(spec),
+            seen=self._parts.seen(spec),
             runs=self._panel.list_part(run.run_id if run else ""),
         )
 
-    def _seen_parts(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:
-        """Render what the model sees of the data, if a worker has tokenized it."""
-        try:
-            digest = self._lab.uploads.find(spec.data).digest
-        except LearnerError:
-            return {"seen-title": NO_HTML, "seen": NO_HTML}  # the cost part shows the error
-        values = {
-            "seen": build_seen(self._lab.home, spec, digest, narrow=narrow),
-            "problem": self._lab.home.unreadable(spec.model, digest),
-            "reading": self._lab.is_reading(spec.model, spec.data),
-            "model": spec.model,
-            "shown": SHOWN_TOKENS,
-        }
-        return {
-            "seen-title": render("lora_lab/lab/seen_title.html", **values),
-            "seen": render("lora_lab/lab/seen.html", **values),
-        }
 
-
-def _no_cost(instead: Markup) -> dict[str, Markup]:
-    """Return the parts of the cost with something else in their place."""
-    return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}
+def _learner(visit: Visit, request: gr.Request) -> str:
+    """Return whose share of the lab's time a run takes; empty for the owner's."""
+    return visit.profile.id if role_of(request) == "learner" else ""

@@ -49,94 +49,97 @@ def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCa
 class XrayPage:
     """Handlers of the page. The whole request is in the address; the X-ray service stores the results."""
 
-    def __init__(self, context: Context, desk: XrayService, *, ask_for_cards: AskForCards) -> None:
+    def __init__(self, context: Context, service: XrayService, *, ask_for_cards: AskForCards) -> None:
         self._context = context
-        self._desk = desk
+        self._service = service
         self._ask_for_cards = ask_for_cards
 
     def load(self, request: gr.Request) -> Markup:
         """Render the run that the address names, or the newest."""
         query = form_fields.query_of(request)
-        standing = self._desk.standing(query)
+        status = self._service.read_status(query)
         return render(
             "lora_lab/xray/xray.html",
             tabs=tabs(
-                XRAY, "X-ray", query, back=run_link(self._desk.lab, standing.run.run_id if standing else "")
+                XRAY,
+                "X-ray",
+                query,
+                back=run_link(self._service.lab, status.run.run_id if status else ""),
             ),
-            standing=standing,
-            runs=self._choices(standing),
-            parts=_render_parts(standing, query, narrow=False) if standing else {},
+            status=status,
+            runs=self._choices(status),
+            parts=_render_parts(status, query, narrow=False) if status else {},
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle a choice, a start, a stop or a poll."""
         visit = frame.visit_of(self._context, request, event)
         query = _read_asked(event, visit.query)
-        standing = self._desk.standing(query)
-        if standing is None:
+        status = self._service.read_status(query)
+        if status is None:
             raise LearnerError("There is no finished run now.", do_next="Train one in the lab.")
         match event.get("act"):
             case "draw":
                 return _keep_untouched(self._again(query, visit, narrow=is_narrow(event)))
             case "choose":
-                return self._chosen(standing, query, visit, narrow=is_narrow(event))
+                return self._chosen(status, query, visit, narrow=is_narrow(event))
             case "poll":
-                return self._polled(standing, query, event, visit)
+                return self._polled(status, query, event, visit)
             case "start":
                 told.refuse_slip(query["guess"])  # fail before seconds of computing
-                self._desk.start(standing)
+                self._service.start(status)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}
             case "stop":
-                self._desk.stop(standing)
+                self._service.stop(status)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Stopped.", "focus": "#start-xray"}
         raise form_event.unknown_act(event)
 
-    def _chosen(self, standing: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
+    def _chosen(self, status: XrayStatus, query: dict[str, str], visit: Visit, *, narrow: bool) -> Reply:
         """Select runs; comparing directions needs no weights, so selecting a second run starts it."""
-        before = self._desk.standing(visit.query)
-        if before is not None and before.run != standing.run:
+        before = self._service.read_status(visit.query)
+        if before is not None and before.run != status.run:
             query["guess"] = ""  # it belonged to another run
-        if standing.xray and standing.pair_look is None:
-            self._desk.compare(standing)
+        if status.xray and status.pair_look is None:
+            self._service.compare(status)
         reply = self._again(query, visit, narrow=narrow)
-        if before is not None and (before.run, before.beside) == (standing.run, standing.beside):
+        if before is not None and (before.run, before.beside) == (status.run, status.beside):
             return _keep_untouched(reply)
         return reply
 
     def _again(self, query: Mapping[str, str], visit: Visit, *, narrow: bool) -> Reply:
-        standing = self._desk.standing(query)
-        assert standing is not None
+        status = self._service.read_status(query)
+        assert status is not None
         return {
-            "parts": _render_parts(standing, query, narrow=narrow),
+            "parts": _render_parts(status, query, narrow=narrow),
             "url": with_origin(xray_address(**query), visit.query),
         }
 
     def _polled(
-        self, standing: XrayStatus, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
+        self, status: XrayStatus, query: Mapping[str, str], event: Mapping[str, Any], visit: Visit
     ) -> Reply:
         """Return nothing while idle; after the X-ray, all of it, and cards for a wrong prediction."""
         if form_event.read_field(event, "going") != "yes":
             return {}
-        fresh = standing.xray is not None and not form_event.read_fields(event, "layer")
-        if standing.going and not fresh:
-            return {"parts": {"state": _describe_state(standing, query)}}
-        reply: Reply = {"parts": _render_parts(standing, query, narrow=is_narrow(event))}
-        if standing.xray is None or not fresh:
+        fresh = status.xray is not None and not form_event.read_fields(event, "layer")
+        if status.going and not fresh:
+            return {"parts": {"state": _describe_state(status, query)}}
+        reply: Reply = {"parts": _render_parts(status, query, narrow=is_narrow(event))}
+        if status.xray is None or not fresh:
             return reply
-        found = told.judge_prediction(standing.xray, query["guess"])
+        found = told.judge_prediction(status.xray, query["guess"])
         if found is not None and not found.right:
             self._ask_for_cards(visit, QUANTITY_CONCEPTS["directions"], because="prediction-directions")
         reply["say"] = "The X-ray is there."
         return reply
 
-    def _choices(self, standing: XrayStatus | None) -> list[tuple[str, str, str]]:
+    def _choices(self, status: XrayStatus | None) -> list[tuple[str, str, str]]:
         """Return id, title and detail of the runs to choose from; those in the address however old."""
-        if standing is None:
+        if status is None:
             return []
-        named = [run for run in (standing.run, standing.beside) if run is not None]
-        listed = self._desk.runs()
+        named = [run for run in (status.run, status.beside) if run is not None]
+        listed = self._service.runs()
         older = [run for run in named if run not in listed]
         return [
             (run.run_id, title_of(run.spec), f"{detail_of(run.spec)}, {run.started_at}")
@@ -160,41 +163,41 @@ def _read_asked(event: Mapping[str, Any], address: Mapping[str, str]) -> dict[st
     }
 
 
-def _render_parts(standing: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, Markup]:
+def _render_parts(status: XrayStatus, query: Mapping[str, str], *, narrow: bool) -> dict[str, Markup]:
     """Render everything below the two runs, in parts that are replaced when they change."""
-    xray, module = standing.xray, standing.module
-    parts = dict.fromkeys(PARTS, NO_HTML) | {"state": _describe_state(standing, query)}
+    xray, module = status.xray, status.module
+    parts = dict.fromkeys(PARTS, NO_HTML) | {"state": _describe_state(status, query)}
     if xray is None or module is None:
         return parts
-    plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in standing.plots()}
+    plots = {plot.name: (plot, render_plot_part(plot, narrow=narrow)) for plot in status.plots()}
     place = {name: query[name] for name in PLACE if query.get(name)}
     values: dict[str, Any] = {
-        "standing": standing,
+        "status": status,
         "xray": xray,
         "module": module,
         "plots": plots,
         "told": told,
         "short": shorten_kind,
         "place": place_of(module),
-        "query": urlencode({"run": standing.run.run_id} | place),
+        "query": urlencode({"run": status.run.run_id} | place),
         "sides": SIDE_WORDS,
-        "table": told.amplification_table(_list_columns(standing)),
+        "table": told.amplification_table(_list_columns(status)),
     }
     return parts | {name: render(f"lora_lab/xray/{name}.html", **values) for name in PARTS[1:]}
 
 
-def _list_columns(standing: XrayStatus) -> list[tuple[str, Any]]:
-    found = [(f"this run, r = {standing.run.spec.rank}", standing.module)]
-    if standing.beside and standing.beside_module:
-        found.append((f"second run, r = {standing.beside.spec.rank}", standing.beside_module))
+def _list_columns(status: XrayStatus) -> list[tuple[str, Any]]:
+    found = [(f"this run, r = {status.run.spec.rank}", status.module)]
+    if status.beside and status.beside_module:
+        found.append((f"second run, r = {status.beside.spec.rank}", status.beside_module))
     return found
 
 
-def _describe_state(standing: XrayStatus, query: Mapping[str, str]) -> Markup:
+def _describe_state(status: XrayStatus, query: Mapping[str, str]) -> Markup:
     guess = query.get("guess", "")
     return render(
         "lora_lab/xray/state.html",
-        standing=standing,
+        status=status,
         guess=guess,
-        judged=told.judge_prediction(standing.xray, guess) if standing.xray else None,
+        judged=told.judge_prediction(status.xray, guess) if status.xray else None,
     )

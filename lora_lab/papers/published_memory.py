@@ -6,13 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from study.base.units import GB
+from study.base.yaml_loader import load_yaml
 
 FILE = Path(__file__).with_name("published_memory.yaml")
 
@@ -41,7 +40,7 @@ class PublishedMemory:
 @cache
 def published_memory() -> tuple[PublishedMemory, ...]:
     """Read every row of the file, in its order, and predict its peak."""
-    rows = yaml.safe_load(FILE.read_text("utf-8"))
+    rows = load_yaml(FILE.read_text("utf-8"))
     return tuple(_predict_row(row) for row in rows)
 
 

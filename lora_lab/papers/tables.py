@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from study.base.checks import Check, evaluate
-from study.content.yaml_reader import ContentError, Fields, Problem, note_repeated_ids, read_list
+from study.content.declared import read_declared
+from study.content.yaml_reader import Fields, read_items
 
 PAPERS_FILE = Path(__file__).with_name("papers.yaml")
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
@@ -116,13 +117,7 @@ class PublishedTable:
 @cache
 def published_tables() -> tuple[PublishedTable, ...]:
     """Read all tables in file order. Raises ContentError naming every problem of the file."""
-    problems: list[Problem] = []
-    entries = read_list(PAPERS_FILE, kind="table", problems=problems)
-    tables = [_read_table(fields) for fields in entries]
-    note_repeated_ids((table.id, fields) for table, fields in zip(tables, entries, strict=True))
-    if problems:
-        raise ContentError(problems)
-    return tuple(tables)
+    return read_items(PAPERS_FILE, kind="table", read=_read_table)
 
 
 def find_printed(table_id: str, row: str) -> PublishedNumber:
@@ -134,17 +129,8 @@ def find_printed(table_id: str, row: str) -> PublishedNumber:
 def _read_table(fields: Fields) -> PublishedTable:
     columns = fields.texts("columns")
     rows = tuple(_read_row(row, columns) for row in fields.children("rows", kind="row"))
-    table = PublishedTable(
-        id=fields.text("id"),
-        title=fields.text("title"),
-        source=fields.text("source"),
-        about=fields.text("about"),
-        columns=columns,
-        rows=rows,
-        drawn=_read_drawn(fields.raw("plot"), columns, rows, fields),
-    )
-    fields.close()
-    return table
+    drawn = _read_drawn(fields.raw("plot"), columns, rows, fields)
+    return read_declared(fields, PublishedTable, columns=columns, rows=rows, drawn=drawn)
 
 
 def _read_row(fields: Fields, columns: tuple[str, ...]) -> PublishedRow:
@@ -152,11 +138,8 @@ def _read_row(fields: Fields, columns: tuple[str, ...]) -> PublishedRow:
     entries = written if isinstance(written, list) else []
     if len(entries) != len(columns):
         fields.note(f"`numbers` must hold one entry for each of the {len(columns)} columns")
-    row = PublishedRow(
-        name=fields.text("name"), numbers=tuple(_read_number(entry, fields) for entry in entries)
-    )
-    fields.close()
-    return row
+    numbers = tuple(_read_number(entry, fields) for entry in entries)
+    return read_declared(fields, PublishedRow, numbers=numbers)
 
 
 def _read_number(entry: Any, fields: Fields) -> PublishedNumber:

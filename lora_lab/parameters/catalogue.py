@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from study.base.yaml_loader import load_yaml
 
 FILE = Path(__file__).with_name("catalogue.yaml")
 
@@ -32,8 +32,7 @@ class CatalogueEntry:
 @cache
 def read_entries() -> tuple[CatalogueEntry, ...]:
     """Read all entries, in the file's order."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    rows = yaml.load(FILE.read_text("utf-8"), Loader=loader)
+    rows = load_yaml(FILE.read_text("utf-8"))
     return tuple(CatalogueEntry(**row | {"also": tuple(row.get("also", ()))}) for row in rows)
 
 

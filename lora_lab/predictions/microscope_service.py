@@ -37,13 +37,13 @@ class MicroscopePredictions:
     """The service for guesses about inspections, on the learner's store and the lab."""
 
     context: Context
-    desk: InspectionQueue
+    inspections: InspectionQueue
     ask_for_cards: AskForCards
 
     def commit(self, visit: Visit, question: MicroscopeQuestion, fields: Mapping[str, str]) -> None:
         """Store a guess; the first one per question counts. Raises LearnerError when it is empty."""
         guess, log = guess_of(fields), self.context.store.predictions
-        look = self.desk.id_of(KIND, question.order)
+        look = self.inspections.id_of(KIND, question.order)
         if log.of_run(visit.profile.id, look) is None:
             kept = {"smaller": guess.smaller, "rise": guess.rise}
             made = log.make(visit.profile.id, setting=question.order, guess=kept, at=visit.now)
@@ -55,7 +55,7 @@ class MicroscopePredictions:
 
     def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
         """Return the verdicts; empty while the inspection runs, or for a guess about something else."""
-        look = self.desk.find(prediction.run_id)
+        look = self.inspections.find(prediction.run_id)
         if look is None or look.kind != KIND or not look.ended:
             return []
         return judge_microscope_guess(

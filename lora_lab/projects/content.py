@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal
 
 from lora_lab.grids.findings import AXES as FOUND_AXES
 from lora_lab.grids.findings import Axis
-from lora_lab.settings.grid import AXES, Grid, grid_from
-from lora_lab.settings.grid_form import normalize_grid
-from lora_lab.spec import spec_from
-from study.base.errors import LearnerError
-from study.content.yaml_reader import ContentError, Fields, Problem, note_repeated_ids, read_list
-from study.lessons.lesson import PROJECT_IDS
+from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.grid_form import read_grid
+from study.content.declared import read_declared_list
+from study.content.yaml_reader import Fields
+from study.lessons.lesson import ProjectId
 
 PROJECTS_FILE = Path(__file__).with_name("projects.yaml")
 
@@ -23,7 +22,9 @@ CheckName = Literal[
 MEASURED_AFTERWARDS: frozenset[CheckName] = frozenset({"forgotten", "merged"})
 """Checks on measurements made only on request: lora_lab/runs/extra_measurements.py."""
 
-CHECK_NAMES: tuple[CheckName, ...] = get_args(CheckName)
+
+def _read_axis(fields: Fields, name: str) -> Axis | None:
+    return fields.choice(name, FOUND_AXES) if fields.has(name) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class ProjectGrid:
 
     name: str
     about: str
-    grid: Grid
+    grid: Annotated[Grid, read_grid]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,19 @@ class ProjectCheck:
     """One computation on the finished runs."""
 
     check: CheckName
-    axis: Axis | None = None
+    axis: Annotated[Axis | None, _read_axis] = None
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note an axis that is missing or makes no difference."""
+        if (self.axis is None) == (self.check in ("differences", "peaks")):
+            fields.note("`axis` belongs to `differences` and `peaks`, and they need it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """One guided experiment."""
 
-    id: str
+    id: ProjectId
     name: str
     question: str
     background: str
@@ -61,6 +67,15 @@ class Project:
 
     grids: tuple[ProjectGrid, ...]
     checks: tuple[ProjectCheck, ...]
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note axes that grids lack, and grids that don't answer the question."""
+        for axis in self.varies:
+            if axis not in AXES:
+                fields.note(f"`varies`: a grid has no axis {axis!r}")
+        for each in self.grids:
+            if not self.answered_by(each.grid):
+                fields.note(f"the grid {each.name!r} does not vary {', '.join(self.varies)}")
 
     @property
     def needs_measuring(self) -> bool:
@@ -80,56 +95,4 @@ def read_projects() -> Mapping[str, Project]:
 
 def load_projects(path: Path) -> Mapping[str, Project]:
     """Read and check a file of projects. Raises ContentError with every problem."""
-    problems: list[Problem] = []
-    entries = [
-        (_read_project(fields), fields) for fields in read_list(path, kind="project", problems=problems)
-    ]
-    note_repeated_ids((project.id, fields) for project, fields in entries)
-    if problems:
-        raise ContentError(problems)
-    return {project.id: project for project, _ in entries}
-
-
-def _read_project(fields: Fields) -> Project:
-    made = Project(
-        id=fields.choice("id", PROJECT_IDS),
-        name=fields.text("name"),
-        question=fields.text("question"),
-        background=fields.text("background"),
-        ask=fields.text("ask"),
-        concepts=fields.texts("concepts"),
-        source=fields.text("source"),
-        varies=fields.texts("varies"),
-        grids=tuple(_read_grid(each) for each in fields.children("grids", kind="grid")),
-        checks=tuple(_read_check(each) for each in fields.children("checks", kind="check")),
-    )
-    for axis in made.varies:
-        if axis not in AXES:
-            fields.note(f"`varies`: a grid has no axis {axis!r}")
-    for each in made.grids:
-        if not made.answered_by(each.grid):
-            fields.note(f"the grid {each.name!r} does not vary {', '.join(made.varies)}")
-    fields.close()
-    return made
-
-
-def _read_grid(fields: Fields) -> ProjectGrid:
-    base: dict[str, Any] = fields.raw("base") or {}
-    axes: dict[str, Any] = fields.raw("axes") or {}
-    try:
-        grid = normalize_grid(grid_from(spec_from(base), axes))
-    except LearnerError as error:
-        fields.note(f"isn't a grid: {error.what}")
-        grid = grid_from(spec_from({}), {})
-    made = ProjectGrid(name=fields.text("name"), about=fields.text("about"), grid=grid)
-    fields.close()
-    return made
-
-
-def _read_check(fields: Fields) -> ProjectCheck:
-    name = fields.choice("check", CHECK_NAMES)
-    axis = fields.choice("axis", FOUND_AXES) if fields.has("axis") else None
-    if (axis is None) == (name in ("differences", "peaks")):
-        fields.note("`axis` belongs to `differences` and `peaks`, and they need it")
-    fields.close()
-    return ProjectCheck(check=name, axis=axis)
+    return {project.id: project for project in read_declared_list(path, Project, kind="project")}

@@ -9,23 +9,22 @@ from study.base.errors import LearnerError
 from study.text.templates import render
 
 
-def project_report(desk: ProjectService, standing: ProjectProgress, *, by: str) -> Markup:
+def project_report(service: ProjectService, progress: ProjectProgress, *, by: str) -> Markup:
     """Render the report as one self-contained file. Raises LearnerError without a conclusion."""
-    if standing.sweep is None or standing.conclusion is None:
+    if progress.sweep is None or progress.conclusion is None:
         raise LearnerError("This project has no conclusion yet.", do_next="Write it on the project's page.")
-    cells = desk.cells(standing)
     return render(
         "lora_lab/projects/project_report.html",
-        project=standing.project,
-        standing=standing,
+        project=progress.project,
+        progress=progress,
         by=by,
-        results=desk.results(standing),
-        sweep=standing.sweep,
-        curves=desk.curves(standing),
-        plots=figures_of(cells),
-        cells=list(enumerate(cells, start=1)),
+        results=service.results(progress),
+        sweep=progress.sweep,
+        curves=service.curves(progress),
+        plots=figures_of(progress.cells),
+        cells=list(enumerate(progress.cells, start=1)),
         percent_above=percent_above,
-        settings=settings_of(standing.sweep),
-        devices=devices_of(cells),
-        versions=versions_of(cells),
+        settings=settings_of(progress.sweep),
+        devices=devices_of(progress.cells),
+        versions=versions_of(progress.cells),
     )

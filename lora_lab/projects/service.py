@@ -12,7 +12,9 @@ from lora_lab.lab import Lab
 from lora_lab.projects.checks import ProjectEvidence, Result, run_checks
 from lora_lab.projects.content import Project, read_projects
 from lora_lab.projects.curves import Curves, loss_curves
+from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings.grid import Grid
 from lora_lab.settings.urls import xray_address
 from study.base.errors import LearnerError
 from study.ports.activities import ProjectLink
@@ -39,6 +41,9 @@ class ProjectProgress:
 
     sweep: Sweep | None
     """The selected grid."""
+
+    cells: Sequence[GridCell] = ()
+    """Its cells."""
 
     @cached_property
     def hypothesis(self) -> ProjectEntry | None:
@@ -67,8 +72,22 @@ class ProjectProgress:
         if self.conclusion:
             return "Finished: your report is there."
         if self.sweep:
-            return "A grid was run; the conclusion is missing."
+            return self._words_of_runs
         return "Your hypothesis is written; run a grid." if self.hypothesis else "Not begun."
+
+    @property
+    def ended(self) -> bool:
+        """Whether every run of the grid has ended."""
+        return all(cell.ended for cell in self.cells)
+
+    @property
+    def _words_of_runs(self) -> str:
+        finished = sum(cell.status == "finished" for cell in self.cells)
+        if not self.ended:
+            return f"A grid is under way: {finished} of {len(self.cells)} runs have finished."
+        if not finished:
+            return "No run of the grid has finished; run another grid."
+        return "A grid was run; the conclusion is missing."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +104,7 @@ class ProjectService:
             raise LearnerError(f"There is no project {project_id!r}.", do_next="Choose one from the list.")
         return found
 
-    def standing(self, visit: Visit, project: Project, *, sweep_id: str = "") -> ProjectProgress:
+    def read_progress(self, visit: Visit, project: Project, *, sweep_id: str = "") -> ProjectProgress:
         """Return the progress with the grid `sweep_id`, else the conclusion's grid, else the newest."""
         entries = self.store.projects.entries(visit.profile.id).get(project.id, [])
         first = next((entry for entry in entries if entry.kind == "hypothesis"), None)
@@ -97,60 +116,60 @@ class ProjectService:
         concluded = next((entry.text for entry in reversed(entries) if entry.kind == "sweep"), "")
         by_id = {sweep.sweep_id: sweep for sweep in sweeps}
         sweep = by_id.get(sweep_id) or by_id.get(concluded) or next(iter(sweeps), None)
-        return ProjectProgress(project=project, entries=entries, sweeps=sweeps, sweep=sweep)
+        cells = self.lab.cells(sweep) if sweep else ()
+        return ProjectProgress(project=project, entries=entries, sweeps=sweeps, sweep=sweep, cells=cells)
 
-    def results(self, standing: ProjectProgress) -> list[Result]:
+    def seconds(self, grid: Grid) -> float | None:
+        """Estimate the time of a grid here; None while no similar run has finished."""
+        return seconds_of_all(grid.specs(), self.lab.paces.newest_first())
+
+    def results(self, progress: ProjectProgress) -> list[Result]:
         """Compute the checks on the runs; empty without a grid."""
-        if standing.sweep is None:
+        if progress.sweep is None:
             return []
-        shape = self.lab.shape(standing.sweep.grid.base.model)
+        shape = self.lab.shape(progress.sweep.grid.base.model)
         if shape is None:
             return []
-        found = estimate_here(self.lab.home, standing.sweep.grid, standing.sweep.data_digest, [])
-        cells = self.cells(standing)
+        found = estimate_here(self.lab.home, progress.sweep.grid, progress.sweep.data_digest, [])
         evidence = ProjectEvidence(
-            cells=cells,
+            cells=progress.cells,
             shape=shape,
             ledgers=[cell.ledger for cell in found.cells],
             afterwards={
-                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in cells if cell.run_id
+                cell.run_id: self.lab.afterwards(cell.run_id).values for cell in progress.cells if cell.run_id
             },
         )
-        return run_checks(standing.project.checks, evidence)
+        return run_checks(progress.project.checks, evidence)
 
-    def curves(self, standing: ProjectProgress) -> Curves | None:
+    def curves(self, progress: ProjectProgress) -> Curves | None:
         """Draw the loss curves if the project's question is about them; else None."""
-        asked = any(check.check == "broken" for check in standing.project.checks)
-        return loss_curves(self.lab, self.cells(standing)) if asked else None
+        asked = any(check.check == "broken" for check in progress.project.checks)
+        return loss_curves(self.lab, progress.cells) if asked else None
 
-    def cells(self, standing: ProjectProgress) -> list[GridCell]:
-        """Return the cells of the selected grid."""
-        return self.lab.cells(standing.sweep) if standing.sweep else []
-
-    def xray_of_ranks(self, standing: ProjectProgress) -> str:
+    def xray_of_ranks(self, progress: ProjectProgress) -> str:
         """Return the address of an X-ray of lowest and highest rank; empty if only one has finished."""
-        finished = [cell for cell in self.cells(standing) if cell.status == "finished"]
-        if "ranks" not in standing.project.varies or len({cell.spec.rank for cell in finished}) < 2:
+        finished = [cell for cell in progress.cells if cell.status == "finished"]
+        if "ranks" not in progress.project.varies or len({cell.spec.rank for cell in finished}) < 2:
             return ""
         ends = (pick(finished, key=_sort_rank).run_id for pick in (min, max))
         return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
 
-    def unmeasured(self, standing: ProjectProgress) -> int:
+    def unmeasured(self, progress: ProjectProgress) -> int:
         """Count the finished runs that lack the measurement that the project's checks need."""
-        if not standing.project.needs_measuring:
+        if not progress.project.needs_measuring:
             return 0
-        finished = [cell.run_id for cell in self.cells(standing) if cell.status == "finished"]
+        finished = [cell.run_id for cell in progress.cells if cell.status == "finished"]
         return sum(self.lab.afterwards(run_id).can_be_measured for run_id in finished)
 
-    def is_measuring(self, standing: ProjectProgress) -> bool:
+    def is_measuring(self, progress: ProjectProgress) -> bool:
         """Return whether a worker measures the grid's runs now."""
-        return standing.sweep is not None and self.lab.is_measuring(standing.sweep)
+        return progress.sweep is not None and self.lab.is_measuring(progress.sweep)
 
-    def problems(self, standing: ProjectProgress) -> list[str]:
+    def problems(self, progress: ProjectProgress) -> list[str]:
         """List why runs could not be measured."""
-        if not standing.project.needs_measuring:
+        if not progress.project.needs_measuring:
             return []
-        found = (self.lab.afterwards(cell.run_id).problem for cell in self.cells(standing) if cell.run_id)
+        found = (self.lab.afterwards(cell.run_id).problem for cell in progress.cells if cell.run_id)
         return sorted(set(filter(None, found)))
 
     def write(self, visit: Visit, project: Project, kind: EntryKind, text: str) -> None:
@@ -160,24 +179,24 @@ class ProjectService:
         self.store.projects.write(visit.profile.id, project.id, kind, text.strip(), at=visit.now)
         self.store.notes.save_draft(visit.profile.id, draft_key(project, kind), "", at=visit.now)
 
-    def conclude(self, visit: Visit, standing: ProjectProgress, text: str) -> None:
+    def conclude(self, visit: Visit, progress: ProjectProgress, text: str) -> None:
         """Store a conclusion with its grid. Raises LearnerError when no run has ended or it is empty."""
-        if standing.sweep is None or not any(cell.ended for cell in self.cells(standing)):
+        if progress.sweep is None or not any(cell.ended for cell in progress.cells):
             raise LearnerError("No run of this project has ended yet.", do_next="Run a grid first.")
-        self.write(visit, standing.project, "conclusion", text)
-        sweep_id = standing.sweep.sweep_id
-        self.store.projects.write(visit.profile.id, standing.project.id, "sweep", sweep_id, at=visit.now)
+        self.write(visit, progress.project, "conclusion", text)
+        sweep_id = progress.sweep.sweep_id
+        self.store.projects.write(visit.profile.id, progress.project.id, "sweep", sweep_id, at=visit.now)
 
-    def door(self, visit: Visit, project_id: str) -> ProjectLink:
+    def build_link(self, visit: Visit, project_id: str) -> ProjectLink:
         """Build the link to the project on a concept's page."""
         project = self.find(project_id)
-        standing = self.standing(visit, project)
+        progress = self.read_progress(visit, project)
         return ProjectLink(
             name=project.name,
             address=project_address(project_id),
             question=project.question,
-            standing=standing.words,
-            done=standing.conclusion is not None,
+            progress=progress.words,
+            done=progress.conclusion is not None,
         )
 
 

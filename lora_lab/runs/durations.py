@@ -45,6 +45,12 @@ def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
     return nearest.other_seconds + spec.steps * nearest.seconds_per_step * spec.batch / nearest.spec.batch
 
 
+def seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | None:
+    """Estimate seconds of runs one after the other; None while the time of any of them is unknown."""
+    known = [seconds for spec in specs if (seconds := seconds_of(spec, paces)) is not None]
+    return sum(known) if len(known) == len(specs) else None
+
+
 def _find_kind(spec: RunSpec) -> tuple[object, ...]:
     return (
         spec.model,

@@ -63,7 +63,10 @@ def _are_components(value: Any) -> bool:
     return isinstance(value, Mapping) and all(_is_whole(value.get(name)) for name, _ in COMPONENTS)
 
 
-_ENDED: tuple[dict[str, Check], dict[str, Check]] = ({}, {"cut_off": _is_flag, "step": _is_whole})
+_ENDED: tuple[dict[str, Check], dict[str, Check]] = (
+    {},
+    {"cut_off": _is_flag, "step": _is_whole, "what": _is_text},
+)
 _STEP_NUMBERS = ("learning_rate", "grad_norm", "shared_seconds")
 _GPU_BYTES = ("requested", "allocated", "reserved", "device", "workspaces")
 _STEP_BYTES = ("live_bytes", "peak_bytes", "group_live_bytes", "group_peak_bytes", "shared_by")

@@ -8,7 +8,7 @@ from pathlib import Path
 from lora_lab.data.datasets import Example
 from lora_lab.data.lab_folder import read_json
 from lora_lab.runs.folder import RunFolder
-from study.content.yaml_reader import ContentError, Problem, read_list
+from study.content.declared import read_declared_list
 
 PAIRS_FILE = Path(__file__).with_name("general_pairs.yaml")
 
@@ -16,12 +16,7 @@ PAIRS_FILE = Path(__file__).with_name("general_pairs.yaml")
 @cache
 def general_pairs() -> tuple[Example, ...]:
     """Read questions that the app's cards don't teach. Raises ContentError on a damaged file."""
-    problems: list[Problem] = []
-    entries = read_list(PAIRS_FILE, kind="pair", problems=problems)
-    pairs = tuple(Example(prompt=entry.text("prompt"), answer=entry.text("answer")) for entry in entries)
-    if problems:
-        raise ContentError(problems)
-    return pairs
+    return read_declared_list(PAIRS_FILE, Example, kind="pair")
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,27 @@ def app_closed(step: int) -> Failure:
     )
 
 
+def ended_with_another(step: int) -> Failure:
+    """Describe a run whose process the app ended because another run in it did not end after a stop."""
+    return Failure(
+        cause="killed",
+        what=(
+            "Another run in the same process did not end after a stop, so the app ended the process after "
+            f"step {step} of this one."
+        ),
+        do_next="Go on with the sweep: another run takes its place.",
+    )
+
+
+def say_silent(seconds: int, *, saved_step: int, measured: bool) -> str:
+    """Say what a stopped run has and lacks whose process the app ended."""
+    lacking = "its sample answers" if measured else "its held-out loss"
+    return (
+        f"The training process reported nothing for {seconds} s after the stop, so the app ended it "
+        f"without {lacking}. {_say_kept(saved_step)}"
+    )
+
+
 def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
     """Describe a run that fits on no machine of a cluster."""
     return Failure(

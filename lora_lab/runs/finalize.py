@@ -33,6 +33,21 @@ def cut_off(run: RunFolder) -> None:
         run.emit("failed", step=len(state.steps), cut_off=True, **asdict(failure))
 
 
+def end_silent(run: RunFolder, seconds: int) -> None:
+    """End a run whose process the app ended because a run in it did not end after a stop."""
+    state = run.state()
+    if state.ended:
+        return
+    step = len(state.steps)
+    if run.stop_path.exists():
+        what = failures.say_silent(
+            seconds, saved_step=state.saved_step, measured=state.loss_after is not None
+        )
+        run.emit("stopped", step=step, what=what)
+    else:
+        run.emit("failed", step=step, cut_off=True, **asdict(failures.ended_with_another(step)))
+
+
 def _log_tail(run: RunFolder) -> str:
     try:
         return (run.path / "stdout.log").read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")

@@ -46,10 +46,11 @@ class Merged:
             return {"state": "", "text": ""}
         return found
 
-    def zipped(self) -> Iterator[bytes]:
-        """Yield the folder as an uncompressed zip, in pieces, because it may be larger than the memory."""
+    def zipped(self, card: str) -> Iterator[bytes]:
+        """Yield folder and model card as an uncompressed zip, in pieces: it may be larger than the memory."""
         sink = _Sink()
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr("merged/README.md", card.encode(errors="replace"))
             for path in sorted(self.folder.iterdir()):
                 with path.open("rb") as source, archive.open(f"merged/{path.name}", "w") as target:
                     while piece := source.read(CHUNK_BYTES):

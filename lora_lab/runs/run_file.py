@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lora_lab.data import datasets
@@ -39,8 +40,16 @@ def _replace_non_finite(value: Any) -> Any:
     return [_replace_non_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def read_run_file(name: str, content: bytes, uploads: Uploads) -> tuple[RunSpec, Dataset]:
-    """Parse the settings and data of an exported run; its data is stored among the uploads.
+@dataclass(frozen=True, kw_only=True)
+class ExportedRun:
+    """Settings and data of a run file."""
+
+    spec: RunSpec
+    dataset: Dataset
+
+
+def parse_run_file(name: str, content: bytes) -> ExportedRun:
+    """Parse the settings and data of an exported run.
 
     Raises LearnerError on anything else, and on settings outside their limits here.
     """
@@ -55,9 +64,19 @@ def read_run_file(name: str, content: bytes, uploads: Uploads) -> tuple[RunSpec,
         raise LearnerError(f"{name} is not JSON.", do_next="Choose a run exported as JSON.") from error
     if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
         raise LearnerError(f"{name} holds no run.", do_next="Choose a run exported with Run as JSON.")
-    spec = spec_from(found["spec"])
-    dataset = uploads.adopt(_read_dataset(name, found.get("data")))
-    return replace(spec, data=uploads.name_of(dataset)), dataset
+    return ExportedRun(spec=spec_from(found["spec"]), dataset=_read_dataset(name, found.get("data")))
+
+
+ParseRun = Callable[[str, bytes], ExportedRun]
+
+
+def read_run_file(
+    name: str, content: bytes, uploads: Uploads, *, parse: ParseRun = parse_run_file
+) -> tuple[RunSpec, Dataset]:
+    """Read an exported run and store its data among the uploads. Raises LearnerError as `parse` does."""
+    found = parse(name, content)
+    dataset = uploads.adopt(found.dataset)
+    return replace(found.spec, data=uploads.name_of(dataset)), dataset
 
 
 def _read_dataset(name: str, data: object) -> Dataset:

@@ -42,6 +42,9 @@ class RunState:
     """Whether it ended only because the process that ran it went away."""
 
     ended_at: float | None = None
+    note: str = ""
+    """What a stopped run lacks, and why; empty for one that was measured to its end."""
+
     gpu_memory: Event | None = None
     """A GPU's figures at the peak: requested, allocated, reserved, in use on the device; None on a CPU."""
 
@@ -147,6 +150,7 @@ def _apply_end(state: RunState, event: Event) -> RunState:
         failure=event if failed else None,
         ended_at=event["at"],
         cut_off=event.get("cut_off", False),
+        note="" if failed else event.get("what", ""),
     )
 
 

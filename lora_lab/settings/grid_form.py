@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from lora_lab.settings.grid import AXES, Grid, grid_from
@@ -14,7 +14,8 @@ from lora_lab.settings.run_form import NAMES, OTHER, format_value
 from lora_lab.settings.urls import GRID
 from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
 from study.base.errors import LearnerError
-from study.content.yaml_reader import Problem, read_list
+from study.content.declared import read_declared_list
+from study.content.yaml_reader import Fields
 
 PRESETS_FILE = Path(__file__).with_name("grid_presets.yaml")
 BASE_NAMES = tuple(name for name in NAMES if name not in AXES.values())
@@ -37,6 +38,15 @@ RATE_STEPS = (1 / 4, 1.0, 4.0)
 """Factors of a learning-rate sweep, wide enough to show on which side of the chosen rate the best one is."""
 
 
+def read_grid(fields: Fields, _name: str) -> Grid:
+    """Read the grid of a mapping's `base` and `axes`; note why they are none."""
+    try:
+        return normalize_grid(grid_from(spec_from(fields.raw("base") or {}), fields.raw("axes") or {}))
+    except LearnerError as error:
+        fields.note(f"isn't a grid: {error.what}")
+        return grid_from(spec_from({}), {})
+
+
 @dataclass(frozen=True, kw_only=True)
 class GridPreset:
     """A grid with a name and a reason to try it."""
@@ -44,25 +54,13 @@ class GridPreset:
     id: str
     name: str
     about: str
-    grid: Grid
+    grid: Annotated[Grid, read_grid]
 
 
 @cache
 def grid_presets() -> tuple[GridPreset, ...]:
-    """Read the preset grids in order; the page opens with the first one."""
-    problems: list[Problem] = []
-    entries = read_list(PRESETS_FILE, kind="grid", problems=problems)
-    made = tuple(
-        GridPreset(
-            id=entry.text("id"),
-            name=entry.text("name"),
-            about=entry.text("about"),
-            grid=normalize_grid(grid_from(spec_from(entry.raw("base") or {}), entry.raw("axes") or {})),
-        )
-        for entry in entries
-    )
-    assert not problems, problems
-    return made
+    """Read the preset grids in order; the page opens with the first one. Raises ContentError."""
+    return read_declared_list(PRESETS_FILE, GridPreset, kind="grid")
 
 
 def normalize_grid(grid: Grid) -> Grid:

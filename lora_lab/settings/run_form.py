@@ -5,17 +5,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from lora_lab.spec import OWN_DATA, RunSpec, spec_from
 from study.base.errors import LearnerError
-from study.content.yaml_reader import Problem, read_list
+from study.content.declared import read_declared_list
+from study.content.yaml_reader import Fields
 
 PRESETS_FILE = Path(__file__).with_name("presets.yaml")
 NAMES = tuple(field.name for field in fields(RunSpec))
 OTHER = "other"
 """The value of a list's option that opens a text field below it."""
+
+
+def _read_spec(fields: Fields, name: str) -> RunSpec:
+    try:
+        return spec_from(fields.raw(name) or {})
+    except LearnerError as error:
+        fields.note(f"`{name}` isn't a run: {error.what}")
+        return RunSpec()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,25 +34,23 @@ class Preset:
     id: str
     name: str
     about: str
-    spec: RunSpec
+    spec: Annotated[RunSpec, _read_spec]
 
 
 @cache
 def read_presets() -> tuple[Preset, ...]:
-    """Read the presets in order; the page opens with the first one."""
-    problems: list[Problem] = []
-    entries = read_list(PRESETS_FILE, kind="preset", problems=problems)
-    made = tuple(
-        Preset(
-            id=entry.text("id"),
-            name=entry.text("name"),
-            about=entry.text("about"),
-            spec=spec_from(entry.raw("spec") or {}),
+    """Read the presets in order; the page opens with the first one. Raises ContentError."""
+    return read_declared_list(PRESETS_FILE, Preset, kind="preset")
+
+
+def check_ready(spec: RunSpec) -> None:
+    """Raise LearnerError for a setting that is no ready experiment."""
+    if all(preset.spec != spec for preset in read_presets()):
+        names = ", ".join(preset.name for preset in read_presets())
+        raise LearnerError(
+            "On this server, only the owner trains with other settings than the ready ones.",
+            do_next=f"Choose a ready experiment below Start: {names}.",
         )
-        for entry in entries
-    )
-    assert not problems, problems
-    return made
 
 
 def spec_of_address(query: Mapping[str, str]) -> RunSpec:
@@ -82,14 +89,29 @@ def format_value(value: object) -> str:
 def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
     """Parse the setting of the form. Raises LearnerError that names every field out of its limits."""
     values = {name: form[name][0].strip() for name in NAMES if form.get(name)}
-    if values.get("model") == OTHER:
-        values["model"] = (form.get("model_other") or [""])[0].strip()
-    if values.get("targets") == OTHER:
-        values["targets"] = (form.get("targets_other") or [""])[0].strip()
+    for name in ("model", "targets"):
+        if values.get(name) == OTHER:
+            values[name] = _typed(form, name)
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
         raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")
     return spec_from(values | {"data": values.get("data") or OWN_DATA})
+
+
+def missing_name(form: Mapping[str, list[str]]) -> str:
+    """Say what to type where a text field has just been opened; empty for nothing."""
+    wanted = (
+        ("model", "Type the folder or the hub id of a model. Its numbers appear here."),
+        ("targets", "Type names of modules, or a regular expression. Their numbers appear here."),
+    )
+    opened = (
+        text for name, text in wanted if (form.get(name) or [""])[0] == OTHER and not _typed(form, name)
+    )
+    return next(opened, "")
+
+
+def _typed(form: Mapping[str, list[str]], name: str) -> str:
+    return (form.get(f"{name}_other") or [""])[0].strip()
 
 
 def command_of(spec: RunSpec, *, data_file: str = "") -> str:

@@ -36,6 +36,11 @@ def with_origin(address: str, query: Mapping[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{given}" if given else address
 
 
+def sweep_address(sweep_id: str) -> str:
+    """Build the address of the Grid page that shows a sweep and begins there, not at the form."""
+    return f"{GRID}?sweep={sweep_id}#sweep"
+
+
 def compare_address(run_ids: Sequence[str], ask_id: str = "") -> str:
     """Build the address of the Compare page with these runs, and a question asked there."""
     query = ({"runs": ",".join(run_ids)} if run_ids else {}) | ({"ask": ask_id} if ask_id else {})

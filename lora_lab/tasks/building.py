@@ -8,18 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from study.base.errors import LearnerError
-from study.content.yaml_reader import (
-    LEVELS,
-    ContentError,
-    Fields,
-    Level,
-    Problem,
-    note_repeated_ids,
-    read_list,
-)
+from study.content.declared import read_declared_list
+from study.content.yaml_reader import Fields, Level
 
 BUILDS_FILE = Path(__file__).with_name("builds.yaml")
 LONGEST_CODE = 4000
@@ -28,6 +21,27 @@ DEEPEST = 60
 
 RuleKind = Literal["calls", "keyword", "absent", "before"]
 RULE_KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
+
+
+def _find_kind(fields: Fields) -> RuleKind | None:
+    return next((kind for kind in RULE_KINDS if fields.has(kind)), None)
+
+
+def _read_kind(fields: Fields, _name: str) -> RuleKind:
+    return _find_kind(fields) or "calls"
+
+
+def _read_call(fields: Fields, _name: str) -> str:
+    kind = _find_kind(fields)
+    return fields.text(kind) if kind else ""
+
+
+def _read_code(fields: Fields, name: str) -> str:
+    value = fields.raw(name)
+    if not isinstance(value, str):
+        fields.note(f"`{name}` must be code, got {value!r}"[:200])
+        return ""
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +53,19 @@ class Rule:
     first of `name`. `name` may be two with a bar between them, where a library has renamed it.
     """
 
-    kind: RuleKind
-    call: str
-    name: str
-    values: tuple[str, ...]
+    kind: Annotated[RuleKind, _read_kind]
+    call: Annotated[str, _read_call]
+    name: str = ""
+    values: tuple[str, ...] = ()
     missing: str
     """What a learner reads when it doesn't hold."""
 
-    misconception: str
+    misconception: str = ""
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note a rule without a kind, and values where they don't belong or are missing."""
+        if _find_kind(fields) is None or (self.kind == "keyword") != bool(self.values):
+            fields.note(f"a rule is one of {', '.join(RULE_KINDS)}, and `keyword` has values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +77,24 @@ class BuildTask:
     level: Level
     concepts: tuple[str, ...]
     goal: str
-    start: str
+    start: Annotated[str, _read_code]
     """The code that the box holds at first."""
 
     rules: tuple[Rule, ...]
-    solution: str
+    solution: Annotated[str, _read_code]
     keep: str
     hint: str
     source: str
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note a solution that breaks a rule, and a start that breaks none."""
+        try:
+            if not judge_code(self, self.solution).right:
+                fields.note("its own solution breaks a rule")
+            if judge_code(self, self.start).right:
+                fields.note("the code at the start is right already")
+        except LearnerError as error:
+            fields.note(f"its code: {error.what}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,20 +122,7 @@ def read_builds() -> Mapping[str, BuildTask]:
 
 def load_builds(path: Path) -> Mapping[str, BuildTask]:
     """Read and check a file of tasks. Raises ContentError with every problem."""
-    problems: list[Problem] = []
-    read = [(_read_build(fields), fields) for fields in read_list(path, kind="build", problems=problems)]
-    note_repeated_ids((task.id, fields) for task, fields in read)
-    for task, fields in read:
-        try:
-            if not judge_code(task, task.solution).right:
-                fields.note("its own solution breaks a rule")
-            if judge_code(task, task.start).right:
-                fields.note("the code at the start is right already")
-        except LearnerError as error:
-            fields.note(f"its code: {error.what}")
-    if problems:
-        raise ContentError(problems)
-    return {task.id: task for task, _ in read}
+    return {task.id: task for task in read_declared_list(path, BuildTask, kind="build")}
 
 
 def judge_code(task: BuildTask, code: str) -> BuildJudgement:
@@ -192,47 +208,3 @@ def _keyword(call: ast.Call, name: str) -> str | None:
 
 def _normalized(value: str) -> str:
     return ast.unparse(ast.parse(value, mode="eval"))
-
-
-def _read_build(fields: Fields) -> BuildTask:
-    task = BuildTask(
-        id=fields.text("id"),
-        name=fields.text("name"),
-        level=fields.choice("level", LEVELS),
-        concepts=fields.texts("concepts"),
-        goal=fields.text("goal"),
-        start=_code(fields, "start"),
-        rules=tuple(_read_rule(each) for each in fields.children("rules", kind="rule")),
-        solution=_code(fields, "solution"),
-        keep=fields.text("keep"),
-        hint=fields.text("hint"),
-        source=fields.text("source"),
-    )
-    fields.close()
-    return task
-
-
-def _code(fields: Fields, name: str) -> str:
-    value = fields.raw(name)
-    if not isinstance(value, str):
-        fields.note(f"`{name}` must be code, got {value!r}"[:200])
-        return ""
-    return value
-
-
-def _read_rule(fields: Fields) -> Rule:
-    kind = next((each for each in RULE_KINDS if fields.has(each)), None)
-    call = fields.text(kind) if kind else ""
-    values = fields.texts("values", default=())
-    if kind is None or (kind == "keyword") != bool(values):
-        fields.note(f"a rule is one of {', '.join(RULE_KINDS)}, and `keyword` has values")
-    rule = Rule(
-        kind=kind or "calls",
-        call=call,
-        name=fields.text("name", default=""),
-        values=values,
-        missing=fields.text("missing"),
-        misconception=fields.text("misconception", default=""),
-    )
-    fields.close()
-    return rule

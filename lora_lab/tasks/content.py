@@ -8,19 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.tasks.measures import DEFAULTS, MEASURES, Setting
 from lora_lab.views import memory_form
+from study.content.declared import read_declared, read_declared_list
 from study.content.yaml_reader import (
-    LEVELS,
     ContentError,
     Fields,
     Level,
     Problem,
     note_repeated_ids,
-    read_list,
     read_mapping,
 )
 
@@ -58,6 +57,41 @@ LIMITS: Mapping[str, tuple[int, int]] = {
     "gpus": (1, 16),
 }
 """Fields that are whole numbers."""
+
+LEAST_CASES = 3
+
+
+def _read_setting(entry: Fields, name: str) -> dict[str, str]:
+    return _as_setting(entry, entry.raw(name) or {})
+
+
+def _read_given(entry: Fields, name: str) -> Setting:
+    given = dict(DEFAULTS) | _read_setting(entry, name)
+    if given["model"] not in load_catalogue():
+        entry.note(f"the catalogue has no {given['model']!r}")
+    return given
+
+
+def _read_cases(entry: Fields, name: str) -> tuple[Mapping[str, str], ...]:
+    cases = entry.raw(name) or ()
+    if len(cases) < LEAST_CASES:
+        entry.note(f"needs at least {LEAST_CASES} `{name}` for another one, got {len(cases)}")
+    return ({}, *(_as_setting(entry, case) for case in cases))
+
+
+def _read_sentences(entry: Fields, name: str) -> Mapping[str, str]:
+    return dict(entry.raw(name) or {})
+
+
+def _as_setting(entry: Fields, raw: Any) -> dict[str, str]:
+    if not isinstance(raw, Mapping):
+        entry.note(f"a setting is a mapping, got {raw!r}"[:200])
+        return {}
+    if unknown := sorted(set(raw) - set(DEFAULTS)):
+        entry.note(f"a setting has no {', '.join(unknown)}")
+    # YAML reads a bare yes and no as true and false.
+    words = {True: "yes", False: "no"}
+    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in raw.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +143,7 @@ class WrongSetting:
     """A wrong setting that a misconception leads to."""
 
     misconception: str
-    like: Mapping[str, str]
+    like: Annotated[Setting, _read_setting]
     """Values of controls that show it."""
 
 
@@ -125,8 +159,8 @@ class ConfigureTask:
     goal: str
     """The goal in words, with {fields} of the given setting and {target}."""
 
-    given: Setting
-    cases: tuple[Mapping[str, str], ...]
+    given: Annotated[Setting, _read_given]
+    cases: Annotated[tuple[Setting, ...], _read_cases]
     """What "another one" changes in the given setting; the first case is the task as written."""
 
     controls: tuple[Control, ...]
@@ -137,13 +171,22 @@ class ConfigureTask:
     printed: bool
     """Whether the goal shows the line that PEFT prints for the wanted setting."""
 
-    knobs: Mapping[str, str]
+    knobs: Annotated[Mapping[str, str], _read_sentences]
     """What a control does in this task, where the sentence for every task says too little."""
 
     keep: str
     hint: str
     source: str
-    slips: tuple[WrongSetting, ...]
+    slips: tuple[WrongSetting, ...] = ()
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note measures that don't exist, and sentences and slips about what isn't a control."""
+        for name in self.shown:
+            if name not in MEASURES:
+                fields.note(f"`shown`: no measure {name!r}")
+        for field in [*self.knobs, *(name for slip in self.slips for name in slip.like)]:
+            if field not in self.fields:
+                fields.note(f"{field!r} isn't a control of this task")
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -186,8 +229,7 @@ def load_families(folder: Path) -> tuple[Family, ...]:
         entries = file.children("tasks", kind="task")
         tasks = tuple(_read_task(entry, path.stem, knobs) for entry in entries)
         read += [(task.id, entry) for task, entry in zip(tasks, entries, strict=True)]
-        families.append(Family(id=path.stem, name=file.text("name"), about=file.text("about"), tasks=tasks))
-        file.close()
+        families.append(read_declared(file, Family, id=path.stem, tasks=tasks))
     note_repeated_ids(read)
     if problems:
         raise ContentError(problems)
@@ -197,70 +239,13 @@ def load_families(folder: Path) -> tuple[Family, ...]:
 @cache
 def read_knobs() -> Mapping[str, Knob]:
     """Read what is known of each control. Raises ContentError with every problem."""
-    problems: list[Problem] = []
-    knobs = {}
-    for entry in read_list(KNOBS_FILE, kind="knob", problems=problems):
-        field = entry.text("field")
-        knobs[field] = Knob(
-            field=field, label=entry.text("label"), cost=entry.choice("cost", COSTS), why=entry.text("why")
-        )
-        entry.close()
-    if problems:
-        raise ContentError(problems)
-    return knobs
+    return {knob.field: knob for knob in read_declared_list(KNOBS_FILE, Knob, kind="knob")}
 
 
 def _read_task(entry: Fields, family: str, knobs: Mapping[str, Knob]) -> ConfigureTask:
-    given = dict(DEFAULTS) | _read_setting(entry, "given")
-    task = ConfigureTask(
-        id=entry.text("id"),
-        family=family,
-        name=entry.text("name"),
-        level=entry.choice("level", LEVELS),
-        concepts=entry.texts("concepts"),
-        goal=entry.text("goal"),
-        given=given,
-        cases=({}, *(_as_setting(entry, case) for case in entry.raw("cases") or ())),
-        controls=tuple(_read_control(child, knobs) for child in entry.children("controls", kind="control")),
-        conditions=tuple(_read_condition(child) for child in entry.children("check", kind="check")),
-        shown=entry.texts("shown"),
-        printed=entry.flag("printed"),
-        knobs=entry.raw("knobs") or {},
-        keep=entry.text("keep"),
-        hint=entry.text("hint"),
-        source=entry.text("source"),
-        slips=tuple(
-            WrongSetting(misconception=child.text("misconception"), like=_read_setting(child, "like"))
-            for child in (entry.children("slips", kind="slip") if entry.has("slips") else ())
-        ),
-    )
-    if given["model"] not in load_catalogue():
-        entry.note(f"the catalogue has no {given['model']!r}")
-    for name in task.shown:
-        if name not in MEASURES:
-            entry.note(f"`shown`: no measure {name!r}")
-    for field in [*task.knobs, *(name for slip in task.slips for name in slip.like)]:
-        if field not in task.fields:
-            entry.note(f"{field!r} isn't a control of this task")
-    if not len(task.cases) >= 4:
-        entry.note(f"needs at least 3 `cases` for another one, got {len(task.cases) - 1}")
-    entry.close()
-    return task
-
-
-def _read_setting(entry: Fields, name: str) -> dict[str, str]:
-    return _as_setting(entry, entry.raw(name) or {})
-
-
-def _as_setting(entry: Fields, raw: Any) -> dict[str, str]:
-    if not isinstance(raw, Mapping):
-        entry.note(f"a setting is a mapping, got {raw!r}"[:200])
-        return {}
-    if unknown := sorted(set(raw) - set(DEFAULTS)):
-        entry.note(f"a setting has no {', '.join(unknown)}")
-    # YAML reads a bare yes and no as true and false.
-    words = {True: "yes", False: "no"}
-    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in raw.items()}
+    controls = tuple(_read_control(child, knobs) for child in entry.children("controls", kind="control"))
+    conditions = tuple(_read_condition(child) for child in entry.children("check", kind="check"))
+    return read_declared(entry, ConfigureTask, family=family, controls=controls, conditions=conditions)
 
 
 def _read_control(entry: Fields, knobs: Mapping[str, Knob]) -> Control:

@@ -10,11 +10,14 @@ from math import inf, log
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_knobs, tasks_by_id
 from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
+from lora_lab.views.fit import needed_parts
 from study.base.errors import LearnerError
 
 MONOTONE = frozenset({"seq_len", "batch", "rank", "layers"})
 """Fields that are measures as well; with everything else fixed, a larger value never needs less memory."""
 
+
+PART_SHARE = 0.01
 
 STEPS_APART = 1.01
 """The ratio of two numbers of steps that a search tries."""
@@ -55,6 +58,9 @@ class KnobEffect:
 
     effects: tuple[tuple[str, float, float], ...]
     """By measure, only where the two differ."""
+
+    parts: tuple[tuple[str, float], ...] = ()
+    """By component of the memory at the peak: how much more it has, where it is enough to be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,7 +365,21 @@ def _knob_effects(drawn: Drawn, setting: Setting) -> Iterator[KnobEffect]:
             before=label_of(control, drawn.given[field]),
             after=label_of(control, setting[field]),
             effects=tuple(effects),
+            parts=tuple(_part_effects(back, setting))
+            if any(name == "needed_bytes" for name, *_ in effects)
+            else (),
         )
+
+
+def _part_effects(before: Setting, after: Setting) -> Iterator[tuple[str, float]]:
+    """Yield the components that differ by a percent or more of all differences, largest first."""
+    old, new = needed_parts(before), needed_parts(after)
+    moved = {label: float(new[label] - old[label]) for label in old}
+    enough = PART_SHARE * sum(map(abs, moved.values()))
+    ordered = sorted(moved.items(), key=lambda each: -abs(each[1]))
+    yield from (
+        (label, difference) for label, difference in ordered if difference and abs(difference) >= enough
+    )
 
 
 def label_of(control: Control, value: str) -> str:

@@ -16,7 +16,7 @@ from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS, VARIANTS, Bits, Variant
 from lora_lab.views import fit, memory_form
-from study.base.units import GB, as_bytes, as_percent, as_three_digits
+from study.base.units import as_bytes, as_percent, as_three_digits
 
 Setting = Mapping[str, str]
 Unit = Literal["bytes", "count", "percent", "number"]
@@ -193,7 +193,10 @@ _ALL = (
     ),
     SettingMeasure(name="state_bytes", label="State on each GPU", unit="bytes", compute=state_bytes),
     SettingMeasure(
-        name="gpu_bytes", label="The card", unit="bytes", compute=lambda setting: int(setting["gpu"]) * GB
+        name="gpu_bytes",
+        label="The card holds",
+        unit="bytes",
+        compute=lambda setting: memory_form.gpu_bytes_of(setting["gpu"]),
     ),
     SettingMeasure(name="rank", label="Rank", unit="count", compute=_whole("rank")),
     SettingMeasure(name="seq_len", label="Context in tokens", unit="count", compute=_whole("seq_len")),

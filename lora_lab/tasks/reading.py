@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from lora_lab.spec import RunSpec, spec_from
 from lora_lab.tasks.recordings import FOLDER, HEALTHY, Recording, read_recording
 from study.base.errors import LearnerError
-from study.content.yaml_reader import (
-    LEVELS,
-    ContentError,
-    Fields,
-    Level,
-    Problem,
-    note_repeated_ids,
-    read_list,
-)
+from study.content.declared import read_declared_list
+from study.content.yaml_reader import Fields, Level
 
 RUNS_FILE = Path(__file__).with_name("runs.yaml")
+
+
+def _read_setting(fields: Fields, name: str) -> dict[str, object]:
+    setting = fields.raw(name) or {}
+    try:
+        spec_from(setting)
+    except LearnerError as error:
+        fields.note(f"`{name}`: {error}")
+    return dict(setting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +37,13 @@ class FaultOption:
     feedback: str
     """May name facts of the run, and of the healthy one as {healthy_…}."""
 
-    misconception: str
+    misconception: str = ""
     """Empty for the right option."""
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note a wrong option without a misconception."""
+        if self.right == bool(self.misconception):
+            fields.note("every option but the right one names its misconception")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +54,14 @@ class RecordedEvidence:
     """
 
     fact: str
-    at_least: float | None
-    at_most: float | None
+    at_least: Annotated[float | None, Fields.raw] = None
+    at_most: Annotated[float | None, Fields.raw] = None
     than_healthy: bool
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note evidence without a limit."""
+        if self.at_least is None and self.at_most is None:
+            fields.note("needs `at_least` or `at_most`")
 
     def holds(self, run: Recording, healthy: Recording) -> bool:
         """Return whether the recording shows it."""
@@ -70,18 +83,35 @@ class RunTask:
     concepts: tuple[str, ...]
     story: str
     recording: str
-    compared: str
+    compared: str = HEALTHY
     """The recording that is drawn beside it."""
 
     options: tuple[FaultOption, ...]
     repair: str
     """How to repair it in the lab."""
 
-    lab: Mapping[str, object]
+    lab: Annotated[Mapping[str, object], _read_setting]
     """The setting that the link to the lab fills in."""
 
     evidence: tuple[RecordedEvidence, ...]
     keep: str
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note recordings that are missing, a number of options that is wrong, and a lack of evidence."""
+        missing = [name for name in (self.recording, self.compared) if not (FOLDER / f"{name}.json").exists()]
+        for name in missing:
+            fields.note(f"there is no recording {name!r}")
+        if sum(option.right for option in self.options) != 1 or not 3 <= len(self.options) <= 6:
+            fields.note("needs 3 to 6 options, one of them right")
+        if not self.evidence:
+            fields.note("needs evidence that the recording shows the fault")
+        if missing:
+            return
+        try:
+            for text in (self.story, self.repair, self.keep, *(each.feedback for each in self.options)):
+                self.fill(text)
+        except (KeyError, ValueError) as error:
+            fields.note(f"a text names {error}, which isn't a fact of a run")
 
     @property
     def run(self) -> Recording:
@@ -119,72 +149,4 @@ def read_run_tasks() -> Mapping[str, RunTask]:
 
 def load_run_tasks(path: Path) -> Mapping[str, RunTask]:
     """Read and check a file of runs. Raises ContentError with every problem."""
-    problems: list[Problem] = []
-    read = [(_read_task(fields), fields) for fields in read_list(path, kind="run", problems=problems)]
-    note_repeated_ids((task.id, fields) for task, fields in read)
-    for task, fields in read if not problems else ():
-        try:
-            for text in (task.story, task.repair, task.keep, *(each.feedback for each in task.options)):
-                task.fill(text)
-        except (KeyError, ValueError) as error:
-            fields.note(f"a text names {error}, which isn't a fact of a run")
-    if problems:
-        raise ContentError(problems)
-    return {task.id: task for task, _ in read}
-
-
-def _read_task(fields: Fields) -> RunTask:
-    options = tuple(_read_option(each) for each in fields.children("options", kind="option"))
-    task = RunTask(
-        id=fields.text("id"),
-        name=fields.text("name"),
-        level=fields.choice("level", LEVELS),
-        concepts=fields.texts("concepts"),
-        story=fields.text("story"),
-        recording=fields.text("recording"),
-        compared=fields.text("compared", default=HEALTHY),
-        options=options,
-        repair=fields.text("repair"),
-        lab=fields.raw("lab") or {},
-        evidence=tuple(_read_evidence(each) for each in fields.children("evidence", kind="evidence")),
-        keep=fields.text("keep"),
-    )
-    for recording in (task.recording, task.compared):
-        if not (FOLDER / f"{recording}.json").exists():
-            fields.note(f"there is no recording {recording!r}")
-    if sum(option.right for option in options) != 1 or not 3 <= len(options) <= 6:
-        fields.note("needs 3 to 6 options, one of them right")
-    if not task.evidence:
-        fields.note("needs evidence that the recording shows the fault")
-    try:
-        spec_from(task.lab)
-    except LearnerError as error:
-        fields.note(f"`lab`: {error}")
-    fields.close()
-    return task
-
-
-def _read_option(fields: Fields) -> FaultOption:
-    right = fields.flag("right")
-    option = FaultOption(
-        id=fields.text("id"),
-        text=fields.text("text"),
-        right=right,
-        feedback=fields.text("feedback"),
-        misconception=fields.text("misconception", default=""),
-    )
-    if right == bool(option.misconception):
-        fields.note("every option but the right one names its misconception")
-    fields.close()
-    return option
-
-
-def _read_evidence(fields: Fields) -> RecordedEvidence:
-    low, high = fields.raw("at_least"), fields.raw("at_most")
-    found = RecordedEvidence(
-        fact=fields.text("fact"), at_least=low, at_most=high, than_healthy=fields.flag("than_healthy")
-    )
-    if low is None and high is None:
-        fields.note("needs `at_least` or `at_most`")
-    fields.close()
-    return found
+    return {task.id: task for task in read_declared_list(path, RunTask, kind="run")}

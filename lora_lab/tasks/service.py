@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
+from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
-from lora_lab.tasks.content import ConfigureTask, tasks_by_id
+from lora_lab.tasks.content import ConfigureTask, read_knobs, tasks_by_id
 from lora_lab.tasks.judge import Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
 from lora_lab.views import memory_form
 from study.base.errors import LearnerError
+from study.base.units import as_bytes
 from study.content.search import SearchEntry
 from study.ports.activities import TaskLink, TasksDone
 from study.ports.context import Visit
@@ -23,6 +25,12 @@ from study.store.logs.tasks import TaskAttempt
 TASKS = "/tasks"
 Task = ConfigureTask | RunTask | BuildTask
 TaskStatus = Literal["new", "tried", "solved"]
+FIXED = (
+    "framework", "method", "bits", "rank", "targets", "batch", "seq_len",
+    "checkpointing", "optimizer", "attention", "loss",
+)  # fmt: skip
+"""Fields that decide the memory of a step."""
+
 WORDS: Mapping[TaskStatus, str] = {"new": "not tried", "tried": "tried", "solved": "✓ solved"}
 
 
@@ -142,6 +150,22 @@ def goal_of(drawn: Drawn) -> str:
         if condition.kind == "best":
             values["target"] = MEASURES[condition.measure].show(target)
     return drawn.task.goal.format_map(values | {"gpu": drawn.given["gpu"]})
+
+
+def list_fixed(drawn: Drawn) -> list[str]:
+    """List what decides a task's memory and is no control, as `Framework: trl's SFTTrainer`."""
+    given, controls = drawn.given, drawn.task.fields
+    if "needed_bytes" not in drawn.task.shown:
+        return []
+    names = [name for name in FIXED if name not in controls]
+    if given["method"] == "full":
+        names = [name for name in names if name not in ("rank", "targets")]
+    said = [f"{read_knobs()[name].label}: {_label_of(name, given[name])}" for name in names]
+    return [*said, f"{as_bytes(CONTEXT_BYTES)} of the memory are the driver's"]
+
+
+def _label_of(name: str, value: str) -> str:
+    return dict(memory_form.CHOICES[name])[value] if name in memory_form.CHOICES else f"{int(value):,}"
 
 
 def lab_address(setting: Setting) -> str:

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
-from lora_lab.grids.findings import list_findings
+from lora_lab.grids.findings import list_findings, list_rate_findings
 from lora_lab.grids.results import GridCell, arms_of
 from lora_lab.lab import Lab
-from lora_lab.runs.durations import seconds_of
+from lora_lab.runs.durations import seconds_of_all
 from lora_lab.settings.grid import AXES, Grid, grid_from
 from lora_lab.settings.run_form import address_of
-from lora_lab.settings.urls import GRID
+from lora_lab.settings.urls import sweep_address
 from lora_lab.spec import RunSpec, spec_from
 from study.base.errors import LearnerError
 from study.ports.classes import ClassCell, ClassGridPlan, ClassGridState, Place
@@ -46,9 +46,7 @@ class LabClassGrids:
 
     def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:
         """Add up the cells as similar runs took here; runs side by side count their share of a step."""
-        paces = self.lab.paces.newest_first()
-        known = [seconds_of(spec, paces) for spec in _grid(setting, axes).specs()]
-        return None if None in known else sum(each for each in known if each is not None)
+        return seconds_of_all(_grid(setting, axes).specs(), self.lab.paces.newest_first())
 
     def start(self, setting: Mapping[str, Any], axes: Mapping[str, Any], first: Sequence[Place]) -> str:
         """Queue the grid as one sweep, so that cells on one base are trained side by side."""
@@ -68,9 +66,10 @@ class LabClassGrids:
         sweep = self.lab.sweep(grid_id)
         cells = self.lab.cells(sweep)
         ended = all(cell.ended for cell in cells)
-        found = list_findings(arms_of(cells)) if ended else []
+        arms = arms_of(cells) if ended else []
+        found = [*list_findings(arms), *list_rate_findings(arms)]
         return ClassGridState(
-            address=f"{GRID}?sweep={grid_id}",
+            address=sweep_address(grid_id),
             cells=tuple(
                 self._cell(place, cell) for place, cell in zip(_places(sweep.grid), cells, strict=True)
             ),

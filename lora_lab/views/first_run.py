@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
+from lora_lab.memory.ledger import Ledger
 from lora_lab.predictions.judging import TIE
 from lora_lab.runs.cost_preview import build_preview, seconds_a_token
 from lora_lab.runs.folder import RunFolder
@@ -71,10 +72,10 @@ class FirstRun:
         return read_presets()[0].spec
 
 
-def step_bytes(lab: Lab, rank: int) -> int:
-    """Return the predicted peak bytes of the first preset at a rank, as the Lab page shows it."""
-    spec = RunSpec(steps=read_presets()[0].spec.steps, rank=rank)
-    return build_preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger.total_bytes
+def predict_step(lab: Lab, rank: int, targets: str) -> Ledger:
+    """Predict the memory of the first preset at a rank and on target matrices, as the Lab page shows it."""
+    spec = RunSpec(steps=read_presets()[0].spec.steps, rank=rank, targets=targets)
+    return build_preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger
 
 
 def _outcome(before: float | None, after: float | None) -> str:

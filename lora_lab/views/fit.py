@@ -4,21 +4,32 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.contract import NEWER_TRL, setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
-from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES, GPU_SIZES_GB
+from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
 from lora_lab.memory.frameworks.setting import StepSetting
-from lora_lab.memory.ledger import weight_bytes
+from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.memory.ledger import COMPONENTS, weight_bytes
+from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import count_parameters
-from lora_lab.parameters.shapes import find_shape
+from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
 from lora_lab.views import memory_form
-from study.base.units import GB, as_bytes, as_count, as_percent
+from study.base.errors import LearnerError
+from study.base.units import as_bytes, as_count, as_percent
 
 Fields = Mapping[str, str]
+FindShape = Callable[[str], ModelShape]
+"""Finds a model by its name: in the catalogue, or among the learner's own too."""
 
 OFFERED = 3
 """The number of changes that are offered."""
+
+STEPPED = frozenset({"rank", "targets", "bits"})
+"""Fields that are lowered step by step."""
+
+LONGER = 1.05
+"""A context that is longer by less than this factor is not worth a change."""
 
 SHORTEST = 64
 """A context below it is no answer to the question how to train."""
@@ -53,17 +64,17 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the form, in words, and the verdict on the form with it."""
+    """One change of the form, or several together, in words, and the form with them."""
 
-    text: str
+    texts: tuple[str, ...]
     fields: Mapping[str, str]
     needed_bytes: int
 
 
-def verdict_of(fields: Fields, gpu_bytes: int) -> Verdict:
+def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Verdict:
     """Compute the verdict. Raises LearnerError or UnsupportedCase when the setting can't be computed."""
-    shape = find_shape(fields["model"])
-    needed = needed_bytes(fields)
+    shape = find(fields["model"])
+    needed = needed_bytes(fields, find)
     if fields["method"] == "full":
         trainable = total = shape.total_parameters
     else:
@@ -73,20 +84,26 @@ def verdict_of(fields: Fields, gpu_bytes: int) -> Verdict:
     return Verdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
 
 
-def needed_bytes(fields: Fields) -> int:
+def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
     """Compute what the GPU must have: reserved by the allocator, and the driver's context."""
-    return forecast_step(_reserved(fields)).total_bytes + CONTEXT_BYTES
+    return forecast_step(_reserved(fields, find)).total_bytes + CONTEXT_BYTES
 
 
-def _setting(fields: Fields) -> StepSetting:
-    return setting_of(memory_form.record_of(fields), find_shape(fields["model"]))
+def needed_parts(fields: Fields) -> dict[str, int]:
+    """Compute the same memory by component; the driver's context is the rest."""
+    ledger = forecast_step(_reserved(fields, find_shape))
+    return {label: getattr(ledger, name) for name, label in COMPONENTS}
 
 
-def _reserved(fields: Fields) -> StepSetting:
-    return replace(_setting(fields), measure="reserved")
+def _setting(fields: Fields, find: FindShape) -> StepSetting:
+    return setting_of(memory_form.record_of(fields), find(fields["model"]))
 
 
-def longest_context(fields: Fields, gpu_bytes: int) -> int:
+def _reserved(fields: Fields, find: FindShape) -> StepSetting:
+    return replace(_setting(fields, find), measure="reserved")
+
+
+def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
     """Find the most tokens a sequence may have on that GPU; 0 where not even one fits.
 
     Every moment of a step grows with the length, so halving the range finds it.
@@ -94,20 +111,28 @@ def longest_context(fields: Fields, gpu_bytes: int) -> int:
     low, high = 0, memory_form.LARGEST["seq_len"]
     while low < high:
         middle = (low + high + 1) // 2
-        if needed_bytes({**fields, "seq_len": str(middle)}) <= gpu_bytes:
+        if needed_bytes({**fields, "seq_len": str(middle)}, find) <= gpu_bytes:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def other_weights(fields: Fields) -> tuple[int, int, int] | None:
+def most_sequences(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int | None:
+    """Find the largest batch on that GPU, 0 where not even one fits; None where it can't be computed."""
+    try:
+        return largest_batch(_reserved(fields, find), gpu_bytes - CONTEXT_BYTES)
+    except (UnsupportedCase, LearnerError):
+        return None
+
+
+def other_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, int, int] | None:
     """Return bytes of weights: as this recipe stores them, with and without the cast to fp32, and the lab's.
 
     The usual recipes call `prepare_model_for_kbit_training`, which casts embeddings, head and norms of a
     quantized base to fp32. None where nothing is quantized, or where the framework stores other matrices.
     """
-    setting = _setting(fields)
+    setting = _setting(fields, find)
     if not setting.quantized or setting.framework not in ("loop", "trainer", "trl", "unprepared"):
         return None
     cast, kept = (
@@ -119,49 +144,119 @@ def other_weights(fields: Fields) -> tuple[int, int, int] | None:
 # ---- what to change
 
 
-def changes(fields: Fields, gpu_bytes: int) -> list[Change]:
-    """List the changes that each make it fit, those first that cost the result least; at most three."""
-    found = []
-    for text, change in _single_changes(fields, gpu_bytes):
+def changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
+    """List the changes that each make it fit, those first that cost the result least; at most three.
+
+    Of several ranks, matrices or bit widths only the first that fits is listed, the one that costs least.
+    """
+    found: list[Change] = []
+    stepped: set[str] = set()
+    for text, change in _single_changes(fields, gpu_bytes, find):
+        (field,) = change
         changed = {**fields, **change}
-        needed = needed_bytes(changed)
-        if needed <= gpu_bytes:
-            found.append(Change(text=text, fields=changed, needed_bytes=needed))
+        needed = _needed_or_inf(changed, find)
+        if needed <= gpu_bytes and field not in stepped:
+            found.append(Change(texts=(text,), fields=changed, needed_bytes=int(needed)))
+            stepped |= {field} & STEPPED
         if len(found) == OFFERED:
             break
     return found
 
 
-def together(fields: Fields, gpu_bytes: int) -> Change | None:
-    """Return the first changes that make it fit together, where none does alone; None if all don't."""
-    changed, needed = dict(fields), needed_bytes(fields)
+def together(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Change | None:
+    """Return the first changes that make it fit together, where none does alone; None if all don't.
+
+    First whatever keeps the text and what can be learnt; then, of each set of matrices, each rank and each
+    framework in turn, the longest context.
+    """
+    changed, needed = dict(fields), needed_bytes(fields, find)
     said: dict[str, str] = {}  # by the field that is changed: a later change of it replaces the earlier
     for text, change in _lossless(fields):
         following = {**changed, **change}
-        if (smaller := needed_bytes(following)) < needed:
-            changed, needed = following, smaller
+        if (smaller := _needed_or_inf(following, find)) < needed:
+            changed, needed = following, int(smaller)
             said |= dict.fromkeys(change, text)
         if needed <= gpu_bytes:
-            return Change(text=", ".join(said.values()), fields=changed, needed_bytes=needed)
-    tokens = longest_context(changed, gpu_bytes)
-    if tokens < SHORTEST:
-        return None
-    changed["seq_len"] = str(_rounded(tokens))
-    said["seq_len"] = f"at most {as_count(_rounded(tokens))} tokens"
-    return Change(text=", ".join(said.values()), fields=changed, needed_bytes=needed_bytes(changed))
+            return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed)
+    # At the peak of another moment each of these may count, so all are made, and what was not needed undone.
+    for text, change in _lossless(fields):
+        if "framework" not in change:
+            changed |= change
+            said |= dict.fromkeys(change, text)
+    for texts, change in _smaller_adapters(changed):
+        tried = {**changed, **change}
+        if _needed_or_inf({**tried, "seq_len": str(SHORTEST)}, find) > gpu_bytes:
+            continue
+        longest = longest_context(tried, gpu_bytes, find)
+        if longest < int(fields["seq_len"]):
+            tried["seq_len"] = str(longest)
+            texts |= {"seq_len": _at_most(longest)}
+        return _only_needed(fields, tried, said | texts, gpu_bytes, find)
+    return None
 
 
-def smallest_gpu_gb(fields: Fields) -> int | None:
+def _only_needed(
+    fields: Fields, changed: Fields, said: Mapping[str, str], gpu_bytes: int, find: FindShape
+) -> Change:
+    """Undo every change without which it fits as well."""
+    kept, texts = dict(changed), dict(said)
+    for field in said:
+        if _needed_or_inf({**kept, field: fields[field]}, find) <= gpu_bytes:
+            kept[field] = fields[field]
+            del texts[field]
+    return Change(texts=tuple(texts.values()), fields=kept, needed_bytes=needed_bytes(kept, find))
+
+
+def lengthened(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
+    """List changes of no result that make room for a longer text, each with its longest, the longest first;
+    at the end all together, where that is longer still.
+    """
+    wanted = math.ceil(LONGER * longest_context(fields, gpu_bytes, find))
+    start = {**fields, "seq_len": str(wanted)}
+    joint, needed, said = start, _needed_or_inf(start, find), dict[str, str]()
+    found = []
+    for text, change in _free(fields):
+        if _needed_or_inf({**start, **change}, find) <= gpu_bytes:
+            found.append(_longest_with({**start, **change}, (text,), gpu_bytes, find))
+        if (smaller := _needed_or_inf({**joint, **change}, find)) < needed:
+            joint, needed = {**joint, **change}, smaller
+            said |= dict.fromkeys(change, text)
+    found = sorted(found, key=_tokens, reverse=True)[:OFFERED]
+    if len(said) > 1 and needed <= gpu_bytes:
+        all_of_them = _longest_with(joint, tuple(said.values()), gpu_bytes, find)
+        if not found or _tokens(all_of_them) > _tokens(found[0]):
+            found.append(all_of_them)
+    return found
+
+
+def _longest_with(fields: Fields, texts: tuple[str, ...], gpu_bytes: int, find: FindShape) -> Change:
+    changed = {**fields, "seq_len": str(longest_context(fields, gpu_bytes, find))}
+    return Change(texts=texts, fields=changed, needed_bytes=needed_bytes(changed, find))
+
+
+def _tokens(change: Change) -> int:
+    return int(change.fields["seq_len"])
+
+
+def smallest_gpu_gb(fields: Fields, find: FindShape = find_shape) -> int | None:
     """Find the smallest usual GPU that holds the setting as it is; None if none does."""
-    needed = needed_bytes(fields)
-    return next((size for size in GPU_SIZES_GB if size * GB >= needed), None)
+    needed = needed_bytes(fields, find)
+    return next((card.gb for card in CARDS.values() if card.total_bytes >= needed), None)
 
 
-def _single_changes(fields: Fields, gpu_bytes: int) -> Iterator[tuple[str, dict[str, str]]]:
+def _needed_or_inf(fields: Fields, find: FindShape) -> float:
+    """Compute what is needed; infinitely much by a framework that does not train such a model."""
+    try:
+        return needed_bytes(fields, find)
+    except (UnsupportedCase, LearnerError):
+        return math.inf
+
+
+def _single_changes(fields: Fields, gpu_bytes: int, find: FindShape) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield single changes in the order of what they cost: nothing, time, context, exactness, expression."""
     yield from _free(fields)
     batch = int(fields["batch"])
-    most = largest_batch(_reserved(fields), gpu_bytes - CONTEXT_BYTES)
+    most = largest_batch(_reserved(fields, find), gpu_bytes - CONTEXT_BYTES)
     if 0 < most < batch:
         times = math.ceil(batch / most)
         yield f"a batch of {most}, {times} of them accumulated for the same step", {"batch": str(most)}
@@ -170,16 +265,42 @@ def _single_changes(fields: Fields, gpu_bytes: int) -> Iterator[tuple[str, dict[
             yield f"weights in {BITS_LABELS[bits]}", {"bits": bits}
     if fields["method"] == "full":
         yield "LoRA instead of full fine-tuning", {"method": "lora"}
-    tokens = _rounded(longest_context(fields, gpu_bytes))
+    tokens = longest_context(fields, gpu_bytes, find)
     if SHORTEST <= tokens < int(fields["seq_len"]):
-        yield f"at most {as_count(tokens)} tokens a sequence", {"seq_len": str(tokens)}
+        yield _at_most(tokens), {"seq_len": str(tokens)}
+    yield from ((f"rank {rank}", {"rank": str(rank)}) for rank in _lower_ranks(fields))
+    for targets in _fewer_targets(fields):
+        yield f"adapters on {TARGET_LABELS[targets]} only", {"targets": targets}
+
+
+def _smaller_adapters(fields: Fields) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    """Yield every combination of matrices, rank and framework, starting from what is chosen: the texts by
+    the field that is changed, and the changes.
+    """
+    names = {change["framework"]: text for text, change in _free(fields) if "framework" in change}
+    for targets in (fields["targets"], *_fewer_targets(fields)):
+        for rank in (int(fields["rank"]), *_lower_ranks(fields)):
+            for framework in (fields["framework"], *names):
+                texts = {"framework": names[framework]} if framework in names else {}
+                if rank != int(fields["rank"]):
+                    texts["rank"] = f"rank {rank}"
+                if targets != fields["targets"]:
+                    texts["targets"] = f"adapters on {TARGET_LABELS[targets]} only"
+                yield texts, {"targets": targets, "rank": str(rank), "framework": framework}
+
+
+def _lower_ranks(fields: Fields) -> list[int]:
     rank = int(fields["rank"])
-    while fields["method"] != "full" and rank > 1:
-        rank //= 2
-        yield f"rank {rank}", {"rank": str(rank)}
-    for targets in ("attention", "q+v"):
-        if fields["targets"] == "all-linear" and fields["method"] != "full":
-            yield f"adapters on {TARGET_LABELS[targets]} only", {"targets": targets}
+    return [] if fields["method"] == "full" else [rank >> by for by in range(1, rank.bit_length())]
+
+
+def _fewer_targets(fields: Fields) -> tuple[str, ...]:
+    is_all = fields["targets"] == "all-linear" and fields["method"] != "full"
+    return ("attention", "q+v") if is_all else ()
+
+
+def _at_most(tokens: int) -> str:
+    return f"at most {as_count(tokens)} tokens per sequence"
 
 
 def _free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
@@ -187,8 +308,13 @@ def _free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
     offers: tuple[tuple[str, str, str, Callable[[Fields], bool]], ...] = (
         ("attention", "sdpa", "fused attention", _always),
         ("checkpointing", "yes", "checkpointing, which computes each layer twice", _always),
-        ("framework", "trl SFTTrainer", "trl, which keeps embeddings and head in 16 bits", _casts_outer),
-        ("loss", "chunked cross-entropy", "the loss in chunks, as Liger's kernels compute it", _always),
+        (
+            "framework",
+            NEWER_TRL,
+            "trl from 0.26, which leaves what is not quantized in 16 bits",
+            _casts_outer,
+        ),
+        ("loss", "chunked cross-entropy", "the loss in chunks (Liger's kernels)", _always),
         ("bits", "nf4-dq", "double quantization", _is_nf4),
         ("optimizer", "paged_adamw8bit", "a paged 8-bit optimizer", _has_wide_moments),
         ("framework", "unsloth", "Unsloth", _is_quantized),
@@ -207,7 +333,7 @@ def _is_quantized(fields: Fields) -> bool:
 
 
 def _casts_outer(fields: Fields) -> bool:
-    return _is_quantized(fields) and fields["framework"] in ("transformers Trainer", "peft")
+    return _is_quantized(fields) and fields["framework"] in ("transformers Trainer", "peft", "trl SFTTrainer")
 
 
 def _is_nf4(fields: Fields) -> bool:
@@ -235,16 +361,13 @@ def _fewer_bits(bits: str) -> tuple[Bits, ...]:
     return order[at + 1 :]
 
 
-def _rounded(tokens: int) -> int:
-    """Round down to two digits, so that a guess of the limit stays below it."""
-    step = int(10 ** max(0, len(str(tokens)) - 2))
-    return tokens // step * step
-
-
-def in_words(verdict: Verdict) -> str:
-    """Say the verdict in one sentence."""
-    trained = f"{as_count(verdict.trainable)} trainable parameters ({as_percent(verdict.percent)})"
-    size = f"{verdict.gpu_bytes / GB:.4g} GB"
+def in_words(verdict: Verdict, gpu: str) -> str:
+    """Say in one sentence whether it fits; `gpu` is the card's size as people call it."""
     if verdict.fits:
-        return f"Fits in {size} with {as_bytes(verdict.left_bytes)} left, {trained}."
-    return f"Does not fit in {size}: it needs {as_bytes(verdict.needed_bytes)}. {trained}."
+        return f"Fits in {gpu} with {as_bytes(verdict.left_bytes)} left."
+    return f"Does not fit in {gpu}: {as_bytes(-verdict.left_bytes)} short."
+
+
+def trained_in_words(verdict: Verdict) -> str:
+    """Say what it trains."""
+    return f"{as_count(verdict.trainable)} trainable parameters ({as_percent(verdict.percent)})."

@@ -9,7 +9,7 @@ from lora_lab.spec import spec_from
 from study.ports.activities import LabLink
 
 
-def lab_door(preset: Mapping[str, Any]) -> LabLink:
+def build_lab_link(preset: Mapping[str, Any]) -> LabLink:
     """Build a link to the Lab page with this preset filled in.
 
     Raises LearnerError when the preset is not a valid run.

@@ -1,11 +1,11 @@
 """The Memory page's form: its choices, and its fields as a record of the memory contract."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lora_lab.memory.frameworks.families import FAMILIES
-from lora_lab.memory.frameworks.largest_batch import GPU_SIZES_GB
+from lora_lab.memory.gpu_cards import CARDS
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
 from study.base.errors import LearnerError
@@ -25,7 +25,8 @@ ATTENTIONS: Choices = (("sdpa", "fused (sdpa, flash)"), ("eager", "written out (
 LOSSES: Choices = (("full logits", "all logits"), ("chunked cross-entropy", "in chunks"))
 FRAMEWORKS: Choices = (
     ("transformers Trainer", "Trainer + peft + bitsandbytes"),
-    ("trl SFTTrainer", "trl's SFTTrainer"),
+    ("trl SFTTrainer", "trl's SFTTrainer up to 0.25"),
+    ("trl>=0.26", "trl's SFTTrainer from 0.26"),
     ("peft", "peft in a loop of one's own"),
     ("litgpt", "litgpt"),
     ("torchtune", "torchtune"),
@@ -49,7 +50,14 @@ CHOICES: dict[str, Choices] = {
     "checkpointing": CHECKPOINTING,
 }
 NUMBERS = {"rank": 16, "seq_len": 1024, "batch": 1}
+LABELS = {"rank": "Rank r", "seq_len": "Context, tokens", "batch": "Batch, sequences"}
+"""The numbers' names on the page, and in its messages."""
+
 LARGEST = {"rank": 1024, "seq_len": 131_072, "batch": 1024}
+"""A run of the lab stops at a lower rank (spec.py), because it trains; the command line, like PEFT, has no
+limit.
+"""
+
 DEFAULTS = {
     "model": "llama-3.1-8b",
     **{name: choices[0][0] for name, choices in CHOICES.items()},
@@ -66,11 +74,11 @@ SIZES: tuple[tuple[str, float, float], ...] = (
 )
 """Groups of models by parameters, those that people ask for first."""
 
-GPU_NAMES = {
-    8: "RTX 4060", 12: "RTX 3060, 4070", 16: "T4, RTX 4080", 24: "RTX 3090, 4090", 32: "RTX 5090",
-    48: "A6000, L40S", 80: "A100, H100", 141: "H200",
-}  # fmt: skip
-"""Cards with that memory, for people who know their card and not its size."""
+GPU_NAMES = {size: card.names for size, card in CARDS.items()}
+"""Cards of that size, for people who know their card and not its size."""
+
+MORE = ("targets", "checkpointing", "optimizer", "attention", "loss", "measure")
+"""The fields that are folded away; one that was changed opens them."""
 
 
 def list_models() -> list[ModelShape]:
@@ -78,37 +86,54 @@ def list_models() -> list[ModelShape]:
     return [shape for shape in load_catalogue().values() if shape.model_type in FAMILIES]
 
 
-def model_groups() -> list[tuple[str, list[ModelShape]]]:
-    """Return the same models in groups of size, smallest first in each."""
-    return [
+def model_groups(own: Sequence[ModelShape] = ()) -> list[tuple[str, list[ModelShape]]]:
+    """Return the learner's own models, then the same models in groups of size, smallest first in each."""
+    groups = [
         (name, [shape for shape in list_models() if low <= shape.total_parameters < high])
         for name, low, high in SIZES
     ]
+    return [("yours", list(own)), *groups] if own else groups
 
 
-def fields_of(given: Mapping[str, str]) -> dict[str, str]:
+def gpu_bytes_of(size: str) -> int:
+    """Return what a card of that size has, as PyTorch reports it."""
+    return CARDS[int(size)].total_bytes
+
+
+def fields_of(given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, str]:
     """Return a complete form: each given value if it is one of the choices, else the default.
 
-    Raises LearnerError when a number is not a whole number or is outside its limits.
+    `own` names the learner's own models. Raises LearnerError that names each unknown model, and each number
+    that is not a whole number within its limits.
     """
-    fields = DEFAULTS | {name: value for name, value in given.items() if name in DEFAULTS and value}
-    for name, choices in CHOICES.items():
-        if fields[name] not in dict(choices):
-            fields[name] = DEFAULTS[name]
-    if fields["model"] not in load_catalogue():
-        fields["model"] = DEFAULTS["model"]
-    problems = [_raise_problem(name, fields[name]) for name in NUMBERS]
-    if any(problems):
-        raise LearnerError(" ".join(filter(None, problems)), do_next="Change it.")
-    if fields["gpu"] not in {str(size) for size in GPU_SIZES_GB} | {"found"}:
-        fields["gpu"] = DEFAULTS["gpu"]
+    fields, problems = read_fields(given, own)
+    if problems:
+        raise LearnerError(" ".join(problems), do_next="Change it.")
     return fields
 
 
-def _raise_problem(name: str, text: str) -> str:
+def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Return a complete form, and what was wrong with the given one; what was wrong has its default."""
+    fields = DEFAULTS | {name: value for name, value in given.items() if name in DEFAULTS}
+    for name, choices in CHOICES.items():
+        if fields[name] not in dict(choices):
+            fields[name] = DEFAULTS[name]
+    if fields["gpu"] not in {str(size) for size in CARDS} | {"found"}:
+        fields["gpu"] = DEFAULTS["gpu"]
+    problems = {}
+    if fields["model"] not in load_catalogue() and fields["model"] not in own:
+        problems["model"] = (
+            f"The model {fields['model'][:100]!r} is not known here; the page Models adds one."
+        )
+    problems |= {name: said for name in NUMBERS if (said := _find_problem(name, fields[name]))}
+    return fields | {name: DEFAULTS[name] for name in problems}, list(problems.values())
+
+
+def _find_problem(name: str, text: str) -> str:
     if text.isdecimal() and 1 <= int(text) <= LARGEST[name]:
         return ""
-    return f"{name.replace('_', ' ')} must be a whole number from 1 to {LARGEST[name]:,}, got {text!r}."
+    got = f"got {text[:40]!r}" if text else "and it is empty"
+    return f"“{LABELS[name]}” must be a whole number from 1 to {LARGEST[name]:,}, {got}."
 
 
 def record_of(fields: Mapping[str, str]) -> dict[str, Any]:

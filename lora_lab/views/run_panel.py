@@ -98,7 +98,7 @@ class RunPanel:
         def settled_parts() -> dict[str, Markup]:
             return self._settled_parts(run, state)
 
-        live = self._once(("live", *view), (_Same([state]), self.ahead(run), settled[4]), live_parts)
+        live = self._once(("live", *view), (_Same([state]), self.ahead(run), *settled[3:5]), live_parts)
         parts = live | self._once(("settled", run.run_id), settled, settled_parts)
         tried = {each.run_id: each.spec for each in self._lab.runs()}
 
@@ -131,7 +131,7 @@ class RunPanel:
             "title": run_view.title_of(spec),
             "state": state,
             "spec": spec,
-            "figures": run_view.read_progress(state, spec),
+            "figures": run_view.read_progress(state, spec, stopping=run.stop_path.exists()),
             "curves": curves,
             "zoomed": window is not None,
             "ahead": self.ahead(run),

@@ -6,16 +6,17 @@ from operator import attrgetter
 from typing import Any
 
 from lora_lab.charts.grid import Plane
-from lora_lab.charts.grid_maps import loss_format
+from lora_lab.charts.grid_maps import Span, loss_format, span_losses
 from lora_lab.charts.heat_map import choose_shade, words_on
 from lora_lab.grids.estimate import GridEstimate
 from lora_lab.grids.results import STATUSES, GridCell, GridSetting, arms_of, at_best_rate
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.grid_form import AXIS_LABELS, format_list
 from lora_lab.settings.run_form import format_value
-from lora_lab.spec import BITS
-from study.base.units import as_bytes, as_count
+from lora_lab.spec import BITS, RunSpec
+from study.base.units import as_bytes, as_count, as_duration
 
 FILTERS = ("bits", "rank", "status")
 SORTS = ("queue", "loss", "peak", "seconds")
@@ -145,6 +146,7 @@ def live_map(cells: Sequence[GridCell], plane: Plane) -> LiveMap:
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
     best = {(arm.setting.bits, arm.setting.rank): arm for arm in at_best_rate(arms_of(here))}
     losses = [arm.mean_loss for arm in best.values() if arm.mean_loss is not None]
+    span = span_losses(list(best.values()))
     ranks = sorted({cell.spec.rank for cell in here})
     rows = []
     for bits in BITS:
@@ -152,22 +154,25 @@ def live_map(cells: Sequence[GridCell], plane: Plane) -> LiveMap:
         for rank in ranks:
             group = [cell for cell in here if (cell.spec.bits, cell.spec.rank) == (bits, rank)]
             if group:
-                tiles.append(_build_tile(group, best[bits, rank], losses))
+                tiles.append(_build_tile(group, best[bits, rank], losses, span))
         if tiles:
             rows.append((bits, tuple(tiles)))
     return LiveMap(ranks=tuple(ranks), rows=tuple(rows))
 
 
-def _build_tile(group: Sequence[GridCell], best: GridSetting, losses: Sequence[float]) -> MapTile:
+def _build_tile(
+    group: Sequence[GridCell], best: GridSetting, losses: Sequence[float], span: Span | None
+) -> MapTile:
     ended = sum(cell.ended for cell in group)
     count = f"{ended} of {len(group)}" if len(group) > 1 else ""
     running = next((cell for cell in group if cell.status == "running"), None)
     if running:
-        count = f"step {running.steps_done}/{running.spec.steps}" + (f", {count}" if count else "")
-    if best.mean_loss is None:
+        step = running.doing or f"step {running.steps_done}/{running.spec.steps}"
+        count = f"{step}, {count}" if count else step
+    if best.mean_loss is None or span is None:
         word = "running" if running else best.word
         return MapTile(words=word, detail=count, status=word.replace(" ", "-"), style="")
-    low, high = min(losses), max(losses)
+    low, high = span
     fill = choose_shade((best.mean_loss - low) / (high - low) if high > low else 0.25)
     style = f"background:{fill};color:{words_on(fill)}"
     words = loss_format(losses).format(best.mean_loss)
@@ -217,25 +222,57 @@ def known_before(grid: Grid, shape: ModelShape | None) -> str:
     )
 
 
-def first_measured(cells: Sequence[GridCell]) -> str:
-    """Say what the first finished cell measured, the one finding there is until two settings have an end.
+def what_comes(grid: Grid, seconds: float | None = None) -> str:
+    """Say when the first numbers of a grid come; `seconds` is the estimate of its first cell.
 
-    Empty before, and once another setting has finished: from then on settings are compared.
+    Empty for a single cell.
     """
-    finished = [cell for cell in cells if cell.comparable and cell.loss_before is not None]
-    if len({(replace(cell.spec, seed=0)) for cell in finished}) != 1:
+    if grid.count == 1:
         return ""
-    cell = finished[0]
+    which = _name_cell(grid.specs()[0])
+    time = f", which takes about {as_duration(seconds)}" if seconds is not None else ""
+    return (
+        f"First comes {which}{time}: its peak memory is measured from its first step on, and its held-out"
+        " loss after its last step. Cells are compared once a second setting has a loss."
+    )
+
+
+def first_measured(cells: Sequence[GridCell]) -> str:
+    """Say what the first cell has measured, the one finding there is until two settings have a loss.
+
+    Empty before its first step, and once another setting is measured: from then on settings are compared.
+    """
+    measured = [cell for cell in cells if cell.comparable and cell.loss_before is not None]
+    if not measured:
+        return _peak_so_far(cells)
+    if len({(replace(cell.spec, seed=0)) for cell in measured}) > 1:
+        return ""
+    cell = measured[0]
     before, after = (f"{loss:.3f}" for loss in (cell.loss_before, cell.loss_after) if loss is not None)
     peak = ""
     if cell.peak_bytes is not None and cell.predicted_bytes is not None:
-        measured, computed = as_bytes(cell.peak_bytes), as_bytes(cell.predicted_bytes)
-        peak = f" It needed {measured} at its peak, computed {computed}."
-    which = f"r={cell.spec.rank} in {cell.spec.bits}"
+        peak = (
+            f" It needed {as_bytes(cell.peak_bytes)} at its peak, computed {as_bytes(cell.predicted_bytes)}."
+        )
     return (
-        f"The first cell, {which}, took the held-out loss from {before} to {after} in {cell.spec.steps}"
-        f" steps.{peak} The others will tell what depends on the settings."
+        f"The first cell, {_name_cell(cell.spec)}, took the held-out loss from {before} to {after} in"
+        f" {cell.spec.steps} steps.{peak} The others will tell what depends on the settings."
     )
+
+
+def _peak_so_far(cells: Sequence[GridCell]) -> str:
+    for cell in cells:
+        if cell.status == "running" and cell.peak_bytes and cell.predicted_bytes:
+            peak, computed = as_bytes(cell.peak_bytes), as_bytes(cell.predicted_bytes)
+            return (
+                f"The first cell, {_name_cell(cell.spec)}, has needed {peak} at most so far, after"
+                f" {cell.steps_done} of {cell.spec.steps} steps. Computed for its largest step: {computed}."
+            )
+    return ""
+
+
+def _name_cell(spec: RunSpec) -> str:
+    return f"r={spec.rank} in {spec.bits}"
 
 
 def factors_of(grid: Grid) -> str:
@@ -246,6 +283,17 @@ def factors_of(grid: Grid) -> str:
 
 def _pluralize(words: str) -> str:
     return words.replace("set of", "sets of") if words.startswith("set of") else f"{words}s"
+
+
+def list_lists(grid: Grid) -> str:
+    """Return `ranks 2, 8, 32; bit width nf4-dq; seeds 0, 1, 2`, and whatever else the grid varies."""
+    shown = [
+        f"{_pluralize(UNIT_WORDS[axis]) if axis in grid.varied else UNIT_WORDS[axis]} "
+        f"{format_list(getattr(grid, axis))}"
+        for axis in AXIS_LABELS
+        if axis in ("ranks", "bits", "seeds", *grid.varied)
+    ]
+    return "; ".join(shown)
 
 
 def title_of(grid: Grid, model: str) -> str:

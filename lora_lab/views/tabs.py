@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 import lora_lab.quantities  # noqa: F401 - what the numbers in a lesson are checked against
 from lora_lab.settings.urls import COMPARE, LAB_PAGES, ORIGIN, WATCH, XRAY
-from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.lesson_link import build_lab_link
 from study.content.concepts import concept_address, load_concepts
 from study.lessons.lesson import Lessons
 from study.text.templates import render
@@ -32,7 +32,7 @@ RESULT_VIEWS = frozenset({COMPARE, XRAY})
 
 @cache
 def _lessons() -> Lessons:
-    return Lessons(concepts=load_concepts(), check_preset=lab_door)
+    return Lessons(concepts=load_concepts(), check_preset=build_lab_link)
 
 
 def origin_of(query: Mapping[str, str]) -> CameFrom | None:

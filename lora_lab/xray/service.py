@@ -112,7 +112,7 @@ class XrayService:
         found = (run for run in self.lab.runs() if self.lab.state(run).ended and _has_adapter(run))
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
-    def standing(self, query: Mapping[str, str]) -> XrayStatus | None:
+    def read_status(self, query: Mapping[str, str]) -> XrayStatus | None:
         """Build the view of the named run, else of the newest; None without any run."""
         run = self._named(query.get("run", "")) or next(iter(self.runs()), None)
         if run is None:
@@ -131,25 +131,25 @@ class XrayService:
             side=side if side in SIDES else "A",
         )
 
-    def start(self, standing: XrayStatus) -> None:
+    def start(self, status: XrayStatus) -> None:
         """Queue the inspections that are missing."""
-        self.lab.inspections.look(KIND, order_of(standing.run))
-        self.compare(standing)
+        self.lab.inspections.look(KIND, order_of(status.run))
+        self.compare(status)
 
-    def compare(self, standing: XrayStatus) -> None:
+    def compare(self, status: XrayStatus) -> None:
         """Queue the inspection of the overlap with the second run."""
-        if standing.beside is not None:
-            self.lab.inspections.look(KIND, order_of(standing.run, standing.beside))
+        if status.beside is not None:
+            self.lab.inspections.look(KIND, order_of(status.run, status.beside))
 
-    def stop(self, standing: XrayStatus) -> None:
+    def stop(self, status: XrayStatus) -> None:
         """Stop the running and queued inspections of these runs."""
-        for look in (standing.pair_look, standing.look):
+        for look in (status.pair_look, status.look):
             if look is not None and look.status in ("waiting", "working"):
                 self.lab.inspections.stop(look.id)
 
     def _found(self, run: RunFolder, beside: RunFolder | None = None) -> Inspection | None:
-        desk = self.lab.inspections
-        return desk.find(desk.id_of(KIND, order_of(run, beside)))
+        queue = self.lab.inspections
+        return queue.find(queue.id_of(KIND, order_of(run, beside)))
 
     def _named(self, run_id: str) -> RunFolder | None:
         """Return the run with this id if it can be X-rayed, else None."""

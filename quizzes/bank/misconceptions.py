@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from study.content.declared import read_declared
 from study.content.yaml_reader import ContentError, Problem, note_repeated_ids, read_list, read_mapping
 
 MISCONCEPTIONS_FILE = Path(__file__).with_name("misconceptions.yaml")
@@ -30,17 +31,7 @@ def load_misconceptions(path: Path = MISCONCEPTIONS_FILE) -> tuple[Misconception
     problems: list[Problem] = []
     file = read_mapping(path, kind="misconceptions", problems=problems)
     entries = file.children("misconceptions", kind="misconception") if file else []
-    read = []
-    for entry in entries:
-        read.append(
-            Misconception(
-                id=entry.text("id"),
-                name=entry.text("name"),
-                concept=entry.text("concept"),
-                slugs=entry.texts("slugs"),
-            )
-        )
-        entry.close()
+    read = [read_declared(entry, Misconception) for entry in entries]
     note_repeated_ids((each.id, fields) for each, fields in zip(read, entries, strict=True))
     if problems:
         raise ContentError(problems)

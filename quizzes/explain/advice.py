@@ -8,7 +8,8 @@ from quizzes.grader.feedback import reason_for
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.verdicts import Verdict
 from study.content.concepts import ConceptMap, note_unknown_concepts
-from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
+from study.content.declared import read_declared
+from study.content.yaml_reader import ContentError, Problem, read_mapping
 
 ADVICE_FILE = Path(__file__).parent / "advice.yaml"
 
@@ -33,10 +34,12 @@ def load_advice(prompts: Mapping[str, Prompt], concepts: ConceptMap, *, path: Pa
     """Read the advice for every concept of every prompt. Raises ContentError with every problem."""
     problems: list[Problem] = []
     file = read_mapping(path, kind="advice", problems=problems)
-    read = {
-        (entry.text("prompt"), entry.text("concept")): _read_advice(entry, concepts)
-        for entry in (file.children("advice", kind="advice") if file else ())
-    }
+    entries = file.children("advice", kind="advice") if file else []
+    read: dict[tuple[str, str], Advice] = {}
+    for entry in entries:
+        key = entry.text("prompt"), entry.text("concept")
+        read[key] = read_declared(entry, Advice)
+        note_unknown_concepts(entry, (read[key].about,), concepts)
     wanted = {(prompt.id, concept.id) for prompt in prompts.values() for concept in prompt.concepts}
     if file:
         for prompt_id, concept_id in sorted(wanted.symmetric_difference(read)):
@@ -54,15 +57,3 @@ def choose_sentence(advice: Advice | None, verdict: Verdict, concept: PromptConc
         "unsure": advice and advice.clarify,
     }
     return texts.get(verdict) or reason_for(verdict, concept)
-
-
-def _read_advice(fields: Fields, concepts: ConceptMap) -> Advice:
-    advice = Advice(
-        about=fields.text("about"),
-        missing=fields.text("missing"),
-        contradicted=fields.text("contradicted"),
-        clarify=fields.text("clarify"),
-    )
-    note_unknown_concepts(fields, (advice.about,), concepts)
-    fields.close()
-    return advice

@@ -11,16 +11,18 @@ from quizzes.explain.highlights import Marked, split_segments
 from quizzes.grader.grading import Grading, concept_text
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.verdicts import Verdict
-from study.store.logs.explains import ExplainAttempt, Judgement, Opinion
+from study.store.logs.explains import ExplainAttempt, Judgement, Opinion, Span
 
 _ENGLISH = re.compile(
     r"(?:the|a|an|of|to|in|and|is|are|it|its|be|by|not|that|this|as|for|with|on|only|than|from|"
     r"which|so|because|has|have|while|when|you|we|they|their|them|at|or|but|does|do|can|no|"
     r"each|more|less|every|into|what|all)"
 )
-FEW_WORDS = 6
+FEW_WORDS = 4
 ENGLISH_SHARE = 0.12
-"""169 of 179 labelled answers in other languages have a smaller share, and 2 % of the English ones."""
+"""170 of 180 labelled answers in other languages have a smaller share, 43 of 60 of random letters, and 4 % of
+the English ones.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class ConceptStatus:
 
     asked: bool
     """Whether the grader has already asked the learner about it."""
+
+    readable: bool
+    """False where asking what was meant doesn't help."""
 
     history: tuple[Judgement, ...]
 
@@ -63,7 +68,7 @@ class ConceptStatus:
     @property
     def asks(self) -> bool:
         """Whether the grader asks what the learner meant; it asks once."""
-        return self.verdict == "unsure" and not self.asked and self.learner is None
+        return self.verdict == "unsure" and self.readable and not self.asked and self.learner is None
 
 
 def list_statuses(
@@ -71,18 +76,21 @@ def list_statuses(
 ) -> list[ConceptStatus]:
     """Return the status of every concept of the prompt, in its order."""
     asked = {reply.concept_id for reply in attempt.replies}
+    grader = {concept.id: attempt.newest(concept.id, "grader") for concept in prompt.concepts}
+    readable = not is_unreadable(attempt.said, (one.verdict for one in grader.values() if one))
     return [
         ConceptStatus(
             number=number,
             concept=concept,
             advice=advices.get((prompt.id, concept.id)),
-            grader=attempt.newest(concept.id, "grader"),
+            grader=grader[concept.id],
             learner=attempt.newest(concept.id, "learner"),
             teacher=attempt.newest(concept.id, "teacher"),
             counted=attempt.counted(concept.id),
             before=before.counted(concept.id) if before else None,
             tried_before=before is not None,
             asked=concept.id in asked,
+            readable=readable,
             history=attempt.of(concept.id),
         )
         for number, concept in enumerate(prompt.concepts, start=1)
@@ -94,7 +102,19 @@ def mark_evidence(attempt: ExplainAttempt, found: Iterable[ConceptStatus]) -> li
     judged = [one for one in found if one.grader]
     spans = {one.number: one.grader.evidence for one in judged if one.grader}
     against = {one.number for one in judged if one.verdict == "contradicted"}
-    return split_segments(attempt.said, spans, against=against)
+    wrong = [span for number in against for span in spans[number]]
+    shown = {
+        number: found if number in against else [span for span in found if not _is_cut_short(span, wrong)]
+        for number, found in spans.items()
+    }
+    return split_segments(attempt.said, shown, against=against)
+
+
+def _is_cut_short(span: Span, wrong: Iterable[Span]) -> bool:
+    """Return whether contradictions take more than half of a span: what is left carries no verdict alone."""
+    start, end = span
+    taken = {at for first, last in wrong for at in range(max(start, first), min(end, last))}
+    return 2 * len(taken) > end - start
 
 
 def list_gained(found: Iterable[ConceptStatus]) -> tuple[list[str], list[str]]:
@@ -129,16 +149,21 @@ def list_unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
 
 
 def list_opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
-    """Return the grader's verdicts on ungraded concepts, and those that differ from its last ones."""
+    """Return the grader's verdicts on ungraded concepts, and those that differ from its last ones.
+
+    Of a text that it can't read, the grader is unsure: nothing is known to be missing, so nothing counts.
+    """
     missing = list_unread(prompt, attempt)
+    unreadable = is_unreadable(attempt.said, grading.verdicts.values())
     rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
     found = []
     for graded in grading.concepts:
+        verdict = "unsure" if unreadable else graded.verdict
         last = attempt.newest(graded.concept_id, "grader")
-        if graded.concept_id in missing or last is None or last.verdict != graded.verdict:
+        if graded.concept_id in missing or last is None or last.verdict != verdict:
             opinion = Opinion(
                 concept_id=graded.concept_id,
-                verdict=graded.verdict,
+                verdict=verdict,
                 rubric=rubrics[graded.concept_id],
                 confidence=graded.confidence,
                 evidence=tuple((span.start, span.end) for span in graded.words),
@@ -146,6 +171,12 @@ def list_opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> 
             )
             found.append(opinion)
     return found
+
+
+def is_unreadable(text: str, verdicts: Iterable[str]) -> bool:
+    """Return whether the grader found nothing in a text, and the text doesn't read as English."""
+    found = set(verdicts)
+    return bool(found) and found <= {"missing", "unsure"} and not reads_as_english(text)
 
 
 def reads_as_english(text: str) -> bool:

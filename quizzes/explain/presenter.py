@@ -51,6 +51,9 @@ class ExplainExercise:
     marks: Marks
     room: GradingQueue
     measured: MeasuredAccuracy | None
+    measured_own: MeasuredAccuracy | None
+    """How the grader does on learners' own prompts."""
+
     ask_for_cards: AskForCards
     label: str = "explanation"
 
@@ -147,8 +150,8 @@ class ExplainExercise:
             attempt,
             list_statuses(prompt, attempt, before=before, advices=self.advices),
             agreement=measure_agreement(attempts),
-            trust=trust_sentence(self.measured, own=prompt.own),
-            limits=limits_sentence(self.measured, own=prompt.own),
+            trust=trust_sentence(self.measured_own if prompt.own else self.measured),
+            limits=limits_sentence(self.measured_own if prompt.own else self.measured, own=prompt.own),
             trouble=trouble if self.room.open else None,
             concepts=self.concepts,
             alone=alone,
@@ -347,6 +350,7 @@ def explain_exercise(
         marks=Marks(log=context.store.explains),
         room=GradingQueue(grader),
         measured=read_measured(),
+        measured_own=read_measured(own=True),
         ask_for_cards=ask_for_cards,
     )
 

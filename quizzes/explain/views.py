@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from quizzes.explain.agreement import LABELS_NEEDED, Agreement
-from quizzes.explain.concept_status import ConceptStatus, list_gained, mark_evidence, reads_as_english
+from quizzes.explain.concept_status import (
+    ConceptStatus,
+    is_unreadable,
+    list_gained,
+    mark_evidence,
+)
 from quizzes.explain.grading_queue import Trouble
 from quizzes.explain.judgements import opposite
 from quizzes.grader.passages import MOST_PASSAGES, split_passages
@@ -80,14 +85,14 @@ def render_result(
         "quizzes/explain/result.html",
         prompt=prompt,
         attempt=attempt,
-        standings=found,
+        statuses=found,
         pieces=mark_evidence(attempt, found),
         opposite=opposite,
         count=count,
         gained=list_gained(found) if any(one.tried_before for one in found) else None,
         trouble=trouble,
         graded=any(one.grader for one in found),
-        silent=_is_silent(attempt, found),
+        silent=is_unreadable(attempt.said, (one.grader.verdict for one in found if one.grader)),
         cut=_is_cut(attempt.said),
         to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
         trust=trust,
@@ -113,13 +118,6 @@ def _is_cut(said: str) -> bool:
     """Return whether the text has more sentences than the grader reads."""
     read = split_passages(said)
     return len(read) == MOST_PASSAGES and bool(said[max(one.end for one in read) :].strip())
-
-
-def _is_silent(attempt: ExplainAttempt, found: Sequence[ConceptStatus]) -> bool:
-    """Return whether the grader found nothing and the text doesn't read as English."""
-    read = [one.grader.verdict for one in found if one.grader]
-    nothing = bool(read) and set(read) <= {"missing", "unsure"}
-    return nothing and not reads_as_english(attempt.said)
 
 
 def _announce_result(found: Sequence[ConceptStatus], count: int) -> str:

@@ -37,7 +37,7 @@ from study.content.evidence import Evidence
 from study.content.yaml_reader import ContentError, Problem
 
 TOPIC = "families"
-TOPIC_TITLE = "Arithmetic, drawn anew"
+TOPIC_TITLE = "Arithmetic with drawn numbers"
 VARIANTS = 10_000
 
 TEXTS_DIR = Path(__file__).with_name("texts")

@@ -7,7 +7,7 @@ slip, for the `wrong` one. A value with an entry in `phrases` is replaced by tha
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
 from quizzes.families.drawn import (
     WRONG_OPTIONS,
@@ -18,8 +18,9 @@ from quizzes.families.drawn import (
     Slip,
     keep_distinct,
 )
-from quizzes.families.template import FamilyTemplate
-from study.content.yaml_reader import ContentError, Level, Problem
+from quizzes.families.template import FamilyTemplate, read_template
+from quizzes.kinds.numbers import is_known_unit
+from study.content.yaml_reader import ContentError, Fields, Level, Problem
 
 DrawNumbers = Callable[[Random], DrawnNumbers]
 
@@ -29,7 +30,7 @@ class SlipText:
     """What a wrong answer shows: the misconception completes "you"."""
 
     misconception: str
-    feedback: FamilyTemplate
+    feedback: Annotated[FamilyTemplate, read_template]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +42,30 @@ class QuestionFamily:
     concepts: tuple[str, ...]
     level: Level
     kind: Kind
-    answer: FamilyTemplate
+    answer: Annotated[FamilyTemplate, read_template]
     """How an answer is written; its only placeholder is `answer`."""
 
-    unit: str
-    source: str
-    stem: FamilyTemplate
-    right: FamilyTemplate
+    unit: str = ""
+    source: str = ""
+    stem: Annotated[FamilyTemplate, read_template]
+    right: Annotated[FamilyTemplate, read_template]
     slips: Mapping[str, SlipText]
     steps: tuple[FamilyTemplate, ...]
-    hint: FamilyTemplate
-    keep: FamilyTemplate
+    hint: Annotated[FamilyTemplate, read_template]
+    keep: Annotated[FamilyTemplate, read_template]
     phrases: Mapping[str, Mapping[str, FamilyTemplate]]
     """Texts for a value that is a word or one of a few numbers: value name, value, text."""
 
     draw_numbers: DrawNumbers
     build_problem: Callable[[str], Problem]
     """Builds a problem that names the file and line of the texts."""
+
+    def note_problems(self, fields: Fields) -> None:
+        """Note an answer without its number, and an unknown unit."""
+        if self.answer.names != {"answer"}:
+            fields.note("`answer` must have the placeholder {answer} and no other")
+        if not is_known_unit(self.unit):
+            fields.note(f"unknown unit {self.unit!r}")
 
     def draw(self, dice: Random) -> DrawnQuestion:
         """Draw numbers and fill the texts. Raises ContentError with all values that they miss."""

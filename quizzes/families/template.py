@@ -12,6 +12,7 @@ from typing import Any
 
 from quizzes.kinds.numbers import format_number
 from study.base.units import as_bytes
+from study.content.yaml_reader import Fields
 
 _SIDE_LIMIT = 1_000_000  # more than any side of a drawn matrix
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -84,3 +85,17 @@ def _format_value(value: Any, spec: str) -> str:
         return f"{value} {one if value == 1 else many}"
     written = FORMATS[spec](value) if spec in FORMATS else format(value, spec)
     return written.replace("-", "−")
+
+
+def read_template(fields: Fields, name: str) -> FamilyTemplate:
+    """Read a text; note what is wrong with its placeholders."""
+    return parse_noted(fields, name, fields.text(name))
+
+
+def parse_noted(fields: Fields, name: str, text: str) -> FamilyTemplate:
+    """Parse a text of a field; note what is wrong with its placeholders."""
+    try:
+        return parse_template(text)
+    except ValueError as error:
+        fields.note(f"`{name}`: {error}")
+        return FamilyTemplate()

@@ -1,24 +1,19 @@
 """Client of the grader: one worker process, started on demand and called over pipes (JSON lines)."""
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from quizzes.grader.grading import Grading, Scores, grade_answer, grade_answers
 from quizzes.grader.minilm import minilm_folder
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import read_weights
 from study.base.errors import LearnerError
+from study.base.json_lines import JsonLinesProcess
 from study.base.model_files import Progress, Report, is_ready
 
 THREADS = 2
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def ignore_progress(progress: Progress) -> None:
@@ -31,7 +26,7 @@ class GraderClient:
     def __init__(self, models_dir: Path) -> None:
         self._models_dir = models_dir
         self._lock = threading.Lock()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: JsonLinesProcess | None = None
 
     def grade(
         self, prompt: Prompt, answer: str, *, report: Report = ignore_progress, find_words: bool = False
@@ -39,7 +34,9 @@ class GraderClient:
         """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
-            return grade_answer(prompt, answer, self._score, read_weights().limits, find_words=find_words)
+            return grade_answer(
+                prompt, answer, self._score, read_weights().limits_of(prompt), find_words=find_words
+            )
 
     def grade_all(self, prompt: Prompt, answers: Sequence[str]) -> list[Grading]:
         """Return the verdicts on several answers, without the words that carry them.
@@ -48,7 +45,7 @@ class GraderClient:
         """
         with self._lock:
             self._start(ignore_progress)
-            return grade_answers(prompt, answers, self._score, read_weights().limits)
+            return grade_answers(prompt, answers, self._score, read_weights().limits_of(prompt))
 
     @property
     def has_files(self) -> bool:
@@ -70,10 +67,18 @@ class GraderClient:
 
     def _start(self, report: Report) -> None:
         """Start a worker and wait until it is ready; the caller holds the lock."""
-        if self._worker is not None and self._worker.poll() is None:
+        if self._worker is not None and self._worker.is_alive:
             return
         self._end()
-        self._worker = _start_worker(self._models_dir)
+        self._worker = JsonLinesProcess(
+            "quizzes.grader.worker",
+            "--models-dir",
+            str(self._models_dir),
+            "--threads",
+            str(THREADS),
+            # As for the lab's worker: two OpenMP runtimes that spin starve each other (docs/traps.md 13).
+            environment={"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"},
+        )
         while not (said := self._read()).get("ready"):
             if "what" in said:
                 self._end()
@@ -83,44 +88,23 @@ class GraderClient:
     def _score(self, concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
         if not texts:
             return []
-        stdin = cast(IO[bytes], cast("subprocess.Popen[bytes]", self._worker).stdin)
-        with contextlib.suppress(BrokenPipeError):  # reading the answer reports it
-            stdin.write(json.dumps({"concepts": concepts, "texts": texts}).encode() + b"\n")
-            stdin.flush()
+        assert self._worker is not None
+        self._worker.send({"concepts": concepts, "texts": texts})
         return [[Scores(*row) for row in rows] for rows in self._read()["scores"]]
 
     def _read(self) -> dict[str, Any]:
         assert self._worker is not None
-        line = cast(IO[bytes], self._worker.stdout).readline()
-        if not line:
+        said = next(self._worker.read(), None)
+        if said is None:
             self._end()
             raise LearnerError(
                 "The grader's process ended.",
                 do_next="Try again; if it ends again, tick the concepts yourself.",
             )
-        return cast(dict[str, Any], json.loads(line))
+        return cast(dict[str, Any], said)
 
     def _end(self) -> None:
         """Kill the worker; the caller holds the lock."""
         if self._worker is not None:
-            for pipe in (self._worker.stdin, self._worker.stdout):
-                with contextlib.suppress(OSError):
-                    cast(IO[bytes], pipe).close()
-            self._worker.kill()
-            self._worker.wait()
+            self._worker.close()
             self._worker = None
-
-
-def _start_worker(models_dir: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "quizzes.grader.worker"]
-    command += ["--models-dir", str(models_dir), "--threads", str(THREADS)]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # As for the lab's worker: two OpenMP runtimes that spin starve each other (docs/traps.md 13).
-        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"},
-        cwd=ROOT,
-        start_new_session=True,
-    )

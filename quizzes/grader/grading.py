@@ -102,13 +102,7 @@ class Grading:
 
 
 def concept_text(concept: PromptConcept) -> str:
-    """Return the text of a concept that the network reads.
-
-    Of a learner's own concept that is the part before its colon: the network has learnt to read labels, and
-    on prompts outside training it finds three times as much by them as by whole lines (docs/grader.md).
-    """
-    if concept.definition.partition(":")[0] == concept.label:
-        return concept.label
+    """Return the text that stands for a concept; a learner's own concept is its whole line."""
     if concept.definition.startswith(concept.label):
         return concept.definition
     return f"{concept.label}. {concept.definition}"

@@ -21,11 +21,17 @@ OTHER_WRITER = ANSWERS / "dev"
 FRESH_WRITER = ANSWERS / "fresh"
 """Answers of one more writer: nothing is learnt from them and nothing is set on them; they measure."""
 
-NEWEST = "n-"
-"""The voices of the training answers that were written last begin like this."""
+FRESH_WRITER_2 = ANSWERS / "fresh2"
+"""The same of yet another writer, looked at once; `fresh` has been seen with several networks."""
+
+OWN_TRAINING = ANSWERS / "own-train"
+"""Prompts like a learner's own on many subjects, and answers, from which the reader of own prompts learns."""
 
 OWN_PROMPTS = ANSWERS / "own"
-"""Three prompts like a learner's own, and answers to them: nothing is learnt from them either."""
+"""Three prompts like a learner's own, and answers: nothing is learnt from them or set on them."""
+
+OWN_PROMPTS_2 = ANSWERS / "own2"
+"""Four more by the writer of `fresh2`, looked at once."""
 
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.weights import WEIGHTS
@@ -11,10 +12,6 @@ from quizzes.grader.weights import WEIGHTS
 CARD = "card.json"
 
 UNMEASURED = "How often this grader is right has not been measured."
-UNMEASURED_OWN = (
-    "How often the grader is right on your own prompts is not known: it was trained and measured on the "
-    "app's prompts only."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +31,17 @@ class MeasuredAccuracy:
     unsure: float
 
 
-def read_measured(folder: Path = WEIGHTS) -> MeasuredAccuracy | None:
-    """Read the measurement stored with the weights; None when it is missing."""
-    try:
-        found = json.loads((folder / CARD).read_text("utf-8"))["measured"]
-    except FileNotFoundError:
+def read_measured(folder: Path = WEIGHTS, *, own: bool = False) -> MeasuredAccuracy | None:
+    """Read the measurement on the app's prompts, or on own ones, stored with the weights, if there is one."""
+    found = _read_card(folder).get(_name_part(own=own))
+    if found is None:
         return None
     return MeasuredAccuracy(**{name: found[name] for name in MeasuredAccuracy.__dataclass_fields__})
 
 
-def write_measured(judged: Sequence[JudgedAnswer], folder: Path = WEIGHTS) -> MeasuredAccuracy:
+def write_measured(
+    judged: Sequence[JudgedAnswer], folder: Path = WEIGHTS, *, own: bool = False
+) -> MeasuredAccuracy:
     """Write the measurement on answers outside the training set next to the weights, and return it."""
     found = compute_report(judged)
     measured = MeasuredAccuracy(
@@ -53,13 +51,25 @@ def write_measured(judged: Sequence[JudgedAnswer], folder: Path = WEIGHTS) -> Me
         false_accepted=round(found.false_accepted.value, 3),
         unsure=round(found.unsure.value, 3),
     )
-    (folder / CARD).write_text(json.dumps({"measured": asdict(measured)}, indent=1) + "\n", "utf-8")
+    card = _read_card(folder) | {_name_part(own=own): asdict(measured)}
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", "utf-8")
     return measured
 
 
-def trust_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> str:
+def _read_card(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / CARD).read_text("utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+def _name_part(*, own: bool) -> str:
+    return "own prompts" if own else "measured"
+
+
+def trust_sentence(measured: MeasuredAccuracy | None) -> str:
     """Say in one line how far to trust the grader."""
-    if own or measured is None:
+    if measured is None:
         return "This is practice: how often the grader is right here has not been measured."
     return (
         f"This is practice: the grader finds {measured.recall:.0%} of what is said and takes "
@@ -69,13 +79,12 @@ def trust_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> s
 
 def limits_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> str:
     """Format the measurement as a sentence for the learner."""
-    if own:
-        return UNMEASURED_OWN
     if measured is None:
         return UNMEASURED
     answers = "1 answer" if measured.answers == 1 else f"{measured.answers:,} answers"
+    unseen = "to prompts that it had not learnt from" if own else "that it had not seen"
     return (
-        f"On {answers} that it had not seen, {measured.precision:.0%} of the concepts it "
+        f"On {answers} {unseen}, {measured.precision:.0%} of the concepts it "
         f"called covered were, it found {measured.recall:.0%} of those that were said, it took "
         f"{measured.false_accepted:.0%} of false statements for right, and it could not tell in "
         f"{measured.unsure:.0%} of cases."

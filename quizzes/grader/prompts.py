@@ -7,6 +7,7 @@ from typing import Any
 
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap, note_unknown_concepts
+from study.content.declared import read_declared
 from study.content.yaml_reader import ContentError, Fields, Problem, note_repeated_ids, read_mapping
 
 PROMPTS_FILE = Path(__file__).parent / "prompts.yaml"
@@ -90,30 +91,10 @@ def own_prompt(given: Mapping[str, Any]) -> Prompt:
 
 
 def _read_prompt(fields: Fields, concepts: ConceptMap) -> Prompt:
-    parts = [(_read_concept(entry), entry) for entry in fields.children("concepts", kind="concept")]
-    note_repeated_ids((part.id, entry) for part, entry in parts)
-    prompt = Prompt(
-        id=fields.text("id"),
-        text=fields.text("text"),
-        hint=fields.text("hint"),
-        concepts=tuple(part for part, _ in parts),
-        links=fields.texts("links"),
-        model_answer=fields.text("model_answer"),
-        source=fields.text("source"),
-    )
+    prompt = read_declared(fields, Prompt, own=False)
+    if len({part.id for part in prompt.concepts}) != len(prompt.concepts):
+        fields.note("two concepts share an id")
     if len(prompt.concepts) != CONCEPTS:
         fields.note(f"needs {CONCEPTS} concepts, got {len(prompt.concepts)}")
     note_unknown_concepts(fields, prompt.links, concepts)
-    fields.close()
     return prompt
-
-
-def _read_concept(fields: Fields) -> PromptConcept:
-    concept = PromptConcept(
-        id=fields.text("id"),
-        label=fields.text("label"),
-        definition=fields.text("definition"),
-        shown=fields.text("shown", default=""),
-    )
-    fields.close()
-    return concept

@@ -1,4 +1,7 @@
-"""The trained adapters' files and settings: known concepts, thresholds, temperature."""
+"""The trained adapters' files and settings: known concepts, thresholds, temperatures.
+
+One adapter reads the app's prompts, whose concepts it knows; the other reads learners' own prompts.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from quizzes.grader.grading import Limits
+from quizzes.grader.prompts import Prompt
 
 WEIGHTS = Path(__file__).parent / "adapter"
 TENSORS = "adapter-{seed}.safetensors"
-MADE_OF = "adapter-{seed}.json"
+OWN_TENSORS = "own-prompts.safetensors"
 SETTINGS = "grader.json"
 
 UNCALIBRATED = Limits(relevant=0.5, covered=0.5, doubt=0.4, contradicted=0.5, missing=0.5, partial=0.4)
@@ -26,6 +30,13 @@ class Weights:
     alpha_over_rank: float
     temperature: float = 1.0
     limits: Limits = UNCALIBRATED
+    own_temperature: float = 1.0
+    own_limits: Limits = UNCALIBRATED
+    """The thresholds for learners' own prompts, which are read by another network."""
+
+    def limits_of(self, prompt: Prompt) -> Limits:
+        """Return the thresholds that a prompt is graded with."""
+        return self.own_limits if prompt.own else self.limits
 
 
 def read_weights(folder: Path = WEIGHTS) -> Weights:
@@ -36,11 +47,13 @@ def read_weights(folder: Path = WEIGHTS) -> Weights:
         alpha_over_rank=stored["alpha_over_rank"],
         temperature=stored["temperature"],
         limits=Limits(**stored["limits"]),
+        own_temperature=stored["own_temperature"],
+        own_limits=Limits(**stored["own_limits"]),
     )
 
 
 def list_adapters(folder: Path = WEIGHTS) -> list[Path]:
-    """List the adapter files, one per seed; the grader averages their networks (an ensemble)."""
+    """List the adapter files for the app's prompts, one per seed; the grader averages them (an ensemble)."""
     return sorted(folder.glob(TENSORS.format(seed="*")))
 
 
@@ -49,9 +62,9 @@ def write_weights(weights: Weights, folder: Path) -> None:
     _write_json(folder / SETTINGS, asdict(weights))
 
 
-def write_made_of(folder: Path, *, seed: int, **made_of: Any) -> None:
-    """Write how one network was trained: recipe, number of answers and versions."""
-    _write_json(folder / MADE_OF.format(seed=seed), made_of)
+def write_made_of(tensors: Path, **made_of: Any) -> None:
+    """Write how one network was trained next to its tensors: recipe, number of answers and versions."""
+    _write_json(tensors.with_suffix(".json"), made_of)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

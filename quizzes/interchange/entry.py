@@ -85,7 +85,8 @@ class Writing:
 
 def entries_of(bank: Bank) -> list[QuestionEntry]:
     """Convert all written questions; families are left out, because their questions vary by seed."""
-    return [entry_of(question, bank.topics[question.topic]) for question in bank.questions]
+    topics = bank.topics
+    return [entry_of(question, topics[question.topic]) for question in bank.questions]
 
 
 def entry_of(question: Question, topic: str) -> QuestionEntry:

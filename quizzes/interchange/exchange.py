@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing, assign_ids, entries_of
+from quizzes.interchange.entry import (
+    QuestionEntry,
+    QuestionReading,
+    Writing,
+    assign_ids,
+    entries_of,
+    entry_of,
+)
 from quizzes.interchange.formats import READABLE, holds_questions, read_questions
 from quizzes.interchange.gift import write_gift
 from quizzes.interchange.jupyterquiz import write_jupyterquiz
@@ -41,7 +48,7 @@ class QuestionExchange:
     formats: Sequence[Format] = (
         Format(name="moodle-xml", label="Moodle XML", hint="Keeps most; for Moodle's question bank"),
         Format(name="gift", label="GIFT", hint="Moodle's text format"),
-        Format(name="csv", label="a table", hint="CSV, one question a row"),
+        Format(name="csv", label="a table", hint="CSV, one question per row"),
         Format(name="jupyterquiz", label="jupyterquiz", hint="JSON for a quiz inside a notebook"),
     )
 
@@ -82,12 +89,14 @@ class QuestionExchange:
         return File(name=f"{NAME}.{suffix}", content=writing.text.encode())
 
     def _judged(self, reading: QuestionReading) -> list[tuple[QuestionEntry, ImportEntry]]:
-        known = {entry.id: entry for entry in entries_of(self.bank)}
+        bank = self.bank.collection.bank
         seen: set[str] = set()
         judged = []
         for read in with_progress(assign_ids(reading.entries)):
             entry, problem = check_entry(read, self.concepts)
-            result = self._verdict(entry, known.get(entry.id), problem)
+            question = bank.by_id.get(entry.id)
+            here = entry_of(question, bank.topics[question.topic]) if question else None
+            result = self._verdict(entry, here, problem)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this question twice")
             seen.add(entry.id)

@@ -7,13 +7,13 @@ show; reading one of our own tables removes it.
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import Answer, Form, fields_of, form_of
 from study.base.errors import LearnerError
+from study.base.spreadsheets import is_formula
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
 
@@ -33,7 +33,6 @@ COLUMNS = (
     "more",
 )
 CELL_LIMIT = 200_000
-_FORMULA = re.compile(r"['=+\-@\t\r]")
 
 
 def write_table(entries: Iterable[QuestionEntry]) -> Writing:
@@ -58,11 +57,11 @@ def read_table(file: File) -> QuestionReading:
             do_next="Save it as “CSV UTF-8”, then try again.",
         ) from error
     csv.field_size_limit(CELL_LIMIT)
-    reader = csv.DictReader(io.StringIO(text), delimiter=_detect_separator(text))
+    reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
     rejected: list[ImportEntry] = []
-    ours = "more" in (reader.fieldnames or ())
     try:
+        ours = "more" in (reader.fieldnames or ())
         for row in reader:
             cells = {
                 name: _read_plain(cell, ours) for name, cell in row.items() if name and isinstance(cell, str)
@@ -171,7 +170,7 @@ def _is_number(text: str) -> bool:
 
 
 def _neutralize(cell: str) -> str:
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    return f"'{cell}" if is_formula(cell) or cell.startswith("'") else cell
 
 
 def _read_plain(cell: str, ours: bool) -> str:

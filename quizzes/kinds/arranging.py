@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, letter_choices
 from study.base.errors import LearnerError
+from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
 
@@ -148,7 +149,7 @@ def read_matching(fields: Fields) -> Matching:
         pairs.append(MatchingPair(id=item.id, left=entry.text("left"), choice=item.id))
         choices.append(item)
         entry.close()
-    choices += [_read_item(entry) for entry in _read_others(fields)]
+    choices += [read_declared(entry, ArrangedItem) for entry in _read_others(fields)]
     if not 2 <= len(pairs) <= 8:
         fields.note(f"needs 2 to 8 pairs, got {len(pairs)}")
     _note_alike(fields, choices)
@@ -157,7 +158,7 @@ def read_matching(fields: Fields) -> Matching:
 
 def read_ordering(fields: Fields) -> Ordering:
     """Read the items in the right order."""
-    items = tuple(_read_item(entry) for entry in fields.children("items", kind="item"))
+    items = tuple(read_declared(entry, ArrangedItem) for entry in fields.children("items", kind="item"))
     if not 3 <= len(items) <= 8:
         fields.note(f"needs 3 to 8 items, got {len(items)}")
     _note_alike(fields, items)
@@ -166,12 +167,6 @@ def read_ordering(fields: Fields) -> Ordering:
 
 def _read_others(fields: Fields) -> list[Fields]:
     return fields.children("others", kind="choice") if fields.has("others") else []
-
-
-def _read_item(fields: Fields) -> ArrangedItem:
-    item = ArrangedItem(id=fields.text("id"), text=fields.text("text"), feedback=fields.text("feedback"))
-    fields.close()
-    return item
 
 
 def _note_alike(fields: Fields, items: tuple[ArrangedItem, ...] | list[ArrangedItem]) -> None:

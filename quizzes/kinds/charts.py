@@ -10,6 +10,7 @@ from quizzes.kinds.grade import Form, Grade, Offered, Response
 from quizzes.kinds.numbers import format_number
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import Check, Quantity, evaluate
+from study.base.numbers import is_finite_number
 from study.content.yaml_reader import Fields
 
 _TICKS = 4
@@ -117,7 +118,7 @@ def read_chart(fields: Fields) -> QuestionChart:
         arguments=dict(arguments) if isinstance(arguments, dict) else {},
         vary=entry.text("vary"),
         over=tuple(over) if isinstance(over, list) and over else (0,),
-        scale=float(scale) if isinstance(scale, int | float) and scale > 0 else 1.0,
+        scale=float(scale) if is_finite_number(scale) and scale > 0 else 1.0,
     )
     entry.close()
     return chart

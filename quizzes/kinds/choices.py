@@ -40,12 +40,27 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single:
+class _FromOptions:
+    """A task answered by choosing from options."""
+
+    options: tuple[Option, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that a learner can read, for checks."""
+        return tuple(f"{option.text} {option.feedback}" for option in self.options)
+
+    def offered(self, salt: str) -> Offered:
+        """Return the options with their letters."""
+        return letter_choices(self.options, salt=salt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Single(_FromOptions):
     """A task with exactly one right option."""
 
     kind: ClassVar[Literal["single"]] = "single"
     rule: ClassVar[str] = ""
-    options: tuple[Option, ...]
 
     @property
     def right(self) -> Option:
@@ -56,15 +71,6 @@ class Single:
     def answer(self) -> Response:
         """The right response."""
         return {"option": self.right.id}
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
-        return tuple(f"{option.text} {option.feedback}" for option in self.options)
-
-    def offered(self, salt: str) -> Offered:
-        """Return the options with their letters."""
-        return letter_choices(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the id of the chosen option. Raises LearnerError when none is chosen."""
@@ -79,11 +85,10 @@ class Single:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Multiple:
+class Multiple(_FromOptions):
     """A task with several right options; a wrong one takes away what a right one gives."""
 
     kind: ClassVar[Literal["multiple"]] = "multiple"
-    options: tuple[Option, ...]
 
     @property
     def rule(self) -> str:
@@ -95,15 +100,6 @@ class Multiple:
     def answer(self) -> Response:
         """The right response."""
         return {"options": [option.id for option in self.options if option.correct]}
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
-        return tuple(f"{option.text} {option.feedback}" for option in self.options)
-
-    def offered(self, salt: str) -> Offered:
-        """Return the options with their letters."""
-        return letter_choices(self.options, salt=salt)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the ids of the chosen options, in the author's order. Raises LearnerError for none."""
@@ -123,15 +119,13 @@ class Multiple:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrueFalse:
-    """A statement: is it true, and why? A right verdict with a wrong reason scores half."""
+class TrueFalse(_FromOptions):
+    """A statement: is it true, and why? The options are the reasons; a wrong one leaves half the score."""
 
     kind: ClassVar[Literal["true-false"]] = "true-false"
     rule: ClassVar[str] = "The verdict counts half; its reason counts the other half if the verdict is right."
     truth: bool
     feedback: str
-    options: tuple[Option, ...]
-    """The reasons."""
 
     @property
     def answer(self) -> Response:
@@ -141,11 +135,7 @@ class TrueFalse:
     @property
     def texts(self) -> tuple[str, ...]:
         """All texts that a learner can read, for checks."""
-        return (self.feedback, *(f"{option.text} {option.feedback}" for option in self.options))
-
-    def offered(self, salt: str) -> Offered:
-        """Return the reasons with their letters."""
-        return letter_choices(self.options, salt=salt)
+        return (self.feedback, *super().texts)
 
     def read(self, form: Form, offered: Offered) -> Response:
         """Parse the verdict and the reason. Raises LearnerError when one is missing."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, GradedPart, Offered, Response, read_chosen
+from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
 
@@ -14,8 +15,13 @@ class CodeLine:
     id: str
     text: str
     feedback: str
-    error: bool
-    fix: str
+    fix: str = ""
+    """How the wrong line should read; empty for the others."""
+
+    @property
+    def error(self) -> bool:
+        """Whether it is the wrong line."""
+        return bool(self.fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +66,7 @@ class FindTheError:
 
 def read_find_the_error(fields: Fields) -> FindTheError:
     """Read the lines; one of them has `fix:`, how it should read."""
-    lines = tuple(_read_line(entry) for entry in fields.children("lines", kind="line"))
+    lines = tuple(read_declared(entry, CodeLine) for entry in fields.children("lines", kind="line"))
     if not 3 <= len(lines) <= MOST_KEYS:
         fields.note(f"needs 3 to {MOST_KEYS} lines, got {len(lines)}")
     if sum(line.error for line in lines) != 1:
@@ -68,19 +74,6 @@ def read_find_the_error(fields: Fields) -> FindTheError:
     if len({line.id for line in lines}) != len(lines):
         fields.note("two lines have the same id")
     return FindTheError(lines=lines)
-
-
-def _read_line(fields: Fields) -> CodeLine:
-    fix = fields.text("fix", default="")
-    line = CodeLine(
-        id=fields.text("id"),
-        text=fields.text("text"),
-        feedback=fields.text("feedback"),
-        error=bool(fix),
-        fix=fix,
-    )
-    fields.close()
-    return line
 
 
 def _grade_part(line: CodeLine, *, chosen: bool) -> GradedPart:

@@ -1,6 +1,6 @@
 """A question answered by a number with a unit. The right number comes from the question's check."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
@@ -8,6 +8,8 @@ from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
 from quizzes.kinds.numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
 from study.base.checks import Check
 from study.base.errors import LearnerError
+from study.base.numbers import is_finite_number
+from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
 
@@ -75,12 +77,15 @@ class Numeric:
             value = in_unit(text, self.unit)
         except LearnerError:  # nothing was given
             return Grade(fraction=0.0, parts=(self._right("missed"),))
+        typed = text if read_number(text).unit else _with_unit(text, self.unit)
         if is_within(value, self.value, tolerance=self.tolerance):
-            return Grade(fraction=1.0, parts=(self._right("right"),))
+            exact = is_within(value, self.value, tolerance=0.0)
+            shown = self.text if exact else f"{typed} (exactly {self.text})"
+            return Grade(fraction=1.0, parts=(replace(self._right("right"), text=shown),))
         slip = next((s for s in self.slips if is_within(value, s.value, tolerance=self.tolerance)), None)
         given = GradedPart(
             id=slip.id if slip else "other",
-            text=text if read_number(text).unit else _with_unit(text, self.unit),
+            text=typed,
             state="wrong",
             feedback=slip.feedback if slip else _how_far(value, self.value),
             misconception=slip.misconception if slip else "",
@@ -104,7 +109,7 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
         value=checks[0].expect / unit_size(unit) if checks else own,
         feedback=fields.text("feedback"),
         unit=unit,
-        tolerance=_read_number(fields, "tolerance", default=0.0),
+        tolerance=_read_tolerance(fields),
         slips=tuple(_read_slip(entry) for entry in _read_slips(fields)),
     )
     for slip in numeric.slips:
@@ -119,21 +124,22 @@ def _read_slips(fields: Fields) -> list[Fields]:
 
 def _read_slip(fields: Fields) -> KnownSlip:
     found, named = read_misconception(fields, what="a slip")
-    slip = KnownSlip(
-        id=found,
-        value=_read_number(fields, "value", default=None),
-        misconception=named,
-        feedback=fields.text("feedback"),
-    )
-    fields.close()
-    return slip
+    value = _read_number(fields, "value", default=None)
+    return read_declared(fields, KnownSlip, id=found, value=value, misconception=named)
+
+
+def _read_tolerance(fields: Fields) -> float:
+    tolerance = _read_number(fields, "tolerance", default=0.0)
+    if tolerance < 0:
+        fields.note(f"`tolerance` must be 0 or more, got {tolerance:g}")
+    return max(tolerance, 0.0)
 
 
 def _read_number(fields: Fields, name: str, *, default: float | None) -> float:
     value = fields.raw(name)
     if value is None and default is not None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_finite_number(value):
         fields.note(f"`{name}` must be a number, got {value!r}")
         return 0.0
     return float(value)

@@ -10,6 +10,7 @@ from quizzes.kinds.choices import read_misconception
 from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
 from quizzes.kinds.numbers import is_within, read_number
 from study.base.errors import LearnerError
+from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
 SPELLING = (
@@ -185,11 +186,7 @@ def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
 
 def _read_mistake(fields: Fields) -> KnownMistake:
     found, named = read_misconception(fields, what="a mistake")
-    mistake = KnownMistake(
-        id=found, texts=fields.texts("texts"), misconception=named, feedback=fields.text("feedback")
-    )
-    fields.close()
-    return mistake
+    return read_declared(fields, KnownMistake, id=found, misconception=named)
 
 
 def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:

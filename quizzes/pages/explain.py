@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from quizzes.explain.own_prompts import LINE_LIMIT, TEXT_LIMIT
 from quizzes.explain.presenter import ExplainExercise
-from quizzes.grader.limits import UNMEASURED_OWN
+from quizzes.grader.limits import limits_sentence
 from quizzes.grader.prompts import CONCEPTS, Prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError, StaleError
@@ -135,7 +135,7 @@ class ExplainPage:
             "quizzes/explain/own.html",
             prompt=prompt,
             lines=[concept.definition for concept in prompt.concepts] if prompt else [""] * CONCEPTS,
-            warning=UNMEASURED_OWN,
+            warning=limits_sentence(self.exercise.measured_own, own=True),
             text_limit=TEXT_LIMIT,
             line_limit=LINE_LIMIT,
         )

@@ -52,7 +52,7 @@ class QuizPage:
         choice = _choice_of(visit.query)
         if choice is None:
             return self._chooser(visit)
-        record = self.exercise.sittings.newest(visit.profile.id, choice)
+        record = self.exercise.operations.newest(visit.profile.id, choice)
         if record is None:
             return self._chooser(visit, shared=choice)
         return self._onward(visit, record, choice).get("html", NO_HTML)
@@ -68,7 +68,8 @@ class QuizPage:
             case "answer" | "give-up":
                 return self._answer(visit, event)
             case "hint":
-                return {"parts": {"hint": self.exercise.hint(visit, event)}, "say": "Hint shown."}
+                hint = self.exercise.hint(visit, event)
+                return {"parts": {"hint": hint}, "say": "Hint shown.", "focus": "#hint"}
             case "next":
                 return self._next(visit)
             case "poll":
@@ -81,18 +82,18 @@ class QuizPage:
             fragment = give(visit, event)
         except StaleError as stale:
             return {**self._next(visit), "error": str(stale)}
-        record = self.exercise.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
+        record = self.exercise.operations.record(visit.profile.id, form_event.read_text(event, "session"))
         return self._wrap(visit, fragment, record) if rules_of(record).feedback_at_once else self._next(visit)
 
     def _next(self, visit: Visit) -> Reply:
         choice = _find_named(visit)
-        record = self.exercise.sittings.newest(visit.profile.id, choice)
+        record = self.exercise.operations.newest(visit.profile.id, choice)
         return self._onward(visit, record, choice) if record else {"goto": address_of(choice)}
 
     def _tick(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
         """Render the clock, or the summary once time has run out."""
         choice = _find_named(visit)
-        record = self.exercise.sittings.newest(visit.profile.id, choice)
+        record = self.exercise.operations.newest(visit.profile.id, choice)
         limit = ends_at(record) if record else None
         if record is None or limit is None:
             return {}
@@ -123,11 +124,11 @@ class QuizPage:
         )
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
-        record = self.exercise.sittings.start(visit.profile.id, choice, now=visit.now)
+        record = self.exercise.operations.start(visit.profile.id, choice, now=visit.now)
         return {**self._onward(visit, record, choice), "url": address_of(choice)}
 
     def _onward(self, visit: Visit, record: QuizRecord, choice: QuizChoice) -> Reply:
-        position = self.exercise.sittings.position(record, now=visit.now)
+        position = self.exercise.operations.position(record, now=visit.now)
         if position.question is None:
             return self._summary(visit, record, choice, position)
         return self._wrap(visit, self.exercise.question(visit, record, position), record)
@@ -142,8 +143,8 @@ class QuizPage:
         }
 
     def _summary(self, visit: Visit, record: QuizRecord, choice: QuizChoice, position: Position) -> Reply:
-        sittings = self.exercise.sittings
-        bank, answered = sittings.bank, position.answered
+        operations = self.exercise.operations
+        bank, answered = operations.bank, position.answered
         missed = [bank.by_id[answer.question_id] for answer in answered.values() if not answer.correct]
         limit = ends_at(record)
         html = render(
@@ -152,10 +153,10 @@ class QuizPage:
             points=f"{position.points:.2f}".rstrip("0").rstrip("."),
             time_over=limit is not None and visit.now >= limit and len(answered) < position.total,
             not_reached=position.total - len(answered),
-            badge=sittings.has_badge(record, now=visit.now),
+            badge=operations.has_badge(record, now=visit.now),
             scores=by_concept(bank, answered.values()),
             missed=missed,
-            comes_back={e.question_id: f"{e.due_on:%A}" for e in sittings.returning(visit.profile.id)},
+            comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.returning(visit.profile.id)},
             weakest=most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
@@ -169,7 +170,7 @@ class QuizPage:
 
     def _explained(self, record: QuizRecord, position: Position) -> list[tuple[int, str, Markup]]:
         """Render every question of a quiz with its right answer: number, mark, and HTML of each."""
-        bank = self.exercise.sittings.bank
+        bank = self.exercise.operations.bank
         asked = [bank.by_id[question_id] for question_id in record.question_ids if question_id in bank.by_id]
         shown = []
         for number, question in enumerate(asked, start=1):
@@ -179,30 +180,30 @@ class QuizPage:
         return shown
 
     def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> Markup:
-        sittings, profile_id = self.exercise.sittings, visit.profile.id
+        operations, profile_id = self.exercise.operations, visit.profile.id
         concept = visit.query.get("concept", "")
         return render(
             "quizzes/quiz/choose.html",
             modes=RULES,
             asked_mode=_read_mode(visit.query.get("mode", "")),
-            topics=sittings.bank.topics,
+            topics=operations.bank.topics,
             levels=LEVELS,
             lengths=LENGTHS,
             usual=USUAL_LENGTH,
             paces=EXAM_PACES,
-            bank=sittings.bank,
+            bank=operations.bank,
             shared=shared,
             concept=concept,
             concept_name=self.context.concepts.name(concept) if concept else "",
             asked_topic=visit.query.get("topic", ""),
             unfinished=self._unfinished(visit),
-            returning=len(sittings.due(profile_id, now=visit.now)),
-            badges=sittings.badges(profile_id, now=visit.now),
-            shared_count=len(sittings.drawn(profile_id, shared, now=visit.now)) if shared else 0,
+            returning=len(operations.due(profile_id, now=visit.now)),
+            badges=operations.badges(profile_id, now=visit.now),
+            shared_count=len(operations.drawn(profile_id, shared, now=visit.now)) if shared else 0,
         )
 
     def _unfinished(self, visit: Visit) -> dict[str, Any] | None:
-        found = self.exercise.sittings.unfinished(visit.profile.id, now=visit.now)
+        found = self.exercise.operations.unfinished(visit.profile.id, now=visit.now)
         return {"address": address_of(found[0]), "position": found[1]} if found else None
 
 

@@ -18,10 +18,10 @@ RULES_OF_IT = RULES["challenge"]
 class Challenges:
     """Timed challenges by concept, with new questions each time."""
 
-    sittings: QuizOperations
+    operations: QuizOperations
     dice: Random
 
-    def door(self, visit: Visit, concept_id: str) -> ChallengeLink:
+    def build_link(self, visit: Visit, concept_id: str) -> ChallengeLink:
         """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
             mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)
@@ -30,7 +30,7 @@ class Challenges:
         best = max(ended, key=_is_right, default=None)
         return ChallengeLink(
             address=address_of(fresh),
-            problems=len(self.sittings.drawn(visit.profile.id, fresh, now=visit.now)),
+            problems=len(self.operations.drawn(visit.profile.id, fresh, now=visit.now)),
             rules=f"{RULES_OF_IT.seconds_each // 60} minutes each, {RULES_OF_IT.attempts} attempts, a hint; "
             "a badge if all come out right.",
             best=f"{best.right} of {best.total} right" if best else "",
@@ -40,13 +40,13 @@ class Challenges:
 
     def _ended(self, visit: Visit, concept_id: str) -> list[Position]:
         """List the challenges of this concept that were finished or timed out, with at least one answer."""
-        records = self.sittings.store.quizzes.latest(visit.profile.id, limit=LOOK_BACK)
+        records = self.operations.store.quizzes.latest(visit.profile.id, limit=LOOK_BACK)
         about = [
             record
             for record in records
             if (choice := choice_of(record)) and choice.mode == "challenge" and choice.concept == concept_id
         ]
-        where = (self.sittings.position(record, now=visit.now) for record in about)
+        where = (self.operations.position(record, now=visit.now) for record in about)
         return [position for position in where if position.question is None and position.answered]
 
 

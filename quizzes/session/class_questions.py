@@ -1,4 +1,4 @@
-"""Questions for a live class: those with one right option, as HTML."""
+"""Questions for a live class: those with one right option, as HTML; found by id or by words."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,8 @@ from quizzes.kinds.grade import letter_choices
 from quizzes.kinds.question import Question
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
+
+MOST_FOUND = 20
 
 
 def class_question(questions: Mapping[str, Question], question_id: str) -> ClassQuestion | None:
@@ -38,3 +40,22 @@ def class_question(questions: Mapping[str, Question], question_id: str) -> Class
         keep_text=question.keep,
         concepts=question.concepts,
     )
+
+
+def search_class_questions(questions: Mapping[str, Question], words: str) -> list[ClassQuestion]:
+    """The first MOST_FOUND questions whose id, stem, options and concepts have every word."""
+    wanted = words.casefold().split()
+    found: list[ClassQuestion] = []
+    for question_id in questions if wanted else ():
+        question = questions[question_id]
+        if not isinstance(question.task, Single):
+            continue
+        texts = (question.id, question.stem, *question.concepts, *(o.text for o in question.task.options))
+        searched = " ".join(texts).casefold()
+        if all(word in searched for word in wanted):
+            shown = class_question(questions, question_id)
+            assert shown is not None
+            found.append(shown)
+        if len(found) == MOST_FOUND:
+            break
+    return found

@@ -59,8 +59,11 @@ RULES: dict[Mode, ModeRules] = {
         hints=True,
     ),
     "again": ModeRules(
-        title="Again",
-        about="What you were sure of and got wrong, after 1 and 7 days; then what you last got wrong.",
+        title="What you missed",
+        about=(
+            "Questions that you were sure of and got wrong, 1 and 7 days later; then all others that you "
+            "last got wrong."
+        ),
     ),
 }
 REVIEW = ModeRules(title="Five-minute review", about="")

@@ -34,7 +34,7 @@ SURE: tuple[tuple[Confidence, str], ...] = (("guess", "Guess"), ("think", "Think
 class QuizExercise:
     """The quiz exercise (ask, grade, explain) on which the Quiz page and the five-minute review are built."""
 
-    sittings: QuizOperations
+    operations: QuizOperations
     concepts: ConceptMap
     ask_for_cards: AskForCards
     figure_about: FigureAbout = no_figure
@@ -43,19 +43,19 @@ class QuizExercise:
     @property
     def subjects(self) -> Mapping[str, tuple[str, ...]]:
         """The concepts of each question, by question id."""
-        return self.sittings.bank.concepts_of
+        return self.operations.bank.concepts_of
 
     def question(self, visit: Visit, record: QuizRecord, position: Position) -> Fragment:
         """Render the open question; its HTML doesn't reveal what is right."""
         question = position.question
         if question is None:
             raise LearnerError("All questions are answered.", do_next="Reload the page to go on.")
-        hinted = self.sittings.store.quizzes.hinted(record.id)
+        hinted = self.operations.store.quizzes.hinted(record.id)
         html = render(
             "quizzes/quiz/question.html",
             question=question,
             task=question.task,
-            topic=self.sittings.bank.topics[question.topic],
+            topic=self.operations.bank.topics[question.topic],
             offered=offer_choices(question, seed=record.seed),
             position=position,
             session=record.id,
@@ -73,7 +73,7 @@ class QuizExercise:
         """Record an answer, make cards due after a miss, and render the feedback."""
         record, question = self._asked(visit, event)
         response = question.task.read(form_event.read_form(event), offer_choices(question, seed=record.seed))
-        given = self.sittings.answer(
+        given = self.operations.answer(
             record,
             question.id,
             response,
@@ -87,15 +87,15 @@ class QuizExercise:
     def give_up(self, visit: Visit, event: Mapping[str, Any]) -> Fragment:
         """Render the answer instead of a second attempt."""
         record, question = self._asked(visit, event)
-        self.sittings.give_up(record, question.id, now=visit.now)
-        made = self.sittings.store.quizzes.answers(record.id)
+        self.operations.give_up(record, question.id, now=visit.now)
+        made = self.operations.store.quizzes.answers(record.id)
         first = next(answer for answer in made if answer.question_id == question.id)
         return self._feedback(visit, record, question, first, alone=True)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
         record, question = self._asked(visit, event)
-        self.sittings.hint(record, question.id, now=visit.now)
+        self.operations.hint(record, question.id, now=visit.now)
         return self._hint(record, question, shown=True)
 
     def explained(self, record: QuizRecord, question: Question, given: QuizAnswer | None) -> Markup:
@@ -110,8 +110,8 @@ class QuizExercise:
         return html
 
     def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
-        record = self.sittings.record(visit.profile.id, form_event.read_text(event, "session"))
-        question = self.sittings.bank.by_id.get(form_event.read_text(event, "question"))
+        record = self.operations.record(visit.profile.id, form_event.read_text(event, "session"))
+        question = self.operations.bank.by_id.get(form_event.read_text(event, "question"))
         if question is None:
             raise LearnerError("That question is no longer in the bank.", do_next="Reload the page to go on.")
         return record, question
@@ -121,7 +121,7 @@ class QuizExercise:
     ) -> Fragment:
         missed = not given.correct and given.attempt == 1
         asked_for = self.ask_for_cards(visit, question.concepts, because=question.id) if missed else 0
-        position = self.sittings.position(record, now=visit.now)
+        position = self.operations.position(record, now=visit.now)
         if position.tried is not None and position.tried.question_id == question.id:
             return self._not_yet(record, question, given, position, asked_for=asked_for)
         return self._feedback(visit, record, question, given, alone=alone, asked_for=asked_for)
@@ -136,7 +136,7 @@ class QuizExercise:
         html = render(
             "quizzes/quiz/not_yet.html",
             question=question,
-            topic=self.sittings.bank.topics[question.topic],
+            topic=self.operations.bank.topics[question.topic],
             verdict=format_verdict(given, grade),
             session=record.id,
             number=position.number,
@@ -158,13 +158,13 @@ class QuizExercise:
         alone: bool,
         asked_for: int = 0,
     ) -> Fragment:
-        position = self.sittings.position(record, now=visit.now)
+        position = self.operations.position(record, now=visit.now)
         grade = question.task.grade(given.given)
         listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         html = render(
             "quizzes/quiz/feedback.html",
             question=question,
-            topic=self.sittings.bank.topics[question.topic],
+            topic=self.operations.bank.topics[question.topic],
             explained=self.explained(record, question, given),
             number=position.number - (1 if position.question else 0),
             total=position.total,
@@ -184,21 +184,25 @@ class QuizExercise:
 
     def seconds_each(self, visit: Visit) -> float:
         """Estimate the seconds that this learner takes per question."""
-        history = self.sittings.store.quizzes.history(visit.profile.id)
+        history = self.operations.store.quizzes.history(visit.profile.id)
         return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
     def returning(self, visit: Visit) -> int:
         """Count the confident errors that come back today."""
-        return len(self.sittings.due(visit.profile.id, now=visit.now))
+        return len(self.operations.due(visit.profile.id, now=visit.now))
 
     def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
-        """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each."""
-        history = self.sittings.store.quizzes.history(visit.profile.id)
+        """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each.
+
+        What comes back on a later day is left out: its page has said when.
+        """
+        history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
-        due = self.sittings.due(visit.profile.id, now=visit.now)
-        missed = [q for q in self.sittings.missed(visit.profile.id) if q not in due]
-        asked_again = {question.id for question in (*due, *missed)}
-        pool = self.sittings.bank.pool(seed=seed)
+        due = self.operations.due(visit.profile.id, now=visit.now)
+        waiting = {each.question_id for each in self.operations.returning(visit.profile.id)}
+        missed = [q for q in self.operations.missed(visit.profile.id) if q.id not in waiting]
+        asked_again = waiting | {question.id for question in missed}
+        pool = self.operations.bank.pool(seed=seed)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
         beginners = [question for question in new if question.level == "beginner"]
@@ -215,8 +219,8 @@ class QuizExercise:
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next question."""
-        record = self.sittings.record(visit.profile.id, run.quiz_session_id)
-        return self.question(visit, record, self.sittings.position(record, now=visit.now))
+        record = self.operations.record(visit.profile.id, run.quiz_session_id)
+        return self.question(visit, record, self.operations.position(record, now=visit.now))
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle an answer, or go on to the next question."""
@@ -232,8 +236,10 @@ class QuizExercise:
 
     def missed(self, visit: Visit, position: Position) -> tuple[Missed, ...]:
         """Return the questions that were answered wrong, and when each is asked again."""
-        retries = {retry.question_id: retry.due_on for retry in self.sittings.returning(visit.profile.id)}
-        wrong = [self.sittings.bank.by_id[a.question_id] for a in position.answered.values() if not a.correct]
+        retries = {retry.question_id: retry.due_on for retry in self.operations.returning(visit.profile.id)}
+        wrong = [
+            self.operations.bank.by_id[a.question_id] for a in position.answered.values() if not a.correct
+        ]
         return tuple(
             Missed(
                 name=to_html(question.stem),
@@ -246,8 +252,8 @@ class QuizExercise:
         )
 
     def _position(self, visit: Visit, run: ReviewRun) -> Position:
-        record = self.sittings.record(visit.profile.id, run.quiz_session_id)
-        return self.sittings.position(record, now=visit.now)
+        record = self.operations.record(visit.profile.id, run.quiz_session_id)
+        return self.operations.position(record, now=visit.now)
 
 
 def quiz_exercise(
@@ -259,13 +265,13 @@ def quiz_exercise(
     figure_about: FigureAbout = no_figure,
 ) -> QuizExercise:
     """Build the questions of an app on its store; the bank is read here unless it is given."""
-    sittings = QuizOperations(
+    operations = QuizOperations(
         store=context.store,
         bank=bank or LiveBank(context.concepts, context.settings.questions_dir),
         subjects=elsewhere or Subjects(),
     )
     return QuizExercise(
-        sittings=sittings,
+        operations=operations,
         concepts=context.concepts,
         ask_for_cards=ask_for_cards,
         figure_about=figure_about,

@@ -36,6 +36,9 @@ class Position:
     """The last attempt at each finished question."""
 
     points: float
+    right_at_once: int = 0
+    """The finished questions whose first attempt was right; a learner's progress counts these."""
+
     tried: QuizAnswer | None = None
     """The first attempt at the open question, if it was not right."""
 
@@ -97,6 +100,7 @@ def find_position(
         question=shown,
         answered=answered,
         points=sum(max(each.score for each in tries) for tries in made.values()),
+        right_at_once=sum(made[question_id][0].correct for question_id in answered),
         tried=made[shown.id][-1] if shown and shown.id in made else None,
     )
 

@@ -44,13 +44,13 @@ class ItemStatistics:
 
 
 def item_statistics(
-    sittings: Iterable[Sequence[QuizAnswer]], options: Mapping[str, Sequence[str]]
+    sessions: Iterable[Sequence[QuizAnswer]], options: Mapping[str, Sequence[str]]
 ) -> list[ItemStatistics]:
     """Return each question with enough answers, hardest first. `options`: the ids of its wrong options."""
     answers: dict[str, list[tuple[QuizAnswer, float | None]]] = {}
-    for sitting in sittings:
-        for answer in sitting:
-            answers.setdefault(answer.question_id, []).append((answer, _rest_score(answer, sitting)))
+    for session in sessions:
+        for answer in session:
+            answers.setdefault(answer.question_id, []).append((answer, _rest_score(answer, session)))
     found = [
         _compute_statistics(question, given, options.get(question, ()))
         for question, given in answers.items()
@@ -73,9 +73,9 @@ def _compute_statistics(
     )
 
 
-def _rest_score(answer: QuizAnswer, sitting: Sequence[QuizAnswer]) -> float | None:
+def _rest_score(answer: QuizAnswer, session: Sequence[QuizAnswer]) -> float | None:
     """Return the share right of the other questions of the same quiz."""
-    others = [other.correct for other in sitting if other.question_id != answer.question_id]
+    others = [other.correct for other in session if other.question_id != answer.question_id]
     return sum(others) / len(others) if others else None
 
 

@@ -75,8 +75,10 @@ def statistics_of(store: Store, bank: Bank) -> list[ItemStatistics]:
         for question in bank.questions
         if isinstance(question.task, Single)
     }
-    sittings = [[_by_family(answer, bank) for answer in given] for _, given in store.quizzes.sittings()]
-    return [item for item in item_statistics(sittings, wrong) if _find_title(item.question_id, bank)]
+    sessions = [
+        [_by_family(answer, bank) for answer in given] for _, given in store.quizzes.answered_sessions()
+    ]
+    return [item for item in item_statistics(sessions, wrong) if _find_title(item.question_id, bank)]
 
 
 def _by_family(answer: QuizAnswer, bank: Bank) -> QuizAnswer:

@@ -72,7 +72,10 @@ def recurring_of(
 
 
 def find_recurring(misses: Iterable[Miss]) -> Misses:
-    """Find what recurs among the latest of these misses."""
+    """Find what recurs among the latest of these misses.
+
+    Forgotten cards alone name no misconception: they show what was forgotten, not what was believed.
+    """
     latest = sorted(misses, key=lambda miss: miss.at)[-LATEST:]
     counted = Counter(each for miss in reversed(latest) for each in sorted(miss.ids))
     named = {each.id: each for each in load_misconceptions()}
@@ -83,7 +86,7 @@ def find_recurring(misses: Iterable[Miss]) -> Misses:
             kinds=tuple(Counter(miss.kind for miss in latest if each in miss.ids).most_common()),
         )
         for each, count in counted.most_common()
-        if count >= RECURS and each in named
+        if count >= RECURS and each in named and any(each in m.ids and m.kind != "card" for m in latest)
     ]
     return Misses(total=len(latest), recurring=tuple(recurring[:SHOWN]))
 

@@ -9,6 +9,7 @@ import platformdirs
 from study.base.errors import LearnerError
 
 APP_NAME = "LoRA study"
+IMPORTS_FOLDER = "imports"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Settings:
     @property
     def imports_dir(self) -> Path:
         """Uploaded files that are not imported yet."""
-        return self.home / "imports"
+        return self.home / IMPORTS_FOLDER
 
     @property
     def decks_dir(self) -> Path:
@@ -48,6 +49,11 @@ class Settings:
     def questions_dir(self) -> Path:
         """The learner's own questions, in addition to the app's."""
         return self.home / "questions"
+
+    @property
+    def plans_dir(self) -> Path:
+        """The teacher's own lesson plans, in addition to the app's."""
+        return self.home / "plans"
 
 
 def load_settings(*, home: Path | None = None) -> Settings:

@@ -22,7 +22,7 @@ def as_count(number: int) -> str:
 def as_short(number: float) -> str:
     """Format a number as `2.44M`, `37.7M`, `4.5`: three significant digits, for the label of a bar."""
     for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= scale:
+        if float(f"{abs(number):.3g}") >= scale:  # 999.9M is 1.00B
             return f"{_three_digits(number / scale)}{unit}"
     return f"{number:.3g}"
 

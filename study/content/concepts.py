@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlencode
 
+from study.content.declared import read_declared
 from study.content.yaml_reader import (
-    LEVELS,
     ContentError,
     Fields,
     Level,
@@ -42,7 +42,7 @@ class Concept:
     name: str
     area: Area
     level: Level
-    prerequisites: tuple[str, ...]
+    prerequisites: tuple[str, ...] = ()
     summary: str
     source: str
     terms: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def load_concepts(path: Path = CONCEPTS_FILE) -> ConceptMap:
     """Read and check the concept map. Raises ContentError with every problem in it."""
     problems: list[Problem] = []
     entries = read_list(path, kind="concept", problems=problems)
-    concepts = [(_read_concept(fields), fields) for fields in entries]
+    concepts = [(read_declared(fields, Concept), fields) for fields in entries]
     note_repeated_ids((concept.id, fields) for concept, fields in concepts)
     known = {concept.id: concept for concept, _ in concepts}
     for concept, fields in concepts:
@@ -92,21 +92,6 @@ def note_unknown_concepts(fields: Fields, concept_ids: Iterable[str], concepts: 
     """Note each concept that an item names and the map lacks."""
     for missing in sorted(set(concept_ids) - concepts.by_id.keys()):
         fields.note(f"unknown concept {missing!r}")
-
-
-def _read_concept(fields: Fields) -> Concept:
-    concept = Concept(
-        id=fields.text("id"),
-        name=fields.text("name"),
-        area=fields.choice("area", AREAS),
-        level=fields.choice("level", LEVELS),
-        prerequisites=fields.texts("prerequisites", default=()),
-        summary=fields.text("summary"),
-        source=fields.text("source"),
-        terms=fields.texts("terms", default=()),
-    )
-    fields.close()
-    return concept
 
 
 def _leads_back(concept_id: str, known: Mapping[str, Concept]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from study.base.checks import Check, Quantity, check_holds, evaluate, prints_number
+from study.base.numbers import is_finite_number
 from study.content.yaml_reader import Fields
 
 
@@ -26,8 +27,10 @@ def _read_check(entry: object, fields: Fields) -> Check | None:
         fields.note(f"a check needs a `quantity`, got {entry!r}")
         return None
     expect, tolerance = entry.get("expect"), entry.get("tolerance", 0)
-    if not isinstance(expect, int | float) or not isinstance(tolerance, int | float):
-        fields.note(f"a check needs numbers as `expect` and `tolerance`, got {expect!r} and {tolerance!r}")
+    if not is_finite_number(expect) or not is_finite_number(tolerance) or tolerance < 0:
+        fields.note(
+            f"a check needs numbers as `expect` and `tolerance` (0 or more), got {expect!r} and {tolerance!r}"
+        )
         return None
     arguments = {
         name: value for name, value in entry.items() if name not in ("quantity", "expect", "tolerance")

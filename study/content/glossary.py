@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from study.content.declared import read_declared
 from study.content.evidence import read_evidence
 from study.content.yaml_reader import Fields, read_items
 
@@ -16,9 +17,14 @@ class GlossaryEntry:
     """One word, the other forms of it, and its meaning."""
 
     term: str
-    also: tuple[str, ...]
+    also: tuple[str, ...] = ()
     means: str
     source: str
+
+    @property
+    def anchor(self) -> str:
+        """Where the word stands on Reference."""
+        return f"word-{self.term.lower().replace(' ', '-')}"
 
 
 @cache
@@ -33,8 +39,4 @@ def _read_entry(fields: Fields) -> GlossaryEntry:
     if len(means) > LONGEST_MEANING:
         fields.note(f"`means` must fit on one line of {LONGEST_MEANING} characters, got {len(means)}")
     evidence = read_evidence(fields, printed=means)
-    entry = GlossaryEntry(
-        term=fields.text("term"), also=fields.texts("also", default=()), means=means, source=evidence.source
-    )
-    fields.close()
-    return entry
+    return read_declared(fields, GlossaryEntry, means=means, source=evidence.source)

@@ -17,6 +17,9 @@ class SearchEntry:
 
     title: str
     address: str
+    about: str = ""
+    """One line that is shown below the title; its words find the entry too."""
+
     text: str = ""
     """More words that find it; they aren't shown."""
 
@@ -41,7 +44,7 @@ def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[S
 
 
 def _text(entry: SearchEntry) -> str:
-    return f"{entry.title} {entry.text}".casefold()
+    return f"{entry.title} {entry.about} {entry.text}".casefold()
 
 
 def _distance(entry: SearchEntry, wanted: list[str]) -> int:

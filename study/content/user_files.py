@@ -87,9 +87,14 @@ def write_own_file(home: Path, name: str, text: str | None) -> None:
     if text is None:
         path.unlink(missing_ok=True)
         return
+    replace_file(path, as_bytes(text))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file atomically, in a folder that is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(as_bytes(text))
+    beside.write_bytes(content)
     beside.replace(path)
 
 

@@ -9,12 +9,8 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 
 from study.base.errors import LearnerError
+from study.base.yaml_loader import SafeLoader
 from study.text.markup import formula_problems
-
-try:
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML without libyaml reads the same, six times slower
-    from yaml import SafeLoader  # type: ignore[assignment]
 
 Level = Literal["beginner", "intermediate", "advanced"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -293,12 +289,16 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
 
 
 def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item]) -> tuple[Item, ...]:
-    """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file."""
+    """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file.
+
+    An id that two entries have is a problem as well.
+    """
     problems: list[Problem] = []
-    items = tuple(read(fields) for fields in read_list(path, kind=kind, problems=problems))
+    read_entries = [(read(fields), fields) for fields in read_list(path, kind=kind, problems=problems)]
+    note_repeated_ids((getattr(item, "id", ""), fields) for item, fields in read_entries)
     if problems:
         raise ContentError(problems)
-    return items
+    return tuple(item for item, _ in read_entries)
 
 
 def note_repeated_ids(items: Iterable[tuple[str, Fields]]) -> None:

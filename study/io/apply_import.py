@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,17 @@ from typing import Any
 import yaml
 
 from study.base.errors import LearnerError
+from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
+from study.io.unfinished_import import (
+    FileChange,
+    forget_changes,
+    list_changes,
+    note_changes,
+    restore_unfinished,
+    take_back_files,
+)
 from study.store import Store
 from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import MergedRow, add_rows, compare_rows, take_back
@@ -43,13 +52,18 @@ class Imports:
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
         """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
-        written: dict[str, str | None] = {}
+        files: dict[str, FileChange] = {}
+        restore_unfinished(self.store, self.home)
         try:
             with self.store.database.write(profile_id) as connection:
                 found = compare_rows(connection, profile_id, plan.tables)
                 report = _build_report(plan, found)
                 changes = add_rows(connection, profile_id, found)
-                changes["files"] = _write_files(self.home, plan.files, written)
+                files = list_changes(self.home, plan.files)
+                note_changes(self.home, profile_id, files, imported_at=now)
+                for name in files:
+                    write_own_file(self.home, name, plan.files[name])
+                changes["files"] = {name: asdict(change) for name, change in files.items()}
                 record_import(
                     connection,
                     profile_id,
@@ -59,9 +73,10 @@ class Imports:
                     at=now,
                 )
         except BaseException:
-            for name, before in written.items():
-                write_own_file(self.home, name, before)
+            take_back_files(self.home, files)
+            forget_changes(self.home, profile_id)
             raise
+        forget_changes(self.home, profile_id)
         return report
 
     def undo(self, profile_id: str, import_id: int, *, now: datetime) -> Undone:
@@ -69,10 +84,11 @@ class Imports:
 
         Raises LearnerError when it was undone already, or when a file was changed after it.
         """
-        record = next((r for r in self.standing(profile_id) if r.id == import_id), None)
+        record = self.store.imports.find_undoable(profile_id, import_id)
         if record is None:
             raise LearnerError("That import was undone already.", do_next="Reload the page.")
         files = record.changes.get("files", {})
+        restore_unfinished(self.store, self.home)
         with self.store.database.write(profile_id) as connection:
             _refuse_changed(self.home, files)
             gone = {
@@ -82,8 +98,11 @@ class Imports:
             }
             stays = take_back(connection, profile_id, record.changes)
             record_undo(connection, record.id, at=now)
-            for name, kept in files.items():
-                write_own_file(self.home, name, kept["before"])
+            former = {name: kept["before"] for name, kept in files.items()}
+            note_changes(self.home, profile_id, list_changes(self.home, former), undone=record.id)
+            for name, text in former.items():
+                write_own_file(self.home, name, text)
+        forget_changes(self.home, profile_id)
         answered = self._answered(profile_id, gone, since=record.imported_at)
         return Undone(record=record, stays=stays, answered=answered)
 
@@ -94,9 +113,9 @@ class Imports:
         # A cloze note's cards are `note--1`, `note--2`; a question's id has no such suffix.
         return sum(item.partition("--")[0] in items for item in (*rated, *asked))
 
-    def standing(self, profile_id: str) -> list[ImportRecord]:
+    def list_undoable(self, profile_id: str) -> list[ImportRecord]:
         """Read the imports that can be undone, newest first."""
-        return self.store.imports.standing(profile_id)
+        return self.store.imports.list_undoable(profile_id)
 
 
 def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
@@ -111,24 +130,11 @@ def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
 def _ids(text: str | None) -> set[str]:
     """Return the ids of the cards or questions of an own file; none if it is not in our own form."""
     try:
-        found = yaml.safe_load(text or "")  # reads JSON as well
+        found = load_yaml(text or "")  # reads JSON as well
     except yaml.YAMLError:
         return set()
     listed = [] if not isinstance(found, dict) else [*found.get("cards", ()), *found.get("questions", ())]
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
-
-
-def _write_files(home: Path, files: Mapping[str, str], written: dict[str, str | None]) -> dict[str, Any]:
-    """Write the files; `written` receives their former texts, for a rollback when a later one fails."""
-    kept = {}
-    for name, text in files.items():
-        before = read_own_file(home, name)
-        if before == text:
-            continue
-        written[name] = before
-        write_own_file(home, name, text)
-        kept[name] = {"before": before, "after": compute_digest(text)}
-    return kept
 
 
 def _build_report(plan: ImportPlan, found: list[MergedRow]) -> ImportReport:

@@ -1,14 +1,16 @@
 """The `export` and `import` commands: the same exchanges as on the page, with text output."""
 
 import argparse
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from study.base.errors import LearnerError
+from study.base.settings import load_settings
 from study.io.apply_import import Imports
-from study.io.command_line import add_learner_options
+from study.io.command_line import add_learner_options, open_or_welcome
 from study.io.exchange import VERDICTS, Exchange, File, ImportReport
+from study.store import Store
 
 WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
 
@@ -56,24 +58,27 @@ def export_files(
 
 
 def import_file(
-    exchanges: Sequence[Exchange],
-    imports: Imports,
-    profile_id: str,
-    *,
-    path: Path,
-    dry_run: bool,
-    now: datetime,
-) -> Iterator[str]:
-    """Import a file, and yield the report line by line. Raises LearnerError when it can't be read."""
+    open_exchanges: Callable[[Store, Path], Sequence[Exchange]], options: argparse.Namespace
+) -> None:
+    """Import a file and print what was added, updated and skipped, and why.
+
+    Raises LearnerError when it can't be read.
+    """
+    path, now = options.file, datetime.now(UTC)
     try:
         file = File(name=path.name, content=path.read_bytes())
     except OSError as error:
         raise LearnerError(f"{path} can't be read: {error.strerror}.", do_next="Check the path.") from error
-    plan = exchange_for(file, exchanges).plan(profile_id, file, now=now)
-    report = imports.report(profile_id, plan)
-    if report.does_something and not dry_run:
-        report = imports.apply(profile_id, plan, file_name=file.name, now=now)
-    yield from lines_of(report)
+    store, profile = open_or_welcome(options, now=now)
+    home = load_settings(home=options.data_folder).home
+    imports = Imports(store=store, home=home)
+    plan = exchange_for(file, open_exchanges(store, home)).plan(profile.id, file, now=now)
+    report = imports.report(profile.id, plan)
+    if report.does_something and not options.dry_run:
+        report = imports.apply(profile.id, plan, file_name=file.name, now=now)
+    for line in lines_of(report):
+        print(line)  # noqa: T201 - a command line prints
+    store.close()
 
 
 def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from study.base.errors import LearnerError
+from study.base.owner_log import note
+from study.base.units import as_bytes
 from study.io.planning import Planned, Planner, Upload
 
 MOST_WAITING = 20
@@ -98,4 +100,13 @@ class ImportJobs:
         try:
             job.future.set_result(self._planner.plan(job.upload, now=now, progress=job.progress))
         except BaseException as error:  # it is raised again where the plan is fetched
+            if not job.stopped:
+                note("import", f"A file of {_size_of(job.upload)} was not read: {type(error).__name__}.")
             job.future.set_exception(error)
+
+
+def _size_of(upload: Upload) -> str:
+    try:
+        return as_bytes(upload.path.stat().st_size)
+    except OSError:
+        return "an unknown size"

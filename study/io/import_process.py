@@ -2,26 +2,23 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from study.base.errors import LearnerError
 from study.base.import_limits import READING_CPU_SECONDS, READING_SECONDS
+from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
-from study.io.import_worker import name_of
 from study.io.planning import Planned, Progress, Upload
+from study.io.reading_process import name_of, raise_error
 
 IDLE_SECONDS = 600
 """A worker that has nothing to do for so long ends: it holds about 100 MB."""
 
-ROOT = Path(__file__).parents[2]
 _SPLIT = "Split it into smaller files, then choose one of them."
 
 
@@ -46,7 +43,7 @@ class ProcessPlanner:
         }
         self._lock = threading.Lock()
         self._working = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: JsonLinesProcess | None = None
         self._why = ""
         self._idle: threading.Timer | None = None
         self._closed = False
@@ -93,30 +90,22 @@ class ProcessPlanner:
         if self._idle is not None:
             self._idle.cancel()
         if process is not None:
-            _kill(process)
+            process.kill()
 
     def _ask(
-        self, process: "subprocess.Popen[bytes]", order: Mapping[str, Any], name: str, progress: Progress
+        self, process: JsonLinesProcess, order: Mapping[str, Any], name: str, progress: Progress
     ) -> Planned:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(order).encode() + b"\n")
-            process.stdin.flush()
-            for line in process.stdout:
-                found = json.loads(line)
-                if "of" in found:
-                    progress(found["done"], found["of"])
-                    continue
-                self.last = found
-                if "error" in found:
-                    raise LearnerError(found["error"][0], do_next=found["error"][1])
-                return _planned(found)
-        except (BrokenPipeError, ValueError):
-            pass  # it ended meanwhile
+        process.send(order)
+        for found in process.read():
+            if "of" in found:
+                progress(found["done"], found["of"])
+                continue
+            self.last = found
+            raise_error(found)
+            return _planned(found)
         raise self._ended(process, name)
 
-    def _ended(self, process: "subprocess.Popen[bytes]", name: str) -> LearnerError:
+    def _ended(self, process: JsonLinesProcess, name: str) -> LearnerError:
         status = process.wait()
         if self._why == "stopped":
             return LearnerError(f"Reading {name} was stopped.", do_next="Nothing was changed.")
@@ -126,7 +115,7 @@ class ProcessPlanner:
             return LearnerError(f"{name} takes more than {limit} to read, the limit.", do_next=_SPLIT)
         return LearnerError(f"{name} could not be read: it broke what reads it.", do_next=_SPLIT)
 
-    def _ready(self) -> "subprocess.Popen[bytes]":
+    def _ready(self) -> JsonLinesProcess:
         with self._lock:
             if self._closed:
                 raise LearnerError(
@@ -134,15 +123,8 @@ class ProcessPlanner:
                 )
             if self._idle is not None:
                 self._idle.cancel()
-            if self._process is None or self._process.poll() is not None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "study.io.import_worker", json.dumps(self._setup)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    cwd=ROOT,
-                    start_new_session=True,
-                )
+            if self._process is None or not self._process.is_alive:
+                self._process = JsonLinesProcess("study.io.import_worker", json.dumps(self._setup))
             return self._process
 
     def _sleep_soon(self) -> None:
@@ -154,17 +136,12 @@ class ProcessPlanner:
             self._idle.daemon = True
             self._idle.start()
 
-    def _end(self, process: "subprocess.Popen[bytes]", why: str) -> None:
+    def _end(self, process: JsonLinesProcess, why: str) -> None:
         self._why = why
         with self._lock:
             if self._process is process:
                 self._process = None
-        _kill(process)
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
+        process.kill()
 
 
 def _planned(found: Mapping[str, Any]) -> Planned:

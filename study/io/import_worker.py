@@ -13,10 +13,9 @@ exchanges (`module:function`). The process ends with its standard input, so it d
 """
 
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from importlib import import_module
@@ -24,19 +23,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from study.base.errors import LearnerError
-from study.base.import_limits import READING_BYTES, READING_CPU_SECONDS
+from study.base.import_limits import READING_CPU_SECONDS
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.planning import DirectPlanner, Planner, Upload
+from study.io.process_limits import limit_cpu_time, limit_memory
+from study.io.reading_process import error_answer, find_named, memory_error, open_answers
 from study.store import open_store
 
 if sys.platform != "win32":  # which has no such limits; the app's own limit on time holds there
     import resource
 
-TOO_LARGE = ("needs more memory than reading a file may use", "Split it into smaller files.")
+SPLIT = "Split it into smaller files."
 
 
 def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
@@ -48,20 +49,10 @@ def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
         import_module(module)
     store, concepts = open_store(settings.database_url), load_concepts()
     exchanges: list[Exchange] = [
-        BackupExchange(store=store, home=settings.home, row_problem=_named(setup["row_problem"])),
-        *(_named(opener)(settings, store, concepts) for opener in setup["openers"]),
+        BackupExchange(store=store, home=settings.home, row_problem=find_named(setup["row_problem"])),
+        *(find_named(opener)(settings, store, concepts) for opener in setup["openers"]),
     ]
     return DirectPlanner(exchanges=exchanges, imports=Imports(store=store, home=settings.home))
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return the name under which the worker finds a function of a module."""
-    return f"{function.__module__}:{function.__qualname__}"
-
-
-def _named(name: str) -> Any:
-    module, _, function = name.partition(":")
-    return getattr(import_module(module), function)
 
 
 def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
@@ -78,33 +69,17 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
         order = json.loads(line)
         name, begun = order["name"], time.process_time()
         upload = Upload(profile_id=order["profile"], path=Path(order["path"]), name=name)
-        _limit_cpu_time()
+        limit_cpu_time(READING_CPU_SECONDS)
         try:
             planned = planner.plan(upload, now=datetime.fromisoformat(order["now"]), progress=report)
             found: dict[str, Any] = {"plan": asdict(planned.plan), "report": asdict(planned.report)}
         except LearnerError as error:
-            found = {"error": [error.what, error.do_next]}
+            found = error_answer(error)
         except MemoryError:
-            found = {"error": [f"{name} {TOO_LARGE[0]}.", TOO_LARGE[1]], "ends": True}
+            found = {**error_answer(memory_error(name, SPLIT)), "ends": True}
         answer({**found, "cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()})
         if found.get("ends"):
             return  # its memory is in pieces; a new process takes the next file
-
-
-def limit_memory() -> None:
-    """From now on this process can take READING_BYTES more, where the system has such a limit."""
-    if sys.platform == "win32" or not Path("/proc/self/statm").exists():
-        return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + READING_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-def _limit_cpu_time() -> None:
-    """End the process READING_CPU_SECONDS of processor time from now, where the system has such a limit."""
-    if sys.platform != "win32":
-        limit = int(time.process_time()) + 1 + READING_CPU_SECONDS
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _peak_bytes() -> int:
@@ -119,9 +94,8 @@ def _peak_bytes() -> int:
 
 
 def main() -> None:
-    """Serve on the standard streams; whatever else writes to standard output goes to standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    """Serve on the standard streams."""
+    answers = open_answers()
     planner = open_planner(json.loads(sys.argv[1]))
     limit_memory()
     serve(planner, sys.stdin.buffer, answers)

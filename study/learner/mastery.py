@@ -1,18 +1,17 @@
 """Mastery of each concept from all four logs, and the next steps with their reasons."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from study.content.concepts import ConceptMap, concept_address
+from study.content.concepts import Concept, ConceptMap, concept_address
+from study.learner.path import choose_next_concept, say_place
 from study.learner.progress import (
-    MASTERY_WINDOW,
     SPACED_KINDS,
     AnswerOutcome,
     Mastery,
     find_weakest,
     mastery_by_concept,
-    next_to_learn,
 )
 from study.ports.activities import Subjects
 from study.store import Store
@@ -48,10 +47,15 @@ def compute_mastery(store: Store, profile_id: str, subjects: Subjects) -> dict[s
     )
 
 
-def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Subjects) -> list[NextStep]:
-    """Suggest steps, best first: repair what was missed, test again what was right, then learn the next."""
-    fresh = next_to_learn(concepts, known)
-    learn = [_suggest_concept(fresh.id, bool(fresh.prerequisites))] if fresh else []
+def suggest_steps(
+    concepts: ConceptMap, known: Mapping[str, Mastery], done: Collection[str], subjects: Subjects
+) -> list[NextStep]:
+    """Suggest steps, best first: repair what was missed, test again what was right, then learn the next.
+
+    `done` are the concepts that are understood, by the rule of the path; they are not suggested for learning.
+    """
+    following = choose_next_concept(concepts, done)
+    learn = [_suggest_concept(concepts, following)] if following else []
     tests = [step for concept, found in known.items() if (step := _test(concept, found, subjects))][:1]
     repairs = find_weakest(known, limit=STEPS - len(tests) - len(learn))
     return [*(_suggest_repair(concept, found, subjects) for concept, found in repairs), *tests, *learn]
@@ -59,16 +63,13 @@ def next_steps(concepts: ConceptMap, known: Mapping[str, Mastery], subjects: Sub
 
 def _suggest_repair(concept: str, known: Mastery, subjects: Subjects) -> NextStep:
     cards, questions = subjects.counts(concept)
-    missed = f"{known.misses} {'miss' if known.misses == 1 else 'misses'}"
-    asked = min(known.answers, MASTERY_WINDOW)
-    why = f"{missed} in your last {asked} answers" if asked > 1 else "your only answer was a miss"
     if cards:
         do, href = _format_count(cards, "card"), _build_url("/cards", concept)
     elif questions:
         do, href = _format_count(questions, "question"), _build_url("/quiz", concept)
     else:
         do, href = "Read it again", concept_address(concept)
-    return NextStep(concept=concept, do=do, why=why, href=href)
+    return NextStep(concept=concept, do=do, why=known.misses_in_words, href=href)
 
 
 def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
@@ -85,13 +86,13 @@ def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
     )
 
 
-def _suggest_concept(concept: str, builds_on_others: bool) -> NextStep:
-    why = "you have met all it builds on" if builds_on_others else "it needs nothing else first"
-    return NextStep(concept=concept, do="Learn it", why=why, href=concept_address(concept))
+def _suggest_concept(concepts: ConceptMap, concept: Concept) -> NextStep:
+    why = say_place(concepts, concept)
+    return NextStep(concept=concept.id, do="Learn it", why=why, href=concept_address(concept.id))
 
 
 def _read_questions(store: Store, profile_id: str, subjects: Subjects) -> Sourced:
-    for record, answers in store.quizzes.sittings(profile_id):
+    for record, answers in store.quizzes.answered_sessions(profile_id):
         mixed = _is_mixed(record, subjects)
         for answer in answers:
             concepts = subjects.of_question.get(answer.question_id, ())

@@ -6,8 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
+from study.base.yaml_loader import load_yaml
 from study.content.concepts import Concept, ConceptMap
 from study.learner.progress import Mastery
 from study.store.logs.lessons import ModeMark
@@ -28,7 +27,7 @@ class PathStep:
 @cache
 def path_ids() -> tuple[str, ...]:
     """Read the ids of the path's concepts, in order."""
-    return tuple(yaml.safe_load(FILE.read_text("utf-8")))
+    return tuple(load_yaml(FILE.read_text("utf-8")))
 
 
 def understood(marks: Iterable[ModeMark], known: Mapping[str, Mastery]) -> set[str]:
@@ -50,13 +49,24 @@ def follow_path(concepts: ConceptMap, done: Collection[str]) -> list[PathStep]:
     ]
 
 
-def concept_after(concepts: ConceptMap, concept_id: str, done: set[str]) -> Concept | None:
-    """Return the concept to go on with: the next of the path, else one that builds on this, else any."""
-    steps = follow_path(concepts, {*done, concept_id})
-    on_path = next((step.concept for step in steps if step.state == "next"), None)
+def choose_next_concept(concepts: ConceptMap, done: Collection[str], *, after: str = "") -> Concept | None:
+    """Choose what to learn next: the next step of the path, else what builds on `after`, else what is ready.
+
+    None when every concept is in `done` or is `after`.
+    """
+    past = {*done, after}
+    on_path = next((step.concept for step in follow_path(concepts, past) if step.state == "next"), None)
     if on_path is not None:
         return on_path
-    others = [concept for concept in concepts.by_id.values() if concept.id not in {*done, concept_id}]
-    ready = [concept for concept in others if done >= set(concept.prerequisites) - {concept_id}]
-    building = [concept for concept in ready if concept_id in concept.prerequisites]
+    others = [concept for concept in concepts.by_id.values() if concept.id not in past]
+    ready = [concept for concept in others if past >= set(concept.prerequisites)]
+    building = [concept for concept in ready if after in concept.prerequisites]
     return next(iter([*building, *ready, *others]), None)
+
+
+def say_place(concepts: ConceptMap, concept: Concept) -> str:
+    """Say why a concept is next: its step on the path, else what it builds on."""
+    if concept.id in path_ids():
+        return f"step {path_ids().index(concept.id) + 1} of the path"
+    before = ", ".join(concepts.name(each) for each in concept.prerequisites)
+    return f"builds on {before}" if before else "needs nothing else first"

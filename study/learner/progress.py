@@ -9,7 +9,6 @@ from statistics import median
 from typing import Literal
 
 from study.base.days import MACHINE_DAYS, StudyDays
-from study.content.concepts import Concept, ConceptMap
 from study.store.logs.cards import CardReview
 
 REMEMBERED = 2  # Hard, Good and Easy all count as remembered
@@ -85,6 +84,15 @@ class Mastery:
         return "Mastered" if self.mixed_right else "Proficient"
 
     @property
+    def misses_in_words(self) -> str:
+        """How many of the last answers were misses, which may come from any kind of exercise."""
+        asked = min(self.answers, MASTERY_WINDOW)
+        if asked == 1:
+            return "your only answer was a miss"
+        missed = f"{self.misses} {'miss' if self.misses == 1 else 'misses'}"
+        return f"{missed} in your last {asked} answers"
+
+    @property
     def percent(self) -> int | None:
         """The share in percent, as shown."""
         return None if self.share is None else round(100 * self.share)
@@ -123,16 +131,6 @@ def find_weakest(mastery: Mapping[str, Mastery], *, limit: int = 3) -> list[tupl
     """Find the concepts that need work most: with a miss among the last answers, lowest mastery first."""
     missed = [(concept, known) for concept, known in mastery.items() if known.misses]
     return sorted(missed, key=_rank_need)[:limit]
-
-
-def next_to_learn(concepts: ConceptMap, mastery: Mapping[str, Mastery]) -> Concept | None:
-    """Find the first unanswered concept whose prerequisites are all answered."""
-    ready = (
-        concept
-        for concept in concepts.by_id.values()
-        if concept.id not in mastery and all(before in mastery for before in concept.prerequisites)
-    )
-    return next(ready, None)
 
 
 def streak_days(moments: Iterable[datetime], *, today: date, days: StudyDays = MACHINE_DAYS) -> int:

@@ -43,13 +43,13 @@ STEPS: tuple[tuple[str, tuple[StudyMode, ...]], ...] = (
 READ: frozenset[StudyMode] = frozenset({"learn", "why", "deep", "metrics"})
 """Texts: reading one completes the mode."""
 
-TOLD: frozenset[StudyMode] = READ | {"visualize", "try"}
-"""Modes that the learner marks as done; answers or texts in the logs complete the other three."""
+TOLD: frozenset[StudyMode] = READ | {"visualize"}
+"""Modes that the learner marks as done; a run started from Try, answers and texts complete the others."""
 
 CARD_SECONDS, QUESTION_SECONDS, PROMPT_SECONDS = 10, 30, 90
 CHALLENGE_MINUTES = 10  # five problems, two minutes each: quizzes/session/modes.py
 
-Standing = Literal["new", "opened", "read", "done"]
+ModeStatus = Literal["new", "opened", "read", "done"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class ModeState:
 
     mode: StudyMode
     minutes: int
-    standing: Standing
+    status: ModeStatus
 
     @property
     def title(self) -> str:
@@ -73,7 +73,7 @@ class ModeState:
     @property
     def finished(self) -> bool:
         """Whether it is read or done."""
-        return self.standing in ("read", "done")
+        return self.status in ("read", "done")
 
 
 def mode_of(written: str) -> StudyMode | None:
@@ -88,7 +88,7 @@ def list_states(
     known: set[tuple[str, str]] = {(mark.mode, mark.mark) for mark in marks}
     proven = set(shown_done)
     return [
-        ModeState(mode=mode, minutes=minutes[mode], standing=_find_standing(mode, known, mode in proven))
+        ModeState(mode=mode, minutes=minutes[mode], status=_find_status(mode, known, mode in proven))
         for mode in STUDY_MODES
         if mode in minutes
     ]
@@ -133,7 +133,7 @@ def count_done(marks: Iterable[ModeMark]) -> dict[str, int]:
     return {concept: len(modes) for concept, modes in found.items()}
 
 
-def _find_standing(mode: StudyMode, known: set[tuple[str, str]], proven: bool) -> Standing:
+def _find_status(mode: StudyMode, known: set[tuple[str, str]], proven: bool) -> ModeStatus:
     if proven or (mode, "done") in known:
         return "read" if mode in READ else "done"
     return "opened" if (mode, "opened") in known else "new"

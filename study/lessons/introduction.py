@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from study.content.declared import read_declared
 from study.content.evidence import Evidence, read_evidence
 from study.content.yaml_reader import Fields, read_items
 from study.text.computed_text import fill_numbers, problems_of
@@ -29,11 +30,11 @@ class IntroductionStep:
 
     id: str
     title: str
-    figure: str
+    figure: str = ""
     """The id of a live figure; empty in the step that runs a training."""
 
     settings: Mapping[str, str]
-    play: str
+    play: str = ""
     """The setting that a Play button runs through; empty for none."""
 
     text: str
@@ -70,31 +71,20 @@ def _step(entry: Fields) -> IntroductionStep:
     for problem in problems_of(text):
         entry.note(problem)
     settings = entry.raw("set") or {}
-    made = IntroductionStep(
-        id=entry.text("id"),
-        title=entry.text("title"),
-        figure=entry.text("figure", default=""),
+    printed = [fill_numbers(text), question, *(f"{each.say} {each.because}" for each in choices)]
+    ask.close()
+    return read_declared(
+        entry,
+        IntroductionStep,
         settings={str(name): str(value) for name, value in settings.items()},
-        play=entry.text("play", default=""),
         text=text,
         question=question,
         choices=choices,
         right=right,
-        evidence=read_evidence(
-            entry,
-            printed=" ".join(
-                [fill_numbers(text), question, *(f"{each.say} {each.because}" for each in choices)]
-            ),
-        ),
+        evidence=read_evidence(entry, printed=" ".join(printed)),
     )
-    ask.close()
-    entry.close()
-    return made
 
 
 def _choice(entry: Fields, *, runs: bool) -> IntroductionChoice:
-    made = IntroductionChoice(
-        say=entry.text("say"), because=entry.text("because", default="" if runs else None)
-    )
-    entry.close()
-    return made
+    because = entry.text("because", default="" if runs else None)
+    return read_declared(entry, IntroductionChoice, because=because)

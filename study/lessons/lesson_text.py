@@ -54,6 +54,9 @@ class LessonText:
 
     terms: Terms
     concept: str
+    linked: bool = True
+    """Whether a concept's name leads to its page; otherwise it only shows its meaning."""
+
     _marked: set[str] = field(default_factory=set)
 
     def rich(self, text: str) -> Markup:
@@ -87,13 +90,13 @@ class LessonText:
             if term.id == self.concept or term.id in self._marked:
                 continue
             self._marked.add(term.id)
-            made += to_html(text[end : found.start()]) + _mark_term(term, found[0])
+            made += to_html(text[end : found.start()]) + _mark_term(term, found[0], linked=self.linked)
             end = found.end()
         return made + to_html(text[end:])
 
 
-def _mark_term(term: Term, written: str) -> Markup:
-    if term.address:
+def _mark_term(term: Term, written: str, *, linked: bool) -> Markup:
+    if term.address and linked:
         return format_html(
             '<a class="term" href="{}" data-means="{}">{}</a>', term.address, term.means, written
         )

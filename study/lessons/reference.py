@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
+from study.content.declared import read_declared, read_declared_list
 from study.content.evidence import read_evidence
-from study.content.yaml_reader import Fields, read_items
+from study.content.yaml_reader import Fields
 from study.text.computed_text import fill_numbers, problems_of
 
 FILE = Path(__file__).parents[1] / "content" / "reference.yaml"
@@ -20,36 +22,28 @@ class ReferenceLine:
     source: str
 
 
+def _read_line(fields: Fields) -> ReferenceLine:
+    text = fields.text("text")
+    for problem in problems_of(text):
+        fields.note(problem)
+    evidence = read_evidence(fields, printed=fill_numbers(text))
+    return read_declared(fields, ReferenceLine, text=text, source=evidence.source)
+
+
+def _read_lines(fields: Fields, name: str) -> tuple[ReferenceLine, ...]:
+    return tuple(_read_line(each) for each in fields.children(name, kind="line"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReferenceSection:
     """The facts of one concept."""
 
     title: str
     concept: str
-    lines: tuple[ReferenceLine, ...]
+    lines: Annotated[tuple[ReferenceLine, ...], _read_lines]
 
 
 @cache
 def read_reference() -> tuple[ReferenceSection, ...]:
     """Read all sections. Raises ContentError with every problem in the file."""
-    return read_items(FILE, kind="section", read=_read_section)
-
-
-def _read_section(fields: Fields) -> ReferenceSection:
-    section = ReferenceSection(
-        title=fields.text("title"),
-        concept=fields.text("concept"),
-        lines=tuple(_read_line(each) for each in fields.children("lines", kind="line")),
-    )
-    fields.close()
-    return section
-
-
-def _read_line(fields: Fields) -> ReferenceLine:
-    text = fields.text("text")
-    for problem in problems_of(text):
-        fields.note(problem)
-    evidence = read_evidence(fields, printed=fill_numbers(text))
-    line = ReferenceLine(name=fields.text("name"), text=text, source=evidence.source)
-    fields.close()
-    return line
+    return read_declared_list(FILE, ReferenceSection, kind="section")

@@ -12,7 +12,7 @@ from study.content.concept_map_layout import builds_on
 from study.content.concepts import CONCEPT_PAGE, Concept, concept_address
 from study.figures.figure import Figures
 from study.learner.mastery import compute_mastery
-from study.learner.path import concept_after, understood
+from study.learner.path import choose_next_concept, say_place, understood
 from study.learner.study_modes import (
     STEPS,
     STUDY_MODES,
@@ -45,11 +45,11 @@ def build(
     lessons: Lessons,
     terms: Terms,
     figures: Figures,
-    doors: ModeLinks,
+    links: ModeLinks,
 ) -> None:
     """Add the page to the app."""
     page = ConceptPage(
-        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, doors=doors
+        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, links=links
     )
     with frame.add_page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
         frame.add_island(page.act, page.load, "concept", waiting=frame.render_waiting("Concept", "concept"))
@@ -62,10 +62,12 @@ class Materials:
     cards: tuple[str, ...]
     questions: tuple[str, ...]
     prompts: tuple[str, ...]
+    drawn: tuple[str, ...]
+    """The questions with drawn numbers that were answered; nobody can count all that could be drawn."""
 
     def reviewed(self, met: set[str]) -> bool:
         """Return whether every card was seen, and one question and one prompt, if any, was answered."""
-        some = (part for part in (self.questions, self.prompts) if part)
+        some = (part for part in ((*self.questions, *self.drawn), self.prompts) if part)
         return met.issuperset(self.cards) and all(met.intersection(part) for part in some)
 
 
@@ -78,7 +80,7 @@ class ConceptPage:
     lessons: Lessons
     terms: Terms
     figures: Figures
-    doors: ModeLinks
+    links: ModeLinks
 
     def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
@@ -130,7 +132,7 @@ class ConceptPage:
         lesson = self.lessons.find(concept.id)
         marks = self._marks(visit, concept)
         mode = asked or last_mode(marks) or STUDY_MODES[0]
-        if lesson is None and mode in TOLD | {"project"}:
+        if lesson is None and mode in TOLD | {"try", "project"}:
             mode = "review"
         if last_mode(marks) != mode:
             self.context.store.lessons.mark(visit.profile.id, concept.id, mode, "opened", at=visit.now)
@@ -138,6 +140,8 @@ class ConceptPage:
         row = self._row(visit, concept, lesson, marks)
         shown = next(state for state in row if state.mode == mode)
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        done = understood(self.context.store.lessons.marks(visit.profile.id), known)
+        following = choose_next_concept(self.context.concepts, done, after=concept.id)
         html = render(
             "study/concept/concept.html",
             concept=concept,
@@ -147,11 +151,8 @@ class ConceptPage:
             mastery=known,
             row=row,
             steps=STEPS,
-            next_concept=concept_after(
-                self.context.concepts,
-                concept.id,
-                understood(self.context.store.lessons.marks(visit.profile.id), known),
-            ),
+            next_concept=following,
+            next_place=say_place(self.context.concepts, following) if following else "",
             shown=shown,
             following=next_mode(row, mode),
             lesson=lesson,
@@ -168,28 +169,29 @@ class ConceptPage:
         self, visit: Visit, concept: Concept, lesson: Lesson | None, mode: StudyMode
     ) -> dict[str, Any]:
         """Return the template values of a mode in addition to the lesson's texts."""
-        inside: dict[str, Any] = {"figure": None, "door": None, "materials": None, "tasks": ()}
+        inside: dict[str, Any] = {"figure": None, "link": None, "materials": None, "tasks": ()}
         if mode == "challenge":
-            inside["door"] = self.doors.challenge(visit, concept.id)
+            inside["link"] = self.links.challenge(visit, concept.id)
         elif mode == "review":
-            inside["materials"] = self._materials(concept.id)
             inside["met"] = self._met(visit)
+            inside["materials"] = self._materials(concept.id, inside["met"])
             inside["words"] = self.subjects.asked
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
             inside["figure"] = figure.fragment(settings) if figure else None
         elif lesson is not None and mode == "try":
-            inside["door"] = self.doors.lab(lesson.try_it.preset)
-            inside["tasks"] = self.doors.tasks(visit, concept.id)
+            inside["link"] = self.links.lab(lesson.try_it.preset)
+            inside["tasks"] = self.links.tasks(visit, concept.id)
         elif lesson is not None and mode == "project":
-            inside["door"] = self.doors.project(visit, lesson.project.project)
+            inside["link"] = self.links.project(visit, lesson.project.project)
         return inside
 
     def _row(
         self, visit: Visit, concept: Concept, lesson: Lesson | None, marks: list[ModeMark]
     ) -> list[ModeState]:
-        materials = self._materials(concept.id)
+        met = self._met(visit)
+        materials = self._materials(concept.id, met)
         minutes = minutes_of(
             lesson,
             cards=len(materials.cards),
@@ -197,19 +199,23 @@ class ConceptPage:
             prompts=len(materials.prompts),
         )
         done: list[StudyMode] = []
-        if self.doors.challenge(visit, concept.id).done:
+        if self.links.challenge(visit, concept.id).done:
             done.append("challenge")
-        if materials.reviewed(self._met(visit)):
+        if materials.reviewed(met):
             done.append("review")
-        if lesson is not None and self.doors.project(visit, lesson.project.project).done:
+        if lesson is not None and self.links.project(visit, lesson.project.project).done:
             done.append("project")
         return list_states(marks, minutes=minutes, shown_done=done)
 
-    def _materials(self, concept_id: str) -> Materials:
+    def _materials(self, concept_id: str, met: set[str]) -> Materials:
+        questions = self.subjects.of_question
         return Materials(
             cards=_list_about(self.subjects.of_card, concept_id),
-            questions=_list_about(self.subjects.of_question, concept_id),
+            questions=_list_about(questions, concept_id),
             prompts=_list_about(self.subjects.of_prompt, concept_id),
+            drawn=tuple(
+                each for each in sorted(met.difference(questions)) if concept_id in questions.get(each, ())
+            ),
         )
 
     def _met(self, visit: Visit) -> set[str]:

@@ -179,14 +179,14 @@ class InOutPage:
         self.pending.drop(visit.profile.id)
         counts = report.counts
         said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.standing(visit.profile.id)[0]
+        done = self._imports.list_undoable(visit.profile.id)[0]
         return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
 
     def _refuse_shared(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
         wanted = form_event.read_whole(event, "import")
-        records = [record for record in self._imports.standing(visit.profile.id) if record.id == wanted]
-        if any(record.changes.get("files") for record in records):
+        record = self.context.store.imports.find_undoable(visit.profile.id, wanted)
+        if record and record.changes.get("files"):
             require_owner(request)
 
     def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
@@ -214,18 +214,18 @@ class InOutPage:
         is_here: bool = False,
     ) -> Markup:
         preview = preview or self._still_waiting(visit)
-        standing = self._imports.standing(visit.profile.id)
+        undoable = self._imports.list_undoable(visit.profile.id)
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(visit.profile.id, since=begins))
         return render(
             "study/inout.html",
             said=said,
             done=done,
-            links={record.id: study_links(record, new_today=new_today) for record in standing},
+            links={record.id: study_links(record, new_today=new_today) for record in undoable},
             preview=preview,
             job=self.jobs.of(visit.profile.id),
             exchanges=self.exchanges,
-            imports=[one for one in standing if not done or one.id != done.id],
+            imports=[one for one in undoable if not done or one.id != done.id],
             limits=import_limits,
             data_folder=str(self.context.settings.home),
             own_problems=[

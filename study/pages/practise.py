@@ -50,6 +50,7 @@ class PractisePage:
         return render(
             "study/practise.html",
             plan=self.review.plan(visit),
+            unfinished=self.review.unfinished(visit),
             due=self.cards_due(visit),
             tasks=self.tasks_done(visit),
             recurring=self.recurring(visit),

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 import gradio as gr
 from markupsafe import Markup
 
-from study.learner.mastery import compute_mastery, next_steps
+from study.learner.mastery import compute_mastery, suggest_steps
+from study.learner.path import understood
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
 from study.plots.plot import Plot
 from study.plots.render import render_on_page
@@ -54,6 +55,7 @@ class ProgressPage:
 
     def _page(self, visit: Visit) -> Markup:
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        marks = self.context.store.lessons.marks(visit.profile.id)
         concepts = self.context.concepts
         parts = {section.name: section.html(visit) for section in self.sections}
         return render(
@@ -65,7 +67,7 @@ class ProgressPage:
                 if any(concept.id in known for concept in found)
             ],
             concepts=concepts,
-            steps=next_steps(concepts, known, self.subjects) if known else [],
+            steps=suggest_steps(concepts, known, understood(marks, known), self.subjects) if known else [],
             sections={name: html for name, html in parts.items() if html},
             mastery_rule=MASTERY_RULE,
             level_rule=LEVEL_RULE,

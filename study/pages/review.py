@@ -48,6 +48,15 @@ class ReviewPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnfinishedReview:
+    """A review of today that was begun and not finished."""
+
+    address: str
+    steps: Sequence[tuple[str, Steps]]
+    """By the name of each activity."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReviewPage:
     """Handlers of the review. Its progress is read from the logs of its three activities."""
 
@@ -67,7 +76,9 @@ class ReviewPage:
         run = self._run(visit)
         self.explain.prepare()  # it loads while the cards are reviewed
         if run is None:
-            return render("study/review/review_start.html", plan=self.plan(visit))
+            return render(
+                "study/review/review_start.html", plan=self.plan(visit), unfinished=self.unfinished(visit)
+            )
         return self._next(visit, run).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -115,7 +126,17 @@ class ReviewPage:
             prompt_id=self.explain.chosen(visit),
             started_at=visit.now,
         )
-        return f"/review?run={run.id}"
+        return _address(run)
+
+    def unfinished(self, visit: Visit) -> UnfinishedReview | None:
+        """Return the review that was begun last today, unless it is finished."""
+        today = visit.days.start(visit.now)
+        for run in self.context.store.runs.runs(visit.profile.id, since=today):
+            steps = [(station.label, station.steps(visit, run)) for station in self.stations]
+            if any(step.done for _, step in steps):
+                finished = all(step.finished for _, step in steps)
+                return None if finished else UnfinishedReview(address=_address(run), steps=steps)
+        return None
 
     def _run(self, visit: Visit) -> ReviewRun | None:
         run_id = visit.query.get("run", "")
@@ -169,3 +190,7 @@ class ReviewPage:
             undo=self._undo(visit, run),
         )
         return {"html": html, "say": piece.say, "focus": piece.focus}
+
+
+def _address(run: ReviewRun) -> str:
+    return f"/review?run={run.id}"

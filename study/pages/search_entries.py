@@ -39,7 +39,13 @@ def list_entries(context: Context, figures: Figures) -> Iterator[SearchEntry]:
     for figure in figures.values():
         yield SearchEntry(kind="Figures", title=figure.title, address=f"/figures?figure={figure.id}")
     for word in read_glossary():
-        yield SearchEntry(kind="Words", title=word.term, address="/reference#words", text=word.means)
+        yield SearchEntry(
+            kind="Words",
+            title=word.term,
+            address=f"/reference#{word.anchor}",
+            about=word.means,
+            text=" ".join(word.also),
+        )
     yield from _pages(context)
     for title, address, text in SETTINGS:
         yield SearchEntry(kind="Settings", title=title, address=address, text=text)

@@ -10,12 +10,14 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.errors import LearnerError
+from study.base.owner_log import FILE, read_last
 from study.io.pending_upload import Pending
 from study.ports.context import Context, Visit
 from study.store.logs.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
 from study.web import form_event, frame, middleware
+from study.web.access import role_of
 from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
 from study.web.server import is_loopback, own_addresses
@@ -26,6 +28,14 @@ ORDER_NAMES: dict[CardOrder, str] = {
     "due": "longest due first",
     "weakest": "most likely forgotten first",
     "mixed": "mixed, new ones in between",
+}
+KIND_NAMES = {
+    "start": "Start",
+    "stop": "Stop",
+    "refused": "Refused",
+    "limit": "Limit",
+    "import": "Import",
+    "error": "Error",
 }
 SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may have changed
 
@@ -47,12 +57,13 @@ class SettingsPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the settings of this profile; the other profiles are shown at this machine only."""
-        return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
+        return self._page(frame.visit_of(self.context, request), **_who(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
-        is_here = middleware.is_here(request)
+        who = _who(request)
+        is_here = who["is_here"]
         profiles = self.context.store.profiles
         match event.get("act"):
             case "rename":
@@ -64,9 +75,9 @@ class SettingsPage:
             case "prefer":
                 self._prefer(visit, event)
             case "ask-delete":
-                return {"html": self._page(visit, deleting=True, is_here=is_here), "focus": "#delete"}
+                return {"html": self._page(visit, deleting=True, **who), "focus": "#delete"}
             case "keep":
-                return {"html": self._page(visit, is_here=is_here), "focus": "#ask-delete"}
+                return {"html": self._page(visit, **who), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
                 Pending(folder=self.context.settings.imports_dir).drop(visit.profile.id)
@@ -97,8 +108,8 @@ class SettingsPage:
         shortcuts = bool(form_event.read_field(event, "shortcuts"))  # an empty box is not sent
         self.context.store.notes.prefer(visit.profile.id, shortcuts=shortcuts, **chosen, **words)
 
-    def _page(self, visit: Visit, *, is_here: bool, deleting: bool = False) -> Markup:
-        store = self.context.store
+    def _page(self, visit: Visit, *, is_here: bool, is_owner: bool, deleting: bool = False) -> Markup:
+        store, home = self.context.store, self.context.settings.home
         return render(
             "study/settings.html",
             profile=visit.profile,
@@ -112,13 +123,21 @@ class SettingsPage:
             orders=ORDER_NAMES,
             zones=_list_zones(),
             name_limit=NAME_LIMIT,
-            data_folder=str(self.context.settings.home),
+            data_folder=str(home) if is_owner else "",
+            log=read_last(home) if is_owner else None,
+            log_file=str(home / FILE),
+            kinds=KIND_NAMES,
             saved="saved" in visit.query,
             deleting=deleting,
             ratings=len(store.cards.history(visit.profile.id)),
             answers=len(store.quizzes.history(visit.profile.id)),
             explanations=len(store.explains.attempts(visit.profile.id)),
         )
+
+
+def _who(request: gr.Request) -> dict[str, bool]:
+    """Return whether a request comes from this machine, and whether from the owner."""
+    return {"is_here": middleware.is_here(request), "is_owner": role_of(request) == "owner"}
 
 
 def _host_of(request: gr.Request) -> tuple[str, bool]:

@@ -1,9 +1,11 @@
 """Understand LoRA in five minutes: a stepper of live figures with a question each, and a real run at the end.
 
-The URL holds the place: `/start?step=3&answer=2`; in the last step `&run=ID` too. A reload shows the same.
+The URL holds the place: `/start?step=3&answer=2`, with the figure's settings once it was moved; in the last
+step `&run=ID` too. A reload shows the same.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +14,7 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.figures.controls import controls_of
 from study.figures.figure import Figures
 from study.lessons.introduction import OUTCOMES, IntroductionStep, introduction
 from study.lessons.lesson_text import LessonText, Terms
@@ -35,16 +38,20 @@ def build(app: gr.Blocks, context: Context, *, figures: Figures, terms: Terms, f
 
 @dataclass(frozen=True, kw_only=True)
 class IntroductionPlace:
-    """What the URL says: the step, the answer given in it, and the run. 0 and empty mean none."""
+    """What the URL says: the step, the answer given in it, the run, and how the figure was set.
+
+    0 and empty mean none.
+    """
 
     step: int
     answer: int = 0
     run: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         """The URL of this place."""
-        given = {"step": self.step, "answer": self.answer, "run": self.run}
+        given = {"step": self.step, "answer": self.answer, "run": self.run, **self.settings}
         return f"{PATH}?{urlencode({name: value for name, value in given.items() if value})}"
 
 
@@ -59,12 +66,12 @@ class StartPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the step in the URL."""
-        return self._page(_place_of(frame.visit_of(self.context, request)))
+        return self._page(self._place(frame.visit_of(self.context, request)))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Go to a step, take an answer, start the run, or show how far it is."""
         visit = frame.visit_of(self.context, request, event)
-        place = _place_of(visit)
+        place = self._place(visit)
         match event.get("act"):
             case "here":
                 return {"html": self._page(place), "focus": "#step-title"}
@@ -91,7 +98,7 @@ class StartPage:
         if step.runs and not run:
             run = self.first_run.start(visit, anew=not self.context.shared)
             self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
-        return self._went(IntroductionPlace(step=place.step, answer=answer, run=run), focus="#verdict")
+        return self._went(replace(place, answer=answer, run=run), focus="#verdict")
 
     def _went(self, place: IntroductionPlace, *, focus: str) -> Reply:
         step = introduction()[place.step - 1]
@@ -114,8 +121,8 @@ class StartPage:
             steps=steps,
             step=step,
             place=place,
-            text=LessonText(self.terms, "").rich(step.text),
-            figure=self._figure(step),
+            text=LessonText(self.terms, "", linked=False).rich(step.text),
+            figure=self._figure(step, place.settings),
             view=self.first_run.show(place.run) if place.run else None,
             guess=step.choices[place.answer - 1].say if place.answer else "",
             right=step.runs or place.answer == step.right,
@@ -123,15 +130,18 @@ class StartPage:
             duration=self.first_run.duration() if step.runs and not place.run else "",
         )
 
-    def _figure(self, step: IntroductionStep) -> Markup:
+    def _figure(self, step: IntroductionStep, moved: Mapping[str, str]) -> Markup:
         figure = self.figures.get(step.figure)
-        return figure.fragment(step.settings) if figure else NO_HTML
+        return figure.fragment({**step.settings, **moved}) if figure else NO_HTML
 
-
-def _place_of(visit: Visit) -> IntroductionPlace:
-    query = visit.query
-    return IntroductionPlace(
-        step=form_event.read_number(query.get("step", ""), default=1, low=1, high=len(introduction())),
-        answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
-        run=query.get("run", "")[:100],
-    )
+    def _place(self, visit: Visit) -> IntroductionPlace:
+        query = visit.query
+        step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(introduction()))
+        figure = self.figures.get(introduction()[step - 1].figure)
+        names = [name for name, _ in controls_of(figure.settings)] if figure else []
+        return IntroductionPlace(
+            step=step,
+            answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
+            run=query.get("run", "")[:100],
+            settings={name: query[name] for name in names if name in query},
+        )

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from study.figures.figure import Figures
 from study.learner import progress
 from study.learner.mastery import compute_mastery
+from study.learner.path import choose_next_concept, say_place, understood
 from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
@@ -98,6 +99,7 @@ class TodayPage:
             name=visit.profile.name if visit.profile.named else "",
             due=self.cards_due(visit),
             plan=self.review.plan(visit),
+            unfinished=self.review.unfinished(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
             last_run=(self.last_run() or ""),
@@ -106,15 +108,19 @@ class TodayPage:
         )
 
     def _concepts(self, visit: Visit) -> dict[str, Any]:
+        concepts = self.context.concepts
         known = compute_mastery(self.context.store, visit.profile.id, self.subjects)
+        marks = self.context.store.lessons.marks(visit.profile.id)
+        following = choose_next_concept(concepts, understood(marks, known))
         return {
-            "weakest": [
+            "missed": [
                 (concept, found, _days_ago(visit, found), self.subjects.counts(concept)[0])
                 for concept, found in progress.find_weakest(known)
             ],
-            "next_concept": progress.next_to_learn(self.context.concepts, known),
+            "next_concept": following,
+            "next_place": say_place(concepts, following) if following else "",
             "has_progress": self.context.has_page("/progress"),
-            "concepts": self.context.concepts,
+            "concepts": concepts,
         }
 
 

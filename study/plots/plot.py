@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from study.base.spreadsheets import is_formula
 from study.plots.sheet import (
     EDGE,
     NARROW_BELOW_POINTS,
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Cell = str | int | float
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # run as formulas by spreadsheets (OWASP, "CSV injection")
 
 
 class Drawing(Protocol):
@@ -105,4 +104,4 @@ def to_csv(plot: Plot) -> str:
 
 
 def neutral(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+    return f"'{cell}" if isinstance(cell, str) and is_formula(cell) else cell

@@ -149,7 +149,7 @@ class ProjectLink:
     name: str
     address: str
     question: str
-    standing: str
+    progress: str
     """This learner's progress in it, in words."""
 
     done: bool

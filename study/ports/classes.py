@@ -42,6 +42,13 @@ class FindClassQuestion(Protocol):
         """Return None for an unknown id, or a question that can't be voted on."""
 
 
+class SearchClassQuestions(Protocol):
+    """The function that searches the questions that a class can vote on; quizzes provides it."""
+
+    def __call__(self, words: str) -> Sequence[ClassQuestion]:
+        """Return the first questions that have every word; none for an empty text."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClassRunState:
     """How far a run is. `value` is the measured quantity once it is known."""

@@ -21,7 +21,14 @@ from study.ports.activities import (
     TaskLink,
     TasksDone,
 )
-from study.ports.classes import ClassGrader, ClassGrids, ClassRuns, FindClassQuestion, WriteClassCards
+from study.ports.classes import (
+    ClassGrader,
+    ClassGrids,
+    ClassRuns,
+    FindClassQuestion,
+    SearchClassQuestions,
+    WriteClassCards,
+)
 from study.ports.context import Visit
 from study.store.logs.tasks import TaskAttempt
 
@@ -70,11 +77,12 @@ class Ports:
     cards: CardActivity = field(init=False)
     quiz: QuizActivity = field(init=False)
     explain: ExplainActivity = field(init=False)
-    lab_door: Callable[[Mapping[str, Any]], LabLink] = field(init=False)
-    challenge_door: Callable[[Visit, str], ChallengeLink] = field(init=False)
-    project_door: Callable[[Visit, str], ProjectLink] = field(init=False)
+    lab_link: Callable[[Mapping[str, Any]], LabLink] = field(init=False)
+    challenge_link: Callable[[Visit, str], ChallengeLink] = field(init=False)
+    project_link: Callable[[Visit, str], ProjectLink] = field(init=False)
     first_run: FirstRuns = field(init=False)
     class_question: FindClassQuestion = field(init=False)
+    search_class_questions: SearchClassQuestions = field(init=False)
     class_runs: ClassRuns = field(init=False)
     class_grids: ClassGrids = field(init=False)
     class_grader: ClassGrader = field(init=False)

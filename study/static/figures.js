@@ -7,6 +7,7 @@
 //
 // <button data-set="rank=64&bits=nf4">    sets the figure in its [data-figure-scope], or the first one of the page
 // <button data-play="rank">               runs through a slider's stops; pressing it again, or moving a control, stops it
+// <div data-figure-address>               has one figure, whose settings are kept in the page's address
 //
 // At most one request a figure is on its way; what moved meanwhile is asked for next, so the newest always arrives
 // and an older answer never replaces a newer one. Works wherever such HTML stands: a page, a card, a question.
@@ -22,7 +23,7 @@
     return stops ? stops.split(' ')[Number(control.value)] : control.value;
   };
 
-  // A slider that nobody has moved keeps a value that lies between two of its stops.
+  // `data-value` is what the server set, until the control is moved; it may lie between two of a slider's stops.
   const settingOf = (control) => control.dataset.value ?? valueOf(control);
 
   function settingsOf(figure) {
@@ -31,16 +32,15 @@
     return query;
   }
 
-  // A page that shows one figure has its setting in the address, to be sent to someone or opened again.
+  // To be sent to someone, opened again, or read by the island that answers for the page.
   function keepAddress(figure) {
+    if (!figure.closest('[data-figure-address]')) return;
     const query = new URLSearchParams(location.search);
-    if (query.get('figure') !== figure.dataset.figure) return;
     settingsOf(figure).forEach((value, name) => query.set(name, value));
-    history.replaceState(history.state, '', `?${query}`);
+    history.replaceState(history.state, '', `${location.pathname}?${query}`); // Gradio gives its pages a base address
   }
 
   function showValue(control) {
-    delete control.dataset.value;
     const words = `${Number(valueOf(control)).toLocaleString('en')} ${control.dataset.unit}`.trim();
     control.setAttribute('aria-valuetext', words);
     control.closest('label').querySelector('.fig-value').textContent = words;
@@ -56,8 +56,10 @@
       const from = figure.closest('[data-figure-from]')?.dataset.figureFrom ?? `/figure/${encodeURIComponent(figure.dataset.figure)}`;
       const answer = await fetch(`${from}?${settingsOf(figure)}`);
       const text = await answer.text();
+      if (asking.get(figure) !== state) return; // the server has sent the figure anew meanwhile
       if (answer.ok) show(figure, text); else trouble(figure, text);
     } catch {
+      if (asking.get(figure) !== state) return;
       trouble(figure, 'The app did not answer. Move the control again to ask once more.');
     }
     asking.delete(figure);
@@ -164,8 +166,28 @@
     if (!figure) return;
     if (!event.played) stopPlaying();
     event.stopPropagation(); // a figure inside a form or an island is no answer to it
+    delete control.dataset.value;
     if (control.type === 'range') showValue(control);
     ask(figure);
     restSoon(figure);
   }, true);
+
+  // An answer goes out with the page's address, perhaps before the control has come to rest.
+  document.addEventListener('submit', () => {
+    document.querySelectorAll('[data-figure]').forEach((figure) => { if (resting.has(figure)) keepAddress(figure); });
+  }, true);
+
+  // Gradio changes elements in place, and a control that was moved ignores its new attributes.
+  function setAnew(control) {
+    const figure = control.closest('[data-figure]');
+    if (!figure || control.dataset.value === undefined) return;
+    control.value = control.getAttribute('value') ?? control.dataset.value;
+    stopPlaying();
+    asking.delete(figure);
+    clearTimeout(resting.get(figure));
+    resting.delete(figure);
+  }
+
+  new MutationObserver((changes) => changes.forEach(({ target }) => setAnew(target)))
+    .observe(document, { subtree: true, attributeFilter: ['data-value'] });
 })();

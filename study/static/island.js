@@ -2,7 +2,8 @@
 //
 // In the HTML                          what happens
 // <button data-act="rate" data-n="3">  act({act: "rate", n: "3", query}) when pressed
-// <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted
+// <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted; its data-progress
+//                                      stands in the part data-progress-in until the answer comes
 // <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name); a form whose
 //                                      text is being typed in takes Escape too, and Ctrl+Enter hands it in
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
@@ -27,6 +28,7 @@
 // the address bar), step (the same, as a step that the browser's Back undoes), goto (open this page), error (show this, and keep all that is on the page unless there is html
 // too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
+// Events go to `POST /act/<island>`, and through Gradio where that address does not know the island.
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
 
 const AUTOSAVE_MS = 600;
@@ -35,7 +37,7 @@ const UNREACHABLE = 'The app did not answer. Nothing you typed is lost.';
 let busy = false;
 let pollTimer = null;
 let arrived = false;
-let pressed = 0; // goes up when a press is sent, and when its answer has been shown
+let pressed = 0; // goes up when a press is sent, and when its answer comes
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let byPointer = false; // whether that press came from a mouse or a finger
 let waitingPress = null; // the same for a button that has only just come, or for Back
@@ -44,6 +46,7 @@ const saving = new Map(); // draft name -> timer of the save that is to come
 let lastSave = Promise.resolve();
 const shownParts = new Map(); // part name -> the HTML it was given last
 
+const island = element.closest('.block')?.id || element.id; // its name on the page and in addresses
 const find = (selector) => element.querySelector(selector);
 const drafts = () => [...element.querySelectorAll('[data-autosave]')];
 const draftName = (box) => `draft:${box.dataset.draft}`;
@@ -79,8 +82,19 @@ function trouble(text, { again = null, kind = 'refused' }) {
 
 // ---- asking the server ---------------------------------------------------------------------------------------
 
-function ask(event) {
-  return server.act({ ...event, query: location.search });
+async function ask(event) {
+  const sent = { ...event, query: location.search };
+  const answer = await fetch(`/act/${encodeURIComponent(island)}`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(sent),
+  });
+  if (answer.status === 404) return server.act(sent); // a page older or newer than the server
+  if (answer.ok) return answer.json();
+  const failure = new Error(`${answer.status} of ${answer.url}`);
+  // A refusal is a sentence of ours; an error of the server has none for the learner.
+  if (answer.status !== 500 && answer.headers.get('content-type')?.startsWith('text/plain')) failure.said = await answer.text();
+  throw failure;
 }
 
 // What is written down belongs to the profile that this window shows; another window may have switched meanwhile.
@@ -98,20 +112,35 @@ async function send(event, control = null) {
   waitingPress = null;
   oldControls = new Set(element.querySelectorAll('[data-act], form'));
   element.setAttribute('aria-busy', 'true');
+  const progress = showProgress(control);
   try {
     if (event.fields) await settleDrafts();
     pressed += 1;
-    await show(await tell(event), event);
-    pressed += 1;
-  } catch {
+    const reply = await tell(event);
+    pressed += 1; // before the answer is shown: showing takes a frame, in which an older answer may come
+    await show(reply, event);
+  } catch (failure) {
     waitingKeys = [];
-    trouble(UNREACHABLE, { again: event, kind: 'unreachable' });
+    trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable' });
   } finally {
     busy = false;
+    progress?.remove();
     element.removeAttribute('aria-busy');
   }
   if (waitingPress) waitingPress();
   while (!busy && waitingKeys.length) pressKey(waitingKeys.shift());
+}
+
+// In the place of what was said of the last press, which need not be true of this one.
+function showProgress(form) {
+  const place = form?.dataset.progress && find(`[data-part="${form.dataset.progressIn}"]`);
+  if (!place) return null;
+  const progress = document.createElement('p');
+  Object.assign(progress, { className: 'notice', textContent: form.dataset.progress });
+  progress.setAttribute('role', 'status');
+  place.replaceChildren(progress);
+  shownParts.delete(place.dataset.part);
+  return progress;
 }
 
 async function show(reply, event) {
@@ -194,6 +223,7 @@ function arrive() {
   const part = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!part || !element.contains(part)) return;
   part.classList.add('arrived');
+  part.focus({ preventScroll: true });
   part.scrollIntoView();
 }
 
@@ -461,15 +491,15 @@ async function sendFile(input) {
 const KEY_NAMES = { ' ': 'Space' };
 const isTyping = (target) => target.isContentEditable
   || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox], [type=range]'));
-const pressesItself = (target) => target.closest('button, a, summary, input, select, textarea');
+const pressesItself = (target) => target.closest('button, a, summary, input:not([type=range]), select, textarea');
 
 function onKey(event) {
   if (!element.isConnected || event.altKey || event.repeat || event.isComposing) return;
   if (isTyping(event.target)) return onKeyInText(event);
   if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
-  // A focused button, link or field keeps its own Space and Enter, unless it was clicked and its answer is on the
-  // way: then the key is meant for what comes.
+  // A focused button, link or field keeps its own Space and Enter (a slider has no use for them), unless it was clicked
+  // and its answer is on the way: then the key is meant for what comes.
   const keeps = (name === 'Space' || name === 'Enter') && pressesItself(event.target);
   if (keeps && !(busy && byPointer && element.contains(event.target))) return;
   if (busy) { // Space and 3 in quick succession mean: flip, then rate
@@ -553,10 +583,9 @@ element.addEventListener('keydown', stepSlider);
 
 const listeners = { keydown: onKey, scroll: trackSoon, visibilitychange: () => { if (!document.hidden) poll(); } };
 const registry = (window.__islands ||= {});
-const place = element.closest('.block')?.id || element.id;
-for (const [name, listener] of Object.entries(registry[place] || {})) document.removeEventListener(name, listener);
-for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
-registry[place] = listeners;
+for (const [type, listener] of Object.entries(registry[island] || {})) document.removeEventListener(type, listener);
+for (const [type, listener] of Object.entries(listeners)) document.addEventListener(type, listener);
+registry[island] = listeners;
 
 const old = registry.popstate; // `popstate` comes to the window, not to the document
 if (old) window.removeEventListener('popstate', old);

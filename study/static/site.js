@@ -63,13 +63,14 @@
   let asked = 0;
 
   function openSearch() {
-    const box = dialog('search', 'Search', `<div class="head"><label class="stack">Search concepts, cards, questions, models, figures and pages
-      <input type="search" autocomplete="off" maxlength="80" role="combobox" aria-expanded="true" aria-controls="search-found"></label>${CLOSE}</div>
+    const box = dialog('search', 'Search', `<div class="head"><label for="search-words">Search concepts, words, cards, questions, settings and pages</label>${CLOSE}</div>
+      <input type="search" id="search-words" autocomplete="off" maxlength="80" role="combobox" aria-expanded="true" aria-controls="search-found">
       <div id="search-found" aria-live="polite"></div>`);
     const input = box.querySelector('input');
     input.focus();
     input.addEventListener('input', () => find(input.value, box.querySelector('#search-found')));
     box.onkeydown = (event) => moveAmongResults(event, box);
+    box.onclick = (event) => { if (event.target.closest('a')) box.close(); }; // it may lead to this page
   }
 
   async function find(words, place) {
@@ -88,7 +89,8 @@
     const input = box.querySelector('input');
     const at = links.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1 }[event.key];
-    if (event.key === 'Enter' && document.activeElement === input) links[0]?.click();
+    if (event.key === 'Escape') box.close(); // a search field would only be emptied
+    else if (event.key === 'Enter' && document.activeElement === input) links[0]?.click();
     else if (to !== undefined) (links[to] || (to < 0 ? input : links[at] || input)).focus();
     else return;
     event.preventDefault();

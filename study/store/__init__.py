@@ -1,6 +1,6 @@
 """The store: append-only logs in one database, SQLite by default, any SQLAlchemy URL otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import make_url
@@ -23,6 +23,7 @@ from study.store.logs.projects import ProjectLog
 from study.store.logs.quizzes import QuizLog
 from study.store.logs.tasks import TaskLog
 from study.store.migrations import migrate_database
+from study.store.notices import Notices
 from study.store.profiles import Profiles
 from study.store.snapshots import snapshots_of
 from study.store.storage_errors import kind_of
@@ -48,9 +49,23 @@ class Store:
     projects: ProjectLog
     tasks: TaskLog
     classes: ClassLog
+    _notices: list[Notices] = field(default_factory=list)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a database server keeps it, which several processes may use for the same class."""
+        return self.database.is_shared
+
+    def open_notices(self) -> Notices:
+        """Messages to and from other processes, until the store is closed. Only where it `is_shared`."""
+        assert self.is_shared
+        self._notices.append(Notices(self.database))
+        return self._notices[-1]
 
     def close(self) -> None:
         """Give the connections back."""
+        for each in self._notices:
+            each.close()
         self.database.close()
 
 

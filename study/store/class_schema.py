@@ -14,6 +14,8 @@ class_rooms = Table(
     Column("options", JSON, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("names_until", UtcDateTime, nullable=False),  # students' names are deleted after this moment
+    # Counts the transactions that changed the class; each changed row has the count of its last one.
+    Column("revision", Integer, nullable=False, server_default="0"),
 )
 
 class_activities = Table(  # as the class sees them: a later change of a question changes no past class
@@ -43,6 +45,7 @@ class_students = Table(
     Column("number", Integer, nullable=False),
     Column("name", String(40)),  # null once names are deleted
     Column("joined_at", UtcDateTime, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="0"),
     UniqueConstraint("room_id", "device", name="class_students_once"),
     UniqueConstraint("room_id", "number", name="class_students_numbered"),
 )
@@ -60,9 +63,20 @@ class_answers = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("claim", String(20)),  # what only one student can have, such as a cell of a grid; null: nothing
     Column("graded", JSON(none_as_null=True)),  # by concept what the grader found; null: not graded
+    Column("revision", Integer, nullable=False, server_default="0"),
     UniqueConstraint("student_id", "position", "round", name="class_answers_once"),
     Index("class_answers_by_room", "room_id", "position", "round"),
+    Index("class_answers_by_revision", "room_id", "revision"),
     Index("class_answers_claims", "room_id", "position", "claim", unique=True),
+)
+
+class_progress = Table(  # how far the run or the grid of an activity is, for processes that don't train it
+    "class_progress",
+    metadata,
+    Column("room_id", ForeignKey("class_rooms.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("value", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
 )
 
 class_keys = Table(  # hashes of the links that let a teacher's other devices in
@@ -75,5 +89,13 @@ class_keys = Table(  # hashes of the links that let a teacher's other devices in
     Index("class_keys_by_room", "room_id"),
 )
 
-CLASS_TABLES = (class_rooms, class_activities, class_events, class_students, class_answers, class_keys)
+CLASS_TABLES = (
+    class_rooms,
+    class_activities,
+    class_events,
+    class_students,
+    class_answers,
+    class_progress,
+    class_keys,
+)
 """Parents first."""

@@ -1,274 +1,30 @@
 """The log of live classes: rooms, what their teacher did, who joined, and what each student answered.
 
 All writes of a moment go into one transaction (`transact`), so that two hundred answers cost a few commits.
-Whoever waits for an answer's outcome gets it after the commit, never before.
+Whoever waits for an answer's outcome gets it after the commit, never before. Each transaction that changes a
+room counts its revision up and marks the rows it changed: other processes read only those (`changes`).
 """
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, cast
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, select, text
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
+from study.store.class_records import (
+    ClassEvent,
+    ClassRecord,
+    ClassRoom,
+    read_answer,
+    read_room,
+    read_student,
+)
+from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 from study.store.database import Database
 
-Outcome = Literal["stored", "repeated", "answered", "late"]
-"""Stored now; stored before under the same id; another answer is stored already; not open any more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassRoom:
-    """A class that was opened, and the choices its teacher made."""
-
-    id: str
-    code: str
-    plan_id: str
-    title: str
-    options: Mapping[str, Any]
-    opened_at: datetime
-    names_until: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassEvent:
-    """One thing that the teacher did; numbers count from 1 in each room."""
-
-    number: int
-    kind: str
-    value: Mapping[str, Any]
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassStudent:
-    """One device in a room; the name is empty once names are deleted."""
-
-    id: str
-    device: str
-    number: int
-    name: str
-    joined_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassAnswer:
-    """One student's answer in one round of one activity."""
-
-    id: str
-    student_id: str
-    position: int
-    round: int
-    value: Mapping[str, Any]
-    confidence: str | None
-    at: datetime
-    claim: str | None = None
-    """What only this student has in this activity, such as a cell of a grid."""
-
-    graded: Mapping[str, Any] | None = None
-    """What the grader found, by concept; None until it is graded."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassRecord:
-    """Everything stored about one room."""
-
-    room: ClassRoom
-    activities: tuple[Mapping[str, Any], ...]
-    events: tuple[ClassEvent, ...]
-    students: tuple[ClassStudent, ...]
-    answers: tuple[ClassAnswer, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """What became of an answer, and the answer that is stored for this student and round, if any."""
-
-    outcome: Outcome
-    answer: ClassAnswer | None
-
-
-class ClassTransaction:
-    """What can be written. Each method raises LearnerError when it changes nothing."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._steps: dict[str, Any] = {}
-
-    def open_room(self, room: ClassRoom, activities: Sequence[Mapping[str, Any]]) -> None:
-        """Add a room with its activities. The caller draws a code that is free."""
-        values = {name: getattr(room, name) for name in t.class_rooms.c.keys()}  # noqa: SIM118 - columns
-        self._connection.execute(insert(t.class_rooms).values(**{**values, "options": dict(room.options)}))
-        rows = [
-            {"room_id": room.id, "position": position, "spec": dict(spec)}
-            for position, spec in enumerate(activities)
-        ]
-        self._connection.execute(insert(t.class_activities), rows)
-
-    def set_options(self, room_id: str, options: Mapping[str, Any]) -> None:
-        """Replace the choices of a room."""
-        rooms = t.class_rooms
-        self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
-
-    def append(
-        self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int | None, at: datetime
-    ) -> ClassEvent:
-        """Append an event after the one that the teacher saw last, so that two presses make one step.
-
-        None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
-        deleted.
-        """
-        events, rooms = t.class_events.c, t.class_rooms.c
-        if self._connection.scalar(select(rooms.id).where(rooms.id == room_id)) is None:
-            raise LearnerError("This class is deleted.", do_next="Start another one at /class.")
-        last = self._connection.scalar(select(func.max(events.number)).where(events.room_id == room_id)) or 0
-        if after is not None and last != after:
-            raise LearnerError(
-                "The class has gone on meanwhile.", do_next="Look at where it is now, then choose again."
-            )
-        self._steps.pop(room_id, None)
-        event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)
-        row = {"room_id": room_id, "number": event.number, "kind": kind, "value": dict(value), "at": at}
-        self._connection.execute(insert(t.class_events).values(**row))
-        return event
-
-    def join(self, room_id: str, device: str, name: str, *, at: datetime) -> ClassStudent:
-        """Return this device's student, adding one the first time."""
-        students = t.class_students.c
-        known = self._connection.execute(
-            select(t.class_students).where(students.room_id == room_id, students.device == device)
-        ).first()
-        if known is not None:
-            return _student(known)
-        numbers = select(func.max(students.number)).where(students.room_id == room_id)
-        student = ClassStudent(
-            id=uuid.uuid4().hex,
-            device=device,
-            number=(self._connection.scalar(numbers) or 0) + 1,
-            name=name,
-            joined_at=at,
-        )
-        row = {column: getattr(student, column) for column in ("id", "device", "number", "name", "joined_at")}
-        self._connection.execute(insert(t.class_students).values(room_id=room_id, **row))
-        return student
-
-    def rename(self, student_id: str, name: str) -> None:
-        """Change a student's name."""
-        self._connection.execute(
-            update(t.class_students).where(t.class_students.c.id == student_id).values(name=name)
-        )
-
-    def add_activity(self, room_id: str, spec: Mapping[str, Any]) -> int:
-        """Add an activity behind those of the plan and return its position."""
-        activities = t.class_activities.c
-        last = self._connection.scalar(
-            select(func.max(activities.position)).where(activities.room_id == room_id)
-        )
-        position = 0 if last is None else last + 1
-        row = {"room_id": room_id, "position": position, "spec": dict(spec)}
-        self._connection.execute(insert(t.class_activities).values(**row))
-        return position
-
-    def answer(
-        self,
-        room_id: str,
-        answer: ClassAnswer,
-        *,
-        open_at: Callable[[Any], tuple[int, int]],
-        claims: Sequence[str] = (),
-    ) -> Recorded:
-        """Store an answer unless it is stored already or its round is closed.
-
-        The first of `claims` that nobody has is this student's; raises LearnerError when all are taken.
-
-        `open_at` gives the (position, round) that a room's last step opens. The step is read in the same
-        transaction: a vote that the teacher closed a moment ago is late, whatever this process remembers.
-        """
-        answers = t.class_answers.c
-        earlier = (answers.student_id == answer.student_id) & (answers.position == answer.position)
-        found = self._connection.execute(
-            select(t.class_answers).where(
-                (answers.id == answer.id) | (earlier & (answers.round == answer.round))
-            )
-        ).all()
-        same_id = next((row for row in found if row.id == answer.id), None)
-        if same_id is not None:
-            if same_id.student_id != answer.student_id:
-                raise LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
-            return Recorded(outcome="repeated", answer=_answer(same_id))
-        if found:
-            return Recorded(outcome="answered", answer=_answer(found[0]))
-        step = self._step(room_id)
-        if open_at(step) != (answer.position, answer.round):
-            return Recorded(outcome="late", answer=None)
-        if claims:
-            answer = replace(answer, claim=self._free_claim(room_id, answer.position, claims))
-        names = ("id", "student_id", "position", "round", "confidence", "claim", "at")
-        row = {name: getattr(answer, name) for name in names}
-        self._connection.execute(
-            insert(t.class_answers).values(room_id=room_id, value=dict(answer.value), **row)
-        )
-        return Recorded(outcome="stored", answer=answer)
-
-    def _free_claim(self, room_id: str, position: int, claims: Sequence[str]) -> str:
-        answers = t.class_answers.c
-        wanted = select(answers.claim).where(answers.room_id == room_id, answers.position == position)
-        taken = set(self._connection.scalars(wanted))
-        for claim in claims:
-            if claim not in taken:
-                return claim
-        raise LearnerError("Someone else has just taken that cell.", do_next="Choose another one.")
-
-    def grade(self, answer_id: str, graded: Mapping[str, Any]) -> None:
-        """Keep what the grader found in an answer."""
-        answers = t.class_answers
-        self._connection.execute(update(answers).where(answers.c.id == answer_id).values(graded=dict(graded)))
-
-    def _step(self, room_id: str) -> Any:
-        """The value of a room's last step, or of its end; read once for all answers of this transaction."""
-        if room_id not in self._steps:
-            events = t.class_events.c
-            self._steps[room_id] = self._connection.scalar(
-                select(events.value)
-                .where(events.room_id == room_id, events.kind.in_(("step", "end")))
-                .order_by(events.number.desc())
-                .limit(1)
-            )
-        return self._steps[room_id]
-
-    def add_key(self, room_id: str, key_hash: str, *, at: datetime) -> None:
-        """Let the holder of a key in."""
-        self._connection.execute(insert(t.class_keys).values(room_id=room_id, hash=key_hash, made_at=at))
-
-    def revoke_keys(self, room_id: str, *, at: datetime) -> None:
-        """Refuse every key of a room from now on."""
-        keys = t.class_keys.c
-        self._connection.execute(
-            update(t.class_keys)
-            .where(keys.room_id == room_id, keys.revoked_at.is_(None))
-            .values(revoked_at=at)
-        )
-
-    def delete_room(self, room_id: str) -> None:
-        """Delete a class as a whole: nothing of it is left."""
-        for table in reversed(t.CLASS_TABLES):
-            column = table.c.id if table is t.class_rooms else table.c.room_id
-            self._connection.execute(delete(table).where(column == room_id))
-
-    def forget_names(self, *, now: datetime, room_id: str = "") -> int:
-        """Delete the names of students in one room, or in all rooms whose time is over; return how many."""
-        rooms = t.class_rooms.c
-        which = rooms.id == room_id if room_id else rooms.names_until <= now
-        students = t.class_students.c
-        forgotten = self._connection.execute(
-            update(t.class_students)
-            .where(students.room_id.in_(select(rooms.id).where(which)), students.name.is_not(None))
-            .values(name=None)
-        )
-        return forgotten.rowcount
+WRITER_LOCK = 7_204_312  # any number that only this app uses
 
 
 class ClassLog:
@@ -285,20 +41,38 @@ class ClassLog:
         """
         results: list[Any] = []
         with self._database.write() as connection:
+            if self._database.is_shared:
+                # As SQLite does it: one transaction after the other, in any number of processes. A vote that
+                # reads an open round is committed before the step that closes it, and nothing deadlocks.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
             transaction = ClassTransaction(connection)
-            for job in jobs:
-                try:
-                    with connection.begin_nested():
-                        results.append(job(transaction))
-                except LearnerError as error:
-                    results.append(error)
+            for kind, alike in groupby(jobs, key=type):
+                if kind is AnswerJob:
+                    results += transaction.answer_all(cast(list[AnswerJob], list(alike)))
+                elif kind is JoinJob:
+                    results += transaction.join_all(cast(list[JoinJob], list(alike)))
+                else:
+                    results += [_do_or_undo(connection, transaction, job) for job in alike]
         return results
 
     def rooms(self) -> list[ClassRoom]:
         """Every class, newest first."""
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
         with self._database.read() as connection:
-            return [_room(row) for row in connection.execute(wanted)]
+            return [read_room(row) for row in connection.execute(wanted)]
+
+    def ended_rooms(self) -> set[str]:
+        """The ids of the classes that have ended and were not led on since."""
+        events = t.class_events.c
+        of_course = select(events.room_id, func.max(events.number).label("number"))
+        last = of_course.where(events.kind.in_(("step", "end"))).group_by(events.room_id).subquery()
+        wanted = (
+            select(events.room_id)
+            .join(last, (events.room_id == last.c.room_id) & (events.number == last.c.number))
+            .where(events.kind == "end")
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(wanted))
 
     def codes(self) -> set[str]:
         """The codes that are in use."""
@@ -307,27 +81,22 @@ class ClassLog:
 
     def record(self, code: str) -> ClassRecord | None:
         """Everything about the room with this code, or None."""
+        rooms = t.class_rooms
         with self._database.read() as connection:
-            row = connection.execute(select(t.class_rooms).where(t.class_rooms.c.code == code)).first()
+            row = connection.execute(select(rooms).where(rooms.c.code == code)).first()
+            return None if row is None else _read_record(connection, read_room(row))
+
+    def changes(self, room_id: str, *, revision: int, events: int, activities: int) -> ClassRecord | None:
+        """What is newer than a revision, and behind so many events and activities; None: it is deleted."""
+        rooms = t.class_rooms
+        with self._database.read() as connection:
+            row = connection.execute(select(rooms).where(rooms.c.id == room_id)).first()
             if row is None:
                 return None
-            room = _room(row)
-
-            def of(table: Any, *order: Any) -> Any:
-                return connection.execute(select(table).where(table.c.room_id == room.id).order_by(*order))
-
-            return ClassRecord(
-                room=room,
-                activities=tuple(row.spec for row in of(t.class_activities, t.class_activities.c.position)),
-                events=tuple(
-                    ClassEvent(number=row.number, kind=row.kind, value=row.value, at=row.at)
-                    for row in of(t.class_events, t.class_events.c.number)
-                ),
-                students=tuple(_student(row) for row in of(t.class_students, t.class_students.c.number)),
-                answers=tuple(
-                    _answer(row) for row in of(t.class_answers, t.class_answers.c.at, t.class_answers.c.id)
-                ),
-            )
+            room = read_room(row)
+            if room.revision == revision:
+                return ClassRecord(room=room, activities=(), events=(), students=(), answers=(), progress={})
+            return _read_record(connection, room, revision=revision, events=events, activities=activities)
 
     def live_keys(self) -> dict[str, str]:
         """The room of each key that is not revoked, by the key's hash."""
@@ -337,15 +106,44 @@ class ClassLog:
             return {row.hash: row.room_id for row in connection.execute(wanted)}
 
 
-def _room(row: Any) -> ClassRoom:
-    return ClassRoom(**{name: getattr(row, name) for name in ClassRoom.__dataclass_fields__})
+def _do_or_undo(
+    connection: Connection, transaction: ClassTransaction, job: Callable[[ClassTransaction], Any]
+) -> Any:
+    try:
+        with connection.begin_nested():
+            return job(transaction)
+    except LearnerError as error:
+        transaction.undone()
+        return error
 
 
-def _student(row: Any) -> ClassStudent:
-    return ClassStudent(
-        id=row.id, device=row.device, number=row.number, name=row.name or "", joined_at=row.joined_at
+def _read_record(
+    connection: Connection, room: ClassRoom, *, revision: int = -1, events: int = 0, activities: int = 0
+) -> ClassRecord:
+    """What is newer than the given numbers. The room was read before: newer rows may be read twice."""
+
+    def of(table: Any, newer: Any, *order: Any) -> Any:
+        wanted = select(table).where(table.c.room_id == room.id, newer).order_by(*order)
+        return connection.execute(wanted)
+
+    plan, log, students, answers = t.class_activities, t.class_events, t.class_students, t.class_answers
+    progress = t.class_progress
+    return ClassRecord(
+        room=room,
+        activities=tuple(row.spec for row in of(plan, plan.c.position >= activities, plan.c.position)),
+        events=tuple(
+            ClassEvent(number=row.number, kind=row.kind, value=row.value, at=row.at)
+            for row in of(log, log.c.number > events, log.c.number)
+        ),
+        students=tuple(
+            read_student(row) for row in of(students, students.c.revision > revision, students.c.number)
+        ),
+        answers=tuple(
+            read_answer(row) for row in of(answers, answers.c.revision > revision, answers.c.at, answers.c.id)
+        ),
+        progress={
+            row.position: row.value
+            for row in of(progress, progress.c.revision > revision, progress.c.position)
+        },
+        first_activity=activities,
     )
-
-
-def _answer(row: Any) -> ClassAnswer:
-    return ClassAnswer(**{name: getattr(row, name) for name in ClassAnswer.__dataclass_fields__})

@@ -66,6 +66,11 @@ class Database:
         self.cache = ReadCache()
         self._writer = engine.execution_options(study_writes=True)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether a database server keeps it, which several processes may write to at once."""
+        return self.engine.dialect.name == "postgresql"
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one consistent state: that of the press, where one is going on."""

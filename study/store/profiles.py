@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
 
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError
@@ -25,6 +25,13 @@ class Profile:
     id: str
     name: str
     named: bool
+
+
+_CHOSEN = (  # built once: every press asks it
+    select(t.profiles)
+    .join(t.browsers, t.browsers.c.profile_id == t.profiles.c.id)
+    .where(t.browsers.c.id == bindparam("browser_id"))
+)
 
 
 class Profiles:
@@ -125,12 +132,7 @@ def _by_id(connection: Connection, profile_id: str) -> Profile | None:
 
 
 def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
-    chosen = (
-        select(t.profiles)
-        .join(t.browsers, t.browsers.c.profile_id == t.profiles.c.id)
-        .where(t.browsers.c.id == browser_id)
-    )
-    row = connection.execute(chosen).first()
+    row = connection.execute(_CHOSEN, {"browser_id": browser_id}).first()
     if row is None:
         return None
     note_position(row.id, row.position)

@@ -5,6 +5,7 @@ look-alike (a full-width dollar, a modifier grave) and goes out as the real one 
 """
 
 import re
+from functools import lru_cache
 from html import escape, unescape
 from html.parser import HTMLParser
 
@@ -62,6 +63,7 @@ def from_html(html: str) -> str:
     return reader.text()
 
 
+@lru_cache(maxsize=8192)  # all texts of the app's cards and questions, which every import is compared with
 def normal_html(text: str) -> str:
     """The same for two texts that differ in nothing that HTML tells, such as spaces at line ends."""
     return to_html(from_html(to_html(text)))

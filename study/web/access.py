@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from study.base.errors import LearnerError
+from study.base.owner_log import note
 from study.web.middleware import COOKIE as LEARNER_COOKIE
 from study.web.middleware import is_this_machine
 from study.web.rates import Rates
@@ -122,16 +123,19 @@ class RoleGate:
         scope["open_lab"] = self._open_lab
         browser = connection.cookies.get(LEARNER_COOKIE, "") or address
         if not owner and not (self._by_browser.allows(browser) and self._by_address.allows(address)):
+            note("limit", "A browser or an address asked too often and was told to wait.")
             return PlainTextResponse(TOO_MANY, 429, headers={"Retry-After": "2"})
         if scope["path"] == OWNER_PATH:
             return self._owners_link(connection, owner=owner)
         if not owner and is_owners(scope["method"], scope["path"]):
+            note("refused", "A learner asked for a route of the owner.")
             return PlainTextResponse(str(OWNERS_ONLY), 403)
         return None
 
     def _owners_link(self, connection: HTTPConnection, *, owner: bool) -> ASGIApp:
         key = connection.query_params.get("key", "")
         if not owner and not self._keys.is_owner(key):
+            note("refused", "The owner's address was opened with a wrong key.")
             return PlainTextResponse("That is not the key of this server's owner.", 403)
         answer = RedirectResponse("/", 303)
         if self._keys.is_owner(key):

@@ -4,6 +4,7 @@ Gradio compresses each of its files anew for every request, lightly, and names n
 The names of these files hold a hash of their content, so a browser may keep them.
 """
 
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -34,12 +35,21 @@ def serve_file(name: str, request: Request) -> Response:
     file = GRADIO_FILES / name
     if file.parent != GRADIO_FILES or not file.is_file():
         return not_found(f"There is no file {name}.")
+    return answer_kept(request, file.suffix, plain=file.read_bytes, compressed=lambda: _compress(file))
+
+
+def answer_kept(
+    request: Request, suffix: str, *, plain: Callable[[], bytes], compressed: Callable[[], bytes]
+) -> Response:
+    """Answer with a file that browsers keep, compressed where it is text and the browser takes brotli."""
     headers = {"Cache-Control": KEEP}
-    media_type = TYPES.get(file.suffix)
-    if media_type is None or "br" not in request.headers.get("accept-encoding", ""):
-        return Response(file.read_bytes(), media_type=media_type, headers=headers)
-    headers |= {"Content-Encoding": "br", "Vary": "Accept-Encoding"}
-    return Response(_compress(file), media_type=media_type, headers=headers)
+    media_type = TYPES.get(suffix)
+    if media_type is None:
+        return Response(plain(), headers=headers)
+    headers |= {"Vary": "Accept-Encoding"}
+    if "br" not in request.headers.get("accept-encoding", ""):
+        return Response(plain(), media_type=media_type, headers=headers)
+    return Response(compressed(), media_type=media_type, headers=headers | {"Content-Encoding": "br"})
 
 
 def serve_nothing() -> Response:

@@ -1,16 +1,15 @@
 """Content-Security-Policy: which scripts a page may run. The second wall behind the escaping of texts.
 
 No inline script and no event attribute runs unless it is one of ours or of Gradio's page: Gradio's own script
-elements get a nonce that is new for each answer, our script in the head is known by its hash. `unsafe-eval`
-stays, because Gradio's HTML component compiles its template and `js_on_load` with `new Function`
-(docs/security.md). There is no `unsafe-inline` for scripts.
+elements get a nonce that is new for each answer, ours are files of this site. `unsafe-eval` stays, because
+Gradio's HTML component compiles its template and `js_on_load` with `new Function` (docs/security.md). There
+is no `unsafe-inline` for scripts.
 """
 
 import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,16 +46,16 @@ def hash_of(script: str) -> str:
     return f"'sha256-{digest}'"
 
 
-class ScriptNonces:
-    """ASGI middleware around the pages: gives the script elements of Gradio's page template a nonce.
+class GradioPages:
+    """ASGI middleware around the pages of Gradio's template: it adds our head, and a nonce to each script.
 
     It stands inside the compression. The page holds no text of a learner or of an import; those come later,
     through the API, and a script among them has no nonce.
     """
 
-    def __init__(self, app: ASGIApp, *, inline_scripts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, *, head: str) -> None:
         self._app = app
-        self._hashes = tuple(map(hash_of, inline_scripts))
+        self._head = head.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET":
@@ -85,9 +84,10 @@ class ScriptNonces:
     async def _send_whole(self, start: Message, body: bytes, send: Send) -> None:
         if GRADIO_PAGE in body:
             nonce = secrets.token_urlsafe(16)
+            body = body.replace(b"</head>", self._head + b"</head>", 1)
             body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), body)
             headers = MutableHeaders(scope=start)
-            headers[HEADER] = content_policy(f"'nonce-{nonce}'", *self._hashes, may_compile=True)
+            headers[HEADER] = content_policy(f"'nonce-{nonce}'", may_compile=True)
             headers["content-length"] = str(len(body))
             headers["cache-control"] = "no-store"
         await send(start)

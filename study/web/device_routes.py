@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from study.base.errors import LearnerError
 from study.base.html import trust_html
+from study.base.owner_log import note
 from study.base.settings import APP_NAME
 from study.ports.context import Context
 from study.store.profiles import Profile
@@ -66,6 +67,7 @@ class Devices:
         profile_id, until = self._links.get(token, ("", now))
         found = [one for one in self.context.store.profiles.all() if one.id == profile_id and now < until]
         if not found:
+            note("refused", "A device opened a link to a profile that has expired or was used.")
             raise LearnerError(EXPIRED.what, do_next=EXPIRED.do_next)
         return found[0]
 
@@ -80,6 +82,7 @@ class Devices:
         profiles = self.context.store.profiles
         found = self.keys.profile_of(phrase, [one.id for one in profiles.all()])
         if found is None:
+            note("refused", "A device sent a recovery phrase that no profile has.")
             raise LearnerError(
                 "No profile has this phrase.",
                 do_next="Compare it with what you wrote down, letter by letter.",

@@ -1,6 +1,7 @@
 """Files of this repository: documents as pages (`/docs/traps.md`, which lessons cite), and the maths font."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
 from study.base.html import trust_html
+from study.ports.places import Place, find_place
 from study.text.templates import render
 from study.web.downloads import not_found
 
@@ -24,26 +26,30 @@ _NUMBERED = re.compile(r"<h2>(\d+)\.")
 _NAMED = re.compile(r"<h2>([^<]*\(<code>([\w-]+)</code>\))")
 
 
-def register(site: FastAPI) -> None:
-    """Add the routes; they stand before the pages."""
-    site.get("/docs/{path:path}")(serve_document)
+def register(site: FastAPI, *, places: Sequence[Place]) -> None:
+    """Add the routes; they stand before the pages. Documents have the menu of these places."""
+
+    def answer(path: str) -> Response:
+        return serve_document(path, places)
+
+    site.get("/docs/{path:path}")(answer)
     site.mount("/fonts", StaticFiles(directory=FONTS))
 
 
-def serve_document(path: str) -> Response:
+def serve_document(path: str, places: Sequence[Place]) -> Response:
     """One document: Markdown as a page to read, tables of numbers as they are."""
     file = (DOCS / path).resolve()
     if not file.is_relative_to(DOCS) or not file.is_file():
         return not_found(f"There is no document docs/{path}.")
     if file.suffix == ".md":
-        return HTMLResponse(_render_page(path, file.read_text("utf-8")))
+        return HTMLResponse(_render_page(path, file.read_text("utf-8"), tuple(places)))
     if file.suffix in PLAIN:
         return PlainTextResponse(file.read_text("utf-8"))
     return not_found(f"docs/{path} isn't a text document.")
 
 
 @lru_cache(maxsize=32)
-def _render_page(path: str, text: str) -> Markup:
+def _render_page(path: str, text: str, places: tuple[Place, ...]) -> Markup:
     """Comments are left out; other HTML in a document is shown as text."""
     text = _COMMENT.sub("", text)
     html = str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
@@ -53,5 +59,7 @@ def _render_page(path: str, text: str) -> Markup:
         "study/frame/document.html",
         title=title[1] if title else path,
         path=path,
+        places=places,
+        here=find_place(places, "/learn"),
         text=trust_html(_NAMED.sub(r'<h2 id="\2">\1', _NUMBERED.sub(r'<h2 id="\1">\1.', html))),
     )

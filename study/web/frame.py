@@ -5,12 +5,10 @@ send new HTML. The browser's side of the contract is written at the top of `stat
 """
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl
 
@@ -26,18 +24,19 @@ from starlette.responses import Response
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
+from study.base.owner_log import note, note_error
 from study.base.settings import APP_NAME
 from study.ports.context import Context, Visit, find_visit
 from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web import middleware
+from study.web import middleware, page_files
 from study.web.access import OWNERS_ONLY, may_use_lab
+from study.web.island_route import GuardedAct
 from study.web.theme import THEME
 
 _original_session = gradio.state_holder.SessionState
-_STATIC = Path(__file__).parents[1] / "static"
 
 
 class Reply(TypedDict, total=False):
@@ -79,6 +78,7 @@ def add_island(
     def guarded_act(event: dict[str, Any], request: gr.Request) -> Reply:
         try:
             if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
+                note("refused", f"A learner pressed what is the owner's on {elem_id}.")
                 raise OWNERS_ONLY
             with in_words(), one_view():
                 return _encodable(act(event, request))
@@ -91,13 +91,16 @@ def add_island(
                 return load(request)
         except LearnerError as error:
             return render("study/frame/trouble.html", error=error)
+        except Exception as error:  # Gradio answers it, so that nothing else sees it
+            note_error(f"opening {elem_id}", error)
+            raise
 
     guarded_act.__name__ = "act"  # the name under which island.js calls it
     html = gr.HTML(
         value=waiting,
         # Not {{{value}}}: Gradio evaluates what Handlebars returns as a JavaScript template, texts and all.
         html_template='<div class="island">${value}</div>',
-        js_on_load=_read_script("island.js"),
+        js_on_load=page_files.on_load("island.js"),
         server_functions=[guarded_act],
         elem_id=elem_id,
         apply_default_css=False,
@@ -106,6 +109,22 @@ def add_island(
         guarded_load, None, html, queue=False, show_progress="hidden", api_visibility="private"
     )
     return html
+
+
+def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
+    """Return what answers the presses of each island, by its element's id.
+
+    Raises ValueError where two islands have one id: a press couldn't tell them apart.
+    """
+    acts: dict[str, GuardedAct] = {}
+    for block in pages.blocks.values():
+        act = getattr(block, "act", None) if isinstance(block, gr.HTML) else None
+        if act is None:
+            continue
+        if block.elem_id in acts:
+            raise ValueError(f"two islands are named {block.elem_id!r}")
+        acts[str(block.elem_id)] = act
+    return acts
 
 
 @contextmanager
@@ -124,9 +143,10 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
                     here=find_place(context.places, path, under),
                     path=path,
                     under=under,
+                    searchable=True,
                 ),
                 elem_id="menu",
-                js_on_load=_read_script("menu.js"),
+                js_on_load=page_files.read("menu.js"),
                 apply_default_css=False,
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
@@ -193,28 +213,6 @@ def render_waiting(title: str, look: str = "") -> Markup:
     return render("study/frame/waiting.html", title=title, look=look)
 
 
-def build_head(*styles: Path, projector: bool = False) -> str:
-    """What goes into every page's `<head>`: our look, and what must run before anything is drawn.
-
-    Style sheets stand here rather than in Gradio's `css=`, which rewrites rules inside `@media` so that they
-    no longer reach what is outside its own content box.
-    """
-    sheets = "\n".join(path.read_text(encoding="utf-8") for path in (_STATIC / "page.css", *styles))
-    return f"<style>{sheets}</style><script>{head_script(projector=projector)}</script>"
-
-
-def head_script(*, projector: bool = False) -> str:
-    """The script that runs before anything is drawn."""
-    view = "document.documentElement.dataset.view = 'projector';" if projector else ""
-    return (
-        view
-        + _read_script("look.js")
-        + _read_script("head.js")
-        + _read_script("site.js")
-        + _read_script("figures.js")
-    )
-
-
 @contextmanager
 def building_pages() -> Iterator[None]:
     """Make pages without what Gradio makes at the end of each page and throws away at the next one.
@@ -260,7 +258,7 @@ def share_session_config() -> None:
     gradio.state_holder.SessionState = light_session
 
 
-def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector: bool) -> FastAPI:
+def mount(site: FastAPI, pages: gr.Blocks) -> FastAPI:
     """Put the pages at the root of a site; the site's own routes go first."""
     with building_pages():
         pages.queue(max_size=200, default_concurrency_limit=4)
@@ -274,7 +272,6 @@ def mount(site: FastAPI, pages: gr.Blocks, *, styles: Sequence[Path], projector:
             pages,
             path="/",
             theme=THEME,
-            head=build_head(*styles, projector=projector),
             footer_links=[],
             run_history=False,  # on by default since Gradio 6: it keeps every learner's inputs in the browser
             show_error=False,
@@ -301,11 +298,6 @@ async def _missing(request: Request, error: Exception) -> Response:
     lost = LearnerError("There is no page at this address.", do_next="Check it, or go on from Today.")
     html = render("study/frame/missing.html", error=lost, app_name=APP_NAME)
     return HTMLResponse(html, HTTPStatus.NOT_FOUND)
-
-
-@cache
-def _read_script(name: str) -> str:
-    return (_STATIC / name).read_text(encoding="utf-8")
 
 
 def _current_blocks() -> gr.Blocks:

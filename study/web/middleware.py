@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.base.errors import LearnerError
+from study.base.owner_log import note
 from study.text.templates import LOOK_SCRIPT
 from study.web.content_policy import HEADER, content_policy, hash_of
 
@@ -84,6 +85,7 @@ class RequestGuard:
         limit_bytes = self._larger.get(scope["path"], BODY_LIMIT_BYTES)
         refusal = self._refusal(scope, headers, limit_bytes)
         if refusal is not None:
+            note("refused", f"{bytes(refusal.body).decode()} ({refusal.status_code})")
             await refusal(scope, receive, send)
             return
         cookie = _new_cookie(scope, headers)

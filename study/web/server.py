@@ -18,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from study.base.errors import LearnerError, StorageError
+from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
 
@@ -27,6 +28,10 @@ STOP_SIGNALS = tuple(
     if hasattr(signal, name)
 )
 FINISH_ANSWERS_SECONDS = 1
+KEEP_CONNECTION_SECONDS = 75
+"""How long an idle connection stays open. Uvicorn's 5 s end it between two presses of someone who reads,
+and a press that is sent at that moment fails.
+"""
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
 EVERY_ADDRESS = "0.0.0.0"
@@ -57,9 +62,14 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         _say(f"Class: {address}/class")
     elif not is_loopback(options.host):
         _say(network_notice(options.host, listening.getsockname()[1], app.state.owner_key))
+    reach = (
+        "for this machine only" if is_loopback(options.host) else "for every device that reaches this machine"
+    )
+    note("start", f"The app was started {reach}.")
     try:
         _serve(app, address, listening)
     finally:
+        note("stop", "The app was stopped.")
         app.state.close()
         _say(f"Stopped. Everything is saved in {settings.home}.")
     return 0
@@ -74,7 +84,9 @@ def _built(
             hosts=(options.host, *options.public_name),
             projector=options.projector,
             worker=options.worker,
+            study_only=options.study_only,
             only_class=options.only_class,
+            students_at=options.students_at,
             open_lab=options.open_lab,
             say=page.say,
         )
@@ -102,7 +114,13 @@ def _offer_ways_out(
 
 def _config(app: Any) -> uvicorn.Config:
     # An open event stream would delay the end for ever, hence a limit.
-    return uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS)
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS,
+        timeout_keep_alive=KEEP_CONNECTION_SECONDS,
+    )
 
 
 def _serve(app: Any, address: str, listening: socket.socket) -> None:
@@ -187,16 +205,23 @@ def _objects_that_stay() -> Iterator[None]:
         gc.enable()
 
 
-def take_port(host: str, port: int) -> socket.socket:
-    """Reserve an address, or say in one sentence why it can't be had."""
+def take_port(host: str, port: int, *, several: bool = False, listen: bool = True) -> socket.socket:
+    """Reserve an address, or say in one sentence why it can't be had.
+
+    `several`: other sockets of this kind may have the same address; the system spreads connections over those
+    that listen (SO_REUSEPORT, on Linux).
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Only with the protocol named does asyncio turn Nagle's algorithm off, which holds an answer's body back
     # until the browser has acknowledged its head: 40 ms on every request.
     taken = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if several:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         taken.bind((host, port))
-        taken.listen()
+        if listen:
+            taken.listen()
     except (OSError, OverflowError) as error:
         taken.close()
         reason = getattr(error, "strerror", None) or str(error)
@@ -268,6 +293,12 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="teach a class: other devices reach the class's student pages and nothing else",
     )
     parser.add_argument(
+        "--students-at",
+        default="",
+        metavar="URL",
+        help="the address that students open, where a proxy or `python -m classroom serve` answers them",
+    )
+    parser.add_argument(
         "--open-lab",
         action="store_true",
         default=bool(given("SPACE_HOST")),
@@ -291,6 +322,11 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-worker", dest="worker", action="store_false", help="start no worker: no training, no grader"
+    )
+    parser.add_argument(
+        "--study-only",
+        action="store_true",
+        help="serve study pages beside an app on the same data folder and database, which does the training",
     )
     options = parser.parse_args(arguments)
     options.host = options.host or (EVERY_ADDRESS if options.only_class else "127.0.0.1")

@@ -199,10 +199,10 @@ def train(data: Path) -> None:
     subprocess.run([*command, "--data-folder", str(data)], cwd=ROOT, check=True)
 
 
-def serve(data: Path) -> tuple[subprocess.Popen[str], str]:
+def serve(data: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     """The app on a free port."""
     server = subprocess.Popen(
-        [sys.executable, "app.py", "--port", "0", "--data-folder", str(data)],
+        [sys.executable, "app.py", "--port", "0", "--data-folder", str(data), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

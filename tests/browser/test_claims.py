@@ -94,6 +94,8 @@ def test_a_pasted_config_adds_a_model_that_a_claim_can_name(visit: Visit) -> Non
         '"n_positions": 32}'
     )
     page.get_by_role("button", name="Read and add").click()
+    expect(page.locator("#add").get_by_role("status")).to_have_text("Reading the configuration …")
+    expect(page.locator("#add").get_by_role("alert")).to_have_count(0)
     expect(page.locator("#added")).to_contain_text("ana/little is added", timeout=90_000)
     page = visit().open("/claims")
     page.get_by_text("Fill in a form instead").click()

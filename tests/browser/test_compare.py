@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from lora_lab.spec import TINY_MODEL, RunSpec
 from tests.browser.axe import violations
@@ -63,6 +63,8 @@ def test_runs_ticked_in_the_lab_are_beside_each_other_and_stay_so(
         assert re.search(r"Latest: A .*; B ", figure.locator("svg").get_attribute("aria-label") or "")
     expect(page.locator("tr.differs th")).to_contain_text(["rank", "alpha"])
     expect(page.locator("table.beside tbody tr")).to_have_count(3)
+    shown_as = "tables => tables.map(each => getComputedStyle(each).display)"
+    assert set(page.locator("table").evaluate_all(shown_as)) == {"table"}
 
     page.get_by_text("Choose runs").click()
     page.locator(f"#tick-{run_ids[1]}").uncheck()
@@ -127,6 +129,33 @@ def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Vi
         "href", "/concept?id=counting-parameters"
     )
     expect(verdict).to_contain_text("Cards about it are due")
+
+
+def test_an_answer_about_the_shown_figures_that_comes_late_does_not_bring_them_back(
+    visit: Visit, address: str
+) -> None:
+    page = visit(address=address).open("/lab?preset=instant&steps=3")
+    expect(page.locator("figure.plot svg")).to_have_count(3)
+    page.evaluate("window.requestAnimationFrame = () => 0")  # showing an answer now takes 200 ms
+    held: dict[str, tuple[Route, APIResponse]] = {}
+
+    def hold(route: Route) -> None:
+        act = json.loads(route.request.post_data or "{}")["act"]
+        if act in held or act not in {"predict", "draw-more"}:
+            return route.continue_()
+        held[act] = (route, route.fetch())
+
+    page.route("**/act/lab", hold)
+    page.get_by_role("button", name="Predict first").click()
+    page.get_by_role("spinbutton", name="Rank r").fill("4")
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for act in ("predict", "draw-more"):
+        route, answer = held[act]
+        route.fulfill(response=answer)
+    expect(page.locator("#guess-percent")).to_be_visible()
+    page.wait_for_timeout(500)  # both answers have been shown, or left
+    expect(page.locator("figure.plot")).to_have_count(0)
 
 
 def test_the_data_is_read_when_asked_for_and_a_run_is_imported(

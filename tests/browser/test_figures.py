@@ -189,7 +189,7 @@ def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> 
     assert slider["height"] >= 44
     one.press("Rank r", "ArrowRight")
     one.says("At rank 96")
-    expect(page).to_have_url(re.compile(r"figure=lora-to-scale&rank=96"))
+    expect(page).to_have_url(re.compile(r"/figures\?figure=lora-to-scale&rank=96"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

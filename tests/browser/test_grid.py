@@ -129,3 +129,32 @@ def test_a_cancelled_cell_is_tried_again(visit: Visit, grid_address: str, kept: 
     page.get_by_role("button", name="Try cell 4 again").click()
     expect(table).not_to_contain_text("cancelled")
     expect(page.locator("#sweep-state")).to_contain_text("3 of 4 cells done")
+
+
+def test_an_address_of_a_sweep_begins_at_the_sweep_and_that_of_the_form_at_the_form(
+    visit: Visit, grid_address: str, kept: str
+) -> None:
+    page = visit(address=grid_address).open(f"{kept}#sweep")
+    expect(page.locator("#sweep")).to_be_focused()
+    expect(page.locator("#sweep-title")).to_be_in_viewport()
+    page = visit(address=grid_address).open(kept)
+    expect(page.locator("#sweep")).not_to_be_focused()
+    expect(page.locator("#setup-title")).to_be_in_viewport()
+
+
+def test_the_machines_own_number_type_is_not_cut(visit: Visit, grid_address: str) -> None:
+    for width in (1280, 390):
+        page = visit(address=grid_address, width=width, height=844).open(TINY)
+        page.get_by_text("More: matrices, variants").click()
+        control = page.get_by_label("compute in")
+        needed = control.evaluate(
+            """select => {
+                const free = select.cloneNode(true);
+                Object.assign(free.style, { width: 'auto', position: 'absolute' });
+                select.parentElement.append(free);
+                const width = free.offsetWidth;
+                free.remove();
+                return width;
+            }"""
+        )
+        assert control.evaluate("select => select.offsetWidth") >= needed

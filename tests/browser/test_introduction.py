@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from lora_lab.figures.models import RANKS
 from study.lessons.introduction import introduction
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
@@ -47,14 +48,14 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
     for name in ("Keep it: 5 cards", "Learn about the rank", "The same run at rank 1"):
         expect(page.get_by_role("link", name=name)).to_be_visible()
     visitor.open("/")
-    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the review")).to_be_visible()
 
 
 def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(visit: Visit) -> None:
     page = visit().open("/start?step=2")
     expect(page.locator(".fig-numbers")).to_be_hidden()
     answer(page, 3)
-    expect(page.locator("#verdict")).to_contain_text("Ten times too many")
+    expect(page.locator("#verdict")).to_contain_text("ten times too many")
     expect(page.locator("#verdict")).to_contain_text("The answer is 2.78")
     expect(page.locator(".fig-numbers")).to_be_visible()
 
@@ -71,6 +72,67 @@ def test_a_phrase_and_the_play_button_move_the_real_slider(visit: Visit) -> None
     expect(slider).not_to_have_attribute("aria-valuetext", "1")
     page.get_by_role("button", name="Play the ranks").click()
     expect(page.get_by_role("button", name="Play the ranks")).to_have_attribute("aria-pressed", "false")
+
+
+def slider_of(page: Page) -> tuple[str, str | None]:
+    """Where the knob stands, and what is read out of it."""
+    slider = page.get_by_label("Rank r")
+    return slider.input_value(), slider.get_attribute("aria-valuetext")
+
+
+def test_an_answer_keeps_the_learners_rank_and_the_next_step_starts_at_its_own(visit: Visit) -> None:
+    page = visit().open("/start?step=2")
+    page.get_by_role("button", name="sixty-four").click()
+    answer(page, 1)  # at once, before the slider has come to rest
+    at_64 = (str(RANKS.index(64)), "64")
+    assert slider_of(page) == at_64
+    expect(page.locator(".fig-finding")).to_contain_text("At rank 64")
+    page.reload()
+    expect(page.locator(".fig-finding")).to_contain_text("At rank 64")
+    assert slider_of(page) == at_64
+    page.get_by_label("Rank r").press("End")
+    page.get_by_role("button", name="Next").click()
+    expect(page).to_have_url(re.compile(r"/start\?step=3$"))
+    expect(page.get_by_label("Rank r")).to_have_value(str(RANKS.index(8)))
+    assert slider_of(page)[1] == "8"
+    page.go_back()
+    expect(page.get_by_label("Rank r")).to_have_value(at_64[0])
+
+
+def test_a_play_ends_with_its_step_and_a_late_answer_does_not_change_the_next_one(visit: Visit) -> None:
+    page = visit().open("/start?step=3&answer=2")
+    late: list[Route] = []
+    page.route("**/figure/**", lambda route: late.append(route))
+    page.get_by_role("button", name="Play the ranks").click()
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("It starts as nothing")
+    assert late
+    for route in late:
+        route.continue_()
+    page.wait_for_timeout(1200)  # longer than a play stays at one rank
+    assert slider_of(page) == (str(RANKS.index(8)), "8")
+    answer(page, 1)
+    expect(page.locator(".fig-finding")).to_contain_text("At rank 8 and alpha 16")
+
+
+def test_enter_goes_on_while_a_slider_has_the_focus(visit: Visit) -> None:
+    page = visit().open("/start?step=2&answer=2")
+    page.get_by_label("Rank r").press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"step=3$"))
+
+
+def test_next_is_in_view_after_a_wrong_answer(visit: Visit) -> None:
+    page = visit(width=1280, height=800).open("/start?step=1")
+    answer(page, 2)
+    expect(page.get_by_role("button", name="Next")).to_be_in_viewport(ratio=1)
+
+
+def test_a_word_of_the_introduction_shows_its_meaning_and_leads_nowhere(visit: Visit) -> None:
+    page = visit().open("/start?step=2")
+    page.get_by_role("button", name="LoRA", exact=True).click()
+    expect(page.get_by_role("tooltip")).to_be_visible()
+    expect(page.locator(".beside a.term")).to_have_count(0)
 
 
 @pytest.mark.parametrize("number", range(1, 7))

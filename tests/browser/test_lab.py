@@ -110,6 +110,9 @@ def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(visit: Visit, lab
 def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
     lab.get_by_role("spinbutton", name="Rank r").fill("300")
     expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    expect(lab.locator("#setup figure svg:visible")).to_have_count(0)
+    lab.get_by_role("button", name="Start training").click()
+    expect(lab.get_by_role("alert")).to_have_count(1)
     lab.get_by_role("spinbutton", name="Rank r").fill("4")
     expect(lab.locator("#trainable")).to_have_text("8,192")
 
@@ -240,7 +243,7 @@ def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
     expect(refused).to_contain_text("line 2: not JSON")
     expect(refused).to_contain_text("line 3: prompt is missing or empty")
     for _ in range(2):  # the page polls each second; what the learner has not read yet stays
-        with lab.expect_response("**/component_server/"):
+        with lab.expect_response("**/act/**"):
             pass
     expect(refused).to_be_visible()
     chooser.set_input_files(good)
@@ -356,6 +359,26 @@ def test_on_a_phone_the_controls_come_first_then_the_charts(visit: Visit, lab_ad
     assert above["y"] < below["y"]
 
 
+@pytest.mark.parametrize("width", [390, 320])
+def test_the_bytes_of_each_component_stand_apart_from_its_name(
+    visit: Visit, lab_address: str, width: int
+) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=width, height=844)
+    rows = page.locator(".bench table.components tr").evaluate_all(
+        """(rows) => rows.map((row) => {
+             const [name, size] = [...row.cells].map((cell) => {
+               const text = document.createRange();
+               text.selectNodeContents(cell);
+               return text.getBoundingClientRect();
+             });
+             return [size.left - name.right, innerWidth - size.right];
+           })"""
+    )
+    assert len(rows) >= 6
+    assert min(gap for gap, _ in rows) >= 4
+    assert min(edge for _, edge in rows) >= 0
+
+
 def test_no_label_of_a_control_is_cut(visit: Visit, lab_address: str) -> None:
     page = open_lab(visit, lab_address, "/lab", width=1280, height=800)
     page.locator("summary", has_text="More:").click()
@@ -383,6 +406,8 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     page.keyboard.type("4")
     expect(page.locator("#trainable")).to_have_text("8,192")
     page.keyboard.press("Enter")
+    expect(page.locator("#setup")).to_be_visible()
+    page.keyboard.press("Control+Enter")
     expect(page.locator("#setup")).to_be_hidden()
     expect(page.locator("#run .curve svg").first).to_be_in_viewport(ratio=1)
     expect(page.locator("#run .curve svg").nth(1)).to_be_in_viewport(ratio=1)

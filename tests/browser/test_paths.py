@@ -37,7 +37,7 @@ def path(visit: Visit, own_address: str) -> Path:
     """A returning learner on Today."""
     page = visit(address=own_address).open("/")
     page.get_by_role("button", name="I know it: open Today").click()
-    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the review")).to_be_visible()
     return Path(page)
 
 
@@ -46,7 +46,7 @@ def menu(page: Page, name: str) -> Locator:
 
 
 def test_revise_for_five_minutes(path: Path) -> None:
-    path.press(path.page.get_by_role("button", name="Start the 5-minute review"))
+    path.press(path.page.get_by_role("button", name="Start the review"))
     expect(path.page.locator("#flip")).to_be_visible()
 
 
@@ -61,7 +61,7 @@ def test_does_an_8b_model_fit_in_24_gb_and_how_many_parameters_train(path: Path)
     path.press(menu(path.page, "Lab"))
     path.press(path.page.get_by_role("link", name="Will it fit?"))
     expect(path.page.locator("#main")).to_contain_text(
-        re.compile(r"Fits in 24 GB with [\d.]+ GB left, 41,943,040 trainable parameters \(0\.52 %\)")
+        re.compile(r"Fits in 24 GB with [\d.]+ GB left\. 41,943,040 trainable parameters \(0\.52 %\)")
     )
 
 

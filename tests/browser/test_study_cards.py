@@ -160,7 +160,7 @@ def test_a_key_pressed_on_a_clicked_button_while_its_answer_comes_is_for_what_co
     page.keyboard.press("Space")
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
     held: list[Route] = []
-    page.route("**/component_server**", lambda route: held.append(route), times=1)
+    page.route("**/act/**", lambda route: held.append(route), times=1)
     page.get_by_role("button", name="Easy").click()  # it keeps the focus until the next card is there
     page.keyboard.press("Space")
     expect(page.locator("[aria-busy=true]")).to_have_count(1)
@@ -168,6 +168,33 @@ def test_a_key_pressed_on_a_clicked_button_while_its_answer_comes_is_for_what_co
     expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
     expect(page.locator("#answer")).to_be_visible()
     expect(page.locator(".card.flipped .front")).not_to_contain_text(first)
+
+
+def test_a_press_that_is_refused_says_why_and_can_be_made_again(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=3")
+    words = "Too many requests from this browser. Wait a moment, then reload the page."
+    page.route(
+        "**/act/**", lambda route: route.fulfill(status=429, content_type="text/plain", body=words), times=1
+    )
+    page.keyboard.press("Space")
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    visitor.forgive("status of 429")
+
+
+def test_a_press_goes_through_gradio_where_the_server_does_not_know_the_address(visit: Visit) -> None:
+    visitor = visit()
+    page = visitor.open("/cards?new=3")
+    page.route("**/act/**", lambda route: route.fulfill(status=404, body=""))
+    with page.expect_response("**/component_server**"):
+        page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_visible()
+    page.keyboard.press("4")
+    expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
+    visitor.forgive("status of 404")
 
 
 def test_the_editor_is_saved_and_left_by_key(visit: Visit) -> None:
@@ -195,3 +222,19 @@ def test_a_double_click_on_a_rating_is_one_rating(visit: Visit) -> None:
     expect(page.locator(".head .figures")).to_contain_text("1 of 3 done")
     expect(page.locator("#flip")).to_be_focused()
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (390, 844), (1280, 800)])
+def test_the_ratings_are_in_view_however_long_the_answer_is(visit: Visit, width: int, height: int) -> None:
+    page = visit(width=width, height=height, reduced_motion="reduce").open("/cards?new=3")
+    page.get_by_role("button", name="Show the answer").click()
+    page.locator("#answer .answer").evaluate("(place) => { place.style.paddingBottom = '150vh'; }")
+    page.evaluate("scrollTo(0, 0)")
+    for name in ("Again", "Hard", "Good", "Easy"):
+        expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+    link = page.locator("#answer .chip").first
+    link.focus()
+    below, bar = link.bounding_box(), page.locator(".ratings").bounding_box()
+    assert below
+    assert bar
+    assert below["y"] + below["height"] <= bar["y"], "the bar doesn't cover what has the focus"

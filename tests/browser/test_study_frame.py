@@ -129,6 +129,30 @@ def test_search_finds_concepts_cards_models_and_settings_while_one_types(visit: 
     expect(page).to_have_url(re.compile(r"/concept\?id=lora-rank"))
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844), (320, 640)])
+def test_the_search_fits_the_window_and_looks_like_the_page(visit: Visit, width: int, height: int) -> None:
+    page = visit(width=width, height=height).open("/reference")
+    page.get_by_role("button", name="Search").click()
+    box, label = page.get_by_role("dialog"), page.get_by_text("Search concepts, words")
+    edges, place, field = (
+        box.bounding_box(),
+        label.bounding_box(),
+        page.get_by_role("combobox").bounding_box(),
+    )
+    assert edges
+    assert place
+    assert field
+    assert edges["x"] >= 0
+    assert edges["x"] + edges["width"] <= width
+    assert field["y"] - (place["y"] + place["height"]) >= 5, "the ring of the focus has 5 px of room"
+    family = "(node) => getComputedStyle(node).fontFamily.split(',')[0]"
+    assert label.evaluate(family) == page.locator("#main p").first.evaluate(family)
+    page.get_by_role("combobox").fill("peft")
+    page.get_by_role("dialog").get_by_role("link", name="PEFT Parameter-efficient").click()
+    expect(box).to_be_hidden()
+    expect(page.locator("#word-peft")).to_be_in_viewport()
+
+
 def test_a_question_mark_lists_the_keys_of_the_page(visit: Visit) -> None:
     page = visit().open("/cards?new=5")
     page.keyboard.press("?")
@@ -211,3 +235,15 @@ def test_a_page_that_does_not_exist_is_no_crash(visit: Visit) -> None:
     visitor.page.get_by_role("link", name="Back to Today").click()
     visitor.settled()
     visitor.forgive("404")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_line_of_code_in_a_document_is_cut(visit: Visit, width: int) -> None:
+    visitor = visit(width=width, height=800)
+    page = visitor.page
+    page.goto(f"{visitor.address}/docs/guide/which-rank.md")
+    lines = page.locator("pre").evaluate_all("(all) => all.map((one) => one.scrollWidth - one.clientWidth)")
+    assert lines
+    assert max(lines) <= 0
+    page.get_by_role("link", name="Reference").click()
+    expect(page).to_have_url(re.compile("/reference$"))

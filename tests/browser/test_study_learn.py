@@ -54,7 +54,7 @@ def test_a_concept_is_found_and_studied_in_its_modes_by_keyboard(visit: Visit, a
 
     mode(page, "Deep")
     expect(page.locator("#mode math").first).to_be_visible()
-    with page.expect_response(lambda answer: "/component_server" in answer.url):  # the place is kept
+    with page.expect_response(lambda answer: "/act/" in answer.url):  # the place is kept
         page.locator("#mode [data-place]").last.scroll_into_view_if_needed()
         page.mouse.wheel(0, 2000)
     mode(page, "Visualize")
@@ -111,6 +111,23 @@ def test_the_map_is_a_list_on_a_phone_and_fits_in_the_dark(visit: Visit, address
         visitor.open(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
         assert violations(page) == [], path
+
+
+def test_a_box_of_the_map_shows_its_whole_status(visit: Visit, address: str) -> None:
+    page = visit(address=address, height=800).open("/learn")
+    cut = page.evaluate(
+        """[...document.querySelectorAll('.map .concept')].filter((box) => {
+             box.querySelector('.status').innerHTML = `<span class="mastery small figures">
+               <span class="level">Proficient</span> <span class="soft detail">12 answers</span></span>
+               <span class="soft small">2/9</span>`;
+             const edge = box.getBoundingClientRect();
+             return [...box.querySelectorAll('.level, .status > .soft')].some((part) => {
+               const place = part.getBoundingClientRect();
+               return place.right > edge.right || place.bottom > edge.bottom;
+             });
+           }).map((box) => box.id)"""
+    )
+    assert cut == []
 
 
 def test_a_project_goes_from_hypothesis_to_report(visit: Visit, address: str, tmp_path: Path) -> None:

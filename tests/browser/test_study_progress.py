@@ -41,7 +41,7 @@ def test_a_learner_reads_the_charts_and_chooses_an_aim_by_keyboard(visit: Visit,
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
     expect(page.locator("#workload output")).to_have_text(re.compile("^85"))
-    expect(page.locator("#live")).to_contain_text("ratings a day")
+    expect(page.locator("#live")).to_contain_text("ratings per day")
     page.get_by_role("button", name="Use this from the next rating on").click()
     expect(page.get_by_text(re.compile("You aim at 85"))).to_be_visible()
     expect(slider).to_have_value("85")

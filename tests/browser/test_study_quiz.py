@@ -99,7 +99,14 @@ def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
 ) -> None:
     page = visit(width=width, height=height).open("/quiz")
     expect(page.get_by_label("Exam time")).to_be_hidden()
-    for mode in ("Practice", "10-question check", "Timed challenge", "Exam", "Weak concepts", "Again"):
+    for mode in (
+        "Practice",
+        "10-question check",
+        "Timed challenge",
+        "Exam",
+        "Weak concepts",
+        "What you missed",
+    ):
         page.get_by_role("radio", name=mode, exact=True).check()
         assert page.evaluate("window.scrollY") == 0
         box = page.get_by_role("button", name="Start").bounding_box()
@@ -169,3 +176,19 @@ def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
         expect(page.locator("#stem")).to_be_visible()
     visitor.open("/cards?new=0")
     expect(page.get_by_text(re.compile("0 new, 0 learning, [1-3] to review"))).to_be_visible()
+
+
+def test_a_chart_leaves_room_for_the_answers_and_stays_after_a_wrong_one(visit: Visit) -> None:
+    page = open_quiz(visit(height=800), "topic=kinds-numbers&n=5&seed=3")
+    expect(page.locator("form.question .option").last).to_be_in_viewport(ratio=1)
+    title, tick = page.locator(".chart text").first.bounding_box(), page.get_by_text("10", exact=True)
+    top = tick.first.bounding_box()
+    assert title
+    assert top
+    assert title["y"] + title["height"] < top["y"]
+    page.keyboard.press("h")
+    expect(page.locator("#hint")).to_be_in_viewport(ratio=1)
+    page.get_by_text("They quadruple each time").click()
+    page.get_by_role("button", name="Check answer").click()
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.locator(".chart rect")).to_have_count(5)

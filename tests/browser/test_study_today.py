@@ -21,10 +21,10 @@ def test_a_newcomer_moves_the_rank_and_opens_today_by_keyboard(visit: Visit) -> 
     expect(page.locator(".fig-numbers")).to_contain_text("2.65 %")
     page.get_by_role("button", name="I know it: open Today").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the review")).to_be_visible()
     page.reload()
     visitor.settled()
-    expect(page.get_by_role("button", name="Start the 5-minute review")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the review")).to_be_visible()
 
 
 def rate(page: Page, rating: str) -> None:
@@ -45,8 +45,8 @@ def test_a_learner_does_the_five_minute_review_from_start_to_end(visit: Visit) -
 
     visitor.open("/")
     expect(page.get_by_text("1 card is due and 1 new one is ready.")).to_be_visible()
-    expect(page.get_by_text("1 miss, last seen today").first).to_be_visible()
-    page.get_by_role("button", name="Start the 5-minute review").click()
+    expect(page.get_by_text("your only answer was a miss, last seen today").first).to_be_visible()
+    page.get_by_role("button", name="Start the review").click()
     expect(page).to_have_url(re.compile(r"/review\?run="))
     visitor.settled()
     while page.locator("#flip").count():

@@ -15,9 +15,9 @@ def sentence(page: Page) -> str:
 
 def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     page = visit(width=1280, height=800).open("/memory")
-    expect(page.locator("#fit")).to_contain_text("Fits in 24 GB with 10.6 GB left, 41,943,040 trainable")
+    expect(page.locator("#fit")).to_contain_text("Fits in 24 GB with 12.0 GB left. 41,943,040 trainable")
     expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
-    expect(page.locator("#longest")).to_contain_text("tokens a sequence")
+    expect(page.locator("#longest")).to_contain_text("tokens per sequence")
     page.get_by_label("Rank r").fill("8")
     expect(page.locator("#fit")).to_contain_text("20,971,520 trainable")
     page.get_by_label("GPU").select_option("12")
@@ -48,6 +48,24 @@ def test_long_tables_are_folded_and_open(visit: Visit) -> None:
     page.locator("summary", has_text="What fits on this GPU").click()
     expect(table.get_by_role("rowheader").first).to_have_text("gemma-3-1b", timeout=60_000)
     expect(table.get_by_role("row", name="llama-3.1-70b")).to_have_count(1)
+
+
+def test_on_a_phone_the_verdict_and_the_models_names_stay_in_view(visit: Visit) -> None:
+    page = visit(width=390, height=844).open("/memory?gpu=12")
+    expect(page.locator("#longest, .changes").first).to_be_attached()
+    assert page.locator("#fit").bounding_box()["height"] < 64  # type: ignore[index]
+    page.get_by_label("Batch, sequences").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 600)
+    expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
+    page.locator("summary", has_text="What fits on this GPU").click()
+    table = page.get_by_role("region", name="What fits")
+    expect(table.get_by_role("rowheader").first).to_have_text("gemma-3-1b", timeout=60_000)
+    table.evaluate("region => region.scrollLeft = region.scrollWidth")
+    box, region = table.get_by_role("rowheader").first.bounding_box(), table.bounding_box()
+    assert box
+    assert region
+    assert box["x"] >= region["x"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,8 +10,8 @@ from classroom.activities.activity import Activity, Asked, Guessed, ShownFigure,
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
-from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureView
+from study.figures.controls import choice_field, slider_field
+from study.figures.figure import Figure, Figures, FigureView
 from study.ports.classes import (
     ClassCell,
     ClassConcept,
@@ -82,10 +82,23 @@ def show_rank(settings: RankSettings) -> FigureView:
     return FigureView(finding=finding, numbers=(), picture=Markup("<svg></svg>"), alt=finding, origins=())
 
 
-FIGURES = {
+@dataclass(frozen=True, kw_only=True)
+class MatrixSettings(RankSettings):
+    matrix: str = choice_field("Matrix", (("q", "query"), ("down", "down")), default="q")
+
+
+def show_matrix(settings: MatrixSettings) -> FigureView:
+    finding = f"At rank {settings.rank} of {dict(q='query', down='down')[settings.matrix]}."
+    return FigureView(finding=finding, numbers=(), picture=Markup("<svg></svg>"), alt=finding, origins=())
+
+
+FIGURES: Figures = {
+    "of-matrix": Figure(
+        id="of-matrix", title="Matrix", minutes=1, concepts=(), settings=MatrixSettings, show=show_matrix
+    ),
     "of-rank": Figure(
         id="of-rank", title="Rank", minutes=1, concepts=(), settings=RankSettings, show=show_rank
-    )
+    ),
 }
 FIGURE = Activity(
     kind="figure",
@@ -148,6 +161,11 @@ def find_question(question_id: str) -> ClassQuestion | None:
         ),
         keep=Markup("Keep."),
     )
+
+
+def search_questions(words: str) -> list[ClassQuestion]:
+    found = find_question(f"q-{words}") if words else None
+    return [found] if found else []
 
 
 class Runs:

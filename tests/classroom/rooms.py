@@ -25,7 +25,7 @@ from classroom.plans.plan import Plan, Plans
 from flashcards.interchange.class_cards import write_class_cards
 from study.ports.context import Context, Visit
 from study.web.middleware import COOKIE, RequestGuard
-from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question
+from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question, search_questions
 
 PHONE = "192.0.2.50"
 """An address that is never this machine's (RFC 5737)."""
@@ -40,6 +40,7 @@ class School:
 
     context: Context
     only_class: bool = True
+    students_at: str = ""
     runs: Runs = field(default_factory=Runs)
     grids: Grids = field(default_factory=Grids)
     grader: Grader = field(default_factory=Grader)
@@ -58,10 +59,14 @@ class School:
             grids=self.grids,
             grader=self.grader,
             figures=FIGURES,
+            search_questions=search_questions,
             folder=Path(__file__).parent / "plans",
+            own_folder=self.context.settings.plans_dir,
         )
         self.site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        TeacherRoutes(self.context, self.hub, plans, self.keys, reachable=True).register(self.site)
+        TeacherRoutes(
+            self.context, self.hub, plans, self.keys, reachable=True, students_at=self.students_at
+        ).register(self.site)
         ReportRoutes(self.context, self.hub, self.keys).register(self.site)
         TakeHomeRoutes(
             self.context,

@@ -3,12 +3,12 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from sqlalchemy import select
 
 from app import build_app
 from classroom.access.addresses import is_own_address, lan_addresses
@@ -16,6 +16,7 @@ from classroom.access.gate import REFUSAL, ClassGate, is_for_students
 from classroom.access.keys import COOKIE, Keys
 from study.base.settings import Settings
 from study.ports.context import Context
+from study.store.schema import metadata
 from study.web import middleware
 from tests.classroom.rooms import PHONE, School, played
 
@@ -124,7 +125,8 @@ def test_a_student_on_the_network_reaches_the_student_routes_and_nothing_else(se
         "/class/123456/teach", "/class/123456/screen", "/class/123456/../../lab", "/class/123456/report",
         "/CLASS/123456", "/class/123456\n", "/class/１２３４５６", "/class/static/../../app.py",
         "/lab", "/nothing", "/gradio_api/queue/join", "/class/123456/teach?key=", *TEACHER_FILES,
-        "/class/123456/teach?key=guess",
+        "/class/123456/teach?key=guess", "/class/plans", "/class/plans/questions?words=x",
+        "/class?edit=opener", "/class/static/plans.js",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_a_student_route_is_refused(served: Any, path: str) -> None:
@@ -290,7 +292,7 @@ def test_a_students_page_is_small_and_asks_nothing_of_other_sites(context: Conte
     assert played(play) < 60_000
 
 
-def test_no_address_of_a_student_is_stored(context: Context, tmp_path: Path) -> None:
+def test_no_address_of_a_student_is_stored(context: Context) -> None:
     school = School(context)
 
     async def play() -> None:
@@ -299,8 +301,25 @@ def test_no_address_of_a_student_is_stored(context: Context, tmp_path: Path) -> 
             await ana.post(f"/class/{live.room.code}/join", json={})
 
     played(play)
-    context.store.close()
-    written = b"".join(path.read_bytes() for path in tmp_path.glob("study.sqlite3*"))
-    assert b"class_students" in written
-    assert PHONE.encode() not in written
-    assert b"browser-of-ana" not in written
+    with context.store.database.read() as connection:
+        written = {
+            table.name: str(connection.execute(select(table)).all()) for table in metadata.sorted_tables
+        }
+    assert len(written["class_students"]) > 100
+    assert not any(PHONE in rows or "browser-of-ana" in rows for rows in written.values())
+
+
+@pytest.mark.parametrize("path", ["/", "/class", "/join", "/class/123456/teach", "/learn"])
+def test_who_types_the_address_alone_gets_the_form_for_the_six_digits(context: Context, path: str) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        async with school.client() as student:
+            refused = await student.get(path, headers={"accept": "text/html,*/*"})
+            assert refused.status_code == 403
+            assert 'action="/class/join"' in refused.text
+            assert "viewport" in refused.text
+            plain = await student.get(path, headers={"accept": "application/json"})
+            assert (plain.status_code, plain.text) == (403, REFUSAL)
+
+    played(play)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from classroom.activities import names
 from classroom.activities.activity import activity_from
 from classroom.activities.distribution import count_votes, is_close, spread_guesses
+from classroom.activities.number import read_number, tell_distance
 from classroom.activities.peer_instruction import (
     advise,
     disagreeing_pairs,
@@ -19,7 +20,7 @@ from classroom.activities.peer_instruction import (
 )
 from classroom.activities.room import LOBBY, Room, fold, next_step, open_round, previous_step, step_to
 from study.base.errors import LearnerError
-from tests.classroom.builders import NUMBER, PLAN, POLL, QUESTION, TALK, Happened
+from tests.classroom.builders import NUMBER, PLAN, POLL, PREDICT, QUESTION, TALK, Happened
 
 VOTES = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["right", "slip", "other"]))
 
@@ -107,6 +108,36 @@ def test_an_answer_is_one_of_the_options_or_a_number() -> None:
             NUMBER.read_answer(1, bad)
     with pytest.raises(LearnerError, match="takes no answers"):
         TALK.read_answer(1, {"option": "1"})
+
+
+def test_a_guess_comes_with_its_unit_and_within_what_the_quantity_can_be() -> None:
+    share = PREDICT.read_answer
+    for typed, number in (("2 %", 2.0), ("1,8%", 1.8), ("0", 0.0), ("100", 100.0)):
+        assert share(1, {"number": typed}) == {"number": number}
+    for bad in ("150", "-1", "99999999"):
+        with pytest.raises(LearnerError, match="Type 0 to 100 %"):
+            share(1, {"number": bad})
+    assert NUMBER.read_answer(1, {"number": "37 mb"}) == {"number": 37.0}
+    with pytest.raises(LearnerError, match="0 or more"):
+        read_number("-2 nats", unit="nats", quantity="final-loss")
+
+
+def test_the_distance_of_a_guess_is_told_in_its_unit() -> None:
+    assert tell_distance(2.0, 1.5, "%") == "Your guess is off by 0.5 percentage points."
+    assert tell_distance(192, 96, "") == "Your guess is off by 96."
+    assert tell_distance(4.9, 5.312, "nats") == "Your guess is within 10 % of it."
+
+
+@pytest.mark.parametrize(
+    ("guesses", "beyond", "last"),
+    [([1.8, 2.0, 2.0, 150.0], 1, 3.0), ([1.8, 2.5, 99.0], 1, 3.0), ([96.0, 128.0, 192.0], 0, 200.0)],
+)
+def test_one_guess_far_off_does_not_hide_how_the_others_differ(
+    guesses: list[float], beyond: int, last: float
+) -> None:
+    found = spread_guesses(guesses)
+    assert (found.beyond, sum(found.counts)) == (beyond, len(guesses))
+    assert found.edges[-1] <= last
 
 
 def test_a_poll_has_no_right_answer() -> None:

@@ -87,10 +87,13 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
             shown = screen_state(live, link="x")["html"]
             assert "5.500" in shown  # the mean of both seeds
             assert "2 of 8 runs have ended" in shown
+            assert "the mean held-out loss of 2 seeds" in shown
+            assert "Lighter is lower" in shown
             own = student_state(live, live.students[live.claims()["1/1/0"]])["html"]
             assert "<svg" in own
             assert "Measured:" in own
-            assert "within a tenth" in own
+            assert "within 10 %" in own
+            assert "one of 2 with different seeds" in own
             assert "Measured:" not in (await ben.state())["html"]
             name = live.students[live.claims()["1/1/0"]].name
             assert "".join(word[0] for word in name.split()) in shown

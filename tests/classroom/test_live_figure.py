@@ -1,5 +1,8 @@
 """A live figure on every screen: it follows the teacher, and a slider's question collects positions."""
 
+from dataclasses import replace
+
+from classroom.activities.activity import ShownFigure
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
 from classroom.views.screens import screen_state, teacher_state
@@ -40,6 +43,29 @@ def test_every_screen_follows_the_teachers_figure(context: Context) -> None:
     played(play)
 
 
+def test_a_sliders_question_is_about_the_settings_of_the_plan(context: Context) -> None:
+    school = School(context)
+    live_plan = replace(
+        PLAN, activities=(replace(FIGURE, figure=ShownFigure(id="of-matrix", slider="rank")),)
+    )
+
+    async def play() -> None:
+        live = await school.start(live_plan)
+        await school.lead(live, "go", position=0, phase="show")
+        await school.lead(live, "figure", settings={"rank": "32", "matrix": "down"})
+        async with phone(school, live, "a") as ana:
+            assert "At rank 32 of down." in (await ana.state())["html"]
+            await school.lead(live, "go", position=0, phase="vote")
+            shown = (await ana.state())["html"]
+            assert "At rank 8 of query." in shown  # where the teacher has left the slider is no hint
+            assert "Matrix: query" in shown
+            projected = screen_state(live, link="x")["html"]
+            assert "At rank 32 of query." in projected
+            assert "Matrix: query" in projected
+
+    played(play)
+
+
 def test_a_sliders_question_collects_positions(context: Context) -> None:
     school = School(context)
 
@@ -53,8 +79,8 @@ def test_a_sliders_question_collects_positions(context: Context) -> None:
             await school.lead(live, "next")
             shown = screen_state(live, link="x")["html"]
             assert "2 guesses" in shown
-            assert "1 within a tenth" in shown
+            assert "1 within 10 %" in shown
             assert "Computed." in shown
-            assert "off by 24" in (await ben.state())["html"]
+            assert "off by 24." in (await ben.state())["html"]
 
     played(play)

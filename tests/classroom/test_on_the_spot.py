@@ -90,3 +90,19 @@ def test_the_class_goes_to_it_at_once_and_next_leads_on_in_the_plan(context: Con
         assert live.state.position != LOBBY
 
     played(play)
+
+
+def test_an_activity_that_is_read_after_it_was_taken_in_stands_once_in_the_plan(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        known = {"events": len(live.events), "activities": len(live.plan)}
+        await school.hub.ask_now(live, read_activity(QUESTION))
+        found = context.store.classes.changes(live.room.id, revision=-1, **known)
+        assert found is not None
+        assert len(found.activities) == 1  # read from the numbers of before
+        live.take_in(found)
+        assert len(live.plan) == len(PLAN) + 1
+
+    played(play)

@@ -1,5 +1,6 @@
 """The report of a class: by student and by item, as files without formulas; deleted, nothing is left."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from classroom.plans.plan import Plan
 from classroom.reports.report import report
 from study.ports.context import Context
+from study.store.class_records import ClassRecord
 from study.store.class_schema import CLASS_TABLES
-from study.store.classes import ClassRecord
+from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, QUESTION, WALL
 from tests.classroom.rooms import School, phone, played
 
 BOM = "\ufeff"
@@ -82,9 +85,6 @@ def test_results_by_item_and_by_student(school: School, context: Context) -> Non
 
 def test_discrimination_needs_ten_students_and_finds_agreement(school: School, context: Context) -> None:
     async def play() -> Any:
-        from classroom.plans.plan import Plan
-        from tests.classroom.builders import QUESTION
-
         plan = Plan(id="two", title="Two", about="", minutes=1, activities=(QUESTION, QUESTION))
         live = await school.hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         for position in (0, 1):
@@ -101,12 +101,69 @@ def test_discrimination_needs_ten_students_and_finds_agreement(school: School, c
     assert [item.discrimination for item in items] == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
+def test_every_activity_says_what_was_asked_and_answered(school: School, context: Context) -> None:
+    """Also a slider, a poll, a wall and what was asked on the spot; sure and wrong in any vote counts."""
+
+    async def play() -> None:
+        plan = Plan(
+            id="p", title="P", about="", minutes=1, activities=(QUESTION, FIGURE, POLL, WALL, NUMBER, GRID)
+        )
+        live = await school.start(plan)
+        code = live.room.code
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            for number, phase in ((1, "vote"), (2, "revote"), (3, "twin")):
+                await school.lead(live, "go", position=0, phase=phase)
+                await ana.answer(0, number, option="slip", confidence="think" if number == 1 else "sure")
+            given: list[dict[str, Any]] = [
+                {"number": 8},
+                {"option": "2"},
+                {"text": "frozen"},
+                {"number": 39},
+                {"cell": "0/1", "number": 5},
+            ]
+            for position, answer in enumerate(given, start=1):
+                await school.lead(live, "go", position=position, phase="vote")
+                await ana.answer(position, 1, **answer)
+            while any(answer.graded is None for answer in live.answers(1, 3).values()):
+                await asyncio.sleep(0.02)
+            typed = {"kind": "poll", "ask": "Too $r$?", "options": "Yes\nNo", "when": "now"}
+            await teacher.post(f"/class/{code}/ask", json=typed)
+            items = report(record_of(context, code)).items
+            assert items[0].confident_wrong == 2
+            assert [item.summary for item in items] == [
+                "",
+                "median guess 8; the value is 16; 0 of 1 within 10 %",
+                "Yes: 0; No: 1",
+                "Frozen base: 1 covered; Two matrices: 1 missing",
+                "median guess 39 MB; the value is 40 MB; 1 of 1 within 10 %",
+                "median guess 5 nats",
+                "Yes: 0; No: 0",
+            ]
+            assert [item.text for item in items] == [
+                "What is q? BA", "Where?", "Well?", "Explain it.", "How many?", "Which cell?", "Too r?",
+            ]  # fmt: skip
+            assert [item.asked_on_the_spot for item in items] == [False] * 6 + [True]
+            page = (await teacher.get(f"/class/{code}/report")).text
+            for item in items[:6]:
+                assert item.text in page
+                assert item.summary in page
+            assert "Too r? <span" in page
+            table = (await teacher.get(f"/class/{code}/export/items.csv")).text.removeprefix(BOM)
+            rows = list(csv.DictReader(io.StringIO(table)))
+            assert [row["unit"] for row in rows] == ["", "", "", "", "MB", "nats", ""]
+            assert rows[3]["summary"] == "Frozen base: 1 covered; Two matrices: 1 missing"
+            assert list(rows[0])[:5] == ["position", "kind", "title", "question", "first_votes"]
+
+    played(play)
+
+
 def test_the_files_hold_the_same_and_no_formula(school: School, context: Context) -> None:
     async def play() -> None:
         live = await play_class(school)
         code = live.room.code
         student = next(iter(live.students))
-        await school.hub.writer.do(lambda t: t.rename(student, '=HYPERLINK("x")'), lambda _: None)
+        formula = '=HYPERLINK("x")'
+        await school.hub.writer.do(lambda t: t.rename(live.room.id, student, formula), lambda _: None)
         async with school.teacher() as teacher:
             page = await teacher.get(f"/class/{code}/report")
             assert page.status_code == 200

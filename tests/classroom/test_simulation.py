@@ -11,7 +11,7 @@ from classroom.__main__ import main
 from classroom.simulation.rehearsal import Rehearsal
 from classroom.simulation.student import Manners, answer_to
 from study.ports.context import Context
-from tests.classroom.builders import NUMBER, POLL, QUESTION
+from tests.classroom.builders import NUMBER, POLL, QUESTION, TEXT, WALL
 from tests.classroom.rooms import School
 from tests.classroom.serving import serving
 
@@ -71,3 +71,17 @@ def test_answers_are_right_at_the_rate_of_their_round() -> None:
     assert rate(2) == pytest.approx(0.70, abs=0.04)
     assert {answer_to(POLL, 1, dice)["option"] for _ in range(50)} == {"1", "2"}
     assert 0 < float(answer_to(NUMBER, 1, dice)["number"]) < 40 * 20
+
+
+def test_simulated_students_write_different_things_and_rarely_that_they_do_not_know() -> None:
+    dice = Random(3)
+    for activity in (TEXT, WALL):
+        texts = [answer_to(activity, 1, dice)["text"] for _ in range(400)]
+        assert len(set(texts)) >= 5
+        unsure = sum(text in ("I don't know.", "No idea yet.") for text in texts)
+        assert 10 <= unsure <= 60
+    walls = [answer_to(WALL, 1, dice)["text"] for _ in range(400)]
+    main, last = (sum(definition in text for text in walls) for definition in (
+        "The base is frozen.", "Two small matrices are trained.",
+    ))  # fmt: skip
+    assert main > 1.5 * last > 0

@@ -1,6 +1,9 @@
 """What students take home: a card for each miss, as an Anki file and, where the app is open, as due cards."""
 
 import asyncio
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +16,9 @@ from tests.classroom.builders import GRID, NUMBER, POLL, QUESTION, WALL
 from tests.classroom.rooms import Phone, School, phone, played
 
 PLAN = Plan(id="p", title="A class", about="", minutes=9, activities=(QUESTION, NUMBER, POLL, WALL, GRID))
+
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 async def miss_everything(school: School, live: LiveRoom, one: Phone) -> None:
@@ -42,7 +48,8 @@ async def miss_everything(school: School, live: LiveRoom, one: Phone) -> None:
 
 
 def test_every_miss_is_a_card_in_the_anki_file(context: Context) -> None:
-    school = School(context)
+    ticks = itertools.count()
+    school = School(replace(context, clock=lambda: START + timedelta(seconds=next(ticks))))
 
     async def play() -> None:
         live = await school.start(PLAN)
@@ -61,11 +68,41 @@ def test_every_miss_is_a_card_in_the_anki_file(context: Context) -> None:
             page = (await ana.client.get(f"/class/{live.room.code}/cards")).text
             assert "5 cards" in page
             assert "<math" in page
-            nothing = await ben.client.get(f"/class/{live.room.code}/cards")
-            assert "No cards yet." in nothing.text
-            assert (await ben.client.get(f"/class/{live.room.code}/cards.apkg")).status_code == 404
+            async with phone(school, live, "late") as late:  # who came after all answers left nothing out
+                nothing = await late.client.get(f"/class/{live.room.code}/cards")
+                assert "No cards yet." in nothing.text
+                assert (await late.client.get(f"/class/{live.room.code}/cards.apkg")).status_code == 404
+            silent = (await ben.client.get(f"/class/{live.room.code}/cards")).text
+            assert "5 cards" in silent  # two questions, the number, two ideas; no cell was Ben's
+            assert silent.count("You did not answer this one.") == 5
+            assert "You guessed 99 MB. Counted." in page
+            assert "You guessed 50 nats. Measured in class: the held-out loss" in page
+            assert "Your text left this idea out." in page
         async with school.client(browser="stranger") as stranger:
             assert (await stranger.get(f"/class/{live.room.code}/cards.apkg")).status_code == 400
+
+    played(play)
+
+
+def test_a_twin_that_is_left_out_is_a_card_and_large_guesses_are_written_out(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(PLAN)
+        async with phone(school, live, "a") as ana:
+            for phase, given in (("vote", "right"), ("revote", "right"), ("reveal", None), ("twin", None)):
+                await school.lead(live, "go", position=0, phase=phase)
+                if given:
+                    await ana.answer(0, 1 if phase == "vote" else 2, option=given)
+            assert "No cards yet." in (await ana.client.get(f"/class/{live.room.code}/cards")).text
+            await school.lead(live, "go", position=0, phase="twin-reveal")
+            await school.lead(live, "go", position=1, phase="vote")
+            await ana.answer(1, 1, number="100000000")
+            await school.lead(live, "next")
+            page = (await ana.client.get(f"/class/{live.room.code}/cards")).text
+            assert "2 cards" in page
+            assert "What is t?" in page
+            assert "You guessed 100,000,000 MB." in page
 
     played(play)
 

@@ -48,7 +48,7 @@ def test_answers_are_graded_as_they_come_and_grouped_by_concept(context: Context
             assert "frozen" not in shown.replace("Frozen base", "")  # no quote before the teacher shows it
             assert (await school.lead(live, "show-quote", answer=said)).status_code == 200
             shown = html(screen_state(live, link="x"))
-            assert "<blockquote>frozen</blockquote>" in shown
+            assert "<blockquote>The base is frozen, a pair is trained.</blockquote>" in shown
             assert "not frozen" not in shown
             for student in live.students.values():
                 assert student.name not in shown
@@ -147,5 +147,26 @@ def test_a_text_is_escaped_limited_and_needs_words(context: Context) -> None:
             student = next(iter(live.students.values()))
             assert "&lt;b&gt;bold" in html(student_state(live, student))
             assert school.grader.read == []  # a short text has no concepts
+
+    played(play)
+
+
+def test_the_wall_quotes_whole_sentences_and_nothing_of_two_words(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            await write(live, ana, "Memory is saved. I think all of it is frozen then! Right?")
+            await write(live, ben, "frozen pair")
+            await graded(live, 2)
+            await school.lead(live, "next")
+            await school.lead(live, "show-quote")
+            shown = html(screen_state(live, link="x"))
+            assert "<blockquote>I think all of it is frozen then!</blockquote>" in shown
+            assert "<blockquote>frozen pair</blockquote>" not in shown
+            assert "<strong>2</strong> covered" in shown  # counted, not quoted
+            assert "frozen pair" in html(teacher_state(live))
 
     played(play)

@@ -1,5 +1,6 @@
 """The main stories in Chromium, Firefox and WebKit: `make test-browsers`."""
 
+import httpx
 import pytest
 
 from study.lessons.introduction import introduction
@@ -91,3 +92,32 @@ def test_a_formula_has_its_fraction(engine: Engine, app: str) -> None:
     above, below = engine.evaluate(f"{parts}.map((part) => part.getBoundingClientRect().bottom)")
     assert below > above + 8  # CSS pixels: alpha stands over r
     fine(engine)
+
+
+def test_a_student_joins_a_class_votes_and_sees_the_answer(engine: Engine, app: str) -> None:
+    with httpx.Client(base_url=app, trust_env=False, timeout=60) as teacher:
+        started = teacher.post("/class/open", data={"plan": "opener", "days": "1"})
+        class_address = started.headers["location"].removesuffix("/teach")
+        plan = teacher.get(f"{class_address}/export/class.json").json()["activities"]
+        position = [activity["kind"] for activity in plan].index("question")
+
+        def go(phase: str) -> None:
+            order = {"do": "go", "position": position, "phase": phase}
+            teacher.post(f"{class_address}/command", json=order).raise_for_status()
+
+        engine.open(f"{app}{class_address}")
+        engine.wait_for_text("The class begins soon", "body")
+        fine(engine)
+        go("vote")
+        engine.click("label.option")
+        engine.click('button[value="think"]')
+        engine.wait_for_text("Your answer is saved", "#now")
+        fine(engine)
+        stored = teacher.get(f"{class_address}/export/class.json").json()
+        assert [answer["confidence"] for answer in stored["answers"]] == ["think"]
+        go("reveal")
+        engine.wait_until("document.querySelector('#now .right')")
+        fine(engine)
+        engine.open(f"{app}{class_address}")  # a reload: the same student, with the answer that was given
+        engine.wait_until("document.querySelector('#now .right')")
+        assert len(teacher.get(f"{class_address}/export/class.json").json()["students"]) == 1

@@ -15,6 +15,7 @@ from flashcards.interchange.markdown import write_markdown
 from flashcards.interchange.schema import write_deck
 from flashcards.interchange.table import write_csv
 from lora_lab.runs.run_file import run_file
+from study.base.yaml_loader import load_yaml
 from study.io.backup import build_backup
 from study.io.exchange import Exchange, File
 from study.store import Store
@@ -92,10 +93,10 @@ def _yaml_deck() -> bytes:
 def _questions(exchange: Exchange) -> dict[str, bytes]:
     """A few questions of each kind, from the app's own."""
     written = {name: exchange.export("", name, now=NOW)[0].content for name in ("moodle-xml", "gift", "csv")}
-    own = yaml.safe_load((ROOT / "quizzes" / "questions" / "kinds-words.yaml").read_text("utf-8"))
+    own = load_yaml((ROOT / "quizzes" / "questions" / "kinds-words.yaml").read_text("utf-8"))
     few = own | {"questions": own["questions"][:3]}
     for other in ("kinds-arranging", "kinds-choices", "kinds-numbers"):
-        found = yaml.safe_load((ROOT / "quizzes" / "questions" / f"{other}.yaml").read_text("utf-8"))
+        found = load_yaml((ROOT / "quizzes" / "questions" / f"{other}.yaml").read_text("utf-8"))
         few["questions"] = [*few["questions"], *found["questions"][:3]]
     for number, question in enumerate(few["questions"]):
         question["id"] = f"own-{number}"

@@ -107,10 +107,12 @@ def yaml_tree(content: bytes, dice: Random) -> bytes:
     """Change the text of YAML, or write a changed tree as JSON, which YAML reads as well."""
     import yaml
 
+    from study.base.yaml_loader import load_yaml
+
     if dice.random() < 0.5:
         return text(content, dice)
     try:
-        return json.dumps(tree(yaml.safe_load(content), dice), default=str).encode()
+        return json.dumps(tree(load_yaml(content), dice), default=str).encode()
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError):
         return text(content, dice)
 

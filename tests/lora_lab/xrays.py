@@ -57,7 +57,7 @@ def pair_found(first: int = 4, second: int = 8, *, phi: float | None = 0.5) -> d
 
 
 def looked_at(lab: Lab, run: RunFolder, beside: RunFolder | None = None, **became: Any) -> Inspection:
-    """Put what became of an inspection on the desk: done with the usual findings, unless told otherwise."""
+    """Put an inspection into the queue: done with the usual findings, unless told otherwise."""
     order = order_of(run, beside)
     look = Inspection(id=lab.inspections.id_of(KIND, order), kind=KIND, order=order, status="done")
     usual = pair_found() if beside else found()

@@ -35,12 +35,12 @@ def test_due_lists_what_was_missed(
     now: datetime,
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    sittings = QuizOperations(store=store, bank=load_bank(concepts))
-    record = sittings.start(ana, QuizChoice(topic="lora", length=2), now=now)
+    operations = QuizOperations(store=store, bank=load_bank(concepts))
+    record = operations.start(ana, QuizChoice(topic="lora", length=2), now=now)
     for question_id, wanted in zip(record.question_ids, (False, True), strict=True):
-        options = sittings.bank.by_id[question_id].options
+        options = operations.bank.by_id[question_id].options
         chosen = next(option for option in options if option.correct is wanted)
-        sittings.answer(record, question_id, {"option": chosen.id}, shown_at=now, now=now)
+        operations.answer(record, question_id, {"option": chosen.id}, shown_at=now, now=now)
     assert main(["due", "--data-folder", str(tmp_path), "--profile", "Ana"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Ana: 1 to ask again"
@@ -79,11 +79,11 @@ def test_due_says_when_a_confident_error_comes_back(
     now: datetime,
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    sittings = QuizOperations(store=store, bank=load_bank(concepts))
-    record = sittings.start(ana, QuizChoice(topic="families", length=1), now=now)
+    operations = QuizOperations(store=store, bank=load_bank(concepts))
+    record = operations.start(ana, QuizChoice(topic="families", length=1), now=now)
     [question_id] = record.question_ids
-    wrong = wrong_response(sittings.bank.by_id[question_id])
-    sittings.answer(record, question_id, wrong, shown_at=now, now=now, confidence="sure")
+    wrong = wrong_response(operations.bank.by_id[question_id])
+    operations.answer(record, question_id, wrong, shown_at=now, now=now, confidence="sure")
     assert main(["due", "--data-folder", str(tmp_path), "--profile", "Ana"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Ana: 1 to ask again"

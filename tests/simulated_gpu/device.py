@@ -32,6 +32,7 @@ CONTEXT_BYTES = 500 * 10**6
 MAY_MIX = frozenset({"aten::copy_", "aten::_to_copy", "aten::_copy_from"})
 INDEXING = frozenset({"aten::index", "aten::index_put_", "aten::_index_put_impl_"})
 SYNCS = frozenset({"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"})
+READ_BACK_NUMBERS = 8  # a loop's read-back; the operators here also copy to the CPU, but larger tensors
 VIEWS = frozenset(
     {
         *("view", "t", "transpose", "as_strided", "slice", "select", "expand", "unsqueeze", "squeeze"),
@@ -131,7 +132,8 @@ class OneDevice(TorchDispatchMode):
             raise RuntimeError(f"Expected all tensors to be on the same device: {func} got {found}")
         if NAME in kinds:
             short = name.partition("::")[2]
-            if name in SYNCS:
+            to_cpu = name in MAY_MIX and str(kwargs.get("device", NAME)) == "cpu"
+            if name in SYNCS or (to_cpu and tensors[0].numel() <= READ_BACK_NUMBERS):
                 self.waits[short] += 1
             elif short not in VIEWS:
                 self.launches[short] += 1

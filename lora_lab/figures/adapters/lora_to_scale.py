@@ -91,7 +91,10 @@ def show(settings: MatrixSettings) -> FigureView:
         origins=(
             Origin(
                 kind="computed",
-                text=f"the {_find_linear(settings).suffix} matrix of one layer of {settings.model}",
+                text=(
+                    f"the {ROLE_NAMES[settings.matrix]} matrix of one layer of {settings.model}, which calls "
+                    f"it {_find_linear(settings).suffix}"
+                ),
                 formula=(
                     f"r × (d_in + d_out) = {found.rank} × ({found.d_in:,} + {found.d_out:,}) = "
                     f"{found.trained:,}"

@@ -47,9 +47,9 @@ def show(settings: ScalingSettings) -> FigureView:
     far = curve[-1]
     return FigureView(
         finding=(
-            f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies B·A·x by {found.lora:.3g}, "
-            "rsLoRA by "
-            f"{found.rslora:.3g}. By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
+            f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies B·A·x by {found.lora:.3g}. "
+            f"rsLoRA, a variant that divides alpha by √r instead of r, multiplies it by {found.rslora:.3g}. "
+            f"By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
         ),
         numbers=(
             ("alpha / r", f"{found.lora:.3g}"),

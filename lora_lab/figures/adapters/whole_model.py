@@ -7,14 +7,18 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import Scale, draw_box, draw_hatched, draw_words, render_drawing
 from lora_lab.figures.adapters import lora_to_scale
+from lora_lab.figures.components import by_component
 from lora_lab.figures.models import RANKS, every_model
-from lora_lab.memory.ledger import predict_ledger, upper_bound
+from lora_lab.memory.ledger import Ledger, predict_ledger, upper_bound
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, RunSpec
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, Origin
+
+PredictStep = Callable[[int, str], Ledger]
+"""Maps a rank and target matrices to the memory of a training step."""
 
 NUMBERS_PER_WEIGHT = 4  # the weight, its gradient, and AdamW's two running averages
 BYTES_PER_NUMBER = 4  # fp32
@@ -55,10 +59,10 @@ def state_bytes(numbers: int) -> int:
     return NUMBERS_PER_WEIGHT * BYTES_PER_NUMBER * numbers
 
 
-def step_bytes(rank: int) -> int:
-    """Return the peak bytes of a training step at a rank, every row at full length, in bf16 on a CPU."""
-    spec = RunSpec(rank=rank)
-    return predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16").total_bytes
+def predict_step(rank: int, targets: str) -> Ledger:
+    """Predict the memory of a training step with every row at full length, in bf16 on a CPU."""
+    spec = RunSpec(rank=rank, targets=targets)
+    return predict_ledger(find_shape(spec.model), spec, upper_bound(spec), "bf16")
 
 
 def adapter_count(rank: int, targets: str = "all-linear") -> Count:
@@ -66,15 +70,15 @@ def adapter_count(rank: int, targets: str = "all-linear") -> Count:
     return count_parameters(find_shape(EMBEDDED_MODEL), rank=rank, targets=targets)
 
 
-def glance(peak_bytes: Callable[[int], int] = step_bytes) -> Figure[GlanceSettings]:
-    """Return the figure of a newcomer's page; `peak_bytes` maps a rank to the peak of a training step."""
+def glance(predict: PredictStep = predict_step) -> Figure[GlanceSettings]:
+    """Return the figure of a newcomer's page."""
     return Figure(
         id="lora-at-a-glance",
         title="LoRA at a glance: one rank, two numbers",
         minutes=1,
         concepts=("lora-rank", "lora-update"),
         settings=GlanceSettings,
-        show=lambda settings: show_glance(settings, peak_bytes(settings.rank)),
+        show=lambda settings: show_glance(settings, predict(settings.rank, "all-linear").total_bytes),
     )
 
 
@@ -97,8 +101,8 @@ def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
             Origin(
                 kind="computed",
                 text=(
-                    f"{EMBEDDED_MODEL} with adapters on all linear layers and its base in NF4; memory is the "
-                    "peak of a training step with the lab's usual settings"
+                    f"{EMBEDDED_MODEL} with adapters on all linear layers and its frozen matrices in 4 bits; "
+                    "memory is the peak of a training step with the lab's usual settings"
                 ),
                 formula=f"{found.trainable:,} of {found.total:,} numbers",
             ),
@@ -125,33 +129,54 @@ def show_full(settings: FullSettings) -> FigureView:
     )
 
 
-def show_whole(settings: WholeSettings) -> FigureView:
-    """Build the figure that puts an adapter beside full fine-tuning."""
+def whole(predict: PredictStep = predict_step) -> Figure[WholeSettings]:
+    """Return the figure that puts an adapter on a base in 4 bits beside full fine-tuning."""
+    return Figure(
+        id="adapter-of-a-model",
+        title="An adapter beside full fine-tuning",
+        minutes=2,
+        concepts=("counting-parameters", "trainable-state", "target-modules"),
+        settings=WholeSettings,
+        show=lambda settings: show_whole(settings, predict(settings.rank, settings.targets)),
+    )
+
+
+def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
+    """Build the view at one setting, for the memory of a training step."""
     found = adapter_count(settings.rank, settings.targets)
     frozen = found.total - found.trainable
-    adapter, full = state_bytes(found.trainable), state_bytes(frozen)
+    full, base, kept = state_bytes(frozen), step.weights + step.constants, step.resident_bytes
     return FigureView(
         finding=(
             f"Rank {settings.rank} trains {found.trainable:,} of {found.total:,} numbers, "
-            f"{as_percent(found.percent)}. Training keeps {as_bytes(adapter)} for them, not {as_bytes(full)}."
+            f"{as_percent(found.percent)}. Training keeps {as_bytes(kept)}, not {as_bytes(full)}: the frozen "
+            f"base in 4 bits and {as_bytes(kept - base)} for the adapter. With activations and the rest, a "
+            f"step needs {as_bytes(step.total_bytes)} at its peak."
         ),
         numbers=(
             ("trained", f"{found.trainable:,}"),
             ("share", as_percent(found.percent)),
-            ("kept for training", as_bytes(adapter)),
+            ("kept for training", as_bytes(kept)),
+            ("peak of a step", as_bytes(step.total_bytes)),
         ),
-        picture=_draw_shares(found, adapter, full),
+        picture=_draw_shares(found, step, full),
         alt=(
-            f"Two pairs of bars to scale. Numbers: {frozen:,} frozen and {found.trainable:,} trained. Kept "
-            f"for training: {as_bytes(full)} in full fine-tuning and {as_bytes(adapter)} with the adapter."
+            f"Bars to scale. Numbers: {frozen:,} frozen and {found.trainable:,} trained. Kept between two "
+            f"steps: {as_bytes(full)} if all were trained; {as_bytes(base)} for the frozen base in 4 bits "
+            f"plus {as_bytes(kept - base)} for the adapter. With activations and the rest, a step needs "
+            f"{as_bytes(step.total_bytes)} at its peak."
         ),
         origins=(
             Origin(
                 kind="computed",
-                text=f"{EMBEDDED_MODEL}; weights, gradients and AdamW's two averages in fp32",
+                text=(
+                    f"{EMBEDDED_MODEL} with the lab's usual settings; what is trained is kept in fp32, with "
+                    "its gradients and AdamW's two averages; the embedding is frozen too, but not in 4 bits"
+                ),
                 formula=f"16 bytes × {found.trainable:,} and 16 bytes × {frozen:,}",
             ),
         ),
+        table=FigureTable(columns=("component", "at the peak of a step"), rows=by_component([step])),
     )
 
 
@@ -166,22 +191,35 @@ def _draw_copies(each: int) -> Markup:
     return render_drawing(4.0 + 48 * len(PARTS), *parts)
 
 
-def _draw_shares(found: Count, adapter: int, full: int) -> Markup:
+def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
     numbers = Scale(low=0, high=found.total, start=8, end=392)
-    kept = Scale(low=0, high=max(full, adapter), start=8, end=392)
+    memory = Scale(low=0, high=max(full, step.total_bytes), start=8, end=392)
     frozen = found.total - found.trainable
+    base, kept = step.weights + step.constants, step.resident_bytes
     return render_drawing(
-        250,
+        306,
         draw_words(8, 14, "All numbers of the model", bold=True),
         draw_words(8, 34, f"frozen: {frozen:,}", soft=True),
         _bar("w", numbers, 40, frozen),
         draw_words(8, 82, f"trained: {found.trainable:,}", soft=True),
         _bar("b", numbers, 88, found.trainable),
-        draw_words(8, 136, "What training keeps for them", bold=True),
+        draw_words(8, 136, "What training keeps between two steps", bold=True),
         draw_words(8, 156, f"if all were trained: {as_bytes(full)}", soft=True),
-        draw_box(kept(0), 162, kept(full) - kept(0), BAR, "outline dashed"),
-        draw_words(8, 204, f"with the adapter: {as_bytes(adapter)}", soft=True),
-        _bar("b", kept, 210, adapter),
+        draw_box(memory(0), 162, memory(full) - memory(0), BAR, "outline dashed"),
+        draw_words(
+            8, 204, f"frozen base in 4 bits: {as_bytes(base)}, adapter: {as_bytes(kept - base)}", soft=True
+        ),
+        _bar("w", memory, 210, base),
+        draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_words(
+            8,
+            252,
+            f"with activations and the rest, at a step's peak: {as_bytes(step.total_bytes)}",
+            soft=True,
+        ),
+        _bar("w", memory, 258, base),
+        draw_box(memory(base), 258, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_box(memory(kept), 258, memory(step.total_bytes) - memory(kept), BAR, "m-activations"),
     )
 
 
@@ -197,12 +235,4 @@ FULL = Figure(
     concepts=("fine-tuning", "trainable-state", "training-step"),
     settings=FullSettings,
     show=show_full,
-)
-WHOLE = Figure(
-    id="adapter-of-a-model",
-    title="An adapter beside full fine-tuning",
-    minutes=2,
-    concepts=("counting-parameters", "trainable-state", "target-modules"),
-    settings=WholeSettings,
-    show=show_whole,
 )

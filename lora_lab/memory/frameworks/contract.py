@@ -30,6 +30,11 @@ from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
 Record = Mapping[str, Any]
 
+NEWER_TRL = "trl>=0.26"
+"""Since 0.26 trl's SFTTrainer neither calls prepare_model_for_kbit_training nor keeps adapters in fp32: it
+casts those of a quantized base to bf16 (trl pull request 4577).
+"""
+
 FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     ("lora_lab", "loop"),
     ("litgpt", "litgpt"),
@@ -37,6 +42,7 @@ FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     ("torchtune", "torchtune"),
     ("unsloth", "unsloth"),
     ("artidoro", "trl"),
+    (NEWER_TRL, "unprepared"),
     ("trl", "trl"),
     ("sfttrainer", "trl"),
     ("axolotl", "unprepared"),
@@ -45,6 +51,8 @@ FRAMEWORKS: tuple[tuple[str, Framework], ...] = (
     ("llama factory", "unprepared"),
     ("fms", "unprepared"),
     ("trainer", "trainer"),
+    ("peft", "loop"),
+    ("transformers", "loop"),
 )
 """Substrings of a framework's name, and the modelled framework each one means; the first match counts."""
 
@@ -127,6 +135,8 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     base_type: NumberType = one_of(record, "base_dtype", NUMBER_TYPES, default="bf16")
     optimizer = str(record.get("optimizer") or "adamw")
     optimizer_named(optimizer)
+    bits = _read_bits(record, base_type, method, framework)
+    in_base_type = native or (bits != base_type and _names(record, NEWER_TRL))
     return StepSetting(
         shape=shape,
         adapted=() if full or variant == "norms" else _select_adapted(shape, targets),
@@ -135,8 +145,10 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         variant=variant,
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,
-        bits=_read_bits(record, base_type, method, framework),
-        adapter_type=one_of(record, "adapter_dtype", NUMBER_TYPES, default=base_type if native else "fp32"),
+        bits=bits,
+        adapter_type=one_of(
+            record, "adapter_dtype", NUMBER_TYPES, default=base_type if in_base_type else "fp32"
+        ),
         framework=framework,
         seq_len=read_whole(record, "seq_len", DEFAULT_TOKENS),
         target_len=read_whole(record, "target_len", None),
@@ -166,8 +178,17 @@ def phase_of(record: Record) -> Phase:
 
 def framework_named(written: Any) -> Framework:
     """Find the modelled framework that a free text names; a plain loop with peft where it names none."""
+    return find_framework(written) or "loop"
+
+
+def find_framework(written: Any) -> Framework | None:
+    """Find the modelled framework that a free text names; None where it names none."""
     text = str(written or "").lower()
-    return next((framework for part, framework in FRAMEWORKS if part in text), "loop")
+    return next((framework for part, framework in FRAMEWORKS if part in text), None)
+
+
+def _names(record: Record, part: str) -> bool:
+    return part in str(record.get("framework") or "").lower()
 
 
 def _is_compiled(record: Record, framework: Framework) -> bool:

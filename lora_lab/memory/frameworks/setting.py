@@ -10,8 +10,9 @@ NumberType = Literal["fp32", "bf16", "fp16"]
 WIDTHS: dict[NumberType, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 Framework = Literal["loop", "trainer", "trl", "unprepared", "litgpt", "torchtune", "unsloth"]
 """`loop`: a hand-written loop with peft; `trainer`: transformers' Trainer, which computes under autocast;
-`trl`: the same, with embeddings and head back in 16 bits (trl, artidoro/qlora); `unprepared`: a Trainer whose
-quantized base is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory, fms).
+`trl`: the same, with embeddings and head back in 16 bits (trl up to 0.25, artidoro/qlora); `unprepared`: a
+Trainer whose quantized base is not passed through prepare_model_for_kbit_training (axolotl, LLaMA-Factory,
+fms, trl from 0.26).
 """
 
 Attention = Literal["eager", "sdpa", "flash"]

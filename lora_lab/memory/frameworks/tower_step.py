@@ -77,7 +77,7 @@ class TowerStep(TransformersStep):
         if not self.setting.checkpointing:  # otherwise each layer keeps its arguments
             self.biases.clear()
         del x
-        self._casts.clear()
+        self.casts.clear()
         self.tape.run_backward(loss.node, self.tape.new(1, FP32))
         self.biases.clear()
         return self.tape
@@ -96,10 +96,10 @@ class TowerStep(TransformersStep):
         layers = tower.shape.layers
         played = min(layers, LAYERS_PLAYED)
         for number in range(played):
-            live, trained = self.tape.live_bytes, len(self._parameters)
+            live, trained = self.tape.live_bytes, len(self.parameters)
             x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
             if number == 1 and layers > played:
-                gradients = sum(one.size_bytes for one in self._parameters[trained:])
+                gradients = sum(one.size_bytes for one in self.parameters[trained:])
                 x = self.repeated(x, layers - played, self.tape.live_bytes - live, gradients)
         if tower.kind == "vision" and not last:
             # LLaVA reads the result before the last layer's (vision_feature_layer -2), and keeps both.

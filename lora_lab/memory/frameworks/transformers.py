@@ -6,9 +6,10 @@ Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = h
 from dataclasses import replace
 
 from lora_lab.memory.frameworks.families import ModelFamily, find_family
-from lora_lab.memory.frameworks.operators import FP32, HALF, Operators
-from lora_lab.memory.frameworks.setting import WIDTHS, ConfigTraits, StepSetting
-from lora_lab.memory.frameworks.tape import STOP, Leaf, Part, Storage, Tape, Tensor
+from lora_lab.memory.frameworks.linear_layers import LinearLayers
+from lora_lab.memory.frameworks.operators import FP32, HALF
+from lora_lab.memory.frameworks.setting import ConfigTraits, StepSetting
+from lora_lab.memory.frameworks.tape import STOP, Leaf, Storage, Tape, Tensor
 
 BLOCK_SIZE = 64
 LAYERS_PLAYED = 4
@@ -28,33 +29,23 @@ def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
     )
 
 
-class TransformersStep:
+class TransformersStep(LinearLayers):
     """Forward, loss and backward of one micro-batch. Subclasses override where another framework differs."""
 
-    saves_quantized_input = False
-
     def __init__(self, setting: StepSetting, *, keep_history: bool = False) -> None:
-        self.setting = setting
+        super().__init__(setting, keep_history=keep_history)
         self.shape = setting.shape
         self.family: ModelFamily = with_traits(find_family(self.shape) or ModelFamily(), setting.traits)
-        self.tape = Tape(keep_history=keep_history, sums_apart=setting.measure == "live")
-        self.ops = Operators(self.tape, on_gpu=setting.on_gpu)
         self.seq_len = setting.seq_len
         self.rows = setting.tokens
-        self.width = setting.width
         self.wide = FP32 if setting.prepared else setting.width
         """Bytes per number of the residual stream, norms and embeddings."""
 
         self.outer = setting.outer_width
         self.offloads = setting.offloads or setting.framework == "unsloth"
-        self.autocast = setting.autocast
         self.keeps_outputs = setting.framework == "loop"
         """A hand-written loop keeps the model's outputs, logits among them, until after the backward pass."""
 
-        self.adapter_width = WIDTHS[setting.adapter_type]
-        self.roles = {linear.role: linear for linear in setting.adapted}
-        self._casts: dict[int, Tensor] = {}
-        self._parameters: list[Tensor] = []
         self._ghosts: list[Storage] = []
         trained = setting.trains_everything
         self.table = self.parameter(self.shape.embedding_parameters, self.outer, trained=trained)
@@ -70,15 +61,15 @@ class TransformersStep:
         self.position_tables()
         played = min(self.shape.layers, LAYERS_PLAYED)
         for number in range(played):
-            before, trained = self.tape.live_bytes, len(self._parameters)
+            before, trained = self.tape.live_bytes, len(self.parameters)
             x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
             if number == 1 and self.shape.layers > played:
                 saved = self.tape.live_bytes - before
-                gradients = sum(one.size_bytes for one in self._parameters[trained:])
+                gradients = sum(one.size_bytes for one in self.parameters[trained:])
                 x = self.repeated(x, self.shape.layers - played, saved, gradients)
         loss = self.loss(x)
         del x
-        self._casts.clear()
+        self.casts.clear()
         self.tape.run_backward(loss.node, self.tape.new(1, FP32))
         return self.tape
 
@@ -94,14 +85,6 @@ class TransformersStep:
 
         out = Tensor(x.numbers, x.width, x.storage)
         return self.tape.record(out, [x], saved=(), backward=backward)
-
-    def parameter(self, numbers: int, width: int, *, trained: bool) -> Tensor:
-        """Add a weight, resident and counted elsewhere; if trained, its gradient stays until the update."""
-        leaf = Leaf() if trained else None
-        tensor = Tensor(numbers, width, Storage(self.tape, 0, "fixed"), leaf=leaf)
-        if trained:
-            self._parameters.append(tensor)
-        return tensor
 
     # ---- the model
 
@@ -290,112 +273,6 @@ class TransformersStep:
                 return ops.multiply(ops.scale(x), inner)
             case _:
                 return ops.unary(x)
-
-    # ---- linear layers
-
-    def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Apply a frozen matrix with its adapter, if it has one."""
-        linear = self.roles.get(role)  # type: ignore[call-overload]
-        if self.setting.variant == "ia3" and linear is not None:
-            return self.rescaled(role, x, d_in, d_out)
-        result = self.base(x, d_in, d_out)
-        return self.adapted(x, result, d_in, d_out) if linear is not None else result
-
-    def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Apply IA3 (arXiv:2205.05638): a trained factor per output, per input in the feed-forward's last."""
-        ops, a = self.ops, self.adapter_width
-        feeds = role == "down"
-        factors = self.parameter(d_in if feeds else d_out, a, trained=True)
-        factors = ops.scale(factors)  # peft multiplies all adapters' factors first, from 1
-        if feeds:
-            entered = x.width
-            return self.base(ops.cast(ops.multiply(ops.cast(x, a), factors), entered), d_in, d_out)
-        result = self.base(x, d_in, d_out)
-        return ops.cast(ops.multiply(result, factors), result.width)
-
-    def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Apply the base matrix: plain, or decoded to the compute type for this product."""
-        if not self.setting.quantized:
-            weight = self.parameter(d_in * d_out, self.width, trained=self.setting.trains_everything)
-            return self.product(x, weight, d_in, d_out)
-        entered, came = x.width, x
-        x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
-        decoded = d_in * d_out * x.width
-        saved = (came,) if self.saves_quantized_input or self.setting.bits == "int8" else ()
-        out = self.ops.apply(
-            x.numbers // d_in * d_out,
-            x.width,
-            x,
-            saved=saved,
-            temporary_bytes=decoded,
-            backward_bytes=decoded,
-        )
-        return self.ops.cast(out, HALF if self.autocast and self.setting.bits == "int8" else entered)
-
-    def product(self, x: Tensor, weight: Tensor, d_in: int, d_out: int, *, part: Part = "scratch") -> Tensor:
-        """Compute x Wᵀ; under autocast both are cast to 16 bits first, a trained weight once per step."""
-        rows = x.numbers // d_in
-        if self.autocast:
-            x, weight = self.ops.cast(x, HALF), self.cast_once(weight)
-        elif x.width != weight.width:
-            x = self.ops.cast(x, weight.width)
-        return self.ops.matmul(x, weight, rows=rows, d_out=d_out, part=part)
-
-    def cast_once(self, weight: Tensor) -> Tensor:
-        """Cast a weight through autocast's cache: copies of trained weights live as long as its context."""
-        if weight.width == HALF:
-            return weight
-        if not weight.needs_gradient:
-            return self.ops.cast(weight, HALF)
-        return self._casts.setdefault(id(weight), self.ops.cast(weight, HALF))
-
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
-        ops, rank, a = self.ops, self.setting.rank, self.adapter_width
-        expected = result.width
-        four_bit = self.setting.quantized and self.setting.bits != "int8"
-        if four_bit:
-            result = ops.copy(result)
-        if not (self.setting.quantized and self.autocast):
-            x = ops.cast(x, a)
-        # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
-        # inputs are kept as LoRA's are: without them 2 GB would be missing.
-        frozen = self.setting.variant == "vera"
-        down = self.parameter(rank * d_in, a, trained=not frozen)
-        up = self.parameter(rank * d_out, a, trained=not frozen)
-        if self.setting.dropout:
-            x = ops.dropout(x)
-        if frozen:
-            update = self.vectors_of_shared(x, down, up, d_in, d_out)
-            return ops.cast(ops.add(result, update), expected)
-        if self.setting.variant == "dora":
-            result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
-            return ops.cast(result, expected)
-        update = ops.scale(self.product(self.product(x, down, d_in, rank), up, rank, d_out))
-        if self.setting.quantized:
-            update = ops.cast(update, expected)
-        result = ops.add(result, update)
-        return ops.cast(result, expected)
-
-    def vectors_of_shared(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
-        ops, rank = self.ops, self.setting.rank
-        inner = self.parameter(rank, self.adapter_width, trained=True)
-        outer = self.parameter(d_out, self.adapter_width, trained=True)
-        reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
-        return ops.multiply(outer, self.product(reduced, up, rank, d_out))
-
-    def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
-        ops, rank = self.ops, self.setting.rank
-        matrix = d_in * d_out * x.width
-        spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
-        del spent
-        scale = self.parameter(d_out, self.adapter_width, trained=True)
-        result = self.product(self.product(x, down, d_in, rank), up, rank, d_out)
-        own = ops.multiply(scale, base)
-        update = ops.scale(ops.multiply(scale, result))
-        return ops.add(own, update)
 
     # ---- the loss
 

@@ -79,13 +79,18 @@ class CellAdapter:
         self._narrow[: self._a_numbers].copy_(a)
         torch.mul(b, self.spec.scaling, out=self._narrow[self._a_numbers :])
 
-    def clip(self) -> float:
-        """Clip the gradient and return its norm before clipping; not finite when a number is not."""
-        self.grad[self._a_numbers :].mul_(self.spec.scaling)  # from the gradient of s B to that of B
-        norm = float(self.grad.norm())
+    def finish_gradient(self) -> Tensor:
+        """Turn the gradient of the scaled B into that of B; return the whole gradient's norm, still on the
+        device.
+        """
+        self.grad[self._a_numbers :].mul_(self.spec.scaling)
+        norm: Tensor = self.grad.norm()
+        return norm
+
+    def clip(self, norm: float) -> None:
+        """Clip the gradient, whose norm is `norm`."""
         if norm > CLIP_NORM:
             self.grad.mul_(CLIP_NORM / (norm + 1e-6))  # like torch's clip_grad_norm_
-        return norm
 
     def _place(self, read: Sequence[tuple[nn.Parameter, nn.Parameter] | None], d_in: int) -> Factors:
         """Move one input's A and B into the buffer, with the A matrices stacked."""
@@ -135,6 +140,22 @@ def _d_in(layer: Any, names: Sequence[str]) -> int:
     return int(base_of(matrix_of(layer, names[0])).in_features)  # type: ignore[arg-type]
 
 
+def clip_gradients(cells: Sequence[CellAdapter]) -> list[float]:
+    """Clip each cell's gradient by its own norm; return the norms, not finite where a number is not.
+
+    The device is waited for once.
+    """
+    norms = read_numbers([cell.finish_gradient() for cell in cells])
+    for cell, norm in zip(cells, norms, strict=True):
+        cell.clip(norm)
+    return norms
+
+
+def read_numbers(numbers: Sequence[Tensor]) -> list[float]:
+    """Read tensors of one number each from their device, all at once."""
+    return torch.stack(list(numbers)).tolist() if numbers else []
+
+
 class CellActivations:
     """One cell's row on its way through the layers and back, with its activations."""
 
@@ -143,7 +164,6 @@ class CellActivations:
     ) -> None:
         self.row, self.state = row, embedded
         self.grad: Tensor | None = None
-        self.loss = math.nan
         self._cell, self._positions = cell, positions
         self._checkpointing = cell is not None and cell.spec.checkpointing
         self._tape: list[Tensor | Saved] = []
@@ -163,14 +183,13 @@ class CellActivations:
         assert self.grad is not None
         self.grad = layer.backward(self.grad, saved, factors, self._positions)
 
-    def end_forward(self, grad: Tensor | None) -> None:
+    def end_forward(self, grad: Tensor) -> None:
         """Take the gradient (answers, hidden) of the answers' rows of the last layer's output, and free that
         output, which the backward pass doesn't need.
         """
         size = self.state.shape
         del self.state
-        if grad is not None:
-            self.grad = grad.new_zeros(size).index_copy_(0, self.row.keep, grad)
+        self.grad = grad.new_zeros(size).index_copy_(0, self.row.keep, grad)
 
     def _factors(self, layer: GroupedLayer, number: int) -> tuple[Factors, ...]:
         return layer.unadapted if self._cell is None else self._cell.factors[number]
@@ -234,20 +253,25 @@ class AdapterGroup:
             cell.narrow()
         strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]
         self._forward(strands, keep=True)
-        for strand in strands:
-            self._turn(strand)
-        going = [strand for strand in strands if strand.grad is not None]
+        losses = read_numbers([self._turn(strand) for strand in strands])
+        going = [strand for strand, loss in zip(strands, losses, strict=True) if math.isfinite(loss)]
         for number, layer in reversed(list(enumerate(self._layers))):
             with self._decoded_once_for(going):
                 for strand in going:
                     strand.backward(layer, number)
-        return [strand.loss for strand in strands]
+        return losses
 
     @torch.no_grad()
     def held_out_losses(
-        self, cells: Sequence[CellAdapter | None], examples: Sequence[Encoded]
+        self,
+        cells: Sequence[CellAdapter | None],
+        examples: Sequence[Encoded],
+        on_batch: Callable[[int], None] | None = None,
     ) -> list[float]:
-        """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model."""
+        """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model.
+
+        `on_batch` is told how many examples are done.
+        """
         for cell in cells:
             if cell is not None:
                 cell.narrow()
@@ -261,6 +285,8 @@ class AdapterGroup:
                 normed, _ = self._norm.forward(strand.state[row.keep])
                 totals[place] += float(answer_losses(normed @ self._head_weight.t(), row.targets).sum())
             count += row.targets.numel()
+            if on_batch is not None:
+                on_batch(min(start + EVALUATION_BATCH, len(examples)))
         return [total / count for total in totals]
 
     def answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:
@@ -313,19 +339,20 @@ class AdapterGroup:
         """Keep a layer's decoded weights for the next strand. One strand alone uses each once."""
         return self._decoder.kept() if len(strands) > 1 else nullcontext()
 
-    def _turn(self, strand: CellActivations) -> None:
-        """Compute the loss and its gradient with respect to the last layer's output.
+    def _turn(self, strand: CellActivations) -> Tensor:
+        """Compute the loss (one number) and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.
         """
-        strand.loss, grad = self._loss_and_gradient(strand.state[strand.row.keep], strand.row.targets)
-        strand.end_forward(grad if math.isfinite(strand.loss) else None)
+        loss, grad = self._loss_and_gradient(strand.state[strand.row.keep], strand.row.targets)
+        strand.end_forward(grad)
+        return loss
 
-    def _loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+    def _loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Compute x (answers, hidden) and targets (answers,) -> mean loss and its gradient, like x."""
         normed, scale = self._norm.forward(x)
         logits = normed @ self._head_weight.t()  # (answers, vocab)
-        loss = float(answer_losses(logits, targets).mean())
+        loss = answer_losses(logits, targets).mean()
         # `answer_losses` has replaced the logits by their gradient.
         return loss, self._norm.backward(logits @ self._head_weight, x, scale)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.batches import RowSize, step_plan
-from lora_lab.worker.training.group import AdapterGroup, CellAdapter, shared_in
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter, clip_gradients, shared_in
 from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, StepResult, learning_rate_at
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
@@ -94,10 +94,11 @@ def train_group(
         )
         with memory.of_step(step, size) if step in measured else nullcontext():
             losses, width = _compute_gradients(group, going, rows, width)
-            norms = [
-                cell.clip() if math.isfinite(loss) else math.nan
-                for cell, loss in zip(going, losses, strict=True)
-            ]
+            clipped = clip_gradients(
+                [cell for cell, loss in zip(going, losses, strict=True) if math.isfinite(loss)]
+            )
+            left = iter(clipped)
+            norms = [next(left) if math.isfinite(loss) else math.nan for loss in losses]
             for cell, norm in zip(going, norms, strict=True):
                 cell.flat.grad = cell.grad if math.isfinite(norm) else None
             optimizer.step()

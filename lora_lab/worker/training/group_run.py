@@ -27,12 +27,17 @@ from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.session import ModelSession, meter_for
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
+    ASKING_BASE,
+    ASKING_TUNED,
     FAILURES,
+    WITH_ADAPTER,
+    WITHOUT_ADAPTER,
     Work,
     build_announcement,
     execute_with_graph,
     failure_of,
     rows_of,
+    say_measured,
     select_shortest,
     shape_for,
     write_samples,
@@ -136,12 +141,19 @@ class GroupedRuns:
         if on_gpu is not None:
             (work,) = works.values()
             work.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(material.machine.device))
-        self._tell(works.values(), "Measuring the held-out loss before and after")
-        before = material.base_loss(group)
-        for work, after in zip(works.values(), group.held_out_losses(cells, material.held_out), strict=True):
+        of = len(material.held_out)
+
+        def measured(whose: str) -> Callable[[int], None]:
+            return lambda done: self._tell(works.values(), say_measured(whose, done, of))
+
+        measured(WITHOUT_ADAPTER)(0)
+        before = material.base_loss(group, measured(WITHOUT_ADAPTER))
+        losses = group.held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
+        for work, after in zip(works.values(), losses, strict=True):
             work.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(material.held_out))
-        self._tell(works.values(), "Asking both models the same questions")
+        self._tell(works.values(), ASKING_BASE)
         base = material.base_answers(group)
+        self._tell(works.values(), ASKING_TUNED)
         for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
             write_samples(work.run, material.asked, base, tuned)
             work.end("finished" if work.step == work.spec.steps else "stopped")
@@ -177,10 +189,10 @@ class Material:
         self._base_loss: float | None = None
         self._base_answers: list[str] | None = None
 
-    def base_loss(self, group: AdapterGroup) -> float:
+    def base_loss(self, group: AdapterGroup, on_batch: Callable[[int], None]) -> float:
         """Compute the held-out loss of the base model, once."""
         if self._base_loss is None:
-            (self._base_loss,) = group.held_out_losses([None], self.held_out)
+            (self._base_loss,) = group.held_out_losses([None], self.held_out, on_batch)
         return self._base_loss
 
     def base_answers(self, group: AdapterGroup) -> list[str]:

@@ -233,9 +233,15 @@ def _training_state(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def held_out_loss(
-    model: nn.Module, examples: Sequence[Encoded], autocast: Callable[[], AbstractContextManager[Any]]
+    model: nn.Module,
+    examples: Sequence[Encoded],
+    autocast: Callable[[], AbstractContextManager[Any]],
+    on_batch: Callable[[int], None] | None = None,
 ) -> float:
-    """Compute the mean loss over all answer tokens of `examples`, with the adapter on or off as it is set."""
+    """Compute the mean loss over all answer tokens of `examples`, with the adapter on or off as it is set.
+
+    `on_batch` is told how many examples are done.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -244,5 +250,7 @@ def held_out_loss(
         row = pack_examples(examples[start : start + EVALUATION_BATCH], device)
         total += answer_loss(model, row, autocast()).item() * row.targets.numel()
         answers += row.targets.numel()
+        if on_batch is not None:
+            on_batch(min(start + EVALUATION_BATCH, len(examples)))
     model.train(was_training)
     return total / answers

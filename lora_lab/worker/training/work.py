@@ -44,6 +44,9 @@ from study.base.errors import LearnerError
 
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
+WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with it"
+ASKING_BASE = "Asking the base model about held-out prompts"
+ASKING_TUNED = "Asking the tuned model the same"
 FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, SafetensorError)
 """Errors that a run can raise without a bug in the lab; `describe_failure` classifies them."""
 
@@ -142,13 +145,11 @@ class Work:
             self.end_cut_off()
             return
 
-        self.report(Progress(step="Measuring the held-out loss before and after"))
         with model.disable_adapter():
-            before = held_out_loss(model, kept, session.machine.autocast)
-        after = held_out_loss(model, kept, session.machine.autocast)
+            before = self._measure(model, kept, session, WITHOUT_ADAPTER)
+        after = self._measure(model, kept, session, WITH_ADAPTER)
         self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
 
-        self.report(Progress(step="Asking both models the same questions"))
         self._write_samples(session, select_shortest(dataset.held_out))
         self.end("stopped" if stopped else "finished")
 
@@ -199,15 +200,26 @@ class Work:
         if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
             self.save(result.step)
 
+    def _measure(self, model: PeftModel, kept: Sequence[Encoded], session: ModelSession, whose: str) -> float:
+        """Measure the held-out loss; each batch says that the process is at work."""
+
+        def measured(done: int) -> None:
+            self.report(Progress(step=say_measured(whose, done, len(kept))))
+
+        measured(0)
+        return held_out_loss(model, kept, session.machine.autocast, measured)
+
     def _write_samples(self, session: ModelSession, held_out: list[Example]) -> None:
         adapted = self._adapted
         assert adapted is not None
         prompts = [example.prompt for example in held_out]
+        self.report(Progress(step=ASKING_BASE))
         with adapted.decoder.kept_if_it_fits(adapted.model):
             with adapted.model.disable_adapter():
                 before = generate_answers(
                     adapted.model, session.tokenizer, prompts, session.machine.autocast()
                 )
+            self.report(Progress(step=ASKING_TUNED))
             after = generate_answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
         write_samples(self.run, held_out, before, after)
 
@@ -254,6 +266,11 @@ def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> l
 def select_shortest(held_out: Sequence[Example]) -> list[Example]:
     """Select the examples that both models are asked: short prompts are easy to read."""
     return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
+
+
+def say_measured(whose: str, done: int, of: int) -> str:
+    """Say how far the measuring of the held-out loss has got."""
+    return f"Measuring the held-out loss {whose}: {done} of {of} examples"
 
 
 def write_samples(

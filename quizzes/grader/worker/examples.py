@@ -4,18 +4,23 @@ All randomness comes from `dice`, so one seed gives one order of examples.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
-from quizzes.grader.labelled_answers import NEWEST, NOISE, LabelledAnswer
+from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
 from quizzes.grader.verdicts import Verdict
+from quizzes.grader.worker.network import NetworkRow
 
 STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted")
 """Precedence when a text says two things about a concept, weakest first; also the network's output order."""
 
+Row = tuple[NetworkRow, tuple[Verdict, ...]]
+"""A row and the verdicts on its concepts, in the row's order."""
+
 PARTS = 10
+OWN_PARTS = 8
 SHORT_WORDS = 45
 JOINED_SHARE = 0.2
 MISTYPED_SHARE = 0.15
@@ -28,16 +33,23 @@ def held_out(answer: LabelledAnswer, *, part: int) -> bool:
     return int(sha256(answer.group.encode()).hexdigest(), 16) % PARTS == part
 
 
+def held_out_prompt(prompt_id: str) -> bool:
+    """Return whether a prompt like a learner's own is in the eighth that nothing is learnt from."""
+    return int(sha256(prompt_id.encode()).hexdigest(), 16) % OWN_PARTS == 0
+
+
 def merge_verdicts(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ...]:
     """Merge the verdicts of several answers: contradicted wins over covered, covered over partial."""
     return tuple(max(said, key=STRENGTH.index) for said in zip(*verdicts, strict=True))
 
 
-def draw_groups(answers: Sequence[LabelledAnswer], dice: Random, *, share: float) -> list[LabelledAnswer]:
-    """Draw this share of the groups, and all of the newest writer's."""
+def draw_groups(
+    answers: Sequence[LabelledAnswer], dice: Random, *, share: float, new: Collection[str]
+) -> list[LabelledAnswer]:
+    """Draw this share of the groups, and all groups of the prompts that are new to the network."""
     groups = sorted({answer.group for answer in answers})
     drawn = set(dice.sample(groups, round(share * len(groups))))
-    return [answer for answer in answers if answer.group in drawn or answer.voice.startswith(NEWEST)]
+    return [answer for answer in answers if answer.group in drawn or answer.prompt_id in new]
 
 
 def split_epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:

@@ -3,12 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from quizzes.grader.calibration import fitting_limits, fitting_temperature, list_cases
-from quizzes.grader.grading import Limits, Scorer, Scores, concept_text, decide_verdict, weigh_passages
+from quizzes.grader.calibration import (
+    MOST_FALSE_ACCEPTED,
+    OWN_MOST_FALSE_ACCEPTED,
+    fitting_limits,
+    fitting_temperature,
+    list_cases,
+)
+from quizzes.grader.grading import Scorer, Scores, concept_text, decide_verdict, weigh_passages
 from quizzes.grader.labelled_answers import LabelledAnswer
 from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt
-from quizzes.grader.weights import Weights
+from quizzes.grader.weights import UNCALIBRATED, Weights
 from quizzes.grader.worker.reader import Reader
 
 
@@ -22,9 +28,14 @@ def build_scorer(reader: Reader) -> Scorer:
 
 
 def calibrate(
-    reader: Reader, weights: Weights, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer]
+    reader: Reader,
+    weights: Weights,
+    prompts: Mapping[str, Prompt],
+    answers: Sequence[LabelledAnswer],
+    *,
+    own: bool = False,
 ) -> tuple[Weights, list[JudgedAnswer]]:
-    """Fit temperature and thresholds to these answers.
+    """Fit temperature and thresholds to these answers: those of the app's prompts, or those of own prompts.
 
     Return the calibrated weights, and verdicts for evaluation: those on each half of the prompts under
     thresholds fitted to the other half.
@@ -36,29 +47,40 @@ def calibrate(
         concepts = [concept_text(concept) for concept in prompt.concepts]
         for answer, row in zip(of_it, score(concepts, [answer.text for answer in of_it]), strict=True):
             labelled += list(zip(answer.verdicts, row, strict=True))
-    weights = replace(weights, temperature=round(fitting_temperature(labelled), 2))
-    reader.temperature = weights.temperature
-    relevant = weights.limits.relevant
+    temperature = round(fitting_temperature(labelled), 2)
+    if own:
+        reader.own_temperature = temperature
+    else:
+        reader.temperature = temperature
     weighed = [
         [
             one.scores
-            for one in weigh_passages(prompts[answer.prompt_id], answer.text, score, relevant=relevant)
+            for one in weigh_passages(
+                prompts[answer.prompt_id], answer.text, score, relevant=UNCALIBRATED.relevant
+            )
         ]
         for answer in answers
     ]
-    limits = fitting_limits(list(list_cases(answers, weighed)), weights.limits)
-    return replace(weights, limits=limits), cross_validate(answers, weighed, weights.limits)
+    most_false = OWN_MOST_FALSE_ACCEPTED if own else MOST_FALSE_ACCEPTED
+    limits = fitting_limits(list(list_cases(answers, weighed)), UNCALIBRATED, most_false=most_false)
+    fitted = (
+        replace(weights, own_temperature=temperature, own_limits=limits)
+        if own
+        else replace(weights, temperature=temperature, limits=limits)
+    )
+    return fitted, cross_validate(answers, weighed, most_false=most_false)
 
 
 def cross_validate(
-    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], start: Limits
+    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], *, most_false: float
 ) -> list[JudgedAnswer]:
     """Return the verdicts under thresholds fitted to the other half of the prompts (cross-validation)."""
     ids = sorted({answer.prompt_id for answer in answers})
     judged = []
     for half in (ids[::2], ids[1::2]):
         set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
-        limits = fitting_limits(list(list_cases(*zip(*set_on, strict=True))), start)
+        cases = list(list_cases(*zip(*set_on, strict=True)))
+        limits = fitting_limits(cases, UNCALIBRATED, most_false=most_false)
         judged += [
             JudgedAnswer(answer=answer, verdicts=tuple(decide_verdict(scores, limits)[0] for scores in row))
             for answer, row in zip(answers, weighed, strict=True)

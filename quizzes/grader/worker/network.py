@@ -5,8 +5,9 @@ One row holds all four concepts and the text, so MiniLM compares every word with
     [CLS] concept 1 [SEP] concept 2 [SEP] concept 3 [SEP] concept 4 [SEP] text [SEP]
 
 The mean vector of a concept's tokens, concatenated with that of the text's, goes through one head shared by
-all concepts and a small head per concept. A concept from training also has its own embedding, added to its
-token embeddings; any other concept is represented by its words alone.
+all concepts and a small head per concept. A known concept also has its own embedding, added to its token
+embeddings. The network for learners' own prompts knows none: it has the words alone, and figures on how near
+they are to the text in MiniLM as it was pretrained (similarity.py).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,12 +24,15 @@ from transformers import AutoModel, AutoTokenizer
 
 from quizzes.grader.prompts import CONCEPTS
 from quizzes.grader.worker.adapters import AdaptedEncoder
+from quizzes.grader.worker.similarity import Similarity
 
 VERDICTS = 4
 LONGEST_TEXT_TOKENS = 220
 """About 150 words; longer texts are split into passages (passages.py)."""
 
 LONGEST_CONCEPT_TOKENS = 40
+FIGURES_SCALE = 4.0
+"""Cosines differ by some tenths where hidden states differ by ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class NetworkRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Padded rows, all of shape (rows, seq) except `numbers` (rows, concepts).
+    """Padded rows, of shape (rows, seq); `numbers` is (rows, concepts), `figures` (rows, concepts, figures).
 
     `slots` is the concept that a token belongs to (1 to 4, 0 for none), `own` the embedding added to it.
     """
@@ -52,16 +57,19 @@ class Batch:
     slots: Tensor
     own: Tensor
     numbers: Tensor
+    figures: Tensor
 
 
 class AnswerReader(nn.Module):
     """MiniLM with one shared head and one head per concept; logits of shape (rows, concepts, verdicts)."""
 
-    def __init__(self, encoder: nn.Module, hidden: int, *, known_concepts: int) -> None:
+    def __init__(self, encoder: nn.Module, hidden: int, *, known_concepts: int, figures: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
         self.own = nn.Embedding(known_concepts + 1, hidden, padding_idx=0)
-        self.head = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.GELU(), nn.Linear(hidden, VERDICTS))
+        self.head = nn.Sequential(
+            nn.Linear(2 * hidden + figures, hidden), nn.GELU(), nn.Linear(hidden, VERDICTS)
+        )
         self.own_heads = nn.Embedding(known_concepts + 1, VERDICTS * (2 * hidden + 1), padding_idx=0)
         self.dropout = nn.Dropout(0.1)
         nn.init.zeros_(self.own.weight)
@@ -89,11 +97,13 @@ class AnswerReader(nn.Module):
         both = self.dropout(both)
         own = self.own_heads(batch.numbers).unflatten(-1, (VERDICTS, -1))
         second = torch.einsum("rcvh,rch->rcv", own[..., :-1], both) + own[..., -1]
-        logits: Tensor = self.head(both) + second
+        logits: Tensor = self.head(torch.cat([both, FIGURES_SCALE * batch.figures], dim=-1)) + second
         return logits
 
 
-def build_network(base: Path, *, known_concepts: int, training: bool = False) -> tuple[AnswerReader, Any]:
+def build_network(
+    base: Path, *, known_concepts: int, figures: int = 0, training: bool = False
+) -> tuple[AnswerReader, Any]:
     """Build an untrained network on MiniLM, and its tokenizer.
 
     Training uses eager attention because the backward pass of PyTorch's fused CPU attention costs half of a
@@ -109,11 +119,12 @@ def build_network(base: Path, *, known_concepts: int, training: bool = False) ->
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    return AnswerReader(encoder, encoder.config.hidden_size, known_concepts=known_concepts), tokenizer
+    hidden = encoder.config.hidden_size
+    return AnswerReader(encoder, hidden, known_concepts=known_concepts, figures=figures), tokenizer
 
 
-def collate(tokenizer: Any, rows: Sequence[NetworkRow]) -> Batch:
-    """Tokenize rows into padded tensors."""
+def collate(tokenizer: Any, rows: Sequence[NetworkRow], similarity: Similarity | None = None) -> Batch:
+    """Tokenize rows into padded tensors; `similarity` measures texts against concepts."""
     built = [_tokenize_row(tokenizer, row) for row in rows]
     longest = max(len(ids) for ids, _, _, _ in built)
     shape = (len(rows), longest)
@@ -127,7 +138,10 @@ def collate(tokenizer: Any, rows: Sequence[NetworkRow]) -> Batch:
         mask[at, :count] = 1
         types[at, begin:count] = 1
     numbers = torch.tensor([row.numbers for row in rows])
-    return Batch(ids=ids, mask=mask, types=types, slots=slots, own=own, numbers=numbers)
+    figures = torch.zeros(len(rows), CONCEPTS, 0)
+    if similarity is not None:
+        figures = similarity.measure([row.concepts for row in rows], [row.text for row in rows])
+    return Batch(ids=ids, mask=mask, types=types, slots=slots, own=own, numbers=numbers, figures=figures)
 
 
 def _tokenize_row(tokenizer: Any, row: NetworkRow) -> tuple[list[int], list[int], list[int], int]:
@@ -153,11 +167,22 @@ def save_tensors(network: AnswerReader, path: Path) -> None:
 
 
 def resume_tensors(network: AnswerReader, path: Path) -> None:
-    """Copy stored tensors into a network in training. Raises KeyError when one is missing."""
+    """Copy stored tensors into a network in training, which may know more concepts, or none.
+
+    Raises KeyError when a tensor is missing.
+    """
     stored = load_file(path)
     with torch.no_grad():
         for name, tensor in _list_trained(network).items():
-            tensor.copy_(stored[name].float())
+            both = tuple(map(min, tensor.shape, stored[name].shape))
+            shared = tuple(slice(size) for size in both)
+            tensor[shared].copy_(stored[name][shared].float())
+
+
+def count_known(path: Path) -> int:
+    """Count the concepts that a stored network knows."""
+    with safe_open(path, framework="pt") as stored:
+        return int(stored.get_slice("own.weight").get_shape()[0]) - 1  # the first row is for unknown ones
 
 
 def _list_trained(network: AnswerReader) -> dict[str, Tensor]:

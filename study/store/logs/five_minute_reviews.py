@@ -3,8 +3,9 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
 from study.store.database import Database, cache_reads
@@ -71,12 +72,22 @@ class ReviewRuns:
         )
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
-        if row is None:
-            return None
-        return ReviewRun(
-            id=row.id,
-            cards=row.cards,
-            quiz_session_id=row.quiz_session_id,
-            prompt_id=row.prompt_id,
-            started_at=row.started_at,
-        )
+        return _read_run(row) if row else None
+
+    @cache_reads
+    def runs(self, profile_id: str, *, since: datetime) -> list[ReviewRun]:
+        """The runs of a profile from a moment on, newest first."""
+        runs = t.review_runs
+        wanted = select(runs).where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
+        with self._database.read() as connection:
+            return [_read_run(row) for row in connection.execute(wanted.order_by(runs.c.started_at.desc()))]
+
+
+def _read_run(row: Row[Any]) -> ReviewRun:
+    return ReviewRun(
+        id=row.id,
+        cards=row.cards,
+        quiz_session_id=row.quiz_session_id,
+        prompt_id=row.prompt_id,
+        started_at=row.started_at,
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, exists, insert, select
 
 from study.store import schema as t
 from study.store.database import Database
@@ -28,12 +28,20 @@ class ImportLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def standing(self, profile_id: str) -> list[ImportRecord]:
+    def list_undoable(self, profile_id: str) -> list[ImportRecord]:
         """The imports that were not undone, newest first."""
+        return self._read(t.imports.c.profile_id == profile_id)
+
+    def find_undoable(self, profile_id: str, import_id: int) -> ImportRecord | None:
+        """Return None when the import was undone already."""
+        found = self._read(t.imports.c.profile_id == profile_id, t.imports.c.id == import_id)
+        return found[0] if found else None
+
+    def _read(self, *wanted: ColumnElement[bool]) -> list[ImportRecord]:
         undone = exists().where(t.import_undos.c.import_id == t.imports.c.id)
-        wanted = select(t.imports).where(t.imports.c.profile_id == profile_id, ~undone)
+        query = select(t.imports).where(*wanted, ~undone).order_by(t.imports.c.id.desc())
         with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(t.imports.c.id.desc())).all()
+            rows = connection.execute(query).all()
         return [
             ImportRecord(
                 id=row.id,
@@ -70,3 +78,15 @@ def record_import(
 def record_undo(connection: Connection, import_id: int, *, at: datetime) -> None:
     """Record an undo inside the transaction that makes it."""
     connection.execute(insert(t.import_undos).values(import_id=import_id, undone_at=at))
+
+
+def is_recorded(connection: Connection, profile_id: str, at: datetime) -> bool:
+    """Return whether an import of that moment was committed."""
+    wanted = select(t.imports.c.id).where(t.imports.c.profile_id == profile_id, t.imports.c.imported_at == at)
+    return connection.execute(wanted).first() is not None
+
+
+def is_undone(connection: Connection, import_id: int) -> bool:
+    """Return whether the undo of an import was committed."""
+    wanted = select(t.import_undos.c.import_id).where(t.import_undos.c.import_id == import_id)
+    return connection.execute(wanted).first() is not None

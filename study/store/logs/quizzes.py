@@ -157,8 +157,8 @@ class QuizLog:
         with self._database.read() as connection:
             return [_read_answer(row) for row in connection.execute(wanted)]
 
-    def sittings(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
-        """Every session that has an answer, with its answers, oldest first; of one profile or of all."""
+    def answered_sessions(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
+        """Return every session that has an answer, with its answers, oldest first: of one profile or all."""
         sessions = select(t.quiz_sessions).order_by(t.quiz_sessions.c.started_at)
         answers = select(t.answers).order_by(t.answers.c.id)
         if profile_id is not None:

@@ -141,7 +141,7 @@ def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(
     assert (row["rating"], row["before"]) == (4, None)
     assert row["after"]["phase"] == "review"
     assert datetime.fromisoformat(row["after"]["due"]).date() == due.date()
-    assert (history.standing.stability is not None) is fsrs
+    assert (history.schedule.stability is not None) is fsrs
     if fsrs:
         assert row["after"]["stability"] == pytest.approx(state.stability, abs=1e-3)
         assert row["after"]["difficulty"] == pytest.approx(state.difficulty, abs=1e-2)
@@ -196,7 +196,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     assert len(reviews.snapshot(ana, now=now).status.suspended) == 1
     again = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
     assert not imports.report(ana, again).does_something
-    [record] = imports.standing(ana)
+    [record] = imports.list_undoable(ana)
     imports.undo(ana, record.id, now=now)
     assert store.cards.history(ana) == []
     assert rated.isdisjoint(exchange.decks.by_id)

@@ -85,6 +85,7 @@ def test_hashcards_own_form_is_read_with_its_lines() -> None:
         "Question;Answer;Tags\nF;B;one two\n",
         "F,B,one two\n",
         "#separator:Semicolon\n#columns:Back;Front;Tags\nB;F;one two\n",
+        "Front,Back,Tags\rF,B,one two\r",
     ],
 )
 def test_tables_of_other_programs_are_read_by_header_names_or_place(content: str) -> None:
@@ -161,7 +162,7 @@ def test_a_card_of_the_app_is_rewritten_as_an_edit_is_and_keeps_its_id(
     assert plan.files == {}
     [exported] = [f for f in exchange.export(ana, "md", now=_never()) if f.name == "lora-basics.md"]
     assert b"A: In my words." in exported.content
-    [record] = imports.standing(ana)
+    [record] = imports.list_undoable(ana)
     imports.undo(ana, record.id, now=_never())
     assert store.verbs.live(ana, ["edit"]) == []
 

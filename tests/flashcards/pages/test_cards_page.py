@@ -53,6 +53,14 @@ def test_the_four_buttons_show_when_the_card_would_come_back(page: CardsPage) ->
     assert f"1 Again 1 min 2 Hard 6 min 3 Good 10 min 4 Easy {easy} d" in words(back)
 
 
+@pytest.mark.parametrize(("act", "means"), [("bury", "comes back tomorrow"), ("suspend", "under Browse")])
+def test_setting_a_card_aside_is_described(page: CardsPage, act: str, means: str) -> None:
+    html = page.load(opened("b1"))
+    [described_by] = re.findall(rf'data-act="{act}"[^>]* aria-describedby="([^"]+)"', html)
+    [_, description] = re.split(rf'id="{described_by}"', html)
+    assert means in words(f"<span{description}").split(". ")[0]
+
+
 def test_a_rating_is_stored_before_the_next_card_shows(page: CardsPage) -> None:
     first = page.load(opened("b1"))
     reply = rate(page, first, 3)
@@ -105,7 +113,18 @@ def test_a_card_rated_twice_is_one_card_on_the_last_page(page: CardsPage) -> Non
     for rating in (1, 4):
         back = page.act(press(html, "flip", query="?new=1"), opened("b1"))["html"]
         html = page.act(press(back, "rate", nth=rating - 1, query="?new=1"), opened("b1"))["html"]
-    assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in words(html)
+    shown = words(html)
+    assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in shown
+    assert "At first sight, you did not know 1 of the new ones; a first sight does not count" in shown
+
+
+def test_bar_and_words_count_cards_that_are_done(page: CardsPage) -> None:
+    html = page.load(opened("b1", "new=2"))
+    assert "0 of 2 done · about" in words(html)
+    back = page.act(press(html, "flip", query="?new=2"), opened("b1"))["html"]
+    html = page.act(press(back, "rate", nth=2, query="?new=2"), opened("b1"))["html"]
+    assert "0 of 2 done, 1 in learning · about" in words(html)
+    assert 'aria-label="0 of 2 cards done today"><span style="width:0.0%">' in html
 
 
 def test_the_last_page_names_what_was_missed_and_leads_to_its_concept(page: CardsPage) -> None:

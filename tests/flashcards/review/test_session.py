@@ -75,6 +75,16 @@ def test_easier_new_cards_come_before_harder_ones() -> None:
     assert shown.id == "easy"
 
 
+def test_new_cards_that_were_asked_for_take_their_places_from_the_start() -> None:
+    cards, asked = [card(name) for name in "abc"], frozenset({"a"})
+    before = session(cards, Log(memories={}, requested=asked), new=2)
+    assert (before.queue, before.total) == ("requested", 2)
+    rated = Log(
+        memories={"a": memory(phase="learning", due_in=10 * MINUTE)}, rated_today={"a": 1}, new_today=1
+    )
+    assert session(cards, rated, new=2).total == before.total
+
+
 def test_a_card_asked_for_is_shown_even_when_the_limit_is_reached() -> None:
     found = session([card("c")], Log(memories={}, requested=frozenset({"c"})), new=0)
     assert found.queue == "requested"

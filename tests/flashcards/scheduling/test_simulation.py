@@ -89,7 +89,7 @@ class Forgetful:
         self._dice = Random(5)
 
     def study_all_that_waits(self, now: datetime) -> None:
-        """A sitting: until no card is left, or the next one is for another day."""
+        """One session: until no card is left, or the next one is for another day."""
         while (found := self._reviews.session(self._profile, now=now).card) is not None:
             _, review_id = self._reviews.memory(self._profile, found.id)
             seen = ShownCard(card_id=found.id, expected_review_id=review_id, shown_at=now, flipped_at=now)

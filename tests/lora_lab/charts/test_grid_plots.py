@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_lab.charts.grid import grid_plots, list_planes
-from lora_lab.charts.heat_map import choose_shade, compute_contrast, words_on
+from lora_lab.charts.grid_maps import span_losses
+from lora_lab.charts.heat_map import TileMap, choose_shade, compute_contrast, words_on
 from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
 from lora_lab.charts.seeds import LOOKS
+from lora_lab.grids.findings import compare_ends
 from lora_lab.grids.results import GridSetting, arms_of
 from lora_lab.spec import BITS
 from study.plots.plot import Plot, to_csv
@@ -80,6 +83,62 @@ def test_the_title_names_the_lowest_loss_and_how_many_cells_seeds_cannot_tell_fr
         r"Held-out loss is lowest at r=64, \w+: 2\.10; \d of the 8 others may be as low: seeds can't tell",
         title,
     )
+
+
+def test_every_title_of_a_partial_grid_says_how_many_cells_are_behind_it() -> None:
+    waiting = [
+        cell(None, status="waiting", rank=rank, bits="nf4", seed=seed)
+        for rank, seed in ((64, 0), (1, 1), (64, 1))
+    ]
+    first = plots(arms_of([cell(4.161, rank=1, bits="nf4"), *waiting]))
+    assert {name: plot.title for name, plot in first.items()} == {
+        "grid-loss": "So far, 1 of 4 cells: held-out loss is 4.16 at r=1, nf4",
+        "grid-memory": "So far, 1 of 4 cells: peak memory is 481 MB at r=1, nf4",
+        "grid-seconds": "So far, 1 of 4 cells: a step takes 1.2 s at r=1, nf4, trained alone",
+        "grid-front": "So far, 1 of 4 cells: r1 nf4 (481 MB, loss 4.16)",
+    }
+    second = plots(arms_of([cell(4.161, rank=1, bits="nf4"), cell(4.2, rank=64, bits="nf4"), *waiting[1:]]))
+    assert all(plot.title.startswith("So far, 2 of 4 cells: ") for plot in second.values())
+    assert second["grid-ranks"].title == "So far, 2 of 4 cells: r=1 ends lowest of r=1 and r=64"
+    ended = plots(arms_of([cell(4.161, rank=1, bits="nf4"), cell(None, rank=64, bits="nf4")]))
+    assert not [plot.title for plot in ended.values() if "far" in plot.title or "lowest" in plot.title]
+
+
+def test_times_of_cells_trained_side_by_side_are_compared_with_none() -> None:
+    alone = cell(4.16, rank=1, bits="nf4")
+    shared = [cell(4.16, rank=rank, bits="nf4", seed=1, shared_by=3) for rank in (1, 64)]
+    drawn = plots(arms_of([alone, *(replace(each, seconds_a_step=0.7) for each in shared)]))["grid-seconds"]
+    assert drawn.title == "A step takes 1.2 s at r=1, nf4, trained alone"
+    assert [row[3] for row in drawn.rows] == [pytest.approx(1.201), "side by side"]
+    assert "grid-seconds" not in plots(arms_of(shared))
+
+
+def losses_by_rank(means: dict[int, float], *, spread: float) -> list[GridSetting]:
+    return arms_of(
+        cell(mean + step * spread, rank=rank, bits="nf4", seed=seed)
+        for rank, mean in means.items()
+        for seed, step in enumerate((-1, 0, 1))
+    )
+
+
+def test_losses_that_seeds_cannot_tell_apart_have_nearly_the_same_shade() -> None:
+    arms = losses_by_rank({1: 4.163, 64: 4.162}, spread=0.002)
+    drawing = plots(arms)["grid-loss"].drawing
+    assert isinstance(drawing, TileMap)
+    assert drawing.span == span_losses(arms)
+    low, high = drawing.span or (0.0, 0.0)
+    assert high - low == pytest.approx(compare_ends(arms).noise)
+    assert high - low > 4 * 0.001
+    assert (low + high) / 2 == pytest.approx(4.1625)
+
+
+def test_losses_that_differ_beyond_seed_noise_span_all_shades() -> None:
+    assert span_losses(losses_by_rank({1: 3, 64: 2}, spread=0.002)) == pytest.approx((2, 3))
+
+
+def test_without_a_spread_over_seeds_the_shades_span_the_losses() -> None:
+    assert span_losses(grid(seeds=(0,))) == pytest.approx((2.1, 2.6), abs=0.1)
+    assert span_losses(arms_of([cell(None)])) is None
 
 
 def test_with_one_seed_the_title_says_that_it_cannot_tell() -> None:
@@ -212,7 +271,7 @@ def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
     assert said in " ".join(texts(memory))
     assert said in memory.alt
     assert "peaks computed where cells were trained side by side" in " ".join(texts(drawn["grid-front"]))
-    assert "each one's share" in " ".join(texts(drawn["grid-seconds"]))
+    assert "share each step equally" in " ".join(texts(drawn["grid-seconds"]))
 
 
 def test_an_end_of_the_front_close_behind_the_other_is_labelled_all_the_same() -> None:

@@ -1,4 +1,4 @@
-"""The desk of inspections: results as they come, kept over restarts, stoppable, giving way to a run."""
+"""The queue of inspections: results as they come, kept over restarts, stoppable, giving way to a run."""
 
 import subprocess
 import sys
@@ -55,7 +55,7 @@ class Engine(LocalEngine):
         return "a run" if self.training else None
 
 
-class CountingDesk(InspectionQueue):
+class CountingQueue(InspectionQueue):
     """Its worker is a real process that counts."""
 
     started = 0
@@ -68,23 +68,23 @@ class CountingDesk(InspectionQueue):
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[CountingDesk]:
+def opened(home: Path) -> Iterator[CountingQueue]:
     settings = Settings(home=home, database_url="", models_dir=home)
-    desk = CountingDesk(settings, Engine(settings, warm=False))
-    yield desk
-    desk.close()
+    queue = CountingQueue(settings, Engine(settings, warm=False))
+    yield queue
+    queue.close()
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[CountingDesk]:
-    with opened(tmp_path) as desk:
-        yield desk
+def queue(tmp_path: Path) -> Iterator[CountingQueue]:
+    with opened(tmp_path) as queue:
+        yield queue
 
 
-def until(desk: InspectionQueue, looked: Inspection, true: Callable[[Inspection], bool]) -> Inspection:
+def until(queue: InspectionQueue, looked: Inspection, true: Callable[[Inspection], bool]) -> Inspection:
     """The inspection once that is so."""
     for _ in range(PATIENCE_SECONDS * 50):
-        found = desk.find(looked.id)
+        found = queue.find(looked.id)
         assert found is not None
         if true(found):
             return found
@@ -101,15 +101,15 @@ def holds_at(number: int) -> Callable[[Inspection], bool]:
 
 
 def test_results_add_up_are_found_again_and_outlive_the_app(tmp_path: Path) -> None:
-    with opened(tmp_path) as desk:
-        looked = desk.look("weights", {"to": 3})
-        ended = until(desk, looked, is_ended)
+    with opened(tmp_path) as queue:
+        looked = queue.look("weights", {"to": 3})
+        ended = until(queue, looked, is_ended)
         assert (ended.status, ended.problem) == ("done", "")
         assert ended.found == {"0": 0, "1": 1, "2": 4, "sum": 3, "wrong": 1}
-        assert desk.look("weights", {"to": 3}) == ended
-        other = until(desk, desk.look("weights", {"to": 2}), is_ended)
+        assert queue.look("weights", {"to": 3}) == ended
+        other = until(queue, queue.look("weights", {"to": 2}), is_ended)
         assert other.id != ended.id
-        assert desk.started == 1
+        assert queue.started == 1
     with opened(tmp_path) as again:
         kept = again.look("weights", {"to": 3})
         assert (kept.id, kept.status, kept.found) == (ended.id, "done", ended.found)
@@ -118,80 +118,80 @@ def test_results_add_up_are_found_again_and_outlive_the_app(tmp_path: Path) -> N
 
 
 def test_stopping_ends_the_process_keeps_what_was_found_and_the_next_order_is_done(
-    desk: CountingDesk,
+    queue: CountingQueue,
 ) -> None:
     order = {"to": 9, "hold": 1}
-    looked = until(desk, desk.look("weights", order), holds_at(1))
-    worker = desk._worker
+    looked = until(queue, queue.look("weights", order), holds_at(1))
+    worker = queue._worker
     assert worker is not None
-    waits = desk.look("weights", {"to": 1})
-    taken_back = desk.look("weights", {"to": 2})
-    desk.stop(taken_back.id)
-    desk.stop(looked.id)
-    stopped = until(desk, looked, is_ended)
+    waits = queue.look("weights", {"to": 1})
+    taken_back = queue.look("weights", {"to": 2})
+    queue.stop(taken_back.id)
+    queue.stop(looked.id)
+    stopped = until(queue, looked, is_ended)
     assert (stopped.status, stopped.found) == ("stopped", {"0": 0, "1": 1})
     assert worker.poll() is not None
-    assert until(desk, waits, is_ended).status == "done"
-    assert until(desk, taken_back, is_ended).status == "stopped"
-    assert desk.find(stopped.id) == stopped
-    assert desk.look("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
+    assert until(queue, waits, is_ended).status == "done"
+    assert until(queue, taken_back, is_ended).status == "stopped"
+    assert queue.find(stopped.id) == stopped
+    assert queue.look("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
 
 
-def test_a_dead_worker_is_said_in_words_and_replaced(desk: CountingDesk) -> None:
-    looked = until(desk, desk.look("weights", {"to": 2, "hold": 0}), holds_at(0))
-    assert desk._worker is not None
-    psutil.Process(desk._worker.pid).kill()
-    failed = until(desk, looked, is_ended)
+def test_a_dead_worker_is_said_in_words_and_replaced(queue: CountingQueue) -> None:
+    looked = until(queue, queue.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+    assert queue._worker is not None
+    psutil.Process(queue._worker.pid).kill()
+    failed = until(queue, looked, is_ended)
     assert failed.status == "failed"
     assert "Try again" in failed.problem
-    assert until(desk, desk.look("weights", {"to": 2}), is_ended).status == "done"
+    assert until(queue, queue.look("weights", {"to": 2}), is_ended).status == "done"
 
-    cut = until(desk, desk.look("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
+    cut = until(queue, queue.look("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
     assert (cut.status, cut.problem) == ("failed", failed.problem)
-    assert until(desk, desk.look("weights", {"to": 4}), is_ended).status == "done"
+    assert until(queue, queue.look("weights", {"to": 4}), is_ended).status == "done"
 
 
 def test_a_full_disk_loses_no_result(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "inspections").write_text("a file where the folder should be")
-    with opened(tmp_path) as desk:
-        ended = until(desk, desk.look("weights", {"to": 2}), is_ended)
+    with opened(tmp_path) as queue:
+        ended = until(queue, queue.look("weights", {"to": 2}), is_ended)
         assert (ended.status, ended.found["sum"]) == ("done", 1)
-        assert desk.find(ended.id) == ended
+        assert queue.find(ended.id) == ended
 
 
-def test_bad_orders_are_said_in_sentences(desk: CountingDesk) -> None:
-    below = until(desk, desk.look("weights", {"to": -1}), is_ended)
+def test_bad_orders_are_said_in_sentences(queue: CountingQueue) -> None:
+    below = until(queue, queue.look("weights", {"to": -1}), is_ended)
     assert (below.status, below.problem) == ("failed", "That is below zero. Count upwards.")
-    unforeseen = until(desk, desk.look("weights", {"to": 1, "by": 0}), is_ended)
+    unforeseen = until(queue, queue.look("weights", {"to": 1, "by": 0}), is_ended)
     assert "could not be done (division by zero)" in unforeseen.problem
     with pytest.raises(LearnerError, match="There are: " + ", ".join(KINDS)):
-        desk.look("feelings", {})
-    assert desk.find("../../secrets") is None
-    assert desk.find("nothing") is None
-    desk.stop("nothing")
+        queue.look("feelings", {})
+    assert queue.find("../../secrets") is None
+    assert queue.find("nothing") is None
+    queue.stop("nothing")
 
 
 def test_a_run_takes_the_worker_away_and_the_inspection_begins_again_after_it(
-    desk: CountingDesk, tmp_path: Path
+    queue: CountingQueue, tmp_path: Path
 ) -> None:
-    engine = desk._engine
+    engine = queue._engine
     assert isinstance(engine, Engine)
-    looked = until(desk, desk.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+    looked = until(queue, queue.look("weights", {"to": 2, "hold": 0}), holds_at(0))
     engine.training = True
     for make_room in engine.before_run:
         make_room(run_builders.finished(tmp_path / "runs"))
-    assert desk._worker is None
+    assert queue._worker is None
     threading.Event().wait(0.5)
-    assert until(desk, looked, lambda now: True).status == "waiting"
+    assert until(queue, looked, lambda now: True).status == "waiting"
     engine.training = False
-    until(desk, looked, lambda now: now.status == "working" and desk.started == 2)
+    until(queue, looked, lambda now: now.status == "working" and queue.started == 2)
 
 
 def test_closing_the_app_ends_the_worker_and_the_thread(tmp_path: Path) -> None:
-    with opened(tmp_path) as desk:
-        until(desk, desk.look("weights", {"to": 2, "hold": 0}), holds_at(0))
-        worker, thread = desk._worker, desk._thread
+    with opened(tmp_path) as queue:
+        until(queue, queue.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+        worker, thread = queue._worker, queue._thread
         assert worker is not None
         assert thread is not None
     assert worker.poll() is not None
@@ -199,10 +199,10 @@ def test_closing_the_app_ends_the_worker_and_the_thread(tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
-def test_another_file_in_the_named_folder_is_another_inspection(desk: CountingDesk, tmp_path: Path) -> None:
+def test_another_file_in_the_named_folder_is_another_inspection(queue: CountingQueue, tmp_path: Path) -> None:
     order = {"model": str(tmp_path), "to": 1}
-    before = desk.id_of("weights", order)
-    assert desk.id_of("weights", order) == before
+    before = queue.id_of("weights", order)
+    assert queue.id_of("weights", order) == before
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    assert desk.id_of("weights", order) != before
-    assert desk.id_of("adapter", order) != desk.id_of("weights", order)
+    assert queue.id_of("weights", order) != before
+    assert queue.id_of("adapter", order) != queue.id_of("weights", order)

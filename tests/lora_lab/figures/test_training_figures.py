@@ -8,7 +8,7 @@ from lora_lab.figures import FIGURES
 from lora_lab.figures.adapters import backward_graph, forward_types, merging, whole_model
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training import checkpointing, paged_optimizer, trained_tokens, training_memory
-from lora_lab.memory.ledger import code_bytes, matrix_constant_bytes
+from lora_lab.memory.ledger import COMPONENTS, Ledger, code_bytes, matrix_constant_bytes
 from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
 from study.base.errors import LearnerError
@@ -139,14 +139,28 @@ def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: 
         figure.answer({"prompt": "Mine", "answer": "Yours"})
 
 
+def predict_megabytes(rank: int, targets: str) -> Ledger:
+    """A step of as many megabytes as the rank: half of them for the base, none kept for the adapter."""
+    nothing = {name: 0 for name, _ in COMPONENTS}
+    return Ledger(**{**nothing, "weights": rank * 500_000, "activations": rank * 500_000})
+
+
+def test_both_figures_of_the_whole_model_show_the_same_step() -> None:
+    glance = whole_model.glance(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
+    whole = whole_model.whole(predict_megabytes).show(whole_model.WholeSettings(rank=16))
+    assert dict(glance.numbers)["memory"] == dict(whole.numbers)["peak of a step"] == "16.0 MB"
+    assert dict(whole.numbers)["kept for training"] == "8.00 MB"
+    assert "8.00 MB for the frozen base in 4 bits" in whole.alt
+
+
 def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
     # 2,442,240 trained numbers are what PEFT counts at rank 8 (tests/lora_lab/parameters); 16 bytes each.
     whole = FIGURES["adapter-of-a-model"].show(whole_model.WholeSettings(rank=8))
-    assert whole.finding == (
-        "Rank 8 trains 2,442,240 of 136,957,248 numbers, 1.78 %. "
-        "Training keeps 39.1 MB for them, not 2.15 GB."
+    assert whole.finding.startswith(
+        "Rank 8 trains 2,442,240 of 136,957,248 numbers, 1.78 %. Training keeps 151 MB, not 2.15 GB: "
+        "the frozen base in 4 bits and 39.1 MB for the adapter."
     )
-    glance = whole_model.glance(lambda rank: rank * 1_000_000).show(whole_model.GlanceSettings(rank=16))
+    glance = whole_model.glance(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())
     assert dict(full.numbers)["four copies"] == "2.15 GB"

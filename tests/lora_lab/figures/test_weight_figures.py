@@ -46,6 +46,17 @@ def test_all_singular_values_keep_everything() -> None:
     assert found.error_percent == pytest.approx(0, abs=1e-4)
 
 
+def test_rank_8_keeps_much_of_the_first_query_alone_as_two_lessons_say() -> None:
+    kept = {
+        matrix: singular_values.compute_numbers(
+            singular_values.TruncationSettings(matrix=matrix, rank=8)
+        ).kept_percent
+        for matrix in read_matrices()
+    }
+    assert 50 < kept.pop("0-q") < 60  # `intrinsic-dimension`: a little more than half
+    assert max(kept.values()) < 20  # `lora-limits`: no other one keeps more than a fifth
+
+
 def test_the_two_scalings_are_alpha_over_r_and_over_its_root() -> None:
     found = scaling_over_ranks.compute_numbers(64, 16)
     assert (found.lora, found.rslora) == (16 / 64, 16 / sqrt(64))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.grids.findings import at_the_edge, list_findings, list_rate_findings, variants_share_one_rate
 from lora_lab.grids.results import GridSetting, arms_of, at_best_rate
 from lora_lab.grids.welch_test import compare_groups, t_quantile
 from tests.lora_lab.grid_builders import cell
@@ -171,6 +171,46 @@ def test_variants_are_compared_at_the_best_rate_of_each() -> None:
     best = at_best_rate(arms_of(cells))
     assert {arm.setting.variant: arm.setting.learning_rate for arm in best} == {"lora": 1e-3, "dora": 1e-2}
     assert [(each.axis, each.verdict) for each in list_findings(arms_of(cells))] == [("variant", "noise")]
+
+
+def test_a_comparison_at_the_best_rate_names_it() -> None:
+    def grid(best: dict[int, float]) -> list[GridSetting]:
+        return arms_of(
+            cell(2.0 + (rate != best[rank]) + seed / 100, rank=rank, learning_rate=rate, seed=seed)
+            for rank in best
+            for rate in (1e-3, 1e-2)
+            for seed in (0, 1, 2)
+        )
+
+    [shared] = list_findings(grid({8: 1e-2, 64: 1e-2}))
+    assert shared.text.startswith(
+        "No difference beyond seed noise between r=8 and r=64 at the best learning rate, 0.01: the largest"
+    )
+    [own] = list_findings(grid({8: 1e-2, 64: 1e-3}))
+    assert "r=8 and r=64, each at its best learning rate: the largest gap" in own.text
+    [alone] = list_findings(arms({8: [2.0, 2.2, 2.1], 64: [2.05, 2.2, 2.15]}))
+    assert "learning rate" not in alone.text
+
+
+def test_the_learning_rate_is_a_finding_where_seeds_support_it() -> None:
+    def grid(gap: float) -> list[GridSetting]:
+        return arms_of(
+            cell(
+                2.0 + gap * (rate == 1e-3) + seed / 100 + rank / 1000,
+                rank=rank,
+                learning_rate=rate,
+                seed=seed,
+            )
+            for rank in (1, 4)
+            for rate in (1e-3, 1e-2)
+            for seed in (0, 1, 2)
+        )
+
+    [found] = list_rate_findings(grid(1.0))
+    assert found.text == "Learning rate 0.01 ends 1.000 ± 0.023 lower than 0.001 at r=1 (3 seeds)."
+    assert list_rate_findings(grid(0.005)) == []
+    assert list_rate_findings(arms({8: [2.0, 2.2, 2.1], 64: [2.05, 2.2, 2.15]})) == []
+    assert list_rate_findings([]) == []
 
 
 def test_a_rate_at_which_seeds_failed_does_not_win_by_one_lucky_seed() -> None:

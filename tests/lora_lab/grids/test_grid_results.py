@@ -42,6 +42,25 @@ def test_a_finished_cell_has_its_measurements(settings: Settings) -> None:
     assert dict(cell.versions)["peft"] == "0.21.2"
 
 
+def test_a_cell_is_measured_before_it_answers_questions_and_says_what_it_does(settings: Settings) -> None:
+    sweep = sweep_of(settings)
+    whole, cut_short, *_ = runs_of(settings, sweep)
+    begin(whole, steps=3)
+    begin(cut_short, steps=2)
+    for run in (whole, cut_short):
+        run.emit("status", text="Measuring the held-out loss before and after")
+    cells = cells_of(sweep.cells(settings.runs_dir), state_of)
+    assert [cell.doing for cell in cells[:3]] == ["Measuring the held-out loss before and after"] * 2 + [""]
+    assert not cells[0].comparable
+    for run in (whole, cut_short):
+        run.emit("evaluated", loss_before=5.5, loss_after=2.5, examples=20)
+        run.emit("status", text="Asking both models the same questions")
+    cells = cells_of(sweep.cells(settings.runs_dir), state_of)
+    assert [cell.comparable for cell in cells[:2]] == [True, False]  # a stopped run is evaluated, too
+    arm = arms_of(cells)[0]
+    assert (arm.losses, arm.peak_bytes, arm.seconds_a_step) == ((2.5,), 920_000, 0.5)
+
+
 def test_a_loss_that_is_no_number_is_no_loss(settings: Settings) -> None:
     sweep = sweep_of(settings)
     run = runs_of(settings, sweep)[0]

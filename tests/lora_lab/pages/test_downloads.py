@@ -119,8 +119,45 @@ def test_an_adapter_is_kept_as_the_folder_that_peft_loads(site: TestClient, sett
     assert f"adapter-{run.run_id}.zip" in answer.headers["content-disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["adapter/adapter_config.json", "adapter/adapter_model.safetensors"]
+        assert archive.namelist() == [
+            "adapter/README.md",
+            "adapter/adapter_config.json",
+            "adapter/adapter_model.safetensors",
+        ]
         assert archive.read("adapter/adapter_model.safetensors") == b"weights"
+
+
+def test_an_adapter_names_its_base_by_the_hub_and_says_how_it_was_trained(
+    site: TestClient, settings: Settings
+) -> None:
+    """Also one that was saved with a path of the machine that trained it."""
+    run = run_builders.finished(settings.runs_dir, RunSpec(rank=4, alpha=8, bits="nf4", steps=20))
+    (run.adapter_path / "adapter_config.json").write_text(
+        '{"r": 4, "base_model_name_or_path": "/home/ana/m"}'
+    )
+    (run.adapter_path / "README.md").write_text("# Model Card for Model ID\n/home/ana/m")
+    answer = site.get(f"/lab/runs/{run.run_id}/adapter.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        config = json.loads(archive.read("adapter/adapter_config.json"))
+        card = archive.read("adapter/README.md").decode()
+    hub_id = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config == {"r": 4, "base_model_name_or_path": hub_id}
+    assert card.startswith(f'---\nbase_model: "{hub_id}"\nlibrary_name: peft\n')
+    assert f"# LoRA adapter of rank 4 for {hub_id}" in card
+    for row in (
+        "| weights | 4-bit NF4 |",
+        "| rank | 4 |",
+        "| alpha | 8 (scale 2) |",
+        "| adapted | all linear layers |",
+        "| steps | 3 of 20 |",
+        "| training loss | 3.8750 at step 1, 3.6250 at step 3 |",
+        "| held-out loss | 5.5000 before, 2.2500 after |",
+        "| peft | 0.21.2 |",
+    ):
+        assert row in card.splitlines(), card
+    assert "the app's own cards: " in card
+    assert "rounded to 4 bits before (Q4_1" in card
+    assert "/home/ana" not in card
 
 
 def test_a_run_is_kept_with_its_settings_steps_and_answers(site: TestClient, settings: Settings) -> None:
@@ -298,3 +335,6 @@ def test_a_merged_model_is_sent_once_there_is_one(site: TestClient, settings: Se
     answer = site.get(f"/lab/runs/{run.run_id}/merged.zip")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.read("merged/model.safetensors") == b"weights" * 1000
+        card = archive.read("merged/README.md").decode()
+    assert "library_name: transformers" in card
+    assert "dequantized" in card

@@ -19,7 +19,7 @@ from study.ports.context import Context
 from study.web.frame import Reply
 from tests import visits
 from tests.lora_lab.data.test_datasets import PAIRS, jsonl
-from tests.lora_lab.pages.test_lab_page import Form, part
+from tests.lora_lab.pages.lab_visits import Form, part
 from tests.lora_lab.sweep_builders import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import press, words
 
@@ -347,3 +347,28 @@ def test_the_time_is_said_first(ana: Visitor) -> None:
     cost = words(ana.sends("change", grid_presets()[0].grid)["parts"]["cost"])
     assert cost.startswith("Time")
     assert "The first cell runs alone and tells" in cost
+    assert "First comes r=2 in nf4-dq: its peak memory is measured from its first step on" in cost
+
+
+def test_what_comes_first_is_said_until_a_cell_is_measured(ana: Visitor, context: Context, lab: Lab) -> None:
+    ana.opens("/grid")
+    assert "First comes r=2 in bf16: its peak" in part(ana.sends("start"), "sweep-findings")
+    ana.sends("move", run=runs_of(context.settings, lab.sweep(ana.asked["sweep"]))[1].run_id, by="up")
+    assert "First comes" not in part(ana.sends("poll"), "sweep-findings")
+
+
+def test_a_cell_that_measures_after_its_steps_says_so(ana: Visitor, context: Context) -> None:
+    sweep = sweep_of(context.settings)
+    run = runs_of(context.settings, sweep)[0]
+    begin(run, steps=3)
+    ana.opens(f"/grid?sweep={sweep.sweep_id}")
+    assert "step 3 of 3" in part(ana.sends("poll"), "sweep-table")
+    run.emit("status", text="Measuring the held-out loss before and after")
+    table = part(ana.sends("poll"), "sweep-table")
+    assert "Measuring the held-out loss before and after" in table
+    assert "step 3 of 3" not in table
+
+
+def test_a_sweep_in_the_list_opens_at_the_sweep(ana: Visitor, context: Context) -> None:
+    sweep = finished_sweep(context.settings)
+    assert f'href="/grid?sweep={sweep.sweep_id}#sweep"' in ana.opens("/grid")

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -88,18 +89,79 @@ def test_every_choice_has_a_ledger_or_says_why_not(lab: Lab, name: str) -> None:
 
 def test_a_larger_gpu_fits_a_larger_batch(lab: Lab) -> None:
     small, large = (changed(lab, act="table", gpu=size)["parts"]["fits"] for size in ("8", "80"))
-    assert "8.00 GB" in words(small)
+    assert "in one step on 8 GB" in words(small)
     assert small.count("<td>no</td>") > large.count("<td>no</td>")
 
 
 def test_a_number_out_of_its_limits_is_named(lab: Lab) -> None:
     part = changed(lab, rank="0", batch="x")["parts"]["verdict"]
-    assert "rank must be a whole number from 1 to 1,024, got '0'." in words(part)
-    assert "batch must be a whole number from 1 to 1,024, got 'x'." in words(part)
+    assert "“Rank r” must be a whole number from 1 to 1,024, got '0'." in words(part)
+    assert "“Batch, sequences” must be a whole number from 1 to 1,024, got 'x'." in words(part)
+    part = changed(lab, rank="", seq_len="1e9")["parts"]["verdict"]
+    assert "“Rank r” must be a whole number from 1 to 1,024, and it is empty." in words(part)
+    assert "“Context, tokens” must be a whole number from 1 to 131,072, got '1e9'." in words(part)
 
 
 def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
-    assert "Where the memory goes" in shown(lab, {"rank": "-3", "model": "../../etc", "gpu": "9"})
+    page = shown(lab, {"rank": "-3", "model": "../../etc", "gpu": "9", "seq_len": "77"})
+    assert "Where the memory goes" in page
+    assert "The model '../../etc' is not known here; the page Models adds one." in words(page)
+    assert "“Rank r” must be a whole number from 1 to 1,024, got '-3'." in words(page)
+    assert 'name="seq_len" min="1" step="1" value="77"' in page
+    assert "is not known here" not in words(shown(lab))
+
+
+def test_the_learners_own_models_come_first_and_are_computed(lab: Lab) -> None:
+    lab.home.save_shape(replace(find_shape("llama-3.2-1b"), name="me/mine", hub_id="me/mine"))
+    page = shown(lab, {"model": "me/mine"})
+    assert '<optgroup label="yours"><option value="me/mine" selected>' in page
+    assert words(page).count("1,247,086,592") == words(shown(lab, {"model": "llama-3.2-1b"})).count(
+        "1,247,086,592"
+    )
+    (mine, catalogue) = (
+        words(changed(lab, model=each)["parts"]["verdict"]) for each in ("me/mine", "llama-3.2-1b")
+    )
+    assert mine == catalogue
+    assert "tokens per sequence" in words(changed(lab, act="draw", model="me/mine")["parts"]["advice"])
+
+
+def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab) -> None:
+    task = shown(lab, {"framework": "trl SFTTrainer"})
+    main, _, folded = task.partition('<details class="more"')
+    assert '<option value="trl SFTTrainer" selected>' in main
+    assert folded.startswith(">")
+    assert (
+        shown(lab, {"loss": "chunked cross-entropy"})
+        .partition('<details class="more"')[2]
+        .startswith(" open>")
+    )
+
+
+def test_the_page_says_what_a_card_counts_as_and_where_the_drivers_share_comes_from(lab: Lab) -> None:
+    said = words(shown(lab, {"gpu": "24"}))
+    assert "It needs 13.4 GB: what the allocator reserves" in said
+    assert "The card has 25.4 GB." in said
+    assert (
+        "A card sold with 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
+    )
+    assert "measured by them on an RTX 5070 Ti" in said
+
+
+def test_the_table_of_models_follows_the_form(lab: Lab) -> None:
+    table = words(changed(lab, act="table", gpu="12", framework="trl SFTTrainer")["parts"]["fits"])
+    assert "trl's SFTTrainer up to 0.25, LoRA on all linear layers, r = 16, AdamW" in table
+    row = table.partition("llama-3.1-8b")[2].split()
+    assert row[1] != "no"
+    full = words(changed(lab, act="table", bits="bf16", method="full")["parts"]["fits"])
+    assert "full fine-tuning, AdamW" in full
+    assert "—" in full.partition("llama-3.1-8b")[2][:40]
+
+
+def test_where_nothing_that_was_tried_fits_the_page_says_so(lab: Lab) -> None:
+    advice = words(changed(lab, act="draw", model="llama-3.1-70b", gpu="12")["parts"]["advice"])
+    assert "None of the changes that were tried makes it fit, alone or together" in advice
+    joint = words(changed(lab, act="draw", model="qwen3-14b", gpu="12")["parts"]["advice"])
+    assert "these do together: Unsloth the loss in chunks" in joint
 
 
 def test_full_fine_tuning_of_quantized_weights_is_refused_with_a_way_out(lab: Lab) -> None:
@@ -153,7 +215,9 @@ def test_a_setting_that_does_not_fit_links_to_forms_that_do(lab: Lab) -> None:
 
 
 def test_a_setting_that_fits_says_how_long_a_text_may_be(lab: Lab) -> None:
-    assert "The longest context that fits here:" in words(changed(lab, act="draw")["parts"]["advice"])
+    advice = words(changed(lab, act="draw")["parts"]["advice"])
+    assert "The longest context that fits here:" in advice
+    assert "Longer without a change of the result Unsloth : " in advice
 
 
 def test_a_gpu_that_was_found_is_chosen_unless_the_address_names_one(lab: Lab) -> None:

@@ -6,6 +6,7 @@ from lora_lab.pages.tasks import TasksPage
 from lora_lab.tasks.content import tasks_by_id
 from lora_lab.tasks.service import TaskService
 from study.base.errors import LearnerError
+from study.ports.activities import MisconceptionLink
 from study.ports.context import Context, find_visit
 from study.ports.ports import Ports
 from tests.visits import Visitor, words
@@ -56,6 +57,60 @@ def test_a_right_setting_is_kept_and_leads_on(ana: Reader, context: Context) -> 
     assert "Next:" in said
     assert attempts(ana, context) == [("scale-higher-rank", True)]
     assert f"1 of {len(tasks_by_id())} settings solved" in words(ana.opens("/tasks"))
+
+
+def test_the_status_follows_each_answer(ana: Reader) -> None:
+    for address, act, answers in (
+        ("scale-higher-rank", "check", (fields(rank="64", alpha="1"), fields(rank="64", alpha="128"))),
+        ("run-climbs", "answer", (fields(option="rank"), fields(option="rate"))),
+        ("build-rslora", "code", (fields(code="LoraConfig(r=64)"), None)),
+    ):
+        assert 'data-part="status">not tried<' in ana.opens(f"/tasks?id={address}")
+        for answer, status in zip(answers, ("tried", "✓ solved"), strict=True):
+            if answer is not None:
+                assert ana.sends(act, fields=answer)["parts"]["status"] == status
+
+
+def test_a_best_value_that_the_goal_does_not_name_is_told_by_a_check_only(ana: Reader) -> None:
+    html = ana.opens("/tasks?id=fit-smallest-card")
+    assert "The card holds 84.9 GB 84.9 GB told by Check" in words(html)
+    setting = fields(gpu="24", bits="nf4-dq", checkpointing="yes")
+    moved = words(ana.sends("change", fields=setting)["parts"]["numbers"])
+    assert "The card holds 84.9 GB 25.4 GB told by Check" in moved
+    checked = words(ana.sends("check", fields=setting)["parts"]["numbers"])
+    assert "The card holds 84.9 GB 25.4 GB at most 15.6 GB" in checked
+    assert "at least 161" in words(ana.opens("/tasks?id=fit-highest-rank"))
+
+
+def test_what_a_task_fixes_is_written_below_its_goal(ana: Reader) -> None:
+    said = words(ana.opens("/tasks?id=fit-highest-rank"))
+    assert "Fixed here: Framework: trl's SFTTrainer up to 0.25 · Trained: LoRA" in said
+    assert "Batch, sequences at once: 1" in said
+    assert "1.40 GB of the memory are the driver's" in said
+    assert "Rank r: 8" not in said, "it is a control"
+    assert "Fixed here" not in words(ana.opens("/tasks?id=scale-higher-rank"))
+
+
+def test_a_control_says_which_parts_of_the_memory_it_moved(ana: Reader) -> None:
+    ana.opens("/tasks?id=fit-highest-rank")
+    setting = fields(rank="150", optimizer="adamw8bit", loss="chunked cross-entropy")
+    said = words(ana.sends("check", fields=setting)["parts"]["judgement"])
+    assert "15.2 GB → 11.8 GB (−3.33 GB) of the memory: optimizer −2.35 GB, scratch −1.32 GB, " in said
+    assert "a temporary copy of all trained numbers (scratch)" in said
+
+
+def test_a_slip_is_worded_as_one_and_not_as_a_permission(ana: Reader) -> None:
+    named = MisconceptionLink(id="divergence", name="fix a diverging run with more steps", address="/concept")
+    ana.page.ports.misconception = lambda _: named
+    ana.opens("/tasks?id=run-climbs")
+    said = words(ana.sends("answer", fields=fields(option="longer"))["parts"]["judgement"])
+    assert "This answer suggests that you fix a diverging run with more steps." in said
+
+
+def test_a_runs_log_and_smoothed_curve_say_what_they_are(ana: Reader) -> None:
+    html = ana.opens("/tasks?id=run-climbs")
+    assert "loss: thin as measured, bold smoothed" in html
+    assert "changed: the share of the adapter's numbers that this step changed." in words(html)
 
 
 def test_a_later_miss_does_not_undo_what_was_solved(ana: Reader) -> None:

@@ -15,14 +15,14 @@ from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
 from study.web.frame import Reply
 from tests.lora_lab import run_builders
-from tests.lora_lab.pages.test_lab_page import LIGHT, Form, Visitor, fields_of
+from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, fields_of
 from tests.visits import words
 
 TRAINABLE = "16,384"  # of tiny-random at rank 8
 
 
 @dataclass
-class Desk:
+class RequestedCards:
     """Who is asked for cards, and for which."""
 
     asked: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
@@ -33,8 +33,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def requested() -> RequestedCards:
+    return RequestedCards()
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def lab(context: Context) -> Lab:
 
 
 @pytest.fixture
-def learner(context: Context, lab: Lab, desk: Desk) -> Visitor:
-    return Visitor(LabPage(context, lab, ask_for_cards=desk.ask_for))
+def learner(context: Context, lab: Lab, requested: RequestedCards) -> Visitor:
+    return Visitor(LabPage(context, lab, ask_for_cards=requested.ask_for))
 
 
 def guessing(learner: Visitor, **guessed: str) -> Reply:
@@ -128,25 +128,27 @@ def test_earlier_runs_on_the_same_data_can_be_guessed_against(learner: Visitor, 
 # ---- judged once the run has ended
 
 
-def test_right_guesses_are_told_with_the_reason_and_no_cards(learner: Visitor, lab: Lab, desk: Desk) -> None:
+def test_right_guesses_are_told_with_the_reason_and_no_cards(
+    learner: Visitor, lab: Lab, requested: RequestedCards
+) -> None:
     run = predicted_run(learner, lab, guess_percent="4.5", guess_mb="1")
     assert "The result stands here when the run has ended" in words(learner.opens(f"/lab?run={run.run_id}"))
     end(run)
     shown = words(learner.opens(f"/lab?run={run.run_id}"))
     assert "✓ Right Percent trainable: you said 4.50 %, it is 4.48 %. Rank 8 gives the adapters 448" in shown
     assert "✓ Right Peak memory: you said 1.00 MB, it is 990 kB." in shown
-    assert desk.asked == []
+    assert requested.asked == []
 
 
-def test_a_wrong_guess_asks_for_its_cards_once(learner: Visitor, lab: Lab, desk: Desk) -> None:
+def test_a_wrong_guess_asks_for_its_cards_once(learner: Visitor, lab: Lab, requested: RequestedCards) -> None:
     run = predicted_run(learner, lab, guess_percent="50", guess_mb="1")
     end(run)
     html = learner.opens(f"/lab?run={run.run_id}")
     assert "✗ Not quite Percent trainable: you said 50.0 %, it is 4.48 %." in words(html)
     assert 'href="/concept?id=counting-parameters"' in html
-    assert desk.asked == [(("counting-parameters", "lora-rank"), "prediction-percent")]
+    assert requested.asked == [(("counting-parameters", "lora-rank"), "prediction-percent")]
     learner.opens(f"/lab?run={run.run_id}")
-    assert len(desk.asked) == 1
+    assert len(requested.asked) == 1
 
 
 def test_the_verdict_is_on_disk_before_it_is_shown(context: Context, learner: Visitor, lab: Lab) -> None:
@@ -177,7 +179,7 @@ def test_the_cards_of_a_wrong_guess_are_due(context: Context, lab: Lab) -> None:
 
 
 def test_which_run_ends_lower_is_judged_against_the_earlier_one(
-    learner: Visitor, lab: Lab, desk: Desk
+    learner: Visitor, lab: Lab, requested: RequestedCards
 ) -> None:
     rival = run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=2), after_seconds=-60)
     run = predicted_run(learner, lab, lower="that", rival=rival.run_id)
@@ -187,7 +189,7 @@ def test_which_run_ends_lower_is_judged_against_the_earlier_one(
     shown = words(learner.opens(f"/lab?run={run.run_id}"))
     assert "you said the earlier run, it is this run: 1.50 here, 2.25 there." in shown
     assert "They differ in: rank 8 here, 2 there" in shown
-    assert [because for _, because in desk.asked] == ["prediction-lower"]
+    assert [because for _, because in requested.asked] == ["prediction-lower"]
 
 
 def test_a_guess_that_was_typed_but_not_kept_counts_when_start_is_pressed(learner: Visitor, lab: Lab) -> None:
@@ -210,11 +212,13 @@ def test_a_learner_sees_only_their_own_prediction(context: Context, learner: Vis
     assert "Your prediction" not in words(ben.opens(f"/lab?run={run.run_id}"))
 
 
-def test_a_run_that_died_at_once_is_not_held_against_anyone(learner: Visitor, lab: Lab, desk: Desk) -> None:
+def test_a_run_that_died_at_once_is_not_held_against_anyone(
+    learner: Visitor, lab: Lab, requested: RequestedCards
+) -> None:
     run = predicted_run(learner, lab, guess_percent="50")
     run.emit("failed", step=0, cause="killed", what="Killed.", do_next="Start again.")
     assert "ended before it could be judged" in words(learner.opens(f"/lab?run={run.run_id}"))
-    assert desk.asked == []
+    assert requested.asked == []
 
 
 def test_the_specs_that_are_judged_are_those_that_ran(lab: Lab, learner: Visitor) -> None:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.datastructures import QueryParams
@@ -23,16 +23,16 @@ from lora_lab.projects.report import project_report
 from lora_lab.projects.service import ProjectService
 from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.settings.grid import Grid, grid_from
-from lora_lab.settings.grid_form import address_of_grid, grid_of_address
+from lora_lab.settings.grid_form import address_of_grid, grid_of_address, grid_presets
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.content.training_pairs import own_pairs
 from study.content.yaml_reader import ContentError
-from study.lessons.lesson import PROJECT_IDS
+from study.lessons.lesson import ProjectId
 from study.ports.context import Context, find_visit
 from tests.lora_lab.grid_builders import cell
 from tests.lora_lab.run_builders import NOW
-from tests.lora_lab.sweep_builders import TINY, finish, finished_sweep, runs_of, sweep_of
+from tests.lora_lab.sweep_builders import TINY, fail, finish, finished_sweep, runs_of, sweep_of
 from tests.visits import opened, press, words
 
 SHAPE = find_shape("tiny-random")
@@ -53,7 +53,7 @@ def tiny(loss: float | None, **setting: Any) -> GridCell:
 
 
 def test_there_are_eight_projects_whose_concepts_are_on_the_map(concepts: ConceptMap) -> None:
-    assert set(read_projects()) == set(PROJECT_IDS)
+    assert set(read_projects()) == set(get_args(ProjectId))
     named = {concept for project in read_projects().values() for concept in project.concepts}
     assert named <= set(concepts.by_id)
 
@@ -65,6 +65,18 @@ def test_every_grid_opens_filled_in_and_answers_its_project() -> None:
             assert grid_of_address(dict(query)) == each.grid
             assert project.answered_by(each.grid)
         assert project.grids[-1].grid.base.model == "tiny-random"
+
+
+def test_ranks_are_compared_at_one_scale() -> None:
+    for project in read_projects().values():
+        for grid in (each.grid for each in project.grids if "ranks" in each.grid.varied):
+            assert len({spec.scaling for spec in grid.specs()}) == 1, project.id
+
+
+def test_no_project_has_the_name_of_a_preset_grid() -> None:
+    presets = {preset.name.rstrip("?") for preset in grid_presets()}
+    named = [project.name for project in read_projects().values()]
+    assert not [name for name in named for preset in presets if name.startswith(preset)]
 
 
 def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> None:
@@ -208,14 +220,14 @@ def lab(context: Context) -> Lab:
 
 
 @pytest.fixture
-def desk(context: Context, lab: Lab) -> ProjectService:
+def service(context: Context, lab: Lab) -> ProjectService:
     return ProjectService(store=context.store, lab=lab)
 
 
 @pytest.fixture
-def ana_works(context: Context, desk: ProjectService, ana: str) -> Ana:
+def ana_works(context: Context, service: ProjectService, ana: str) -> Ana:
     assert context.clock() >= NOW
-    return Ana(ProjectsPage(context=context, desk=desk))
+    return Ana(ProjectsPage(context=context, service=service))
 
 
 def later_grid(**axes: Any) -> Grid:
@@ -238,8 +250,28 @@ def test_the_grids_come_only_after_the_hypothesis(ana_works: Ana) -> None:
     assert "I th</textarea>" not in reply["html"]
 
 
+def test_what_runs_and_its_time_are_said_beside_the_hypothesis(ana_works: Ana, context: Context) -> None:
+    said = words(ana_works.opens())
+    assert "Four ranks and three seeds ranks 1, 4, 16, 64; bit width nf4-dq; seeds 0, 1, 2." in said
+    assert "Its time is not known yet: no similar run has finished here." in said
+    finished_sweep(context.settings, grid_from(TINY, {"bits": ["nf4-dq"], "ranks": [2]}))
+    assert re.search(
+        r"In seconds ranks 1, 8; bit width nf4-dq; seeds 0, 1\. About \d+ s here\.", words(ana_works.opens())
+    )
+
+
+def test_a_grid_none_of_whose_runs_finished_is_no_ground_for_a_conclusion(
+    ana_works: Ana, context: Context
+) -> None:
+    profile = context.store.profiles.of_browser("browser-of-ana", now=NOW).id
+    context.store.projects.write(profile, "does-rank-matter", "hypothesis", "8.", at=NOW - timedelta(hours=1))
+    for run in runs_of(context.settings, sweep_of(context.settings, later_grid())):
+        fail(run)
+    assert "No run of the grid has finished; run another grid." in words(ana_works.opens())
+
+
 def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
-    ana_works: Ana, desk: ProjectService, context: Context
+    ana_works: Ana, service: ProjectService, context: Context
 ) -> None:
     before = sweep_of(context.settings, later_grid())  # ran before anything was predicted
     early = NOW - timedelta(days=1)
@@ -250,6 +282,10 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     html = ana_works.opens(f"id=does-rank-matter&sweep={sweep.sweep_id}")
     assert 'data-poll="2000"' in html
     assert "0 of 4 runs have ended" in words(html)
+    assert "A grid is under way: 0 of 4 runs have finished." in words(html)
+    assert "Not all runs have ended: what you conclude now may not hold." in words(html)
+    assert '<details class="write" open>' not in html
+    assert f'href="/grid?sweep={sweep.sweep_id}#sweep"' in html
     with pytest.raises(LearnerError, match="No run of this project has ended yet"):
         ana_works.sends(html, "conclude", fields={"text": ["Done."]})
 
@@ -258,13 +294,15 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     done = ana_works.page.act({"act": "poll", "query": f"?{ana_works.query}"}, opened("browser-of-ana"))
     assert done["say"] == "All is measured. The results are there."
     assert "Yes. r=8 ends 0.600" in words(done["html"])
+    assert "A grid was run; the conclusion is missing." in words(done["html"])
+    assert '<details class="write" open>' in done["html"]
     assert "data-poll" not in done["html"]
 
     reply = ana_works.sends(done["html"], "conclude", fields={"text": ["Rank 8 it was, on this model."]})
     assert 'href="/projects/does-rank-matter/report.html"' in reply["html"]
     ana = find_visit(context, browser_id="browser-of-ana", query={})
-    standing = desk.standing(ana, desk.find("does-rank-matter"))
-    report = project_report(desk, standing, by="Ana")
+    progress = service.read_progress(ana, service.find("does-rank-matter"))
+    report = project_report(service, progress, by="Ana")
     said = words(report)
     for part in (
         "Rank 8 wins.",
@@ -277,7 +315,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
         assert part in said
     assert report.count("<figure>") >= 3
     assert not re.search(r"(?:src|href)=\"http", report)
-    assert desk.door(ana, "does-rank-matter").done
+    assert service.build_link(ana, "does-rank-matter").done
     assert "Finished: your report is there." in words(ana_works.opens("view=list"))
 
 
@@ -343,7 +381,7 @@ def test_a_project_that_is_not_there_is_named(ana_works: Ana) -> None:
 
 
 def test_a_broken_run_shows_its_loss_over_the_steps(
-    desk: ProjectService, context: Context, ana_works: Ana
+    service: ProjectService, context: Context, ana_works: Ana
 ) -> None:
     early = NOW - timedelta(days=1)
     profile = context.store.profiles.of_browser("browser-of-ana", now=early).id

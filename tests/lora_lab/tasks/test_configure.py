@@ -9,6 +9,7 @@ from lora_lab.tasks.content import load_families, read_families, tasks_by_id
 from lora_lab.tasks.measures import MEASURES
 from lora_lab.tasks.service import goal_of
 from lora_lab.views import fit
+from lora_lab.views.memory_form import gpu_bytes_of
 from quizzes.bank.misconceptions import load_misconceptions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
@@ -64,7 +65,7 @@ def test_the_memory_that_a_task_checks_is_that_of_will_it_fit() -> None:
     drawn = judge.draw("fit-longest-context", 0)
     [memory, _] = judge.judge(drawn, drawn.given).checked
     assert memory.value == fit.needed_bytes(drawn.given)
-    assert memory.target == 24e9
+    assert memory.target == gpu_bytes_of("24")
 
 
 def test_each_changed_control_says_what_it_did_with_the_others_as_they_are() -> None:

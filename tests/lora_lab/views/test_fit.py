@@ -2,11 +2,14 @@
 
 import pytest
 
+from lora_lab.memory.frameworks.contract import setting_of
+from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
+from lora_lab.memory.gpu_cards import CARDS
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
-from lora_lab.views.memory_form import DEFAULTS, fields_of
+from lora_lab.views.memory_form import DEFAULTS, fields_of, gpu_bytes_of, record_of
 from study.base.units import GB
 
 LLAMA = DEFAULTS  # Llama-3.1-8B, QLoRA, r = 16, 1,024 tokens
@@ -15,9 +18,13 @@ LLAMA = DEFAULTS  # Llama-3.1-8B, QLoRA, r = 16, 1,024 tokens
 def test_the_usual_question_has_a_one_sentence_answer() -> None:
     verdict = fit.verdict_of(LLAMA, 24 * GB)
     assert verdict.fits
-    assert (
-        fit.in_words(verdict) == "Fits in 24 GB with 10.6 GB left, 41,943,040 trainable parameters (0.52 %)."
-    )
+    assert fit.in_words(verdict, "24 GB") == "Fits in 24 GB with 10.6 GB left."
+    assert fit.trained_in_words(verdict) == "41,943,040 trainable parameters (0.52 %)."
+
+
+def test_near_the_edge_the_sentence_says_what_is_missing() -> None:
+    verdict = fit.verdict_of(LLAMA, fit.needed_bytes(LLAMA) - 31_000_000)
+    assert fit.in_words(verdict, "24 GB") == "Does not fit in 24 GB: 31.0 MB short."
 
 
 def test_the_count_is_the_train_pages() -> None:
@@ -68,6 +75,73 @@ def test_a_model_that_is_far_too_large_says_so() -> None:
     assert fit.changes(fields, 12 * GB) == []
     assert fit.together(fields, 12 * GB) is None
     assert fit.smallest_gpu_gb(fields) == 80
+
+
+def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined() -> None:
+    fields = fields_of({"model": "qwen3-14b"})
+    joint = fit.together(fields, 12 * GB)
+    assert fit.changes(fields, 12 * GB) == []
+    assert joint is not None
+    assert joint.fields["framework"] == "unsloth"
+    assert joint.needed_bytes <= 12 * GB
+
+    smaller = {**fields, "rank": "256", "targets": "all-linear"}
+    least = fit.needed_bytes({**joint.fields, "rank": "1", "targets": "q+v", "seq_len": "64"})
+    tight = fit.together(smaller, least)
+    assert tight is not None
+    assert (tight.fields["targets"], tight.fields["rank"]) == ("q+v", "1")
+    assert "adapters on query + value only" in ", ".join(tight.texts)
+    assert fit.together(smaller, least - 1) is None
+
+
+def test_of_several_ranks_that_fit_only_the_highest_is_offered() -> None:
+    fields = fields_of({"rank": "512", "framework": "unsloth", "loss": "chunked cross-entropy"})
+    offered = fit.changes(fields, fit.needed_bytes({**fields, "rank": "64"}))
+    ranks = [change.fields["rank"] for change in offered if change.fields["rank"] != "512"]
+    assert ranks in ([], ["64"])
+    assert len({tuple(change.texts) for change in offered}) == len(offered)
+
+
+def test_an_offered_context_is_the_longest_that_fits() -> None:
+    fields = fields_of({"model": "llama-3.2-1b", "seq_len": "131072", "framework": "unsloth"})
+    size = fit.needed_bytes({**fields, "seq_len": "9000"})
+    found = [each for each in fit.changes(fields, size) if each.fields["seq_len"] != "131072"]
+    for change in found:
+        assert change.fields["seq_len"] == str(fit.longest_context(fields, size))
+
+
+def test_what_makes_a_longer_text_fit_is_offered_with_its_length() -> None:
+    longest = fit.longest_context(LLAMA, 24 * GB)
+    offered = fit.lengthened(LLAMA, 24 * GB)
+    assert 0 < len(offered) <= fit.OFFERED + 1
+    for change in offered:
+        tokens = int(change.fields["seq_len"])
+        assert tokens > fit.LONGER * longest - 1
+        assert tokens == fit.longest_context(change.fields, 24 * GB)
+        assert change.needed_bytes <= 24 * GB
+    assert fit.lengthened({**LLAMA, **offered[-1].fields}, 24 * GB) == []
+
+
+def test_a_card_has_what_pytorch_reports_for_it() -> None:
+    for card in CARDS.values():
+        assert 0.9 * card.gb < card.gib < card.gb, card
+        assert card.source
+    assert gpu_bytes_of("24") == round(23.64 * 2**30)
+    assert fit.smallest_gpu_gb(LLAMA) == next(
+        card.gb for card in CARDS.values() if card.total_bytes >= fit.needed_bytes(LLAMA)
+    )
+
+
+def test_newer_trl_leaves_in_16_bits_what_older_trl_widened() -> None:
+    older, newer = (
+        forecast_step(setting_of(record_of({**LLAMA, "framework": each}), find_shape("llama-3.1-8b")))
+        for each in ("trl SFTTrainer", "trl>=0.26")
+    )
+    assert newer.adapters * 2 == older.adapters
+    assert newer.total_bytes < older.total_bytes
+    plain = {**LLAMA, "bits": "bf16", "framework": "trl>=0.26"}
+    on_16_bits = forecast_step(setting_of(record_of(plain), find_shape("llama-3.1-8b")))
+    assert on_16_bits.adapters == older.adapters
 
 
 def test_the_longest_context_is_the_last_that_fits() -> None:

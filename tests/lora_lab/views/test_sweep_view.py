@@ -16,9 +16,11 @@ from lora_lab.views.sweep_view import (
     factors_of,
     first_measured,
     list_choices,
+    list_lists,
     live_map,
     rows_of,
     title_of,
+    what_comes,
 )
 from tests.lora_lab.grid_builders import cell
 
@@ -115,6 +117,21 @@ def test_a_tile_of_several_seeds_counts_them_and_shows_the_step_of_the_one_that_
     assert (tile.words, tile.detail) == ("2.60", "step 7/40, 2 of 3")
 
 
+def test_a_tile_names_what_a_cell_does_after_its_steps() -> None:
+    doing = "Measuring the held-out loss before and after"
+    running = GridCell(spec=RunSpec(steps=4), run_id="x", status="running", steps_done=4, doing=doing)
+    assert live_map([running], PLANE).rows[0][1][0].detail == doing
+
+
+def test_tiles_that_seeds_cannot_tell_apart_have_nearly_the_same_shade() -> None:
+    losses = {1: (4.161, 4.165), 64: (4.153, 4.171)}
+    found = live_map(
+        [cell(e, rank=r, seed=s) for r, both in losses.items() for s, e in enumerate(both)], PLANE
+    )
+    fills = [tile.style.partition(":")[2].partition(";")[0] for tile in found.rows[0][1]]
+    assert compute_contrast(*fills) < 1.1
+
+
 def test_a_map_shows_one_plane_only() -> None:
     cells = [cell(2.0, variant="lora"), cell(3.0, variant="dora", rank=64)]
     assert live_map(cells, ("all-linear", "dora")).ranks == (64,)
@@ -124,6 +141,18 @@ def test_a_grid_says_what_its_size_comes_from() -> None:
     grid = grid_from(RunSpec(), {"ranks": [2, 8], "bits": ["nf4", "bf16"], "targets": ["q+v", "all-linear"]})
     assert factors_of(grid) == "2 ranks × 2 sets of matrices × 2 bit widths"
     assert factors_of(grid_from(RunSpec(), {})) == ""
+
+
+def test_when_the_first_numbers_come_is_said_before_the_start() -> None:
+    grid = grid_from(RunSpec(), {"ranks": [2, 8], "seeds": [0, 1]})
+    assert what_comes(grid, 130).startswith(
+        "First comes r=2 in nf4-dq, which takes about 2 min: its peak memory"
+    )
+    assert what_comes(grid).startswith(
+        "First comes r=2 in nf4-dq: its peak memory is measured from its first step"
+    )
+    assert what_comes(grid_from(RunSpec(), {})) == ""
+    assert list_lists(grid) == "ranks 2, 8; bit width nf4-dq; seeds 0, 1"
 
 
 def test_a_title_names_ranks_bits_and_what_else_varies() -> None:
@@ -139,5 +168,13 @@ def test_the_first_finished_cell_is_told_until_a_second_setting_has_finished() -
     assert "r=2 in nf4-dq, took the held-out loss from 4.430 to 3.710 in 10 steps" in said
     assert "512 MB at its peak, computed 506 MB" in said
     assert first_measured([waiting]) == ""
+    begun = replace(first, status="running", steps_done=3, loss_after=None)
+    assert first_measured([begun, waiting]) == (
+        "The first cell, r=2 in nf4-dq, has needed 512 MB at most so far, after 3 of 10 steps. "
+        "Computed for its largest step: 506 MB."
+    )
+    assert "to 3.710 in 10 steps" in first_measured(
+        [replace(first, status="running", steps_done=10), waiting]
+    )
     second = replace(cell(3.6, rank=8), loss_before=4.43)
     assert first_measured([first, second]) == ""

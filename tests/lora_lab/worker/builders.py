@@ -21,7 +21,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
 from lora_lab.worker.training.alone import attach_alone, train_alone
-from lora_lab.worker.training.group import AdapterGroup, CellAdapter
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter, clip_gradients
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
@@ -111,7 +111,7 @@ class Lab:
             return gradient(self.model.train(), remembered), losses[0]
         (cell,) = self.adapted.cells
         (loss,) = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
-        cell.clip()
+        clip_gradients([cell])
         return cell_gradient(self.adapted, cell), loss
 
     def reattach(self, spec: RunSpec, *, graph: bool | None = None) -> "Lab":

@@ -1,5 +1,6 @@
-"""What stands behind the Explain page: highlights, agreement, the reading room, advice for every concept."""
+"""What stands behind the Explain page: highlights, agreement, the reading queue, advice for every concept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from quizzes.explain.concept_status import reads_as_english
 from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue
 from quizzes.explain.highlights import split_segments
 from quizzes.grader.grading import Grading
-from quizzes.grader.labelled_answers import LabelledAnswer
+from quizzes.grader.labelled_answers import NOISE, LabelledAnswer, load_answers
 from quizzes.grader.limits import limits_sentence, read_measured, write_measured
 from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt, load_prompts
@@ -72,6 +73,19 @@ def test_all_model_answers_read_as_english(concepts: ConceptMap) -> None:
     assert not reads_as_english("Los pesos originales quedan congelados mientras aprende el adaptador.")
 
 
+def test_the_share_of_english_words_separates_as_well_as_its_comment_says(concepts: ConceptMap) -> None:
+    answers = load_answers(load_prompts(concepts))
+
+    def count_refused(wanted: Callable[[str], bool]) -> tuple[int, int]:
+        texts = [answer.text for answer in answers if wanted(answer.kind)]
+        return sum(not reads_as_english(text) for text in texts), len(texts)
+
+    assert count_refused(lambda kind: kind == "other-language") == (170, 180)
+    assert count_refused(lambda kind: kind == "gibberish") == (43, 60)
+    refused, english = count_refused(lambda kind: kind not in NOISE | {"other-language"})
+    assert round(100 * refused / english) == 4
+
+
 def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp_path: Path) -> None:
     assert read_measured(tmp_path) is None
     assert limits_sentence(None) == "How often this grader is right has not been measured."
@@ -93,7 +107,7 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     )
 
 
-class BrokenDesk:
+class BrokenGrader:
     """A bug in the grader."""
 
     has_files = True
@@ -112,17 +126,17 @@ def keep(grading: Grading) -> None:
 def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    room = GradingQueue(BrokenDesk())
-    room.read(1, TOY, "We say apple.", keep)
-    room.finish()
-    assert room.trouble(1) == BROKEN
+    queue = GradingQueue(BrokenGrader())
+    queue.read(1, TOY, "We say apple.", keep)
+    queue.finish()
+    assert queue.trouble(1) == BROKEN
     assert "KeyError" in caplog.text
-    room.close()
+    queue.close()
 
 
-def test_a_room_without_a_desk_reads_nothing_and_says_so() -> None:
-    room = GradingQueue(None)
-    room.read(1, TOY, "We say apple.", keep)
-    assert not room.open
-    assert room.trouble(1) == NO_GRADER
-    room.close()
+def test_a_queue_without_a_grader_reads_nothing_and_says_so() -> None:
+    queue = GradingQueue(None)
+    queue.read(1, TOY, "We say apple.", keep)
+    assert not queue.open
+    assert queue.trouble(1) == NO_GRADER
+    queue.close()

@@ -1,21 +1,26 @@
 """Explain with a grader: verdicts and evidence, people's marks beside them, a question back, a second try."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from quizzes.explain.concept_status import list_statuses, mark_evidence
 from quizzes.explain.judgements import TEACHER_VERDICTS
 from quizzes.explain.presenter import ANSWER_LIMIT, explain_exercise
 from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, trust_sentence
+from quizzes.grader.prompts import load_prompts
 from quizzes.pages.explain import ExplainPage
+from study.content.concepts import load_concepts
 from study.ports.context import Context, Visit
-from study.store.logs.explains import ExplainAttempt
+from study.store.logs.explains import ExplainAttempt, Judgement
 from study.text.markup import to_html
 from study.web import frame
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import opened, press, words
 
 QUERY = "prompt=explain-lora"
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
 # Of the four concepts: covered, contradicted, unsure (the key word and no claim), missing.
 TEXT = "We say frozen & <b>bold</b>. We do not product. Some few things."
 
@@ -112,6 +117,56 @@ def test_what_is_missing_or_contradicted_becomes_due_cards_once(page: ExplainPag
     assert "Cards about what is missing or wrong are due now" in words(html)
     polled(page, act(page, html, "clarify", fields={"reply": ["We say few."]}))
     assert len(cards.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["asdf jkl qwer uiop zxcv", "Les poids du modèle restent gelés pendant tout."]
+)
+def test_a_text_that_the_grader_cannot_read_counts_neither_way(
+    page: ExplainPage, cards: Cards, text: str
+) -> None:
+    html = explained(page, text)
+    assert "This does not read as English sentences. It counts neither for nor against you" in words(html)
+    assert "Unsure The grader can't read this; your own judgement counts here." in idea(html, 1)
+    assert 'data-submit="clarify"' not in html
+    attempt = newest(page)
+    assert attempt.text == text
+    assert set((attempt.verdicts or {}).values()) == {"unsure"}
+    [profile] = page.context.store.profiles.all()
+    assert page.context.store.explains.counted(profile.id) == []
+    assert cards.asked == []
+    act(page, html, "claim")
+    assert [one.verdict for one in page.context.store.explains.counted(profile.id)] == ["covered"]
+
+
+def test_english_that_says_nothing_still_counts_as_missing(page: ExplainPage) -> None:
+    explained(page, "I have no idea what this is for.")
+    assert set((newest(page).verdicts or {}).values()) == {"missing"}
+
+
+def test_what_a_contradiction_leaves_of_other_words_is_not_marked_as_their_proof() -> None:
+    said = "asdf qwer lorem ipsum the parameters grow flowers and small ranks suffice."
+    cut, whole = said.index("ipsum"), len(said)
+    attempt = ExplainAttempt(
+        id=1,
+        prompt_id="explain-rank",
+        text=said,
+        submitted_at=NOW,
+        judgements=(
+            judged(1, "parameters-grow-linearly", "contradicted", (cut, whole)),
+            judged(2, "small-rank-often-enough", "covered", (0, whole)),
+        ),
+    )
+    prompt = load_prompts(load_concepts())["explain-rank"]
+    pieces = mark_evidence(attempt, list_statuses(prompt, attempt, before=None, advices={}))
+    assert [(piece.text, piece.numbers, piece.against) for piece in pieces] == [
+        (said[:cut], (), False),
+        (said[cut:], (2,), True),
+    ]
+
+
+def judged(at: int, concept: str, verdict: str, span: tuple[int, int]) -> Judgement:
+    return Judgement(id=at, concept_id=concept, verdict=verdict, by="grader", at=NOW, evidence=(span,))
 
 
 def test_unsure_asks_one_question_and_the_reply_is_read_with_the_text(
@@ -357,7 +412,7 @@ def own(page: ExplainPage, lines: list[str], *, prompt_id: str = "") -> str:
 
 def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer(page: ExplainPage) -> None:
     form = words(page.load(opened("b1", "own=new")))
-    assert "on your own prompts is not known" in form
+    assert "answers to prompts that it had not learnt from" in form
     prompt_id = own(page, LINES)
     assert "Explain $5 <things>." in words(page.load(opened("b1")))
     box = page.load(opened("b1", f"prompt={prompt_id}&saved=yes"))
@@ -367,7 +422,7 @@ def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer
     html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
     assert "Covered" in idea(html, 1)
     assert "Contradicted" in idea(html, 2)
-    assert "on your own prompts is not known" in words(html)
+    assert "answers to prompts that it had not learnt from" in words(html)
     with pytest.raises(Exception, match="There is no prompt"):
         page.load(opened("b2", f"prompt={prompt_id}"))
 

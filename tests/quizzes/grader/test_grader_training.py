@@ -8,14 +8,15 @@ import torch
 from transformers import BertConfig, BertModel
 
 from quizzes.grader.calibration import Case, fitting_limits, fitting_temperature, rescale_scores
-from quizzes.grader.grading import Scores, concept_text, decide_verdict
+from quizzes.grader.grading import Scores, decide_verdict
 from quizzes.grader.labelled_answers import (
     FRESH_WRITER,
+    FRESH_WRITER_2,
     HEADER,
-    NEWEST,
     NOISE,
     OTHER_WRITER,
     OWN_PROMPTS,
+    OWN_TRAINING,
     LabelledAnswer,
     load_answers,
     load_own_prompts,
@@ -33,12 +34,20 @@ from quizzes.grader.worker.examples import (
     mistype,
     split_epoch,
 )
-from quizzes.grader.worker.network import AnswerReader, load_tensors, resume_tensors, save_tensors
-from quizzes.grader.worker.train import RowBuilder, contrast_loss, freeze_below, list_statements
+from quizzes.grader.worker.network import (
+    AnswerReader,
+    count_known,
+    load_tensors,
+    resume_tensors,
+    save_tensors,
+)
+from quizzes.grader.worker.similarity import FIGURES
+from quizzes.grader.worker.train import RowBuilder, contrast_loss, freeze_below, freeze_shared
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
 
 PROMPTS = load_prompts(load_concepts())
+OWN = load_own_prompts(OWN_TRAINING)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +76,8 @@ def test_every_concept_has_right_and_false_statements_by_the_dozen(answers: list
     for prompt in PROMPTS.values():
         own = [one for one in answers if one.prompt_id == prompt.id]
         for at in range(4):
-            assert sum(one.verdicts[at] == "covered" for one in own) >= 40
-            assert sum(one.verdicts[at] == "contradicted" for one in own) >= 24
+            assert sum(one.verdicts[at] == "covered" for one in own) >= 18
+            assert sum(one.verdicts[at] == "contradicted" for one in own) >= 8
 
 
 def test_what_claims_nothing_is_labelled_so(answers: list[LabelledAnswer]) -> None:
@@ -77,11 +86,15 @@ def test_what_claims_nothing_is_labelled_so(answers: list[LabelledAnswer]) -> No
     ] == []
 
 
-@pytest.mark.parametrize("folder", [OTHER_WRITER, FRESH_WRITER])
-def test_no_answer_of_the_other_writers_was_learnt_from(answers: list[LabelledAnswer], folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "least"), [(OTHER_WRITER, 900), (FRESH_WRITER, 600), (FRESH_WRITER_2, 240)]
+)
+def test_no_answer_of_the_other_writers_was_learnt_from(
+    answers: list[LabelledAnswer], folder: Path, least: int
+) -> None:
     learnt = {one.text.lower() for one in answers}
-    other = load_answers(PROMPTS, folder=folder)
-    assert len(other) >= 600
+    other = load_answers([path.stem for path in sorted(folder.glob("*.tsv"))], folder=folder)
+    assert len(other) >= least
     said_twice = [one.text for one in other if one.kind not in NOISE and one.text.lower() in learnt]
     assert [text for text in said_twice if len(text.split()) > 3] == []  # "grads: adapters only" is anybody's
 
@@ -158,14 +171,13 @@ def test_the_contrast_loss_falls_as_the_right_statement_rises_above_its_twin() -
     assert contrast_loss(even, labels, batch[:1] + batch[2:] + batch[2:]) == 0
 
 
-def test_a_share_of_the_earlier_groups_is_drawn_whole_and_the_newest_writer_is_always_read(
+def test_a_share_of_the_known_prompts_groups_is_drawn_whole_and_new_prompts_are_always_read(
     answers: list[LabelledAnswer],
 ) -> None:
-    drawn = draw_groups(answers, Random(2), share=0.25)
-    newest = [one for one in answers if one.voice.startswith(NEWEST)]
-    assert newest
-    assert [one for one in drawn if one.voice.startswith(NEWEST)] == newest
-    earlier = {one.group for one in answers} - {one.group for one in newest}
+    drawn = draw_groups(answers, Random(2), share=0.25, new=["explain-merge"])
+    new = [one for one in answers if one.prompt_id == "explain-merge"]
+    assert [one for one in drawn if one.prompt_id == "explain-merge"] == new
+    earlier = {one.group for one in answers} - {one.group for one in new}
     kept = {one.group for one in drawn} & earlier
     assert 0.2 < len(kept) / len(earlier) < 0.3
     assert all(one in drawn for one in answers if one.group in kept)
@@ -174,36 +186,13 @@ def test_a_share_of_the_earlier_groups_is_drawn_whole_and_the_newest_writer_is_a
 # ---- rows
 
 
-def test_own_parts_are_read_in_the_prompts_order_and_words_alone_without_numbers(
-    answers: list[LabelledAnswer],
-) -> None:
-    builder = RowBuilder(PROMPTS, answers, Random(4))
-    [(row, said)] = builder.build_batch(answers[:1], "own parts")
-    concepts = PROMPTS[answers[0].prompt_id].concepts
-    assert row.concepts == tuple(concept.label for concept in concepts)
-    assert all(row.numbers)
-    assert said == answers[0].verdicts
-    [(row, said)] = builder.build_batch(answers[:1], "definitions")
-    assert not any(row.numbers)
-    verdict_of = {concept_text(concept): v for concept, v in zip(concepts, answers[0].verdicts, strict=True)}
-    assert said == tuple(verdict_of[text] for text in row.concepts)
-
-
-def test_a_statement_in_place_of_a_concept_covers_it_and_a_strangers_is_missing(
-    answers: list[LabelledAnswer],
-) -> None:
-    statements = list_statements(answers)
-    assert all(len(statements[prompt_id, at]) >= 10 for prompt_id in PROMPTS for at in range(4))
-    known = {text: key for key, texts in statements.items() for text in texts}
-    builder = RowBuilder(PROMPTS, answers, Random(6))
-    rows = builder.build_batch(answers[:400], "statements")
-    strangers = 0
-    for one, (row, said) in zip(answers, rows, strict=False):
-        for text, verdict in zip(row.concepts, said, strict=True):
-            prompt_id, at = known[text]
-            strangers += prompt_id != one.prompt_id
-            assert verdict == (one.verdicts[at] if prompt_id == one.prompt_id else "missing")
-    assert 0.1 < strangers / 1600 < 0.2
+def test_a_known_concept_is_read_by_its_label_and_its_number(answers: list[LabelledAnswer]) -> None:
+    prompt_id = list(PROMPTS)[1]
+    said = next(one for one in answers if one.prompt_id == prompt_id)
+    [(row, verdicts)] = RowBuilder(PROMPTS, Random(4)).build_batch([said])
+    assert row.concepts == tuple(concept.label for concept in PROMPTS[prompt_id].concepts)
+    assert row.numbers == (5, 6, 7, 8)
+    assert verdicts == said.verdicts
 
 
 # ---- limits and figures
@@ -253,16 +242,17 @@ def test_the_figures_count_what_their_names_say() -> None:
 # ---- the adapter
 
 
-def small_network() -> AnswerReader:
+def small_network(*, known_concepts: int = 4, figures: int = 0) -> AnswerReader:
     torch.manual_seed(1)
     config = BertConfig(
         hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, vocab_size=40
     )
-    return AnswerReader(BertModel(config, add_pooling_layer=False).eval(), 16, known_concepts=4)
+    encoder = BertModel(config, add_pooling_layer=False).eval()
+    return AnswerReader(encoder, 16, known_concepts=known_concepts, figures=figures)
 
 
-def adapted_network() -> AnswerReader:
-    network = small_network()
+def adapted_network(*, known_concepts: int = 4, figures: int = 0) -> AnswerReader:
+    network = small_network(known_concepts=known_concepts, figures=figures)
     network.encoder = AdaptedEncoder(network.encoder, rank=4)
     return network
 
@@ -295,6 +285,21 @@ def test_stored_tensors_give_the_same_network_merged_and_trained_further(tmp_pat
     )
 
 
+def test_with_all_that_is_shared_frozen_a_step_on_new_concepts_changes_no_known_one() -> None:
+    network = adapted_network(known_concepts=8)
+    disturb(network)
+    freeze_shared(network)
+    before = {name: parameter.clone() for name, parameter in network.named_parameters()}
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=0.1, weight_decay=0.0)
+    (network.own.weight[5:] * network.own_heads.weight[5:, :1]).sum().backward()
+    optimizer.step()
+    after = dict(network.named_parameters())
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"own.weight", "own_heads.weight"}
+    assert all(torch.equal(after[name][:5], before[name][:5]) for name in changed)
+
+
 def test_the_layers_below_the_first_one_learn_nothing() -> None:
     network = adapted_network()
     freeze_below(network, 2)
@@ -303,3 +308,19 @@ def test_the_layers_below_the_first_one_learn_nothing() -> None:
     assert not any("layer/0/" in name or "layer/1/" in name or "embeddings" in name for name in learning)
     assert "own.weight" not in learning
     assert "own_heads.weight" in learning
+
+
+def test_a_network_that_knows_more_concepts_or_none_goes_on_from_a_stored_one(tmp_path: Path) -> None:
+    trained = adapted_network()
+    disturb(trained)
+    save_tensors(trained, tmp_path / "a.safetensors")
+    assert count_known(tmp_path / "a.safetensors") == 4
+    more, none = adapted_network(known_concepts=8), adapted_network(known_concepts=0, figures=FIGURES)
+    resume_tensors(more, tmp_path / "a.safetensors")
+    resume_tensors(none, tmp_path / "a.safetensors")
+    known, before = more.state_dict()["own.weight"], trained.state_dict()["own.weight"]
+    assert torch.equal(known[1:5].half(), before[1:5].half())
+    assert not known[5:].any()
+    first, wider = (one.state_dict()["head.0.weight"].half() for one in (trained, none))
+    assert torch.equal(wider[:, : first.shape[1]], first)
+    assert wider.shape[1] == first.shape[1] + FIGURES

@@ -224,6 +224,11 @@ def test_a_table_that_a_teacher_typed_is_read_by_its_columns() -> None:
     assert [entry.why for entry in reading.rejected] == ["typed.csv:5  needs a `stem` and a `right` answer"]
 
 
+def test_a_table_with_the_line_ends_of_an_old_mac_is_read() -> None:
+    reading = read_table(File(name="old.csv", content=b"stem,right\rWhat has 16 levels?,NF4\r"))
+    assert [entry.text("stem") for entry in reading.entries] == ["What has 16 levels?"]
+
+
 def test_a_notebook_gets_choices_numbers_and_words(concepts: ConceptMap) -> None:
     entries = entries_of(load_bank(concepts))
     written = write_jupyterquiz(entries)

@@ -109,6 +109,20 @@ def test_a_number_counts_in_any_unit_and_within_its_tolerance(text: str, right: 
     assert task.grade({"text": text}).correct is right
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("216,3 MB", "216,3 MB (exactly 216.2688 MB)"),
+        ("216.3", "216.3 MB (exactly 216.2688 MB)"),
+        ("216.2688", "216.2688 MB"),
+    ],
+)
+def test_a_right_number_is_shown_as_it_was_typed(typed: str, shown: str) -> None:
+    task = Numeric(value=216.2688, feedback="so", unit="MB", tolerance=0.6)
+    [part] = task.grade({"text": typed}).parts
+    assert (part.state, part.text) == ("right", shown)
+
+
 def test_a_known_slip_is_explained_and_any_other_says_how_far_off() -> None:
     slip = KnownSlip(id="half", value=4, misconception="forgets B", feedback="That is A alone.")
     task = Numeric(value=8, feedback="so", unit="parameters", slips=(slip,))

@@ -34,7 +34,7 @@ def start(page: QuizPage, **chosen: str) -> Reply:
 
 
 def question_in(page: QuizPage, html: str) -> Question:
-    return page.exercise.sittings.bank.by_id[press(html, "answer")["question"]]
+    return page.exercise.operations.bank.by_id[press(html, "answer")["question"]]
 
 
 def answer(page: QuizPage, html: str, query: str, *, correct: bool, seed: int = 7) -> Reply:
@@ -170,14 +170,14 @@ def test_a_shared_address_offers_the_same_questions_to_someone_else(page: QuizPa
     started = start(page)
     query = query_of(started["url"])
     offered = page.load(opened("b2", query[1:]))
-    assert "This address is a quiz of 5 questions, seed 7." in words(offered)
+    assert "This link opens a quiz of 5 questions (seed 7)." in words(offered)
     theirs = page.act({"act": "again", "query": query}, opened("b2"))
     assert question_in(page, theirs["html"]) == question_in(page, started["html"])
 
 
 def test_an_address_that_no_question_fits_says_so(page: QuizPage) -> None:
     html = page.load(opened("b1", "topic=no-such-topic&n=5&seed=7"))
-    assert "No question is in the quiz of this address." in words(html)
+    assert "The quiz of this link has no questions." in words(html)
     assert "Start this quiz" not in words(html)
 
 
@@ -207,7 +207,7 @@ def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) 
 def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
-    bank = page.exercise.sittings.bank
+    bank = page.exercise.operations.bank
     visit = frame.visit_of(context, opened("b1"))
     for question in bank.pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
@@ -227,7 +227,7 @@ def test_no_question_of_any_kind_shows_its_answer_before_it_is_given(
 def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
     page: QuizPage, context: Context, now: datetime
 ) -> None:
-    bank = page.exercise.sittings.bank
+    bank = page.exercise.operations.bank
     for question in bank.pool(seed=1):
         record = QuizRecord(id="s", seed=1, question_ids=(question.id,), choice={}, started_at=now)
         given = QuizAnswer(
@@ -244,3 +244,12 @@ def test_every_answer_of_any_kind_is_explained_with_where_it_is_known_from(
         assert "Source: " in shown or "Checked, computed here: " in shown, question.id
         assert ("Worked out" in shown) is bool(question.steps), question.id
         assert not re.search(rf"\b({'|'.join(list_quantities())})\(", shown), question.id
+
+
+def test_checks_with_the_same_number_are_listed_once(page: QuizPage, now: datetime) -> None:
+    question = page.exercise.operations.bank.by_id["kept-scale@1022"]
+    assert len(question.evidence.checks) == 2
+    record = QuizRecord(id="q", seed=1, question_ids=(question.id,), choice={}, started_at=now)
+    html = page.exercise.explained(record, question, None)
+    assert words(html).count("Checked, computed here: 2") == 1
+    assert html.count('<details class="source computed">') == 1

@@ -47,7 +47,7 @@ class Learner:
 
     @property
     def question(self) -> Question:
-        return self.page.exercise.sittings.bank.by_id[press(self.html, "answer")["question"]]
+        return self.page.exercise.operations.bank.by_id[press(self.html, "answer")["question"]]
 
     @property
     def log(self) -> list[QuizAnswer]:
@@ -102,6 +102,16 @@ def test_a_second_attempt_after_a_hint_counts_two_thirds_and_the_log_tells_all_o
     )
     assert (second.attempt, second.correct, second.confidence) == (2, True, "sure")
     assert second.points == pytest.approx(2 / 3)
+
+
+def test_the_last_page_says_how_many_were_right_at_the_first_try(ana: Learner) -> None:
+    ana.start("practice", topic="lora", length="5")
+    ana.answer(wrong_fields)
+    for _ in range(5):
+        ana.press("next")
+        ana.answer(right_fields)
+    ana.press("next")
+    assert "5 of 5 right. 4 at the first try; your progress counts first tries." in words(ana.html)
 
 
 def test_a_hint_stays_through_a_reload_and_is_not_given_where_there_is_none(ana: Learner) -> None:
@@ -240,7 +250,7 @@ def test_a_confident_error_comes_back_the_next_day_and_after_a_week(ana: Learner
         ana.start("again")
     for days in (1, 6):
         ana.later(days=days)
-        assert "Again (1 today)" in words(ana.page.load(opened("b1")))
+        assert "What you missed (1 today)" in words(ana.page.load(opened("b1")))
         ana.start("again")
         assert ana.question.id == missed
         ana.answer(right_fields, sure="sure")
@@ -256,9 +266,9 @@ def test_what_comes_back_comes_when_the_learners_own_day_begins(ana: Learner) ->
     ana.clock.now = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)  # half an hour before midnight there
     ana.answer(wrong_fields, sure="sure")
     ana.later(minutes=20)
-    assert not ana.page.exercise.sittings.due(profile.id, now=ana.clock.now)
+    assert not ana.page.exercise.operations.due(profile.id, now=ana.clock.now)
     ana.later(minutes=20)
-    assert ana.page.exercise.sittings.due(profile.id, now=ana.clock.now)
+    assert ana.page.exercise.operations.due(profile.id, now=ana.clock.now)
 
 
 def test_weak_concepts_are_those_that_were_missed(ana: Learner) -> None:
@@ -273,11 +283,11 @@ def test_weak_concepts_are_those_that_were_missed(ana: Learner) -> None:
 
 def test_what_was_guessed_wrong_in_the_lab_is_weak_as_well(ana: Learner, now: datetime) -> None:
     store = ana.page.context.store
-    sittings = replace(
-        ana.page.exercise.sittings, subjects=Subjects(of_prediction={"percent": ("lora-rank",)})
+    operations = replace(
+        ana.page.exercise.operations, subjects=Subjects(of_prediction={"percent": ("lora-rank",)})
     )
     profile = store.profiles.of_browser("b1", now=now).id
     guess = store.predictions.make(profile, setting={"rank": 8}, guess={"percent": 50.0}, at=now)
     store.predictions.start(guess, "run", at=now)
     store.predictions.judge(guess, {"percent": False}, at=now)
-    assert sittings.weak_concepts(profile) == ["lora-rank"]
+    assert operations.weak_concepts(profile) == ["lora-rank"]

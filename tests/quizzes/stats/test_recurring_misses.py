@@ -45,25 +45,39 @@ def test_two_questions_with_one_misconception_recur() -> None:
 
 
 def test_a_question_a_card_an_explanation_and_a_task_add_up() -> None:
-    answers = [missed("q-alpha-rank-change", "alpha-is-the-scale")]
+    answers = [missed("q-frozen-backward", "frozen-means-skipped")]
     misses = [
         *question_misses(answers, BANK),
-        *card_misses([rated("alpha-what", 1)]),
-        *explanation_misses([explained("explain-alpha-scaling", scale_factor="contradicted")]),
-        Miss(at=NOW, kind="task", ids=frozenset({"alpha-is-the-scale"})),
+        *card_misses([rated("frozen-still-computes", 1)]),
+        *explanation_misses([explained("explain-frozen-base", backprop_passes_through="contradicted")]),
+        Miss(at=NOW, kind="task", ids=frozenset({"frozen-means-skipped"})),
         Miss(at=NOW, kind="task", ids=frozenset({"rank-drives-memory"})),
     ]
     found = find_recurring(misses)
     [recurring] = found.recurring
-    assert (found.total, recurring.count, recurring.misconception.id) == (5, 4, "alpha-is-the-scale")
+    assert (found.total, recurring.count, recurring.misconception.id) == (5, 4, "frozen-means-skipped")
     assert recurring.where == "1 question, 1 card, 1 explanation and 1 task"
+
+
+def test_an_explanation_that_is_wrong_in_another_way_names_no_misconception() -> None:
+    wrong = explained("explain-rank", parameters_grow_linearly="contradicted", inner_dimension="contradicted")
+    assert list(explanation_misses([wrong])) == []
+
+
+def test_forgotten_cards_alone_name_no_misconception() -> None:
+    forgotten = list(card_misses([rated("alpha-what", 1), rated("alpha-example", 1)]))
+    assert find_recurring(forgotten).recurring == ()
+    chosen = question_misses([missed("q-alpha-rank-change", "alpha-is-the-scale")], BANK)
+    [recurring] = find_recurring([*forgotten, *chosen]).recurring
+    assert recurring.where == "2 cards and 1 question"
 
 
 def test_a_new_or_remembered_card_and_a_missing_idea_show_nothing() -> None:
     assert (
         list(card_misses([rated("alpha-what", 1, new=True), rated("alpha-what", 2), rated("gone", 1)])) == []
     )
-    assert list(explanation_misses([explained("explain-alpha-scaling", scale_factor="missing")])) == []
+    missing = explained("explain-frozen-base", backprop_passes_through="missing")
+    assert list(explanation_misses([missing])) == []
 
 
 def test_signs_name_cards_and_ideas_that_exist() -> None:
@@ -84,7 +98,7 @@ def test_a_single_miss_does_not_recur() -> None:
 
 def test_only_the_latest_misses_count_whatever_order_they_come_in() -> None:
     old = [Miss(at=NOW - timedelta(days=1), kind="question", ids=frozenset({"alpha-is-the-scale"}))] * 2
-    new = [Miss(at=NOW, kind="card", ids=frozenset({"sum-for-product"}))] * LATEST
+    new = [Miss(at=NOW, kind="task", ids=frozenset({"sum-for-product"}))] * LATEST
     found = find_recurring([*new, *old])
     assert [each.misconception.id for each in found.recurring] == ["sum-for-product"]
     assert found.total == LATEST

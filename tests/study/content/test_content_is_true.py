@@ -28,12 +28,14 @@ def test_there_is_enough_to_study(concepts: ConceptMap) -> None:
     assert len(QUESTIONS) >= 260
 
 
-def test_the_twelve_explain_prompts_are_those_of_the_graders_contract(concepts: ConceptMap) -> None:
+def test_the_first_twelve_explain_prompts_are_those_of_the_graders_contract(concepts: ConceptMap) -> None:
     about = """
         lora qlora rank alpha-scaling nf4 double-quantization memory-training frozen-base target-modules merge
         paged-optimizers lora-vs-full-ft
     """
-    assert list(load_prompts(concepts)) == [f"explain-{subject}" for subject in about.split()]
+    prompts = list(load_prompts(concepts))
+    assert prompts[:12] == [f"explain-{subject}" for subject in about.split()]
+    assert len(prompts) >= 20
 
 
 def test_many_items_print_a_number_that_the_lab_computes() -> None:

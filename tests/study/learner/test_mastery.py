@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from study.content.concepts import ConceptMap
-from study.learner.mastery import compute_mastery, next_steps
+from study.learner.mastery import compute_mastery, suggest_steps
+from study.learner.path import choose_next_concept, understood
 from study.learner.progress import Mastery
 from study.ports.activities import Subjects
 from study.store import Store
@@ -127,7 +128,7 @@ def test_what_to_do_next_repairs_then_proves_then_goes_on(concepts: ConceptMap, 
         "nf4": known(1.0, 0, now),
         "linear-layer": known(0.9, 0, now),
     }
-    repair, prove, learn = next_steps(concepts, found, SUBJECTS)
+    repair, prove, learn = suggest_steps(concepts, found, set(), SUBJECTS)
     assert (repair.concept, repair.do, repair.href) == ("lora-rank", "1 card", "/cards?concept=lora-rank")
     assert repair.why == "3 misses in your last 10 answers"
     assert (prove.concept, prove.href) == ("nf4", "/quiz")
@@ -139,12 +140,24 @@ def test_what_is_right_in_one_kind_of_exercise_is_tested_in_another(
     concepts: ConceptMap, now: datetime
 ) -> None:
     found = {"lora-rank": known(1.0, 0, now, kinds=1)}
-    test, learn = next_steps(concepts, found, SUBJECTS)
+    test, learn = suggest_steps(concepts, found, set(), SUBJECTS)
     assert (test.do, test.href) == ("1 question", "/quiz?concept=lora-rank")
     assert "makes it Proficient" in test.why
     assert learn.do == "Learn it"
 
 
+def test_what_to_learn_next_is_the_next_step_of_the_path_also_when_it_was_practised(
+    concepts: ConceptMap, now: datetime
+) -> None:
+    found = {"low-rank-factorization": known(0.1, 5, now)}
+    done = understood([], found) | {"fine-tuning"}
+    _, learn = suggest_steps(concepts, found, done, SUBJECTS)
+    following = choose_next_concept(concepts, done)
+    assert following is not None
+    assert learn.concept == following.id == "low-rank-factorization"
+    assert learn.why == "step 2 of the path"
+
+
 def test_a_single_answer_that_was_a_miss_is_said_as_one(concepts: ConceptMap, now: datetime) -> None:
-    repair, _ = next_steps(concepts, {"lora-rank": known(None, 1, now, answers=1)}, SUBJECTS)
+    repair, _ = suggest_steps(concepts, {"lora-rank": known(None, 1, now, answers=1)}, set(), SUBJECTS)
     assert repair.why == "your only answer was a miss"

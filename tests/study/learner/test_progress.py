@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.base.days import StudyDays
-from study.content.concepts import Concept, ConceptMap
 from study.learner.progress import (
     MASTERY_WINDOW,
     AnswerOutcome,
@@ -16,7 +15,6 @@ from study.learner.progress import (
     find_weakest,
     mastery_by_concept,
     most_frequent,
-    next_to_learn,
     streak_days,
     typical_seconds,
 )
@@ -118,16 +116,3 @@ def test_a_first_look_at_a_card_is_no_test_of_memory() -> None:
 def test_the_pace_is_a_guess_until_it_is_known() -> None:
     assert typical_seconds([1000] * 4, until_known=20) == 20
     assert typical_seconds([1000, 2000, 3000, 4000, 90_000], until_known=20) == 3
-
-
-def test_what_to_learn_next_has_all_its_prerequisites_met() -> None:
-    concepts = ConceptMap({"a": concept("a"), "b": concept("b", "a"), "c": concept("c", "a", "b")})
-    seen = Mastery(share=None, answers=1, misses=0, last_seen=NOW)
-    found = [next_to_learn(concepts, dict.fromkeys(known, seen)) for known in ("", "a", "ab", "abc")]
-    assert [concept.id if concept else None for concept in found] == ["a", "b", "c", None]
-
-
-def concept(name: str, *before: str) -> Concept:
-    return Concept(
-        id=name, name=name, area="lora", level="beginner", prerequisites=before, summary="s", source="x"
-    )

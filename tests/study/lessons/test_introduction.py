@@ -29,6 +29,13 @@ def test_the_right_choice_is_not_always_at_the_same_place() -> None:
     assert len({step.right for step in WITH_A_FIGURE}) == 3
 
 
+@pytest.mark.parametrize("step", WITH_A_FIGURE, ids=lambda step: step.id)
+def test_a_wrong_choice_does_not_give_the_explanation_of_the_right_one(step: IntroductionStep) -> None:
+    right = step.choices[step.right - 1].because  # stands below it
+    wrong = [choice.because for choice in step.choices if choice.because != right]
+    assert [because for because in wrong for sentence in right.split(". ") if sentence in because] == []
+
+
 @pytest.mark.parametrize("step", introduction(), ids=lambda step: step.id)
 def test_a_step_is_short(step: IntroductionStep) -> None:
     assert 30 <= len(step.text.split()) <= 60

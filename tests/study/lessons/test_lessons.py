@@ -11,7 +11,7 @@ from lora_lab.figures import FIGURES
 from lora_lab.projects.content import read_projects
 from lora_lab.settings.run_form import spec_of_address
 from lora_lab.spec import TINY_MODEL, spec_from
-from lora_lab.views.lesson_link import lab_door
+from lora_lab.views.lesson_link import build_lab_link
 from study.content.concepts import ConceptMap
 from study.content.yaml_reader import ContentError
 from study.lessons.lesson import Lesson, Lessons, read_lesson
@@ -25,12 +25,12 @@ TWO_MINUTES = {"steps": 20, "batch": 2, "seq_len_tokens": 128}  # on two cores: 
 
 @pytest.fixture(scope="module")
 def lessons(concepts: ConceptMap) -> Lessons:
-    return Lessons(concepts=concepts, check_preset=lab_door)
+    return Lessons(concepts=concepts, check_preset=build_lab_link)
 
 
 def problem(folder: Path, content: dict[str, Any]) -> str:
     with pytest.raises(ContentError) as raised:
-        read_lesson(write_lesson(folder, content), lab_door)
+        read_lesson(write_lesson(folder, content), build_lab_link)
     return str(raised.value)
 
 
@@ -61,7 +61,7 @@ def test_every_preset_is_short_and_its_address_opens_the_lab_with_it(
         found = lessons.find(concept)
         assert found is not None
         spec = spec_from(found.try_it.preset)
-        address = lab_door(found.try_it.preset).address
+        address = build_lab_link(found.try_it.preset).address
         assert spec_of_address(dict(parse_qsl(address.partition("?")[2]))) == spec
         if spec.model != TINY_MODEL:
             assert all(getattr(spec, name) <= most for name, most in TWO_MINUTES.items()), concept
@@ -71,7 +71,7 @@ def test_every_preset_is_short_and_its_address_opens_the_lab_with_it(
 
 
 def test_a_lesson_is_read_whole(tmp_path: Path) -> None:
-    read = read_lesson(write_lesson(tmp_path), lab_door)
+    read = read_lesson(write_lesson(tmp_path), build_lab_link)
     assert read.sources == ("arXiv:2106.09685 section 4.1", "PEFT docs")
     assert read.learn.minutes == 4
     assert len(read.learn.paragraphs) == 4
@@ -107,7 +107,7 @@ def test_a_lesson_must_be_that_of_its_file(tmp_path: Path) -> None:
 
 def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: ConceptMap) -> None:
     write_lesson(tmp_path)
-    found = Lessons(concepts=concepts, check_preset=lab_door, folder=tmp_path)
+    found = Lessons(concepts=concepts, check_preset=build_lab_link, folder=tmp_path)
     assert isinstance(found.find(CONCEPT), Lesson)
     assert found.find("nf4") is None
     assert found.find("../lora-rank") is None
@@ -175,6 +175,12 @@ def test_a_term_shows_its_meaning_and_a_word_of_the_glossary_is_a_button(concept
     assert ">optimizer</button>" in html
     assert "Optimizers differ." in html
     assert "&lt;b&gt;no&lt;/b&gt;" in html
+
+
+def test_a_term_in_the_introduction_only_shows_its_meaning(concepts: ConceptMap) -> None:
+    html = LessonText(terms_of(concepts), "", linked=False).rich("NF4 is no optimizer.")
+    assert html.count('<button type="button" class="term" data-means="') == 2
+    assert "href" not in html
 
 
 def test_no_two_concepts_are_called_the_same(concepts: ConceptMap) -> None:

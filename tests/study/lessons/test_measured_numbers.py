@@ -1,5 +1,6 @@
 """A lesson that repeats a measured number reads it from the measurement, or its document has the number."""
 
+import json
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lora_lab import measurements
 from lora_lab.spec import BITS_LABELS, Bits
 from study.content.concepts import load_concepts
 from study.lessons.lesson_text import LessonText, terms_of
-from study.text.computed_text import PLACEHOLDER
+from study.text.computed_text import PLACEHOLDER, fill_numbers
 
 ROOT = Path(__file__).parents[3]
 LESSONS = sorted((ROOT / "study" / "lessons").glob("*.yaml"))
@@ -61,6 +62,16 @@ def test_a_reader_is_told_that_a_number_was_measured() -> None:
     text = LessonText(terms_of(load_concepts()), "lora-rank")
     assert "measured: held-out loss of the kept runs at this rank" in text.rich("[[rank_loss rank=8|3]]")
     assert "computed here: α / r" in text.rich("[[lora_scaling alpha=16 rank=8|0]]")
+
+
+def test_the_lesson_about_the_rank_names_the_setting_of_its_runs() -> None:
+    kept = json.loads(measurements.RANKS.read_text("utf-8"))
+    [setting] = {
+        (cell["spec"]["batch"], cell["spec"]["alpha"], cell["spec"]["bits"]) for cell in kept["cells"]
+    }
+    assert setting == (measurements.rank_setting("batch"), measurements.rank_setting("alpha"), "nf4-dq")
+    run = fill_numbers(run_of(ROOT / "study" / "lessons" / "lora-rank.yaml"))
+    assert f"alpha {setting[1]:.0f}, batch {setting[0]} and a base in NF4 with double quantization" in run
 
 
 def test_fifteen_lessons_and_more_read_their_numbers_from_a_measurement() -> None:

@@ -255,13 +255,14 @@ class SlowPlanner:
 
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
-        self.let_go, self.stopped = threading.Event(), False
+        self.begun, self.let_go, self.stopped = threading.Event(), threading.Event(), False
 
     def warm_up(self) -> None:
         """Nothing has to be started."""
 
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
         progress(3, 10)
+        self.begun.set()
         assert self.let_go.wait(60)
         if self.stopped:
             raise LearnerError("Reading was stopped.", do_next="Nothing was changed.")
@@ -289,6 +290,7 @@ def test_a_large_file_shows_how_far_it_is_until_its_preview_comes(
     reading = send(page, "deck.md", DECK)
     assert "Reading deck.md" in reading
     assert 'data-poll="700"' in reading
+    assert planner.begun.wait(60)
     polled = page.act({"act": "poll"}, opened("b1"))
     assert "3 of 10 checked" in polled["parts"]["reading"]
     assert "Reading deck.md" in page.load(opened("b1"))  # also after a reload
@@ -304,6 +306,7 @@ def test_a_large_file_shows_how_far_it_is_until_its_preview_comes(
 def test_a_large_file_can_be_stopped(slow: tuple[InOutPage, SlowPlanner]) -> None:
     page, planner = slow
     reading = send(page, "deck.md", DECK)
+    assert planner.begun.wait(60)
     reply = page.act(press(reading, "cancel"), opened("b1"))
     assert "Nothing was changed" in reply["say"]
     assert planner.stopped

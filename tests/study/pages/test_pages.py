@@ -68,10 +68,11 @@ def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -
     html = today.load(opened("b1"))
     shown = words(html)
     assert "training two thin matrices beside each frozen one" in shown
+    assert "LoRA is short for low-rank adaptation" in shown
     assert "1.78 %" in shown
     assert 'data-setting="rank"' in html
     assert 'class="button primary" href="/start"' in html
-    assert "Weakest" not in shown
+    assert "Missed lately" not in shown
 
 
 def test_a_fresh_browser_is_asked_once_who_it_is(today: TodayPage, now: datetime) -> None:
@@ -97,7 +98,7 @@ def test_a_browser_elsewhere_is_not_asked_who_it_is_and_takes_no_profile(
 def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
     html = today.act(press(today.load(opened("b1")), "know"), opened("b1"))["html"]
     for page in (html, today.load(opened("b1"))):
-        assert "Start the 5-minute review" in words(page)
+        assert "Start the review" in words(page)
         assert "two thin matrices" not in words(page)
 
 
@@ -111,7 +112,9 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert ", Ana" in html
     assert "1 card is due and 9 new ones are ready." in html
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
-    assert "1 miss, last seen today" in html
+    assert "Missed lately" in html
+    assert "your only answer was a miss, last seen today" in html
+    assert "Next to learn Fine-tuning step 1 of the path" in html
     assert "1 day in a row" in html
 
 
@@ -140,6 +143,59 @@ def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_fi
     record = store.quizzes.session(profile, run.quiz_session_id)
     assert record is not None
     assert record.question_ids[0] == "q-dq-what"
+
+
+def test_today_says_that_recall_counts_repeats(today: TodayPage, cards: CardExercise, now: datetime) -> None:
+    profile = today.context.store.profiles.add("b1", "Ana", now=now).id
+    rate_one(cards, profile, 1, now)
+    rate_one(cards, profile, 3, now + timedelta(minutes=2))
+    assert "1 of 1 card repeats recalled this week" in words(today.load(opened("b1")))
+
+
+def test_a_question_that_is_said_to_come_back_tomorrow_is_not_in_todays_review(
+    review: ReviewPage, now: datetime
+) -> None:
+    store = review.context.store
+    profile = store.profiles.add("b1", "Ana", now=now).id
+    quiz = store.quizzes.start(profile, seed=1, question_ids=("q-dq-what",), choice={}, started_at=now)
+    wrong = QuizAnswer(
+        question_id="q-dq-what",
+        option="x",
+        correct=False,
+        answered_at=now,
+        duration_ms=1,
+        confidence="sure",
+    )
+    store.quizzes.append(quiz.id, wrong)
+    goto = review.act({"act": "start"}, opened("b1"))["goto"]
+    run = store.runs.run(profile, goto.removeprefix("/review?run="))
+    assert run is not None
+    record = store.quizzes.session(profile, run.quiz_session_id)
+    assert record is not None
+    assert "q-dq-what" not in record.question_ids
+
+
+def test_a_review_that_was_begun_today_is_gone_on_with(
+    today: TodayPage, review: ReviewPage, now: datetime
+) -> None:
+    query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
+    assert "Go on with your review" not in words(review.load(opened("b1")))
+    html = review.load(opened("b1", query[1:]))
+    back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+    review.act(press(back, "rate", nth=3, query=query), opened("b1"))
+    later = replace(review, context=replace(review.context, clock=lambda: now + timedelta(minutes=1)))
+    later.act({"act": "start"}, opened("b1"))  # another one, left before its first answer
+    for html in (today.load(opened("b1")), review.load(opened("b1"))):
+        assert f'<a class="button primary" href="/review{query}">Go on with your review</a>' in html
+        assert "cards 1/9, questions 0/3, explanation 0/1 Start a new one" in words(html)
+    tomorrow = replace(today.context, clock=lambda: now + timedelta(days=1))
+    assert "Go on" not in words(replace(review, context=tomorrow).load(opened("b1")))
+
+
+def test_a_finished_review_is_not_gone_on_with(today: TodayPage, review: ReviewPage) -> None:
+    reviewed(review)
+    assert "Go on with your review" not in words(today.load(opened("b1")))
+    assert "Start the review" in words(today.load(opened("b1")))
 
 
 def test_the_start_button_opens_a_review_at_once(
@@ -206,7 +262,7 @@ def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step
     [profile] = review.context.store.profiles.all()
     forgotten = next(r for r in review.context.store.cards.history(profile.id) if r.rating == 1)
     card = card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
-    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings.bank
+    bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations.bank
     question = bank.by_id[press(questions, "answer")["question"]]
     shown = words(done)
     assert f"Missed {words(to_html(card.front))} comes back" in shown
@@ -234,7 +290,7 @@ def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: Revie
 
 def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = press(html, "answer")
-    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
     return wrong_fields(quiz.bank.by_id[event["question"]], seed=record.seed)
@@ -242,7 +298,7 @@ def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
 
 def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
     event = press(html, "answer")
-    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).sittings
+    quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
     return right_fields(quiz.bank.by_id[event["question"]], seed=record.seed)

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 import lora_lab.quantities  # noqa: F401 - content is checked against it
 from flashcards.review.presenter import CardExercise, card_exercise
+from flashcards.scheduling.simulation import StudyPlan, Workload
 from flashcards.stats.progress import CardSection
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
@@ -20,6 +21,7 @@ from study.ports.activities import Section, Subjects
 from study.ports.context import Context
 from study.ports.ports import no_recurring_misses
 from study.store.logs.quizzes import QuizAnswer
+from study.text.templates import render
 from study.web.middleware import COOKIE
 from study.web.progress_files import register
 from tests.seeded import keep, simulated
@@ -40,7 +42,7 @@ def cards(context: Context) -> Iterator[CardExercise]:
 def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
     return CardSection(exercise=cards), QuizSection(
-        store=context.store, bank=quiz.sittings.bank, recurring=no_recurring_misses
+        store=context.store, bank=quiz.operations.bank, recurring=no_recurring_misses
     )
 
 
@@ -84,13 +86,26 @@ def test_the_slider_says_what_an_aim_costs_and_its_button_keeps_it(
 ) -> None:
     moved = page.act(retention("retention", 97), opened(ANA))
     low = page.act(retention("retention", 70), opened(ANA))
-    assert "ratings a day" in words(moved["parts"]["workload"])
+    assert "ratings per day" in words(moved["parts"]["workload"])
     assert moved["say"] != low["say"]
     assert cards.reviews.scheduling(studied).desired_retention == 0.9
     kept = page.act(retention("keep-retention", 85), opened(ANA))
     assert "You aim at 85" in words(kept["parts"]["recall"])
     assert kept["then"] == "draw"
     assert cards.reviews.scheduling(studied).desired_retention == 0.85
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(0.3, "under a minute at"), (1.2, "1 minute at"), (2.6, "3 minutes at")],
+)
+def test_minutes_at_the_learners_pace_are_counted_as_they_are_said(minutes: float, said: str) -> None:
+    now = Workload(desired_retention=0.9, reviews=60, busiest_day=4, asked=0, recalled=0, days=60)
+    plan = StudyPlan(cards=1, days=60, new_a_day=1)
+    html = render(
+        "flashcards/stats/workload.html", aim=0.9, now=now, usual=now, minutes=minutes, plan=plan, percent=str
+    )
+    assert f"1 rating per day , {said} your pace" in words(html)
 
 
 @pytest.mark.parametrize(("typed", "kept"), [("12", 0.7), ("100", 0.97), ("x", 0.9)])
@@ -152,7 +167,8 @@ def test_charts_of_questions_come_from_twenty_answers_with_a_confidence(
         )
         context.store.quizzes.append(record.id, answer)
         html = words(page.load(opened(ANA)))
-        assert f"{number + 1} of {number + 1} {'answer was' if not number else 'answers were'} right" in html
+        said = "questions were" if number else "question was"
+        assert f"{number + 1} of {number + 1} {said} right at the first try" in html
         assert ("you have 19" in html) is (number == 18)
         drawn = page.act(DRAW, opened(ANA))["parts"]["figures-questions"]
         assert ("plot-calibration" in drawn) is (number == 19)

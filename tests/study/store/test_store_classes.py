@@ -2,19 +2,22 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from classroom.activities.room import open_round
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.store import Store, open_store
+from study.store.class_records import ClassAnswer, ClassRecord, ClassRoom, Recorded
 from study.store.class_schema import CLASS_TABLES, class_rooms
-from study.store.classes import ClassAnswer, ClassRoom, ClassTransaction, Recorded
+from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
 VOTE = {"position": 0, "phase": "vote"}
 
@@ -46,7 +49,7 @@ def fill(store: Store, room: ClassRoom, now: datetime) -> str:
         store,
         lambda t: t.open_room(room, [{"kind": "talk"}]),
         lambda t: t.append(room.id, "step", VOTE, after=0, at=now),
-        lambda t: t.join(room.id, f"device-{room.id}", "Amber Fox", at=now),
+        join(room.id, f"device-{room.id}", "Amber Fox", now),
     )
     return str(student.id)
 
@@ -63,14 +66,30 @@ def answer(student: str, now: datetime, *, answer_id: str = "a1", option: str = 
     )
 
 
+def job(given: ClassAnswer, *claims: str, room_id: str = "room") -> AnswerJob:
+    return AnswerJob(room_id=room_id, answer=given, open_at=open_round, claims=claims)
+
+
+def change(given: ClassAnswer, earlier: str, *claims: str) -> AnswerJob:
+    return replace(job(given, *claims), replaces=earlier)
+
+
+def join(room_id: str, device: str, name: str, now: datetime) -> JoinJob:
+    return JoinJob(room_id=room_id, device=device, names=(name,), at=now)
+
+
 def send(store: Store, given: ClassAnswer, room_id: str = "room") -> Recorded:
-    [recorded] = do(store, lambda t: t.answer(room_id, given, open_at=open_round))
+    [recorded] = do(store, job(given, room_id=room_id))
     assert isinstance(recorded, Recorded)
     return recorded
 
 
 def add_key(room: ClassRoom, now: datetime, transaction: ClassTransaction) -> None:
     transaction.add_key(room.id, f"hash-{room.id}", at=now)
+
+
+def keep_progress(room: ClassRoom, transaction: ClassTransaction) -> None:
+    transaction.keep_progress(room.id, 0, {"step": 1})
 
 
 def counts(store: Store) -> dict[str, int]:
@@ -91,9 +110,67 @@ def test_an_answer_sent_again_is_stored_once(store: Store, room: ClassRoom, now:
     assert counts(store)["class_answers"] == 1
 
 
+def test_a_correction_takes_the_place_of_the_answer_that_it_names(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    first, second = answer(student, now), answer(student, now, answer_id="a2", option="slip")
+    third = answer(student, now, answer_id="a3", option="other")
+    outcomes = [
+        do(store, each)[0].outcome
+        for each in (
+            job(first),
+            change(second, "a1"),
+            change(second, "a1"),  # sent again
+            job(first),  # sent again, after it was corrected
+            change(third, "a1"),  # from a tab that has not seen the correction
+            change(third, "a2"),
+        )
+    ]
+    assert outcomes == ["stored", "stored", "repeated", "answered", "answered", "stored"]
+    record = store.classes.record(room.code)
+    assert record is not None
+    assert record.answers == (third,)
+    do(store, lambda t: t.append(room.id, "step", {"position": 0, "phase": "advice"}, after=None, at=now))
+    [late] = do(store, change(first, "a3"))
+    assert (late.outcome, late.answer) == ("late", third)
+
+
+def test_a_first_answer_and_its_correction_in_one_commit_are_one_answer(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    first, second = answer(student, now), answer(student, now, answer_id="a2", option="slip")
+    assert [each.outcome for each in do(store, job(first), change(second, "a1"))] == ["stored", "stored"]
+    record = store.classes.record(room.code)
+    assert record is not None
+    assert record.answers == (second,)
+
+
+def test_a_correction_gives_its_claim_back_and_takes_its_grade_away(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    [other] = do(store, join(room.id, "device-other", "Brave Crane", now))
+    do(store, job(answer(student, now), "0/0/0"))
+    do(store, lambda t: t.grade(room.id, "a1", {"frozen": {"verdict": "covered", "quote": None}}))
+    moved, taken = answer(student, now, answer_id="a2"), answer(other.id, now, answer_id="b1")
+    outcomes = do(store, change(moved, "a1", "0/1/0"), job(taken, "0/0/0"))
+    assert [(each.outcome, each.answer.claim) for each in outcomes] == [
+        ("stored", "0/1/0"),
+        ("stored", "0/0/0"),
+    ]
+    [again] = do(store, change(answer(student, now, answer_id="a3"), "a2", "0/1/0"))
+    assert again.answer.claim == "0/1/0"  # only the guess has changed
+    do(store, lambda t: t.grade(room.id, "a1", {"frozen": {"verdict": "missing", "quote": None}}))
+    record = store.classes.record(room.code)
+    assert record is not None
+    assert {each.id: each.graded for each in record.answers} == {"a3": None, "b1": None}
+
+
 def test_another_students_answer_id_is_refused(store: Store, room: ClassRoom, now: datetime) -> None:
     student = fill(store, room, now)
-    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    [second] = do(store, join("room", "device-2", "Calm Owl", now))
     send(store, answer(student, now))
     with pytest.raises(LearnerError, match="id is taken"):
         send(store, answer(second.id, now))
@@ -125,12 +202,10 @@ def test_a_refused_write_leaves_its_neighbours_stored(store: Store, room: ClassR
     student = fill(store, room, now)
 
     def refused(transaction: ClassTransaction) -> None:
-        transaction.rename(student, "Changed")
+        transaction.rename("room", student, "Changed")
         raise LearnerError("No.", do_next="Stop.")
 
-    results = store.classes.transact(
-        [refused, lambda t: t.answer("room", answer(student, now), open_at=open_round)]
-    )
+    results = store.classes.transact([refused, job(answer(student, now))])
     assert isinstance(results[0], LearnerError)
     record = store.classes.record("123456")
     assert record is not None
@@ -144,7 +219,7 @@ def test_any_other_failure_stores_nothing_of_the_batch(store: Store, room: Class
         raise RuntimeError("disk")
 
     with pytest.raises(RuntimeError, match="disk"):
-        store.classes.transact([lambda t: t.answer("room", answer(student, now), open_at=open_round), broken])
+        store.classes.transact([job(answer(student, now)), broken])
     assert counts(store)["class_answers"] == 0
 
 
@@ -152,8 +227,8 @@ def test_the_same_device_is_the_same_student(store: Store, room: ClassRoom, now:
     student = fill(store, room, now)
     [again, other] = do(
         store,
-        lambda t: t.join("room", "device-room", "Another Name", at=now),
-        lambda t: t.join("room", "device-2", "Calm Owl", at=now),
+        join("room", "device-room", "Another Name", now),
+        join("room", "device-2", "Calm Owl", now),
     )
     assert (again.id, again.name) == (student, "Amber Fox")
     assert other.number == 2
@@ -165,7 +240,7 @@ def test_threads_that_join_and_answer_at_once_lose_nothing(
     fill(store, room, now)
 
     def play(number: int) -> None:
-        [student] = do(store, lambda t: t.join("room", f"d{number}", f"Name {number}", at=now))
+        [student] = do(store, join("room", f"d{number}", f"Name {number}", now))
         for _ in range(3):
             send(store, answer(student.id, now, answer_id=f"answer-{number}"))
 
@@ -198,7 +273,7 @@ def test_a_deleted_class_leaves_nothing_and_its_neighbour_stays(
     for each in (room, other):
         student = fill(store, each, now)
         send(store, answer(student, now, answer_id=f"of-{each.id}"), each.id)
-        do(store, partial(add_key, each, now))
+        do(store, partial(add_key, each, now), partial(keep_progress, each))
     assert set(counts(store).values()) == {2}
     do(store, lambda t: t.delete_room("room"))
     assert set(counts(store).values()) == {1}
@@ -242,7 +317,7 @@ def test_deleting_a_profile_leaves_classes_alone(
 
 def test_a_room_needs_a_code_of_its_own(store: Store, room: ClassRoom, now: datetime) -> None:
     fill(store, room, now)
-    with store.database.write() as connection, pytest.raises(Exception, match="UNIQUE"):
+    with store.database.write() as connection, pytest.raises(IntegrityError):
         connection.execute(insert(class_rooms).values(**{**vars(room), "id": "x"}))
 
 
@@ -250,11 +325,90 @@ def test_a_step_between_two_answers_of_one_commit_closes_the_round_for_the_secon
     store: Store, room: ClassRoom, now: datetime
 ) -> None:
     student = fill(store, room, now)
-    [second] = do(store, lambda t: t.join("room", "device-2", "Calm Owl", at=now))
+    [second] = do(store, join("room", "device-2", "Calm Owl", now))
     results = do(
         store,
-        lambda t: t.answer("room", answer(student, now), open_at=open_round),
+        job(answer(student, now)),
         lambda t: t.append("room", "step", {"position": 0, "phase": "advice"}, after=1, at=now),
-        lambda t: t.answer("room", answer(second.id, now, answer_id="a2"), open_at=open_round),
+        job(answer(second.id, now, answer_id="a2")),
     )
     assert [results[0].outcome, results[2].outcome] == ["stored", "late"]
+
+
+def test_answers_of_one_commit_are_judged_in_their_order(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    ana = fill(store, room, now)
+    [ben, cleo] = do(store, *(join("room", d, d, now) for d in ("ben", "cleo")))
+    results = store.classes.transact(
+        [
+            job(answer(ana, now), "cell-1", "cell-2"),
+            job(answer(ana, now)),  # sent twice
+            job(answer(ana, now, answer_id="a2", option="slip")),
+            job(answer(ben.id, now)),  # with an id of hers
+            job(answer(ben.id, now, answer_id="b1"), "cell-1", "cell-2"),
+            job(answer(cleo.id, now, answer_id="c1"), "cell-1", "cell-2"),
+        ]
+    )
+    told = [each.do_next if isinstance(each, LearnerError) else each.outcome for each in results]
+    assert told[:3] == ["stored", "repeated", "answered"]
+    assert told[3].startswith("Reload")
+    assert (told[4], told[5]) == ("stored", "Choose another one.")
+    record = store.classes.record("123456")
+    assert record is not None
+    assert {a.id: a.claim for a in record.answers} == {"a1": "cell-1", "b1": "cell-2"}
+
+
+def test_devices_that_join_in_one_commit_have_numbers_and_names_of_their_own(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    fill(store, room, now)
+
+    def join(device: str, *names: str) -> JoinJob:
+        return JoinJob(room_id="room", device=device, names=names, at=now)
+
+    first, again, second, known = store.classes.transact(
+        [
+            join("d1", "Amber Fox", "Calm Owl"),  # the first name is taken
+            join("d1", "Brave Seal"),
+            join("d2", "Calm Owl", "Brave Seal"),
+            join("device-room", "Brave Seal"),
+        ]
+    )
+    assert first == again
+    assert [(s.number, s.name) for s in (first, second, known)] == [
+        (2, "Calm Owl"), (3, "Brave Seal"), (1, "Amber Fox"),
+    ]  # fmt: skip
+
+
+def test_another_process_reads_what_is_newer_than_what_it_knows(
+    store: Store, room: ClassRoom, now: datetime
+) -> None:
+    student = fill(store, room, now)
+    known = store.classes.record("123456")
+    assert known is not None
+
+    def newer(than: ClassRecord) -> ClassRecord:
+        found = store.classes.changes("room", revision=than.room.revision, events=1, activities=1)
+        assert found is not None
+        return found
+
+    nothing = newer(known)
+    assert (nothing.room, nothing.students, nothing.answers) == (known.room, (), ())
+
+    def refused(transaction: ClassTransaction) -> None:
+        transaction.rename("room", student, "Changed")
+        raise LearnerError("No.", do_next="Stop.")
+
+    store.classes.transact([refused, job(answer(student, now))])
+    found = newer(known)
+    assert [each.id for each in found.answers] == ["a1"]
+    assert (found.students, found.events, found.activities) == ((), (), ())
+    do(store, lambda t: t.grade("room", "a1", {"rank": {"verdict": "covered"}}))
+    do(store, partial(keep_progress, room), lambda t: t.forget_names(now=now, room_id="room"))
+    later = newer(found)
+    assert later.answers[0].graded is not None
+    assert (later.students[0].name, dict(later.progress)) == ("", {0: {"step": 1}})
+    assert newer(later).answers == ()
+    do(store, lambda t: t.delete_room("room"))
+    assert store.classes.changes("room", revision=0, events=0, activities=0) is None

@@ -45,7 +45,7 @@ def test_a_guest_who_imported_a_file_is_kept_and_can_take_it_back(
     with store.database.write() as connection:
         record_import(connection, guest.id, file_name="deck.csv", counts={}, changes={}, at=now)
     store.profiles.switch("b2", ana, now=now)
-    assert [record.file_name for record in store.imports.standing(guest.id)] == ["deck.csv"]
+    assert [record.file_name for record in store.imports.list_undoable(guest.id)] == ["deck.csv"]
 
 
 def test_a_name_is_taken_once_whatever_its_case(store: Store, now: datetime, ana: str) -> None:

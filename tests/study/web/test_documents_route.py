@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from study.ports.places import Place
 from study.text.markup import link_citations
 from study.web.documents import register
 
@@ -17,11 +18,13 @@ CONTENT = [
     for path in sorted((ROOT / folder).rglob("*.yaml"))
 ]
 
+PLACES = (Place("Today", "/"), Place("Learn", "/learn", (("Path, map", "/learn"), ("Figures", "/figures"))))
+
 
 @pytest.fixture(scope="module")
 def browser() -> TestClient:
     site = FastAPI()
-    register(site)
+    register(site, places=PLACES)
     return TestClient(site)
 
 
@@ -32,6 +35,14 @@ def test_a_document_is_a_page_with_one_heading_its_tables_and_numbered_sections(
     assert '<h2 id="nf4">NF4 (<code>nf4</code>)</h2>' in browser.get("/docs/lesson-sources.md").text
     assert "&lt;!--" not in browser.get("/docs/guide/four-bit.md").text
     assert 'role="region" aria-label="Table"><table>' in browser.get("/docs/performance.md").text
+
+
+def test_a_document_has_the_menu_and_stands_under_learn(browser: TestClient) -> None:
+    html = browser.get("/docs/guide/which-rank.md").text
+    assert '<a href="/">Today</a>' in html
+    assert '<a href="/learn" aria-current="true">Path, map</a>' in html
+    assert '<a href="/figures">Figures</a>' in html
+    assert "data-open-search" not in html, "its script isn't on this page"
 
 
 @pytest.mark.parametrize("path", ["nowhere.md", "../README.md", "%2e%2e/README.md", "lab.png", "guide"])

@@ -4,12 +4,17 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
+import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
 
 from study.base.errors import LearnerError
-from study.web.server import _read_options, is_loopback, run, take_port
+from study.web.server import _config, _read_options, is_loopback, run, take_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -101,3 +106,25 @@ def test_a_class_listens_for_other_devices_unless_an_address_is_given(
 )
 def test_which_hosts_only_this_machine_reaches(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_a_press_after_some_seconds_of_reading_uses_the_same_connection() -> None:
+    listening = take_port("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    server = uvicorn.Server(_config(PlainTextResponse("here")))
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    serving.start()
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"here"
+        used = connection.sock.getsockname()
+        time.sleep(6)  # uvicorn's own limit is 5
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"here"
+        assert connection.sock.getsockname() == used
+    finally:
+        connection.close()
+        server.should_exit = True
+        serving.join(10)
+        listening.close()

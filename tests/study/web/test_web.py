@@ -1,4 +1,4 @@
-"""The doorkeeper: foreign host names, foreign origins and floods stay outside; a browser gets one id."""
+"""Access control: foreign host names, foreign origins and floods stay outside; a browser gets one id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

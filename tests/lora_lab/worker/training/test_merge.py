@@ -71,13 +71,16 @@ def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, mo
     assert merge_run(run, models_dir)
     merged = Merged(run)
     assert merged.state == {"state": "done", "text": ""}
-    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped())))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped("# Card"))))
     assert archive.testzip() is None
     assert {"merged/model.safetensors", "merged/config.json", "merged/tokenizer.json"} <= set(
         archive.namelist()
     )
     weights = archive.read("merged/model.safetensors")
     assert weights == (merged.folder / "model.safetensors").read_bytes()
+    assert archive.read("merged/README.md") == b"# Card"
+    written = [archive.read(name) for name in archive.namelist() if name.endswith((".json", ".jinja"))]
+    assert not any(str(models_dir).encode() in text for text in written), "a path of this machine"
     assert AutoTokenizer.from_pretrained(merged.folder).eos_token == "<end>"
 
 

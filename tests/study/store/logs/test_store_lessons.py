@@ -63,7 +63,7 @@ def test_a_row_of_modes_is_derived_from_marks_and_what_is_proven(now: datetime) 
     )
     marks = [ModeMark(concept_id="nf4", mode=mode, mark=mark, at=now) for mode, mark in given]
     row = list_states(marks, minutes=dict.fromkeys(STUDY_MODES, 3), shown_done=["challenge"])
-    assert {state.mode: state.standing for state in row if state.standing != "new"} == {
+    assert {state.mode: state.status for state in row if state.status != "new"} == {
         "learn": "read",
         "deep": "opened",
         "challenge": "done",

@@ -1,4 +1,4 @@
-"""The desk that chat questions wait at: never beside a training run, stoppable, and one worker at a time."""
+"""The queue that chat questions wait at: never beside a training run, stoppable, and one worker at a time."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Engine
 
 
 @pytest.fixture(scope="module")
-def desk(engine: Engine) -> Iterator[ChatQueue]:
+def queue(engine: Engine) -> Iterator[ChatQueue]:
     """One for all tests: a worker takes seconds to start."""
     opened = ChatQueue(engine.settings, engine)
     yield opened
@@ -51,11 +51,11 @@ def wait_a_moment(run: RunFolder) -> None:
     threading.Event().wait(0.1)
 
 
-def until(desk: ChatQueue, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
+def until(queue: ChatQueue, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
     """The question once that is so."""
     found = asked
     for _ in range(PATIENCE_SECONDS * 20):
-        found = desk.find(asked.id) or asked
+        found = queue.find(asked.id) or asked
         if true(found):
             return found
         threading.Event().wait(0.05)
@@ -66,47 +66,47 @@ def is_ended(ask: Ask) -> bool:
     return ask.ended
 
 
-def test_a_long_answer_can_be_stopped(desk: ChatQueue, trained: RunFolder) -> None:
-    asked = desk.ask([trained], "What is W?", seed=1, temperature=1.5)
-    until(desk, asked, lambda ask: bool(ask.texts) or ask.ended)
-    desk.stop(asked.id)
-    assert until(desk, asked, is_ended).status in ("stopped", "done")
+def test_a_long_answer_can_be_stopped(queue: ChatQueue, trained: RunFolder) -> None:
+    asked = queue.ask([trained], "What is W?", seed=1, temperature=1.5)
+    until(queue, asked, lambda ask: bool(ask.texts) or ask.ended)
+    queue.stop(asked.id)
+    assert until(queue, asked, is_ended).status in ("stopped", "done")
 
 
-def test_a_damaged_adapter_is_said_in_words(desk: ChatQueue, engine: Engine) -> None:
+def test_a_damaged_adapter_is_said_in_words(queue: ChatQueue, engine: Engine) -> None:
     damaged = run_builders.finished(engine.settings.runs_dir)
-    ask = until(desk, desk.ask([damaged], "What is W?", seed=0, temperature=0), is_ended)
+    ask = until(queue, queue.ask([damaged], "What is W?", seed=0, temperature=0), is_ended)
     assert ask.status == "failed"
     assert "can't be read" in ask.problem
     assert "Leave that run out" in ask.problem
 
 
 def test_questions_wait_for_a_run_are_answered_by_one_worker_and_give_way_to_the_next_run(
-    engine: Engine, desk: ChatQueue, trained: RunFolder
+    engine: Engine, queue: ChatQueue, trained: RunFolder
 ) -> None:
     engine.training = True
-    waits = desk.ask([trained], "What is W?", seed=0, temperature=0)
-    taken_back = desk.ask([trained], "What is A?", seed=0, temperature=0)
-    desk.stop(taken_back.id)
+    waits = queue.ask([trained], "What is W?", seed=0, temperature=0)
+    taken_back = queue.ask([trained], "What is A?", seed=0, temperature=0)
+    queue.stop(taken_back.id)
     threading.Event().wait(1)
-    assert until(desk, waits, lambda ask: True).status == "waiting"
-    assert until(desk, taken_back, is_ended).status == "stopped"
+    assert until(queue, waits, lambda ask: True).status == "waiting"
+    assert until(queue, taken_back, is_ended).status == "stopped"
 
     engine.training = False
-    answered = until(desk, waits, is_ended)
+    answered = until(queue, waits, is_ended)
     assert (answered.status, answered.problem) == ("done", "")
     assert set(answered.texts) == {BASE, trained.run_id}
 
-    again = until(desk, desk.ask([trained], "What is W?", seed=0, temperature=0), is_ended)
+    again = until(queue, queue.ask([trained], "What is W?", seed=0, temperature=0), is_ended)
     assert again.texts == answered.texts
 
     workers = [thread for thread in threading.enumerate() if thread.name == "lab-chat"]
     assert len(workers) == 1
     for make_room in engine.before_run:
         make_room(trained)  # what the engine calls before it works on a run
-    assert desk._worker is None
+    assert queue._worker is None
 
 
-def test_nothing_is_remembered_of_a_question_nobody_asked(desk: ChatQueue) -> None:
-    assert desk.find("nothing") is None
-    desk.stop("nothing")
+def test_nothing_is_remembered_of_a_question_nobody_asked(queue: ChatQueue) -> None:
+    assert queue.find("nothing") is None
+    queue.stop("nothing")

@@ -12,7 +12,7 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
 
 
 @pytest.fixture(scope="module")
-def desk(reader: ShapeReader) -> ClaimService:
+def service(reader: ShapeReader) -> ClaimService:
     return ClaimService(reader)
 
 
@@ -26,20 +26,20 @@ def desk(reader: ShapeReader) -> ClaimService:
         ("classifier", "possible"),
     ],
 )
-def test_the_examples_show_each_verdict(desk: ClaimService, example: str, answer: str) -> None:
+def test_the_examples_show_each_verdict(service: ClaimService, example: str, answer: str) -> None:
     [text] = [each.text for each in read_examples() if each.id == example]
-    assert desk.check_text(text).verdict.answer == answer
+    assert service.check_text(text).verdict.answer == answer
     assert len(read_examples()) == 5
 
 
-def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(desk: ClaimService) -> None:
+def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(service: ClaimService) -> None:
     form = {"model": "llama-7b", "line": LINE, "rank": "8", "targets": "q_proj, v_proj"}
-    assert desk.check_form(form).verdict.answer == "possible"
-    assert desk.check_form(form | {"rank": ""}).verdict.answer == "underdetermined"
-    assert desk.check_form(form | {"targets": ""}).verdict.answer == "underdetermined"
-    assert desk.check_form(form | {"targets": "default"}).verdict.answer == "possible"
-    assert desk.check_form(form | {"targets": r".*\.(q|v)_proj"}).verdict.answer == "possible"
-    assert desk.check_form(form | {"rank": "16"}).verdict.answer == "impossible"
+    assert service.check_form(form).verdict.answer == "possible"
+    assert service.check_form(form | {"rank": ""}).verdict.answer == "underdetermined"
+    assert service.check_form(form | {"targets": ""}).verdict.answer == "underdetermined"
+    assert service.check_form(form | {"targets": "default"}).verdict.answer == "possible"
+    assert service.check_form(form | {"targets": r".*\.(q|v)_proj"}).verdict.answer == "possible"
+    assert service.check_form(form | {"rank": "16"}).verdict.answer == "impossible"
 
 
 @pytest.mark.parametrize(
@@ -52,24 +52,24 @@ def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(desk: Claim
     ],
 )
 def test_a_form_that_can_not_be_read_says_what_is_wrong(
-    desk: ClaimService, change: dict[str, str], said: str
+    service: ClaimService, change: dict[str, str], said: str
 ) -> None:
     with pytest.raises(LearnerError, match=said):
-        desk.check_form({"model": "llama-7b", "line": LINE} | change)
+        service.check_form({"model": "llama-7b", "line": LINE} | change)
 
 
-def test_a_whole_book_is_not_read(desk: ClaimService) -> None:
+def test_a_whole_book_is_not_read(service: ClaimService) -> None:
     with pytest.raises(LearnerError, match="60,000 are read at most"):
-        desk.check_text("x" * (LONGEST_TEXT + 1))
+        service.check_text("x" * (LONGEST_TEXT + 1))
 
 
 def test_a_form_names_no_rank_where_none_is_typed() -> None:
     assert record_of_form({"model": "gpt2", "line": LINE, "rank": "eight"})["lora"]["r"] == "unknown"
 
 
-def test_the_page_sets_printed_beside_expected(desk: ClaimService) -> None:
+def test_the_page_sets_printed_beside_expected(service: ClaimService) -> None:
     rows = _list_rows(
-        desk.check_form({"model": "llama-7b", "line": LINE, "rank": "16", "targets": "q_proj,v_proj"})
+        service.check_form({"model": "llama-7b", "line": LINE, "rank": "16", "targets": "q_proj,v_proj"})
     )
     assert rows == [
         ("trainable params", "4,194,304", "8,388,608", False),
@@ -78,14 +78,14 @@ def test_the_page_sets_printed_beside_expected(desk: ClaimService) -> None:
     ]
 
 
-def test_a_share_of_two_wrong_numbers_is_not_marked_right(desk: ClaimService) -> None:
+def test_a_share_of_two_wrong_numbers_is_not_marked_right(service: ClaimService) -> None:
     wrong = next(example.text for example in read_examples() if example.id == "llama3-attention")
-    assert _list_rows(desk.check_text(wrong))[-1] == ("trainable%", "0.26", "0.1695", False)
+    assert _list_rows(service.check_text(wrong))[-1] == ("trainable%", "0.26", "0.1695", False)
 
 
-def test_a_share_by_another_accounting_is_right_where_the_line_is(desk: ClaimService) -> None:
+def test_a_share_by_another_accounting_is_right_where_the_line_is(service: ClaimService) -> None:
     halved = next(example.text for example in read_examples() if example.id == "falcon-4bit")
-    label, printed, expected, fits = _list_rows(desk.check_text(halved))[-1]
+    label, printed, expected, fits = _list_rows(service.check_text(halved))[-1]
     assert (label, fits) == ("trainable%", True)
     assert not printed.startswith(expected)  # it counts packed weights at half, and says so
 
@@ -98,8 +98,8 @@ def test_a_share_by_another_accounting_is_right_where_the_line_is(desk: ClaimSer
     ],
 )
 def test_an_unreadable_claim_is_said_beside_its_field(
-    desk: ClaimService, act: str, fields: dict[str, list[str]], said: str
+    service: ClaimService, act: str, fields: dict[str, list[str]], said: str
 ) -> None:
-    parts = ClaimsPage(desk).act({"act": act, "fields": fields}, opened("ana"))["parts"]
+    parts = ClaimsPage(service).act({"act": act, "fields": fields}, opened("ana"))["parts"]
     assert said in words(parts[f"{act}-problem"])
     assert parts["verdict"] == ""

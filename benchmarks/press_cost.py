@@ -1,0 +1,64 @@
+"""Processor time of one press on Cards, at the server's process, one press at a time (Linux).
+
+    python -m benchmarks.press_cost                  300 ratings and 600 flips
+
+Presses go through the app's own route and through Gradio's in turns, so that both see the same machine; the
+median of each is printed. On a machine with other work on all its cores the same press takes about twice the
+processor time of a quiet one (caches, shared cores), so the load is printed as well.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import httpx
+
+from benchmarks.load import Measured, SimulatedBrowser, served
+
+WITHOUT_LIMITS = "?new=500&minutes=0"  # a card always waits
+
+
+async def cost(address: str, server_pid: int, ratings: int) -> dict[tuple[str, bool], float]:
+    """Return the median processor milliseconds by the kind of press and whether Gradio brought it."""
+    taken: dict[tuple[str, bool], list[float]] = defaultdict(list)
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        browser = SimulatedBrowser(client, Measured(), query=WITHOUT_LIMITS)
+        await browser.open()
+        for number in range(ratings):
+            front = browser.html
+            for through_gradio in (number % 2 == 1, number % 2 == 0):
+                browser.html, browser.through_gradio = front, through_gradio
+                taken["flip", through_gradio].append(await _press_ms(browser, server_pid))
+            taken["rate", browser.through_gradio].append(await _press_ms(browser, server_pid))
+    return {kind: statistics.median(values) for kind, values in taken.items()}
+
+
+async def _press_ms(browser: SimulatedBrowser, server_pid: int) -> float:
+    clock = (~server_pid << 3) | 2  # of all threads of that process, see clock_getcpuclockid(3)
+    before = time.clock_gettime_ns(clock)
+    await browser.press()
+    await asyncio.sleep(0.002)  # what the server does after its answer belongs to the press
+    return (time.clock_gettime_ns(clock) - before) / 1e6
+
+
+def main() -> None:
+    """Print one line a kind of press."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ratings", type=int, default=300)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (address, server):
+        taken = asyncio.run(cost(address, server.pid, options.ratings))
+    for kind in ("flip", "rate"):
+        print(f"{kind}: through Gradio {taken[kind, True]:.1f} ms, own route {taken[kind, False]:.1f} ms")
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What phones and the teacher send to a class, checked against its room where it comes in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from classroom.activities.activity import CONFIDENCES
+from classroom.live.live_room import LiveRoom
+from study.base.errors import LearnerError
+from study.figures.controls import settings_from
+from study.figures.figure import Figures
+from study.ports.classes import VERDICTS
+from study.store.class_records import ClassAnswer, ClassStudent
+
+LONGEST_ANSWER_ID = 64
+
+
+def choose_answers(live: LiveRoom, order: Mapping[str, Any]) -> list[str]:
+    """Return the answer that an order names; without one all answers of the current activity."""
+    known = [answer.id for answer in live.answers(1).values()]
+    if order.get("answer") is None:
+        return known
+    if order["answer"] not in known:
+        raise LearnerError("That answer is not in this activity.", do_next="Reload the page.")
+    return [order["answer"]]
+
+
+def read_verdict(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
+    """Read the teacher's verdict on one concept of one answer."""
+    wanted = live.activity.wanted if live.activity else None
+    concepts = [concept.id for concept in wanted.concepts] if wanted else []
+    if order.get("concept") not in concepts or order.get("verdict") not in VERDICTS:
+        raise LearnerError("There is no such verdict.", do_next="Choose one that is listed.")
+    [answer] = choose_answers(live, {"answer": str(order.get("answer"))})
+    return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
+
+
+def read_withdrawn(live: LiveRoom, position: Any) -> int:
+    """Read which activity the teacher takes out of the plan: one made on the spot without an answer."""
+    if type(position) is not int or not 0 <= position < len(live.plan):
+        raise LearnerError("The plan has no such activity.", do_next="Reload the page.")
+    if live.plan[position].asked_after is None or position in live.state.withdrawn:
+        raise LearnerError(
+            "Only what was asked on the spot can be taken out.", do_next="Skip it with Next instead."
+        )
+    if live.has_answers(position):
+        raise LearnerError("It has an answer already, so it stays.", do_next="Go on with Next.")
+    return position
+
+
+def read_answer(
+    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
+) -> ClassAnswer:
+    """Read what a phone sends as an answer. Raises LearnerError when it is none to a round of this class."""
+    answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
+    whole = type(position) is int and type(round_number) is int
+    if not (isinstance(answer_id, str) and 8 <= len(answer_id) <= LONGEST_ANSWER_ID and whole):
+        raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
+    assert isinstance(position, int)
+    assert isinstance(round_number, int)
+    if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):
+        raise LearnerError("This class has no such question.", do_next="Reload the page.")
+    confidence = given.get("confidence")
+    return ClassAnswer(
+        id=answer_id,
+        student_id=student.id,
+        position=position,
+        round=round_number,
+        value=live.plan[position].read_answer(round_number, given),
+        confidence=confidence if confidence in CONFIDENCES else None,
+        at=at,
+    )
+
+
+def read_figure_settings(live: LiveRoom, figures: Figures, settings: Any) -> dict[str, Any]:
+    """Read the teacher's setting of the current figure. Raises LearnerError outside its limits."""
+    shown = live.activity.figure if live.activity else None
+    if shown is None or not isinstance(settings, dict):
+        raise LearnerError("The class shows no figure now.", do_next="Reload the page.")
+    chosen = {str(name): str(value) for name, value in settings.items()}
+    settings_from(figures[shown.id].settings, chosen)
+    return {"position": live.state.position, "settings": chosen}

@@ -1,0 +1,173 @@
+"""Several processes with one class: each tells the others once a tick that it has changed something.
+
+The database holds the state. A message names a room only, and which phones are connected to the sender;
+whoever has that room in memory reads what is newer. What a lost message would have told is read within
+`LOOK_SECONDS`.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from classroom.live.live_room import LiveRoom
+from study.base.errors import StorageError
+from study.store.classes import ClassLog
+from study.store.notices import Notices
+
+TICK_SECONDS = 0.1
+"""NOTIFY takes a lock of the whole server at its commit: one for all that happened in a tick."""
+
+STAFF_SECONDS = 0.2
+STUDENT_SECONDS = 1.0
+"""Until a process reads who joined and what was answered elsewhere: no phone shows it before the next step,
+which is read at once; the teacher's and the projector's counts do."""
+
+LOOK_SECONDS = 2.0
+PRESENCE_SECONDS = 5.0
+FORGET_SECONDS = 15.0
+"""What a process has said of its phones is forgotten when it has said nothing for so long."""
+
+
+@dataclass
+class _Reading:
+    """How far the readings of one room are: a reading serves all who asked before it began."""
+
+    asked: int = 0
+    served: int = 0
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    soon: asyncio.TimerHandle | None = None
+    """A reading that is planned."""
+
+
+@dataclass(kw_only=True)
+class Spread:
+    """Used from one event loop."""
+
+    log: ClassLog
+    notices: Notices
+    rooms: Mapping[str, LiveRoom]
+    """What this process has in memory, by code."""
+
+    deleted: Callable[[LiveRoom], object]
+    """Called for a room that is not in the database any more."""
+
+    own_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    _readings: dict[str, _Reading] = field(default_factory=dict)
+    _dirty: dict[str, bool] = field(default_factory=dict)
+    """What to tell of, by room: whether others must read it at once."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self) -> None:
+        """Begin to listen and to tell, in the loop that serves."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        is_first, self._loop = self._loop is None, loop  # later: a test's next loop
+        if is_first:
+            self.notices.listen(self._from_thread, connected=lambda: self._from_thread(""))
+        self._readings, self._wake = {}, asyncio.Event()
+        self._tasks = {loop.create_task(self._tell()), loop.create_task(self._look())}
+
+    def changed(self, live: LiveRoom, *, urgent: bool) -> None:
+        """Tell the others at the next tick: something is committed, or a phone came or went.
+
+        `urgent`: phones show it.
+        """
+        self._dirty[live.room.id] = urgent or self._dirty.get(live.room.id, False)
+        self._wake.set()
+
+    async def refresh(self, live: LiveRoom) -> None:
+        """Take in all that was committed before this call. Raises SQLAlchemyError without a database."""
+        reading = self._readings.setdefault(live.room.id, _Reading())
+        reading.asked += 1
+        mine = reading.asked
+        async with reading.one_at_a_time:
+            if reading.served >= mine:
+                return
+            covers = reading.asked
+            found = await asyncio.to_thread(
+                self.log.changes,
+                live.room.id,
+                revision=live.room.revision,
+                events=len(live.events),
+                activities=len(live.plan),
+            )
+            reading.served = covers
+            if found is None:
+                self.deleted(live)
+            else:
+                live.take_in(found)
+
+    def _from_thread(self, message: str) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._hear, message)
+
+    def _hear(self, message: str) -> None:
+        """Read a room that another process has changed; an empty message: all of them."""
+        told: dict[str, Any] = json.loads(message) if message else {}
+        if told.get("from") == self.own_id:
+            return
+        for live in self.rooms.values():
+            if told and live.room.id != told["room"]:
+                continue
+            if told:
+                live.others_online(told["from"], int(told["online"], 16), at=time.monotonic())
+            if told.get("urgent", True):
+                self._start_reading(live)
+            else:
+                self._read_within(live, STAFF_SECONDS if live.has_staff else STUDENT_SECONDS)
+
+    def _read_within(self, live: LiveRoom, seconds: float) -> None:
+        reading = self._readings.setdefault(live.room.id, _Reading())
+        if reading.soon is None:
+            loop = asyncio.get_running_loop()
+            reading.soon = loop.call_later(seconds, self._start_reading, live)
+
+    def _start_reading(self, live: LiveRoom) -> None:
+        reading = self._readings.setdefault(live.room.id, _Reading())
+        if reading.soon is not None:
+            reading.soon.cancel()
+            reading.soon = None
+        task = asyncio.get_running_loop().create_task(self._read(live))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, live: LiveRoom) -> None:
+        with contextlib.suppress(SQLAlchemyError, StorageError):  # away: the next look reads it
+            await self.refresh(live)
+
+    async def _tell(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            dirty, self._dirty = self._dirty, {}
+            by_id = {live.room.id: live for live in self.rooms.values()}
+            for room_id, urgent in dirty.items():
+                online = f"{by_id[room_id].online_here_bits():x}" if room_id in by_id else "0"
+                told = {"from": self.own_id, "room": room_id, "online": online, "urgent": urgent}
+                with contextlib.suppress(SQLAlchemyError, StorageError):
+                    await asyncio.to_thread(self.notices.send, json.dumps(told))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _look(self) -> None:
+        looks = 0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            looks += 1
+            for live in list(self.rooms.values()):
+                if live.is_watched:
+                    await self._read(live)
+                    live.forget_others(before=time.monotonic() - FORGET_SECONDS)
+                    if looks * LOOK_SECONDS % PRESENCE_SECONDS < LOOK_SECONDS:
+                        self.changed(live, urgent=False)

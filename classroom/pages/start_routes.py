@@ -1,0 +1,246 @@
+"""The page /class: starting a class, the plans with a preview of each, and the editor of the teacher's own.
+
+The gate (`classroom/access/gate.py`) lets nobody but the teacher in here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from classroom.access.addresses import LanAddress, lan_addresses
+from classroom.activities.activity import KIND_NAMES
+from classroom.live.hub import KEEP_NAMES_DAYS, TEAM_CHOICES, Hub
+from classroom.pages import documents
+from classroom.pages.requests import fields_of, form_of, json_of, trouble
+from classroom.plans.on_the_spot import KINDS, entry_of, name_of, read_activity
+from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
+from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
+from study.base.errors import LearnerError
+from study.base.html import NO_HTML
+from study.content.yaml_reader import Problem
+from study.ports.classes import ClassQuestion
+from study.ports.context import Context
+from study.text.templates import render
+
+LONGEST_SEARCH = 200
+VOTE_MINUTES = 2
+"""Suggested for a question of the app that is added to a plan."""
+
+LARGEST_FORM_BYTES = 3 * LARGEST_OWN_BYTES
+"""A form has a few characters for each one of a plan's file."""
+
+
+class StartRoutes:
+    """One method a route."""
+
+    def __init__(self, context: Context, hub: Hub, plans: Plans, *, reachable: bool) -> None:
+        self._context = context
+        self._hub = hub
+        self._plans = plans
+        self._reachable = reachable
+
+    def register(self, site: FastAPI) -> None:
+        """Add the routes; they stand before the pages and before `/class/{code}`."""
+        site.get("/class", response_model=None)(self.classes)
+        site.post("/class/open", response_model=None)(self.open)
+        site.post("/class/plans", response_model=None)(self.save)
+        site.post("/class/plans/delete", response_model=None)(self.delete)
+        site.post("/class/plans/typed", response_model=None)(self.typed)
+        site.get("/class/plans/questions", response_model=None)(self.questions)
+
+    async def classes(self, request: Request) -> Response:
+        """The page; `edit` names the plan that the editor begins with, `plan` the one that is chosen."""
+        asked = request.query_params
+        try:
+            edited = await run_in_threadpool(self._plans.find, asked["edit"]) if "edit" in asked else None
+        except LearnerError as error:
+            return await self.page(str(error))
+        draft = _draft_of(edited) if edited else None
+        return await self.page(chosen=asked.get("plan", ""), saved=asked.get("saved", ""), draft=draft)
+
+    async def page(
+        self,
+        error: str = "",
+        *,
+        chosen: str = "",
+        saved: str = "",
+        draft: PlanDraft | None = None,
+        problems: Sequence[str] = (),
+        title_taken: str = "",
+    ) -> HTMLResponse:
+        """The page with what went wrong, and with the editor if there is a draft."""
+        await self._hub.forget_names()
+        broken: list[Problem] = []
+        plans = await run_in_threadpool(self._plans.all, broken)
+        classes = self._context.store.classes
+        return documents.page(
+            "classes",
+            title="Class",
+            menu=[(place.title, place.path) for place in self._context.places],
+            plans=plans,
+            chosen=chosen or plans[0].id,
+            saved=next((plan.title for plan in plans if plan.id == saved), ""),
+            broken=broken,
+            own_folder=self._plans.own_folder,
+            draft=draft,
+            draft_entries=[_shown(entry) for entry in draft.entries] if draft else [],
+            others=[(plan.title, _entries_of(plan)) for plan in plans if draft and plan.id != draft.plan_id],
+            problems=problems,
+            title_taken=title_taken,
+            longest_title=LONGEST_TITLE,
+            kinds=KINDS,
+            kind_names=KIND_NAMES,
+            rooms=await run_in_threadpool(classes.rooms),
+            ended=await run_in_threadpool(classes.ended_rooms),
+            addresses=lan_addresses(),
+            keep_days=KEEP_NAMES_DAYS,
+            team_choices=TEAM_CHOICES,
+            reachable=self._reachable,
+            error=error,
+        )
+
+    async def open(self, request: Request) -> Response:
+        """Start a class in its lobby."""
+        form = await form_of(request)
+        try:
+            plan = await run_in_threadpool(self._plans.find, form.get("plan", ""))
+            days = form.get("days", "30")
+            live = await self._hub.open(
+                plan,
+                names_typed=form.get("typed") == "yes",
+                keep_names_days=int(days) if days.isdecimal() else 0,
+                address=known_address(form.get("address", ""), lan_addresses()),
+                teams=int(teams) if (teams := form.get("teams", "0")).isdecimal() else 0,
+                leaderboard=form.get("leaderboard") == "yes",
+            )
+        except LearnerError as error:
+            return await self.page(str(error))
+        return RedirectResponse(f"/class/{live.room.code}/teach", HTTPStatus.SEE_OTHER)
+
+    async def save(self, request: Request) -> Response:
+        """Write an own plan, or show the editor again with everything that is wrong."""
+        try:
+            fields = await fields_of(request, at_most=LARGEST_FORM_BYTES)
+        except LearnerError as error:
+            return await self.page(str(error))
+        draft = _read_draft(fields)
+        try:
+            plan = await run_in_threadpool(save_plan, self._plans, draft)
+        except PlanError as error:
+            return await self.page(draft=draft, problems=error.problems)
+        except TitleTakenError as error:
+            return await self.page(draft=draft, title_taken=str(error))
+        except LearnerError as error:
+            return await self.page(str(error))
+        asked = urlencode({"plan": plan.id, "saved": plan.id})
+        return RedirectResponse(f"/class?{asked}#start", HTTPStatus.SEE_OTHER)
+
+    async def delete(self, request: Request) -> Response:
+        """Delete an own plan; classes that were held with it keep what they had."""
+        form = await form_of(request)
+        try:
+            if form.get("sure") == "yes":
+                await run_in_threadpool(delete_plan, self._plans, form.get("plan", ""))
+        except LearnerError as error:
+            return await self.page(str(error))
+        return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
+
+    async def typed(self, request: Request) -> Response:
+        """A typed question as an entry of the editor."""
+        try:
+            form = {name: str(value) for name, value in (await json_of(request)).items()}
+            entry = entry_of(form)
+        except LearnerError as error:
+            return trouble(error)
+        return _render([_entry(entry, read_activity(form).html_asked)])
+
+    def questions(self, words: str = "") -> Response:
+        """The app's questions that have every word, as entries of the editor."""
+        return _render([_question(each) for each in self._plans.search_questions(words[:LONGEST_SEARCH])])
+
+
+def known_address(asked: str, addresses: Sequence[LanAddress]) -> str:
+    """One of this machine's own addresses; anything else falls back to the preferred one."""
+    known = [each.address for each in addresses]
+    if asked in known or asked == "127.0.0.1":
+        return asked
+    return known[0] if known else "127.0.0.1"
+
+
+def _draft_of(plan: Plan) -> PlanDraft:
+    """What the editor begins with: an own plan to change, or a shipped one to make one's own."""
+    return PlanDraft(
+        title=plan.title if plan.is_own else f"My {plan.title}",
+        about=plan.about,
+        minutes=str(plan.minutes),
+        entries=tuple(json.dumps(entry, ensure_ascii=False) for entry in plan.entries),
+        plan_id=plan.id if plan.is_own else "",
+    )
+
+
+def _read_draft(fields: Sequence[tuple[str, str]]) -> PlanDraft:
+    form = dict(fields)
+    return PlanDraft(
+        title=form.get("title", ""),
+        about=form.get("about", ""),
+        minutes=form.get("minutes", ""),
+        entries=tuple(value for name, value in fields if name == "entry"),
+        plan_id=form.get("plan", ""),
+        replace=form.get("replace") == "yes",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditorEntry:
+    """An activity of a plan as the editor lists it."""
+
+    written: str
+    """Its entry in a plan's file, as JSON; what the form sends."""
+
+    title: str
+    kind: str
+    html: Markup = NO_HTML
+    """What students see as the task."""
+
+
+def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> EditorEntry:
+    said = [KIND_NAMES.get(written.get("kind"), "")]  # type: ignore[arg-type]
+    said += ["with a twin"] * ("twin" in written) + [f"{written.get('minutes')} min"] * ("minutes" in written)
+    return EditorEntry(
+        written=json.dumps(written, ensure_ascii=False),
+        title=str(written.get("title", "")) or "Without a title",
+        kind=" · ".join(filter(None, said)),
+        html=html,
+    )
+
+
+def _question(found: ClassQuestion) -> EditorEntry:
+    named = {"kind": "question", "title": name_of(found.text), "question": found.id}
+    return _entry(named | {"minutes": VOTE_MINUTES}, found.html)
+
+
+def _entries_of(plan: Plan) -> list[EditorEntry]:
+    each = zip(plan.entries, plan.activities, strict=True)
+    return [_entry(entry, activity.html_asked) for entry, activity in each]
+
+
+def _shown(written: str) -> EditorEntry:
+    """What the form has sent, to show it again; also what is no entry."""
+    try:
+        read = json.loads(written)
+        return replace(_entry(read), written=written)
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return EditorEntry(written=written, title="Not readable", kind="")
+
+
+def _render(entries: Sequence[EditorEntry]) -> Response:
+    return HTMLResponse(render("classroom/plan_entries.html", entries=entries))

@@ -1,0 +1,127 @@
+"""A teacher's own plans: made of the activities of others and of typed questions, and kept as YAML files."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from classroom.plans.plan import LONGEST_TITLE, OWN, OWN_NAME, Plan, Plans
+from study.base.errors import LearnerError
+from study.content.user_files import replace_file
+from study.content.yaml_reader import Problem
+
+MOST_OWN_PLANS = 100
+
+
+class PlanError(LearnerError):
+    """Everything that keeps a plan from being saved."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("The plan is not saved. " + " ".join(self.problems), do_next="Change it, then save.")
+
+
+class TitleTakenError(LearnerError):
+    """Another own plan has the file that this title leads to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanDraft:
+    """A plan as the form sends it."""
+
+    title: str
+    about: str
+    minutes: str
+    entries: tuple[str, ...]
+    """The activities in order, each as the JSON of its entry in a plan's file."""
+
+    plan_id: str = ""
+    """The own plan that is changed; empty for a new one."""
+
+    replace: bool = False
+    """Whether it may replace another own plan of this title."""
+
+
+def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
+    """Write an own plan that the reader of plans accepts, and return it.
+
+    Raises PlanError with all problems, and TitleTakenError before it would replace another plan.
+    """
+    folder = _folder(plans)
+    name = draft.plan_id.removeprefix(OWN) if draft.plan_id else _name_of(draft.title)
+    path = _path(folder, name)
+    content = {
+        "title": " ".join(draft.title.split()),
+        "about": draft.about.strip(),
+        "minutes": int(draft.minutes) if draft.minutes.strip().isdecimal() else draft.minutes,
+        "activities": [_read_entry(entry, number) for number, entry in enumerate(draft.entries, start=1)],
+    }
+    found: list[Problem] = []
+    written = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=100).encode()
+    plan = plans.read_own(path.name, written, found)
+    if plan is None:
+        raise PlanError([_in_words(problem) for problem in found])
+    if not draft.plan_id and path.exists() and not draft.replace:
+        raise TitleTakenError(
+            f"You have a plan named “{plan.title}” already.",
+            do_next="Give this one another title, or tick “Replace my plan of this title”.",
+        )
+    if not path.exists() and len(list(folder.glob("*.yaml"))) >= MOST_OWN_PLANS:
+        raise PlanError([f"There are {MOST_OWN_PLANS} plans of your own; delete one first."])
+    try:
+        replace_file(path, written)
+    except OSError as error:
+        raise PlanError([f"The data folder can't be written: {error.strerror}."]) from error
+    return plan
+
+
+def delete_plan(plans: Plans, plan_id: str) -> None:
+    """Delete an own plan. Raises LearnerError when there is none such."""
+    path = _path(_folder(plans), plan_id.removeprefix(OWN))
+    if not plan_id.startswith(OWN) or not path.is_file():
+        raise LearnerError("You have no such plan.", do_next="Reload the page.")
+    path.unlink()
+
+
+def _folder(plans: Plans) -> Path:
+    if plans.own_folder is None:
+        raise LearnerError("This app keeps no plans.", do_next="Start it with a data folder.")
+    return plans.own_folder
+
+
+def _path(folder: Path, name: str) -> Path:
+    if not OWN_NAME.fullmatch(name):
+        raise LearnerError("You have no such plan.", do_next="Reload the page.")
+    return folder / f"{name}.yaml"
+
+
+def _name_of(title: str) -> str:
+    """A file name that every system takes: `Étude 1` becomes `etude-1`."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain[:LONGEST_TITLE]).strip("-")[:40].strip("-") or "plan"
+
+
+def _read_entry(entry: str, number: int) -> dict[str, Any]:
+    try:
+        read = json.loads(entry, parse_constant=_refuse)
+        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair has no bytes
+    except (ValueError, RecursionError):
+        read = None
+    if not isinstance(read, dict):
+        raise PlanError([f"Activity {number} could not be read; reload the page."])
+    return read
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _in_words(problem: Problem) -> str:
+    """Without the line of a file that the teacher never sees."""
+    text = re.sub("`([^`]*)`", r"“\1”", f"{problem.item}: {problem.text}")
+    return text[:1].upper() + text[1:].rstrip(".") + "."

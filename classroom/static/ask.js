@@ -1,0 +1,42 @@
+// The form for a question that the teacher types. `send` takes its fields and returns {} or {error, field}.
+'use strict';
+
+function askForm(form, send) {
+  const trouble = form.querySelector('#ask-trouble');
+
+  function fit() { // only the fields of the chosen kind
+    const kind = form.elements.kind.value;
+    for (const part of form.querySelectorAll('[data-for]')) part.hidden = !part.dataset.for.split(' ').includes(kind);
+  }
+
+  function tellTrouble({ error = '', field = '' }) {
+    for (const each of form.querySelectorAll('[aria-invalid]')) {
+      each.removeAttribute('aria-invalid');
+      each.removeAttribute('aria-describedby');
+    }
+    trouble.textContent = error;
+    trouble.hidden = !error;
+    const wrong = field && form.elements[field];
+    if (!error || !wrong || !wrong.closest) return;
+    wrong.setAttribute('aria-invalid', 'true');
+    wrong.setAttribute('aria-describedby', trouble.id);
+    (wrong.closest('.row') || wrong.closest('label')).after(trouble); // beside the field, and in view
+    wrong.focus();
+    trouble.scrollIntoView({ block: 'nearest' });
+  }
+
+  form.addEventListener('change', fit);
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const kind = form.elements.kind.value;
+    const fields = Object.fromEntries(new FormData(form));
+    if (event.submitter && event.submitter.name) fields[event.submitter.name] = event.submitter.value;
+    const told = await send(fields);
+    tellTrouble(told);
+    if (told.error) return;
+    form.reset();
+    form.elements.kind.value = kind;
+    form.closest('details').open = false;
+  });
+  fit();
+}

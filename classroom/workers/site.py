@@ -1,0 +1,31 @@
+"""What one worker serves: the students' routes, and 403 for all else."""
+
+from functools import partial
+
+from fastapi import FastAPI
+
+from classroom.access.gate import ClassGate
+from classroom.live.hub import Hub
+from classroom.pages.figure_routes import FigureRoutes
+from classroom.pages.student_routes import StudentRoutes
+from classroom.pages.take_home_routes import TakeHomeRoutes
+from study.figures.figure import Figures
+from study.ports.classes import WriteClassCards
+from study.ports.context import Context
+from study.web import storage_troubles
+from study.web.middleware import RequestGuard
+
+
+def build_students_site(
+    context: Context, *, figures: Figures, write_cards: WriteClassCards, hosts: tuple[str, ...] = ()
+) -> FastAPI:
+    """Build it. `hosts` are names that browsers reach it by, besides this machine's own and all addresses."""
+    hub = Hub(context=context, figures=figures)
+    site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    storage_troubles.register(site)
+    TakeHomeRoutes(context, hub, write_cards=write_cards, ask_for_cards=None, only_class=True).register(site)
+    StudentRoutes(hub).register(site)
+    FigureRoutes(hub).register(site)
+    site.add_middleware(partial(ClassGate, keys=None, only_class=True))
+    site.add_middleware(RequestGuard, hosts=hosts)
+    return site

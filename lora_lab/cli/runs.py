@@ -1,0 +1,172 @@
+"""`train` and `sweep`: their options, and runs with their progress on standard error."""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Collection
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lora_lab.cli.progress import Watcher, cells_as_they_end
+from lora_lab.data.datasets import Dataset, own_dataset, read_upload
+from lora_lab.data.lab_folder import LabHome
+from lora_lab.engine.grouping import take_cells
+from lora_lab.engine.local import LocalEngine, run_now
+from lora_lab.engine.protocol import Engine
+from lora_lab.engine.queue import take_first
+from lora_lab.engine.ray_extra import ray_engine
+from lora_lab.grids.estimate import estimate_here, in_words
+from lora_lab.runs.durations import Paces
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.summary import Summary, summarize
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings.grid import AXES, Grid, grid_from
+from lora_lab.spec import BITS, OPTIMIZERS, OWN_DATA, VARIANTS, RunSpec, spec_from
+from study.base.errors import LearnerError
+from study.base.settings import Settings, load_settings
+from study.base.units import as_bytes
+
+SHARED_FLAGS = ("bits", "targets")
+"""A grid's axes that have the same flag as a run's setting."""
+
+
+def add_spec_options(training: argparse.ArgumentParser, *, leave_out: Collection[str] = ()) -> None:
+    """Add every setting of a run under its own name; defaults come from RunSpec."""
+    choices: dict[str, tuple[str, ...]] = {
+        "bits": BITS,
+        "variant": VARIANTS,
+        "optimizer": OPTIMIZERS,
+        "checkpointing": ("true", "false"),
+    }
+    for field in fields(RunSpec):
+        if field.name not in {"data", *leave_out}:
+            flag = f"--{field.name.replace('_', '-')}"
+            training.add_argument(flag, choices=choices.get(field.name), help=f"default {field.default}")
+    training.add_argument("--data", type=Path, help="a .jsonl or .csv file; default: the app's own cards")
+    training.add_argument("--data-folder", type=Path, help="where runs and models are kept")
+    training.add_argument("--json", action="store_true", help="print one summary object a run")
+
+
+def add_sweep_options(sweeping: argparse.ArgumentParser) -> None:
+    """Add the axes of a grid, the engine, and the settings that all runs share."""
+    for axis, setting in AXES.items():
+        sweeping.add_argument(f"--{axis.replace('_', '-')}", help=f"values of {setting}, commas between them")
+    sweeping.add_argument(
+        "--alpha-per-rank", help="set alpha to this times the rank; default: the same alpha"
+    )
+    sweeping.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="the engine that runs the cells"
+    )
+    sweeping.add_argument(
+        "--one-by-one",
+        action="store_true",
+        help="local: train no cells side by side; slower, and each cell's own peak is measured",
+    )
+    sweeping.add_argument(
+        "--resume", metavar="SWEEP_ID", help="continue an interrupted sweep with its settings"
+    )
+    sweeping.add_argument("--address", help="ray: of a running cluster, such as auto; default: this machine")
+    sweeping.add_argument(
+        "--cpus-per-run", type=int, help="ray: default: all of a machine's, one run at a time"
+    )
+    add_spec_options(sweeping, leave_out=SHARED_FLAGS)
+
+
+def run_one(options: argparse.Namespace) -> int:
+    """Run `train`. Return 1 when the run failed."""
+    settings = load_settings(home=options.data_folder)
+    spec, dataset = read_run(options)
+    watcher = Watcher(say)
+    summary = summarize(run_now(settings, spec, dataset, now=datetime.now(UTC), watch=watcher.look))
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in summary.items()))
+    return 1 if "error" in summary else 0
+
+
+def read_run(options: argparse.Namespace, *, leave_out: Collection[str] = ()) -> tuple[RunSpec, Dataset]:
+    """Return the run and the data that the flags describe; settings without a flag have their defaults."""
+    names = [field.name for field in fields(RunSpec) if field.name not in {"data", *leave_out}]
+    values = {name: value for name in names if (value := getattr(options, name)) is not None}
+    dataset = (
+        own_dataset() if options.data is None else read_upload(options.data.name, read_input(options.data))
+    )
+    return spec_from(values | {"data": OWN_DATA if options.data is None else dataset.digest}), dataset
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """Run `sweep`. Return 1 when a run failed, 130 when it was interrupted."""
+    settings = load_settings(home=options.data_folder)
+    engine = _build_engine(options, settings)
+    now = datetime.now(UTC)
+    if options.resume:
+        sweep = engine.go_on(options.resume, now=now)
+    else:
+        base, dataset = read_run(options, leave_out=SHARED_FLAGS)
+        given = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}
+        grid = grid_from(base, {name: value for name, value in given.items() if value is not None})
+        say(_estimate_sweep(settings, grid, dataset))
+        sweep = engine.submit_sweep(grid, dataset, now=now)
+    engine.start()
+    failed = False
+    try:
+        for run in cells_as_they_end(sweep, settings.runs_dir, say):
+            summary = summarize(run) | {"spec": asdict(run.spec), "table": str(sweep.table_path)}
+            failed = failed or "error" in summary
+            print(json.dumps(summary) if options.json else _cell_line(sweep, run, summary), flush=True)
+    except KeyboardInterrupt:
+        say("Stopping; what is finished stays.")
+        engine.close()
+        say(f"Go on with: {_find_resumable(sweep, options)}")
+        return 130
+    engine.close()
+    say(f"Results table: {sweep.table_path}")
+    return 1 if failed else 0
+
+
+def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
+    words = ["python", "-m", "lora_lab", "sweep", "--resume", sweep.sweep_id, "--engine", options.engine]
+    for name in ("address", "cpus_per_run", "data_folder"):
+        if getattr(options, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return shlex.join(words)
+
+
+def _estimate_sweep(settings: Settings, grid: Grid, dataset: Dataset) -> str:
+    paces = Paces(settings.runs_dir).newest_first()
+    try:
+        return in_words(grid, estimate_here(LabHome(settings.home), grid, dataset.digest, paces))
+    except LearnerError:
+        return f"{grid.count} cells. Their peaks are known once the model's configuration was read."
+
+
+def _cell_line(sweep: Sweep, run: RunFolder, summary: Summary) -> str:
+    if "error" in summary:
+        return f"{sweep.grid.label(run.spec)}: {summary['error']}"
+    before, after = summary["eval_loss_before"], summary["eval_loss_after"]
+    loss = f"held-out loss {before:.3f} -> {after:.3f}, " if after is not None else "stopped, "
+    with_others = f" of {summary['shared_by']} together" if "shared_by" in summary else ""
+    return f"{sweep.grid.label(run.spec)}: {loss}peak {as_bytes(summary['peak_bytes'] or 0)}{with_others}"
+
+
+def _build_engine(options: argparse.Namespace, settings: Settings) -> Engine:
+    if options.engine == "local":
+        gather = take_first if options.one_by_one else take_cells
+        return LocalEngine(settings, warm=False, own_only=True, gather=gather)
+    return ray_engine(settings, address=options.address, cpus_per_run=options.cpus_per_run)
+
+
+def say(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def read_input(path: Path) -> bytes:
+    """Read a file that an option names. Raises LearnerError when it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LearnerError(f"{path} can't be read ({error.strerror}).", do_next="Check the path.") from error

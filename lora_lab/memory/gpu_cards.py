@@ -1,0 +1,61 @@
+"""What common cards hold: the memory that PyTorch reports for one of each size, in bytes.
+
+A card sold with 24 GB has 24 GiB, a little more than 25.7 GB. The driver keeps some of it, and error
+correction in GDDR memory a sixteenth; what is left is the total that PyTorch prints when memory runs out.
+Reports from Linux, because Windows shows what the driver keeps as well.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuCard:
+    """One size of cards."""
+
+    gb: int
+    """The size that people call it by."""
+
+    names: str
+    reported: str
+    """The card of that size whose report is counted."""
+
+    gib: float
+    source: str
+
+    @property
+    def total_bytes(self) -> int:
+        """What a process can take of it, its own CUDA context included."""
+        return round(self.gib * 2**30)
+
+
+_CARDS = (
+    GpuCard(
+        gb=6, names="RTX 2060", reported="RTX 2060", gib=5.79, source="facebookresearch/meshrcnn issue 92"
+    ),
+    GpuCard(gb=8, names="RTX 4060", reported="RTX 4060", gib=7.75, source="ESRSchao/EdgeRegNet issue 2"),
+    GpuCard(
+        gb=12,
+        names="RTX 3060, 4070",
+        reported="RTX 3060",
+        gib=11.75,
+        source="PromtEngineer/localGPT-Vision issue 14",
+    ),
+    GpuCard(gb=15, names="T4", reported="T4", gib=14.56, source="Zheng-Chong/CatVTON issue 133"),
+    GpuCard(
+        gb=16, names="RTX A4000, 4080", reported="RTX A4000", gib=15.61, source="DengKaiCQ/VGGT-Long issue 6"
+    ),
+    GpuCard(gb=24, names="RTX 3090, 4090", reported="RTX 4090", gib=23.64, source="ali-vilab/VGen issue 104"),
+    GpuCard(gb=32, names="RTX 5090", reported="RTX 5090", gib=31.37, source="Wan-Video/Wan2.1 issue 465"),
+    GpuCard(gb=45, names="L40S", reported="L40S", gib=44.42, source="stepfun-ai/Step-Video-T2V issue 8"),
+    GpuCard(
+        gb=48,
+        names="A6000, RTX 8000",
+        reported="RTX 8000",
+        gib=47.46,
+        source="Victarry/stable-dreambooth issue 8",
+    ),
+    GpuCard(gb=80, names="A100, H100", reported="H100", gib=79.11, source="vllm-project/vllm issue 27508"),
+    GpuCard(gb=141, names="H200", reported="H200", gib=139.81, source="vllm-project/vllm issue 34553"),
+)
+CARDS: dict[int, GpuCard] = {card.gb: card for card in _CARDS}
+"""By the size that people call them by, smallest first."""

@@ -1,0 +1,153 @@
+"""The parts of the Grid page: what a grid costs, the sweep shown, and the list of sweeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from markupsafe import Markup
+
+from lora_lab.charts.captions import model_name
+from lora_lab.charts.grid import list_planes, plane_at
+from lora_lab.grids.estimate import estimate_here
+from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
+from lora_lab.grids.results import GridCell, arms_of
+from lora_lab.lab import Lab
+from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings import grid_form
+from lora_lab.settings.grid import AXES, Grid
+from lora_lab.settings.grid_form import address_of_grid, format_list, grid_presets
+from lora_lab.settings.run_form import format_value
+from lora_lab.settings.urls import sweep_address, with_origin
+from lora_lab.views import sweep_view
+from lora_lab.views.sweep_view import TableChoice
+from study.base.html import NO_HTML
+from study.text.templates import render
+
+SWEEPS_SHOWN = 20
+PARTS = ("sweep-head", "sweep-map", "sweep-findings", "sweep-filters", "sweep-table")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownGrid:
+    """What the page shows, according to the address."""
+
+    lab: Lab
+    sweep: Sweep | None
+    choice: TableChoice
+    plane: int
+    query: Mapping[str, str]
+
+    @cached_property
+    def cells(self) -> list[GridCell]:
+        """The current cells of the sweep."""
+        return self.lab.cells(self.sweep) if self.sweep else []
+
+    def address(self, grid: Grid) -> str:
+        """Build the address of the page in this state, with this grid in its form."""
+        more = {"sweep": self.sweep.sweep_id if self.sweep else "", **self.choice.query()}
+        if self.plane:
+            more["plane"] = str(self.plane)
+        address = address_of_grid(grid, **more)
+        if (
+            self.sweep
+            and not grid_form.query_of_grid(grid)
+            and grid != grid_form.normalize_grid(self.sweep.grid)
+        ):
+            address = f"{address}&preset={grid_presets()[0].id}"  # else the form shows the sweep's grid
+        return with_origin(address, self.query)
+
+
+def render_cost(lab: Lab, grid: Grid) -> Markup:
+    """Render how many cells a grid has, their time and their memory."""
+    if lab.shape(grid.base.model) is None:
+        return render("lora_lab/shared/reading.html", model=grid.base.model)
+    dataset = lab.uploads.find(grid.base.data)
+    found = estimate_here(lab.home, grid, dataset.digest, lab.paces.newest_first())
+    return render(
+        "lora_lab/grid/cost.html",
+        grid=grid,
+        factors=sweep_view.factors_of(grid),
+        found=found,
+        peaks=sweep_view.peaks_of(found),
+        coming=sweep_view.what_comes(grid, found.cells[0].seconds),
+        one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
+        rates=format_list(grid_form.rates_around(grid)),
+        command=grid_form.command_of_grid(grid, data_file=dataset.label),
+    )
+
+
+def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
+    """Render the sweep in parts, so a poll replaces only what changed and no button during a click."""
+    if shown.sweep is None:
+        head, table = render("lora_lab/grid/no_sweep.html"), render("lora_lab/grid/no_cells.html")
+        return dict.fromkeys(PARTS, NO_HTML) | {"sweep-head": head, "sweep-table": table}
+    engine, sweep, cells = shown.lab.engine, shown.sweep, shown.cells
+    arms = arms_of(cells)
+    waiting, model = engine.waiting(), sweep.grid.base.model
+    going = not all(cell.ended for cell in cells)
+    values = {
+        "sweep": sweep,
+        "grid": sweep.grid,
+        "title": sweep_view.title_of(sweep.grid, model_name(model)),
+        "ended": sum(cell.ended for cell in cells),
+        "failed": sum(cell.status == "failed" for cell in cells),
+        "going": going,
+        "running": next((cell for cell in cells if cell.status == "running"), None),
+        "paused": engine.is_paused,
+        "ahead": _count_ahead(waiting, cells) if going else 0,
+        "seconds_left": engine.seconds_left(now=now) if going else None,
+        "map": sweep_view.live_map(cells, plane_at(arms, shown.plane)),
+        "planes": list_planes(arms),
+        "plane": shown.plane,
+        "findings": list_findings(arms),
+        "known": sweep_view.known_before(sweep.grid, shown.lab.shape(model)) if going else "",
+        "first": sweep_view.first_measured(cells) if going else "",
+        "coming": sweep_view.what_comes(sweep.grid) if _begins_with_first(cells, waiting) else "",
+        "one_rate": variants_share_one_rate(arms),
+        "edge": at_the_edge(arms),
+        "choices": sweep_view.list_choices(cells),
+        "choice": shown.choice,
+        "rows": sweep_view.rows_of(cells, waiting, shown.choice),
+        "waiting": len(waiting),
+        "varied": sweep.grid.varied,
+        "axes": AXES,
+        "typed": format_value,
+    }
+    return {name: render(f"lora_lab/grid/{name.replace('-', '_')}.html", **values) for name in PARTS}
+
+
+def render_sweeps(shown: ShownGrid) -> Markup:
+    """Render the list of the newest sweeps."""
+    rows = []
+    for sweep in shown.lab.sweeps()[:SWEEPS_SHOWN]:
+        cells = shown.lab.cells(sweep)
+        title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
+        rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
+    chosen = shown.sweep.sweep_id if shown.sweep else ""
+    return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen, address=sweep_address)
+
+
+def build_token(shown: ShownGrid) -> str:
+    """Return a token that changes whenever the plots have new points."""
+    if shown.sweep is None:
+        return "none"
+    measured = sum(cell.measured for cell in shown.cells)
+    ended = sum(cell.ended for cell in shown.cells)
+    return f"{shown.sweep.sweep_id}-{shown.plane}-{measured}-{ended}"
+
+
+def _begins_with_first(cells: Sequence[GridCell], waiting: Sequence[str]) -> bool:
+    """Return whether nothing is measured and the grid's first cell runs or is next, as nobody moved it."""
+    ours = {cell.run_id for cell in cells}
+    ahead = next((run_id for run_id in waiting if run_id in ours), "")
+    at_work = cells[0].status == "running" or ahead == cells[0].run_id != ""
+    return at_work and not any(cell.measured for cell in cells)
+
+
+def _count_ahead(waiting: Sequence[str], cells: Sequence[GridCell]) -> int:
+    """Return the number of other runs queued before the first cell; 0 once a cell runs."""
+    ours = {cell.run_id for cell in cells}
+    if any(cell.status == "running" for cell in cells):
+        return 0
+    return next((place for place, run_id in enumerate(waiting) if run_id in ours), 0)

@@ -1,0 +1,137 @@
+"""The parts of the Lab page about a setting: its cost, its charts, and what the model sees of the data."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+from markupsafe import Markup
+
+from lora_lab.charts.memory import KEY_NAMES
+from lora_lab.lab import Lab
+from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
+from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
+from lora_lab.predictions.of_runs import Predictions
+from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
+from lora_lab.settings.run_form import address_of, command_of
+from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
+from lora_lab.views import setting_plots
+from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
+from study.base.errors import LearnerError
+from study.base.html import NO_HTML
+from study.plots.plot import Plot
+from study.store.logs.predictions import Prediction
+from study.text.templates import render
+
+
+class SettingParts:
+    """Renders what the Lab page says about a setting before it is run."""
+
+    def __init__(self, lab: Lab, predictions: Predictions) -> None:
+        self._lab = lab
+        self._predictions = predictions
+
+    def hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
+        """Render the form of a prediction in place of all that would give the answer away."""
+        hidden = render("lora_lab/lab/hidden.html")
+        form = self._predictions.form(spec, rival=rival)
+        return no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
+
+    def cost(self, spec: RunSpec, kept: Prediction | None = None) -> dict[str, Markup]:
+        """Render what a setting costs. Raises LearnerError when its model can't be read."""
+        return self.cost_of(spec, self.find(spec), kept)
+
+    def cost_of(self, spec: RunSpec, found: Preview | None, kept: Prediction | None) -> dict[str, Markup]:
+        """Render the two numbers, what else is worth saying, and how they come about."""
+        if found is None:
+            return no_cost(render("lora_lab/shared/reading.html", model=spec.model))
+        values = {"guess": self._predictions.kept(kept) if kept else None, **self._list_values(found)}
+        return {
+            "cost": render("lora_lab/lab/cost.html", **values),
+            "notes": render("lora_lab/lab/cost_notes.html", **values),
+            "counted": render("lora_lab/lab/cost_counted.html", **values),
+        }
+
+    def find(self, spec: RunSpec) -> Preview | None:
+        """Return None while a worker reads the model's shape. Raises LearnerError when it can't be read."""
+        return self.preview(spec) if self._lab.shape(spec.model) else None
+
+    def preview(self, spec: RunSpec) -> Preview | None:
+        """Return None while the model's shape is unknown."""
+        digest = self._lab.uploads.find(spec.data).digest
+        try:
+            self._lab.home.shape(spec.model)
+        except LearnerError:
+            return None
+        return build_preview(self._lab.home, spec, digest)
+
+    def _list_values(self, found: Preview) -> dict[str, Any]:
+        ran = ((run.spec, self._lab.state(run)) for run in self._lab.runs())
+        pace = seconds_a_token(ran, found.spec)
+        tokens = found.row.tokens * found.spec.steps
+        sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)
+        narrowest = min((min(m.d_in, m.d_out), m.suffix) for m in found.shape.select(found.spec.targets))
+        return {
+            "found": found,
+            "spec": found.spec,
+            "saved_bytes": sixteen.total_bytes - found.ledger.total_bytes,
+            "seconds": pace * tokens * 0.9 if pace else None,
+            "narrowest": narrowest,
+            "embedded": found.spec.model == EMBEDDED_MODEL,
+            "untrained": found.spec.model == TINY_MODEL,
+            "modelled": found.shape.model_type in MODELLED_TYPES,
+            "stored_bits": bits_per_param(found.spec.bits),
+            "fp32_moments": fp32_moments(found.shape.select(found.spec.targets), found.spec),
+            "smallest_8bit": SMALLEST_8BIT_NUMBERS,
+            "on_gpu": found.row.on_gpu,
+            "command": command_of(found.spec, data_file=self._lab.uploads.find(found.spec.data).label),
+        }
+
+    def plots_by_rank(self, found: Preview, *, narrow: bool) -> Markup:
+        """Render the charts over ranks."""
+        return self._plots(found, setting_plots.by_rank(self._lab, found), narrow=narrow)
+
+    def plots_by_bits(self, found: Preview, *, narrow: bool) -> Markup:
+        """Render the charts over bit widths."""
+        return self._plots(found, setting_plots.by_bits(self._lab, found), narrow=narrow)
+
+    def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
+        parts = asdict(found.ledger)
+        return render(
+            "lora_lab/lab/bench_plots.html",
+            plots=[(plot, setting_plots.drawn_on_bench(plot, narrow=narrow)) for plot in plots],
+            spec=found.spec,
+            components=[
+                (field, KEY_NAMES.get(field, name), parts[field])
+                for field, name in COMPONENTS
+                if parts[field]
+            ],
+            query=address_of(found.spec).partition("?")[2],
+        )
+
+    def seen(self, spec: RunSpec, *, narrow: bool = False) -> dict[str, Markup]:
+        """Render what the model sees of the data, if a worker has tokenized it."""
+        try:
+            digest = self._lab.uploads.find(spec.data).digest
+        except LearnerError:
+            return {"seen-title": NO_HTML, "seen": NO_HTML}  # the cost part shows the error
+        values = {
+            "seen": build_seen(self._lab.home, spec, digest, narrow=narrow),
+            "problem": self._lab.home.unreadable(spec.model, digest),
+            "reading": self._lab.is_reading(spec.model, spec.data),
+            "model": spec.model,
+            "shown": SHOWN_TOKENS,
+        }
+        return {
+            "seen-title": render("lora_lab/lab/seen_title.html", **values),
+            "seen": render("lora_lab/lab/seen.html", **values),
+        }
+
+
+def no_cost(instead: Markup) -> dict[str, Markup]:
+    """Return the parts of the cost with something else in their place."""
+    return {"cost": instead, "notes": NO_HTML, "counted": NO_HTML}
+
+
+def no_figures(instead: Markup) -> dict[str, Markup]:
+    """Return the parts of a setting that has no numbers; the style sheet hides the plots of the last one."""
+    return no_cost(instead) | {"plots-more": NO_HTML}

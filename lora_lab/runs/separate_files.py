@@ -1,0 +1,28 @@
+"""Files that a browser sends to the Lab, read in a process of their own and checked again here."""
+
+from typing import Any
+
+from lora_lab.data.datasets import Dataset, read_upload
+from lora_lab.data.uploads import parse_stored
+from lora_lab.runs.run_file import ExportedRun, parse_run_file
+from lora_lab.spec import spec_from
+from study.base.errors import LearnerError
+from study.io.separate_reading import read_apart
+
+
+def read_upload_apart(name: str, content: bytes) -> Dataset:
+    """Return the data set of a file. Raises LearnerError that names every bad line."""
+    return _dataset(name, read_apart(read_upload, name, content))
+
+
+def parse_run_file_apart(name: str, content: bytes) -> ExportedRun:
+    """Return the settings and data of a run file. Raises LearnerError on anything else."""
+    found = read_apart(parse_run_file, name, content)
+    return ExportedRun(spec=spec_from(found["spec"]), dataset=_dataset(name, found["dataset"]))
+
+
+def _dataset(name: str, found: dict[str, Any]) -> Dataset:
+    dataset = parse_stored(found)
+    if dataset is None:
+        raise LearnerError(f"{name} did not come back whole.", do_next="Choose it again.")
+    return dataset

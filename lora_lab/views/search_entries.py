@@ -1,0 +1,67 @@
+"""What a search finds in the lab: its pages, the labels of settings, and models."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from lora_lab.memory.ledger import bits_per_param
+from lora_lab.parameters.shapes import load_catalogue
+from lora_lab.settings.run_form import address_of, read_presets
+from lora_lab.settings.urls import CLAIMS, COMPARE, GRID, LAB, MEMORY, MICROSCOPE, MODELS, PAPERS, XRAY
+from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_LABELS, VARIANT_NAMES
+from study.base.units import as_short
+from study.content.search import SearchEntry
+
+PAGES = (
+    ("Lab: train a model", LAB, "fine-tune run start rank slider memory loss"),
+    ("Grid: every rank at every bit width", GRID, "sweep heat map seeds experiment"),
+    ("Compare runs", COMPARE, "side by side chat base tuned answers"),
+    ("X-ray of a run", XRAY, "svd singular values directions update"),
+    ("Will it fit?", MEMORY, "does it fit on my gpu card memory vram 8 12 16 24 48 80 gb context"),
+    ("Models of the lab", MODELS, "catalogue add config.json"),
+    ("Check a claim", CLAIMS, "trainable params printed line"),
+    ("Published numbers", PAPERS, "papers tables recomputed"),
+    ("Microscope: one weight matrix in two schemes", MICROSCOPE, "quantization error levels outliers"),
+)
+
+
+def list_pages() -> Iterator[SearchEntry]:
+    """List the lab's pages."""
+    for title, address, text in PAGES:
+        yield SearchEntry(kind="Lab", title=title, address=address, text=text)
+
+
+def list_settings() -> Iterator[SearchEntry]:
+    """List the labels in the names of runs; each leads to the form with that setting filled in."""
+    usual = read_presets()[0].spec
+    for bits, label in BITS_LABELS.items():
+        yield SearchEntry(
+            kind="Settings of a run",
+            title=bits,
+            address=address_of(replace(usual, bits=bits)),
+            about=f"{label}: {bits_per_param(bits):.4g} bits per weight",
+        )
+    for variant, name in VARIANT_NAMES.items():
+        yield SearchEntry(
+            kind="Settings of a run",
+            title=name,
+            address=address_of(replace(usual, variant=variant)),
+            about=VARIANT_LABELS[variant].removeprefix(f"{name}: "),
+        )
+    for targets, label in TARGET_LABELS.items():
+        yield SearchEntry(
+            kind="Settings of a run",
+            title=targets,
+            address=address_of(replace(usual, targets=targets)),
+            about=f"Adapters on {label}",
+        )
+
+
+def list_models() -> Iterator[SearchEntry]:
+    """List the models of the catalogue; each leads to Will it fit? with it chosen."""
+    for shape in load_catalogue().values():
+        yield SearchEntry(
+            kind="Models",
+            title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",
+            address=f"{MEMORY}?{urlencode({'model': shape.name})}",
+        )

@@ -1,0 +1,143 @@
+"""Rows for the reader of learners' own prompts, which knows a concept by its words alone.
+
+To learn a comparison and not a list of topics, it sees every concept in many wordings, and false statements
+in place of concepts: of those a right answer says the opposite, and the answer's own twin says the same.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
+from quizzes.grader.prompts import CONCEPTS, Prompt, PromptConcept
+from quizzes.grader.verdicts import Verdict
+from quizzes.grader.worker.examples import Row, mistype
+from quizzes.grader.worker.network import NetworkRow
+
+STATEMENT_WORDS = 20
+NO_STATEMENTS = NOISE | {"other-language", "misspelt", "rejects-false"}
+"""Answers of these classes are no plain statements that could stand in place of a concept."""
+
+STATEMENTS, TWINS = 0.11, 0.22
+"""Share of concepts that are read as a right statement, and as a twin or another false statement."""
+
+STRANGERS = 0.12
+"""Share of concepts that are taken from a prompt about something else; an answer says nothing of them."""
+
+Key = tuple[str, int]
+"""A prompt's id and the number of its concept."""
+
+
+class OwnRowBuilder:
+    """Builds rows from answers for a network that has no parts of its own for any concept."""
+
+    def __init__(
+        self, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer], dice: Random
+    ) -> None:
+        self._prompts = prompts
+        self._dice = dice
+        self._ids = sorted({answer.prompt_id for answer in answers})
+        self._right = list_statements(answers, "covered")
+        self._false = list_statements(answers, "contradicted")
+        self._twins = _list_twins(answers)
+
+    def build_batch(self, batch: Sequence[LabelledAnswer]) -> list[Row]:
+        """Build the rows of a batch; their concepts stand in an order drawn for the batch."""
+        order = self._dice.sample(range(CONCEPTS), CONCEPTS)
+        return [self._build_row(answer, order) for answer in batch]
+
+    def _build_row(self, answer: LabelledAnswer, order: Sequence[int]) -> Row:
+        read = [self._read_concept(answer, at) for at in order]
+        row = NetworkRow(
+            concepts=tuple(text for text, _ in read),
+            numbers=(0,) * CONCEPTS,
+            text=mistype(answer.text, self._dice),
+        )
+        return row, tuple(verdict for _, verdict in read)
+
+    def _read_concept(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict]:
+        """Return a text in place of a concept, and what the answer says of this text."""
+        key, verdict, drawn = (answer.prompt_id, at), answer.verdicts[at], self._dice.random()
+        if drawn < TWINS:
+            turned = self._draw_twin(answer, at) or self._draw_false(key, verdict)
+            if turned is not None:
+                return turned
+        if drawn < TWINS + STATEMENTS and key in self._right:
+            return self._dice.choice(self._right[key]), verdict
+        if self._dice.random() < STRANGERS:
+            other = self._dice.choice(self._ids)
+            if _subject(other) != _subject(answer.prompt_id):
+                stranger = self._dice.choice(self._prompts[other].concepts)
+                return word_concept(stranger, self._dice), "missing"
+        return word_concept(self._prompts[answer.prompt_id].concepts[at], self._dice), verdict
+
+    def _draw_twin(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict] | None:
+        """Draw another answer of the contrast group: it says the same about the concept, or the opposite."""
+        twins = [one for one in self._twins.get((answer.group, at), ()) if one.text != answer.text]
+        if not twins or answer.verdicts[at] not in ("covered", "contradicted"):
+            return None
+        twin = self._dice.choice(twins)
+        return twin.text, "covered" if twin.verdicts[at] == answer.verdicts[at] else "contradicted"
+
+    def _draw_false(self, key: Key, verdict: Verdict) -> tuple[str, Verdict] | None:
+        """Draw a false statement about the concept, if it is known what the answer says of it."""
+        said: dict[Verdict, Verdict] = {"missing": "missing", "covered": "contradicted"}
+        if verdict not in said or key not in self._false:
+            return None
+        return self._dice.choice(self._false[key]), said[verdict]
+
+
+def word_concept(concept: PromptConcept, dice: Random) -> str:
+    """Return a concept as somebody might write it down: whole, its label, its definition or its start."""
+    label, rest = concept.label, concept.definition
+    if rest.startswith(label):  # a line of somebody's own prompt, with or without a colon
+        if dice.random() < 0.5:
+            return concept.definition
+        rest = rest.partition(":")[2].strip() or rest
+    drawn = dice.random()
+    if drawn < 0.45:
+        return f"{label}: {_lower_first(rest)}"
+    if drawn < 0.6:
+        return rest
+    if drawn < 0.72:
+        return label
+    if drawn < 0.85:
+        parts = re.split(r"(?<=[,;])\s", rest)
+        start = " ".join(parts[: dice.randint(1, len(parts))]).rstrip(",; ")
+        return f"{label}: {_lower_first(start)}"
+    return f"{label}. {rest}"
+
+
+def list_statements(answers: Sequence[LabelledAnswer], verdict: Verdict) -> dict[Key, list[str]]:
+    """List, by concept, short answers with this verdict on it that say nothing of the other concepts."""
+    found: dict[Key, list[str]] = {}
+    for answer in answers:
+        at = _only_subject(answer)
+        if at is not None and answer.verdicts[at] == verdict:
+            found.setdefault((answer.prompt_id, at), []).append(answer.text)
+    return found
+
+
+def _list_twins(answers: Sequence[LabelledAnswer]) -> dict[tuple[str, int], list[LabelledAnswer]]:
+    found: dict[tuple[str, int], list[LabelledAnswer]] = {}
+    for answer in answers:
+        at = _only_subject(answer)
+        if answer.pair and at is not None and answer.verdicts[at] != "partial":
+            found.setdefault((answer.group, at), []).append(answer)
+    return found
+
+
+def _only_subject(answer: LabelledAnswer) -> int | None:
+    """Return the number of the one concept that a short, plain answer is about."""
+    about = [at for at, verdict in enumerate(answer.verdicts) if verdict != "missing"]
+    plain = answer.kind not in NO_STATEMENTS and len(answer.text.split()) <= STATEMENT_WORDS
+    return about[0] if plain and len(about) == 1 else None
+
+
+def _subject(prompt_id: str) -> str:
+    """Return what a prompt is about: the app's prompts share much, each own prompt stands alone."""
+    return "lora" if prompt_id.startswith("explain-") else prompt_id
+
+
+def _lower_first(text: str) -> str:
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

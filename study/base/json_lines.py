@@ -1,0 +1,68 @@
+"""A worker process that reads a JSON object per line and answers in lines of JSON."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class JsonLinesProcess:
+    """A module of this project, run in a process of its own. What it prints as errors is discarded."""
+
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+            cwd=ROOT,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write a line. A process that has ended is noticed by reading: it gives no answer."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def read(self) -> Iterator[Any]:
+        """Yield each line of the answer; ends with the process."""
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError):  # killed in the middle of a line, or its pipe is closed
+            for line in self._process.stdout:
+                yield json.loads(line)
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit status."""
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """Kill the process and wait for its end; a thread that reads from it gets the end of the answer."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Kill the process and close its pipes, which no thread may use then."""
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()

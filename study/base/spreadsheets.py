@@ -1,0 +1,8 @@
+"""What a spreadsheet does with a cell."""
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV injection"
+
+
+def is_formula(cell: str) -> bool:
+    """Return whether a spreadsheet would evaluate the cell instead of showing it."""
+    return cell.startswith(_FORMULA_STARTS)

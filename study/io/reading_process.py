@@ -1,0 +1,43 @@
+"""What every process that reads files of strangers does: it takes functions by name and answers in JSON."""
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import IO, Any
+
+from study.base.errors import LearnerError
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name, `module:function`, under which another process finds a function of a module."""
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def find_named(name: str) -> Any:
+    """Return the function of a name that `name_of` gave."""
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)
+
+
+def open_answers() -> IO[bytes]:
+    """Return standard output for answers; whatever else writes to it goes to standard error from now on."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def error_answer(error: LearnerError) -> dict[str, list[str]]:
+    """Return an error as an answer."""
+    return {"error": [error.what, error.do_next]}
+
+
+def memory_error(name: str, do_next: str) -> LearnerError:
+    """Return the error of a file that needs more memory than there is for it."""
+    return LearnerError(f"{name} needs more memory than reading a file may use.", do_next=do_next)
+
+
+def raise_error(answer: dict[str, Any]) -> None:
+    """Raise the LearnerError that an answer holds, if it holds one."""
+    if "error" in answer:
+        what, do_next = answer["error"]
+        raise LearnerError(what, do_next=do_next)

@@ -1,0 +1,106 @@
+"""Reading one small file of a stranger in a process of its own, which ends with it.
+
+    dataset_values = read_apart(read_upload, "mine.jsonl", content)
+
+computes `read_upload("mine.jsonl", content)` elsewhere, within limits on memory and time, and returns what it
+gives as JSON has it. Decks, questions and backups, which need the store, have a worker that stays
+(import_process.py).
+
+`python -m study.io.separate_reading MODULE:FUNCTION CPU_SECONDS` is that process: it reads the name as one
+line of JSON and then the content from standard input, and answers with one line of JSON, `{"found": ...}` or
+`{"error": [what, do_next]}`.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from study.base.errors import LearnerError
+from study.base.owner_log import note
+from study.base.units import as_bytes
+from study.io.process_limits import limit_cpu_time, limit_memory
+from study.io.reading_process import (
+    error_answer,
+    find_named,
+    memory_error,
+    name_of,
+    open_answers,
+    raise_error,
+)
+
+READING_CPU_SECONDS = 10
+READING_SECONDS = 40
+"""By the clock, for a busy machine."""
+
+AT_ONCE = 2
+WAIT_SECONDS = 10
+ROOT = Path(__file__).parents[2]
+_SMALLER = "Choose a smaller file, or check that it is what its name says."
+_places = threading.BoundedSemaphore(AT_ONCE)
+
+Reader = Callable[[str, bytes], Any]
+"""Reads a file by name and content. A function of a module, which keeps and changes nothing."""
+
+
+def read_apart(reader: Reader, name: str, content: bytes) -> Any:
+    """Return what a reader gives, as JSON has it. Raises LearnerError, the reader's own or one on limits."""
+    if not _places.acquire(timeout=WAIT_SECONDS):
+        raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
+    try:
+        return _read(name_of(reader), name, content)
+    except LearnerError:
+        note("import", f"A file of {as_bytes(len(content))} for the Lab was not read.")
+        raise
+    finally:
+        _places.release()
+
+
+def _read(function: str, name: str, content: bytes) -> Any:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "study.io.separate_reading", function, str(READING_CPU_SECONDS)],
+            input=json.dumps(name).encode() + b"\n" + content,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            timeout=READING_SECONDS,
+            start_new_session=True,
+        )
+        answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        said = f"{name} takes more than {READING_SECONDS} s to read."
+        raise LearnerError(said, do_next=_SMALLER) from error
+    except ValueError as error:  # it was ended at a limit, or by what it read
+        said = f"{name} could not be read: it broke what reads it."
+        raise LearnerError(said, do_next=_SMALLER) from error
+    raise_error(answer)
+    return answer["found"]
+
+
+def main() -> None:
+    """Read one file."""
+    answers = open_answers()
+    read: Reader = find_named(sys.argv[1])
+    limit_memory()
+    limit_cpu_time(int(sys.argv[2]))
+    name = json.loads(sys.stdin.buffer.readline())
+    try:
+        found = read(name, sys.stdin.buffer.read())
+        answer: dict[str, Any] = {
+            "found": asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
+        }
+    except LearnerError as error:
+        answer = error_answer(error)
+    except MemoryError:
+        answer = error_answer(memory_error(name, _SMALLER))
+    answers.write(json.dumps(answer).encode())
+    answers.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""An import or an undo that was cut off: its files go back to what they were, unless its rows were committed.
+
+Files and rows belong to one transaction. A process that is killed between writing the files and the commit
+leaves changed files without rows, which no undo would find. Hence a note of what the files were stands beside
+them until the commit.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from study.base.settings import IMPORTS_FOLDER
+from study.content.user_files import compute_digest, read_own_file, replace_file, write_own_file
+from study.store import Store
+from study.store.logs.imports import is_recorded, is_undone
+
+PREFIX = "unfinished-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """One file that is about to change."""
+
+    before: str | None
+    """Its text; None if there is no such file."""
+
+    after: str
+    """The digest of the text that it gets."""
+
+
+def list_changes(home: Path, texts: Mapping[str, str | None]) -> dict[str, FileChange]:
+    """Return what writing these texts would change; files that have them already are left out."""
+    return {
+        name: FileChange(before=before, after=compute_digest(text))
+        for name, text in texts.items()
+        if (before := read_own_file(home, name)) != text
+    }
+
+
+def take_back_files(home: Path, changes: Mapping[str, FileChange]) -> None:
+    """Give the files their former texts; one that has another text than the change gave it stays."""
+    for name, change in changes.items():
+        if compute_digest(read_own_file(home, name)) == change.after:
+            write_own_file(home, name, change.before)
+
+
+def note_changes(
+    home: Path,
+    profile_id: str,
+    changes: Mapping[str, FileChange],
+    *,
+    imported_at: datetime | None = None,
+    undone: int = 0,
+) -> None:
+    """Keep what the files are, before any is written, and what the commit brings: an import or an undo."""
+    if changes:
+        kept = {
+            "imported_at": imported_at.isoformat() if imported_at else "",
+            "undone": undone,
+            "files": {name: asdict(change) for name, change in changes.items()},
+        }
+        replace_file(_path(home, profile_id), json.dumps(kept).encode())
+
+
+def forget_changes(home: Path, profile_id: str) -> None:
+    """Drop the note: everything is committed, or the files are as they were."""
+    _path(home, profile_id).unlink(missing_ok=True)
+
+
+def restore_unfinished(store: Store, home: Path) -> None:
+    """Restore the files of imports and undos that never were committed. Files changed since stay."""
+    for path in (home / IMPORTS_FOLDER).glob(f"{PREFIX}*.json"):
+        profile_id = path.stem.removeprefix(PREFIX)
+        # The lock of the writer: an import that is going on in another process is waited for.
+        with store.database.write(profile_id) as connection:
+            if not path.exists():
+                continue
+            kept = json.loads(path.read_text("utf-8"))
+            committed = (
+                is_undone(connection, kept["undone"])
+                if kept["undone"]
+                else is_recorded(connection, profile_id, datetime.fromisoformat(kept["imported_at"]))
+            )
+            if not committed:
+                take_back_files(home, {name: FileChange(**each) for name, each in kept["files"].items()})
+            path.unlink()
+
+
+def _path(home: Path, profile_id: str) -> Path:
+    return home / IMPORTS_FOLDER / f"{PREFIX}{profile_id}.json"

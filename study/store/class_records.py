@@ -1,0 +1,107 @@
+"""What is stored of a live class: its room, what the teacher did, its students, and their answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Outcome = Literal["stored", "repeated", "answered", "late"]
+"""Stored now, also in place of an earlier one; stored before under the same id; another answer is stored
+already; not open any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRoom:
+    """A class that was opened, and the choices its teacher made."""
+
+    id: str
+    code: str
+    plan_id: str
+    title: str
+    options: Mapping[str, Any]
+    opened_at: datetime
+    names_until: datetime
+    revision: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassEvent:
+    """One thing that the teacher did; numbers count from 1 in each room."""
+
+    number: int
+    kind: str
+    value: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassStudent:
+    """One device in a room; the name is empty once names are deleted."""
+
+    id: str
+    device: str
+    number: int
+    name: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassAnswer:
+    """One student's answer in one round of one activity."""
+
+    id: str
+    student_id: str
+    position: int
+    round: int
+    value: Mapping[str, Any]
+    confidence: str | None
+    at: datetime
+    claim: str | None = None
+    """What only this student has in this activity, such as a cell of a grid."""
+
+    graded: Mapping[str, Any] | None = None
+    """What the grader found, by concept; None until it is graded."""
+
+    revision: int = field(default=0, compare=False)
+    """The room's revision that stored it: of two answers to one round the larger one is the later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRecord:
+    """Everything stored about one room."""
+
+    room: ClassRoom
+    activities: tuple[Mapping[str, Any], ...]
+    events: tuple[ClassEvent, ...]
+    students: tuple[ClassStudent, ...]
+    answers: tuple[ClassAnswer, ...]
+    progress: Mapping[int, Mapping[str, Any]]
+    """How far what an activity trains is, by position."""
+
+    first_activity: int = 0
+    """The position of the first of `activities`: a record of changes leaves known ones out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What became of an answer, and the answer that is stored for this student and round, if any."""
+
+    outcome: Outcome
+    answer: ClassAnswer | None
+
+
+def read_room(row: Any) -> ClassRoom:
+    """Return the room of a row."""
+    return ClassRoom(**{name: getattr(row, name) for name in ClassRoom.__dataclass_fields__})
+
+
+def read_student(row: Any) -> ClassStudent:
+    """Return the student of a row; the name is empty once it is deleted."""
+    return ClassStudent(
+        id=row.id, device=row.device, number=row.number, name=row.name or "", joined_at=row.joined_at
+    )
+
+
+def read_answer(row: Any) -> ClassAnswer:
+    """Return the answer of a row."""
+    return ClassAnswer(**{name: getattr(row, name) for name in ClassAnswer.__dataclass_fields__})

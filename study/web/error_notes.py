@@ -1,0 +1,32 @@
+"""ASGI middleware that notes every error of the server in the owner's log, by route."""
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from study.base.owner_log import note_error
+
+PRESSES = "act"
+
+
+class ErrorNotes:
+    """Passes every request on, and every error too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does."""
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            raise  # whoever asked has gone: no error of the server
+        except Exception as error:
+            if scope["type"] == "http":
+                note_error(f"{scope['method']} {area_of(scope['path'])}", error)
+            raise
+
+
+def area_of(path: str) -> str:
+    """Return the part of a path that names no run, class or learner: `/act/cards` of a press, else `/lab`."""
+    first, *rest = path.strip("/").split("/")
+    return "/".join(("", first, *(rest[:1] if first == PRESSES else ())))

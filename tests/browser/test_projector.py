@@ -1,0 +1,164 @@
+"""What a room sees: the projector of a class, the study pages in projector view, and a phone that errs."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import StartApp
+from tests.browser.test_classroom import (  # noqa: F401 - two of them are fixtures
+    PHONE,
+    Classroom,
+    address,
+    classroom,
+    press_next,
+    vote,
+)
+
+pytestmark = pytest.mark.browser
+
+SIZES = ((1920, 1080), (1280, 720), (1024, 768))
+TEXT_PX = "element => parseFloat(getComputedStyle(element).fontSize)"
+
+
+def lead_to(teacher: Page, position: int, phase: str) -> None:
+    step = teacher.locator("ol.plan li").nth(position).locator(f"[data-phase={phase}]")
+    step.evaluate("step => step.click()")
+
+
+def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Classroom) -> None:  # noqa: F811
+    teacher, screen, ana = classroom.start("rank-25"), classroom.screen(), classroom.phone()
+    for phase, nth in (("vote", 0), ("revote", 1)):
+        lead_to(teacher, 0, phase)
+        vote(ana, nth)
+    lead_to(teacher, 0, "reveal")
+    expect(screen.locator(".moves")).to_be_visible()
+    for width, height in SIZES:
+        screen.set_viewport_size({"width": width, "height": height})
+        expect(screen.locator("#more")).to_be_hidden()
+        bar = screen.locator(".corner").bounding_box()
+        keep = screen.locator(".keep").bounding_box()
+        assert bar is not None
+        assert keep is not None
+        assert keep["y"] + keep["height"] <= bar["y"], (width, height)
+
+    screen.set_viewport_size({"width": 1024, "height": 420})
+    expect(screen.locator("#more")).to_contain_text("Part 1 of")
+    expect(screen.locator("#more")).to_contain_text("PageDown")
+    parts = int(re.findall(r"of (\d+)", screen.locator("#more").inner_text())[0])
+    assert parts > 1
+    for part in range(2, parts + 1):
+        screen.keyboard.press("PageDown")
+        expect(screen.locator("#more")).to_contain_text(f"Part {part} of {parts}")
+    expect(screen.locator("#now .meta")).to_contain_text("Answer")
+    screen.keyboard.press("PageUp")
+    expect(screen.locator("#more")).to_contain_text(f"Part {parts - 1} of {parts}")
+    screen.keyboard.press("PageDown")
+    screen.keyboard.press("PageDown")
+    expect(screen.locator("#now .meta")).to_contain_text("A question like it")
+    assert screen.evaluate("scrollY") == 0
+
+
+def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:  # noqa: F811
+    teacher, screen = classroom.start("rank-25"), classroom.screen()
+    lead_to(teacher, 0, "vote")
+    option = screen.locator("ol.options li").first.evaluate(TEXT_PX)
+    lead_to(teacher, 1, "show")
+    expect(screen.locator("p.stem")).to_contain_text("LoRA writes")
+    assert screen.locator("p.stem").evaluate(TEXT_PX) >= option
+    lead_to(teacher, 2, "show")
+    finding = screen.locator("[data-finding]")
+    expect(finding).to_be_visible()
+    assert finding.evaluate(TEXT_PX) >= option
+    value = screen.locator(".fig-numbers dd").first.evaluate(TEXT_PX)
+    assert screen.locator(".fig-origins").evaluate(TEXT_PX) < value
+    picture = screen.locator(".fig-picture svg").bounding_box()
+    assert picture is not None
+    assert picture["width"] >= 1920 / 2
+
+
+def test_a_mistaken_tap_is_corrected(classroom: Classroom) -> None:  # noqa: F811
+    teacher, ana = classroom.start("rank-25"), classroom.phone()
+    expect(ana.locator("#name")).to_be_visible()
+    lead_to(teacher, 0, "vote")
+    vote(ana, 0, "sure")
+    ana.get_by_role("button", name="Change my answer").click()
+    expect(ana.locator("label.option input").first).to_be_checked()
+    ana.get_by_role("button", name="Keep my answer").click()
+    expect(ana.locator("form.answer")).to_be_hidden()
+    ana.reload()
+    ana.get_by_role("button", name="Change my answer").click()
+    vote(ana, 2, "guess")
+    expect(ana.locator(".told.mine .letter")).to_have_text("C")
+    expect(teacher.locator("#answered")).to_have_text("1")
+    expect(teacher.locator(".bars .figures").nth(0)).to_contain_text("0 ")
+    expect(teacher.locator(".bars .figures").nth(2)).to_contain_text("1 ")
+    press_next(teacher, "Voting closed")
+    expect(ana.get_by_role("button", name="Change my answer")).to_have_count(0)
+    expect(teacher.locator("#answered-line")).to_be_hidden()
+
+
+def test_a_sliders_question_leaves_only_the_slider_free(classroom: Classroom) -> None:  # noqa: F811
+    teacher, ana = classroom.start("rank-25"), classroom.phone()
+    lead_to(teacher, 2, "vote")
+    expect(ana.locator("form.answer")).to_contain_text("Matrix: query (q)")
+    expect(ana.get_by_label("Matrix")).to_be_disabled()
+    expect(ana.get_by_label("Model")).to_be_disabled()
+    expect(ana.get_by_label("Rank r")).to_be_enabled()
+
+
+def test_a_phone_without_a_connection_says_so_where_it_is_seen(classroom: Classroom) -> None:  # noqa: F811
+    teacher, ana = classroom.start("rank-25"), classroom.phone()
+    lead_to(teacher, 0, "vote")
+    expect(ana.locator("form.answer")).to_be_visible()
+    ana.context.set_offline(True)
+    ana.locator("label.option").nth(1).click()
+    ana.locator("button[value=sure]").click()
+    note = ana.locator(".waiting").bounding_box()
+    assert note is not None
+    assert note["y"] + note["height"] <= PHONE["height"]
+    ana.context.set_offline(False)
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    classroom.problems = [p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p]
+
+
+def test_a_student_who_types_the_address_alone_joins_with_the_digits(classroom: Classroom) -> None:  # noqa: F811
+    classroom.start("opener")
+    student = classroom.browser(**PHONE, extra_http_headers={"X-Forwarded-For": "192.0.2.50"})
+    for path in ("/", "/class", "/join"):
+        answer = student.goto(classroom.address + path)
+        assert answer is not None
+        assert answer.status == 403
+        assert student.locator("label").evaluate(TEXT_PX) >= 15
+    student.get_by_label("six digits").fill(classroom.code)
+    student.get_by_role("button", name="Join").click()
+    expect(student.get_by_role("heading", name="You are in")).to_be_visible()
+    classroom.problems = [p for p in classroom.problems if "403" not in p]
+
+
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_the_projector_view_makes_figures_larger(
+    chromium: Browser, start_app: StartApp, size: tuple[int, int]
+) -> None:
+    page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+    at = start_app("--no-worker")
+    for path in ("/?", "/concept?id=nf4&mode=learn&"):
+        widths = []
+        for view in ("usual", "projector"):
+            page.goto(f"{at}{path}view={view}")
+            picture = page.locator(".fig-picture svg").first
+            picture.wait_for()
+            box = picture.bounding_box()
+            assert box is not None
+            widths.append(box["width"])
+        assert widths[1] > widths[0], path
+    names = page.locator(".modes-row a .name")
+    assert names.evaluate_all("all => all.every(one => one.scrollWidth <= one.parentElement.clientWidth)")
+    page.goto(f"{at}/lab?view=projector")
+    chart = page.locator("#plot-parameters-by-rank svg").first
+    chart.wait_for()
+    assert page.locator(".bench .trained strong").first.bounding_box()["y"] < size[1] / 2  # type: ignore[index]
+    assert chart.bounding_box()["y"] < size[1] * 0.6  # type: ignore[index]
+    start = page.locator("#start").evaluate("one => one.getBoundingClientRect().right")
+    assert start <= page.locator(".bench .left").evaluate("one => one.getBoundingClientRect().right")
+    page.close()

@@ -1,0 +1,136 @@
+"""What is put next comes after the current activity, and can be taken out until somebody answers it."""
+
+from typing import Any
+
+from classroom.activities.room import LOBBY
+from classroom.live.live_room import LiveRoom
+from classroom.views.screens import teacher_state
+from study.ports.context import Context
+from tests.classroom.builders import PLAN
+from tests.classroom.rooms import School, phone, played
+
+POLL = {"kind": "poll", "ask": "Well then?", "options": "Yes\nNo"}
+FIRST, SECOND, THIRD = len(PLAN), len(PLAN) + 1, len(PLAN) + 2
+
+
+async def ask(school: School, live: LiveRoom, when: str, **more: str) -> Any:
+    async with school.teacher() as teacher:
+        return await teacher.post(f"/class/{live.room.code}/ask", json=POLL | {"when": when} | more)
+
+
+def at(live: LiveRoom) -> tuple[int, str | None]:
+    return live.state.position, live.state.phase
+
+
+def test_what_is_put_next_leaves_the_class_where_it_is(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        assert (await ask(school, live, "next")).status_code == 200
+        assert at(live) == (LOBBY, None)
+        await school.lead(live, "next")
+        assert at(live) == (FIRST, "vote")
+        await school.lead(live, "next")
+        await school.lead(live, "next")
+        assert at(live) == (0, "vote")
+        await school.lead(live, "back")
+        assert at(live) == (FIRST, "reveal")
+        await school.lead(live, "go", position=1, phase="vote")
+        await ask(school, live, "next")
+        await ask(school, live, "now")
+        assert at(live) == (THIRD, "vote")
+        await school.lead(live, "next")
+        await school.lead(live, "next")
+        assert at(live) == (SECOND, "vote")  # what was put next comes after what was asked at once
+        await school.lead(live, "next")
+        await school.lead(live, "next")
+        assert at(live) == (2, "vote")
+        for _ in range(2):
+            await school.lead(live, "back")
+        assert at(live) == (SECOND, "vote")
+        again = await school.new_hub(context).find(live.room.code)
+        assert again.plan == live.plan
+        assert again.state == live.state
+
+    played(play)
+
+
+def test_it_can_be_taken_out_while_nobody_has_answered(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=0, phase="advice")
+        await ask(school, live, "next")
+        assert "Take it out" in teacher_state(live)["html"]
+        assert (await school.lead(live, "withdraw", position=FIRST)).status_code == 200
+        assert "Well then?" not in teacher_state(live)["html"]
+        await ask(school, live, "now")
+        assert (await school.lead(live, "withdraw", position=SECOND)).status_code == 200
+        assert at(live) == (0, "advice")  # where the class was before
+        for position in (FIRST, SECOND):
+            assert (await school.lead(live, "go", position=position, phase="vote")).status_code == 400
+        await school.lead(live, "go", position=0, phase="twin-reveal")
+        await school.lead(live, "next")
+        assert at(live) == (1, "vote")
+        await ask(school, live, "now")
+        async with phone(school, live, "ana") as ana:
+            await ana.answer(THIRD, 1, option="1")
+        refused = await school.lead(live, "withdraw", position=THIRD)
+        assert (refused.status_code, "stays" in refused.text) == (400, True)
+        assert "Take it out" not in teacher_state(live)["html"]
+        for wrong in (0, -1, 99, "x", None):
+            assert (await school.lead(live, "withdraw", position=wrong)).status_code == 400
+        async with school.teacher() as teacher:
+            page = (await teacher.get(f"/class/{live.room.code}/report")).text
+        assert page.count("Well then?") == page.count("asked on the spot") == 1
+        again = await school.new_hub(context).find(live.room.code)
+        assert again.state == live.state
+
+    played(play)
+
+
+def test_next_stands_in_its_place_at_the_end_of_the_plan(context: Context) -> None:
+    """A button that is pressed twice must not become Back."""
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=len(PLAN) - 1, phase="show")
+        html = teacher_state(live)["html"]
+        assert html.index('data-do="back"') < html.index("disabled>The plan is at its end</button>")
+
+    played(play)
+
+
+def test_the_teachers_page_says_that_the_projector_is_blank(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "blank")
+        assert "The projector is blank." in teacher_state(live)["html"]
+        await school.lead(live, "unblank")
+        assert "The projector is blank." not in teacher_state(live)["html"]
+        await school.lead(live, "blank")
+        async with school.teacher() as teacher:  # a screen that is opened anew shows the class
+            await teacher.get(f"/class/{live.room.code}/screen")
+        assert "The projector is blank." not in teacher_state(live)["html"]
+
+    played(play)
+
+
+def test_the_teacher_sees_the_reasons_of_all_options_with_the_answer(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=0, phase="vote")
+        assert "That is a slip." not in teacher_state(live)["html"]
+        await school.lead(live, "go", position=0, phase="reveal")
+        html = teacher_state(live)["html"]
+        for text in ("a slip:", "That is a slip.", "another slip:", "No.", "Yes.", "Keep this."):
+            assert text in html
+
+    played(play)

@@ -1,0 +1,352 @@
+"""The Lab page's handlers as the plain functions they are: what each press changes, and what it says."""
+
+import base64
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from lora_lab.data.batches import Length
+from lora_lab.data.datasets import MAX_FILE_BYTES, load_saved, own_dataset
+from lora_lab.data.lab_folder import ReadExample
+from lora_lab.data.machine import NumberType
+from lora_lab.lab import Lab
+from lora_lab.memory.ledger import bits_per_param
+from lora_lab.parameters.counts import count_parameters
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.run_file import run_file
+from lora_lab.settings.run_form import address_of, read_presets, spec_of_form
+from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
+from lora_lab.views import run_panel
+from study.base.errors import LearnerError
+from study.base.units import as_count, as_percent
+from study.text.templates import render
+from tests.lora_lab import run_builders
+from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, all_parts, costs, fields_of, part, uploads
+from tests.visits import words
+
+# ---- opening the page
+
+
+def test_the_page_opens_with_the_demo_and_its_exact_numbers(ana: Visitor) -> None:
+    shown = words(ana.opens("/lab"))
+    assert "2,442,240" in shown
+    assert "136,957,248" in shown
+    assert "1.78 %" in shown
+    assert "No runs yet" in shown
+
+
+SHOWN_SPECS = [
+    *(preset.spec for preset in read_presets()),
+    RunSpec(model="llama-3.2-3b", bits="fp4", targets="attention", rank=3, alpha=0.5, compute_dtype="fp32"),
+    RunSpec(variant="dora", optimizer="paged_adamw8bit", checkpointing=True, bits="hqq3"),
+    RunSpec(learning_rate=0.00123456789, alpha=1234567.25, seed=2**32 - 1, seq_len_tokens=17, batch=64),
+]
+
+
+@pytest.mark.parametrize("spec", SHOWN_SPECS, ids=[address_of(spec) for spec in SHOWN_SPECS])
+def test_what_the_form_shows_is_what_the_address_says(ana: Visitor, spec: RunSpec) -> None:
+    assert spec_of_form(Form(ana.opens(address_of(spec))).values) == spec
+
+
+def test_an_address_that_asks_for_the_impossible_still_opens_the_page(ana: Visitor) -> None:
+    shown = ana.opens("/lab?rank=9999&bits=1bit&run=../../etc&from=x&to=-1&data=0123456789ab")
+    assert "That data set is not on this machine." in words(shown)
+    assert 'id="rank"' in shown
+
+
+def test_every_preset_is_a_link_to_itself(ana: Visitor) -> None:
+    html = ana.opens("/lab")
+    for preset in read_presets():
+        assert f'href="/lab?preset={preset.id}"' in html
+        assert preset.name in words(html)
+
+
+# ---- moving a control
+
+
+@pytest.mark.parametrize("rank", [1, 8, 64, 256])
+@pytest.mark.parametrize("targets", ["q+v", "attention", "all-linear"])
+def test_moving_a_control_shows_the_exact_count_at_once(ana: Visitor, rank: int, targets: str) -> None:
+    spec = RunSpec(rank=rank, targets=targets)
+    exact = count_parameters(find_shape(spec.model), rank=rank, targets=targets)
+    reply = ana.sends("change", spec)
+    assert as_count(exact.trainable) in part(reply, "cost")
+    assert as_percent(exact.percent) in part(reply, "cost")
+    assert dict(parse_qsl(urlsplit(reply["url"]).query)).get("rank", "8") == str(rank)
+    assert reply["then"] == "draw"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("model", "hub id of a model"), ("targets", "names of modules")]
+)
+def test_a_text_field_that_was_just_opened_asks_for_its_text_and_blames_nobody(
+    ana: Visitor, name: str, wanted: str
+) -> None:
+    opened = fields_of(LIGHT, **{name: "other", f"{name}_other": " "})
+    reply = ana.sends("change", fields=opened)
+    assert wanted in part(reply, "cost")
+    assert "is empty" not in part(reply, "cost")
+    assert "url" not in reply
+
+
+def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -> None:
+    form = fields_of(LIGHT, rank="999", steps="")
+    assert "steps is empty. Fill it in." in part(ana.sends("change", fields=form), "cost")
+    reply = ana.sends("change", fields=fields_of(LIGHT, rank="999"))
+    assert "rank must be 1 to 256, got 999." in part(reply, "cost")
+    assert "url" not in reply
+    assert "then" not in reply
+
+
+def test_moving_a_control_keeps_the_run_that_is_shown(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.finished(lab.settings.runs_dir)
+    ana.opens(f"/lab?run={run.run_id}&rank=4")
+    assert f"run={run.run_id}" in ana.sends("change")["url"]
+
+
+def test_what_the_page_knows_and_a_learner_should_is_said(ana: Visitor) -> None:
+    assert "This model is untrained" in costs(ana.sends("change", LIGHT))
+    assert "rounded to 4 bits once already" in costs(ana.sends("change", RunSpec(bits="bf16")))
+    above = costs(ana.sends("change", RunSpec(rank=RANK_LIMITS[1])))
+    assert "Rank 256 is above the width 192 of k_proj" in above
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_the_stored_bits_of_every_scheme_are_shown(ana: Visitor, bits: Bits) -> None:
+    said = f"{bits_per_param(bits):.4g} bits each as stored"
+    assert said in costs(ana.sends("change", RunSpec(bits=bits)))
+
+
+def test_doras_magnitudes_are_counted_and_explained(ana: Visitor) -> None:
+    spec = RunSpec(variant="dora")
+    shown = costs(ana.sends("change", spec))
+    shape = find_shape(spec.model)
+    counted = count_parameters(shape, rank=spec.rank, targets=spec.targets, variant="dora")
+    outputs = sum(linear.count * linear.d_out for linear in shape.linears)
+    assert (
+        counted.trainable == count_parameters(shape, rank=spec.rank, targets=spec.targets).trainable + outputs
+    )
+    assert as_count(counted.trainable) in shown
+    assert f"30 layers × (8 × 10,176 + {outputs // 30:,})" in shown
+    assert "magnitude of each output" in shown
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (RunSpec(optimizer="paged_adamw8bit"), "A CPU has no second memory to page to"),
+        (RunSpec(optimizer="adamw8bit", rank=1), "8-bit AdamW saves nothing"),
+        (RunSpec(optimizer="adamw8bit", rank=8), "fewer than 4,096 numbers keep their moments in 32 bits"),
+        (RunSpec(bits="hqq1"), "With 1 bit a weight is off by about its own size"),
+        (RunSpec(variant="rslora", rank=4), "alpha / √r = 8"),
+    ],
+)
+def test_what_a_choice_cannot_do_is_said(ana: Visitor, spec: RunSpec, said: str) -> None:
+    assert said in costs(ana.sends("change", spec))
+
+
+def test_a_machine_that_is_too_small_is_named_before_the_start(ana: Visitor, lab: Lab) -> None:
+    lab.home.write_worker_state(state="ready", device={"memory_bytes": 10**6, "compute_dtype": "fp32"})
+    assert "this machine has 1.00 MB. Try a smaller batch" in costs(ana.sends("change", RunSpec()))
+
+
+def test_drawing_gives_three_plots_and_their_numbers(ana: Visitor) -> None:
+    first, more = ana.sends("draw", RunSpec(rank=16)), ana.sends("draw-more", RunSpec(rank=16))
+    assert first["then"] == "draw-more"
+    assert first["parts"]["plots"].count("<svg") == 2
+    html = first["parts"]["plots"] + more["parts"]["plots-more"]
+    names = re.findall(r'<figure class="[^"]*" id="plot-([a-z-]+)"', html)
+    assert names == ["parameters-by-rank", "memory-by-rank", "memory-by-bits"]
+    assert html.count("<svg") == 3
+    assert (
+        as_count(count_parameters(find_shape("smollm2-135m"), rank=16, targets="all-linear").trainable)
+        in html
+    )
+    for ending in ("png", "svg", "csv"):
+        assert (
+            html.count(f".{ending}?steps=40&amp;rank=16") + html.count(f".{ending}?rank=16&amp;steps=40") == 3
+        )
+
+
+def test_a_narrow_page_gets_narrow_plots(ana: Visitor) -> None:
+    wide = ana.sends("draw")["parts"]["plots"]
+    narrow = ana.sends("draw", fields=fields_of(LIGHT, narrow="yes"))["parts"]["plots"]
+    assert wide != narrow
+
+
+def test_plots_stay_as_they_are_while_a_field_is_wrong(ana: Visitor) -> None:
+    assert ana.sends("draw", fields=fields_of(LIGHT, rank="")) == {}
+
+
+# ---- the learner's own data
+
+
+def test_an_uploaded_file_is_chosen_and_counted(ana: Visitor, lab: Lab) -> None:
+    reply = uploads(ana, jsonl(PAIRS))
+    [(digest, label)] = lab.uploads.labels()
+    dataset = lab.uploads.find(digest)
+    assert reply["say"] == (
+        f"{label}: {len(dataset.train)} examples to train on, {len(dataset.held_out)} held out."
+    )
+    assert Form(reply["parts"]["data"]).values["data"] == [digest]
+    assert reply["then"] == "change"
+    assert f"data={digest}" in ana.sends("change", replace(LIGHT, data=digest))["url"]
+
+
+def test_the_command_for_an_uploaded_file_names_it(ana: Visitor, lab: Lab) -> None:
+    uploads(ana, jsonl(PAIRS))
+    [(digest, _)] = lab.uploads.labels()
+    assert "--data mine.jsonl" in costs(ana.sends("change", replace(LIGHT, data=digest)))
+
+
+def test_a_bad_file_names_its_lines_and_changes_nothing(ana: Visitor, lab: Lab) -> None:
+    assert "line 25: not JSON" in part(uploads(ana, jsonl(PAIRS) + b"?"), "data-problem")
+    assert lab.uploads.labels() == []
+
+
+@pytest.mark.parametrize("content", ["eyJ*", "eyJ", "é"])
+def test_a_file_that_did_not_arrive_whole_is_said(ana: Visitor, content: str) -> None:
+    reply = ana.sends("upload", name="mine.jsonl", content=content)
+    assert "mine.jsonl did not arrive whole. Choose it again" in part(reply, "data-problem")
+
+
+def test_a_file_just_over_the_limit_gets_the_sentence_about_the_limit(ana: Visitor) -> None:
+    refused = uploads(ana, b" " * (MAX_FILE_BYTES + 1))
+    assert "2,000,001 bytes; the limit is 2,000,000" in part(refused, "data-problem")
+
+
+def test_names_that_learners_give_are_never_markup(ana: Visitor) -> None:
+    shown = uploads(ana, jsonl(PAIRS), name="<b>.jsonl")["parts"]["data"]
+    assert "&lt;b&gt;.jsonl" in shown
+    assert "<b>" not in shown
+
+
+def test_an_exported_run_starts_again_when_it_is_imported(ana: Visitor, lab: Lab) -> None:
+    first = run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=5, seed=7))
+    reply = ana.sends("import", name="run.json", content=base64.b64encode(run_file(first).encode()).decode())
+    [again] = [run for run in lab.runs() if run != first]
+    assert again.spec == first.spec
+    assert load_saved(again.path) == load_saved(first.path)
+    assert lab.engine.waiting() == [again.run_id]
+    assert reply["goto"] == address_of(again.spec, run_id=again.run_id)
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"{}", "holds no run"), (b"PK", "is not JSON")])
+def test_a_file_that_is_no_run_starts_nothing(ana: Visitor, lab: Lab, content: bytes, said: str) -> None:
+    reply = ana.sends("import", name="run.json", content=base64.b64encode(content).decode())
+    assert said in part(reply, "import-problem")
+    assert lab.runs() == []
+
+
+def test_data_that_was_read_shows_its_tokens_and_what_is_cut(ana: Visitor, lab: Lab) -> None:
+    assert "has not been read with the tokenizer of tiny-random" in words(ana.opens("/lab?preset=instant"))
+    digest = own_dataset().digest
+    lab.home.save_lengths("tiny-random", digest, [Length(tokens=200, answer_tokens=90)] * 3)
+    example = ReadExample(pieces=("<b>", "W", "!"), answer_tokens=1)
+    lab.home.save_read_examples("tiny-random", digest, [example])
+    html = ana.opens("/lab?preset=instant&seq_len_tokens=128")
+    assert "3 of 3 examples are cut at 128 tokens" in words(html)
+    assert '<span class="token masked">&lt;b&gt;</span>' in html
+    assert '<span class="token trained">!</span>' in html
+    assert "none of 3 examples is cut" in part(
+        ana.sends("draw-more", replace(LIGHT, seq_len_tokens=256)), "seen-title"
+    )
+
+
+def test_a_tokenizer_that_cannot_be_had_is_said(ana: Visitor, lab: Lab) -> None:
+    lab.home.save_unreadable("tiny-random", own_dataset().digest, "No such model. Check the name.")
+    assert "No such model. Check the name." in words(ana.opens("/lab?preset=instant"))
+
+
+# ---- the worker
+
+
+WORKER_STATES: list[tuple[dict[str, Any], str]] = [
+    ({}, "The training worker starts with the first run."),
+    (
+        {"state": "preparing", "text": "Downloading", "done_bytes": 4 * 10**7, "total_bytes": 9 * 10**7},
+        "Downloading: 40.0 MB of 90.0 MB",
+    ),
+    (
+        {"state": "no-model", "text": "It could not be downloaded.", "do_next": "Connect to the network."},
+        "It could not be downloaded. Connect to the network. Try again",
+    ),
+    (
+        {"state": "ready", "device": run_builders.DEVICE},
+        "CPU, 2 threads, 8.00 GB · computing in fp32 · no GPU found, none needed",
+    ),
+]
+
+
+def test_a_card_that_is_not_used_is_named_with_the_line_that_mends_it(ana: Visitor, lab: Lab) -> None:
+    notice = {"what": "The driver of the NVIDIA H100 is too old.", "do_next": "Update the driver."}
+    lab.home.write_worker_state(state="ready", device={**run_builders.DEVICE, "notice": notice})
+    shown = part(ana.sends("poll"), "worker")
+    assert "The driver of the NVIDIA H100 is too old. The lab computes on the processor. Update" in shown
+    assert "no GPU found" not in shown
+
+
+def test_the_learner_changes_the_machines_number_type(ana: Visitor, lab: Lab) -> None:
+    device = {**run_builders.DEVICE, "processor": "x86_64", "compute_dtype": "bf16"}
+    lab.home.write_worker_state(state="ready", device=device)
+    lab.home.save_number_type(NumberType(device="x86_64", decided="bf16", why="it has AMX instructions"))
+    assert "computing in bf16, because it has AMX instructions" in part(ana.sends("poll"), "worker")
+
+    reply = ana.sends("number-type", type="fp32")
+
+    assert "computing in fp32, because you chose it for this machine" in part(reply, "worker")
+    assert reply["then"] == "change"
+    with pytest.raises(LearnerError, match="no number type int8"):
+        ana.sends("number-type", type="int8")
+
+
+def test_fits_uses_what_a_gpu_has_free(ana: Visitor, lab: Lab) -> None:
+    device = {**run_builders.DEVICE, "type": "cuda", "memory_bytes": 8 * 10**9, "free_bytes": 10**6}
+    lab.home.write_worker_state(state="ready", device=device)
+    assert "and this GPU has 1.00 MB free" in all_parts(ana.sends("change"))
+
+
+@pytest.mark.parametrize(("state", "shown"), WORKER_STATES)
+def test_the_worker_says_what_it_is_doing(ana: Visitor, lab: Lab, state: dict[str, Any], shown: str) -> None:
+    if state:
+        lab.home.write_worker_state(**state)
+    assert shown in part(ana.sends("poll"), "worker")
+
+
+def test_a_form_that_names_no_data_means_the_apps_cards(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start", fields=fields_of(LIGHT, data=""))
+    assert lab.runs()[0].spec.data == OWN_DATA
+
+
+def test_a_poll_renders_again_only_what_changed(
+    ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    for number in range(5):
+        run_builders.queued(lab.settings.runs_dir, after_seconds=-number - 1)
+    ana.opens(f"/lab?run={run.run_id}")
+    first = ana.sends("poll")["parts"]
+    rendered: list[str] = []
+
+    def noted(name: str, **values: object) -> str:
+        rendered.append(name)
+        return render(name, **values)
+
+    monkeypatch.setattr(run_panel, "render", noted)
+    assert ana.sends("poll")["parts"] == first
+    assert rendered == []
+    run.emit("step", step=4, loss=1.0, learning_rate=1e-4, seconds=1.0, tokens=10, grad_norm=1.0)
+    assert ana.sends("poll")["parts"] != first
+    assert "lora_lab/lab/run_results.html" not in rendered
+    assert "lora_lab/lab/run_curves.html" in rendered
+
+
+def test_an_address_of_an_earlier_version_still_opens_its_range_of_steps() -> None:
+    assert (
+        run_panel.window_of({"from": "5", "to": "9"}) == run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
+    )
+    assert run_panel.window_of({"from": "lora-rank"}) is None
