@@ -2,13 +2,15 @@
 
 let after = 0;
 let html = '';
-let waiting = '';
+let waiting = ''; // a newer state that stands back for a press or an open choice
+let pressing = false;
 const FIGURE_REST_MS = 250;
 
 follow(`/class/${code}/teach/events`, `/class/${code}/teach/state`, (state) => {
   after = state.after;
   count(state);
-  if (state.html !== html) redraw(state.html);
+  if (state.html === html) waiting = '';
+  else redraw(state.html);
   showFigure(state.figure);
 });
 
@@ -31,18 +33,45 @@ addEventListener('input', (event) => { // at the window, because figures.js stop
 
 function redraw(next) {
   const place = byId('now');
-  if (place.querySelector('select.judge')) { waiting = next; return; } // an open choice is not taken away
-  const open = [...place.querySelectorAll('details[data-keep][open]')].map((each) => each.dataset.keep);
-  const focused = place.contains(document.activeElement) ? { ...document.activeElement.dataset } : null;
-  place.innerHTML = html = next;
-  for (const name of open) place.querySelector(`details[data-keep="${name}"]`)?.setAttribute('open', '');
-  if (!focused || !(focused.do || focused.judge)) return;
+  if (pressing || place.querySelector('select.judge')) { waiting = next; return; }
+  waiting = '';
+  const fresh = document.createElement('template');
+  fresh.innerHTML = html = next;
+  for (const each of place.querySelectorAll('details[data-keep][open]')) {
+    fresh.content.querySelector(`details[data-keep="${each.dataset.keep}"]`)?.setAttribute('open', '');
+  }
+  const active = document.activeElement;
+  const focused = place.contains(active) ? { ...active.dataset } : null;
+  replaceChanged(place, fresh.content);
+  if (!focused || active.isConnected || !(focused.do || focused.judge)) return;
   const same = [...place.querySelectorAll('[data-do], [data-judge]')];
   const sameAnswer = same.find((each) => (focused.answer && each.dataset.answer === focused.answer)
     || (focused.judge && each.dataset.judge === focused.judge && each.dataset.concept === focused.concept));
   (sameAnswer || same.find((each) => each.dataset.student === focused.student && (each.dataset.do === focused.do || focused.student)
     && each.dataset.phase === focused.phase && each.dataset.position === focused.position)
     || same[0])?.focus();
+}
+
+// Keeps the parts that stay equal, in their order, and replaces the others.
+function replaceChanged(place, content) {
+  const old = [...place.children];
+  let at = 0;
+  for (const part of [...content.children]) {
+    const same = old.findIndex((each, index) => index >= at && each.isEqualNode(part));
+    if (same < 0) { place.insertBefore(part, old[at] ?? null); continue; }
+    for (const gone of old.slice(at, same)) gone.remove();
+    at = same + 1;
+  }
+  for (const gone of old.slice(at)) gone.remove();
+}
+
+// A button that is replaced between the finger's down and up gets no click.
+byId('now').addEventListener('pointerdown', () => { pressing = true; });
+for (const end of ['pointerup', 'pointercancel']) {
+  addEventListener(end, () => setTimeout(() => { // the click comes after this event
+    pressing = false;
+    if (waiting) redraw(waiting);
+  }));
 }
 
 byId('now').addEventListener('click', (event) => {
@@ -68,7 +97,7 @@ function judge(button) {
     closed = true;
     choice.replaceWith(button);
     button.focus();
-    if (waiting) { const next = waiting; waiting = ''; redraw(next); }
+    if (waiting) redraw(waiting);
   };
   choice.addEventListener('change', () => {
     command({ do: 'overrule', answer: button.dataset.judge, concept: button.dataset.concept, verdict: choice.value });

@@ -38,6 +38,7 @@ let busy = false;
 let pollTimer = null;
 let arrived = false;
 let pressed = 0; // goes up when a press is sent, and when its answer comes
+let fingerUp = null; // a promise once a finger was down
 let waitingKeys = []; // pressed while the answer to the last press was on its way
 let byPointer = false; // whether that press came from a mouse or a finger
 let waitingPress = null; // the same for a button that has only just come, or for Back
@@ -291,6 +292,7 @@ async function poll() {
   const before = pressed;
   try {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
+    await fingerUp;
     if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     find('[data-passing="connection"]')?.remove();
     if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
@@ -541,6 +543,13 @@ function goInside(link) {
   part.focus({ preventScroll: true });
   part.scrollIntoView();
 }
+
+// A button that is replaced between the finger's down and up gets no click; the click comes after the up.
+element.addEventListener('pointerdown', () => {
+  fingerUp = new Promise((done) => {
+    for (const end of ['pointerup', 'pointercancel']) addEventListener(end, () => setTimeout(done), { once: true });
+  });
+});
 
 element.addEventListener('click', (event) => {
   const inside = event.target.closest('a[href^="#"]');

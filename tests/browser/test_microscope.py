@@ -79,6 +79,19 @@ def test_a_look_can_be_stopped_and_begun_again(visit: Visit) -> None:
     all_is_measured(page)
 
 
+def test_a_press_that_takes_longer_than_the_next_state_counts(visit: Visit) -> None:
+    page = visit().open(f"{TINY}&second=hqq3&layer=0")
+    page.get_by_role("button", name="Look without a guess").click()
+    stop = page.locator("#stop-looking").bounding_box()
+    assert stop is not None
+    page.mouse.move(stop["x"] + 5, stop["y"] + 5)
+    page.mouse.down()
+    page.wait_for_event("response")
+    page.wait_for_timeout(300)  # in which the page would show it
+    page.mouse.up()
+    expect(page.locator("#found")).to_contain_text("Stopped. What was found until then stands below.")
+
+
 def test_the_figures_lead_here_with_the_two_schemes_they_are_about(visit: Visit) -> None:
     page = visit().open("/figures?figure=double-quantization")
     page.get_by_role("link", name="under the microscope").click()

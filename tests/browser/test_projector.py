@@ -77,6 +77,25 @@ def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Cl
     assert picture["width"] >= 1920 / 2
 
 
+def test_a_student_who_comes_takes_no_press_from_the_teacher(classroom: Classroom) -> None:  # noqa: F811
+    teacher = classroom.start("rank-25")
+    expect(teacher.locator("#now")).to_contain_text("0 in the room")
+    start = teacher.get_by_role("button", name="Next:").bounding_box()
+    assert start is not None
+    teacher.mouse.move(start["x"] + 5, start["y"] + 5)
+    teacher.mouse.down()
+    ana = classroom.phone()
+    expect(teacher.locator("#in-room")).to_have_text("1")
+    teacher.mouse.up()
+    expect(ana.locator("form.answer")).to_be_visible()
+    teacher.get_by_text("The plan", exact=True).click()
+    step = teacher.locator("ol.plan li").nth(0).locator("[data-phase=reveal]").element_handle()
+    assert step is not None
+    classroom.phone()
+    expect(teacher.locator("#now")).to_contain_text("of 2 answered")
+    assert step.evaluate("button => button.isConnected && button.checkVisibility()")
+
+
 def test_a_mistaken_tap_is_corrected(classroom: Classroom) -> None:  # noqa: F811
     teacher, ana = classroom.start("rank-25"), classroom.phone()
     expect(ana.locator("#name")).to_be_visible()
