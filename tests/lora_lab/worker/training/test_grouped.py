@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from peft import PeftModel
 from torch import Tensor
 
 from lora_lab.data.batches import row_sizes, step_plan
@@ -20,7 +19,7 @@ from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSe
 from lora_lab.worker.training.group import AdapterGroup, CellAdapter, shared_in
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
-from lora_lab.worker.training.packing import Encoded, PackedRow, cut_to, encode_example, pack_examples
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
 from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import CPU, cell_gradient, cosine, gradient, machine, never, silent
@@ -205,24 +204,41 @@ def check_gradients(
     *,
     least: float | None = None,
 ) -> None:
-    """Every step of every cell against a model that has the cell's adapter alone and computes in fp32."""
-    reference = session if compute == "fp32" else session_for(specs[0], "fp32", models_dir)
+    """Every step of every cell against a model that has the cell's adapter alone and computes in fp32.
+
+    Some batches are sensitive to every rounding. There the cell may be as far off as PyTorch's graph in bf16.
+    """
+    wide = session if compute == "fp32" else session_for(specs[0], "fp32", models_dir)
     for spec, looks in zip(specs, looks_at(session, specs, examples), strict=True):
-        model = attach_adapter(reference, spec, find_shape(spec.model)).model.train()
         plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
         for picked, look in zip(plan, looks, strict=True):
-            model.load_state_dict(look.adapter, strict=False)
-            row = pack_examples([examples[i] for i in picked], CPU)
-            losses: list[float] = []
+            batch = [examples[i] for i in picked]
+            expected, loss = graph_look(wide, spec, look.adapter, batch)
+            found, limit = cosine(expected, look.gradient), least or GRADIENTS[compute]
+            if compute == "bf16" and found <= limit:
+                narrow, _ = graph_look(session, spec, look.adapter, batch)
+                assert found > cosine(expected, narrow) - 1e-4
+            else:
+                assert found > limit
+            assert look.loss == pytest.approx(loss, abs=LOSSES[compute])
 
-            def loss(row: PackedRow = row, losses: list[float] = losses, model: PeftModel = model) -> Tensor:
-                value = answer_loss(model, row, reference.machine.autocast())
-                losses.append(value.item())
-                return value
 
-            assert cosine(gradient(model, loss), look.gradient) > (least or GRADIENTS[compute])
-            assert look.loss == pytest.approx(losses[0], abs=LOSSES[compute])
-        reference.base = model.unload()
+def graph_look(
+    session: ModelSession, spec: RunSpec, adapter: dict[str, Tensor], batch: Sequence[Encoded]
+) -> tuple[Tensor, float]:
+    """The gradient and the loss with PyTorch's graph."""
+    model = attach_adapter(session, spec, find_shape(spec.model)).model.train()
+    model.load_state_dict(adapter, strict=False)
+    losses: list[float] = []
+
+    def loss() -> Tensor:
+        value = answer_loss(model, pack_examples(batch, CPU), session.machine.autocast())
+        losses.append(value.item())
+        return value
+
+    found = gradient(model, loss)
+    session.base = model.unload()
+    return found, losses[0]
 
 
 @pytest.mark.parametrize("compute", GRADIENTS)
@@ -250,7 +266,7 @@ def test_a_run_that_is_alone_has_the_gradients_of_pytorchs_graph(
 def test_the_embedded_models_run_has_the_gradients_of_pytorchs_graph(
     compute: Compute, embedded_dir: Path
 ) -> None:
-    spec = replace(FOUR[1], model=EMBEDDED_MODEL, steps=3)  # of two examples, one alone can decide the cosine
+    spec = replace(FOUR[1], model=EMBEDDED_MODEL, steps=3)
     session = session_for(spec, compute, embedded_dir)
     with quick_bf16():
         check_gradients(
@@ -264,7 +280,7 @@ def test_the_embedded_models_cells_have_the_gradients_of_runs_of_their_own(
     compute: Compute, embedded_dir: Path
 ) -> None:
     specs = [
-        replace(spec, model=EMBEDDED_MODEL, batch=2, steps=3, learning_rate=rate)
+        replace(spec, model=EMBEDDED_MODEL, steps=3, learning_rate=rate)
         for spec, rate in zip((FOUR[0], FOUR[3]), (2e-4, 1e-3), strict=True)
     ]
     session = session_for(specs[0], compute, embedded_dir)
