@@ -297,12 +297,16 @@ def heaviest_row(
 ) -> RowSize:
     """Find the packed row that decides a run's peak, among the rows of all its steps in order.
 
-    The first step runs before gradients and moments exist, so its row decides only where it is heavier by
-    more than those; the estimate for it is then too high by them, as it is for a run of one step.
+    The first step runs before the moments exist, and with PyTorch's graph before the gradients do as well.
+    Its row decides only where it is heavier by more than those; the estimate for it is then too high by them,
+    as it is for a run of one step.
     """
+    variant, optimizer = spec.variant, spec.optimizer
+    written = not graph and is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer)
     sizes = {row: predict_ledger(shape, spec, row, compute, graph=graph).total_bytes for row in set(rows[1:])}
     first = predict_ledger(shape, spec, rows[0], compute, graph=graph)
-    sizes.setdefault(rows[0], first.total_bytes - first.gradients - first.optimizer)
+    absent = first.optimizer + (0 if written else first.gradients)
+    sizes.setdefault(rows[0], first.total_bytes - absent)
     return max(sizes, key=sizes.__getitem__)
 
 
