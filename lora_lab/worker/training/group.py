@@ -42,9 +42,11 @@ from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwa
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
 from lora_lab.worker.training.session import ModelSession, adapter_config
 
-TRIAL_EXAMPLES = 2
+TRIAL_EXAMPLES = 8
 TRIAL_TOLERANCE = 0.02
-"""Tolerance of a loss: rounding stays below it in any number type, a different formula does not."""
+"""Tolerance of a loss. A different formula exceeds it; rounding doesn't: over 48 examples of the embedded model
+in bf16, losses of 8 differed by at most 0.007, those of 2 by up to 0.027.
+"""
 
 
 class CellAdapter:
