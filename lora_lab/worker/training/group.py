@@ -44,8 +44,8 @@ from lora_lab.worker.training.session import ModelSession, adapter_config
 
 TRIAL_EXAMPLES = 8
 TRIAL_TOLERANCE = 0.02
-"""Tolerance of a loss. A different formula exceeds it; rounding doesn't: over 48 examples of the embedded model
-in bf16, losses of 8 differed by at most 0.007, those of 2 by up to 0.027.
+"""Tolerance of a loss, which a different formula exceeds. Rounding does not: over 48 examples of the embedded
+model in bf16, losses of 8 differed by at most 0.007, those of 2 by up to 0.027.
 """
 
 
