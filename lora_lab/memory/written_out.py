@@ -188,16 +188,11 @@ class Moments:
 
     def _product_bytes(self, read: Iterable[Role], *, held: int) -> int:
         """Return the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
-        and one decoded weight, or before it the gradients of A and B as products.
+        and one decoded weight. The gradients of A and B take the place of A and B.
         """
         roles = tuple(read)
-        first = self._linear(roles[0])
-        grad_h = self._h(self._adapted_of(roles))
-        outgoing = self._c * self._tokens * first.d_in
-        decode = max(self._decode_bytes(role) for role in roles)
-        adapted = [self._linear(role) for role in roles if role in self._roles]
-        numbers = [max(self._tokens, linear.d_out) for linear in adapted] + [len(adapted) * first.d_in]
-        return held + grad_h + max(outgoing + decode, self._c * self.work.rank * max(numbers))
+        outgoing = self._c * self._tokens * self._linear(roles[0]).d_in
+        return held + self._h(self._adapted_of(roles)) + outgoing + max(map(self._decode_bytes, roles))
 
     def _decode_bytes(self, role: Role) -> int:
         decoding = self.decoding[role]

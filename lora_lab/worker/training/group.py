@@ -82,9 +82,10 @@ class CellAdapter:
         torch.mul(b, self.spec.scaling, out=self._narrow[self._a_numbers :])
 
     def finish_gradient(self) -> Tensor:
-        """Turn the gradient of the scaled B into that of B; return the whole gradient's norm, still on the
-        device.
+        """Widen the gradient, which has replaced the copies of A and the scaled B, and turn that of the scaled
+        B into that of B; return the whole gradient's norm, still on the device.
         """
+        self.grad.copy_(self._narrow)
         self.grad[self._a_numbers :].mul_(self.spec.scaling)
         norm: Tensor = self.grad.norm()
         return norm
@@ -112,14 +113,12 @@ class CellAdapter:
                 AdapterPart(
                     columns=slice(columns, columns + len(a)),
                     b=self._narrow[place].view(transposed),
-                    grad_b=self.grad[place].view(transposed),
                 )
             )
             columns += len(a)
         stacked = slice(start, self._a_end)
         return Factors(
             a=self._narrow[stacked].view(-1, d_in),
-            grad_a=self.grad[stacked].view(-1, d_in),
             parts=tuple(parts),
         )
 
@@ -250,7 +249,9 @@ class AdapterGroup:
 
     @torch.no_grad()
     def gradients(self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]) -> list[float]:
-        """Compute each cell's loss on its own row; its gradient is in its buffer if the loss is finite."""
+        """Compute each cell's loss on its own row. Where it is finite, the gradient has replaced the copies of
+        A and B, from where `clip_gradients` takes it.
+        """
         for cell in cells:
             cell.narrow()
         strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]

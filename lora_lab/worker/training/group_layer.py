@@ -47,16 +47,14 @@ class AdapterPart:
     columns: slice
     """Its columns of h = x Aᵀ."""
 
-    b: Tensor  # (rank, d_out): Bᵀ, scaled, in the compute type
-    grad_b: Tensor  # (rank, d_out), fp32, of the scaled Bᵀ
+    b: Tensor  # (rank, d_out): Bᵀ, scaled, in the compute type; after the backward pass its gradient
 
 
 @dataclass(frozen=True, kw_only=True)
 class Factors:
     """One adapter's A and B of all matrices that read the same input; None for a matrix it does not adapt."""
 
-    a: Tensor  # (sum of ranks, d_in) in the compute type
-    grad_a: Tensor  # (sum of ranks, d_in), fp32
+    a: Tensor  # (sum of ranks, d_in) in the compute type; after the backward pass its gradient
     parts: tuple[AdapterPart | None, ...]
 
     @property
@@ -84,16 +82,16 @@ class Products:
         return outputs, (x if factors.adapts else h, h)
 
     def backward(self, grads: Sequence[Tensor], saved: tuple[Tensor, Tensor], factors: Factors) -> Tensor:
-        """Compute one gradient (tokens, d_out) per matrix -> that of x. Gradients of A and B go in place."""
+        """Compute one gradient (tokens, d_out) per matrix -> that of x. Gradients of A and B replace them."""
         x, h = saved
         grad_h = torch.empty_like(h)
         for grad, part in zip(grads, factors.parts, strict=True):
             if part is not None:
-                grad_h[:, part.columns] = grad @ part.b.t()  # (tokens, d_out) -> (tokens, rank)
-                part.grad_b.copy_(h[:, part.columns].t() @ grad)
-        if factors.adapts:
-            factors.grad_a.copy_(grad_h.t() @ x)
+                torch.mm(grad, part.b.t(), out=grad_h[:, part.columns])  # (tokens, d_out) -> (tokens, rank)
+                torch.mm(h[:, part.columns].t(), grad, out=part.b)
         grad_x = grad_h @ factors.a
+        if factors.adapts:
+            torch.mm(grad_h.t(), x, out=factors.a)
         for grad, matrix in zip(grads, self.frozen, strict=True):
             grad_x.addmm_(grad, self.decode(matrix))
         return grad_x
@@ -101,7 +99,7 @@ class Products:
     def unadapted(self, like: Tensor, dtype: torch.dtype) -> Factors:
         """Build empty factors for the base model itself."""
         none = torch.empty(0, self.frozen[0].in_features, dtype=dtype, device=like.device)
-        return Factors(a=none, grad_a=none, parts=(None,) * len(self.frozen))
+        return Factors(a=none, parts=(None,) * len(self.frozen))
 
 
 def _add_product(total: Tensor | None, x: Tensor, weight: Tensor) -> Tensor:
