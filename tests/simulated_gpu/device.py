@@ -43,7 +43,7 @@ VIEWS = frozenset(
     {
         *("view", "t", "transpose", "as_strided", "slice", "select", "expand", "unsqueeze", "squeeze"),
         *("detach", "alias", "split", "permute", "_reshape_alias", "_unsafe_view", "split_with_sizes"),
-        *("unbind", "narrow", "lift_fresh"),
+        *("unbind", "narrow", "lift_fresh", "empty_like", "new_empty"),
     }
 )
 """Operators that start no kernel."""
@@ -158,7 +158,7 @@ class FusedAttention(torch.autograd.Function):
         """Compute q (batch, heads, seq, head), k and v (batch, kv_heads, seq, head) -> like q."""
         with _as_launches("flash_attention_forward", 1):
             output = _attention(q.cpu(), k.cpu(), v.cpu(), scale).to(q.device)
-        summed = q.new_zeros(q.shape[:3], dtype=torch.float32)
+        summed = q.new_empty(q.shape[:3], dtype=torch.float32)
         ctx.save_for_backward(q, k, v, output, summed)
         ctx.scale = scale
         return output

@@ -82,8 +82,8 @@ class CellAdapter:
         torch.mul(b, self.spec.scaling, out=self._narrow[self._a_numbers :])
 
     def finish_gradient(self) -> Tensor:
-        """Widen the gradient, which has replaced the copies of A and the scaled B, and turn that of the scaled
-        B into that of B; return the whole gradient's norm, still on the device.
+        """Widen the gradient, which has replaced the copies of A and the scaled B; turn that of the scaled B
+        into that of B; return the whole gradient's norm, still on the device.
         """
         self.grad.copy_(self._narrow)
         self.grad[self._a_numbers :].mul_(self.spec.scaling)
@@ -249,8 +249,8 @@ class AdapterGroup:
 
     @torch.no_grad()
     def gradients(self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]) -> list[float]:
-        """Compute each cell's loss on its own row. Where it is finite, the gradient has replaced the copies of
-        A and B, from where `clip_gradients` takes it.
+        """Compute each cell's loss on its own row. Where it is finite, the gradient has replaced the copies
+        of A and B, from where `clip_gradients` takes it.
         """
         for cell in cells:
             cell.narrow()

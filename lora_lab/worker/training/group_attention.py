@@ -108,14 +108,16 @@ def apply_rotary(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: boo
 @dataclass(frozen=True)
 class Attended:
     """What attention saves for its backward pass: queries, keys and values as its products read them, and
-    either the softmax of every example or, from the fused kernel, its inputs and its output with a graph.
+    either the softmax of every example or, from the fused kernel, its inputs by example and its output with a
+    graph.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
     softmaxes: tuple[Tensor, ...] = ()
-    fused: tuple[tuple[Sequence[Tensor], Tensor], ...] = ()
+    leaves: Sequence[Sequence[Tensor]] = ()
+    fused: Tensor | None = None
 
 
 def compute_attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
@@ -152,8 +154,8 @@ def attention_backward(
     grad: Tensor, output: Tensor, saved: Attended, positions: Positions
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute grad and output (like q) -> gradients of q, k and v."""
-    if saved.fused:
-        grads: Sequence[Tensor] = _fused_backward(grad, saved, positions)
+    if saved.fused is not None:
+        grads: Sequence[Tensor] = _fused_backward(grad, saved)
     else:
         grads = _short_backward(grad, output, saved, positions)
     grad_q, grad_k, grad_v = (part.flatten(1) for part in grads)  # (tokens, heads · head) each
@@ -193,17 +195,17 @@ def _scores_gradient(p: Tensor, given: Tensor, values: Tensor, means: Tensor) ->
 
 def _attend_fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
     """Use the library's kernel, for long examples and on GPUs; it stores no (seq, seq) tensor."""
-    fused = []
+    leaves = [
+        [x[part].transpose(0, 1)[None].detach().requires_grad_() for x in (q, k, v)]
+        for _, part in positions.parts
+    ]
     with torch.enable_grad():
-        for _, part in positions.parts:
-            leaves = [x[part].transpose(0, 1)[None].detach().requires_grad_() for x in (q, k, v)]
-            fused.append((leaves, attend(leaves[0], leaves[1], leaves[2], 1.0)))
-    output = torch.cat([attended.detach()[0] for _, attended in fused])
-    return output.flatten(1), Attended(q, k, v, fused=tuple(fused))
+        fused = torch.cat([attend(q, k, v, 1.0) for q, k, v in leaves], 1)
+    return fused.detach()[0].flatten(1), Attended(q, k, v, leaves=leaves, fused=fused)
 
 
-def _fused_backward(grad: Tensor, saved: Attended, positions: Positions) -> list[Tensor]:
-    given = grad.view(1, len(grad), -1, positions.head).split(positions.lengths, 1)
-    leaves = [leaf for inputs, _ in saved.fused for leaf in inputs]
-    found = torch.autograd.grad([attended for _, attended in saved.fused], leaves, given)
+def _fused_backward(grad: Tensor, saved: Attended) -> list[Tensor]:
+    assert saved.fused is not None
+    leaves = [leaf for inputs in saved.leaves for leaf in inputs]
+    found = torch.autograd.grad(saved.fused, leaves, grad.view_as(saved.fused))
     return [torch.cat([part[0].transpose(0, 1) for part in found[nth::3]]) for nth in range(3)]
