@@ -23,7 +23,7 @@ from lora_lab.memory.optimizer_state import (
     step_bytes,
     trained_tensors,
 )
-from lora_lab.memory.written_out import Moments, Peak, is_written_out
+from lora_lab.memory.written_out import StepMoments, Peak, is_written_out
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, Optimizer, RunSpec, Variant
 
@@ -141,7 +141,7 @@ def predict_adapted(
 
 def moments_of(
     shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, keeps_decoded: bool = False
-) -> Moments:
+) -> StepMoments:
     """Build the moments of a step through the layer that is written out."""
     work = _pass_of(shape, shape.select(spec.targets), spec.rank, row, compute)
     return _moments_of_pass(
@@ -171,9 +171,9 @@ def _pass_of(
 
 def _moments_of_pass(
     work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool, keeps_decoded: bool = False
-) -> Moments:
+) -> StepMoments:
     decoding = {linear.role: decoded_bytes(linear, bits, compute) for linear in work.shape.linears}
-    return Moments(work=work, checkpointing=checkpointing, decoding=decoding, keeps_decoded=keeps_decoded)
+    return StepMoments(work=work, checkpointing=checkpointing, decoding=decoding, keeps_decoded=keeps_decoded)
 
 
 def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool) -> Peak:

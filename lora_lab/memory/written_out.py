@@ -1,7 +1,7 @@
 """Memory of a run through the written-out layer (worker/training/group_layer.py), moment by moment.
 
 Without a graph the code itself decides when a tensor ends, so its peak can be read off it: each method of
-`Moments` lists what one part of a step holds, and the peak is the largest. Checked to the byte in
+`StepMoments` lists what one part of a step holds, and the peak is the largest. Checked to the byte in
 tests/lora_lab/worker/training/test_predicted_memory.py.
 
 All results are bytes; "narrow" is what fp32 needs no copy for.
@@ -47,7 +47,7 @@ def is_written_out(model_type: str, compute: Compute, *, variant: Variant, optim
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moments:
+class StepMoments:
     """The moments of one step of one adapter."""
 
     work: TrainingPass
