@@ -29,10 +29,11 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.loop import StepResult, held_out_loss, train_adapter
+from lora_lab.worker.training.alone import attach_alone, measure_alone, train_alone
+from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.run import list_versions
-from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import meter_for, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 
@@ -95,16 +96,16 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
     models_dir = load_settings().models_dir
     session = open_session(spec.model, spec.bits, machine, models_dir=models_dir, report=_silent)
     shape = find_shape(spec.model)
-    adapted = attach_adapter(session, spec, shape)
     dataset = own_dataset()
     encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
+    examples = cut_to(encoded, spec.seq_len_tokens)
+    adapted = attach_alone(session, spec, shape, examples)
     held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
     kept = cut_to(held_out, spec.seq_len_tokens)
     _, planned = with_seed(spec, spec.seed, encoded)
     ledger = predict_ledger(
         shape, spec, heaviest_row(shape, spec, planned, machine.compute_name), machine.compute_name
     )
-    loss_before = held_out_loss(adapted.model, kept, machine.autocast)
     results: list[StepResult] = []
     moments: list[float] = []
 
@@ -112,15 +113,16 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
         results.append(result)
         moments.append(time.process_time())
 
-    train_adapter(
-        adapted.model,
-        cut_to(encoded, spec.seq_len_tokens),
+    train_alone(
+        adapted,
+        session,
+        examples,
         spec,
-        autocast=machine.autocast,
         meter=meter_for(adapted.model, machine),
         on_step=on_step,
         should_stop=_never,
     )
+    loss_before, loss_after = measure_alone(adapted, session, kept)
     row = BitWidthRow(
         spec=spec,
         weights_bytes=ledger.weights + ledger.constants,
@@ -128,7 +130,7 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
         peak_bytes=results[-1].peak_bytes,
         cpu_seconds_a_step=statistics.median(map(sub, moments[1:], moments)),
         loss_before=loss_before,
-        loss_after=held_out_loss(adapted.model, kept, machine.autocast),
+        loss_after=loss_after,
     )
     del adapted, session
     gc.collect()

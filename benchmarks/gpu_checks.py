@@ -32,10 +32,9 @@ from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device.gpu import empty_cache, live_bytes, workspace_bytes
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import tiny_tokenizer
-from lora_lab.worker.training.group_run import execute_group
 from lora_lab.worker.training.merge import merge_run
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group, execute_run
 from study.base.settings import Settings
 from study.base.units import as_bytes
 

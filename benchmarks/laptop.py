@@ -27,7 +27,7 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.loop import CLIP_NORM
-from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.work import list_versions
 
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 GOALS = {"plain fp32 loop": 1.25, "usual bf16 recipe": 10.0}
@@ -74,7 +74,7 @@ def main() -> None:
     in_bf16 = setting.on(Machine(device=CPU, compute_dtype=torch.bfloat16))
     plain = setting.on(Machine(device=CPU, compute_dtype=torch.float32))
     runs: dict[str, LabRun | PlainRun] = {
-        "the lab's loop": LabRun(setting, setting.lab(), metered=False),
+        "the lab's loop": LabRun(setting.lab(), metered=False),
         "plain fp32 loop": PlainRun(plain, plain.usual()),
         "usual bf16 recipe": PlainRun(in_bf16, in_bf16.usual()),
     }

@@ -42,10 +42,11 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
-from lora_lab.worker.training.loop import StepResult, train_adapter
+from lora_lab.worker.training.alone import attach_alone, train_alone
+from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
-from lora_lab.worker.training.run import list_versions
-from lora_lab.worker.training.session import attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import meter_for, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
 
@@ -133,13 +134,14 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
     everything = [encode_example(session.tokenizer, example) for example in own_dataset().train]
     seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
     spec, rows = next(each for each in seeds if heaviest_row(shape, *each, compute) != each[1][0])
-    adapted = attach_adapter(session, spec, shape)
+    examples = cut_to(everything, spec.seq_len_tokens)
+    adapted = attach_alone(session, spec, shape, examples)
     results: list[StepResult] = []
-    train_adapter(
-        adapted.model,
-        cut_to(everything, spec.seq_len_tokens),
+    train_alone(
+        adapted,
+        session,
+        examples,
         spec,
-        autocast=machine.autocast,
         meter=meter_for(adapted.model, machine),
         on_step=results.append,
         should_stop=_never,

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -32,11 +33,13 @@ from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.loop import StepResult, answer_loss, train_adapter
+from lora_lab.worker.training.alone import train_alone
+from lora_lab.worker.training.group import AdapterGroup, clip_gradients
+from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
-from lora_lab.worker.training.run import list_versions
-from lora_lab.worker.training.session import Adapted, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
@@ -47,12 +50,12 @@ CPU = torch.device("cpu")
 
 @dataclass
 class Variant:
-    """A training implementation; `run` does the steps of a spec, `step` one forward pass for the meter."""
+    """A training implementation; `run` does a spec's steps, `peak_bytes` measures a step on one batch."""
 
     name: str
     run: Callable[[RunSpec], Timed]
     model: nn.Module
-    step: Callable[[Sequence[Encoded]], Tensor]
+    peak_bytes: Callable[[Sequence[Encoded]], int]
     rounds: list[Timed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -65,7 +68,7 @@ class Variant:
                 parameter.copy_(self._fresh[name])
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
-        return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        return [(name, p) for name, p in self.model.named_parameters() if "lora_" in name]
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def main() -> None:
     options = _options()
     quiet_libraries()
     setting = Setting(options.compute)
-    variants = setting.variants(metered=options.metered)
+    variants = setting.variants(metered=options.metered, graph_only=options.graph)
     print(setting.headline())  # after loading, which decides the number of threads for all variants
     for variant in variants:
         variant.run(replace(SPEC, steps=2))
@@ -84,7 +87,7 @@ def main() -> None:
     speed = [_compare(variants[0], variant) for variant in variants]
     longest = sorted(setting.examples, key=_tokens)[-SPEC.batch :]
     for row, variant in zip(speed, variants, strict=True):
-        row["peak_bytes"] = _peak_bytes(variant, longest)
+        row["peak_bytes"] = variant.peak_bytes(longest)
     _print_speed(speed)
     gate = gradient_gate(setting)
     report = {"setting": setting.headline(), "versions": list_versions(), "speed": speed, "gate": gate}
@@ -96,6 +99,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="steps a round")
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="compare with the loop with PyTorch's graph, not with Trainer",
+    )
     parser.add_argument(
         "--metered", action="store_true", help="with the lab's memory meter on, as in a real run"
     )
@@ -132,12 +140,14 @@ class Setting:
             f"{torch.get_num_threads()} of {CORES} cores"
         )
 
-    def lab(self, machine: Machine | None = None) -> Adapted:
-        """Load the lab's model with its own forward pass."""
+    def lab(self, *, graph: bool = False) -> "Lab":
+        """Load the lab's model with a fresh adapter, as a worker does; `graph` as it does for DoRA."""
         session = open_session(
-            EMBEDDED_MODEL, "nf4-dq", machine or self.machine, models_dir=self.models_dir, report=_silent
+            EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir, report=_silent
         )
-        return attach_adapter(session, SPEC, find_shape(EMBEDDED_MODEL))
+        shape = find_shape(EMBEDDED_MODEL)
+        adapted = attach_adapter(session, SPEC, shape) if graph else AdapterGroup(session, [SPEC], shape)
+        return Lab(session, adapted, self.examples)
 
     def usual(self, machine: Machine | None = None) -> nn.Module:
         """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
@@ -156,19 +166,25 @@ class Setting:
         )
         return get_peft_model(base, config)  # type: ignore[no-any-return]
 
-    def variants(self, *, metered: bool) -> list[Variant]:
+    def variants(self, *, metered: bool, graph_only: bool) -> list[Variant]:
         """Build all variants, the lab's first because the others are compared with it."""
-        adapted = self.lab()
+        labs = {"lab": self.lab(), "lab, PyTorch's graph": self.lab(graph=True)}
+        ours = [
+            Variant(name, LabRun(lab, metered), lab.adapted.model, lab.peak_bytes)
+            for name, lab in labs.items()
+        ]
+        if graph_only:
+            return ours
         model = self.usual()
-        lab = Variant("lab loop", LabRun(self, adapted, metered), adapted.model, LabStep(self, adapted.model))
         return [
-            lab,
+            *ours,
             self._trainer("Trainer, dynamic padding", model, None),
             self._trainer("Trainer, padded to 256", model, 256),
         ]
 
     def _trainer(self, name: str, model: nn.Module, pad_to: int | None) -> Variant:
-        return Variant(name, TrainerRun(self, model, pad_to), model, PaddedStep(self, model, pad_to))
+        run = TrainerRun(self, model, pad_to)
+        return Variant(name, run, model, partial(_peak_bytes, model, PaddedStep(self, model, pad_to)))
 
 
 def _silent(progress: object) -> None:
@@ -176,11 +192,43 @@ def _silent(progress: object) -> None:
 
 
 @dataclass(frozen=True)
+class Lab:
+    """The lab's model with an adapter."""
+
+    session: ModelSession
+    adapted: AdapterGroup | Adapted
+    examples: list[Encoded]
+
+    def gradient(self, batch: Sequence[Encoded]) -> Tensor:
+        """Compute the whole adapter's gradient, in the order of its parameters' names, up to a factor."""
+        assert isinstance(self.adapted, AdapterGroup)
+        (cell,) = self.adapted.cells
+        self.adapted.gradients([cell], [pack_examples(batch, CPU)])
+        clip_gradients([cell])
+        own = sorted((name, p) for name, p in self.adapted.model.named_parameters() if "lora_" in name)
+        parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
+        return torch.cat([part.double().flatten() for part in parts])
+
+    def peak_bytes(self, batch: Sequence[Encoded]) -> int:
+        """Measure the peak of live tensor bytes in a second step, when the optimizer's state exists."""
+        steps: list[StepResult] = []
+        train_alone(
+            self.adapted,
+            self.session,
+            batch,
+            replace(SPEC, steps=2),
+            meter=meter_for(self.adapted.model, self.session.machine),
+            on_step=steps.append,
+            should_stop=_never,
+        )
+        return steps[-1].peak_bytes
+
+
+@dataclass(frozen=True)
 class LabRun:
     """The training loop as the worker runs it."""
 
-    setting: Setting
-    adapted: Adapted
+    lab: Lab
     metered: bool
 
     def __call__(self, spec: RunSpec) -> Timed:
@@ -190,14 +238,14 @@ class LabRun:
         def on_step(result: StepResult) -> None:
             losses.append(result.loss)
 
-        machine = self.setting.machine
+        lab = self.lab
         cpu, wall = time.process_time(), time.perf_counter()
-        train_adapter(
-            self.adapted.model,
-            self.setting.examples,
+        train_alone(
+            lab.adapted,
+            lab.session,
+            lab.examples,
             spec,
-            autocast=machine.autocast,
-            meter=meter_for(self.adapted.model, machine) if self.metered else NoMeter,
+            meter=meter_for(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
             on_step=on_step,
             should_stop=_never,
         )
@@ -223,18 +271,6 @@ class NoMeter:
 
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True)
-class LabStep:
-    """One packed forward pass."""
-
-    setting: Setting
-    model: nn.Module
-
-    def __call__(self, batch: Sequence[Encoded]) -> Tensor:
-        """Return the loss of one batch."""
-        return answer_loss(self.model, pack_examples(batch, CPU), self.setting.machine.autocast())
 
 
 @dataclass(frozen=True)
@@ -273,17 +309,19 @@ class PaddedStep:
         return loss
 
 
-def _peak_bytes(variant: Variant, batch: Sequence[Encoded]) -> int:
+def _peak_bytes(
+    model: nn.Module, step: Callable[[Sequence[Encoded]], Tensor], batch: Sequence[Encoded]
+) -> int:
     """Measure the peak of live tensor bytes in a second step, when the optimizer's state exists."""
-    trained = [p for p in variant.model.parameters() if p.requires_grad]
+    trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, fused=True)
-    variant.model.train()
+    model.train()
     peak = 0
     for _ in range(2):
         state = [value for entry in optimizer.state.values() for value in entry.values()]
-        meter = LiveStorages([*resident_tensors(variant.model), *state])
+        meter = LiveStorages([*resident_tensors(model), *state])
         with meter:
-            variant.step(batch).backward()
+            step(batch).backward()
             optimizer.step()
             optimizer.zero_grad()
         peak = meter.peak_bytes
@@ -333,14 +371,11 @@ def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
     done = 0
     for steps in GATE_STEPS:
         if steps > done:
-            LabRun(setting, fresh, metered=False)(replace(SPEC, steps=steps - done, seed=done))
+            LabRun(fresh, metered=False)(replace(SPEC, steps=steps - done, seed=done))
             done = steps
         batch = setting.examples[done * SPEC.batch : (done + 1) * SPEC.batch]
-        _copy_adapter(fresh.model, reference)
-        cosine = _cosine(
-            _gradient(fresh.model, LabStep(setting, fresh.model), batch),
-            _gradient(reference, usual_step, batch),
-        )
+        _copy_adapter(fresh.adapted.model, reference)
+        cosine = _cosine(fresh.gradient(batch), _gradient(reference, usual_step, batch))
         limit = GATES[setting.machine.compute_name]
         results.append({"after_steps": done, "cosine": cosine, "limit": limit, "passes": cosine >= limit})
         print(f"gradient gate after {done} steps: cosine {cosine:.7f}, limit {limit}")
@@ -348,7 +383,7 @@ def gradient_gate(setting: Setting) -> list[dict[str, Any]]:
 
 
 def _copy_adapter(source: nn.Module, target: nn.Module) -> None:
-    trained = {name: p for name, p in source.named_parameters() if p.requires_grad}
+    trained = {name: p for name, p in source.named_parameters() if "lora_" in name}
     with torch.no_grad():
         for name, parameter in target.named_parameters():
             if parameter.requires_grad:

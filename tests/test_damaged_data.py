@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ from tests.whole_app import WholeApp, whole_app
 
 PAGES = ("/", "/lab", "/grid", "/compare", "/memory", "/models", "/projects", "/xray")
 """The pages that read the lab's files."""
+
+PARTS = 40
+"""pytest-xdist starts with the files of many tests; as one test this would begin when all else has ended."""
+
+WHOLE_FILE_DAMAGES = 7
+FIELDS_SHARE = 29
 
 JUNK: list[Any] = [None, [], {}, "x", -1, 1e308, True, {"x": [1]}]
 
@@ -120,37 +127,36 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, home: Path) -> None:
-    """Every damage of a whole file, and a 29th of the fields with values of other types."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, home: Path, part: int) -> None:
     _open_everything(app, home)
-    problems = _harm(app, home, every=29)
+    problems = []
+    for path, damaged in _cases(home)[part::PARTS]:
+        content = path.read_bytes()
+        if damaged is None:
+            path.unlink()
+        else:
+            path.write_bytes(damaged)
+        try:
+            _open_everything(app, home)
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            shown = (damaged or b"deleted")[:150]
+            problems.append(f"{path.name}: {shown!r}: {error!r} at {where.filename}:{where.lineno}")
+        path.write_bytes(content)
     assert not problems, "\n".join(problems)
 
 
-def _harm(app: WholeApp, home: Path, *, every: int) -> list[str]:
-    problems: list[str] = []
+def _cases(home: Path) -> list[tuple[Path, bytes | None]]:
+    """Every damage of a whole file, and a 29th of the fields with values of other types."""
+    cases: list[tuple[Path, bytes | None]] = []
     number = 0
     for path in _files(home):
-        content = path.read_bytes()
-        for position, damaged in enumerate(_damages(content)):
+        for position, damaged in enumerate(_damages(path.read_bytes())):
             number += 1
-            if position >= 7 and number % every:
-                continue
-            if damaged is None:
-                path.unlink()
-            else:
-                path.write_bytes(damaged)
-            try:
-                _open_everything(app, home)
-            except Exception as error:
-                shown = (damaged or b"deleted")[:150]
-                where = error.__traceback__
-                while where is not None and where.tb_next is not None:
-                    where = where.tb_next
-                place = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
-                problems.append(f"{path.name}: {shown!r}: {error!r} at {place}")
-            path.write_bytes(content)
-    return problems
+            if position < WHOLE_FILE_DAMAGES or number % FIELDS_SHARE == 0:
+                cases.append((path, damaged))
+    return cases
 
 
 def test_an_app_starts_with_a_damaged_run_and_takes_up_the_others(home: Path, tmp_path: Path) -> None:

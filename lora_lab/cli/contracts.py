@@ -79,7 +79,9 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
     may_run = not framework and record.get("device") != "cuda" and refusal is None and is_modelled
     if asks_for_the_lab or may_run:
         basis = {} if is_modelled else {"basis": f"llama's terms with the sizes of {shape.model_type}"}
-        return _ledger_answer(_own_ledger(record, shape)) | basis
+        # Without the lab's name, a record of where or how it was measured is of a run with PyTorch's graph.
+        measured = not asks_for_the_lab and any(record.get(field) for field in ("device", "measure"))
+        return _ledger_answer(_own_ledger(record, shape, graph=measured)) | basis
     setting = contract.setting_of(record, shape)
     known = is_listed(shape) or has_towers(shape, setting.traits) or setting.phase != "train"
     basis = {} if known else {"basis": f"the layer of {shape.model_type} as its matrices and norms show it"}
@@ -102,8 +104,8 @@ def _ledger_answer(ledger: Ledger) -> Answer:
     return {"bytes": ledger.total_bytes, "components": components}
 
 
-def _own_ledger(record: Record, shape: ModelShape) -> Ledger:
-    """Estimate the ledger of the lab's own training loop (memory/ledger.py)."""
+def _own_ledger(record: Record, shape: ModelShape, *, graph: bool) -> Ledger:
+    """Estimate the ledger of the lab's own run, or with `graph` of its loop with PyTorch's graph."""
     adapter = adapter_of(record)
     rank = read_whole(adapter, "r", LORA_RANK)
     batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
@@ -122,6 +124,7 @@ def _own_ledger(record: Record, shape: ModelShape) -> Ledger:
         variant=_read_variant(record),
         optimizer=record.get("optimizer") or "adamw",
         checkpointing=bool(record.get("gradient_checkpointing")),
+        graph=graph,
     )
 
 

@@ -9,11 +9,9 @@ from dataclasses import replace
 from math import ceil
 
 from lora_lab.memory.group_memory import CellBytes
+from lora_lab.memory.written_out import needs_graph
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-
-GROUPED_TYPES = frozenset({"llama", "mistral", "qwen2"})
-"""Model types whose decoder layer worker/training/group_layer.py is written for."""
 
 MOST = 6
 """Above this, one more cell gains little: decoding the weights is then a fortieth of a step."""
@@ -22,14 +20,11 @@ KEPT_FREE = 0.2
 """The share of the free memory that is reserved for everything that is not counted."""
 
 
-def stands_alone(spec: RunSpec) -> bool:
-    """Return whether the side-by-side loop lacks support: DoRA, and moments that are not in 32 bits."""
-    return spec.variant == "dora" or spec.optimizer != "adamw"
-
-
 def may_share(a: RunSpec, b: RunSpec) -> bool:
     """Return whether two runs can go through one frozen forward pass."""
-    return not stands_alone(a) and not stands_alone(b) and _drop_differences(a) == _drop_differences(b)
+    return _drop_differences(a) == _drop_differences(b) and not any(
+        needs_graph(variant=spec.variant, optimizer=spec.optimizer) for spec in (a, b)
+    )
 
 
 def _drop_differences(spec: RunSpec) -> RunSpec:

@@ -1,7 +1,7 @@
 """Memory ledger of a fine-tuning run: bytes per component, before the run starts.
 
-Static parts are what bitsandbytes stores, to the byte. The rest follows the lab's own loop
-(worker/training/loop.py), operator by operator, with
+Static parts are what bitsandbytes stores, to the byte. The rest of a run through the written-out layer is in
+written_out.py; that of one through PyTorch's graph follows worker/training/loop.py, operator by operator:
 
     T tokens and N answer tokens in the longest packed row, c bytes of the compute type,
     h hidden width, a = heads x head size, f intermediate width, r rank, L layers, V vocabulary.
@@ -16,7 +16,14 @@ from dataclasses import dataclass, fields
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.backward_peak import Decoding, Turn, turn_of
-from lora_lab.memory.optimizer_state import optimizer_bytes, parameter_bytes, step_bytes, trained_tensors
+from lora_lab.memory.optimizer_state import (
+    Tensors,
+    optimizer_bytes,
+    parameter_bytes,
+    step_bytes,
+    trained_tensors,
+)
+from lora_lab.memory.written_out import StepMoments, Peak, is_written_out
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, Optimizer, RunSpec, Variant
 
@@ -75,7 +82,9 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 """Field name and label that a learner reads, bottom of the bar first."""
 
 
-def predict_ledger(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute) -> Ledger:
+def predict_ledger(
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, graph: bool = False
+) -> Ledger:
     """Estimate the peak bytes of `spec` on a model of `shape`, for `row` as its longest packed row."""
     return predict_adapted(
         shape,
@@ -87,6 +96,7 @@ def predict_ledger(shape: ModelShape, spec: RunSpec, row: RowSize, compute: Comp
         variant=spec.variant,
         optimizer=spec.optimizer,
         checkpointing=spec.checkpointing,
+        graph=graph,
     )
 
 
@@ -101,42 +111,83 @@ def predict_adapted(
     variant: Variant = "lora",
     optimizer: Optimizer = "adamw",
     checkpointing: bool = False,
+    graph: bool = False,
 ) -> Ledger:
-    """Estimate the peak bytes for any choice of adapted matrices."""
+    """Estimate the peak bytes for any choice of adapted matrices, along the path that such a run takes.
+
+    With `graph`, of a run that takes PyTorch's graph although its layer is written out.
+    """
+    work = _pass_of(shape, adapted, rank, row, compute, dora=variant == "dora")
     tensors = tuple(trained_tensors(adapted, rank=rank, variant=variant))
     trained = parameter_bytes(tensors)
+    if graph or not is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer):
+        peak = _peak_with_graph(work, bits, compute, checkpointing=checkpointing)
+        at_update = Peak(0, 0, step_bytes(tensors, optimizer))
+        peak = max((peak, at_update), key=sum)
+    else:
+        peak = _moments_of_pass(work, bits, compute, checkpointing=checkpointing).peak
+        tensors = (Tensors(trained // FP32_BYTES, 1),)  # one buffer holds the adapter
     # DoRA compares with the frozen matrix's norms, kept from the start: fp32, one per row.
-    norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if variant == "dora" else 0
-    work = TrainingPass(
-        shape=shape,
-        adapted=adapted,
-        rank=rank,
-        dora=variant == "dora",
-        row=row,
-        c=COMPUTE_BYTES[compute],
-        repeats_keys=repeats_keys(row, compute),
-    )
-    logits = LOSS_COPIES * FP32_BYTES * row.answer_tokens * shape.vocab
-    turn = turn_of(work, decoding=decoded_bytes(work.last_matrix, bits, compute), recomputed=checkpointing)
-    peak = (
-        _peak_with_checkpointing(work, turn, logits)
-        if checkpointing
-        else _peak_without_checkpointing(work, turn, logits)
-    )
-    # Both matter only for few layers: many tokens in one row, or a large rank on few tokens.
-    at_mask: Peak = (work.residual_bytes, 0, work.mask_making_bytes)
-    at_update: Peak = (0, 0, step_bytes(tensors, optimizer))
-    activations, logits, scratch = max((peak, at_mask, at_update), key=sum)
+    norms = sum(FP32_BYTES * linear.d_out * linear.count for linear in adapted) if work.dora else 0
     return Ledger(
         weights=weight_bytes(shape, bits, compute),
         constants=constant_bytes(shape, bits),
         adapters=trained + norms,
         gradients=trained,
         optimizer=optimizer_bytes(tensors, optimizer),
-        activations=activations,
-        logits=logits,
-        scratch=scratch,
+        **peak._asdict(),
     )
+
+
+def moments_of(
+    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, keeps_decoded: bool = False
+) -> StepMoments:
+    """Build the moments of a step through the layer that is written out."""
+    work = _pass_of(shape, shape.select(spec.targets), spec.rank, row, compute)
+    return _moments_of_pass(
+        work, spec.bits, compute, checkpointing=spec.checkpointing, keeps_decoded=keeps_decoded
+    )
+
+
+def _pass_of(
+    shape: ModelShape,
+    adapted: tuple[Linear, ...],
+    rank: int,
+    row: RowSize,
+    compute: Compute,
+    *,
+    dora: bool = False,
+) -> TrainingPass:
+    return TrainingPass(
+        shape=shape,
+        adapted=adapted,
+        rank=rank,
+        dora=dora,
+        row=row,
+        c=COMPUTE_BYTES[compute],
+        repeats_keys=repeats_keys(row, compute),
+    )
+
+
+def _moments_of_pass(
+    work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool, keeps_decoded: bool = False
+) -> StepMoments:
+    decoding = {linear.role: decoded_bytes(linear, bits, compute) for linear in work.shape.linears}
+    return StepMoments(work=work, checkpointing=checkpointing, decoding=decoding, keeps_decoded=keeps_decoded)
+
+
+def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool) -> Peak:
+    """Return the largest moment of the forward and backward passes through PyTorch's graph."""
+    logits = LOSS_COPIES * FP32_BYTES * work.row.answer_tokens * work.shape.vocab
+    turn = turn_of(work, decoding=decoded_bytes(work.last_matrix, bits, compute), recomputed=checkpointing)
+    peak = (
+        _peak_with_checkpointing(work, turn, logits)
+        if checkpointing
+        else _peak_without_checkpointing(work, turn, logits)
+    )
+    # Matters only for few layers and many tokens in one row.
+    at_mask = Peak(work.residual_bytes, 0, work.mask_making_bytes)
+    return max((peak, at_mask), key=sum)
 
 
 def repeats_keys(row: RowSize, compute: Compute) -> bool:
@@ -146,21 +197,17 @@ def repeats_keys(row: RowSize, compute: Compute) -> bool:
     return row.on_gpu and compute != "bf16"
 
 
-Peak = tuple[int, int, int]
-"""Bytes of activations, logits and scratch at a step's peak."""
-
-
 def _peak_without_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:
     """Return the peak without checkpointing: everything saved, plus the loss or other workspace if larger."""
-    return work.saved_bytes, logits, max(0, turn.worst_bytes() - logits)
+    return Peak(work.saved_bytes, logits, max(0, turn.worst_bytes() - logits))
 
 
 def _peak_with_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:
     """Return the largest of three moments: the loss, the final norm, or the last layer recomputed."""
     kept = work.checkpoint_bytes
-    in_layer: Peak = (kept + work.recomputed_bytes, 0, turn.worst_in_layer())
-    at_norm: Peak = (kept, 0, turn.worst_at_norm())
-    return max(((kept, logits, 0), at_norm, in_layer), key=sum)
+    at_loss, at_norm = Peak(kept, logits, 0), Peak(kept, 0, turn.worst_at_norm())
+    in_layer = Peak(kept + work.recomputed_bytes, 0, turn.worst_in_layer())
+    return max((at_loss, at_norm, in_layer), key=sum)
 
 
 def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
@@ -245,15 +292,21 @@ def upper_bound(spec: RunSpec, *, on_gpu: bool = False) -> RowSize:
     return RowSize(lengths=(spec.seq_len_tokens,) * spec.batch, answer_tokens=tokens, on_gpu=on_gpu)
 
 
-def heaviest_row(shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute) -> RowSize:
+def heaviest_row(
+    shape: ModelShape, spec: RunSpec, rows: Sequence[RowSize], compute: Compute, *, graph: bool = False
+) -> RowSize:
     """Find the packed row that decides a run's peak, among the rows of all its steps in order.
 
-    The first step runs before gradients and moments exist, so its row decides only where it is heavier by
-    more than those; the estimate for it is then too high by them, as it is for a run of one step.
+    The first step runs before the moments exist, and with PyTorch's graph before the gradients do as well.
+    Its row decides only where it is heavier by more than those; the estimate for it is then too high by them,
+    as it is for a run of one step.
     """
-    sizes = {row: predict_ledger(shape, spec, row, compute).total_bytes for row in set(rows[1:])}
-    first = predict_ledger(shape, spec, rows[0], compute)
-    sizes.setdefault(rows[0], first.total_bytes - first.gradients - first.optimizer)
+    variant, optimizer = spec.variant, spec.optimizer
+    written = not graph and is_written_out(shape.model_type, compute, variant=variant, optimizer=optimizer)
+    sizes = {row: predict_ledger(shape, spec, row, compute, graph=graph).total_bytes for row in set(rows[1:])}
+    first = predict_ledger(shape, spec, rows[0], compute, graph=graph)
+    absent = first.optimizer + (0 if written else first.gradients)
+    sizes.setdefault(rows[0], first.total_bytes - absent)
     return max(sizes, key=sizes.__getitem__)
 
 

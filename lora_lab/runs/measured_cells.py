@@ -33,16 +33,18 @@ class MeasuredCell:
     """The packed row of each step."""
 
     peak_bytes: int
+    graph: bool = False
+    """Whether it was measured with PyTorch's graph although today it would take the written-out layer."""
 
     @cached_property
     def row(self) -> RowSize:
         """The row that decides the peak."""
-        return heaviest_row(self.shape, self.spec, self.rows, self.compute)
+        return heaviest_row(self.shape, self.spec, self.rows, self.compute, graph=self.graph)
 
     @cached_property
     def predicted(self) -> Ledger:
         """The memory ledger that the page predicts before a run."""
-        return predict_ledger(self.shape, self.spec, self.row, self.compute)
+        return predict_ledger(self.shape, self.spec, self.row, self.compute, graph=self.graph)
 
     @property
     def error_percent(self) -> float:
@@ -110,6 +112,7 @@ def cells_from(values: dict[str, Any]) -> Cells:
                 shape=shapes[cell["spec"]["model"]],
                 rows=tuple(row_from(row) for row in cell["rows"]),
                 peak_bytes=cell["peak_bytes"],
+                graph=cell.get("graph", False),
             )
             for cell in values["cells"]
         ),
@@ -126,6 +129,7 @@ def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machi
         spec = {k: v for k, v in json.loads(cell.spec.to_json()).items() if v != usual[k] or k == "model"}
         rows = [{"lengths": row.lengths, "answer_tokens": row.answer_tokens} for row in cell.rows]
         values = {"spec": spec, "compute": cell.compute, "rows": rows, "peak_bytes": cell.peak_bytes}
+        values |= {"graph": True} if cell.graph else {}
         lines.append("  " + json.dumps(values))
     shapes = {cell.spec.model: json.loads(cell.shape.to_json()) for cell in cells}
     head = json.dumps({"versions": versions, "machine": machine, "shapes": shapes}, indent=1)

@@ -41,15 +41,17 @@ from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machin
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
-from lora_lab.worker.training.group_run import execute_group
+from lora_lab.worker.training.alone import attach_alone
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from lora_lab.worker.training.merge import merge_run
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example, pack_examples
-from lora_lab.worker.training.run import execute_run, shape_for
-from lora_lab.worker.training.session import ModelSession, attach_adapter, open_session
+from lora_lab.worker.training.run import execute_group, execute_run
+from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
+from lora_lab.worker.training.work import shape_for
 from study.base.errors import LearnerError
 
 WARM_MODEL = EMBEDDED_MODEL
@@ -156,8 +158,6 @@ def _do_job(
 ) -> bool:
     """Do one run, or several that may train side by side; return True unless one failed."""
     _log_into(job[0])
-    if len(job) == 1:
-        return execute_run(job[0], home, models_dir, bench=bench, app_is_gone=orders.closed)
     return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
 
 
@@ -211,9 +211,12 @@ def _warm_up(session: ModelSession, home: LabHome) -> None:
     encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
     keep_read(home, session.model_name, dataset, session.tokenizer, encoded)
     spec = RunSpec(model=session.model_name, bits=session.bits)
-    adapted = attach_adapter(session, spec, shape_for(session.model_name, home))
+    adapted = attach_alone(session, spec, shape_for(session.model_name, home), encoded)
     row = pack_examples(encoded[: spec.batch], session.machine.device)
-    answer_loss(adapted.model, row, session.machine.autocast()).backward()
+    if isinstance(adapted, AdapterGroup):
+        adapted.gradients(adapted.cells, [row])
+    else:
+        answer_loss(adapted.model, row, session.machine.autocast()).backward()
     session.base = adapted.model.unload()
     gc.collect()
 

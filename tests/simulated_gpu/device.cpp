@@ -101,7 +101,7 @@ Tensor copy_from(const Tensor& from, const Tensor& to, bool) {
 }
 
 Tensor copy_from_and_resize(const Tensor& from, const Tensor& to) {
-  const_cast<Tensor&>(to).resize_(from.sizes());
+  if (to.sizes() != from.sizes()) const_cast<Tensor&>(to).resize_(from.sizes());  // a view keeps its strides
   on_cpu(to).copy_(on_cpu(from));
   return to;
 }

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,11 @@ import bitsandbytes as bnb
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,
+    _get_current_dispatch_mode,
+)
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import (
     _DummyBackendModule,
@@ -37,7 +43,7 @@ VIEWS = frozenset(
     {
         *("view", "t", "transpose", "as_strided", "slice", "select", "expand", "unsqueeze", "squeeze"),
         *("detach", "alias", "split", "permute", "_reshape_alias", "_unsafe_view", "split_with_sizes"),
-        *("unbind", "narrow", "lift_fresh"),
+        *("unbind", "narrow", "lift_fresh", "empty_like", "new_empty"),
     }
 )
 """Operators that start no kernel."""
@@ -140,14 +146,19 @@ class OneDevice(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+FLASH_BACKWARD_LAUNCHES = 3
+"""Sums of output times gradient, the gradients, and the queries' converted (flash_bwd_launch_template.h)."""
+
+
 class FusedAttention(torch.autograd.Function):
     """Causal attention that keeps what FlashAttention keeps: its inputs, output and log-sum-exp."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:
         """Compute q (batch, heads, seq, head), k and v (batch, kv_heads, seq, head) -> like q."""
-        output = _attention(q.cpu(), k.cpu(), v.cpu(), scale).to(q.device)
-        summed = q.new_zeros(q.shape[:3], dtype=torch.float32)
+        with _as_launches("flash_attention_forward", 1):
+            output = _attention(q.cpu(), k.cpu(), v.cpu(), scale).to(q.device)
+        summed = q.new_empty(q.shape[:3], dtype=torch.float32)
         ctx.save_for_backward(q, k, v, output, summed)
         ctx.scale = scale
         return output
@@ -156,11 +167,22 @@ class FusedAttention(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradients of q, k and v."""
         q, k, v, _, _ = ctx.saved_tensors
-        with torch.enable_grad():
-            q_cpu, k_cpu, v_cpu = inputs = [part.detach().cpu().requires_grad_() for part in (q, k, v)]
-            output = _attention(q_cpu, k_cpu, v_cpu, ctx.scale)
-            found = torch.autograd.grad(output, inputs, grads[0].cpu())
-        return (*[part.to(q.device) for part in found], None)
+        with _as_launches("flash_attention_backward", FLASH_BACKWARD_LAUNCHES):
+            with torch.enable_grad():
+                q_cpu, k_cpu, v_cpu = inputs = [part.detach().cpu().requires_grad_() for part in (q, k, v)]
+                output = _attention(q_cpu, k_cpu, v_cpu, ctx.scale)
+                found = torch.autograd.grad(output, inputs, grads[0].cpu())
+            return (*[part.to(q.device) for part in found], None)
+
+
+@contextmanager
+def _as_launches(name: str, count: int) -> Iterator[None]:
+    """Count what is emulated inside as the kernels that a GPU would launch."""
+    mode = _get_current_dispatch_mode()
+    with _disable_current_modes():  # type: ignore[no-untyped-call]
+        yield
+    if isinstance(mode, OneDevice):
+        mode.launches[name] += count
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:

@@ -45,7 +45,7 @@ class BackwardSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BackwardNumbers:
-    """The memory of one step of the lab's own loop on an NF4 base."""
+    """The memory of one step with PyTorch's graph on an NF4 base."""
 
     ledger: Ledger
     trained: int
@@ -68,7 +68,7 @@ def compute_numbers(settings: BackwardSettings) -> BackwardNumbers:
     return BackwardNumbers(
         ledger=predict_adapted(
             shape, chosen, bits="nf4-dq", rank=settings.rank, row=row, compute=COMPUTE,
-            checkpointing=settings.checkpointing == "on",
+            checkpointing=settings.checkpointing == "on", graph=True,
         ),
         trained=lora_parameters(chosen, rank=settings.rank),
         frozen=shape.total_parameters,
@@ -110,8 +110,7 @@ def show(settings: BackwardSettings) -> FigureView:
                 kind="computed",
                 text=(
                     f"one row of {settings.tokens:,} tokens through {settings.model}, NF4 base, bf16, one "
-                    "example, in the "
-                    "lab's own loop; its tests hold these bytes against measured ones"
+                    "example, with PyTorch's graph; the lab's tests hold these bytes against measured ones"
                 ),
                 formula=DERIVATIVES,
             ),

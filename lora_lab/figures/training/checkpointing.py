@@ -60,7 +60,9 @@ def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
             Run(
                 checkpointing=one["checkpointing"],
                 peak_bytes=one["peak_bytes"],
-                predicted_bytes=predict_ledger(find_shape(spec.model), spec, row, compute).total_bytes,
+                predicted_bytes=predict_ledger(
+                    find_shape(spec.model), spec, row, compute, graph=True
+                ).total_bytes,
                 operators=one["operators"],
                 cpu_seconds=one["cpu_seconds"],
                 turn=one["turn"],
@@ -113,7 +115,7 @@ def show(settings: CheckpointingSettings) -> FigureView:
             Origin(
                 kind="computed",
                 text=(
-                    f"the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
+                    f"with PyTorch's graph the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
                     f"{as_bytes(with_.predicted_bytes)}: "
                     f"{_format_off(without)} and {_format_off(with_)} bytes off"
                 ),

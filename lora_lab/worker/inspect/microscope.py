@@ -23,8 +23,8 @@ from lora_lab.worker.inspect.microscope_losses import Losses, linears_of, plain_
 from lora_lab.worker.inspect.rounding import Rounded, double_quantized, round_weight
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
-from lora_lab.worker.training.run import list_versions
 from lora_lab.worker.training.session import ModelSession, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.errors import LearnerError
 
 if TYPE_CHECKING:

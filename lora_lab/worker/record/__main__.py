@@ -26,7 +26,7 @@ from lora_lab.worker.record.merging import record_merging
 from lora_lab.worker.record.training import record_training
 from lora_lab.worker.record.weights import record_weights
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.run import list_versions
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
 

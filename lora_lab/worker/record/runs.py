@@ -42,8 +42,8 @@ from lora_lab.worker.training.packing import (
     cut_to,
     pack_examples,
 )
-from lora_lab.worker.training.run import list_versions
 from lora_lab.worker.training.session import ModelSession, adapter_config, attach_adapter, open_session
+from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
 TRAIN, HELD_OUT = 24, 4

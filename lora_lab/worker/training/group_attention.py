@@ -5,7 +5,7 @@ Each example attends alone, after the prefix that all examples share, if that is
 Shapes: head = head size, seq = tokens of one example, group = query heads per key-value head.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,15 @@ class Positions:
         """Return what the tokens of a part can see of x, which has all tokens in `dim`."""
         own = x.narrow(dim, part.start, part.stop - part.start)
         return torch.cat([x.narrow(dim, 0, self.shared), own], dim) if self.shared and part.start else own
+
+    def add_to_seen(self, total: Tensor, part: slice, found: Tensor) -> None:
+        """Put what a part's queries found (kv_heads, seen, head) into the total (tokens, kv_heads, head) of
+        its own tokens, which only they see, and add it to that of the shared prefix, whose turn was before.
+        """
+        by_token, own = found.transpose(0, 1), part.stop - part.start
+        total[part] = by_token[-own:]
+        if len(by_token) > own:
+            total[: self.shared] += by_token[:-own]
 
 
 def written_out(device: torch.device, longest: int) -> bool:
@@ -99,13 +108,15 @@ def apply_rotary(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: boo
 @dataclass(frozen=True)
 class Attended:
     """What attention saves for its backward pass: queries, keys and values as its products read them, and
-    either the softmax of every example or, from the fused kernel, its output with a graph.
+    either the softmax of every example or, from the fused kernel, its inputs by example and its output with a
+    graph.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
     softmaxes: tuple[Tensor, ...] = ()
+    leaves: Sequence[Sequence[Tensor]] = ()
     fused: Tensor | None = None
 
 
@@ -123,13 +134,20 @@ def compute_attention(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> 
     # In fp32: a score of 10 is off by up to 0.03 in bf16, a 3 % error after the softmax.
     keys = k.float().transpose(1, 2)
     softmaxes = []
-    for (seq, part), mask in zip(positions.parts, positions.masks, strict=True):
-        queries = q[:, part].reshape(len(k), -1, q.shape[-1])  # (kv_heads, group · seq, head)
-        scores = torch.bmm(queries.float(), positions.seen(keys, part, 2))
-        p = scores.view(len(q), seq, -1).add_(mask).softmax(-1).to(q.dtype).view_as(scores)
-        output[part] = torch.bmm(p, positions.seen(v, part, 1)).view(len(q), seq, -1).transpose(0, 1)
+    for (_, part), mask in zip(positions.parts, positions.masks, strict=True):
+        p = _softmax_of(q[:, part], positions.seen(keys, part, 2), mask)
+        found = torch.bmm(p, positions.seen(v, part, 1))
+        output[part] = found.view(len(q), -1, positions.head).transpose(0, 1)
         softmaxes.append(p)
     return output.flatten(1), Attended(q, k, v, tuple(softmaxes))
+
+
+def _softmax_of(q: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    """Compute q (heads, seq, head), fp32 keys (kv_heads, head, keys) -> p (kv_heads, group · seq, keys)."""
+    queries = q.reshape(len(keys), -1, q.shape[-1])  # (kv_heads, group · seq, head)
+    scores = torch.bmm(queries.float(), keys)
+    p = scores.view(*q.shape[:2], -1).add_(mask).softmax(-1)
+    return p.to(q.dtype).view_as(scores)
 
 
 def attention_backward(
@@ -137,10 +155,11 @@ def attention_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute grad and output (like q) -> gradients of q, k and v."""
     if saved.fused is not None:
-        grads = torch.autograd.grad(saved.fused, (saved.q, saved.k, saved.v), grad.view_as(saved.fused))
+        grads: Sequence[Tensor] = _fused_backward(grad, saved)
     else:
         grads = _short_backward(grad, output, saved, positions)
     grad_q, grad_k, grad_v = (part.flatten(1) for part in grads)  # (tokens, heads · head) each
+    del grads
     for_queries, for_keys = positions.turns
     grad_q = apply_rotary(grad_q, for_queries, positions.head, back=True)
     return grad_q, apply_rotary(grad_k, for_keys, positions.head, back=True), grad_v
@@ -157,26 +176,36 @@ def _short_backward(
     values = v.float().transpose(1, 2)
     grad_q, grad_k, grad_v = (part.new_empty(tokens, len(part), head) for part in (q, k, v))
     for (seq, part), p in zip(positions.parts, saved.softmaxes, strict=True):
-        queries, given = (x[:, part].reshape(len(k), -1, head) for x in (q, incoming))
-        grad_p = torch.bmm(given.float(), positions.seen(values, part, 2))
-        grad_p.view(heads, seq, -1).sub_(means[:, part, None])
-        grad_s = grad_p.mul_(p.float()).to(q.dtype)  # a product of mixed number types is ten times slower
+        given = incoming[:, part].reshape(len(k), -1, head)
+        grad_s = _scores_gradient(p, given, positions.seen(values, part, 2), means[:, part])
         grad_q[part] = torch.bmm(grad_s, positions.seen(k, part, 1)).view(heads, seq, head).transpose(0, 1)
-        for grads, found in (
-            (grad_k, torch.bmm(grad_s.transpose(1, 2), queries).transpose(0, 1)),
-            (grad_v, torch.bmm(p.transpose(1, 2), given).transpose(0, 1)),
-        ):
-            grads[part] = found[-seq:]
-            if len(found) > seq:
-                grads[: positions.shared] += found[:-seq]
+        positions.add_to_seen(grad_k, part, torch.bmm(grad_s.mT, q[:, part].reshape_as(given)))
+        positions.add_to_seen(grad_v, part, torch.bmm(p.mT, given))
+        del given, grad_s  # frees their memory for the next example
     return grad_q, grad_k, grad_v
+
+
+def _scores_gradient(p: Tensor, given: Tensor, values: Tensor, means: Tensor) -> Tensor:
+    """Compute the scores' gradient from p and given (kv_heads, group · seq, ...) and means (heads, seq)."""
+    grad_p = torch.bmm(given.float(), values)
+    grad_p.view(*means.shape, -1).sub_(means[..., None])
+    grad_p.mul_(p if p.dtype == grad_p.dtype else p.float())
+    return grad_p.to(p.dtype)  # a product of mixed number types is ten times slower
 
 
 def _attend_fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tuple[Tensor, Attended]:
     """Use the library's kernel, for long examples and on GPUs; it stores no (seq, seq) tensor."""
+    leaves = [
+        [x[part].transpose(0, 1)[None].detach().requires_grad_() for x in (q, k, v)]
+        for _, part in positions.parts
+    ]
     with torch.enable_grad():
-        q, k, v = (part.detach().requires_grad_() for part in (q, k, v))
-        parts = (x.transpose(0, 1)[None].split(positions.lengths, 2) for x in (q, k, v))
-        attended = [attend(q, k, v, 1.0)[0] for q, k, v in zip(*parts, strict=True)]
-        fused = torch.cat(attended)
-    return fused.detach().flatten(1), Attended(q, k, v, fused=fused)
+        fused = torch.cat([attend(q, k, v, 1.0) for q, k, v in leaves], 1)
+    return fused.detach()[0].flatten(1), Attended(q, k, v, leaves=leaves, fused=fused)
+
+
+def _fused_backward(grad: Tensor, saved: Attended) -> list[Tensor]:
+    assert saved.fused is not None
+    leaves = [leaf for inputs in saved.leaves for leaf in inputs]
+    found = torch.autograd.grad(saved.fused, leaves, grad.view_as(saved.fused))
+    return [torch.cat([part[0].transpose(0, 1) for part in found[nth::3]]) for nth in range(3)]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lora_lab.data.batches import step_plan
+from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.worker.training.group import AdapterGroup, CellAdapter, clip_gradients, shared_in
-from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, learning_rate_at
+from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, StepResult, learning_rate_at
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples
 
@@ -36,6 +36,20 @@ class SharedStep:
     group_live_bytes: int
     group_peak_bytes: int
 
+    @property
+    def alone(self) -> StepResult:
+        """The same for a group of one, whose memory is the run's own."""
+        return StepResult(
+            step=self.step,
+            loss=self.loss,
+            learning_rate=self.learning_rate,
+            grad_norm=self.grad_norm,
+            tokens=self.tokens,
+            seconds=self.seconds,
+            live_bytes=self.group_live_bytes,
+            peak_bytes=self.group_peak_bytes,
+        )
+
 
 def train_group(
     group: AdapterGroup,
@@ -57,9 +71,10 @@ def train_group(
     plans = [step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=c.spec.seed) for c in going]
     plan_of = dict(zip(going, plans, strict=True))
     memory = PeakWatch(_with_copies(meter, group), optimizer)
-    measured = _measured_steps(examples, plans)
     width, device = len(going), going[0].flat.device
-    shared = shared_in(examples, device)
+    alone = width == 1
+    measured = set(range(1, spec.steps + 1)) if alone else _measured_steps(examples, plans)
+    shared = 0 if alone else shared_in(examples, device)
 
     for step in range(1, spec.steps + 1):
         for cell in [cell for cell in going if should_stop(cell)]:
@@ -73,8 +88,11 @@ def train_group(
 
         batches = [[examples[i] for i in plan_of[cell][step - 1]] for cell in going]
         rows = [pack_examples(batch, device, shared=shared) for batch in batches]
-        everything = pack_examples([item for batch in batches for item in batch], device)
-        with memory.of_step(step, everything) if step in measured else nullcontext():
+        size = RowSize(
+            lengths=tuple(len(item.ids) for batch in batches for item in batch),
+            answer_tokens=sum(row.targets.numel() for row in rows),
+        )
+        with memory.of_step(step, size) if step in measured else nullcontext():
             losses, width = _compute_gradients(group, going, rows, width)
             clipped = clip_gradients(
                 [cell for cell, loss in zip(going, losses, strict=True) if math.isfinite(loss)]
@@ -84,6 +102,7 @@ def train_group(
             for cell, norm in zip(going, norms, strict=True):
                 cell.flat.grad = cell.grad if math.isfinite(norm) else None
             optimizer.step()
+        group.memory_on_gpu = memory.on_gpu
         seconds, shared_by = time.perf_counter() - started, len(going)
 
         for cell, batch, loss, norm in zip(tuple(going), batches, losses, norms, strict=True):
@@ -110,9 +129,9 @@ def train_group(
 
 
 def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequence[int]]]) -> set[int]:
-    """Select the steps to measure. Counting every operator doubles the time of a shared step, so only two are
-    measured: the first, for a learner who is watching, and of the others the one with the most tokens, which
-    has the peak.
+    """Select a group's steps to measure. Counting every operator doubles the time of a shared step, so only
+    two are measured: the first, for a learner who is watching, and of the others the one with the most
+    tokens, which has the peak.
     """
     tokens = [
         sum(len(examples[i].ids) for picked in together for i in picked)

@@ -1,4 +1,4 @@
-"""Several runs in one job: those that can share the frozen base side by side, the others one by one.
+"""Runs that train through one frozen base: several side by side, or one, which is a group of one.
 
 Every run keeps its own folder and its own events, in the form of a run that is alone.
 """
@@ -6,7 +6,6 @@ Every run keeps its own folder and its own events, in the form of a run that is 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from lora_lab.data import datasets
@@ -19,13 +18,15 @@ from lora_lab.memory import ledger
 from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import free_bytes
+from lora_lab.worker.device.gpu import free_bytes, workspace_bytes
 from lora_lab.worker.training.group import AdapterGroup, CellAdapter, shared_in
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.run import (
+from lora_lab.worker.training.session import ModelSession, meter_for
+from lora_lab.worker.training.tokenize import keep_read
+from lora_lab.worker.training.work import (
     ASKING_BASE,
     ASKING_TUNED,
     FAILURES,
@@ -33,7 +34,7 @@ from lora_lab.worker.training.run import (
     WITHOUT_ADAPTER,
     Work,
     build_announcement,
-    execute_run,
+    execute_with_graph,
     failure_of,
     rows_of,
     say_measured,
@@ -41,37 +42,6 @@ from lora_lab.worker.training.run import (
     shape_for,
     write_samples,
 )
-from lora_lab.worker.training.session import ModelSession, meter_for
-
-TRIAL_EXAMPLES = 2
-
-
-def execute_group(
-    runs: Sequence[RunFolder],
-    home: LabHome,
-    models_dir: Path,
-    *,
-    bench: ModelCache | None = None,
-    app_is_gone: Callable[[], bool],
-) -> bool:
-    """Do the runs; every way each can end is an event. Return True unless one of them failed."""
-    bench = bench or ModelCache(models_dir, home=home)
-    well = True
-    for places in grouping.group_by_base([run.spec for run in runs]):
-        together = [runs[place] for place in places]
-        if len(together) > 1 and _is_grouped(together[0].spec, home, bench):
-            well &= GroupedRuns(together, home, app_is_gone).execute(bench)
-            continue
-        for run in together:
-            well &= execute_run(run, home, models_dir, bench=bench, app_is_gone=app_is_gone)
-    return well
-
-
-def _is_grouped(spec: RunSpec, home: LabHome, bench: ModelCache) -> bool:
-    """Return whether runs like `spec` can train side by side here. In fp16 each needs its own loss scale."""
-    if bench.machine_for(spec).compute_name == "fp16":
-        return False
-    return shape_for(spec.model, home).model_type in grouping.GROUPED_TYPES
 
 
 class GroupedRuns:
@@ -102,44 +72,39 @@ class GroupedRuns:
             if self._app_is_gone():
                 for work in chunk:
                     work.end_cut_off()
-            elif len(chunk) == 1 or not self._side_by_side(session, bench, chunk, material):
+            elif not self._side_by_side(session, bench, chunk, material):
                 for work in chunk:
                     self._alone(work, bench)
 
     def _side_by_side(
         self, session: ModelSession, bench: ModelCache, chunk: Sequence[Work], material: "Material"
     ) -> bool:
-        """Train a chunk side by side; return whether that was possible."""
+        """Train a chunk side by side; return whether this model's layer is the one written out here."""
         group = AdapterGroup(session, [work.spec for work in chunk], material.shape)
-        agrees = group.agrees_with_library(material.examples[:TRIAL_EXAMPLES])
+        agrees = group.agrees_with_library(material.examples)
         if agrees:
             self._train(group, chunk, material)
         bench.take_back(group.model)
         return agrees
 
     def _alone(self, work: Work, bench: ModelCache) -> None:
-        work.ended = True  # `execute_run` writes the terminal event
-        self._well &= execute_run(
-            work.run, self._home, bench.models_dir, bench=bench, app_is_gone=self._app_is_gone
-        )
+        work.ended = True  # `execute_with_graph` writes the terminal event
+        self._well &= execute_with_graph(work.run, self._home, bench, app_is_gone=self._app_is_gone)
 
     def _train(self, group: AdapterGroup, chunk: Sequence[Work], material: "Material") -> None:
         work_of = dict(zip(group.cells, chunk, strict=True))
-        predicted_bytes = material.predicted_bytes(chunk)
+        alone = len(chunk) == 1
+        together: dict[str, Any] = {}
+        if not alone:
+            together = {"shared_by": len(chunk), "group_predicted_bytes": material.predicted_bytes(chunk)}
         for cell, work in work_of.items():
             work.writer = partial(group.save, cell)
-            work.run.emit(
-                "started",
-                trainable=cell.flat.numel(),
-                shared_by=len(chunk),
-                group_predicted_bytes=predicted_bytes,
-                **material.announcement(work),
-            )
+            work.run.emit("started", trainable=cell.flat.numel(), **together, **material.announcement(work))
         finished = train_group(
             group,
             material.examples,
             meter=meter_for(group.model, material.machine),
-            on_step=lambda cell, step: work_of[cell].on_step(step),
+            on_step=lambda cell, step: work_of[cell].on_step(step.alone if alone else step),
             should_stop=lambda cell: work_of[cell].should_stop(),
             on_end=lambda cell, error: self._leave(group, cell, work_of[cell], material, error),
         )
@@ -172,6 +137,10 @@ class GroupedRuns:
         cells = list(works)
         if not cells:
             return
+        on_gpu = group.memory_on_gpu if len(group.cells) == 1 else None
+        if on_gpu is not None:
+            (work,) = works.values()
+            work.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(material.machine.device))
         of = len(material.held_out)
 
         def measured(whose: str) -> Callable[[int], None]:
@@ -210,7 +179,7 @@ class Material:
         self.machine = session.machine
         self.shape = shape_for(spec.model, home)
         self._everything = [encode_example(session.tokenizer, example) for example in dataset.train]
-        home.save_lengths(spec.model, dataset.digest, [item.length for item in self._everything])
+        keep_read(home, spec.model, dataset, session.tokenizer, self._everything)
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
         self._shared = shared_in(self.examples, self.machine.device)
         held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_lab.data.batches import step_plan
+from lora_lab.data.batches import RowSize, step_plan
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter
@@ -104,7 +104,7 @@ def train_adapter(
             group["lr"] = learning_rate
 
         row = pack_examples([examples[i] for i in picked], device)
-        with memory.of_step(step, row):
+        with memory.of_step(step, row.size):
             while True:
                 loss_of_row = answer_loss(model, row, autocast())
                 scale.backward(loss_of_row, parameters) if scale else loss_of_row.backward()
@@ -200,9 +200,9 @@ class PeakWatch:
         self.on_gpu: GpuMemory | None = None
         """The figures of a GPU at that peak; None on a CPU."""
 
-    def of_step(self, step: int, row: PackedRow) -> "PeakWatch":
+    def of_step(self, step: int, row: RowSize) -> "PeakWatch":
         """Prepare the context manager for one step's work."""
-        size = (row.input_ids.numel(), row.targets.numel())
+        size = (row.tokens, row.answer_tokens)
         longer = size[0] > self._longest[0] or size[1] > self._longest[1]
         if step > 1:
             self._longest = (max(size[0], self._longest[0]), max(size[1], self._longest[1]))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lora_lab.data.batches import Length
+from lora_lab.data.batches import Length, RowSize
 from lora_lab.data.datasets import Example
 from study.base.errors import LearnerError
 
@@ -46,6 +46,14 @@ class PackedRow:
     targets: Tensor  # (answers,)
     example_lengths: tuple[int, ...]  # of the shared prefix, if any, and of the rests; sums to seq
     shared: int = 0
+
+    @property
+    def size(self) -> RowSize:
+        """The size that memory estimates use."""
+        before = self.shared if len(self.example_lengths) > 1 else 0
+        own = self.example_lengths[1:] if before else self.example_lengths
+        lengths = tuple(before + length for length in own)
+        return RowSize(lengths=lengths, answer_tokens=self.targets.numel(), shared=before)
 
 
 def prompt_text(tokenizer: Any, prompt: str) -> str:

@@ -43,6 +43,8 @@ class ModelSession:
     machine: Machine
     base: PreTrainedModel
     tokenizer: Any
+    written_out: bool | None = None
+    """Whether worker/training/group_layer.py has this model's layer; None before that was tried."""
 
     def fits(self, spec: RunSpec, machine: Machine) -> bool:
         """Return whether this loaded base is the one that `spec` needs on `machine`."""

@@ -1,6 +1,7 @@
 """The JSON-lines contracts: one answer a line, never a guess, and no line that spoils another."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -151,6 +152,34 @@ def test_memory_is_what_the_lab_predicts_for_its_own_loop(reader: ShapeReader) -
     predicted = ledger.predict_ledger(find_shape("smollm2-135m"), spec, ledger.upper_bound(spec), "bf16")
     assert answer["bytes"] == predicted.total_bytes
     assert answer["components"]["quantization"] == predicted.constants
+
+
+@pytest.mark.parametrize(
+    ("told", "graph"),
+    [
+        ({}, False),
+        ({"framework": "lora_lab", "device": "cpu", "measure": "live storage"}, False),
+        ({"device": "cpu"}, True),
+        ({"device": "cpu", "measure": "live storage", "loss": "answer positions"}, True),
+        ({"optimizer": "adamw8bit"}, True),
+        ({"method": "dora"}, True),
+    ],
+    ids=str,
+)
+def test_only_the_labs_own_run_is_predicted_without_pytorchs_graph(
+    reader: ShapeReader, told: dict[str, Any], graph: bool
+) -> None:
+    """A record of where or how it was measured, without the lab's name, is of somebody else's loop."""
+    record = {"model": "smollm2-135m", "quant": "nf4", "lora": {"r": 8, "targets": "all-linear"}, **told}
+    answer = weighed(reader, **record, seq_len=128, micro_batch=4)
+    shape, spec = find_shape("smollm2-135m"), RunSpec(seq_len_tokens=128, batch=4, bits="nf4")
+    changed = replace(
+        spec,
+        optimizer=told.get("optimizer", "adamw"),
+        variant="dora" if told.get("method") == "dora" else "lora",
+    )
+    predicted = ledger.predict_ledger(shape, changed, ledger.upper_bound(spec), "bf16", graph=graph)
+    assert answer["bytes"] == predicted.total_bytes
 
 
 def test_components_have_the_contracts_names_and_add_up(reader: ShapeReader) -> None:

@@ -20,7 +20,9 @@ from lora_lab.spec import HQQ_BITS, Bits, Compute, RunSpec
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
-from lora_lab.worker.training.loop import StepResult, answer_loss, train_adapter
+from lora_lab.worker.training.alone import attach_alone, train_alone
+from lora_lab.worker.training.group import AdapterGroup, CellAdapter, clip_gradients
+from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 
@@ -69,7 +71,7 @@ class Lab:
     """A session with an adapter on it, and the examples of its spec."""
 
     session: ModelSession
-    adapted: Adapted
+    adapted: Adapted | AdapterGroup
     examples: list[Encoded]
     spec: RunSpec
 
@@ -80,15 +82,14 @@ class Lab:
     def train(self, spec: RunSpec | None = None) -> list[StepResult]:
         """Real steps of the lab's loop."""
         results: list[StepResult] = []
-        train_adapter(
-            self.model,
+        train_alone(
+            self.adapted,
+            self.session,
             self.examples,
             spec or self.spec,
-            autocast=self.session.machine.autocast,
             meter=meter_for(self.model, self.session.machine),
             on_step=results.append,
             should_stop=never,
-            scaled=self.session.machine.compute_name == "fp16",
         )
         return results
 
@@ -97,10 +98,27 @@ class Lab:
         device = self.session.machine.device
         return answer_loss(self.model, pack_examples(batch, device), self.session.machine.autocast())
 
-    def reattach(self, spec: RunSpec) -> "Lab":
+    def look(self, batch: Sequence[Encoded]) -> tuple[Tensor, float]:
+        """The gradient as one float64 vector, and the loss, on the path that the adapter trains on."""
+        if isinstance(self.adapted, Adapted):
+            losses: list[float] = []
+
+            def remembered() -> Tensor:
+                value = self.loss(batch)
+                losses.append(value.item())
+                return value
+
+            return gradient(self.model.train(), remembered), losses[0]
+        (cell,) = self.adapted.cells
+        (loss,) = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
+        clip_gradients([cell])
+        return cell_gradient(self.adapted, cell), loss
+
+    def reattach(self, spec: RunSpec, *, graph: bool | None = None) -> "Lab":
         """The same base with another fresh adapter, as for the next run of a warm worker."""
         self.session.base = self.model.unload()
-        return with_adapter(self.session, spec)
+        same = isinstance(self.adapted, Adapted)
+        return with_adapter(self.session, spec, graph=same if graph is None else graph)
 
 
 def open_lab(
@@ -110,18 +128,22 @@ def open_lab(
     *,
     device: torch.device = CPU,
     dataset: Dataset | None = None,
+    graph: bool = True,
 ) -> Lab:
-    """As a worker opens it."""
+    """As a worker opens it; with `graph`, always with PyTorch's graph, whose layers a test can call."""
     session = open_session(
         spec.model, spec.bits, machine(compute, device), models_dir=models_dir, report=silent
     )
-    return with_adapter(session, spec, dataset)
+    return with_adapter(session, spec, dataset, graph=graph)
 
 
-def with_adapter(session: ModelSession, spec: RunSpec, dataset: Dataset | None = None) -> Lab:
-    adapted = attach_adapter(session, spec, find_shape(spec.model))
+def with_adapter(
+    session: ModelSession, spec: RunSpec, dataset: Dataset | None = None, *, graph: bool = True
+) -> Lab:
     everything = [encode_example(session.tokenizer, example) for example in (dataset or own_dataset()).train]
-    return Lab(session, adapted, cut_to(everything, spec.seq_len_tokens), spec)
+    examples, shape = cut_to(everything, spec.seq_len_tokens), find_shape(spec.model)
+    adapted = attach_adapter(session, spec, shape) if graph else attach_alone(session, spec, shape, examples)
+    return Lab(session, adapted, examples, spec)
 
 
 def plain_peft(spec: RunSpec, models_dir: Path, *, bits: Bits | None = None) -> PeftModel:
@@ -190,6 +212,13 @@ def gradient(model: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
     found = [p.grad.double().flatten().cpu() for _, p in trained if p.grad is not None]
     assert len(found) == len(trained)
     return torch.cat(found)
+
+
+def cell_gradient(group: AdapterGroup, cell: CellAdapter) -> Tensor:
+    """The same of a cell of a group, once its gradient is clipped, which does not turn it."""
+    own = sorted((name, p) for name, p in group.model.named_parameters() if f".{cell.name}." in name)
+    parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
+    return torch.cat([part.double().flatten().cpu() for part in parts])
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

@@ -13,11 +13,13 @@ import pytest
 import torch
 from bitsandbytes.functional import int8_vectorwise_dequant
 from peft import PeftModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_lab.spec import BITS, EMBEDDED_MODEL, TINY_MODEL, Bits, Compute, RunSpec, Variant
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards
 from lora_lab.worker.training.precision import keep_residual_in_fp32
+from lora_lab.worker.training.session import Adapted
 from tests.lora_lab.worker.builders import (
     Lab,
     copy_adapter,
@@ -41,10 +43,14 @@ def spec(model: str, bits: Bits) -> RunSpec:
     return RunSpec(model=model, bits=bits, learning_rate=2e-4, steps=GATED_STEPS, compute_dtype="bf16")
 
 
+@pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("compute", LIMITS)
 @pytest.mark.parametrize("bits", BITS)
-def test_a_tiny_models_gradients_pass_the_gate(bits: Bits, compute: Compute, models_dir: Path) -> None:
-    lab = open_lab(spec(TINY_MODEL, bits), compute, models_dir)
+def test_a_tiny_models_gradients_pass_the_gate(
+    bits: Bits, compute: Compute, graph: bool, models_dir: Path
+) -> None:
+    """Through the layer that is written out, and with PyTorch's graph."""
+    lab = open_lab(spec(TINY_MODEL, bits), compute, models_dir, graph=graph)
     plain = same_weights_in_fp32(lab, models_dir)
     check(lab, plain, compute)
     lab.train()
@@ -58,7 +64,8 @@ def test_other_variants_gradients_pass_the_gate_too(
     bits: Bits, variant: Variant, compute: Compute, models_dir: Path
 ) -> None:
     """A magnitude's gradient is one of them."""
-    lab = open_lab(replace(spec(TINY_MODEL, bits), variant=variant), compute, models_dir)
+    lab = open_lab(replace(spec(TINY_MODEL, bits), variant=variant), compute, models_dir, graph=False)
+    assert isinstance(lab.adapted, AdapterGroup) == (variant != "dora")
     plain = same_weights_in_fp32(lab, models_dir)
     check(lab, plain, compute)
     lab.train()
@@ -68,10 +75,9 @@ def test_other_variants_gradients_pass_the_gate_too(
 def check(lab: Lab, plain: PeftModel, compute: Compute) -> None:
     copy_adapter(lab.model, plain)
     batch = lab.examples[20:24]  # of two examples, one alone can decide the cosine
-    ours, usual = partial(lab.loss, batch), partial(padded_loss, plain, batch)
-    found = cosine(gradient(lab.model.train(), ours), gradient(plain.train(), usual))
-    assert found >= LIMITS[compute]
-    assert ours().item() == pytest.approx(usual().item(), abs=LOSS_LIMITS[compute])
+    (ours, loss), usual = lab.look(batch), partial(padded_loss, plain, batch)
+    assert cosine(ours, gradient(plain.train(), usual)) >= LIMITS[compute]
+    assert loss == pytest.approx(usual().item(), abs=LOSS_LIMITS[compute])
 
 
 def same_weights_in_fp32(lab: Lab, models_dir: Path) -> PeftModel:
@@ -99,7 +105,7 @@ class Point:
 
 @pytest.fixture(scope="module")
 def points(embedded_dir: Path) -> list[Point]:
-    """Before the first step and after three of a bf16 run, on NF4 weights with double quantization.
+    """Before the first step and after three of a run in bf16 through the written-out layer, on nf4-dq.
 
     The same fp32 model serves both as it comes from the library and, once changed, in the lab's form.
     """
@@ -108,29 +114,35 @@ def points(embedded_dir: Path) -> list[Point]:
 
 
 def measured_points(embedded_dir: Path) -> list[Point]:
-    lab = open_lab(replace(spec(EMBEDDED_MODEL, "nf4-dq"), batch=2), "bf16", embedded_dir)
+    usual = replace(spec(EMBEDDED_MODEL, "nf4-dq"), batch=2)
+    lab = open_lab(usual, "bf16", embedded_dir, graph=False)
     batch = lab.examples[20:24]  # of two examples, one alone can decide the cosine
-    adapters, measured = [], []
+    adapters: list[dict[str, Tensor]] = []
+    measured: list[dict[str, tuple[Tensor, float]]] = []
     for _ in range(2):
-        adapters.append(
-            {name: p.detach().clone() for name, p in lab.model.named_parameters() if p.requires_grad}
-        )
-        measured.append({"lab bf16": look(lab.model, lambda: lab.loss(batch))})
+        own = {name: p.detach().clone() for name, p in lab.model.named_parameters() if "lora_" in name}
+        adapters.append(own)
+        measured.append({"bf16": lab.look(batch)})
         if len(measured) == 1:
             lab.train()
 
-    plain = same_weights_in_fp32(lab, embedded_dir)
-    for adapter, found in zip(adapters, measured, strict=True):
-        plain.load_state_dict(adapter, strict=False)
-        found["plain"] = look(plain, lambda: padded_loss(plain, batch))
+    def look_again(form: str, model: nn.Module, look: Callable[[], tuple[Tensor, float]]) -> None:
+        for adapter, found in zip(adapters, measured, strict=True):
+            assert not model.load_state_dict(adapter, strict=False).unexpected_keys
+            found[form] = look()
+
+    with_graph = lab.reattach(usual, graph=True)
+    look_again("bf16 with graph", with_graph.model, lambda: with_graph.look(batch))
+    in_fp32 = open_lab(usual, "fp32", embedded_dir, graph=False)
+    look_again("fp32", in_fp32.model, lambda: in_fp32.look(batch))
+    plain = same_weights_in_fp32(with_graph, embedded_dir)
+    look_again("plain", plain, lambda: look(plain, lambda: padded_loss(plain, batch)))
 
     keep_residual_in_fp32(plain, torch.float32)
     install_forwards(plain, Decoder(torch.float32))
-    in_fp32 = Lab(lab.session, replace(lab.adapted, model=plain), lab.examples, lab.spec)
-    in_fp32.session.machine = replace(lab.session.machine, compute_dtype=torch.float32)
-    for adapter, found in zip(adapters, measured, strict=True):
-        plain.load_state_dict(adapter, strict=False)
-        found["lab fp32"] = look(plain, lambda: in_fp32.loss(batch))
+    as_lab = Adapted(model=plain, decoder=Decoder(torch.float32))
+    wide = Lab(in_fp32.session, as_lab, lab.examples, lab.spec)
+    look_again("fp32 with graph", plain, lambda: wide.look(batch))
     return [Point({k: g for k, (g, _) in m.items()}, {k: v for k, (_, v) in m.items()}) for m in measured]
 
 
@@ -146,12 +158,13 @@ def look(model: PeftModel, loss: Callable[[], Tensor]) -> tuple[Tensor, float]:
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize("path", ["", " with graph"])
 @pytest.mark.parametrize("compute", LIMITS)
 @pytest.mark.parametrize("step", [0, GATED_STEPS])
 def test_the_embedded_models_gradients_pass_the_gate(
-    points: list[Point], compute: Compute, step: int
+    points: list[Point], compute: Compute, path: str, step: int
 ) -> None:
-    point = points[0 if step == 0 else 1]
-    found = cosine(point.gradients[f"lab {compute}"], point.gradients["plain"])
+    point, form = points[0 if step == 0 else 1], compute + path
+    found = cosine(point.gradients[form], point.gradients["plain"])
     assert found >= LIMITS[compute]
-    assert point.losses[f"lab {compute}"] == pytest.approx(point.losses["plain"], abs=LOSS_LIMITS[compute])
+    assert point.losses[form] == pytest.approx(point.losses["plain"], abs=LOSS_LIMITS[compute])

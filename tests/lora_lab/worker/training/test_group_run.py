@@ -16,9 +16,8 @@ from lora_lab.runs.predicted_vs_measured import measured_runs
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.spec import TINY_MODEL, RunSpec
-from lora_lab.worker.training.group_run import execute_group
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.run import execute_run
+from lora_lab.worker.training.run import execute_group, execute_run
 from tests.lora_lab.worker.builders import never, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)

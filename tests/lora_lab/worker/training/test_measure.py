@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_lab.data.batches import even_row
 from lora_lab.memory.ledger import predict_ledger
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import TINY_MODEL, Bits, Compute, RunSpec
 from lora_lab.worker.training.memory_meter import LiveStorages
-from tests.lora_lab.worker.builders import TINY, open_lab, small_dataset
+from tests.lora_lab.worker.builders import TINY, open_lab, rows_of, small_dataset
 
 
 def test_the_counter_follows_a_known_pattern_of_tensors_exactly() -> None:
@@ -72,16 +71,20 @@ def test_two_equal_runs_report_equal_peaks_and_losses_to_the_last_bit(
 ) -> None:
     """docs/traps.md 5: memory of the process would differ. The third is a warm worker's next run."""
     spec = replace(TINY, bits=bits, steps=4, compute_dtype=compute)
-    first = open_lab(spec, compute, models_dir)
-    results = [first.train(), open_lab(spec, compute, models_dir).train(), first.reattach(spec).train()]
+    first = open_lab(spec, compute, models_dir, graph=False)
+    results = [
+        first.train(),
+        open_lab(spec, compute, models_dir, graph=False).train(),
+        first.reattach(spec).train(),
+    ]
     told = [[(r.loss, r.grad_norm, r.live_bytes, r.peak_bytes) for r in result] for result in results]
     assert told[0] == told[1] == told[2]
 
 
 def test_after_a_step_only_weights_adapter_and_training_state_are_left(models_dir: Path) -> None:
     spec = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
-    last = open_lab(spec, "fp32", models_dir, dataset=small_dataset()).train()[-1]
-    row = even_row(tokens=last.tokens, answer_tokens=1, examples=4)
-    resident = predict_ledger(find_shape(TINY_MODEL), spec, row, "fp32").resident_bytes
-    loss_and_norm_bytes, positions_bytes = 8, 8 * last.tokens
-    assert last.live_bytes == resident + loss_and_norm_bytes + positions_bytes
+    lab = open_lab(spec, "fp32", models_dir, dataset=small_dataset(), graph=False)
+    last, row = lab.train()[-1], rows_of(lab)[-1]
+    ledger = predict_ledger(find_shape(TINY_MODEL), spec, row, "fp32")
+    copies_bytes, positions_bytes = ledger.adapters, 8 * (row.tokens + row.answer_tokens)
+    assert last.live_bytes == ledger.resident_bytes + copies_bytes + positions_bytes

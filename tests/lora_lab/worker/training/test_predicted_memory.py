@@ -90,7 +90,7 @@ def tiny_cell(
         seq_len_tokens=seq_len_tokens,
         steps=LAST_STEP,
     )
-    lab = open_lab(spec, compute, models_dir)
+    lab = open_lab(spec, compute, models_dir, graph=False)
     if size == MOSTLY_ANSWERS:
         lab = replace(lab, examples=sorted(lab.examples, key=_answer_share)[-48:])
     return run_cell(with_a_heavy_last_row(lab), compute)
@@ -149,7 +149,7 @@ def test_a_heavier_row_later_in_a_run_is_predicted_and_measured(models_dir: Path
 def with_rows(models_dir: Path, tokens: tuple[int, ...]) -> Lab:
     """One example a step, of the lengths asked for in the order of steps."""
     spec = RunSpec(model=TINY_MODEL, bits="nf4", rank=64, batch=1, seq_len_tokens=256, steps=len(tokens))
-    lab = open_lab(spec, "fp32", models_dir)
+    lab = open_lab(spec, "fp32", models_dir, graph=False)
     examples = [Encoded(ids=(1,), answer_tokens=1)] * len(tokens)
     for (place,), length in zip(
         step_plan(len(tokens), batch=1, steps=len(tokens), seed=spec.seed), tokens, strict=True
@@ -183,7 +183,9 @@ def test_the_embedded_models_peak_is_predicted_to_the_byte(
             seq_len_tokens=seq_len_tokens,
             steps=LAST_STEP,
         )
-        lab = with_a_heavy_last_row(lab.reattach(spec) if lab else open_lab(spec, compute, embedded_dir))
+        lab = with_a_heavy_last_row(
+            lab.reattach(spec) if lab else open_lab(spec, compute, embedded_dir, graph=False)
+        )
         with quick_bf16():
             cell = run_cell(lab, compute)
         assert cell.predicted.scratch == 0

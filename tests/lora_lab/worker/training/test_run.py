@@ -26,7 +26,8 @@ from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
-from lora_lab.worker.training.loop import learning_rate_at
+from lora_lab.worker.training import group, work
+from lora_lab.worker.training.loop import learning_rate_at, train_adapter
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.run import execute_run
@@ -84,6 +85,38 @@ def test_a_run_announces_itself_then_trains_saves_evaluates_and_answers(run_it: 
     assert state.loss_before is not None
     assert state.loss_after is not None
     assert state.loss_after < state.loss_before
+
+
+def graph_runs(run_it: RunIt, spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many runs took PyTorch's graph for this one; it must finish either way."""
+    taken: list[RunSpec] = []
+
+    def watched(model: Any, examples: Any, spec: RunSpec, **options: Any) -> Any:
+        taken.append(spec)
+        return train_adapter(model, examples, spec, **options)
+
+    monkeypatch.setattr(work, "train_adapter", watched)
+    assert state_of(run_it(spec)).status == "finished"
+    return len(taken)
+
+
+@pytest.mark.parametrize(
+    ("changes", "graph"),
+    [({}, 0), ({"checkpointing": True}, 0), ({"variant": "dora"}, 1), ({"optimizer": "adamw8bit"}, 1)],
+    ids=str,
+)
+def test_only_what_the_written_layer_lacks_takes_pytorchs_graph(
+    changes: dict[str, Any], graph: int, run_it: RunIt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert graph_runs(run_it, replace(TINY, **changes), monkeypatch) == graph
+
+
+def test_a_model_whose_layer_is_another_takes_pytorchs_graph(
+    run_it: RunIt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the trial on one row had given another loss."""
+    monkeypatch.setattr(group, "TRIAL_TOLERANCE", -1.0)
+    assert graph_runs(run_it, TINY, monkeypatch) == 1
 
 
 @pytest.mark.parametrize("targets", ["q_proj,down_proj", r".*layers\.1\..*(v|o)_proj"])

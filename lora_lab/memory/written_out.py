@@ -1,0 +1,278 @@
+"""Memory of a run through the written-out layer (worker/training/group_layer.py), moment by moment.
+
+Without a graph the code itself decides when a tensor ends, so its peak can be read off it: each method of
+`StepMoments` lists what one part of a step holds, and the peak is the largest. Checked to the byte in
+tests/lora_lab/worker/training/test_predicted_memory.py.
+
+All results are bytes; "narrow" is what fp32 needs no copy for.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from lora_lab.memory.activations import FP32_BYTES, POSITION_BYTES, TrainingPass
+from lora_lab.memory.backward_peak import Decoding
+from lora_lab.parameters.shapes import Linear, Role
+from lora_lab.spec import Compute, Optimizer, Variant
+
+WRITTEN_TYPES = frozenset({"llama", "mistral", "qwen2"})
+"""Model types whose decoder layer is written out."""
+
+BLOCK_LOGITS = 2**18
+"""Logits per block, in fp32 while the loss is computed (CACHED_LOGITS in group_layer.py)."""
+
+READS: tuple[tuple[Role, ...], ...] = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
+"""Matrices that read the same input, in the order of a layer."""
+
+
+class Peak(NamedTuple):
+    """Bytes of a step's largest moment, in the parts of a ledger, in addition to what stays between steps."""
+
+    activations: int
+    logits: int
+    scratch: int
+
+
+def needs_graph(*, variant: Variant, optimizer: Optimizer) -> bool:
+    """Return whether a run needs PyTorch's graph: for DoRA, and for moments that are not in 32 bits."""
+    return variant == "dora" or optimizer != "adamw"
+
+
+def is_written_out(model_type: str, compute: Compute, *, variant: Variant, optimizer: Optimizer) -> bool:
+    """Return whether a run goes through the written-out layer. fp16 needs a loss scale, so the graph."""
+    written = model_type in WRITTEN_TYPES and compute != "fp16"
+    return written and not needs_graph(variant=variant, optimizer=optimizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepMoments:
+    """The moments of one step of one adapter."""
+
+    work: TrainingPass
+    checkpointing: bool
+    decoding: Mapping[Role, Decoding]
+    """What each matrix holds while it is decoded."""
+
+    keeps_decoded: bool = False
+    """Whether a layer's decoded weights stay until its last adapter has used them."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """Alive from the forward pass to the backward pass, with the gradient on its way back, and the
+        adapter's copy in the compute type.
+        """
+        saved = self._inputs_bytes if self.checkpointing else self._saved_bytes
+        return saved + self._narrow_bytes + self._positions_bytes + self._residual
+
+    @cached_property
+    def peak(self) -> Peak:
+        """The largest moment, in addition to what stays between two steps."""
+        kept = self.kept_bytes
+        in_layer = self._layer_bytes if self.checkpointing else 0
+        moments = (
+            Peak(kept, self._loss_bytes, 0),
+            Peak(kept + in_layer, 0, self._worst_in_layer),
+        )
+        return max(moments, key=sum)
+
+    @property
+    def working_bytes(self) -> int:
+        """What the peak adds to what is kept."""
+        return sum(self.peak) - self.kept_bytes
+
+    # ---- what stays
+
+    @property
+    def _narrow_bytes(self) -> int:
+        """A and the scaled B in the compute type."""
+        return self._c * sum(
+            self.work.rank * linear.count * (linear.d_in + linear.d_out) for linear in self.work.adapted
+        )
+
+    @property
+    def _positions_bytes(self) -> int:
+        """A cosine and a sine per rotated number of queries and keys, masks, and the positions themselves."""
+        shape = self.work.shape
+        turns = 2 * FP32_BYTES * shape.head_dim * (shape.heads + shape.kv_heads)
+        masks = FP32_BYTES * sum(q * k for q, k in set(self.work.row.attended)) if self._pairs else 0
+        row = self.work.row
+        numbers = POSITION_BYTES * (row.tokens + row.answer_tokens) * (2 if row.on_gpu else 1)
+        return self._tokens * turns + masks + numbers
+
+    @property
+    def _inputs_bytes(self) -> int:
+        return self.work.shape.layers * self._residual
+
+    @property
+    def _saved_bytes(self) -> int:
+        """What all layers save."""
+        layers = self.work.shape.layers * (self._residual + self._plain_layer_bytes)
+        return layers + sum(linear.count * self._h(1) for linear in self.work.adapted)
+
+    @property
+    def _layer_bytes(self) -> int:
+        """What one layer saves, without its input."""
+        return self._plain_layer_bytes + sum(self._h(self._adapted_of(read)) for read in READS)
+
+    @property
+    def _plain_layer_bytes(self) -> int:
+        """One layer's tensors, without its input and without x Aᵀ."""
+        shape = self.work.shape
+        saved = self._residual + 2 * FP32_BYTES * self._tokens  # between the blocks; two scales
+        for read, width in zip(READS, (shape.hidden, 0, shape.hidden, shape.intermediate), strict=True):
+            saved += self._c * self._tokens * width if self._adapted_of(read) else 0
+        saved += self._c * self._tokens * (2 * shape.intermediate + 2 * self._width + 2 * self._kv_width)
+        if self._pairs:
+            return saved + self._c * shape.heads * sum(self._pairs)
+        return saved + self._fused_bytes
+
+    @property
+    def _fused_bytes(self) -> int:
+        """What the fused kernel's graph keeps until its backward pass: output, log-sum-exp, repeated keys."""
+        if self._pairs:
+            return 0
+        widths = 3 if self.work.repeats_keys else 1
+        return self._tokens * (widths * self._c * self._width + FP32_BYTES * self.work.shape.heads)
+
+    # ---- moments
+
+    @property
+    def _loss_bytes(self) -> int:
+        """The last layer's output beside the gradient that replaces it (counted as kept), the answers' rows,
+        and their logits, two blocks of them in fp32.
+        """
+        shape, answers = self.work.shape, self.work.row.answer_tokens
+        rows = answers * shape.hidden
+        logits = answers * shape.vocab
+        block = max(1, BLOCK_LOGITS // shape.vocab)
+        wide = FP32_BYTES * shape.vocab * min(2 * block, answers) if self._c < FP32_BYTES else 0
+        held = FP32_BYTES * (rows + answers) + self._c * rows
+        at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # the same as in `_norm_bytes`
+        at_loss = self._c * logits + max(wide + FP32_BYTES * answers, at_norm)
+        return held + max(at_loss, self._residual - self._c * rows)
+
+    @property
+    def _worst_in_layer(self) -> int:
+        decoded = sum(self.decoding[role].decoded_bytes for read in READS for role in read)
+        worst = max(
+            *self._forward_moments(),
+            self._product_bytes(READS[3], held=self._narrow_copy(self.work.shape.hidden)),
+            2 * self._gate,
+            self._product_bytes(READS[2], held=self._gate),
+            self._norm_bytes,
+            self._product_bytes(READS[1], held=self._narrow_copy(self.work.shape.hidden)),
+            *self._attention_moments(),
+            self._product_bytes(READS[0], held=self._c * self._tokens * (self._width + 2 * self._kv_width)),
+        )
+        return worst + (decoded if self.keeps_decoded else 0)
+
+    def _forward_moments(self) -> Iterator[int]:
+        """Yield the gate in fp32, then the last product's output beside its weight, and beside the layer's
+        output; the product's input, unless an adapter saves it. Without checkpointing the layer's output is
+        counted as kept.
+        """
+        shape = self.work.shape
+        output = self._c * self._tokens * shape.hidden
+        unsaved = 0 if "down" in self._roles else self._gate
+        decoding = self.decoding["down"]
+        product = max(decoding.peak_bytes, decoding.decoded_bytes + output)
+        if self.keeps_decoded:
+            product = output
+        output_kept = 0 if self.checkpointing else self._residual
+        wide = self._if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
+        yield unsaved + wide - self._h(self._adapted_of(READS[3])) - output_kept
+        yield unsaved + product - output_kept
+        yield unsaved + output + (self._residual if self.checkpointing else 0)
+
+    def _product_bytes(self, read: Iterable[Role], *, held: int) -> int:
+        """Return the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
+        and one decoded weight. The gradients of A and B take the place of A and B.
+        """
+        roles = tuple(read)
+        outgoing = self._c * self._tokens * self._linear(roles[0]).d_in
+        return held + self._h(self._adapted_of(roles)) + outgoing + max(map(self._decode_bytes, roles))
+
+    def _decode_bytes(self, role: Role) -> int:
+        decoding = self.decoding[role]
+        return 0 if self.keeps_decoded else max(decoding.peak_bytes, decoding.decoded_bytes)
+
+    @property
+    def _norm_bytes(self) -> int:
+        """The incoming gradient in the compute type, and two fp32 copies."""
+        return (
+            self._c * self._tokens * self.work.shape.hidden + 2 * self._residual + FP32_BYTES * self._tokens
+        )
+
+    def _attention_moments(self) -> Iterator[int]:
+        """Yield the softmax's means, each part's gradients, and the rotation back."""
+        tokens, c, heads = self._tokens, self._c, self.work.shape.heads
+        width, kv_width = self._width, self._kv_width
+        incoming = c * tokens * width
+        narrow = c * tokens * (width + 2 * kv_width)
+        wide = FP32_BYTES * tokens * width
+        if self._pairs:
+            yield incoming + (3 if c < FP32_BYTES else 1) * wide
+            held = 2 * incoming + narrow + FP32_BYTES * heads * tokens  # the means
+            held += self._if_narrow(FP32_BYTES * tokens * kv_width)  # the values
+            for queries, keys in self.work.row.attended:
+                scores = heads * queries * keys
+                cut = c * width * queries if self.work.row.examples > 1 else 0  # of one example, a view
+                found = max(c * width * queries, c * kv_width * keys + cut)
+                copies = 2 if c < FP32_BYTES else 1
+                yield held + cut + max(FP32_BYTES * scores * copies, c * scores + found)
+        rotated = 3 * wide + incoming if c < FP32_BYTES else 2 * wide
+        yield incoming + narrow + rotated - self._fused_bytes
+
+    # ---- sizes
+
+    def _narrow_copy(self, width: int) -> int:
+        """Return bytes of a copy in the compute type; fp32 needs none."""
+        return self._if_narrow(self._c * self._tokens * width)
+
+    def _if_narrow(self, size: int) -> int:
+        return size if self._c < FP32_BYTES else 0
+
+    def _h(self, matrices: int) -> int:
+        return self._c * self._tokens * self.work.rank * matrices
+
+    def _adapted_of(self, read: Iterable[Role]) -> int:
+        return sum(role in self._roles for role in read)
+
+    def _linear(self, role: Role) -> Linear:
+        return next(linear for linear in self.work.shape.linears if linear.role == role)
+
+    @cached_property
+    def _roles(self) -> set[Role]:
+        return {linear.role for linear in self.work.adapted}
+
+    @property
+    def _pairs(self) -> list[int]:
+        """Query-key pairs of each part, where attention is unfused: the longest example decides for all."""
+        pairs = self.work.written_pairs
+        return pairs if len(pairs) == len(self.work.row.attended) else []
+
+    @property
+    def _c(self) -> int:
+        return self.work.c
+
+    @property
+    def _tokens(self) -> int:
+        return self.work.row.tokens
+
+    @property
+    def _residual(self) -> int:
+        return self.work.residual_bytes
+
+    @property
+    def _gate(self) -> int:
+        return self._c * self._tokens * self.work.shape.intermediate
+
+    @property
+    def _width(self) -> int:
+        return self.work.shape.heads * self.work.shape.head_dim
+
+    @property
+    def _kv_width(self) -> int:
+        return self.work.shape.kv_heads * self.work.shape.head_dim

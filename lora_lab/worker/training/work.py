@@ -1,0 +1,309 @@
+"""One run's work: its folder and events, and its way through PyTorch's graph from loading to the end."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import hqq
+import peft
+import torch
+import transformers
+from peft import PeftModel
+from safetensors import SafetensorError
+
+from lora_lab.data import datasets
+from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.datasets import Example
+from lora_lab.data.embedded_model import Progress
+from lora_lab.data.lab_folder import LabHome, write_json
+from lora_lab.memory import ledger as memory
+from lora_lab.parameters.counts import count_parameters
+from lora_lab.parameters.shapes import ModelShape
+from lora_lab.runs import failures
+from lora_lab.runs.failures import Failure
+from lora_lab.runs.folder import RunFolder
+from lora_lab.spec import RunSpec
+from lora_lab.worker.device.gpu import workspace_bytes
+from lora_lab.worker.device.machine import Machine
+from lora_lab.worker.model.load import config_of
+from lora_lab.worker.model.read_shape import shape_of_config
+from lora_lab.worker.training.generate import generate_answers
+from lora_lab.worker.training.group_loop import SharedStep
+from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
+from lora_lab.worker.training.memory_meter import is_out_of_memory
+from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
+from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for
+from lora_lab.worker.training.tokenize import keep_read
+from study.base.errors import LearnerError
+
+SAVE_EVERY_SECONDS = 15
+SAMPLE_PROMPTS = 3
+WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with it"
+ASKING_BASE = "Asking the base model about held-out prompts"
+ASKING_TUNED = "Asking the tuned model the same"
+FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, SafetensorError)
+"""Errors that a run can raise without a bug in the lab; `describe_failure` classifies them."""
+
+
+def execute_with_graph(
+    run: RunFolder, home: LabHome, bench: ModelCache, *, app_is_gone: Callable[[], bool]
+) -> bool:
+    """Do a run with PyTorch's graph; every way it can end is an event. Return True unless it failed."""
+    work = Work(run, run.spec, home, app_is_gone)
+    failure = _failure_of(work, bench)
+    if failure is not None:
+        work.end("failed", **asdict(failure))
+    model = work.put_down()
+    if failure is not None and failure.cause == "out-of-memory":
+        del model  # an allocation failed at an unknown point: the base may be damaged
+        bench.clear()
+    elif model is not None:
+        bench.take_back(model)
+    return failure is None
+
+
+def _failure_of(work: "Work", bench: ModelCache) -> Failure | None:
+    """Do the work; return its failure, or None."""
+    try:
+        work.do(bench)
+    except FAILURES as error:
+        return failure_of(error, work)
+    return None
+
+
+def failure_of(error: Exception, work: "Work") -> Failure:
+    """Describe an error for a learner; raise it again when it is a bug in the lab."""
+    if isinstance(error, LearnerError):
+        return Failure(cause="settings", what=error.what, do_next=error.do_next)
+    if isinstance(error, NonFiniteLoss):
+        work.save(error.step - 1)
+        return failures.non_finite(work.spec, step=error.step)
+    if is_out_of_memory(error):
+        return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
+    if isinstance(error, OSError | SafetensorError):  # safetensors raises the second on a full disk
+        return Failure(
+            cause="disk",
+            what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
+            do_next="Free some disk space, then start again; your settings are kept.",
+        )
+    raise error
+
+
+class Work:
+    """The execution of one run: its settings, state and callbacks."""
+
+    def __init__(self, run: RunFolder, spec: RunSpec, home: LabHome, app_is_gone: Callable[[], bool]) -> None:
+        self.run, self.spec, self.home = run, spec, home
+        self._app_is_gone = app_is_gone
+        self._adapted: Adapted | None = None
+        self.writer: Callable[[Path], None] | None = None
+        """Saves the adapter to a folder that doesn't exist yet; None before the adapter exists."""
+
+        self.step = 0
+        self.ended = False
+        self.saved_step = 0
+        self._saved_at = time.monotonic()
+
+    def do(self, bench: ModelCache) -> None:
+        """Load, attach, train, compare, finish."""
+        session = bench.session_for(self.spec, self.report)
+        dataset = datasets.load_saved(self.run.path)
+        everything = [encode_example(session.tokenizer, example) for example in dataset.train]
+        shape = shape_for(self.spec.model, self.home)
+        keep_read(self.home, self.spec.model, dataset, session.tokenizer, everything)
+        examples = cut_to(everything, self.spec.seq_len_tokens)
+        # Both before training: raises at once if nothing of the data is left at this length.
+        encoded = [encode_example(session.tokenizer, example) for example in dataset.held_out]
+        kept = cut_to(encoded, self.spec.seq_len_tokens)
+        self._adapted = adapted = attach_adapter(session, self.spec, shape)
+        self.writer = adapted.model.save_pretrained
+        started = build_announcement(self.spec, shape, everything, examples, session.machine, graph=True)
+        self.run.emit("started", trainable=adapted.trainable_parameters(), **started)
+
+        model = adapted.model
+        on_gpu = train_adapter(
+            model,
+            examples,
+            self.spec,
+            autocast=session.machine.autocast,
+            meter=meter_for(model, session.machine),
+            on_step=self.on_step,
+            should_stop=self.should_stop,
+            scaled=session.machine.compute_name == "fp16",
+        )
+        if on_gpu is not None:
+            self.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(session.machine.device))
+        stopped = self.step < self.spec.steps
+        self.save(self.step)
+        if self._app_is_gone():
+            self.end_cut_off()
+            return
+
+        with model.disable_adapter():
+            before = self._measure(model, kept, session, WITHOUT_ADAPTER)
+        after = self._measure(model, kept, session, WITH_ADAPTER)
+        self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
+
+        self._write_samples(session, select_shortest(dataset.held_out))
+        self.end("stopped" if stopped else "finished")
+
+    def end(self, kind: str, **values: Any) -> None:
+        """Write the terminal event."""
+        self.ended = True
+        self.run.emit(kind, step=self.step, **values)
+
+    def end_cut_off(self) -> None:
+        """End a run whose app is gone; another may replace it, unless the learner had just stopped it."""
+        self.end("stopped", cut_off=not self.run.stop_path.exists())
+
+    def should_stop(self) -> bool:
+        """Return whether the learner asked to stop, or the app that started this process is gone."""
+        return self.run.stop_path.exists() or self._app_is_gone()
+
+    def report(self, progress: Progress) -> None:
+        """Report progress before and after training."""
+        values = asdict(progress)
+        self.run.emit("status", text=values.pop("step"), **values)
+
+    def save(self, step: int) -> None:
+        """Write the adapter next to the old one, then swap them, so a whole adapter always exists."""
+        if self.writer is None or step < 1:
+            return
+        fresh = self.run.path / "adapter.partial"
+        try:
+            self.writer(fresh)
+        except (OSError, SafetensorError):
+            shutil.rmtree(fresh, ignore_errors=True)  # frees disk space for the failure event
+            raise
+        if self.run.adapter_path.exists():
+            shutil.rmtree(self.run.adapter_path)
+        os.replace(fresh, self.run.adapter_path)
+        self.saved_step, self._saved_at = step, time.monotonic()
+        self.run.emit("saved", step=step)
+
+    def put_down(self) -> PeftModel | None:
+        """Release the model with its adapter and return it; None before the adapter was attached."""
+        adapted, self._adapted, self.writer = self._adapted, None, None
+        return adapted.model if adapted else None
+
+    def on_step(self, result: StepResult | SharedStep) -> None:
+        """Record a step, and save the adapter now and then."""
+        self.step = result.step
+        self.run.emit("step", **asdict(result))
+        interval = SAVE_EVERY_SECONDS * (result.shared_by if isinstance(result, SharedStep) else 1)
+        if time.monotonic() - self._saved_at > interval and result.step < self.spec.steps:
+            self.save(result.step)
+
+    def _measure(self, model: PeftModel, kept: Sequence[Encoded], session: ModelSession, whose: str) -> float:
+        """Measure the held-out loss; each batch says that the process is at work."""
+
+        def measured(done: int) -> None:
+            self.report(Progress(step=say_measured(whose, done, len(kept))))
+
+        measured(0)
+        return held_out_loss(model, kept, session.machine.autocast, measured)
+
+    def _write_samples(self, session: ModelSession, held_out: list[Example]) -> None:
+        adapted = self._adapted
+        assert adapted is not None
+        prompts = [example.prompt for example in held_out]
+        self.report(Progress(step=ASKING_BASE))
+        with adapted.decoder.kept_if_it_fits(adapted.model):
+            with adapted.model.disable_adapter():
+                before = generate_answers(
+                    adapted.model, session.tokenizer, prompts, session.machine.autocast()
+                )
+            self.report(Progress(step=ASKING_TUNED))
+            after = generate_answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
+        write_samples(self.run, held_out, before, after)
+
+
+def build_announcement(
+    spec: RunSpec,
+    shape: ModelShape,
+    everything: Sequence[Encoded],
+    examples: Sequence[Encoded],
+    machine: Machine,
+    *,
+    graph: bool = False,
+) -> dict[str, Any]:
+    """Build the fields of the `started` event, which are known before the first step; `graph` says that the
+    run takes PyTorch's graph whatever its layer is.
+    """
+    rows = rows_of(spec, everything, machine)
+    row = memory.heaviest_row(shape, spec, rows, machine.compute_name, graph=graph)
+    ledger = memory.predict_ledger(shape, spec, row, machine.compute_name, graph=graph)
+    return {
+        "device": machine.description,
+        "versions": list_versions(),
+        "total": count_parameters(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant).total,
+        "train_examples": len(examples),
+        "cut_examples": sum(len(item.ids) > spec.seq_len_tokens for item in everything),
+        "row": asdict(row),
+        "predicted": asdict(ledger),
+        "predicted_bytes": ledger.total_bytes,
+    }
+
+
+def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> list[RowSize]:
+    """Compute the packed row of every step."""
+    return row_sizes(
+        [item.length for item in everything],
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=spec.seed,
+        seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=machine.on_gpu,
+    )
+
+
+def select_shortest(held_out: Sequence[Example]) -> list[Example]:
+    """Select the examples that both models are asked: short prompts are easy to read."""
+    return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
+
+
+def say_measured(whose: str, done: int, of: int) -> str:
+    """Say how far the measuring of the held-out loss has got."""
+    return f"Measuring the held-out loss {whose}: {done} of {of} examples"
+
+
+def write_samples(
+    run: RunFolder, examples: Sequence[Example], base: Sequence[str], tuned: Sequence[str]
+) -> None:
+    """Write both models' answers and the data's reference answer."""
+    samples = [
+        {"prompt": example.prompt, "reference": example.answer, "base": before, "tuned": after}
+        for example, before, after in zip(examples, base, tuned, strict=True)
+    ]
+    write_json(run.path / "samples.json", {"samples": samples})
+
+
+def _prompt_length(example: Example) -> int:
+    return len(example.prompt)
+
+
+def shape_for(model: str, home: LabHome) -> ModelShape:
+    """Find the model's shape in catalogue or data folder; read it from its configuration the first time."""
+    try:
+        return home.shape(model)
+    except LearnerError:
+        shape = shape_of_config(config_of(model), name=model, hub_id=model)
+        home.save_shape(shape)
+        return shape
+
+
+def list_versions() -> dict[str, str]:
+    """List the library versions that every result names."""
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "peft": peft.__version__,
+        "bitsandbytes": bitsandbytes.__version__,
+        "hqq": hqq.__version__,
+    }
