@@ -23,7 +23,7 @@ from lora_lab.memory.optimizer_state import (
     step_bytes,
     trained_tensors,
 )
-from lora_lab.memory.written_out import StepMoments, Peak, is_written_out
+from lora_lab.memory.written_out import Peak, StepMoments, is_written_out
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, Bits, Compute, Optimizer, RunSpec, Variant
 
