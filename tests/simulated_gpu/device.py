@@ -179,7 +179,7 @@ class FusedAttention(torch.autograd.Function):
 def _as_launches(name: str, count: int) -> Iterator[None]:
     """Count what is emulated inside as the kernels that a GPU would launch."""
     mode = _get_current_dispatch_mode()
-    with _disable_current_modes():  # type: ignore[no-untyped-call]
+    with _disable_current_modes():
         yield
     if isinstance(mode, OneDevice):
         mode.launches[name] += count
