@@ -64,6 +64,7 @@ bench: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.page_weight
 	$(CACHED_MODELS) $(BIN)/python -m benchmarks.grader
 	$(BIN)/python -m benchmarks.classroom
+	$(CACHED_MODELS) $(BIN)/python -m benchmarks.class_wall
 
 fuzz: $(VENV)/.dev-installed
 	FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
