@@ -34,13 +34,15 @@ from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.alone import train_alone
-from lora_lab.worker.training.group import AdapterGroup, clip_gradients
+from lora_lab.worker.training.cell_adapter import clip_gradients
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
 from lora_lab.worker.training.packing import Encoded, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
+from tests.lora_lab.worker.builders import cell_gradient
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)
 GATES = {"bf16": 0.999, "fp32": 0.99999}
@@ -140,14 +142,14 @@ class Setting:
             f"{torch.get_num_threads()} of {CORES} cores"
         )
 
-    def lab(self, *, graph: bool = False) -> "Lab":
+    def lab(self, *, graph: bool = False) -> "LabModel":
         """Load the lab's model with a fresh adapter, as a worker does; `graph` as it does for DoRA."""
         session = open_session(
             EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir, report=_silent
         )
         shape = find_shape(EMBEDDED_MODEL)
         adapted = attach_adapter(session, SPEC, shape) if graph else AdapterGroup(session, [SPEC], shape)
-        return Lab(session, adapted, self.examples)
+        return LabModel(session, adapted, self.examples)
 
     def usual(self, machine: Machine | None = None) -> nn.Module:
         """Load the usual recipe: prepare_model_for_kbit_training and PEFT's own layers."""
@@ -192,7 +194,7 @@ def _silent(progress: object) -> None:
 
 
 @dataclass(frozen=True)
-class Lab:
+class LabModel:
     """The lab's model with an adapter."""
 
     session: ModelSession
@@ -205,9 +207,7 @@ class Lab:
         (cell,) = self.adapted.cells
         self.adapted.gradients([cell], [pack_examples(batch, CPU)])
         clip_gradients([cell])
-        own = sorted((name, p) for name, p in self.adapted.model.named_parameters() if "lora_" in name)
-        parts = [cell.grad.as_strided(p.shape, p.stride(), p.storage_offset()) for _, p in own]
-        return torch.cat([part.double().flatten() for part in parts])
+        return cell_gradient(self.adapted, cell)
 
     def peak_bytes(self, batch: Sequence[Encoded]) -> int:
         """Measure the peak of live tensor bytes in a second step, when the optimizer's state exists."""
@@ -228,7 +228,7 @@ class Lab:
 class LabRun:
     """The training loop as the worker runs it."""
 
-    lab: Lab
+    lab: LabModel
     metered: bool
 
     def __call__(self, spec: RunSpec) -> Timed:

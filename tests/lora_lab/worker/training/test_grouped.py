@@ -16,7 +16,8 @@ from lora_lab.memory.written_out import WRITTEN_TYPES
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
-from lora_lab.worker.training.group import AdapterGroup, CellAdapter, clip_gradients, shared_in
+from lora_lab.worker.training.cell_adapter import CellAdapter, clip_gradients
+from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
