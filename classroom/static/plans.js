@@ -49,5 +49,3 @@ askForm(document.getElementById('ask'), async (fields) => {
   add(made.content.firstElementChild);
   return {};
 });
-
-document.getElementById('editor-title').focus();

@@ -319,6 +319,8 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     rank.get_by_role("link", name="Make it yours").click()
     names = teacher.locator("#entries strong")
     expect(names).to_have_count(7)
+    expect(teacher.locator("#editor-title")).to_be_focused()
+    teacher.wait_for_load_state()  # the list stands before the script that moves its entries
     down = teacher.get_by_role("button", name="Move “What r sets” down")
     down.press("Enter")
     down.press("Enter")
