@@ -169,7 +169,7 @@ def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: C
     async def play() -> None:
         async with school.teacher() as teacher:
             page = (await teacher.get("/class")).text
-            assert 'href="/class?edit=short#editor"' in page
+            assert 'href="/class?edit=short#editor-title"' in page
             assert "What is q-one?" in page  # the preview
             editor = (await teacher.get("/class?edit=short")).text
             assert "Make a plan of your own" in editor
