@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import JSON, Column, ColumnElement, Connection, ForeignKey, Table, select
 
 from study.store import schema as t
@@ -89,6 +90,11 @@ def _from_json(column: Column[Any], value: Any) -> Any:
     longest = getattr(column.type, "length", None)
     if not fits or (isinstance(value, str) and longest and len(value) > longest) or not _is_storable(value):
         raise ValueError(f"{column.name} can't be {ascii(value)[:40]}")
+    if "holds" in column.info:
+        try:
+            column.info["holds"].validate_python(value)
+        except ValidationError:
+            raise ValueError(f"{column.name} can't be {ascii(value)[:40]}") from None
     return value
 
 

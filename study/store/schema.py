@@ -1,7 +1,10 @@
 """The tables: who studies, and append-only logs of what they did; all else is derived from the logs."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
+from annotated_types import Len
+from pydantic import StrictInt, StrictStr, TypeAdapter
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -21,6 +24,14 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+
+
+def holds(kind: Any) -> dict[str, TypeAdapter[Any]]:
+    """What a JSON column holds, which a row from a backup is checked against (study/store/rows.py)."""
+    return {"holds": TypeAdapter(kind)}
+
+
+TEXTS, OBJECT = list[StrictStr], dict[StrictStr, Any]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -132,8 +143,10 @@ quiz_sessions = Table(
     Column("id", String(32), primary_key=True),
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
-    Column("question_ids", JSON, nullable=False),
-    Column("choice", JSON, nullable=False),  # what they were drawn from; empty in a five-minute review
+    Column("question_ids", JSON, nullable=False, info=holds(TEXTS)),
+    Column(
+        "choice", JSON, nullable=False, info=holds(OBJECT)
+    ),  # what they were drawn from; empty in a five-minute review
     Column("started_at", UtcDateTime, nullable=False),
     Index("quiz_sessions_by_profile", "profile_id", "started_at"),
 )
@@ -205,7 +218,9 @@ explain_verdicts = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("rubric", String(16)),  # fingerprint of the concept's wording; null before step 7
     Column("confidence", Float),  # of the grader
-    Column("evidence", JSON(none_as_null=True)),  # [start, end] in what was said
+    Column(  # [start, end] in what was said
+        "evidence", JSON(none_as_null=True), info=holds(list[Annotated[list[StrictInt], Len(2, 2)]])
+    ),
     Column("reason", Text),  # of a teacher
     Column("replies", Integer),  # that the grader read with the text
     Index("explain_verdicts_by_attempt", "attempt_id"),
@@ -238,7 +253,7 @@ own_prompts = Table(  # one row a version
     Column("prompt_id", String(40), nullable=False),
     Column("text", Text, nullable=False),
     Column("hint", Text, nullable=False),
-    Column("concepts", JSON, nullable=False),
+    Column("concepts", JSON, nullable=False, info=holds(TEXTS)),
     Column("withdrawn", Boolean, nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
     Index("own_prompts_by_profile", "profile_id", "prompt_id"),
@@ -270,8 +285,8 @@ predictions = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
-    Column("setting", JSON, nullable=False),  # of the lab's run, as its spec is written
-    Column("guess", JSON, nullable=False),
+    Column("setting", JSON, nullable=False, info=holds(OBJECT)),  # of the lab's run, as its spec is written
+    Column("guess", JSON, nullable=False, info=holds(OBJECT)),
     Column("made_at", UtcDateTime, nullable=False),
     Index("predictions_by_profile", "profile_id", "made_at"),
 )

@@ -1,4 +1,4 @@
-"""Pictures of every page at two widths, light and dark, from a real app with a real run: `make screenshots`.
+"""Pictures of every page at three widths, light and dark, from a real app with a real run: `make screenshots`.
 
     python -m tests.browser.screenshots [--out FOLDER] [--readme] [--concepts]
 
@@ -22,7 +22,7 @@ from study.content.concepts import concept_address, load_concepts
 from study.learner.study_modes import STUDY_MODES, StudyMode
 from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, ROOT
 
-WIDTHS = {1280: 900, 390: 844}
+WIDTHS = {1280: 900, 390: 844, 1920: 1080}
 RUN_MS = 300_000
 
 MODES_OF_EACH: tuple[StudyMode, ...] = ("learn", "visualize")
@@ -129,6 +129,13 @@ PAGES: dict[str, tuple[str, Callable[[Page], None]]] = {
     "explain-prompt": ("/explain?prompt=explain-lora", nothing),
     "explain-verdicts": ("/explain?prompt=explain-lora", explain),
     "explain-own": ("/explain?own=new", nothing),
+    "introduction": ("/start", nothing),
+    "reference": ("/reference", nothing),
+    "practise": ("/practise", nothing),
+    "tasks": ("/tasks", nothing),
+    "browse": ("/browse", nothing),
+    "progress": ("/progress", nothing),
+    "import-and-export": ("/io", nothing),
     "review": ("/review", nothing),
     "settings": ("/settings", nothing),
     "lab": ("/lab", plots),

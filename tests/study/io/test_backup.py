@@ -63,7 +63,8 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
     if column.name == "rating":
         return number + 2
     if isinstance(column.type, JSON):
-        return {"of": [text, number]}
+        lists = {"question_ids": [text], "concepts": [text, "b"], "evidence": [[0, number + 1]]}
+        return lists.get(column.name, {"of": [text, number]})
     if isinstance(column.type, Boolean):
         return bool(number)
     if isinstance(column.type, Integer):
