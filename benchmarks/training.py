@@ -34,7 +34,6 @@ from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.alone import train_alone
-from lora_lab.worker.training.cell_adapter import clip_gradients
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
@@ -206,7 +205,6 @@ class LabModel:
         assert isinstance(self.adapted, AdapterGroup)
         (cell,) = self.adapted.cells
         self.adapted.gradients([cell], [pack_examples(batch, CPU)])
-        clip_gradients([cell])
         return cell_gradient(self.adapted, cell)
 
     def peak_bytes(self, batch: Sequence[Encoded]) -> int:

@@ -11,7 +11,7 @@ A step's peak is at the start of the backward pass: everything resident, every s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
@@ -140,13 +140,22 @@ def predict_adapted(
 
 
 def moments_of(
-    shape: ModelShape, spec: RunSpec, row: RowSize, compute: Compute, *, keeps_decoded: bool = False
+    shape: ModelShape,
+    spec: RunSpec,
+    row: RowSize,
+    compute: Compute,
+    *,
+    keeps_decoded: bool = False,
+    answers: Sequence[int] = (),
 ) -> StepMoments:
-    """Build the moments of a step through the layer that is written out."""
+    """Build the moments of a step through the layer that is written out; `answers` are the answer tokens of
+    each of several stacked cells.
+    """
     work = _pass_of(shape, shape.select(spec.targets), spec.rank, row, compute)
-    return _moments_of_pass(
+    moments = _moments_of_pass(
         work, spec.bits, compute, checkpointing=spec.checkpointing, keeps_decoded=keeps_decoded
     )
+    return replace(moments, stacked_answers=tuple(answers))
 
 
 def _pass_of(

@@ -20,8 +20,10 @@ from lora_lab.spec import Compute, Optimizer, Variant
 WRITTEN_TYPES = frozenset({"llama", "mistral", "qwen2"})
 """Model types whose decoder layer is written out."""
 
-BLOCK_LOGITS = 2**18
-"""Logits per block, in fp32 while the loss is computed (CACHED_LOGITS in group_layer.py)."""
+CACHED_LOGITS, GPU_LOGITS = 2**18, 2**22
+"""Logits in fp32 at once while the loss is computed: 1 MB, which a core's cache holds, and 17 MB on a GPU,
+where every block costs a dozen launches.
+"""
 
 READS: tuple[tuple[Role, ...], ...] = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
 """Matrices that read the same input, in the order of a layer."""
@@ -46,6 +48,11 @@ def is_written_out(model_type: str, compute: Compute, *, variant: Variant, optim
     return written and not needs_graph(variant=variant, optimizer=optimizer)
 
 
+def answers_per_block(vocab: int, *, on_gpu: bool) -> int:
+    """Return for how many answer tokens the loss is computed at once."""
+    return max(1, (GPU_LOGITS if on_gpu else CACHED_LOGITS) // vocab)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepMoments:
     """The moments of one step of one adapter."""
@@ -58,13 +65,16 @@ class StepMoments:
     keeps_decoded: bool = False
     """Whether a layer's decoded weights stay until its last adapter has used them."""
 
+    stacked_answers: tuple[int, ...] = ()
+    """Answer tokens of each cell, where several are stacked; `work` is then that of their joint row."""
+
     @property
     def kept_bytes(self) -> int:
         """Alive from the forward pass to the backward pass, with the gradient on its way back, and the
         adapter's copy in the compute type.
         """
         saved = self._inputs_bytes if self.checkpointing else self._saved_bytes
-        return saved + self._narrow_bytes + self._positions_bytes + self._residual
+        return saved + self._narrow_bytes + self._positions_bytes + self._residual + self._foreign_bytes
 
     @cached_property
     def peak(self) -> Peak:
@@ -100,6 +110,11 @@ class StepMoments:
         row = self.work.row
         numbers = POSITION_BYTES * (row.tokens + row.answer_tokens) * (2 if row.on_gpu else 1)
         return self._tokens * turns + masks + numbers
+
+    @property
+    def _foreign_bytes(self) -> int:
+        """Where a row meets columns of another cell's A, and each row's cell."""
+        return self._tokens * (self.work.rank + POSITION_BYTES) if self.stacked_answers else 0
 
     @property
     def _inputs_bytes(self) -> int:
@@ -140,13 +155,21 @@ class StepMoments:
 
     @property
     def _loss_bytes(self) -> int:
+        """The largest of the cells' losses, one after another, with the gradients of those before."""
+        answers = self.stacked_answers or (self.work.row.answer_tokens,)
+        before = (FP32_BYTES * sum(answers[:place]) * self.work.shape.hidden for place in range(len(answers)))
+        return max(
+            earlier + self._loss_bytes_of(count) for earlier, count in zip(before, answers, strict=True)
+        )
+
+    def _loss_bytes_of(self, answers: int) -> int:
         """The last layer's output beside the gradient that replaces it (counted as kept), the answers' rows,
         and their logits, two blocks of them in fp32.
         """
-        shape, answers = self.work.shape, self.work.row.answer_tokens
+        shape = self.work.shape
         rows = answers * shape.hidden
         logits = answers * shape.vocab
-        block = max(1, BLOCK_LOGITS // shape.vocab)
+        block = answers_per_block(shape.vocab, on_gpu=self.work.row.on_gpu)
         wide = FP32_BYTES * shape.vocab * min(2 * block, answers) if self._c < FP32_BYTES else 0
         held = FP32_BYTES * (rows + answers) + self._c * rows
         at_norm = self._c * rows + FP32_BYTES * (2 * rows + answers)  # the same as in `_norm_bytes`
@@ -164,7 +187,8 @@ class StepMoments:
             self._norm_bytes,
             self._product_bytes(READS[1], held=self._narrow_copy(self.work.shape.hidden)),
             *self._attention_moments(),
-            self._product_bytes(READS[0], held=self._c * self._tokens * (self._width + 2 * self._kv_width)),
+            self._product_bytes(READS[0], held=self._c * self._tokens * (self._width + 2 * self._kv_width))
+            - self._fused_bytes,
         )
         return worst + (decoded if self.keeps_decoded else 0)
 

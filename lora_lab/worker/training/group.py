@@ -3,6 +3,9 @@
     step:   W of layer 1 decoded   cell 1, cell 2, ... through layer 1
             W of layer 2 decoded   cell 1, cell 2, ... through layer 2      ... and back the same way
 
+On a GPU, which waits for the next operator more than it computes, cells go through a layer together
+(adapter_stack.py).
+
 Every cell has its own rows, its own A and B, its own loss, clipping, learning rate and optimizer state; cells
 share the frozen weights and the cost of decoding them. A cell that ends does not affect the others.
 """
@@ -11,6 +14,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate, compress, groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +24,13 @@ from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from lora_lab.memory.group_memory import split_stacks
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
-from lora_lab.worker.device.gpu import GpuMemory
+from lora_lab.worker.device.gpu import GpuMemory, on_gpu
 from lora_lab.worker.model.quantization import put_beside_base
-from lora_lab.worker.training.cell_adapter import CellAdapter, read_numbers
+from lora_lab.worker.training.adapter_stack import AdapterStack, adapts_all_layers_alike
+from lora_lab.worker.training.cell_adapter import CellAdapter, clip_gradients, read_numbers
 from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.group_attention import Positions, positions_of, written_out
 from lora_lab.worker.training.group_layer import (
@@ -46,43 +52,52 @@ model in bf16, losses of 8 differed by at most 0.007, those of 2 by up to 0.027.
 """
 
 
-class CellActivations:
-    """One cell's row on its way through the layers and back, with its activations."""
+class RowActivations:
+    """A row on its way through the layers and back, with its activations: of one cell, or of several whose
+    adapters are stacked.
+    """
 
     def __init__(
-        self, cell: CellAdapter | None, row: PackedRow, embedded: Tensor, positions: Positions
+        self,
+        embedded: Tensor,
+        answers: Sequence[tuple[Tensor, Tensor]],
+        positions: Positions,
+        factors: Sequence[tuple[Factors, ...]],
+        *,
+        checkpointing: bool = False,
     ) -> None:
-        self.row, self.state = row, embedded
+        self.state = embedded
         self.grad: Tensor | None = None
-        self._cell, self._positions = cell, positions
-        self._checkpointing = cell is not None and cell.spec.checkpointing
+        self.answers = answers
+        """Positions in the row and targets of each cell's answers."""
+
+        self._positions, self._factors, self._checkpointing = positions, factors, checkpointing
         self._tape: list[Tensor | Saved] = []
 
     def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
         """Run one layer forward; with `keep`, save what its backward pass needs."""
         x = self.state
-        self.state, saved = layer.forward(x, self._factors(layer, number), self._positions)
+        self.state, saved = layer.forward(x, self._factors[number], self._positions)
         if keep:
             self._tape.append(x if self._checkpointing else saved)
 
     def backward(self, layer: GroupedLayer, number: int) -> None:
         """Run the most recent layer backward."""
-        factors, saved = self._factors(layer, number), self._tape.pop()
+        factors, saved = self._factors[number], self._tape.pop()
         if isinstance(saved, Tensor):
             saved = layer.forward(saved, factors, self._positions)[1]
         assert self.grad is not None
         self.grad = layer.backward(self.grad, saved, factors, self._positions)
 
-    def end_forward(self, grad: Tensor) -> None:
-        """Take the gradient (answers, hidden) of the answers' rows of the last layer's output, and free that
-        output, which the backward pass doesn't need.
+    def end_forward(self, grads: Sequence[Tensor]) -> None:
+        """Take each cell's gradient (answers, hidden) of its answers' rows of the last layer's output, and
+        free that output, which the backward pass doesn't need.
         """
         size = self.state.shape
         del self.state
-        self.grad = grad.new_zeros(size).index_copy_(0, self.row.keep, grad)
-
-    def _factors(self, layer: GroupedLayer, number: int) -> tuple[Factors, ...]:
-        return layer.unadapted if self._cell is None else self._cell.factors[number]
+        self.grad = grads[0].new_zeros(size)
+        for (keep, _), grad in zip(self.answers, grads, strict=True):
+            self.grad.index_copy_(0, keep, grad)
 
 
 def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:
@@ -114,11 +129,22 @@ class AdapterGroup:
         layers = list(self._body.layers)
         self._score_scale = float(layers[0].self_attn.scaling)
         self._layers = [GroupedLayer(layer, self._decoder.weight, self._dtype) for layer in layers]
-        self.cells = [
-            CellAdapter(spec, name, layers, self._dtype) for spec, name in zip(specs, names, strict=True)
+        self.cells = [CellAdapter(spec, name, layers) for spec, name in zip(specs, names, strict=True)]
+        ranks, width = [spec.rank for spec in specs], self._body.config.hidden_size
+        stacked = on_gpu(session.machine.device) and adapts_all_layers_alike(layers)
+        self._stacks = [
+            AdapterStack(self.cells[part], layers, self._dtype)
+            for part in split_stacks(ranks, hidden=width, stacked=stacked)
         ]
+        self._stack_of = {cell: stack for stack in self._stacks for cell in stack.cells}
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)  # gradients go straight into the cells' buffers
+
+    @property
+    def kept(self) -> tuple[Tensor, ...]:
+        """The tensors that stay between two steps, without moments."""
+        own = (tensor for cell in self.cells for tensor in (cell.flat.data, cell.grad))
+        return (*own, *(stack.buffer for stack in self._stacks))
 
     def agrees_with_library(self, examples: Sequence[Encoded]) -> bool:
         """Return whether the layer implemented here is this model's, which is tried on one row without
@@ -132,54 +158,105 @@ class AdapterGroup:
             row = pack_examples(tried, self._session.machine.device)
             with torch.no_grad():
                 theirs = float(answer_loss(self.model, row, self._session.machine.autocast()))
-            ours = self.held_out_losses([None], tried)[0]
+            ours = self.base_loss(tried)
             self._session.written_out = abs(theirs - ours) < TRIAL_TOLERANCE
         return self._session.written_out
 
     @torch.no_grad()
-    def gradients(self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]) -> list[float]:
-        """Compute each cell's loss on its own row. Where it is finite, the gradient has replaced the copies
-        of A and B, from where `clip_gradients` takes it.
+    def gradients(
+        self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
+    ) -> tuple[list[float], list[float]]:
+        """Compute each cell's loss on its own row and leave its clipped gradient in `cell.grad`; return the
+        losses and the gradients' norms before clipping. Where either is not finite, the norm is not, and the
+        gradient has no meaning.
         """
-        for cell in cells:
-            cell.narrow()
-        strands = [self._strand(cell, row) for cell, row in zip(cells, rows, strict=True)]
-        self._forward(strands, keep=True)
-        losses = read_numbers([self._turn(strand) for strand in strands])
-        going = [strand for strand, loss in zip(strands, losses, strict=True) if math.isfinite(loss)]
+        losses, norms = self._try_gradients(cells, rows)
+        if all(map(math.isfinite, norms)) or len(self._by_stack(cells)) == len(cells):
+            return losses, norms
+        # Zero times infinity: one cell's overflow has reached the gradients of those it is stacked with.
+        alone = [self._try_gradients([cell], [row]) for cell, row in zip(cells, rows, strict=True)]
+        return [loss for (loss,), _ in alone], [norm for _, (norm,) in alone]
+
+    def _try_gradients(
+        self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
+    ) -> tuple[list[float], list[float]]:
+        """Do the same, where an overflow reaches all cells of a stack."""
+        together = self._by_stack(cells)
+        for stack, members in together:
+            stack.narrow(members)
+        left = iter(rows)
+        travelling = [
+            self._travel(stack, members, [next(left) for _ in members]) for stack, members in together
+        ]
+        self._forward(travelling, keep=True)
+        losses = read_numbers([loss for row in travelling for loss in self._turn(row)])
+        of_cell = dict(zip(cells, losses, strict=True))
+        finite = [all(math.isfinite(of_cell[cell]) for cell in members) for _, members in together]
+        going = list(compress(travelling, finite))
         for number, layer in reversed(list(enumerate(self._layers))):
             with self._decoded_once_for(going):
-                for strand in going:
-                    strand.backward(layer, number)
-        return losses
+                for row in going:
+                    row.backward(layer, number)
+        clipped: list[CellAdapter] = []
+        for stack, members in compress(together, finite):
+            stack.widen(members)
+            clipped += members
+        norms = dict(zip(clipped, clip_gradients(clipped), strict=True))
+        return losses, [norms.get(cell, math.nan) for cell in cells]
 
     @torch.no_grad()
     def held_out_losses(
         self,
-        cells: Sequence[CellAdapter | None],
+        cells: Sequence[CellAdapter],
         examples: Sequence[Encoded],
         on_batch: Callable[[int], None] | None = None,
     ) -> list[float]:
-        """Compute each cell's mean loss over all answer tokens of `examples`; None is the base model.
+        """Compute each cell's mean loss over all answer tokens of `examples`.
 
         `on_batch` is told how many examples are done.
         """
-        for cell in cells:
-            if cell is not None:
-                cell.narrow()
-        totals, count, shared = [0.0] * len(cells), 0, shared_in(examples, self._session.machine.device)
+        together = self._by_stack(cells)
+        for stack, members in together:
+            stack.narrow(members)
+        return self._mean_losses(
+            lambda row: [self._travel(stack, members, [row] * len(members)) for stack, members in together],
+            examples,
+            on_batch,
+        )
+
+    @torch.no_grad()
+    def base_loss(self, examples: Sequence[Encoded], on_batch: Callable[[int], None] | None = None) -> float:
+        """Compute the same for the model without any adapter."""
+        (loss,) = self._mean_losses(lambda row: [self._travel(None, [], [row])], examples, on_batch)
+        return loss
+
+    def _mean_losses(
+        self,
+        set_out: Callable[[PackedRow], Sequence[RowActivations]],
+        examples: Sequence[Encoded],
+        on_batch: Callable[[int], None] | None,
+    ) -> list[float]:
+        totals: list[float] = []
+        count, shared = 0, shared_in(examples, self._session.machine.device)
         for start in range(0, len(examples), EVALUATION_BATCH):
             together = examples[start : start + EVALUATION_BATCH]
             row = pack_examples(together, self._session.machine.device, shared=shared)
-            strands = [self._strand(cell, row) for cell in cells]
-            self._forward(strands, keep=False)
-            for place, strand in enumerate(strands):
-                normed, _ = self._norm.forward(strand.state[row.keep])
-                totals[place] += float(answer_losses(normed @ self._head_weight.t(), row.targets).sum())
+            travelling = set_out(row)
+            self._forward(travelling, keep=False)
+            found = [
+                self._sum_losses(each.state[keep], targets)
+                for each in travelling
+                for keep, targets in each.answers
+            ]
+            totals = [total + loss for total, loss in zip(totals or [0.0] * len(found), found, strict=True)]
             count += row.targets.numel()
             if on_batch is not None:
                 on_batch(min(start + EVALUATION_BATCH, len(examples)))
         return [total / count for total in totals]
+
+    def _sum_losses(self, x: Tensor, targets: Tensor) -> float:
+        normed, _ = self._norm.forward(x)
+        return float(answer_losses(normed @ self._head_weight.t(), targets).sum())
 
     def answers(self, cells: Sequence[CellAdapter], prompts: Sequence[str]) -> list[list[str]]:
         """Generate each cell's greedy answers in one batch; the base model's when `cells` is empty."""
@@ -206,39 +283,57 @@ class AdapterGroup:
         (inside / cell.name).rename(folder)
         shutil.rmtree(inside)
 
-    def _strand(self, cell: CellAdapter | None, row: PackedRow) -> CellActivations:
-        embedded = self._body.embed_tokens(row.input_ids)
-        cos, sin = self._body.rotary_emb(embedded, position_ids=row.position_ids)
+    def _by_stack(self, cells: Sequence[CellAdapter]) -> list[tuple[AdapterStack, list[CellAdapter]]]:
+        """Group cells, which are in the group's order, by the stack that they are in."""
+        return [(stack, list(members)) for stack, members in groupby(cells, self._stack_of.__getitem__)]
+
+    def _travel(
+        self, stack: AdapterStack | None, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
+    ) -> RowActivations:
+        """Set out with the cells' rows as one; without a stack, with one row and no adapter."""
+        tokens = [row.input_ids.numel() for row in rows]
+        starts = accumulate(tokens[:-1], initial=0)
+        embedded = self._body.embed_tokens(_join([row.input_ids for row in rows]))
+        cos, sin = self._body.rotary_emb(embedded, position_ids=_join([row.position_ids for row in rows]))
         config = self._body.config
         positions = positions_of(
             cos[0],
             sin[0],
-            row.example_lengths,
+            tuple(length for row in rows for length in row.example_lengths),
             heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads,
             scale=self._score_scale,
-            shared=row.shared,
+            shared=rows[0].shared,
         )
-        return CellActivations(cell, row, embedded[0], positions)
+        return RowActivations(
+            embedded[0],
+            [
+                (row.keep + start if start else row.keep, row.targets)
+                for row, start in zip(rows, starts, strict=True)
+            ],
+            positions,
+            stack.factors_for(cells, tokens) if stack else [layer.unadapted for layer in self._layers],
+            checkpointing=bool(cells) and cells[0].spec.checkpointing,
+        )
 
-    def _forward(self, strands: Sequence[CellActivations], *, keep: bool) -> None:
+    def _forward(self, rows: Sequence[RowActivations], *, keep: bool) -> None:
         for number, layer in enumerate(self._layers):
-            with self._decoded_once_for(strands):
-                for strand in strands:
-                    strand.forward(layer, number, keep=keep)
+            with self._decoded_once_for(rows):
+                for row in rows:
+                    row.forward(layer, number, keep=keep)
 
-    def _decoded_once_for(self, strands: Sequence[CellActivations]) -> AbstractContextManager[None]:
-        """Keep a layer's decoded weights for the next strand. One strand alone uses each once."""
-        return self._decoder.kept() if len(strands) > 1 else nullcontext()
+    def _decoded_once_for(self, rows: Sequence[RowActivations]) -> AbstractContextManager[None]:
+        """Keep a layer's decoded weights for the next row. One row alone uses each once."""
+        return self._decoder.kept() if len(rows) > 1 else nullcontext()
 
-    def _turn(self, strand: CellActivations) -> Tensor:
-        """Compute the loss (one number) and its gradient with respect to the last layer's output.
+    def _turn(self, row: RowActivations) -> list[Tensor]:
+        """Compute each cell's loss (one number) and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.
         """
-        loss, grad = self._loss_and_gradient(strand.state[strand.row.keep], strand.row.targets)
-        strand.end_forward(grad)
-        return loss
+        found = [self._loss_and_gradient(row.state[keep], targets) for keep, targets in row.answers]
+        row.end_forward([grad for _, grad in found])
+        return [loss for loss, _ in found]
 
     def _loss_and_gradient(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Compute x (answers, hidden) and targets (answers,) -> mean loss and its gradient, like x."""
@@ -266,6 +361,11 @@ class AdapterGroup:
             return unflatten_rows(update.flatten(0, 1).addmm_(rows, weight), x, base)  # rounds once
 
         return forward
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate (1, tokens) tensors; one alone is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), 1)
 
 
 def _stack_adapters(layer: Any, cells: Sequence[CellAdapter], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

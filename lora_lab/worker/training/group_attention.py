@@ -207,5 +207,7 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tupl
 def _fused_backward(grad: Tensor, saved: Attended) -> list[Tensor]:
     assert saved.fused is not None
     leaves = [leaf for inputs in saved.leaves for leaf in inputs]
-    found = torch.autograd.grad(saved.fused, leaves, grad.view_as(saved.fused))
+    # A thread of its own, which PyTorch takes for a GPU, would hold the leaves' gradients a moment longer.
+    with torch.autograd.set_multithreading_enabled(False):
+        found = torch.autograd.grad(saved.fused, leaves, grad.view_as(saved.fused))
     return [torch.cat([part[0].transpose(0, 1) for part in found[nth::3]]) for nth in range(3)]

@@ -1,12 +1,13 @@
-"""One decoder layer of Llama's family, for one adapter of several that share the frozen weights.
+"""One decoder layer of Llama's family, for one adapter, or one stack of them, of several on frozen weights.
 
     x ── norm ── q k v ── attention ── o ──(+)── norm ── gate up ── silu · ── down ──(+)──
     └──────────────────────────────────────┘ └──────────────────────────────────────────┘
 
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
-and backward, so nothing is computed twice and no graph is built. Each call works on one adapter's rows: 350
-rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters' rows at
-once. In the forward pass, operators round as the library's do, except the gate's, which round once.
+and backward, so nothing is computed twice and no graph is built. On a CPU, each call works on one adapter's
+rows: 350 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters'
+rows at once (adapter_stack.py has the GPU's way). In the forward pass, operators round as the library's do,
+except the gate's, which round once.
 
 Number types are explicit, so nothing here runs under autocast.
 
@@ -21,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lora_lab.memory.written_out import answers_per_block
+from lora_lab.worker.device.gpu import on_gpu
 from lora_lab.worker.training.group_attention import (
     Attended,
     Positions,
@@ -30,9 +33,6 @@ from lora_lab.worker.training.group_attention import (
 
 READS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
 """Matrices that read the same input, in the order of a layer."""
-
-CACHED_LOGITS = 2**18
-"""Logits per block: 1 MB in fp32."""
 
 Decode = Callable[[nn.Module], Tensor]
 
@@ -52,15 +52,23 @@ class AdapterPart:
 
 @dataclass(frozen=True, kw_only=True)
 class Factors:
-    """One adapter's A and B of all matrices that read the same input; None for a matrix it does not adapt."""
+    """An adapter's A and B of all matrices that read the same input; None for a matrix it does not adapt."""
 
     a: Tensor  # (sum of ranks, d_in) in the compute type; after the backward pass its gradient
     parts: tuple[AdapterPart | None, ...]
+    foreign: Tensor | None = None
+    """Of stacked cells: where a row meets a column of another cell's A (tokens, sum of the cells' ranks)."""
 
     @property
     def adapts(self) -> bool:
         """Whether it adapts any of the matrices."""
         return len(self.a) > 0
+
+    def drop_foreign(self, h: Tensor) -> Tensor:
+        """Set to zero what a row has in other cells' columns of h (tokens, sum of ranks) or its gradient."""
+        if self.foreign is not None:
+            h.view(len(h), -1, self.foreign.shape[1]).masked_fill_(self.foreign[:, None], 0)
+        return h
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Products:
 
     def forward(self, x: Tensor, factors: Factors) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
         """Compute x (tokens, d_in) -> one (tokens, d_out) per matrix, and what the backward pass needs."""
-        h = x @ factors.a.t()  # (tokens, d_in) -> (tokens, sum of ranks)
+        h = factors.drop_foreign(x @ factors.a.t())  # (tokens, d_in) -> (tokens, sum of ranks)
         outputs = []
         for matrix, part in zip(self.frozen, factors.parts, strict=True):
             output = None if part is None else h[:, part.columns] @ part.b
@@ -89,7 +97,7 @@ class Products:
             if part is not None:
                 torch.mm(grad, part.b.t(), out=grad_h[:, part.columns])  # (tokens, d_out) -> (tokens, rank)
                 torch.mm(h[:, part.columns].t(), grad, out=part.b)
-        grad_x = grad_h @ factors.a
+        grad_x = factors.drop_foreign(grad_h) @ factors.a
         if factors.adapts:
             torch.mm(grad_h.t(), x, out=factors.a)
         for grad, matrix in zip(grads, self.frozen, strict=True):
@@ -154,10 +162,11 @@ def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tens
 def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Compute cross-entropy (answers,) in fp32; `logits` (answers, vocab) become the gradient of its mean.
 
-    A few rows at a time stay in a core's cache: a quarter of the time, and no fp32 copy of all logits.
+    On a CPU a few rows at a time stay in a core's cache: a quarter of the time, and no fp32 copy of all
+    logits.
     """
     losses = torch.empty(len(logits), device=logits.device)
-    step = max(1, CACHED_LOGITS // logits.shape[1])
+    step = answers_per_block(logits.shape[1], on_gpu=on_gpu(logits.device))
     for start in range(0, len(logits), step):
         part = slice(start, start + step)
         wide, at_target = logits[part].float(), targets[part, None]

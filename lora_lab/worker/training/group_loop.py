@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.batches import RowSize, step_plan
-from lora_lab.worker.training.cell_adapter import CellAdapter, clip_gradients
+from lora_lab.worker.training.cell_adapter import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, StepResult, learning_rate_at
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory
@@ -94,12 +94,7 @@ def train_group(
             answer_tokens=sum(row.targets.numel() for row in rows),
         )
         with memory.of_step(step, size) if step in measured else nullcontext():
-            losses, width = _compute_gradients(group, going, rows, width)
-            clipped = clip_gradients(
-                [cell for cell, loss in zip(going, losses, strict=True) if math.isfinite(loss)]
-            )
-            left = iter(clipped)
-            norms = [next(left) if math.isfinite(loss) else math.nan for loss in losses]
+            losses, norms, width = _compute_gradients(group, going, rows, width)
             for cell, norm in zip(going, norms, strict=True):
                 cell.flat.grad = cell.grad if math.isfinite(norm) else None
             optimizer.step()
@@ -143,18 +138,24 @@ def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequen
 
 def _compute_gradients(
     group: AdapterGroup, cells: Sequence[CellAdapter], rows: Sequence[PackedRow], width: int
-) -> tuple[list[float], int]:
-    """Compute losses, `width` cells at a time, halved when memory runs out; return the width that fitted."""
+) -> tuple[list[float], list[float], int]:
+    """Compute losses and norms of the gradients, `width` cells at a time, halved when memory runs out; return
+    also the width that fitted.
+    """
     losses: list[float] = []
+    norms: list[float] = []
     while len(losses) < len(cells):
         part = slice(len(losses), len(losses) + width)
         try:
-            losses += group.gradients(cells[part], rows[part])
+            found = group.gradients(cells[part], rows[part])
         except (MemoryError, RuntimeError) as error:
             if width == 1 or not is_out_of_memory(error):
                 raise
             width = (width + 1) // 2
-    return losses, width
+        else:
+            losses += found[0]
+            norms += found[1]
+    return losses, norms, width
 
 
 def _remove_cell(cell: CellAdapter, going: list[CellAdapter], optimizer: torch.optim.Optimizer) -> None:
@@ -168,6 +169,6 @@ def _with_copies(meter: Meter, group: AdapterGroup) -> Meter:
     """Return a meter that also counts adapters in the compute type, which outlive a step."""
 
     def measure(training_state: Iterable[Tensor]) -> MemoryMeter:
-        return meter((*training_state, *(tensor for cell in group.cells for tensor in cell.kept)))
+        return meter((*training_state, *group.kept))
 
     return measure

@@ -193,7 +193,7 @@ class Material:
     def base_loss(self, group: AdapterGroup, on_batch: Callable[[int], None]) -> float:
         """Compute the held-out loss of the base model, once."""
         if self._base_loss is None:
-            (self._base_loss,) = group.held_out_losses([None], self.held_out, on_batch)
+            self._base_loss = group.base_loss(self.held_out, on_batch)
         return self._base_loss
 
     def base_answers(self, group: AdapterGroup) -> list[str]:
@@ -224,7 +224,9 @@ class Material:
     def _bytes(self, work: Work) -> CellBytes:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
         row = ledger.heaviest_row(self.shape, work.spec, rows, compute)
-        return cell_bytes(self.shape, work.spec, self._in_group(row), compute)
+        cell = cell_bytes(self.shape, work.spec, self._in_group(row), compute)
+        # Stacked cells, on a GPU, work at the same time, and not one after another.
+        return replace(cell, kept=cell.kept + cell.working, working=0) if row.on_gpu else cell
 
     def _in_group(self, row: RowSize) -> RowSize:
         """Return the row's size as a group packs it."""

@@ -21,7 +21,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
 from lora_lab.worker.training.alone import attach_alone, train_alone
-from lora_lab.worker.training.cell_adapter import CellAdapter, clip_gradients
+from lora_lab.worker.training.cell_adapter import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
@@ -111,8 +111,7 @@ class Lab:
 
             return gradient(self.model.train(), remembered), losses[0]
         (cell,) = self.adapted.cells
-        (loss,) = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
-        clip_gradients([cell])
+        (loss,), _ = self.adapted.gradients([cell], [pack_examples(batch, self.session.machine.device)])
         return cell_gradient(self.adapted, cell), loss
 
     def reattach(self, spec: RunSpec, *, graph: bool | None = None) -> "Lab":

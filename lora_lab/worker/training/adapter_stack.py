@@ -1,0 +1,152 @@
+"""Adapters whose rows go through a layer together: one wide adapter, of which each row uses its cell's part.
+
+    h = x [A₁; A₂; ...]ᵀ, zero where a row meets another cell's columns     y = x Wᵀ + h [s₁B₁, s₂B₂, ...]ᵀ
+
+Batched LoRA as in Punica (arXiv:2310.18547), with a mask in place of a kernel: a group of four asks a GPU
+for little more than the operators of one run. Products with other cells' columns are wasted, which costs
+little while the sum of ranks is small beside the model's width. On a CPU every cell is a stack of its own,
+because its rows then stay in a core's cache.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import Tensor
+
+from lora_lab.worker.training.cell_adapter import CellAdapter
+from lora_lab.worker.training.group_layer import READS, AdapterPart, Factors, base_of, matrix_of
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of one cell's adapter: every A or every B, or those of one matrix in all layers."""
+
+    stacked: Tensor  # (layers, numbers) in the stack; of a cell that is alone (1, all)
+    values: Tensor  # likewise in the cell's parameters
+    grad: Tensor  # likewise in its gradient
+    is_b: bool
+
+
+class AdapterStack:
+    """The A and scaled B of several cells in the compute type, in one buffer; after a step their gradients.
+
+    Every A comes first and then every B, each layer by layer and matrix by matrix, with a matrix's cells side
+    by side. Several cells adapt the same matrices of every layer.
+    """
+
+    def __init__(self, cells: Sequence[CellAdapter], layers: Sequence[Any], dtype: torch.dtype) -> None:
+        self.cells = tuple(cells)
+        self._ranks = [cell.spec.rank for cell in cells]
+        numbers, a_numbers = (sum(sizes) for sizes in zip(*map(_count_numbers, cells), strict=True))
+        device = cells[0].flat.device
+        self.buffer = torch.empty(numbers, dtype=dtype, device=device)
+        halves = self.buffer.split([a_numbers, numbers - a_numbers])
+        next_a, next_b = (_Cursor(half) for half in halves)
+        self.factors = [self._place(layer, next_a, next_b) for layer in layers]
+        self._blocks = {cell: tuple(self._cut(place, layers, halves)) for place, cell in enumerate(cells)}
+        columns = [place for place, rank in enumerate(self._ranks) for _ in range(rank)]
+        self._cell_of_column = torch.tensor(columns, device=device)  # (sum of ranks,)
+
+    def narrow(self, going: Collection[CellAdapter]) -> None:
+        """Update the copies of A and the scaled B. A cell that isn't going counts as zeros: its numbers,
+        which need not be finite, must not reach the others.
+        """
+        for cell, blocks in self._blocks.items():
+            for block in blocks:
+                if cell not in going:
+                    block.stacked.zero_()
+                elif block.is_b:
+                    torch.mul(block.values, cell.spec.scaling, out=block.stacked)
+                else:
+                    block.stacked.copy_(block.values)
+
+    def widen(self, going: Collection[CellAdapter]) -> None:
+        """Copy the gradients, which have replaced A and the scaled B, to their cells; turn those of the
+        scaled B into those of B.
+        """
+        for cell in going:
+            for block in self._blocks[cell]:
+                block.grad.copy_(block.stacked)
+                if block.is_b:
+                    block.grad.mul_(cell.spec.scaling)
+
+    def factors_for(self, cells: Sequence[CellAdapter], tokens: Sequence[int]) -> list[tuple[Factors, ...]]:
+        """Return every layer's factors for a row with so many tokens of each of these cells."""
+        if len(self.cells) == 1:
+            return self.factors
+        places = [self.cells.index(cell) for cell in cells]
+        of_token = torch.tensor(places).repeat_interleave(torch.tensor(tokens)).to(self.buffer.device)
+        foreign = of_token[:, None] != self._cell_of_column  # (tokens, sum of ranks)
+        return [tuple(replace(read, foreign=foreign) for read in layer) for layer in self.factors]
+
+    def _place(self, layer: Any, next_a: "_Cursor", next_b: "_Cursor") -> tuple[Factors, ...]:
+        """Build the factors of one layer from the next numbers of the stack's halves."""
+        rank, found = sum(self._ranks), []
+        for read in READS:
+            columns = 0
+            parts: list[AdapterPart | None] = []
+            for name in read:
+                size = _find_size(layer, name)
+                if size is None:
+                    parts.append(None)
+                    continue
+                b = next_b.take(rank * size[1]).view(rank, -1)
+                parts.append(AdapterPart(columns=slice(columns, columns + rank), b=b))
+                columns += rank
+            d_in = int(base_of(matrix_of(layer, read[0])).in_features)  # type: ignore[arg-type]
+            found.append(Factors(a=next_a.take(columns * d_in).view(-1, d_in), parts=tuple(parts)))
+        return tuple(found)
+
+    def _cut(self, place: int, layers: Sequence[Any], halves: Sequence[Tensor]) -> Iterator[Block]:
+        """Cut the stack's halves into the blocks of the cell at `place`."""
+        cell = self.cells[place]
+        alone = len(self.cells) == 1
+        found = (_find_size(layers[0], name) for read in READS for name in read)
+        sizes = [size for size in found if size is not None]
+        for is_b, whole in enumerate(halves):
+            half = slice(cell.a_numbers, None) if is_b else slice(cell.a_numbers)
+            stacked, values, grad = (
+                of.view(1 if alone else len(layers), -1)
+                for of in (whole, cell.flat.data[half], cell.grad[half])
+            )
+            if alone:
+                yield Block(stacked, values, grad, bool(is_b))
+                continue
+            start = own = 0
+            for size in sizes:
+                begin = start + size[is_b] * sum(self._ranks[:place])
+                numbers = size[is_b] * self._ranks[place]
+                mine, theirs = slice(begin, begin + numbers), slice(own, own + numbers)
+                yield Block(stacked[:, mine], values[:, theirs], grad[:, theirs], bool(is_b))
+                start, own = start + size[is_b] * sum(self._ranks), own + numbers
+
+
+class _Cursor:
+    """Takes a buffer's numbers one part after another."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self._left = numbers
+
+    def take(self, count: int) -> Tensor:
+        """Return the next `count` numbers."""
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+
+def adapts_all_layers_alike(layers: Sequence[Any]) -> bool:
+    """Return whether every layer has the same adapted matrices, as stacked cells must."""
+    return len({tuple(_find_size(layer, name) for read in READS for name in read) for layer in layers}) == 1
+
+
+def _count_numbers(cell: CellAdapter) -> tuple[int, int]:
+    return cell.flat.numel(), cell.a_numbers
+
+
+def _find_size(layer: Any, name: str) -> tuple[int, int] | None:
+    """Return d_in and d_out of a matrix, None if it is not adapted."""
+    matrix = matrix_of(layer, name)
+    base = base_of(matrix)
+    return (base.in_features, base.out_features) if isinstance(matrix, LoraLayer) else None  # type: ignore[return-value]
