@@ -6,7 +6,7 @@
 # make test-long      the GPU check itself, on a simulated device: minutes
 # make test-browsers   the main stories in Chromium, Firefox and WebKit
 # make fuzz    20,000 changed files of every format that can be imported; CASES=500 for fewer
-# make bench   performance, side by side    make screenshots  every page, two widths, light and dark
+# make bench   performance, side by side    make screenshots  every page, three widths, light and dark
 # make gpu-check   the lab's end-to-end run on a CUDA device, with a report
 
 PYTHON ?= python3

@@ -1,4 +1,4 @@
-"""Pictures of every page at three widths, light and dark, from a real app with a real run: `make screenshots`.
+"""Pictures of every page at three widths, light and dark, from a real app and real runs: `make screenshots`.
 
     python -m tests.browser.screenshots [--out FOLDER] [--readme] [--concepts]
 

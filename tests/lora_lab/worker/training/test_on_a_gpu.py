@@ -13,7 +13,6 @@ import pytest
 import torch
 from hqq.core.quantize import HQQLinear
 
-from lora_lab.data.batches import step_plan
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import heaviest_row, predict_ledger
 from lora_lab.parameters.shapes import find_shape
@@ -36,7 +35,6 @@ from lora_lab.worker.training.session import meter_for, open_session
 from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
-    cosine,
     machine,
     never,
     open_lab,
@@ -46,25 +44,13 @@ from tests.lora_lab.worker.builders import (
     with_a_heavy_last_row,
     with_adapter,
 )
-from tests.lora_lab.worker.training.test_grouped import (
-    FOUR,
-    GRADIENTS,
-    examples_for,
-    graph_look,
-    looks_at,
-    peak_error_percent,
-    session_for,
-)
-from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu, load
+from tests.simulated_gpu.device import DEVICE, NAME, OneDevice, SimulatedGpu
 
-pytestmark = pytest.mark.simulated_gpu
+pytestmark = [pytest.mark.simulated_gpu, pytest.mark.usefixtures("emptied_gpu")]
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TINY = RunSpec(model=TINY_MODEL, steps=3, compute_dtype="fp32")
 LEDGER_PERCENT = 0.2
-STACK_PERCENT = 0.3
-"""Of several stacks, the last one works when the others have freed a part of what they kept."""
-
 WAITS_A_STEP = 2
 """Loss and gradient norm."""
 
@@ -75,23 +61,6 @@ BUDGETS = {"alone": (428, WAITS_A_STEP), "graph": (566, WAITS_WITH_GRAPH), "four
 """Launches and waits of a step of the tiny model (2 layers, rows of 4, nf4-dq, bf16): what it takes today is
 the most it may take. Lower a number when the code needs fewer.
 """
-
-
-@pytest.fixture(scope="module")
-def gpu() -> SimulatedGpu:
-    """The simulated GPU; without a C++ compiler every test here fails with a sentence that says so."""
-    try:
-        return load()
-    except RuntimeError as error:
-        pytest.fail(str(error), pytrace=False)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left(gpu: SimulatedGpu) -> Iterator[None]:
-    workspace_bytes(DEVICE)
-    yield
-    gc.collect()
-    gpu.empty_cache()
 
 
 @pytest.fixture
@@ -167,92 +136,6 @@ def test_variants_have_the_cpus_losses(changes: dict[str, Any], models_dir: Path
     with OneDevice():
         found = losses(spec, "fp32", models_dir, DEVICE)
     assert found == pytest.approx(losses(spec, "fp32", models_dir, CPU), abs=1e-5)
-
-
-def group_losses(bits: Bits, models_dir: Path, device: torch.device) -> dict[str, list[float]]:
-    session = open_session(TINY_MODEL, bits, machine("fp32", device), models_dir=models_dir, report=silent)
-    specs = [replace(TINY, bits=bits, rank=rank, alpha=2.0 * rank) for rank in (2, 4, 8, 16)]
-    group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
-    encoded = [encode_example(session.tokenizer, example) for example in small_dataset().train]
-    examples = cut_to(encoded, TINY.seq_len_tokens)
-    assert group.agrees_with_library(examples[:2])
-    found: dict[str, list[float]] = {}
-    train_group(
-        group,
-        examples,
-        meter=meter_for(group.model, session.machine),
-        on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
-        should_stop=lambda cell: False,
-        on_end=lambda cell, error: None,
-    )
-    found["held out"] = [group.base_loss(examples[:4]), *group.held_out_losses(group.cells, examples[:4])]
-    return found
-
-
-@pytest.mark.parametrize("bits", ["nf4-dq", "int8", "bf16", "fp32", "hqq4"])
-def test_a_group_of_four_has_the_cpus_losses(bits: Bits, models_dir: Path) -> None:
-    """PEFT leaves the second adapter on an HQQ layer on the CPU (worker/model/quantization.py)."""
-    with OneDevice():
-        found = group_losses(bits, models_dir, DEVICE)
-    expected = group_losses(bits, models_dir, CPU)
-    assert {name: pytest.approx(values, abs=2e-5) for name, values in expected.items()} == found
-
-
-def test_a_stacks_gradients_in_bf16_are_near_those_of_fp32(models_dir: Path) -> None:
-    """Of every cell at every step; on the CPU, with PyTorch's graph."""
-    specs = [replace(spec, steps=3) for spec in FOUR]
-    session = session_for(specs[0], "bf16", models_dir, DEVICE)
-    examples = examples_for(session, specs[0])
-    with OneDevice():
-        found = looks_at(session, specs, examples)
-    wide = session_for(specs[0], "fp32", models_dir)
-    for spec, looks in zip(specs, found, strict=True):
-        plan = step_plan(len(examples), batch=spec.batch, steps=spec.steps, seed=spec.seed)
-        for picked, look in zip(plan, looks, strict=True):
-            adapter = {name: values.cpu() for name, values in look.adapter.items()}
-            expected, _ = graph_look(wide, spec, adapter, [examples[i] for i in picked])
-            assert cosine(expected, look.gradient) > GRADIENTS["bf16"]
-
-
-@pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("ranks", [(2, 4, 8, 16), (16, 16, 16, 2)], ids=["one stack", "two stacks"])
-@pytest.mark.parametrize("compute", ["fp32", "bf16"])
-def test_a_stacks_peak_is_predicted(
-    compute: Compute, ranks: tuple[int, ...], checkpointing: bool, models_dir: Path
-) -> None:
-    specs = [
-        replace(TINY, bits="nf4-dq", rank=rank, seed=seed, steps=3, checkpointing=checkpointing)
-        for seed, rank in enumerate(ranks)
-    ]
-    gc.collect()
-    held_bytes = live_bytes(DEVICE) - workspace_bytes(DEVICE)
-    with OneDevice():
-        found = peak_error_percent(specs, compute, models_dir, DEVICE, held_bytes)
-    assert abs(found) < STACK_PERCENT
-
-
-def test_a_cell_that_overflows_in_a_stack_leaves_the_others_as_they_are(models_dir: Path) -> None:
-    """Zero times infinity would carry it to the others' gradients."""
-    specs = [replace(TINY, bits="nf4", rank=4, seed=seed, steps=4) for seed in range(3)]
-    specs[1] = replace(specs[1], learning_rate=1e30)
-    found: dict[str, list[float]] = {}
-    ended: list[str] = []
-    session = open_session(TINY_MODEL, "nf4", machine("fp32", DEVICE), models_dir=models_dir, report=silent)
-    encoded = [encode_example(session.tokenizer, example) for example in small_dataset().train]
-    with OneDevice():
-        group = AdapterGroup(session, specs, find_shape(TINY_MODEL))
-        train_group(
-            group,
-            cut_to(encoded, TINY.seq_len_tokens),
-            meter=meter_for(group.model, session.machine),
-            on_step=lambda cell, step: found.setdefault(cell.name, []).append(step.loss),
-            should_stop=lambda cell: False,
-            on_end=lambda cell, error: ended.append(cell.name),
-        )
-    assert ended == ["cell1"]
-    assert torch.isfinite(group.cells[1].flat).all()
-    for spec, name in ((specs[0], "cell0"), (specs[2], "cell2")):
-        assert found[name] == pytest.approx(losses(spec, "fp32", models_dir, CPU), abs=2e-5)
 
 
 def launches_and_waits(path: str, steps: int, models_dir: Path) -> tuple[int, int]:
