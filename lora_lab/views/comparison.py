@@ -123,7 +123,7 @@ def render_charts(runs: Sequence[ComparedRun], *, narrow: bool) -> Iterator[Comp
     yield chart("loss", _loss_title(measured), "loss, smoothed", _read_loss, "{:.2f}".format)
     yield chart("memory", _memory_title(measured), "peak bytes of live tensors", _read_peak, as_bytes)
     yield chart("gradient", _gradient_title(measured), "gradient norm", _read_gradient, "{:.2f}".format)
-    yield chart("speed", _speed_title(measured), "tokens/s, smoothed", _read_speed, "{:.0f}".format)
+    yield chart("speed", _speed_title(measured), "tokens/s, smoothed", _read_speed, "{:,.0f}".format)
 
 
 Points = list[tuple[float, float]]
@@ -179,12 +179,11 @@ def _gradient_title(runs: Sequence[ComparedRun]) -> str:
 def _speed_title(runs: Sequence[ComparedRun]) -> str:
     speeds = {item.letter: item.state.tokens_per_second for item in runs}
     fastest = max(speeds, key=speeds.__getitem__)
-    if len(speeds) == 1:
-        return f"Speed: {speeds[fastest]:.0f} tokens a second"
     slowest = min(speeds, key=speeds.__getitem__)
-    return (
-        f"Speed: from {speeds[slowest]:.0f} ({slowest}) to {speeds[fastest]:.0f} tokens a second ({fastest})"
-    )
+    most, least = f"{speeds[fastest]:,.0f}", f"{speeds[slowest]:,.0f}"
+    if most == least:
+        return f"Speed: {most} tokens per second{' in each' if len(speeds) > 1 else ''}"
+    return f"Speed: from {least} ({slowest}) to {most} tokens per second ({fastest})"
 
 
 def list_settings(runs: Sequence[ComparedRun]) -> list[SettingRow]:
@@ -202,7 +201,7 @@ def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
         ("state", [item.state.status for item in runs]),
         ("held-out loss", [_held_out(item.state) for item in runs]),
         ("peak memory", [_peak_in_words(item.state) for item in runs]),
-        ("tokens/s", [f"{item.state.tokens_per_second:.0f}" if item.state.steps else "–" for item in runs]),
+        ("tokens/s", [f"{item.state.tokens_per_second:,.0f}" if item.state.steps else "–" for item in runs]),
     ]
 
 
