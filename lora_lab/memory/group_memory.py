@@ -14,9 +14,9 @@ from lora_lab.spec import Compute, RunSpec
 
 TRIED_STEPS = 8
 
-STACKED_SHARE = 0.5
-"""The most that the ranks of stacked adapters may sum up to, in parts of the model's width: a row's products
-with other cells' columns then cost less than a seventh of those with a layer's frozen weights.
+STACKED_SHARE = 1 / 8
+"""The most that the ranks of stacked adapters may sum up to, in parts of the model's width. Products with
+other cells' columns are then less than a fifth of those with the frozen weights of SmolLM2 or Llama 3.
 """
 
 
@@ -38,38 +38,44 @@ def split_stacks(ranks: Sequence[int], *, hidden: int, stacked: bool) -> list[sl
 
 @dataclass(frozen=True, kw_only=True)
 class CellBytes:
-    """One cell's part of the peak."""
+    """One cell's part of the peak, or that of stacked cells."""
 
     kept: int
     """Alive for all cells at once: adapter, its copy in the compute type, gradient, moments, activations."""
 
     working: int
-    """Alive for one cell at a time: logits, or the gradients in one layer."""
+    """Alive for one cell or stack at a time: logits, or the gradients in one layer."""
 
     base: int
     """Shared by all cells: weights and constants."""
 
 
 def cell_bytes(
-    shape: ModelShape,
-    spec: RunSpec,
-    row: RowSize,
-    compute: Compute,
-    *,
-    alone: bool = False,
-    answers: Sequence[int] = (),
+    shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute, *, alone: bool = False
 ) -> CellBytes:
-    """Return what `spec` adds to a group when the row that decides its peak has the size `row`.
+    """Return what a cell, or cells that are stacked, add to a group whose peak is at a step with these rows.
 
-    Unless it is alone, a layer's decoded weights wait for the next cell. Of stacked cells, `row` is their
-    joint row, the rank of `spec` is the sum of their ranks, and `answers` are the answer tokens of each.
+    Unless it is alone, a layer's decoded weights wait for the next cell or stack.
     """
-    moments = moments_of(shape, spec, row, compute, keeps_decoded=not alone, answers=answers)
-    ledger = predict_ledger(shape, spec, replace(row, shared=0), compute)
+    specs, rows = zip(*cells, strict=True)
+    row, answers = rows[0], [each.answer_tokens for each in rows]
+    if len(cells) > 1:
+        lengths = tuple(length for each in rows for length in each.lengths)
+        row = replace(row, lengths=lengths, answer_tokens=sum(answers))
+    moments = moments_of(
+        shape,
+        specs[0],
+        row,
+        compute,
+        rank=sum(spec.rank for spec in specs),
+        keeps_decoded=not alone,
+        stacked_answers=answers if len(cells) > 1 else (),
+    )
+    ledgers = [predict_ledger(shape, spec, replace(row, shared=0), compute) for spec in specs]
     return CellBytes(
-        kept=ledger.adapters + ledger.gradients + ledger.optimizer + moments.kept_bytes,
+        kept=sum(each.adapters + each.gradients + each.optimizer for each in ledgers) + moments.kept_bytes,
         working=moments.working_bytes,
-        base=ledger.weights + ledger.constants,
+        base=ledgers[0].weights + ledgers[0].constants,
     )
 
 
@@ -83,37 +89,34 @@ def peak_bytes(
 ) -> int:
     """Estimate the peak of a group run, given the row of every step per cell.
 
-    Each cell has its own rows, so their heaviest rows rarely coincide; the heaviest few steps are tried. The
-    first step is left out if there are others, because it runs before moments exist.
+    Each cell has its own rows, so their heaviest rows rarely coincide; the steps with the most tokens and
+    those with the most answer tokens are tried. The first step is tried without moments: it makes them.
     """
-    steps = range(len(cells[0][1]))
-    later = steps[1:] or steps
-    heaviest = sorted(later, key=lambda step: sum(rows[step].tokens for _, rows in cells))[-TRIED_STEPS:]
-    ranks = [spec.rank for spec, _ in cells]
     spec, rows = cells[0]
     alike = all(linear.count == shape.layers for linear in shape.select(spec.targets))
+    ranks = [spec.rank for spec, _ in cells]
     stacks = split_stacks(ranks, hidden=shape.hidden, stacked=rows[0].on_gpu and alike)
-    return max(
-        group_bytes(
+
+    def at(step: int) -> int:
+        return group_bytes(
             [
-                _stack_bytes(shape, [(spec, rows[step]) for spec, rows in cells[part]], compute, len(stacks))
+                cell_bytes(
+                    shape,
+                    [(spec, rows[step]) for spec, rows in cells[part]],
+                    compute,
+                    alone=len(stacks) == 1,
+                )
                 for part in stacks
             ]
         )
-        for step in heaviest
-    )
 
+    def tokens_at(step: int) -> int:
+        return sum(rows[step].tokens for _, rows in cells)
 
-def _stack_bytes(
-    shape: ModelShape, cells: Sequence[tuple[RunSpec, RowSize]], compute: Compute, stacks: int
-) -> CellBytes:
-    """Return what stacked cells, or one cell, add to a group of so many stacks."""
-    specs, rows = zip(*cells, strict=True)
-    if len(cells) == 1:
-        return cell_bytes(shape, specs[0], rows[0], compute, alone=stacks == 1)
-    answers = [row.answer_tokens for row in rows]
-    joint = replace(
-        rows[0], lengths=tuple(length for row in rows for length in row.lengths), answer_tokens=sum(answers)
-    )
-    wide = replace(specs[0], rank=sum(spec.rank for spec in specs))
-    return cell_bytes(shape, wide, joint, compute, alone=stacks == 1, answers=answers)
+    def answers_at(step: int) -> int:
+        return max(rows[step].answer_tokens for _, rows in cells)
+
+    later = range(1, len(rows))
+    tried = {step for key in (tokens_at, answers_at) for step in sorted(later, key=key)[-TRIED_STEPS:]}
+    moments = sum(predict_ledger(shape, spec, rows[0], compute).optimizer for spec, rows in cells)
+    return max([at(0) - moments, *map(at, tried)])

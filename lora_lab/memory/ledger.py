@@ -145,17 +145,20 @@ def moments_of(
     row: RowSize,
     compute: Compute,
     *,
+    rank: int = 0,
     keeps_decoded: bool = False,
-    answers: Sequence[int] = (),
+    stacked_answers: Sequence[int] = (),
 ) -> StepMoments:
-    """Build the moments of a step through the layer that is written out; `answers` are the answer tokens of
-    each of several stacked cells.
+    """Build the moments of a step through the layer that is written out.
+
+    Of stacked cells, `rank` is the sum of their ranks, `row` their joint row, and `stacked_answers` are the
+    answer tokens of each.
     """
-    work = _pass_of(shape, shape.select(spec.targets), spec.rank, row, compute)
+    work = _pass_of(shape, shape.select(spec.targets), rank or spec.rank, row, compute)
     moments = _moments_of_pass(
         work, spec.bits, compute, checkpointing=spec.checkpointing, keeps_decoded=keeps_decoded
     )
-    return replace(moments, stacked_answers=tuple(answers))
+    return replace(moments, stacked_answers=tuple(stacked_answers))
 
 
 def _pass_of(

@@ -21,8 +21,8 @@ WRITTEN_TYPES = frozenset({"llama", "mistral", "qwen2"})
 """Model types whose decoder layer is written out."""
 
 CACHED_LOGITS, GPU_LOGITS = 2**18, 2**22
-"""Logits in fp32 at once while the loss is computed: 1 MB, which a core's cache holds, and 17 MB on a GPU,
-where every block costs a dozen launches.
+"""Logits per block while the loss is computed in fp32: 1 MB, which a core's cache holds, and 17 MB on a GPU,
+where every block costs a dozen launches. Two blocks live at once.
 """
 
 READS: tuple[tuple[Role, ...], ...] = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
@@ -55,7 +55,7 @@ def answers_per_block(vocab: int, *, on_gpu: bool) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class StepMoments:
-    """The moments of one step of one adapter."""
+    """The moments of one step of one adapter, or of several that are stacked as one."""
 
     work: TrainingPass
     checkpointing: bool
@@ -113,8 +113,10 @@ class StepMoments:
 
     @property
     def _foreign_bytes(self) -> int:
-        """Where a row meets columns of another cell's A, and each row's cell."""
-        return self._tokens * (self.work.rank + POSITION_BYTES) if self.stacked_answers else 0
+        """The mask of other cells' columns, and the answers' positions in the joint row."""
+        if not self.stacked_answers:
+            return 0
+        return self._tokens * self.work.rank + POSITION_BYTES * sum(self.stacked_answers[1:])
 
     @property
     def _inputs_bytes(self) -> int:

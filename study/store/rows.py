@@ -79,7 +79,10 @@ def _as_json(value: Any) -> Any:
 
 def _from_json(column: Column[Any], value: Any) -> Any:
     if value is None:
-        if not column.nullable and not isinstance(column.type, JSON):  # JSON has a null of its own
+        may_be_null = (
+            isinstance(column.type, JSON) and "holds" not in column.info
+        )  # JSON has a null of its own
+        if not (column.nullable or may_be_null):
             raise ValueError(f"{column.name} is missing")
         return None
     if isinstance(column.type, t.UtcDateTime):

@@ -1,9 +1,8 @@
 """The tables: who studies, and append-only logs of what they did; all else is derived from the logs."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from annotated_types import Len
 from pydantic import StrictInt, StrictStr, TypeAdapter
 from sqlalchemy import (
     JSON,
@@ -219,7 +218,7 @@ explain_verdicts = Table(
     Column("rubric", String(16)),  # fingerprint of the concept's wording; null before step 7
     Column("confidence", Float),  # of the grader
     Column(  # [start, end] in what was said
-        "evidence", JSON(none_as_null=True), info=holds(list[Annotated[list[StrictInt], Len(2, 2)]])
+        "evidence", JSON(none_as_null=True), info=holds(list[tuple[StrictInt, StrictInt]])
     ),
     Column("reason", Text),  # of a teacher
     Column("replies", Integer),  # that the grader read with the text

@@ -208,6 +208,8 @@ def _fused(
     if enable_gqa and key.shape[1] != query.shape[1]:
         times = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
+    if attn_mask is not None and attn_mask.dtype == torch.bool:  # the operator below would add ones
+        attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(~attn_mask, float("-inf"))
     found: Tensor = torch.ops.aten._scaled_dot_product_attention_math(
         query, key, value, attn_mask, 0.0, is_causal, scale=scale
     )[0]

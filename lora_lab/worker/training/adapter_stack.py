@@ -106,22 +106,27 @@ class AdapterStack:
         alone = len(self.cells) == 1
         found = (_find_size(layers[0], name) for read in READS for name in read)
         sizes = [size for size in found if size is not None]
-        for is_b, whole in enumerate(halves):
-            half = slice(cell.a_numbers, None) if is_b else slice(cell.a_numbers)
+        widths_a, widths_b = [d_in for d_in, _ in sizes], [d_out for _, d_out in sizes]
+        half_a, half_b = slice(cell.a_numbers), slice(cell.a_numbers, None)
+        for is_b, whole, half, widths in (
+            (False, halves[0], half_a, widths_a),
+            (True, halves[1], half_b, widths_b),
+        ):
             stacked, values, grad = (
                 of.view(1 if alone else len(layers), -1)
                 for of in (whole, cell.flat.data[half], cell.grad[half])
             )
             if alone:
-                yield Block(stacked, values, grad, bool(is_b))
+                yield Block(stacked, values, grad, is_b)
                 continue
-            start = own = 0
-            for size in sizes:
-                begin = start + size[is_b] * sum(self._ranks[:place])
-                numbers = size[is_b] * self._ranks[place]
-                mine, theirs = slice(begin, begin + numbers), slice(own, own + numbers)
-                yield Block(stacked[:, mine], values[:, theirs], grad[:, theirs], bool(is_b))
-                start, own = start + size[is_b] * sum(self._ranks), own + numbers
+            stack_start = cell_start = 0
+            for width in widths:
+                begin, numbers = stack_start + width * sum(self._ranks[:place]), width * self._ranks[place]
+                in_stack = slice(begin, begin + numbers)
+                in_cell = slice(cell_start, cell_start + numbers)
+                yield Block(stacked[:, in_stack], values[:, in_cell], grad[:, in_cell], is_b)
+                stack_start += width * sum(self._ranks)
+                cell_start += numbers
 
 
 class _Cursor:

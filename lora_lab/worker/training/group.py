@@ -170,29 +170,29 @@ class AdapterGroup:
         losses and the gradients' norms before clipping. Where either is not finite, the norm is not, and the
         gradient has no meaning.
         """
-        losses, norms = self._try_gradients(cells, rows)
+        losses, norms = self._compute_once(cells, rows)
         if all(map(math.isfinite, norms)) or len(self._by_stack(cells)) == len(cells):
             return losses, norms
         # Zero times infinity: one cell's overflow has reached the gradients of those it is stacked with.
-        alone = [self._try_gradients([cell], [row]) for cell, row in zip(cells, rows, strict=True)]
+        alone = [self._compute_once([cell], [row]) for cell, row in zip(cells, rows, strict=True)]
         return [loss for (loss,), _ in alone], [norm for _, (norm,) in alone]
 
-    def _try_gradients(
+    def _compute_once(
         self, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
     ) -> tuple[list[float], list[float]]:
-        """Do the same, where an overflow reaches all cells of a stack."""
+        """Compute losses and gradients, where an overflow in one cell spoils its whole stack."""
         together = self._by_stack(cells)
         for stack, members in together:
             stack.narrow(members)
         left = iter(rows)
-        travelling = [
-            self._travel(stack, members, [next(left) for _ in members]) for stack, members in together
+        joint_rows = [
+            self._join_rows(stack, members, [next(left) for _ in members]) for stack, members in together
         ]
-        self._forward(travelling, keep=True)
-        losses = read_numbers([loss for row in travelling for loss in self._turn(row)])
+        self._forward(joint_rows, keep=True)
+        losses = read_numbers([loss for row in joint_rows for loss in self._start_backward(row)])
         of_cell = dict(zip(cells, losses, strict=True))
         finite = [all(math.isfinite(of_cell[cell]) for cell in members) for _, members in together]
-        going = list(compress(travelling, finite))
+        going = list(compress(joint_rows, finite))
         for number, layer in reversed(list(enumerate(self._layers))):
             with self._decoded_once_for(going):
                 for row in going:
@@ -218,40 +218,49 @@ class AdapterGroup:
         together = self._by_stack(cells)
         for stack, members in together:
             stack.narrow(members)
-        return self._mean_losses(
-            lambda row: [self._travel(stack, members, [row] * len(members)) for stack, members in together],
+        widest = max(len(members) for _, members in together)
+        losses = self._mean_losses(
+            lambda row: [
+                self._join_rows(stack, members, [row] * len(members)) for stack, members in together
+            ],
             examples,
             on_batch,
+            batch=max(1, EVALUATION_BATCH // widest),
         )
+        if all(map(math.isfinite, losses)) or widest == 1:
+            return losses
+        return [loss for cell in cells for loss in self.held_out_losses([cell], examples, on_batch)]
 
     @torch.no_grad()
     def base_loss(self, examples: Sequence[Encoded], on_batch: Callable[[int], None] | None = None) -> float:
         """Compute the same for the model without any adapter."""
-        (loss,) = self._mean_losses(lambda row: [self._travel(None, [], [row])], examples, on_batch)
+        (loss,) = self._mean_losses(lambda row: [self._join_rows(None, [], [row])], examples, on_batch)
         return loss
 
     def _mean_losses(
         self,
-        set_out: Callable[[PackedRow], Sequence[RowActivations]],
+        build_rows: Callable[[PackedRow], Sequence[RowActivations]],
         examples: Sequence[Encoded],
         on_batch: Callable[[int], None] | None,
+        *,
+        batch: int = EVALUATION_BATCH,
     ) -> list[float]:
         totals: list[float] = []
         count, shared = 0, shared_in(examples, self._session.machine.device)
-        for start in range(0, len(examples), EVALUATION_BATCH):
-            together = examples[start : start + EVALUATION_BATCH]
+        for start in range(0, len(examples), batch):
+            together = examples[start : start + batch]
             row = pack_examples(together, self._session.machine.device, shared=shared)
-            travelling = set_out(row)
-            self._forward(travelling, keep=False)
+            joint_rows = build_rows(row)
+            self._forward(joint_rows, keep=False)
             found = [
                 self._sum_losses(each.state[keep], targets)
-                for each in travelling
+                for each in joint_rows
                 for keep, targets in each.answers
             ]
             totals = [total + loss for total, loss in zip(totals or [0.0] * len(found), found, strict=True)]
             count += row.targets.numel()
             if on_batch is not None:
-                on_batch(min(start + EVALUATION_BATCH, len(examples)))
+                on_batch(min(start + batch, len(examples)))
         return [total / count for total in totals]
 
     def _sum_losses(self, x: Tensor, targets: Tensor) -> float:
@@ -287,10 +296,10 @@ class AdapterGroup:
         """Group cells, which are in the group's order, by the stack that they are in."""
         return [(stack, list(members)) for stack, members in groupby(cells, self._stack_of.__getitem__)]
 
-    def _travel(
+    def _join_rows(
         self, stack: AdapterStack | None, cells: Sequence[CellAdapter], rows: Sequence[PackedRow]
     ) -> RowActivations:
-        """Set out with the cells' rows as one; without a stack, with one row and no adapter."""
+        """Embed the cells' rows as one joint row; without a stack, one row without an adapter."""
         tokens = [row.input_ids.numel() for row in rows]
         starts = accumulate(tokens[:-1], initial=0)
         embedded = self._body.embed_tokens(_join([row.input_ids for row in rows]))
@@ -326,7 +335,7 @@ class AdapterGroup:
         """Keep a layer's decoded weights for the next row. One row alone uses each once."""
         return self._decoder.kept() if len(rows) > 1 else nullcontext()
 
-    def _turn(self, row: RowActivations) -> list[Tensor]:
+    def _start_backward(self, row: RowActivations) -> list[Tensor]:
         """Compute each cell's loss (one number) and its gradient with respect to the last layer's output.
 
         Cells are processed one after another, so only one cell's logits exist at a time.

@@ -1,4 +1,4 @@
-"""Attention of one adapter's packed row, with explicit forward and backward (worker/training/group_layer.py).
+"""Attention of one packed row, with explicit forward and backward (worker/training/group_layer.py).
 
 Each example attends alone, after the prefix that all examples share, if that is in the row once.
 
@@ -207,7 +207,7 @@ def _attend_fused(q: Tensor, k: Tensor, v: Tensor, positions: Positions) -> tupl
 def _fused_backward(grad: Tensor, saved: Attended) -> list[Tensor]:
     assert saved.fused is not None
     leaves = [leaf for inputs in saved.leaves for leaf in inputs]
-    # A thread of its own, which PyTorch takes for a GPU, would hold the leaves' gradients a moment longer.
+    # On a GPU autograd runs in a thread of its own, which would hold the leaves' gradients a moment longer.
     with torch.autograd.set_multithreading_enabled(False):
         found = torch.autograd.grad(saved.fused, leaves, grad.view_as(saved.fused))
     return [torch.cat([part[0].transpose(0, 1) for part in found[nth::3]]) for nth in range(3)]

@@ -1,4 +1,4 @@
-"""One decoder layer of Llama's family, for one adapter, or one stack of them, of several on frozen weights.
+"""One decoder layer of Llama's family on frozen weights, for one adapter or several stacked as one.
 
     x ── norm ── q k v ── attention ── o ──(+)── norm ── gate up ── silu · ── down ──(+)──
     └──────────────────────────────────────┘ └──────────────────────────────────────────┘
@@ -6,8 +6,8 @@
 The same mathematics as the library's layer with the lab's products (lora_matmul.py), with explicit forward
 and backward, so nothing is computed twice and no graph is built. On a CPU, each call works on one adapter's
 rows: 350 rows stay in a core's cache, where an elementwise operator is ten times as fast as on four adapters'
-rows at once (adapter_stack.py has the GPU's way). In the forward pass, operators round as the library's do,
-except the gate's, which round once.
+rows at once; on a GPU adapters are stacked (adapter_stack.py). In the forward pass, operators round as the
+library's do, except the gate's, which round once.
 
 Number types are explicit, so nothing here runs under autocast.
 
@@ -185,7 +185,7 @@ def answer_losses(logits: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SavedByAttention:
-    """What attention with its norm and products saves for one adapter's backward pass."""
+    """What attention with its norm and products saves for the backward pass of one row."""
 
     x: Tensor
     scale: Tensor
@@ -198,7 +198,7 @@ class SavedByAttention:
 
 @dataclass(frozen=True)
 class Saved:
-    """What one layer saves for one adapter's backward pass."""
+    """What one layer saves for the backward pass of one row."""
 
     attention: SavedByAttention
     scale: Tensor
@@ -209,7 +209,7 @@ class Saved:
 
 
 class GroupedLayer:
-    """The frozen parts of a decoder layer, used by one adapter after the other."""
+    """The frozen parts of a decoder layer, used by one adapter or stack after the other."""
 
     def __init__(self, layer: Any, decode: Decode, dtype: torch.dtype) -> None:
         self._norms = tuple(
@@ -224,7 +224,7 @@ class GroupedLayer:
         self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
 
     def forward(self, x: Tensor, factors: Sequence[Factors], positions: Positions) -> tuple[Tensor, Saved]:
-        """Compute the fp32 residual stream (tokens, hidden) of one adapter -> the same after this layer."""
+        """Compute the fp32 residual stream (tokens, hidden) of one row -> the same after this layer."""
         attention = self._attend(x, factors, positions)
         return self._transform(attention, factors)
 

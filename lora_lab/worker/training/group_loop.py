@@ -94,7 +94,7 @@ def train_group(
             answer_tokens=sum(row.targets.numel() for row in rows),
         )
         with memory.of_step(step, size) if step in measured else nullcontext():
-            losses, norms, width = _compute_gradients(group, going, rows, width)
+            losses, norms, width = compute_gradients(group, going, rows, width)
             for cell, norm in zip(going, norms, strict=True):
                 cell.flat.grad = cell.grad if math.isfinite(norm) else None
             optimizer.step()
@@ -136,7 +136,7 @@ def _measured_steps(examples: Sequence[Encoded], plans: Sequence[Sequence[Sequen
     return {1, max(range(1, len(tokens)), key=tokens.__getitem__, default=0) + 1}
 
 
-def _compute_gradients(
+def compute_gradients(
     group: AdapterGroup, cells: Sequence[CellAdapter], rows: Sequence[PackedRow], width: int
 ) -> tuple[list[float], list[float], int]:
     """Compute losses and norms of the gradients, `width` cells at a time, halved when memory runs out; return

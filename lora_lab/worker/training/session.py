@@ -1,6 +1,7 @@
 """A loaded base model, ready for an adapter: the state that a warm worker keeps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -83,7 +84,7 @@ def refuse_if_rows_mix(model: PreTrainedModel, machine: Machine) -> None:
     model.eval()
     ids = torch.arange(16, 32, device=machine.device)[None] % model.config.get_text_config().vocab_size
     positions = torch.arange(8, device=machine.device).repeat(2)[None]
-    with machine.autocast():
+    with machine.autocast(), _widened_linears(model, machine.compute_dtype):
         packed = model(input_ids=ids, position_ids=positions, use_cache=False).logits[0, 8:].float()
         alone = model(input_ids=ids[:, 8:], use_cache=False).logits[0].float()
     rounds = machine.compute_dtype != torch.float32 or any(
@@ -95,6 +96,35 @@ def refuse_if_rows_mix(model: PreTrainedModel, machine: Machine) -> None:
             f"Models of type {model.config.model_type} can't keep packed examples apart.",
             do_next="Choose a Llama, Mistral, Qwen, Phi or Gemma 1 or 3 model.",
         )
+
+
+@contextmanager
+def _widened_linears(model: PreTrainedModel, dtype: torch.dtype) -> Iterator[None]:
+    """Widen weights that are stored in 16 bits while their layer computes in fp32, as the lab's products do
+    and the library's don't.
+    """
+    stored: dict[torch.Tensor, torch.Tensor] = {}
+
+    def widen(layer: torch.nn.Module, *_: Any) -> None:
+        for parameter in layer.parameters(recurse=False):
+            stored[parameter], parameter.data = parameter.data, parameter.data.to(dtype)
+
+    def restore(layer: torch.nn.Module, *_: Any) -> None:
+        for parameter in layer.parameters(recurse=False):
+            parameter.data = stored.pop(parameter)
+
+    narrow = [
+        layer
+        for layer in model.modules()
+        if type(layer) is torch.nn.Linear and layer.weight.dtype.itemsize < dtype.itemsize
+    ]
+    hooks = [layer.register_forward_pre_hook(widen) for layer in narrow]
+    hooks += [layer.register_forward_hook(restore) for layer in narrow]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,10 +127,12 @@ def test_the_kept_quantized_copy_equals_the_model_quantized_anew(
 # ---- folders of other families
 
 
-def folder_of(family: str, config: dict[str, Any], folder: Path) -> Path:
+def folder_of(family: str, config: dict[str, Any], folder: Path, **changes: Any) -> Path:
     """A tiny untrained model as anybody would save it."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **config | BYTES_AS_TOKENS))
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(family, **config | BYTES_AS_TOKENS | changes)
+    )
     model.to(torch.bfloat16).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder
@@ -142,7 +144,7 @@ def run_in(folder: Path, spec: RunSpec, models_dir: Path) -> RunState:
     return fold_events(run.events())
 
 
-@pytest.mark.parametrize(("bits", "compute"), [("nf4", "fp32"), ("int8", "bf16")])
+@pytest.mark.parametrize(("bits", "compute"), [("nf4", "fp32"), ("int8", "bf16"), ("bf16", "fp32")])
 @pytest.mark.parametrize("family", MODELLED)
 def test_other_modelled_families_train_and_their_peak_is_as_predicted(
     family: str, bits: Bits, compute: Any, tmp_path: Path, models_dir: Path

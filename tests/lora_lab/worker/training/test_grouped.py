@@ -13,7 +13,7 @@ from lora_lab.data.batches import row_sizes, step_plan
 from lora_lab.data.datasets import own_dataset
 from lora_lab.memory.group_memory import peak_bytes
 from lora_lab.memory.written_out import WRITTEN_TYPES
-from lora_lab.parameters.shapes import find_shape
+from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
 from lora_lab.worker.training.cell_adapter import CellAdapter
@@ -397,11 +397,12 @@ def peak_error_percent(
     models_dir: Path,
     device: torch.device = CPU,
     held_bytes: int = 0,
+    shape: ModelShape | None = None,
 ) -> float:
     """Measured above (+) or below (-) predicted, over a run of the group; `held_bytes` were there before."""
     session = session_for(specs[0], compute, models_dir, device)
     examples = examples_for(session, specs[0])
-    shape = find_shape(specs[0].model)
+    shape = shape or find_shape(specs[0].model)
     group = AdapterGroup(session, specs, shape)
     steps: list[SharedStep] = []
     train_group(
