@@ -3,8 +3,9 @@
     python -m benchmarks.grader [--answers NAME or FILE.jsonl] [--details FILE]
 
 `held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of other
-writers, on which limits are set, `fresh` and `fresh2` those of two more writers, on which nothing is set. Of
-prompts like a learner's own, limits are set on `own-held-out`; nothing is set on `own` and `own2`. A file of
+writers, on which limits are set, `fresh`, `fresh2` and, for the newer prompts, `fresh3` those of three more, on
+which nothing is set. Of prompts like a learner's own, limits are set on `own-held-out`, and nothing on `own`,
+`own2` and `own3`. A file of
 JSON lines in the public contract's format is accepted too. Three baselines each get the threshold that suits
 them best on the answers that they are measured on; the grader does not.
 """
@@ -30,9 +31,11 @@ from quizzes.grader.guards import words_of
 from quizzes.grader.labelled_answers import (
     FRESH_WRITER,
     FRESH_WRITER_2,
+    FRESH_WRITER_3,
     OTHER_WRITER,
     OWN_PROMPTS,
     OWN_PROMPTS_2,
+    OWN_PROMPTS_3,
     OWN_TRAINING,
     LabelledAnswer,
     load_answers,
@@ -94,7 +97,7 @@ def _prompts(source: str) -> Mapping[str, Prompt]:
     if source == "own-held-out":
         own = load_own_prompts(OWN_TRAINING)
         return {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
-    folders = {"own": OWN_PROMPTS, "own2": OWN_PROMPTS_2}
+    folders = {"own": OWN_PROMPTS, "own2": OWN_PROMPTS_2, "own3": OWN_PROMPTS_3}
     return load_own_prompts(folders[source]) if source in folders else load_prompts(load_concepts())
 
 
@@ -103,9 +106,11 @@ def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]
         "dev": OTHER_WRITER,
         "fresh": FRESH_WRITER,
         "fresh2": FRESH_WRITER_2,
+        "fresh3": FRESH_WRITER_3,
         "own-held-out": OWN_TRAINING,
         "own": OWN_PROMPTS,
         "own2": OWN_PROMPTS_2,
+        "own3": OWN_PROMPTS_3,
     }
     if source in folders:
         written = [prompt_id for prompt_id in prompts if (folders[source] / f"{prompt_id}.tsv").exists()]

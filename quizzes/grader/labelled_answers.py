@@ -24,6 +24,9 @@ FRESH_WRITER = ANSWERS / "fresh"
 FRESH_WRITER_2 = ANSWERS / "fresh2"
 """The same of yet another writer, looked at once; `fresh` has been seen with several networks."""
 
+FRESH_WRITER_3 = ANSWERS / "fresh3"
+"""The same of a fourth writer, on the eight newer prompts."""
+
 OWN_TRAINING = ANSWERS / "own-train"
 """Prompts like a learner's own on many subjects, and answers, from which the reader of own prompts learns."""
 
@@ -32,6 +35,9 @@ OWN_PROMPTS = ANSWERS / "own"
 
 OWN_PROMPTS_2 = ANSWERS / "own2"
 """Four more by the writer of `fresh2`, looked at once."""
+
+OWN_PROMPTS_3 = ANSWERS / "own3"
+"""Five more by the writer of `fresh3`."""
 
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}

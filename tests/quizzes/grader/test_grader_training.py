@@ -12,6 +12,7 @@ from quizzes.grader.grading import Scores, decide_verdict
 from quizzes.grader.labelled_answers import (
     FRESH_WRITER,
     FRESH_WRITER_2,
+    FRESH_WRITER_3,
     HEADER,
     NOISE,
     OTHER_WRITER,
@@ -87,7 +88,8 @@ def test_what_claims_nothing_is_labelled_so(answers: list[LabelledAnswer]) -> No
 
 
 @pytest.mark.parametrize(
-    ("folder", "least"), [(OTHER_WRITER, 900), (FRESH_WRITER, 600), (FRESH_WRITER_2, 240)]
+    ("folder", "least"),
+    [(OTHER_WRITER, 900), (FRESH_WRITER, 600), (FRESH_WRITER_2, 240), (FRESH_WRITER_3, 190)],
 )
 def test_no_answer_of_the_other_writers_was_learnt_from(
     answers: list[LabelledAnswer], folder: Path, least: int
