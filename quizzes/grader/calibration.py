@@ -16,12 +16,12 @@ CONTRADICTED = (0.35, 0.45, 0.55)
 MISSING = (0.4, 0.5, 0.6)
 PARTIAL = (0.35, 0.45, 0.55)
 
-MOST_FALSE_ACCEPTED = 0.04
+MOST_FALSE_ACCEPTED = 0.06
 MOST_NOISE_ACCEPTED = 0.01
 MOST_UNSURE = 0.12
-"""Stricter than the goals of 6 % and 2 %: on other answers the grader does slightly worse."""
+"""The goals, and half of the one for noise: on other answers the grader does slightly worse."""
 
-OWN_MOST_FALSE_ACCEPTED = 0.15
+OWN_MOST_FALSE_ACCEPTED = 0.2
 """On subjects that the network hasn't learnt it would otherwise find next to nothing."""
 
 UNSURE_COUNTS = 0.6

@@ -58,6 +58,7 @@ from quizzes.grader.worker.material import TrainingMaterial, gather_known, gathe
 from quizzes.grader.worker.network import (
     AnswerReader,
     NetworkRow,
+    average_with,
     build_network,
     collate,
     resume_tensors,
@@ -121,6 +122,9 @@ class Recipe:
     part: int = 0
     """The tenth of the groups that is held out; -1 for none."""
 
+    averaged: bool = False
+    """Whether the tensors are the mean of those that training ended with and those it went on from."""
+
 
 def main() -> int:
     """Train, calibrate and write the weights; return exit status 0."""
@@ -141,6 +145,7 @@ def main() -> int:
         only_new=options.only_new,
         resumed=options.resume.name if options.resume else "",
         part=options.part,
+        averaged=options.average,
     )
     app_prompts = load_prompts(load_concepts())
     material = (
@@ -154,6 +159,8 @@ def main() -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         tensors = options.out / (OWN_TENSORS if options.own else TENSORS.format(seed=recipe.seed))
         save_tensors(train_network(recipe, base, material, options.resume, own=options.own), tensors)
+        if options.average and options.resume:
+            average_with(tensors, options.resume)
         made_of = {"recipe": asdict(recipe), "answers": len(material.learnt), "versions": list_versions()}
         write_made_of(tensors, **made_of)
     weights = _read_or_build(options.out, app_prompts, own=options.own)
@@ -348,6 +355,9 @@ def _read_options() -> argparse.Namespace:
         "--only-new", action="store_true", help="with --resume: train new concepts' parts only"
     )
     parser.add_argument("--resume", type=Path, help="train these tensors further")
+    parser.add_argument(
+        "--average", action="store_true", help="with --resume: keep the mean of the tensors before and after"
+    )
     parser.add_argument("--limits-only", action="store_true", help="keep the weights, set their limits anew")
     parser.add_argument("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
     return parser.parse_args()

@@ -80,8 +80,8 @@ def test_the_share_of_english_words_separates_as_well_as_its_comment_says(concep
         texts = [answer.text for answer in answers if wanted(answer.kind)]
         return sum(not reads_as_english(text) for text in texts), len(texts)
 
-    assert count_refused(lambda kind: kind == "other-language") == (170, 180)
-    assert count_refused(lambda kind: kind == "gibberish") == (43, 60)
+    assert count_refused(lambda kind: kind == "other-language") == (236, 249)
+    assert count_refused(lambda kind: kind == "gibberish") == (57, 74)
     refused, english = count_refused(lambda kind: kind not in NOISE | {"other-language"})
     assert round(100 * refused / english) == 4
 
