@@ -25,7 +25,7 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import cut_to, encode_example
-from lora_lab.worker.training.session import ModelSession, meter_for
+from lora_lab.worker.training.session import BaseResults, ModelSession, meter_for
 from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
     ASKING_BASE,
@@ -187,20 +187,23 @@ class Material:
         self.held_out = cut_to(held_out, spec.seq_len_tokens)
         self.asked = select_shortest(dataset.held_out)
         self.prompts = [example.prompt for example in self.asked]
-        self._base_loss: float | None = None
-        self._base_answers: list[str] | None = None
+        asked = BaseResults(held_out=tuple(self.held_out), prompts=tuple(self.prompts))
+        known = session.base_results
+        if (known.held_out, known.prompts) != (asked.held_out, asked.prompts):
+            session.base_results = known = asked
+        self._base = known
 
     def base_loss(self, group: AdapterGroup, on_batch: Callable[[int], None]) -> float:
-        """Compute the held-out loss of the base model, once."""
-        if self._base_loss is None:
-            self._base_loss = group.base_loss(self.held_out, on_batch)
-        return self._base_loss
+        """Compute the held-out loss of the base model, once per loaded model and data."""
+        if self._base.loss is None:
+            self._base.loss = group.base_loss(self.held_out, on_batch)
+        return self._base.loss
 
     def base_answers(self, group: AdapterGroup) -> list[str]:
-        """Generate the base model's answers, once."""
-        if self._base_answers is None:
-            (self._base_answers,) = group.answers([], self.prompts)
-        return self._base_answers
+        """Generate the base model's answers, once per loaded model and data."""
+        if self._base.answers is None:
+            (self._base.answers,) = group.answers([], self.prompts)
+        return self._base.answers
 
     def announcement(self, work: Work) -> dict[str, Any]:
         """Build a run's `started` event as if it were alone."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from lora_lab.worker.model.quantization import resident_tensors
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.lora_matmul import Decoder, install_forwards, start_unchanged
 from lora_lab.worker.training.memory_meter import GpuAllocator, LiveStorages, MemoryMeter, Meter
+from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.precision import keep_residual_in_fp32
 from study.base.errors import LearnerError
 
@@ -36,6 +37,16 @@ of it (OPT, MPT).
 
 
 @dataclass(kw_only=True)
+class BaseResults:
+    """What the base model was measured to do, the same for every run on the same held-out data."""
+
+    held_out: tuple[Encoded, ...] = ()
+    prompts: tuple[str, ...] = ()
+    loss: float | None = None
+    answers: list[str] | None = None
+
+
+@dataclass(kw_only=True)
 class ModelSession:
     """A frozen base model in one bit width on one machine."""
 
@@ -46,6 +57,9 @@ class ModelSession:
     tokenizer: Any
     written_out: bool | None = None
     """Whether worker/training/group_layer.py has this model's layer; None before that was tried."""
+
+    base_results: BaseResults = field(default_factory=BaseResults)
+    """Kept for the next run, which then saves a quarter of its time."""
 
     def fits(self, spec: RunSpec, machine: Machine) -> bool:
         """Return whether this loaded base is the one that `spec` needs on `machine`."""

@@ -1,10 +1,11 @@
 """A job of several runs: what each leaves in its folder, and which go side by side."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from lora_lab.runs.predicted_vs_measured import measured_runs
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.spec import TINY_MODEL, RunSpec
+from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.model_cache import ModelCache
+from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.run import execute_group, execute_run
 from tests.lora_lab.worker.builders import never, plain_peft, small_dataset
 
@@ -191,6 +194,30 @@ def test_when_the_app_goes_away_every_run_is_saved_and_ends_as_cut_off(
         assert (state.status, state.cut_off) == ("stopped", True)
         assert state.saved_step == len(state.steps) >= 2
         assert state.loss_after is None
+
+
+def test_the_base_is_measured_once_for_runs_on_the_same_data(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a later job; other held-out data are measured anew."""
+    measured: list[int] = []
+    whole = AdapterGroup.base_loss
+
+    def counted(group: AdapterGroup, examples: Sequence[Encoded], on_batch: Any = None) -> float:
+        if on_batch is not None:  # not the trial of the layer
+            measured.append(len(examples))
+        return whole(group, examples, on_batch)
+
+    monkeypatch.setattr(AdapterGroup, "base_loss", counted)
+    bench = ModelCache(models_dir)
+    runs = make_runs(tmp_path, (TINY, replace(TINY, rank=2)))
+    fewer = replace(small_dataset(), held_out=small_dataset().held_out[:2])
+    runs.append(create_run(tmp_path / "runs", TINY, fewer, now=NOW + timedelta(minutes=1)))
+    for run in runs:
+        assert execute_run(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)
+    assert measured == [3, 2]
+    first, second, third = (fold_events(run.events()).loss_before for run in runs)
+    assert first == second != third
 
 
 def test_data_that_nothing_is_left_of_fails_every_run_in_words(tmp_path: Path, models_dir: Path) -> None:
