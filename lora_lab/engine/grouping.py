@@ -47,16 +47,18 @@ def group_by_base(specs: Sequence[RunSpec]) -> list[list[int]]:
 def take_cells(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:
     """Gather a queue's next job: the first run and, if it is a cell, the cells that can share its base.
 
-    A cell that is marked to be alone is a job of its own.
+    A cell that is marked to be alone is a job of its own, and those of the first seed are one without others.
     """
     first, *others = waiting
-    sweep = "" if first.state().alone else first.state().sweep
+    begun = first.state()
+    sweep = "" if begun.alone else begun.sweep
     job = [first]
     for run in others:
         if not sweep or len(job) == MOST:
             break
         state = run.state()
-        if may_share(first.spec, run.spec) and state.sweep == sweep and not state.alone:
+        alike = (state.sweep, state.first_seed) == (sweep, begun.first_seed)
+        if may_share(first.spec, run.spec) and alike and not state.alone:
             job.append(run)
     return job
 

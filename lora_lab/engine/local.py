@@ -115,15 +115,17 @@ class LocalEngine:
         """Queue every cell of a grid, in its order. All of it exists on disk when this returns.
 
         Cells side by side share one measured peak. With `one_alone`, the first cell of each base is trained
-        by itself, so that every bit width has a measured peak beside its computed ones. `first` are positions
-        of cells that are queued before the others, in this order.
+        by itself, so that every bit width has a measured peak beside its computed ones, and those of the
+        first seed don't share a job with the others, so that settings can be compared early. `first` are
+        positions of cells that are queued before the others, in this order.
         """
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
         together = group_by_base([run.spec for run in runs]) if one_alone else []
         alone = {runs[places[0]].run_id for places in together if len(places) > 1}
+        first_seed = {run.run_id for run in runs if one_alone and run.spec.seed == grid.seeds[0]}
         order = [*first, *(place for place in range(len(runs)) if place not in first)]
-        self._enqueue([runs[place] for place in order], sweep.sweep_id, alone=alone)
+        self._enqueue([runs[place] for place in order], sweep.sweep_id, alone=alone, first_seed=first_seed)
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
@@ -249,12 +251,14 @@ class LocalEngine:
         *,
         first: bool = False,
         alone: Collection[str] = (),
+        first_seed: Collection[str] = (),
         learner: str = "",
     ) -> None:
         marks = {"sweep": sweep_id} if sweep_id else {}
         marks |= {"held_by": owner.this_process()} if self._own_only else {}
         for run in runs:
-            run.emit("queued", **marks, **({"alone": True} if run.run_id in alone else {}))
+            named = {"alone": run.run_id in alone, "first_seed": run.run_id in first_seed}
+            run.emit("queued", **marks, **{name: True for name, holds in named.items() if holds})
         with self._changed:
             self._queue.add(*runs, first=first, learner=learner)
             self._changed.notify_all()

@@ -35,6 +35,9 @@ class RunState:
     alone: bool = False
     """Whether it is a cell that is not trained side by side with others, so that its own peak is measured."""
 
+    first_seed: bool = False
+    """Whether it is a cell of its sweep's first seed; these are trained before the others."""
+
     held_by: str = ""
     """`host:process` that runs it, unless that is the app (runs/owner.py)."""
 
@@ -122,6 +125,7 @@ def _apply_event(state: RunState, event: Event) -> RunState:
                 queued_at=event["at"],
                 sweep=event.get("sweep", ""),
                 alone=event.get("alone", False),
+                first_seed=event.get("first_seed", False),
                 held_by=event.get("held_by", ""),
             )
         case "status":

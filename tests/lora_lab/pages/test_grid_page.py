@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from lora_lab.engine.grouping import MOST, take_cells
+from lora_lab.engine.grouping import take_cells
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
@@ -334,7 +334,20 @@ def test_one_cell_of_each_width_runs_alone_so_that_its_peak_is_measured(ana: Vis
     runs = [lab.run(run_id) for run_id in sweep.run_ids]
     assert [run.spec.bits for run in runs if run.state().alone] == ["bf16", "nf4-dq"]
     assert len(take_cells(runs)) == 1
-    assert len(take_cells([run for run in runs if not run.state().alone])) == MOST
+
+
+def test_the_first_seed_of_every_setting_is_trained_before_the_others(ana: Visitor, lab: Lab) -> None:
+    """So that settings can be compared after two jobs, however many seeds there are."""
+    ana.sends("start", grid_presets()[0].grid)
+    jobs, left = [], [lab.run(run_id) for run_id in lab.engine.waiting()]
+    while left:
+        jobs.append(take_cells(left))
+        left = [run for run in left if run not in jobs[-1]]
+    assert [[(run.spec.rank, run.spec.seed) for run in job] for job in jobs] == [
+        [(2, 0)],
+        [(8, 0), (32, 0)],
+        [(2, 1), (8, 1), (32, 1), (2, 2), (8, 2), (32, 2)],
+    ]
 
 
 def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> None:
