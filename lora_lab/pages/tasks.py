@@ -91,7 +91,9 @@ class TasksPage:
             try:
                 setting = judge.read_setting(drawn, form_fields.read_firsts(event, limit=60))
                 return (
-                    self._changed(drawn, setting) if act == "change" else self._checked(visit, drawn, setting)
+                    self._changed(visit, drawn, setting)
+                    if act == "change"
+                    else self._checked(visit, drawn, setting)
                 )
             except LearnerError as error:
                 return {"parts": {"numbers": problem_part(error), "judgement": NO_HTML}}
@@ -103,7 +105,10 @@ class TasksPage:
 
     # ---- configure
 
-    def _changed(self, drawn: Drawn, setting: Setting) -> Reply:
+    def _changed(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:
+        """Show the numbers. A change that was on its way while its setting was checked takes back nothing."""
+        if self.service.is_judged(visit, drawn, setting):
+            return {"parts": {"numbers": _numbers_part(drawn, setting, is_checked=True)}}
         return {"parts": {"numbers": _numbers_part(drawn, setting), "judgement": NO_HTML}}
 
     def _checked(self, visit: Visit, drawn: Drawn, setting: Setting) -> Reply:

@@ -56,9 +56,14 @@ class TaskService:
     def check(self, visit: Visit, drawn: Drawn, setting: Setting) -> SettingJudgement:
         """Judge a setting and log the attempt. Raises LearnerError when the lab can't compute it."""
         found = judge.judge(drawn, setting)
-        chosen = {name: setting[name] for name in drawn.task.fields}
-        self._write(visit, drawn.task.id, drawn.seed, chosen, correct=found.right)
+        self._write(visit, drawn.task.id, drawn.seed, _chosen(drawn, setting), correct=found.right)
         return found
+
+    def is_judged(self, visit: Visit, drawn: Drawn, setting: Setting) -> bool:
+        """Return whether the newest attempt is this setting, whose judgement then still holds."""
+        newest = next(iter(self.store.tasks.attempts(visit.profile.id)[-1:]), None)
+        asked = (drawn.task.id, drawn.seed, _chosen(drawn, setting))
+        return newest is not None and (newest.task_id, newest.seed, newest.response) == asked
 
     def answer(self, visit: Visit, task: RunTask, option_id: str) -> bool:
         """Log what a learner takes for the fault of a run; return whether it is."""
@@ -107,6 +112,10 @@ class TaskService:
         attempts = self.store.tasks.attempts(visit.profile.id)
         found = ((attempt, _misconception_of(attempt)) for attempt in attempts if not attempt.correct)
         return [(attempt, misconception) for attempt, misconception in found if misconception]
+
+
+def _chosen(drawn: Drawn, setting: Setting) -> dict[str, Any]:
+    return {name: setting[name] for name in drawn.task.fields}
 
 
 def _misconception_of(attempt: TaskAttempt) -> str:

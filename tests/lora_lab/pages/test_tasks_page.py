@@ -39,6 +39,15 @@ def test_moving_a_control_updates_the_numbers_and_keeps_nothing(ana: Reader, con
     assert attempts(ana, context) == []
 
 
+def test_a_change_that_arrives_after_its_own_check_leaves_the_judgement(ana: Reader) -> None:
+    """Ctrl+Enter right after typing sends both; the page asks again for what was on its way."""
+    ana.opens("/tasks?id=scale-higher-rank")
+    setting = fields(rank="64", alpha="128")
+    ana.sends("check", fields=setting)
+    assert "judgement" not in ana.sends("change", fields=setting)["parts"]
+    assert ana.sends("change", fields=fields(rank="32", alpha="128"))["parts"]["judgement"] == ""
+
+
 def test_a_wrong_setting_says_what_each_control_did(ana: Reader, context: Context) -> None:
     ana.opens("/tasks?id=scale-higher-rank")
     reply = ana.sends("check", fields=fields(rank="64", alpha="16"))
