@@ -92,10 +92,10 @@ def peak_bytes(
     Each cell has its own rows, so their heaviest rows rarely coincide; the steps with the most tokens and
     those with the most answer tokens are tried. The first step is tried without moments: it makes them.
     """
-    spec, rows = cells[0]
-    alike = all(linear.count == shape.layers for linear in shape.select(spec.targets))
+    first_spec, first_rows = cells[0]
+    alike = all(linear.count == shape.layers for linear in shape.select(first_spec.targets))
     ranks = [spec.rank for spec, _ in cells]
-    stacks = split_stacks(ranks, hidden=shape.hidden, stacked=rows[0].on_gpu and alike)
+    stacks = split_stacks(ranks, hidden=shape.hidden, stacked=first_rows[0].on_gpu and alike)
 
     def at(step: int) -> int:
         return group_bytes(
@@ -116,7 +116,7 @@ def peak_bytes(
     def answers_at(step: int) -> int:
         return max(rows[step].answer_tokens for _, rows in cells)
 
-    later = range(1, len(rows))
+    later = range(1, len(first_rows))
     tried = {step for key in (tokens_at, answers_at) for step in sorted(later, key=key)[-TRIED_STEPS:]}
     moments = sum(predict_ledger(shape, spec, rows[0], compute).optimizer for spec, rows in cells)
     return max([at(0) - moments, *map(at, tried)])

@@ -11,7 +11,7 @@ A step's peak is at the start of the backward pass: everything resident, every s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
@@ -155,10 +155,14 @@ def moments_of(
     answer tokens of each.
     """
     work = _pass_of(shape, shape.select(spec.targets), rank or spec.rank, row, compute)
-    moments = _moments_of_pass(
-        work, spec.bits, compute, checkpointing=spec.checkpointing, keeps_decoded=keeps_decoded
+    return _moments_of_pass(
+        work,
+        spec.bits,
+        compute,
+        checkpointing=spec.checkpointing,
+        keeps_decoded=keeps_decoded,
+        stacked_answers=tuple(stacked_answers),
     )
-    return replace(moments, stacked_answers=tuple(stacked_answers))
 
 
 def _pass_of(
@@ -182,10 +186,21 @@ def _pass_of(
 
 
 def _moments_of_pass(
-    work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool, keeps_decoded: bool = False
+    work: TrainingPass,
+    bits: Bits,
+    compute: Compute,
+    *,
+    checkpointing: bool,
+    keeps_decoded: bool = False,
+    stacked_answers: tuple[int, ...] = (),
 ) -> StepMoments:
-    decoding = {linear.role: decoded_bytes(linear, bits, compute) for linear in work.shape.linears}
-    return StepMoments(work=work, checkpointing=checkpointing, decoding=decoding, keeps_decoded=keeps_decoded)
+    return StepMoments(
+        work=work,
+        checkpointing=checkpointing,
+        decoding={linear.role: decoded_bytes(linear, bits, compute) for linear in work.shape.linears},
+        keeps_decoded=keeps_decoded,
+        stacked_answers=stacked_answers,
+    )
 
 
 def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool) -> Peak:

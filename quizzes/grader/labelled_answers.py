@@ -22,7 +22,7 @@ FRESH_WRITER = ANSWERS / "fresh"
 """Answers of one more writer: nothing is learnt from them and nothing is set on them; they measure."""
 
 FRESH_WRITER_2 = ANSWERS / "fresh2"
-"""The same of yet another writer, looked at once; `fresh` has been seen with several networks."""
+"""The same of yet another writer, on the first twelve prompts."""
 
 FRESH_WRITER_3 = ANSWERS / "fresh3"
 """The same of a fourth writer, on the eight newer prompts."""
@@ -34,7 +34,7 @@ OWN_PROMPTS = ANSWERS / "own"
 """Three prompts like a learner's own, and answers: nothing is learnt from them or set on them."""
 
 OWN_PROMPTS_2 = ANSWERS / "own2"
-"""Four more by the writer of `fresh2`, looked at once."""
+"""Four more by the writer of `fresh2`."""
 
 OWN_PROMPTS_3 = ANSWERS / "own3"
 """Five more by the writer of `fresh3`."""

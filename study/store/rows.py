@@ -79,10 +79,9 @@ def _as_json(value: Any) -> Any:
 
 def _from_json(column: Column[Any], value: Any) -> Any:
     if value is None:
-        may_be_null = (
-            isinstance(column.type, JSON) and "holds" not in column.info
-        )  # JSON has a null of its own
-        if not (column.nullable or may_be_null):
+        # JSON has a null of its own, where nothing else is said of the column.
+        may_be_null = column.nullable or (isinstance(column.type, JSON) and "holds" not in column.info)
+        if not may_be_null:
             raise ValueError(f"{column.name} is missing")
         return None
     if isinstance(column.type, t.UtcDateTime):
@@ -91,14 +90,20 @@ def _from_json(column: Column[Any], value: Any) -> Any:
     expected = kinds.get(_find_kind(column), str)
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
-    if not fits or (isinstance(value, str) and longest and len(value) > longest) or not _is_storable(value):
+    too_long = isinstance(value, str) and longest and len(value) > longest
+    if not fits or too_long or not _is_storable(value) or not _is_held(column, value):
         raise ValueError(f"{column.name} can't be {ascii(value)[:40]}")
+    return value
+
+
+def _is_held(column: Column[Any], value: Any) -> bool:
+    """Return whether a value is what the schema says that a JSON column holds."""
     if "holds" in column.info:
         try:
             column.info["holds"].validate_python(value)
         except ValidationError:
-            raise ValueError(f"{column.name} can't be {ascii(value)[:40]}") from None
-    return value
+            return False
+    return True
 
 
 def _is_storable(value: Any) -> bool:

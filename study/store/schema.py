@@ -26,11 +26,12 @@ metadata = MetaData()
 
 
 def holds(kind: Any) -> dict[str, TypeAdapter[Any]]:
-    """What a JSON column holds, which a row from a backup is checked against (study/store/rows.py)."""
+    """Say what a JSON column holds: a row of a backup is checked against it (study/store/rows.py)."""
     return {"holds": TypeAdapter(kind)}
 
 
 TEXTS, OBJECT = list[StrictStr], dict[StrictStr, Any]
+SPANS = list[tuple[StrictInt, StrictInt]]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -143,9 +144,8 @@ quiz_sessions = Table(
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
     Column("question_ids", JSON, nullable=False, info=holds(TEXTS)),
-    Column(
-        "choice", JSON, nullable=False, info=holds(OBJECT)
-    ),  # what they were drawn from; empty in a five-minute review
+    # What they were drawn from; empty in a five-minute review.
+    Column("choice", JSON, nullable=False, info=holds(OBJECT)),
     Column("started_at", UtcDateTime, nullable=False),
     Index("quiz_sessions_by_profile", "profile_id", "started_at"),
 )
@@ -217,9 +217,7 @@ explain_verdicts = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("rubric", String(16)),  # fingerprint of the concept's wording; null before step 7
     Column("confidence", Float),  # of the grader
-    Column(  # [start, end] in what was said
-        "evidence", JSON(none_as_null=True), info=holds(list[tuple[StrictInt, StrictInt]])
-    ),
+    Column("evidence", JSON(none_as_null=True), info=holds(SPANS)),  # [start, end] in what was said
     Column("reason", Text),  # of a teacher
     Column("replies", Integer),  # that the grader read with the text
     Index("explain_verdicts_by_attempt", "attempt_id"),

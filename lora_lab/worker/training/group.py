@@ -29,17 +29,16 @@ from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory, on_gpu
 from lora_lab.worker.model.quantization import put_beside_base
-from lora_lab.worker.training.adapter_stack import AdapterStack, adapts_all_layers_alike
-from lora_lab.worker.training.cell_adapter import CellAdapter, clip_gradients, read_numbers
-from lora_lab.worker.training.generate import generate_answers
-from lora_lab.worker.training.group_attention import Positions, positions_of, written_out
-from lora_lab.worker.training.group_layer import (
-    Factors,
-    GroupedLayer,
-    Norm,
-    Saved,
-    answer_losses,
+from lora_lab.worker.training.adapter_stack import (
+    AdapterStack,
+    CellAdapter,
+    adapts_all_layers_alike,
+    clip_gradients,
+    read_numbers,
 )
+from lora_lab.worker.training.generate import generate_answers
+from lora_lab.worker.training.group_attention import positions_of, written_out
+from lora_lab.worker.training.group_layer import GroupedLayer, Norm, RowActivations, answer_losses
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.lora_matmul import ADAPTER, Decoder, install_forwards, unflatten_rows
 from lora_lab.worker.training.packing import Encoded, PackedRow, pack_examples, shared_beginning
@@ -50,54 +49,6 @@ TRIAL_TOLERANCE = 0.02
 """Tolerance of a loss, which a different formula exceeds. Rounding does not: over 48 examples of the embedded
 model in bf16, losses of 8 differed by at most 0.007, those of 2 by up to 0.027.
 """
-
-
-class RowActivations:
-    """A row on its way through the layers and back, with its activations: of one cell, or of several whose
-    adapters are stacked.
-    """
-
-    def __init__(
-        self,
-        embedded: Tensor,
-        answers: Sequence[tuple[Tensor, Tensor]],
-        positions: Positions,
-        factors: Sequence[tuple[Factors, ...]],
-        *,
-        checkpointing: bool = False,
-    ) -> None:
-        self.state = embedded
-        self.grad: Tensor | None = None
-        self.answers = answers
-        """Positions in the row and targets of each cell's answers."""
-
-        self._positions, self._factors, self._checkpointing = positions, factors, checkpointing
-        self._tape: list[Tensor | Saved] = []
-
-    def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
-        """Run one layer forward; with `keep`, save what its backward pass needs."""
-        x = self.state
-        self.state, saved = layer.forward(x, self._factors[number], self._positions)
-        if keep:
-            self._tape.append(x if self._checkpointing else saved)
-
-    def backward(self, layer: GroupedLayer, number: int) -> None:
-        """Run the most recent layer backward."""
-        factors, saved = self._factors[number], self._tape.pop()
-        if isinstance(saved, Tensor):
-            saved = layer.forward(saved, factors, self._positions)[1]
-        assert self.grad is not None
-        self.grad = layer.backward(self.grad, saved, factors, self._positions)
-
-    def end_forward(self, grads: Sequence[Tensor]) -> None:
-        """Take each cell's gradient (answers, hidden) of its answers' rows of the last layer's output, and
-        free that output, which the backward pass doesn't need.
-        """
-        size = self.state.shape
-        del self.state
-        self.grad = grads[0].new_zeros(size)
-        for (keep, _), grad in zip(self.answers, grads, strict=True):
-            self.grad.index_copy_(0, keep, grad)
 
 
 def shared_in(examples: Sequence[Encoded], device: torch.device) -> int:

@@ -269,6 +269,54 @@ class GroupedLayer:
         return grad
 
 
+class RowActivations:
+    """A row on its way through the layers and back, with its activations: of one cell, or of several whose
+    adapters are stacked.
+    """
+
+    def __init__(
+        self,
+        embedded: Tensor,
+        answers: Sequence[tuple[Tensor, Tensor]],
+        positions: Positions,
+        factors: Sequence[tuple[Factors, ...]],
+        *,
+        checkpointing: bool = False,
+    ) -> None:
+        self.state = embedded
+        self.grad: Tensor | None = None
+        self.answers = answers
+        """Positions in the row and targets of each cell's answers."""
+
+        self._positions, self._factors, self._checkpointing = positions, factors, checkpointing
+        self._tape: list[Tensor | Saved] = []
+
+    def forward(self, layer: GroupedLayer, number: int, *, keep: bool) -> None:
+        """Run one layer forward; with `keep`, save what its backward pass needs."""
+        x = self.state
+        self.state, saved = layer.forward(x, self._factors[number], self._positions)
+        if keep:
+            self._tape.append(x if self._checkpointing else saved)
+
+    def backward(self, layer: GroupedLayer, number: int) -> None:
+        """Run the most recent layer backward."""
+        factors, saved = self._factors[number], self._tape.pop()
+        if isinstance(saved, Tensor):
+            saved = layer.forward(saved, factors, self._positions)[1]
+        assert self.grad is not None
+        self.grad = layer.backward(self.grad, saved, factors, self._positions)
+
+    def end_forward(self, grads: Sequence[Tensor]) -> None:
+        """Take each cell's gradient (answers, hidden) of its answers' rows of the last layer's output, and
+        free that output, which the backward pass doesn't need.
+        """
+        size = self.state.shape
+        del self.state
+        self.grad = grads[0].new_zeros(size)
+        for (keep, _), grad in zip(self.answers, grads, strict=True):
+            self.grad.index_copy_(0, keep, grad)
+
+
 def _add_widened(x: Tensor, added: Tensor) -> Tensor:
     """Add fp32 and narrow -> fp32, in the widened copy's memory if one is made."""
     return x + added if added.dtype == x.dtype else added.float().add_(x)

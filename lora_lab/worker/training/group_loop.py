@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_lab.data.batches import RowSize, step_plan
-from lora_lab.worker.training.cell_adapter import CellAdapter
+from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.loop import NonFiniteLoss, PeakWatch, StepResult, learning_rate_at
 from lora_lab.worker.training.memory_meter import MemoryMeter, Meter, is_out_of_memory

@@ -19,7 +19,7 @@ from lora_lab.memory.group_memory import CellBytes, cell_bytes, peak_bytes
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import free_bytes, workspace_bytes
-from lora_lab.worker.training.cell_adapter import CellAdapter
+from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.loop import NonFiniteLoss

@@ -159,7 +159,7 @@ def main() -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         tensors = options.out / (OWN_TENSORS if options.own else TENSORS.format(seed=recipe.seed))
         save_tensors(train_network(recipe, base, material, options.resume, own=options.own), tensors)
-        if options.average and options.resume:
+        if recipe.averaged:
             average_with(tensors, options.resume)
         made_of = {"recipe": asdict(recipe), "answers": len(material.learnt), "versions": list_versions()}
         write_made_of(tensors, **made_of)
@@ -360,7 +360,10 @@ def _read_options() -> argparse.Namespace:
     )
     parser.add_argument("--limits-only", action="store_true", help="keep the weights, set their limits anew")
     parser.add_argument("--part", type=int, default=standard.part, help="tenth of the groups to hold out")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.average and not options.resume:
+        parser.error("--average needs --resume: it keeps the mean of the tensors before and after")
+    return options
 
 
 def _print_progress(progress: Progress) -> None:

@@ -3,20 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from lora_lab.data.batches import row_sizes, step_plan
+from lora_lab.data.batches import step_plan
 from lora_lab.data.datasets import own_dataset
-from lora_lab.memory.group_memory import peak_bytes
 from lora_lab.memory.written_out import WRITTEN_TYPES
-from lora_lab.parameters.shapes import ModelShape, find_shape
-from lora_lab.runs.predicted_vs_measured import percent_above
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Compute, RunSpec, TargetSet
-from lora_lab.worker.training.cell_adapter import CellAdapter
+from lora_lab.worker.training.adapter_stack import CellAdapter
 from lora_lab.worker.training.group import AdapterGroup, shared_in
 from lora_lab.worker.training.group_loop import SharedStep, train_group
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss, held_out_loss, train_adapter
@@ -361,75 +358,3 @@ def test_a_cell_that_diverges_or_is_stopped_leaves_the_others_as_they_are(models
     for spec, name in ((FOUR[0], "cell0"), (FOUR[1], "cell3")):
         alone = trained_alone(session, spec, examples)
         assert [step.loss for step in steps[name]] == pytest.approx(alone.losses, abs=LOSSES["fp32"])
-
-
-# ---- memory
-
-WORST_PERCENT = 8
-SETTINGS = [
-    {},
-    {"targets": "q+v", "bits": "bf16"},
-    {"batch": 8, "seq_len_tokens": 256},
-    {"checkpointing": True, "bits": "int8"},
-    {"batch": 1, "targets": "attention"},
-]
-
-
-@pytest.mark.parametrize("compute", GRADIENTS)
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_a_groups_peak_is_predicted_within_8_percent(
-    setting: dict[str, Any], compute: Compute, models_dir: Path
-) -> None:
-    specs = [replace(spec, steps=2, **setting) for spec in FOUR]
-    assert abs(peak_error_percent(specs, compute, models_dir)) < WORST_PERCENT
-
-
-@pytest.mark.embedded
-def test_the_embedded_models_group_is_predicted_within_8_percent(embedded_dir: Path) -> None:
-    specs = [replace(spec, model=EMBEDDED_MODEL, steps=2, batch=2) for spec in FOUR[:3]]
-    with quick_bf16():
-        assert abs(peak_error_percent(specs, "bf16", embedded_dir)) < WORST_PERCENT
-
-
-def peak_error_percent(
-    specs: Sequence[RunSpec],
-    compute: Compute,
-    models_dir: Path,
-    device: torch.device = CPU,
-    held_bytes: int = 0,
-    shape: ModelShape | None = None,
-) -> float:
-    """Measured above (+) or below (-) predicted, over a run of the group; `held_bytes` were there before."""
-    session = session_for(specs[0], compute, models_dir, device)
-    examples = examples_for(session, specs[0])
-    shape = shape or find_shape(specs[0].model)
-    group = AdapterGroup(session, specs, shape)
-    steps: list[SharedStep] = []
-    train_group(
-        group,
-        examples,
-        meter=meter_for(group.model, session.machine),
-        on_step=lambda cell, step: steps.append(step),
-        should_stop=lambda cell: False,
-        on_end=lambda cell, error: pytest.fail(f"{cell.name} ended: {error}"),
-    )
-    lengths = [item.length for item in examples]
-    shared = shared_in(examples, device)
-    cells = [
-        (
-            spec,
-            [
-                replace(row, shared=shared, on_gpu=device.type != "cpu")
-                for row in row_sizes(
-                    lengths,
-                    batch=spec.batch,
-                    steps=spec.steps,
-                    seed=spec.seed,
-                    seq_len_tokens=spec.seq_len_tokens,
-                )
-            ],
-        )
-        for spec in specs
-    ]
-    measured_bytes = steps[-1].group_peak_bytes - held_bytes
-    return percent_above(measured_bytes, peak_bytes(shape, cells, compute))
