@@ -322,7 +322,7 @@ function replaceParts(parts) {
     const place = find(`[data-part="${name}"]`);
     if (!place || shownParts.get(name) === html) continue;
     shownParts.set(name, html);
-    const focused = place.contains(document.activeElement) && document.activeElement.id;
+    const focused = place.contains(document.activeElement) && document.activeElement;
     const ticks = [...place.querySelectorAll('input[type=checkbox][id]')].filter((box) => box.checked !== box.defaultChecked);
     const open = [...place.querySelectorAll('details')].map((one) => one.open);
     place.innerHTML = html;
@@ -331,8 +331,16 @@ function replaceParts(parts) {
       const box = document.getElementById(id);
       if (box) box.checked = checked; // ticked while the answer was on its way
     }
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    if (focused) findAgain(focused, place)?.focus({ preventScroll: true });
   }
+}
+
+// The control that stands for one that was replaced; links, folds and most buttons have no id.
+function findAgain(control, place) {
+  if (control.id) return document.getElementById(control.id);
+  const describe = (one) => JSON.stringify([one.textContent, one.name, one.value, one.getAttribute('href'), { ...one.dataset }]);
+  const wanted = describe(control);
+  return [...place.querySelectorAll(control.tagName)].find((one) => describe(one) === wanted);
 }
 
 // ---- where reading stopped -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from threading import Event
 
 import psutil
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.local import run_now
@@ -280,6 +280,23 @@ def test_zooming_into_the_curves_outlasts_a_reload(visit: Visit, lab_address: st
     expect(page.locator("figure.plot")).to_have_count(3)
     expect(page.get_by_role("button", name="Whole run")).to_be_visible()
     assert page.locator("#run .curve svg").first.inner_html() == zoomed
+
+
+def test_the_focus_stays_on_a_link_whose_part_is_rendered_again(
+    visit: Visit, lab_address: str, finished_run: str
+) -> None:
+    guest = visit(address=lab_address)
+    held: list[Route] = []
+    guest.page.route("**/act/**", lambda route: held.append(route))
+    page = guest.open(f"/lab?run={finished_run}")
+    link = page.get_by_role("link", name="X-ray this adapter")
+    link.focus()
+    first = link.element_handle()
+    for route in held:
+        route.continue_()
+    page.unroute("**/act/**")
+    page.wait_for_function("link => !link.isConnected", arg=first)
+    expect(link).to_be_focused()
 
 
 def test_the_run_as_json_holds_settings_versions_and_steps(
