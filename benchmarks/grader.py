@@ -5,7 +5,7 @@
 `held-out` is the tenth of the training answers that the network is not trained on, `dev` are answers of
 other writers, on which limits are set; on those of three more, `fresh`, `fresh2` and, for the newer
 prompts, `fresh3`, nothing is set. Of prompts like a learner's own, limits are set on `own-held-out`, and
-nothing on `own`, `own2` and `own3`. A file of JSON lines in the public contract's format is accepted too.
+nothing on `own` and `own2` to `own4`. A file of JSON lines in the public contract's format is accepted too.
 Three baselines each get the threshold that suits them best on the answers that they are measured on; the
 grader does not.
 """
@@ -29,13 +29,9 @@ from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.grading import Limits, Scorer, concept_text, decide_verdict, grade_answer
 from quizzes.grader.guards import words_of
 from quizzes.grader.labelled_answers import (
-    FRESH_WRITER,
-    FRESH_WRITER_2,
-    FRESH_WRITER_3,
+    BLIND,
     OTHER_WRITER,
-    OWN_PROMPTS,
-    OWN_PROMPTS_2,
-    OWN_PROMPTS_3,
+    OWN_BLIND,
     OWN_TRAINING,
     LabelledAnswer,
     load_answers,
@@ -97,21 +93,13 @@ def _prompts(source: str) -> Mapping[str, Prompt]:
     if source == "own-held-out":
         own = load_own_prompts(OWN_TRAINING)
         return {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
-    folders = {"own": OWN_PROMPTS, "own2": OWN_PROMPTS_2, "own3": OWN_PROMPTS_3}
-    return load_own_prompts(folders[source]) if source in folders else load_prompts(load_concepts())
+    own = {folder.name: folder for folder in OWN_BLIND}
+    return load_own_prompts(own[source]) if source in own else load_prompts(load_concepts())
 
 
 def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:
-    folders = {
-        "dev": OTHER_WRITER,
-        "fresh": FRESH_WRITER,
-        "fresh2": FRESH_WRITER_2,
-        "fresh3": FRESH_WRITER_3,
-        "own-held-out": OWN_TRAINING,
-        "own": OWN_PROMPTS,
-        "own2": OWN_PROMPTS_2,
-        "own3": OWN_PROMPTS_3,
-    }
+    folders = {folder.name: folder for folder in (OTHER_WRITER, *BLIND, *OWN_BLIND)}
+    folders["own-held-out"] = OWN_TRAINING
     if source in folders:
         written = [prompt_id for prompt_id in prompts if (folders[source] / f"{prompt_id}.tsv").exists()]
         return load_answers(written, folder=folders[source])

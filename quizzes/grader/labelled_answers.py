@@ -18,26 +18,17 @@ ANSWERS = Path(__file__).parent / "answers"
 OTHER_WRITER = ANSWERS / "dev"
 """Answers of a writer who wrote none of the others: the set that thresholds are fitted on."""
 
-FRESH_WRITER = ANSWERS / "fresh"
-"""Answers of one more writer: nothing is learnt from them and nothing is set on them; they measure."""
+BLIND = tuple(ANSWERS / name for name in ("fresh", "fresh2", "fresh3"))
+"""Answers of three more writers: nothing is learnt from them and nothing is set on them; they measure.
 
-FRESH_WRITER_2 = ANSWERS / "fresh2"
-"""The same of yet another writer, on the first twelve prompts."""
-
-FRESH_WRITER_3 = ANSWERS / "fresh3"
-"""The same of a fourth writer, on the eight newer prompts."""
+The third wrote on the eight newer prompts, the others on the first twelve.
+"""
 
 OWN_TRAINING = ANSWERS / "own-train"
 """Prompts like a learner's own on many subjects, and answers, from which the reader of own prompts learns."""
 
-OWN_PROMPTS = ANSWERS / "own"
-"""Three prompts like a learner's own, and answers: nothing is learnt from them or set on them."""
-
-OWN_PROMPTS_2 = ANSWERS / "own2"
-"""Four more by the writer of `fresh2`."""
-
-OWN_PROMPTS_3 = ANSWERS / "own3"
-"""Five more by the writer of `fresh3`."""
+OWN_BLIND = tuple(ANSWERS / name for name in ("own", "own2", "own3", "own4"))
+"""Prompts like a learner's own by four writers, and answers: nothing is learnt from them or set on them."""
 
 HEADER = ("class", "voice", "pair", "verdicts", "answer")
 LETTERS: dict[str, Verdict] = {"c": "covered", "p": "partial", "x": "contradicted", "m": "missing"}
@@ -92,7 +83,7 @@ def load_answers(prompt_ids: Iterable[str], *, folder: Path = ANSWERS) -> list[L
     return read
 
 
-def load_own_prompts(folder: Path = OWN_PROMPTS) -> dict[str, Prompt]:
+def load_own_prompts(folder: Path) -> dict[str, Prompt]:
     """Read the prompts by id that measure how well a prompt from outside the training set is graded."""
     given = json.loads((folder / "prompts.json").read_text("utf-8"))
     return {prompt_id: own_prompt({"id": prompt_id, **fields}) for prompt_id, fields in given.items()}

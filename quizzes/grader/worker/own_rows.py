@@ -24,6 +24,9 @@ STATEMENTS, TWINS = 0.11, 0.22
 STRANGERS = 0.12
 """Share of concepts that are taken from a prompt about something else; an answer says nothing of them."""
 
+ABOUT_LORA = ("explain-", "l-")
+"""How the ids of prompts on LoRA begin: they share so much that none is a stranger to another."""
+
 Key = tuple[str, int]
 """A prompt's id and the number of its concept."""
 
@@ -135,8 +138,8 @@ def _only_subject(answer: LabelledAnswer) -> int | None:
 
 
 def _subject(prompt_id: str) -> str:
-    """Return what a prompt is about: the app's prompts share much, each own prompt stands alone."""
-    return "lora" if prompt_id.startswith("explain-") else prompt_id
+    """Return what a prompt is about: all prompts on LoRA are of one subject, each other one stands alone."""
+    return "lora" if prompt_id.startswith(ABOUT_LORA) else prompt_id
 
 
 def _lower_first(text: str) -> str:

@@ -10,13 +10,11 @@ from transformers import BertConfig, BertModel
 from quizzes.grader.calibration import Case, fitting_limits, fitting_temperature, rescale_scores
 from quizzes.grader.grading import Scores, decide_verdict
 from quizzes.grader.labelled_answers import (
-    FRESH_WRITER,
-    FRESH_WRITER_2,
-    FRESH_WRITER_3,
+    BLIND,
     HEADER,
     NOISE,
     OTHER_WRITER,
-    OWN_PROMPTS,
+    OWN_BLIND,
     OWN_TRAINING,
     LabelledAnswer,
     load_answers,
@@ -89,7 +87,7 @@ def test_what_claims_nothing_is_labelled_so(answers: list[LabelledAnswer]) -> No
 
 @pytest.mark.parametrize(
     ("folder", "least"),
-    [(OTHER_WRITER, 900), (FRESH_WRITER, 600), (FRESH_WRITER_2, 240), (FRESH_WRITER_3, 190)],
+    list(zip((OTHER_WRITER, *BLIND), (900, 600, 240, 190), strict=True)),
 )
 def test_no_answer_of_the_other_writers_was_learnt_from(
     answers: list[LabelledAnswer], folder: Path, least: int
@@ -101,15 +99,15 @@ def test_no_answer_of_the_other_writers_was_learnt_from(
     assert [text for text in said_twice if len(text.split()) > 3] == []  # "grads: adapters only" is anybody's
 
 
-def test_the_own_prompts_are_none_of_the_trained_ones_and_have_answers_of_both_kinds() -> None:
-    own = load_own_prompts()
+@pytest.mark.parametrize("folder", OWN_BLIND)
+def test_the_own_prompts_are_none_of_the_trained_ones_and_have_answers_of_both_kinds(folder: Path) -> None:
+    own = load_own_prompts(folder)
     assert not {concept.definition for prompt in own.values() for concept in prompt.concepts} & {
         concept.definition for prompt in PROMPTS.values() for concept in prompt.concepts
     }
     for prompt_id in own:
-        said = load_answers([prompt_id], folder=OWN_PROMPTS)
-        for at in range(4):
-            assert {"covered", "contradicted"} <= {one.verdicts[at] for one in said}
+        said = load_answers([prompt_id], folder=folder)
+        assert {"covered", "contradicted"} <= {verdict for one in said for verdict in one.verdicts}
 
 
 def test_a_bad_line_is_reported_with_file_and_line(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from quizzes.grader.labelled_answers import (
-    OWN_PROMPTS,
-    OWN_PROMPTS_2,
-    OWN_PROMPTS_3,
+    OWN_BLIND,
     OWN_TRAINING,
     LabelledAnswer,
     load_answers,
@@ -76,7 +74,7 @@ def test_an_eighth_of_the_own_prompts_is_held_out_whole_and_no_tested_prompt_is_
     held = [prompt_id for prompt_id in OWN if held_out_prompt(prompt_id)]
     assert 8 <= len(held) <= len(OWN) / 5
     learnt = {line for prompt in OWN.values() for line in lines_of(prompt)}
-    for folder in (OWN_PROMPTS, OWN_PROMPTS_2, OWN_PROMPTS_3):
+    for folder in OWN_BLIND:
         assert not learnt & {
             line for prompt in load_own_prompts(folder).values() for line in lines_of(prompt)
         }
