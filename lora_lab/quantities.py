@@ -263,7 +263,7 @@ def zero_bytes_per_gpu(parameters: int, gpus: int, stage: int) -> float:
 
 
 def base_bytes_per_gpu(model: str, scheme: Bits, gpus: int) -> float:
-    """Compute a frozen base's stored bytes on each GPU when it is split evenly."""
+    """Compute a frozen base's stored bytes on each GPU when FSDP splits it evenly (sharding.py)."""
     return sharding.base_bytes_per_gpu(find_shape(model), bits=scheme, gpus=gpus)
 
 
@@ -330,7 +330,7 @@ FORMULAS: Mapping[Callable[..., float], str] = {
     concatenated_rank: "the sum of the ranks",
     dare_rescale: "1 / (1 − dropped share)",
     zero_bytes_per_gpu: "bytes of weights, gradients and optimizer states, each over the GPUs that share it",
-    base_bytes_per_gpu: "bytes of the base / GPUs that share it",
+    base_bytes_per_gpu: "bytes of the codes / GPUs that share them + bytes of the constants",
     accuracy_standard_error: "100 · √(p · (1 − p) / n)",
     pass_at_k: "1 − (chance that k draws without replacement are all wrong)",
 }

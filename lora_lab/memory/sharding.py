@@ -38,5 +38,9 @@ def zero_bytes_per_gpu(*, parameters: int, gpus: int, stage: int) -> float:
 
 
 def base_bytes_per_gpu(shape: ModelShape, *, bits: Bits, gpus: int) -> float:
-    """Return the bytes of a frozen base on each GPU when its weights are split evenly, constants included."""
-    return (weight_bytes(shape, bits, "bf16") + constant_bytes(shape, bits)) / gpus
+    """Return the bytes of a frozen base on each GPU when FSDP splits its weights evenly.
+
+    The constants of the blocks are whole on every GPU: bitsandbytes keeps them as an attribute of the layer
+    (`Linear4bit.quant_state`), neither parameter nor buffer, and FSDP splits parameters only.
+    """
+    return weight_bytes(shape, bits, "bf16") / gpus + constant_bytes(shape, bits)

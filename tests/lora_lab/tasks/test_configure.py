@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.tasks import judge
 from lora_lab.tasks.content import load_families, read_families, tasks_by_id
-from lora_lab.tasks.measures import MEASURES
+from lora_lab.tasks.measures import MEASURES, weights_bytes
 from lora_lab.tasks.service import goal_of
 from lora_lab.views import fit
 from lora_lab.views.memory_form import gpu_bytes_of
@@ -66,6 +67,14 @@ def test_the_memory_that_a_task_checks_is_that_of_will_it_fit() -> None:
     [memory, _] = judge.judge(drawn, drawn.given).checked
     assert memory.value == fit.needed_bytes(drawn.given)
     assert memory.target == gpu_bytes_of("24")
+
+
+def test_a_base_in_fp32_takes_four_bytes_for_every_weight() -> None:
+    drawn = judge.draw("serve-weights", 0)
+    shape = find_shape(str(drawn.given["model"]))
+    rotary_bytes = 4 * shape.head_dim  # the frequencies, stored twice
+    stored = weights_bytes({**drawn.given, "bits": "fp32"})
+    assert stored == 4 * shape.total_parameters + rotary_bytes
 
 
 def test_each_changed_control_says_what_it_did_with_the_others_as_they_are() -> None:
