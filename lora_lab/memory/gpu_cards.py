@@ -1,6 +1,6 @@
 """What common cards hold: the memory that PyTorch reports for one of each size, in bytes.
 
-A card sold with 24 GB has 24 GiB, a little more than 25.7 GB. The driver keeps some of it, and error
+A card sold with 24 GB has 24 GiB, about 25.8 GB. The driver keeps some of it, and error
 correction in GDDR memory a sixteenth; what is left is the total that PyTorch prints when memory runs out.
 Reports from Linux, because Windows shows what the driver keeps as well.
 """

@@ -80,7 +80,7 @@ def outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
                 ),
             ),
         ),
-        limit="It can't show which outliers matter to the model: what they are multiplied with decides that.",
+        limit="It can't show which outliers matter to the model: what they are multiplied by decides that.",
     )
 
 

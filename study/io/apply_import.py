@@ -32,7 +32,7 @@ class Undone:
 
     record: ImportRecord
     stays: Mapping[str, int]
-    """Imported rows that the learner has gone on with since, counted by table; undo leaves them."""
+    """Imported rows that the learner has continued or changed since, counted by table; undo leaves them."""
 
     answered: int
     """Ratings and answers given since to cards and questions that are gone now; they stay in the log."""

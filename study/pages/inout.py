@@ -44,7 +44,7 @@ STAYS = {
     "drafts": ("draft", "drafts"),
     "reading_places": ("place in a concept", "places in concepts"),
 }
-"""What a learner can have gone on with since an import, by table."""
+"""What a learner can have continued or changed since an import, by table."""
 
 WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
 
@@ -290,7 +290,7 @@ def _said_of(undone: Undone) -> str:
     ]
     if stays:
         listed = " and ".join(filter(None, (", ".join(stays[:-1]), stays[-1])))
-        sentences.append(f"What you have gone on with since stays: {listed}.")
+        sentences.append(f"What you have continued or changed since then stays: {listed}.")
     if undone.answered:
         answers = "1 answer" if undone.answered == 1 else f"{undone.answered} answers"
         sentences.append(
