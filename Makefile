@@ -23,8 +23,9 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 # PyTorch learns of a simulated device only before the first backward pass of a process: a round of its own.
 # A browser test leaves an event loop running in its process, where later tests could start none: another round.
 IN_TWO := --numprocesses 2 --dist loadfile
+SUITE := $(BIN)/python -m pytest --durations 25 --durations-min 1
 # On a throwaway PostgreSQL server, or on that of TEST_DATABASE_URL.
-POSTGRES_ROUND := $(BIN)/python -m pytest --postgres $(IN_TWO) tests/study/store tests/study/io tests/flashcards/review \
+POSTGRES_ROUND := $(SUITE) --postgres $(IN_TWO) tests/study/store tests/study/io tests/flashcards/review \
 	tests/quizzes/session tests/classroom
 
 .PHONY: test-unit test-browser fuzz test-postgres test-browsers test-long app test lint fix bench screenshots gpu-check clean
@@ -36,14 +37,14 @@ test: lint test-unit test-browser
 
 test-unit: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m "not gpu and not browser and not engines and not long and not simulated_gpu and not postgres" $(IN_TWO)
+	$(CACHED_MODELS) $(SUITE) -m "not gpu and not browser and not engines and not long and not simulated_gpu and not postgres" $(IN_TWO)
 	$(CACHED_MODELS) $(POSTGRES_ROUND)
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m simulated_gpu
+	$(CACHED_MODELS) $(SUITE) -m simulated_gpu
 
 test-browser: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(BIN)/python -m pytest -m browser $(IN_TWO)
+	$(CACHED_MODELS) $(SUITE) -m browser $(IN_TWO)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
