@@ -154,7 +154,7 @@ def _candidates(spec: RunSpec, *, worse: bool) -> list[tuple[RunSpec, str, str]]
 
 
 def at_rank(spec: RunSpec, rank: int) -> RunSpec:
-    """Return the run at another rank and the same scale on B·A·x, so that the rank alone differs."""
+    """Return the run at another rank and the same scale alpha / r (or alpha / sqrt(r)) on B·A·x."""
     root = 0.5 if spec.variant == "rslora" else 1.0
     return replace(spec, rank=rank, alpha=float(f"{spec.scaling * rank**root:.6g}"))
 
