@@ -43,7 +43,7 @@ def draw_batch_growth(dice: Random) -> DrawnNumbers:
         slips={
             "batch-only": now * by_batch,
             "length-only": now * by_length,
-            "unchanged": now,
+            "activations-per-model": now,
             "length-squared": then * by_length,
             "batch-squared": then * by_batch,
         },
