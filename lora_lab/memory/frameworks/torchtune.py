@@ -14,8 +14,6 @@ LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
 class TorchtuneStep(NativeStep):
     """The step in torchtune/modules and its single-device recipes."""
 
-    saves_quantized_input = False
-
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
         """Apply a norm; compiled, it is one kernel that saves its input and a number per row."""
         if not self.setting.compiled:
