@@ -9,7 +9,7 @@ from typing import Any
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
-from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
+from lora_lab.engine.shape_reader import KINDS, ShapeReader
 from lora_lab.memory.frameworks.contract import (
     ATTENTIONS,
     DEVICES,
@@ -23,7 +23,7 @@ from lora_lab.memory.frameworks.contract import (
 )
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
 from lora_lab.microscope.query import SCHEMES, SIDES, MicroscopeQuestion
-from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK
 from lora_lab.parameters.counts import Count, adaptation_of, count_adapter, format_formula
 from lora_lab.parameters.json_fields import UNKNOWN, setting_of
 from lora_lab.parameters.shapes import ModelShape

@@ -15,9 +15,6 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from study.base.errors import LearnerError
 
-KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
-"""The kind of model that a task type implies by default."""
-
 KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
 """`base` and `encoder` are a model without a head; `vlm` is a text model with a vision tower."""
 
