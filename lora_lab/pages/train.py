@@ -337,9 +337,6 @@ class LabPage:
             window_of(query), run.spec.steps, form_event.read_text(event, "direction")
         )
         query.pop(ZOOM, None)
-        query.pop("to", None)  # with `from`, the range in addresses of earlier versions
-        if query.get("from", "").isdecimal():
-            query.pop("from")
         if window:
             query[ZOOM] = f"{window[0]:g}-{window[1]:g}"
         parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))

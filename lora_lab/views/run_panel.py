@@ -256,8 +256,6 @@ def last_run(lab: Lab) -> Markup | None:
 def window_of(query: Mapping[str, str]) -> run_view.Window | None:
     """Parse the range of steps that an address names; None for all of them."""
     first, _, last = query.get(ZOOM, "").partition("-")
-    if not first:  # addresses of earlier versions
-        first, last = query.get("from", ""), query.get("to", "")
     if first.isdecimal() and last.isdecimal() and int(first) < int(last):
         return float(first), float(last)
     return None
