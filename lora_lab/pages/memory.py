@@ -133,7 +133,7 @@ class MemoryPage:
         )
         return {"verdict": said, "ledger": ledger}
 
-    def _ledger_part(self, fields: Mapping[str, str], verdict: fit.Verdict) -> Markup:
+    def _ledger_part(self, fields: Mapping[str, str], verdict: fit.FitVerdict) -> Markup:
         find = self._lab.home.shape
         record = memory_form.record_of(fields)
         ledger = forecast_step(setting_of(record, find(fields["model"])))

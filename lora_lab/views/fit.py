@@ -35,7 +35,7 @@ SHORTEST = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class FitVerdict:
     """Whether a setting fits a GPU, and what it trains."""
 
     needed_bytes: int
@@ -70,7 +70,7 @@ class Change:
     needed_bytes: int
 
 
-def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Verdict:
+def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> FitVerdict:
     """Compute the verdict. Raises LearnerError or UnsupportedCase when the setting can't be computed."""
     shape = find(fields["model"])
     needed = needed_bytes(fields, find)
@@ -80,7 +80,7 @@ def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> 
         variant: Variant = next((each for each in VARIANTS if each == fields["method"]), "lora")
         found = count_parameters(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
         trainable, total = found.trainable, found.total
-    return Verdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
+    return FitVerdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
 
 
 def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
@@ -360,13 +360,13 @@ def _fewer_bits(bits: str) -> tuple[Bits, ...]:
     return order[at + 1 :]
 
 
-def in_words(verdict: Verdict, gpu: str) -> str:
+def in_words(verdict: FitVerdict, gpu: str) -> str:
     """Say in one sentence whether it fits; `gpu` is the card's size as people call it."""
     if verdict.fits:
         return f"Fits in {gpu} with {as_bytes(verdict.left_bytes)} left."
     return f"Does not fit in {gpu}: {as_bytes(-verdict.left_bytes)} short."
 
 
-def trained_in_words(verdict: Verdict) -> str:
+def trained_in_words(verdict: FitVerdict) -> str:
     """Say what it trains."""
     return f"{as_count(verdict.trainable)} trainable parameters ({as_percent(verdict.percent)})."
