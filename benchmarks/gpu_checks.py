@@ -26,7 +26,7 @@ from lora_lab.runs.export_script import script_of
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.runs.state import RunState, fold_events
+from lora_lab.runs.state import RunState
 from lora_lab.spec import BITS, EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.device.gpu import empty_cache, live_bytes, workspace_bytes
@@ -307,9 +307,9 @@ def held_bytes(machine: Machine) -> int:
 
 def ended(run: RunFolder) -> RunState:
     """Return the state of a run that finished. Raises CheckFailed with its own words otherwise."""
-    state = fold_events(run.events())
-    if state.failure is not None:
-        raise CheckFailed(f"{state.failure['what']} {state.failure['do_next']}")
+    state = run.state()
+    if state.failure:
+        raise CheckFailed(state.failure_text)
     if state.status != "finished":
         raise CheckFailed(f"the run is {state.status}")
     return state

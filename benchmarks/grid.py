@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.runs.folder import list_runs
-from lora_lab.runs.state import RunState, fold_events
+from lora_lab.runs.state import RunState
 from study.base.settings import Settings, load_settings
 
 RANKS = (4, 8, 16, 32)
@@ -102,7 +102,7 @@ def _lab(steps: int, options: argparse.Namespace) -> tuple[Spent, list[RunState]
         command += ["--compute-dtype", options.compute]
         spent = _spent(command, options.threads)
         runs = list(list_runs(Settings(home=Path(folder), database_url="", models_dir=Path()).runs_dir))
-        return spent, [fold_events(run.events()) for run in reversed(runs)]
+        return spent, [run.state() for run in reversed(runs)]
 
 
 def _joined(values: Sequence[float]) -> str:

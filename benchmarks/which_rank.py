@@ -16,7 +16,7 @@ from typing import Any
 
 from lora_lab.grids.findings import list_findings
 from lora_lab.grids.results import GridCell, GridSetting, arms_of, cells_of
-from lora_lab.runs.state import fold_events
+from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import list_sweeps
 from lora_lab.settings.grid import Grid
 from lora_lab.settings.grid_form import command_of_grid
@@ -42,7 +42,7 @@ def main() -> None:
     sweep = next(iter(list_sweeps(settings.sweeps_dir)), None)
     if sweep is None:
         raise SystemExit(f"There is no sweep in {settings.home}.")
-    cells = cells_of(sweep.cells(settings.runs_dir), lambda run: fold_events(run.events()))
+    cells = cells_of(sweep.cells(settings.runs_dir), RunFolder.state)
     if not all(cell.comparable for cell in cells):
         raise SystemExit("Some cells have not finished. Wait for them, or try them again.")
     KEPT.write_text(sweep_json(sweep, cells) + "\n", "utf-8")

@@ -39,7 +39,7 @@ from lora_lab.cli.arguments import (
 )
 from lora_lab.cli.runs import add_spec_options, add_sweep_options, read_input, run_one, run_sweep, say
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.shape_reader import KINDS, ShapeReader
+from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader
 from lora_lab.engine.worker_process import start_worker
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
@@ -109,7 +109,7 @@ def _build_parser() -> argparse.ArgumentParser:
     shaping.add_argument("--name", default="", help="what the catalogue calls it")
     shaping.add_argument("--hub-id", default="", help="where its weights are")
     shaping.add_argument("--licence", default="", help="of the weights")
-    shaping.add_argument("--kind", choices=KINDS)
+    shaping.add_argument("--kind", choices=MODEL_KINDS)
     exporting = commands.add_parser("export", help="a run as a script or JSON, or merged into one model")
     exporting.add_argument("--run", type=Path, required=True, help="the run's folder")
     exporting.add_argument("--format", choices=("script", "json", "merged"), required=True)

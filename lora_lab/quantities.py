@@ -14,7 +14,7 @@ from typing import Literal
 from lora_lab import measurements
 from lora_lab.memory import kv_cache, ledger, sharding
 from lora_lab.memory.gpu_cards import CARDS
-from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER
+from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER, FP32_BYTES
 from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
 from lora_lab.parameters.shapes import find_shape
@@ -101,7 +101,7 @@ def adamw_state_bytes(parameters: int) -> int:
 
 def trainable_state_bytes(parameters: int) -> int:
     """Compute the bytes of fp32 weight, gradient and both moments per trained parameter."""
-    return (2 * ledger.FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
+    return (2 * FP32_BYTES + ADAM_BYTES_PER_PARAMETER) * parameters
 
 
 def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:
@@ -111,7 +111,7 @@ def adapter_bytes(model: str, rank: int, targets: Targets, bits: int) -> float:
 
 def adapter_file_bytes(parameters: int) -> int:
     """Compute the bytes of an adapter saved in fp32, without the file's header."""
-    return ledger.FP32_BYTES * parameters
+    return FP32_BYTES * parameters
 
 
 def lora_scaling(alpha: float, rank: int) -> float:

@@ -155,7 +155,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
         )
     converted = {name: _convert_value(value, known[name]) for name, value in values.items()}
     problems = [
-        f"{name} must be {KINDS[known[name]]}, got {values[name]!r}."
+        f"{name} must be {TYPE_WORDS[known[name]]}, got {values[name]!r}."
         for name, value in converted.items()
         if value is None
     ]
@@ -164,7 +164,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
     return RunSpec(**converted)
 
 
-KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+TYPE_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _convert_value(value: Any, kind: Any) -> Any:

@@ -10,7 +10,6 @@ from study.plots.axis import spread_labels
 from study.plots.sheet import (
     EDGE,
     INK,
-    NARROW_BELOW_POINTS,
     TEXT_LEADING,
     TEXT_SIZE,
     Sheet,
@@ -19,7 +18,7 @@ from study.plots.sheet import (
     wrap_text,
 )
 
-BODY_WIDE, BODY_NARROW = 290.0, 290.0
+BODY = 290.0
 ABOVE = TEXT_LEADING + 8
 BELOW = TEXT_LEADING + 18
 FOOT_GAP = 12.0
@@ -64,7 +63,7 @@ class SeedLines:
     def body_height(self, width: float) -> float:
         """See Drawing."""
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
-        return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
+        return BODY + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
         """See Drawing."""

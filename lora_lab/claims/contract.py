@@ -9,7 +9,8 @@ from lora_lab.claims.claim import Claim, printed_of
 from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.verdict import ClaimVerdict
-from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.parameters.adapter_config import KIND_OF_TASK
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout

@@ -16,7 +16,7 @@ from lora_lab.claims.snippets import (
     find_option,
     yaml_list,
 )
-from lora_lab.engine.shape_reader import KIND_OF_TASK
+from lora_lab.parameters.adapter_config import KIND_OF_TASK
 from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
 from lora_lab.parameters.json_fields import UNKNOWN
 from study.base.errors import LearnerError

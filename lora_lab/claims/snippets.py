@@ -70,8 +70,6 @@ def _read_literal(node: ast.expr) -> Any:
         return [_read_literal(each) for each in node.elts]
     if isinstance(node, ast.Attribute) and "TaskType" in ast.unparse(node):
         return node.attr
-    if isinstance(node, ast.UnaryOp | ast.BinOp):
-        return Unread(ast.unparse(node))
     return Unread(ast.unparse(node))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
-from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
+from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader
 from lora_lab.memory.frameworks.contract import (
     ATTENTIONS,
     DEVICES,
@@ -23,7 +23,7 @@ from lora_lab.memory.frameworks.contract import (
 )
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
 from lora_lab.microscope.query import SCHEMES, SIDES, MicroscopeQuestion
-from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK
 from lora_lab.parameters.counts import Count, adaptation_of, count_adapter, format_formula
 from lora_lab.parameters.json_fields import UNKNOWN, setting_of
 from lora_lab.parameters.shapes import ModelShape
@@ -37,7 +37,7 @@ from study.base.units import as_bytes, as_count, as_percent
 def add_adapter_options(command: argparse.ArgumentParser) -> None:
     """Add every field of the `count` contract as a flag."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
-    command.add_argument("--kind", choices=KINDS, help="what the configuration is built as")
+    command.add_argument("--kind", choices=MODEL_KINDS, help="what the configuration is built as")
     command.add_argument("--variant", choices=ADAPTER_VARIANTS, default="lora")
     command.add_argument("--task-type", help="SEQ_CLS trains its classifier too")
     command.add_argument("--modules-to-save", help="modules trained whole, separated by commas")
@@ -81,7 +81,7 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
 def add_memory_options(command: argparse.ArgumentParser) -> None:
     """Add every field of the `memory` contract as a flag."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
-    command.add_argument("--kind", choices=KINDS, help="what the model is built as, such as seqcls")
+    command.add_argument("--kind", choices=MODEL_KINDS, help="what the model is built as, such as seqcls")
     command.add_argument("--bits", choices=BITS, default="nf4-dq")
     command.add_argument("--batch", type=int, default=4)
     command.add_argument("--seq-len", type=int, default=128)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from lora_lab.data.batches import RowSize
-from lora_lab.engine.shape_reader import KIND_OF_TASK, ShapeReader
+from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.contract import MLP_ROLES
@@ -16,7 +16,7 @@ from lora_lab.memory.frameworks.families import find_family, is_listed
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.memory.ledger import Ledger
-from lora_lab.parameters.adapter_config import LORA_RANK, UnsupportedCase
+from lora_lab.parameters.adapter_config import KIND_OF_TASK, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
 from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_whole, setting_of
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout

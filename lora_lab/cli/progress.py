@@ -83,28 +83,25 @@ class SweepWatcher:
 
 
 class _Cell:
-    """A watcher of one cell, which reads its events again only when the file has grown."""
+    """A watcher of one cell."""
 
     def __init__(self, run: RunFolder, name: str, write: Write) -> None:
         self.run = run
         self.state = RunState()
         self._name = name
         self._write = write
-        self._size_bytes = 0
         self._watcher = Watcher(self._say)
 
     def look(self) -> None:
         """Print what is new."""
-        try:
-            size_bytes = self.run.events_path.stat().st_size
-        except OSError:
+        state = self.run.state()
+        if state is self.state:
             return
-        if size_bytes != self._size_bytes:
-            self._size_bytes, self.state = size_bytes, self.run.state()
-            if self.state.status != "queued":
-                self._watcher.say(self.state)
-            if self.state.failure:
-                self._say(self.state.failure["what"])
+        self.state = state
+        if state.status != "queued":
+            self._watcher.say(state)
+        if state.failure:
+            self._say(state.failure["what"])
 
     def _say(self, line: str) -> None:
         self._write(f"{self._name}: {line}")

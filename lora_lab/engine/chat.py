@@ -89,6 +89,6 @@ def _check_request(runs: Sequence[RunFolder], prompt: str, seed: int, temperatur
 
 def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
     """Select up to four runs that can be asked together: with an adapter, and one base and bits."""
-    able = [run for run in runs if (run.adapter_path / "adapter_config.json").is_file()]
+    able = [run for run in runs if run.has_adapter]
     same = [run for run in able if (run.spec.model, run.spec.bits) == (able[0].spec.model, able[0].spec.bits)]
     return same[:MOST_RUNS]

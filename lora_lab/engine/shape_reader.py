@@ -15,10 +15,7 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from study.base.errors import LearnerError
 
-KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
-"""The kind of model that a task type implies by default."""
-
-KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
+MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
 """`base` and `encoder` are a model without a head; `vlm` is a text model with a vision tower."""
 
 
@@ -39,10 +36,10 @@ class ShapeReader:
 
         `anew` ignores the catalogue's shape. Raises LearnerError when the config describes no model.
         """
-        if kind is not None and kind not in KINDS:
+        if kind is not None and kind not in MODEL_KINDS:
             raise LearnerError(
-                f"kind must be one of {', '.join(KINDS)}, got {kind!r}.",
-                do_next=f"Write one of them, such as {next(iter(KINDS))}.",
+                f"kind must be one of {', '.join(MODEL_KINDS)}, got {kind!r}.",
+                do_next=f"Write one of them, such as {next(iter(MODEL_KINDS))}.",
             )
         kept = None if anew else _in_catalogue(config, kind)
         if kept is not None:

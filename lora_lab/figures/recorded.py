@@ -3,13 +3,12 @@
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from study.figures.figure import Origin
 
 FOLDER = Path(__file__).with_name("data")
 Recording = Literal["weights", "training", "merging", "tokens"]
-RECORDINGS: tuple[Recording, ...] = get_args(Recording)
 
 ROUNDED_BEFORE = "The embedded model's file holds 4-bit weights (Q4_1), so these were rounded once before."
 

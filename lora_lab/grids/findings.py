@@ -17,7 +17,7 @@ from lora_lab.grids.welch_test import Comparison, Verdict, compare_groups
 from lora_lab.spec import BITS, TARGET_SETS, VARIANTS
 
 Axis = Literal["rank", "bits", "targets", "variant", "learning_rate"]
-AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
+COMPARED_AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
 """What is compared at the best learning rate of each setting."""
 AXIS_WORDS: dict[Axis, str] = {
     "rank": "rank",
@@ -85,7 +85,7 @@ def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
     rate = _say_rate(best) if len(list_rates(tried)) > 1 else ""
     return [
         replace(finding, rate=rate)
-        for axis in AXES
+        for axis in COMPARED_AXES
         for finding in _merge_findings(list(_list_rows(axis, best)), _list_varied(axis, best))
     ]
 
@@ -113,7 +113,11 @@ def _say_rate(best: Sequence[GridSetting]) -> str:
 
 def _list_varied(axis: Axis, arms: Sequence[GridSetting]) -> list[Axis]:
     """Return the other axes that have more than one value."""
-    return [each for each in AXES if each != axis and len({getattr(arm.setting, each) for arm in arms}) > 1]
+    return [
+        each
+        for each in COMPARED_AXES
+        if each != axis and len({getattr(arm.setting, each) for arm in arms}) > 1
+    ]
 
 
 def _merge_findings(found: Sequence[GridFinding], varied: Sequence[Axis]) -> Iterator[GridFinding]:
@@ -143,7 +147,7 @@ def _list_contexts(group: Sequence[GridFinding]) -> str:
 
 
 def _list_rows(axis: Axis, arms: Sequence[GridSetting]) -> Iterator[GridFinding]:
-    others = [other for other in AXES if other != axis]
+    others = [other for other in COMPARED_AXES if other != axis]
     varied = _list_varied(axis, arms)
     rows: dict[tuple[object, ...], list[GridSetting]] = {}
     for arm in arms:

@@ -149,7 +149,6 @@ def cells_of(
 def _build_cell(run_id: str, spec: RunSpec, state: RunState) -> GridCell:
     started: Mapping[str, Any] = state.started or {}
     device: Mapping[str, Any] = started.get("device") or {}
-    failure = state.failure or {}
     return GridCell(
         spec=spec,
         run_id=run_id,
@@ -159,13 +158,13 @@ def _build_cell(run_id: str, spec: RunSpec, state: RunState) -> GridCell:
         loss_before=_read_number(state.loss_before),
         loss_after=_read_number(state.loss_after),
         peak_bytes=state.peak_bytes or None,
-        shared_by=max((step.get("shared_by", 1) for step in state.steps), default=1),
-        group_peak_bytes=state.steps[-1].get("group_peak_bytes") if state.steps else None,
+        shared_by=state.shared_by,
+        group_peak_bytes=state.group_peak_bytes or None,
         predicted_bytes=started.get("predicted_bytes"),
         seconds_a_step=state.seconds_per_step,
         tokens_per_second=state.tokens_per_second or None,
         trainable=started.get("trainable"),
-        failure=f"{failure['what']} {failure['do_next']}" if failure else "",
+        failure=state.failure_text,
         device=device.get("name", ""),
         compute=device.get("compute_dtype", ""),
         versions=tuple(sorted(started.get("versions", {}).items())),

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lora_lab.data.batches import RowSize
+from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
-FP32_BYTES = 4
 POSITION_BYTES = 8  # one int64 per token
 
 SHORT_EXAMPLE_TOKENS = 256

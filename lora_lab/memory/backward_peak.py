@@ -12,7 +12,8 @@ tensor that is counted in the activations but not alive at that moment.
 
 from dataclasses import dataclass
 
-from lora_lab.memory.activations import FP32_BYTES, READS_SECOND_NORM, TrainingPass
+from lora_lab.memory.activations import READS_SECOND_NORM, TrainingPass
+from lora_lab.memory.optimizer_state import FP32_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,15 @@ Reports from Linux, because Windows shows what the driver keeps as well.
 
 from dataclasses import dataclass
 
+from study.base.units import GB
+
+CUDA_OVERHEAD_BYTES = round(1.4 * GB)
+"""What must stay free beside what the allocator reserves, for the driver and PyTorch's runtime: the fixed
+share of Unsloth's estimate, calibrated by them on an RTX 5070 Ti (unslothai/unsloth,
+studio/backend/utils/hardware/VRAM_ESTIMATION.md). More than the context alone, which
+frameworks/forecast.CONTEXT_BYTES counts in what a driver shows: a verdict "it fits" needs room for the worst.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GpuCard:

@@ -17,6 +17,7 @@ from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
 from lora_lab.memory.backward_peak import Decoding, Turn, turn_of
 from lora_lab.memory.optimizer_state import (
+    FP32_BYTES,
     Tensors,
     optimizer_bytes,
     parameter_bytes,
@@ -32,7 +33,6 @@ BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # accepted by bitsandby
 NESTED_BLOCK_SIZE = 256  # absmax constants per second-level constant, same section
 CODE_TABLE_BYTES = 16 * 4  # one fp32 level per 4-bit code, stored per matrix
 NESTED_TABLE_BYTES = 256 * 4 + 4  # 8-bit map of the constants and their fp32 offset, stored per matrix
-FP32_BYTES = 4
 HQQ3_TOGETHER = 10  # 3-bit codes per int32
 CODE_BITS: dict[Bits, int] = {"nf4": 4, "nf4-dq": 4, "fp4": 4, **HQQ_BITS}
 LOSS_COPIES = 3  # live fp32 (N, V) tensors when the loss's backward runs: log-softmax and two gradients

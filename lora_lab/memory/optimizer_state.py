@@ -1,6 +1,6 @@
 """What training keeps for the adapter between two steps: parameters, gradients and optimizer moments."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ ADAM_BYTES_PER_TENSOR = 4  # its step counter
 SMALLEST_8BIT_NUMBERS = 4096
 SMALLEST_PAGED_NUMBERS = 100_000  # get_state_buffer: a smaller tensor keeps its moments on the GPU
 MOMENT_BLOCK = 256
-CODE_MAPS_BYTES = 2 * 256 * FP32_BYTES  # one map per moment, shared by all tensors
+CODE_MAP_BYTES = 256 * FP32_BYTES  # one map per moment, shared by all tensors
 STEP_COPIES_8BIT = 5  # fp32: both moments, the gradient, the square root of one and the quotient
 
 
@@ -47,8 +47,7 @@ def optimizer_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:
     if optimizer == "adamw":
         each = (ADAM_BYTES_PER_PARAMETER * t.numbers + ADAM_BYTES_PER_TENSOR for t in tensors)
         return sum(size * t.count for size, t in zip(each, tensors, strict=True))
-    narrow = any(t.numbers >= SMALLEST_8BIT_NUMBERS for t in tensors)
-    return sum(_moments_8bit(t.numbers) * t.count for t in tensors) + narrow * CODE_MAPS_BYTES
+    return moments_8bit_bytes(tensors, moments=2)
 
 
 def pageable_bytes(tensors: Iterable[Tensors]) -> int:
@@ -64,11 +63,17 @@ def fp32_moments(adapted: Iterable[Linear], spec: RunSpec) -> Literal["all", "so
     return "some" if len(small) == 2 else "all" if small == {True} else "none"
 
 
-def _moments_8bit(numbers: int) -> int:
-    """Return two codes per number and two fp32 constants per block; small tensors keep fp32 moments."""
+def moments_8bit_bytes(tensors: Sequence[Tensors], *, moments: int) -> int:
+    """Return bytes of 8-bit moments and of the code maps that decode them."""
+    narrow = any(t.numbers >= SMALLEST_8BIT_NUMBERS for t in tensors)
+    return moments * (sum(_moment_8bit(t.numbers) * t.count for t in tensors) + narrow * CODE_MAP_BYTES)
+
+
+def _moment_8bit(numbers: int) -> int:
+    """Return one code per number and one fp32 constant per block; a small tensor keeps its moment in fp32."""
     if numbers < SMALLEST_8BIT_NUMBERS:
-        return ADAM_BYTES_PER_PARAMETER * numbers
-    return 2 * numbers + 2 * FP32_BYTES * -(-numbers // MOMENT_BLOCK)
+        return FP32_BYTES * numbers
+    return numbers + FP32_BYTES * -(-numbers // MOMENT_BLOCK)
 
 
 def step_bytes(tensors: Iterable[Tensors], optimizer: Optimizer) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from lora_lab.memory.activations import FP32_BYTES, POSITION_BYTES, TrainingPass
+from lora_lab.memory.activations import POSITION_BYTES, TrainingPass
 from lora_lab.memory.backward_peak import Decoding
+from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.parameters.shapes import Linear, Role
 from lora_lab.spec import Compute, Optimizer, Variant
 

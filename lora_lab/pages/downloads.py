@@ -71,7 +71,7 @@ class Downloads:
     def adapter(self, run_id: str) -> Response:
         """Return the adapter as PEFT loads it on any machine, in a zip."""
         run = self._lab.run(run_id)
-        if not run.adapter_path.is_dir():
+        if not run.has_adapter:
             return not_found("This run has saved no adapter.")
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:

@@ -53,9 +53,3 @@ def is_guessing(event: Mapping[str, Any]) -> bool:
 def is_narrow(event: Mapping[str, Any]) -> bool:
     """Return whether the requesting page is as narrow as a phone; every form says so."""
     return form_event.read_field(event, "narrow") == "yes"
-
-
-def shown_run(event: Mapping[str, Any]) -> str:
-    """Return the id of the run in the event's address, so that changing a control keeps it open."""
-    query = str(event.get("query", ""))
-    return next((part[4:] for part in query.removeprefix("?").split("&") if part.startswith("run=")), "")

@@ -14,8 +14,7 @@ from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
-from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
-from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -134,7 +133,7 @@ class MemoryPage:
         )
         return {"verdict": said, "ledger": ledger}
 
-    def _ledger_part(self, fields: Mapping[str, str], verdict: fit.Verdict) -> Markup:
+    def _ledger_part(self, fields: Mapping[str, str], verdict: fit.FitVerdict) -> Markup:
         find = self._lab.home.shape
         record = memory_form.record_of(fields)
         ledger = forecast_step(setting_of(record, find(fields["model"])))
@@ -147,7 +146,7 @@ class MemoryPage:
             fields=fields,
             verdict=verdict,
             card=None if is_found else CARDS[int(_size_of(fields["gpu"]))],
-            context_bytes=CONTEXT_BYTES,
+            overhead_bytes=CUDA_OVERHEAD_BYTES,
             weights=fit.other_weights(fields, find),
             line=json.dumps(record),
         )

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.engine.shape_reader import KINDS, ShapeReader
+from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -105,7 +105,7 @@ class ModelsPage:
             tabs=tabs(MODELS, "Models", query),
             own=self._home.shapes(),
             models=load_catalogue().values(),
-            kinds=KINDS,
+            kinds=MODEL_KINDS,
             added=added,
             names=lambda shape: ", ".join(shape.modules.linear_names),
         )

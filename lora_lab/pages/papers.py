@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.published_scores import plot_published
 from lora_lab.pages import form_fields
-from lora_lab.papers.tables import Verdict, published_tables
+from lora_lab.papers.tables import Agreement, published_tables
 from lora_lab.settings.urls import LAB, PAPERS
 from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
@@ -32,7 +32,7 @@ def load(request: gr.Request) -> Markup:
         tables=tables,
         plots={table.id: plot_published(table) for table in tables if table.drawn},
         drawn=render_plot_part,
-        counts={name: sum(table.count(name) for table in tables) for name in get_args(Verdict)},
+        counts={name: sum(table.count(name) for table in tables) for name in get_args(Agreement)},
     )
 
 

@@ -12,7 +12,7 @@ from lora_lab.charts import run_view
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
-from lora_lab.memory.frameworks.largest_batch import preset_size_gb
+from lora_lab.memory.preset_size import preset_size_gb
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, store_upload, worker_part
 from lora_lab.pages.train_parts import SettingParts, no_figures
@@ -337,9 +337,6 @@ class LabPage:
             window_of(query), run.spec.steps, form_event.read_text(event, "direction")
         )
         query.pop(ZOOM, None)
-        query.pop("to", None)  # with `from`, the range in addresses of earlier versions
-        if query.get("from", "").isdecimal():
-            query.pop("from")
         if window:
             query[ZOOM] = f"{window[0]:g}-{window[1]:g}"
         parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))

@@ -20,7 +20,7 @@ PAPERS_FILE = Path(__file__).with_name("papers.yaml")
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 _PRINTED = re.compile(r"(?P<digits>\d[\d,]*(?:\.\d+)?)(?P<unit>[A-Za-z]*)")
 
-Verdict = Literal["agrees", "close", "differs", "published"]
+Agreement = Literal["agrees", "close", "differs", "published"]
 CLOSE_PERCENT = 1.0
 
 
@@ -50,7 +50,7 @@ class PublishedNumber:
         return evaluate(self.check) if self.check else None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Agreement:
         """Whether the computed number, rounded or truncated, is the printed one; `close` within 1 %."""
         computed = self.computed
         if computed is None:
@@ -109,7 +109,7 @@ class PublishedTable:
         """All printed numbers."""
         return (number for row in self.rows for number in row.numbers if number.printed)
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: Agreement) -> int:
         """Count the numbers with this verdict."""
         return sum(number.verdict == verdict for number in self.numbers)
 

@@ -30,6 +30,9 @@ HEADS: dict[str, tuple[str, ...]] = {
 }
 """Modules that a task type trains by default, in addition to the adapters."""
 
+KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
+"""The kind of model that a task type implies by default."""
+
 PLAIN_TASKS = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "FEATURE_EXTRACTION")
 CLASSIFIERS = ("score", "classifier")
 

@@ -6,8 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from lora_lab.grids.findings import AXES as FOUND_AXES
-from lora_lab.grids.findings import Axis
+from lora_lab.grids.findings import COMPARED_AXES, Axis
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import read_grid
 from study.content.declared import read_declared_list
@@ -24,7 +23,7 @@ MEASURED_AFTERWARDS: frozenset[CheckName] = frozenset({"forgotten", "merged"})
 
 
 def _read_axis(fields: Fields, name: str) -> Axis | None:
-    return fields.choice(name, FOUND_AXES) if fields.has(name) else None
+    return fields.choice(name, COMPARED_AXES) if fields.has(name) else None
 
 
 @dataclass(frozen=True, kw_only=True)

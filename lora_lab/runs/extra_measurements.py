@@ -33,7 +33,7 @@ class ExtraMeasurements:
     @property
     def can_be_measured(self) -> bool:
         """Whether the run has an adapter without measurements."""
-        return self.run.adapter_path.is_dir() and not self.path.exists()
+        return self.run.has_adapter and not self.path.exists()
 
     @property
     def values(self) -> Mapping[str, float]:

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "adapter"
 
     @property
+    def has_adapter(self) -> bool:
+        """Whether an adapter was saved that PEFT, the chat and the X-ray can read."""
+        return (self.adapter_path / "adapter_config.json").is_file()
+
+    @property
     def spec(self) -> RunSpec:
         """The settings of the run."""
         path = self.path / "spec.json"

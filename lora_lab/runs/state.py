@@ -59,6 +59,11 @@ class RunState:
         return self.status in ENDED
 
     @property
+    def failure_text(self) -> str:
+        """What went wrong and what to do next; empty unless it failed."""
+        return f"{self.failure['what']} {self.failure['do_next']}" if self.failure else ""
+
+    @property
     def peak_bytes(self) -> int:
         """The highest peak measured so far; 0 before the first step, and for a run that shared its steps."""
         return int(self.steps[-1].get("peak_bytes", 0)) if self.steps else 0

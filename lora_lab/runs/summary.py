@@ -35,7 +35,7 @@ def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
     if state.shared_by > 1:
         summary["shared_by"] = state.shared_by
     if state.failure:
-        summary["error"] = f"{state.failure['what']} {state.failure['do_next']}"
+        summary["error"] = state.failure_text
     return summary
 
 

@@ -25,7 +25,7 @@ LAB_PAGES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 def origin_fields(query: Mapping[str, str]) -> dict[str, str]:
     """Return the fields of an address that say which concept a learner came from; empty without one."""
-    if not query.get(ORIGIN) or query[ORIGIN].isdecimal():  # older addresses named a first step `from`
+    if not query.get(ORIGIN):
         return {}
     return {name: query[name] for name in (ORIGIN, WATCH) if query.get(name)}
 

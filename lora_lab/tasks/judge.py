@@ -183,7 +183,7 @@ def _candidates(
     """Yield settings that meet the other conditions, among them the best ones."""
     field = condition.measure
     if field not in MONOTONE or field not in task.fields:
-        yield from (each for each in settings_of(task, given) if _meets(task, given, each, others))
+        yield from (each for each in _combine(task.controls, given) if _meets(task, given, each, others))
         return
     numbers = grid_of(next(each for each in task.controls if each.field == field), given)
     rest = [control for control in task.controls if control.field != field]
@@ -199,11 +199,6 @@ def _candidates(
             yield {**setting, field: numbers[low]}
 
 
-def settings_of(task: ConfigureTask, given: Setting) -> Iterator[Setting]:
-    """Yield the settings that a search over the controls tries."""
-    return _combine(task.controls, given)
-
-
 def solve(drawn: Drawn) -> Setting | None:
     """Find a right setting, or None. Every drawn task has one; the tests try them all."""
     task = drawn.task
@@ -213,9 +208,8 @@ def solve(drawn: Drawn) -> Setting | None:
             others = [pair for pair in pairs if pair[0] is not condition]
             found = _candidates(task, drawn.given, condition, others)
             return next((each for each in found if _meets(task, drawn.given, each, pairs)), None)
-    return next(
-        (each for each in settings_of(task, drawn.given) if _meets(task, drawn.given, each, pairs)), None
-    )
+    tried = _combine(task.controls, drawn.given)
+    return next((each for each in tried if _meets(task, drawn.given, each, pairs)), None)
 
 
 def grid_of(control: Control, given: Setting) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_lab.memory import ledger
-from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
+from lora_lab.memory.gpu_cards import CUDA_OVERHEAD_BYTES
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.sharding import zero_bytes_per_gpu
 from lora_lab.parameters.counts import Count, count_parameters
@@ -109,8 +109,8 @@ def served_adapters_bytes(setting: Setting) -> int:
 
 
 def serving_bytes(setting: Setting) -> int:
-    """Compute weights, cache and adapters of a server, and the driver's context."""
-    return weights_bytes(setting) + cache_bytes(setting) + CONTEXT_BYTES
+    """Compute weights, cache and adapters of a server, and the driver's share."""
+    return weights_bytes(setting) + cache_bytes(setting) + CUDA_OVERHEAD_BYTES
 
 
 def effective_batch(setting: Setting) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
+from lora_lab.memory.gpu_cards import CUDA_OVERHEAD_BYTES
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
 from lora_lab.tasks.content import ConfigureTask, read_knobs, tasks_by_id
@@ -170,7 +170,7 @@ def list_fixed(drawn: Drawn) -> list[str]:
     if given["method"] == "full":
         names = [name for name in names if name not in ("rank", "targets")]
     said = [f"{read_knobs()[name].label}: {_label_of(name, given[name])}" for name in names]
-    return [*said, f"{as_bytes(CONTEXT_BYTES)} of the memory are the driver's"]
+    return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory are the driver's"]
 
 
 def _label_of(name: str, value: str) -> str:

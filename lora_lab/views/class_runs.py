@@ -46,7 +46,6 @@ class LabClassRuns:
         """Read the run's event log."""
         run = self.lab.run(run_id)
         state = self.lab.state(run)
-        failure = state.failure
         return ClassRunState(
             run_id=run_id,
             address=address_of(run.spec, run_id=run_id),
@@ -55,7 +54,7 @@ class LabClassRuns:
             steps=run.spec.steps,
             ended=state.ended,
             value=_measured(state, quantity),
-            error=f"{failure['what']} {failure['do_next']}" if failure else "",
+            error=state.failure_text,
         )
 
 

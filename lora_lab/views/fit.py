@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 from lora_lab.memory.frameworks.contract import NEWER_TRL, setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
-from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
 from lora_lab.memory.frameworks.setting import StepSetting
-from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
 from lora_lab.memory.ledger import COMPONENTS, weight_bytes
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import count_parameters
@@ -36,11 +35,11 @@ SHORTEST = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class FitVerdict:
     """Whether a setting fits a GPU, and what it trains."""
 
     needed_bytes: int
-    """What the allocator reserves at the peak of a step, and the driver's context."""
+    """What the allocator reserves at the peak of a step, and the driver's share."""
 
     gpu_bytes: int
     trainable: int
@@ -71,7 +70,7 @@ class Change:
     needed_bytes: int
 
 
-def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Verdict:
+def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> FitVerdict:
     """Compute the verdict. Raises LearnerError or UnsupportedCase when the setting can't be computed."""
     shape = find(fields["model"])
     needed = needed_bytes(fields, find)
@@ -81,16 +80,16 @@ def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> 
         variant: Variant = next((each for each in VARIANTS if each == fields["method"]), "lora")
         found = count_parameters(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
         trainable, total = found.trainable, found.total
-    return Verdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
+    return FitVerdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
 
 
 def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:
-    """Compute what the GPU must have: reserved by the allocator, and the driver's context."""
-    return forecast_step(_reserved(fields, find)).total_bytes + CONTEXT_BYTES
+    """Compute what the GPU must have: reserved by the allocator, and the driver's share."""
+    return forecast_step(_reserved(fields, find)).total_bytes + CUDA_OVERHEAD_BYTES
 
 
 def needed_parts(fields: Fields) -> dict[str, int]:
-    """Compute the same memory by component; the driver's context is the rest."""
+    """Compute the same memory by component; the driver's share is the rest."""
     ledger = forecast_step(_reserved(fields, find_shape))
     return {label: getattr(ledger, name) for name, label in COMPONENTS}
 
@@ -121,7 +120,7 @@ def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
 def most_sequences(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int | None:
     """Find the largest batch on that GPU, 0 where not even one fits; None where it can't be computed."""
     try:
-        return largest_batch(_reserved(fields, find), gpu_bytes - CONTEXT_BYTES)
+        return largest_batch(_reserved(fields, find), gpu_bytes - CUDA_OVERHEAD_BYTES)
     except (UnsupportedCase, LearnerError):
         return None
 
@@ -256,7 +255,7 @@ def _single_changes(fields: Fields, gpu_bytes: int, find: FindShape) -> Iterator
     """Yield single changes in the order of what they cost: nothing, time, context, exactness, expression."""
     yield from _free(fields)
     batch = int(fields["batch"])
-    most = largest_batch(_reserved(fields, find), gpu_bytes - CONTEXT_BYTES)
+    most = largest_batch(_reserved(fields, find), gpu_bytes - CUDA_OVERHEAD_BYTES)
     if 0 < most < batch:
         times = math.ceil(batch / most)
         yield f"a batch of {most}, {times} of them accumulated for the same step", {"batch": str(most)}
@@ -361,13 +360,13 @@ def _fewer_bits(bits: str) -> tuple[Bits, ...]:
     return order[at + 1 :]
 
 
-def in_words(verdict: Verdict, gpu: str) -> str:
+def in_words(verdict: FitVerdict, gpu: str) -> str:
     """Say in one sentence whether it fits; `gpu` is the card's size as people call it."""
     if verdict.fits:
         return f"Fits in {gpu} with {as_bytes(verdict.left_bytes)} left."
     return f"Does not fit in {gpu}: {as_bytes(-verdict.left_bytes)} short."
 
 
-def trained_in_words(verdict: Verdict) -> str:
+def trained_in_words(verdict: FitVerdict) -> str:
     """Say what it trains."""
     return f"{as_count(verdict.trainable)} trainable parameters ({as_percent(verdict.percent)})."

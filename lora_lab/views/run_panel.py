@@ -86,7 +86,7 @@ class RunPanel:
             state.started is not None,
             state.loss_after,
             run.stop_path.exists(),
-            run.adapter_path.is_dir(),
+            run.has_adapter,
             repr(merged),
             len(state.steps) if state.ended else bool(state.steps),
         )
@@ -135,7 +135,7 @@ class RunPanel:
             "curves": curves,
             "zoomed": window is not None,
             "ahead": self.ahead(run),
-            "has_adapter": run.adapter_path.is_dir(),
+            "has_adapter": run.has_adapter,
         }
         parts = {name: _render_part(name, values) for name in LIVE_PARTS}
         return parts | {"run-rate": curves["rate"] if state.steps else NO_HTML}
@@ -150,7 +150,7 @@ class RunPanel:
             "stopping": run.stop_path.exists(),
             "again": address_of(spec),
             "samples": run.samples() if state.ended else [],
-            "has_adapter": run.adapter_path.is_dir(),
+            "has_adapter": run.has_adapter,
             "uncovered": list_uncovered(spec),
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
@@ -167,7 +167,7 @@ class RunPanel:
             outcome=outcome_of(spec, state, run.samples()) if state.ended else None,
             next=next_experiment(spec, state, run.run_id, tuple(tried)) if state.ended else None,
             again=address_of(spec),
-            has_adapter=run.adapter_path.is_dir(),
+            has_adapter=run.has_adapter,
             microscope=f"{MICROSCOPE}?{urlencode({'model': spec.model, 'run': run.run_id})}",
         )
 
@@ -203,7 +203,7 @@ class RunPanel:
         """Render the newest runs, with the one whose id is `shown` marked."""
         runs = self._lab.runs()[:RUNS_SHOWN]
         states = [self._lab.state(run) for run in runs]
-        adapters = [run.adapter_path.is_dir() for run in runs]
+        adapters = [run.has_adapter for run in runs]
 
         def make() -> dict[str, Markup]:
             rows = [
@@ -256,8 +256,6 @@ def last_run(lab: Lab) -> Markup | None:
 def window_of(query: Mapping[str, str]) -> run_view.Window | None:
     """Parse the range of steps that an address names; None for all of them."""
     first, _, last = query.get(ZOOM, "").partition("-")
-    if not first:  # addresses of earlier versions
-        first, last = query.get("from", ""), query.get("to", "")
     if first.isdecimal() and last.isdecimal() and int(first) < int(last):
         return float(first), float(last)
     return None

@@ -54,7 +54,6 @@ from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import shape_for
 from study.base.errors import LearnerError
 
-WARM_MODEL = EMBEDDED_MODEL
 WARM_BITS: Bits = "nf4-dq"
 
 
@@ -90,7 +89,7 @@ def main() -> int:
     if options.run:
         done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
         return 0 if done else 1
-    return _serve(home, options.models_dir, None if options.cold else options.model, options.bits)
+    return _serve(home, options.models_dir, warm=not options.cold)
 
 
 def _read_options() -> argparse.Namespace:
@@ -107,8 +106,6 @@ def _read_options() -> argparse.Namespace:
     parser.add_argument("--read", help="tokenize a data set with this model's tokenizer and end")
     parser.add_argument("--data", default=OWN_DATA, help="which data set to tokenize")
     parser.add_argument("--cold", action="store_true", help="a run comes at once and loads its own model")
-    parser.add_argument("--model", default=WARM_MODEL, help="model to load while waiting")
-    parser.add_argument("--bits", default=WARM_BITS, help="its bit width")
     parser.add_argument("--memory-limit-bytes", type=int, default=0, help="limit of the address space")
     return parser.parse_args()
 
@@ -119,16 +116,16 @@ def _limit_memory(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
-def _serve(home: LabHome, models_dir: Path, model: str | None, bits: Bits) -> int:
-    """Load `model` while idle, then do the jobs that standard input names until it closes."""
+def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
+    """Do the jobs that standard input names until it closes; `warm` loads the default model while idle."""
     answers = Answers()
     orders = Orders()
     session = None
     try:
-        if model is None:
-            _say_ready(home, find_machine(home=home))
+        if warm:
+            session = _get_ready(home, models_dir)
         else:
-            session = _get_ready(home, models_dir, model, bits)
+            _say_ready(home, find_machine(home=home))
     except LearnerError as error:
         home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
     except (RuntimeError, MemoryError) as error:
@@ -161,7 +158,7 @@ def _do_job(
     return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
 
 
-def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> ModelSession:
+def _get_ready(home: LabHome, models_dir: Path) -> ModelSession:
     """Load the default model and warm it up with one step, so a run's first step is an ordinary one."""
 
     def report(progress: Progress) -> None:
@@ -170,7 +167,7 @@ def _get_ready(home: LabHome, models_dir: Path, model: str, bits: Bits) -> Model
 
     report(Progress(step="Starting"))
     machine = find_machine(home=home)
-    session = open_session(model, bits, machine, models_dir=models_dir, report=report)
+    session = open_session(EMBEDDED_MODEL, WARM_BITS, machine, models_dir=models_dir, report=report)
     report(Progress(step="Warming up"))
     _warm_up(session, home)
     _say_ready(home, machine)

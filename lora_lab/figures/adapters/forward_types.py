@@ -11,11 +11,11 @@ from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
 from lora_lab.memory.ledger import (
     BLOCK_SIZE,
     COMPUTE_BYTES,
-    FP32_BYTES,
     code_bytes,
     decoded_bytes,
     matrix_constant_bytes,
 )
+from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.parameters.shapes import Linear, find_shape
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
 from study.base.units import as_bytes

@@ -5,7 +5,7 @@ from typing import Any
 
 from lora_lab.memory.frameworks.families import TOWER_FAMILIES
 from lora_lab.memory.frameworks.setting import ConfigTraits, Task
-from lora_lab.parameters.adapter_config import HEADS
+from lora_lab.parameters.adapter_config import HEADS, KIND_OF_TASK
 from lora_lab.parameters.catalogue import names_by_id, read_entries
 from lora_lab.parameters.json_fields import listed_names
 from lora_lab.parameters.shapes import ModelShape
@@ -22,7 +22,7 @@ TASK_OF_KIND: dict[str, Task] = {
 }
 """What each kind of model predicts; every other kind predicts words."""
 
-TASK_TYPES = {"seqcls": "SEQ_CLS", "tokencls": "TOKEN_CLS", "qa": "QUESTION_ANS"}
+TASK_TYPES = {kind: task for task, kind in KIND_OF_TASK.items()}
 """The task type that PEFT is given for a kind of model, and that decides which head is trained."""
 
 RESIDUAL_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "dropout_rate", "resid_pdrop", "dropout")
@@ -46,9 +46,9 @@ def kind_of(record: Record, shape: ModelShape) -> str:
     kind = record.get("kind")
     if kind:
         return str(kind)
-    task = next((kind for kind, task in TASK_TYPES.items() if task == record.get("task_type")), None)
-    if task:
-        return task
+    implied = KIND_OF_TASK.get(str(record.get("task_type")))
+    if implied:
+        return implied
     family = TOWER_FAMILIES.get(shape.model_type)
     decodes = family is None or family.vision or any("decoder" in linear.name for linear in shape.linears)
     return "causal" if decodes else "seqcls"

@@ -18,17 +18,14 @@ from lora_lab.memory.frameworks.torchtune import TorchtuneStep, UnslothStep
 from lora_lab.memory.frameworks.tower_step import TowerStep
 from lora_lab.memory.frameworks.towers import has_towers, stays_whole
 from lora_lab.memory.frameworks.transformers import TransformersStep
+from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import Ledger, constant_bytes
+from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
 from lora_lab.parameters.shapes import ModelShape
 from study.base.errors import LearnerError
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
 CODE_BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, "fp4-dq": 4}
-
-SMALL_TENSOR = 4096
-"""bitsandbytes keeps fp32 moments for tensors with fewer numbers than this."""
-
-EIGHT_BIT_BLOCK = 256  # numbers per fp32 constant of an 8-bit moment
 
 RESERVED_SHARE = 0.014
 """Memory that the allocator reserves beyond the tensors at the peak, as a share of them: the mean over the
@@ -266,17 +263,12 @@ def optimizer_named(name: str) -> Moments:
 
 def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: int) -> int:
     moments = optimizer_named(setting.optimizer)
-    total = 0
-    for count, numbers in trained:
-        if not moments.eight_bit:
-            step = 4 if moments.copies or moments.fp32_copies else 0  # each tensor counts its steps
-            total += count * (numbers * (moments.copies * width + 4 * moments.fp32_copies) + step)
-        elif numbers < SMALL_TENSOR:
-            total += count * moments.copies * 4 * numbers
-        else:
-            blocks = math.ceil(numbers / EIGHT_BIT_BLOCK)
-            total += count * moments.copies * (numbers + 4 * blocks)
-    return total
+    if moments.eight_bit:
+        tensors = [Tensors(numbers, count) for count, numbers in trained]
+        return moments_8bit_bytes(tensors, moments=moments.copies)
+    per_number = moments.copies * width + 4 * moments.fp32_copies
+    step = 4 if per_number else 0  # each tensor counts its steps
+    return sum(count * (numbers * per_number + step) for count, numbers in trained)
 
 
 # ---- the moments of a step
@@ -327,7 +319,7 @@ def _update_bytes(setting: StepSetting, all_bytes: int, largest_bytes: int) -> i
 def _forecast_generating(setting: StepSetting) -> Ledger:
     """Return weights, the KV cache, and the largest matrix decoded, plus one more copy while it is moved."""
     shape = setting.shape
-    cache = 2 * shape.layers * shape.kv_heads * shape.head_dim * setting.tokens * setting.width
+    cache = kv_cache_bytes(shape, tokens=setting.tokens, bytes_per_value=setting.width)
     largest = max((linear.d_in * linear.d_out for linear in shape.linears), default=0)
     if setting.framework == "litgpt":
         largest = max(largest, shape.hidden * shape.vocab)

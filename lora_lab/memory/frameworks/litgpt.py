@@ -96,19 +96,6 @@ class LitgptStep(NativeStep):
         """Apply torch's own gelu or silu."""
         return self.ops.unary(x)
 
-    # ---- linear layers
-
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Return result + (dropout(x) Aᵀ Bᵀ) · scale, all in the base's type."""
-        ops, rank = self.ops, self.setting.rank
-        rows = x.numbers // d_in
-        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
-        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
-        if self.setting.dropout:
-            x = ops.dropout(x)
-        reduced = ops.matmul(x, down, rows=rows, d_out=rank)
-        return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
-
     # ---- the loss
 
     def loss(self, x: Tensor) -> Tensor:
@@ -120,10 +107,7 @@ class LitgptStep(NativeStep):
             del self.old_logits
             shifted = self.ops.apply(logits.numbers, FP32, logits, part="logits")
             return self.ops.cross_entropy(shifted, rows=self.rows)
-        count = -(-self.setting.seq_len // CHUNK_TOKENS)
-        sizes = [self.rows // count * self.shape.hidden] * (count - 1)
-        sizes.append(x.numbers - sum(sizes))
-        pieces = [self.head(piece) for piece in self.ops.split(x, sizes)]
+        pieces = self.head_in_chunks(x, -(-self.setting.seq_len // CHUNK_TOKENS))
         del x
         chunks = [self.ops.cast(piece, FP32, "logits") for piece in pieces]
         del pieces

@@ -12,3 +12,22 @@ class NativeStep(TransformersStep):
         groups = self.shape.heads // self.shape.kv_heads
         k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         return super().attend(q, k, v)
+
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+        """Return result + scale · B(A(dropout(x))), all in the base's type."""
+        ops, rank = self.ops, self.setting.rank
+        rows = x.numbers // d_in
+        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
+        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
+        if self.setting.dropout:
+            x = ops.dropout(x)
+        if self.setting.variant == "dora":
+            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
+        reduced = ops.matmul(x, down, rows=rows, d_out=rank)
+        return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
+
+    def head_in_chunks(self, x: Tensor, count: int) -> list[Tensor]:
+        """Compute logits in chunks of equally many rows; the last chunk has the remainder too."""
+        sizes = [self.rows // count * self.shape.hidden] * (count - 1)
+        sizes.append(x.numbers - sum(sizes))
+        return [self.head(piece) for piece in self.ops.split(x, sizes)]

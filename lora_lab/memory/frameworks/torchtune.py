@@ -14,8 +14,6 @@ LOSS_CHUNKS = 8  # CEWithChunkedOutputLoss(num_output_chunks=8)
 class TorchtuneStep(NativeStep):
     """The step in torchtune/modules and its single-device recipes."""
 
-    saves_quantized_input = False
-
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
         """Apply a norm; compiled, it is one kernel that saves its input and a number per row."""
         if not self.setting.compiled:
@@ -41,26 +39,10 @@ class TorchtuneStep(NativeStep):
         """Return False: torchtune calls PyTorch's attention for every family."""
         return False
 
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
-        """Return result + scale · B(A(dropout(x))), all in the base's type."""
-        ops, rank = self.ops, self.setting.rank
-        rows = x.numbers // d_in
-        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
-        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
-        if self.setting.dropout:
-            x = ops.dropout(x)
-        if self.setting.variant == "dora":
-            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
-        reduced = ops.matmul(x, down, rows=rows, d_out=rank)
-        return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
-
     def loss(self, x: Tensor) -> Tensor:
         """Compute the loss; the recipe drops the logits before the backward pass."""
         x = self.norm(x)
-        count = LOSS_CHUNKS if self.setting.loss == "chunked" else 1
-        sizes = [self.rows // count * self.shape.hidden] * (count - 1)
-        sizes.append(x.numbers - sum(sizes))
-        pieces = [self.head(piece) for piece in self.ops.split(x, sizes)]
+        pieces = self.head_in_chunks(x, LOSS_CHUNKS if self.setting.loss == "chunked" else 1)
         del x
         return self.ops.apply(self.rows, FP32, *[self.loss_of(piece) for piece in pieces])
 

@@ -11,7 +11,6 @@ from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import ConfigTraits, StepSetting
 from lora_lab.memory.frameworks.tape import STOP, Leaf, Storage, Tape, Tensor
 
-BLOCK_SIZE = 64
 LAYERS_PLAYED = 4
 """First, last and two in between; the other layers are like the second, which counts for them."""
 

@@ -28,7 +28,7 @@ Inspect = Callable[[Mapping[str, Any], Path, LabHome, ProgressCallback], dict[st
 Raises LearnerError on an invalid order. Stopping ends the process, so an inspection doesn't poll for a stop.
 """
 
-KINDS: dict[str, Inspect] = {"weights": microscope.inspect_matrix, "adapter": xray.inspect_runs}
+INSPECTIONS: dict[str, Inspect] = {"weights": microscope.inspect_matrix, "adapter": xray.inspect_runs}
 
 
 def serve_inspections(models_dir: Path, home: LabHome) -> None:
@@ -40,7 +40,7 @@ def serve_inspections(models_dir: Path, home: LabHome) -> None:
         ) -> None:
             say(doing=doing, done=done, total=total, found=found or {})
 
-        say(found=KINDS[job["kind"]](job["order"], models_dir, home, report))
+        say(found=INSPECTIONS[job["kind"]](job["order"], models_dir, home, report))
         return "done"
 
     serve_orders(

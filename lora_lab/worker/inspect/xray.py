@@ -164,7 +164,7 @@ def _random_overlap(size: int, firsts: Sequence[int], seconds: Sequence[int]) ->
 
 
 def _adapter_of(run: RunFolder) -> Adapter:
-    if not run.adapter_path.is_dir():
+    if not run.has_adapter:
         raise LearnerError("This run has saved no adapter.", do_next="Choose a run that has trained.")
     return read_adapter(run.adapter_path)
 

@@ -40,7 +40,7 @@ def count(order, models_dir, home, report):
             time.sleep(0.01)
     return {"sum": sum(range(order["to"])), "wrong": 1 / order.get("by", 1)}
 
-serve.KINDS["weights"] = count
+serve.INSPECTIONS["weights"] = count
 serve.serve_inspections(None, None)
 """
 """A worker like the lab's, with a kind of inspection that loads nothing."""

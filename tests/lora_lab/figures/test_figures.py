@@ -2,12 +2,12 @@
 
 import re
 from html import unescape
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from lora_lab.figures import FIGURES
-from lora_lab.figures.recorded import RECORDINGS, read_recording
+from lora_lab.figures.recorded import Recording, read_recording
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.figures.controls import ChoiceControl, SliderControl, controls_of
@@ -108,7 +108,7 @@ def test_a_figure_belongs_to_concepts_of_the_map(figure: Figure[Any], concepts: 
     assert 1 <= figure.minutes <= 5
 
 
-@pytest.mark.parametrize("what", RECORDINGS)
+@pytest.mark.parametrize("what", get_args(Recording))
 def test_recorded_data_says_how_it_was_measured(what: Any) -> None:
     kept = read_recording(what)
     provenance = kept["provenance"]

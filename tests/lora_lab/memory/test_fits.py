@@ -6,7 +6,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from lora_lab.memory import ledger
-from lora_lab.memory.frameworks.largest_batch import PRESET_SIZES_GB, preset_size_gb
+from lora_lab.memory.preset_size import PRESET_SIZES_GB, preset_size_gb
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.run_form import Preset, read_presets
 from lora_lab.views import fit

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from lora_lab.memory.frameworks.contract import as_stored, setting_of
 from lora_lab.memory.frameworks.families import FAMILIES
-from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, SMALL_TENSOR, forecast_step, largest_batch
+from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, forecast_step, largest_batch
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.ledger import constant_bytes
+from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, optimizer_bytes, trained_tensors
 from lora_lab.papers.published_memory import PublishedMemory, published_memory
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from study.base.errors import LearnerError
@@ -135,10 +136,17 @@ def test_constants_are_what_bitsandbytes_stores() -> None:
 def test_eight_bit_moments_save_nothing_on_tensors_that_stay_in_fp32() -> None:
     small = setting("smollm2-135m", targets=["q"], rank=1, optimizer="adamw8bit")
     numbers = sum(m.count * (m.d_in + m.d_out) for m in small.adapted)
-    assert all(m.d_in < SMALL_TENSOR for m in small.adapted)
+    assert all(m.d_in < SMALLEST_8BIT_NUMBERS for m in small.adapted)
     assert forecast_step(small).optimizer == 8 * numbers
     large = replace(small, rank=64)
     assert forecast_step(large).optimizer == pytest.approx(2.03125 * 64 * numbers, rel=1e-3)
+
+
+@pytest.mark.parametrize("rank", [1, 8, 64])
+def test_eight_bit_moments_are_those_of_the_labs_own_loop(rank: int) -> None:
+    one = setting("smollm2-135m", rank=rank, optimizer="adamw8bit")
+    tensors = trained_tensors(one.adapted, rank=rank, variant="lora")
+    assert forecast_step(one).optimizer == optimizer_bytes(tensors, "adamw8bit")
 
 
 def test_paged_moments_are_the_same_bytes_and_sgd_keeps_none() -> None:

@@ -224,6 +224,13 @@ def test_a_run_without_an_adapter_says_so(site: TestClient, settings: Settings) 
     assert (answer.status_code, answer.text) == (404, "This run has saved no adapter.")
 
 
+def test_an_adapter_without_its_configuration_is_none(site: TestClient, settings: Settings) -> None:
+    run = run_builders.finished(settings.runs_dir)
+    (run.adapter_path / "adapter_config.json").unlink()
+    assert not run.has_adapter
+    assert site.get(f"/lab/runs/{run.run_id}/adapter.zip").status_code == 404
+
+
 def test_a_deleted_run_is_gone_from_here_too(site: TestClient, lab: Lab, settings: Settings) -> None:
     run = run_builders.finished(settings.runs_dir)
     assert site.get(f"/lab/runs/{run.run_id}/steps.csv").status_code == 200

@@ -363,6 +363,7 @@ def test_runs_that_must_be_measured_once_more_offer_it_and_show_what_came_of_it(
     runs = runs_of(context.settings, sweep)
     for run in runs:
         run.adapter_path.mkdir()
+        (run.adapter_path / "adapter_config.json").write_text("{}")
     html = ana_works.opens("id=merge-it")
     assert "Measure 2 finished runs for this project" in words(html)
     ways = {"decoded_error": 3e-7, "bf16_error": 1e-3, "requantized_error": 0.12}

@@ -92,6 +92,7 @@ def test_a_failed_run_keeps_its_steps_and_its_reason() -> None:
     assert state.ended
     assert state.failure is not None
     assert state.failure["what"] == "Killed."
+    assert state.failure_text == "Killed. Start again."
     assert len(state.steps) == 2
 
 

@@ -4,8 +4,7 @@ import pytest
 
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
-from lora_lab.memory.frameworks.largest_batch import CONTEXT_BYTES
-from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
@@ -166,4 +165,4 @@ def test_the_drivers_share_is_counted() -> None:
     verdict = fit.verdict_of(LLAMA, 24 * GB)
     assert fit.verdict_of(LLAMA, verdict.needed_bytes).fits
     assert not fit.verdict_of(LLAMA, verdict.needed_bytes - 1).fits
-    assert verdict.needed_bytes > CONTEXT_BYTES
+    assert verdict.needed_bytes > CUDA_OVERHEAD_BYTES

@@ -345,8 +345,6 @@ def test_a_poll_renders_again_only_what_changed(
     assert "lora_lab/lab/run_curves.html" in rendered
 
 
-def test_an_address_of_an_earlier_version_still_opens_its_range_of_steps() -> None:
-    assert (
-        run_panel.window_of({"from": "5", "to": "9"}) == run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
-    )
+def test_an_address_opens_its_range_of_steps() -> None:
+    assert run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
     assert run_panel.window_of({"from": "lora-rank"}) is None

@@ -239,7 +239,6 @@ def test_a_finished_run_says_what_it_means_and_sets_up_the_next_one(ana: Visitor
 
 def test_results_lead_to_their_views(ana: Visitor, lab: Lab) -> None:
     run = run_builders.finished(lab.settings.runs_dir)
-    run.adapter_path.mkdir(exist_ok=True)
     html = ana.opens(f"/lab?run={run.run_id}")
     for path in ("/compare?runs=", "/xray?run=", "/microscope?model=tiny-random&amp;run="):
         assert f'href="{path}{run.run_id}"' in html

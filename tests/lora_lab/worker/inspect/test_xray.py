@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Bits, RunSpec
-from lora_lab.worker.inspect.serve import KINDS
+from lora_lab.worker.inspect.serve import INSPECTIONS
 from lora_lab.worker.training.merge import load_dequantized
 from lora_lab.worker.training.run import execute_run
 from lora_lab.xray.result import RunOverlap, Xray, read_pair, read_xray
@@ -61,12 +61,12 @@ def a_copy(usual: RunFolder, tmp_path: Path) -> RunFolder:
 
 def looked_into(run: RunFolder, models_dir: Path, said: Said | None = None) -> Xray:
     order = {"run": str(run.path)}
-    return read_xray(KINDS["adapter"](order, models_dir, LabHome(run.path), said or Said()))
+    return read_xray(INSPECTIONS["adapter"](order, models_dir, LabHome(run.path), said or Said()))
 
 
 def compared(one: RunFolder, other: RunFolder, models_dir: Path) -> RunOverlap:
     order = {"run": str(one.path), "beside": str(other.path)}
-    return read_pair(KINDS["adapter"](order, models_dir, LabHome(one.path), Said()))
+    return read_pair(INSPECTIONS["adapter"](order, models_dir, LabHome(one.path), Said()))
 
 
 def merged_changes(run: RunFolder, models_dir: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

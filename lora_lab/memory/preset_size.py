@@ -1,4 +1,4 @@
-"""What a GPU must have beside a step's tensors, and the memory that a preset needs."""
+"""The memory that a preset of the lab needs."""
 
 from dataclasses import replace
 
@@ -6,11 +6,6 @@ from lora_lab.memory import ledger
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from study.base.units import GB
-
-CONTEXT_BYTES = round(1.4 * GB)
-"""What the driver's context and libraries take in addition to the tensors: Unsloth's fixed share, measured by
-them on an RTX 5070 Ti (studio/backend/utils/hardware/VRAM_ESTIMATION.md).
-"""
 
 PRESET_SIZES_GB = (0.25, 0.5, 1, 2, 4, 8, 16, 24, 32, 48, 80)
 
