@@ -21,6 +21,7 @@ from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits
 from lora_lab.worker.model.load import load_tokenizer
+from lora_lab.worker.model.quantization import copy_weight, put_weight
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.merge import load_dequantized
@@ -62,10 +63,10 @@ def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
         name.removeprefix(WRAPPED) for name, layer in adapted.named_modules() if hasattr(layer, "lora_A")
     ]
     merged = adapted.merge_and_unload()
-    exact = {name: merged.get_submodule(name).weight.clone() for name in names}
+    exact = {name: copy_weight(merged.get_submodule(name)) for name in names}
     for way, rounded in _list_ways(spec.bits).items():
         for name, weight in exact.items():
-            merged.get_submodule(name).weight.copy_(rounded(weight))
+            put_weight(merged.get_submodule(name), rounded(weight))
         values |= _compare_merge(way, merged, asked, kept, expected)
     return values
 

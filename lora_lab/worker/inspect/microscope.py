@@ -19,8 +19,9 @@ from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.device.machine import find_machine
-from lora_lab.worker.inspect.microscope_losses import Losses, linears_of, plain_weight
+from lora_lab.worker.inspect.microscope_losses import Losses
 from lora_lab.worker.inspect.rounding import Rounded, double_quantized, round_weight
+from lora_lab.worker.model.quantization import copy_weight, linears_of
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, open_session
@@ -44,7 +45,7 @@ def inspect_matrix(
     """Inspect one matrix as described above. Raises LearnerError on an unknown model, layer or matrix."""
     session = _open_session(order["model"], models_dir, report)
     name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
-    weight = plain_weight(layer)
+    weight = copy_weight(layer)
     schemes = {side: order[side] for side in SIDES}
     report(
         "Rounding the matrix",
@@ -99,7 +100,7 @@ def _open_session(model: str, models_dir: Path, report: "ProgressCallback") -> M
 
 def _layer_of(session: ModelSession, number: int, matrix: str) -> tuple[str, nn.Module]:
     """Find the linear layer named `matrix` in layer `number`, with its whole name."""
-    linears = dict(linears_of(session))
+    linears = dict(linears_of(session.base))
     inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
     if matrix not in inside:
         has = f"Layer {number} has {', '.join(inside)}." if inside else "Choose a lower layer."
