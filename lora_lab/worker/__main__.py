@@ -88,7 +88,7 @@ def main() -> int:
         read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
+        done = execute_run(RunFolder(options.run), home, options.models_dir)
         return 0 if done else 1
     return _serve(home, options.models_dir, None if options.cold else options.model, options.bits)
 
@@ -264,10 +264,6 @@ def _log_into(run: RunFolder) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
-
-
-def _never() -> bool:
-    return False
 
 
 if __name__ == "__main__":

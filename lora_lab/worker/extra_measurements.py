@@ -12,7 +12,6 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from lora_lab.data import datasets
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.runs.folder import RunFolder
@@ -45,9 +44,9 @@ def measure_run(run: RunFolder, models_dir: Path) -> bool:
 @torch.no_grad()
 def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
     spec = run.spec
-    base = load_dequantized(spec.model, spec.bits, models_dir, _ignore_progress)
+    base = load_dequantized(spec.model, spec.bits, models_dir)
     attend_by_example(base)
-    tokenizer = load_tokenizer(spec.model, models_dir, _ignore_progress)
+    tokenizer = load_tokenizer(spec.model, models_dir)
     general = [encode_example(tokenizer, pair) for pair in general_pairs()]
     held_out = datasets.load_saved(run.path).held_out
     kept = cut_to([encode_example(tokenizer, example) for example in held_out], spec.seq_len_tokens)
@@ -91,7 +90,3 @@ def _compute_logits(model: nn.Module, examples: Sequence[Encoded]) -> Tensor:
     """Return next-token logits of each example by itself, one after the other: (tokens, vocab)."""
     rows = [model(input_ids=torch.tensor([each.ids]), use_cache=False).logits[0] for each in examples]
     return torch.cat(rows).float()
-
-
-def _ignore_progress(progress: Progress) -> None:
-    """Ignore progress."""

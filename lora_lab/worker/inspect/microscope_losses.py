@@ -118,7 +118,6 @@ class Losses:
                 compute_dtype=torch.float32,
                 device=torch.device("cpu"),
                 models_dir=self._models_dir,
-                report=lambda progress: None,
             )
             return lambda name, weight: dense_weight(stored.get_submodule(name), torch.float32)
         return lambda name, weight: round_weight(weight, bits, block).decoded

@@ -33,14 +33,10 @@ from study.base.settings import load_settings
 def record_tokens(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Tokenize the example as the lab shows data sets (worker/training/tokenize.py)."""
     del machine
-    tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir, report=_ignore_progress)
+    tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir)
     found = encode_example(tokenizer, Example(prompt=PROMPT, answer=ANSWER))
     pieces = [tokenizer.decode([token]) for token in found.ids]
     return {"model": EMBEDDED_MODEL, "pieces": pieces, "answer_tokens": found.answer_tokens}
-
-
-def _ignore_progress(progress: object) -> None:
-    return None
 
 
 MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {

@@ -33,7 +33,7 @@ Matrices = dict[str, Tensor]
 def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train once, then merge every snapshot in every way into the dequantized base."""
     updates, held_out = _train_updates(models_dir, machine)
-    plain = load_dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_ignore_progress).eval()
+    plain = load_dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir).eval()
     layers = dict(linears_of(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     base_loss, _ = _measure_answers(plain, held_out)
@@ -49,7 +49,7 @@ def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
 def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
     """Return B·A times its scale after each number of steps, and the held-out examples."""
-    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir, report=_ignore_progress)
+    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
     dataset = own_dataset()
     examples, kept = (
         cut_to([encode_example(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
@@ -64,7 +64,7 @@ def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matric
 
     train_adapter(
         model, examples, SPEC,
-        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step, should_stop=_never,
+        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step,
     )  # fmt: skip
     return updates, kept[:HELD_OUT]
 
@@ -154,11 +154,3 @@ def _measure_answers(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[flo
 def _compute_norm(matrices: Any) -> float:
     """Compute the norm of all matrices together."""
     return float(sum(float(matrix.detach().double().pow(2).sum()) for matrix in matrices) ** 0.5)
-
-
-def _ignore_progress(progress: object) -> None:
-    return None
-
-
-def _never() -> bool:
-    return False

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -299,7 +298,7 @@ def main() -> int:
     for name in names:
         recipe = RECIPES[name]
         if session is None or session.bits != recipe.spec.bits:
-            session = _open(recipe, machine, models_dir)
+            session = open_session(EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir)
         found = {"id": name, "provenance": _describe_recording(name, machine)} | Recorder(
             session, recipe
         ).record()
@@ -308,12 +307,6 @@ def main() -> int:
         if recipe.saves_head:
             session = None  # the saved head leaves a module around the model's own
     return 0
-
-
-def _open(recipe: FaultyRunRecipe, machine: Machine, models_dir: Path) -> ModelSession:
-    return open_session(
-        EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir, report=lambda progress: None
-    )
 
 
 def _describe_recording(name: str, machine: Machine) -> dict[str, Any]:

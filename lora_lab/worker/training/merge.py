@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from lora_lab.data.embedded_model import Progress, Report
+from lora_lab.data.embedded_model import Progress, Report, ignore_progress
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
@@ -64,7 +64,9 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         ) from error
 
 
-def load_dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> PreTrainedModel:
+def load_dequantized(
+    model: str, bits: Bits, models_dir: Path, report: Report = ignore_progress
+) -> PreTrainedModel:
     """Load the model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
     cpu = torch.device("cpu")
     plain, stored = (
