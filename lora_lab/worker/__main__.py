@@ -37,7 +37,7 @@ from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
 from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.device.gpu import live_bytes
-from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine, first_line
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
@@ -52,7 +52,7 @@ from lora_lab.worker.training.run import execute_group, execute_run
 from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import shape_for
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 WARM_MODEL = EMBEDDED_MODEL
 WARM_BITS: Bits = "nf4-dq"

@@ -25,7 +25,7 @@ from lora_lab.worker.model.quantization import copy_weight, linears_of
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, open_session
-from lora_lab.worker.training.work import list_versions
+from lora_lab.worker.training.work import describe_setup
 from study.base.errors import LearnerError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def inspect_matrix(
     schemes = {side: order[side] for side in SIDES}
     report(
         "Rounding the matrix",
-        found={"where": _list_places(session), "matrix": _describe_matrix(name, weight)},
+        found={"where": describe_setup(session.machine), "matrix": _describe_matrix(name, weight)},
     )
     sides = {side: round_weight(weight, each["bits"], each["block"]) for side, each in schemes.items()}
     report(
@@ -106,14 +106,6 @@ def _layer_of(session: ModelSession, number: int, matrix: str) -> tuple[str, nn.
         has = f"Layer {number} has {', '.join(inside)}." if inside else "Choose a lower layer."
         raise LearnerError(f"{session.model_name} has no {matrix} in layer {number}.", do_next=has)
     return inside[matrix], linears[inside[matrix]]
-
-
-def _list_places(session: ModelSession) -> dict[str, Any]:
-    return {
-        "device": session.machine.description["name"],
-        "compute_dtype": session.machine.compute_name,
-        "versions": list_versions(),
-    }
 
 
 def _describe_matrix(name: str, weight: Tensor) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
 from lora_lab.worker.model import hqq_layers
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 CPU = torch.device("cpu")
 TINY_SEED = 0
@@ -218,9 +218,8 @@ def _gguf_in(source: str) -> Path | None:
 
 
 def _explain_unusable(model: str, error: Exception) -> LearnerError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return LearnerError(
-        f"{model} could not be loaded ({first_line}).",
+        f"{model} could not be loaded ({first_line(error)}).",
         do_next="Check the name and the network, or choose the embedded model.",
     )
 

@@ -297,6 +297,15 @@ def shape_for(model: str, home: LabHome) -> ModelShape:
         return shape
 
 
+def describe_setup(machine: Machine) -> dict[str, Any]:
+    """Describe what a result was computed with: device, number type, library versions."""
+    return {
+        "device": machine.description["name"],
+        "compute_dtype": machine.compute_name,
+        "versions": list_versions(),
+    }
+
+
 def list_versions() -> dict[str, str]:
     """List the library versions that every result names."""
     return {
