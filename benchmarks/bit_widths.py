@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
     """Load, evaluate, train and evaluate as a worker does, without a run folder."""
     models_dir = load_settings().models_dir
-    session = open_session(spec.model, spec.bits, machine, models_dir=models_dir, report=_silent)
+    session = open_session(spec.model, spec.bits, machine, models_dir=models_dir)
     shape = find_shape(spec.model)
     dataset = own_dataset()
     encoded = [encode_example(session.tokenizer, example) for example in dataset.train]
@@ -120,7 +120,6 @@ def one_run(spec: RunSpec, machine: Machine) -> BitWidthRow:
         spec,
         meter=meter_for(adapted.model, machine),
         on_step=on_step,
-        should_stop=_never,
     )
     loss_before, loss_after = measure_alone(adapted, session, kept)
     row = BitWidthRow(
@@ -158,14 +157,6 @@ def write(path: Path, table: str) -> None:
         return
     before, _, rest = path.read_text("utf-8").partition(START)
     path.write_text(f"{before}{START}\n\n{table}\n{END}{rest.partition(END)[2]}", "utf-8")
-
-
-def _silent(progress: object) -> None:
-    """Ignore a progress report."""
-
-
-def _never() -> bool:
-    return False
 
 
 if __name__ == "__main__":

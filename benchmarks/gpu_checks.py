@@ -128,7 +128,7 @@ def one_run(place: CheckMachine, spec: RunSpec) -> CheckRow:
     """Execute a run as a worker does."""
     held = held_bytes(place.machine)
     run = place.start(spec)
-    execute_run(run, place.home, place.models_dir, app_is_gone=_never)
+    execute_run(run, place.home, place.models_dir)
     return CheckRow(spec=spec, state=ended(run), held_before_bytes=held)
 
 
@@ -148,7 +148,7 @@ def group_of_four(place: CheckMachine) -> str:
     held = held_bytes(place.machine)
     runs = [place.start(replace(place.spec, rank=rank, alpha=2.0 * rank)) for rank in (2, 4, 8, 16)]
     bench = ModelCache(place.models_dir, home=place.home)
-    execute_group(runs, place.home, place.models_dir, bench=bench, app_is_gone=_never)
+    execute_group(runs, place.home, place.models_dir, bench=bench)
     states = [ended(run) for run in runs]
     if states[0].shared_by != len(runs):
         raise CheckFailed(f"{states[0].shared_by} of {len(runs)} runs shared their steps")
@@ -167,7 +167,7 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
     """Ask the base and two adapters the same question."""
     runs = [place.start(replace(place.spec, rank=rank)) for rank in (4, 8)]
     for run in runs:
-        execute_run(run, place.home, place.models_dir, app_is_gone=_never)
+        execute_run(run, place.home, place.models_dir)
         ended(run)
     model = ChatModel(place.models_dir, place.home)
     arms = model.arms(runs, _quiet)
@@ -180,7 +180,7 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
 def merge_of_a_run(place: CheckMachine) -> str:
     """Merge a run's adapter into its base."""
     run = place.start(place.spec)
-    execute_run(run, place.home, place.models_dir, app_is_gone=_never)
+    execute_run(run, place.home, place.models_dir)
     ended(run)
     before = live_bytes(place.machine.device) if place.machine.on_gpu else 0
     if not merge_run(run, place.models_dir):
@@ -195,7 +195,7 @@ def merge_of_a_run(place: CheckMachine) -> str:
 def exported_script(place: CheckMachine, bits: Bits = "nf4-dq") -> str:
     """Run the exported script in its own process; its losses are the run's."""
     run = place.start(replace(place.spec, bits=bits))
-    execute_run(run, place.home, place.models_dir, app_is_gone=_never)
+    execute_run(run, place.home, place.models_dir)
     losses = [step["loss"] for step in ended(run).steps]
     script = run.path / "run.py"
     script.write_text(script_of(run, place.home, place.models_dir), "utf-8")
@@ -323,10 +323,6 @@ def _output(command: Sequence[str], *, folder: Path) -> str:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise CheckFailed(said[-1] if said else f"it ended with status {done.returncode}")
     return done.stdout
-
-
-def _never() -> bool:
-    return False
 
 
 def _quiet(**values: Any) -> None:

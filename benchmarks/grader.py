@@ -46,7 +46,7 @@ from quizzes.grader.worker.examples import held_out, held_out_prompt
 from quizzes.grader.worker.fit_limits import build_scorer
 from quizzes.grader.worker.network import build_network
 from quizzes.grader.worker.reader import Reader, load_reader
-from study.base.model_files import Progress
+from study.base.model_files import ignore_progress
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 
@@ -71,7 +71,7 @@ def main() -> None:
     prompts = _prompts(options.answers)
     answers = _answers(options.answers, prompts)
     models_dir = load_settings().models_dir
-    base = fetch_minilm(models_dir, _silent)
+    base = fetch_minilm(models_dir, ignore_progress)
     reader, weights = load_reader(base, options.weights), read_weights(options.weights)
     limits = weights.limits_of(next(iter(prompts.values())))
     judged = _judged(answers, prompts, build_scorer(reader), limits)
@@ -252,7 +252,7 @@ def _latency(answers: Sequence[LabelledAnswer], prompts: Mapping[str, Prompt], m
     """Print the latency through the worker process, as the page and the command line call it."""
     grader = GraderClient(models_dir)
     begun = time.perf_counter()
-    grader.prepare(_silent)
+    grader.prepare()
     loaded = time.perf_counter() - begun
     chosen = answers[:: max(1, len(answers) // LATENCY_ANSWERS)]
     took = [_seconds(grader, prompts[answer.prompt_id], answer.text) for answer in chosen]
@@ -318,10 +318,6 @@ def _prompt(answer: LabelledAnswer) -> str:
 
 def _voice(answer: LabelledAnswer) -> str:
     return answer.voice
-
-
-def _silent(progress: Progress) -> None:
-    return None
 
 
 if __name__ == "__main__":

@@ -80,11 +80,7 @@ def _load_once() -> None:
     """Fetch the model before either side starts."""
     from lora_lab.worker.model.load import prepare_embedded
 
-    prepare_embedded(load_settings().models_dir, _silent)
-
-
-def _silent(progress: object) -> None:
-    return None
+    prepare_embedded(load_settings().models_dir)
 
 
 def _trainer(rank: int, rate: float, steps: int, options: argparse.Namespace) -> Spent:

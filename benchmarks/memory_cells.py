@@ -129,7 +129,7 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
     """
     machine = Machine(device=CPU, compute_dtype=DTYPES[compute])
     source = grouped_folder(models_dir) if spec.model == GROUPED_MODEL else spec.model
-    session = open_session(source, spec.bits, machine, models_dir=models_dir, report=_silent)
+    session = open_session(source, spec.bits, machine, models_dir=models_dir)
     shape = shape_of_grouped() if spec.model == GROUPED_MODEL else find_shape(spec.model)
     everything = [encode_example(session.tokenizer, example) for example in own_dataset().train]
     seeds = (with_seed(spec, seed, everything) for seed in itertools.count())
@@ -144,7 +144,6 @@ def measure(spec: RunSpec, compute: Compute, models_dir: Path) -> MeasuredCell:
         spec,
         meter=meter_for(adapted.model, machine),
         on_step=results.append,
-        should_stop=_never,
     )
     del adapted, session
     gc.collect()
@@ -183,14 +182,6 @@ def as_text(cell: MeasuredCell) -> str:
     kept = spec.optimizer + (", checkpointing" if spec.checkpointing else "")
     sizes = f"{as_bytes(cell.peak_bytes)} measured, {cell.error_percent:+.2f} %"
     return f"{what}, {row.examples} examples, {row.tokens} tokens, {kept}: {sizes}"
-
-
-def _silent(progress: object) -> None:
-    """Ignore a progress report."""
-
-
-def _never() -> bool:
-    return False
 
 
 if __name__ == "__main__":

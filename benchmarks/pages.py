@@ -61,7 +61,7 @@ MOVE_A_SLIDER = """async (id) => {
 
 def main() -> None:
     """Print each measurement, then one JSON line."""
-    prepare_embedded(load_settings().models_dir, report=_silent)
+    prepare_embedded(load_settings().models_dir)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         begun = time.perf_counter()
@@ -80,10 +80,6 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:44}{value:8.2f}")
     print(json.dumps(figures))
-
-
-def _silent(progress: object) -> None:
-    return None
 
 
 def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[str, float]:

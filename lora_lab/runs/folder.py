@@ -139,14 +139,22 @@ _STATES = _States()
 def create_run(runs_dir: Path, spec: RunSpec, dataset: Dataset, *, now: datetime) -> RunFolder:
     """Create a folder with the spec and the exact data; from then on the run survives a crash."""
     model = re.sub(r"[^a-z0-9.-]+", "-", Path(spec.model).name.lower())[:30].strip("-.") or "model"
-    moment = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"  # names sort by time
-    name = f"{moment}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
+    name = f"{time_stamp(now)}-{model}-r{spec.rank}-{spec.bits}-{secrets.token_hex(3)}"
     building = runs_dir / f".{name}"
     building.mkdir(parents=True)
-    (building / "spec.json").write_text(spec.to_json() + "\n", "utf-8")
-    datasets.save_dataset(dataset, building)
-    building.rename(runs_dir / name)
+    try:
+        (building / "spec.json").write_text(spec.to_json() + "\n", "utf-8")
+        datasets.save_dataset(dataset, building)
+        building.rename(runs_dir / name)
+    except OSError:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     return RunFolder(runs_dir / name)
+
+
+def time_stamp(now: datetime) -> str:
+    """Return the start of a folder's name, in milliseconds: names sort by time."""
+    return f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}"
 
 
 def open_run(runs_dir: Path, run_id: str) -> RunFolder:

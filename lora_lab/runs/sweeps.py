@@ -14,7 +14,7 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.event_fields import is_moment
-from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run
+from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run, time_stamp
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -76,7 +76,7 @@ class Sweep:
 
 def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
     """Create folders for the sweep and each cell's run: all on disk, or none when it raises OSError."""
-    name = f"{now:%Y%m%d-%H%M%S}{now.microsecond // 1000:03d}-sweep-{secrets.token_hex(3)}"
+    name = f"{time_stamp(now)}-sweep-{secrets.token_hex(3)}"
     runs: list[RunFolder] = []
     try:
         runs += (create_run(runs_dir, spec, dataset, now=now) for spec in grid.specs())
@@ -92,6 +92,7 @@ def create_sweep(sweeps_dir: Path, runs_dir: Path, grid: Grid, dataset: Dataset,
     except OSError:
         for run in runs:
             delete_run(run)
+        shutil.rmtree(sweeps_dir / name, ignore_errors=True)
         raise
     return sweep
 

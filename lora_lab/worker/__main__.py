@@ -37,7 +37,7 @@ from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
 from lora_lab.worker import extra_measurements
 from lora_lab.worker.chat import serve_chat
 from lora_lab.worker.device.gpu import live_bytes
-from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine, first_line
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, Machine, find_machine
 from lora_lab.worker.inspect.serve import serve_inspections
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.model.read_shape import serve_shapes
@@ -52,7 +52,7 @@ from lora_lab.worker.training.run import execute_group, execute_run
 from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import shape_for
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 WARM_BITS: Bits = "nf4-dq"
 
@@ -87,7 +87,7 @@ def main() -> int:
         read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=_never)
+        done = execute_run(RunFolder(options.run), home, options.models_dir)
         return 0 if done else 1
     return _serve(home, options.models_dir, warm=not options.cold)
 
@@ -261,10 +261,6 @@ def _log_into(run: RunFolder) -> None:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
-
-
-def _never() -> bool:
-    return False
 
 
 if __name__ == "__main__":

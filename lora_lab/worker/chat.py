@@ -196,8 +196,7 @@ def decode_once(model: PreTrainedModel, dtype: torch.dtype) -> None:
         plain.weight = nn.Parameter(dense_weight(layer, dtype), requires_grad=False)
         if layer.bias is not None:
             plain.bias = nn.Parameter(layer.bias.detach().to(dtype), requires_grad=False)
-        parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent), own, plain)
+        model.set_submodule(name, plain)
 
 
 def _end_tokens(model: PeftModel, tokenizer: Any) -> set[int]:

@@ -3,24 +3,23 @@
 Everything runs in fp32 on the CPU, on the numbers that the run's bits keep.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
-import bitsandbytes as bnb
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 
 from lora_lab.data import datasets
-from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import write_json
-from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import Bits
+from lora_lab.worker.inspect.lora_update import WRAPPED
+from lora_lab.worker.inspect.rounding import round_to
 from lora_lab.worker.model.load import load_tokenizer
+from lora_lab.worker.model.quantization import copy_weight, put_weight
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.loop import held_out_loss
 from lora_lab.worker.training.merge import load_dequantized
@@ -28,7 +27,6 @@ from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from study.base.errors import LearnerError
 
 LOGIT_EXAMPLES = 4  # enough positions for a relative error, few enough to hold their logits
-WRAPPED = "base_model.model."  # what PEFT puts before the names of layers
 FOUR_BIT: frozenset[Bits] = frozenset({"nf4", "nf4-dq", "fp4"})
 
 
@@ -46,9 +44,9 @@ def measure_run(run: RunFolder, models_dir: Path) -> bool:
 @torch.no_grad()
 def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
     spec = run.spec
-    base = load_dequantized(spec.model, spec.bits, models_dir, _ignore_progress)
+    base = load_dequantized(spec.model, spec.bits, models_dir)
     attend_by_example(base)
-    tokenizer = load_tokenizer(spec.model, models_dir, _ignore_progress)
+    tokenizer = load_tokenizer(spec.model, models_dir)
     general = [encode_example(tokenizer, pair) for pair in general_pairs()]
     held_out = datasets.load_saved(run.path).held_out
     kept = cut_to([encode_example(tokenizer, example) for example in held_out], spec.seq_len_tokens)
@@ -62,35 +60,18 @@ def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
         name.removeprefix(WRAPPED) for name, layer in adapted.named_modules() if hasattr(layer, "lora_A")
     ]
     merged = adapted.merge_and_unload()
-    exact = {name: merged.get_submodule(name).weight.clone() for name in names}
-    for way, rounded in _list_ways(spec.bits).items():
+    exact = {name: copy_weight(merged.get_submodule(name)) for name in names}
+    for way, stored in _list_ways(spec.bits).items():
         for name, weight in exact.items():
-            merged.get_submodule(name).weight.copy_(rounded(weight))
+            put_weight(merged.get_submodule(name), round_to(weight, stored))
         values |= _compare_merge(way, merged, asked, kept, expected)
     return values
 
 
-def _list_ways(bits: Bits) -> dict[str, Callable[[Tensor], Tensor]]:
+def _list_ways(bits: Bits) -> dict[str, Bits]:
     """List how a merged weight can be stored: in fp32, in 16 bits, or in the 4 bits that the base had."""
-    ways: dict[str, Callable[[Tensor], Tensor]] = {"decoded": _store_weight, "bf16": _in_bf16}
-    return ways | ({"requantized": partial(_in_4_bits, bits=bits)} if bits in FOUR_BIT else {})
-
-
-def _store_weight(weight: Tensor) -> Tensor:
-    return weight
-
-
-def _in_bf16(weight: Tensor) -> Tensor:
-    return weight.bfloat16().float()
-
-
-def _in_4_bits(weight: Tensor, bits: Bits) -> Tensor:
-    kind = "fp4" if bits == "fp4" else "nf4"
-    codes, state = bnb.functional.quantize_4bit(
-        weight, blocksize=BLOCK_SIZE, quant_type=kind, compress_statistics=bits == "nf4-dq"
-    )
-    decoded: Tensor = bnb.functional.dequantize_4bit(codes, state)
-    return decoded.view_as(weight).float()
+    ways: dict[str, Bits] = {"decoded": "fp32", "bf16": "bf16"}
+    return ways | ({"requantized": bits} if bits in FOUR_BIT else {})
 
 
 def _compare_merge(
@@ -109,7 +90,3 @@ def _compute_logits(model: nn.Module, examples: Sequence[Encoded]) -> Tensor:
     """Return next-token logits of each example by itself, one after the other: (tokens, vocab)."""
     rows = [model(input_ids=torch.tensor([each.ids]), use_cache=False).logits[0] for each in examples]
     return torch.cat(rows).float()
-
-
-def _ignore_progress(progress: Progress) -> None:
-    """Ignore progress."""

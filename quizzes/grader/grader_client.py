@@ -11,13 +11,9 @@ from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import read_weights
 from study.base.errors import LearnerError
 from study.base.json_lines import JsonLinesProcess
-from study.base.model_files import Progress, Report, is_ready
+from study.base.model_files import Progress, Report, ignore_progress, is_ready
 
 THREADS = 2
-
-
-def ignore_progress(progress: Progress) -> None:
-    """Ignore a progress report."""
 
 
 class GraderClient:

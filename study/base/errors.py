@@ -28,6 +28,11 @@ def _rebuild(kind: type[LearnerError], what: str, do_next: str) -> LearnerError:
     return kind(what, do_next=do_next)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type when it has none."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 StorageKind = Literal["full", "read-only", "locked", "damaged", "unreachable"]
 
 STORAGE_WORDS: dict[StorageKind, tuple[str, str]] = {

@@ -30,6 +30,10 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+def ignore_progress(progress: Progress) -> None:
+    """Ignore a progress report."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelPackage:
     """A package that carries a model. `title` and `without_it` are the words for a failed download."""

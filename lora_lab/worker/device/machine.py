@@ -16,7 +16,7 @@ from lora_lab.spec import Compute, ComputeType
 from lora_lab.worker.device.diagnosis import Notice, diagnose, read_setup
 from lora_lab.worker.device.gpu import choose_kernels, free_bytes, gpu_api, on_gpu, workspace_bytes
 from lora_lab.worker.device.number_type import DTYPES, number_type_of
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
 SHORT_OPERATORS_HIDDEN = 1024
@@ -144,11 +144,6 @@ def problem_with(device: torch.device) -> str:
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was compiled with CUDA
         return first_line(error)
     return ""
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type when it has none."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def set_threads(hidden_size: int, compute_dtype: torch.dtype) -> None:

@@ -1,7 +1,9 @@
 """The learnt update of each matrix, read from an adapter's files: scale · left · right, never multiplied out.
 
 LoRA has left = B and right = A. AdaLoRA scales A's rows by its E, VeRA scales A's and B's rows by its two
-vectors; IA3 has no low-rank update. The tests compare with what PEFT's own layers make of the same files.
+vectors; IA3 has no low-rank update. The lab itself trains LoRA, rsLoRA and DoRA only: the others are read
+where someone has put an adapter that PEFT trained elsewhere into a run's folder as `adapter/`. The tests
+compare with what PEFT's own layers make of the same files.
 """
 
 import json

@@ -19,12 +19,13 @@ from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.microscope.query import MAP_CELLS, OUTLIER_STDS, SCHEMES, SIDES, Side, can_hold, has_blocks
 from lora_lab.spec import HQQ_BITS, SEQ_LEN_LIMITS, Bits
 from lora_lab.worker.device.machine import find_machine
-from lora_lab.worker.inspect.microscope_losses import Losses, linears_of, plain_weight
+from lora_lab.worker.inspect.microscope_losses import Losses
 from lora_lab.worker.inspect.rounding import Rounded, double_quantized, round_weight
+from lora_lab.worker.model.quantization import copy_weight, linears_of
 from lora_lab.worker.training.loop import EVALUATION_BATCH, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, open_session
-from lora_lab.worker.training.work import list_versions
+from lora_lab.worker.training.work import describe_setup
 from study.base.errors import LearnerError
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ def inspect_matrix(
     """Inspect one matrix as described above. Raises LearnerError on an unknown model, layer or matrix."""
     session = _open_session(order["model"], models_dir, report)
     name, layer = _layer_of(session, int(order["layer"]), order["matrix"])
-    weight = plain_weight(layer)
+    weight = copy_weight(layer)
     schemes = {side: order[side] for side in SIDES}
     report(
         "Rounding the matrix",
-        found={"where": _list_places(session), "matrix": _describe_matrix(name, weight)},
+        found={"where": describe_setup(session.machine), "matrix": _describe_matrix(name, weight)},
     )
     sides = {side: round_weight(weight, each["bits"], each["block"]) for side, each in schemes.items()}
     report(
@@ -99,20 +100,12 @@ def _open_session(model: str, models_dir: Path, report: "ProgressCallback") -> M
 
 def _layer_of(session: ModelSession, number: int, matrix: str) -> tuple[str, nn.Module]:
     """Find the linear layer named `matrix` in layer `number`, with its whole name."""
-    linears = dict(linears_of(session))
+    linears = dict(linears_of(session.base))
     inside = {name.partition(f".{number}.")[2]: name for name in linears if f".{number}." in name}
     if matrix not in inside:
         has = f"Layer {number} has {', '.join(inside)}." if inside else "Choose a lower layer."
         raise LearnerError(f"{session.model_name} has no {matrix} in layer {number}.", do_next=has)
     return inside[matrix], linears[inside[matrix]]
-
-
-def _list_places(session: ModelSession) -> dict[str, Any]:
-    return {
-        "device": session.machine.description["name"],
-        "compute_dtype": session.machine.compute_name,
-        "versions": list_versions(),
-    }
 
 
 def _describe_matrix(name: str, weight: Tensor) -> dict[str, Any]:

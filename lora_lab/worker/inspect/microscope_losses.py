@@ -17,7 +17,7 @@ from lora_lab.microscope.query import SIDES, QuantizationScheme, Side, can_hold
 from lora_lab.spec import HQQ_BITS
 from lora_lab.worker.inspect.rounding import round_weight
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.model.quantization import FROZEN_LINEARS, dense_weight
+from lora_lab.worker.model.quantization import copy_weight, dense_weight, linears_of, put_weight
 from lora_lab.worker.training.loop import EVALUATION_BATCH, held_out_loss
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.session import ModelSession
@@ -27,26 +27,6 @@ if TYPE_CHECKING:
 
 ARMS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
 """The variants whose loss is measured: the base, this matrix in a scheme, every matrix in a scheme."""
-
-
-def linears_of(session: ModelSession) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers that a scheme quantizes: every linear layer except the head."""
-    head = session.base.get_output_embeddings()
-    for name, module in session.base.named_modules():
-        if isinstance(module, FROZEN_LINEARS) and module is not head:
-            yield name, module
-
-
-def plain_weight(layer: nn.Module) -> Tensor:
-    """Copy a layer's weight (d_out, d_in) in fp32 to the CPU."""
-    return dense_weight(layer, torch.float32).cpu().contiguous().clone()
-
-
-def put_weight(layer: nn.Module, weight: Tensor) -> None:
-    """Set a layer's weight (d_out, d_in)."""
-    own = layer.weight
-    assert isinstance(own, Tensor)
-    own.copy_(weight if isinstance(layer, nn.Linear) else weight.t())
 
 
 class Losses:
@@ -105,7 +85,7 @@ class Losses:
 
     def _why_not(self, scheme: Mapping[str, Any]) -> str:
         """Describe a matrix that the scheme can't hold; return an empty string when it can hold all."""
-        for name, layer in linears_of(self._session):
+        for name, layer in linears_of(self._session.base):
             if isinstance(layer, Conv1D) and scheme["bits"] in HQQ_BITS:
                 return f"HQQ has no form for transposed layers such as {name}"
             assert isinstance(layer.weight, Tensor)
@@ -115,14 +95,14 @@ class Losses:
 
     def _replace_all(self, scheme: Mapping[str, Any]) -> Iterator[tuple[nn.Module, Tensor]]:
         """Round every linear layer in place; yield it and its original weight, in 16 bits where exact."""
-        layers = list(linears_of(self._session))
+        layers = list(linears_of(self._session.base))
         decoded_of = self._decoder(scheme)
         for number, (name, layer) in enumerate(layers, start=1):
             if number % 10 == 1:
                 self._say(
                     f"Rounding every matrix to {QuantizationScheme(**scheme).name}: {number} of {len(layers)}"
                 )
-            original = plain_weight(layer)
+            original = copy_weight(layer)
             put_weight(layer, decoded_of(name, original))
             short = original.bfloat16()
             yield layer, short if torch.equal(short.float(), original) else original
@@ -138,7 +118,6 @@ class Losses:
                 compute_dtype=torch.float32,
                 device=torch.device("cpu"),
                 models_dir=self._models_dir,
-                report=lambda progress: None,
             )
             return lambda name, weight: dense_weight(stored.get_submodule(name), torch.float32)
         return lambda name, weight: round_weight(weight, bits, block).decoded

@@ -11,10 +11,11 @@ import torch
 from hqq.core.quantize import Quantizer
 from torch import Tensor
 
-from lora_lab.memory.ledger import NESTED_BLOCK_SIZE
+from lora_lab.memory.ledger import BLOCK_SIZE, NESTED_BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, even_levels
 from lora_lab.spec import HQQ_BITS, Bits
 from lora_lab.worker.model.hqq_layers import CONSTANTS_DTYPE, config_of
+from lora_lab.worker.model.load import STORED_DTYPE
 
 INT8_STEPS = 127
 SMALLEST = 1e-12  # avoids division by zero in a block of zeros
@@ -50,6 +51,13 @@ def round_weight(weight: Tensor, bits: Bits, block: int) -> Rounded:
         levels=LEVELS[kind],
         block=block,
     )
+
+
+def round_to(weight: Tensor, bits: Bits) -> Tensor:
+    """Return the numbers that a model in `bits` would keep of `weight`, fp32 on the CPU."""
+    if bits in STORED_DTYPE:
+        return weight.to(STORED_DTYPE[bits]).float()
+    return round_weight(weight, bits, BLOCK_SIZE).decoded
 
 
 def _round_int8(weight: Tensor) -> Rounded:

@@ -39,7 +39,7 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
         shape, bias = layer.weight.shape, layer.bias
         coded = quantized_linear(layer, bits, torch.device("cpu"))
         stored = {"W_q": coded.W_q.data, "scale": coded.meta["scale"], "zero": coded.meta["zero"]}
-        _replace_layer(model, name, _linear_from(stored, shape, bias, bits, device))
+        model.set_submodule(name, _linear_from(stored, shape, bias, bits, device))
 
 
 def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
@@ -89,7 +89,7 @@ def load_linears(model: PreTrainedModel, bits: Bits, folder: Path, device: torch
     tensors = load_file(folder / FILE)
     for name, linear in list(_list_linears(model)):
         stored = {key: tensors[f"{name}.{key}"] for key in ("W_q", "scale", "zero")}
-        _replace_layer(model, name, _linear_from(stored, linear.weight.shape, linear.bias, bits, device))
+        model.set_submodule(name, _linear_from(stored, linear.weight.shape, linear.bias, bits, device))
 
 
 def _linear_from(
@@ -129,8 +129,3 @@ def _list_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not head:
             yield name, module
-
-
-def _replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)

@@ -25,12 +25,12 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from lora_lab.data import embedded_model
-from lora_lab.data.embedded_model import Progress, Report
+from lora_lab.data.embedded_model import Progress, Report, ignore_progress
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL, Bits
 from lora_lab.worker.model import hqq_layers
 from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 CPU = torch.device("cpu")
 TINY_SEED = 0
@@ -54,7 +54,7 @@ def quiet_libraries() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
-def load_tokenizer(model: str, models_dir: Path, report: Report) -> Any:
+def load_tokenizer(model: str, models_dir: Path, report: Report = ignore_progress) -> Any:
     """Load a tokenizer with end-of-text and padding tokens. Raises LearnerError when it can't be loaded."""
     if model == TINY_MODEL:
         return tiny_tokenizer()
@@ -76,7 +76,7 @@ def load_model(
     compute_dtype: torch.dtype,
     device: torch.device,
     models_dir: Path,
-    report: Report,
+    report: Report = ignore_progress,
 ) -> PreTrainedModel:
     """Load the frozen base model, its linear layers stored in `bits`, everything else in the compute type.
 
@@ -180,7 +180,7 @@ def resolve_model(model: str, models_dir: Path, report: Report) -> str:
         return model
 
 
-def prepare_embedded(models_dir: Path, report: Report) -> Path:
+def prepare_embedded(models_dir: Path, report: Report = ignore_progress) -> Path:
     """Fetch and convert the embedded model to safetensors once; a damaged copy is detected and repaired."""
     folder = embedded_model.model_folder(models_dir)
     if embedded_model.is_ready(folder):
@@ -218,9 +218,8 @@ def _gguf_in(source: str) -> Path | None:
 
 
 def _explain_unusable(model: str, error: Exception) -> LearnerError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return LearnerError(
-        f"{model} could not be loaded ({first_line}).",
+        f"{model} could not be loaded ({first_line(error)}).",
         do_next="Check the name and the network, or choose the embedded model.",
     )
 

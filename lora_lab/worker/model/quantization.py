@@ -13,7 +13,7 @@ from bitsandbytes.functional import QuantState
 from hqq.core.quantize import HQQLinear
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lora_lab.spec import Bits
@@ -21,6 +21,14 @@ from lora_lab.worker.model.hqq_layers import dense_hqq, hqq_constants
 
 FROZEN_LINEARS = (nn.Linear, Conv1D, HQQLinear)
 """Every form in which a linear layer's weight can be stored."""
+
+
+def linears_of(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers that a scheme quantizes: every linear layer except the head."""
+    head = model.get_output_embeddings()
+    for name, module in model.named_modules():
+        if isinstance(module, FROZEN_LINEARS) and module is not head:
+            yield name, module
 
 
 def quantization_config(bits: Bits, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:
@@ -100,6 +108,18 @@ def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
         return _dense_int8(layer, weight, dtype)
     dense = weight.detach().to(dtype)
     return dense.t() if isinstance(layer, Conv1D) else dense
+
+
+def copy_weight(layer: nn.Module) -> Tensor:
+    """Copy a frozen layer's weight (d_out, d_in) in fp32 to the CPU."""
+    return dense_weight(layer, torch.float32).cpu().contiguous().clone()
+
+
+def put_weight(layer: nn.Module, weight: Tensor) -> None:
+    """Set an unquantized layer's weight (d_out, d_in)."""
+    own = layer.weight
+    assert isinstance(own, Tensor)
+    own.copy_(weight if isinstance(layer, nn.Linear) else weight.t())
 
 
 def _dense_int8(layer: nn.Module, weight: bnb.nn.Int8Params, dtype: torch.dtype) -> Tensor:

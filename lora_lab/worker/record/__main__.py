@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +22,20 @@ from lora_lab.spec import EMBEDDED_MODEL
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import load_tokenizer, quiet_libraries
 from lora_lab.worker.record.merging import record_merging
+from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.record.training import record_training
 from lora_lab.worker.record.weights import record_weights
 from lora_lab.worker.training.packing import encode_example
-from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
 
 def record_tokens(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Tokenize the example as the lab shows data sets (worker/training/tokenize.py)."""
     del machine
-    tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir, report=_ignore_progress)
+    tokenizer = load_tokenizer(EMBEDDED_MODEL, models_dir)
     found = encode_example(tokenizer, Example(prompt=PROMPT, answer=ANSWER))
     pieces = [tokenizer.decode([token]) for token in found.ids]
     return {"model": EMBEDDED_MODEL, "pieces": pieces, "answer_tokens": found.answer_tokens}
-
-
-def _ignore_progress(progress: object) -> None:
-    return None
 
 
 MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {
@@ -59,19 +54,9 @@ def main() -> int:
     quiet_libraries()
     machine = find_machine("fp32")
     measured = MEASURES[what](load_settings().models_dir, machine)
-    written = {"provenance": _build_provenance(what, machine)} | measured
+    written = {"provenance": describe_recording(f"lora_lab.worker.record {what}", machine)} | measured
     (FOLDER / f"{what}.json").write_text(json.dumps(written, indent=None) + "\n", "utf-8")
     return 0
-
-
-def _build_provenance(what: str, machine: Machine) -> dict[str, Any]:
-    return {
-        "command": f"python -m lora_lab.worker.record {what}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": machine.description["name"],
-        "compute_dtype": machine.compute_name,
-        "versions": list_versions(),
-    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 the loss.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from lora_lab.data.datasets import own_dataset
 from lora_lab.figures.adapters.merging import STEPS
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.spec import EMBEDDED_MODEL, RunSpec
+from lora_lab.spec import EMBEDDED_MODEL, Bits, RunSpec
 from lora_lab.worker.device.machine import Machine
-from lora_lab.worker.record.weights import round_weight
+from lora_lab.worker.inspect.lora_update import WRAPPED
+from lora_lab.worker.inspect.rounding import round_to
+from lora_lab.worker.model.quantization import copy_weight, linears_of, put_weight
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.merge import load_dequantized
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
@@ -31,9 +33,9 @@ Matrices = dict[str, Tensor]
 def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Train once, then merge every snapshot in every way into the dequantized base."""
     updates, held_out = _train_updates(models_dir, machine)
-    plain = load_dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir, report=_ignore_progress).eval()
-    layers = dict(list_linears(plain))
-    base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
+    plain = load_dequantized(EMBEDDED_MODEL, SPEC.bits, models_dir).eval()
+    layers = dict(linears_of(plain))
+    base = {name: copy_weight(layer) for name, layer in layers.items()}
     base_loss, _ = _measure_answers(plain, held_out)
     trial = Trial(plain, layers, base, held_out)
     return {
@@ -47,7 +49,7 @@ def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
 
 def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matrices], Sequence[Encoded]]:
     """Return B·A times its scale after each number of steps, and the held-out examples."""
-    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir, report=_ignore_progress)
+    session = open_session(EMBEDDED_MODEL, SPEC.bits, machine, models_dir=models_dir)
     dataset = own_dataset()
     examples, kept = (
         cut_to([encode_example(session.tokenizer, one) for one in part], SPEC.seq_len_tokens)
@@ -62,7 +64,7 @@ def _train_updates(models_dir: Path, machine: Machine) -> tuple[dict[int, Matric
 
     train_adapter(
         model, examples, SPEC,
-        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step, should_stop=_never,
+        autocast=machine.autocast, meter=meter_for(model, machine), on_step=on_step,
     )  # fmt: skip
     return updates, kept[:HELD_OUT]
 
@@ -72,29 +74,10 @@ def _list_updates(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, layer in model.named_modules():
         if hasattr(layer, "lora_A"):
             a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-            yield name.removeprefix("base_model.model."), layer.scaling["default"] * (b @ a)
+            yield name.removeprefix(WRAPPED), layer.scaling["default"] * (b @ a)
 
 
-def list_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
-    """Yield every linear layer except the head."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear) and ".layers." in name:
-            yield name, layer
-
-
-def _as_is(merged: Tensor) -> Tensor:
-    return merged
-
-
-def _in_bf16(merged: Tensor) -> Tensor:
-    return merged.bfloat16().float()
-
-
-def _in_nf4(merged: Tensor) -> Tensor:
-    return round_weight(merged, "nf4", BLOCK_SIZE)
-
-
-WAYS: dict[str, Callable[[Tensor], Tensor]] = {"fp32": _as_is, "bf16": _in_bf16, "nf4": _in_nf4}
+WAYS: tuple[Bits, ...] = ("fp32", "bf16", "nf4")
 """How the sum is stored after the base was dequantized."""
 
 
@@ -102,7 +85,7 @@ class Trial:
     """A plain model whose weights are set to one merge after the other."""
 
     def __init__(
-        self, plain: nn.Module, layers: dict[str, nn.Linear], base: Matrices, held_out: Sequence[Encoded]
+        self, plain: nn.Module, layers: dict[str, nn.Module], base: Matrices, held_out: Sequence[Encoded]
     ) -> None:
         self._plain, self._layers, self._base, self._held_out = plain, layers, base, held_out
 
@@ -121,7 +104,7 @@ class Trial:
         """Measure the adapter in addition to the base: W x + (B·A) x."""
         hooks = []
         for name, layer in self._layers.items():
-            layer.weight.copy_(self._base[name])
+            put_weight(layer, self._base[name])
             hooks.append(layer.register_forward_hook(Branch(update[name])))
         asked = _measure_answers(self._plain, self._held_out)
         for hook in hooks:
@@ -129,12 +112,13 @@ class Trial:
         return asked
 
     @torch.no_grad()
-    def _way(self, way: str, update: Matrices, norm: float, wanted: Tensor) -> dict[str, float]:
+    def _way(self, way: Bits, update: Matrices, norm: float, wanted: Tensor) -> dict[str, float]:
         errors = []
         for name, layer in self._layers.items():
             exact = self._base[name] + update[name]
-            layer.weight.copy_(WAYS[way](exact))
-            errors.append(layer.weight - exact)
+            stored = round_to(exact, way)
+            put_weight(layer, stored)
+            errors.append(stored - exact)
         loss, logits = _measure_answers(self._plain, self._held_out)
         return {
             "weight_error_over_update": _compute_norm(errors) / norm,
@@ -170,11 +154,3 @@ def _measure_answers(model: nn.Module, held_out: Sequence[Encoded]) -> tuple[flo
 def _compute_norm(matrices: Any) -> float:
     """Compute the norm of all matrices together."""
     return float(sum(float(matrix.detach().double().pow(2).sum()) for matrix in matrices) ** 0.5)
-
-
-def _ignore_progress(progress: object) -> None:
-    return None
-
-
-def _never() -> bool:
-    return False

@@ -13,8 +13,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +24,9 @@ from lora_lab.data.datasets import Example, own_dataset
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from lora_lab.tasks.recordings import FOLDER
-from lora_lab.worker.device.machine import Machine, find_machine
+from lora_lab.worker.device.machine import find_machine
 from lora_lab.worker.model.load import quiet_libraries
+from lora_lab.worker.record.provenance import describe_recording
 from lora_lab.worker.training.loop import (
     CLIP_NORM,
     answer_loss,
@@ -43,7 +42,6 @@ from lora_lab.worker.training.packing import (
     pack_examples,
 )
 from lora_lab.worker.training.session import ModelSession, adapter_config, attach_adapter, open_session
-from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 
 TRAIN, HELD_OUT = 24, 4
@@ -299,31 +297,14 @@ def main() -> int:
     for name in names:
         recipe = RECIPES[name]
         if session is None or session.bits != recipe.spec.bits:
-            session = _open(recipe, machine, models_dir)
-        found = {"id": name, "provenance": _describe_recording(name, machine)} | Recorder(
-            session, recipe
-        ).record()
+            session = open_session(EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir)
+        provenance = describe_recording(f"lora_lab.worker.record.runs {name}", machine)
+        found = {"id": name, "provenance": provenance} | Recorder(session, recipe).record()
         (FOLDER / f"{name}.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
         sys.stderr.write(f"{name}: {found['steps'][0]['loss']} -> {found['steps'][-1]['loss']}\n")
         if recipe.saves_head:
             session = None  # the saved head leaves a module around the model's own
     return 0
-
-
-def _open(recipe: FaultyRunRecipe, machine: Machine, models_dir: Path) -> ModelSession:
-    return open_session(
-        EMBEDDED_MODEL, recipe.spec.bits, machine, models_dir=models_dir, report=lambda progress: None
-    )
-
-
-def _describe_recording(name: str, machine: Machine) -> dict[str, Any]:
-    return {
-        "command": f"python -m lora_lab.worker.record.runs {name}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": machine.description["name"],
-        "compute_dtype": machine.compute_name,
-        "versions": list_versions(),
-    }
 
 
 if __name__ == "__main__":

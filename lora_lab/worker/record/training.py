@@ -46,9 +46,7 @@ class Timeline(LiveStorages):
 
 def record_training(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Measure memory inside a step and over steps, on the embedded model."""
-    session = open_session(
-        EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir, report=lambda progress: None
-    )
+    session = open_session(EMBEDDED_MODEL, "nf4-dq", machine, models_dir=models_dir)
     tokens = _list_tokens(session)
     steps = [
         _one_setting(session, tokens, length, checkpointing)

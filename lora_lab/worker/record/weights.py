@@ -26,7 +26,6 @@ def record_weights(models_dir: Path, machine: Machine) -> dict[str, Any]:
     """Measure everything that the figures show of weights."""
     model = load_model(
         EMBEDDED_MODEL, "fp32", compute_dtype=torch.float32, device=machine.device, models_dir=models_dir,
-        report=lambda progress: None,
     )  # fmt: skip
     named = dict(model.named_parameters())
     return {

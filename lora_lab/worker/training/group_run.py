@@ -35,8 +35,8 @@ from lora_lab.worker.training.work import (
     WITHOUT_ADAPTER,
     Work,
     build_announcement,
+    describe_failure,
     execute_with_graph,
-    failure_of,
     rows_of,
     say_measured,
     select_shortest,
@@ -160,7 +160,7 @@ class GroupedRuns:
             work.end("finished" if work.step == work.spec.steps else "stopped")
 
     def _fail(self, work: Work, error: Exception) -> None:
-        work.end("failed", **asdict(failure_of(error, work)))
+        work.end("failed", **asdict(describe_failure(error, work)))
         self._well = False
 
     def _report(self, progress: Progress) -> None:

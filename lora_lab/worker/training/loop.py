@@ -70,6 +70,11 @@ def answer_loss(model: nn.Module, row: PackedRow, autocast: AbstractContextManag
     return F.cross_entropy(logits.float(), row.targets)
 
 
+def never() -> bool:
+    """Return False: nobody stops the run."""
+    return False
+
+
 def train_adapter(
     model: nn.Module,
     examples: Sequence[Encoded],
@@ -78,7 +83,7 @@ def train_adapter(
     autocast: Callable[[], AbstractContextManager[Any]],
     meter: Meter,
     on_step: Callable[[StepResult], None],
-    should_stop: Callable[[], bool],
+    should_stop: Callable[[], bool] = never,
     scaled: bool = False,
 ) -> GpuMemory | None:
     """Run `spec.steps` optimizer steps on the adapter, or fewer when asked to stop; return the figures of a

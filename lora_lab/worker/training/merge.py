@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
-from torch import nn
 from transformers import PreTrainedModel
 
-from lora_lab.data.embedded_model import Progress, Report
+from lora_lab.data.embedded_model import Progress, Report, ignore_progress
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import Bits
 from lora_lab.worker.model.load import load_model, load_tokenizer
-from lora_lab.worker.model.quantization import dense_weight
+from lora_lab.worker.model.quantization import dense_weight, linears_of, put_weight
+from lora_lab.worker.training.memory_meter import is_out_of_memory
 from study.base.errors import LearnerError
 
 
@@ -64,7 +64,9 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         ) from error
 
 
-def load_dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -> PreTrainedModel:
+def load_dequantized(
+    model: str, bits: Bits, models_dir: Path, report: Report = ignore_progress
+) -> PreTrainedModel:
     """Load the model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
     cpu = torch.device("cpu")
     plain, stored = (
@@ -73,14 +75,13 @@ def load_dequantized(model: str, bits: Bits, models_dir: Path, report: Report) -
     )
     kept = dict(stored.named_modules())
     with torch.no_grad():
-        for name, layer in plain.named_modules():
-            if isinstance(layer, nn.Linear) and layer is not plain.get_output_embeddings():
-                layer.weight.copy_(dense_weight(kept[name], torch.float32))
+        for name, layer in linears_of(plain):
+            put_weight(layer, dense_weight(kept[name], torch.float32))
     return plain
 
 
 def _describe_error(error: Exception) -> str:
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+    if is_out_of_memory(error):
         return "There was not enough memory: merging holds the whole model in fp32, 4 bytes per parameter."
     if isinstance(error, OSError | SafetensorError):
         said = getattr(error, "strerror", "") or error

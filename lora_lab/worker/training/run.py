@@ -9,6 +9,7 @@ from lora_lab.memory.written_out import is_written_out
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group_run import GroupedRuns
+from lora_lab.worker.training.loop import never
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.work import FAILURES, execute_with_graph, shape_for
 
@@ -19,7 +20,7 @@ def execute_run(
     models_dir: Path,
     *,
     bench: ModelCache | None = None,
-    app_is_gone: Callable[[], bool],
+    app_is_gone: Callable[[], bool] = never,
 ) -> bool:
     """Do the run; every way it can end is an event. Return True unless it failed.
 
@@ -34,7 +35,7 @@ def execute_group(
     models_dir: Path,
     *,
     bench: ModelCache | None = None,
-    app_is_gone: Callable[[], bool],
+    app_is_gone: Callable[[], bool] = never,
 ) -> bool:
     """Do the runs; every way each can end is an event. Return True unless one of them failed."""
     bench = bench or ModelCache(models_dir, home=home)

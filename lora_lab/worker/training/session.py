@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lora_lab.data.embedded_model import Report
+from lora_lab.data.embedded_model import Report, ignore_progress
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Bits, RunSpec
 from lora_lab.worker.device.machine import Machine, set_threads
@@ -68,7 +68,7 @@ class ModelSession:
 
 
 def open_session(
-    model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report
+    model_name: str, bits: Bits, machine: Machine, *, models_dir: Path, report: Report = ignore_progress
 ) -> ModelSession:
     """Load tokenizer and model. Raises LearnerError when they cannot be loaded."""
     base = load_model(

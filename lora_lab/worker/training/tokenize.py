@@ -18,7 +18,7 @@ def read_dataset(model: str, data: str, home: LabHome, models_dir: Path) -> None
     """Tokenize a data set of the app and write what the page shows of it, or the reason why that failed."""
     dataset = Uploads(home.folder / "lab" / "data").find(data)
     try:
-        tokenizer = load_tokenizer(model, models_dir, lambda progress: None)
+        tokenizer = load_tokenizer(model, models_dir)
     except LearnerError as error:
         home.save_unreadable(model, dataset.digest, str(error))
         return

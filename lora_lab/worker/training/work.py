@@ -1,5 +1,6 @@
 """One run's work: its folder and events, and its way through PyTorch's graph from loading to the end."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -56,8 +57,11 @@ def execute_with_graph(
 ) -> bool:
     """Do a run with PyTorch's graph; every way it can end is an event. Return True unless it failed."""
     work = Work(run, run.spec, home, app_is_gone)
-    failure = _failure_of(work, bench)
-    if failure is not None:
+    failure: Failure | None = None
+    try:
+        work.do(bench)
+    except FAILURES as error:
+        failure = describe_failure(error, work)
         work.end("failed", **asdict(failure))
     model = work.put_down()
     if failure is not None and failure.cause == "out-of-memory":
@@ -68,22 +72,17 @@ def execute_with_graph(
     return failure is None
 
 
-def _failure_of(work: "Work", bench: ModelCache) -> Failure | None:
-    """Do the work; return its failure, or None."""
-    try:
-        work.do(bench)
-    except FAILURES as error:
-        return failure_of(error, work)
-    return None
+def describe_failure(error: Exception, work: "Work") -> Failure:
+    """Describe an error for a learner; raise it again when it is a bug in the lab.
 
-
-def failure_of(error: Exception, work: "Work") -> Failure:
-    """Describe an error for a learner; raise it again when it is a bug in the lab."""
+    When the loss is no number, the adapter of the step before is saved first, if the disk allows it.
+    """
     if isinstance(error, LearnerError):
         return Failure(cause="settings", what=error.what, do_next=error.do_next)
     if isinstance(error, NonFiniteLoss):
-        work.save(error.step - 1)
-        return failures.non_finite(work.spec, step=error.step)
+        with contextlib.suppress(OSError, SafetensorError):
+            work.save(error.step - 1)
+        return failures.non_finite(work.spec, step=error.step, saved_step=work.saved_step)
     if is_out_of_memory(error):
         return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
     if isinstance(error, OSError | SafetensorError):  # safetensors raises the second on a full disk
@@ -172,7 +171,7 @@ class Work:
         self.run.emit("status", text=values.pop("step"), **values)
 
     def save(self, step: int) -> None:
-        """Write the adapter next to the old one, then swap them, so a whole adapter always exists."""
+        """Write the adapter next to the old one, which stays if that fails, then swap them."""
         if self.writer is None or step < 1:
             return
         fresh = self.run.path / "adapter.partial"
@@ -296,6 +295,15 @@ def shape_for(model: str, home: LabHome) -> ModelShape:
         shape = shape_of_config(config_of(model), name=model, hub_id=model)
         home.save_shape(shape)
         return shape
+
+
+def describe_setup(machine: Machine) -> dict[str, Any]:
+    """Describe what a result was computed with: device, number type, library versions."""
+    return {
+        "device": machine.description["name"],
+        "compute_dtype": machine.compute_name,
+        "versions": list_versions(),
+    }
 
 
 def list_versions() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Data sets that learners brought: kept under the digest of their text, found by nothing else."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_data_set_that_is_not_here_says_what_to_do(uploads: Uploads, name: str
         LearnerError, match=r"not on this machine\. Choose your file again, or the app's cards"
     ):
         uploads.find(name)
+
+
+def test_a_run_brings_its_data_past_a_damaged_copy_and_is_given_the_stored_ones(uploads: Uploads) -> None:
+    brought = uploads.add("mine.jsonl", jsonl(PAIRS))
+    (uploads.folder / "0123456789ab.json").write_text("{}", "utf-8")
+    assert uploads.adopt(replace(brought, label="theirs.jsonl")) == brought
+    assert uploads.adopt(replace(own_dataset(), label="cards")) == own_dataset()
+    other = replace(brought, digest="ba9876543210", train=brought.train[1:])
+    assert uploads.adopt(other) == other
+    assert uploads.find(other.digest) == other
 
 
 def test_a_damaged_copy_counts_as_not_here(uploads: Uploads) -> None:

@@ -47,7 +47,7 @@ def test_each_suggestion_comes_where_it_applies(spec: RunSpec, suggested: str) -
 
 
 def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
-    failure = failures.non_finite(RunSpec(learning_rate=50), step=4)
+    failure = failures.non_finite(RunSpec(learning_rate=50), step=4, saved_step=3)
     assert failure.cause == "non-finite"
     assert failure.what == "The loss stopped being a number at step 4. The adapter of step 3 is saved."
     assert "Lower the learning rate: 50 is too high here, try 0.002." in failure.do_next
@@ -79,11 +79,11 @@ def test_other_errors_of_a_gpu_are_no_lack_of_memory(text: str) -> None:
 
 @pytest.mark.parametrize(("rate", "tried"), [(1e30, "0.002"), (2e-3, "0.0002"), (1e-4, "1e-05")])
 def test_the_rate_to_try_is_always_lower(rate: float, tried: str) -> None:
-    assert f"try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4).do_next
+    assert f"try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4, saved_step=3).do_next
 
 
 def test_at_the_first_step_nothing_was_learnt_yet() -> None:
-    failure = failures.non_finite(RunSpec(), step=1)
+    failure = failures.non_finite(RunSpec(), step=1, saved_step=0)
     assert failure.what.endswith("The adapter had not learnt anything yet.")
 
 
@@ -123,7 +123,7 @@ def test_a_closed_app_is_said_and_offers_a_new_start() -> None:
 def test_no_failure_scolds_or_shouts() -> None:
     everyone = [
         failures.out_of_memory(HEAVY, step=1, saved_step=0),
-        failures.non_finite(HEAVY, step=2),
+        failures.non_finite(HEAVY, step=2, saved_step=0),
         failures.app_closed(1),
         ended(-signal.SIGKILL),
         ended(1),

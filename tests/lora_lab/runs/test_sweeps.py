@@ -1,6 +1,7 @@
 """Sweeps as folders: what is kept, what is found again, and what damage does."""
 
 import csv
+import errno
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -92,6 +93,21 @@ def test_a_disk_that_is_full_leaves_no_cells_behind(settings: Settings) -> None:
     with pytest.raises(OSError, match=r"File exists|Not a directory"):
         create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
     assert list(list_runs(settings.runs_dir)) == []
+
+
+@pytest.mark.parametrize("written", ["lora_lab.data.datasets.save_dataset", "os.replace"])
+def test_a_disk_that_fills_while_a_sweep_is_made_leaves_no_half_made_folder(
+    written: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a cell's data is written, or sweep.json."""
+
+    def fail(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(written, fail)
+    with pytest.raises(OSError, match="No space left"):
+        create_sweep(settings.sweeps_dir, settings.runs_dir, GRID, own_dataset(), now=NOW)
+    assert [*settings.runs_dir.glob("*"), *settings.sweeps_dir.glob("*")] == []
 
 
 def test_the_table_shows_every_cell_as_far_as_it_is(settings: Settings, sweep: Sweep) -> None:

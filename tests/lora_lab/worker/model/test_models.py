@@ -59,6 +59,31 @@ def load(model: str, bits: Bits, models_dir: Path) -> Any:
     )
 
 
+# ---- GGUF files
+
+
+def test_gguf_files_of_one_name_are_converted_apart_and_a_replaced_one_again(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Path] = []
+
+    def convert(gguf: Path, folder: Path, report: object) -> str:
+        kept.append(folder)
+        return tiny_folder(models_dir)
+
+    monkeypatch.setattr("lora_lab.worker.model.load.convert_gguf", convert)
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "model.gguf").write_bytes(b"GGUF")
+    for folder in (first, second, first):
+        load(str(folder), "fp32", tmp_path)
+    (first / "model.gguf").write_bytes(b"GGUF of other weights")
+    load(str(first), "fp32", tmp_path)
+    assert kept[0] == kept[2]
+    assert len(set(kept)) == 3
+
+
 # ---- the tiny model
 
 

@@ -16,6 +16,7 @@ from lora_lab.memory.ledger import BLOCK_SIZE, BLOCK_SIZES
 from lora_lab.parameters.quantization_levels import FP4_LEVELS, LEVELS
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL
 from lora_lab.worker.model.load import load_model, load_tokenizer, prepare_embedded, tiny_tokenizer
+from lora_lab.worker.model.quantization import copy_weight, linears_of
 from lora_lab.worker.record import merging
 from lora_lab.worker.record.training import Timeline
 from lora_lab.worker.record.weights import ROLES, round_weight
@@ -67,8 +68,8 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
         TINY_MODEL, "fp32", compute_dtype=torch.float32, device=cpu, models_dir=tmp_path, report=silent
     )
     dice = torch.Generator().manual_seed(0)
-    layers = dict(merging.list_linears(plain))
-    base = {name: layer.weight.detach().clone() for name, layer in layers.items()}
+    layers = dict(linears_of(plain))
+    base = {name: copy_weight(layer) for name, layer in layers.items()}
     update = {name: 0.01 * torch.randn(weight.shape, generator=dice) for name, weight in base.items()}
     held_out = [encode_example(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
     found = merging.Trial(plain, layers, base, held_out).of(update)["ways"]

@@ -9,17 +9,25 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+)
+from transformers.pytorch_utils import Conv1D
 
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
 from lora_lab.worker.model.hqq_layers import quantize_linears
-from lora_lab.worker.model.quantization import keep_trainable_layout, quantization_config
-from lora_lab.worker.training.merge import merge_run
+from lora_lab.worker.model.load import load_model
+from lora_lab.worker.model.quantization import dense_weight, keep_trainable_layout, quantization_config
+from lora_lab.worker.training.merge import load_dequantized, merge_run
 from lora_lab.worker.training.run import execute_run
-from tests.lora_lab.worker.builders import TINY, full_disk, never, small_dataset
+from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 IDS = torch.arange(24)[None] % 250
@@ -64,6 +72,21 @@ def test_the_merged_models_logits_are_those_of_the_adapter_on_its_base(
     tolerance = 5e-2 if bits == "int8" else 1e-4
     assert (merged - expected).abs().max() < tolerance
     assert (merged - without).abs().max() > tolerance
+
+
+@pytest.mark.parametrize("bits", ["nf4-dq", "int8"])
+def test_transposed_layers_are_merged_with_the_numbers_that_the_bits_keep(bits: Bits, tmp_path: Path) -> None:
+    """GPT-2's layers are Conv1D, which bitsandbytes quantizes as it does nn.Linear."""
+    config = GPT2Config(n_embd=64, n_layer=1, n_head=2, vocab_size=258, n_positions=64)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    plain = load_dequantized(str(tmp_path), bits, tmp_path, silent)
+    stored = load_model(
+        str(tmp_path), bits, compute_dtype=torch.float32, device=CPU, models_dir=tmp_path, report=silent
+    )
+    for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
+        mine, kept = (model.get_submodule(f"transformer.h.0.{name}") for model in (plain, stored))
+        assert isinstance(mine, Conv1D)
+        torch.testing.assert_close(dense_weight(mine, torch.float32), dense_weight(kept, torch.float32))
 
 
 def test_the_merged_folder_says_it_is_done_and_comes_as_a_zip(tmp_path: Path, models_dir: Path) -> None:

@@ -288,6 +288,20 @@ def test_a_loss_that_stops_being_a_number_keeps_the_adapter_of_the_step_before(
     assert state_of(run).saved_step == len(done)
 
 
+@pytest.mark.parametrize("variant", ["lora", "dora"])
+def test_a_loss_that_stops_being_a_number_on_a_full_disk_is_said_without_a_saved_adapter(
+    variant: Variant, run_it: RunIt
+) -> None:
+    """Through the written-out layer, and with PyTorch's graph."""
+    spec = replace(TINY, variant=variant, rank=64, learning_rate=NO_SUCH_STEP, steps=5)
+    with full_disk(largest_file_bytes=100_000):
+        run = run_it(spec)
+    failure = failure_of(run)
+    assert failure["cause"] == "non-finite"
+    assert failure["what"].endswith("No adapter had been saved yet; your settings are kept.")
+    assert not run.adapter_path.exists()
+
+
 def test_a_model_folder_that_is_not_there_is_named(run_it: RunIt, tmp_path: Path) -> None:
     folder = str(tmp_path / "nowhere")
     failure = failure_of(run_it(replace(TINY, model=folder)))

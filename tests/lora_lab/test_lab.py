@@ -1,0 +1,33 @@
+"""The lab's worker processes beside the engine's: one for each piece of work, and none after the app."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lora_lab.engine.local import LocalEngine
+from lora_lab.lab import Lab
+from lora_lab.spec import OWN_DATA, TINY_MODEL, RunSpec
+from study.base.settings import Settings
+from tests.lora_lab import run_builders
+
+
+def test_closing_the_lab_ends_what_tokenizes_and_merges(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*given: object) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+        return started[-1]
+
+    monkeypatch.setattr("lora_lab.lab.start_worker", start)
+    lab = Lab(settings, LocalEngine(settings, warm=False))
+    for _ in range(2):
+        lab.read_data(TINY_MODEL, OWN_DATA)
+        lab.merge(run_builders.finished(settings.runs_dir, RunSpec(model=TINY_MODEL)))
+    assert lab.is_reading(TINY_MODEL, OWN_DATA)
+    assert len(started) == 3
+    lab.close()
+    assert not lab.is_reading(TINY_MODEL, OWN_DATA)
+    assert all(process.poll() is not None for process in started)
