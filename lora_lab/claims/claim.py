@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
@@ -94,11 +95,12 @@ def _require_whole(value: object, name: str) -> int | None:
     if value is None:
         return None
     digits = str(value).replace(",", "").replace("_", "").strip()
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():  # neither NaN nor infinity
         digits = str(int(value))
-    if isinstance(value, bool) or not digits.isdigit():
+    number = parse_digits(digits)
+    if number is None:
         raise LearnerError(
             f"printed.{name} must be a whole number, got {value!r}.",
             do_next=f"Write printed.{name} as digits only.",
         )
-    return int(digits)
+    return number

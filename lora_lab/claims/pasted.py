@@ -18,7 +18,7 @@ from lora_lab.claims.snippets import (
 )
 from lora_lab.engine.shape_reader import KIND_OF_TASK
 from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
-from lora_lab.parameters.json_fields import UNKNOWN
+from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
 from study.base.errors import LearnerError
 
 KIND_OF_CLASS = (
@@ -131,10 +131,11 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, JSON or prose."""
-    rank = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank") or _rank_in_prose(text)
+    written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
+    rank = parse_digits(written or _rank_in_prose(text) or "")
     peft_type = (find_option(text, "peft_type") or "lora").lower()
     return {
-        "r": int(rank) if rank and rank.isdigit() else UNKNOWN,
+        "r": UNKNOWN if rank is None else rank,
         "target_modules": _targets_of_lines(text),
         "variant": _read_variant(
             peft_type if peft_type in ("adalora", "vera", "ia3") else "lora",
@@ -203,7 +204,7 @@ def _pasted_config(text: str) -> dict[str, Any] | None:
     for match in re.finditer(r"\{", text):
         try:
             value, _ = json.JSONDecoder().raw_decode(text, match.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict) and isinstance(value.get("model_type"), str):
             return value

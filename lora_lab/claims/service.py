@@ -13,7 +13,7 @@ from lora_lab.claims.printed_line import printed_line
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.json_fields import UNKNOWN
+from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
 from lora_lab.parameters.target_syntax import as_targets, split_names
 from study.base.errors import LearnerError
 from study.base.yaml_loader import load_yaml
@@ -91,13 +91,13 @@ def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
             "The printed line is missing.",
             do_next="Paste it whole: trainable params, all params, trainable%.",
         )
-    rank = form.get("rank", "").strip()
+    rank = parse_digits(form.get("rank", "").strip())
     targets = form.get("targets", "").strip()
     printed = {"trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent}
     return {
         "model": {"name": form.get("model", "").strip()},
         "lora": {
-            "r": int(rank) if rank.isdecimal() else UNKNOWN,
+            "r": UNKNOWN if rank is None else rank,
             "target_modules": as_targets(targets) if targets else UNKNOWN,
             "variant": form.get("variant") or "lora",
             "task_type": form.get("task_type") or None,

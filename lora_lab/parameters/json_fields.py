@@ -1,5 +1,6 @@
 """Checked fields of a JSON record: an error names what is wrong and what it should be."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -46,6 +47,11 @@ def read_whole(
             do_next=f"Write {field} as digits in that range.",
         )
     return value
+
+
+def parse_digits(text: str) -> int | None:
+    """Parse a whole number of decimal digits, 50 at most; None otherwise (int refuses 4,300 and `²`)."""
+    return int(text) if re.fullmatch(r"\d{1,50}", text) else None
 
 
 def read_flag(record: Mapping[str, Any], field: str) -> bool:

@@ -39,6 +39,7 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
         ("trainable params: 13,631,488 || all params: 8,044,093,440 (0.17%)",
          13_631_488, 8_044_093_440, "0.17"),
         ("trainable params: ~20M || all params: ~6.7B || trainable%: ~0.3", 20_000_000, 6_700_000_000, "0.3"),
+        ("trainable params: 1,234K || all params: 1,234,567K", 1_234, 1_234_567_000, None),
         ("Trainable parameters = 41,943,040 of 8,072,204,288 (0.52% trained)",
          41_943_040, 8_072_204_288, "0.52"),
         ("Trainable parameters = 41,943,040/8,072,204,288 (0.52% trained)",
