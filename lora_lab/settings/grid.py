@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from lora_lab.spec import Bits, RunSpec, Variant, spec_from
+from lora_lab.spec import TARGET_SETS, Bits, RunSpec, Variant, spec_from
 from study.base.errors import LearnerError
 
 MAX_CELLS = 200
@@ -146,6 +146,12 @@ def _count_cells(grid: Grid) -> int:
     for axis in AXES:
         cells *= len(getattr(grid, axis))
     return cells
+
+
+def place_of_targets(targets: str) -> tuple[int, str]:
+    """Order named sets as in the form; names or a pattern of the learner's own come after them."""
+    names: tuple[str, ...] = TARGET_SETS
+    return (names.index(targets) if targets in names else len(names)), targets
 
 
 def _list_problems(grid: Grid) -> Iterator[str]:

@@ -160,7 +160,7 @@ def at_rank(spec: RunSpec, rank: int) -> RunSpec:
 
 
 def _over_seeds(spec: RunSpec) -> Experiment | None:
-    if spec.targets not in TARGET_SETS:  # a grid varies sets of matrices only
+    if spec.targets not in TARGET_SETS:  # commas in a grid's address part one set of matrices from the next
         return None
     ranks = tuple(sorted({SMALL_RANK, USUAL_RANK, spec.rank}))
     grid = Grid(
