@@ -6,6 +6,7 @@ from typing import Any
 
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
 from study.base.errors import LearnerError
@@ -130,7 +131,7 @@ def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[di
 
 
 def _find_problem(name: str, text: str) -> str:
-    if text.isdecimal() and 1 <= int(text) <= LARGEST[name]:
+    if 1 <= (parse_digits(text) or 0) <= LARGEST[name]:
         return ""
     got = f"got {text[:40]!r}" if text else "and it is empty"
     return f"“{LABELS[name]}” must be a whole number from 1 to {LARGEST[name]:,}, {got}."

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.export_script import list_uncovered
 from lora_lab.runs.folder import RunFolder
@@ -258,6 +259,5 @@ def window_of(query: Mapping[str, str]) -> run_view.Window | None:
     first, _, last = query.get(ZOOM, "").partition("-")
     if not first:  # addresses of earlier versions
         first, last = query.get("from", ""), query.get("to", "")
-    if first.isdecimal() and last.isdecimal() and int(first) < int(last):
-        return float(first), float(last)
-    return None
+    start, end = parse_digits(first), parse_digits(last)
+    return None if start is None or end is None or start >= end else (float(start), float(end))

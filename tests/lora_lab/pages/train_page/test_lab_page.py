@@ -350,3 +350,4 @@ def test_an_address_of_an_earlier_version_still_opens_its_range_of_steps() -> No
         run_panel.window_of({"from": "5", "to": "9"}) == run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
     )
     assert run_panel.window_of({"from": "lora-rank"}) is None
+    assert run_panel.window_of({"steps_shown": f"5-{'9' * 5000}"}) is None
