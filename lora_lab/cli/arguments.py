@@ -1,7 +1,6 @@
 """Options and text output of `count`, `memory` and `claim`: flags to a record, an answer to text."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 from lora_lab.claims.claim import QUANTISATIONS
 from lora_lab.claims.printed_line import printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
-from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader
+from lora_lab.cli.runs import read_input
+from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader, parse_config
 from lora_lab.memory.frameworks.contract import (
     ATTENTIONS,
     DEVICES,
@@ -185,16 +185,8 @@ def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelS
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a config.json. Raises LearnerError when it is not a JSON object."""
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise LearnerError(
-            f"{path} can't be read as JSON ({error}).", do_next="Pass a config.json."
-        ) from error
-    if not isinstance(config, dict):
-        raise LearnerError(f"{path} is not a JSON object.", do_next="Pass a model's config.json.")
-    return config
+    """Read a config.json. Raises LearnerError when it is not a model's configuration."""
+    return parse_config(read_input(path).decode("utf-8", "replace"))
 
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lora_lab.memory.frameworks.config_traits import (
     TASK_OF_KIND,
-    config_of,
+    config_in,
     count_saved,
     kind_of,
     read_traits,
@@ -116,7 +116,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     adapter = adapter_of(record)
     native = framework in NATIVE
     phase = phase_of(record)
-    config = config_of(record)
+    config = config_in(record)
     kind = kind_of(record, shape)
     traits = read_traits(config)
     if has_towers(shape, traits):

@@ -164,6 +164,26 @@ def test_a_mistake_is_one_sentence_and_exit_status_1(
     assert "Traceback" not in told.err
 
 
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (None, "can't be read (No such file or directory)"),
+        ("[" * 200_000, "That is not JSON ("),
+        ("[]", "A config.json is a JSON object. Give a model's whole config.json."),
+        ("{}", "That has no model_type."),
+    ],
+    ids=["missing", "nested", "list", "empty"],
+)
+def test_a_config_that_is_none_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, written: str | None, problem: str
+) -> None:
+    config = tmp_path / "config.json"
+    if written is not None:
+        config.write_text(written)
+    assert main(["count", "--config", str(config)]) == 1
+    assert problem in capsys.readouterr().err
+
+
 def test_with_json_a_mistake_is_an_object(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     home = ["--data-folder", str(settings.home)]
     assert main(["train", "--json", "--batch", "0", *home]) == 1
