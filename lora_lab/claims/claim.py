@@ -26,6 +26,10 @@ class Printed:
     percent: str | None = None
     """As text, because its digits say how far it was rounded."""
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the JSON record that `printed_of` parses."""
+        return {"trainable": self.trainable, "all": self.total, "pct": self.percent}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:

@@ -71,11 +71,7 @@ def record_of_text(text: str) -> dict[str, Any]:
         "model": _read_model(text, lora),
         "lora": lora,
         "quantisation": quantisation_of(text),
-        "printed": {
-            "trainable": line.printed.trainable,
-            "all": line.printed.total,
-            "pct": line.printed.percent,
-        },
+        "printed": line.printed.to_record(),
     }
 
 

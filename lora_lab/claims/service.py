@@ -93,7 +93,6 @@ def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
         )
     rank = parse_digits(form.get("rank", "").strip())
     targets = form.get("targets", "").strip()
-    printed = {"trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent}
     return {
         "model": {"name": form.get("model", "").strip()},
         "lora": {
@@ -105,5 +104,5 @@ def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
             "bias": form.get("bias") or "none",
         },
         "quantisation": form.get("quantisation") or "none",
-        "printed": printed,
+        "printed": line.printed.to_record(),
     }

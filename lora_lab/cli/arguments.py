@@ -1,4 +1,7 @@
-"""Options and text output of `count`, `memory` and `claim`: flags to a record, an answer to text."""
+"""Options of `count`, `memory`, `claim`, `xray` and `microscope`, and text output of the first three.
+
+The modules of the last two import matplotlib, which takes a second.
+"""
 
 import argparse
 from collections.abc import Mapping
@@ -19,6 +22,7 @@ from lora_lab.memory.frameworks.contract import (
     METHODS,
     NUMBER_TYPES,
     PHASES,
+    bits_fields,
     find_framework,
 )
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
@@ -110,15 +114,12 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
             f"The framework {options.framework!r} is not modelled.",
             do_next=f"Known: {', '.join(name for name, _ in FRAMEWORKS)}.",
         )
-    plain = options.bits in ("fp32", "bf16")
     adapter = {"r": options.rank, "targets": as_targets(options.targets)}
     record = {
         "model": options.model,
         "config": None if options.config is None else read_config(options.config),
         "method": options.method,
-        "base_dtype": options.bits if plain else "bf16",
-        "quant": None if plain else options.bits.removesuffix("-dq"),
-        "double_quant": options.bits.endswith("-dq"),
+        **bits_fields(options.bits),
         "adapter_dtype": options.adapter_dtype,
         "lora": None if options.method == "full" else adapter,
         "micro_batch": options.batch,
@@ -218,12 +219,14 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     model: dict[str, Any] = {"name": options.model}
     if options.config is not None:
         model |= {"config": read_config(options.config), "kind": options.kind}
-    printed = {
-        "trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent,
-    }  # fmt: skip
     lora = adapter_fields(options, targets="target_modules")
     lora["r"] = UNKNOWN if options.rank is None else options.rank
-    return {"model": model, "lora": lora, "quantisation": options.quantisation, "printed": printed}
+    return {
+        "model": model,
+        "lora": lora,
+        "quantisation": options.quantisation,
+        "printed": line.printed.to_record(),
+    }
 
 
 def claim_text(answer: Mapping[str, Any]) -> str:

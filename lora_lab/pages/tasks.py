@@ -24,11 +24,11 @@ from lora_lab.tasks.service import (
     TaskService,
     find_task,
     goal_of,
-    lab_address,
     list_fixed,
     next_task,
     task_address,
 )
+from lora_lab.views import memory_form
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.ports.context import Context, Visit
@@ -148,7 +148,7 @@ class TasksPage:
                 for knob in found.knobs
             ],
             misconception=self.ports.misconception(found.misconception) if found.misconception else None,
-            lab=lab_address(setting) if "needed_bytes" in task.shown else "",
+            lab=memory_form.address_of(setting) if "needed_bytes" in task.shown else "",
             another=task_address(task.id, seed=judge.next_seed(task, drawn.seed)),
             following=self._following(visit, task.id),
             address=task_address,

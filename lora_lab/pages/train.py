@@ -343,7 +343,7 @@ class LabPage:
         if window:
             query[ZOOM] = f"{window[0]:g}-{window[1]:g}"
         parts = self._panel.parts(run, replace(visit, query=query), narrow=form_fields.is_narrow(event))
-        return {"parts": parts, "url": f"/lab?{urlencode(query)}"}
+        return {"parts": parts, "url": f"{LAB}?{urlencode(query)}"}
 
     def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(form_event.read_text(event, "run"))

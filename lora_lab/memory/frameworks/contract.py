@@ -102,6 +102,16 @@ MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
 FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
 
 
+def bits_fields(bits: str) -> dict[str, Any]:
+    """Return the fields of a record that a bit width stands for."""
+    plain = bits in ("fp32", "bf16")
+    return {
+        "base_dtype": bits if plain else "bf16",
+        "quant": None if plain else bits.removesuffix("-dq"),
+        "double_quant": bits.endswith("-dq"),
+    }
+
+
 def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     """Parse a record into a step setting.
 
