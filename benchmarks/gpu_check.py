@@ -38,9 +38,10 @@ from benchmarks.gpu_checks import (
     run_specs,
 )
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RunSpec
-from lora_lab.worker.device.machine import Machine, find_machine, first_line
+from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
 from lora_lab.worker.training.work import list_versions
+from study.base.errors import first_line
 from study.base.settings import load_settings
 from study.base.units import as_bytes, as_count
 

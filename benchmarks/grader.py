@@ -93,8 +93,8 @@ def _prompts(source: str) -> Mapping[str, Prompt]:
     if source == "own-held-out":
         own = load_own_prompts(OWN_TRAINING)
         return {prompt_id: prompt for prompt_id, prompt in own.items() if held_out_prompt(prompt_id)}
-    own = {folder.name: folder for folder in OWN_BLIND}
-    return load_own_prompts(own[source]) if source in own else load_prompts(load_concepts())
+    folders = {folder.name: folder for folder in OWN_BLIND}
+    return load_own_prompts(folders[source]) if source in folders else load_prompts(load_concepts())
 
 
 def _answers(source: str, prompts: Mapping[str, Prompt]) -> list[LabelledAnswer]:

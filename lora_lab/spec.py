@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -117,9 +117,7 @@ class RunSpec:
     """Keep only each layer's input and recompute the rest in the backward pass."""
 
     def __post_init__(self) -> None:
-        problems = list(_list_problems(self))
-        if problems:
-            raise LearnerError(" ".join(problems), do_next="Change what is named above and start again.")
+        refuse(_list_problems(self))
 
     @property
     def scaling(self) -> float:
@@ -133,13 +131,24 @@ class RunSpec:
     @classmethod
     def from_json(cls, text: str) -> "RunSpec":
         """Parse a spec from JSON. Raises LearnerError on anything that is not a spec."""
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise LearnerError(f"That is not JSON: {error}.", do_next="Check the file.") from error
-        if not isinstance(values, dict):
-            raise LearnerError("A run is a JSON object.", do_next="Export a run to see its form.")
-        return spec_from(values)
+        return spec_from(parse_object(text, "A run", do_next="Export a run to see its form."))
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise LearnerError that names all problems, if there are any."""
+    if said := " ".join(problems):
+        raise LearnerError(said, do_next="Change what is named above and start again.")
+
+
+def parse_object(text: str, what: str, *, do_next: str) -> dict[str, Any]:
+    """Parse a JSON object. Raises LearnerError on anything else; `what` names what it should be."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LearnerError(f"That is not JSON ({error}).", do_next=do_next) from error
+    if not isinstance(values, dict):
+        raise LearnerError(f"{what} is a JSON object.", do_next=do_next)
+    return values
 
 
 def spec_from(values: Mapping[str, Any]) -> RunSpec:

@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lab.write_worker_state(state="ready", text="Ready", device=run_builders.DEVICE)
     lab.save_number_type(NumberType(device="x86_64", decided="bf16", why="this processor has bf16"))
     uploads = Uploads(folder / "lab" / "data")
-    uploads._kept(own_dataset())
+    uploads._store(own_dataset())
     return folder
 
 

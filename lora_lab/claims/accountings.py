@@ -146,6 +146,8 @@ def percent_fits(printed: str, trainable: int, total: int) -> bool:
     exponent = value.as_tuple().exponent
     if not total or not isinstance(exponent, int):  # "n", "F": not a number, infinity
         return False
+    if abs(exponent) > 40:  # no share is written so, and the powers below would fill the memory
+        return False
     exact = Fraction(100 * trainable, total)
     float_error = exact * Fraction(math.ulp(1.0)) * 4
     return abs(Fraction(value) - exact) <= max(Fraction(10) ** exponent, float_error)

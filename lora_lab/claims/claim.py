@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
@@ -24,6 +25,10 @@ class Printed:
     total: int | None = None
     percent: str | None = None
     """As text, because its digits say how far it was rounded."""
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the JSON record that `printed_of` parses."""
+        return {"trainable": self.trainable, "all": self.total, "pct": self.percent}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +99,12 @@ def _require_whole(value: object, name: str) -> int | None:
     if value is None:
         return None
     digits = str(value).replace(",", "").replace("_", "").strip()
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and value.is_integer():  # neither NaN nor infinity
         digits = str(int(value))
-    if isinstance(value, bool) or not digits.isdigit():
+    number = parse_digits(digits)
+    if number is None:
         raise LearnerError(
             f"printed.{name} must be a whole number, got {value!r}.",
             do_next=f"Write printed.{name} as digits only.",
         )
-    return int(digits)
+    return number

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from lora_lab.claims.printed_line import PrintedLine, printed_line
+from lora_lab.claims.printed_line import PrintedLine, find_printed_line
 from lora_lab.claims.snippets import (
     Snippet,
     Unread,
@@ -18,7 +18,7 @@ from lora_lab.claims.snippets import (
 )
 from lora_lab.parameters.adapter_config import KIND_OF_TASK
 from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
-from lora_lab.parameters.json_fields import UNKNOWN
+from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
 from study.base.errors import LearnerError
 
 KIND_OF_CLASS = (
@@ -59,7 +59,7 @@ def record_of_text(text: str) -> dict[str, Any]:
 
     Raises LearnerError when the text names no known model, or has no printed line.
     """
-    line = printed_line(text)
+    line = find_printed_line(text)
     if line is None:
         raise LearnerError(
             "There is no printed line in this text.",
@@ -71,11 +71,7 @@ def record_of_text(text: str) -> dict[str, Any]:
         "model": _read_model(text, lora),
         "lora": lora,
         "quantisation": quantisation_of(text),
-        "printed": {
-            "trainable": line.printed.trainable,
-            "all": line.printed.total,
-            "pct": line.printed.percent,
-        },
+        "printed": line.printed.to_record(),
     }
 
 
@@ -131,10 +127,11 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, JSON or prose."""
-    rank = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank") or _rank_in_prose(text)
+    written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
+    rank = parse_digits(written or _rank_in_prose(text) or "")
     peft_type = (find_option(text, "peft_type") or "lora").lower()
     return {
-        "r": int(rank) if rank and rank.isdigit() else UNKNOWN,
+        "r": UNKNOWN if rank is None else rank,
         "target_modules": _targets_of_lines(text),
         "variant": _read_variant(
             peft_type if peft_type in ("adalora", "vera", "ia3") else "lora",
@@ -203,7 +200,7 @@ def _pasted_config(text: str) -> dict[str, Any] | None:
     for match in re.finditer(r"\{", text):
         try:
             value, _ = json.JSONDecoder().raw_decode(text, match.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict) and isinstance(value.get("model_type"), str):
             return value

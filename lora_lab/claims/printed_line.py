@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lora_lab.claims.claim import Printed
 
 SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion)(?![A-Za-z]))?"
-NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]*\d|\d){SCALED}"
+NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]{{0,38}}\d|\d){SCALED}"
 COLON = r"(?:\*\*|`|\"|')?\s*(?:[:=]|is|are)\s*(?:\*\*|`)?\s*(?:~|≈|about|approximately|around)?\s*"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
 
@@ -38,7 +38,7 @@ class PrintedLine:
     start: int
 
 
-def printed_line(text: str) -> PrintedLine | None:
+def find_printed_line(text: str) -> PrintedLine | None:
     """Find the first printed line; None when the text has none."""
     both = OF_TOTAL.search(text)
     if both:
@@ -73,7 +73,9 @@ def parse_whole(written: str, scale: str | None = None) -> int:
     """Parse a number with any thousands separators, a float's `.0`, or a scale such as K, M or B."""
     digits = re.sub(r"[_'’\s]", "", written)
     if scale:
-        return round(float(digits.replace(",", ".")) * SCALE[scale[0].lower() if scale[0] != "t" else "k"])
+        parts = re.split(r"[.,]", digits)  # one separator is a decimal point, several are of thousands
+        number = ".".join(parts) if len(parts) == 2 else "".join(parts)
+        return round(float(number) * SCALE[scale[0].lower() if scale[0] != "t" else "k"])
     if re.fullmatch(r"\d+\.\d{1,2}|\d+\.0+", digits):  # a float, as qlora.py prints it
         return round(float(digits))
     return int(re.sub(r"[.,]", "", digits))

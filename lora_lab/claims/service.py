@@ -9,11 +9,11 @@ from lora_lab.claims.claim import Claim
 from lora_lab.claims.contract import claim_of, judge_text
 from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.pasted import record_of_text
-from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.json_fields import UNKNOWN
+from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
 from lora_lab.parameters.target_syntax import as_targets, split_names
 from study.base.errors import LearnerError
 from study.base.yaml_loader import load_yaml
@@ -85,19 +85,18 @@ def _judge_safely(judging: Callable[[], ClaimVerdict]) -> ClaimVerdict:
 
 def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
     """Parse the form's fields into a record. Raises LearnerError when its line has no number."""
-    line = printed_line(form.get("line", ""))
+    line = find_printed_line(form.get("line", ""))
     if line is None:
         raise LearnerError(
             "The printed line is missing.",
             do_next="Paste it whole: trainable params, all params, trainable%.",
         )
-    rank = form.get("rank", "").strip()
+    rank = parse_digits(form.get("rank", "").strip())
     targets = form.get("targets", "").strip()
-    printed = {"trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent}
     return {
         "model": {"name": form.get("model", "").strip()},
         "lora": {
-            "r": int(rank) if rank.isdecimal() else UNKNOWN,
+            "r": UNKNOWN if rank is None else rank,
             "target_modules": as_targets(targets) if targets else UNKNOWN,
             "variant": form.get("variant") or "lora",
             "task_type": form.get("task_type") or None,
@@ -105,5 +104,5 @@ def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
             "bias": form.get("bias") or "none",
         },
         "quantisation": form.get("quantisation") or "none",
-        "printed": printed,
+        "printed": line.printed.to_record(),
     }

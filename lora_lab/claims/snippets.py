@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from lora_lab.parameters.json_fields import parse_digits
+
 CALLS = re.compile(
     r"\b(LoraConfig|AdaLoraConfig|VeraConfig|IA3Config|DoraConfig|FastLanguageModel\.get_peft_model|"
     r"FastModel\.get_peft_model)\s*\("
 )
 VARIANTS = {"AdaLoraConfig": "adalora", "VeraConfig": "vera", "IA3Config": "ia3", "DoraConfig": "dora"}
+
+NOT_READABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What parsing raises: a null byte is a ValueError, deep nesting one of the last two."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,11 @@ def _read_keywords(body: str) -> dict[str, Any]:
     plain = re.sub(r"^\s*(?:>>>|\.\.\.)", "", body, flags=re.M).replace("“", '"').replace("”", '"')
     try:
         call = ast.parse(f"f({plain}\n)", mode="eval").body
-    except SyntaxError:
-        return _loose_keywords(plain)
-    assert isinstance(call, ast.Call)
-    return {each.arg: _read_literal(each.value) for each in call.keywords if each.arg}
+        if isinstance(call, ast.Call):  # `f(")") + g("(")` is a sum
+            return {each.arg: _read_literal(each.value) for each in call.keywords if each.arg}
+    except NOT_READABLE:
+        pass
+    return _loose_keywords(plain)
 
 
 def _loose_keywords(body: str) -> dict[str, Any]:
@@ -77,7 +83,7 @@ def _literal_text(text: str) -> Any:
     cleaned = re.sub(r"#.*", "", text).strip()
     try:
         return _read_literal(ast.parse(cleaned, mode="eval").body)
-    except SyntaxError:
+    except NOT_READABLE:
         return Unread(cleaned)
 
 
@@ -94,7 +100,7 @@ def _follow_name(value: Any, text: str) -> Any:
     if found is None and name != value.text:  # `args.lora_r = 8`, or a flag next to a script
         found = find_assigned(text, value.text)
         flag = re.search(rf"--{re.escape(name).replace('_', '[_-]')}[ =]+(\d+)", text)
-        found = int(flag[1]) if found is None and flag else found
+        found = parse_digits(flag[1]) if found is None and flag else found
     return value if found is None else found
 
 

@@ -1,15 +1,18 @@
-"""Options and text output of `count`, `memory` and `claim`: flags to a record, an answer to text."""
+"""Options of `count`, `memory`, `claim`, `xray` and `microscope`, and text output of the first three.
+
+The modules of the last two import matplotlib, which takes a second.
+"""
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lora_lab.claims.claim import QUANTISATIONS
-from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
-from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader
+from lora_lab.cli.runs import read_input
+from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader, parse_config
 from lora_lab.memory.frameworks.contract import (
     ATTENTIONS,
     DEVICES,
@@ -19,6 +22,7 @@ from lora_lab.memory.frameworks.contract import (
     METHODS,
     NUMBER_TYPES,
     PHASES,
+    bits_fields,
     find_framework,
 )
 from lora_lab.memory.ledger import COMPONENTS, bits_per_param
@@ -110,15 +114,12 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
             f"The framework {options.framework!r} is not modelled.",
             do_next=f"Known: {', '.join(name for name, _ in FRAMEWORKS)}.",
         )
-    plain = options.bits in ("fp32", "bf16")
     adapter = {"r": options.rank, "targets": as_targets(options.targets)}
     record = {
         "model": options.model,
         "config": None if options.config is None else read_config(options.config),
         "method": options.method,
-        "base_dtype": options.bits if plain else "bf16",
-        "quant": None if plain else options.bits.removesuffix("-dq"),
-        "double_quant": options.bits.endswith("-dq"),
+        **bits_fields(options.bits),
         "adapter_dtype": options.adapter_dtype,
         "lora": None if options.method == "full" else adapter,
         "micro_batch": options.batch,
@@ -185,16 +186,8 @@ def shape_of_options(options: argparse.Namespace, reader: ShapeReader) -> ModelS
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a config.json. Raises LearnerError when it is not a JSON object."""
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise LearnerError(
-            f"{path} can't be read as JSON ({error}).", do_next="Pass a config.json."
-        ) from error
-    if not isinstance(config, dict):
-        raise LearnerError(f"{path} is not a JSON object.", do_next="Pass a model's config.json.")
-    return config
+    """Read a config.json. Raises LearnerError when it is not a model's configuration."""
+    return parse_config(read_input(path).decode("utf-8", "replace"))
 
 
 def count_text(options: argparse.Namespace, reader: ShapeReader) -> str:
@@ -220,18 +213,20 @@ def is_plain(options: argparse.Namespace) -> bool:
 
 def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     """Build the claim from the flags. Raises LearnerError when the printed line can't be parsed."""
-    line = printed_line(options.line)
+    line = find_printed_line(options.line)
     if line is None:
         raise LearnerError(f"{options.line!r} isn't a printed line.", do_next="Paste the whole line.")
     model: dict[str, Any] = {"name": options.model}
     if options.config is not None:
         model |= {"config": read_config(options.config), "kind": options.kind}
-    printed = {
-        "trainable": line.printed.trainable, "all": line.printed.total, "pct": line.printed.percent,
-    }  # fmt: skip
     lora = adapter_fields(options, targets="target_modules")
     lora["r"] = UNKNOWN if options.rank is None else options.rank
-    return {"model": model, "lora": lora, "quantisation": options.quantisation, "printed": printed}
+    return {
+        "model": model,
+        "lora": lora,
+        "quantisation": options.quantisation,
+        "printed": line.printed.to_record(),
+    }
 
 
 def claim_text(answer: Mapping[str, Any]) -> str:

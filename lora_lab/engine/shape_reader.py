@@ -13,10 +13,20 @@ from typing import Any
 from lora_lab.engine.worker_process import worker_environment
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
 
 MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
 """`base` and `encoder` are a model without a head; `vlm` is a text model with a vision tower."""
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    """Parse a config.json. Raises LearnerError when it is not a model's configuration."""
+    do_next = "Give a model's whole config.json."
+    config = parse_object(text, "A config.json", do_next=do_next)
+    if not isinstance(config.get("model_type"), str):
+        raise LearnerError("That has no model_type.", do_next=do_next)
+    return config
 
 
 class ShapeReader:

@@ -10,11 +10,12 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from lora_lab.grids.results import GridSetting, GridVariant, at_best_rate, list_rates
 from lora_lab.grids.welch_test import Comparison, Verdict, compare_groups
-from lora_lab.spec import BITS, TARGET_SETS, VARIANTS
+from lora_lab.settings.grid import place_of_targets
+from lora_lab.spec import BITS, VARIANTS
 
 Axis = Literal["rank", "bits", "targets", "variant", "learning_rate"]
 COMPARED_AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
@@ -253,12 +254,12 @@ def name_level(setting: GridVariant, axis: Axis) -> str:
     return f"r={value}" if axis == "rank" else str(value)
 
 
-def _rank_place(setting: GridVariant, axis: Axis) -> float:
-    orders: dict[Axis, Callable[[], float]] = {
+def _rank_place(setting: GridVariant, axis: Axis) -> Any:
+    orders: dict[Axis, Callable[[], Any]] = {
         "learning_rate": lambda: setting.learning_rate,
         "rank": lambda: setting.rank,
         "bits": lambda: BITS.index(setting.bits),
-        "targets": lambda: TARGET_SETS.index(setting.targets),
+        "targets": lambda: place_of_targets(setting.targets),
         "variant": lambda: VARIANTS.index(setting.variant),
     }
     return orders[axis]()

@@ -4,7 +4,7 @@ The measurements come from worker/inspect/microscope.py through the job queue (e
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 from urllib.parse import urlencode
 
@@ -124,7 +124,7 @@ def question_of(fields: Mapping[str, str]) -> MicroscopeQuestion:
 def _read_scheme(fields: Mapping[str, str], side: Side, usual: QuantizationScheme) -> QuantizationScheme:
     bits, block = fields.get(side, ""), fields.get(f"{side}_block", "")
     known = bits if bits in SCHEMES else usual.bits
-    size = int(block) if block.isdecimal() and int(block[:6]) in BLOCK_SIZES else usual.block
+    size = {str(size): size for size in BLOCK_SIZES}.get(block, usual.block)
     return QuantizationScheme(bits=known, block=size if has_blocks(known) else BLOCK_SIZE)
 
 
@@ -144,12 +144,10 @@ def settle_question(question: MicroscopeQuestion, shape: ModelShape) -> Microsco
             f"{question.model} has no linear matrices that every layer has once.",
             do_next="Choose a model with ordinary layers.",
         )
-    return MicroscopeQuestion(
-        model=question.model,
+    return replace(
+        question,
         layer=min(question.layer, shape.layers - 1),
         matrix=question.matrix if question.matrix in names else names[0],
-        first=question.first,
-        second=question.second,
     )
 
 

@@ -26,6 +26,7 @@ from lora_lab.pages.shared_parts import (
     store_upload,
     worker_part,
 )
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.runs.durations import seconds_of_all
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
@@ -245,12 +246,11 @@ class GridPage:
         return reply
 
     def _shown(self, query: Mapping[str, str]) -> ShownGrid:
-        plane = query.get("plane", "")
         return ShownGrid(
             lab=self._lab,
             sweep=self._sweep_of(query),
             choice=TableChoice.of(query),
-            plane=int(plane) if plane.isdecimal() else 0,
+            plane=parse_digits(query.get("plane", "")) or 0,
             query=query,
         )
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlencode
 
 import gradio as gr
 from markupsafe import Markup
@@ -94,7 +93,7 @@ class MemoryPage:
         return {
             # The advice is that of the setting before, until the browser has asked for this one's.
             "parts": {"advice": NO_HTML, **self._answer_parts(fields)},
-            "url": with_origin(_address(fields), frame.query_of(event)),
+            "url": with_origin(memory_form.address_of(fields), frame.query_of(event)),
             "then": "draw",
         }
 
@@ -165,10 +164,10 @@ class MemoryPage:
             "lora_lab/memory/advice.html",
             verdict=verdict,
             longest=fit.longest_context(fields, gpu_bytes, find) if verdict.fits else 0,
-            longer=[(change, _address(change.fields)) for change in longer],
-            changes=[(change, _address(change.fields)) for change in found],
+            longer=[(change, memory_form.address_of(change.fields)) for change in longer],
+            changes=[(change, memory_form.address_of(change.fields)) for change in found],
             together=joint,
-            together_address=_address(joint.fields) if joint else "",
+            together_address=memory_form.address_of(joint.fields) if joint else "",
             smallest_gb=None if verdict.fits else fit.smallest_gpu_gb(fields, find),
         )
 
@@ -205,12 +204,6 @@ def _trouble(problems: list[str]) -> Markup:
 
 def _refused(problem: Markup) -> dict[str, Markup]:
     return {"verdict": problem, "ledger": NO_HTML}
-
-
-def _address(fields: Mapping[str, str]) -> str:
-    """Build the page's address with this form; fields at their default are omitted."""
-    changed = {name: value for name, value in fields.items() if value != memory_form.DEFAULTS[name]}
-    return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY
 
 
 def _size_of(gpu: str) -> str:

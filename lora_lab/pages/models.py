@@ -1,6 +1,5 @@
 """The Models page: the catalogue with its numbers, and a form that adds a model from its config.json."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader
+from lora_lab.engine.shape_reader import MODEL_KINDS, ShapeReader, parse_config
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -97,7 +96,7 @@ class ModelsPage:
                 "The model needs a name of its own, at most 100 characters.",
                 do_next="Its hub id is best: then it can be trained as well.",
             )
-        return replace(self._reader.read(config_of(written), kind=kind or None), name=name, hub_id=name)
+        return replace(self._reader.read(parse_config(written), kind=kind or None), name=name, hub_id=name)
 
     def _page(self, query: Mapping[str, str], *, added: str) -> Markup:
         return render(
@@ -109,14 +108,3 @@ class ModelsPage:
             added=added,
             names=lambda shape: ", ".join(shape.modules.linear_names),
         )
-
-
-def config_of(written: str) -> dict[str, Any]:
-    """Parse a pasted config.json. Raises LearnerError when it is not a model's configuration."""
-    try:
-        config = json.loads(written)
-    except ValueError as error:
-        raise LearnerError(f"That is not JSON ({error}).", do_next="Paste the whole config.json.") from error
-    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise LearnerError("That has no model_type.", do_next="Paste a model's whole config.json.")
-    return config

@@ -1,5 +1,6 @@
 """Checked fields of a JSON record: an error names what is wrong and what it should be."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -46,6 +47,11 @@ def read_whole(
             do_next=f"Write {field} as digits in that range.",
         )
     return value
+
+
+def parse_digits(text: str) -> int | None:
+    """Parse a whole number of decimal digits, 50 at most; None otherwise (int refuses 4,300 and `²`)."""
+    return int(text) if re.fullmatch(r"\d{1,50}", text) else None
 
 
 def read_flag(record: Mapping[str, Any], field: str) -> bool:
@@ -105,12 +111,8 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             do_next='Write it as {"r": 8, "target_modules": ["q_proj"]}.',
         )
     targets = adapter.get("targets")
-    if isinstance(targets, list) and not all(isinstance(name, str) for name in targets):
-        raise LearnerError(
-            f"targets must be a list of names, got {targets!r}.",
-            do_next='Write them as ["q_proj", "v_proj"].',
-        )
-    if not isinstance(targets, list | str | None):
+    names = targets if isinstance(targets, list) else []
+    if not isinstance(targets, list | str | None) or not all(isinstance(name, str) for name in names):
         raise LearnerError(
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',

@@ -321,7 +321,7 @@ def name_test(wanted: str | tuple[str, ...], *, anywhere: bool = False) -> _Name
 def _compile_pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise LearnerError(
             f"{text!r} isn't a regular expression ({error}).", do_next="Correct it, or list module names."
         ) from error

@@ -7,8 +7,6 @@ from typing import Literal
 from lora_lab.spec import RunSpec
 from study.base.units import as_bytes
 
-USUAL_LEARNING_RATE = 2e-3  # RunSpec's default
-
 Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
 
 
@@ -59,7 +57,7 @@ def non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
         what=f"The loss stopped being a number at step {step}. {kept}",
         do_next=(
             f"Lower the learning rate: {spec.learning_rate:g} is too high here, "
-            f"try {min(USUAL_LEARNING_RATE, spec.learning_rate / 10):g}. "
+            f"try {min(RunSpec.learning_rate, spec.learning_rate / 10):g}. "
             f"A smaller alpha (now {spec.alpha:g}) helps in the same way."
         ),
     )

@@ -1,12 +1,13 @@
 """Grid: every combination of some ranks, bit widths, targets, variants, learning rates and seeds."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from lora_lab.spec import Bits, RunSpec, Variant, spec_from
+from lora_lab.spec import TARGET_SETS, Bits, RunSpec, Variant, parse_object, refuse, spec_from
 from study.base.errors import LearnerError
 
 MAX_CELLS = 200
@@ -47,14 +48,12 @@ class Grid:
     """
 
     def __post_init__(self) -> None:
-        problems = list(_list_problems(self))
-        if problems:
-            raise LearnerError(" ".join(problems), do_next="Change what is named above and start again.")
+        refuse(_list_problems(self))
 
     @property
     def count(self) -> int:
         """The number of cells."""
-        return _count_cells(self)
+        return math.prod(len(getattr(self, axis)) for axis in AXES)
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -84,14 +83,10 @@ class Grid:
     @classmethod
     def from_json(cls, text: str) -> "Grid":
         """Parse a grid from JSON. Raises LearnerError on anything that is not a grid."""
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise LearnerError(f"That is not JSON: {error}.", do_next="Check the file.") from error
-        if not isinstance(values, dict) or not isinstance(values.get("base"), dict):
-            raise LearnerError(
-                "A grid is a JSON object with a base run.", do_next="Export a sweep to see its form."
-            )
+        do_next = "Export a sweep to see its form."
+        values = parse_object(text, "A grid", do_next=do_next)
+        if not isinstance(values.get("base"), dict):
+            raise LearnerError("A grid is a JSON object with a base run.", do_next=do_next)
         return grid_from(spec_from(values.pop("base")), values)
 
     def _cell(self, values: tuple[Any, ...]) -> RunSpec:
@@ -141,11 +136,10 @@ def _convert_values(base: RunSpec, field: str, given: Iterable[Any], problems: l
     return tuple(converted)
 
 
-def _count_cells(grid: Grid) -> int:
-    cells = 1
-    for axis in AXES:
-        cells *= len(getattr(grid, axis))
-    return cells
+def place_of_targets(targets: str) -> tuple[int, str]:
+    """Order named sets as in the form; names or a pattern of the learner's own come after them."""
+    names: tuple[str, ...] = TARGET_SETS
+    return (names.index(targets) if targets in names else len(names)), targets
 
 
 def _list_problems(grid: Grid) -> Iterator[str]:
@@ -156,9 +150,9 @@ def _list_problems(grid: Grid) -> Iterator[str]:
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
             yield f"{axis} names {', '.join(twice)} more than once."
-    if _count_cells(grid) > MAX_CELLS:
-        yield f"The grid has {_count_cells(grid):,} cells; the limit is {MAX_CELLS}."
-    elif _count_cells(grid):
+    if grid.count > MAX_CELLS:
+        yield f"The grid has {grid.count:,} cells; the limit is {MAX_CELLS}."
+    elif grid.count:
         yield from _problems_of_cells(grid)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from lora_lab.settings.grid import AXES, Grid, grid_from
+from lora_lab.settings.grid import AXES, Grid, grid_from, place_of_targets
 from lora_lab.settings.run_form import NAMES, OTHER, format_value
 from lora_lab.settings.urls import GRID
-from lora_lab.spec import BITS, OWN_DATA, TARGET_SETS, VARIANTS, RunSpec, spec_from
+from lora_lab.spec import BITS, OWN_DATA, VARIANTS, RunSpec, spec_from
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
 from study.content.yaml_reader import Fields
@@ -71,17 +71,11 @@ def normalize_grid(grid: Grid) -> Grid:
     grid = replace(
         grid,
         bits=tuple(sorted(grid.bits, key=BITS.index)),
-        targets=tuple(sorted(grid.targets, key=_place_of_targets)),
+        targets=tuple(sorted(grid.targets, key=place_of_targets)),
         variants=tuple(sorted(grid.variants, key=VARIANTS.index)),
     )
     first = {field: getattr(grid, axis)[0] for axis, field in AXES.items()}
     return replace(grid, base=replace(grid.base, **first))
-
-
-def _place_of_targets(targets: str) -> tuple[int, str]:
-    """Order named sets as in the form; a pattern of the learner's own comes after them."""
-    names: tuple[str, ...] = TARGET_SETS
-    return (names.index(targets) if targets in names else len(names)), targets
 
 
 def grid_of_address(query: Mapping[str, str]) -> Grid:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
+from lora_lab.settings.urls import LAB
 from lora_lab.spec import OWN_DATA, RunSpec, spec_from
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
@@ -76,7 +77,7 @@ def address_of(spec: RunSpec, *, run_id: str = "") -> str:
     usual = asdict(read_presets()[0].spec)
     changed = {name: format_value(value) for name, value in asdict(spec).items() if value != usual[name]}
     query = urlencode(changed | ({"run": run_id} if run_id else {}))
-    return f"/lab?{query}" if query else "/lab"
+    return f"{LAB}?{query}" if query else LAB
 
 
 def format_value(value: object) -> str:

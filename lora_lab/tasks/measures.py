@@ -12,9 +12,9 @@ from lora_lab.memory import ledger
 from lora_lab.memory.gpu_cards import CUDA_OVERHEAD_BYTES
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.sharding import zero_bytes_per_gpu
-from lora_lab.parameters.counts import Count, count_parameters
+from lora_lab.parameters.counts import Count
 from lora_lab.parameters.shapes import ModelShape, find_shape
-from lora_lab.spec import BITS, VARIANTS, Bits, Variant
+from lora_lab.spec import BITS, Bits
 from lora_lab.views import fit, memory_form
 from study.base.units import as_bytes, as_percent, as_three_digits
 
@@ -70,12 +70,10 @@ def count_of(setting: Setting) -> Count:
     Every layer of the models that tasks name has the same matrices, so the count is proportional to them.
     """
     shape = shape_of(setting)
-    if setting["method"] == "full":
-        return Count(trainable=shape.total_parameters, total=shape.total_parameters)
-    variant: Variant = next((each for each in VARIANTS if each == setting["method"]), "lora")
-    found = count_parameters(shape, rank=int(setting["rank"]), targets=setting["targets"], variant=variant)
-    layers = int(setting["layers"] or shape.layers)
-    trainable = found.trainable * layers // shape.layers
+    found = fit.count_trained(setting, shape)
+    if setting["method"] == "full" or not setting["layers"]:
+        return found
+    trainable = found.trainable * int(setting["layers"]) // shape.layers
     return Count(trainable=trainable, total=shape.total_parameters + trainable)
 
 

@@ -177,14 +177,6 @@ def _label_of(name: str, value: str) -> str:
     return dict(memory_form.CHOICES[name])[value] if name in memory_form.CHOICES else f"{int(value):,}"
 
 
-def lab_address(setting: Setting) -> str:
-    """Return the address of "Will it fit?" with a setting; fields at their default are omitted."""
-    changed = {
-        name: setting[name] for name in memory_form.DEFAULTS if setting[name] != memory_form.DEFAULTS[name]
-    }
-    return f"/memory?{urlencode(changed)}"
-
-
 def find_task(task_id: str) -> Task:
     """Return a task by its id. Raises LearnerError when it is unknown."""
     found = next((task for task in _all_tasks() if task.id == task_id), None)

@@ -1,15 +1,15 @@
 """A learner's first run, on the page that introduces LoRA: started by one press, shown as one curve."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
 from lora_lab.predictions.judging import TIE
 from lora_lab.runs.cost_preview import build_preview, seconds_a_token
-from lora_lab.runs.folder import RunFolder
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
+from lora_lab.views.outcome import at_rank
 from study.base.units import as_duration
 from study.ports.activities import FirstRunView
 from study.ports.context import Visit
@@ -54,7 +54,7 @@ class FirstRun:
             loss_before=state.loss_before,
             loss_after=state.loss_after,
             outcome=_outcome(state.loss_before, state.loss_after),
-            again=_at_rank_1(run),
+            again=address_of(at_rank(run.spec, 1)),
         )
 
     def duration(self) -> str:
@@ -74,7 +74,7 @@ class FirstRun:
 
 def predict_step(lab: Lab, rank: int, targets: str) -> Ledger:
     """Predict the memory of the first preset at a rank and on target matrices, as the Lab page shows it."""
-    spec = RunSpec(steps=read_presets()[0].spec.steps, rank=rank, targets=targets)
+    spec = replace(read_presets()[0].spec, rank=rank, targets=targets)
     return build_preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger
 
 
@@ -84,8 +84,3 @@ def _outcome(before: float | None, after: float | None) -> str:
     if abs(after - before) <= TIE:
         return "stays"
     return "falls" if after < before else "rises"
-
-
-def _at_rank_1(run: RunFolder) -> str:
-    spec = run.spec
-    return address_of(RunSpec(steps=spec.steps, rank=1, alpha=spec.alpha / spec.rank, seed=spec.seed))

@@ -10,7 +10,7 @@ from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
 from lora_lab.memory.ledger import COMPONENTS, weight_bytes
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.parameters.counts import count_parameters
+from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
 from lora_lab.views import memory_form
@@ -74,13 +74,16 @@ def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> 
     """Compute the verdict. Raises LearnerError or UnsupportedCase when the setting can't be computed."""
     shape = find(fields["model"])
     needed = needed_bytes(fields, find)
+    found = count_trained(fields, shape)
+    return FitVerdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=found.trainable, total=found.total)
+
+
+def count_trained(fields: Fields, shape: ModelShape) -> Count:
+    """Count the parameters that the form's method trains."""
     if fields["method"] == "full":
-        trainable = total = shape.total_parameters
-    else:
-        variant: Variant = next((each for each in VARIANTS if each == fields["method"]), "lora")
-        found = count_parameters(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
-        trainable, total = found.trainable, found.total
-    return FitVerdict(needed_bytes=needed, gpu_bytes=gpu_bytes, trainable=trainable, total=total)
+        return Count(trainable=shape.total_parameters, total=shape.total_parameters)
+    variant: Variant = next((each for each in VARIANTS if each == fields["method"]), "lora")
+    return count_parameters(shape, rank=int(fields["rank"]), targets=fields["targets"], variant=variant)
 
 
 def needed_bytes(fields: Fields, find: FindShape = find_shape) -> int:

@@ -14,6 +14,7 @@ from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_o
 from lora_lab.grids.results import GridCell, arms_of
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.sweeps import Sweep
+from lora_lab.settings.grid import AXES
 from lora_lab.settings.run_form import format_value
 from lora_lab.views.sweep_view import factors_of, title_of
 from study.plots.plot import Plot
@@ -49,7 +50,7 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         findings=list_findings(arms),
         one_rate=variants_share_one_rate(arms),
         edge=at_the_edge(arms),
-        settings=settings_of(sweep),
+        settings=list_grid_settings(sweep),
         devices=devices_of(cells),
         versions=versions_of(cells),
     )
@@ -86,19 +87,11 @@ def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
     return list(found.values())
 
 
-def settings_of(sweep: Sweep) -> list[tuple[str, str]]:
+def list_grid_settings(sweep: Sweep) -> list[tuple[str, str]]:
     """Return every setting: lists of the varied ones, and single values of the rest."""
     grid = sweep.grid
     values: dict[str, Any] = asdict(grid.base)
-    lists: dict[str, Sequence[Any]] = {
-        "bits": grid.bits,
-        "rank": grid.ranks,
-        "targets": grid.targets,
-        "variant": grid.variants,
-        "learning_rate": grid.learning_rates,
-        "seed": grid.seeds,
-    }
-    values |= {name: ", ".join(map(_format_value, each)) for name, each in lists.items()}
+    values |= {field: ", ".join(map(_format_value, getattr(grid, axis))) for axis, field in AXES.items()}
     if grid.alpha_per_rank is not None:
         values["alpha"] = f"{grid.alpha_per_rank:g} × rank"
     values["data"] = f"{sweep.data_label} ({sweep.data_digest})"

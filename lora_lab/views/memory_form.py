@@ -3,10 +3,14 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
+from lora_lab.memory.frameworks.contract import bits_fields
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
+from lora_lab.settings.urls import MEMORY
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_NAMES
 from study.base.errors import LearnerError
 
@@ -130,10 +134,16 @@ def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[di
 
 
 def _find_problem(name: str, text: str) -> str:
-    if text.isdecimal() and 1 <= int(text) <= LARGEST[name]:
+    if 1 <= (parse_digits(text) or 0) <= LARGEST[name]:
         return ""
     got = f"got {text[:40]!r}" if text else "and it is empty"
     return f"“{LABELS[name]}” must be a whole number from 1 to {LARGEST[name]:,}, {got}."
+
+
+def address_of(fields: Mapping[str, str]) -> str:
+    """Build the address of "Will it fit?" with this form; fields at their default are omitted."""
+    changed = {name: fields[name] for name in DEFAULTS if fields[name] != DEFAULTS[name]}
+    return f"{MEMORY}?{urlencode(changed)}" if changed else MEMORY
 
 
 def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -142,13 +152,10 @@ def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
     Raises LearnerError when full fine-tuning is combined with weights in 4 or 8 bits.
     """
     bits, full = fields["bits"], fields["method"] == "full"
-    quant = bits.removesuffix("-dq") if bits not in ("bf16", "fp32") else None
     record: dict[str, Any] = {
         "model": fields["model"],
         "method": fields["method"],
-        "base_dtype": bits if bits in ("bf16", "fp32") else "bf16",
-        "quant": quant,
-        "double_quant": bits.endswith("-dq"),
+        **bits_fields(bits),
         "lora": None if full else {"r": int(fields["rank"]), "targets": fields["targets"]},
         "seq_len": int(fields["seq_len"]),
         "micro_batch": int(fields["batch"]),
@@ -160,7 +167,7 @@ def record_of(fields: Mapping[str, str]) -> dict[str, Any]:
         "measure": fields["measure"],
         "device": "cuda",
     }
-    if full and quant:
+    if full and record["quant"]:
         raise LearnerError(
             "Weights stored in 4 or 8 bits can't be trained.", do_next="Choose LoRA, or 16 or 32 bits."
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lora_lab.runs.state import RunState
-from lora_lab.settings.grid import Grid
+from lora_lab.settings.grid import grid_from
 from lora_lab.settings.grid_form import address_of_grid
 from lora_lab.settings.run_form import address_of
 from lora_lab.spec import BITS_LABELS, OWN_DATA, STEPS_LIMITS, TARGET_SETS, TINY_MODEL, Bits, RunSpec
@@ -160,19 +160,11 @@ def at_rank(spec: RunSpec, rank: int) -> RunSpec:
 
 
 def _over_seeds(spec: RunSpec) -> Experiment | None:
-    if spec.targets not in TARGET_SETS:  # a grid varies sets of matrices only
+    if spec.targets not in TARGET_SETS:  # commas in a grid's address part one set of matrices from the next
         return None
     ranks = tuple(sorted({SMALL_RANK, USUAL_RANK, spec.rank}))
-    grid = Grid(
-        base=spec,
-        bits=(spec.bits,),
-        variants=(spec.variant,),
-        targets=(spec.targets,),
-        seeds=(0, 1, 2),
-        learning_rates=(spec.learning_rate,),
-        ranks=ranks,
-        alpha_per_rank=None if spec.variant == "rslora" else spec.scaling,
-    )
+    alpha_per_rank = None if spec.variant == "rslora" else spec.scaling
+    grid = grid_from(spec, {"seeds": (0, 1, 2), "ranks": ranks, "alpha_per_rank": alpha_per_rank})
     return Experiment(
         title="Now three seeds of each rank",
         reason="One seed can't tell a difference from luck; three can begin to.",

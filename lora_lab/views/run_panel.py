@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
+from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.export_script import list_uncovered
 from lora_lab.runs.folder import RunFolder
@@ -256,6 +257,5 @@ def last_run(lab: Lab) -> Markup | None:
 def window_of(query: Mapping[str, str]) -> run_view.Window | None:
     """Parse the range of steps that an address names; None for all of them."""
     first, _, last = query.get(ZOOM, "").partition("-")
-    if first.isdecimal() and last.isdecimal() and int(first) < int(last):
-        return float(first), float(last)
-    return None
+    start, end = parse_digits(first), parse_digits(last)
+    return None if start is None or end is None or start >= end else (float(start), float(end))

@@ -9,6 +9,7 @@ from lora_lab.charts.grid import Plane
 from lora_lab.charts.grid_maps import Span, loss_format, span_losses
 from lora_lab.charts.heat_map import choose_shade, words_on
 from lora_lab.grids.estimate import GridEstimate
+from lora_lab.grids.findings import AXIS_WORDS
 from lora_lab.grids.results import STATUSES, GridCell, GridSetting, arms_of, at_best_rate
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape
@@ -23,14 +24,8 @@ SORTS = ("queue", "loss", "peak", "seconds")
 CHOICE_NAMES = (*(f"show_{name}" for name in FILTERS), "sort")
 """The query parameters of filters and sort order."""
 
-UNIT_WORDS = {
-    "ranks": "rank",
-    "bits": "bit width",
-    "targets": "set of matrices",
-    "variants": "variant",
-    "learning_rates": "learning rate",
-    "seeds": "seed",
-}
+_FIELD_WORDS: dict[str, str] = {**AXIS_WORDS, "seed": "seed"}
+UNIT_WORDS = {axis: _FIELD_WORDS[field] for axis, field in AXES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

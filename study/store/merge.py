@@ -103,7 +103,7 @@ def add_rows(connection: Connection, profile_id: str, found: list[MergedRow]) ->
 
 
 def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> dict[str, int]:
-    """Delete what was added, put back what was replaced, and leave what the learner has continued or changed since.
+    """Delete what was added, put back what was replaced, and leave what has been continued since.
 
     An imported row stays if an answer was given to it after the import, together with all rows linked to it;
     a draft or preference stays if it was changed after the import. Returns how many rows stay, by table.

@@ -31,7 +31,7 @@ DISTANCES = 512
 """DeBERTa's default max_position_embeddings, the farthest distance where none is stated."""
 
 
-def config_of(record: Record) -> Mapping[str, Any]:
+def config_in(record: Record) -> Mapping[str, Any]:
     """Return a record's configuration, or the catalogue's for its model; empty where neither is there."""
     given = record.get("config")
     if isinstance(given, Mapping):

@@ -6,7 +6,7 @@ from typing import Any
 
 from lora_lab.memory.frameworks.config_traits import (
     TASK_OF_KIND,
-    config_of,
+    config_in,
     count_saved,
     kind_of,
     read_traits,
@@ -102,6 +102,16 @@ MLP_ROLES: tuple[Role, ...] = ("gate", "up", "gate_up", "down")
 FUSED: dict[Role, Role] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate_up", "up": "gate_up"}
 
 
+def bits_fields(bits: str) -> dict[str, Any]:
+    """Return the fields of a record that a bit width stands for."""
+    plain = bits in ("fp32", "bf16")
+    return {
+        "base_dtype": bits if plain else "bf16",
+        "quant": None if plain else bits.removesuffix("-dq"),
+        "double_quant": bits.endswith("-dq"),
+    }
+
+
 def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     """Parse a record into a step setting.
 
@@ -116,7 +126,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
     adapter = adapter_of(record)
     native = framework in NATIVE
     phase = phase_of(record)
-    config = config_of(record)
+    config = config_in(record)
     kind = kind_of(record, shape)
     traits = read_traits(config)
     if has_towers(shape, traits):

@@ -14,7 +14,7 @@ from torch import Tensor
 from lora_lab.memory.ledger import BLOCK_SIZE, NESTED_BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, even_levels
 from lora_lab.spec import HQQ_BITS, Bits
-from lora_lab.worker.model.hqq_layers import CONSTANTS_DTYPE, config_of
+from lora_lab.worker.model.hqq_layers import CONSTANTS_DTYPE, build_config
 from lora_lab.worker.model.load import STORED_DTYPE
 
 INT8_STEPS = 127
@@ -74,7 +74,7 @@ def _round_int8(weight: Tensor) -> Rounded:
 
 def _round_hqq(weight: Tensor, bits: Bits, block: int) -> Rounded:
     """Round to codes 0 to 2^bits - 1 with the library's scale and zero point; values beyond are clipped."""
-    options = config_of(bits, block)["weight_quant_params"]
+    options = build_config(bits, block)["weight_quant_params"]
     codes, meta = Quantizer.quantize(
         weight, device="cpu", compute_dtype=CONSTANTS_DTYPE, bitpack=False, **options
     )

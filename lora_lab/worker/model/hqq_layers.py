@@ -44,10 +44,10 @@ def quantize_linears(model: PreTrainedModel, bits: Bits, device: torch.device) -
 
 def quantized_linear(layer: nn.Linear, bits: Bits, device: torch.device) -> HQQLinear:
     """Quantize one layer to `bits`; the given layer loses its weight."""
-    return HQQLinear(layer, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
+    return HQQLinear(layer, build_config(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device))
 
 
-def config_of(bits: Bits, group_size: int = BLOCK_SIZE) -> dict[str, Any]:
+def build_config(bits: Bits, group_size: int = BLOCK_SIZE) -> dict[str, Any]:
     """Build the library's settings: groups along a row, zero points searched."""
     config: dict[str, Any] = BaseQuantizeConfig(nbits=HQQ_BITS[bits], group_size=group_size, axis=1)
     return config
@@ -97,7 +97,7 @@ def _linear_from(
 ) -> HQQLinear:
     """Build a layer of `shape` (d_out, d_in) on `device` from its codes, scales and zero points."""
     layer = HQQLinear(
-        None, config_of(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
+        None, build_config(bits), compute_dtype=CONSTANTS_DTYPE, device=str(device), initialize=False
     )
     layer.load_state_dict(
         stored

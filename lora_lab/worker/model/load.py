@@ -224,7 +224,7 @@ def _explain_unusable(model: str, error: Exception) -> LearnerError:
     )
 
 
-def config_of(model: str) -> dict[str, Any]:
+def load_config(model: str) -> dict[str, Any]:
     """Load the configuration of a local folder or hub id. Raises LearnerError when it can't be read."""
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(model, trust_remote_code=False).to_dict()

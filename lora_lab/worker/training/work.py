@@ -31,7 +31,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import workspace_bytes
 from lora_lab.worker.device.machine import Machine
-from lora_lab.worker.model.load import config_of
+from lora_lab.worker.model.load import load_config
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.generate import generate_answers
 from lora_lab.worker.training.group_loop import SharedStep
@@ -292,7 +292,7 @@ def shape_for(model: str, home: LabHome) -> ModelShape:
     try:
         return home.shape(model)
     except LearnerError:
-        shape = shape_of_config(config_of(model), name=model, hub_id=model)
+        shape = shape_of_config(load_config(model), name=model, hub_id=model)
         home.save_shape(shape)
         return shape
 

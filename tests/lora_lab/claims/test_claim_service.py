@@ -36,6 +36,7 @@ def test_the_form_is_read_like_a_record_and_what_is_empty_stays_open(service: Cl
     form = {"model": "llama-7b", "line": LINE, "rank": "8", "targets": "q_proj, v_proj"}
     assert service.check_form(form).verdict.answer == "possible"
     assert service.check_form(form | {"rank": ""}).verdict.answer == "underdetermined"
+    assert service.check_form(form | {"rank": "1" * 5000}).verdict.answer == "underdetermined"
     assert service.check_form(form | {"targets": ""}).verdict.answer == "underdetermined"
     assert service.check_form(form | {"targets": "default"}).verdict.answer == "possible"
     assert service.check_form(form | {"targets": r".*\.(q|v)_proj"}).verdict.answer == "possible"

@@ -7,7 +7,7 @@ import pytest
 from lora_lab.claims.claim import Printed
 from lora_lab.claims.contract import claim_answer
 from lora_lab.claims.pasted import entry_named, quantisation_of, record_of_text
-from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from study.base.errors import LearnerError
@@ -39,6 +39,7 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
         ("trainable params: 13,631,488 || all params: 8,044,093,440 (0.17%)",
          13_631_488, 8_044_093_440, "0.17"),
         ("trainable params: ~20M || all params: ~6.7B || trainable%: ~0.3", 20_000_000, 6_700_000_000, "0.3"),
+        ("trainable params: 1,234K || all params: 1,234,567K", 1_234, 1_234_567_000, None),
         ("Trainable parameters = 41,943,040 of 8,072,204,288 (0.52% trained)",
          41_943_040, 8_072_204_288, "0.52"),
         ("Trainable parameters = 41,943,040/8,072,204,288 (0.52% trained)",
@@ -53,7 +54,7 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
 def test_printed_lines_of_several_versions_and_tools_are_read(
     text: str, trainable: int | None, total: int | None, percent: str | None
 ) -> None:
-    line = printed_line(f"Some words before.\n{text}\nAnd after: 12 steps.")
+    line = find_printed_line(f"Some words before.\n{text}\nAnd after: 12 steps.")
     assert line is not None
     assert line.printed == Printed(trainable=trainable, total=total, percent=percent)
 
@@ -62,7 +63,7 @@ def test_printed_lines_of_several_versions_and_tools_are_read(
     "text", ["", "no numbers here", "rank 8, 4,194,304 weights", "trainable params: many"]
 )
 def test_a_text_without_a_printed_line_says_what_one_looks_like(text: str) -> None:
-    assert printed_line(text) is None
+    assert find_printed_line(text) is None
     with pytest.raises(LearnerError, match=r"no printed line in this text\. Paste a line such as `trainable"):
         record_of_text(text)
 

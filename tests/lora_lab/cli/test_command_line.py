@@ -164,6 +164,26 @@ def test_a_mistake_is_one_sentence_and_exit_status_1(
     assert "Traceback" not in told.err
 
 
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        (None, "can't be read (No such file or directory)"),
+        ("[" * 200_000, "That is not JSON ("),
+        ("[]", "A config.json is a JSON object. Give a model's whole config.json."),
+        ("{}", "That has no model_type."),
+    ],
+    ids=["missing", "nested", "list", "empty"],
+)
+def test_a_config_that_is_none_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, written: str | None, problem: str
+) -> None:
+    config = tmp_path / "config.json"
+    if written is not None:
+        config.write_text(written)
+    assert main(["count", "--config", str(config)]) == 1
+    assert problem in capsys.readouterr().err
+
+
 def test_with_json_a_mistake_is_an_object(capsys: pytest.CaptureFixture[str], settings: Settings) -> None:
     home = ["--data-folder", str(settings.home)]
     assert main(["train", "--json", "--batch", "0", *home]) == 1
@@ -211,6 +231,36 @@ def test_bad_lines_answer_with_an_error_and_never_stop_the_batch(
     assert len(found) == 2 * len(bad)
     assert all("error" in answer for answer in found[::2])
     assert all(answer["id"] == "g" and "error" not in answer for answer in found[1::2])
+
+
+def test_no_claim_stops_the_batch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "trainable params: 294,912 || all params: 124,734,720"
+    texts = [
+        "gpt2 LoraConfig(r=8) trainable params: 1,234,567K || all params: 5M",
+        f"gpt2 LoraConfig(r=8) trainable params: {'1' * 5000}K",
+        f"gpt2 LoraConfig(r=8) {line} || trainable%: 1e-9999999999",
+        f"gpt2\nlora_r: ²\n{line}",
+        f"gpt2\nlora_r: {'1' * 5000}\n{line}",
+        f"gpt2 LoraConfig(r=args.rank) --rank {'1' * 5000} {line}",
+        f"gpt2 LoraConfig(r=8, x={'1+' * 500}1) {line}",
+        f"gpt2 LoraConfig(r=8, x={'1+' * 5000}1) {line}",
+        f"gpt2 LoraConfig(r=8, x={'-' * 50_000}1) {line}",
+        f'gpt2 LoraConfig(r=8, x="(") + g(")") {line}',
+        f"gpt2 LoraConfig(r=8, x='\ud800') {line}",
+        f"gpt2 LoraConfig(r=8, target_modules='{'(' * 5000}') {line}",
+        f"gpt2 LoraConfig(r=8, target_modules='a{{99999999999}}') {line}",
+        f'gpt2 {{"a":{"[" * 20_000} LoraConfig(r=8) {line}',
+    ]
+    numbers = ["²", float("nan"), float("inf"), "1" * 5000, 1e300]
+    good = {"model": "gpt2", "lora": {"r": 8}, "printed": {"trainable": 294_912}}
+    bad = [*({"text": text} for text in texts), *(good | {"printed": {"trainable": one}} for one in numbers)]
+    lines = [json.dumps(line) for one in bad for line in (one, good)]
+    _, found = answers(capsys, monkeypatch, "claim", *lines)
+    assert len(found) == len(lines)
+    assert all(answer["verdict"] == "possible" for answer in found[1::2])
+    assert all("must be a whole number" in answer["error"] for answer in found[2 * len(texts) :: 2])
 
 
 def test_a_batch_without_errors_ends_well_even_where_a_case_is_unsupported(

@@ -24,6 +24,16 @@ def arms(by_rank: dict[int, list[float]], **setting: Any) -> list[GridSetting]:
     )
 
 
+def test_targets_of_the_learners_own_come_after_the_named_sets() -> None:
+    own = arms_of(
+        cell(2 + seed / 100, targets=targets, seed=seed)
+        for targets in ("q_proj,v_proj", "q_proj", "all-linear")
+        for seed in (0, 1, 2)
+    )
+    [found] = list_findings(own)
+    assert "all-linear, q_proj and q_proj,v_proj" in found.headline
+
+
 # Two-sided 95 % and 99 % points of Student's t, as printed in Biometrika Tables for Statisticians, table 12.
 PRINTED = [
     (0.975, 1, 12.706),

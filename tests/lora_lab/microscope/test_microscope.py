@@ -70,6 +70,11 @@ def test_what_an_address_can_not_mean_is_left_at_its_default() -> None:
     assert settle_question(found, SHAPE).matrix == "self_attn.q_proj"
 
 
+@pytest.mark.parametrize("block", ["0000641", pytest.param("000064" + "1" * 5000, id="long"), "６４"])
+def test_a_block_size_that_no_form_writes_is_left_at_its_default(block: str) -> None:
+    assert question_of({"first": "nf4", "first_block": block}).first == QuantizationScheme(bits="nf4")
+
+
 def test_only_questions_that_can_be_looked_into_are_let_through() -> None:
     assert check_question(TINY, SHAPE) == TINY
     with pytest.raises(LearnerError, match="Both sides are NF4, blocks of 64"):

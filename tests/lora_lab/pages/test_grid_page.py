@@ -293,7 +293,15 @@ def test_each_pair_of_matrices_and_variant_has_its_own_map(ana: Visitor, context
 
 
 @pytest.mark.parametrize(
-    "query", ["plane=99", "plane=-1", "sweep=../../etc", "sort=x&show_rank=a,b", "ranks=,"]
+    "query",
+    [
+        "plane=99",
+        "plane=-1",
+        pytest.param(f"plane={'9' * 5000}", id="long"),
+        "sweep=../../etc",
+        "sort=x&show_rank=a,b",
+        "ranks=,",
+    ],
 )
 def test_an_address_that_anyone_typed_still_opens(ana: Visitor, context: Context, query: str) -> None:
     finished_sweep(context.settings)

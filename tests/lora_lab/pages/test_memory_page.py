@@ -109,6 +109,7 @@ def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
     assert "“Rank r” must be a whole number from 1 to 1,024, got '-3'." in words(page)
     assert 'name="seq_len" min="1" step="1" value="77"' in page
     assert "is not known here" not in words(shown(lab))
+    assert "“Rank r” must be a whole number from 1 to 1,024" in words(shown(lab, {"rank": "9" * 5000}))
 
 
 def test_the_learners_own_models_come_first_and_are_computed(lab: Lab) -> None:

@@ -348,3 +348,4 @@ def test_a_poll_renders_again_only_what_changed(
 def test_an_address_opens_its_range_of_steps() -> None:
     assert run_panel.window_of({"steps_shown": "5-9"}) == (5, 9)
     assert run_panel.window_of({"from": "lora-rank"}) is None
+    assert run_panel.window_of({"steps_shown": f"5-{'9' * 5000}"}) is None
