@@ -24,8 +24,7 @@ SORTS = ("queue", "loss", "peak", "seconds")
 CHOICE_NAMES = (*(f"show_{name}" for name in FILTERS), "sort")
 """The query parameters of filters and sort order."""
 
-_FIELD_WORDS: dict[str, str] = {**AXIS_WORDS, "seed": "seed"}
-UNIT_WORDS = {axis: _FIELD_WORDS[field] for axis, field in AXES.items()}
+UNIT_WORDS = {axis: AXIS_WORDS.get(field, field) for axis, field in AXES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
