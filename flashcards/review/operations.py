@@ -9,8 +9,8 @@ from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card, checked_edit
 from flashcards.review.card_status import FLAGS, warned_at
 from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
-from flashcards.review.session import CardFilter, CardSession, Log
-from flashcards.review.snapshot import CardSnapshot, Extra, read_card_snapshot
+from flashcards.review.session import CardFilter
+from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
 from flashcards.scheduling.scheduler import (
     DEFAULT_PARAMETERS,
@@ -62,21 +62,6 @@ class Reviews:
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
         )
 
-    def session(
-        self,
-        profile_id: str,
-        *,
-        now: datetime,
-        wanted: CardFilter | None = None,
-        extra: Extra | None = None,
-    ) -> CardSession:
-        """Return the learner's current session."""
-        return self.snapshot(profile_id, now=now).session(wanted=wanted, extra=extra)
-
-    def log(self, profile_id: str, *, now: datetime) -> Log:
-        """Read the log in the form that a session needs."""
-        return self.snapshot(profile_id, now=now).log
-
     def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
         """Return the learner's scheduler settings: their fitted parameters and their desired retention.
 
@@ -87,11 +72,6 @@ class Reviews:
             parameters=fit.parameters if fit else DEFAULT_PARAMETERS,
             desired_retention=self.store.notes.preferences(profile_id).desired_retention,
         )
-
-    def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
-        """Return a card's memory state and the id of its last review (0 for a new card)."""
-        review = self.store.cards.latest(profile_id).get(card_id)
-        return (Memory.from_json(review.after), review.id) if review else (None, 0)
 
     def outcomes(
         self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime

@@ -87,7 +87,7 @@ class ImportTarget:
         try:
             self._open()
         finally:
-            for record in self.imports.list_undoable(self.profile):
+            for record in self.imports.store.imports.list_undoable(self.profile):
                 self.imports.undo(self.profile, record.id, now=NOW)
         self._open()
 

@@ -139,13 +139,6 @@ class ExplainLog:
             assert key is not None
             return int(key[0])
 
-    def judge(
-        self, profile_id: str, attempt_id: int, verdicts: Mapping[str, str], *, by: Judge, at: datetime
-    ) -> None:
-        """Append one verdict per concept to an attempt of this profile."""
-        opinions = [Opinion(concept_id=concept, verdict=verdict) for concept, verdict in verdicts.items()]
-        self.record(profile_id, attempt_id, opinions, by=by, at=at)
-
     def record(
         self, profile_id: str, attempt_id: int, opinions: Iterable[Opinion], *, by: Judge, at: datetime
     ) -> None:

@@ -196,7 +196,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     assert len(reviews.snapshot(ana, now=now).status.suspended) == 1
     again = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
     assert not imports.report(ana, again).does_something
-    [record] = imports.list_undoable(ana)
+    [record] = imports.store.imports.list_undoable(ana)
     imports.undo(ana, record.id, now=now)
     assert store.cards.history(ana) == []
     assert rated.isdisjoint(exchange.decks.by_id)

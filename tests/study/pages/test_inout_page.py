@@ -152,7 +152,7 @@ def test_an_undo_keeps_the_ratings_given_since_and_says_so(page: InOutPage, exer
     )
     assert [review.card_id for review in page.context.store.cards.history(profile)] == [card]
     page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
-    assert exercise.reviews.memory(profile, card)[0] is not None
+    assert card in exercise.reviews.snapshot(profile, now=now).latest
 
 
 @pytest.mark.parametrize("name", ["notes.md", "notes.txt"])

@@ -55,7 +55,7 @@ def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: S
 
 
 def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
-    card = cards.reviews.session(profile, now=now).card
+    card = cards.reviews.snapshot(profile, now=now).session().card
     assert card is not None
     cards.reviews.rate(profile, shown(cards.reviews, profile, card.id, now=now), rating=rating, now=now)
     return card.id
