@@ -213,10 +213,17 @@ class Reviews:
             for card in snapshot.decks.cards
             if wanted.matches(card) and card.id not in snapshot.status.suspended
         ]
+
+        def compute_recall(card: Card) -> float:
+            memory = snapshot.log.memories.get(card.id)
+            if memory is None:
+                return 2.0  # never seen: after every retrievability
+            return compute_retrievability(memory, now=begun, scheduling=snapshot.scheduling)
+
         answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
         undone = self.store.verbs.just_undone(profile_id)
         first = undone.subject if undone else None
-        return next_in_cram(sorted(cards, key=_Recall(snapshot, begun)), answers, first=first)
+        return next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
 
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
@@ -244,20 +251,6 @@ class Reviews:
 
     def _days(self, profile_id: str) -> StudyDays:
         return self.store.notes.preferences(profile_id).days
-
-
-class _Recall:
-    """A sort key: the retrievability of a card when a cram began; cards never seen come last."""
-
-    def __init__(self, snapshot: CardSnapshot, begun: datetime) -> None:
-        self._snapshot = snapshot
-        self._begun = begun
-
-    def __call__(self, card: Card) -> float:
-        memory = self._snapshot.log.memories.get(card.id)
-        if memory is None:
-            return 2.0
-        return compute_retrievability(memory, now=self._begun, scheduling=self._snapshot.scheduling)
 
 
 def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:

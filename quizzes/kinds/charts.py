@@ -9,7 +9,7 @@ from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
 from quizzes.kinds.numbers import format_number
 from quizzes.kinds.numeric import Numeric
-from study.base.checks import Check, Quantity, evaluate
+from study.base.checks import Quantity, evaluate
 from study.base.numbers import is_finite_number
 from study.content.yaml_reader import Fields
 
@@ -33,12 +33,12 @@ class QuestionChart:
     @property
     def points(self) -> list[tuple[str, float]]:
         """Each bar's name and height, computed now."""
-        return [(str(value), evaluate(self._check(value)) / self.scale) for value in self.over]
+        return [(str(value), evaluate(self._build_quantity(value)) / self.scale) for value in self.over]
 
     @property
     def computed(self) -> Quantity:
         """The computed quantity, over the range of the chart."""
-        return self._check(f"{self.over[0]} to {self.over[-1]}")
+        return self._build_quantity(f"{self.over[0]} to {self.over[-1]}")
 
     @property
     def bars(self) -> list[tuple[str, float, str]]:
@@ -64,8 +64,8 @@ class QuestionChart:
         step = _nice_step(top / _TICKS)
         return [step * count for count in range(math.ceil(top / step) + 1)]
 
-    def _check(self, value: Any) -> Check:
-        return Check(quantity=self.quantity, arguments={**self.arguments, self.vary: value}, expect=0.0)
+    def _build_quantity(self, value: Any) -> Quantity:
+        return Quantity(quantity=self.quantity, arguments={**self.arguments, self.vary: value})
 
 
 @dataclass(frozen=True, kw_only=True)
