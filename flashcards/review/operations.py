@@ -23,6 +23,7 @@ from flashcards.scheduling.scheduler import (
 )
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
+from study.base.units import to_milliseconds
 from study.content.confusable import Lookalikes
 from study.ports.activities import CardsDue
 from study.store import Store
@@ -30,7 +31,6 @@ from study.store.logs.card_operations import Verb
 from study.store.logs.cards import CardReview, LatestReview
 
 PREVIEW_LASTS = timedelta(hours=12)
-MAX_DURATION = timedelta(minutes=10)  # anything longer is a coffee break, not a thought
 FORECAST_DAYS = 7
 REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
@@ -256,8 +256,3 @@ class Reviews:
 def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
     ahead = Counter(max(0, days.between(now, due)) for due in dues)
     return tuple(ahead[day] for day in range(FORECAST_DAYS))
-
-
-def to_milliseconds(duration: timedelta) -> int:
-    """Convert a duration for the store; a long absence counts as `MAX_DURATION`."""
-    return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))

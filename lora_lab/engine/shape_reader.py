@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -14,6 +13,7 @@ from lora_lab.engine.worker_process import worker_environment
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from study.base.errors import LearnerError
+from study.base.settings import ROOT
 
 KIND_OF_TASK = {"SEQ_CLS": "seqcls", "TOKEN_CLS": "tokencls", "QUESTION_ANS": "qa"}
 """The kind of model that a task type implies by default."""
@@ -109,7 +109,7 @@ class ShapeReader:
             stderr=subprocess.DEVNULL,
             text=True,
             env=worker_environment(),
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=ROOT,
         )
 
 

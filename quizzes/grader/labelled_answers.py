@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quizzes.grader.prompts import Prompt, own_prompt
-from quizzes.grader.verdicts import Verdict
 from study.content.yaml_reader import ContentError, Problem
+from study.ports.classes import Verdict
 
 ANSWERS = Path(__file__).parent / "answers"
 OTHER_WRITER = ANSWERS / "dev"

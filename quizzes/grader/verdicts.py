@@ -1,13 +1,10 @@
 """The verdicts on concepts of an explanation, and those of a learner who ticks what it says."""
 
 from collections.abc import Iterable, Mapping, Set
-from typing import Literal
 
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
-
-# The labels of the public grader contract; `unsure` is for graders only, a learner always decides.
-Verdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
+from study.ports.classes import Verdict
 
 
 def judge_ticks(prompt: Prompt, ticked: Set[str]) -> Mapping[str, Verdict]:

@@ -12,8 +12,9 @@ from quizzes.kinds.numeric import Numeric
 from study.base.checks import Quantity, evaluate
 from study.base.numbers import is_finite_number
 from study.content.yaml_reader import Fields
+from study.plots.axis import nice_step
 
-_TICKS = 4
+_TICKS, _STEPS = 4, (1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ class QuestionChart:
     def _ticks(self) -> list[float]:
         """Round numbers from 0 to above the highest bar."""
         top = max(height for _, height in self.points)
-        step = _nice_step(top / _TICKS)
+        step = nice_step(top / _TICKS, steps=_STEPS, at_least=1.0)
         return [step * count for count in range(math.ceil(top / step) + 1)]
 
     def _build_quantity(self, value: Any) -> Quantity:
@@ -122,8 +123,3 @@ def read_chart(fields: Fields) -> QuestionChart:
     )
     entry.close()
     return chart
-
-
-def _nice_step(rough: float) -> float:
-    magnitude = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
-    return next(step * magnitude for step in (1.0, 2.0, 5.0, 10.0) if step * magnitude >= rough)
