@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import pytest
 
 from lora_lab.engine.grouping import take_cells
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.settings.grid import AXES, Grid
@@ -52,12 +51,6 @@ class TickForm(Form):
             super().handle_starttag(tag, attributes)
         elif "checked" in given:
             self.values.setdefault(given["name"] or "", []).append(given["value"] or "")
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    """A lab whose engine queues and never begins."""
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 @pytest.fixture
