@@ -121,11 +121,12 @@ def record_verb(
     review_id: int | None = None,
 ) -> int:
     """Record a verb inside a transaction that records more than it."""
-    return connection.execute(
+    verb_id: int = connection.execute(
         insert(t.card_verbs)
         .values(profile_id=profile_id, verb=name, subject=subject, review_id=review_id, value=value, at=at)
         .returning(t.card_verbs.c.id)
     ).scalar_one()
+    return verb_id
 
 
 def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:

@@ -122,7 +122,7 @@ class ExplainLog(StoreLog):
     def submit(self, profile_id: str, prompt_id: str, text: str, *, at: datetime) -> int:
         """Store an explanation; its draft has done its work and goes, in the same transaction."""
         with self._database.write(profile_id) as connection:
-            attempt_id = connection.execute(
+            attempt_id: int = connection.execute(
                 insert(t.explain_attempts)
                 .values(profile_id=profile_id, prompt_id=prompt_id, text=text, submitted_at=at)
                 .returning(t.explain_attempts.c.id)
