@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from flashcards.decks.deck import Decks
 from flashcards.review.operations import REQUESTED_AT_MOST, Reviews, ShownCard
 from flashcards.review.snapshot import Extra
-from flashcards.scheduling.scheduler import RATINGS, RatingOutcome, preview_outcomes
+from flashcards.scheduling.scheduler import RATINGS, preview_outcomes
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
-from study.store.logs.card_operations import Verb
 from tests.flashcards.builders import card
+from tests.flashcards.presses import rate_next, shown, undo
 
 CARDS = tuple(card(name, concepts=("rank", name)) for name in "abcdef")
 ACTIONS = st.lists(st.one_of(st.sampled_from(RATINGS), st.just("undo")), max_size=12)
@@ -23,23 +23,6 @@ ACTIONS = st.lists(st.one_of(st.sampled_from(RATINGS), st.just("undo")), max_siz
 @pytest.fixture
 def reviews(store: Store) -> Reviews:
     return Reviews(store=store, decks=Decks(CARDS, {"one": "One"}))
-
-
-def shown(reviews: Reviews, profile: str, card_id: str, *, now: datetime) -> ShownCard:
-    _, review_id = reviews.snapshot(profile, now=now).memory(card_id)
-    return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=now, flipped_at=now)
-
-
-def rate_next(reviews: Reviews, profile: str, rating: int, *, now: datetime) -> RatingOutcome:
-    found = reviews.snapshot(profile, now=now).session().card
-    assert found is not None
-    return reviews.rate(profile, shown(reviews, profile, found.id, now=now), rating=rating, now=now)
-
-
-def undo(reviews: Reviews, profile: str, *, now: datetime) -> Verb:
-    last = reviews.undoable(profile, now=now)
-    assert last is not None
-    return reviews.undo(profile, expected_id=last.id, now=now)
 
 
 def test_the_stored_outcome_is_the_one_on_the_button(reviews: Reviews, ana: str, now: datetime) -> None:

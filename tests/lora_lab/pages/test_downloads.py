@@ -23,7 +23,7 @@ from lora_lab.settings.run_form import address_of
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.sweep_builders import fail, finished_sweep, runs_of, sweep_of, tiny_grid
 
 PLOTS = ("parameters-by-rank", "memory-by-rank", "memory-by-bits")

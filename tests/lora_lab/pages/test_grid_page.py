@@ -17,7 +17,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.frame import Reply
 from tests import visits
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import Form, part
 from tests.lora_lab.sweep_builders import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import press, words

@@ -27,7 +27,7 @@ from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web.transfer_routes import Transfer
-from tests.flashcards.review.test_reviews import shown
+from tests.flashcards.presses import shown
 from tests.visits import opened, press, primary, words
 
 DECK = (
