@@ -20,7 +20,6 @@ from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
-from typing import get_args
 
 import torch
 from torch.nn import functional
@@ -40,7 +39,6 @@ from quizzes.grader.labelled_answers import (
 from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report, count_confusion, report_by
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
-from quizzes.grader.verdicts import Verdict
 from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
 from quizzes.grader.worker.examples import held_out, held_out_prompt
 from quizzes.grader.worker.fit_limits import build_scorer
@@ -49,12 +47,12 @@ from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.model_files import ignore_progress
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
+from study.ports.classes import VERDICTS
 
 STOP_WORDS = frozenset(
     words_of("a an and are as at be by for from in is it its of on or so such that the this to with")
 )
 LATENCY_ANSWERS = 200
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Similarity = Callable[[Prompt, str], list[float]]
 """The similarity of an answer to each concept of its prompt."""

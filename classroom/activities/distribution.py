@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from study.plots.axis import nice_step
+
 BINS_AT_MOST = 12
 RESOLUTION = 1e-9
 """Guesses closer together than this, relative or absolute, count as one."""
@@ -80,6 +82,4 @@ def _kept_range(ordered: Sequence[float]) -> tuple[float, float]:
 
 def _round_step(width: float) -> float:
     """The smallest of 1, 2, 5 times a power of ten that needs at most BINS_AT_MOST - 1 steps for a width."""
-    rough = width / (BINS_AT_MOST - 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(power * times for times in (1, 2, 5, 10) if power * times >= rough * (1 - 1e-9))
+    return nice_step(width / (BINS_AT_MOST - 1), steps=(1.0, 2.0, 5.0, 10.0), at_least=1 - 1e-9)

@@ -53,7 +53,7 @@ class StudentRoutes:
         try:
             live = await self._hub.find(code)
         except LearnerError as error:
-            return documents.page("join", title="Join a class", status=404, error=str(error), given="")
+            return documents.page("join", title="Join a class", status=404, error=str(error))
         return documents.page("student", title=live.room.title, code=code, figures=live.has_figures)
 
     async def type_code(self, code: str = "") -> Response:
@@ -61,7 +61,7 @@ class StudentRoutes:
         if re.fullmatch("[0-9]{6}", code):
             return RedirectResponse(f"/class/{code}", HTTPStatus.SEE_OTHER)
         error = "A code has six digits." if code else ""
-        return documents.page("join", title="Join a class", error=error, given="")
+        return documents.page("join", title="Join a class", error=error)
 
     async def help(self) -> Response:
         """What to check when phones can't connect; opened on a phone it is the test itself."""

@@ -57,7 +57,7 @@ class TakeHomeRoutes:
         try:
             live, cards = await self._cards(code, request)
         except LearnerError as error:
-            return documents.page("join", title="Join a class", status=404, error=str(error), given="")
+            return documents.page("join", title="Join a class", status=404, error=str(error))
         return documents.page(
             "cards",
             title=f"Your cards: {live.room.title}",

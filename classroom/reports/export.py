@@ -10,9 +10,8 @@ from typing import Any
 from classroom.reports.answer_tables import Table, answer_table, grade_table
 from classroom.reports.report import ItemRow, Report, StudentRow, as_json
 from classroom.reports.workbook import write_workbook
+from study.base.spreadsheets import BOM
 from study.plots.plot import neutral
-
-BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
 
 FILES = {
     "class.xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",

@@ -11,8 +11,7 @@ from typing import Any
 import uvicorn
 
 from classroom.workers.supervisor import READY
-
-FINISH_ANSWERS_SECONDS = 1
+from study.web.server import FINISH_ANSWERS_SECONDS
 
 
 def serve(site: Any, listening: socket.socket) -> None:

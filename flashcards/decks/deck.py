@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from flashcards.decks.note import ANSWER_PLACE, KINDS, CardNumber, Kind, Note, cloze_numbers, fill_gaps
-from flashcards.decks.note import Card as Card  # re-exported for other modules
+from flashcards.decks.note import ANSWER_PLACE, KINDS, Card, CardNumber, Kind, Note, cloze_numbers, fill_gaps
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.evidence import Evidence, read_evidence, read_quantity

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flashcards.decks.deck import Card
+from flashcards.decks.note import Card
 from study.content.concepts import ConceptMap
 from study.lessons.content_lint import LintedItem, LintFinding, lint
 

@@ -14,9 +14,8 @@ from flashcards.pages.editing import edit_form, save_edit
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.presenter import CardExercise, in_words
 from flashcards.review.search import STATES, FoundCard, Search, find_cards
-from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
-from flashcards.review.urls import FILTERS, build_url, how_to
+from flashcards.review.urls import FILTERS, build_url, filter_of, how_to, list_filters
 from study.base.html import format_html
 from study.content.yaml_reader import LEVELS
 from study.ports.context import Context, Visit
@@ -87,7 +86,7 @@ class BrowsePage:
                 return self._reply(visit, BrowseState(search=view.search, open=opened))
             case "cram":
                 how = how_to("cram", new_today=0, now=visit.now)
-                return {"goto": build_url(_list_filters(view.search), **how)}
+                return {"goto": build_url(list_filters(view.search.wanted), **how)}
         said = self._change(visit, event, card_id)
         return {**self._reply(visit, BrowseState(search=view.search, open=card_id)), "say": said}
 
@@ -117,7 +116,7 @@ class BrowsePage:
 
     def _reply(self, visit: Visit, view: BrowseState, *, focus: str = "", say: bool = False) -> Reply:
         html = self._results(visit, view)
-        query = urlencode({**_list_filters(view.search), **_list_words(view.search)})
+        query = urlencode({**list_filters(view.search.wanted), **_list_words(view.search)})
         reply: Reply = {"parts": {"results": html}, "url": f"/browse?{query}" if query else "/browse"}
         if say:
             count = len(self._find(self.exercise.snapshot(visit), view.search))
@@ -138,7 +137,7 @@ class BrowsePage:
             view=view,
             opened=self._opened(snapshot, view),
             flags=FLAG_NAMES,
-            study=build_url(_list_filters(view.search)),
+            study=build_url(list_filters(view.search.wanted)),
             undo=self.exercise.undoable(visit),
         )
 
@@ -168,9 +167,8 @@ class BrowsePage:
 
 
 def _search_of(query: Mapping[str, str]) -> Search:
-    chosen = {name: query[name][:120] for name in FILTERS if query.get(name)}
     words, state = query.get("words", "")[:120], query.get("state", "")[:20]
-    return Search(words=words, wanted=CardFilter(**chosen), state=state)
+    return Search(words=words, wanted=filter_of(query), state=state)
 
 
 def _search_in(event: Mapping[str, Any]) -> Search:
@@ -178,10 +176,6 @@ def _search_in(event: Mapping[str, Any]) -> Search:
     if "fields" not in event or "words" not in event["fields"]:  # another form, such as an edit
         return _search_of(frame.query_of(event))
     return _search_of({name: form_event.read_field(event, name) for name in names})
-
-
-def _list_filters(search: Search) -> dict[str, str]:
-    return {name: value for name in FILTERS if (value := getattr(search.wanted, name))}
 
 
 def _list_words(search: Search) -> dict[str, str]:

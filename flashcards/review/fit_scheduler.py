@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
 from flashcards.review.operations import Reviews
 from flashcards.scheduling.metrics import Measures, is_better
 from flashcards.scheduling.replay import after_a_day
+from study.base.settings import ROOT
 from study.store.logs.cards import CardReview
 from study.store.logs.fits import ParameterFit
 
@@ -124,7 +124,7 @@ def start_worker() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=ROOT,
         start_new_session=True,
     )
 

@@ -9,8 +9,8 @@ from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card, checked_edit
 from flashcards.review.card_status import FLAGS, warned_at
 from flashcards.review.cram import Cram, answers_of, next_in_cram, started_at
-from flashcards.review.session import CardFilter, CardSession, Log
-from flashcards.review.snapshot import CardSnapshot, Extra, read_card_snapshot
+from flashcards.review.session import CardFilter
+from flashcards.review.snapshot import CardSnapshot, read_card_snapshot
 from flashcards.scheduling.backlog import spread_backlog
 from flashcards.scheduling.scheduler import (
     DEFAULT_PARAMETERS,
@@ -23,6 +23,7 @@ from flashcards.scheduling.scheduler import (
 )
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
+from study.base.units import to_milliseconds
 from study.content.confusable import Lookalikes
 from study.ports.activities import CardsDue
 from study.store import Store
@@ -30,7 +31,6 @@ from study.store.logs.card_operations import Verb
 from study.store.logs.cards import CardReview, LatestReview
 
 PREVIEW_LASTS = timedelta(hours=12)
-MAX_DURATION = timedelta(minutes=10)  # anything longer is a coffee break, not a thought
 FORECAST_DAYS = 7
 REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
@@ -62,21 +62,6 @@ class Reviews:
             self.store, self.decks, profile_id, now=now, scheduling=scheduling, lookalikes=self.lookalikes
         )
 
-    def session(
-        self,
-        profile_id: str,
-        *,
-        now: datetime,
-        wanted: CardFilter | None = None,
-        extra: Extra | None = None,
-    ) -> CardSession:
-        """Return the learner's current session."""
-        return self.snapshot(profile_id, now=now).session(wanted=wanted, extra=extra)
-
-    def log(self, profile_id: str, *, now: datetime) -> Log:
-        """Read the log in the form that a session needs."""
-        return self.snapshot(profile_id, now=now).log
-
     def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
         """Return the learner's scheduler settings: their fitted parameters and their desired retention.
 
@@ -87,11 +72,6 @@ class Reviews:
             parameters=fit.parameters if fit else DEFAULT_PARAMETERS,
             desired_retention=self.store.notes.preferences(profile_id).desired_retention,
         )
-
-    def memory(self, profile_id: str, card_id: str) -> tuple[Memory | None, int]:
-        """Return a card's memory state and the id of its last review (0 for a new card)."""
-        review = self.store.cards.latest(profile_id).get(card_id)
-        return (Memory.from_json(review.after), review.id) if review else (None, 0)
 
     def outcomes(
         self, profile_id: str, card_id: str, review: LatestReview | None, *, at: datetime
@@ -233,10 +213,17 @@ class Reviews:
             for card in snapshot.decks.cards
             if wanted.matches(card) and card.id not in snapshot.status.suspended
         ]
+
+        def compute_recall(card: Card) -> float:
+            memory = snapshot.log.memories.get(card.id)
+            if memory is None:
+                return 2.0  # never seen: after every retrievability
+            return compute_retrievability(memory, now=begun, scheduling=snapshot.scheduling)
+
         answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
         undone = self.store.verbs.just_undone(profile_id)
         first = undone.subject if undone else None
-        return next_in_cram(sorted(cards, key=_Recall(snapshot, begun)), answers, first=first)
+        return next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
 
     def answer_cram(
         self, profile_id: str, run: str, card_id: str, *, known: bool, shown_at: datetime, now: datetime
@@ -266,25 +253,6 @@ class Reviews:
         return self.store.notes.preferences(profile_id).days
 
 
-class _Recall:
-    """A sort key: the retrievability of a card when a cram began; cards never seen come last."""
-
-    def __init__(self, snapshot: CardSnapshot, begun: datetime) -> None:
-        self._snapshot = snapshot
-        self._begun = begun
-
-    def __call__(self, card: Card) -> float:
-        memory = self._snapshot.log.memories.get(card.id)
-        if memory is None:
-            return 2.0
-        return compute_retrievability(memory, now=self._begun, scheduling=self._snapshot.scheduling)
-
-
 def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
     ahead = Counter(max(0, days.between(now, due)) for due in dues)
     return tuple(ahead[day] for day in range(FORECAST_DAYS))
-
-
-def to_milliseconds(duration: timedelta) -> int:
-    """Convert a duration for the store; a long absence counts as `MAX_DURATION`."""
-    return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))

@@ -31,7 +31,17 @@ class CardChoice:
     @property
     def filters(self) -> dict[str, str]:
         """The query fields that filter the cards."""
-        return {name: value for name in FILTERS if (value := getattr(self.wanted, name))}
+        return list_filters(self.wanted)
+
+
+def filter_of(query: Mapping[str, str]) -> CardFilter:
+    """Parse the filter of a query."""
+    return CardFilter(**{name: query[name][:120] for name in FILTERS if query.get(name)})
+
+
+def list_filters(wanted: CardFilter) -> dict[str, str]:
+    """Return the query fields of a filter."""
+    return {name: value for name in FILTERS if (value := getattr(wanted, name))}
 
 
 def choice_of(query: Mapping[str, str]) -> CardChoice:
@@ -42,8 +52,7 @@ def choice_of(query: Mapping[str, str]) -> CardChoice:
         days_ahead=_read_number(query, "ahead", high=365) or 0,
         minutes=_read_number(query, "minutes", high=1440),
     )
-    chosen = {name: query[name][:120] for name in FILTERS if query.get(name)}
-    return CardChoice(wanted=CardFilter(**chosen), extra=extra, cram=query.get("cram", "")[:40])
+    return CardChoice(wanted=filter_of(query), extra=extra, cram=query.get("cram", "")[:40])
 
 
 def build_url(filters: Mapping[str, str], **more: str) -> str:

@@ -31,9 +31,8 @@ from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.grid import Grid
 from study.base.errors import LearnerError, first_line
-from study.base.settings import Settings
+from study.base.settings import ROOT, Settings
 
-ROOT = Path(__file__).resolve().parents[2]
 LOOK_SECONDS = 0.5
 CLOSE_GRACE_SECONDS = 60
 WORKER_GRACE_SECONDS = 20

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -15,6 +14,7 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
+from study.base.settings import ROOT
 
 MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
 """`base` and `encoder` are a model without a head; `vlm` is a text model with a vision tower."""
@@ -116,7 +116,7 @@ class ShapeReader:
             stderr=subprocess.DEVNULL,
             text=True,
             env=worker_environment(),
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=ROOT,
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from lora_lab.runs.folder import RunFolder
-from study.base.settings import Settings
+from study.base.settings import ROOT, Settings
 
 DONE = b"done\n"
 """The worker's answer to a job, on its standard output."""
@@ -96,7 +96,7 @@ def start_worker(
             stdout=subprocess.PIPE if answers else output,
             stderr=output,
             env=worker_environment(),
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=ROOT,
             start_new_session=True,
         )
     finally:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from quizzes.grader.feedback import reason_for
 from quizzes.grader.prompts import Prompt, PromptConcept
-from quizzes.grader.verdicts import Verdict
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.declared import read_declared
 from study.content.yaml_reader import ContentError, Problem, read_mapping
+from study.ports.classes import Verdict
 
 ADVICE_FILE = Path(__file__).parent / "advice.yaml"
 

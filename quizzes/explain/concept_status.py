@@ -10,7 +10,7 @@ from quizzes.explain.advice import Advice, Advices, choose_sentence
 from quizzes.explain.highlights import Marked, split_segments
 from quizzes.grader.grading import Grading, concept_text
 from quizzes.grader.prompts import Prompt, PromptConcept
-from quizzes.grader.verdicts import Verdict
+from study.ports.classes import Verdict
 from study.store.logs.explains import ExplainAttempt, Judgement, Opinion, Span
 
 _ENGLISH = re.compile(

@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 from quizzes.explain.concept_status import compute_fingerprint
 from quizzes.grader.prompts import Prompt
-from quizzes.grader.verdicts import Verdict
 from study.base.errors import LearnerError
+from study.ports.classes import Verdict
 from study.ports.context import Visit
 from study.store.logs.explains import ExplainAttempt, ExplainLog, Judge, Opinion
 from study.web import form_event

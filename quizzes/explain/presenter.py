@@ -19,7 +19,7 @@ from quizzes.explain.views import NEED_WORK
 from quizzes.grader.grading import Grading
 from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, read_measured, trust_sentence
 from quizzes.grader.prompts import Prompt, PromptConcept, load_prompts
-from quizzes.grader.verdicts import SelfGrader, count_covered
+from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 from study.ports.activities import AskForCards, Ending, Fragment, Missed, Steps
@@ -221,7 +221,7 @@ class ExplainExercise:
 
     def judge(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> None:
         """Store the learner's ticks as verdicts when the grader is unavailable."""
-        ticked = SelfGrader(ticked=frozenset(form_event.read_fields(event, "concept")))(prompt, attempt.text)
+        ticked = judge_ticks(prompt, set(form_event.read_fields(event, "concept")))
         rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
         said = [
             Opinion(concept_id=concept_id, verdict=verdict, rubric=rubrics[concept_id])

@@ -14,9 +14,10 @@ from quizzes.explain.grading_queue import Trouble
 from quizzes.explain.judgements import opposite
 from quizzes.grader.passages import MOST_PASSAGES, split_passages
 from quizzes.grader.prompts import Prompt
-from quizzes.grader.verdicts import Verdict, count_covered
+from quizzes.grader.verdicts import count_covered
 from study.content.concepts import ConceptMap
 from study.ports.activities import Fragment
+from study.ports.classes import Verdict
 from study.store.logs.explains import ExplainAttempt
 from study.text.markup import to_plain
 from study.text.templates import render

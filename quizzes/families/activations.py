@@ -3,8 +3,8 @@
 from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
+from study.base.units import MB
 
-MB = 10**6
 VOCABULARIES = (32_000, 49_152, 50_257, 128_256, 151_936)
 BATCHES = (1, 2, 4, 8, 16)
 LENGTHS = (128, 256, 512, 1024, 2048)

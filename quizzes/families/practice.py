@@ -5,8 +5,8 @@ from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
 from quizzes.families.models import TARGETS, draw_model, format_targets
+from study.base.units import GB, MB
 
-MB, GB = 10**6, 10**9
 RANKS = (4, 8, 16, 32, 64)
 
 

@@ -4,8 +4,8 @@ from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check, one_percent, round_tolerance
 from quizzes.families.models import TARGETS, draw_model, format_targets
+from study.base.units import MB
 
-MB = 10**6
 RANKS = (4, 8, 16, 32, 64)
 
 

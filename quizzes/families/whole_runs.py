@@ -3,8 +3,7 @@
 from random import Random
 
 from quizzes.families.drawn import DrawnNumbers, build_check
-
-MB, GB = 10**6, 10**9
+from study.base.units import GB, MB
 
 
 def draw_full_finetuning(dice: Random) -> DrawnNumbers:

@@ -7,7 +7,7 @@ from itertools import product
 
 from quizzes.grader.grading import Limits, Scores, decide_verdict
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
-from quizzes.grader.verdicts import Verdict
+from study.ports.classes import Verdict
 
 TEMPERATURES = tuple(0.6 + 0.1 * step for step in range(25))
 COVERED = (0.3, 0.4, 0.5, 0.6, 0.7)

@@ -1,7 +1,7 @@
 """The feedback sentence next to a verdict."""
 
 from quizzes.grader.prompts import PromptConcept
-from quizzes.grader.verdicts import Verdict
+from study.ports.classes import Verdict
 
 TEXTS: dict[Verdict, str] = {
     "covered": "Your answer says this.",

@@ -16,8 +16,8 @@ from quizzes.grader.guards import is_list, no_claim
 from quizzes.grader.passages import READ_CHARACTERS, Passage, split_passages, without_markup
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
-from quizzes.grader.verdicts import Verdict
 from quizzes.grader.words import LEAST_LIKELY, MOST_WORDS, Part, best_part, clause_runs, windows
+from study.ports.classes import Verdict
 
 
 @dataclass(frozen=True)

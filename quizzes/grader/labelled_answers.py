@@ -8,11 +8,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from quizzes.grader.prompts import Prompt, own_prompt
-from quizzes.grader.verdicts import Verdict
 from study.content.yaml_reader import ContentError, Problem
+from study.ports.classes import Verdict
 
 ANSWERS = Path(__file__).parent / "answers"
 OTHER_WRITER = ANSWERS / "dev"
@@ -49,8 +48,6 @@ NOISE = frozenset(
 
 RIGHT_NEGATIONS = frozenset({"correct-with-negation", "rejects-false"})
 """Classes whose covered concepts are stated with a negation."""
-
-Split = Literal["train", "held-out"]
 
 
 @dataclass(frozen=True, kw_only=True)

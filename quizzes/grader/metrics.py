@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 from quizzes.grader.labelled_answers import NOISE, RIGHT_NEGATIONS, LabelledAnswer
-from quizzes.grader.verdicts import Verdict
+from study.base.confidence_intervals import Share
+from study.ports.classes import Verdict
 
 RESAMPLES = 400
-Z95 = 1.96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +100,9 @@ def _compute_share(hits: Sequence[bool]) -> Metric:
     n = len(hits)
     if not n:
         return Metric(value=math.nan, low=math.nan, high=math.nan, pairs=0)
-    value = sum(hits) / n
-    # Wilson, with p = value: (p + z²/2n ± z sqrt(p (1 - p) / n + z²/4n²)) / (1 + z²/n)
-    middle = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n**2))
-    return Metric(value=value, low=max(0.0, middle - half), high=min(1.0, middle + half), pairs=n)
+    share = Share(hits=sum(hits), trials=n)
+    low, high = share.interval
+    return Metric(value=share.value, low=low, high=high, pairs=n)
 
 
 def _compute_f1(judged: Sequence[JudgedAnswer]) -> Metric:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from quizzes.grader.verdicts import Verdict
+from study.ports.classes import Verdict
 
 MOST_WORDS: dict[Verdict, int] = {"contradicted": 12, "covered": 20, "partial": 20}
 """The longest marked span. The learner has to see at a glance what is wrong; what is right may be longer."""

@@ -13,7 +13,7 @@ from typing import Any
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import Answer, Form, fields_of, form_of
 from study.base.errors import LearnerError
-from study.base.spreadsheets import is_formula
+from study.base.spreadsheets import BOM, is_formula
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
 
@@ -44,7 +44,7 @@ def write_table(entries: Iterable[QuestionEntry]) -> Writing:
         more = json.dumps(dict(entry.fields), ensure_ascii=False, sort_keys=True)
         row = {**_write_row(entry), "more": more}
         writer.writerow({name: _neutralize(cell) for name, cell in row.items()})
-    return Writing(text="\ufeff" + text.getvalue())
+    return Writing(text=BOM + text.getvalue())
 
 
 def read_table(file: File) -> QuestionReading:

@@ -9,11 +9,12 @@ from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
 from quizzes.kinds.numbers import format_number
 from quizzes.kinds.numeric import Numeric
-from study.base.checks import Check, Quantity, evaluate
+from study.base.checks import Quantity, evaluate
 from study.base.numbers import is_finite_number
 from study.content.yaml_reader import Fields
+from study.plots.axis import nice_step
 
-_TICKS = 4
+_TICKS, _STEPS = 4, (1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,12 @@ class QuestionChart:
     @property
     def points(self) -> list[tuple[str, float]]:
         """Each bar's name and height, computed now."""
-        return [(str(value), evaluate(self._check(value)) / self.scale) for value in self.over]
+        return [(str(value), evaluate(self._build_quantity(value)) / self.scale) for value in self.over]
 
     @property
     def computed(self) -> Quantity:
         """The computed quantity, over the range of the chart."""
-        return self._check(f"{self.over[0]} to {self.over[-1]}")
+        return self._build_quantity(f"{self.over[0]} to {self.over[-1]}")
 
     @property
     def bars(self) -> list[tuple[str, float, str]]:
@@ -61,11 +62,11 @@ class QuestionChart:
     def _ticks(self) -> list[float]:
         """Round numbers from 0 to above the highest bar."""
         top = max(height for _, height in self.points)
-        step = _nice_step(top / _TICKS)
+        step = nice_step(top / _TICKS, steps=_STEPS, at_least=1.0)
         return [step * count for count in range(math.ceil(top / step) + 1)]
 
-    def _check(self, value: Any) -> Check:
-        return Check(quantity=self.quantity, arguments={**self.arguments, self.vary: value}, expect=0.0)
+    def _build_quantity(self, value: Any) -> Quantity:
+        return Quantity(quantity=self.quantity, arguments={**self.arguments, self.vary: value})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +123,3 @@ def read_chart(fields: Fields) -> QuestionChart:
     )
     entry.close()
     return chart
-
-
-def _nice_step(rough: float) -> float:
-    magnitude = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0
-    return next(step * magnitude for step in (1.0, 2.0, 5.0, 10.0) if step * magnitude >= rough)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from quizzes.kinds import Kind, Task
-from quizzes.kinds.choices import Option, Single
+from quizzes.kinds.choices import Option
 from quizzes.kinds.matrix_shape import Shape
 from study.content.evidence import Evidence
 from study.content.yaml_reader import Level
@@ -38,10 +38,3 @@ class Question:
         """The options; empty for a kind without them."""
         options: tuple[Option, ...] = getattr(self.task, "options", ())
         return options
-
-    @property
-    def right(self) -> Option:
-        """The right option of a single-choice question. Raises TypeError for other kinds."""
-        if not isinstance(self.task, Single):
-            raise TypeError(f"{self.id} is {self.kind}; only a single-choice question has one right option")
-        return self.task.right

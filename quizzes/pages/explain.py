@@ -93,7 +93,7 @@ class ExplainPage:
             notice=notice,
             shown=fragment.key,
             history=[
-                (attempt, self._ago(visit, attempt), count_covered(attempt.verdicts.values()))
+                (attempt, visit.days_ago(attempt.submitted_at), count_covered(attempt.verdicts.values()))
                 for attempt in self._attempts(visit, prompt)
                 if attempt.verdicts is not None and str(attempt.id) != fragment.key
             ],
@@ -147,7 +147,3 @@ class ExplainPage:
 
     def _attempts(self, visit: Visit, prompt: Prompt) -> list[ExplainAttempt]:
         return self.context.store.explains.attempts(visit.profile.id, prompt.id)
-
-    def _ago(self, visit: Visit, attempt: ExplainAttempt) -> str:
-        days = visit.days.between(attempt.submitted_at, visit.now)
-        return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"

@@ -1,7 +1,7 @@
 """Quiz operations on the store: start, position, answer. Page and command line both call these."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 
 from quizzes.bank.bank import Bank, Question
@@ -20,6 +20,7 @@ from quizzes.session.session import (
 from quizzes.session.spaced_retry import Returning, list_due, list_returning
 from study.base.days import StudyDays
 from study.base.errors import LearnerError, StaleError
+from study.base.units import to_milliseconds
 from study.content.yaml_reader import LEVELS
 from study.learner.mastery import compute_mastery
 from study.learner.progress import Mastery, find_weakest
@@ -29,7 +30,6 @@ from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
 
 __all__ = ["QuizChoice", "QuizOperations", "new_seed"]
 
-MAX_DURATION = timedelta(minutes=10)
 LOOK_BACK = 100  # quizzes; the URL of an older one starts a new quiz
 TIME_IS_UP = "The time of this quiz is over; that answer came too late to count."
 
@@ -118,13 +118,12 @@ class QuizOperations:
         """Grade an answer and append it to the log."""
         question = self._asked(record, question_id, attempt=attempt, now=now)
         grade = question.task.grade(response)
-        taken = min(max(now - shown_at, timedelta()), MAX_DURATION)
         answer = QuizAnswer(
             question_id=question_id,
             option=str(response.get("option", "")),
             correct=grade.correct,
             answered_at=now,
-            duration_ms=int(taken / timedelta(milliseconds=1)),
+            duration_ms=to_milliseconds(now - shown_at),
             response=response,
             points=grade.fraction * (1.0 if attempt == 1 else SECOND_ATTEMPT),
             confidence=confidence,

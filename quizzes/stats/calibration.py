@@ -66,7 +66,7 @@ def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays)
 
 def _chart_calibration(said: Sequence[Said]) -> Plot:
     shares = by_confidence(said)
-    most = max(shares, key=_Trials(shares))
+    most = max(shares, key=lambda name: shares[name].trials)
     share = shares[most]
     low, high = share.interval
     aim = STANDS_FOR[most]
@@ -116,13 +116,3 @@ def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Pl
             joined=True,
         ),
     )
-
-
-class _Trials:
-    """A sort key: how often a confidence was tapped."""
-
-    def __init__(self, shares: dict[Confidence, Share]) -> None:
-        self._shares = shares
-
-    def __call__(self, name: Confidence) -> int:
-        return self._shares[name].trials

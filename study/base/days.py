@@ -6,25 +6,6 @@ from datetime import date, datetime, time, timedelta, tzinfo
 DAY_BEGINS = timedelta(hours=4)  # as Anki's default: few people study at four
 
 
-def study_day(moment: datetime, *, zone: tzinfo | None = None, begins: timedelta = DAY_BEGINS) -> date:
-    """Return the study day of a moment, in the machine's time zone unless `zone` is given."""
-    return (moment.astimezone(zone) - begins).date()
-
-
-def day_start(moment: datetime, *, zone: tzinfo | None = None, begins: timedelta = DAY_BEGINS) -> datetime:
-    """Return when the study day of a moment began, in the moment's own time zone."""
-    local = moment.astimezone(zone)
-    day = study_day(moment, zone=zone, begins=begins)
-    return (datetime.combine(day, time(), tzinfo=local.tzinfo) + begins).astimezone(moment.tzinfo)
-
-
-def day_end(moment: datetime, *, zone: tzinfo | None = None, begins: timedelta = DAY_BEGINS) -> datetime:
-    """Return when the study day of a moment ends and the next one begins."""
-    # 30 hours later is in the next study day even across a clock change, so its start is well defined.
-    later = day_start(moment, zone=zone, begins=begins) + timedelta(hours=30)
-    return day_start(later, zone=zone, begins=begins)
-
-
 @dataclass(frozen=True, kw_only=True)
 class StudyDays:
     """One learner's day boundaries: the time zone (the machine's if None), and the time when a day begins."""
@@ -34,15 +15,18 @@ class StudyDays:
 
     def day(self, moment: datetime) -> date:
         """Return the study day of a moment."""
-        return study_day(moment, zone=self.zone, begins=self.begins)
+        return (moment.astimezone(self.zone) - self.begins).date()
 
     def start(self, moment: datetime) -> datetime:
-        """Return when the study day of a moment began."""
-        return day_start(moment, zone=self.zone, begins=self.begins)
+        """Return when the study day of a moment began, in the moment's own time zone."""
+        zone = moment.astimezone(self.zone).tzinfo
+        midnight = datetime.combine(self.day(moment), time(), tzinfo=zone)
+        return (midnight + self.begins).astimezone(moment.tzinfo)
 
     def end(self, moment: datetime) -> datetime:
-        """Return when the study day of a moment ends."""
-        return day_end(moment, zone=self.zone, begins=self.begins)
+        """Return when the study day of a moment ends and the next one begins."""
+        # 30 hours later is in the next study day even across a clock change, so its start is well defined.
+        return self.start(self.start(moment) + timedelta(hours=30))
 
     def between(self, earlier: datetime, later: datetime) -> int:
         """Count the study days from one moment to another; 0 within one day."""

@@ -6,10 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from study.base.settings import ROOT
+
+
+def open_answers() -> IO[bytes]:
+    """Return standard output for answers; whatever else writes to it goes to standard error from now on."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
 
 
 class JsonLinesProcess:

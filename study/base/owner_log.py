@@ -20,6 +20,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal
 
+from study.base.settings import ROOT
+
 Kind = Literal["start", "stop", "refused", "limit", "import", "error"]
 
 FILE = "owner.log"
@@ -33,7 +35,6 @@ _LOG = logging.getLogger("lora_study.owner")
 _LOG.propagate = False
 _LOG.setLevel(logging.INFO)
 _LOG.addHandler(logging.NullHandler())
-_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +76,9 @@ def note_error(where: str, error: BaseException) -> None:
     ours = [
         step
         for step in steps
-        if Path(step.filename).is_relative_to(_ROOT) and "site-packages" not in step.filename
+        if Path(step.filename).is_relative_to(ROOT) and "site-packages" not in step.filename
     ]
-    at = f" in {Path(ours[-1].filename).relative_to(_ROOT)}, line {ours[-1].lineno}" if ours else ""
+    at = f" in {Path(ours[-1].filename).relative_to(ROOT)}, line {ours[-1].lineno}" if ours else ""
     note("error", f"{where}: {type(error).__name__}{at}.")
 
 

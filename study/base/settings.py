@@ -9,6 +9,8 @@ import platformdirs
 from study.base.errors import LearnerError
 
 APP_NAME = "LoRA study"
+ROOT = Path(__file__).parents[2]
+"""The folder of the packages and docs."""
 IMPORTS_FOLDER = "imports"
 
 

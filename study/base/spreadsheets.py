@@ -1,5 +1,6 @@
 """What a spreadsheet does with a cell."""
 
+BOM = "\ufeff"  # at the start of a file, so that a spreadsheet reads it as UTF-8
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV injection"
 
 

@@ -1,9 +1,16 @@
 """Numbers as learners read them. MB is 10^6 bytes and GB 10^9, here and on every page."""
 
 import math
+from datetime import timedelta
 
 MB = 10**6
 GB = 10**9
+MAX_DURATION = timedelta(minutes=10)  # anything longer is a coffee break, not a thought
+
+
+def to_milliseconds(duration: timedelta) -> int:
+    """Convert a duration for the store; a long absence counts as `MAX_DURATION`."""
+    return int(min(max(duration, timedelta()), MAX_DURATION) / timedelta(milliseconds=1))
 
 
 def as_bytes(size_bytes: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlencode
@@ -81,8 +82,13 @@ def load_concepts(path: Path = CONCEPTS_FILE) -> ConceptMap:
     for concept, fields in concepts:
         for missing in sorted(set(concept.prerequisites) - known.keys()):
             fields.note(f"unknown prerequisite {missing!r}")
-        if _leads_back(concept.id, known):
-            fields.note("is, in the end, its own prerequisite")
+    try:
+        TopologicalSorter({concept.id: concept.prerequisites for concept, _ in concepts}).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        for concept, fields in concepts:
+            if concept.id in circle:
+                fields.note(f"its prerequisites go in a circle: {', '.join(circle)}")
     if problems:
         raise ContentError(problems)
     return ConceptMap(known)
@@ -92,15 +98,3 @@ def note_unknown_concepts(fields: Fields, concept_ids: Iterable[str], concepts: 
     """Note each concept that an item names and the map lacks."""
     for missing in sorted(set(concept_ids) - concepts.by_id.keys()):
         fields.note(f"unknown concept {missing!r}")
-
-
-def _leads_back(concept_id: str, known: Mapping[str, Concept]) -> bool:
-    waiting, seen = list(known[concept_id].prerequisites), set[str]()
-    while waiting:
-        step = waiting.pop()
-        if step == concept_id:
-            return True
-        if step in known and step not in seen:
-            seen.add(step)
-            waiting.extend(known[step].prerequisites)
-    return False

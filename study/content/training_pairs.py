@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from study.base.settings import ROOT
 from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
 
 _GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
 # The other packages store their content in folders with these names.
-_ROOT = Path(__file__).parents[2]
-DECKS = sorted(_ROOT.glob("[a-z]*/decks"))
-QUESTIONS = sorted(_ROOT.glob("[a-z]*/questions"))
+DECKS = sorted(ROOT.glob("[a-z]*/decks"))
+QUESTIONS = sorted(ROOT.glob("[a-z]*/questions"))
 
 
 @dataclass(frozen=True, kw_only=True)

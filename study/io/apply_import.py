@@ -113,10 +113,6 @@ class Imports:
         # A cloze note's cards are `note--1`, `note--2`; a question's id has no such suffix.
         return sum(item.partition("--")[0] in items for item in (*rated, *asked))
 
-    def list_undoable(self, profile_id: str) -> list[ImportRecord]:
-        """Read the imports that can be undone, newest first."""
-        return self.store.imports.list_undoable(profile_id)
-
 
 def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
     for name, kept in files.items():

@@ -1,6 +1,5 @@
 """Export and restore of a whole profile as one JSON file: logs, drafts, preferences and own files."""
 
-import gzip
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +144,7 @@ def _unpack(file: File) -> bytes:
     try:
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         content = unpacker.decompress(file.content, PACKAGE_BYTES)
-    except (zlib.error, gzip.BadGzipFile) as error:
+    except zlib.error as error:
         raise LearnerError(f"{file.name} can't be unpacked.", do_next="Choose another file.") from error
     if unpacker.unconsumed_tail:
         raise LearnerError(

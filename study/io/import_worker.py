@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from study.base.errors import LearnerError
 from study.base.import_limits import READING_CPU_SECONDS
+from study.base.json_lines import open_answers
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
@@ -31,7 +32,7 @@ from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.planning import DirectPlanner, Planner, Upload
 from study.io.process_limits import limit_cpu_time, limit_memory
-from study.io.reading_process import error_answer, find_named, memory_error, open_answers
+from study.io.reading_process import error_answer, find_named, memory_error
 from study.store import open_store
 
 if sys.platform != "win32":  # which has no such limits; the app's own limit on time holds there

@@ -1,9 +1,8 @@
 """What every process that reads files of strangers does: it takes functions by name and answers in JSON."""
 
-import os
 from collections.abc import Callable
 from importlib import import_module
-from typing import IO, Any
+from typing import Any
 
 from study.base.errors import LearnerError
 
@@ -17,13 +16,6 @@ def find_named(name: str) -> Any:
     """Return the function of a name that `name_of` gave."""
     module, _, function = name.partition(":")
     return getattr(import_module(module), function)
-
-
-def open_answers() -> IO[bytes]:
-    """Return standard output for answers; whatever else writes to it goes to standard error from now on."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
 
 
 def error_answer(error: LearnerError) -> dict[str, list[str]]:

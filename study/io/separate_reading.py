@@ -17,11 +17,12 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from study.base.errors import LearnerError
+from study.base.json_lines import open_answers
 from study.base.owner_log import note
+from study.base.settings import ROOT
 from study.base.units import as_bytes
 from study.io.process_limits import limit_cpu_time, limit_memory
 from study.io.reading_process import (
@@ -29,7 +30,6 @@ from study.io.reading_process import (
     find_named,
     memory_error,
     name_of,
-    open_answers,
     raise_error,
 )
 
@@ -39,7 +39,6 @@ READING_SECONDS = 40
 
 AT_ONCE = 2
 WAIT_SECONDS = 10
-ROOT = Path(__file__).parents[2]
 _SMALLER = "Choose a smaller file, or check that it is what its name says."
 _places = threading.BoundedSemaphore(AT_ONCE)
 

@@ -10,17 +10,6 @@ from study.store.logs.lessons import ModeMark
 StudyMode = Literal["learn", "why", "deep", "visualize", "metrics", "challenge", "review", "try", "project"]
 STUDY_MODES: tuple[StudyMode, ...] = get_args(StudyMode)
 
-TITLES: dict[StudyMode, str] = {
-    "learn": "Learn",
-    "why": "Why",
-    "deep": "Deep",
-    "visualize": "Visualize",
-    "metrics": "Metrics",
-    "challenge": "Challenge",
-    "review": "Review",
-    "try": "Try",
-    "project": "Project",
-}
 ABOUT: dict[StudyMode, str] = {
     "learn": "the explanation",
     "why": "what it is for",
@@ -63,7 +52,7 @@ class ModeState:
     @property
     def title(self) -> str:
         """The mode's name."""
-        return TITLES[self.mode]
+        return self.mode.capitalize()
 
     @property
     def about(self) -> str:

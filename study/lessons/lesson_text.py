@@ -10,7 +10,7 @@ from study.base.html import NO_HTML, format_html, join_html
 from study.content.concepts import ConceptMap, concept_address
 from study.content.glossary import read_glossary
 from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers, parse_computed
-from study.text.markup import DOCUMENT, MARK, link_citations, to_html, to_plain
+from study.text.markup import DOCUMENT, MARK, link_citations, split_matches, to_html, to_plain
 from study.text.templates import render
 
 
@@ -68,20 +68,18 @@ class LessonText:
         return join_html(_with_numbers(line, escape))
 
     def _pieces(self, text: str) -> Iterator[Markup]:
-        end = 0
-        for mark in MARK.finditer(text):
-            yield from _with_numbers(text[end : mark.start()], self._with_links)
-            yield to_html(fill_numbers(mark[0]))
-            end = mark.end()
-        yield from _with_numbers(text[end:], self._with_links)
+        for piece in split_matches(MARK, text):
+            if isinstance(piece, str):
+                yield from _with_numbers(piece, self._with_links)
+            else:
+                yield to_html(fill_numbers(piece[0]))
 
     def _with_links(self, text: str) -> Markup:
         """Mark terms, and render names of this repository's documents as links."""
-        made, end = NO_HTML, 0
-        for document in DOCUMENT.finditer(text):
-            made += self._with_terms(text[end : document.start()]) + link_citations(document[0])
-            end = document.end()
-        return made + self._with_terms(text[end:])
+        return join_html(
+            self._with_terms(piece) if isinstance(piece, str) else link_citations(piece[0])
+            for piece in split_matches(DOCUMENT, text)
+        )
 
     def _with_terms(self, text: str) -> Markup:
         made, end = NO_HTML, 0
@@ -104,12 +102,11 @@ def _mark_term(term: Term, written: str, *, linked: bool) -> Markup:
 
 
 def _with_numbers(text: str, words: Callable[[str], Markup]) -> Iterator[Markup]:
-    end = 0
-    for match in PLACEHOLDER.finditer(text):
-        yield words(text[end : match.start()])
-        yield _figure_button(setting) if (setting := figure_setting(match)) else _number(match)
-        end = match.end()
-    yield words(text[end:])
+    for piece in split_matches(PLACEHOLDER, text):
+        if isinstance(piece, str):
+            yield words(piece)
+        else:
+            yield _figure_button(setting) if (setting := figure_setting(piece)) else _number(piece)
 
 
 def _number(match: re.Match[str]) -> Markup:

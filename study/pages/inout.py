@@ -179,7 +179,7 @@ class InOutPage:
         self.pending.drop(visit.profile.id)
         counts = report.counts
         said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.list_undoable(visit.profile.id)[0]
+        done = self._imports.store.imports.list_undoable(visit.profile.id)[0]
         return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
 
     def _refuse_shared(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> None:
@@ -214,7 +214,7 @@ class InOutPage:
         is_here: bool = False,
     ) -> Markup:
         preview = preview or self._still_waiting(visit)
-        undoable = self._imports.list_undoable(visit.profile.id)
+        undoable = self._imports.store.imports.list_undoable(visit.profile.id)
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(visit.profile.id, since=begins))
         return render(

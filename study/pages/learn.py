@@ -20,7 +20,7 @@ from study.content.concepts import Concept
 from study.learner import progress
 from study.learner.mastery import compute_mastery
 from study.learner.path import follow_path, path_ids, understood
-from study.learner.study_modes import STUDY_MODES, TITLES, count_done, mode_of
+from study.learner.study_modes import STUDY_MODES, count_done, mode_of
 from study.ports.activities import Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
@@ -99,7 +99,7 @@ class LearnPage:
         for mark in reversed(marks):
             concept, mode = self.context.concepts.by_id.get(mark.concept_id), mode_of(mark.mode)
             if concept and mode:
-                return concept, mode, TITLES[mode]
+                return concept, mode, mode.capitalize()
         return None
 
 

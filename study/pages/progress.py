@@ -11,7 +11,6 @@ from markupsafe import Markup
 from study.learner.mastery import compute_mastery, suggest_steps
 from study.learner.path import understood
 from study.learner.progress import LEVEL_RULE, MASTERY_RULE
-from study.plots.plot import Plot
 from study.plots.render import render_on_page
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 from study.ports.activities import Section, Subjects
@@ -82,14 +81,10 @@ class ProgressPage:
 def _render_figures(section: Section, visit: Visit, narrow: bool) -> Markup:
     width = NARROW_INCHES if narrow else WIDE_INCHES
     query = urlencode({"scope": visit.query["scope"]}) if visit.query.get("scope") else ""
-    plots = [(plot, _render_svg(plot, width)) for plot in section.figures(visit)]
+    plots = [(plot, render_on_page(plot, width_inches=width)) for plot in section.figures(visit)]
     leading = sorted(
         (drawn for drawn in plots if drawn[0].name in section.leading),
         key=lambda drawn: section.leading.index(drawn[0].name),
     )
     rest = [drawn for drawn in plots if drawn not in leading]
     return render("study/progress/progress_figures.html", leading=leading, rest=rest, query=query)
-
-
-def _render_svg(plot: Plot, width_inches: float) -> Markup:
-    return render_on_page(plot, width_inches=width_inches)

@@ -29,14 +29,6 @@ ORDER_NAMES: dict[CardOrder, str] = {
     "weakest": "most likely forgotten first",
     "mixed": "mixed, new ones in between",
 }
-KIND_NAMES = {
-    "start": "Start",
-    "stop": "Stop",
-    "refused": "Refused",
-    "limit": "Limit",
-    "import": "Import",
-    "error": "Error",
-}
 SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may have changed
 
 
@@ -126,7 +118,6 @@ class SettingsPage:
             data_folder=str(home) if is_owner else "",
             log=read_last(home) if is_owner else None,
             log_file=str(home / FILE),
-            kinds=KIND_NAMES,
             saved="saved" in visit.query,
             deleting=deleting,
             ratings=len(store.cards.history(visit.profile.id)),

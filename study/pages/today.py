@@ -114,7 +114,7 @@ class TodayPage:
         following = choose_next_concept(concepts, understood(marks, known))
         return {
             "missed": [
-                (concept, found, _days_ago(visit, found), self.subjects.counts(concept)[0])
+                (concept, found, visit.days_ago(found.last_seen), self.subjects.counts(concept)[0])
                 for concept, found in progress.find_weakest(known)
             ],
             "next_concept": following,
@@ -128,11 +128,6 @@ def _format_greeting(visit: Visit) -> str:
     hour = visit.now.astimezone(visit.days.zone).hour
     part = "morning" if 4 <= hour < 12 else "afternoon" if 12 <= hour < 18 else "evening"
     return f"Good {part}"
-
-
-def _days_ago(visit: Visit, known: progress.Mastery) -> str:
-    days = visit.days.between(known.last_seen, visit.now)
-    return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
 
 
 def _list_weekdays(visit: Visit) -> list[str]:

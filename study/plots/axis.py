@@ -11,7 +11,7 @@ SMALLEST_SPAN = 1e-200  # below it, floating point has no round numbers
 def nice_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
     """Return about `about` round numbers from `low` to `high`."""
     low, high = _with_room(low, high)
-    step = _nice_step((high - low) / max(1, about))
+    step = nice_step((high - low) / max(1, about))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, 1 - math.floor(math.log10(step)))
     return tuple(round(number * step, digits) + 0.0 for number in range(first, last + 1))
@@ -20,7 +20,7 @@ def nice_ticks(low: float, high: float, *, about: int) -> tuple[float, ...]:
 def nice_span(low: float, high: float, *, about: int) -> tuple[float, float]:
     """Widen the range to whole ticks."""
     low, high = _with_room(low, high)
-    step = _nice_step((high - low) / max(1, about))
+    step = nice_step((high - low) / max(1, about))
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 
 
@@ -32,10 +32,11 @@ def _with_room(low: float, high: float) -> tuple[float, float]:
     return low - room, low + room
 
 
-def _nice_step(rough: float) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
+def nice_step(rough: float, *, steps: Sequence[float] = NICE_STEPS, at_least: float = 0.75) -> float:
+    """Return the smallest of `steps` times a power of ten that is no less than `at_least` of a rough step."""
     # A step that is a quarter finer than requested is better than one that is twice as coarse.
-    return power * next(nice for nice in NICE_STEPS if nice * power >= 0.75 * rough)
+    power = 10.0 ** math.floor(math.log10(rough))
+    return power * next(nice for nice in steps if nice * power >= at_least * rough)
 
 
 def spread_labels(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:

@@ -164,7 +164,7 @@ class ClassGrids(Protocol):
 
 
 Verdict = Literal["covered", "partial", "contradicted", "missing", "unsure"]
-"""On one concept of an explanation; `unsure`: the grader can't tell."""
+"""On one concept of an explanation; `unsure` is for graders only, a learner always decides."""
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 

@@ -49,6 +49,11 @@ class Visit:
         """This learner's day boundaries."""
         return self.preferences.days
 
+    def days_ago(self, moment: datetime) -> str:
+        """Return `today`, `yesterday` or `3 days ago`, by this learner's study days."""
+        days = self.days.between(moment, self.now)
+        return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
+
 
 def find_visit(context: Context, *, browser_id: str, query: Mapping[str, str]) -> Visit:
     """Find the learner of a browser's id; a first request creates a guest profile."""

@@ -38,31 +38,6 @@ def no_row_problem(table: str, row: Mapping[str, Any]) -> str:
     return ""
 
 
-def no_tasks(visit: Visit, concept_id: str) -> Sequence[TaskLink]:
-    """Return no tasks: the default when no part has some."""
-    return ()
-
-
-def no_tasks_done(visit: Visit) -> TasksDone:
-    """Count nothing: the default when no part has tasks."""
-    return TasksDone()
-
-
-def no_misconception(misconception_id: str) -> MisconceptionLink | None:
-    """Find nothing: the default when no part names misconceptions."""
-    return None
-
-
-def no_recurring_misses(visit: Visit) -> Sequence[RecurringMiss]:
-    """Find nothing: the default when no part names misconceptions."""
-    return ()
-
-
-def no_task_misses(visit: Visit) -> Sequence[tuple[TaskAttempt, str]]:
-    """Return no misses: the default when no part has tasks."""
-    return ()
-
-
 @dataclass
 class Ports:
     """What each part provides, set while it is built; pages are built last and read it."""
@@ -88,10 +63,10 @@ class Ports:
     class_grader: ClassGrader = field(init=False)
     class_cards: WriteClassCards = field(init=False)
     last_run: Callable[[], str | None] = str
-    tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = no_tasks
-    tasks_done: Callable[[Visit], TasksDone] = no_tasks_done
-    task_misses: Callable[[Visit], Sequence[tuple[TaskAttempt, str]]] = no_task_misses
+    tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = lambda *_: ()
+    tasks_done: Callable[[Visit], TasksDone] = lambda _: TasksDone()
+    task_misses: Callable[[Visit], Sequence[tuple[TaskAttempt, str]]] = lambda _: ()
     """Wrong attempts at tasks, each with the id of its misconception, oldest first."""
 
-    misconception: Callable[[str], MisconceptionLink | None] = no_misconception
-    recurring_misses: Callable[[Visit], Sequence[RecurringMiss]] = no_recurring_misses
+    misconception: Callable[[str], MisconceptionLink | None] = lambda _: None
+    recurring_misses: Callable[[Visit], Sequence[RecurringMiss]] = lambda _: ()

@@ -22,16 +22,13 @@ from study.store.class_records import (
     read_student,
 )
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
-from study.store.database import Database
+from study.store.database import StoreLog
 
 WRITER_LOCK = 7_204_312  # any number that only this app uses
 
 
-class ClassLog:
+class ClassLog(StoreLog):
     """Classes, in one database for all processes."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def transact(self, jobs: Sequence[Callable[[ClassTransaction], Any]]) -> list[Any]:
         """Do several writes in one transaction and return their results after the commit.

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, update
 from sqlalchemy.engine import make_url
@@ -165,13 +165,14 @@ def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]
     return (row.id, row.position) if row else None
 
 
-class HasDatabase(Protocol):
-    """A log."""
+class StoreLog:
+    """The base of all logs: it keeps the database."""
 
-    _database: Database
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
 
-L = TypeVar("L", bound=HasDatabase)
+L = TypeVar("L", bound=StoreLog)
 
 
 def cache_reads(

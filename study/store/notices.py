@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError
 from study.store.database import Database
 
 CHANNEL = "lora_study"
-LONGEST_MESSAGE_BYTES = 7900  # PostgreSQL takes messages of less than 8,000 bytes
 LOOK_SECONDS = 0.5
 AGAIN_SECONDS = 1.0
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
-from study.store.database import Database, note_position
+from study.store.database import StoreLog, note_position
 from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
@@ -34,11 +34,8 @@ _CHOSEN = (  # built once: every press asks it
 )
 
 
-class Profiles:
+class Profiles(StoreLog):
     """Profiles and the browsers that use them."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def of_browser(self, browser_id: str, *, now: datetime) -> Profile:
         """The profile this browser last chose; a silently made guest on the first visit."""

@@ -10,7 +10,7 @@ from html import escape, unescape
 from html.parser import HTMLParser
 
 from study.base.import_limits import check_html
-from study.text.markup import MARK
+from study.text.markup import MARK, split_matches
 
 _LOOKS_LIKE = {"$": "＄", "`": "ˋ"}
 _REAL = {look: real for real, look in _LOOKS_LIKE.items()}
@@ -41,14 +41,11 @@ _PRIVATE = re.compile("[\ue000-\ue002]")
 
 def to_html(text: str) -> str:
     """A content text as HTML whose formulas MathJax finds."""
-    pieces: list[str] = []
-    end = 0
-    for mark in MARK.finditer(text):
-        pieces.append(_convert_words(text[end : mark.start()]))
-        pieces.append(_convert_mark(mark))
-        end = mark.end()
-    pieces.append(_convert_words(text[end:]))
-    return re.sub(r" *(</?pre>) *", r"\1", "".join(pieces))
+    html = "".join(
+        _convert_words(piece) if isinstance(piece, str) else _convert_mark(piece)
+        for piece in split_matches(MARK, text)
+    )
+    return re.sub(r" *(</?pre>) *", r"\1", html)
 
 
 def from_html(html: str) -> str:

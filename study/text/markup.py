@@ -25,17 +25,23 @@ DOCUMENT = re.compile(r"docs/[\w/-]+\.(?:md|json|tsv)(?: (?P<section>\d+)(?![\w.
 """A document of this repository, and the number of its section."""
 
 
+def split_matches(pattern: re.Pattern[str], text: str) -> Iterator[str | re.Match[str]]:
+    """Yield the matches and the text before, between and after them, in order."""
+    end = 0
+    for found in pattern.finditer(text):
+        yield text[end : found.start()]
+        yield found
+        end = found.end()
+    yield text[end:]
+
+
 @lru_cache(maxsize=4096)  # the same few hundred texts are shown over and over
 def to_html(text: str) -> Markup:
     """HTML of a content text; nothing in it but formulas, code and line breaks is ever taken as markup."""
-    pieces: list[Markup] = []
-    end = 0
-    for mark in MARK.finditer(text):
-        pieces.append(break_lines(text[end : mark.start()]))
-        pieces.append(_render_mark(mark))
-        end = mark.end()
-    pieces.append(break_lines(text[end:]))
-    return join_html(pieces)
+    return join_html(
+        break_lines(piece) if isinstance(piece, str) else _render_mark(piece)
+        for piece in split_matches(MARK, text)
+    )
 
 
 def formula_problems(text: str) -> Iterator[str]:
@@ -65,12 +71,9 @@ def formula_problems_in(value: object) -> Iterator[str]:
 
 def link_citations(text: str) -> Markup:
     """A source as it is written, with links to the documents that the app holds (study/web/documents.py)."""
-    pieces: list[str] = []
-    end = 0
-    for found in DOCUMENT.finditer(text):
-        pieces += [text[end : found.start()], _link_document(found)]
-        end = found.end()
-    return join_html([*pieces, text[end:]])
+    return join_html(
+        piece if isinstance(piece, str) else _link_document(piece) for piece in split_matches(DOCUMENT, text)
+    )
 
 
 def to_plain(text: str) -> str:

@@ -7,7 +7,6 @@ everything else is escaped. An undefined name is an error, not an empty place on
 """
 
 from functools import cache
-from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,18 +14,18 @@ from markupsafe import Markup
 from study.base import units
 from study.base.checks import Quantity, evaluate
 from study.base.html import trust_html
+from study.base.settings import ROOT
 from study.text.markup import link_citations, to_html, to_plain
 
-_ROOT = Path(__file__).parents[2]
-LOOK_SCRIPT = _ROOT / "study" / "static" / "look.js"
-PAGE_STYLE = _ROOT / "study" / "static" / "page.css"
+LOOK_SCRIPT = ROOT / "study" / "static" / "look.js"
+PAGE_STYLE = ROOT / "study" / "static" / "page.css"
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 
 
 @cache
 def get_environment() -> Environment:
     """The one template environment, shared by all pages."""
-    folders = {package: FileSystemLoader(_ROOT / package / "templates") for package in PACKAGES}
+    folders = {package: FileSystemLoader(ROOT / package / "templates") for package in PACKAGES}
     made = Environment(
         loader=PrefixLoader(folders),
         autoescape=True,

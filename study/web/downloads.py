@@ -2,11 +2,11 @@
 
 from fastapi.responses import PlainTextResponse, Response
 
+from study.base.spreadsheets import BOM
 from study.plots.plot import Plot, to_csv
 from study.plots.render import render_plot
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml"}
-BOM = "\ufeff"  # so that a spreadsheet reads UTF-8
 
 
 def plot_response(plot: Plot, ending: str, name: str) -> Response:

@@ -4,7 +4,6 @@ python -m tests.browser.class_pictures [--out FOLDER] [--students 24]
 """
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, ROOT
+from study.base.settings import ROOT
+from tests.browser.chromium import launch_chromium
 from tests.browser.screenshots import serve
 
 PLAN = "lab-45"
@@ -34,8 +34,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         server, address = serve(Path(data), "--class")
-        found = next(path for name in CHROMIUM_NAMES if (path := shutil.which(name)))
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        browser = launch_chromium(playwright)
         try:
             Lesson(browser, address, options.out, options.students).play()
         finally:

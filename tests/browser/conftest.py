@@ -3,7 +3,6 @@
 import os
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,19 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+from study.base.settings import ROOT
+from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
+
 START_SECONDS = 180
-CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM_FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 # The machine may be busy: what is waited for takes 50 ms on a quiet one.
 expect.set_options(timeout=15_000)
@@ -51,9 +41,7 @@ class Visitor:
 
     def settled(self) -> None:
         """Wait until the content of the page is there."""
-        self.page.wait_for_function(
-            "document.querySelector('#main') && !document.querySelector('[data-waiting]')"
-        )
+        self.page.wait_for_function(PAGE_IS_THERE)
 
     def watch(self) -> None:
         """Record console errors, crashes, and requests that leave this app."""
@@ -147,11 +135,8 @@ def app_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The system's Chromium."""
-    found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("Chromium is missing. Install it, for example with: sudo apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        browser = launch_chromium(playwright)
         yield browser
         browser.close()
 

@@ -9,7 +9,6 @@ Learn and Visualize of each, and every study mode of a few (`make screenshots AR
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from study.base.settings import ROOT
 from study.content.concepts import concept_address, load_concepts
 from study.learner.study_modes import STUDY_MODES, StudyMode
-from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES, ROOT
+from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
 
 WIDTHS = {1280: 900, 390: 844, 1920: 1080}
 RUN_MS = 300_000
@@ -179,8 +179,7 @@ def main() -> None:
             train(Path(data))
         pages = concept_pages() if options.concepts else PAGES
         server, address = serve(Path(data))
-        found = next(path for name in CHROMIUM_NAMES if (path := shutil.which(name)))
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        browser = launch_chromium(playwright)
         faults: list[str] = []
         try:
             for width, height in WIDTHS.items():
@@ -248,7 +247,7 @@ def visit(
     )
     for name, (path, go_on) in pages.items():
         page.goto(address + path)
-        page.wait_for_function("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
+        page.wait_for_function(PAGE_IS_THERE)
         go_on(page)
         page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth")

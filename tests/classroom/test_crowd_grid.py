@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +12,9 @@ from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
 from classroom.reports.report import report
 from classroom.views.screens import screen_state, student_state, teacher_state
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
 from study.base.errors import LearnerError
-from study.base.settings import Settings
 from study.ports.context import Context
 from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
 from tests.classroom.rooms import School, phone, played
@@ -25,15 +22,6 @@ from tests.classroom.rooms import School, phone, played
 GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
 SETTING = {"model": "tiny-random", "bits": "fp32", "steps": 4, "batch": 1, "seq_len_tokens": 64}
 AXES = {"ranks": [1, 4], "bits": ["fp32", "nf4"], "seeds": [0, 1]}
-
-
-@pytest.fixture
-def lab(settings: Settings) -> Iterator[Lab]:
-    engine = LocalEngine(settings, warm=False)
-    engine.start()
-    made = Lab(settings, engine)
-    yield made
-    made.close()
 
 
 def test_a_cell_is_claimed_once_for_each_seed(context: Context) -> None:

@@ -1,19 +1,15 @@
 """The class predicts, one run answers: a real run of the tiny model crosses the histogram."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
-
-import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, student_state
-from lora_lab.engine.local import LocalEngine
 from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
@@ -21,7 +17,6 @@ from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
 from quizzes.session.class_questions import class_question
 from study.base.errors import LearnerError
-from study.base.settings import Settings
 from study.ports.classes import ClassRunState
 from study.ports.context import Context
 from tests.classroom.builders import Grader, Runs
@@ -29,15 +24,6 @@ from tests.classroom.rooms import School, phone, played
 from tests.lora_lab import run_builders
 
 RUN_SECONDS = 240
-
-
-@pytest.fixture
-def lab(settings: Settings) -> Iterator[Lab]:
-    engine = LocalEngine(settings, warm=False)
-    engine.start()
-    made = Lab(settings, engine)
-    yield made
-    made.close()
 
 
 def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Context, lab: Lab) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.browser.chromium import BrowserMissingError
 from tests.browser.conftest import starter
-from tests.engines.drivers import BrowserMissingError, Chromium, Engine, Firefox, WebKit
+from tests.engines.drivers import Chromium, Engine, Firefox, WebKit
 
 
 @pytest.fixture(scope="session")

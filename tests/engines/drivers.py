@@ -21,7 +21,7 @@ import httpx
 from playwright.sync_api import Playwright
 from websockets.sync.client import connect
 
-from tests.browser.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES
+from tests.browser.chromium import PAGE_IS_THERE, BrowserMissingError, launch_chromium
 
 WIDTH, HEIGHT = 1280, 900
 WAIT_SECONDS = 90
@@ -47,10 +47,6 @@ RECORD_FAULTS = """(() => {
   window.addEventListener('unhandledrejection', (event) => window.__faults.push(String(event.reason)));
   return true;
 })()"""
-
-
-class BrowserMissingError(Exception):
-    """The engine is not installed; the text says how to install it."""
 
 
 class Engine(ABC):
@@ -84,7 +80,7 @@ class Engine(ABC):
 
     def settle(self) -> None:
         """Wait until the content of the page is there."""
-        self.wait_until("document.querySelector('#main') && !document.querySelector('[data-waiting]')")
+        self.wait_until(PAGE_IS_THERE)
         self.evaluate(RECORD_FAULTS)
 
     def wait_until(self, expression: str, *, seconds: float = WAIT_SECONDS) -> None:
@@ -127,10 +123,7 @@ class Chromium(Engine):
     """Through Playwright."""
 
     def __init__(self, playwright: Playwright) -> None:
-        found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
-        if found is None:
-            raise BrowserMissingError("Chromium is missing: sudo apt-get install chromium")
-        self._browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        self._browser = launch_chromium(playwright)
         self._page = self._browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
 
     def go(self, address: str) -> None:

@@ -19,7 +19,8 @@ from study.base.yaml_loader import load_yaml
 from study.io.backup import build_backup
 from study.io.exchange import Exchange, File
 from study.store import Store
-from tests.flashcards.interchange.test_anki import CARDS, NOW
+from tests.flashcards.anki_cards import CARDS
+from tests.flashcards.builders import NOW
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Mutate
 from tests.lora_lab import run_builders

@@ -31,9 +31,6 @@ TOKENS = (
 )  # fmt: skip
 
 
-KINDS = ("cloze", "matching", "numerical", "essay", "shortanswer", "x", "")
-
-
 def text(content: bytes, dice: Random) -> bytes:
     """Change lines, tokens or bytes."""
     lines = content.splitlines(keepends=True) or [b""]

@@ -34,7 +34,7 @@ from study.io.backup import BackupExchange
 from study.io.exchange import Exchange, ImportPlan
 from study.io.exchange_commands import exchange_for
 from study.store import Store, open_store
-from tests.flashcards.interchange.test_anki import NOW
+from tests.flashcards.builders import NOW
 from tests.fuzz.formats import FORMATS, file_of, first_files
 from tests.time_limit import cpu_time_limit
 from tests.whole_app import WholeApp, whole_app
@@ -87,7 +87,7 @@ class ImportTarget:
         try:
             self._open()
         finally:
-            for record in self.imports.list_undoable(self.profile):
+            for record in self.imports.store.imports.list_undoable(self.profile):
                 self.imports.undo(self.profile, record.id, now=NOW)
         self._open()
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.lab import Lab
+from study.base.settings import Settings
 
 # As in a worker (docs/traps.md 13); read when torch is imported, which is after this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -39,5 +42,13 @@ def embedded_dir(models_dir: Path) -> Path:
 def reader() -> Iterator[ShapeReader]:
     """One worker process that reads configurations."""
     opened = ShapeReader()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lab(settings: Settings) -> Iterator[Lab]:
+    """A lab whose engine queues and never begins."""
+    opened = Lab(settings, LocalEngine(settings, warm=False))
     yield opened
     opened.close()

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from lora_lab.data.datasets import own_dataset
 from lora_lab.runs.folder import RunFolder, create_run
@@ -32,61 +33,51 @@ def training(runs_dir: Path, spec: RunSpec = TINY, *, steps: int = 3, after_seco
     return run
 
 
+def emit_started(run: RunFolder, **changed: Any) -> None:
+    """What a worker says of a run when its model is loaded."""
+    said = {
+        "trainable": 448,
+        "total": 10_000,
+        "predicted": PREDICTED,
+        "predicted_bytes": sum(PREDICTED.values()),
+        "row": {"lengths": [10] * 4, "answer_tokens": 12},
+        "device": DEVICE,
+        "versions": VERSIONS,
+        "train_examples": 140,
+        "cut_examples": 0,
+    }
+    run.emit("started", **said | changed)
+
+
+def emit_step(run: RunFolder, number: int, **changed: Any) -> None:
+    """What a worker says of a step, without its bytes."""
+    said = {
+        "loss": 4.0 - number / 8,
+        "learning_rate": 2e-3,
+        "grad_norm": 1.0,
+        "tokens": 40,
+        "seconds": 0.5,
+    }
+    run.emit("step", step=number, **said | changed)
+
+
 def train(run: RunFolder, *, steps: int = 3) -> None:
     """What a worker says of a queued run until its last step."""
     run.emit("status", text="Loading the model", worker_pid=0)
-    run.emit(
-        "started",
-        trainable=448,
-        total=10_000,
-        predicted=PREDICTED,
-        predicted_bytes=sum(PREDICTED.values()),
-        row={"lengths": [10] * 4, "answer_tokens": 12},
-        device=DEVICE,
-        versions=VERSIONS,
-        train_examples=140,
-        cut_examples=3,
-    )
+    emit_started(run, cut_examples=3)
     for number in range(1, steps + 1):
-        run.emit(
-            "step",
-            step=number,
-            loss=4.0 - number / 8,
-            learning_rate=2e-3,
-            grad_norm=1.0,
-            tokens=40,
-            seconds=0.5,
-            live_bytes=700_000,
-            peak_bytes=990_000,
-        )
+        emit_step(run, number, live_bytes=700_000, peak_bytes=990_000)
 
 
 def side_by_side(runs_dir: Path, spec: RunSpec = TINY, *, shared_by: int = 3) -> RunFolder:
     """A run that shared its two steps and its base with others, and ended well."""
     run = queued(runs_dir, spec)
     run.emit("status", text="Loading the model", worker_pid=0)
-    run.emit(
-        "started",
-        trainable=448,
-        total=10_000,
-        predicted=PREDICTED,
-        predicted_bytes=sum(PREDICTED.values()),
-        shared_by=shared_by,
-        group_predicted_bytes=2_000_000,
-        row={"lengths": [10] * 4, "answer_tokens": 12},
-        device=DEVICE,
-        versions=VERSIONS,
-        train_examples=140,
-        cut_examples=0,
-    )
+    emit_started(run, shared_by=shared_by, group_predicted_bytes=2_000_000)
     for number in (1, 2):
-        run.emit(
-            "step",
-            step=number,
-            loss=4.0 - number / 8,
-            learning_rate=2e-3,
-            grad_norm=1.0,
-            tokens=40,
+        emit_step(
+            run,
+            number,
             seconds=0.2,
             shared_seconds=0.2 * shared_by,
             shared_by=shared_by,

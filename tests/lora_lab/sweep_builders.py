@@ -10,7 +10,7 @@ from lora_lab.runs.sweeps import Sweep, create_sweep
 from lora_lab.settings.grid import Grid, grid_from
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
-from tests.lora_lab.run_builders import DEVICE, NOW, PREDICTED, VERSIONS
+from tests.lora_lab.run_builders import NOW, emit_started, emit_step
 
 TINY = RunSpec(model="tiny-random", steps=3)
 AXES: Mapping[str, Any] = {"ranks": [2, 8], "bits": ["nf4", "bf16"], "seeds": [0, 1]}
@@ -38,30 +38,10 @@ def runs_of(settings: Settings, sweep: Sweep) -> list[RunFolder]:
 def begin(run: RunFolder, *, steps: int = 2) -> None:
     """The events of a run in the middle of its work."""
     run.emit("status", text="Preparing the run", worker_pid=0)
-    run.emit(
-        "started",
-        trainable=448,
-        total=10_000,
-        predicted_bytes=1_000_000,
-        predicted=PREDICTED,
-        row={"lengths": [10] * 4, "answer_tokens": 12},
-        device=DEVICE,
-        versions=VERSIONS,
-        train_examples=140,
-        cut_examples=0,
-    )
-    for step in range(1, steps + 1):
-        run.emit(
-            "step",
-            step=step,
-            loss=4.0,
-            learning_rate=2e-3,
-            grad_norm=1.0,
-            tokens=40,
-            seconds=0.5,
-            live_bytes=700_000,
-            peak_bytes=900_000 + 10_000 * run.spec.rank,
-        )
+    emit_started(run)
+    for number in range(1, steps + 1):
+        peak_bytes = 900_000 + 10_000 * run.spec.rank
+        emit_step(run, number, loss=4.0, live_bytes=700_000, peak_bytes=peak_bytes)
 
 
 def finish(run: RunFolder, loss: float) -> None:

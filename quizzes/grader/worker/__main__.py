@@ -11,10 +11,9 @@ before that, `{"doing": ...}` lines report the download. After that, one line in
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import torch
 
@@ -22,6 +21,7 @@ from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.weights import WEIGHTS
 from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.errors import LearnerError
+from study.base.json_lines import open_answers
 from study.base.model_files import Progress
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    out = _own_output()
+    out = open_answers()
 
     def report(progress: Progress) -> None:
         _send(out, {"doing": progress.step, "done": progress.done_bytes, "total": progress.total_bytes})
@@ -48,21 +48,14 @@ def main() -> int:
     return 0
 
 
-def _serve(reader: Reader, out: TextIO) -> None:
+def _serve(reader: Reader, out: IO[bytes]) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         _send(out, {"scores": reader.score(asked["concepts"], asked["texts"])})
 
 
-def _own_output() -> TextIO:
-    """Reserve standard output for answers; whatever a library prints goes to standard error."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return out
-
-
-def _send(out: TextIO, values: dict[str, Any]) -> None:
-    out.write(json.dumps(values) + "\n")
+def _send(out: IO[bytes], values: dict[str, Any]) -> None:
+    out.write(json.dumps(values).encode() + b"\n")
     out.flush()
 
 

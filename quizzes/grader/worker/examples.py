@@ -10,8 +10,8 @@ from hashlib import sha256
 from random import Random
 
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
-from quizzes.grader.verdicts import Verdict
 from quizzes.grader.worker.network import NetworkRow
+from study.ports.classes import Verdict
 
 STRENGTH: tuple[Verdict, ...] = ("missing", "partial", "covered", "contradicted")
 """Precedence when a text says two things about a concept, weakest first; also the network's output order."""

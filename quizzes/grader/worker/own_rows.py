@@ -10,9 +10,9 @@ from random import Random
 
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer
 from quizzes.grader.prompts import CONCEPTS, Prompt, PromptConcept
-from quizzes.grader.verdicts import Verdict
 from quizzes.grader.worker.examples import Row, mistype
 from quizzes.grader.worker.network import NetworkRow
+from study.ports.classes import Verdict
 
 STATEMENT_WORDS = 20
 NO_STATEMENTS = NOISE | {"other-language", "misspelt", "rejects-false"}

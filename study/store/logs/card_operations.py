@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -30,11 +30,8 @@ class Verb:
     at: datetime
 
 
-class VerbLog:
+class VerbLog(StoreLog):
     """Verbs, appended and undone, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def append(
         self,
@@ -124,14 +121,12 @@ def record_verb(
     review_id: int | None = None,
 ) -> int:
     """Record a verb inside a transaction that records more than it."""
-    appended = connection.execute(
-        insert(t.card_verbs).values(
-            profile_id=profile_id, verb=name, subject=subject, review_id=review_id, value=value, at=at
-        )
-    )
-    key = appended.inserted_primary_key
-    assert key is not None
-    return int(key[0])
+    verb_id: int = connection.execute(
+        insert(t.card_verbs)
+        .values(profile_id=profile_id, verb=name, subject=subject, review_id=review_id, value=value, at=at)
+        .returning(t.card_verbs.c.id)
+    ).scalar_one()
+    return verb_id
 
 
 def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:

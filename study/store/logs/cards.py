@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 from study.store.logs.card_operations import Verb, VerbLog, record_verb
 from study.store.read_cache import Amend
 
@@ -52,11 +52,8 @@ class CardRequest:
     requested_at: datetime
 
 
-class CardLog:
+class CardLog(StoreLog):
     """Card reviews, appended, never changed; `VerbLog.undo` takes one back."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def append(
         self,
@@ -85,8 +82,9 @@ class CardLog:
                     "That card was rated in another window already.",
                     do_next="Nothing was changed; here is the next one.",
                 )
-            appended = connection.execute(
-                insert(t.card_reviews).values(
+            made.review_id = connection.execute(
+                insert(t.card_reviews)
+                .values(
                     profile_id=profile_id,
                     card_id=card_id,
                     rating=rating,
@@ -95,10 +93,8 @@ class CardLog:
                     before=before,
                     after=after,
                 )
-            )
-            key = appended.inserted_primary_key
-            assert key is not None
-            made.review_id = int(key[0])
+                .returning(t.card_reviews.c.id)
+            ).scalar_one()
             made.verb_id = record_verb(
                 connection,
                 profile_id,

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 Judge = Literal["learner", "grader", "teacher"]
 Span = tuple[int, int]
@@ -116,35 +116,23 @@ class CountedVerdict:
     """When the explanation was written."""
 
 
-class ExplainLog:
+class ExplainLog(StoreLog):
     """Explanations and judgements, appended, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def submit(self, profile_id: str, prompt_id: str, text: str, *, at: datetime) -> int:
         """Store an explanation; its draft has done its work and goes, in the same transaction."""
         with self._database.write(profile_id) as connection:
-            appended = connection.execute(
-                insert(t.explain_attempts).values(
-                    profile_id=profile_id, prompt_id=prompt_id, text=text, submitted_at=at
-                )
-            )
+            attempt_id: int = connection.execute(
+                insert(t.explain_attempts)
+                .values(profile_id=profile_id, prompt_id=prompt_id, text=text, submitted_at=at)
+                .returning(t.explain_attempts.c.id)
+            ).scalar_one()
             connection.execute(
                 t.drafts.delete().where(
                     t.drafts.c.profile_id == profile_id, t.drafts.c.key == draft_key(prompt_id)
                 )
             )
-            key = appended.inserted_primary_key
-            assert key is not None
-            return int(key[0])
-
-    def judge(
-        self, profile_id: str, attempt_id: int, verdicts: Mapping[str, str], *, by: Judge, at: datetime
-    ) -> None:
-        """Append one verdict per concept to an attempt of this profile."""
-        opinions = [Opinion(concept_id=concept, verdict=verdict) for concept, verdict in verdicts.items()]
-        self.record(profile_id, attempt_id, opinions, by=by, at=at)
+        return attempt_id
 
     def record(
         self, profile_id: str, attempt_id: int, opinions: Iterable[Opinion], *, by: Judge, at: datetime

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,8 @@ class ParameterFit:
     kept: bool
 
 
-class FitLog:
+class FitLog(StoreLog):
     """Fits, appended, never changed; the newest one that was kept schedules the cards."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def append(self, profile_id: str, fit: ParameterFit) -> None:
         """Record a fit, kept or not."""

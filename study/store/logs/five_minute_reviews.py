@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 from study.store.logs.quizzes import QuizRecord, insert_session
 
 
@@ -23,11 +23,8 @@ class ReviewRun:
     started_at: datetime
 
 
-class ReviewRuns:
+class ReviewRuns(StoreLog):
     """Five-minute reviews, appended, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def start(
         self,

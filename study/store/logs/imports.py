@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, exists, insert, select
 
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import StoreLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,8 @@ class ImportRecord:
     imported_at: datetime
 
 
-class ImportLog:
+class ImportLog(StoreLog):
     """Imports and their undos, appended, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def list_undoable(self, profile_id: str) -> list[ImportRecord]:
         """The imports that were not undone, newest first."""

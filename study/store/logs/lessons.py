@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import delete, insert, select
 
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 Mark = Literal["opened", "done"]
 
@@ -22,11 +22,8 @@ class ModeMark:
     at: datetime
 
 
-class LessonLog:
+class LessonLog(StoreLog):
     """Marks are appended; a reading place is overwritten, as only the last one means anything."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def mark(self, profile_id: str, concept_id: str, mode: str, mark: Mark, *, at: datetime) -> None:
         """Record that a mode was opened or done."""

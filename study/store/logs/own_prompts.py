@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 OWN = "own-"
 
@@ -29,11 +29,8 @@ class OwnPrompt:
         return {"id": self.id, "text": self.text, "hint": self.hint, "concepts": list(self.concepts)}
 
 
-class OwnPromptLog:
+class OwnPromptLog(StoreLog):
     """Versions of own prompts, appended, never changed; a withdrawn prompt is not listed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def save(
         self,

@@ -10,7 +10,7 @@ from sqlalchemy import Row, ScalarSelect, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.store import schema as t
-from study.store.database import Database
+from study.store.database import StoreLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,8 @@ def _select_owner(prediction_id: str) -> ScalarSelect[str]:
     return select(t.predictions.c.profile_id).where(t.predictions.c.id == prediction_id).scalar_subquery()
 
 
-class PredictionLog:
+class PredictionLog(StoreLog):
     """Guesses, the runs they are about, and verdicts: appended, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def make(
         self, profile_id: str, *, setting: Mapping[str, Any], guess: Mapping[str, Any], at: datetime

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, delete, insert, select
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
@@ -79,11 +79,8 @@ def preference_problem(name: object, value: Any) -> str:
     return ""
 
 
-class Notes:
+class Notes(StoreLog):
     """Drafts and preferences of each profile."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def save_draft(self, profile_id: str, key: str, text: str, *, at: datetime) -> None:
         """Keep an unfinished text; the newest one counts."""

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 EntryKind = Literal["hypothesis", "sweep", "conclusion"]
 TEXT_LIMIT = 4_000  # characters; a page of a report
@@ -25,11 +25,8 @@ class ProjectEntry:
     at: datetime
 
 
-class ProjectLog:
+class ProjectLog(StoreLog):
     """Entries, appended, never changed; the newest of a kind counts."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def write(self, profile_id: str, project_id: str, kind: EntryKind, text: str, *, at: datetime) -> None:
         """Append an entry."""

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
@@ -64,11 +64,8 @@ class QuizRecord:
     started_at: datetime
 
 
-class QuizLog:
+class QuizLog(StoreLog):
     """Quiz sessions and answers, appended, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def start(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import Database, cache_reads
+from study.store.database import StoreLog, cache_reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,8 @@ class TaskAttempt:
     at: datetime
 
 
-class TaskLog:
+class TaskLog(StoreLog):
     """Attempts, appended, never changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def write(self, profile_id: str, attempt: TaskAttempt) -> None:
         """Append an attempt."""

@@ -11,7 +11,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.interchange.anki_read import read_apkg
 from flashcards.interchange.anki_schedule import History, rows_of
 from flashcards.interchange.anki_write import write_apkg
-from flashcards.interchange.entry import CardEntry, CardReading
+from flashcards.interchange.entry import CardReading
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.table import write_csv
 from flashcards.review.operations import Reviews
@@ -19,6 +19,7 @@ from study.content.concepts import ConceptMap
 from study.io.apply_import import Imports
 from study.io.exchange import File
 from study.store import Store
+from tests.flashcards.anki_cards import CARDS
 from tests.flashcards.anki_oracle import (
     as_first_generation,
     collection,
@@ -26,40 +27,7 @@ from tests.flashcards.anki_oracle import (
     take_package,
     take_table,
 )
-
-NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
-CARDS = (
-    CardEntry(
-        id="rank-what",
-        deck="LoRA basics",
-        front="What is $r < d$ for? `A & B`",
-        back="It costs \\(2dr\\) numbers.\nLine two <b>not bold</b>.",
-        why="Less to train.",
-        concepts=("rank",),
-        level="advanced",
-        tags=("basics",),
-        source="arXiv:2106.09685",
-    ),
-    CardEntry(
-        id="both", deck="QLoRA", kind="reversed", front="NF4", back="4-bit NormalFloat", level="beginner"
-    ),
-    CardEntry(
-        id="gap",
-        deck="QLoRA",
-        kind="cloze",
-        text="{{c1::NF4}} has {{c2::16::how many}} levels.",
-        level="beginner",
-    ),
-    CardEntry(
-        id="type",
-        deck="QLoRA",
-        kind="typed",
-        front="Short for?",
-        back="LoRA",
-        accept=("lora", "Lora"),
-        level="beginner",
-    ),
-)
+from tests.flashcards.builders import NOW
 
 
 def test_anki_takes_every_kind_of_card_and_knows_it_again(tmp_path: Path) -> None:
@@ -196,7 +164,7 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
     assert len(reviews.snapshot(ana, now=now).status.suspended) == 1
     again = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
     assert not imports.report(ana, again).does_something
-    [record] = imports.list_undoable(ana)
+    [record] = imports.store.imports.list_undoable(ana)
     imports.undo(ana, record.id, now=now)
     assert store.cards.history(ana) == []
     assert rated.isdisjoint(exchange.decks.by_id)

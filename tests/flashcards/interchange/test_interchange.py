@@ -162,7 +162,7 @@ def test_a_card_of_the_app_is_rewritten_as_an_edit_is_and_keeps_its_id(
     assert plan.files == {}
     [exported] = [f for f in exchange.export(ana, "md", now=_never()) if f.name == "lora-basics.md"]
     assert b"A: In my words." in exported.content
-    [record] = imports.list_undoable(ana)
+    [record] = imports.store.imports.list_undoable(ana)
     imports.undo(ana, record.id, now=_never())
     assert store.verbs.live(ana, ["edit"]) == []
 

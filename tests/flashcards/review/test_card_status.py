@@ -14,7 +14,7 @@ from flashcards.review.session import CardFilter
 from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.store import Store
-from tests.flashcards.review.test_reviews import rate_next, shown, undo
+from tests.flashcards.presses import rate_next, shown, undo
 
 ALL = CardFilter()
 DAY = timedelta(days=1)
@@ -26,7 +26,7 @@ def reviews(store: Store, concepts: ConceptMap) -> Reviews:
 
 
 def next_of(reviews: Reviews, profile: str, now: datetime) -> str:
-    card = reviews.session(profile, now=now).card
+    card = reviews.snapshot(profile, now=now).session().card
     assert card is not None
     return card.id
 
@@ -79,13 +79,13 @@ def test_an_edit_keeps_the_schedule_and_goes_with_undo_or_revert(
 ) -> None:
     first = next_of(reviews, ana, now)
     rate(reviews, ana, first, 3, now=now)
-    before = reviews.memory(ana, first)
+    before = reviews.snapshot(ana, now=now).memory(first)
     deck_text = reviews.decks.by_id[first]
     note = reviews.decks.notes[deck_text.note_id]
     texts = {**note.texts, "front": "My own question"}
     reviews.edit(ana, note.id, texts, expected_id=0, now=now)
     assert reviews.snapshot(ana, now=now).decks.by_id[first].front == "My own question"
-    assert reviews.memory(ana, first) == before
+    assert reviews.snapshot(ana, now=now).memory(first) == before
     with pytest.raises(StaleError, match="Copy what you wrote"):
         reviews.edit(ana, note.id, texts, expected_id=0, now=now)
     edit = status(reviews, ana, now).edits[note.id]
@@ -145,28 +145,28 @@ def test_a_backlog_is_spread_over_days_and_comes_back_whole(
     for _ in range(6):
         rate_next(reviews, ana, 4, now=now)
     late = now + 60 * DAY
-    waiting = reviews.session(ana, now=late).waiting
+    waiting = reviews.snapshot(ana, now=late).session().waiting
     assert waiting == 6
     assert reviews.spread(ana, over_days=3, now=late, wanted=ALL) == waiting
-    assert [reviews.session(ana, now=late + n * DAY).waiting for n in (0, 1, 2)] == [2, 4, 6]
+    assert [reviews.snapshot(ana, now=late + n * DAY).session().waiting for n in (0, 1, 2)] == [2, 4, 6]
     assert reviews.due(ana, now=late).coming == (2, 2, 2, 0, 0, 0, 0)
     undo(reviews, ana, now=late)
-    assert reviews.session(ana, now=late).waiting == 6
+    assert reviews.snapshot(ana, now=late).session().waiting == 6
 
 
 def test_a_cram_leaves_every_schedule_alone(reviews: Reviews, ana: str, now: datetime) -> None:
     wanted, run = CardFilter(tag="data-types"), "2026-03-04T09:59:00Z"
-    before = reviews.log(ana, now=now)
+    before = reviews.snapshot(ana, now=now).log
     while (found := reviews.cram(ana, run, now=now, wanted=wanted)).card:
         reviews.answer_cram(ana, run, found.card.id, known=True, shown_at=now, now=now)
     assert found.known == found.total == found.tries > 0
-    assert reviews.log(ana, now=now) == before
+    assert reviews.snapshot(ana, now=now).log == before
     assert reviews.store.cards.history(ana) == []
     taken_back = undo(reviews, ana, now=now).subject
     again = reviews.cram(ana, run, now=now, wanted=wanted)
     assert again.card is not None
     assert (again.card.id, again.known) == (taken_back, found.total - 1)
-    assert reviews.session(ana, now=now).queue == "new"
+    assert reviews.snapshot(ana, now=now).session().queue == "new"
 
 
 def test_cards_are_found_by_words_choice_and_state(reviews: Reviews, ana: str, now: datetime) -> None:

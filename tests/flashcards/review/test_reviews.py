@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from flashcards.decks.deck import Decks
 from flashcards.review.operations import REQUESTED_AT_MOST, Reviews, ShownCard
 from flashcards.review.snapshot import Extra
-from flashcards.scheduling.scheduler import RATINGS, RatingOutcome, preview_outcomes
+from flashcards.scheduling.scheduler import RATINGS, preview_outcomes
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
-from study.store.logs.card_operations import Verb
 from tests.flashcards.builders import card
+from tests.flashcards.presses import rate_next, shown, undo
 
 CARDS = tuple(card(name, concepts=("rank", name)) for name in "abcdef")
 ACTIONS = st.lists(st.one_of(st.sampled_from(RATINGS), st.just("undo")), max_size=12)
@@ -25,29 +25,12 @@ def reviews(store: Store) -> Reviews:
     return Reviews(store=store, decks=Decks(CARDS, {"one": "One"}))
 
 
-def shown(reviews: Reviews, profile: str, card_id: str, *, now: datetime) -> ShownCard:
-    _, review_id = reviews.memory(profile, card_id)
-    return ShownCard(card_id=card_id, expected_review_id=review_id, shown_at=now, flipped_at=now)
-
-
-def rate_next(reviews: Reviews, profile: str, rating: int, *, now: datetime) -> RatingOutcome:
-    found = reviews.session(profile, now=now).card
-    assert found is not None
-    return reviews.rate(profile, shown(reviews, profile, found.id, now=now), rating=rating, now=now)
-
-
-def undo(reviews: Reviews, profile: str, *, now: datetime) -> Verb:
-    last = reviews.undoable(profile, now=now)
-    assert last is not None
-    return reviews.undo(profile, expected_id=last.id, now=now)
-
-
 def test_the_stored_outcome_is_the_one_on_the_button(reviews: Reviews, ana: str, now: datetime) -> None:
     flipped = now + timedelta(seconds=20)
     pressed = now + timedelta(seconds=50)
     seen = ShownCard(card_id="a", expected_review_id=0, shown_at=now, flipped_at=flipped)
     reviews.rate(ana, seen, rating=3, now=pressed)
-    memory, _ = reviews.memory(ana, "a")
+    memory, _ = reviews.snapshot(ana, now=now).memory("a")
     assert memory == preview_outcomes(None, now=flipped, fuzz_seed="a 0")[2].after
     [review] = reviews.store.cards.history(ana)
     assert review.reviewed_at == pressed
@@ -66,7 +49,7 @@ def test_undo_restores_the_card_and_the_session_exactly(
     ).id
     before: list[object] = []
     for action in actions:
-        found = reviews.session(profile, now=now)
+        found = reviews.snapshot(profile, now=now).session()
         if action == "undo":
             history = reviews.store.cards.history(profile)
             if history:
@@ -83,7 +66,7 @@ def unused(reviews: Reviews) -> str:
 
 def state(reviews: Reviews, profile: str, now: datetime) -> object:
     """All that decides what comes next, apart from which card was just undone."""
-    log = reviews.log(profile, now=now)
+    log = reviews.snapshot(profile, now=now).log
     return (dict(log.memories), log.requested, log.rated_today, log.new_today)
 
 
@@ -92,7 +75,7 @@ def test_the_undone_card_is_shown_next(reviews: Reviews, ana: str, now: datetime
         rate_next(reviews, ana, 4, now=now)
     for name in ("c", "b", "a"):
         assert undo(reviews, ana, now=now).subject == name
-        found = reviews.session(ana, now=now)
+        found = reviews.snapshot(ana, now=now).session()
         assert found.card is not None
         assert found.card.id == name
 
@@ -100,9 +83,9 @@ def test_the_undone_card_is_shown_next(reviews: Reviews, ana: str, now: datetime
 def test_undo_works_after_the_last_card(reviews: Reviews, ana: str, now: datetime) -> None:
     for _ in CARDS:
         rate_next(reviews, ana, 4, now=now)
-    assert reviews.session(ana, now=now).card is None
+    assert reviews.snapshot(ana, now=now).session().card is None
     undo(reviews, ana, now=now)
-    found = reviews.session(ana, now=now)
+    found = reviews.snapshot(ana, now=now).session()
     assert found.card == CARDS[-1]
 
 
@@ -111,8 +94,8 @@ def test_a_session_goes_on_where_it_was_when_the_app_is_opened_again(
 ) -> None:
     rate_next(reviews, ana, 3, now=now)
     again = Reviews(store=reviews.store, decks=reviews.decks)
-    assert again.session(ana, now=now) == reviews.session(ana, now=now)
-    assert again.session(ana, now=now).counts.learning == 1
+    assert again.snapshot(ana, now=now).session() == reviews.snapshot(ana, now=now).session()
+    assert again.snapshot(ana, now=now).session().counts.learning == 1
 
 
 def test_a_card_rated_elsewhere_is_refused_kindly(reviews: Reviews, ana: str, now: datetime) -> None:
@@ -145,7 +128,7 @@ def test_a_missed_question_makes_the_closest_cards_due(reviews: Reviews, ana: st
     asked = reviews.request_about(ana, ("rank", "e"), because="q1", now=now)
     assert asked[0].id == "e"
     assert len(asked) == REQUESTED_AT_MOST
-    found = reviews.session(ana, now=now)
+    found = reviews.snapshot(ana, now=now).session()
     assert found.queue == "requested"
     assert found.counts.review == REQUESTED_AT_MOST
 
@@ -156,15 +139,15 @@ def test_a_request_is_met_by_rating_and_comes_back_with_undo(
     reviews.request_about(ana, ("e",), because="q1", now=now)
     later = now + timedelta(minutes=1)
     reviews.rate(ana, shown(reviews, ana, "e", now=later), rating=4, now=later)
-    assert reviews.log(ana, now=later).requested == frozenset()
+    assert reviews.snapshot(ana, now=later).log.requested == frozenset()
     undo(reviews, ana, now=later)
-    assert reviews.log(ana, now=later).requested == {"e"}
+    assert reviews.snapshot(ana, now=later).log.requested == {"e"}
 
 
 def test_the_daily_limit_is_the_learners_own(reviews: Reviews, ana: str, now: datetime) -> None:
     reviews.store.notes.prefer(ana, new_cards_a_day=2)
     assert reviews.due(ana, now=now).new == 2
-    assert reviews.session(ana, now=now, extra=Extra(new_cards=5)).counts.new == 5
+    assert reviews.snapshot(ana, now=now).session(extra=Extra(new_cards=5)).counts.new == 5
 
 
 def test_the_forecast_counts_cards_by_study_day(reviews: Reviews, ana: str, now: datetime) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcards.decks.deck import Card
+from flashcards.decks.note import Card
 from flashcards.review.session import CardFilter, CardSession, Log, Queue, StudyRules, next_card
 from tests.flashcards.builders import DAY_ENDS, NOW, card, memory
 

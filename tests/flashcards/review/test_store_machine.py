@@ -86,17 +86,17 @@ class Learner(RuleBasedStateMachine):
 
     def _rate(self, ratings: list[int]) -> None:
         for rating in ratings:
-            card = self.reviews.session(self.ana, now=self.now).card
+            card = self.reviews.snapshot(self.ana, now=self.now).session().card
             if card is None:
                 return
             self.past.append(self.stored())
-            _, review_id = self.reviews.memory(self.ana, card.id)
+            _, review_id = self.reviews.snapshot(self.ana, now=self.now).memory(card.id)
             seen = ShownCard(
                 card_id=card.id, expected_review_id=review_id, shown_at=self.now, flipped_at=self.now
             )
             self.now += timedelta(seconds=5)
             outcome = self.reviews.rate(self.ana, seen, rating=rating, now=self.now)
-            assert self.reviews.memory(self.ana, card.id)[0] == outcome.after
+            assert self.reviews.snapshot(self.ana, now=self.now).memory(card.id)[0] == outcome.after
 
     @rule(card=CARDS, act=st.sampled_from(["bury", "suspend", "resume", "unbury", "flag", "cram"]))
     def do_something_to_a_card(self, card: str, act: str) -> None:
@@ -127,7 +127,7 @@ class Learner(RuleBasedStateMachine):
 
     @rule(days=st.integers(2, 5))
     def spread_the_backlog(self, days: int) -> None:
-        if self.reviews.session(self.ana, now=self.now).waiting:
+        if self.reviews.snapshot(self.ana, now=self.now).session().waiting:
             self.past.append(self.stored())
             self.reviews.spread(self.ana, over_days=days, now=self.now, wanted=CardFilter())
 
@@ -175,7 +175,7 @@ class Learner(RuleBasedStateMachine):
             outcomes = preview_outcomes(memories.get(review.card_id), now=shown_at(review), fuzz_seed=seed)
             memories[review.card_id] = outcomes[review.rating - 1].after
             counts[review.card_id] = counts.get(review.card_id, 0) + 1
-        assert memories == self.reviews.log(self.ana, now=self.now).memories
+        assert memories == self.reviews.snapshot(self.ana, now=self.now).log.memories
 
     @invariant()
     def every_card_is_somewhere(self) -> None:

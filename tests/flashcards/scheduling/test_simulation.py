@@ -10,7 +10,7 @@ from flashcards.review.operations import Reviews, ShownCard
 from flashcards.scheduling.scheduler import Memory, Rating, Scheduling, apply_rating, compute_retrievability
 from flashcards.scheduling.simulation import StudyPlan, simulate_study, simulate_workload
 from flashcards.stats.statistics import CardHistory, recall_lately
-from study.base.days import study_day
+from study.base.days import MACHINE_DAYS
 from study.store import Store
 from tests.flashcards.builders import card, fast_forgetter
 
@@ -71,7 +71,7 @@ def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains
         memories={},
         scheduling=reviews.scheduling(ana),
         now=start + timedelta(days=40),
-        day_of=study_day,
+        day_of=MACHINE_DAYS.day,
     )
     share = recall_lately(history)
     assert share is not None
@@ -90,8 +90,12 @@ class Forgetful:
 
     def study_all_that_waits(self, now: datetime) -> None:
         """One session: until no card is left, or the next one is for another day."""
-        while (found := self._reviews.session(self._profile, now=now).card) is not None:
-            _, review_id = self._reviews.memory(self._profile, found.id)
+        while True:
+            snapshot = self._reviews.snapshot(self._profile, now=now)
+            found = snapshot.session().card
+            if found is None:
+                return
+            _, review_id = snapshot.memory(found.id)
             seen = ShownCard(card_id=found.id, expected_review_id=review_id, shown_at=now, flipped_at=now)
             rating = self._press(found.id, now)
             self._reviews.rate(self._profile, seen, rating=rating, now=now)

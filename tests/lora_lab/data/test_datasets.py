@@ -25,14 +25,9 @@ from lora_lab.data.datasets import (
     split_examples,
 )
 from study.base.errors import LearnerError
-
-PAIRS = [(f"prompt {number}", f"answer {number}") for number in range(24)]
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 
 examples = st.builds(Example, prompt=st.text(min_size=1), answer=st.text(min_size=1))
-
-
-def jsonl(pairs: list[tuple[str, str]]) -> bytes:
-    return "".join(json.dumps({"prompt": p, "answer": a}) + "\n" for p, a in pairs).encode()
 
 
 def everything(dataset: Dataset) -> set[tuple[str, str]]:

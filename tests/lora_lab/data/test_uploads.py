@@ -10,7 +10,7 @@ from lora_lab.data.datasets import own_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 
 
 @pytest.fixture

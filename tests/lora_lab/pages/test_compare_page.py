@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lora_lab.engine.chat import MOST_RUNS, shared_base
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.compare import ComparePage
 from lora_lab.runs.folder import RunFolder
@@ -24,11 +23,6 @@ LIGHT = run_builders.TINY
 
 class Visitor(visits.Visitor[ComparePage]):
     """One browser on the page."""
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 @pytest.fixture

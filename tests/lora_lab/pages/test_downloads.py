@@ -12,7 +12,6 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
 from lora_lab.parameters.counts import count_parameters
@@ -24,17 +23,11 @@ from lora_lab.settings.run_form import address_of
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.sweep_builders import fail, finished_sweep, runs_of, sweep_of, tiny_grid
 
 PLOTS = ("parameters-by-rank", "memory-by-rank", "memory-by-bits")
 PNG_START = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def lab(settings: Settings) -> Lab:
-    """A lab without a worker."""
-    return Lab(settings, LocalEngine(settings, warm=False))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import pytest
 
 from lora_lab.engine.grouping import take_cells
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.settings.grid import AXES, Grid
@@ -18,7 +17,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.frame import Reply
 from tests import visits
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import Form, part
 from tests.lora_lab.sweep_builders import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import press, words
@@ -52,12 +51,6 @@ class TickForm(Form):
             super().handle_starttag(tag, attributes)
         elif "checked" in given:
             self.values.setdefault(given["name"] or "", []).append(given["value"] or "")
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    """A lab whose engine queues and never begins."""
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from lora_lab.cli.contracts import memory_answer
-from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from lora_lab.pages.downloads import register
@@ -24,15 +23,8 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
-from study.ports.context import Context
 from tests.lora_lab import run_builders
 from tests.visits import opened, words
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    """A lab whose engine queues and never begins."""
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 def changed(lab: Lab, *, act: str = "change", **fields: str) -> dict[str, Any]:

@@ -1,14 +1,12 @@
 """The Microscope page's handlers: choose, guess, look, be told, stop."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lora_lab.engine.inspections import Inspection
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.microscope.query import KIND, MicroscopeQuestion, QuantizationScheme, microscope_address
 from lora_lab.pages.microscope import PANELS, MicroscopePage
@@ -41,13 +39,6 @@ class Asked:
     def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
         self.concepts.append(concepts)
         return 1
-
-
-@pytest.fixture
-def lab(context: Context) -> Iterator[Lab]:
-    lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
-    yield lab
-    lab.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what the cards of a wrong guess check
 from flashcards.review.presenter import card_exercise
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
 from lora_lab.runs.folder import RunFolder
@@ -35,11 +34,6 @@ class RequestedCards:
 @pytest.fixture
 def requested() -> RequestedCards:
     return RequestedCards()
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 @pytest.fixture

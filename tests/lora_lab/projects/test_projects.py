@@ -10,7 +10,6 @@ from typing import Any, get_args
 import pytest
 from starlette.datastructures import QueryParams
 
-from lora_lab.engine.local import LocalEngine
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
@@ -212,11 +211,6 @@ class Ana:
     def sends(self, html: str, act: str, **values: Any) -> dict[str, Any]:
         event = press(html, act, query=f"?{self.query}", **values)
         return dict(self.page.act(event, opened("browser-of-ana", self.query)))
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 @pytest.fixture

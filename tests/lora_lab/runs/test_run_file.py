@@ -14,7 +14,7 @@ from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
 from study.web.middleware import BODY_LIMIT_BYTES
 from tests.lora_lab import run_builders
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_a_wrong_option_is_known_by_its_misconception(tmp_path: Path, concepts: 
     question = load_bank(concepts, folder=tmp_path).by_id["q1"]
     assert [option.id for option in question.options] == [RIGHT, "two-slip", "three-slip"]
     assert question.options[1].misconception == "thinks of two"
-    assert question.right.text == "one"
+    assert question.options[0].text == "one"
 
 
 @pytest.mark.parametrize(

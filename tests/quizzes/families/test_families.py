@@ -37,7 +37,8 @@ def test_the_right_number_is_the_labs_and_the_last_step_shows_it(family: str) ->
         assert question.steps
         assert question.hint
         task = question.task
-        text = task.text if isinstance(task, Numeric) else question.right.text
+        assert isinstance(task, Numeric | Single)
+        text = task.text if isinstance(task, Numeric) else task.right.text
         assert text.split()[0] in question.steps[-1], (question.id, text)
 
 

@@ -20,10 +20,10 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.prompts import Prompt, load_prompts
-from quizzes.grader.verdicts import Verdict
 from quizzes.grader.worker.examples import held_out_prompt
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
+from study.ports.classes import Verdict
 
 pytestmark = pytest.mark.embedded
 

@@ -22,7 +22,6 @@ from quizzes.grader.labelled_answers import (
 )
 from quizzes.grader.metrics import JudgedAnswer, compute_report, count_confusion, report_by
 from quizzes.grader.prompts import load_prompts
-from quizzes.grader.verdicts import Verdict
 from quizzes.grader.weights import UNCALIBRATED
 from quizzes.grader.worker.adapters import AdaptedEncoder
 from quizzes.grader.worker.examples import (
@@ -44,6 +43,7 @@ from quizzes.grader.worker.similarity import FIGURES
 from quizzes.grader.worker.train import RowBuilder, contrast_loss, freeze_below, freeze_shared
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
+from study.ports.classes import Verdict
 
 PROMPTS = load_prompts(load_concepts())
 OWN = load_own_prompts(OWN_TRAINING)

@@ -1,17 +1,16 @@
-"""The seam for graders: a function from a prompt and an answer to one verdict per concept."""
+"""The verdicts of a learner who ticks what their explanation says."""
 
 import pytest
 
 from quizzes.grader.prompts import load_prompts
-from quizzes.grader.verdicts import Grader, SelfGrader, count_covered
+from quizzes.grader.verdicts import count_covered, judge_ticks
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap
 
 
-def test_the_learners_ticks_are_a_grader_like_any_other(concepts: ConceptMap) -> None:
+def test_what_the_learner_ticks_is_covered_and_the_rest_is_missing(concepts: ConceptMap) -> None:
     prompt = load_prompts(concepts)["explain-lora"]
-    grader: Grader = SelfGrader(ticked=frozenset({"frozen-base", "low-rank-update"}))
-    verdicts = grader(prompt, "any text")
+    verdicts = judge_ticks(prompt, {"frozen-base", "low-rank-update"})
     assert set(verdicts) == {concept.id for concept in prompt.concepts}
     assert verdicts["frozen-base"] == "covered"
     assert verdicts["less-training-memory"] == "missing"
@@ -21,4 +20,4 @@ def test_the_learners_ticks_are_a_grader_like_any_other(concepts: ConceptMap) ->
 def test_a_tick_that_is_not_on_the_list_is_refused(concepts: ConceptMap) -> None:
     prompt = load_prompts(concepts)["explain-lora"]
     with pytest.raises(LearnerError, match="capacity is not part of this prompt"):
-        SelfGrader(ticked=frozenset({"capacity"}))(prompt, "text")
+        judge_ticks(prompt, {"capacity"})

@@ -8,26 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.base.days import day_end, day_start, study_day
+from study.base.days import StudyDays
 from study.base.errors import LearnerError
 from study.store.logs.preferences_and_drafts import Preferences
 
 BERLIN = ZoneInfo("Europe/Berlin")
+DAYS = StudyDays(zone=BERLIN)
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
 
 
 def test_a_late_evening_belongs_to_the_day_before() -> None:
     late = datetime(2026, 3, 5, 2, 30, tzinfo=BERLIN)
-    assert study_day(late, zone=BERLIN) == date(2026, 3, 4)
-    assert study_day(late + timedelta(hours=2), zone=BERLIN) == date(2026, 3, 5)
+    assert DAYS.day(late) == date(2026, 3, 4)
+    assert DAYS.day(late + timedelta(hours=2)) == date(2026, 3, 5)
 
 
 @given(moment=MOMENTS)
 def test_a_moment_lies_within_its_day_even_when_clocks_change(moment: datetime) -> None:
-    begins, ends = day_start(moment, zone=BERLIN), day_end(moment, zone=BERLIN)
+    begins, ends = DAYS.start(moment), DAYS.end(moment)
     assert begins <= moment < ends
-    assert study_day(begins, zone=BERLIN) == study_day(moment, zone=BERLIN)
-    assert study_day(ends, zone=BERLIN) == study_day(moment, zone=BERLIN) + timedelta(days=1)
+    assert DAYS.day(begins) == DAYS.day(moment)
+    assert DAYS.day(ends) == DAYS.day(moment) + timedelta(days=1)
     assert timedelta(hours=23) <= ends - begins <= timedelta(hours=25)
 
 

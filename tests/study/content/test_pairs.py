@@ -26,4 +26,5 @@ def test_a_text_with_gaps_is_asked_with_them_and_answered_without(concepts: Conc
 def test_a_question_is_answered_by_its_right_option_and_its_idea(concepts: ConceptMap) -> None:
     question = next(q for q in load_bank(concepts).questions if q.kind == "single")
     pair = next(pair for pair in own_pairs() if pair.source_id == question.id)
-    assert pair.answer == f"{question.right.text} {question.keep}"
+    [right] = [option for option in question.options if option.correct]
+    assert pair.answer == f"{right.text} {question.keep}"

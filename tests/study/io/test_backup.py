@@ -20,6 +20,7 @@ from study.io.exchange import File, ImportReport
 from study.store import Store, open_store
 from study.store import schema as t
 from study.store.rows import LEFT_OUT, list_parents, owned_tables, read_rows
+from tests.study.opinions import opinions
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
@@ -128,7 +129,7 @@ def test_a_backup_comes_back_equal_on_another_machine(
     assert (there / "decks" / "mine.yaml").read_bytes() == (home / "decks" / "mine.yaml").read_bytes()
     again = restore(other, ben, there, gzip.decompress(gzip.compress(content)))
     assert (again.counts["new"], again.counts["changed"]) == (0, 0)
-    for record in Imports(store=other, home=there).list_undoable(ben):
+    for record in other.imports.list_undoable(ben):
         Imports(store=other, home=there).undo(ben, record.id, now=NOW)
     assert everything(other) == before
     assert list((there / "decks").iterdir()) == []
@@ -167,7 +168,7 @@ def test_erasing_a_learner_empties_every_table_of_them_and_nothing_else(
     eve = store.profiles.add("browser of Eve", "Eve", now=NOW).id
     fill(store, eve)
     restore(store, eve, tmp_path, backup_of(store, ana, tmp_path))
-    [record] = Imports(store=store, home=tmp_path).list_undoable(eve)
+    [record] = store.imports.list_undoable(eve)
     Imports(store=store, home=tmp_path).undo(eve, record.id, now=NOW)
     store.profiles.erase(eve)
     assert everything(store) == before
@@ -192,7 +193,7 @@ def test_what_is_newer_here_is_kept_and_said(store: Store, ana: str, tmp_path: P
     reasons = [reason for group in report.groups for reason, _ in group.reasons]
     assert "you have rated this card here since" in reasons
     assert (report.counts["changed"], store.notes.preferences(ben).new_cards_a_day) == (1, 5)
-    [record] = Imports(store=store, home=tmp_path).list_undoable(ben)
+    [record] = store.imports.list_undoable(ben)
     Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
     assert store.notes.preferences(ben).new_cards_a_day == 7
     assert everything(store) == before
@@ -205,8 +206,8 @@ def test_an_undo_leaves_what_was_answered_since_and_says_so(store: Store, ana: s
     before = rows(store, ben)
     restore(store, ben, tmp_path, content)
     attempt = store.explains.attempts(ben)[0]
-    store.explains.judge(ben, attempt.id, {"rank": "covered"}, by="learner", at=NOW)
-    [record] = Imports(store=store, home=tmp_path).list_undoable(ben)
+    store.explains.record(ben, attempt.id, opinions(rank="covered"), by="learner", at=NOW)
+    [record] = store.imports.list_undoable(ben)
     undone = Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
     assert undone.stays["explain_attempts"] == 1
     assert undone.stays.keys() <= {
@@ -231,7 +232,7 @@ def test_an_undo_of_an_import_takes_an_undo_of_its_rows_along(store: Store, ana:
     last = store.verbs.last(ben)
     assert last is not None
     store.verbs.undo(ben, expected_id=last.id, undone_at=NOW)
-    [record] = Imports(store=store, home=tmp_path).list_undoable(ben)
+    [record] = store.imports.list_undoable(ben)
     assert Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW).stays == {}
     assert everything(store) == before
 
@@ -247,7 +248,7 @@ def test_an_undo_keeps_a_draft_and_a_setting_that_were_changed_since(
     restore(store, ben, tmp_path, content)
     store.notes.save_draft(ben, "explain:rank", "Ana's text, and Ben's", at=NOW + timedelta(minutes=1))
     store.notes.prefer(ben, new_cards_a_day=9)
-    [record] = Imports(store=store, home=tmp_path).list_undoable(ben)
+    [record] = store.imports.list_undoable(ben)
     undone = Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW)
     assert undone.stays == {"drafts": 1, "preferences": 1}
     assert store.notes.draft(ben, "explain:rank") == "Ana's text, and Ben's"

@@ -55,7 +55,7 @@ def test_files_of_a_killed_import_are_taken_back(
     ended = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
     assert ended.returncode == 9
     assert read_own_file(settings.home, NAME) == NEW
-    assert imports.list_undoable(ana) == []
+    assert imports.store.imports.list_undoable(ana) == []
     restore_unfinished(store, settings.home)
     assert read_own_file(settings.home, NAME) is None
     assert notes(settings.home) == []
@@ -66,7 +66,7 @@ def test_a_finished_import_and_undo_leave_no_note(
 ) -> None:
     imports.apply(ana, plan_of(), file_name="mine.csv", now=now)
     assert notes(settings.home) == []
-    [record] = imports.list_undoable(ana)
+    [record] = imports.store.imports.list_undoable(ana)
     imports.undo(ana, record.id, now=now)
     assert notes(settings.home) == []
     assert read_own_file(settings.home, NAME) is None
@@ -87,7 +87,7 @@ def test_an_undo_that_was_cut_off_has_not_happened(
     imports: Imports, store: Store, settings: Settings, ana: str, now: datetime
 ) -> None:
     imports.apply(ana, plan_of(), file_name="mine.csv", now=now)
-    [record] = imports.list_undoable(ana)
+    [record] = imports.store.imports.list_undoable(ana)
     change = FileChange(before=NEW, after=compute_digest(None))
     note_changes(settings.home, ana, {NAME: change}, undone=record.id)
     write_own_file(settings.home, NAME, None)

@@ -11,6 +11,7 @@ from study.learner.progress import Mastery
 from study.ports.activities import Subjects
 from study.store import Store
 from study.store.logs.quizzes import QuizAnswer
+from tests.study.opinions import opinions
 
 SUBJECTS = Subjects(
     of_card={"card": ("lora-rank",)},
@@ -104,7 +105,7 @@ def test_an_explanation_counts_for_the_concept_that_each_part_of_it_is_about(
 ) -> None:
     attempt = store.explains.submit(ana, "prompt", "my words", at=now)
     assert "lora-update" not in compute_mastery(store, ana, SUBJECTS)
-    store.explains.judge(ana, attempt, {"idea": verdict, "other": "covered"}, by="learner", at=now)
+    store.explains.record(ana, attempt, opinions(idea=verdict, other="covered"), by="learner", at=now)
     found = compute_mastery(store, ana, SUBJECTS)
     assert (found["lora-update"].answers, found["lora-update"].misses) == (1, misses)
     assert found["nf4"].misses == 0

@@ -165,7 +165,8 @@ def test_all_findings_are_said_at_once() -> None:
 def test_a_question_is_read_with_its_one_right_option() -> None:
     item = question_as_item(QUESTIONS[0])
     assert item.right_place is not None
-    assert item.choices[item.right_place].text == item.answers == QUESTIONS[0].right.text
+    [right] = [option for option in QUESTIONS[0].options if option.correct]
+    assert item.choices[item.right_place].text == item.answers == right.text
     assert card_as_item(CARDS[0]).right_place is None
 
 

@@ -28,6 +28,7 @@ def test_a_circle_of_prerequisites_is_found(tmp_path: Path) -> None:
     with pytest.raises(ContentError) as raised:
         load_concepts(written(tmp_path, ("a", "[c]"), ("b", "[a]"), ("c", "[b]"), ("d", "[c]")))
     assert [problem.item for problem in raised.value.problems] == ["concept a", "concept b", "concept c"]
+    assert all("in a circle: a, b, c, a" in str(problem) for problem in raised.value.problems)
 
 
 def test_areas_come_in_the_order_of_study(concepts: ConceptMap) -> None:

@@ -27,7 +27,7 @@ from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web.transfer_routes import Transfer
-from tests.flashcards.review.test_reviews import shown
+from tests.flashcards.presses import shown
 from tests.visits import opened, press, primary, words
 
 DECK = (
@@ -152,7 +152,7 @@ def test_an_undo_keeps_the_ratings_given_since_and_says_so(page: InOutPage, exer
     )
     assert [review.card_id for review in page.context.store.cards.history(profile)] == [card]
     page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
-    assert exercise.reviews.memory(profile, card)[0] is not None
+    assert card in exercise.reviews.snapshot(profile, now=now).latest
 
 
 @pytest.mark.parametrize("name", ["notes.md", "notes.txt"])

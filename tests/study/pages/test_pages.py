@@ -19,7 +19,7 @@ from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
-from tests.flashcards.review.test_reviews import shown
+from tests.flashcards.presses import shown
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import opened, press, primary, query_of, words
@@ -55,7 +55,7 @@ def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: S
 
 
 def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> str:
-    card = cards.reviews.session(profile, now=now).card
+    card = cards.reviews.snapshot(profile, now=now).session().card
     assert card is not None
     cards.reviews.rate(profile, shown(cards.reviews, profile, card.id, now=now), rating=rating, now=now)
     return card.id

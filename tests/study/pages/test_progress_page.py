@@ -19,7 +19,6 @@ from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage
 from study.ports.activities import Section, Subjects
 from study.ports.context import Context
-from study.ports.ports import no_recurring_misses
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
 from study.web.middleware import COOKIE
@@ -42,7 +41,7 @@ def cards(context: Context) -> Iterator[CardExercise]:
 def sections(context: Context, cards: CardExercise) -> tuple[Section, ...]:
     quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
     return CardSection(exercise=cards), QuizSection(
-        store=context.store, bank=quiz.operations.bank, recurring=no_recurring_misses
+        store=context.store, bank=quiz.operations.bank, recurring=lambda _: ()
     )
 
 

@@ -9,6 +9,7 @@ from study.base.errors import LearnerError
 from study.store import Store
 from study.store.logs.imports import record_import
 from study.store.logs.quizzes import QuizAnswer
+from tests.study.opinions import opinions
 
 
 def test_a_first_visit_makes_a_guest_without_asking(store: Store, now: datetime) -> None:
@@ -106,7 +107,7 @@ def fill(store: Store, profile: str, now: datetime) -> None:
     store.quizzes.append(run.quiz_session_id, replace(quiz_answer("q", now=now), attempt=2))
     store.quizzes.show_hint(run.quiz_session_id, "q", at=now)
     attempt = store.explains.submit(profile, "p", "text", at=now)
-    store.explains.judge(profile, attempt, {"idea": "covered"}, by="learner", at=now)
+    store.explains.record(profile, attempt, opinions(idea="covered"), by="learner", at=now)
     mark = store.explains.attempts(profile)[0].judgements[-1].id
     store.explains.take_back(profile, attempt, mark, at=now)
     store.explains.reply(profile, attempt, "idea", "more", at=now)

@@ -2,17 +2,10 @@
 
 import pytest
 
-from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
 from study.ports.context import Context
 from tests.lora_lab.pages.lab_visits import Visitor, asked
-
-
-@pytest.fixture
-def lab(context: Context) -> Lab:
-    """A lab whose engine queues and never begins."""
-    return Lab(context.settings, LocalEngine(context.settings, warm=False))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_count, as_percent
 from study.text.templates import render
 from tests.lora_lab import run_builders
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, all_parts, costs, fields_of, part, uploads
 from tests.visits import words
 

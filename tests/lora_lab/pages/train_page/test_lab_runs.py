@@ -26,7 +26,7 @@ from study.ports.context import Context
 from study.web.frame import Reply
 from study.web.middleware import COOKIE
 from tests.lora_lab import run_builders
-from tests.lora_lab.data.test_datasets import PAIRS, jsonl
+from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, all_parts, asked, fields_of, part, uploads
 from tests.visits import press, words
 

@@ -9,6 +9,7 @@ from study.base.errors import LearnerError, StaleError
 from study.store import Store
 from study.store.logs.preferences_and_drafts import DRAFT_LIMIT, Preferences
 from study.store.logs.quizzes import QuizAnswer
+from tests.study.opinions import opinions
 
 
 def rate(store: Store, profile: str, card: str, *, at: datetime, expected: int | None = None) -> int:
@@ -137,7 +138,7 @@ def test_one_learner_never_sees_the_log_of_another(store: Store, ana: str, now: 
     assert store.cards.latest(ben) == {}
     assert store.quizzes.session(ben, quiz.id) is None
     with pytest.raises(LearnerError, match="not in this profile"):
-        store.explains.judge(ben, attempt, {"x": "covered"}, by="learner", at=now)
+        store.explains.record(ben, attempt, opinions(x="covered"), by="learner", at=now)
 
 
 def test_a_question_is_answered_once_in_a_quiz(store: Store, ana: str, now: datetime) -> None:
@@ -196,14 +197,14 @@ def test_where_learner_and_grader_disagree_nothing_counts_until_a_teacher_decide
 ) -> None:
     attempt = store.explains.submit(ana, "p", "text", at=now)
     assert store.explains.attempts(ana, "p")[0].verdicts is None
-    store.explains.judge(ana, attempt, {"a": "missing", "b": "covered", "c": "unsure"}, by="grader", at=now)
-    store.explains.judge(ana, attempt, {"a": "covered", "b": "covered", "c": "covered"}, by="learner", at=now)
+    store.explains.record(ana, attempt, opinions(a="missing", b="covered", c="unsure"), by="grader", at=now)
+    store.explains.record(ana, attempt, opinions(a="covered", b="covered", c="covered"), by="learner", at=now)
     assert store.explains.attempts(ana, "p")[0].verdicts == {"b": "covered", "c": "covered"}
     assert [(one.concept_id, one.verdict, one.at) for one in store.explains.counted(ana)] == [
         ("b", "covered", now),
         ("c", "covered", now),
     ]
-    store.explains.judge(ana, attempt, {"a": "partial"}, by="teacher", at=now)
+    store.explains.record(ana, attempt, opinions(a="partial"), by="teacher", at=now)
     found = store.explains.attempts(ana, "p")[0]
     assert found.verdicts == {"a": "partial", "b": "covered", "c": "covered"}
     store.explains.take_back(ana, attempt, found.judgements[-1].id, at=now)
