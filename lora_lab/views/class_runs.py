@@ -45,7 +45,7 @@ class LabClassRuns:
     def state(self, run_id: str, quantity: str) -> ClassRunState:
         """Read the run's event log."""
         run = self.lab.run(run_id)
-        state = self.lab.state(run)
+        state = run.state()
         failure = state.failure
         return ClassRunState(
             run_id=run_id,

@@ -109,7 +109,7 @@ class XrayService:
 
     def runs(self) -> list[RunFolder]:
         """Return the ended runs that have an adapter, newest first."""
-        found = (run for run in self.lab.runs() if self.lab.state(run).ended and _has_adapter(run))
+        found = (run for run in self.lab.runs() if run.state().ended and _has_adapter(run))
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
     def read_status(self, query: Mapping[str, str]) -> XrayStatus | None:
@@ -157,7 +157,7 @@ class XrayService:
             run = self.lab.run(run_id) if run_id else None
         except LearnerError:
             return None
-        return run if run and self.lab.state(run).ended and _has_adapter(run) else None
+        return run if run and run.state().ended and _has_adapter(run) else None
 
 
 def _has_adapter(run: RunFolder) -> bool:
