@@ -20,7 +20,6 @@ from lora_lab.runs.extra_measurements import ExtraMeasurements
 from lora_lab.runs.folder import RunFolder, list_runs, open_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
-from lora_lab.runs.state import RunState
 from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -72,10 +71,6 @@ class Lab:
         """Open one run. Raises LearnerError when it doesn't exist."""
         return open_run(self.settings.runs_dir, run_id)
 
-    def state(self, run: RunFolder) -> RunState:
-        """Return the run's state, folded from its event log."""
-        return run.state()
-
     def sweeps(self) -> list[Sweep]:
         """Return every sweep, newest first."""
         return list(list_sweeps(self.settings.sweeps_dir))
@@ -89,7 +84,7 @@ class Lab:
         known = self._cells.get(sweep.run_ids)
         if known is not None:
             return known
-        cells = cells_of(sweep.cells(self.settings.runs_dir), self.state)
+        cells = cells_of(sweep.cells(self.settings.runs_dir), RunFolder.state)
         if all(cell.ended for cell in cells):
             self._cells[sweep.run_ids] = cells
         return cells
@@ -98,7 +93,7 @@ class Lab:
         """Return the measured peaks of all ended runs, newest first."""
         found = []
         for run in self.runs():
-            if run.run_id not in self._measured and self.state(run).ended:
+            if run.run_id not in self._measured and run.state().ended:
                 self._measured[run.run_id] = next(iter(measured_runs([run])), None)
             measured = self._measured.get(run.run_id)
             if measured is not None:

@@ -124,11 +124,11 @@ class ComparePage:
     def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
         """Return every run that has measured a step, with those being compared ticked."""
         chosen = {item.run.run_id for item in runs}
-        listed = [run for run in self._lab.runs() if self._lab.state(run).steps][:LISTED]
+        listed = [run for run in self._lab.runs() if run.state().steps][:LISTED]
         return [
             {
                 "run": run,
-                "state": self._lab.state(run),
+                "state": run.state(),
                 "title": title_of(run.spec),
                 "detail": detail_of(run.spec),
                 "ticked": run.run_id in chosen,

@@ -100,7 +100,7 @@ class Downloads:
 
     def steps(self, run_id: str) -> Response:
         """Return one row per step."""
-        state = self._lab.state(self._lab.run(run_id))
+        state = self._lab.run(run_id).state()
         return table_response(_format_csv(state.steps, STEP_FIELDS), f"steps-{run_id}")
 
     def published_memory(self) -> Response:

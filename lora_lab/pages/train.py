@@ -308,7 +308,7 @@ class LabPage:
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(form_event.read_text(event, "run"))
         current = self._lab.engine.current()
-        if current and not self._lab.state(self._lab.run(current)).ended:
+        if current and not self._lab.run(current).state().ended:
             raise LearnerError(
                 "A run is training, and merging would slow it.", do_next="Merge when it has ended."
             )
@@ -350,7 +350,7 @@ class LabPage:
 
     def _deleted(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(form_event.read_text(event, "run"))
-        if not self._lab.state(run).ended:
+        if not run.state().ended:
             raise LearnerError("This run has not ended.", do_next="Stop it first.")
         delete_run(run)
         self._lab.forget(run.run_id)

@@ -65,7 +65,7 @@ class SettingParts:
         return build_preview(self._lab.home, spec, digest)
 
     def _list_values(self, found: Preview) -> dict[str, Any]:
-        ran = ((run.spec, self._lab.state(run)) for run in self._lab.runs())
+        ran = ((run.spec, run.state()) for run in self._lab.runs())
         pace = seconds_a_token(ran, found.spec)
         tokens = found.row.tokens * found.spec.steps
         sixteen = predict_ledger(found.shape, replace(found.spec, bits="bf16"), found.row, found.compute)

@@ -91,7 +91,7 @@ class Predictions:
             "lora_lab/lab/prediction_verdicts.html",
             verdicts=found,
             guessed=_in_words(RunGuess(**prediction.guess)),
-            ended=self.lab.state(run).ended,
+            ended=run.state().ended,
             concepts=self.context.concepts,
             factor=FACTOR,
             tie=TIE,
@@ -110,13 +110,13 @@ class Predictions:
             run = self.lab.run(run_id)
         except LearnerError:
             return None
-        state = self.lab.state(run)
+        state = run.state()
         return Ended(spec=run.spec, state=state) if state.ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
         """List evaluated runs on the same data, newest first: id and title."""
         same = (run for run in self.lab.runs() if run.spec.data == spec.data)
-        evaluated = [run for run in same if self.lab.state(run).loss_after is not None]
+        evaluated = [run for run in same if run.state().loss_after is not None]
         return [
             (run.run_id, f"{run_view.title_of(run.spec)}, {run.started_at}") for run in evaluated[:RIVALS]
         ]

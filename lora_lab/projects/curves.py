@@ -26,7 +26,7 @@ def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> Curves | None:
     series = [
         Series(
             label=f"{cell.spec.learning_rate:g}",
-            points=list_points(lab.state(lab.run(cell.run_id)), "loss"),
+            points=list_points(lab.run(cell.run_id).state(), "loss"),
             colour=colour,
         )
         for cell, colour in zip(begun, LINE_COLOURS, strict=False)

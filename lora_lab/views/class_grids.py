@@ -88,7 +88,7 @@ class LabClassGrids:
         )
 
     def _curve(self, run_id: str) -> tuple[float, ...]:
-        return tuple(float(step["loss"]) for step in self.lab.state(self.lab.run(run_id)).steps)
+        return tuple(float(step["loss"]) for step in self.lab.run(run_id).state().steps)
 
 
 def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:

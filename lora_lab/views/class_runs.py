@@ -45,7 +45,7 @@ class LabClassRuns:
     def state(self, run_id: str, quantity: str) -> ClassRunState:
         """Read the run's event log."""
         run = self.lab.run(run_id)
-        state = self.lab.state(run)
+        state = run.state()
         return ClassRunState(
             run_id=run_id,
             address=address_of(run.spec, run_id=run_id),

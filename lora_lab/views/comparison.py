@@ -92,7 +92,7 @@ def find_compared(lab: Lab, run_ids: Sequence[str]) -> list[ComparedRun]:
             continue
         if len(found) < MOST_RUNS:
             at = len(found)
-            item = ComparedRun(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=lab.state(run))
+            item = ComparedRun(letter=LETTERS[at], colour=LINE_COLOURS[at], run=run, state=run.state())
             found.append(item)
     return found
 

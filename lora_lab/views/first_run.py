@@ -30,14 +30,14 @@ class FirstRun:
         spec = self._spec
         if not anew:
             for run in self.lab.runs():
-                if run.spec == spec and self.lab.state(run).status != "failed":
+                if run.spec == spec and run.state().status != "failed":
                     return run.run_id
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
     def show(self, run_id: str) -> FirstRunView:
         """Render the run as it is now. Raises LearnerError when there is no such run."""
         run = self.lab.run(run_id)
-        state = self.lab.state(run)
+        state = run.state()
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
@@ -60,7 +60,7 @@ class FirstRun:
     def duration(self) -> str:
         """Estimate how long the run takes here, from earlier runs of the model; empty without any."""
         spec = self._spec
-        ran = ((run.spec, self.lab.state(run)) for run in self.lab.runs())
+        ran = ((run.spec, run.state()) for run in self.lab.runs())
         pace = seconds_a_token(ran, spec)
         if not pace:
             return ""

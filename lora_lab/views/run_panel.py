@@ -67,7 +67,7 @@ class RunPanel:
 
     def latest_ended(self) -> str:
         """Return the id of the newest run that has ended: when it changes, plots have new points."""
-        return next((run.run_id for run in self._lab.runs() if self._lab.state(run).ended), "none")
+        return next((run.run_id for run in self._lab.runs() if run.state().ended), "none")
 
     def parts(
         self, run: RunFolder | None, visit: Visit, *, narrow: bool, whole: bool = False
@@ -79,7 +79,7 @@ class RunPanel:
         if run is None:
             empty = dict.fromkeys((*RUN_PARTS, "run-rate", "run-prediction"), NO_HTML)
             return empty | {"run-head": render("lora_lab/lab/no_run.html")}
-        state = self._lab.state(run)
+        state = run.state()
         window = None if whole else window_of(visit.query)
         merged = Merged(run).state
         settled = (
@@ -176,12 +176,12 @@ class RunPanel:
         """Return what stands at the top for an address: a run takes the form's place when it is named."""
         if run is None or query.get("run") != run.run_id:
             return "setup"
-        return "failed" if self._lab.state(run).status == "failed" else "run"
+        return "failed" if run.state().status == "failed" else "run"
 
     def stage_part(self, run: RunFolder | None, query: Mapping[str, str]) -> Markup:
         """Render the stage; above the form, also a line about a run that is going on elsewhere."""
         stage = self.stage(run, query)
-        state = self._lab.state(run) if run is not None else RunState()
+        state = run.state() if run is not None else RunState()
         going = run is not None and stage == "setup" and not state.ended
 
         def make() -> dict[str, Markup]:
@@ -191,7 +191,7 @@ class RunPanel:
         return self._once(("stage", stage, run.run_id if run else ""), (going, _Same([state])), make)["stage"]
 
     def _elsewhere(self, run: RunFolder) -> dict[str, Any]:
-        state = self._lab.state(run)
+        state = run.state()
         return {
             "title": run_view.title_of(run.spec),
             "doing": state.doing,
@@ -203,7 +203,7 @@ class RunPanel:
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
         runs = self._lab.runs()[:RUNS_SHOWN]
-        states = [self._lab.state(run) for run in runs]
+        states = [run.state() for run in runs]
         adapters = [run.has_adapter for run in runs]
 
         def make() -> dict[str, Markup]:
@@ -243,7 +243,7 @@ def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
 def last_run(lab: Lab) -> Markup | None:
     """Render one line about the newest finished run, for the Today page."""
     for run in lab.runs():
-        state = lab.state(run)
+        state = run.state()
         if state.ended and state.loss_after is not None:
             return render(
                 "lora_lab/lab/last_run.html",

@@ -109,7 +109,7 @@ class XrayService:
 
     def runs(self) -> list[RunFolder]:
         """Return the ended runs that have an adapter, newest first."""
-        found = (run for run in self.lab.runs() if self.lab.state(run).ended and run.has_adapter)
+        found = (run for run in self.lab.runs() if run.state().ended and run.has_adapter)
         return [run for run, _ in zip(found, range(LISTED), strict=False)]
 
     def read_status(self, query: Mapping[str, str]) -> XrayStatus | None:
@@ -157,4 +157,4 @@ class XrayService:
             run = self.lab.run(run_id) if run_id else None
         except LearnerError:
             return None
-        return run if run and self.lab.state(run).ended and run.has_adapter else None
+        return run if run and run.state().ended and run.has_adapter else None

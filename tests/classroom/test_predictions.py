@@ -59,7 +59,7 @@ def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Co
 
     live = asyncio.run(play())
     [run] = lab.runs()
-    started = lab.state(run).started
+    started = run.state().started
     assert started is not None
     measured = 100 * started["trainable"] / started["total"]
     assert live.state.measured == {position: measured}
@@ -77,7 +77,7 @@ def test_each_quantity_is_read_from_the_run(lab: Lab) -> None:
     assert runs.state(run.run_id, "peak-memory").value is None
     assert runs.state(run.run_id, "final-loss").value is None
     run.emit("finished", step=3)
-    ended = lab.state(run)
+    ended = run.state()
     assert runs.state(run.run_id, "peak-memory").value == ended.peak_bytes / 1e6
     assert runs.state(run.run_id, "final-loss").value == ended.steps[-1]["loss"]
 
