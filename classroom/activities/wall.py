@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from study.base.errors import LearnerError
 from study.ports.classes import VERDICTS, ClassConcept, Verdict
 
@@ -26,20 +24,6 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 FEWEST_QUOTED_WORDS = 3
 """A shorter quote tells a class nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A text that is asked for: a prompt with its concepts, or a short text without any."""
-
-    id: str
-    """The prompt's id; empty for a short text, which nobody grades."""
-
-    html: Markup
-    text: str = ""
-    concepts: tuple[ClassConcept, ...] = ()
-    about: tuple[str, ...] = ()
-    """Its concepts of the concept map."""
 
 
 @dataclass(frozen=True, kw_only=True)
