@@ -116,10 +116,15 @@ class Activity:
     """Of an activity made on the spot: Next leads to it; the class did not go to it at once."""
 
     @property
+    def task(self) -> ClassQuestion | Guessed | CrowdGrid | ClassPrompt | None:
+        """What students answer; None where they only look."""
+        parts = (self.asked, self.guessed, self.crowd, self.wanted)
+        return next((part for part in parts if part is not None), None)
+
+    @property
     def html_asked(self) -> Markup:
         """What students see as the task."""
-        parts = (self.asked, self.guessed, self.crowd, self.wanted)
-        return next((part.html for part in parts if part is not None), self.html)
+        return self.task.html if self.task else self.html
 
     @property
     def phases(self) -> tuple[Phase, ...]:

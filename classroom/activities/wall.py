@@ -7,6 +7,7 @@ from typing import Any
 
 from study.base.errors import LearnerError
 from study.ports.classes import VERDICTS, ClassConcept, Verdict
+from study.store.class_records import ClassAnswer
 
 LONGEST_TEXT = 600
 """Characters: a few sentences, typed on a phone."""
@@ -66,6 +67,11 @@ class WrittenAnswer:
     id: str
     text: str
     graded: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, answer: ClassAnswer) -> "WrittenAnswer":
+        """Read a stored answer to a prompt."""
+        return cls(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 
 Overruled = Mapping[tuple[str, str], Verdict]

@@ -94,9 +94,10 @@ def _of_guess(
     guess = float(answer.value["number"]) if answer else None
     if value is None or (guess is not None and is_close(guess, value)):
         return
-    guessed, crowd = activity.guessed, activity.crowd
+    crowd = activity.crowd
     cell = crowd.label(answer.claim or "") if crowd and answer else ""
-    front = next((part.text or from_html(part.html) for part in (guessed, crowd) if part), activity.title)
+    asked = activity.task.text if activity.task else ""
+    front = asked or from_html(activity.html_asked)
     said = UNANSWERED if guess is None else f"You guessed {with_unit(guess, activity.unit)}."
     yield ClassCard(
         id=f"{position + 1}-guess",
@@ -119,7 +120,7 @@ def _reason(activity: Activity) -> str:
 def _of_text(
     position: int, wanted: ClassPrompt, answer: ClassAnswer | None, room: Room
 ) -> Iterator[ClassCard]:
-    written = answer and WrittenAnswer(id=answer.id, text=answer.value["text"], graded=answer.graded)
+    written = answer and WrittenAnswer.of(answer)
     for concept in wanted.concepts:
         verdict = verdict_on(written, concept.id, room.overruled) if written else None
         if written is None or verdict in LEFT_OUT:

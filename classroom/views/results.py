@@ -9,6 +9,7 @@ from markupsafe import Markup
 from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
+from classroom.reports.report import value_of
 from study.ports.classes import ClassQuestion
 
 LETTERS = "ABCDEFGH"
@@ -106,12 +107,7 @@ def guesses(live: LiveRoom, value: float | None) -> Guesses:
 
 def true_value(live: LiveRoom) -> float | None:
     """What was guessed: known beforehand, or measured by the run; None until it is."""
-    activity = live.activity
-    if activity is None or activity.guessed is None:
-        return None
-    if activity.guessed.value is not None:
-        return activity.guessed.value
-    return live.state.measured.get(live.state.position)
+    return value_of(live.state, live.activity, live.state.position) if live.activity else None
 
 
 def is_shown(live: LiveRoom) -> bool:

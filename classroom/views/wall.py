@@ -46,7 +46,7 @@ class WallView:
 def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     """The answers in the order of their ids, which says nothing about who wrote them."""
     given = sorted(live.answers(1).values(), key=lambda answer: answer.id)
-    written = [_written(answer) for answer in given]
+    written = [WrittenAnswer.of(answer) for answer in given]
     overruled, quoted = live.state.overruled, live.state.quoted
     whole = group_answers(written, wanted.concepts, overruled)
     shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
@@ -73,17 +73,13 @@ def _worth_showing(found: ConceptGroups) -> ConceptGroups:
 
 def own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:
     """For who wrote it: each concept's label, the verdict, and the definition unless it is covered."""
-    written = _written(answer)
+    written = WrittenAnswer.of(answer)
     found = [(concept, verdict_on(written, concept.id, live.state.overruled)) for concept in wanted.concepts]
     return [
         (concept.label, VERDICT_LABELS[verdict], "" if verdict == "covered" else concept.definition)
         for concept, verdict in found
         if verdict is not None
     ]
-
-
-def _written(answer: ClassAnswer) -> WrittenAnswer:
-    return WrittenAnswer(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 
 def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> Judged:
