@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.activities.number import NATS, read_number
-from classroom.activities.wall import Wanted, read_text
+from classroom.activities.wall import read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
-from study.ports.classes import ClassConcept
+from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion
 
 Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -49,38 +49,6 @@ ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VoteOption:
-    """One option of a question or poll. Texts are HTML made by the content markup."""
-
-    id: str
-    html: Markup
-    correct: bool = False
-    feedback: Markup = NO_HTML
-    misconception: str = ""
-    text: str = ""
-    feedback_text: str = ""
-    """The same as content markup, for cards; empty in classes from before there were any."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A question with its options and what to keep from it."""
-
-    id: str
-    html: Markup
-    options: tuple[VoteOption, ...]
-    keep: Markup = NO_HTML
-    text: str = ""
-    keep_text: str = ""
-    concepts: tuple[str, ...] = ()
-
-    @property
-    def right(self) -> str:
-        """The id of the right option; empty for a poll."""
-        return next((option.id for option in self.options if option.correct), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +98,13 @@ class Activity:
     html: Markup = NO_HTML
     """The text of a talk."""
 
-    asked: Asked | None = None
-    twin: Asked | None = None
+    asked: ClassQuestion | None = None
+    twin: ClassQuestion | None = None
     """The same concept with fresh content, to tell understanding from copying."""
 
     guessed: Guessed | None = None
     crowd: CrowdGrid | None = None
-    wanted: Wanted | None = None
+    wanted: ClassPrompt | None = None
     """The text that students write."""
 
     figure: ShownFigure | None = None
@@ -148,10 +116,15 @@ class Activity:
     """Of an activity made on the spot: Next leads to it; the class did not go to it at once."""
 
     @property
+    def task(self) -> ClassQuestion | Guessed | CrowdGrid | ClassPrompt | None:
+        """What students answer; None where they only look."""
+        parts = (self.asked, self.guessed, self.crowd, self.wanted)
+        return next((part for part in parts if part is not None), None)
+
+    @property
     def html_asked(self) -> Markup:
         """What students see as the task."""
-        parts = (self.asked, self.guessed, self.crowd, self.wanted)
-        return next((part.html for part in parts if part is not None), self.html)
+        return self.task.html if self.task else self.html
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -166,7 +139,7 @@ class Activity:
         """The unit of what is guessed; a grid's cells are guessed by their held-out loss."""
         return self.guessed.unit if self.guessed else NATS if self.crowd else ""
 
-    def asked_in(self, round_number: int) -> Asked | None:
+    def asked_in(self, round_number: int) -> ClassQuestion | None:
         """The question that a round asks."""
         return self.twin if round_number == ROUNDS["twin"] else self.asked
 
@@ -228,14 +201,14 @@ def _crowd(spec: Mapping[str, Any]) -> CrowdGrid:
     return CrowdGrid(**{**_with_html(spec), "rows": rows, "columns": columns})
 
 
-def _wanted(spec: Mapping[str, Any]) -> Wanted:
+def _wanted(spec: Mapping[str, Any]) -> ClassPrompt:
     concepts = tuple(ClassConcept(**concept) for concept in spec["concepts"])
-    return Wanted(**{**_with_html(spec), "concepts": concepts, "about": tuple(spec["about"])})
+    return ClassPrompt(**{**_with_html(spec), "concepts": concepts, "about": tuple(spec["about"])})
 
 
-def _asked(spec: Mapping[str, Any] | None) -> Asked | None:
+def _asked(spec: Mapping[str, Any] | None) -> ClassQuestion | None:
     if spec is None:
         return None
-    options = tuple(VoteOption(**_with_html(option, "feedback")) for option in spec["options"])
+    options = tuple(ClassOption(**_with_html(option, "feedback")) for option in spec["options"])
     concepts = tuple(spec.get("concepts", ()))
-    return Asked(**{**_with_html(spec, "keep"), "options": options, "concepts": concepts})
+    return ClassQuestion(**{**_with_html(spec, "keep"), "options": options, "concepts": concepts})

@@ -8,31 +8,18 @@ from markupsafe import Markup
 
 from classroom.activities.number import NATS, read_number
 from study.base.errors import LearnerError
-from study.ports.classes import Place
+from study.ports.classes import ClassGridPlan, Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrowdGrid:
-    """What can be claimed. A row and a column name a setting, which is trained once for each seed."""
+class CrowdGrid(ClassGridPlan):
+    """What can be claimed."""
 
     html: Markup
     text: str
-    row_name: str
-    rows: tuple[str, ...]
-    column_name: str
-    columns: tuple[str, ...]
-    seeds: int
-    described: str
-    """What all cells share."""
-
     setting: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, Any] = field(default_factory=dict)
     """What the lab makes the cells of."""
-
-    @property
-    def count(self) -> int:
-        """How many runs it has."""
-        return len(self.rows) * len(self.columns) * self.seeds
 
     @property
     def cells(self) -> list[str]:

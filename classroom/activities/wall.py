@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
-
 from study.base.errors import LearnerError
 from study.ports.classes import VERDICTS, ClassConcept, Verdict
+from study.store.class_records import ClassAnswer
 
 LONGEST_TEXT = 600
 """Characters: a few sentences, typed on a phone."""
@@ -26,20 +25,6 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 FEWEST_QUOTED_WORDS = 3
 """A shorter quote tells a class nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A text that is asked for: a prompt with its concepts, or a short text without any."""
-
-    id: str
-    """The prompt's id; empty for a short text, which nobody grades."""
-
-    html: Markup
-    text: str = ""
-    concepts: tuple[ClassConcept, ...] = ()
-    about: tuple[str, ...] = ()
-    """Its concepts of the concept map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +67,11 @@ class WrittenAnswer:
     id: str
     text: str
     graded: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, answer: ClassAnswer) -> "WrittenAnswer":
+        """Read a stored answer to a prompt."""
+        return cls(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
 
 
 Overruled = Mapping[tuple[str, str], Verdict]

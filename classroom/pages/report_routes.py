@@ -13,6 +13,7 @@ from classroom.pages import documents
 from classroom.pages.requests import form_of
 from classroom.reports.export import FILES, export
 from classroom.reports.report import Report, report
+from study.base.confidence_intervals import format_percent
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.downloads import file_response, not_found
@@ -71,4 +72,4 @@ class ReportRoutes:
 
 
 def _as_percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
+    return "–" if share is None else format_percent(share)

@@ -3,51 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from classroom.activities.activity import Asked, Guessed, VoteOption
+from classroom.activities.activity import Guessed
 from classroom.plans.on_the_spot import FieldError, read_activity
 from study.base.numbers import is_finite_number
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields
-from study.ports.classes import ClassQuestion
+from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
 
 
-def asked_of(question: ClassQuestion) -> Asked:
-    """A question of the app as a class stores it."""
-    options = tuple(
-        VoteOption(
-            id=option.id,
-            html=option.html,
-            correct=option.correct,
-            feedback=option.feedback,
-            misconception=option.misconception,
-            text=option.text,
-            feedback_text=option.feedback_text,
-        )
-        for option in question.options
-    )
-    return Asked(
-        id=question.id,
-        html=question.html,
-        options=options,
-        keep=question.keep,
-        text=question.text,
-        keep_text=question.keep_text,
-        concepts=question.concepts,
-    )
-
-
-def read_poll(fields: Fields) -> Asked:
+def read_poll(fields: Fields) -> ClassQuestion:
     """A question without a right option."""
     options = fields.texts("options")
     if not 2 <= len(options) <= 6:
         fields.note(f"a poll needs 2 to 6 options, got {len(options)}")
     ask = fields.text("ask")
-    return Asked(
+    return ClassQuestion(
         id="poll",
         html=to_html(ask),
         text=ask,
-        options=tuple(VoteOption(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
+        options=tuple(ClassOption(id=str(i), html=to_html(text)) for i, text in enumerate(options, start=1)),
     )
 
 
@@ -70,7 +45,7 @@ def read_number_guess(fields: Fields) -> Guessed:
     )
 
 
-def read_typed(fields: Fields, kind: Literal["question", "number"]) -> Asked | Guessed | None:
+def read_typed(fields: Fields, kind: Literal["question", "number"]) -> ClassQuestion | Guessed | None:
     """A question with its options, or a number with its value, as a teacher types them."""
     form = {"kind": kind, "ask": fields.text("ask")}
     if kind == "question":

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from textwrap import shorten
 from typing import Any
 
-from classroom.activities.activity import KIND_NAMES, Activity, Asked, Guessed, VoteOption
+from classroom.activities.activity import KIND_NAMES, Activity, Guessed
 from classroom.activities.number import read_number
-from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
+from study.ports.classes import ClassOption, ClassPrompt, ClassQuestion
 from study.text.markup import formula_problems, to_html, to_plain
 
 KINDS: Mapping[str, str] = {kind: KIND_NAMES[kind] for kind in ("question", "poll", "number", "text")}
@@ -43,11 +43,13 @@ def read_activity(form: Mapping[str, str]) -> Activity:
     html, title = to_html(ask), name_of(ask)
     match kind:
         case "question" | "poll":
-            asked = Asked(id=kind, html=html, text=ask, options=_options(form, marked=kind == "question"))
+            asked = ClassQuestion(
+                id=kind, html=html, text=ask, options=_options(form, marked=kind == "question")
+            )
             return Activity(kind=kind, title=title, asked=asked)
         case "number":
             return Activity(kind=kind, title=title, guessed=_guessed(form, ask))
-    return Activity(kind="text", title=title, wanted=Wanted(id="", html=html, text=ask))
+    return Activity(kind="text", title=title, wanted=ClassPrompt(id="", html=html, text=ask))
 
 
 def name_of(ask: str) -> str:
@@ -66,7 +68,7 @@ def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
     return entry
 
 
-def _options(form: Mapping[str, str], *, marked: bool) -> tuple[VoteOption, ...]:
+def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...]:
     """One option a line; with `marked` exactly one begins with RIGHT_MARK."""
     lines = [line.strip() for line in form.get("options", "").splitlines() if line.strip()]
     if not FEWEST_OPTIONS <= len(lines) <= MOST_OPTIONS or max(map(len, lines)) > LONGEST_OPTION:
@@ -86,7 +88,7 @@ def _options(form: Mapping[str, str], *, marked: bool) -> tuple[VoteOption, ...]
     for text in texts:
         _check_formulas("options", text)
     return tuple(
-        VoteOption(id=str(number), html=to_html(text), text=text, correct=marked and correct)
+        ClassOption(id=str(number), html=to_html(text), text=text, correct=marked and correct)
         for number, (text, correct) in enumerate(zip(texts, right, strict=True), start=1)
     )
 

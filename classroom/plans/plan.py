@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from classroom.activities.activity import KINDS, Activity, Asked, Guessed, ShownFigure
+from classroom.activities.activity import KINDS, Activity, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
-from classroom.activities.wall import Wanted
 from classroom.plans.fields import (
-    asked_of,
     read_minutes,
     read_number_guess,
     read_poll,
@@ -25,6 +23,7 @@ from study.figures.figure import Figures
 from study.ports.classes import (
     ClassGrader,
     ClassGrids,
+    ClassPrompt,
     ClassQuestion,
     ClassRuns,
     FindClassQuestion,
@@ -187,7 +186,7 @@ class Plans:
                 values = self._figure(fields)
             case "text":
                 text = fields.text("ask")
-                values = {"wanted": Wanted(id="", html=to_html(text), text=text)}
+                values = {"wanted": ClassPrompt(id="", html=to_html(text), text=text)}
             case "wall":
                 values = {"wanted": self._wall(fields)}
         title = _short(fields, "title", LONGEST_TITLE)
@@ -195,13 +194,12 @@ class Plans:
         fields.close()
         return activity
 
-    def _question(self, fields: Fields, name: str) -> Asked | None:
+    def _question(self, fields: Fields, name: str) -> ClassQuestion | None:
         question_id = fields.text(name)
         found = self.find_question(question_id)
         if found is None:
             fields.note(f"{question_id!r} isn't a question with one right option")
-            return None
-        return asked_of(found)
+        return found
 
     def _prediction(self, fields: Fields) -> Guessed:
         quantity = fields.choice("quantity", QUANTITIES)
@@ -227,9 +225,7 @@ class Plans:
         except LearnerError as error:
             fields.note(str(error))
             return None
-        names = ("row_name", "rows", "column_name", "columns", "seeds", "described")
-        shown = {name: getattr(found, name) for name in names}
-        return CrowdGrid(html=to_html(text), text=text, setting=setting, axes=axes, **shown)
+        return CrowdGrid(html=to_html(text), text=text, setting=setting, axes=axes, **asdict(found))
 
     def _figure(self, fields: Fields) -> dict[str, Any]:
         """A figure alone, or with a question about the position of one of its sliders."""
@@ -257,19 +253,12 @@ class Plans:
             fields.note(f"the slider {slider!r} does not stop at {guessed.value:g}")
         return {"figure": shown, "guessed": guessed}
 
-    def _wall(self, fields: Fields) -> Wanted | None:
+    def _wall(self, fields: Fields) -> ClassPrompt | None:
         prompt_id = fields.text("prompt")
         found = self.grader.prompt(prompt_id)
         if found is None:
             fields.note(f"{prompt_id!r} isn't an explain prompt")
-            return None
-        return Wanted(
-            id=found.id,
-            html=found.html,
-            text=found.text,
-            concepts=found.concepts,
-            about=found.about,
-        )
+        return found
 
 
 def _short(fields: Fields, name: str, longest: int) -> str:

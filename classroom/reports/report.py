@@ -213,8 +213,7 @@ def _item(
 
 def _text_asked(activity: Activity) -> str:
     """The task in plain text; classes from before texts were stored have its HTML only."""
-    parts = (activity.asked, activity.guessed, activity.crowd, activity.wanted)
-    text = next((part.text for part in parts if part is not None), "")
+    text = activity.task.text if activity.task else ""
     return to_plain(text) or _plain(activity.html_asked)
 
 
@@ -242,10 +241,7 @@ def _summary(
         chosen = Counter(str(answer.value["option"]) for answer in given.values())
         return "; ".join(f"{_plain(option.html)}: {chosen[option.id]}" for option in activity.asked.options)
     if activity.wanted is not None:
-        written = [
-            WrittenAnswer(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
-            for answer in given.values()
-        ]
+        written = map(WrittenAnswer.of, given.values())
         grouped = group_answers(written, activity.wanted.concepts, room.overruled)
         return "; ".join(f"{found.concept.label}: {_verdicts(found)}" for found in grouped)
     return ""

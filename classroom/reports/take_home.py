@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from classroom.activities.activity import Activity, Asked
+from classroom.activities.activity import Activity
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.room import Event, Room
-from classroom.activities.wall import Wanted, WrittenAnswer, verdict_on
+from classroom.activities.wall import WrittenAnswer, verdict_on
 from classroom.reports.report import value_of
-from study.ports.classes import ClassCard, Verdict
+from study.ports.classes import ClassCard, ClassPrompt, ClassQuestion, Verdict
 from study.store.class_records import ClassAnswer, ClassEvent
 from study.text.html_import import from_html
 
@@ -69,7 +69,7 @@ def _of_activity(
         yield from _of_text(position, activity.wanted, last, room)
 
 
-def _of_question(position: int, asked: Asked, answer: ClassAnswer | None) -> Iterator[ClassCard]:
+def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None) -> Iterator[ClassCard]:
     right = next((option for option in asked.options if option.correct), None)
     if right is None or (answer is not None and answer.value["option"] == right.id):
         return
@@ -94,9 +94,10 @@ def _of_guess(
     guess = float(answer.value["number"]) if answer else None
     if value is None or (guess is not None and is_close(guess, value)):
         return
-    guessed, crowd = activity.guessed, activity.crowd
+    crowd = activity.crowd
     cell = crowd.label(answer.claim or "") if crowd and answer else ""
-    front = next((part.text or from_html(part.html) for part in (guessed, crowd) if part), activity.title)
+    asked = activity.task.text if activity.task else ""
+    front = asked or from_html(activity.html_asked)
     said = UNANSWERED if guess is None else f"You guessed {with_unit(guess, activity.unit)}."
     yield ClassCard(
         id=f"{position + 1}-guess",
@@ -116,8 +117,10 @@ def _reason(activity: Activity) -> str:
     return (guessed.source if guessed else "") or "The value is from your teacher."
 
 
-def _of_text(position: int, wanted: Wanted, answer: ClassAnswer | None, room: Room) -> Iterator[ClassCard]:
-    written = answer and WrittenAnswer(id=answer.id, text=answer.value["text"], graded=answer.graded)
+def _of_text(
+    position: int, wanted: ClassPrompt, answer: ClassAnswer | None, room: Room
+) -> Iterator[ClassCard]:
+    written = answer and WrittenAnswer.of(answer)
     for concept in wanted.concepts:
         verdict = verdict_on(written, concept.id, room.overruled) if written else None
         if written is None or verdict in LEFT_OUT:

@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from classroom.activities.activity import CONFIDENCES, Activity
-from classroom.activities.wall import LONGEST_TEXT, Wanted
+from classroom.activities.wall import LONGEST_TEXT
 from classroom.simulation.http_client import Client
+from study.ports.classes import ClassPrompt
 
 RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
 """By round: about what peer instruction reports before and after discussion (Crouch and Mazur 2001)."""
@@ -164,7 +165,7 @@ def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, 
     return {"option": asked.right if is_right else dice.choice(wrong), "confidence": confidence}
 
 
-def _write(wanted: Wanted, dice: Random) -> str:
+def _write(wanted: ClassPrompt, dice: Random) -> str:
     sentences = _read_sentences()
     if dice.random() < UNSURE_RATE:
         return dice.choice(sentences["unsure"])

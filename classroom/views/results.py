@@ -6,10 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import Asked
 from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
+from classroom.reports.report import value_of
+from study.ports.classes import ClassQuestion
 
 LETTERS = "ABCDEFGH"
 
@@ -47,7 +48,7 @@ class Guesses:
         return max((count for _, _, count in self.columns), default=1) or 1
 
 
-def bars(live: LiveRoom, asked: Asked, round_number: int) -> list[Bar]:
+def bars(live: LiveRoom, asked: ClassQuestion, round_number: int) -> list[Bar]:
     """Votes of a round by option."""
     given = [str(answer.value.get("option")) for answer in live.answers(round_number).values()]
     counts = count_votes([option.id for option in asked.options], given)
@@ -71,13 +72,13 @@ def chosen(live: LiveRoom, round_number: int) -> dict[str, str]:
     return {student: str(answer.value["option"]) for student, answer in live.answers(round_number).items()}
 
 
-def moved(live: LiveRoom, asked: Asked) -> Transition | None:
+def moved(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
     """How votes moved between the two rounds of a question; None when nobody voted twice."""
     found = transition(chosen(live, 1), chosen(live, 2), asked.right)
     return found if found.both else None
 
 
-def slips(listed: list[Bar], asked: Asked) -> list[Bar]:
+def slips(listed: list[Bar], asked: ClassQuestion) -> list[Bar]:
     """The wrong options that were chosen, the most popular first."""
     by_id = {bar.id: bar for bar in listed}
     return [by_id[each] for each in popular_wrong([(bar.id, bar.votes) for bar in listed], asked.right)]
@@ -106,12 +107,7 @@ def guesses(live: LiveRoom, value: float | None) -> Guesses:
 
 def true_value(live: LiveRoom) -> float | None:
     """What was guessed: known beforehand, or measured by the run; None until it is."""
-    activity = live.activity
-    if activity is None or activity.guessed is None:
-        return None
-    if activity.guessed.value is not None:
-        return activity.guessed.value
-    return live.state.measured.get(live.state.position)
+    return value_of(live.state, live.activity, live.state.position) if live.activity else None
 
 
 def is_shown(live: LiveRoom) -> bool:

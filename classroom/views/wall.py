@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from classroom.activities.wall import (
     VERDICT_LABELS,
     ConceptGroups,
-    Wanted,
     WrittenAnswer,
     group_answers,
     verdict_on,
 )
 from classroom.live.live_room import LiveRoom
+from study.ports.classes import ClassPrompt
 from study.store.class_records import ClassAnswer
 
 
@@ -43,10 +43,10 @@ class WallView:
     graded: int
 
 
-def wall_view(live: LiveRoom, wanted: Wanted) -> WallView:
+def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     """The answers in the order of their ids, which says nothing about who wrote them."""
     given = sorted(live.answers(1).values(), key=lambda answer: answer.id)
-    written = [_written(answer) for answer in given]
+    written = [WrittenAnswer.of(answer) for answer in given]
     overruled, quoted = live.state.overruled, live.state.quoted
     whole = group_answers(written, wanted.concepts, overruled)
     shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
@@ -71,9 +71,9 @@ def _worth_showing(found: ConceptGroups) -> ConceptGroups:
     return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))
 
 
-def own_verdicts(live: LiveRoom, wanted: Wanted, answer: ClassAnswer) -> list[tuple[str, str, str]]:
+def own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:
     """For who wrote it: each concept's label, the verdict, and the definition unless it is covered."""
-    written = _written(answer)
+    written = WrittenAnswer.of(answer)
     found = [(concept, verdict_on(written, concept.id, live.state.overruled)) for concept in wanted.concepts]
     return [
         (concept.label, VERDICT_LABELS[verdict], "" if verdict == "covered" else concept.definition)
@@ -82,11 +82,7 @@ def own_verdicts(live: LiveRoom, wanted: Wanted, answer: ClassAnswer) -> list[tu
     ]
 
 
-def _written(answer: ClassAnswer) -> WrittenAnswer:
-    return WrittenAnswer(id=answer.id, text=str(answer.value["text"]), graded=answer.graded)
-
-
-def _judged(answer: WrittenAnswer, wanted: Wanted, live: LiveRoom) -> Judged:
+def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> Judged:
     overruled = live.state.overruled
     verdicts = []
     for concept in wanted.concepts:

@@ -7,7 +7,7 @@ from typing import Any
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import ANSWER_PLACE, Kind, Note
 from flashcards.decks.typed_answers import right_number
-from study.content.user_files import build_slug
+from study.content.user_files import number_ids
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import ImportEntry
 from study.text.html_import import normal_html
@@ -108,23 +108,14 @@ def _shorten_text(note: Note, text: str) -> str:
     return text.replace(ANSWER_PLACE, right_number(note.number)) if note.number else text
 
 
-def assign_ids(entries: Iterable[CardEntry]) -> list[CardEntry]:
+def assign_ids(entries: Sequence[CardEntry]) -> list[CardEntry]:
     """Return the entries with ids; a missing id is made from the deck and the first words.
 
     The same words give the same id at the next import, so a corrected answer keeps its schedule.
     """
-    taken: set[str] = set()
-    used: dict[str, int] = {}  # id -> how many entries wanted it
-    result = []
-    for entry in entries:
-        wanted = entry.id or build_slug(f"{entry.deck} {entry.recognized_by}", limit=80) or "card"
-        free = wanted
-        while free in taken and not entry.id:
-            used[wanted] = used.get(wanted, 1) + 1
-            free = f"{wanted}-{used[wanted]}"
-        taken.add(free)
-        result.append(replace(entry, id=free))
-    return result
+    wanted = ((entry.id, f"{entry.deck} {entry.recognized_by}") for entry in entries)
+    ids = number_ids(wanted, otherwise="card")
+    return [replace(entry, id=id_) for entry, id_ in zip(entries, ids, strict=True)]
 
 
 def tags_of(entry: CardEntry) -> list[str]:

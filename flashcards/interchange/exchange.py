@@ -18,7 +18,7 @@ from flashcards.scheduling.scheduler import Memory
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, build_slug, read_own_file
+from study.content.user_files import IMPORTED, as_bytes, build_slug, key_of_title, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
 from study.store import Store
@@ -159,10 +159,7 @@ class CardExchange:
         here = self.decks.notes.get(entry.id)
         if here is not None:
             return here.deck
-        titles = self.decks.titles.items()
-        return next(
-            (key for key, title in titles if title == entry.deck), build_slug(entry.deck) or "imported"
-        )
+        return key_of_title(entry.deck, self.decks.titles, otherwise=build_slug(entry.deck) or "imported")
 
     def _ratings(self, profile_id: str, reading: CardReading, taken: set[str]) -> list[dict[str, Any]]:
         latest = self.store.cards.latest(profile_id)

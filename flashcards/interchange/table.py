@@ -16,7 +16,7 @@ from flashcards.interchange.anki_read import id_of_guid
 from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
 from study.base.errors import LearnerError
-from study.base.import_limits import check_items
+from study.base.import_limits import HTML_CHARACTERS, check_items
 from study.base.spreadsheets import is_formula
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -37,7 +37,6 @@ _NAMES = {
     "tags": {"tags", "tag"},
     "kind": {"kind"},
 }
-CELL_LIMIT = 200_000
 
 
 def write_csv(entries: Iterable[CardEntry]) -> bytes:
@@ -114,7 +113,7 @@ def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]
         header[found[1]] = found[2]
         length += 1
     body = "".join(lines[length:])
-    csv.field_size_limit(CELL_LIMIT)
+    csv.field_size_limit(HTML_CHARACTERS)
     separator = _detect_separator(header, file, body)
     if separator == '"':
         raise LearnerError(

@@ -10,15 +10,14 @@ from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, ass
 from flashcards.interchange.formats import ENDINGS, read_cards
 from flashcards.interchange.schema import as_placed
 from study.base.errors import LearnerError
-from study.base.import_limits import FILE_BYTES, length_problems
+from study.base.import_limits import FILE_BYTES, ID_CHARACTERS, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, own_files
+from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
 
 OPTIONAL = ("why",)
-LONGEST_ID = 100  # the log has room for 120, with the suffix that tells the cards of a note apart
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class LiveDecks(Decks):
         app = load_decks(concepts)  # read once, and raise on any problem: the app's own decks must be right
 
         def read() -> DeckCollection:
-            return read_shelf(app, concepts, folder)
+            return read_own_decks(app, concepts, folder)
 
         live = Watched(read, folder)
         # The dataclass is frozen: set the fields as its own __init__ does.
@@ -82,7 +81,7 @@ class LiveDecks(Decks):
         return self.collection.decks.concepts_of
 
 
-def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection:
+def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection:
     """Read the learner's folder of decks and merge it with the app's decks."""
     problems: list[str] = []
     own: dict[str, Note] = {}
@@ -91,7 +90,8 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection
     known = {entry.id: entry for entry in entries_of(app)}
     for path in own_files(folder, endings=ENDINGS):
         reading = _read_file(path, known, concepts, problems)
-        key = _find_deck_key(path, reading, app)
+        title = reading.entries[0].deck if reading.entries else ""
+        key = key_of_title(title, app.titles, otherwise=key_of(path))
         for note in _read_notes(assign_ids(reading.entries), key, path.name, concepts, problems):
             if note.id in own or note.id in app.notes:
                 problems.append(f"{path.name}: card {note.id} is there already, under the same id")
@@ -100,7 +100,7 @@ def read_shelf(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection
             if not path.name.endswith(IMPORTED):
                 by_hand[note.id] = path.name
         if reading.entries:
-            titles.setdefault(key, reading.entries[0].deck)
+            titles.setdefault(key, title)
     cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
     return DeckCollection(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
 
@@ -110,8 +110,8 @@ def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]
     problems: list[str] = []
     kept = tuple(concept for concept in entry.concepts if concept in concepts.by_id)
     entry = replace(entry, concepts=kept, source=entry.source or OWN)
-    if len(entry.id) > LONGEST_ID:
-        problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    if len(entry.id) > ID_CHARACTERS:
+        problems.append(f"its id has {len(entry.id)} characters; {ID_CHARACTERS} are the limit")
     lengths = length_problems(
         [(name, getattr(entry, name)) for name in (*TEXTS, "id", "deck", "source")]
         + [("answer", text) for text in entry.accept]
@@ -141,12 +141,6 @@ def _read_file(
         return CardReading()
     problems.extend(entry.why for entry in reading.rejected)
     return reading
-
-
-def _find_deck_key(path: Path, reading: CardReading, app: Decks) -> str:
-    """Return the deck that a file belongs to: the app's deck of that title, or one of its own."""
-    title = reading.entries[0].deck if reading.entries else ""
-    return next((key for key, known in app.titles.items() if known == title), key_of(path))
 
 
 def _read_notes(

@@ -1,8 +1,8 @@
 """A question between two formats: the fields of a question file, whatever the kind."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from quizzes.bank.bank import Bank
@@ -14,7 +14,7 @@ from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
 from quizzes.kinds.words import Cloze, ShortText
 from study.base.checks import Check
-from study.content.user_files import build_slug
+from study.content.user_files import number_ids
 from study.io.exchange import ImportEntry
 from study.text.html_import import normal_html
 
@@ -112,20 +112,13 @@ def entry_of(question: Question, topic: str) -> QuestionEntry:
     )
 
 
-def assign_ids(entries: Iterable[QuestionEntry]) -> list[QuestionEntry]:
+def assign_ids(entries: Sequence[QuestionEntry]) -> list[QuestionEntry]:
     """Return the entries with ids; a missing id is made from the topic and the first words."""
-    taken: set[str] = set()
-    used: dict[str, int] = {}  # id -> how many entries wanted it
-    result = []
-    for entry in entries:
-        wanted = entry.id or build_slug(f"{entry.topic} {entry.text('stem')}", limit=80) or "question"
-        free = wanted
-        while free in taken and not entry.id:
-            used[wanted] = used.get(wanted, 1) + 1
-            free = f"{wanted}-{used[wanted]}"
-        taken.add(free)
-        result.append(QuestionEntry(topic=entry.topic, fields={**entry.fields, "id": free}, line=entry.line))
-    return result
+    wanted = ((entry.id, f"{entry.topic} {entry.text('stem')}") for entry in entries)
+    ids = number_ids(wanted, otherwise="question")
+    return [
+        replace(entry, fields={**entry.fields, "id": id_}) for entry, id_ in zip(entries, ids, strict=True)
+    ]
 
 
 def complete_fields(fields: Fields) -> dict[str, Any]:

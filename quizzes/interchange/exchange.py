@@ -1,6 +1,6 @@
 """Import and export of questions: the dry run of an import, and the files of an export."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from quizzes.interchange.table import write_table
 from quizzes.interchange.user_bank import LiveBank, check_entry
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, as_bytes, build_slug, read_own_file
+from study.content.user_files import IMPORTED, as_bytes, build_slug, key_of_title, read_own_file
 from study.io.exchange import File, Format, ImportEntry, ImportGroup, ImportPlan, shorten
 from study.io.planning import with_progress
 from study.store import Store
@@ -140,11 +140,7 @@ class QuestionExchange:
         here = self.bank.by_id.get(entry.id)
         if here is not None:
             return here.topic
-        topics: Mapping[str, str] = self.bank.topics
-        return next(
-            (key for key, title in topics.items() if title == entry.topic),
-            build_slug(entry.topic) or "imported",
-        )
+        return key_of_title(entry.topic, self.bank.topics, otherwise=build_slug(entry.topic) or "imported")
 
 
 def question_exchange(home: Path, concepts: ConceptMap, bank: LiveBank | None = None) -> QuestionExchange:

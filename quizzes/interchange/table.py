@@ -13,6 +13,7 @@ from typing import Any
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import Answer, Form, fields_of, form_of
 from study.base.errors import LearnerError
+from study.base.import_limits import HTML_CHARACTERS
 from study.base.spreadsheets import BOM, is_formula
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
@@ -32,7 +33,6 @@ COLUMNS = (
     "keep",
     "more",
 )
-CELL_LIMIT = 200_000
 
 
 def write_table(entries: Iterable[QuestionEntry]) -> Writing:
@@ -56,7 +56,7 @@ def read_table(file: File) -> QuestionReading:
             f"{file.name} is not UTF-8 (byte {error.start:,}).",
             do_next="Save it as “CSV UTF-8”, then try again.",
         ) from error
-    csv.field_size_limit(CELL_LIMIT)
+    csv.field_size_limit(HTML_CHARACTERS)
     reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
     rejected: list[ImportEntry] = []

@@ -11,15 +11,14 @@ from quizzes.interchange.formats import ENDINGS, read_questions
 from quizzes.interchange.schema import as_placed
 from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
-from study.base.import_limits import FILE_BYTES, length_problems
+from study.base.import_limits import FILE_BYTES, ID_CHARACTERS, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, own_files
+from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
 
 OPTIONAL = ("keep", "feedback", "hint")
-LONGEST_ID = 100
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class LiveBank(Bank):
         app = load_bank(concepts)  # read once, and raise on any problem in the app's own questions
 
         def read() -> QuestionCollection:
-            return read_shelf(app, concepts, folder)
+            return read_own_questions(app, concepts, folder)
 
         live = Watched(read, folder)
         # The dataclass is frozen: set the fields as its own __init__ does.
@@ -83,7 +82,7 @@ class LiveBank(Bank):
         return self.collection.bank.concepts_of
 
 
-def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollection:
+def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollection:
     """Read the learner's folder of questions and merge it with the app's bank."""
     problems: list[str] = []
     own: dict[str, Question] = {}
@@ -91,7 +90,8 @@ def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollect
     topics = dict(app.topics)
     for path in own_files(folder, endings=ENDINGS):
         reading = _read_file(path, problems)
-        key = _find_topic_key(path, reading, app)
+        title = reading.entries[0].topic if reading.entries else ""
+        key = key_of_title(title, app.topics, otherwise=key_of(path))
         for question in _read_questions(assign_ids(reading.entries), key, path.name, concepts, problems):
             if question.id in own or question.id in app.by_id:
                 problems.append(f"{path.name}: question {question.id} is there already, under the same id")
@@ -100,7 +100,7 @@ def read_shelf(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollect
             if not path.name.endswith(IMPORTED):
                 by_hand[question.id] = path.name
         if reading.entries:
-            topics.setdefault(key, reading.entries[0].topic)
+            topics.setdefault(key, title)
     bank = Bank((*app.questions, *own.values()), topics, app.families)
     return QuestionCollection(bank, tuple(problems), by_hand)
 
@@ -116,8 +116,8 @@ def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEnt
     )
     whole = complete_fields({**entry.fields, "concepts": known})
     entry = QuestionEntry(topic=entry.topic, fields=whole, line=entry.line)
-    if len(entry.id) > LONGEST_ID:
-        problems.append(f"its id has {len(entry.id)} characters; {LONGEST_ID} are the limit")
+    if len(entry.id) > ID_CHARACTERS:
+        problems.append(f"its id has {len(entry.id)} characters; {ID_CHARACTERS} are the limit")
     if lengths := length_problems([("topic", entry.topic), *_list_texts(entry.fields)]):
         return entry, "; ".join(lengths)
     questions = list(_read_questions([entry], "topic", "", concepts, problems))
@@ -147,12 +147,6 @@ def _read_file(path: Path, problems: list[str]) -> QuestionReading:
         return QuestionReading()
     problems.extend(entry.why for entry in reading.rejected)
     return reading
-
-
-def _find_topic_key(path: Path, reading: QuestionReading, app: Bank) -> str:
-    """Return the topic that a file belongs to: the app's topic of that title, or one of its own."""
-    title = reading.entries[0].topic if reading.entries else ""
-    return next((key for key, known in app.topics.items() if known == title), key_of(path))
 
 
 def _read_questions(

@@ -17,6 +17,9 @@ TEXT_CHARACTERS = 20_000
 HTML_CHARACTERS = 200_000
 """Per field before its tags are removed; pictures may be embedded as data."""
 
+ID_CHARACTERS = 100
+"""Per id: the log has room for 120, with the suffix that tells the cards of a note apart."""
+
 HTML_TAGS = 3_000
 """Per text, because the standard library's parser takes quadratic time on stray tags."""
 

@@ -16,8 +16,8 @@ def to_milliseconds(duration: timedelta) -> int:
 def as_bytes(size_bytes: float) -> str:
     """Format bytes as `412 MB`, `3.87 GB`, `48.2 kB`: three significant digits, decimal units."""
     for unit, scale in (("GB", GB), ("MB", MB), ("kB", 1000)):
-        if abs(size_bytes) >= scale:
-            return f"{_three_digits(size_bytes / scale)} {unit}"
+        if _round_size(size_bytes) >= scale:
+            return f"{as_three_digits(size_bytes / scale)} {unit}"
     return f"{size_bytes:.0f} B"
 
 
@@ -29,14 +29,16 @@ def as_count(number: int) -> str:
 def as_short(number: float) -> str:
     """Format a number as `2.44M`, `37.7M`, `4.5`: three significant digits, for the label of a bar."""
     for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if float(f"{abs(number):.3g}") >= scale:  # 999.9M is 1.00B
-            return f"{_three_digits(number / scale)}{unit}"
+        if _round_size(number) >= scale:
+            return f"{as_three_digits(number / scale)}{unit}"
     return f"{number:.3g}"
 
 
 def as_three_digits(number: float) -> str:
-    """Format as `0.907`, `2.10`, `164`, `1.20e-05`: three significant digits, trailing zeros kept."""
-    return f"{number:#.3g}".removesuffix(".") if number else "0"
+    """Format as `0.907`, `2.10`, `164`, `1,234`, `1.20e-05`: three significant digits, whole part in full."""
+    if 99.95 <= abs(number) < 1e15:  # a float beyond holds no more digits
+        return f"{number:,.0f}"
+    return f"{number:#.3g}" if number else "0"
 
 
 def as_two_digits(number: float) -> str:
@@ -48,21 +50,18 @@ def as_two_digits(number: float) -> str:
 
 def as_percent(percent: float) -> str:
     """Format a percentage as `1.78 %`: three significant digits."""
-    return f"{_three_digits(percent)} %"
+    return f"{as_three_digits(percent)} %"
 
 
 def as_duration(seconds: float) -> str:
     """Format seconds as `45 s`, `12 min`, `3 h`, `8 d`, `4 mo`, `2 y`: one unit, rounded."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    for unit, scale, limit in (("min", 60, 3600), ("h", 3600, 86_400), ("d", 86_400, 60 * 86_400)):
-        if seconds < limit:
+    for unit, scale, limit in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 24), ("d", 86_400, 60)):
+        if round(seconds / scale) < limit:
             return f"{seconds / scale:.0f} {unit}"
     days = seconds / 86_400
     return f"{days / 30.44:.0f} mo" if days < 700 else f"{days / 365.25:.1f} y"
 
 
-def _three_digits(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+def _round_size(number: float) -> float:
+    """Return what three digits show of a size: 999.9 MB is 1.00 GB."""
+    return float(f"{abs(number):.3g}")

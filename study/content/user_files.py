@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -127,6 +127,26 @@ def build_slug(text: str, *, limit: int = 60) -> str:
     """Return a readable id: `What is rank?` becomes `what-is-rank`."""
     words = re.sub(r"[^\w]+", "-", text.lower().replace("_", "-")).strip("-")
     return words[:limit].strip("-")
+
+
+def number_ids(wanted: Iterable[tuple[str, str]], *, otherwise: str) -> list[str]:
+    """Return an id for each (id, words): its own, or a free one made of the words, or of `otherwise`."""
+    taken: set[str] = set()
+    used: dict[str, int] = {}  # id -> how many entries wanted it
+    ids = []
+    for given, words in wanted:
+        named = free = given or build_slug(words, limit=80) or otherwise
+        while free in taken and not given:
+            used[named] = used.get(named, 1) + 1
+            free = f"{named}-{used[named]}"
+        taken.add(free)
+        ids.append(free)
+    return ids
+
+
+def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str) -> str:
+    """Return the deck or topic that has a title, or `otherwise`."""
+    return next((key for key, known in titles.items() if known == title), otherwise)
 
 
 def _by_hand_first(path: Path) -> tuple[bool, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from study.base.spreadsheets import is_formula
+from study.base.units import as_three_digits
 from study.plots.sheet import (
     EDGE,
     NARROW_BELOW_POINTS,
@@ -87,11 +88,7 @@ def format_cell(cell: Cell) -> str:
     """Format one cell as text."""
     if isinstance(cell, str):
         return cell
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    if abs(cell) >= 100:
-        return f"{cell:,.0f}"
-    return f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"
+    return f"{cell:,}" if isinstance(cell, int) else as_three_digits(cell)
 
 
 def to_csv(plot: Plot) -> str:

@@ -7,32 +7,39 @@ from typing import Any, Literal, Protocol, get_args
 
 from markupsafe import Markup
 
+from study.base.html import NO_HTML
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassOption:
-    """One option of a question; a wrong one has a named misconception."""
+    """One option of a question or poll; a wrong one of the app's questions has a named misconception."""
 
     id: str
     html: Markup
-    correct: bool
-    feedback: Markup
-    misconception: str
+    correct: bool = False
+    feedback: Markup = NO_HTML
+    misconception: str = ""
     text: str = ""
     feedback_text: str = ""
-    """The same before it was made HTML, for cards."""
+    """The same before it was made HTML, for cards; empty in classes from before there were any."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassQuestion:
-    """A question with one right option, ready to show."""
+    """A question with one right option, or a poll, ready to show."""
 
     id: str
     html: Markup
     options: tuple[ClassOption, ...]
-    keep: Markup
+    keep: Markup = NO_HTML
     text: str = ""
     keep_text: str = ""
     concepts: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> str:
+        """The id of the right option; empty for a poll."""
+        return next((option.id for option in self.options if option.correct), "")
 
 
 class FindClassQuestion(Protocol):
@@ -180,12 +187,14 @@ class ClassConcept:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassPrompt:
-    """A prompt to explain something in own words."""
+    """A text that is asked for: a prompt with its concepts, or a short text without any."""
 
     id: str
+    """The prompt's id; empty for a short text, which nobody grades."""
+
     html: Markup
-    text: str
-    concepts: tuple[ClassConcept, ...]
+    text: str = ""
+    concepts: tuple[ClassConcept, ...] = ()
     about: tuple[str, ...] = ()
     """Its concepts of the concept map."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from study.base.checks import Quantity, evaluate, scale_of
 from study.base.errors import LearnerError
+from study.base.units import as_three_digits
 
 PLACEHOLDER = re.compile(r"\[\[(?P<call>[^\[\]|]+)(?:\|(?P<unit>[^\[\]|]+))?\]\]")
 BYTE_UNITS = ("kB", "MB", "GB", "TB")
@@ -113,15 +114,9 @@ def _print_value(value: float, unit: str) -> str:
     if unit.isdecimal():
         text = f"{value:,.{int(unit)}f}"
     elif unit == "percent":
-        text = f"{_three_digits(value)} %"
+        text = f"{as_three_digits(value)} %"
     elif unit:
-        text = f"{_three_digits(value / (scale_of(unit) or 1.0))} {unit}"
+        text = f"{as_three_digits(value / (scale_of(unit) or 1.0))} {unit}"
     else:
         text = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
     return text.replace("-", "−")
-
-
-def _three_digits(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".") if value else "0"

@@ -132,7 +132,7 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
         "End",
         f"131,072 tokens: {as_bytes(kv_cache_bytes('llama-3.1-8b', 131_072))}",
     ),
-    ("rate-schedule", "Look at step", "End", "at 0.00 % of its peak"),
+    ("rate-schedule", "Look at step", "End", "at 0 % of its peak"),
     (
         "relatives",
         "Rank r",

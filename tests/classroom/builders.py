@@ -1,14 +1,13 @@
 """Small activities and events for tests of the classroom."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from classroom.activities.activity import Activity, Asked, Guessed, ShownFigure, VoteOption
+from classroom.activities.activity import Activity, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
-from classroom.activities.wall import Wanted
 from study.base.errors import LearnerError
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, Figures, FigureView
@@ -26,8 +25,8 @@ from study.ports.classes import (
 )
 
 
-def asked(question_id: str = "q") -> Asked:
-    return Asked(
+def asked(question_id: str = "q") -> ClassQuestion:
+    return ClassQuestion(
         id=question_id,
         html=escape(f"What is {question_id}?"),
         keep=escape("Keep this."),
@@ -35,11 +34,11 @@ def asked(question_id: str = "q") -> Asked:
         keep_text="Keep this.",
         concepts=(f"concept-of-{question_id}",),
         options=(
-            VoteOption(
+            ClassOption(
                 id="slip", html=escape("Wrong"), feedback=escape("That is a slip."), misconception="a slip"
             ),
-            VoteOption(id="right", html=escape("Right"), correct=True, feedback=escape("Yes.")),
-            VoteOption(
+            ClassOption(id="right", html=escape("Right"), correct=True, feedback=escape("Yes.")),
+            ClassOption(
                 id="other", html=escape("Other"), feedback=escape("No."), misconception="another slip"
             ),
         ),
@@ -50,10 +49,10 @@ QUESTION = Activity(kind="question", title="A question", minutes=2, asked=asked(
 POLL = Activity(
     kind="poll",
     title="A poll",
-    asked=Asked(
+    asked=ClassQuestion(
         id="poll",
         html=escape("Well?"),
-        options=(VoteOption(id="1", html=escape("Yes")), VoteOption(id="2", html=escape("No"))),
+        options=(ClassOption(id="1", html=escape("Yes")), ClassOption(id="2", html=escape("No"))),
     ),
 )
 NUMBER = Activity(
@@ -120,8 +119,7 @@ GRID = Activity(
     title="A grid",
     crowd=CrowdGrid(
         html=escape("Which cell?"), text="Which cell?",
-        row_name="Bits", rows=("fp32", "nf4"), column_name="Rank", columns=("r=1", "r=8"),
-        seeds=2, described="tiny", axes={"ranks": [1, 8]},
+        axes={"ranks": [1, 8]}, **asdict(GRID_PLAN),
     ),
 )  # fmt: skip
 CONCEPTS = (
@@ -131,9 +129,9 @@ CONCEPTS = (
 WALL = Activity(
     kind="wall",
     title="A wall",
-    wanted=Wanted(id="explain-it", html=escape("Explain it."), text="Explain it.", concepts=CONCEPTS),
+    wanted=ClassPrompt(id="explain-it", html=escape("Explain it."), text="Explain it.", concepts=CONCEPTS),
 )
-TEXT = Activity(kind="text", title="A text", wanted=Wanted(id="", html=escape("Write something.")))
+TEXT = Activity(kind="text", title="A text", wanted=ClassPrompt(id="", html=escape("Write something.")))
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,14 @@ def test_without_an_app_the_command_says_how_to_start_one(capsys: pytest.Capture
     assert "python app.py --class" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["https://class.example.org", "127.0.0.1:7860", "http://"])
+def test_an_address_that_is_not_plain_http_is_refused(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", "--address", address]) == 1
+    assert f"plain HTTP only, so {address.rstrip('/')} is no address" in capsys.readouterr().err
+
+
 def test_answers_are_right_at_the_rate_of_their_round() -> None:
     dice = Random(3)
 

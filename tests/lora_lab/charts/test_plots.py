@@ -27,7 +27,7 @@ from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak
 from lora_lab.spec import BITS, TARGET_LABELS, TARGET_SETS, Bits, Compute, RunSpec
 from study.base.errors import LearnerError
-from study.base.units import MB, as_bytes
+from study.base.units import MB, as_bytes, as_percent
 from study.plots.plot import Plot, to_csv
 from study.plots.render import render_plot
 from study.plots.sheet import INK, NARROW_INCHES, PAPER, WIDE_INCHES, text_width, wrap_text
@@ -227,7 +227,7 @@ def test_the_parameter_title_states_the_table_s_count_at_the_chosen_rank(spec: R
     counted = chosen[1 + TARGET_SETS.index(spec.targets)]
     assert f"Rank {spec.rank} " in plot.title
     assert f" {counted:,} parameters" in plot.title
-    assert f"{float(chosen[-1]):.2f}" in plot.title or f"{float(chosen[-1]):.1f} %" in plot.title
+    assert f", {as_percent(float(chosen[-1]))} of all" in plot.title
 
 
 @given(specs, rows, computes)
@@ -244,7 +244,7 @@ def test_every_number_in_a_memory_title_follows_from_the_table(
         totals = [round(float(str(total)) * MB) for total in column(plot, "computed total (MB)")]
         sizes = {as_bytes(total) for total in totals}
         sizes |= {as_bytes(abs(one - other)) for one, other in itertools.combinations(totals, 2)}
-        assert set(re.findall(r"[\d.]+ (?:B|kB|MB|GB)\b", plot.title)) <= sizes
+        assert set(re.findall(r"[\d.,]+ (?:B|kB|MB|GB)\b", plot.title)) <= sizes
         assert set(re.findall(r"[\d.]+ %", plot.title)) <= set(shares(plot))
 
 
