@@ -20,6 +20,7 @@ from study.learner.progress import most_frequent
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
 from study.store.logs.quizzes import QuizRecord
+from study.store.schema import LONGEST_QUIZ, SLOWEST_PACE
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -111,7 +112,7 @@ class QuizPage:
         mode = _read_mode(form_event.read_field(event, "mode"))
         pace, seed = form_event.read_field(event, "pace"), form_event.read_field(event, "seed")
         length = form_event.read_number(
-            form_event.read_field(event, "length"), default=USUAL_LENGTH, low=1, high=50
+            form_event.read_field(event, "length"), default=USUAL_LENGTH, low=1, high=LONGEST_QUIZ
         )
         return QuizChoice(
             mode=mode,
@@ -224,7 +225,7 @@ def _choice_of(query: Mapping[str, str]) -> QuizChoice | None:
         topic=query.get("topic", "")[:120],
         level=query.get("level", "")[:120],
         concept=query.get("concept", "")[:120],
-        length=form_event.read_number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=50),
+        length=form_event.read_number(query.get("n", ""), default=USUAL_LENGTH, low=1, high=LONGEST_QUIZ),
         seconds_each=_read_pace(query.get("pace", "")) if mode == "exam" else None,
         seed=form_event.read_number(query["seed"], default=0, low=0, high=SEEDS - 1),
     )
@@ -235,7 +236,7 @@ def _read_mode(written: str) -> Mode:
 
 
 def _read_pace(written: str) -> int:
-    return form_event.read_number(written, default=RULES["exam"].seconds_each, low=0, high=3600)
+    return form_event.read_number(written, default=RULES["exam"].seconds_each, low=0, high=SLOWEST_PACE)
 
 
 def _format_clock(seconds: float) -> Markup:

@@ -10,11 +10,12 @@ from quizzes.session.modes import MODES, REVIEW, RULES, Mode, ModeRules
 from quizzes.session.session import USUAL_LENGTH
 from study.base.errors import LearnerError
 from study.store.logs.quizzes import QuizRecord
+from study.store.schema import LONGEST_QUIZ
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuizChoice:
-    """A choice from the Quiz page or from a URL. Raises LearnerError unless `length` is 1 to 50.
+    """A choice from the Quiz page or from a URL. Raises LearnerError unless `length` is 1 to LONGEST_QUIZ.
 
     In the modes `weak` and `again`, the questions also depend on what the learner missed.
     """
@@ -30,10 +31,10 @@ class QuizChoice:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.length <= 50:
+        if not 1 <= self.length <= LONGEST_QUIZ:
             raise LearnerError(
                 f"A quiz can't have {self.length} questions.",
-                do_next="Choose 1 to 50; 10 takes five minutes.",
+                do_next=f"Choose 1 to {LONGEST_QUIZ}; 10 takes five minutes.",
             )
 
     @property

@@ -1,9 +1,9 @@
 """The tables: who studies, and append-only logs of what they did; all else is derived from the logs."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import StrictInt, StrictStr, TypeAdapter
+from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from typing_extensions import TypedDict  # pydantic refuses that of typing below Python 3.12
 
 metadata = MetaData()
 
@@ -32,6 +33,36 @@ def holds(kind: Any) -> dict[str, TypeAdapter[Any]]:
 
 TEXTS, OBJECT = list[StrictStr], dict[StrictStr, Any]
 SPANS = list[tuple[StrictInt, StrictInt]]
+
+LONGEST_QUIZ = 50
+"""Questions."""
+
+SLOWEST_PACE = 3600
+"""Seconds for a question of an exam."""
+
+
+class QuizChoiceJson(TypedDict, total=False):
+    """What the questions of a quiz were drawn from."""
+
+    mode: StrictStr
+    topic: StrictStr
+    level: StrictStr
+    concept: StrictStr
+    length: Annotated[StrictInt, Field(ge=1, le=LONGEST_QUIZ)]
+    seconds_each: Annotated[StrictInt, Field(ge=0, le=SLOWEST_PACE)] | None
+
+
+class ResponseJson(TypedDict, total=False):
+    """The answer to a question, of whatever kind."""
+
+    option: StrictStr
+    options: list[StrictStr]
+    verdict: StrictBool
+    text: StrictStr
+    blanks: list[StrictStr]
+    pairs: dict[StrictStr, StrictStr]
+    order: list[StrictStr]
+    line: StrictStr
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -144,8 +175,8 @@ quiz_sessions = Table(
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("seed", Integer, nullable=False),
     Column("question_ids", JSON, nullable=False, info=holds(TEXTS)),
-    # What they were drawn from; empty in a five-minute review.
-    Column("choice", JSON, nullable=False, info=holds(OBJECT)),
+    # Empty in a five-minute review.
+    Column("choice", JSON, nullable=False, info=holds(QuizChoiceJson)),
     Column("started_at", UtcDateTime, nullable=False),
     Index("quiz_sessions_by_profile", "profile_id", "started_at"),
 )
@@ -160,7 +191,8 @@ answers = Table(
     Column("correct", Boolean, nullable=False),
     Column("answered_at", UtcDateTime, nullable=False),
     Column("duration_ms", Integer, nullable=False),
-    Column("response", JSON(none_as_null=True)),  # null in answers from before step 5, which are options
+    # Null in answers from before step 5, which are options.
+    Column("response", JSON(none_as_null=True), info=holds(ResponseJson)),
     Column("points", Float),
     Column("confidence", String(10)),  # null: not said
     Column("hints", Integer),
@@ -178,7 +210,7 @@ answer_retries = Table(  # second attempts; `answers` holds the first ones
     Column("correct", Boolean, nullable=False),
     Column("answered_at", UtcDateTime, nullable=False),
     Column("duration_ms", Integer, nullable=False),
-    Column("response", JSON(none_as_null=True)),
+    Column("response", JSON(none_as_null=True), info=holds(ResponseJson)),
     Column("points", Float),
     Column("confidence", String(10)),
     Column("hints", Integer),
