@@ -67,8 +67,8 @@ def chart_forecast(history: CardHistory, scope: str) -> Plot:
     due = due_by_day(history, days=MONTH)
     total, most = sum(due.values()), max(due, key=due.__getitem__)
     if total:
-        title = f"{_format_cards(total)} due in the next {MONTH} days, most "
-        f"{_format_day(most, history.today)}: {due[most]}"
+        when = _format_day(most, history.today)
+        title = f"{_format_cards(total)} due in the next {MONTH} days, most {when}: {due[most]}"
     else:
         title = f"No card is due in the next {MONTH} days"
     return Plot(
