@@ -212,10 +212,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _told(error: Exception) -> LearnerError:
-    kind = kind_of(error)
-    if kind is None and isinstance(error, sqlite3.Error):
-        said = str(error).lower()
-        kind = "full" if "full" in said else "locked" if "locked" in said else "damaged"
+    kind = kind_of(error) or ("damaged" if isinstance(error, sqlite3.Error) else None)
     if kind is None:
         return LearnerError(f"The backup can't be written: {error}.", do_next="Check the data folder.")
     return StorageError(kind)

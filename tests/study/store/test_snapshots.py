@@ -1,5 +1,6 @@
 """Automatic backups: what is in them, how many are kept, and that a restored one is what was there."""
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -93,8 +94,6 @@ def test_a_damaged_backup_is_refused_and_nothing_is_changed(
 
 
 def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) -> None:
-    import sqlite3
-
     old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
     with sqlite3.connect(tmp_path / "study.sqlite3") as connection:
         connection.executescript(old)
@@ -114,6 +113,27 @@ def test_a_backup_without_room_says_so_and_leaves_nothing(
     with pytest.raises(StorageError, match="disk is full"):
         snapshots.make("daily", now=now)
     assert list(snapshots.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("attempt to write a readonly database", "can't be written to"),
+        ("unable to open database file", "can't be written to"),
+        ("database or disk is full", "disk is full"),
+        ("database table is locked", "Another program holds"),
+        ("unknown error", "is damaged"),
+    ],
+)
+def test_what_sqlite_refuses_a_backup_is_told_in_words(
+    snapshots: Snapshots, now: datetime, monkeypatch: pytest.MonkeyPatch, said: str, words: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError(said)
+
+    monkeypatch.setattr("study.store.snapshots._copy_database", refuse)
+    with pytest.raises(StorageError, match=words):
+        snapshots.make("daily", now=now)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql://localhost/x", "nonsense"])
