@@ -76,7 +76,8 @@ def _read_review(entry: Sequence[Any]) -> CardReview:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the learner is studying meanwhile
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(10)  # the learner is studying meanwhile
     asked = json.load(sys.stdin)
     json.dump(
         fit_parameters([_read_review(entry) for entry in asked["reviews"]], tuple(asked["parameters"])),
