@@ -1,6 +1,7 @@
 """Automatic backups: what is in them, how many are kept, and that a restored one is what was there."""
 
 import sqlite3
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,24 @@ def test_a_restored_backup_is_what_was_there_and_the_present_is_backed_up_first(
     snapshots.restore(newest.name, now=now + timedelta(hours=2))
     assert names(store) == ["Ana", "Ben"]
     assert (settings.decks_dir / "later.yaml").read_text() == "later"
+
+
+def test_own_plans_come_back_and_a_backup_from_before_they_were_in_it_leaves_them(
+    snapshots: Snapshots, settings: Settings, store: Store, now: datetime
+) -> None:
+    settings.plans_dir.mkdir()
+    (settings.plans_dir / "mine.yaml").write_text("before")
+    made = snapshots.make("daily", now=now)
+    (settings.plans_dir / "mine.yaml").unlink()
+    (settings.plans_dir / "later.yaml").write_text("later")
+    snapshots.restore(made.name, now=now + timedelta(hours=1))
+    assert [path.name for path in settings.plans_dir.iterdir()] == ["mine.yaml"]
+
+    without = snapshots.folder / "20200101-000000-000000_daily.zip"
+    with zipfile.ZipFile(made.path) as new, zipfile.ZipFile(without, "w") as old:
+        old.writestr("study.sqlite3", new.read("study.sqlite3"))
+    snapshots.restore(without.name, now=now + timedelta(hours=2))
+    assert [path.name for path in settings.plans_dir.iterdir()] == ["mine.yaml"]
 
 
 def test_a_backup_holds_what_is_still_in_the_write_ahead_log(
