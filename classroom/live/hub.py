@@ -21,6 +21,7 @@ from classroom.live.messages import (
     choose_answers,
     read_answer,
     read_figure_settings,
+    read_step,
     read_verdict,
     read_withdrawn,
 )
@@ -263,9 +264,7 @@ class Hub:
             case "back":
                 await self._step(live, previous_step(live.state, live.plan), after=after)
             case "go":
-                position, phase = int(order["position"]), str(order["phase"])
-                step = step_to(position, phase, live.plan, withdrawn=live.state.withdrawn)
-                await self._step(live, step, after=after)
+                await self._step(live, read_step(live, order), after=after)
             case "lock" | "unlock" as what:
                 await self._append(live, "lock", {"on": what == "lock"})
             case "hide-names" | "show-names" as what:

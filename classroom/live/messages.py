@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from classroom.activities.activity import CONFIDENCES
+from classroom.activities.room import step_to
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
 from study.figures.controls import settings_from
@@ -33,6 +34,13 @@ def read_verdict(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
         raise LearnerError("There is no such verdict.", do_next="Choose one that is listed.")
     [answer] = choose_answers(live, {"answer": str(order.get("answer"))})
     return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
+
+
+def read_step(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the step that the teacher goes to. Raises LearnerError when the plan has none such."""
+    position = order.get("position")
+    found = position if type(position) is int else -1
+    return step_to(found, str(order.get("phase")), live.plan, withdrawn=live.state.withdrawn)
 
 
 def read_withdrawn(live: LiveRoom, position: Any) -> int:

@@ -81,7 +81,7 @@ class Student:
             self.client.close()
 
     async def join(self) -> None:
-        """Join; again until the server answers. Raises ConnectionError when the class takes nobody."""
+        """Join; again until the server answers. Raises PermissionError when the class takes nobody."""
         while True:
             with contextlib.suppress(ConnectionError):
                 status, told = await self.client.post(f"/class/{self.code}/join", {})

@@ -3,19 +3,24 @@
 The verdict is only a hint: the learner rates the card themselves.
 """
 
+import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
 from flashcards.decks.note import ANSWER_PLACE, Card, CardNumber
-from study.base.checks import evaluate, has_unit, read_number, scale_of
+from study.base.checks import evaluate, scale_of
+from study.base.errors import LearnerError
+from study.base.typed_numbers import in_unit, is_known_unit, read_number, unit_size
 from study.text.markup import to_plain
 
 Change = Literal["same", "missing", "extra"]
 Verdict = Literal["right", "close", "different", "nothing"]
 
 CLOSE = 0.8  # similarity, 0 to 1; one typo in a ten-letter word stays above it
+NUMBER_WORDS = 8  # of a typed number and its unit: `1 221 120 bytes per parameter`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +60,39 @@ def compare_typed(card: Card, typed: str) -> ComparedAnswer:
 
 def right_number(number: CardNumber) -> str:
     """Format the computed answer: whole numbers in full, others with four significant digits."""
-    value = evaluate(number.quantity) / (scale_of(number.unit) or 1.0)
+    value = _compute_in_unit(number)
     written = f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
     return f"{written} {number.unit}".strip()
 
 
 def _compared_number(number: CardNumber, typed: str) -> ComparedAnswer:
     expected = right_number(number)
-    given = read_number(typed)
+    given = _read_in_unit(typed, number.unit)
     if given is None:
         return ComparedAnswer(verdict="different" if typed else "nothing", typed=typed, expected=expected)
-    scale = 1.0 if has_unit(typed) else scale_of(number.unit) or 1.0
-    right = evaluate(number.quantity)
+    right = _compute_in_unit(number)
     # At least the float rounding error: 0.1 + 0.2 must count as 0.3.
     room = max(number.tolerance_percent / 100, 1e-9) * abs(right)
-    verdict: Verdict = "right" if abs(given * scale - right) <= room else "different"
+    verdict: Verdict = "right" if abs(given - right) <= room else "different"
     return ComparedAnswer(verdict=verdict, typed=typed, expected=expected)
+
+
+def _compute_in_unit(number: CardNumber) -> float:
+    return evaluate(number.quantity) / (scale_of(number.unit) or unit_size(number.unit))
+
+
+def _read_in_unit(typed: str, unit: str) -> float | None:
+    """Read the first number with what follows it, as far as that is understood: `about 16 GB a GPU` is 16 GB.
+
+    Without a known unit on the card, whatever unit is typed is left out: `60 %` is 60.
+    """
+    start = re.search(r"[-+−.]?\d", typed)
+    words = typed[start.start() :].split()[:NUMBER_WORDS] if start else []
+    for end in range(len(words), 0, -1):
+        text = " ".join(words[:end])
+        with suppress(LearnerError):
+            return in_unit(text, unit) if unit and is_known_unit(unit) else read_number(text).value
+    return None
 
 
 def _normalize(text: str) -> str:

@@ -69,7 +69,7 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
         return None
     resets = [place for place, review in enumerate(card.reviews) if _is_reset(review)]
     since = card.reviews[resets[-1] + 1 :] if resets else card.reviews
-    counted = [review for review in since if _count_review(review)]
+    counted = [review for review in since if _is_rating(review)]
     due = card.due if card.due > 1_000_000_000 else created_at + card.due * DAY_SECONDS
     return History(
         ratings=tuple(
@@ -229,7 +229,7 @@ def _is_reset(review: AnkiReview) -> bool:
     return review.kind == 4 and review.factor == 0
 
 
-def _count_review(review: AnkiReview) -> bool:
+def _is_rating(review: AnkiReview) -> bool:
     return review.rating in RATINGS and (review.kind < 3 or (review.kind == 3 and review.factor != 0))
 
 

@@ -78,7 +78,7 @@ def write_apkg(entries: Iterable[CardEntry], *, now: datetime) -> bytes:
         kind = entry.kind if entry.kind in OUR_TYPES else "basic"
         note = genanki.Note(
             model=models[kind],
-            fields=[_read_field(entry, name) for name in OUR_TYPES[kind].fields],
+            fields=[_write_field(entry, name) for name in OUR_TYPES[kind].fields],
             guid=guid_of(entry),
             tags=tags_of(entry),
         )
@@ -119,7 +119,7 @@ def _build_model(ours: OurType) -> genanki.Model:
     )
 
 
-def _read_field(entry: CardEntry, name: str) -> str:
+def _write_field(entry: CardEntry, name: str) -> str:
     if name == "Id":
         return entry.id
     if name == "Accept":

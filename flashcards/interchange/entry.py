@@ -75,7 +75,7 @@ class CardReading:
     rejected: tuple[ImportEntry, ...] = ()
     notes: tuple[str, ...] = ()
     histories: Mapping[str, Any] = field(default_factory=dict)
-    """Card id -> its review history elsewhere (`anki_schedule.AnkiHistory`)."""
+    """Card id -> its review history elsewhere (`anki_schedule.History`)."""
 
     suspended: tuple[str, ...] = ()
     """The cards that were suspended there."""

@@ -10,7 +10,7 @@ from flashcards.interchange.entry import OWN, TEXTS, CardEntry, CardReading, ass
 from flashcards.interchange.formats import ENDINGS, read_cards
 from flashcards.interchange.schema import as_placed
 from study.base.errors import LearnerError
-from study.base.import_limits import FILE_BYTES, ID_CHARACTERS, length_problems
+from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
@@ -130,10 +130,7 @@ def _read_file(
     path: Path, known: Mapping[str, CardEntry], concepts: ConceptMap, problems: list[str]
 ) -> CardReading:
     try:
-        if path.stat().st_size > FILE_BYTES:
-            raise LearnerError(
-                f"{path.name} is too large.", do_next="Import it on the Import and export page instead."
-            )
+        check_size(path.name, path.stat().st_size)
         file = File(name=path.name, content=path.read_bytes())
         reading = read_cards(file, known=known, concepts=concepts.by_id)
     except (LearnerError, OSError) as error:

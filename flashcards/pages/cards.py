@@ -80,7 +80,7 @@ class CardsPage:
                 return self._next(visit, said=self._set_aside(visit, event))
             case "flag":
                 self._flag(visit, event)
-                return self._look(visit, {**event, "act": "look"}, said=_read_flag(event))
+                return self._look(visit, {**event, "act": "look"}, said=_describe_flag(event))
             case "save-edit" | "revert":
                 said = save_edit(self.exercise, visit, event)
                 return self._look(visit, {**event, "act": "look"}, said=said)
@@ -311,6 +311,6 @@ def _cram_figures(cram: Cram) -> dict[str, Any]:
     }
 
 
-def _read_flag(event: Mapping[str, Any]) -> str:
+def _describe_flag(event: Mapping[str, Any]) -> str:
     name = next((name for flag, name in FLAG_NAMES.items() if flag == event.get("flag")), "")
     return f"Flagged: {name}." if name else "Flag taken off."

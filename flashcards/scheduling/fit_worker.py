@@ -37,9 +37,7 @@ def fit_parameters(reviews: Sequence[CardReview], parameters: tuple[float, ...])
     scored = replay_recalls(reviews, before)
     held_out = max(1, round(HELD_OUT_SHARE * len(scored)))
     split = scored[-held_out].at
-    fitted = Scheduling(
-        parameters=_split_learnt([review for review in reviews if review.reviewed_at < split])
-    )
+    fitted = Scheduling(parameters=_fit_fsrs([review for review in reviews if review.reviewed_at < split]))
     return {
         "parameters": list(fitted.parameters),
         "reviews": len(scored),
@@ -49,7 +47,7 @@ def fit_parameters(reviews: Sequence[CardReview], parameters: tuple[float, ...])
     }
 
 
-def _split_learnt(reviews: Sequence[CardReview]) -> tuple[float, ...]:
+def _fit_fsrs(reviews: Sequence[CardReview]) -> tuple[float, ...]:
     torch.set_num_threads(1)  # the optimizer computes single numbers: more threads only wait for each other
     optimizer.mini_batch_size = STEP_REVIEWS
     numbers = {card: number for number, card in enumerate(dict.fromkeys(r.card_id for r in reviews))}
@@ -76,7 +74,8 @@ def _read_review(entry: Sequence[Any]) -> CardReview:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the learner is studying meanwhile
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(10)  # the learner is studying meanwhile
     asked = json.load(sys.stdin)
     json.dump(
         fit_parameters([_read_review(entry) for entry in asked["reviews"]], tuple(asked["parameters"])),

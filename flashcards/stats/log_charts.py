@@ -16,6 +16,7 @@ from flashcards.stats.statistics import (
     recall_now,
     reviews_by_day,
 )
+from study.base.days import short_date
 from study.content.concepts import ConceptMap
 from study.plots.calendar import WEEKS_WIDE, Calendar
 from study.plots.columns import Columns
@@ -67,8 +68,8 @@ def chart_forecast(history: CardHistory, scope: str) -> Plot:
     due = due_by_day(history, days=MONTH)
     total, most = sum(due.values()), max(due, key=due.__getitem__)
     if total:
-        title = f"{_format_cards(total)} due in the next {MONTH} days, most "
-        f"{_format_day(most, history.today)}: {due[most]}"
+        when = _format_day(most, history.today)
+        title = f"{_format_cards(total)} due in the next {MONTH} days, most {when}: {due[most]}"
     else:
         title = f"No card is due in the next {MONTH} days"
     return Plot(
@@ -79,7 +80,7 @@ def chart_forecast(history: CardHistory, scope: str) -> Plot:
         rows=tuple((day.isoformat(), n) for day, n in due.items()),
         alt=f"{title}. Today {due[history.today]}.",
         drawing=Columns(
-            labels=tuple("today" if day == history.today else f"{day:%-d %b}" for day in due),
+            labels=tuple(_label_day(day, history.today) for day in due),
             values=tuple(float(n) for n in due.values()),
             numbers=tuple(str(n) if n else "" for n in due.values()),
             x_label="day",
@@ -169,7 +170,7 @@ def time_spent(history: CardHistory, scope: str) -> Plot:
         rows=tuple((day.isoformat(), round(minutes, 2)) for day, minutes in spent.items()),
         alt=f"{title}.",
         drawing=Columns(
-            labels=tuple("today" if day == history.today else f"{day:%-d %b}" for day in spent),
+            labels=tuple(_label_day(day, history.today) for day in spent),
             values=tuple(spent.values()),
             numbers=tuple(f"{minutes:.1f}" if minutes else "" for minutes in spent.values()),
             x_label="day",
@@ -219,7 +220,11 @@ def _count_values(values: Sequence[float]) -> str:
 
 def _format_day(day: date, today: date) -> str:
     ahead = (day - today).days
-    return "today" if ahead == 0 else "tomorrow" if ahead == 1 else f"on {day:%a %-d %b}"
+    return "today" if ahead == 0 else "tomorrow" if ahead == 1 else f"on {day:%a} {short_date(day)}"
+
+
+def _label_day(day: date, today: date) -> str:
+    return "today" if day == today else short_date(day)
 
 
 def _format_minutes(minutes: float) -> str:

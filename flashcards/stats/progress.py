@@ -160,7 +160,7 @@ class CardSection:
 
     def _fit(self, visit: Visit) -> dict[str, Any]:
         state = self.exercise.fitting.state(visit.profile.id)
-        return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _read_number}
+        return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _format_measure}
 
 
 def _read_plan(visit: Visit) -> StudyPlan:
@@ -180,5 +180,5 @@ def _read_retention(event: Mapping[str, Any]) -> float:
     )
 
 
-def _read_number(value: float | None) -> str:
+def _format_measure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"

@@ -14,6 +14,7 @@ from flashcards.stats.statistics import (
     recall_by_week,
 )
 from study.base.confidence_intervals import Share, format_percent
+from study.base.days import short_date
 from study.content.concepts import ConceptMap
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points, point_of
@@ -40,7 +41,9 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
         subtitle=f"By week over the last {WEEKS}, {scope}; reviews at least a day after the card's last one.",
         header=("week to", "recalled", "asked", "share, %", "95 % from", "95 % to", "aim, %"),
         rows=tuple((day.isoformat(), *share.cells, 100 * target) for day, share in weeks.items()),
-        alt=f"{title}. " + "; ".join(f"week to {day:%-d %b} {share}" for day, share in weeks.items()) + ".",
+        alt=f"{title}. "
+        + "; ".join(f"week to {short_date(day)} {share}" for day, share in weeks.items())
+        + ".",
         drawing=Points(
             points=tuple(point_of(places[day], share) for day, share in weeks.items()),
             measured=f"recalled, with its 95 % interval (Wilson): {overall} over all these weeks",
@@ -48,7 +51,7 @@ def recall_by_week_figure(history: CardHistory, scope: str) -> Iterator[Plot]:
             computed=f"what you aim at: {format_percent(target)}",
             x_label="week up to",
             y_label="share recalled",
-            x_ticks=tuple((place, f"{day:%-d %b}") for day, place in places.items()),
+            x_ticks=tuple((place, short_date(day)) for day, place in places.items()),
             joined=True,
         ),
     )

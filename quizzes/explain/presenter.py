@@ -328,7 +328,7 @@ class ExplainExercise:
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)
-        return next((attempt for attempt in attempts if _measure_since(attempt, run.started_at)), None)
+        return next((attempt for attempt in attempts if _is_since(attempt, run.started_at)), None)
 
 
 def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
@@ -355,5 +355,5 @@ def explain_exercise(
     )
 
 
-def _measure_since(attempt: ExplainAttempt, moment: datetime) -> bool:
+def _is_since(attempt: ExplainAttempt, moment: datetime) -> bool:
     return attempt.submitted_at >= moment

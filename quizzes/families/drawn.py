@@ -84,7 +84,7 @@ class DrawnQuestion:
     checks: tuple[Check, ...] = ()
     source: str = ""
     unit: str = ""
-    """Numeric only: a unit that `quizzes.kinds.numbers` knows, or nothing."""
+    """Numeric only: a unit that `study.base.typed_numbers` knows, or nothing."""
 
     tolerance: float = 0.0
     """Numeric only: how far off counts as right, in the unit."""

@@ -19,7 +19,7 @@ from quizzes.families.drawn import (
     keep_distinct,
 )
 from quizzes.families.template import FamilyTemplate, read_template
-from quizzes.kinds.numbers import is_known_unit
+from study.base.typed_numbers import is_known_unit
 from study.content.yaml_reader import ContentError, Fields, Level, Problem
 
 DrawNumbers = Callable[[Random], DrawnNumbers]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from quizzes.kinds.numbers import format_number
+from study.base.typed_numbers import format_number
 from study.base.units import as_bytes
 from study.content.yaml_reader import Fields
 

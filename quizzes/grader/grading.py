@@ -5,7 +5,7 @@ the rest is scored once more as one text, in a canonical order. Therefore the or
 unrelated sentences can't change a verdict, and an answer without its evidence states less.
 
     score(concepts, texts) -> four likelihoods per text and concept: from worker/, or from a test
-    grade(prompt, answer, score, limits) -> Grading
+    grade_answer(prompt, answer, score, limits) -> Grading
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -42,7 +42,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class GraderReport:
-    """The metrics that the goal names (issue: .85, 5 %, 2 %, 10 %, 15 %) and their components."""
+    """The metrics of a grader on labelled answers, and their components."""
 
     f1: Metric
     precision: Metric

@@ -24,12 +24,12 @@ def _write_question(entry: QuestionEntry) -> dict[str, Any] | None:
     match form.kind:
         case "choice" | "truth":
             several = "many_choice" if form.several else "multiple_choice"
-            return _extend_form(form, several, [_read_choice(answer) for answer in _list_both(form)])
+            return _extend_form(form, several, [_write_choice(answer) for answer in _list_both(form)])
         case "number":
-            return {**_extend_form(form, "numeric", _read_numbers(form)), "precision": PRECISION}
+            return {**_extend_form(form, "numeric", _write_numbers(form)), "precision": PRECISION}
         case "words":
             answers = [
-                {"answer": a.text, "correct": a.right, "feedback": _read_feedback(a), "match_case": False}
+                {"answer": a.text, "correct": a.right, "feedback": _write_feedback(a), "match_case": False}
                 for a in form.answers
             ]
             return _extend_form(form, "string", answers)
@@ -48,13 +48,13 @@ def _list_both(form: Form) -> tuple[Answer, ...]:
     return Answer(text="True", right=true, feedback=told), Answer(text="False", right=not true, feedback=told)
 
 
-def _read_choice(answer: Answer) -> dict[str, Any]:
-    return {"answer": answer.text, "correct": answer.right, "feedback": _read_feedback(answer)}
+def _write_choice(answer: Answer) -> dict[str, Any]:
+    return {"answer": answer.text, "correct": answer.right, "feedback": _write_feedback(answer)}
 
 
-def _read_numbers(form: Form) -> list[dict[str, Any]]:
+def _write_numbers(form: Form) -> list[dict[str, Any]]:
     value = float(form.answers[0].text)
-    told = _read_feedback(form.answers[0])
+    told = _write_feedback(form.answers[0])
     default = {"type": "default", "feedback": "Not quite. Try again."}
     if not form.tolerance:
         return [{"type": "value", "value": value, "correct": True, "feedback": told}, default]
@@ -63,5 +63,5 @@ def _read_numbers(form: Form) -> list[dict[str, Any]]:
     return [{"type": "range", "range": ends, "correct": True, "feedback": told}, default]
 
 
-def _read_feedback(answer: Answer) -> str:
+def _write_feedback(answer: Answer) -> str:
     return answer.feedback or ("Right." if answer.right else "Not this one.")

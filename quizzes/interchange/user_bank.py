@@ -11,7 +11,7 @@ from quizzes.interchange.formats import ENDINGS, read_questions
 from quizzes.interchange.schema import as_placed
 from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
-from study.base.import_limits import FILE_BYTES, ID_CHARACTERS, length_problems
+from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
 from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
@@ -139,8 +139,7 @@ def _list_texts(value: object, name: str = "text") -> Iterator[tuple[str, str]]:
 
 def _read_file(path: Path, problems: list[str]) -> QuestionReading:
     try:
-        if path.stat().st_size > FILE_BYTES:
-            raise LearnerError(f"{path.name} is too large.", do_next="Split it, or import it instead.")
+        check_size(path.name, path.stat().st_size)
         reading = read_questions(File(name=path.name, content=path.read_bytes()))
     except (LearnerError, OSError) as error:
         problems.append(str(error))

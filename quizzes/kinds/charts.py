@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from quizzes.kinds.choices import Single
 from quizzes.kinds.grade import Form, Grade, Offered, Response
-from quizzes.kinds.numbers import format_number
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import Quantity, evaluate
 from study.base.numbers import is_finite_number
+from study.base.typed_numbers import format_number
 from study.content.yaml_reader import Fields
 from study.plots.axis import nice_step
 

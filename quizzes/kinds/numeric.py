@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
 from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
-from quizzes.kinds.numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
 from study.base.checks import Check
 from study.base.errors import LearnerError
 from study.base.numbers import is_finite_number
+from study.base.typed_numbers import format_number, in_unit, is_known_unit, is_within, read_number, unit_size
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
@@ -100,7 +100,7 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
     """Read unit, tolerance and known distractors; the number is that of the first check."""
     unit = fields.text("unit", default="")
     if not is_known_unit(unit):
-        fields.note(f"the unit {unit!r} is not known to quizzes/kinds/numbers.py")
+        fields.note(f"the unit {unit!r} is not known to study/base/typed_numbers.py")
     own = _read_number(fields, "value", default=None) if fields.own and not checks else 0.0
     if not checks and not fields.own:
         fields.note("a numeric question needs a `check`: its number is the right answer")

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
 from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
-from quizzes.kinds.numbers import is_within, read_number
 from study.base.errors import LearnerError
+from study.base.typed_numbers import is_within, read_number
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 

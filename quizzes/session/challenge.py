@@ -27,7 +27,7 @@ class Challenges:
             mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)
         )
         ended = self._ended(visit, concept_id)
-        best = max(ended, key=_is_right, default=None)
+        best = max(ended, key=_share_right, default=None)
         return ChallengeLink(
             address=address_of(fresh),
             problems=len(self.operations.drawn(visit.profile.id, fresh, now=visit.now)),
@@ -50,5 +50,5 @@ class Challenges:
         return [position for position in where if position.question is None and position.answered]
 
 
-def _is_right(position: Position) -> float:
+def _share_right(position: Position) -> float:
     return position.right / position.total if position.total else 0.0

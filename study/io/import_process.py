@@ -109,9 +109,9 @@ class ProcessPlanner:
         status = process.wait()
         if self._why == "stopped":
             return LearnerError(f"Reading {name} was stopped.", do_next="Nothing was changed.")
-        took_long = self._why == "time" or status == -24  # SIGXCPU
-        if took_long:
-            limit = f"{READING_CPU_SECONDS} s of processor time"
+        by_clock = self._why == "time"
+        if by_clock or status == -24:  # SIGXCPU
+            limit = f"{READING_SECONDS} s" if by_clock else f"{READING_CPU_SECONDS} s of processor time"
             return LearnerError(f"{name} takes more than {limit} to read, the limit.", do_next=_SPLIT)
         return LearnerError(f"{name} could not be read: it broke what reads it.", do_next=_SPLIT)
 

@@ -56,7 +56,8 @@ def _read_paragraphs(fields: Fields, name: str) -> tuple[str, ...]:
     return texts
 
 
-def _read_sources(fields: Fields) -> tuple[str, ...]:
+def read_sources(fields: Fields) -> tuple[str, ...]:
+    """Read the sources of a lesson's texts: one text, or a list."""
     return fields.texts("source") if isinstance(fields.peek("source"), list) else (fields.text("source"),)
 
 
@@ -240,7 +241,7 @@ def read_lesson(path: Path, check_preset: CheckPreset) -> Lesson:
 
 def _read_lesson(fields: Fields, concept_id: str, check_preset: CheckPreset) -> Lesson:
     preset = _read_try(fields.needed_child("try", kind="try"), check_preset)
-    lesson = read_declared(fields, Lesson, sources=_read_sources(fields), try_it=preset)
+    lesson = read_declared(fields, Lesson, sources=read_sources(fields), try_it=preset)
     if lesson.concept != concept_id:
         fields.note(f"`concept` must be the name of the file, {concept_id}")
     return lesson

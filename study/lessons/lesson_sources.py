@@ -8,7 +8,7 @@ from pathlib import Path
 
 from study.content.concepts import ConceptMap, load_concepts
 from study.content.yaml_reader import ContentError, Problem, read_mapping
-from study.lessons.lesson import LESSONS_DIR
+from study.lessons.lesson import LESSONS_DIR, read_sources
 
 DOCS = Path(__file__).parents[2] / "docs"
 SOURCES = DOCS / "lesson-sources.md"
@@ -44,7 +44,7 @@ def _read_sources(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     fields = read_mapping(path, kind="lesson", problems=problems)
     if fields is None or problems:
         raise ContentError(problems)
-    return fields.texts("source"), fields.needed_child("deep", kind="deep").texts("references")
+    return read_sources(fields), fields.needed_child("deep", kind="deep").texts("references")
 
 
 def _list_corrections(readings: str) -> dict[str, list[str]]:

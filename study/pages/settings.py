@@ -142,7 +142,7 @@ def _host_of(request: gr.Request) -> tuple[str, bool]:
 
 
 def _read_whole(event: Mapping[str, Any], name: str) -> int:
-    written = form_event.read_field(event, name)
+    written = form_event.read_field(event, name, limit=18)
     if not written.isdecimal():
         raise LearnerError(
             f"{written!r} isn't a number.", do_next="Type digits only, or leave what was there."

@@ -25,7 +25,7 @@ Reason = Literal["daily", "upgrade", "import", "restore"]
 KEPT = 10
 EVERY = timedelta(days=1)
 LOOK_EVERY_SECONDS = 3600
-OWN_FOLDERS = ("decks", "questions")
+OWN_FOLDERS = ("decks", "questions", "plans")
 DATABASE = "study.sqlite3"
 
 
@@ -134,6 +134,7 @@ class Snapshots:
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(copy, DATABASE)
             for folder in OWN_FOLDERS:
+                archive.mkdir(folder)  # also where it is empty: older backups leave out plans
                 for path in sorted((self._home / folder).glob("*")):
                     if path.is_file() and not path.name.startswith("."):
                         archive.write(path, f"{folder}/{path.name}")
@@ -143,7 +144,8 @@ class Snapshots:
             with zipfile.ZipFile(snapshot.path) as archive:
                 for name in archive.namelist():
                     parts = PurePosixPath(name).parts
-                    if name == DATABASE or (len(parts) == 2 and parts[0] in OWN_FOLDERS and parts[1] != ".."):
+                    is_own = len(parts) == 2 and parts[0] in OWN_FOLDERS and parts[1] != ".."
+                    if is_own or name.rstrip("/") in (DATABASE, *OWN_FOLDERS):
                         archive.extract(name, folder)
             if not is_whole(folder / DATABASE):
                 raise zipfile.BadZipFile
@@ -157,6 +159,8 @@ class Snapshots:
     def _replace_own_files(self, unpacked: Path) -> None:
         for folder in OWN_FOLDERS:
             here, fresh = self._home / folder, unpacked / folder
+            if not fresh.is_dir():
+                continue
             for path in here.glob("*"):
                 if path.is_file() and not path.name.startswith(".") and not (fresh / path.name).exists():
                     path.unlink()
@@ -212,10 +216,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _told(error: Exception) -> LearnerError:
-    kind = kind_of(error)
-    if kind is None and isinstance(error, sqlite3.Error):
-        said = str(error).lower()
-        kind = "full" if "full" in said else "locked" if "locked" in said else "damaged"
+    kind = kind_of(error) or ("damaged" if isinstance(error, sqlite3.Error) else None)
     if kind is None:
         return LearnerError(f"The backup can't be written: {error}.", do_next="Check the data folder.")
     return StorageError(kind)

@@ -1,6 +1,7 @@
 """What the disk and the database refuse, in words: full, read-only, locked, damaged, unreachable."""
 
 import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,8 +41,8 @@ def kind_of(error: BaseException) -> StorageKind | None:
     """Return what the storage refuses; None for an error that says nothing of it."""
     if isinstance(error, OSError):
         return _ERRNO.get(error.errno or 0)
-    if isinstance(error, DBAPIError):
-        said = str(error.orig).lower()
+    if isinstance(error, DBAPIError | sqlite3.Error):
+        said = str(getattr(error, "orig", error)).lower()
         return next((kind for words, kind in _MESSAGES if words in said), None)
     return None
 

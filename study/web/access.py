@@ -31,11 +31,15 @@ OWNER_PATH = "/owner"
 KEY_FILE = "server.key"
 PHRASE_GROUPS = 5  # of four letters, 100 bits together
 
-OWNERS_ONLY = LearnerError(
-    "This belongs to the owner of this server.",
-    do_next="Ask them to do it, or install the app on your own machine, where everything is yours.",
-)
 TOO_MANY = "Too many requests from this browser. Wait a moment, then reload the page."
+
+
+def owners_only() -> LearnerError:
+    """Return the error of what learners may not do; a new one, because each raise adds to its traceback."""
+    return LearnerError(
+        "This belongs to the owner of this server.",
+        do_next="Ask them to do it, or install the app on your own machine, where everything is yours.",
+    )
 
 
 class ServerKeys:
@@ -91,7 +95,7 @@ def _scope_of(request: Any) -> Mapping[str, Any]:
 def require_owner(request: Any) -> None:
     """Raise LearnerError for everyone but the owner."""
     if role_of(request) != "owner":
-        raise LearnerError(OWNERS_ONLY.what, do_next=OWNERS_ONLY.do_next)
+        raise owners_only()
 
 
 class RoleGate:
@@ -129,7 +133,7 @@ class RoleGate:
             return self._owners_link(connection, owner=owner)
         if not owner and is_owners(scope["method"], scope["path"]):
             note("refused", "A learner asked for a route of the owner.")
-            return PlainTextResponse(str(OWNERS_ONLY), 403)
+            return PlainTextResponse(str(owners_only()), 403)
         return None
 
     def _owners_link(self, connection: HTTPConnection, *, owner: bool) -> ASGIApp:

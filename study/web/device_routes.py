@@ -31,10 +31,13 @@ LINK_MINUTES = 10
 LINKS_AT_MOST = 1_000
 LONGEST_FORM_BYTES = 4_096
 
-EXPIRED = LearnerError(
-    "This link is too old, or was used already.",
-    do_next="Make a new one on the first device, under Settings.",
-)
+
+def link_expired() -> LearnerError:
+    """Return the error of a link that leads to no profile."""
+    return LearnerError(
+        "This link is too old, or was used already.",
+        do_next="Make a new one on the first device, under Settings.",
+    )
 
 
 def qr_code(link: str) -> Markup:
@@ -68,7 +71,7 @@ class Devices:
         found = [one for one in self.context.store.profiles.all() if one.id == profile_id and now < until]
         if not found:
             note("refused", "A device opened a link to a profile that has expired or was used.")
-            raise LearnerError(EXPIRED.what, do_next=EXPIRED.do_next)
+            raise link_expired()
         return found[0]
 
     def join(self, token: str, browser_id: str, *, now: datetime) -> None:
@@ -137,7 +140,7 @@ class DeviceRoutes:
         async for piece in request.stream():
             body += piece
             if len(body) > LONGEST_FORM_BYTES:
-                return _page({"error": EXPIRED}, HTTPStatus.GONE)
+                return _page({"error": link_expired()}, HTTPStatus.GONE)
         token = dict(parse_qsl(body.decode("utf-8", "replace"))).get("token", "")
         try:
             browser = browser_of(request.cookies)

@@ -24,7 +24,7 @@ def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
 
 def read_whole(event: Mapping[str, Any], name: str) -> int:
     """A whole number that must be there."""
-    value = read_text(event, name)
+    value = read_text(event, name, limit=18)  # a database takes no more digits
     if not value.removeprefix("-").isdecimal():
         raise LearnerError(f"{name!r} must be a whole number, got {value!r}.", do_next=_STALE)
     return int(value)

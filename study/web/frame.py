@@ -32,7 +32,7 @@ from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import middleware, page_files
-from study.web.access import OWNERS_ONLY, may_use_lab
+from study.web.access import may_use_lab, owners_only
 from study.web.island_route import GuardedAct
 from study.web.theme import THEME
 
@@ -67,7 +67,7 @@ def add_island(
 ) -> gr.HTML:
     """Put an island here, inside the current page.
 
-        island(page.act, page.load, "cards", waiting=frame.waiting("Cards"))
+        add_island(page.act, page.load, "cards", waiting=render_waiting("Cards"))
 
     `learners_may` names the only acts that are not the owner's on a server for learners; None means all.
 
@@ -79,7 +79,7 @@ def add_island(
         try:
             if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
                 note("refused", f"A learner pressed what is the owner's on {elem_id}.")
-                raise OWNERS_ONLY
+                raise owners_only()
             with in_words(), one_view():
                 return _encodable(act(event, request))
         except LearnerError as error:

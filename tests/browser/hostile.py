@@ -132,7 +132,7 @@ def write_own_files(home: Path, text: str, *, name: str = "hostile") -> None:
 
 
 def _questions(text: str, name: str) -> Iterator[dict[str, Any]]:
-    """The app's own questions, three of each kind, with the text in all their words."""
+    """The app's own questions, two of each kind, with the text in all their words."""
     seen: dict[str, int] = {}
     for path in sorted((ROOT / "quizzes" / "questions").glob("*.yaml")):
         for question in yaml.safe_load(path.read_text("utf-8"))["questions"]:

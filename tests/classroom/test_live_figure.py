@@ -43,6 +43,18 @@ def test_every_screen_follows_the_teachers_figure(context: Context) -> None:
     played(play)
 
 
+def test_a_step_that_the_plan_has_not_is_refused_in_words(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(PLAN)
+        for order in ({}, {"position": "x", "phase": "show"}, {"position": 99, "phase": "show"}):
+            refused = await school.lead(live, "go", **order)
+            assert (refused.status_code, "no such step" in refused.text) == (400, True)
+
+    played(play)
+
+
 def test_a_sliders_question_is_about_the_settings_of_the_plan(context: Context) -> None:
     school = School(context)
     live_plan = replace(

@@ -20,7 +20,9 @@ from flashcards.interchange.entry import CardEntry, entries_of
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.markdown import read_markdown, write_markdown
 from flashcards.interchange.table import read_csv, write_csv
+from flashcards.interchange.user_decks import LiveDecks
 from study.base.errors import LearnerError
+from study.base.import_limits import FILE_BYTES
 from study.content.concepts import ConceptMap
 from study.io.apply_import import Imports
 from study.io.exchange import File
@@ -32,6 +34,13 @@ PIECES = st.sampled_from(
      "\n```\ncode\n  more\n```\n", "-->", "=1+1", "@", "[gap]", "word", " ", "\n", "é", '"', ",", "\\"]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, min_size=1, max_size=6).map("".join).map(str.strip).filter(bool)
+
+
+def test_an_own_file_that_is_too_large_is_told_what_to_do(concepts: ConceptMap, tmp_path: Path) -> None:
+    with open(tmp_path / "large.yaml", "wb") as large:
+        large.truncate(FILE_BYTES + 1)
+    [problem] = LiveDecks(concepts, tmp_path).collection.problems
+    assert problem == "large.yaml has more than 20 MB, the limit. Split it into smaller files."
 
 
 @settings(max_examples=80)

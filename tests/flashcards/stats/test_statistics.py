@@ -10,7 +10,7 @@ import pytest
 from flashcards.decks.deck import Decks
 from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, apply_rating
 from flashcards.scheduling.simulation import StudyPlan, simulate_study
-from flashcards.stats.log_charts import card_figures
+from flashcards.stats.log_charts import card_figures, chart_forecast
 from flashcards.stats.statistics import (
     CardHistory,
     compute_forgetting,
@@ -114,6 +114,11 @@ def test_the_forecast_puts_what_is_overdue_on_today() -> None:
     assert sum(due.values()) == 2
     late = due_by_day(history(review("a", 4, 100, new=True)), days=3)
     assert list(late.values()) == [1, 0, 0]
+
+
+def test_the_forecast_says_which_day_has_most_cards() -> None:
+    plot = chart_forecast(history(review("a", 4, 100, new=True)), "all cards")
+    assert plot.title == "1 card is due in the next 30 days, most today: 1"
 
 
 def test_a_part_has_only_its_cards() -> None:

@@ -7,9 +7,9 @@ from quizzes import families
 from quizzes.bank.bank import load_bank
 from quizzes.families.drawn import DrawnQuestion, Right, Slip
 from quizzes.kinds.choices import Single
-from quizzes.kinds.numbers import is_within
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import check_holds
+from study.base.typed_numbers import is_within
 from study.content.concepts import ConceptMap, load_concepts
 
 SEEDS = range(1000)

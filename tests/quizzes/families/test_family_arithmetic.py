@@ -23,9 +23,9 @@ from quizzes.families.models import MODELS, NAMES, Model
 from quizzes.families.wider_field import MODELS as CACHED
 from quizzes.families.wider_field import Heads
 from quizzes.kinds.choices import Single
-from quizzes.kinds.numbers import format_number, is_known_unit, is_within, unit_size
 from quizzes.kinds.numeric import Numeric
 from study.base.checks import evaluate, prints_number
+from study.base.typed_numbers import format_number, is_known_unit, is_within, unit_size
 from study.content.concepts import ConceptMap, load_concepts
 from study.content.yaml_reader import LEVELS
 from tests.quizzes.stems import SOLUTIONS, equations, solved

@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.base.checks import Check, check_holds, evaluate, prints_number, read_number, register_quantity
+from study.base.checks import Check, check_holds, evaluate, prints_number, register_quantity
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields, Placed, Problem
@@ -70,21 +70,3 @@ def test_a_malformed_check_is_noted(written: object) -> None:
     fields = Fields(Placed(id="c", check=written), file="f.yaml", kind="card", problems=problems)
     assert read_checks(fields) == ()
     assert len(problems) == 1
-
-
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [
-        ("2,442,240", 2_442_240),
-        ("2 442 240 parameters", 2_442_240),
-        ("37.7M", 37_700_000),
-        ("3,5", 3.5),
-        ("0,375", 0.375),
-        ("1e-4", 0.0001),
-        ("−2 GB", -2_000_000_000),
-        ("about 4.127 bits", 4.127),
-        ("none", None),
-    ],
-)
-def test_a_typed_number_is_read_as_people_write_it(written: str, number: float | None) -> None:
-    assert read_number(written) == (number if number is None else pytest.approx(number))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.base.days import StudyDays
+from study.base.days import StudyDays, short_date
 from study.base.errors import LearnerError
 from study.store.logs.preferences_and_drafts import Preferences
 
@@ -53,3 +53,7 @@ def test_a_learner_chooses_when_a_day_begins_and_where() -> None:
 def test_a_setting_that_cannot_be_says_what_can(chosen: dict[str, Any], words: str) -> None:
     with pytest.raises(LearnerError, match=words):
         Preferences(**chosen)
+
+
+def test_a_short_date_has_no_leading_zero() -> None:
+    assert short_date(date(2026, 3, 4)) == "4 Mar"

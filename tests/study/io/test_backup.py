@@ -64,8 +64,14 @@ def _value(column: Any, text: str, number: int, day: int) -> Any:
     if column.name == "rating":
         return number + 2
     if isinstance(column.type, JSON):
-        lists = {"question_ids": [text], "concepts": [text, "b"], "evidence": [[0, number + 1]]}
-        return lists.get(column.name, {"of": [text, number]})
+        held: dict[str, Any] = {
+            "question_ids": [text],
+            "choice": {"topic": text, "length": number + 1, "seconds_each": None},
+            "response": {"option": text},
+            "concepts": [text, "b"],
+            "evidence": [[0, number + 1]],
+        }
+        return held.get(column.name, {"of": [text, number]})
     if isinstance(column.type, Boolean):
         return bool(number)
     if isinstance(column.type, Integer):
@@ -298,6 +304,36 @@ def test_rows_and_files_that_do_not_fit_are_left_out_and_said(store: Store, ana:
     }
     assert [path.name for path in tmp_path.rglob("*.yaml")] == []
     assert store.notes.preferences(ben).new_cards_a_day == 10
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("quiz_sessions", "choice", {"length": 99}),
+        ("quiz_sessions", "choice", {"length": "x"}),
+        ("quiz_sessions", "choice", {"mode": "exam", "seconds_each": "x"}),
+        ("quiz_sessions", "choice", {"mode": "exam", "seconds_each": 10**18}),
+        ("quiz_sessions", "choice", {"topic": ["a"]}),
+        ("answers", "response", "x"),
+        ("answers", "response", [1]),
+        ("answers", "response", {"option": [1]}),
+        ("answers", "response", {"options": None}),
+        ("answers", "response", {"blanks": 5}),
+        ("answers", "response", {"pairs": [1]}),
+        ("answer_retries", "response", {"order": 5}),
+    ],
+)
+def test_a_quiz_or_an_answer_that_pages_can_not_read_is_left_out(
+    store: Store, ana: str, tmp_path: Path, table: str, column: str, value: object
+) -> None:
+    fill(store, ana)
+    document = json.loads(backup_of(store, ana, tmp_path))
+    ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
+    document["tables"][table][0][column] = value
+    report = restore(store, ben, tmp_path, json.dumps(document).encode())
+    reasons = [reason for group in report.groups for reason, _ in group.reasons]
+    assert any(reason.startswith(f"{column} can't be") for reason in reasons)
+    assert value not in [row[column] for row in rows(store, ben)[table]]
 
 
 def test_a_bomb_is_not_unpacked(store: Store, ana: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from quizzes.interchange.exchange import open_exchange as open_questions
 from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS, HTML_TAGS
 from study.base.settings import Settings
+from study.io import import_process
 from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
 from study.io.planning import Planned, Upload
@@ -128,6 +129,14 @@ def test_a_process_that_dies_is_told_in_words_and_replaced(
     process.wait()
     assert read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n").report.counts["new"] == 1
     assert planner._process is not process
+
+
+def test_a_file_stopped_by_the_clock_is_told_its_limit(
+    planner: ProcessPlanner, home: Path, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_process, "READING_SECONDS", 0.01)
+    with pytest.raises(LearnerError, match=r"takes more than 0\.01 s to read"):
+        read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n")
 
 
 def test_too_much_memory_is_refused_in_words(planner: ProcessPlanner, home: Path, profile: str) -> None:

@@ -1,5 +1,7 @@
 """Automatic backups: what is in them, how many are kept, and that a restored one is what was there."""
 
+import sqlite3
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,6 +62,24 @@ def test_a_restored_backup_is_what_was_there_and_the_present_is_backed_up_first(
     assert (settings.decks_dir / "later.yaml").read_text() == "later"
 
 
+def test_own_plans_come_back_and_a_backup_from_before_they_were_in_it_leaves_them(
+    snapshots: Snapshots, settings: Settings, store: Store, now: datetime
+) -> None:
+    settings.plans_dir.mkdir()
+    (settings.plans_dir / "mine.yaml").write_text("before")
+    made = snapshots.make("daily", now=now)
+    (settings.plans_dir / "mine.yaml").unlink()
+    (settings.plans_dir / "later.yaml").write_text("later")
+    snapshots.restore(made.name, now=now + timedelta(hours=1))
+    assert [path.name for path in settings.plans_dir.iterdir()] == ["mine.yaml"]
+
+    without = snapshots.folder / "20200101-000000-000000_daily.zip"
+    with zipfile.ZipFile(made.path) as new, zipfile.ZipFile(without, "w") as old:
+        old.writestr("study.sqlite3", new.read("study.sqlite3"))
+    snapshots.restore(without.name, now=now + timedelta(hours=2))
+    assert [path.name for path in settings.plans_dir.iterdir()] == ["mine.yaml"]
+
+
 def test_a_backup_holds_what_is_still_in_the_write_ahead_log(
     snapshots: Snapshots, store: Store, now: datetime, tmp_path: Path
 ) -> None:
@@ -93,8 +113,6 @@ def test_a_damaged_backup_is_refused_and_nothing_is_changed(
 
 
 def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) -> None:
-    import sqlite3
-
     old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
     with sqlite3.connect(tmp_path / "study.sqlite3") as connection:
         connection.executescript(old)
@@ -114,6 +132,27 @@ def test_a_backup_without_room_says_so_and_leaves_nothing(
     with pytest.raises(StorageError, match="disk is full"):
         snapshots.make("daily", now=now)
     assert list(snapshots.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("attempt to write a readonly database", "can't be written to"),
+        ("unable to open database file", "can't be written to"),
+        ("database or disk is full", "disk is full"),
+        ("database table is locked", "Another program holds"),
+        ("unknown error", "is damaged"),
+    ],
+)
+def test_what_sqlite_refuses_a_backup_is_told_in_words(
+    snapshots: Snapshots, now: datetime, monkeypatch: pytest.MonkeyPatch, said: str, words: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise sqlite3.OperationalError(said)
+
+    monkeypatch.setattr("study.store.snapshots._copy_database", refuse)
+    with pytest.raises(StorageError, match=words):
+        snapshots.make("daily", now=now)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql://localhost/x", "nonsense"])

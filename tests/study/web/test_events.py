@@ -19,6 +19,7 @@ from study.web import form_event
         (form_event.read_whole, "3.5"),
         (form_event.read_whole, "²"),
         (form_event.read_whole, ""),
+        (form_event.read_whole, "9" * 30),
         (form_event.read_moment, "yesterday"),
     ],
 )

@@ -1,5 +1,7 @@
 """The route of presses: it answers as Gradio does, and refuses what Gradio's events refuse."""
 
+import gc
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +9,7 @@ import gradio as gr
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from study.base.errors import LearnerError
@@ -148,3 +151,16 @@ def test_two_islands_of_one_name_are_refused(context: Context) -> None:
 def test_an_error_that_the_island_raises_is_its_answer(site: FastAPI) -> None:
     assert isinstance(unknown_act({}), LearnerError)
     assert press(site, {}).json() == {"error": str(unknown_act({}))}
+
+
+def test_a_refused_press_is_not_kept(context: Context) -> None:
+    with frame.building_pages():
+        blocks = gr.Blocks(analytics_enabled=False)
+        with frame.add_page(blocks, context, title="Lab", path="/lab"):
+            frame.add_island(answer_press, lambda request: NO_HTML, "lab", learners_may={"look"})
+    request = Request({"type": "http", "role": "learner"})
+    assert "owner" in frame.acts_of(blocks)["lab"]({"act": "start"}, request)["error"]
+    kept = weakref.ref(request)
+    del request
+    gc.collect()
+    assert kept() is None

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.kinds.numbers import format_number, in_unit, read_number
 from study.base.errors import LearnerError
+from study.base.typed_numbers import format_number, in_unit, read_number
 
 
 @pytest.mark.parametrize(
