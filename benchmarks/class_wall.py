@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 from random import Random
 
-from benchmarks.classroom import cpu_of, family, running
-from classroom.activities.activity import Activity, activity_from
+from benchmarks.classroom import cpu_of, family, open_class, running
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student
 
-PLAN = "revision"
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 120
 
@@ -46,10 +44,7 @@ def main() -> None:
 async def _answer(address: str, count: int, seconds: float) -> tuple[int, float]:
     """The answers' mean length, and the seconds from the last one's acknowledgement to its verdicts."""
     teacher = Client(address, "teacher")
-    _, place = await teacher.post("/class/open", f"plan={PLAN}&days=1", form=True)
-    code = str(place).split("/")[2]
-    told = await _export(teacher, code)
-    plan: list[Activity] = [activity_from(spec) for spec in told["activities"]]
+    code, plan = await open_class(teacher)
     position = next(number for number, each in enumerate(plan) if each.kind == "wall")
     dice = Random(0)
     texts: list[str] = []

@@ -12,7 +12,6 @@ their own, on the same machine as the app. Figures: docs/classroom.md.
 import argparse
 import asyncio
 import os
-import re
 import signal
 import socket
 import statistics
@@ -31,6 +30,7 @@ from typing import Any
 import psutil
 from sqlalchemy import create_engine, select
 
+from benchmarks.pages import served_at
 from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Manners, Student
@@ -315,11 +315,7 @@ def start(command: list[str], folder: Path, url: str, port: int = 0) -> tuple["s
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert server.stdout is not None
-    for line in server.stdout:
-        if ready := re.search(r"Ready: (http://\S+)", line):
-            return server, ready[1]
-    raise SystemExit("The server did not start.")
+    return server, served_at(server)
 
 
 def spread(seconds: list[float]) -> str:

@@ -10,19 +10,18 @@ start of the navigation, the median of all rounds.
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from benchmarks.pages import CHROMIUM, FLAGS, ROOT, served_at
+from benchmarks.load import served
+from benchmarks.pages import CHROMIUM, FLAGS
 from lora_lab.settings.urls import LAB_PAGES
 from study.content.concepts import concept_address
 from study.learner.study_modes import STUDY_MODES
@@ -69,26 +68,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page_weight", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
-        server = subprocess.Popen(
-            [sys.executable, "app.py", "--port", "0", "--no-worker", "--data-folder", data],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ,
-        )
+    with (
+        tempfile.TemporaryDirectory() as data,
+        served(Path(data)) as (address, _),
+        sync_playwright() as playwright,
+    ):
         chromium = next(found for name in CHROMIUM if (found := shutil.which(name)))
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        try:
-            address = served_at(server)
-            _cold_and_warm(browser, address + PATHS[0])  # warms up the server
-            opened = {
-                path: [_cold_and_warm(browser, address + path) for _ in range(rounds)] for path in PATHS
-            }
-        finally:
-            browser.close()
-            server.terminate()
-            server.wait(timeout=60)
+        _cold_and_warm(browser, address + PATHS[0])  # warms up the server
+        opened = {path: [_cold_and_warm(browser, address + path) for _ in range(rounds)] for path in PATHS}
+        browser.close()
     _print(opened)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
@@ -74,12 +74,7 @@ def main() -> None:
             bnb_4bit_use_double_quant=True,
         ),
     )
-    base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
-    torch.manual_seed(spec.seed)
-    config = LoraConfig(
-        r=spec.rank, lora_alpha=int(spec.alpha), target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    model = get_peft_model(base, config)
+    model = with_usual_adapter(base, spec)
     examples = [encode_example(tokenizer, example) for example in own_dataset().train]
     timed = with_trainer(
         model, examples, spec, pad_to=None, bf16=options.compute == "bf16", use_cpu=not options.gpu
@@ -90,6 +85,16 @@ def main() -> None:
     loss = held_out_loss(model, held_out, bf16=options.compute == "bf16", use_cpu=not options.gpu)
     spent = {"held_out_loss": loss, "cpu_seconds_of_held_out_loss": time.process_time() - before}
     print(json.dumps(asdict(timed) | spent))
+
+
+def with_usual_adapter(base: nn.Module, spec: RunSpec) -> PeftModel:
+    """Attach PEFT's own layers to a base in 4 bits, after prepare_model_for_kbit_training."""
+    base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    torch.manual_seed(spec.seed)
+    config = LoraConfig(
+        r=spec.rank, lora_alpha=int(spec.alpha), target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(base, config)
 
 
 def with_trainer(

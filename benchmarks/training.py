@@ -22,10 +22,9 @@ from typing import Any, Self
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch import Tensor, nn
 
-from benchmarks.trainer import Padding, Timed, as_row, with_trainer
+from benchmarks.trainer import Padding, Timed, as_row, with_trainer, with_usual_adapter
 from lora_lab.data.datasets import own_dataset
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RunSpec
@@ -157,12 +156,7 @@ class Setting:
             device=CPU,
             models_dir=self.models_dir,
         )
-        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
-        torch.manual_seed(SPEC.seed)
-        config = LoraConfig(
-            r=SPEC.rank, lora_alpha=int(SPEC.alpha), target_modules="all-linear", task_type="CAUSAL_LM"
-        )
-        return get_peft_model(base, config)  # type: ignore[no-any-return]
+        return with_usual_adapter(base, SPEC)  # type: ignore[no-any-return]
 
     def variants(self, *, metered: bool, graph_only: bool) -> list[Variant]:
         """Build all variants, the lab's first because the others are compared with it."""
