@@ -3,6 +3,7 @@
 Only safetensors and GGUF files are opened, never pickles, and code that comes with a model is never run.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -151,13 +152,20 @@ def _from_files(model: str, options: dict[str, Any], models_dir: Path, report: R
     report(Progress(step="Loading the model"))
     gguf = _gguf_in(source)
     if gguf is not None:
-        source = str(convert_gguf(gguf, models_dir / "converted" / gguf.stem, report))
+        source = str(convert_gguf(gguf, _converted_folder(gguf, models_dir), report))
     try:
         return AutoModelForCausalLM.from_pretrained(
             source, use_safetensors=True, trust_remote_code=False, **options
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise _explain_unusable(model, error) from error
+
+
+def _converted_folder(gguf: Path, models_dir: Path) -> Path:
+    """Return the cache folder of this very file: another of the same name, or a replaced one, has its own."""
+    stat = gguf.stat()
+    identity = f"{gguf.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    return models_dir / "converted" / f"{gguf.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
 def resolve_model(model: str, models_dir: Path, report: Report) -> str:
