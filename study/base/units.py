@@ -49,8 +49,8 @@ def as_two_digits(number: float) -> str:
 
 
 def as_percent(percent: float) -> str:
-    """Format a percentage as `1.78 %`: three significant digits."""
-    return f"{as_three_digits(percent)} %"
+    """Format a percentage as `1.78 %`, `0.52 %`, `0.00326 %`: two decimals from 0.1 on, then three digits."""
+    return f"{percent:.2f} %" if 0.1 <= abs(percent) < 1 else f"{as_three_digits(percent)} %"
 
 
 def as_duration(seconds: float) -> str:

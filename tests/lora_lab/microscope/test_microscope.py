@@ -135,7 +135,7 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     assert "4.5 a weight against 4.125" in judged(MicroscopeGuess(smaller="first"), block)[0].reason
     double = replace(TINY, second=QuantizationScheme(bits="nf4-dq"))
     assert (
-        "rounds only the constants, 0.500 % of them"
+        "rounds only the constants, 0.50 % of them"
         in judged(MicroscopeGuess(smaller="first"), double)[0].reason
     )
     other = replace(TINY, first=QuantizationScheme(bits="hqq4"), second=QuantizationScheme(bits="int8"))
@@ -231,7 +231,7 @@ def test_what_the_embedded_model_can_not_show_is_said() -> None:
     assert "finds" not in limits["errors"]  # before that was measured
     sweep = {"errors": {"nf4": {"64": 0.1}, "hqq4": {"32": 0.004}}, "rows": {"hqq4": 2}}
     later = {panel.id: panel.limit for panel in build_panels(embedded, FOUND | {"sweep": sweep})}
-    assert "finds those values again, but for 0.400 %" in later["errors"]
+    assert "finds those values again, but for 0.40 %" in later["errors"]
     assert "first 2 of 4 rows" in limits["errors"]
     cannot = FOUND["losses"] | {"cannot_second": "x has 7 weights"}
     last = list(build_panels(TINY, FOUND | {"losses": cannot}))[-1]

@@ -18,7 +18,7 @@ def test_the_usual_question_has_a_one_sentence_answer() -> None:
     verdict = fit.verdict_of(LLAMA, 24 * GB)
     assert verdict.fits
     assert fit.in_words(verdict, "24 GB") == "Fits in 24 GB with 10.6 GB left."
-    assert fit.trained_in_words(verdict) == "41,943,040 trainable parameters (0.520 %)."
+    assert fit.trained_in_words(verdict) == "41,943,040 trainable parameters (0.52 %)."
 
 
 def test_near_the_edge_the_sentence_says_what_is_missing() -> None:

@@ -25,7 +25,7 @@ def test_a_column_of_numbers_keeps_its_last_zeros(number: float, two: str, three
     ("shown", "text"),
     [
         (as_percent(0.00326), "0.00326 %"),
-        (as_percent(0.326), "0.326 %"),
+        (as_percent(0.326), "0.33 %"),
         (as_percent(9.999), "10.0 %"),
         (as_percent(99.97), "100 %"),
         (as_percent(0), "0 %"),
