@@ -50,7 +50,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
     failure = failures.non_finite(RunSpec(learning_rate=50), step=4)
     assert failure.cause == "non-finite"
     assert failure.what == "The loss stopped being a number at step 4. The adapter of step 3 is saved."
-    assert "Lower the learning rate: 50 is too high here, try 0.002." in failure.do_next
+    assert "Lower the learning rate: 50 is probably too high here. Try 0.002." in failure.do_next
     assert "alpha (now 16)" in failure.do_next
 
 
