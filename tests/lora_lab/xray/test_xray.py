@@ -130,7 +130,7 @@ def test_chance_is_the_larger_dimension_over_all() -> None:
 def test_a_finding_says_what_an_update_adds_and_what_chance_would() -> None:
     said = amplification_finding(first(xray_of()), "q_proj in layer 0")
     assert "In its 4 directions, the update of q_proj in layer 0 has a norm of 4.61 and W one of 2.00" in said
-    assert "W has 0.45 times there what random directions have, and 50.0 in as many of its own" in said
+    assert "W's norm there is 0.45 times that in random directions. In as many of W's own strongest" in said
 
 
 def test_the_table_stands_beside_the_published_one() -> None:
