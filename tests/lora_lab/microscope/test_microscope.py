@@ -130,7 +130,7 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     assert "4.5 per weight against 4.125" in judged(MicroscopeGuess(smaller="first"), block)[0].reason
     double = replace(TINY, second=QuantizationScheme(bits="nf4-dq"))
     assert (
-        "rounds only the constants, 0.50 % of them"
+        "rounds only the constants, which are then off by 0.50 %"
         in judged(MicroscopeGuess(smaller="first"), double)[0].reason
     )
     other = replace(TINY, first=QuantizationScheme(bits="hqq4"), second=QuantizationScheme(bits="int8"))

@@ -70,7 +70,7 @@ def test_a_card_that_fails_otherwise_is_named_with_its_error() -> None:
 def test_a_card_that_pytorch_does_not_see_is_named_too() -> None:
     notice = diagnose(replace(H100, usable=False))
     assert notice is not None
-    assert "does not see it" in notice.what
+    assert "does not see this machine's NVIDIA H100" in notice.what
     assert "CUDA_VISIBLE_DEVICES" in notice.do_next
 
 
