@@ -23,7 +23,7 @@ def of_ranks(by_rank: Mapping[int, Ledger], rank: int) -> str:
         if flat_up_to == min(by_rank):
             return f"Rank {rank} takes {total}: {largest} are {percent} of it"
         return (
-            f"Rank barely matters up to {flat_up_to} (+{growth[flat_up_to]:.0f} %): "
+            f"Rank barely adds memory up to {flat_up_to} (+{growth[flat_up_to]:.0f} %): "
             f"{largest} are {percent} of {total}"
         )
     trained = format_share(here.adapters + here.gradients + here.optimizer, here.total_bytes)

@@ -86,7 +86,7 @@ def _front_footnote(done: Sequence[GridSetting]) -> str:
     measured = all(arm.measured_peak_bytes for arm in done)
     what = "Measured" if measured else "Losses measured; peaks computed where cells were trained side by side"
     return (
-        f"{what}. Lower left is better. The line joins the settings that none beats in both. "
+        f"{what}. Lower left is better. The line is the front: no other setting beats its points in both. "
         "Upright strokes span the seeds: where they overlap, the order may be luck."
     )
 

@@ -191,7 +191,7 @@ def _loss_title(view: GridPlane) -> str:
     verdicts = [compare_groups(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
     close = sum(verdict != "differ" for verdict in verdicts)
     if not close:
-        return f"{claim}, lower than the {len(others)} others beyond seed noise"
+        return f"{claim}, lower than all others by more than seed noise"
     if close == len(others):
         return f"{claim}, but seeds can't tell any other cell from it"
     return f"{claim}; {close} of the {len(others)} others may be as low: seeds can't tell"
@@ -237,7 +237,7 @@ def memory_footnote(view: GridPlane) -> str:
     """Return which of the peaks are measured."""
     shared = [cell for arm in view.arms for cell in arm.cells if cell.group_peak_bytes]
     if not shared:
-        return "Measured: the highest peak of a cell's seeds. Lighter is less."
+        return "Measured: the highest peak among the seeds. Lighter is less."
     largest = max(shared, key=attrgetter("group_peak_bytes"))
     return (
         "Dashed: computed, as if the cell were alone. Cells trained side by side have one peak: "

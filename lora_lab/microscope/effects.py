@@ -107,7 +107,7 @@ def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             f"{format_finely(double['error_plain'])} to {format_finely(double['error_double'])}, and "
             f"{plain - nested:.3g} bits per weight are saved.",
             numbers=(
-                ("bits saved a weight", f"{plain - nested:.3g}"),
+                ("bits saved per weight", f"{plain - nested:.3g}"),
                 ("farthest constant is off by", format_percent(double["largest_share_off"])),
                 ("weights move by", format_percent(double["weights_moved"])),
             ),
@@ -119,7 +119,7 @@ def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
                     kind="computed",
                     text="bits per weight for constants, as arXiv:2305.14314 section 3 has them",
                     formula=f"32 / {block} becomes 8 / {block} + 32 / ({block} × {NESTED_BLOCK_SIZE}): the "
-                    f"mean of the constants is taken off, and blocks of {NESTED_BLOCK_SIZE} get 8-bit codes "
+                    f"mean of the constants is subtracted, and blocks of {NESTED_BLOCK_SIZE} get 8-bit codes "
                     "with one fp32 constant",
                 ),
             ),
@@ -170,7 +170,7 @@ def output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
                 ),
             ),
         ),
-        limit="It can't show what later layers make of it: they may damp it or carry it on.",
+        limit="It can't show what later layers make of it: they may damp it or amplify it.",
     )
 
 

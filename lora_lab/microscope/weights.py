@@ -52,7 +52,7 @@ def weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             picture=pictures.render_pair(*drawn),
             alt="Two histograms of weights on the scale of their block, with the levels: "
             + "; ".join(
-                f"{question.side(side).name} names {len(found[side]['levels'])} values from "
+                f"{question.side(side).name} has {len(found[side]['levels'])} values from "
                 f"{found[side]['levels'][0]:g} to {found[side]['levels'][-1]:g}"
                 for side in SIDES
             )
@@ -141,7 +141,7 @@ def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         id="errors",
         title="Error by scheme and block size",
         shown=FigureView(
-            finding=f"With no more than {budget:.4g} bits per weight, {name} misses this matrix least: by "
+            finding=f"With no more than {budget:.4g} bits per weight, {name} has the smallest error on this matrix: "
             f"{format_percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
             numbers=(),
             picture=pictures.render_errors(question, sweep, d_in),

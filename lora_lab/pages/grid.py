@@ -143,7 +143,10 @@ class GridPage:
             raise LearnerError(
                 f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, and this machine has "
                 f"{as_bytes(found.machine_bytes)}.",
-                do_next="Make it smaller, or press Start anyway: that cell will fail, the others go on.",
+                do_next=(
+                    "Make it smaller, or press Start anyway: cells that do not fit may fail, and the others "
+                    "go on."
+                ),
             )
         sweep = self._lab.engine.submit_sweep(grid, dataset, now=self._context.clock(), one_alone=True)
         shown = self._shown({**origin_fields(query), "sweep": sweep.sweep_id})

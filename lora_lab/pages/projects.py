@@ -66,7 +66,7 @@ class ProjectsPage:
                 )
             case "conclude":
                 self.service.conclude(visit, progress, form_event.read_field(event, "text", limit=TEXT_LIMIT))
-                return self._shown(visit, progress, say="Your report is there.", focus="#conclusion")
+                return self._shown(visit, progress, say="Your report is ready.", focus="#conclusion")
             case "measure":
                 if progress.sweep is not None:
                     self.service.lab.measure_afterwards(progress.sweep)
@@ -97,7 +97,7 @@ class ProjectsPage:
         progress = self._read_progress(visit, visit.query.get("id", ""))
         if self._running(progress):
             return {"parts": {"words": escape(progress.words), "results": self._results(progress)}}
-        return {"html": self._page(visit, progress), "say": "All is measured. The results are there."}
+        return {"html": self._page(visit, progress), "say": "Everything is measured. The results are ready."}
 
     def _running(self, progress: ProjectProgress) -> bool:
         """Return whether the results can still change without user action."""

@@ -235,7 +235,7 @@ class TasksPage:
             following=self._following(visit, task.id),
             address=task_address,
         )
-        say = "Solved." if found.right else f"Not yet: {len(found.broken)} things are missing."
+        say = "Solved." if found.right else _count_missing(len(found.broken))
         parts = {"judgement": part, "status": self._status(visit, task)}
         return {"parts": parts, "say": say, "focus": "#judgement"}
 
@@ -258,6 +258,10 @@ class TasksPage:
         return next_task(task_id, [each for each, status in statuses.items() if status == "solved"])
 
 
+def _count_missing(number: int) -> str:
+    return "Not yet: 1 thing is missing." if number == 1 else f"Not yet: {number} things are missing."
+
+
 def _draft_key(task: BuildTask) -> str:
     return f"task-{task.id}"
 
@@ -272,7 +276,11 @@ def _numbers_part(drawn: Drawn, setting: Setting, *, is_checked: bool = False) -
         if condition.measure in MEASURES:
             target = judge.target_at(condition, drawn_target, setting)
             is_answer = condition.kind == "best" and "{target}" not in drawn.task.goal
-            shown = "told by Check" if is_answer and not is_checked else _describe_target(condition, target)
+            shown = (
+                "shown after the check"
+                if is_answer and not is_checked
+                else _describe_target(condition, target)
+            )
             wanted.setdefault(condition.measure, []).append(shown)
     rows = []
     for name in drawn.task.shown:
@@ -297,7 +305,7 @@ def _compute(name: str, setting: Setting) -> str:
 
 def _describe_target(condition: Condition, target: float) -> str:
     words = f"{TEST_WORDS[condition.test]} {MEASURES[condition.measure].show(target)}"
-    return f"{words}, to {condition.percent:g} %" if condition.test == "near" else words
+    return f"{words}, within {condition.percent:g} %" if condition.test == "near" else words
 
 
 def _describe_check(checked: CheckedCondition) -> tuple[bool, str, str, str]:

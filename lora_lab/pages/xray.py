@@ -131,7 +131,7 @@ class XrayPage:
         found = told.judge_prediction(status.xray, query["guess"])
         if found is not None and not found.right:
             self._ask_for_cards(visit, QUANTITY_CONCEPTS["directions"], because="prediction-directions")
-        reply["say"] = "The X-ray is there."
+        reply["say"] = "The X-ray is ready."
         return reply
 
     def _choices(self, status: XrayStatus | None) -> list[tuple[str, str, str]]:

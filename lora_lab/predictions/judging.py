@@ -141,8 +141,9 @@ def _judge_peak(guess: RunGuess, ended: Ended) -> GuessVerdict | None:
         result=as_bytes(state.peak_bytes),
         right=within_factor(guess.peak_bytes, state.peak_bytes),
         reason=(
-            f"Most of it is {names[largest[0]].lower()}: {as_bytes(predicted[largest[0]])}, {share:.0f} %, "
-            f"before {names[largest[1]].lower()} with {as_bytes(predicted[largest[1]])}."
+            f"The largest part is {names[largest[0]].lower()} ({as_bytes(predicted[largest[0]])}, "
+            f"{share:.0f} %), and the second is {names[largest[1]].lower()} "
+            f"({as_bytes(predicted[largest[1]])})."
         ),
         concepts=MEMORY_CONCEPTS.get(largest[0], QUANTITY_CONCEPTS["peak"]),
     )
@@ -166,9 +167,7 @@ def _judge_lower(guess: RunGuess, ended: Ended, rival: Ended | None) -> GuessVer
         return None
     differing = [
         (name, value, other)
-        for (name, value), (_, other) in zip(
-            run_view.settings_of(ended.spec), run_view.settings_of(rival.spec), strict=True
-        )
+        for (name, value), (_, other) in zip(_list_conditions(ended), _list_conditions(rival), strict=True)
         if value != other
     ]
     equal = abs(this - that) < TIE
@@ -183,12 +182,24 @@ def _judge_lower(guess: RunGuess, ended: Ended, rival: Ended | None) -> GuessVer
     )
 
 
+def _list_conditions(ended: Ended) -> list[tuple[str, str]]:
+    """Return every setting, and what the machine adds: its device and the number type it computed in."""
+    device = (ended.state.started or {}).get("device", {})
+    return [
+        *run_view.settings_of(ended.spec),
+        ("computed in", device.get("compute_dtype", "")),
+        ("device", device.get("name", "")),
+    ]
+
+
 LOWER_WORDS = {"this": "this run", "that": "the earlier run"}
 
 
 def _describe_difference(differing: Sequence[tuple[str, str, str]]) -> str:
     if not differing:
-        return "The settings are equal, so the difference is no more than the machine's rounding."
+        return (
+            "Settings and device are equal, so only rounding can differ, for instance with library versions."
+        )
     told = "; ".join(f"{name} {value} here, {other} there" for name, value, other in differing)
     if [name for name, _, _ in differing] == ["seed"]:
         return f"They differ in nothing but the seed ({told}): this much is chance."

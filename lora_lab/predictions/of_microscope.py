@@ -101,7 +101,7 @@ def _judge_error(
         quantity=quantity,
         guess=question.side(guess.smaller).name,
         result=(
-            f"{'as good as equal' if equal else question.side(smaller).name}: "
+            f"{'practically equal' if equal else question.side(smaller).name}: "
             f"{format_finely(errors['first'])} against {format_finely(errors['second'])}"
         ),
         right=equal or guess.smaller == smaller,
@@ -113,21 +113,21 @@ def _judge_error(
 def _explain_reason(quantity: str, question: MicroscopeQuestion, found: Mapping[str, Any]) -> str:
     if quantity == "error-block":
         return (
-            "In a smaller block the largest weight is nearer to the others, so the levels lie closer "
-            f"together; it costs bits: {question.first.stored_bits:.4g} a weight against "
+            "In a smaller block the largest weight is closer in size to the others, so the levels lie closer "
+            f"together. That costs bits: {question.first.stored_bits:.4g} per weight against "
             f"{question.second.stored_bits:.4g}."
         )
     if quantity == "error-double":
         return (
-            "Both have the same sixteen levels; double quantization rounds only the constants, "
-            f"{format_percent(found['double']['constants_error'])} of them."
+            "Both have the same sixteen levels; double quantization rounds only the constants, which are "
+            f"then off by {format_percent(found['double']['constants_error'])}."
             if "double" in found
             else "Both have the same sixteen levels; double quantization rounds only the constants."
         )
     counts = [len(found[side]["levels"]) for side in SIDES]
     if abs(counts[0] - counts[1]) > 1:
         first, second = NAMES[question.first.bits], NAMES[question.second.bits]
-        return f"{first} has {counts[0]} levels in a block, {second} has {counts[1]}."
+        return f"{first} has {counts[0]} levels, and {second} has {counts[1]}."
     return f"With {max(counts)} levels or one fewer, what counts is where they lie: see them below."
 
 

@@ -70,7 +70,7 @@ class ProjectProgress:
     def words(self) -> str:
         """The progress in words."""
         if self.conclusion:
-            return "Finished: your report is there."
+            return "Finished: your report is ready."
         if self.sweep:
             return self._words_of_runs
         return "Your hypothesis is written; run a grid." if self.hypothesis else "Not begun."

@@ -56,8 +56,8 @@ def non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
         cause="non-finite",
         what=f"The loss stopped being a number at step {step}. {kept}",
         do_next=(
-            f"Lower the learning rate: {spec.learning_rate:g} is too high here, "
-            f"try {min(RunSpec.learning_rate, spec.learning_rate / 10):g}. "
+            f"Lower the learning rate: {spec.learning_rate:g} is probably too high here. "
+            f"Try {min(RunSpec.learning_rate, spec.learning_rate / 10):g}. "
             f"A smaller alpha (now {spec.alpha:g}) helps in the same way."
         ),
     )
@@ -70,9 +70,9 @@ def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, la
             cause="killed",
             what=(
                 f"The training process was killed from outside after step {step}; "
-                f"when nobody did it, the system was short of memory. {_say_kept(saved_step)}"
+                f"if nobody did that, the system probably ran out of memory. {_say_kept(saved_step)}"
             ),
-            do_next=f"Start again; if it happens again: {_list_smaller(spec)}",
+            do_next=f"Start again. If it happens again: {_list_smaller(spec)}",
         )
     if says_out_of_memory(last_lines):
         return out_of_memory(spec, step=step + 1, saved_step=saved_step)

@@ -99,7 +99,8 @@ def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
     sizes = [len(grid.ranks), *(len(getattr(grid, axis)) for axis in rows)]
     if len(rows) != 1 or others or not all(FEWEST <= size <= MOST for size in sizes):
         raise LearnerError(
-            f"A crowd's grid has {FEWEST} to {MOST} ranks, and as many bit widths or learning rates.",
+            f"A crowd's grid has {FEWEST} to {MOST} ranks and {FEWEST} to {MOST} bit widths or learning "
+            "rates.",
             do_next="Write `ranks`, and `bits` or `learning_rates`; `seeds` may be added.",
         )
     return grid

@@ -210,14 +210,14 @@ def _only_needed(
 
 
 def lengthened(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:
-    """List changes of no result that make room for a longer text, each with its longest, the longest first;
-    at the end all together, where that is longer still.
+    """List changes that hardly affect the result and make room for a longer text, each with its longest,
+    the longest first; at the end all together, where that is longer still.
     """
     wanted = math.ceil(LONGER * longest_context(fields, gpu_bytes, find))
     start = {**fields, "seq_len": str(wanted)}
     joint, needed, said = start, _needed_or_inf(start, find), dict[str, str]()
     found = []
-    for text, change in _free(fields):
+    for text, change in _nearly_free(fields):
         if _needed_or_inf({**start, **change}, find) <= gpu_bytes:
             found.append(_longest_with({**start, **change}, (text,), gpu_bytes, find))
         if (smaller := _needed_or_inf({**joint, **change}, find)) < needed:
@@ -256,12 +256,13 @@ def _needed_or_inf(fields: Fields, find: FindShape) -> float:
 
 def _single_changes(fields: Fields, gpu_bytes: int, find: FindShape) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield single changes in the order of what they cost: nothing, time, context, exactness, expression."""
-    yield from _free(fields)
+    yield from _nearly_free(fields)
     batch = int(fields["batch"])
     most = largest_batch(_reserved(fields, find), gpu_bytes - CUDA_OVERHEAD_BYTES)
     if 0 < most < batch:
         times = math.ceil(batch / most)
-        yield f"a batch of {most}, {times} of them accumulated for the same step", {"batch": str(most)}
+        step = "for the same step" if times * most == batch else f"to at least {batch} per step"
+        yield f"a batch of {most}, {times} of them accumulated {step}", {"batch": str(most)}
     for bits in _fewer_bits(fields["bits"]):
         if fields["method"] != "full":
             yield f"weights in {BITS_LABELS[bits]}", {"bits": bits}
@@ -279,7 +280,7 @@ def _smaller_adapters(fields: Fields) -> Iterator[tuple[dict[str, str], dict[str
     """Yield every combination of matrices, rank and framework, starting from what is chosen: the texts by
     the field that is changed, and the changes.
     """
-    names = {change["framework"]: text for text, change in _free(fields) if "framework" in change}
+    names = {change["framework"]: text for text, change in _nearly_free(fields) if "framework" in change}
     for targets in (fields["targets"], *_fewer_targets(fields)):
         for rank in (int(fields["rank"]), *_lower_ranks(fields)):
             for framework in (fields["framework"], *names):
@@ -305,8 +306,8 @@ def _at_most(tokens: int) -> str:
     return f"at most {as_count(tokens)} tokens per sequence"
 
 
-def _free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield changes that change no result, or only its last digits."""
+def _nearly_free(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield changes that hardly affect the result: none at all, or what rounding does."""
     offers: tuple[tuple[str, str, str, Callable[[Fields], bool]], ...] = (
         ("attention", "sdpa", "fused attention", _always),
         ("checkpointing", "yes", "checkpointing, which computes each layer twice", _always),
@@ -348,7 +349,7 @@ def _has_wide_moments(fields: Fields) -> bool:
 
 def _lossless(fields: Fields) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield what is changed together, in order: everything short of another model or a shorter text."""
-    yield from _free(fields)
+    yield from _nearly_free(fields)
     if int(fields["batch"]) > 1:
         yield "a batch of 1", {"batch": "1"}
     if fields["method"] == "full":

@@ -125,12 +125,18 @@ def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[di
     if fields["gpu"] not in {str(size) for size in CARDS} | {"found"}:
         fields["gpu"] = DEFAULTS["gpu"]
     problems = {}
-    if fields["model"] not in load_catalogue() and fields["model"] not in own:
-        problems["model"] = (
-            f"The model {fields['model'][:100]!r} is not known here; the page Models adds one."
-        )
+    if fields["model"] not in own and (said := _find_model_problem(fields["model"])):
+        problems["model"] = said
     problems |= {name: said for name in NUMBERS if (said := _find_problem(name, fields[name]))}
     return fields | {name: DEFAULTS[name] for name in problems}, list(problems.values())
+
+
+def _find_model_problem(name: str) -> str:
+    if name not in load_catalogue():
+        return f"The model {name[:100]!r} is not known here; the page Models adds one."
+    if all(shape.name != name for shape in list_models()):
+        return f"This page does not compute the memory of the model {name!r}."
+    return ""
 
 
 def _find_problem(name: str, text: str) -> str:

@@ -16,7 +16,7 @@ MUCH, SOME, SAME = 2.0, 1.2, 1.05
 """Factors of a right token's probability from which a change is called much, plain, or any at all."""
 
 SHARED_WORDS = 0.5
-"""The share of the right answer's words from which a sample answer counts as holding it."""
+"""The share of the right answer's longer words from which a sample answer counts as holding it."""
 
 SHORT_WORD = 4  # letters; shorter words are mostly articles and prepositions
 SMALL_RANK, USUAL_RANK, LONGER = 1, 8, 4
@@ -67,7 +67,8 @@ def _predicts(fall: float, *, own: bool) -> str:
         return f"it predicts the next word of {whose} {much}: {times}"
     if factor > 1 / SAME:
         return f"it predicts the next word of {whose} as well as before."
-    return f"it predicts the next word of {whose} worse: the right one is {1 / factor:.3g} times less likely."
+    times = f"the right one was {1 / factor:.3g} times as likely before."
+    return f"it predicts the next word of {whose} worse: {times}"
 
 
 def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
@@ -77,13 +78,16 @@ def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
         who: sum(holds(sample[who], sample["reference"]) for sample in samples) for who in ("base", "tuned")
     }
     of = f"{held['tuned'] or 'none'} of its {len(samples)} sample answers"
-    verb = "holds" if held["tuned"] < 2 else "hold"
+    verb = "has" if held["tuned"] < 2 else "have"
     still = (
-        "It still gets facts wrong"
+        "Not every sample comes near the right answer"
         if held["tuned"] < len(samples)
-        else "Its samples are right in their words"
+        else "Every sample comes near the right answer"
     )
-    return f"{still}: {of} {verb} half the words of the right answer ({held['base']} before training)."
+    return (
+        f"{still}: {of} {verb} all of the right answer's numbers and at least half of its longer words "
+        f"({held['base']} before training)."
+    )
 
 
 def holds(answer: str, reference: str) -> bool:
@@ -141,7 +145,7 @@ def _candidates(spec: RunSpec, *, worse: bool) -> list[tuple[RunSpec, str, str]]
     found.append((
         replace(spec, bits=bits),
         f"Now {BITS_LABELS[bits]} weights, same seed",
-        "The frozen weights change, and nothing that is trained: what does it cost in memory, and in loss?",
+        "Only the storage of the frozen weights changes. What does that do to the memory, and to the loss?",
     ))  # fmt: skip
     if spec.steps * LONGER <= STEPS_LIMITS[1]:
         found.append((

@@ -5,10 +5,10 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from lora_lab.memory.ledger import bits_per_param
-from lora_lab.parameters.shapes import load_catalogue
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.settings.urls import CLAIMS, COMPARE, GRID, LAB, MEMORY, MICROSCOPE, MODELS, PAPERS, XRAY
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANT_LABELS, VARIANT_NAMES
+from lora_lab.views import memory_form
 from study.base.units import as_short
 from study.content.search import SearchEntry
 
@@ -58,8 +58,8 @@ def list_settings() -> Iterator[SearchEntry]:
 
 
 def list_models() -> Iterator[SearchEntry]:
-    """List the models of the catalogue; each leads to Will it fit? with it chosen."""
-    for shape in load_catalogue().values():
+    """List the models that Will it fit? offers; each leads there with it chosen."""
+    for shape in memory_form.list_models():
         yield SearchEntry(
             kind="Models",
             title=f"{shape.name} ({as_short(shape.total_parameters)} parameters): does it fit?",

@@ -202,17 +202,19 @@ def peaks_of(found: GridEstimate) -> Peaks:
 def known_before(grid: Grid, shape: ModelShape | None) -> str:
     """Say what is exact before any cell has ended: how many parameters the smallest and largest rank train.
 
-    Empty for a grid of one rank, or while the model's shape is not known.
+    Empty for a grid of one rank, for several variants or sets of matrices, which train different numbers,
+    and while the model's shape is not known.
     """
     low, high = min(grid.ranks), max(grid.ranks)
-    if shape is None or low == high:
+    if shape is None or low == high or len(grid.variants) > 1 or len(grid.targets) > 1:
         return ""
     few, many = (
-        count_parameters(shape, rank=rank, targets=grid.targets[0]).trainable for rank in (low, high)
+        count_parameters(shape, rank=rank, targets=grid.targets[0], variant=grid.variants[0]).trainable
+        for rank in (low, high)
     )
     return (
-        f"Known beforehand: r={high} trains {many / few:.3g} times the parameters of r={low}, "
-        f"{as_count(many)} against {as_count(few)}. What that buys, the cells will tell."
+        f"Known beforehand: r={high} trains {many / few:.3g} times as many parameters as r={low}, "
+        f"{as_count(many)} against {as_count(few)}. The cells will show what that buys."
     )
 
 
@@ -250,7 +252,7 @@ def first_measured(cells: Sequence[GridCell]) -> str:
         )
     return (
         f"The first cell, {_name_cell(cell.spec)}, took the held-out loss from {before} to {after} in"
-        f" {cell.spec.steps} steps.{peak} The others will tell what depends on the settings."
+        f" {cell.spec.steps} steps.{peak} The others will show what difference the settings make."
     )
 
 

@@ -15,8 +15,8 @@ PUBLISHED = "lora-amplification"
 """Table 7 of the LoRA paper, in papers.yaml."""
 
 CANNOT_VALUES = (
-    "It can't show whether the weak directions matter for the answers: only a run at a lower rank tells. Nor "
-    "can more than the rank ever differ from zero, whatever the data."
+    "It can't show whether the weak directions matter for the answers: only a run at a lower rank can. "
+    "At most r singular values can differ from zero, whatever the data."
 )
 CANNOT_NORMS = (
     "It can't show which matrices matter for the task. AdamW moves every number of A and B by about the "
@@ -97,8 +97,9 @@ def amplification_finding(module: Module, place: str) -> str:
     adds, has, own = (as_three_digits(value) for value in (module.norm, seen.update, seen.own))
     times, by_chance = (as_two_digits(value) for value in (factor, seen.update / module.random_expected))
     return (
-        f"In {count} the update of {place} adds {adds} where W has {has}, {times} times as much. W has "
-        f"{by_chance} times there what random directions have, and {own} in as many of its own strongest."
+        f"In {count}, the update of {place} has a norm of {adds} and W one of {has}, so the update is "
+        f"{times} times as large. W's norm there is {by_chance} times that in random directions. In as many "
+        f"of W's own strongest directions it is {own}."
     )
 
 
@@ -146,8 +147,8 @@ def overlap_finding(overlap: Overlap) -> str:
     whole, chance = overlap.at(first, second), expected_overlap(first, second, overlap.size)
     one, one_chance = overlap.at(1, 1), expected_overlap(1, 1, overlap.size)
     return (
-        f"All {overlap.sizes} overlap to {as_two_digits(100 * whole)} %, "
-        f"{as_two_digits(whole / chance)} times the average of chance; the two strongest to "
+        f"All {overlap.sizes} overlap by {as_two_digits(100 * whole)} %, "
+        f"{as_two_digits(whole / chance)} times what chance gives on average; the strongest one of each by "
         f"{as_two_digits(100 * one)} %, {as_two_digits(one / one_chance)} times."
     )
 
@@ -157,7 +158,7 @@ def same_start(one: RunSpec, other: RunSpec) -> str:
     first, second = ((spec.model, spec.rank, spec.seed, spec.targets) for spec in (one, other))
     return (
         "Both runs have the same rank, seed and targets, and so started from the very same A: overlap of A's "
-        "and of the update's input directions shows that first of all."
+        "and of the update's input directions mainly reflects that."
         if first == second
         else ""
     )

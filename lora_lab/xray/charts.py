@@ -237,8 +237,8 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
     if last:
         first, second = last
         title = (
-            f"{place_of(module)}: the strongest directions overlap to "
-            f"{as_two_digits(100 * overlap.at(1, 1))} %, {overlap.sizes} to "
+            f"{place_of(module)}: the strongest directions overlap by "
+            f"{as_two_digits(100 * overlap.at(1, 1))} %, {overlap.sizes} by "
             f"{as_two_digits(100 * overlap.at(first, second))} %"
         )
     ours = _overlap_map(
@@ -250,7 +250,7 @@ def overlap_maps(module: Module, overlap: Overlap, conditions: str) -> tuple[Plo
     random = _overlap_map(
         overlap.random, overlap, name="xray-random",
         title=(
-            f"By chance, {each_of(first, second)} in {overlap.size:,} dimensions overlap to "
+            f"By chance, {each_of(first, second)} in {overlap.size:,} dimensions overlap by "
             f"{as_two_digits(100 * overlap.random_at(first, second))} % in one drawn pair, "
             f"{as_two_digits(100 * expected_overlap(first, second, overlap.size))} % on average"
         ),

@@ -59,7 +59,7 @@ def test_a_guess_by_keyboard_then_everything_that_was_measured_and_a_verdict(vis
     expect(verdicts.first).to_contain_text(
         "✗ Not quite Smaller error: you said NF4, blocks of 64, it is int8"
     )
-    expect(verdicts.first).to_contain_text("NF4 has 16 levels in a block, int8 has 255.")
+    expect(verdicts.first).to_contain_text("NF4 has 16 levels, and int8 has 255.")
     expect(verdicts.last).to_contain_text("Rise of the loss: you said +0.5")
     expect(page.locator("#live")).to_contain_text("All is measured.")
 
@@ -73,7 +73,7 @@ def test_a_look_can_be_stopped_and_begun_again(visit: Visit) -> None:
     page = visit().open(f"{TINY}&second=hqq3&layer=1")
     page.get_by_role("button", name="Look without a guess").click()
     page.locator("#stop-looking").press("Enter")
-    expect(page.locator("#found")).to_contain_text("Stopped. What was found until then stands below.")
+    expect(page.locator("#found")).to_contain_text("Stopped. What had been found by then is below.")
     expect(page.locator(".prediction")).to_have_count(0)
     page.locator("#look-again").press("Enter")
     all_is_measured(page)

@@ -98,11 +98,12 @@ def show(settings: ForwardTypesSettings) -> FigureView:
     stored = sum(part.bytes for part in found if part.name.startswith("W") and part.stays)
     decoded = size.get("W, decoded", 0)
     wide, width = COMPUTE_NAMES[cast(Compute, settings.compute)], CODE_WIDTHS[settings.bits]
-    waits = f"as {width}-bit codes with constants" if "W, constants" in size else f"in {width} bits"
+    kept = f"as {width}-bit codes with constants" if "W, constants" in size else f"in {width} bits"
     if decoded:
         finding = (
-            f"W waits {waits} ({as_bytes(stored)}). For the product it is decoded to {wide}, "
-            f"{as_bytes(decoded)}, used, and freed: the product is not computed in {width} bits."
+            f"W is kept {kept} ({as_bytes(stored)}). For the product, the lab's loop decodes it to {wide}, "
+            f"{as_bytes(decoded)}, uses it and frees it: the product itself is computed in "
+            f"{settings.compute}."
         )
     else:
         finding = (

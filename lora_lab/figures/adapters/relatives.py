@@ -45,8 +45,8 @@ def show(settings: RelativesSettings) -> FigureView:
         finding=(
             f"At rank {settings.rank} LoRA trains {as_count(lora)} numbers. DoRA trains "
             f"{as_percent(100 * dora / lora - 100)} "
-            f"more, for one magnitude per output. VeRA trains {as_count(vera)}, {lora / vera:.3g} times "
-            "fewer. "
+            f"more, for one magnitude per output. VeRA trains {as_count(vera)}, one for every "
+            f"{lora / vera:.3g} of LoRA's. "
             "The other relatives train exactly as many as LoRA."
         ),
         numbers=tuple((name, as_short(count)) for name, count in found.items()),

@@ -63,11 +63,9 @@ def show(settings: TruncationSettings) -> FigureView:
     full = matrix.d_in * matrix.d_out
     return FigureView(
         finding=(
-            f"The best matrix of rank {found.rank} keeps {as_percent(found.kept_percent)} of this one and "
-            "misses it by "
-            f"{as_percent(found.error_percent)}. LoRA does not cut W like this: it assumes that the change "
-            "of W "
-            "needs few directions."
+            f"The best matrix of rank {found.rank} keeps {as_percent(found.kept_percent)} of this one's "
+            f"squared norm; what it loses has {as_percent(found.error_percent)} of the norm. LoRA does not "
+            "cut W like this: it assumes that the change of W needs few directions."
         ),
         numbers=(
             ("largest value", f"{matrix.singular_values[0]:.3g}"),

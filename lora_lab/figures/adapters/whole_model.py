@@ -88,8 +88,8 @@ def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
     one = lora_to_scale.compute_numbers(lora_to_scale.MatrixSettings(rank=settings.rank))
     return FigureView(
         finding=(
-            f"At rank {settings.rank}, training changes {as_percent(found.percent)} of the model's numbers "
-            f"and needs about {as_bytes(peak)}."
+            f"At rank {settings.rank}, the adapter makes up {as_percent(found.percent)} of all numbers. Only "
+            f"the adapter is trained, and a training step needs about {as_bytes(peak)}."
         ),
         numbers=(("trained", as_percent(found.percent)), ("memory", as_bytes(peak))),
         picture=lora_to_scale.draw_matrices(one),
@@ -115,8 +115,8 @@ def show_full(settings: FullSettings) -> FigureView:
     numbers = find_shape(settings.model).total_parameters
     each, whole = BYTES_PER_NUMBER * numbers, state_bytes(numbers)
     return FigureView(
-        finding=f"Training all {numbers:,} numbers keeps four copies of that size: {as_bytes(whole)}.",
-        numbers=(("numbers", f"{numbers:,}"), ("one copy", as_bytes(each)), ("four copies", as_bytes(whole))),
+        finding=f"Training all {numbers:,} numbers keeps four sets of that many: {as_bytes(whole)}.",
+        numbers=(("numbers", f"{numbers:,}"), ("one set", as_bytes(each)), ("four sets", as_bytes(whole))),
         picture=_draw_copies(each),
         alt=f"Four bars of {as_bytes(each)} each: {', '.join(name for name, _ in PARTS)}.",
         origins=(

@@ -60,15 +60,15 @@ def show(settings: BlockSizeSettings) -> FigureView:
     found = next(one for one in every if one.size == settings.block_size)
     usual = next(one for one in every if one.size == BLOCK_SIZE)
     beside = (
-        f" Blocks of {BLOCK_SIZE} need {usual.bits:.4g} bits and are off by "
+        f" Blocks of {BLOCK_SIZE} need {usual.bits:.4g} bits, with an error of "
         f"{as_percent(usual.error_percent)}."
         if found is not usual
         else " This is the usual size."
     )
     return FigureView(
         finding=(
-            f"In blocks of {found.size:,}, a weight needs {found.bits:.4g} bits and is off by "
-            f"{as_percent(found.error_percent)}.{beside}"
+            f"In blocks of {found.size:,}, a weight needs {found.bits:.4g} bits, and the matrix has a "
+            f"relative error of {as_percent(found.error_percent)}.{beside}"
         ),
         numbers=(
             ("bits per weight", f"{found.bits:.4f}".rstrip("0").rstrip(".")),

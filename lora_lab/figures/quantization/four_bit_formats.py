@@ -48,7 +48,7 @@ def show(settings: FormatSettings) -> FigureView:
     return FigureView(
         finding=(
             f"{chosen.name} needs {chosen.bits:g} bits per weight and {64 // chosen.block_size} scale"
-            f"{'s' if chosen.block_size < 64 else ''} for these 64 weights, and misses them by "
+            f"{'s' if chosen.block_size < 64 else ''} for these 64 weights, with a relative error of "
             f"{as_percent(here[settings.format])}. All three: {listed}."
         ),
         numbers=(

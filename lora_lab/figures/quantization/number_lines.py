@@ -64,9 +64,9 @@ def show(settings: SchemeSettings) -> FigureView:
     name = NAMES[found.scheme]
     return FigureView(
         finding=(
-            f"{name} names {len(found.levels)} values and misses these weights by "
+            f"{name} has {len(found.levels)} values, and its relative error on these weights is "
             f"{as_percent(found.error_percent)}. "
-            f"Of the 4-bit schemes, {NAMES[best.scheme]} misses them least, by "
+            f"Of the 4-bit schemes, {NAMES[best.scheme]} has the smallest error, "
             f"{as_percent(best.error_percent)}."
         ),
         numbers=(

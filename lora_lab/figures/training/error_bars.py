@@ -52,10 +52,10 @@ def show(settings: ErrorBarSettings) -> FigureView:
     low, high = max(0.0, settings.right - found.half_width), min(100.0, settings.right + found.half_width)
     return FigureView(
         finding=(
-            f"{settings.right} % right of {settings.questions:,} questions is {low:.1f} to {high:.1f} % "
-            "with 95 % "
-            f"confidence. Two models with that many questions each, not the same ones, should differ by "
-            f"{found.needed_gap:.1f} points before you call one better."
+            f"{settings.right} % right out of {settings.questions:,} questions puts the true score at "
+            f"{low:.1f} to {high:.1f} %, with 95 % confidence. Two models, each tested on that many "
+            f"questions of its own, should differ by at least {found.needed_gap:.1f} points before you call "
+            "one better."
         ),
         numbers=(
             ("standard error", f"{found.standard_error:.2f} points"),

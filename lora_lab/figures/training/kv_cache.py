@@ -75,9 +75,9 @@ def show(settings: CacheSettings) -> FigureView:
         finding=(
             f"{texts.capitalize()} of {settings.tokens:,} tokens: {as_bytes(found.cache)} of keys and "
             "values for "
-            f"{shape.name}, beside {as_bytes(found.weights_4)} of 4-bit weights. From "
+            f"{shape.name}, beside {as_bytes(found.weights_4)} of 4-bit weights. Beyond "
             f"{found.overtakes_at:,.0f} "
-            "tokens in all the cache is the larger of the two."
+            "tokens in total, the cache is larger than these weights."
         ),
         numbers=(
             ("cache", as_bytes(found.cache)),

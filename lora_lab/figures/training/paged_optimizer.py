@@ -145,8 +145,7 @@ def _write_finding(
 ) -> str:
     what = f"Step {highest.number}, with {highest.tokens} tokens, peaks at {as_bytes(highest.peak_bytes)}."
     if failing:
-        enough = f"moving all {as_bytes(movable_bytes())} that bitsandbytes pages is not enough"
-        more = enough if settings.paging == "on" else "nothing can move"
+        more = _explain_stop(failing[0]) if settings.paging == "on" else "nothing can move"
         return f"{what} With {settings.limit:,} MB the run stops at step {failing[0].number}: {more}."
     if highest.moved_bytes:
         return (
@@ -155,6 +154,12 @@ def _write_finding(
             "and the run continues."
         )
     return f"{what} With {settings.limit:,} MB every step fits, and nothing has to move."
+
+
+def _explain_stop(first: PagingStep) -> str:
+    if first.number == 1:
+        return "moments are made only at the end of that step, so paging has nothing to move yet"
+    return f"moving all {as_bytes(movable_bytes())} that bitsandbytes pages is not enough"
 
 
 def _draw_picture(settings: PagingSettings, found: tuple[PagingStep, ...], highest: PagingStep) -> Markup:

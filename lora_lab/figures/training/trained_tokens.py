@@ -41,7 +41,7 @@ def read_recorded(prompt: str, answer: str) -> ReadExample:
     if (prompt, answer) != (PROMPT, ANSWER):
         raise LearnerError(
             "Your own words need the model's tokenizer, which is not here yet.",
-            do_next="Open the Lab once and wait until it says that it is ready.",
+            do_next="Open the Lab, wait until the model is prepared, then reload this page.",
         )
     kept = read_recording("tokens")
     return ReadExample(pieces=tuple(kept["pieces"]), answer_tokens=kept["answer_tokens"])
@@ -64,12 +64,12 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
     count = {kind: sum(token.kind == kind for token in tokens) for kind in ("masked", "trained", "cut")}
     kept = count["masked"] + count["trained"]
     trained = "".join(token.text for token in tokens if token.kind == "trained")
-    lost = f" {count['cut']} are cut off." if count["cut"] else ""
+    lost = f" {count['cut']} more at the end are cut off." if count["cut"] else ""
     nothing = " Nothing of the answer is left: such an example is left out." if not count["trained"] else ""
     return FigureView(
         finding=(
             f"Of {kept} tokens that the model reads, {count['trained']} are trained on "
-            f"({as_percent(100 * count['trained'] / kept)}): the answer and the end of turn. The other "
+            f"({as_percent(100 * count['trained'] / kept)}){_name_trained(count)}. The other "
             f"{count['masked']} are masked from the loss.{lost}{nothing}"
         ),
         numbers=(
@@ -93,6 +93,12 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
             else measured_here("tokens", "This example, read by SmolLM2-135M-Instruct's tokenizer."),
         ),
     )
+
+
+def _name_trained(count: dict[str, int]) -> str:
+    if not count["trained"]:
+        return ""
+    return ": what is left of the answer" if count["cut"] else ": the answer and its end-of-turn token"
 
 
 def _draw_picture(tokens: tuple[Token, ...]) -> Markup:

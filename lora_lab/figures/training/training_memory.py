@@ -96,9 +96,12 @@ def show(settings: MemorySettings) -> FigureView:
                 text=(
                     f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit "
                     "moments, all "
-                    f"linear layers at rank {settings.rank}; derivation: Lab, Memory"
+                    f"linear layers at rank {settings.rank}; derivation: Lab, Will it fit?"
                 ),
-                formula="full: 2 bytes of weight + 2 of gradient + 8 of moments a parameter, and activations",
+                formula=(
+                    "full, per parameter: 2 bytes of weight + 2 of gradient + 8 of moments; activations come "
+                    "on top"
+                ),
             ),
             Origin(
                 kind="published",

@@ -19,6 +19,9 @@ DRIVER_FOR_CUDA = {13: 580, 12: 525}
 LAST_BUILD_OF = {5: "cu126", 6: "cu126", 7: "cu126"}
 """The last build of PyTorch for a compute capability: CUDA 13 begins at 7.5, and the cu128 builds at 7.0."""
 
+OLDEST_CAPABILITY = (5, 0)
+"""The oldest compute capability with kernels in a build of PyTorch that the app can use: cu126 has them."""
+
 INDEX = "https://download.pytorch.org/whl/"
 SECONDS = 10
 
@@ -59,14 +62,23 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
     """
     if not setup.card or (setup.usable and not problem):
         return None
+    if setup.capability and setup.capability < OLDEST_CAPABILITY:
+        return Notice(
+            what=(
+                f"The {setup.card} has compute capability {_name_capability(setup.capability)}, and no "
+                "build of PyTorch that this app can use has kernels for less than "
+                f"{_name_capability(OLDEST_CAPABILITY)}."
+            ),
+            do_next="Nothing needs to be installed: only a newer card would help.",
+        )
     if setup.built_for is None:
         return Notice(
-            what=f"This machine has an {setup.card}, and the installed PyTorch is built for the CPU.",
+            what=f"This machine's {setup.card} is not used: the installed PyTorch is built for the CPU.",
             do_next=_install(build_for(setup)),
         )
     if _is_too_old(setup):
         assert setup.capability is not None
-        named = ".".join(map(str, setup.capability))
+        named = _name_capability(setup.capability)
         return Notice(
             what=(
                 f"The {setup.card} has compute capability {named}, and the installed PyTorch "
@@ -89,7 +101,7 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
             do_next="Close other programs that use it, then start the app again.",
         )
     return Notice(
-        what=f"This machine has an {setup.card}, and PyTorch (CUDA {setup.built_for}) does not see it.",
+        what=f"PyTorch (CUDA {setup.built_for}) does not see this machine's {setup.card}.",
         do_next="Check that `nvidia-smi` lists it and that CUDA_VISIBLE_DEVICES is not set.",
     )
 
@@ -156,6 +168,10 @@ def _is_too_old(setup: Setup) -> bool:
     if not compiled or setup.capability is None:
         return False
     return setup.capability[0] * 10 + setup.capability[1] < min(compiled)
+
+
+def _name_capability(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
 
 
 def _install(build: str) -> str:

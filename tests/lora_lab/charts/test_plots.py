@@ -282,8 +282,8 @@ BY_RANK = {rank: ledger(weights=110, adapters=rank, activations=286) for rank in
 @pytest.mark.parametrize(
     ("rank", "said"),
     [
-        (1, "Rank barely matters up to 8 (+7 %): activations and weights are 99 % of 400 MB"),
-        (8, "Rank barely matters up to 8 (+7 %): activations and weights are 93 % of 428 MB"),
+        (1, "Rank barely adds memory up to 8 (+7 %): activations and weights are 99 % of 400 MB"),
+        (8, "Rank barely adds memory up to 8 (+7 %): activations and weights are 93 % of 428 MB"),
         (
             64,
             "Rank 64 takes 652 MB, 252 MB more than rank 1: adapters, gradients and optimizer are 39 % of it",

@@ -406,8 +406,8 @@ def test_an_xray_is_printed_as_sentences_or_as_one_object(
     assert main(["xray", *where, "--layer", "1", "--matrix", "mlp.down_proj"]) == 0
     printed = capsys.readouterr().out
     assert "2 of 4 directions carry 90 % of the update of down_proj in layer 1" in printed
-    assert "All 4 and 8 directions overlap to 50 %, 8.0 times the average of chance" in printed
-    assert "the update of down_proj in layer 1 adds 4.61 where W has 2.00" in printed
+    assert "All 4 and 8 directions overlap by 50 %, 8.0 times what chance gives on average" in printed
+    assert "the update of down_proj in layer 1 has a norm of 4.61 and W one of 2.00" in printed
     assert main(["xray", *where, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["xray"]["modules"]) == len(found["overlap"]["modules"]) == 6

@@ -49,7 +49,7 @@ def test_a_block_is_missed_by_the_error_of_its_format() -> None:
     chosen = four_bit_formats.FormatSettings(format="mxfp4")
     shown = four_bit_formats.show(chosen)
     error = four_bit_formats.error_percent("mxfp4", chosen.block)
-    assert f"misses them by {error:.1f} %" in shown.finding
+    assert f"with a relative error of {error:.1f} %" in shown.finding
     assert shown.table is not None
     assert [row[1] for row in shown.table.rows] == ["4.5", "4.25", "4.5"]
 

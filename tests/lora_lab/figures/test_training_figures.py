@@ -109,6 +109,15 @@ def test_a_run_that_stops_says_at_which_step_and_that_the_move_itself_was_not_me
     assert any("was not measured: it needs a GPU" in origin.text for origin in saved.origins)
 
 
+def test_step_1_has_nothing_to_page_and_a_later_step_too_little() -> None:
+    first, later = (
+        paged_optimizer.show(paged_optimizer.PagingSettings(limit=limit, paging="on")).finding
+        for limit in (700, 900)
+    )
+    assert "stops at step 1: moments are made only at the end of that step" in first
+    assert "stops at step 8: moving all 142 MB that bitsandbytes pages is not enough" in later
+
+
 @pytest.mark.parametrize("steps", merging.STEPS)
 def test_merging_in_32_bits_changes_nothing_and_into_nf4_rounds_most_of_the_update_away(steps: int) -> None:
     exact, half, again = merging.list_ways(steps)
@@ -132,10 +141,21 @@ def test_what_lies_beyond_the_cut_is_lost() -> None:
     assert [token.kind for token in tokens].index("cut") == 48
 
 
+def test_what_is_trained_on_is_named_only_as_far_as_it_is_left(tmp_path: Path) -> None:
+    figure = trained_tokens.build_figure(tmp_path)
+    whole, some, none = (
+        figure.show(trained_tokens.TokensSettings(seq_len=length)).finding for length in (128, 48, 32)
+    )
+    assert "19 are trained on (31.1 %): the answer and its end-of-turn token. The other 42" in whole
+    assert "6 are trained on (12.5 %): what is left of the answer. The other 42" in some
+    assert "13 more at the end are cut off" in some
+    assert "0 are trained on (0.00 %). The other 32" in none
+
+
 def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: Path) -> None:
     figure = trained_tokens.build_figure(tmp_path)
     assert "19 are trained on" in figure.fragment({})
-    with pytest.raises(LearnerError, match="Open the Lab once"):
+    with pytest.raises(LearnerError, match="Open the Lab, wait"):
         figure.answer({"prompt": "Mine", "answer": "Yours"})
 
 
@@ -163,4 +183,4 @@ def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
     glance = whole_model.glance(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())
-    assert dict(full.numbers)["four copies"] == "2.15 GB"
+    assert dict(full.numbers)["four sets"] == "2.15 GB"

@@ -130,12 +130,12 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     near = FOUND["first"] | {"error": 0.1005}
     tie = judged(MicroscopeGuess(smaller="second"), first=near, second=near | {"error": 0.101})[0]
     assert tie.right
-    assert tie.result.startswith("as good as equal: ")
+    assert tie.result.startswith("practically equal: ")
     block = replace(TINY, second=QuantizationScheme(bits="nf4", block=256))
-    assert "4.5 a weight against 4.125" in judged(MicroscopeGuess(smaller="first"), block)[0].reason
+    assert "4.5 per weight against 4.125" in judged(MicroscopeGuess(smaller="first"), block)[0].reason
     double = replace(TINY, second=QuantizationScheme(bits="nf4-dq"))
     assert (
-        "rounds only the constants, 0.50 % of them"
+        "rounds only the constants, which are then off by 0.50 %"
         in judged(MicroscopeGuess(smaller="first"), double)[0].reason
     )
     other = replace(TINY, first=QuantizationScheme(bits="hqq4"), second=QuantizationScheme(bits="int8"))
@@ -144,7 +144,7 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     counted = judged(
         MicroscopeGuess(smaller="first"), other, second=FOUND["second"] | {"levels": [0.0] * 255}
     )
-    assert counted[0].reason == "HQQ 4-bit has 3 levels in a block, int8 has 255."
+    assert counted[0].reason == "HQQ 4-bit has 3 levels, and int8 has 255."
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_findings_say_the_numbers() -> None:
     assert (
         "by 25 on average and 40 at most with NF4" in found["map"]
     )  # the mean of 0.1, 0.2, 0.3, 0.4 and their largest
-    assert "NF4 in blocks of 64 misses this matrix least: by 10.0 %, in 4.5 bits" in found["errors"]
+    assert "NF4 in blocks of 64 has the smallest error on this matrix: 10.0 %, in 4.5 bits" in found["errors"]
     assert "2 of 24 weights (0.00152 if they were normal)" in found["outliers"]  # 24 · erfc(4 / √2)
     assert "Column 5 holds 2 of them" in found["outliers"]
     outliers = next(panel for panel in build_panels(TINY, FOUND) if panel.id == "outliers").shown
@@ -206,7 +206,7 @@ def test_the_chosen_schemes_are_marked_in_the_table() -> None:
 
 def test_the_least_error_within_the_chosen_bits_may_be_a_third_schemes() -> None:
     wide = replace(TINY, second=QuantizationScheme(bits="hqq4", block=64))  # 5 bits
-    assert "HQQ 4-bit in blocks of 64 misses this matrix least: by 9.00 %" in said(wide)["errors"]
+    assert "HQQ 4-bit in blocks of 64 has the smallest error on this matrix: 9.00 %" in said(wide)["errors"]
 
 
 @pytest.mark.parametrize("bits", SCHEMES)

@@ -11,8 +11,10 @@ import pytest
 from lora_lab.engine.grouping import take_cells
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
+from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.grid import AXES, Grid
 from lora_lab.settings.grid_form import BASE_NAMES, grid_of_form, grid_presets, normalize_grid
+from lora_lab.views.sweep_view import known_before
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from study.web.frame import Reply
@@ -354,13 +356,20 @@ def test_the_first_seed_of_every_setting_is_trained_before_the_others(ana: Visit
 def test_what_is_exact_is_said_before_the_first_cell_has_ended(ana: Visitor) -> None:
     reply = ana.sends("start", grid_presets()[0].grid)
     said = words(reply["parts"]["sweep-findings"])
-    assert "r=32 trains 16 times the parameters of r=2, 9,768,960 against 610,560" in said
+    assert "r=32 trains 16 times as many parameters as r=2, 9,768,960 against 610,560" in said
+
+
+def test_what_is_exact_is_said_of_the_variant_that_is_trained() -> None:
+    grid, shape = grid_presets()[0].grid, find_shape("smollm2-135m")
+    dora = replace(grid, variants=("dora",))
+    assert "r=32 trains 13 times as many parameters as r=2, 9,924,480" in known_before(dora, shape)
+    assert known_before(replace(grid, variants=("lora", "dora")), shape) == ""
 
 
 def test_the_time_is_said_first(ana: Visitor) -> None:
     cost = words(ana.sends("change", grid_presets()[0].grid)["parts"]["cost"])
     assert cost.startswith("Time")
-    assert "The first cell runs alone and tells" in cost
+    assert "The first cell runs alone and gives the estimate" in cost
     assert "First comes r=2 in nf4-dq: its peak memory is measured from its first step on" in cost
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -20,7 +20,8 @@ from lora_lab.pages.downloads import register
 from lora_lab.pages.memory import MemoryPage
 from lora_lab.papers.published_memory import published_memory
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, record_of
+from lora_lab.views import search_entries
+from lora_lab.views.memory_form import CHOICES, DEFAULTS, fields_of, list_models, record_of
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 from tests.lora_lab import run_builders
@@ -102,6 +103,20 @@ def test_an_address_that_asks_for_the_impossible_still_opens(lab: Lab) -> None:
     assert 'name="seq_len" min="1" step="1" value="77"' in page
     assert "is not known here" not in words(shown(lab))
     assert "“Rank r” must be a whole number from 1 to 1,024" in words(shown(lab, {"rank": "9" * 5000}))
+
+
+def test_a_model_of_the_catalogue_that_the_list_lacks_is_refused_by_name(lab: Lab) -> None:
+    page = shown(lab, {"model": "bert-base", "rank": "8"})
+    assert "This page does not compute the memory of the model 'bert-base'." in words(page)
+    assert f'<option value="{DEFAULTS["model"]}" selected>' in page
+    assert "'bert-base'" in words(changed(lab, model="bert-base")["parts"]["verdict"])
+
+
+def test_a_search_leads_only_to_models_that_the_page_offers() -> None:
+    offered = {shape.name for shape in list_models()}
+    addresses = [entry.address for entry in search_entries.list_models()]
+    assert len(addresses) == len(offered)
+    assert {parse_qs(urlsplit(address).query)["model"][0] for address in addresses} == offered
 
 
 def test_the_learners_own_models_come_first_and_are_computed(lab: Lab) -> None:
@@ -210,7 +225,7 @@ def test_a_setting_that_does_not_fit_links_to_forms_that_do(lab: Lab) -> None:
 def test_a_setting_that_fits_says_how_long_a_text_may_be(lab: Lab) -> None:
     advice = words(changed(lab, act="draw")["parts"]["advice"])
     assert "The longest context that fits here:" in advice
-    assert "Longer without a change of the result Unsloth : " in advice
+    assert "Longer, by changes that hardly affect the result Unsloth : " in advice
 
 
 def test_a_gpu_that_was_found_is_chosen_unless_the_address_names_one(lab: Lab) -> None:

@@ -142,7 +142,7 @@ def test_results_stream_into_parts_of_their_own_until_all_is_there(ana: Visitor,
     look = ana.sends("look", fields=_form(TINY) | {"smaller": ["first"], "rise": ["1"]})["parts"]["look"]
     assert "Running the layer … 3 of 30" in words(look)
     assert "✓ Right Smaller error" in words(look)
-    assert "The result stands here when it is measured" in words(look)
+    assert "The result will appear here once it is measured" in words(look)
     polled = ana.sends("poll", fields=_form(TINY))["parts"]
     assert 'data-poll="1000"' in polled["progress"]
     assert "panel-map" in polled["map"]

@@ -82,10 +82,10 @@ def test_the_status_follows_each_answer(ana: Reader) -> None:
 
 def test_a_best_value_that_the_goal_does_not_name_is_told_by_a_check_only(ana: Reader) -> None:
     html = ana.opens("/tasks?id=fit-smallest-card")
-    assert "The card holds 84.9 GB 84.9 GB told by Check" in words(html)
+    assert "The card holds 84.9 GB 84.9 GB shown after the check" in words(html)
     setting = fields(gpu="24", bits="nf4-dq", checkpointing="yes")
     moved = words(ana.sends("change", fields=setting)["parts"]["numbers"])
-    assert "The card holds 84.9 GB 25.4 GB told by Check" in moved
+    assert "The card holds 84.9 GB 25.4 GB shown after the check" in moved
     checked = words(ana.sends("check", fields=setting)["parts"]["numbers"])
     assert "The card holds 84.9 GB 25.4 GB at most 15.6 GB" in checked
     assert "at least 161" in words(ana.opens("/tasks?id=fit-highest-rank"))

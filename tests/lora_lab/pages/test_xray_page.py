@@ -182,7 +182,7 @@ def test_a_press_puts_it_in_line_and_what_was_found_replaces_the_progress(
     assert 'max="14" value="3"' in shown["state"]
     xrays.looked_at(lab, run)
     reply = ana.sends("poll")
-    assert reply["say"] == "The X-ray is there."
+    assert reply["say"] == "The X-ray is ready."
     assert set(reply["parts"]) == set(PARTS)
     assert "the update of down_proj in layer 1" in words(reply["parts"]["values"])
     assert ana.sends("poll") == {}
@@ -197,7 +197,9 @@ def test_a_kept_xray_is_there_when_the_page_opens_and_every_panel_says_its_limit
     assert "X-ray this adapter" not in shown
     assert shown.count("What it can't show.") == 4
     assert "2 of 4 directions carry 90 % of the update of q_proj in layer 0" in shown
-    assert "In its 4 directions the update of q_proj in layer 0 adds 4.61 where W has 2.00" in shown
+    assert (
+        "In its 4 directions, the update of q_proj in layer 0 has a norm of 4.61 and W one of 2.00" in shown
+    )
     assert "6.91" in shown
     assert html.count("</svg>") == 4
 
@@ -272,9 +274,9 @@ def test_choosing_a_second_run_asks_for_the_overlap_and_shows_it_beside_chance(
     assert f"with={other.run_id}" in reply["url"]
     xrays.looked_at(lab, run, other)
     shown = words(ana.sends("poll")["parts"]["overlap"])
-    assert "All 4 and 8 directions overlap to 50 %, 8.0 times the average of chance" in shown
+    assert "All 4 and 8 directions overlap by 50 %, 8.0 times what chance gives on average" in shown
     assert (
-        "By chance, 4 and 8 directions in 128 dimensions overlap to 6.0 % in one drawn pair, 6.2 % on average"
+        "By chance, 4 and 8 directions in 128 dimensions overlap by 6.0 % in one drawn pair, 6.2 % on average"
         in shown
     )
     shown = words(ana.sends("choose", side="outputs")["parts"]["overlap"])
@@ -335,7 +337,7 @@ def test_a_guess_is_judged_when_the_xray_is_there_and_a_wrong_one_makes_cards_du
     ana.sends("start", guess="4")
     xrays.looked_at(lab, run)
     shown = words(ana.sends("poll")["parts"]["state"])
-    assert "✗ Not quite You guessed 4; at the median 2 of 4 directions carry 90 %" in shown
+    assert "✗ Not quite You guessed 4; in the median matrix, 2 of 4 directions carry 90 %" in shown
     assert asked.concepts == [("svd-truncation", "lora-rank")]
     ana.sends("choose", **{"with": other.run_id})
     xrays.looked_at(lab, run, other)

@@ -48,7 +48,10 @@ def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_par
     [verdict] = judge_guess(RunGuess(peak_bytes=2e6), ended, None)
     assert not verdict.right
     assert (verdict.guess, verdict.result) == ("2.00 MB", "990 kB")
-    assert verdict.reason == "Most of it is activations: 400 kB, 40 %, before weights with 300 kB."
+    assert (
+        verdict.reason
+        == "The largest part is activations (400 kB, 40 %), and the second is weights (300 kB)."
+    )
     assert verdict.concepts == ("activation-memory",)
 
 
@@ -59,7 +62,7 @@ def test_a_wrong_peak_points_to_what_takes_the_most(ended: Ended, changed: str, 
         RunGuess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None
     )
     assert all(concept in concepts.by_id for concept in verdict.concepts)
-    assert "Most of it is" in verdict.reason
+    assert "The largest part is" in verdict.reason
 
 
 def losses(ended: Ended, loss_after: float, **changed: Any) -> Ended:
@@ -91,6 +94,19 @@ def test_a_difference_of_seeds_alone_is_called_chance(ended: Ended) -> None:
     [verdict] = judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0, seed=1))
     assert "this much is chance" in verdict.reason
     assert verdict.concepts == ("held-out-evaluation",)
+
+
+def test_another_number_type_or_device_is_named_as_a_difference(ended: Ended) -> None:
+    guess = RunGuess(rival="other", lower="this")
+    [same] = judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0))
+    assert same.reason.startswith("Settings and device are equal, so only rounding can differ")
+    started = ended.state.started or {}
+    device = {**started["device"], "compute_dtype": "another", "name": "GPU"}
+    there = replace(losses(ended, 1.0).state, started={**started, "device": device})
+    [other] = judge_guess(guess, losses(ended, 2.0), Ended(spec=ended.spec, state=there))
+    here = started["device"]
+    assert f"computed in {here['compute_dtype']} here, another there" in other.reason
+    assert f"device {here['name']} here, GPU there" in other.reason
 
 
 @pytest.mark.parametrize(

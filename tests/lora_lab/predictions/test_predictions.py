@@ -126,7 +126,9 @@ def test_right_guesses_are_told_with_the_reason_and_no_cards(
     learner: Visitor, lab: Lab, requested: RequestedCards
 ) -> None:
     run = predicted_run(learner, lab, guess_percent="4.5", guess_mb="1")
-    assert "The result stands here when the run has ended" in words(learner.opens(f"/lab?run={run.run_id}"))
+    assert "The result will appear here when the run has ended" in words(
+        learner.opens(f"/lab?run={run.run_id}")
+    )
     end(run)
     shown = words(learner.opens(f"/lab?run={run.run_id}"))
     assert "✓ Right Percent trainable: you said 4.50 %, it is 4.48 %. Rank 8 gives the adapters 448" in shown

@@ -286,7 +286,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     for run in runs_of(context.settings, sweep):
         finish(run, 3 - run.spec.rank / 10 + run.spec.seed / 1000)
     done = ana_works.page.act({"act": "poll", "query": f"?{ana_works.query}"}, opened("browser-of-ana"))
-    assert done["say"] == "All is measured. The results are there."
+    assert done["say"] == "Everything is measured. The results are ready."
     assert "Yes. r=8 ends 0.600" in words(done["html"])
     assert "A grid was run; the conclusion is missing." in words(done["html"])
     assert '<details class="write" open>' in done["html"]
@@ -310,7 +310,7 @@ def test_a_project_goes_from_hypothesis_over_runs_to_a_report(
     assert report.count("<figure>") >= 3
     assert not re.search(r"(?:src|href)=\"http", report)
     assert service.build_link(ana, "does-rank-matter").done
-    assert "Finished: your report is there." in words(ana_works.opens("view=list"))
+    assert "Finished: your report is ready." in words(ana_works.opens("view=list"))
 
 
 def test_ranks_that_have_finished_lead_to_an_xray_of_the_lowest_and_the_highest(

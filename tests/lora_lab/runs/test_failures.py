@@ -50,7 +50,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
     failure = failures.non_finite(RunSpec(learning_rate=50), step=4, saved_step=3)
     assert failure.cause == "non-finite"
     assert failure.what == "The loss stopped being a number at step 4. The adapter of step 3 is saved."
-    assert "Lower the learning rate: 50 is too high here, try 0.002." in failure.do_next
+    assert "Lower the learning rate: 50 is probably too high here. Try 0.002." in failure.do_next
     assert "alpha (now 16)" in failure.do_next
 
 
@@ -79,7 +79,7 @@ def test_other_errors_of_a_gpu_are_no_lack_of_memory(text: str) -> None:
 
 @pytest.mark.parametrize(("rate", "tried"), [(1e30, "0.002"), (2e-3, "0.0002"), (1e-4, "1e-05")])
 def test_the_rate_to_try_is_always_lower(rate: float, tried: str) -> None:
-    assert f"try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4, saved_step=3).do_next
+    assert f"Try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4, saved_step=3).do_next
 
 
 def test_at_the_first_step_nothing_was_learnt_yet() -> None:
@@ -92,7 +92,7 @@ def test_a_killed_worker_names_both_reasons_and_what_to_try(exit_code: int) -> N
     failure = ended(exit_code)
     assert failure.cause == "killed"
     assert "killed from outside after step 12" in failure.what
-    assert "short of memory" in failure.what
+    assert "probably ran out of memory" in failure.what
     assert "The adapter of step 10 is saved." in failure.what
     assert "a batch of 4 instead of 8" in failure.do_next
 

@@ -27,7 +27,7 @@ def ended(before: float | None, after: float | None, *, steps: int = 20) -> RunS
         (4.0, 3.7, "better: the right one is 1.35 times as likely"),
         (4.0, 3.9, "a little better: the right one is 1.11 times as likely"),
         (4.0, 3.99, "as well as before"),
-        (3.0, 3.5, "worse: the right one is 1.65 times less likely"),
+        (3.0, 3.5, "worse: the right one was 1.65 times as likely before."),
     ],
 )  # fmt: skip
 def test_the_sentence_follows_from_the_losses(before: float, after: float, said: str) -> None:
@@ -76,8 +76,8 @@ def test_answers_are_counted_before_and_after() -> None:
     outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample(right), sample("No."), sample("No.", base=right)])
     assert outcome is not None
     assert outcome.answers == (
-        "It still gets facts wrong: 1 of its 3 sample answers holds half the words of the right answer "
-        "(1 before training)."
+        "Not every sample comes near the right answer: 1 of its 3 sample answers has all of the right "
+        "answer's numbers and at least half of its longer words (1 before training)."
     )
 
 

@@ -129,8 +129,8 @@ def test_chance_is_the_larger_dimension_over_all() -> None:
 
 def test_a_finding_says_what_an_update_adds_and_what_chance_would() -> None:
     said = amplification_finding(first(xray_of()), "q_proj in layer 0")
-    assert "In its 4 directions the update of q_proj in layer 0 adds 4.61 where W has 2.00, 2.3 times" in said
-    assert "W has 0.45 times there what random directions have, and 50.0 in as many of its own" in said
+    assert "In its 4 directions, the update of q_proj in layer 0 has a norm of 4.61 and W one of 2.00" in said
+    assert "W's norm there is 0.45 times that in random directions. In as many of W's own strongest" in said
 
 
 def test_the_table_stands_beside_the_published_one() -> None:
@@ -200,8 +200,8 @@ def test_overlap_is_told_in_times_of_chance() -> None:
     assert overlap is not None
     assert overlap.ends == (4, 8)
     assert overlap_finding(overlap) == (
-        "All 4 and 8 directions overlap to 50 %, 8.0 times the average of chance; the two strongest to 50 %, "
-        "64 times."
+        "All 4 and 8 directions overlap by 50 %, 8.0 times what chance gives on average; the strongest "
+        "one of each by 50 %, 64 times."
     )
 
 
@@ -279,7 +279,7 @@ def test_charts_say_a_finding_with_numbers_and_hold_what_they_draw() -> None:
     assert "4.6 % of its weight's norm at the median" in norms.title
     assert "2.3 times what W has in its directions" in factors.title
     assert len(norms.rows) == 6
-    assert "overlap to 50 %, 4 and 8 directions to 50 %" in ours.title
+    assert "overlap by 50 %, 4 and 8 directions by 50 %" in ours.title
     assert "6.0 % in one drawn pair, 6.2 % on average" in drawn.title
 
 

@@ -34,7 +34,7 @@ def test_a_learner_starts_ready_experiments_and_no_others(ana: Visitor, lab: Lab
     assert 'id="share"' not in ana.opens("/lab")
     shown = words(ben.opens("/lab"))
     assert "you can start a ready experiment: Quick demo , A real lesson" in shown
-    assert "2 may wait or be trained at a time. Learners take turns" in shown
+    assert "At most 2 of your runs may be waiting or training at a time. Learners take turns" in shown
     with pytest.raises(LearnerError, match=r"only the owner trains.*Quick demo"):
         ben.sends("start", replace(LIGHT, rank=9))
     for preset in read_presets()[:2]:

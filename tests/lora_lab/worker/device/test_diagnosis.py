@@ -70,8 +70,18 @@ def test_a_card_that_fails_otherwise_is_named_with_its_error() -> None:
 def test_a_card_that_pytorch_does_not_see_is_named_too() -> None:
     notice = diagnose(replace(H100, usable=False))
     assert notice is not None
-    assert "does not see it" in notice.what
+    assert "does not see this machine's NVIDIA H100" in notice.what
     assert "CUDA_VISIBLE_DEVICES" in notice.do_next
+
+
+def test_a_card_without_kernels_in_any_build_is_told_to_install_nothing() -> None:
+    for built_for in (None, "12.6"):
+        notice = diagnose(
+            replace(H100, card="Tesla K80", capability=(3, 7), built_for=built_for, usable=False)
+        )
+        assert notice is not None
+        assert "has compute capability 3.7" in notice.what
+        assert "pip install" not in notice.do_next
 
 
 def test_a_turing_card_keeps_the_newest_build() -> None:

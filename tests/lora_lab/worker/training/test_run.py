@@ -279,7 +279,7 @@ def test_a_loss_that_stops_being_a_number_keeps_the_adapter_of_the_step_before(
     assert failure["cause"] == "non-finite"
     assert failure["what"].startswith(f"The loss stopped being a number at step {len(done) + 1}.")
     assert f"The adapter of step {len(done)} is saved." in failure["what"]
-    assert "Lower the learning rate: 1e+30 is too high here" in failure["do_next"]
+    assert "Lower the learning rate: 1e+30 is probably too high here" in failure["do_next"]
     assert done
     assert all(math.isfinite(step["loss"]) for step in done)
     saved = load_file(run.adapter_path / ADAPTER)
