@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -327,8 +328,8 @@ def spread(seconds: list[float]) -> str:
     if not ordered:
         return "none"
     p95 = ordered[int(0.95 * (len(ordered) - 1))]
-    middle, highest = ordered[len(ordered) // 2], ordered[-1]
-    return f"median {1000 * middle:.0f}, p95 {1000 * p95:.0f}, highest {1000 * highest:.0f}"
+    middle = statistics.median(ordered)
+    return f"median {1000 * middle:.0f}, p95 {1000 * p95:.0f}, highest {1000 * ordered[-1]:.0f}"
 
 
 if __name__ == "__main__":

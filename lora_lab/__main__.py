@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "sweep":
             return run_sweep(options)
         if options.command == "shape":
-            return _count_shape(options)
+            return _print_shape(options)
         if options.command == "export":
             return _export(options)
         if options.command == "xray":
@@ -201,7 +201,7 @@ def _read_catalogue() -> int:
     return 0
 
 
-def _count_shape(options: argparse.Namespace) -> int:
+def _print_shape(options: argparse.Namespace) -> int:
     if options.catalogue:
         return _read_catalogue()
     if options.config is None or not options.name:

@@ -22,7 +22,7 @@ Unit = tuple[str, float, str]
 Span = tuple[float, float]
 
 
-def _span_values(_arms: Sequence[GridSetting]) -> None:
+def _no_span(_arms: Sequence[GridSetting]) -> None:
     return None
 
 
@@ -54,7 +54,7 @@ class GridMeasure:
     shown: str
     header: str
     footnote: Callable[[GridPlane], str]
-    span: Callable[[Sequence[GridSetting]], Span | None] = _span_values
+    span: Callable[[Sequence[GridSetting]], Span | None] = _no_span
     """The values of the lightest and the darkest tile; None for the lowest and the highest value."""
 
     def known(self, view: GridPlane) -> list[float]:

@@ -46,7 +46,7 @@ def settings_of(spec: RunSpec) -> list[tuple[str, str]]:
 
 
 SETTING_NAMES = {"bits": "weights", "targets": "adapted", "seq_len_tokens": "length"}
-"""What `list_settings` calls a field of a spec, where the two differ."""
+"""What `settings_of` calls a field of a spec, where the two differ."""
 
 
 def render_curves(

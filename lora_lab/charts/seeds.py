@@ -1,6 +1,7 @@
 """Held-out loss by rank: a line through the seeds' means, every seed as a point, their range as a band."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class SeedLine:
     @property
     def means(self) -> list[float]:
         """The mean over the seeds, one per rank."""
-        return [sum(group) / len(group) for group in self.losses]
+        return [statistics.fmean(group) for group in self.losses]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from lora_lab.claims.printed_line import PrintedLine, printed_line
+from lora_lab.claims.printed_line import PrintedLine, find_printed_line
 from lora_lab.claims.snippets import (
     Snippet,
     Unread,
@@ -59,7 +59,7 @@ def record_of_text(text: str) -> dict[str, Any]:
 
     Raises LearnerError when the text names no known model, or has no printed line.
     """
-    line = printed_line(text)
+    line = find_printed_line(text)
     if line is None:
         raise LearnerError(
             "There is no printed line in this text.",

@@ -38,7 +38,7 @@ class PrintedLine:
     start: int
 
 
-def printed_line(text: str) -> PrintedLine | None:
+def find_printed_line(text: str) -> PrintedLine | None:
     """Find the first printed line; None when the text has none."""
     both = OF_TOTAL.search(text)
     if both:

@@ -9,7 +9,7 @@ from lora_lab.claims.claim import Claim
 from lora_lab.claims.contract import claim_of, judge_text
 from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.pasted import record_of_text
-from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import UnsupportedCase
@@ -85,7 +85,7 @@ def _judge_safely(judging: Callable[[], ClaimVerdict]) -> ClaimVerdict:
 
 def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:
     """Parse the form's fields into a record. Raises LearnerError when its line has no number."""
-    line = printed_line(form.get("line", ""))
+    line = find_printed_line(form.get("line", ""))
     if line is None:
         raise LearnerError(
             "The printed line is missing.",

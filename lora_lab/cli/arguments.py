@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.claims.claim import QUANTISATIONS
-from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
 from lora_lab.cli.runs import read_input
 from lora_lab.engine.shape_reader import KIND_OF_TASK, KINDS, ShapeReader, parse_config
@@ -213,7 +213,7 @@ def is_plain(options: argparse.Namespace) -> bool:
 
 def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     """Build the claim from the flags. Raises LearnerError when the printed line can't be parsed."""
-    line = printed_line(options.line)
+    line = find_printed_line(options.line)
     if line is None:
         raise LearnerError(f"{options.line!r} isn't a printed line.", do_next="Paste the whole line.")
     model: dict[str, Any] = {"name": options.model}

@@ -73,7 +73,7 @@ class LabHome:
     def save_number_type(self, kept: NumberType) -> None:
         """Write the number type, unless it is written already."""
         if kept != self.number_type():
-            write_json(self._number_type_path, kept.to_json())
+            write_json(self._number_type_path, asdict(kept))
 
     def choose_number_type(self, chosen: Compute | None) -> NumberType:
         """Keep a learner's choice for this machine; None goes back to the decided type.

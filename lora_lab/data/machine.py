@@ -6,7 +6,7 @@ choose another.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from lora_lab.spec import Compute
@@ -37,10 +37,6 @@ class NumberType:
     def because(self) -> str:
         """The reason for it."""
         return "you chose it for this machine" if self.chosen else self.why
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields for a JSON file."""
-        return asdict(self)
 
 
 def number_type_from(values: Mapping[str, Any]) -> NumberType | None:

@@ -62,7 +62,7 @@ class InspectionQueue(JobQueue[Inspection]):
         super().__init__(settings, engine)
         self._folder = settings.home / "lab" / "inspections"
 
-    def look(self, kind: str, order: Mapping[str, Any]) -> Inspection:
+    def submit(self, kind: str, order: Mapping[str, Any]) -> Inspection:
         """Enqueue an inspection, unless it is queued or done already. A failed one is tried again.
 
         Raises LearnerError on an unknown kind.
@@ -80,7 +80,7 @@ class InspectionQueue(JobQueue[Inspection]):
 
     def wait(self, kind: str, order: Mapping[str, Any], say: Callable[[str], None]) -> Inspection:
         """Wait for the finished inspection and pass progress to `say`. Raises LearnerError on failure."""
-        look: Inspection | None = self.look(kind, order)
+        look: Inspection | None = self.submit(kind, order)
         told = ""
         while look is not None and not look.ended:
             doing = f"{look.doing}, {look.done} of {look.total}" if look.doing and look.total else look.doing

@@ -20,7 +20,7 @@ from lora_lab.spec import BITS, VARIANTS
 Axis = Literal["rank", "bits", "targets", "variant", "learning_rate"]
 AXES: tuple[Axis, ...] = ("rank", "bits", "targets", "variant")
 """What is compared at the best learning rate of each setting."""
-AXIS_WORDS: dict[Axis, str] = {
+AXIS_WORDS: dict[str, str] = {
     "rank": "rank",
     "bits": "bit width",
     "targets": "set of matrices",

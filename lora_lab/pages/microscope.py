@@ -118,7 +118,7 @@ class MicroscopePage:
         question = check_question(settle_question(question, shape), shape)
         if guessed:
             self._predictions.commit(visit, question, fields)
-        look = self._lab.inspections.look(KIND, question.order)
+        look = self._lab.inspections.submit(KIND, question.order)
         self._predictions.settle(visit)
         looking = replace(visit, query=question.address | {"look": look.id})
         return {

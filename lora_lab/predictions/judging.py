@@ -1,8 +1,8 @@
 """A learner's prediction about a run, compared with the result, with the reason in one sentence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from lora_lab.charts import run_view
 from lora_lab.memory.ledger import COMPONENTS
@@ -31,10 +31,6 @@ class RunGuess:
 
     lower: Lower = ""
     """Which of the two will end with the lower held-out loss."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the guess as the store keeps it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ class Predictions:
                 do_next="Show the figures, then predict again.",
             )
         log = self.context.store.predictions
-        return log.make(visit.profile.id, setting=asdict(spec), guess=guess.to_json(), at=visit.now)
+        return log.make(visit.profile.id, setting=asdict(spec), guess=asdict(guess), at=visit.now)
 
     def about(self, visit: Visit, prediction_id: str, spec: RunSpec) -> Prediction | None:
         """Return a guess of this learner if it is about this setting and has no run yet; else None."""

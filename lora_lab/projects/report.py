@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from lora_lab.projects.service import ProjectProgress, ProjectService
 from lora_lab.runs.predicted_vs_measured import percent_above
-from lora_lab.views.grid_report import devices_of, figures_of, settings_of, versions_of
+from lora_lab.views.grid_report import devices_of, figures_of, list_grid_settings, versions_of
 from study.base.errors import LearnerError
 from study.text.templates import render
 
@@ -24,7 +24,7 @@ def project_report(service: ProjectService, progress: ProjectProgress, *, by: st
         plots=figures_of(progress.cells),
         cells=list(enumerate(progress.cells, start=1)),
         percent_above=percent_above,
-        settings=settings_of(progress.sweep),
+        settings=list_grid_settings(progress.sweep),
         devices=devices_of(progress.cells),
         versions=versions_of(progress.cells),
     )

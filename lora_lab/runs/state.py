@@ -1,5 +1,6 @@
 """The state of a run: its events folded into one value (event sourcing)."""
 
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -93,15 +94,15 @@ class RunState:
     @property
     def seconds_per_step(self) -> float | None:
         """The median, without the first step if there are others; None before one is done."""
-        timed = sorted(step["seconds"] for step in self.steps[1:] or self.steps)
-        return float(timed[len(timed) // 2]) if timed else None
+        timed = [step["seconds"] for step in self.steps[1:] or self.steps]
+        return float(statistics.median(timed)) if timed else None
 
     def seconds_left(self, total_steps: int) -> float | None:
         """Estimate the remaining training seconds from the median step; None before the second step."""
         if len(self.steps) < 2:
             return None
-        recent = sorted(_wall_seconds(step) for step in self.steps[1:][-15:])
-        return recent[len(recent) // 2] * (total_steps - len(self.steps))
+        recent = [_wall_seconds(step) for step in self.steps[1:][-15:]]
+        return statistics.median(recent) * (total_steps - len(self.steps))
 
 
 def _wall_seconds(step: Event) -> float:

@@ -107,7 +107,7 @@ def draw(task_id: str, seed: int) -> Drawn:
         if condition.kind == "best":
             fixed[at] = _best(task, given, fixed, at)
     wanted = next((each.like for each in task.conditions if each.like), None)
-    line = printed_line({**given, **wanted}) if task.printed and wanted else ""
+    line = format_printed({**given, **wanted}) if task.printed and wanted else ""
     return Drawn(task=task, seed=seed, given=given, targets=tuple(fixed), line=line)
 
 
@@ -119,7 +119,7 @@ def given_of(task: ConfigureTask, seed: int) -> Setting:
     return given
 
 
-def printed_line(setting: Setting) -> str:
+def format_printed(setting: Setting) -> str:
     """Format the count as PEFT's `print_trainable_parameters` does."""
     found = count_of(setting)
     return (

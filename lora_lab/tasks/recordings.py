@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lora_lab.charts.live_frame import Point
@@ -59,22 +60,22 @@ class Recording:
         rates = [rate for _, rate in self.points("learning_rate")]
         return {
             "loss_first": losses[0],
-            "loss_start": _mean(losses[:FIRST_STEPS]),
-            "loss_end": _mean(losses[-LAST_STEPS:]),
+            "loss_start": fmean(losses[:FIRST_STEPS]),
+            "loss_end": fmean(losses[-LAST_STEPS:]),
             "loss_highest": max(losses),
             "held_out_first": held_out[0],
             "held_out_last": held_out[-1],
             "held_out_best": min(held_out),
             "held_out_fall": held_out[0] - held_out[-1],
             "held_out_rise": held_out[-1] - min(held_out),
-            "grad_norm_end": _mean([norm for _, norm in self.points("grad_norm")][-LAST_STEPS:]),
+            "grad_norm_end": fmean([norm for _, norm in self.points("grad_norm")][-LAST_STEPS:]),
             "grad_norm_highest": max(norm for _, norm in self.points("grad_norm")),
-            "changed_end": _mean([share for _, share in self.points("changed_percent")][-LAST_STEPS:]),
+            "changed_end": fmean([share for _, share in self.points("changed_percent")][-LAST_STEPS:]),
             "rate_highest": max(rates),
             "rate_last": rates[-1],
             "rate_first": rates[0],
             "steps_at_zero": float(sum(rate == 0 for rate in rates)),
-            "step_spread": _mean([abs(b - a) for a, b in pairwise(losses)]),
+            "step_spread": fmean([abs(b - a) for a, b in pairwise(losses)]),
             "rows": data["rows"],
             "different_rows": data["different_rows"],
             "cut_rows": data["cut_rows"],
@@ -128,10 +129,6 @@ class Recording:
 def read_recording(run_id: str) -> Recording:
     """Read one file."""
     return Recording(id=run_id, values=json.loads((FOLDER / f"{run_id}.json").read_text("utf-8")))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _format_fact(name: str, value: float) -> str:

@@ -50,7 +50,7 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         findings=list_findings(arms),
         one_rate=variants_share_one_rate(arms),
         edge=at_the_edge(arms),
-        settings=settings_of(sweep),
+        settings=list_grid_settings(sweep),
         devices=devices_of(cells),
         versions=versions_of(cells),
     )
@@ -87,7 +87,7 @@ def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
     return list(found.values())
 
 
-def settings_of(sweep: Sweep) -> list[tuple[str, str]]:
+def list_grid_settings(sweep: Sweep) -> list[tuple[str, str]]:
     """Return every setting: lists of the varied ones, and single values of the rest."""
     grid = sweep.grid
     values: dict[str, Any] = asdict(grid.base)

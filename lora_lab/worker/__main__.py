@@ -7,7 +7,7 @@
     python -m lora_lab.worker --home H --models-dir M --merge FOLDER   writes a run's merged model, ends
     python -m lora_lab.worker --home H --models-dir M --afterwards FOLDER...   measures finished runs, ends
     python -m lora_lab.worker --home H --models-dir M --read MODEL --data DIGEST    tokenizes a data set, ends
-    python -m lora_lab.worker --models-dir M --chat                    answers questions, a line each
+    python -m lora_lab.worker --home H --models-dir M --chat           answers questions, a line each
     python -m lora_lab.worker --home H --models-dir M --inspect        does inspections, a line each
     python -m lora_lab.worker --shapes                                 answers shape requests, a line each
 

@@ -133,13 +133,13 @@ class XrayService:
 
     def start(self, status: XrayStatus) -> None:
         """Queue the inspections that are missing."""
-        self.lab.inspections.look(KIND, order_of(status.run))
+        self.lab.inspections.submit(KIND, order_of(status.run))
         self.compare(status)
 
     def compare(self, status: XrayStatus) -> None:
         """Queue the inspection of the overlap with the second run."""
         if status.beside is not None:
-            self.lab.inspections.look(KIND, order_of(status.run, status.beside))
+            self.lab.inspections.submit(KIND, order_of(status.run, status.beside))
 
     def stop(self, status: XrayStatus) -> None:
         """Stop the running and queued inspections of these runs."""

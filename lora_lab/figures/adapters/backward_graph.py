@@ -116,7 +116,7 @@ def show(settings: BackwardSettings) -> FigureView:
             ),
         ),
         table=FigureTable(
-            columns=("matrix", "W", "A and B"), rows=tuple(_draw_row(role, found) for role in ROLES)
+            columns=("matrix", "W", "A and B"), rows=tuple(_describe_row(role, found) for role in ROLES)
         ),
     )
 
@@ -125,7 +125,7 @@ def _describe_role(role: str, found: BackwardNumbers) -> str:
     return f"{role}: {'A and B get gradients' if role in found.adapted else 'frozen, no gradient'}."
 
 
-def _draw_row(role: str, found: BackwardNumbers) -> tuple[str, str, str]:
+def _describe_row(role: str, found: BackwardNumbers) -> tuple[str, str, str]:
     adapted = role in found.adapted
     return role, "no gradient, passes it on", "gradients; keep x and A x" if adapted else "not there"
 

@@ -60,7 +60,7 @@ def show(settings: SchemeSettings) -> FigureView:
     matrix = read_matrices()[settings.matrix]
     every = [compute_numbers(scheme, matrix) for scheme in NAMES]
     found = next(one for one in every if one.scheme == settings.scheme)
-    best = min((one for one in every if len(one.levels) <= 16), key=_format_error)
+    best = min((one for one in every if len(one.levels) <= 16), key=_error_percent)
     name = NAMES[found.scheme]
     return FigureView(
         finding=(
@@ -111,7 +111,7 @@ def show(settings: SchemeSettings) -> FigureView:
     )
 
 
-def _format_error(found: SchemeNumbers) -> float:
+def _error_percent(found: SchemeNumbers) -> float:
     return found.error_percent
 
 

@@ -1,5 +1,6 @@
 """Memory over the steps of a real run with one long row, and what a paged optimizer could evict."""
 
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ def show(settings: PagingSettings) -> FigureView:
     """Build the figure for one setting."""
     found, run = list_steps(settings), _read_run()
     highest = max(found, key=_find_peak)
-    usual = sorted(step.peak_bytes for step in found)[len(found) // 2]
+    usual = statistics.median(step.peak_bytes for step in found)
     failing = [step for step in found if not step.fits]
     return FigureView(
         finding=_write_finding(settings, found, highest, failing),

@@ -86,9 +86,9 @@ def read_adapter(folder: Path) -> Adapter:
     try:
         updates = [_build_update(name, found, method, config, tensors) for name, found in parts.items()]
     except (KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise _raise_damaged(f"its parts do not fit together: {error}") from error
+        raise _damaged(f"its parts do not fit together: {error}") from error
     if not updates:
-        raise _raise_damaged("there is no update in it")
+        raise _damaged("there is no update in it")
     _refuse_unless_finite(updates)
     return Adapter(method=method, updates=tuple(updates), beside=tuple(beside))
 
@@ -98,13 +98,13 @@ def _find_files(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
         tensors = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise _raise_damaged(str(error)) from error
+        raise _damaged(str(error)) from error
     if not isinstance(config, dict):
-        raise _raise_damaged("its settings aren't an object")
+        raise _damaged("its settings aren't an object")
     return config, tensors
 
 
-def _raise_damaged(why: str) -> LearnerError:
+def _damaged(why: str) -> LearnerError:
     return LearnerError(f"The run's adapter can't be read ({why}).", do_next=DAMAGED)
 
 

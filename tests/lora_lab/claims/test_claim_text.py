@@ -7,7 +7,7 @@ import pytest
 from lora_lab.claims.claim import Printed
 from lora_lab.claims.contract import claim_answer
 from lora_lab.claims.pasted import entry_named, quantisation_of, record_of_text
-from lora_lab.claims.printed_line import printed_line
+from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from study.base.errors import LearnerError
@@ -54,7 +54,7 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
 def test_printed_lines_of_several_versions_and_tools_are_read(
     text: str, trainable: int | None, total: int | None, percent: str | None
 ) -> None:
-    line = printed_line(f"Some words before.\n{text}\nAnd after: 12 steps.")
+    line = find_printed_line(f"Some words before.\n{text}\nAnd after: 12 steps.")
     assert line is not None
     assert line.printed == Printed(trainable=trainable, total=total, percent=percent)
 
@@ -63,7 +63,7 @@ def test_printed_lines_of_several_versions_and_tools_are_read(
     "text", ["", "no numbers here", "rank 8, 4,194,304 weights", "trainable params: many"]
 )
 def test_a_text_without_a_printed_line_says_what_one_looks_like(text: str) -> None:
-    assert printed_line(text) is None
+    assert find_printed_line(text) is None
     with pytest.raises(LearnerError, match=r"no printed line in this text\. Paste a line such as `trainable"):
         record_of_text(text)
 

@@ -102,16 +102,16 @@ def holds_at(number: int) -> Callable[[Inspection], bool]:
 
 def test_results_add_up_are_found_again_and_outlive_the_app(tmp_path: Path) -> None:
     with opened(tmp_path) as queue:
-        looked = queue.look("weights", {"to": 3})
+        looked = queue.submit("weights", {"to": 3})
         ended = until(queue, looked, is_ended)
         assert (ended.status, ended.problem) == ("done", "")
         assert ended.found == {"0": 0, "1": 1, "2": 4, "sum": 3, "wrong": 1}
-        assert queue.look("weights", {"to": 3}) == ended
-        other = until(queue, queue.look("weights", {"to": 2}), is_ended)
+        assert queue.submit("weights", {"to": 3}) == ended
+        other = until(queue, queue.submit("weights", {"to": 2}), is_ended)
         assert other.id != ended.id
         assert queue.started == 1
     with opened(tmp_path) as again:
-        kept = again.look("weights", {"to": 3})
+        kept = again.submit("weights", {"to": 3})
         assert (kept.id, kept.status, kept.found) == (ended.id, "done", ended.found)
         assert again.find(kept.id) == kept
         assert again.started == 0
@@ -121,11 +121,11 @@ def test_stopping_ends_the_process_keeps_what_was_found_and_the_next_order_is_do
     queue: CountingQueue,
 ) -> None:
     order = {"to": 9, "hold": 1}
-    looked = until(queue, queue.look("weights", order), holds_at(1))
+    looked = until(queue, queue.submit("weights", order), holds_at(1))
     worker = queue._worker
     assert worker is not None
-    waits = queue.look("weights", {"to": 1})
-    taken_back = queue.look("weights", {"to": 2})
+    waits = queue.submit("weights", {"to": 1})
+    taken_back = queue.submit("weights", {"to": 2})
     queue.stop(taken_back.id)
     queue.stop(looked.id)
     stopped = until(queue, looked, is_ended)
@@ -134,39 +134,39 @@ def test_stopping_ends_the_process_keeps_what_was_found_and_the_next_order_is_do
     assert until(queue, waits, is_ended).status == "done"
     assert until(queue, taken_back, is_ended).status == "stopped"
     assert queue.find(stopped.id) == stopped
-    assert queue.look("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
+    assert queue.submit("weights", order).status in ("waiting", "working")  # a stopped one is tried anew
 
 
 def test_a_dead_worker_is_said_in_words_and_replaced(queue: CountingQueue) -> None:
-    looked = until(queue, queue.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+    looked = until(queue, queue.submit("weights", {"to": 2, "hold": 0}), holds_at(0))
     assert queue._worker is not None
     psutil.Process(queue._worker.pid).kill()
     failed = until(queue, looked, is_ended)
     assert failed.status == "failed"
     assert "Try again" in failed.problem
-    assert until(queue, queue.look("weights", {"to": 2}), is_ended).status == "done"
+    assert until(queue, queue.submit("weights", {"to": 2}), is_ended).status == "done"
 
-    cut = until(queue, queue.look("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
+    cut = until(queue, queue.submit("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
     assert (cut.status, cut.problem) == ("failed", failed.problem)
-    assert until(queue, queue.look("weights", {"to": 4}), is_ended).status == "done"
+    assert until(queue, queue.submit("weights", {"to": 4}), is_ended).status == "done"
 
 
 def test_a_full_disk_loses_no_result(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "inspections").write_text("a file where the folder should be")
     with opened(tmp_path) as queue:
-        ended = until(queue, queue.look("weights", {"to": 2}), is_ended)
+        ended = until(queue, queue.submit("weights", {"to": 2}), is_ended)
         assert (ended.status, ended.found["sum"]) == ("done", 1)
         assert queue.find(ended.id) == ended
 
 
 def test_bad_orders_are_said_in_sentences(queue: CountingQueue) -> None:
-    below = until(queue, queue.look("weights", {"to": -1}), is_ended)
+    below = until(queue, queue.submit("weights", {"to": -1}), is_ended)
     assert (below.status, below.problem) == ("failed", "That is below zero. Count upwards.")
-    unforeseen = until(queue, queue.look("weights", {"to": 1, "by": 0}), is_ended)
+    unforeseen = until(queue, queue.submit("weights", {"to": 1, "by": 0}), is_ended)
     assert "could not be done (division by zero)" in unforeseen.problem
     with pytest.raises(LearnerError, match="There are: " + ", ".join(KINDS)):
-        queue.look("feelings", {})
+        queue.submit("feelings", {})
     assert queue.find("../../secrets") is None
     assert queue.find("nothing") is None
     queue.stop("nothing")
@@ -177,7 +177,7 @@ def test_a_run_takes_the_worker_away_and_the_inspection_begins_again_after_it(
 ) -> None:
     engine = queue._engine
     assert isinstance(engine, Engine)
-    looked = until(queue, queue.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+    looked = until(queue, queue.submit("weights", {"to": 2, "hold": 0}), holds_at(0))
     engine.training = True
     for make_room in engine.before_run:
         make_room(run_builders.finished(tmp_path / "runs"))
@@ -190,7 +190,7 @@ def test_a_run_takes_the_worker_away_and_the_inspection_begins_again_after_it(
 
 def test_closing_the_app_ends_the_worker_and_the_thread(tmp_path: Path) -> None:
     with opened(tmp_path) as queue:
-        until(queue, queue.look("weights", {"to": 2, "hold": 0}), holds_at(0))
+        until(queue, queue.submit("weights", {"to": 2, "hold": 0}), holds_at(0))
         worker, thread = queue._worker, queue._thread
         assert worker is not None
         assert thread is not None

@@ -1,6 +1,6 @@
 """Guesses against results: what counts as right, what the reason says, which concepts it points to."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,4 +138,4 @@ def test_a_percentage_that_cannot_be_is_refused(written: str) -> None:
 @given(st.one_of(st.none(), st.floats(0.01, 100)), st.one_of(st.none(), st.floats(1, 1e12)))
 def test_a_guess_survives_the_store(percent: float | None, peak_bytes: float | None) -> None:
     guess = RunGuess(percent=percent, peak_bytes=peak_bytes)
-    assert RunGuess(**guess.to_json()) == guess
+    assert RunGuess(**asdict(guess)) == guess
