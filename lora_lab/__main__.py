@@ -18,6 +18,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,15 @@ from lora_lab.cli.arguments import (
     memory_text,
     read_config,
 )
-from lora_lab.cli.runs import add_spec_options, add_sweep_options, read_input, run_one, run_sweep, say
+from lora_lab.cli.runs import (
+    add_spec_options,
+    add_sweep_options,
+    open_run,
+    read_input,
+    run_one,
+    run_sweep,
+    say,
+)
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.shape_reader import KINDS, ShapeReader
 from lora_lab.engine.worker_process import start_worker
@@ -45,7 +54,6 @@ from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import keep_in_catalogue, load_catalogue
 from lora_lab.runs.export_script import script_of
-from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.run_file import run_file
 from study.base.errors import LearnerError
@@ -125,50 +133,35 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _answer_one(options: argparse.Namespace) -> int:
-    reader = ShapeReader()
-    if options.command == "count":
-        try:
+    with closing(ShapeReader()) as reader:
+        if options.command == "count":
             print(count_text(options, reader))
-        finally:
-            reader.close()
-        return 0
-    if options.command == "claim":
-        return _check_claims(options, reader)
-    try:
-        record = memory_record(options)
-        record["framework"] = record["framework"] or contracts.usual_framework(record, reader)
-        print(memory_text(record, contracts.memory_answer(record, reader), options.bits))
-    finally:
-        reader.close()
+        elif options.command == "claim":
+            print(claim_text(claim_answer(_read_claim(options), reader)))
+        else:
+            record = memory_record(options)
+            record["framework"] = record["framework"] or contracts.usual_framework(record, reader)
+            print(memory_text(record, contracts.memory_answer(record, reader), options.bits))
     return 0
 
 
-def _check_claims(options: argparse.Namespace, reader: ShapeReader) -> int:
+def _read_claim(options: argparse.Namespace) -> dict[str, Any]:
     if options.line is not None:
-        record = claim_record(options)
-    elif options.file is None or str(options.file) == "-":
-        record = {"text": sys.stdin.read()}
-    else:
-        record = {"text": read_input(options.file).decode("utf-8", "replace")}
-    try:
-        print(claim_text(claim_answer(record, reader)))
-    finally:
-        reader.close()
-    return 0
+        return claim_record(options)
+    if options.file is None or str(options.file) == "-":
+        return {"text": sys.stdin.read()}
+    return {"text": read_input(options.file).decode("utf-8", "replace")}
 
 
 def _answer_lines(options: argparse.Namespace) -> int:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="backslashreplace")  # invalid bytes spoil only their own line
-    reader = ShapeReader()
     failed = False
-    try:
+    with closing(ShapeReader()) as reader:
         for line in _skip_blank(sys.stdin):
             found = contracts.answer_record(_parse_line(line), COMMANDS[options.command], reader)
             failed = failed or "error" in found
             print(json.dumps(found), flush=True)
-    finally:
-        reader.close()
     return 1 if failed else 0
 
 
@@ -185,8 +178,7 @@ def _parse_line(line: str) -> Any:
 
 def _read_catalogue() -> int:
     """Write the shape of every entry; a shape without an entry stays as it is."""
-    reader = ShapeReader()
-    try:
+    with closing(ShapeReader()) as reader:
         keep_in_catalogue(
             replace(
                 reader.read(entry.config, kind=entry.kind, anew=True),
@@ -196,8 +188,6 @@ def _read_catalogue() -> int:
             )
             for entry in read_entries()
         )
-    finally:
-        reader.close()
     return 0
 
 
@@ -206,21 +196,15 @@ def _print_shape(options: argparse.Namespace) -> int:
         return _read_catalogue()
     if options.config is None or not options.name:
         raise LearnerError("A shape needs a config.json and a --name.", do_next="Or pass --catalogue.")
-    config = read_config(options.config)
-    reader = ShapeReader()
-    try:
-        shape = reader.read(config, kind=options.kind)
-    finally:
-        reader.close()
+    with closing(ShapeReader()) as reader:
+        shape = reader.read(read_config(options.config), kind=options.kind)
     print(replace(shape, name=options.name, hub_id=options.hub_id, licence=options.licence).to_json())
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
     """Print a script or JSON to standard output; write a merged model next to its adapter."""
-    settings, run = load_settings(home=options.data_folder), RunFolder(options.run.resolve())
-    if not (run.path / "spec.json").is_file():
-        raise LearnerError(f"{options.run} isn't a run's folder.", do_next="Name one that `train` printed.")
+    settings, run = load_settings(home=options.data_folder), open_run(options.run)
     if options.format == "json":
         print(run_file(run))
     elif options.format == "script":

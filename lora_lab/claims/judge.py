@@ -14,11 +14,7 @@ def judge_claim(claim: Claim) -> ClaimVerdict:
     if claim.targets_are_known and not any(claim.applies_to(tree) for tree in claim.layouts):
         return judge_inapplicable(claim)
     if claim.is_open:
-        return max((judge_open(claim, tree) for tree in claim.layouts), key=_how_good)
-    judged = (judge_stated(claim, tree) for tree in claim.layouts if claim.applies_to(tree))
-    return max(judged, key=_how_good)
-
-
-def _how_good(verdict: ClaimVerdict) -> int:
-    """Return the sort key over module layouts: the fewest failing numbers; the first layout wins a tie."""
-    return 4 - len(verdict.failing)
+        judged = [judge_open(claim, tree) for tree in claim.layouts]
+    else:
+        judged = [judge_stated(claim, tree) for tree in claim.layouts if claim.applies_to(tree)]
+    return min(judged, key=lambda verdict: len(verdict.failing))  # the first layout wins a tie

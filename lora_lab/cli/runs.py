@@ -164,6 +164,14 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def open_run(path: Path) -> RunFolder:
+    """Open a run's folder. Raises LearnerError when it is none."""
+    run = RunFolder(path.resolve())
+    if not (run.path / "spec.json").is_file():
+        raise LearnerError(f"{path} isn't a run's folder.", do_next="Name one that `train` printed.")
+    return run
+
+
 def read_input(path: Path) -> bytes:
     """Read a file that an option names. Raises LearnerError when it can't be read."""
     try:

@@ -3,16 +3,14 @@
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+from lora_lab.cli.runs import open_run
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
-from lora_lab.runs.folder import RunFolder
 from lora_lab.xray.captions import amplification_finding, overlap_finding, variant_note
 from lora_lab.xray.charts import place_of
 from lora_lab.xray.result import KIND, order_of
 from lora_lab.xray.service import XrayStatus
-from study.base.errors import LearnerError
 from study.base.settings import load_settings
 
 Say = Callable[[str], None]
@@ -22,7 +20,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     lab = Lab(settings, LocalEngine(settings, warm=False))
-    run, beside = _open_run(options.run), _open_run(options.beside) if options.beside else None
+    run, beside = open_run(options.run), open_run(options.beside) if options.beside else None
     orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
     try:
         looks = [lab.inspections.wait(KIND, order, say) for order in orders]
@@ -41,13 +39,6 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
         side="A",
     )
     return "\n".join(_list_lines(status))
-
-
-def _open_run(path: Path) -> RunFolder:
-    run = RunFolder(path.resolve())
-    if not (run.path / "spec.json").is_file():
-        raise LearnerError(f"{path} isn't a run's folder.", do_next="Name one that `train` printed.")
-    return run
 
 
 def _list_lines(status: XrayStatus) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import get_args
 
-from lora_lab.parameters.shapes import ModelShape, Role, load_catalogue
+from lora_lab.parameters.shapes import Linear, ModelShape, Role, find_shape, load_catalogue
 from study.base.units import as_short
 
 ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "gate", "up", "down")
@@ -31,6 +31,11 @@ def every_model() -> list[tuple[str, str]]:
 def usual_models() -> list[tuple[str, str]]:
     """Return the models whose layers consist of the seven matrices that the figures draw."""
     return [_name_model(shape) for shape in load_catalogue().values() if _is_usual(shape)]
+
+
+def find_linear(model: str, role: str) -> Linear:
+    """Return a model's matrix of that role."""
+    return next(one for one in find_shape(model).linears if one.role == role)
 
 
 def _is_usual(shape: ModelShape) -> bool:

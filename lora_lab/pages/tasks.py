@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup, escape
 
-from lora_lab.charts.live_chart import NARROW, WIDE, Series, line_chart, smooth_points
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.settings.run_form import address_of
@@ -17,6 +16,7 @@ from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_familie
 from lora_lab.tasks.judge import CheckedCondition, Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
+from lora_lab.tasks.run_charts import render_charts
 from lora_lab.tasks.service import (
     TASKS,
     WORDS,
@@ -36,9 +36,6 @@ from study.ports.ports import Ports
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
-
-FLAT = 0.05
-"""A range of losses below it is labelled with four digits, so that its ends differ."""
 
 COST_WORDS = {
     "nothing": "nothing",
@@ -181,7 +178,7 @@ class TasksPage:
             story=task.fill(task.story),
             concepts=self.context.concepts,
             status=self._status(visit, task),
-            charts=charts_of(task),
+            charts=render_charts(task),
         )
 
     def _answered(self, visit: Visit, task: RunTask, option_id: str) -> Reply:
@@ -325,46 +322,3 @@ def _describe_effect(name: str, before: float, after: float) -> str:
 
 def _describe_difference(name: str, difference: float) -> str:
     return f"{'+' if difference > 0 else '−'}{MEASURES[name].show(abs(difference))}"
-
-
-def charts_of(task: RunTask) -> list[tuple[str, Markup, Markup]]:
-    """Draw a run beside the healthy one: each title with its chart, wide and narrow."""
-    return [
-        _draw_chart(task, "Training loss", "loss: thin as measured, bold smoothed", "loss"),
-        _draw_chart(task, "Held-out loss", "loss on rows that are not trained on", "held_out"),
-        _draw_chart(task, "Gradient norm", "gradient norm before clipping", "grad_norm"),
-        _draw_chart(task, "Learning rate", "learning rate", "learning_rate"),
-    ]
-
-
-def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str, Markup, Markup]:
-    own, usual = (
-        run.held_out if what == "held_out" else run.points(what) for run in (task.run, task.healthy)
-    )
-    values = [y for _, y in (*own, *usual)]
-    digits = 2 if max(values) - min(values) >= FLAT else 4
-    y_format = "{:.1e}".format if what == "learning_rate" else f"{{:.{digits}f}}".format
-    described = (
-        f"{title} of this run: {y_format(own[0][1])} at step {own[0][0]}, {y_format(own[-1][1])} at step "
-        f"{own[-1][0]}, highest {y_format(max(y for _, y in own))}. "
-        f"The usual run goes from {y_format(usual[0][1])} to {y_format(usual[-1][1])}."
-    )
-    noisy = what == "loss"  # of a few rows a step: smoothed, with the steps faint behind
-    series = (
-        *((Series(label="", points=own, colour="orange", faint=True),) if noisy else ()),
-        Series(label="usual", points=smooth_points(usual) if noisy else usual, colour="ink", dashed=True),
-        Series(label="this run", points=smooth_points(own) if noisy else own, colour="orange"),
-    )
-    wide, narrow = (
-        line_chart(
-            series,
-            title=described,
-            x_label="step",
-            y_label=y_label,
-            window=(0, max(own[-1][0], usual[-1][0])),
-            y_format=y_format,
-            width=width,
-        )
-        for width in (WIDE, NARROW)
-    )
-    return title, wide, narrow

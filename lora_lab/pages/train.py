@@ -213,7 +213,7 @@ class LabPage:
                 "drawn": render("lora_lab/shared/drawn.html", drawn=self._panel.latest_ended()),
                 **self._parts.seen(found.spec, narrow=narrow),
                 # The page was first rendered before its width was known.
-                **self._panel.parts(self._panel.run_of(visit.query), visit, narrow=narrow),
+                **self._run_parts(event, visit),
             }
         }
 
@@ -235,6 +235,10 @@ class LabPage:
         return {"parts": self._parts.seen(spec), "say": "Reading the examples."}
 
     # ---- runs
+
+    def _run_parts(self, event: Mapping[str, Any], visit: Visit) -> dict[str, Markup]:
+        """Render the run that the address names."""
+        return self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
 
     def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
         form = form_fields.form_of(event)
@@ -295,8 +299,11 @@ class LabPage:
 
     def _stopped(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         self._lab.engine.stop(form_event.read_text(event, "run"))
-        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
-        return {"say": "Stopping after this step. The adapter is kept.", "parts": parts, "focus": "#run"}
+        return {
+            "say": "Stopping after this step. The adapter is kept.",
+            "parts": self._run_parts(event, visit),
+            "focus": "#run",
+        }
 
     def _merged(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._lab.run(form_event.read_text(event, "run"))
@@ -306,8 +313,7 @@ class LabPage:
                 "A run is training, and merging would slow it.", do_next="Merge when it has ended."
             )
         self._lab.merge(run)
-        parts = self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
-        return {"say": "Merging.", "parts": parts}
+        return {"say": "Merging.", "parts": self._run_parts(event, visit)}
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)

@@ -111,12 +111,8 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             do_next='Write it as {"r": 8, "target_modules": ["q_proj"]}.',
         )
     targets = adapter.get("targets")
-    if isinstance(targets, list) and not all(isinstance(name, str) for name in targets):
-        raise LearnerError(
-            f"targets must be a list of names, got {targets!r}.",
-            do_next='Write them as ["q_proj", "v_proj"].',
-        )
-    if not isinstance(targets, list | str | None):
+    names = targets if isinstance(targets, list) else []
+    if not isinstance(targets, list | str | None) or not all(isinstance(name, str) for name in names):
         raise LearnerError(
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',

@@ -45,7 +45,7 @@ def shape_of_layout(record: Mapping[str, Any], built: ModelShape | None) -> Mode
             f"The layout's modules alone have {in_linears:,} weights, more than base_total.",
             do_next="Correct one of them.",
         )
-    groups = tuple(_group(linear, layers) for linear in linears)
+    groups = tuple(linear.as_group() for linear in linears)
     rest = ModuleGroup(path="rest", own=total - in_linears)
     tree = ModuleTree(groups=(*groups, rest), defaults=built.modules.defaults if built else {})
     nothing = ModelShape(
@@ -73,14 +73,3 @@ def _linear(name: str, size: object, layers: int) -> Linear:
     sizes = {"d_in": size[0], "d_out": size[1]}
     d_in, d_out = (read_whole(sizes, field, None, most=LARGEST_WHOLE) for field in sizes)
     return Linear(name=f"layers.*.{name}", role="other", d_in=d_in, d_out=d_out, count=layers)
-
-
-def _group(linear: Linear, layers: int) -> ModuleGroup:
-    return ModuleGroup(
-        path=linear.name,
-        numbers=(tuple(range(layers)),),
-        kind="linear",
-        d_in=linear.d_in,
-        d_out=linear.d_out,
-        own=linear.d_in * linear.d_out,
-    )

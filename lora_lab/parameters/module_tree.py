@@ -5,6 +5,7 @@ Modules that differ only in layer numbers are one group, so 126 layers take the 
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -60,10 +61,7 @@ class ModuleGroup:
     @property
     def count(self) -> int:
         """The number of modules in the group."""
-        times = 1
-        for each in self.numbers:
-            times *= len(each)
-        return times
+        return math.prod(map(len, self.numbers))
 
     @property
     def suffix(self) -> str:

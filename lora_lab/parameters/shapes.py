@@ -52,6 +52,17 @@ class Linear:
         """Weights of all `count` matrices, without biases."""
         return self.d_in * self.d_out * self.count
 
+    def as_group(self) -> ModuleGroup:
+        """Return the same layers as modules of a tree."""
+        return ModuleGroup(
+            path=self.name if "*" in self.name else f"layers.*.{self.name}",
+            numbers=(tuple(range(self.count)),),
+            kind="linear",
+            d_in=self.d_in,
+            d_out=self.d_out,
+            own=self.d_in * self.d_out,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
@@ -104,17 +115,7 @@ class ModelShape:
         """All modules; for a shape with linear layers only, those and one module for the rest."""
         if self.tree is not None:
             return self.tree
-        linears = tuple(
-            ModuleGroup(
-                path=linear.name if "*" in linear.name else f"layers.*.{linear.name}",
-                numbers=(tuple(range(linear.count)),),
-                kind="linear",
-                d_in=linear.d_in,
-                d_out=linear.d_out,
-                own=linear.d_in * linear.d_out,
-            )
-            for linear in self.linears
-        )
+        linears = tuple(linear.as_group() for linear in self.linears)
         rest = ModuleGroup(path="rest", own=self.total_parameters - self.linear_parameters)
         defaults = {"lora": self.default_targets} if self.default_targets else {}
         return ModuleTree(groups=(*linears, rest), defaults=defaults)

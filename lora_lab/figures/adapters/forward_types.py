@@ -7,7 +7,7 @@ from typing import cast, get_args
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_line, draw_words, render_drawing
-from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
+from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, usual_models
 from lora_lab.memory.ledger import (
     BLOCK_SIZE,
     COMPUTE_BYTES,
@@ -16,7 +16,6 @@ from lora_lab.memory.ledger import (
     decoded_bytes,
     matrix_constant_bytes,
 )
-from lora_lab.parameters.shapes import Linear, find_shape
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
@@ -61,7 +60,11 @@ class ForwardTensor:
 
 def list_parts(settings: ForwardTypesSettings) -> tuple[ForwardTensor, ...]:
     """Return every tensor with its bytes, in the order of the pass."""
-    linear, bits, compute = _find_linear(settings), cast(Bits, settings.bits), cast(Compute, settings.compute)
+    linear, bits, compute = (
+        find_linear(settings.model, settings.matrix),
+        cast(Bits, settings.bits),
+        cast(Compute, settings.compute),
+    )
     wide, width = COMPUTE_NAMES[compute], COMPUTE_BYTES[compute]
     found = [
         ForwardTensor(
@@ -86,10 +89,6 @@ def list_parts(settings: ForwardTypesSettings) -> tuple[ForwardTensor, ...]:
             name="h, the output", kind=wide, bytes=settings.tokens * linear.d_out * width, stays=False
         ),
     )
-
-
-def _find_linear(settings: ForwardTypesSettings) -> Linear:
-    return next(one for one in find_shape(settings.model).linears if one.role == settings.matrix)
 
 
 def show(settings: ForwardTypesSettings) -> FigureView:
@@ -126,7 +125,7 @@ def show(settings: ForwardTypesSettings) -> FigureView:
             Origin(
                 kind="computed",
                 text=(
-                    f"the {_find_linear(settings).suffix} matrix of one layer of "
+                    f"the {find_linear(settings.model, settings.matrix).suffix} matrix of one layer of "
                     f"{settings.model}, types as in "
                     "the lab's own "
                     f"loop; blocks of {BLOCK_SIZE}"

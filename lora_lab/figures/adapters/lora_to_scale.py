@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lora_lab.charts.drawing import draw_box, draw_hatched, draw_words, render_drawing
-from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, usual_models
+from lora_lab.figures.models import RANKS, ROLE_NAMES, ROLES, find_linear, usual_models
 from lora_lab.parameters.counts import lora_parameters_matrix
-from lora_lab.parameters.shapes import Linear, find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
@@ -51,17 +50,13 @@ class MatrixNumbers:
 
 def compute_numbers(settings: MatrixSettings) -> MatrixNumbers:
     """Count the numbers of one A and one B, and of their W."""
-    linear = _find_linear(settings)
+    linear = find_linear(settings.model, settings.matrix)
     return MatrixNumbers(
         rank=settings.rank,
         d_in=linear.d_in,
         d_out=linear.d_out,
         trained=lora_parameters_matrix(d_in=linear.d_in, d_out=linear.d_out, rank=settings.rank),
     )
-
-
-def _find_linear(settings: MatrixSettings) -> Linear:
-    return next(one for one in find_shape(settings.model).linears if one.role == settings.matrix)
 
 
 def show(settings: MatrixSettings) -> FigureView:
@@ -93,7 +88,7 @@ def show(settings: MatrixSettings) -> FigureView:
                 kind="computed",
                 text=(
                     f"the {ROLE_NAMES[settings.matrix]} matrix of one layer of {settings.model}, which calls "
-                    f"it {_find_linear(settings).suffix}"
+                    f"it {find_linear(settings.model, settings.matrix).suffix}"
                 ),
                 formula=(
                     f"r × (d_in + d_out) = {found.rank} × ({found.d_in:,} + {found.d_out:,}) = "
