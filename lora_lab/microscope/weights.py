@@ -141,8 +141,8 @@ def errors_panel(question: MicroscopeQuestion, found: Found) -> Panel:
         id="errors",
         title="Error by scheme and block size",
         shown=FigureView(
-            finding=f"With no more than {budget:.4g} bits per weight, {name} has the smallest error on this matrix: "
-            f"{format_percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
+            finding=f"With no more than {budget:.4g} bits per weight, {name} has the smallest error on this "
+            f"matrix: {format_percent(error)}, in {pictures.stored_bits(bits, size):.4g} bits.{waits}",
             numbers=(),
             picture=pictures.render_errors(question, sweep, d_in),
             alt="Relative error against stored bits, a line for each scheme and a point for each block size: "
