@@ -33,7 +33,7 @@ class Client:
         parts = urlsplit(self.address)
         if parts.scheme != "http" or not parts.hostname:
             raise LearnerError(
-                f"Simulated students speak plain HTTP only, so {self.address} is no address for them.",
+                f"Simulated students speak plain HTTP only, so they can't use {self.address}.",
                 do_next="Run them beside the app and give its own address, such as http://127.0.0.1:7860.",
             )
         self._host, self._port = parts.hostname, parts.port or 80

@@ -65,7 +65,7 @@ def test_an_address_that_is_not_plain_http_is_refused(
     address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["simulate", "--address", address]) == 1
-    assert f"plain HTTP only, so {address.rstrip('/')} is no address" in capsys.readouterr().err
+    assert f"plain HTTP only, so they can't use {address.rstrip('/')}." in capsys.readouterr().err
 
 
 def test_answers_are_right_at_the_rate_of_their_round() -> None:
