@@ -17,8 +17,8 @@ LIMITS = {
 
 NATS = "nats"
 UNIT_MEANINGS = {
-    NATS: "Nats: minus the natural logarithm of the probability that the model gives to the right token, "
-    "as a mean over tokens."
+    NATS: "The loss is minus the natural logarithm of the probability that the model gives to the right "
+    "token, as a mean over tokens. Its unit is the nat."
 }
 """What a unit means that students don't bring along."""
 
