@@ -24,7 +24,7 @@ ACTIONS = (
     ("Suspend a card", "/cards", "Hide it until you bring it back: s on Cards."),
     ("Bring a card back", "/browse?state=suspended", "Show a suspended card again."),
     ("Undo", "/cards", "Take back the last thing you did with a card: u on Cards."),
-    ("Cram", "/browse", "Go through the cards of a choice without moving their schedule."),
+    ("Cram", "/browse", "Go through the cards that a search found without moving their schedule."),
 )
 LONGEST_SEARCH = 120  # characters of the words in the address of Browse
 

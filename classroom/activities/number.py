@@ -17,8 +17,8 @@ LIMITS = {
 
 NATS = "nats"
 UNIT_MEANINGS = {
-    NATS: "Nats: minus the natural logarithm of the probability that the model gives to the right token, "
-    "as a mean over tokens."
+    NATS: "The loss is minus the natural logarithm of the probability that the model gives to the right "
+    "token, as a mean over tokens. Its unit is the nat."
 }
 """What a unit means that students don't bring along."""
 
@@ -41,7 +41,9 @@ def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:
     low, high = LIMITS.get(quantity, (-math.inf, math.inf))
     if not low <= number <= high:
         allowed = f"{low:g} to {high:g} {unit}" if high < LARGEST_GUESS else f"{low:g} or more"
-        raise LearnerError(f"{number:g} {unit} can't be.", do_next=f"Type {allowed}, then send it.")
+        raise LearnerError(
+            f"{number:g} {unit} isn't a possible value.", do_next=f"Type {allowed}, then send it."
+        )
     return number
 
 

@@ -161,7 +161,7 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
     coming = _coming(room, plan)
     if coming is not None:
         return _begin(coming, plan)
-    raise LearnerError("The plan is at its end.", do_next="End the class, or go back to an activity.")
+    raise LearnerError("This is the end of the plan.", do_next="End the class, or go back to an activity.")
 
 
 def previous_step(room: Room, plan: Sequence[Activity]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def trouble(error: LearnerError) -> JSONResponse:
 def too_often() -> JSONResponse:
     """This device asks too often."""
     return JSONResponse(
-        {"error": "Too many requests from this device. It goes on by itself in a moment."},
+        {"error": "Too many requests from this device. Wait a moment; this page then continues by itself."},
         HTTPStatus.TOO_MANY_REQUESTS,
         headers={"Retry-After": "2"},
     )

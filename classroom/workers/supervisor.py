@@ -81,7 +81,7 @@ class Supervisor:
                 waited += LOOK_SECONDS
                 if worker.process.poll() is not None or waited > START_SECONDS:
                     raise LearnerError(
-                        "A worker did not start.", do_next="Its reason stands above; then start again."
+                        "A worker did not start.", do_next="Look for the reason above, then start again."
                     )
 
     def _keep(self, workers: list[_WorkerProcess], start: Callable[[], _WorkerProcess]) -> None:

@@ -41,7 +41,7 @@ class CardExchange:
             name="apkg", label="an Anki deck", hint="For Anki; importing a later one updates your notes there"
         ),
         Format(name="csv", label="a table", hint="CSV with Anki's header lines, for Anki or a spreadsheet"),
-        Format(name="md", label="Markdown", hint="One Q: and A: file a deck, as hashcards reads them"),
+        Format(name="md", label="Markdown", hint="One file per deck with Q: and A:, as hashcards reads it"),
     )
 
     def own_problems(self) -> tuple[str, ...]:
@@ -133,10 +133,12 @@ class CardExchange:
         ):
             return ImportEntry(verdict="same", item=item)
         if entry.kind != here.kind:
-            why = f"here it is of the kind {note.kind}, there {entry.kind}"
+            why = f"its kind is {note.kind} here and {entry.kind} in the file"
             return ImportEntry(verdict="rejected", item=item, why=why)
         if (note.number and entry.back != here.back) or (note.picture and entry.front != here.front):
-            return ImportEntry(verdict="rejected", item=item, why="its number or picture is made here")
+            return ImportEntry(
+                verdict="rejected", item=item, why="the app computes its number or draws its picture"
+            )
         return ImportEntry(verdict="changed", item=item, why=_describe_difference(entry, here))
 
     def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:

@@ -29,9 +29,9 @@ from study.web.frame import Reply
 
 KEYS = (
     ("Space", "show the answer"),
-    ("Enter", "show it where you type one; Tab leaves the field, so that the other keys work"),
+    ("Enter", "show the answer where you type yours; Tab leaves the field, so that the other keys work"),
     ("1 to 4", "rate: Again, Hard, Good, Easy"),
-    ("u", "undo the last thing you did, again and again"),
+    ("u", "undo the last thing you did; press it again for the one before"),
     ("e", "edit the card"),
     ("f", "flag it"),
     ("b", "bury it until tomorrow"),
@@ -292,7 +292,7 @@ class CardsPage:
             **finish_values(snapshot, session, choice, time_up=time_up),
             **self.foot(visit, session, choice),
         )
-        last = "The minutes of this session are over." if time_up else "No card is waiting."
+        last = "The time for this session is up." if time_up else "No card is waiting."
         return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}
 
 

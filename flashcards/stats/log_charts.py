@@ -49,13 +49,14 @@ def chart_calendar(history: CardHistory, scope: str) -> Plot:
     kept = {day: n for day, n in counts.items() if (history.today - day).days < 7 * WEEKS_WIDE}
     a_day = round(sum(recent) / len(recent)) if recent else 0
     if recent:
-        title = f"You rated cards on {len(recent)} of the last {MONTH} days, {a_day} on such a day"
+        ratings = "1 rating" if a_day == 1 else f"{a_day} ratings"
+        title = f"You rated cards on {len(recent)} of the last {MONTH} days, on average {ratings} on each"
     else:
         title = f"You rated no card in the last {MONTH} days"
     return Plot(
         name="calendar",
         title=title,
-        subtitle=f"Ratings a day, {scope}; measured, {sum(counts.values()):,} in all.",
+        subtitle=f"Ratings per day, {scope}; measured, {sum(counts.values()):,} in all.",
         header=("day", "ratings"),
         rows=tuple((day.isoformat(), n) for day, n in sorted(kept.items(), reverse=True)),
         alt=f"{title}. The busiest day had {max(counts.values())} ratings.",
@@ -69,13 +70,13 @@ def chart_forecast(history: CardHistory, scope: str) -> Plot:
     total, most = sum(due.values()), max(due, key=due.__getitem__)
     if total:
         when = _format_day(most, history.today)
-        title = f"{_format_cards(total)} due in the next {MONTH} days, most {when}: {due[most]}"
+        title = f"{_format_cards(total)} due in the next {MONTH} days; the peak is {when}: {due[most]}"
     else:
         title = f"No card is due in the next {MONTH} days"
     return Plot(
         name="forecast",
         title=title,
-        subtitle=f"Cards due a day, {scope}; computed from their schedules. Overdue cards count for today.",
+        subtitle=f"Cards due per day, {scope}; computed from their schedules. Overdue cards count for today.",
         header=("day", "cards due"),
         rows=tuple((day.isoformat(), n) for day, n in due.items()),
         alt=f"{title}. Today {due[history.today]}.",
@@ -94,7 +95,7 @@ def chart_stability(history: CardHistory, scope: str) -> Plot:
     values = [memory.stability for memory in history.memories.values()]
     edges = (0.0, *STABILITY_ENDS, float("inf"))
     names = ["under 1", *(f"{low}–{high}" for low, high in pairwise(STABILITY_ENDS)), "over 240"]
-    title = f"Half of your {_count_values(values)} keep for {median(values):.3g} days or more"
+    title = f"Half of your {_count_values(values)} have a stability of {median(values):.3g} days or more"
     return _chart_histogram(
         "stability", title, values, edges, names,
         subtitle=f"Stability, {scope}: the days until recall falls to 90 %; computed by FSRS-6.",
@@ -165,7 +166,7 @@ def time_spent(history: CardHistory, scope: str) -> Plot:
     return Plot(
         name="time",
         title=title,
-        subtitle=f"Minutes a day from seeing a card to rating it, {scope}; measured, at most 10 a card.",
+        subtitle=f"Minutes per day from seeing a card to rating it, {scope}; measured, at most 10 per card.",
         header=("day", "minutes"),
         rows=tuple((day.isoformat(), round(minutes, 2)) for day, minutes in spent.items()),
         alt=f"{title}.",

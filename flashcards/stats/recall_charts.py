@@ -66,10 +66,10 @@ def forgetting_curve(history: CardHistory, scope: str) -> Iterator[Plot]:
     largest = bins[trials.index(max(trials))]
     low, high = largest.share.interval
     differs = "less than" if largest.expected > high else "more than"
-    fits = "as" if low <= largest.expected <= high else differs
+    fits = "about" if low <= largest.expected <= high else differs
     title = (
         f"After {largest.label} you recall {format_percent(largest.share.value)}, {fits} "
-        f"the model expects: {format_percent(largest.expected)}"
+        f"the {format_percent(largest.expected)} that the model expects"
     )
     places = tuple(float(number) for number in range(len(bins)))
     yield Plot(

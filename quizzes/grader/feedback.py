@@ -14,4 +14,4 @@ TEXTS: dict[Verdict, str] = {
 
 def reason_for(verdict: Verdict, concept: PromptConcept) -> str:
     """Return one sentence: what is missing, or what the highlighted words contradict."""
-    return TEXTS[verdict].format(label=concept.label[:1].lower() + concept.label[1:], definition=concept.said)
+    return TEXTS[verdict].format(label=concept.label, definition=concept.said)

@@ -84,8 +84,8 @@ def limits_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> 
     answers = "1 answer" if measured.answers == 1 else f"{measured.answers:,} answers"
     unseen = "to prompts that it had not learnt from" if own else "that it had not seen"
     return (
-        f"On {answers} {unseen}, {measured.precision:.0%} of the concepts it "
-        f"called covered were, it found {measured.recall:.0%} of those that were said, it took "
-        f"{measured.false_accepted:.0%} of false statements for right, and it could not tell in "
+        f"On {answers} {unseen}, {measured.precision:.0%} of the concepts that it called covered really "
+        f"were covered. It found {measured.recall:.0%} of those that were said, took "
+        f"{measured.false_accepted:.0%} of false statements for right, and could not tell in "
         f"{measured.unsure:.0%} of cases."
     )

@@ -99,7 +99,7 @@ class QuizPage:
         if record is None or limit is None:
             return {}
         if visit.now >= limit:
-            return {**self._onward(visit, record, choice), "say": "The time is over. Here is how it went."}
+            return {**self._onward(visit, record, choice), "say": "Time is up. Here is how it went."}
         left = (limit - visit.now).total_seconds()
         before = form_event.read_number(form_event.read_text(event, "left"), default=0, low=0, high=86_400)
         passed = any(before > mark >= left for mark in CALLS_OUT)

@@ -7,7 +7,7 @@ Mode = Literal["practice", "check", "challenge", "exam", "weak", "again"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 SECOND_ATTEMPT = 2 / 3  # of the points: Moodle's usual penalty is 0.3333333 per try
-SECOND_ATTEMPT_RULE = "A second attempt counts two thirds. A hint costs nothing."
+SECOND_ATTEMPT_RULE = "A right second attempt counts for two thirds. A hint costs nothing."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ RULES: dict[Mode, ModeRules] = {
     "again": ModeRules(
         title="What you missed",
         about=(
-            "Questions that you were sure of and got wrong, 1 and 7 days later; then all others that you "
-            "last got wrong."
+            "Questions that you were sure of and got wrong, 1 and 7 days later; then all others that you got "
+            "wrong the last time you answered them."
         ),
     ),
 }

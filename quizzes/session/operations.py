@@ -31,7 +31,7 @@ from study.store.logs.quizzes import Confidence, QuizAnswer, QuizRecord
 __all__ = ["QuizChoice", "QuizOperations", "new_seed"]
 
 LOOK_BACK = 100  # quizzes; the URL of an older one starts a new quiz
-TIME_IS_UP = "The time of this quiz is over; that answer came too late to count."
+TIME_IS_UP = "The time for this quiz is up; that answer came too late to count."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ def _nothing_fits(choice: QuizChoice) -> LearnerError:
             return LearnerError(
                 "No concept was missed lately.", do_next="Choose another mode, such as the 10-question check."
             )
-    return LearnerError("No question matches this choice.", do_next="Choose another topic or any level.")
+    return LearnerError("No question matches this selection.", do_next="Choose another topic or any level.")
 
 
 def _find_level(question: Question) -> int:

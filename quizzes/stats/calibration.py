@@ -71,7 +71,8 @@ def _chart_calibration(said: Sequence[Said]) -> Plot:
     low, high = share.interval
     aim = STANDS_FOR[most]
     judged = "more often than" if low > aim else "less often than" if high < aim else "about as often as"
-    title = f"When you tap “{NAMES[most]}” you are right {format_percent(share.value)}, {judged} that says"
+    told = f"When you tap “{NAMES[most]}”, you are right {format_percent(share.value)} of the time"
+    title = f"{told}, {judged} those words promise"
     return Plot(
         name="calibration",
         title=title,

@@ -45,7 +45,7 @@ STORAGE_WORDS: dict[StorageKind, tuple[str, str]] = {
         "Allow writing to it, or start the app with another one: python app.py --data-folder FOLDER",
     ),
     "locked": (
-        "Another program holds the database, so this was not saved.",
+        "Another program has locked the database, so this was not saved.",
         "Close that program, or wait until it is done, then try again.",
     ),
     "damaged": (
@@ -54,7 +54,7 @@ STORAGE_WORDS: dict[StorageKind, tuple[str, str]] = {
     ),
     "unreachable": (
         "The database server does not answer, so this was not saved.",
-        "Check that it runs and that DATABASE_URL is right, then try again.",
+        "Check that it is running and that DATABASE_URL is right, then try again.",
     ),
 }
 

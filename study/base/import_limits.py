@@ -39,7 +39,7 @@ def check_size(name: str, size_bytes: int, *, package: bool = False) -> None:
     """Raise LearnerError when a file of `size_bytes` is too large."""
     limit_bytes = PACKAGE_BYTES if package else FILE_BYTES
     if size_bytes > limit_bytes:
-        raise LearnerError(f"{name} has more than {limit_bytes // 10**6} MB, the limit.", do_next=_SPLIT)
+        raise LearnerError(f"{name} is larger than {limit_bytes // 10**6} MB, the limit.", do_next=_SPLIT)
 
 
 def check_items(name: str, count: int) -> None:

@@ -66,7 +66,8 @@ def note(kind: Kind, text: str) -> None:
     """Write a line, unless the same one was written within the last minute."""
     repeated = _REPEATS.count(f"{kind}\t{text}")
     if repeated is not None:
-        more = f" ({repeated} times more since the last line)" if repeated else ""
+        times = "1 more time" if repeated == 1 else f"{repeated} more times"
+        more = f" (repeated {times} since the last line)" if repeated else ""
         _LOG.info("%s\t%s%s", kind, " ".join(text.split()), more)
 
 

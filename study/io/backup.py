@@ -133,7 +133,8 @@ def _read_backup(file: File) -> dict[str, Any]:
         raise LearnerError(f"{file.name} is not a backup of this app.", do_next="Choose another file.")
     if found["step"] > STEP or found.get("version") != 1:
         raise LearnerError(
-            f"{file.name} is from a newer app.", do_next="Update the app, then import it again."
+            f"{file.name} is from a newer version of the app.",
+            do_next="Update the app, then import it again.",
         )
     return found
 

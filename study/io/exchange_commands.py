@@ -87,7 +87,9 @@ def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
         if exchange.reads(file):
             return exchange
     listed = "; ".join(exchange.readable for exchange in exchanges)
-    raise LearnerError(f"{file.name} is of no kind that can be imported.", do_next=f"These can: {listed}.")
+    raise LearnerError(
+        f"{file.name} is not a kind of file that can be imported.", do_next=f"These can: {listed}."
+    )
 
 
 def lines_of(report: ImportReport) -> Iterator[str]:

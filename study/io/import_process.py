@@ -112,8 +112,12 @@ class ProcessPlanner:
         by_clock = self._why == "time"
         if by_clock or status == -24:  # SIGXCPU
             limit = f"{READING_SECONDS} s" if by_clock else f"{READING_CPU_SECONDS} s of processor time"
-            return LearnerError(f"{name} takes more than {limit} to read, the limit.", do_next=_SPLIT)
-        return LearnerError(f"{name} could not be read: it broke what reads it.", do_next=_SPLIT)
+            return LearnerError(
+                f"Reading {name} takes more than {limit}, which is the limit.", do_next=_SPLIT
+            )
+        return LearnerError(
+            f"{name} could not be read: the process reading it crashed or was stopped.", do_next=_SPLIT
+        )
 
     def _ready(self) -> JsonLinesProcess:
         with self._lock:

@@ -75,7 +75,7 @@ def _read(function: str, name: str, content: bytes) -> Any:
         said = f"{name} takes more than {READING_SECONDS} s to read."
         raise LearnerError(said, do_next=_SMALLER) from error
     except ValueError as error:  # it was ended at a limit, or by what it read
-        said = f"{name} could not be read: it broke what reads it."
+        said = f"{name} could not be read: the process reading it crashed or was stopped."
         raise LearnerError(said, do_next=_SMALLER) from error
     raise_error(answer)
     return answer["found"]

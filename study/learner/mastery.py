@@ -80,7 +80,7 @@ def _test(concept: str, known: Mastery, subjects: Subjects) -> NextStep | None:
     _, questions = subjects.counts(concept)
     if known.share != 1 or known.kinds_right >= SPACED_KINDS or not questions:
         return None
-    why = "all right so far, in one kind of exercise; right in another, on another day, makes it Proficient"
+    why = "all right so far; right answers in two kinds of exercise, on two days, make it Proficient"
     return NextStep(
         concept=concept, do=_format_count(questions, "question"), why=why, href=_build_url("/quiz", concept)
     )

@@ -32,9 +32,9 @@ MASTERY_RULE = (
     f"{MASTERY_LEAST} answers no number is shown."
 )
 LEVEL_RULE = (
-    "Attempted: below 70 %. Familiar: from 70 %. Proficient: all of them right, on two days at least and in "
-    "two kinds of exercise (cards, questions, explanations, predictions). Mastered: Proficient, and right in "
-    "a quiz that mixes concepts. A miss takes you down."
+    f"Attempted: below 70 %, or fewer than {MASTERY_LEAST} answers. Familiar: from 70 %. Proficient: all of "
+    "them right, on at least two days and in two kinds of exercise (cards, questions, explanations, "
+    "predictions). Mastered: Proficient, and right in a quiz that mixes concepts. A miss takes you down."
 )
 
 Kind = Literal["card", "question", "explanation", "prediction"]

@@ -96,7 +96,7 @@ class ConceptPage:
         concept = self._concept(form_event.read_text(event, "concept"))
         mode = mode_of(form_event.read_text(event, "mode"))
         if mode is None:
-            raise LearnerError("There is no such study mode.", do_next="Choose one of the row.")
+            raise LearnerError("There is no such study mode.", do_next="Choose one from the row of modes.")
         store, profile_id = self.context.store.lessons, visit.profile.id
         match event.get("act"):
             case "mode":

@@ -163,7 +163,7 @@ class InOutPage:
     def _apply(self, visit: Visit, waiting: Waiting, planned: Planned, job: ImportJob) -> Reply:
         if planned.plan.files and job.purpose["role"] != "owner":
             raise LearnerError(
-                "Decks and questions of this server are shared by everyone, so its owner imports them.",
+                "Everyone on this server shares its decks and questions, so only its owner can import them.",
                 do_next="Send them the file, or import a backup without decks of your own.",
             )
         shown = job.purpose["digest"], job.purpose["report"]
@@ -294,8 +294,9 @@ def _said_of(undone: Undone) -> str:
     if undone.answered:
         answers = "1 answer" if undone.answered == 1 else f"{undone.answered} answers"
         sentences.append(
-            f"{answers} that you gave to it since {'stays' if undone.answered == 1 else 'stay'} in your log, "
-            "and will count again if you import it again."
+            f"{answers} that you have given to its cards or questions since then "
+            f"{'stays' if undone.answered == 1 else 'stay'} in your log, and will count again if you import "
+            "the file again."
         )
     return " ".join(sentences)
 

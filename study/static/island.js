@@ -465,7 +465,7 @@ function chosenFile(input) {
   if (!file || !(file.size > limit)) return file; // without a limit, any size
   input.value = '';
   const size = (file.size / 1e6).toFixed(1);
-  trouble(`${file.name} has ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
+  trouble(`${file.name} is ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
   return null;
 }
 

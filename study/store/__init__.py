@@ -124,7 +124,7 @@ def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
             "Allow writing to the file and its folder, or choose another folder with --data-folder."
             " Check DATABASE_URL if you set it.",
         ),
-        "locked": ("another program holds it", "Close that program, then try again."),
+        "locked": ("another program has locked it", "Close that program, then try again."),
         "damaged": (
             "it is damaged or not a database",
             "Restore a backup, or choose another folder with --data-folder."
@@ -132,7 +132,7 @@ def _cannot_open(kind: StorageKind, shown: str) -> StorageError:
         ),
         "unreachable": (
             "the database server does not answer",
-            "Check that it runs and that DATABASE_URL is right, then try again.",
+            "Check that it is running and that DATABASE_URL is right, then try again.",
         ),
     }
     reason, do_next = reasons[kind]

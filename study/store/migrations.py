@@ -97,7 +97,8 @@ def _upgrade_tables(connection: Connection, version: str) -> None:
         ScriptDirectory.from_config(config).get_revision(version)
     except CommandError as error:
         raise LearnerError(
-            f"This study data is from a newer app (revision {version}, this one knows {HEAD}).",
+            f"This study data is from a newer version of the app (revision {version}; this one knows "
+            f"{HEAD}).",
             do_next="Update the app, or choose another folder with --data-folder.",
         ) from error
     command.upgrade(config, "head")

@@ -370,7 +370,7 @@ def test_the_teachers_page_says_what_the_projector_does_and_back_stays_in_its_pl
     back = teacher.locator("[data-do=back]")
     before = back.bounding_box()
     teacher.locator("ol.plan li").last.locator("[data-phase=reveal]").evaluate("step => step.click()")
-    expect(teacher.get_by_role("button", name="The plan is at its end")).to_be_disabled()
+    expect(teacher.get_by_role("button", name="This is the end of the plan")).to_be_disabled()
     assert back.bounding_box() == before
 
 

@@ -1,4 +1,4 @@
-"""The five-minute introduction: six pictures with a question each, and a run of the learner's own."""
+"""The five-minute introduction: five pictures with a question each, and a run of the learner's own."""
 
 import re
 

@@ -57,7 +57,7 @@ def test_a_deck_is_looked_at_imported_studied_and_taken_back(visit: Visit, tmp_p
     page.get_by_role("button", name="Undo the import of my own.md").click()
     expect(page.locator("#said")).to_have_text("The import of my own.md is undone.")
     visitor.open("/cards?deck=my-own&new=2")
-    expect(page.get_by_text("No card matches this choice")).to_be_visible()
+    expect(page.get_by_text("No card matches these filters")).to_be_visible()
 
 
 def test_plain_notes_are_refused_in_view_with_what_was_found(visit: Visit, tmp_path: Path) -> None:

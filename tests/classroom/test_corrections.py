@@ -153,7 +153,7 @@ def test_a_guess_that_can_not_be_is_refused_in_words(school: School) -> None:
             refused = await ana.answer(0, 1, number="150 %")
             assert (refused.status_code, json.loads(refused.text)["error"]) == (
                 400,
-                "150 % can't be. Type 0 to 100 %, then send it.",
+                "150 % isn't a possible value. Type 0 to 100 %, then send it.",
             )
 
     played(play)

@@ -196,7 +196,7 @@ def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab)
         result = live.state.grids[0]
         assert set(result.losses) == {"0/0/0", "0/1/0", "1/0/0", "1/1/0"}
         assert result.findings == ()  # one seed supports nothing
-        assert "The seeds support no statement" in screen_state(live, link="x")["html"]
+        assert "These seeds don't show whether" in screen_state(live, link="x")["html"]
         assert f"{result.losses['1/1/0']:.3f}" in student_state(live, student)["html"]
 
     asyncio.run(asyncio.wait_for(play(), 240))

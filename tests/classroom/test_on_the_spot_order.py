@@ -99,7 +99,7 @@ def test_next_stands_in_its_place_at_the_end_of_the_plan(context: Context) -> No
         live = await school.start()
         await school.lead(live, "go", position=len(PLAN) - 1, phase="show")
         html = teacher_state(live)["html"]
-        assert html.index('data-do="back"') < html.index("disabled>The plan is at its end</button>")
+        assert html.index('data-do="back"') < html.index("disabled>This is the end of the plan</button>")
 
     played(play)
 

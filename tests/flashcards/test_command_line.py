@@ -21,7 +21,7 @@ def test_list_narrows_as_the_page_does(capsys: pytest.CaptureFixture[str], conce
 
 def test_an_empty_choice_is_an_error_with_a_way_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--deck", "gone"]) == 1
-    assert "No card matches this choice" in capsys.readouterr().err
+    assert "No card matches these options" in capsys.readouterr().err
 
 
 def test_validate_computes_every_number(capsys: pytest.CaptureFixture[str]) -> None:

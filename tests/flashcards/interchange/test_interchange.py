@@ -40,7 +40,7 @@ def test_an_own_file_that_is_too_large_is_told_what_to_do(concepts: ConceptMap, 
     with open(tmp_path / "large.yaml", "wb") as large:
         large.truncate(FILE_BYTES + 1)
     [problem] = LiveDecks(concepts, tmp_path).collection.problems
-    assert problem == "large.yaml has more than 20 MB, the limit. Split it into smaller files."
+    assert problem == "large.yaml is larger than 20 MB, the limit. Split it into smaller files."
 
 
 @settings(max_examples=80)

@@ -45,7 +45,7 @@ def test_a_long_list_is_shown_in_part_until_asked_for(page: BrowsePage) -> None:
 
 
 def test_nothing_found_says_what_to_do(page: BrowsePage) -> None:
-    assert "Take a word or a choice away" in words(results(search(page, words="xylophone")))
+    assert "Remove a word or a filter" in words(results(search(page, words="xylophone")))
 
 
 def test_an_open_row_shows_both_sides_and_what_can_be_done(page: BrowsePage) -> None:

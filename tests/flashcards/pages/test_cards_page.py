@@ -115,7 +115,9 @@ def test_a_card_rated_twice_is_one_card_on_the_last_page(page: CardsPage) -> Non
         html = page.act(press(back, "rate", nth=rating - 1, query="?new=1"), opened("b1"))["html"]
     shown = words(html)
     assert "Today you rated 1 card, 1 of them new. 1 of 1 repeat remembered." in shown
-    assert "At first sight, you did not know 1 of the new ones; a first sight does not count" in shown
+    assert (
+        "At first sight, you did not know 1 of the new ones; the first time you see a card does not" in shown
+    )
 
 
 def test_bar_and_words_count_cards_that_are_done(page: CardsPage) -> None:
@@ -169,7 +171,7 @@ def test_an_address_chooses_deck_and_level(page: CardsPage) -> None:
 
 def test_a_choice_without_cards_says_so_and_leads_out(page: CardsPage) -> None:
     html = page.load(opened("b1", "deck=gone"))
-    assert "No card matches this choice." in words(html)
+    assert "No card matches these filters." in words(html)
     assert 'href="/cards"' in html
 
 
@@ -285,9 +287,11 @@ def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context
     html = page.load(opened("b1"))
     [profile] = context.store.profiles.all()
     context.store.notes.prefer(profile.id, session_minutes=5)
-    while "minutes are over" not in (html := rate(page, html, 4)["html"]):
+    while "minutes are up" not in (html := rate(page, html, 4)["html"]):
         assert len(context.store.cards.history(profile.id)) < 5
-    assert words(html).partition("5 minutes are over.")[2].strip().startswith("8 cards are left for later.")
+    assert (
+        words(html).partition("Your 5 minutes are up.")[2].strip().startswith("8 cards are left for later.")
+    )
     [go_on] = re.findall(r'href="/cards\?(minutes=\d+)"', html)
     assert "Show the answer" in words(page.load(opened("b1", go_on)))
 

@@ -10,7 +10,7 @@ import pytest
 from flashcards.decks.deck import Decks
 from flashcards.scheduling.scheduler import RATINGS, Memory, Scheduling, apply_rating
 from flashcards.scheduling.simulation import StudyPlan, simulate_study
-from flashcards.stats.log_charts import card_figures, chart_forecast
+from flashcards.stats.log_charts import card_figures, chart_calendar, chart_forecast
 from flashcards.stats.statistics import (
     CardHistory,
     compute_forgetting,
@@ -118,7 +118,18 @@ def test_the_forecast_puts_what_is_overdue_on_today() -> None:
 
 def test_the_forecast_says_which_day_has_most_cards() -> None:
     plot = chart_forecast(history(review("a", 4, 100, new=True)), "all cards")
-    assert plot.title == "1 card is due in the next 30 days, most today: 1"
+    assert plot.title == "1 card is due in the next 30 days; the peak is today: 1"
+
+
+def test_the_calendar_says_how_many_ratings_a_day_had() -> None:
+    day = history(review("a", 4, 3, new=True), review("b", 3, 3, new=True))
+    one = history(review("a", 4, 3, new=True))
+    assert chart_calendar(day, "all cards").title.endswith(
+        "1 of the last 30 days, on average 2 ratings on each"
+    )
+    assert chart_calendar(one, "all cards").title.endswith(
+        "1 of the last 30 days, on average 1 rating on each"
+    )
 
 
 def test_a_part_has_only_its_cards() -> None:

@@ -101,9 +101,9 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     measured = write_measured(judged, tmp_path)
     assert read_measured(tmp_path) == measured
     assert limits_sentence(measured) == (
-        "On 1 answer that it had not seen, 50% of the concepts it called covered were, it found 50% of "
-        "those that were said, it took 100% of false statements for right, and it could not tell in 25% of "
-        "cases."
+        "On 1 answer that it had not seen, 50% of the concepts that it called covered really were covered. "
+        "It found 50% of those that were said, took 100% of false statements for right, and could not tell "
+        "in 25% of cases."
     )
 
 

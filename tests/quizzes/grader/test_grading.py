@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quizzes.grader.feedback import reason_for
 from quizzes.grader.grading import Grading, Scores, decide_verdict, grade_answer, grade_answers
 from quizzes.grader.guards import no_claim
 from quizzes.grader.passages import READ_CHARACTERS, split_passages
-from quizzes.grader.prompts import own_prompt
+from quizzes.grader.prompts import PromptConcept, own_prompt
 from quizzes.grader.words import clause_runs, windows
 from study.base.errors import LearnerError
+from study.ports.classes import Verdict
 from tests.quizzes.toy_grader import KEYS, LIMITS, TOY, toy_score
 
 STATEMENTS = st.sampled_from(
@@ -37,6 +39,12 @@ def test_each_concept_gets_its_verdict_with_the_words_that_show_it() -> None:
     shown = [answer[span.start : span.end] for concept in found.concepts for span in concept.evidence]
     assert shown == ["We say apple.", "We do not brick.", "Maybe cloud, one day.", "We have daisy."]
     assert all(concept.reason for concept in found.concepts)
+
+
+@pytest.mark.parametrize("label", ["NF4 for storage", "LoRA learns a change", "Rank is the width"])
+@pytest.mark.parametrize("verdict", ["missing", "unsure"])
+def test_a_reason_names_a_concept_as_it_is_written(verdict: Verdict, label: str) -> None:
+    assert label in reason_for(verdict, PromptConcept(id="c", label=label, definition="d"))
 
 
 def test_both_the_right_and_the_wrong_thing_is_contradicted() -> None:

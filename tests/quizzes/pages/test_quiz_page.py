@@ -154,7 +154,7 @@ def test_a_question_that_an_exam_had_no_time_for_is_shown_with_its_answer(
     question = question_in(page, started["html"])
     page = replace(page, context=replace(page.context, clock=lambda: now + timedelta(minutes=10)))
     html = page.load(opened("b1", query_of(started["url"])[1:]))
-    assert "The time was over; 5 questions were not answered." in words(html)
+    assert "Time ran out; 5 questions were not answered." in words(html)
     assert html.count("Not answered.") == 5
     assert str(to_html(question.stem)) in html
 

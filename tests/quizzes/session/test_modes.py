@@ -88,7 +88,7 @@ def test_a_second_attempt_after_a_hint_counts_two_thirds_and_the_log_tells_all_o
     assert "Try again" in words(ana.html)
     assert right not in ana.html
     ana.press("next")
-    assert "Second attempt. A second attempt counts two thirds." in words(ana.html)
+    assert "Second attempt. A right second attempt counts for two thirds." in words(ana.html)
     assert words(ana.html).count("tried, not right") == (ana.question.kind == "single")
     ana.answer(right_fields, sure="sure")
     assert "Right. It counts 0.67." in words(ana.html)
@@ -168,10 +168,10 @@ def test_an_exam_ends_when_its_time_is_over_whether_or_not_the_page_is_open(ana:
     late = press(ana.html, "answer", query=ana.query, fields=right_fields(ana.question, seed=7))
     ana.later(minutes=5)
     refused = ana.page.act(late, opened("b1"))
-    assert "The time of this quiz is over" in refused["error"]
+    assert "The time for this quiz is up" in refused["error"]
     assert "1 of 5 right." in words(refused["html"])
     reopened = words(ana.page.load(opened("b1", ana.query[1:])))
-    assert "The time was over; 4 questions were not answered." in reopened
+    assert "Time ran out; 4 questions were not answered." in reopened
     assert len(ana.log) == 1
     assert "Go on with your quiz" not in words(ana.page.load(opened("b1")))
 
@@ -188,7 +188,7 @@ def test_the_clock_is_read_out_at_five_minutes_and_at_one_and_then_ends_the_exam
         if "html" in reply:
             break
         [left] = re.findall(r'data-left="(\d+)"', reply["parts"]["clock"])
-    over = "The time is over. Here is how it went."
+    over = "Time is up. Here is how it went."
     assert [text for text in said if text] == ["5 minutes left.", "60 seconds left.", over]
     assert "0 of 10 right." in words(reply["html"])
 
@@ -224,7 +224,7 @@ def test_a_challenge_is_over_after_ten_minutes_and_then_has_no_badge(ana: Learne
     ana.later(minutes=10)
     ana.press("next")
     assert "1 of 5 right." in words(ana.html)
-    assert "The badge is for all problems right." in words(ana.html)
+    assert "You earn the badge by getting every problem right." in words(ana.html)
 
 
 def test_a_check_goes_from_easy_to_hard_with_one_attempt_each(ana: Learner) -> None:

@@ -42,10 +42,18 @@ def test_a_flood_is_one_line_a_minute(home: Path, moment: list[float]) -> None:
     moment[0] += 61
     note("limit", "A browser asked too often.")
     assert [entry.text for entry in read_last(home)] == [
-        "A browser asked too often. (499 times more since the last line)",
+        "A browser asked too often. (repeated 499 more times since the last line)",
         "Another host name.",
         "A browser asked too often.",
     ]
+
+
+def test_one_repetition_is_said_in_the_singular(home: Path, moment: list[float]) -> None:
+    note("limit", "A browser asked too often.")
+    note("limit", "A browser asked too often.")
+    moment[0] += 61
+    note("limit", "A browser asked too often.")
+    assert read_last(home)[0].text == "A browser asked too often. (repeated 1 more time since the last line)"
 
 
 def test_an_error_is_noted_by_its_place_without_its_words(home: Path) -> None:

@@ -265,7 +265,7 @@ def test_an_undo_keeps_a_draft_and_a_setting_that_were_changed_since(
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"step": 999}, "is from a newer app"),
+        ({"step": 999}, "is from a newer version of the app"),
         ({"tables": []}, "is not a backup of this app"),
         ({"made_at": None}, "is not a backup of this app"),
     ],

@@ -71,7 +71,7 @@ def test_an_ordinary_file_is_planned_as_in_this_process(
     [(name, text)] = found.plan.files.items()
     assert name.startswith("decks/")
     assert "The rank." in text
-    with pytest.raises(LearnerError, match="no kind that can be imported"):
+    with pytest.raises(LearnerError, match="not a kind of file that can be imported"):
         read(planner, home, profile, "a.xyz", b"x")
 
 
@@ -135,7 +135,7 @@ def test_a_file_stopped_by_the_clock_is_told_its_limit(
     planner: ProcessPlanner, home: Path, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_process, "READING_SECONDS", 0.01)
-    with pytest.raises(LearnerError, match=r"takes more than 0\.01 s to read"):
+    with pytest.raises(LearnerError, match=r"takes more than 0\.01 s, which is the limit"):
         read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n")
 
 

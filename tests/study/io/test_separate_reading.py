@@ -33,8 +33,8 @@ def test_what_the_reader_says_is_said() -> None:
     [
         (readers.take_memory, "needs more memory"),
         (readers.take_time, "takes more than 3 s"),
-        (readers.break_down, "it broke what reads it"),
-        (readers.fail, "it broke what reads it"),
+        (readers.break_down, "the process reading it crashed or was stopped"),
+        (readers.fail, "the process reading it crashed or was stopped"),
     ],
 )
 def test_whatever_a_file_does_the_app_goes_on_and_the_owner_knows(
@@ -53,7 +53,7 @@ def test_whatever_a_file_does_the_app_goes_on_and_the_owner_knows(
 def test_processor_time_is_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert separate_reading.READING_CPU_SECONDS < separate_reading.READING_SECONDS
     monkeypatch.setattr(separate_reading, "READING_CPU_SECONDS", 1)
-    with pytest.raises(LearnerError, match="broke what reads it"):
+    with pytest.raises(LearnerError, match="the process reading it crashed"):
         read_apart(readers.take_time, "mine.jsonl", b"")
 
 

@@ -143,7 +143,7 @@ def test_what_is_right_in_one_kind_of_exercise_is_tested_in_another(
     found = {"lora-rank": known(1.0, 0, now, kinds=1)}
     test, learn = suggest_steps(concepts, found, set(), SUBJECTS)
     assert (test.do, test.href) == ("1 question", "/quiz?concept=lora-rank")
-    assert "makes it Proficient" in test.why
+    assert "two kinds of exercise, on two days, make it Proficient" in test.why
     assert learn.do == "Learn it"
 
 

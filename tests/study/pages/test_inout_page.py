@@ -147,8 +147,8 @@ def test_an_undo_keeps_the_ratings_given_since_and_says_so(page: InOutPage, exer
     exercise.reviews.rate(profile, shown(exercise.reviews, profile, card, now=now), rating=3, now=now)
     undone = page.act(press(done, "undo"), opened("b1"))
     assert undone["say"] == (
-        "The import of mine.md is undone. 1 answer that you gave to it since stays in your log, "
-        "and will count again if you import it again."
+        "The import of mine.md is undone. 1 answer that you have given to its cards or questions since then "
+        "stays in your log, and will count again if you import the file again."
     )
     assert [review.card_id for review in page.context.store.cards.history(profile)] == [card]
     page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
@@ -235,7 +235,7 @@ def test_problems_in_own_files_name_file_line_and_field(page: InOutPage) -> None
 
 def test_an_upload_over_the_limit_is_not_kept(page: InOutPage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_limits, "PACKAGE_BYTES", 20)
-    with pytest.raises(LearnerError, match=r"mine\.md has more than"):
+    with pytest.raises(LearnerError, match=r"mine\.md is larger than"):
         send(page, "mine.md", DECK)
     assert list(page.pending.folder.iterdir()) == []
 

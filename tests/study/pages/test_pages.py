@@ -67,7 +67,7 @@ def rate_one(cards: CardExercise, profile: str, rating: int, now: datetime) -> s
 def test_a_newcomer_reads_what_lora_is_and_can_move_the_rank(today: TodayPage) -> None:
     html = today.load(opened("b1"))
     shown = words(html)
-    assert "training two thin matrices beside each frozen one" in shown
+    assert "training two thin matrices beside each frozen matrix that it adapts" in shown
     assert "LoRA is short for low-rank adaptation" in shown
     assert "1.78 %" in shown
     assert 'data-setting="rank"' in html

@@ -146,7 +146,7 @@ def test_charts_of_cards_come_from_twenty_reviews_on(
 ) -> None:
     log = simulated(cards=20, days=21, ends=now)
     keep(context.store, ana, log[:19])
-    assert "appear from 20 reviews on; you have 19." in words(page.load(opened(ANA)))
+    assert "appear after 20 reviews; so far you have 19." in words(page.load(opened(ANA)))
     assert "<figure" not in page.act(DRAW, opened(ANA))["parts"]["figures-cards"]
 
 

@@ -140,7 +140,7 @@ def test_a_backup_without_room_says_so_and_leaves_nothing(
         ("attempt to write a readonly database", "can't be written to"),
         ("unable to open database file", "can't be written to"),
         ("database or disk is full", "disk is full"),
-        ("database table is locked", "Another program holds"),
+        ("database table is locked", "Another program has locked"),
         ("unknown error", "is damaged"),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_locked_database_is_opened_once_the_other_program_lets_go(
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         with started(home) as (app, address):
-            assert "another program holds it" in text_of(address)[1]
+            assert "another program has locked it" in text_of(address)[1]
             other.execute("COMMIT")
             other.close()
             text_of(f"{address}/rescue", choice="again")
