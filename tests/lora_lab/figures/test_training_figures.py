@@ -149,7 +149,7 @@ def test_what_is_trained_on_is_named_only_as_far_as_it_is_left(tmp_path: Path) -
     assert "19 are trained on (31.1 %): the answer and its end-of-turn token. The other 42" in whole
     assert "6 are trained on (12.5 %): what is left of the answer. The other 42" in some
     assert "13 more at the end are cut off" in some
-    assert "0 are trained on (0.00 %). The other 32" in none
+    assert "0 are trained on (0 %). The other 32" in none
 
 
 def test_without_the_tokenizer_own_words_are_answered_with_what_to_do(tmp_path: Path) -> None:

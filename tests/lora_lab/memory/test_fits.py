@@ -11,6 +11,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.settings.run_form import Preset, read_presets
 from lora_lab.views import fit
 from lora_lab.views.memory_form import BITS, fields_of
+from study.base.errors import LearnerError
 from study.base.units import GB
 
 SOME = ["llama-3.2-1b", "llama-2-7b"]
@@ -61,7 +62,8 @@ def test_what_does_not_fit_at_all_says_zero() -> None:
 
 
 def test_what_is_not_computed_is_told_from_zero() -> None:
-    assert fit.most_sequences(fields_of({"model": "bert-base", "framework": "unsloth"}), 80 * GB) is None
+    with pytest.raises(LearnerError, match="does not compute the memory of the model 'bert-base'"):
+        fields_of({"model": "bert-base", "framework": "unsloth"})
     assert fit.most_sequences(fields_of({"method": "full", "bits": "nf4"}), 80 * GB) is None
 
 

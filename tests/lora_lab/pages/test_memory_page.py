@@ -152,7 +152,7 @@ def test_the_page_says_what_a_card_counts_as_and_where_the_drivers_share_comes_f
     assert (
         "A card sold with 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
     )
-    assert "measured by them on an RTX 5070 Ti" in said
+    assert "calibrated by them on an RTX 5070 Ti" in said
 
 
 def test_the_table_of_models_follows_the_form(lab: Lab) -> None:
