@@ -147,7 +147,7 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
         "lora-at-a-glance",
         "Rank r",
         "End",
-        f"changes {as_percent(trainable_percent('smollm2-135m', 256, 'all-linear'))}",
+        f"makes up {as_percent(trainable_percent('smollm2-135m', 256, 'all-linear'))}",
     ),
     ("full-fine-tuning-state", "Model", "llama-7b", as_bytes(16 * base_parameters("llama-7b"))),
     ("adapter-of-a-model", "Rank r", "End", f"{lora_parameters('smollm2-135m', 256, 'all-linear'):,} of"),

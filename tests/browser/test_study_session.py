@@ -96,7 +96,7 @@ def test_a_search_narrows_while_typing_and_its_rows_can_be_changed(visit: Visit)
     expect(page.locator(".found-row")).to_have_count(1)
     page.locator(".found-row").click()
     page.get_by_role("button", name="Bring back").click()
-    expect(page.get_by_text("No card has all of that.")).to_be_visible()
+    expect(page.get_by_text("No card matches all of that.")).to_be_visible()
 
 
 def test_the_app_is_killed_in_the_middle_of_a_session_and_nothing_is_lost(

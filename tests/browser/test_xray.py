@@ -73,7 +73,7 @@ def test_an_adapter_is_xrayed_and_compared_by_keyboard_alone(
     page.keyboard.type("r=4")
     expect(page.locator("#plot-xray-overlap svg")).to_be_visible(timeout=RUN_MS)
     label = page.locator("#plot-xray-overlap svg").get_attribute("aria-label") or ""
-    assert re.search(r"2 and 4 directions to [\d.]+ %.*At its corners 1 and 1: [\d.]+ %", label)
+    assert re.search(r"2 and 4 directions by [\d.]+ %.*At its corners 1 and 1: [\d.]+ %", label)
     expect(page.locator("#plot-xray-random h3")).to_contain_text("128 dimensions")
     page.locator("#xray-side").focus()
     page.keyboard.type("B")
