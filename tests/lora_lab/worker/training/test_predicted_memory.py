@@ -162,7 +162,7 @@ def with_rows(models_dir: Path, tokens: tuple[int, ...]) -> Lab:
 
 EMBEDDED_CELLS: dict[tuple[Compute, Bits], list[tuple[TargetSet, tuple[int, int, int]]]] = {
     ("bf16", "nf4-dq"): [("all-linear", (8, 4, 128)), ("q+v", (64, 2, 64))],
-    ("fp32", "int8"): [("attention", (16, 1, 128)), ("all-linear", (1, 2, 64))],
+    ("fp32", "int8"): [("attention", (16, 1, 128)), ("all-linear", (1, 4, 64))],
 }
 
 
