@@ -41,7 +41,7 @@ from lora_lab.cli.arguments import (
 from lora_lab.cli.runs import (
     add_spec_options,
     add_sweep_options,
-    open_run,
+    open_run_at,
     read_input,
     run_one,
     run_sweep,
@@ -204,7 +204,7 @@ def _print_shape(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     """Print a script or JSON to standard output; write a merged model next to its adapter."""
-    settings, run = load_settings(home=options.data_folder), open_run(options.run)
+    settings, run = load_settings(home=options.data_folder), open_run_at(options.run)
     if options.format == "json":
         print(run_file(run))
     elif options.format == "script":

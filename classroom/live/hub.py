@@ -2,12 +2,10 @@
 
 import asyncio
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from random import Random
 from typing import Any, TypeVar
 
 from classroom.access.keys import hash_of
@@ -25,6 +23,7 @@ from classroom.live.messages import (
     read_verdict,
     read_withdrawn,
 )
+from classroom.live.opening import build_room, check_options
 from classroom.live.run_watch import RunWatch
 from classroom.live.spread import Spread
 from classroom.live.writer import Writer
@@ -33,12 +32,10 @@ from study.base.errors import LearnerError
 from study.figures.figure import Figures
 from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
-from study.store.class_records import ClassRoom, ClassStudent, Recorded
+from study.store.class_records import ClassStudent, Recorded
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
-KEEP_NAMES_DAYS = (1, 7, 30, 90, 365)
 STUDENTS_AT_MOST = 2000
-TEAM_CHOICES = (0, 2, 3, 4, 5, 6)
 NAMES_DRAWN = 3
 """For one student: another process may give the first one away at the same moment."""
 
@@ -98,27 +95,16 @@ class Hub:
         leaderboard: bool = False,
     ) -> LiveRoom:
         """Start a class in its lobby. Raises LearnerError when a choice is not offered."""
-        if teams not in TEAM_CHOICES:
-            raise LearnerError(f"A class can't have {teams} teams.", do_next="Choose 2 to 6, or none.")
-        if keep_names_days not in KEEP_NAMES_DAYS:
-            raise LearnerError("Names can't be kept for that long.", do_next="Choose a time that is listed.")
-        now = self._now()
+        options = {
+            "names_typed": names_typed,
+            "address": address,
+            "keep_names_days": keep_names_days,
+            "teams": teams,
+            "leaderboard": leaderboard,
+        }
+        check_options(options)
         codes = await asyncio.to_thread(self.context.store.classes.codes)
-        room = ClassRoom(
-            id=uuid.uuid4().hex,
-            code=_free_code(codes, self.context.dice),
-            plan_id=plan.id,
-            title=plan.title,
-            options={
-                "names_typed": names_typed,
-                "address": address,
-                "keep_names_days": keep_names_days,
-                "teams": teams,
-                "leaderboard": leaderboard,
-            },
-            opened_at=now,
-            names_until=now + timedelta(days=keep_names_days),
-        )
+        room = build_room(plan, options, taken=codes, dice=self.context.dice, now=self._now())
         specs = [activity.to_json() for activity in plan.activities]
         await self.writer.do(lambda t: t.open_room(room, specs), lambda _: None)
         return await self.find(room.code)
@@ -398,9 +384,3 @@ class Hub:
 
     def _now(self) -> datetime:
         return self.context.clock()
-
-
-def _free_code(taken: set[str], dice: Random) -> str:
-    while (code := f"{dice.randrange(100_000, 1_000_000)}") in taken:
-        pass
-    return code

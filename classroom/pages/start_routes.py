@@ -18,7 +18,8 @@ from starlette.requests import Request
 
 from classroom.access.addresses import LanAddress, lan_addresses
 from classroom.activities.activity import KIND_NAMES
-from classroom.live.hub import KEEP_NAMES_DAYS, TEAM_CHOICES, Hub
+from classroom.live.hub import Hub
+from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
 from classroom.pages.requests import fields_of, form_of, json_of, trouble
 from classroom.plans.on_the_spot import KINDS, entry_of, name_of, read_activity

@@ -164,8 +164,8 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def open_run(path: Path) -> RunFolder:
-    """Open a run's folder. Raises LearnerError when it is none."""
+def open_run_at(path: Path) -> RunFolder:
+    """Open the run in a folder. Raises LearnerError when the folder is not a run's."""
     run = RunFolder(path.resolve())
     if not (run.path / "spec.json").is_file():
         raise LearnerError(f"{path} isn't a run's folder.", do_next="Name one that `train` printed.")

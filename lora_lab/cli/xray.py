@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 
-from lora_lab.cli.runs import open_run
+from lora_lab.cli.runs import open_run_at
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.xray.captions import amplification_finding, overlap_finding, variant_note
@@ -20,7 +20,7 @@ def xray_text(options: argparse.Namespace, say: Say) -> str:
     """Run the inspections and format their findings. Raises LearnerError when one fails."""
     settings = load_settings(home=options.data_folder)
     lab = Lab(settings, LocalEngine(settings, warm=False))
-    run, beside = open_run(options.run), open_run(options.beside) if options.beside else None
+    run, beside = open_run_at(options.run), open_run_at(options.beside) if options.beside else None
     orders = [order_of(run), *([order_of(run, beside)] if beside else [])]
     try:
         looks = [lab.inspections.wait(KIND, order, say) for order in orders]

@@ -247,6 +247,13 @@ def weight_bytes(shape: ModelShape, bits: Bits, compute: Compute) -> int:
     return codes + outer + shape.other_parameters * FP32_BYTES + rotary
 
 
+def stored_weight_bytes(shape: ModelShape, bits: Bits) -> int:
+    """Return bytes of weights as a framework loads them, without block constants: embedding and head in 16
+    bits, unless the whole base is in fp32.
+    """
+    return weight_bytes(shape, bits, "fp32" if bits == "fp32" else "bf16")
+
+
 def code_bytes(linear: Linear, bits: Bits) -> int:
     """Return bytes of one matrix without its constants."""
     numbers = linear.d_in * linear.d_out

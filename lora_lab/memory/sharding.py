@@ -4,7 +4,7 @@ ZeRO's stages as arXiv:1910.02054 section 5 and figure 1 count them: 16-bit weig
 bytes per parameter for fp32 weights and Adam's two moments. Stage 3 is what FSDP's FULL_SHARD does.
 """
 
-from lora_lab.memory.ledger import constant_bytes, weight_bytes
+from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import Bits
 from study.base.errors import LearnerError
@@ -43,4 +43,4 @@ def base_bytes_per_gpu(shape: ModelShape, *, bits: Bits, gpus: int) -> float:
     The constants of the blocks are whole on every GPU: bitsandbytes keeps them as an attribute of the layer
     (`Linear4bit.quant_state`), neither parameter nor buffer, and FSDP splits parameters only.
     """
-    return weight_bytes(shape, bits, "bf16") / gpus + constant_bytes(shape, bits)
+    return stored_weight_bytes(shape, bits) / gpus + constant_bytes(shape, bits)

@@ -11,6 +11,7 @@ from study.base.errors import LearnerError
 from study.web import form_event
 
 UPLOAD_LIMIT = MAX_FILE_BYTES * 2  # base64 adds a third
+GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
 
 
 def query_of(request: gr.Request) -> dict[str, str]:
@@ -48,6 +49,11 @@ def file_of(event: Mapping[str, Any]) -> tuple[str, bytes]:
 def is_guessing(event: Mapping[str, Any]) -> bool:
     """Return whether the figures are hidden until the learner commits a prediction."""
     return form_event.read_field(event, "predicting") == "yes"
+
+
+def holds_guess(event: Mapping[str, Any]) -> bool:
+    """Return whether the figures are hidden and a prediction is typed that is not committed yet."""
+    return is_guessing(event) and any(read_firsts(event).get(name) for name in GUESS_FIELDS)
 
 
 def is_narrow(event: Mapping[str, Any]) -> bool:

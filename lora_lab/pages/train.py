@@ -33,14 +33,12 @@ from lora_lab.settings.run_form import (
 )
 from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
 from lora_lab.spec import (
-    BITS_LABELS,
     OPTIMIZER_LABELS,
     TARGET_SETS,
     VARIANT_LABELS,
-    Bits,
     RunSpec,
 )
-from lora_lab.views.options import model_choices
+from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
@@ -51,12 +49,6 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.access import may_use_lab, role_of
 from study.web.frame import Reply
-
-SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
-GUESS_FIELDS = ("guess_percent", "guess_mb", "lower")
-BITS_ORDER: tuple[Bits, ...] = (
-    "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
-)  # fmt: skip
 
 LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
@@ -253,9 +245,7 @@ class LabPage:
         if form_event.read_field(event, "sure") != "yes" and (asked := self._asked(spec)):
             return asked
         guess = form_event.read_field(event, "prediction")
-        if form_fields.is_guessing(event) and any(
-            form_fields.read_firsts(event).get(name) for name in GUESS_FIELDS
-        ):
+        if form_fields.holds_guess(event):
             guess = self._predictions.commit(visit, spec, form_fields.read_firsts(event))
         run = self._lab.engine.submit(spec, dataset, now=self._context.clock(), learner=learner)
         self._predictions.started(visit, guess, run)
@@ -392,7 +382,7 @@ class LabPage:
             ],
             models=model_choices(spec.model),
             other=OTHER,
-            bits=[(value, BITS_LABELS[value]) for value in BITS_ORDER],
+            bits=BITS_CHOICES,
             targets=SHORT_TARGETS.items(),
             variants=VARIANT_LABELS.items(),
             optimizers=OPTIMIZER_LABELS.items(),

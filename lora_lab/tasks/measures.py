@@ -91,9 +91,7 @@ def scale_of(setting: Setting) -> float:
 def weights_bytes(setting: Setting) -> int:
     """Compute the bytes of the stored base, constants included."""
     shape, bits = shape_of(setting), bits_of(setting)
-    return ledger.weight_bytes(shape, bits, "fp32" if bits == "fp32" else "bf16") + ledger.constant_bytes(
-        shape, bits
-    )
+    return ledger.stored_weight_bytes(shape, bits) + ledger.constant_bytes(shape, bits)
 
 
 def cache_bytes(setting: Setting) -> int:

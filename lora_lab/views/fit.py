@@ -8,7 +8,7 @@ from lora_lab.memory.frameworks.contract import NEWER_TRL, setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
-from lora_lab.memory.ledger import COMPONENTS, weight_bytes
+from lora_lab.memory.ledger import COMPONENTS, stored_weight_bytes
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import Count, count_parameters
 from lora_lab.parameters.shapes import ModelShape, find_shape
@@ -140,7 +140,7 @@ def other_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, in
     cast, kept = (
         forecast_step(replace(setting, framework=each)).weights for each in ("trainer", "unprepared")
     )  # fmt: skip
-    return cast, kept, weight_bytes(setting.shape, setting.bits, "bf16")  # type: ignore[arg-type]
+    return cast, kept, stored_weight_bytes(setting.shape, setting.bits)  # type: ignore[arg-type]
 
 
 # ---- what to change

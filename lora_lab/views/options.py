@@ -1,10 +1,10 @@
-"""The options of the lab's forms: models and data sets."""
+"""The options of the lab's forms: models, bit widths, target matrices and data sets."""
 
 from typing import TypedDict
 
 from lora_lab.data.uploads import Uploads
 from lora_lab.parameters.shapes import load_catalogue
-from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, TINY_MODEL
+from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, OWN_DATA, TINY_MODEL, Bits
 
 HUB_MODELS = (
     "smollm2-360m",
@@ -14,6 +14,11 @@ HUB_MODELS = (
     "llama-3.2-1b",
     "llama-3.2-3b",
 )
+SHORT_TARGETS = {"q+v": "query + value", "attention": "all attention", "all-linear": "all linear"}
+BITS_ORDER: tuple[Bits, ...] = (
+    "nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"
+)  # fmt: skip
+BITS_CHOICES = [(bits, BITS_LABELS[bits]) for bits in BITS_ORDER]
 
 
 class DataChoices(TypedDict):

@@ -19,8 +19,8 @@ from study.content.yaml_reader import LEVELS
 from study.learner.progress import most_frequent
 from study.ports.activities import Fragment
 from study.ports.context import Context, Visit
+from study.store.json_columns import LONGEST_QUIZ, SLOWEST_PACE
 from study.store.logs.quizzes import QuizRecord
-from study.store.schema import LONGEST_QUIZ, SLOWEST_PACE
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply

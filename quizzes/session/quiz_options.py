@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from quizzes.session.modes import MODES, REVIEW, RULES, Mode, ModeRules
 from quizzes.session.session import USUAL_LENGTH
 from study.base.errors import LearnerError
+from study.store.json_columns import LONGEST_QUIZ
 from study.store.logs.quizzes import QuizRecord
-from study.store.schema import LONGEST_QUIZ
 
 
 @dataclass(frozen=True, kw_only=True)

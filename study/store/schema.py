@@ -1,9 +1,7 @@
 """The tables: who studies, and append-only logs of what they did; all else is derived from the logs."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -21,48 +19,10 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
-from typing_extensions import TypedDict  # pydantic refuses that of typing below Python 3.12
+
+from study.store.json_columns import OBJECT, SPANS, TEXTS, QuizChoiceJson, ResponseJson, holds
 
 metadata = MetaData()
-
-
-def holds(kind: Any) -> dict[str, TypeAdapter[Any]]:
-    """Say what a JSON column holds: a row of a backup is checked against it (study/store/rows.py)."""
-    return {"holds": TypeAdapter(kind)}
-
-
-TEXTS, OBJECT = list[StrictStr], dict[StrictStr, Any]
-SPANS = list[tuple[StrictInt, StrictInt]]
-
-LONGEST_QUIZ = 50
-"""Questions."""
-
-SLOWEST_PACE = 3600
-"""Seconds for a question of an exam."""
-
-
-class QuizChoiceJson(TypedDict, total=False):
-    """What the questions of a quiz were drawn from."""
-
-    mode: StrictStr
-    topic: StrictStr
-    level: StrictStr
-    concept: StrictStr
-    length: Annotated[StrictInt, Field(ge=1, le=LONGEST_QUIZ)]
-    seconds_each: Annotated[StrictInt, Field(ge=0, le=SLOWEST_PACE)] | None
-
-
-class ResponseJson(TypedDict, total=False):
-    """The answer to a question, of whatever kind."""
-
-    option: StrictStr
-    options: list[StrictStr]
-    verdict: StrictBool
-    text: StrictStr
-    blanks: list[StrictStr]
-    pairs: dict[StrictStr, StrictStr]
-    order: list[StrictStr]
-    line: StrictStr
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_words, render_drawing
 from lora_lab.memory.kv_cache import kv_cache_bytes
-from lora_lab.memory.ledger import constant_bytes, weight_bytes
+from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from study.base.units import GB, as_bytes, as_short
 from study.figures.controls import choice_field, slider_field
@@ -62,8 +62,8 @@ def compute_numbers(settings: CacheSettings) -> CacheNumbers:
         cache=kv_cache_bytes(shape, tokens=settings.tokens, batch=settings.batch),
         per_token=per_token,
         unshared=per_token * settings.tokens * settings.batch * shape.heads // shape.kv_heads,
-        weights_16=weight_bytes(shape, "bf16", "bf16"),
-        weights_4=weight_bytes(shape, "nf4-dq", "bf16") + constant_bytes(shape, "nf4-dq"),
+        weights_16=stored_weight_bytes(shape, "bf16"),
+        weights_4=stored_weight_bytes(shape, "nf4-dq") + constant_bytes(shape, "nf4-dq"),
     )
 
 

@@ -6,7 +6,6 @@ name the job, the last of them `{"job", "end": "done" | "stopped"}` or `{"job", 
 """
 
 import json
-import os
 import queue
 import sys
 import threading
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from study.base.errors import LearnerError
+from study.base.json_lines import open_answers
 
 Say = Callable[..., None]
 End = Literal["done", "stopped"]
@@ -25,14 +25,13 @@ def serve_orders(do: Do, sorry: str, *, do_next: str) -> None:
     """Do orders from standard input until it closes. `sorry` and `do_next` describe unexpected errors."""
     orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
     stopped: set[str] = set()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # a library's output must not mix with the answers
+    answers = open_answers()
     threading.Thread(target=_read_orders, args=(orders, stopped), daemon=True).start()
     while (order := orders.get()) is not None:
         number = order["job"]
 
         def say(number: str = number, **values: Any) -> None:
-            answers.write(json.dumps({"job": number, **values}) + "\n")
+            answers.write((json.dumps({"job": number, **values}) + "\n").encode())
             answers.flush()
 
         try:
