@@ -135,8 +135,9 @@ def test_a_file_stopped_by_the_clock_is_told_its_limit(
     planner: ProcessPlanner, home: Path, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_process, "READING_SECONDS", 0.01)
+    long = b"".join(b"Q: a%d?\nA: b.\n\n" % number for number in range(5000))  # far more than 0.01 s
     with pytest.raises(LearnerError, match=r"takes more than 0\.01 s, which is the limit"):
-        read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n")
+        read(planner, home, profile, "deck.md", long)
 
 
 def test_too_much_memory_is_refused_in_words(planner: ProcessPlanner, home: Path, profile: str) -> None:
