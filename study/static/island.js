@@ -514,7 +514,7 @@ function onKey(event) {
   if (keeps && !(busy && byPointer && element.contains(event.target))) return;
   if (busy) { // Space and 3 in quick succession mean: flip, then rate
     waitingKeys.push(name);
-    if (keeps) event.preventDefault();
+    if (keeps || controlOf(name)) event.preventDefault(); // the whole site has no use for it
   } else if (pressKey(name)) event.preventDefault();
 }
 
@@ -532,9 +532,11 @@ function onKeyInText(event) {
   if (!changed || window.confirm('Drop what you changed here?')) cancel.click();
 }
 
+const controlOf = (key) => [...element.querySelectorAll('[data-key]')]
+  .find((candidate) => candidate.dataset.key === key && !candidate.disabled && candidate.offsetParent !== null);
+
 function pressKey(name) {
-  const wanted = [...element.querySelectorAll('[data-key]')]
-    .find((candidate) => candidate.dataset.key === name && !candidate.disabled && candidate.offsetParent !== null);
+  const wanted = controlOf(name);
   if (!wanted) return false;
   wanted.click();
   wanted.control?.focus();

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from flashcards.decks.deck import load_decks
 from flashcards.review.operations import Reviews
@@ -68,6 +68,22 @@ def test_rewriting_marking_and_setting_aside_by_keyboard_and_all_of_it_taken_bac
     expect(page).to_have_url(re.compile("/browse"))
     expect(page.locator(".found-row").first).to_be_visible()
     fine_on_a_phone(page)
+
+
+def test_a_key_pressed_while_an_answer_is_on_its_way_stays_the_pages(
+    visit: Visit,
+) -> None:
+    page = visit().open("/cards?new=3")
+    held: list[Route] = []
+    page.route("**/act/**", lambda route: held.append(route))
+    page.keyboard.press("Space")
+    page.keyboard.press("/")
+    for route in held:
+        route.continue_()
+    page.unroute("**/act/**")
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.get_by_role("searchbox", name="Search all cards")).to_be_focused()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_undo_goes_back_from_the_last_screen_to_the_first_card(visit: Visit) -> None:
