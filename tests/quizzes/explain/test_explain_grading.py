@@ -345,7 +345,7 @@ def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
     html = explained(page)
     for nth in (0, 1, 3):
         html = act(page, html, "claim", nth=nth)  # a disagreement with a verdict that was seen
-    assert "from 20 concepts on" in words(html)
+    assert "once 20 concepts have been marked" in words(html)
     assert "there are 0 so far" in words(html)
     for _ in range(7):
         with grader.busy:
