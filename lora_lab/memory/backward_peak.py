@@ -42,6 +42,9 @@ class Decoding:
     peak_bytes: int
     """The peak while the weight is decoded."""
 
+    constants_bytes: int = 0
+    """The part of the peak that double quantization's decoded block constants take."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:

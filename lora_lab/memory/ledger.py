@@ -310,7 +310,8 @@ def decoded_bytes(linear: Linear, bits: Bits, compute: Compute) -> Decoding:
             decoded, FP32_BYTES * numbers + (decoded if compute != "fp32" else FP32_BYTES * linear.d_out)
         )
     if bits == "nf4-dq":  # with the block constants decoded as well
-        return Decoding(decoded, decoded + FP32_BYTES * math.ceil(numbers / BLOCK_SIZE))
+        constants = FP32_BYTES * math.ceil(numbers / BLOCK_SIZE)
+        return Decoding(decoded, decoded + constants, constants)
     if bits in HQQ_BITS:  # unpacked in fp32, next to a masked and a shifted copy of the codes
         wide = FP32_BYTES * (_padded_hqq3(numbers) if bits == "hqq3" else numbers)
         copies = 0 if bits == "hqq8" else 2 * code_bytes(linear, bits)

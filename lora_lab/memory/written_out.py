@@ -181,7 +181,12 @@ class StepMoments:
 
     @property
     def _worst_in_layer(self) -> int:
-        decoded = sum(self.decoding[role].decoded_bytes for read in READS for role in read)
+        roles = [role for read in READS for role in read]
+        shared = 0
+        if self.keeps_decoded:
+            shared = sum(self.decoding[role].decoded_bytes for role in roles)
+        elif self._decodes_constants_together:
+            shared = sum(self.decoding[role].constants_bytes for role in roles)
         worst = max(
             *self._forward_moments(),
             self._product_bytes(READS[3], held=self._narrow_copy(self.work.shape.hidden)),
@@ -193,7 +198,7 @@ class StepMoments:
             self._product_bytes(READS[0], held=self._c * self._tokens * (self._width + 2 * self._kv_width))
             - self._fused_bytes,
         )
-        return worst + (decoded if self.keeps_decoded else 0)
+        return worst + shared
 
     def _forward_moments(self) -> Iterator[int]:
         """Yield the gate in fp32, then the last product's output beside its weight, and beside the layer's
@@ -203,10 +208,9 @@ class StepMoments:
         shape = self.work.shape
         output = self._c * self._tokens * shape.hidden
         unsaved = 0 if "down" in self._roles else self._gate
-        decoding = self.decoding["down"]
-        product = max(decoding.peak_bytes, decoding.decoded_bytes + output)
-        if self.keeps_decoded:
-            product = output
+        product = output
+        if not self.keeps_decoded:
+            product = max(self._decode_bytes("down"), self.decoding["down"].decoded_bytes + output)
         output_kept = 0 if self.checkpointing else self._residual
         wide = self._if_narrow(FP32_BYTES * self._tokens * shape.intermediate)
         yield unsaved + wide - self._h(self._adapted_of(READS[3])) - output_kept
@@ -222,8 +226,11 @@ class StepMoments:
         return held + self._h(self._adapted_of(roles)) + outgoing + max(map(self._decode_bytes, roles))
 
     def _decode_bytes(self, role: Role) -> int:
+        if self.keeps_decoded:
+            return 0
         decoding = self.decoding[role]
-        return 0 if self.keeps_decoded else max(decoding.peak_bytes, decoding.decoded_bytes)
+        constants = decoding.constants_bytes if self._decodes_constants_together else 0
+        return max(decoding.peak_bytes - constants, decoding.decoded_bytes)
 
     @property
     def _norm_bytes(self) -> int:
@@ -249,10 +256,17 @@ class StepMoments:
                 found = max(c * width * queries, c * kv_width * keys + cut)
                 copies = 2 if c < FP32_BYTES else 1
                 yield held + cut + max(FP32_BYTES * scores * copies, c * scores + found)
-        rotated = 3 * wide + incoming if c < FP32_BYTES else 2 * wide
+        rotated = 2 * wide
+        if c < FP32_BYTES:  # swapped and rounded; on a CPU, operators of mixed types widen each operand first
+            rotated = 2 * incoming + (wide if self.work.row.on_gpu else 3 * wide)
         yield incoming + narrow + rotated - self._fused_bytes
 
     # ---- sizes
+
+    @property
+    def _decodes_constants_together(self) -> bool:
+        """Whether a layer's block constants of double quantization are decoded before its products."""
+        return self.work.row.on_gpu
 
     def _narrow_copy(self, width: int) -> int:
         """Return bytes of a copy in the compute type; fp32 needs none."""

@@ -4,7 +4,7 @@ All schemes here are weight-only: a layer's weights are stored in few bits and d
 each matrix product, so quantization saves memory and costs time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import bitsandbytes as bnb
@@ -95,19 +95,54 @@ def put_beside_base(model: nn.Module, adapter: str) -> None:
                     part[adapter].to(stored.device)
 
 
-def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Tensor:
-    """Decode a frozen layer's weight (d_out, d_in) to `dtype`."""
+def dense_weight(layer: nn.Module, dtype: torch.dtype, constants: Tensor | None = None) -> Tensor:
+    """Decode a frozen layer's weight (d_out, d_in) to `dtype`; of a double-quantized one with its block
+    constants where they are decoded already.
+    """
     if isinstance(layer, HQQLinear):
         return dense_hqq(layer, dtype)
     weight = layer.weight
     assert isinstance(weight, Tensor)
     if isinstance(weight, bnb.nn.Params4bit):
-        decoded: Tensor = bnb.functional.dequantize_4bit(weight.data, weight.quant_state)
+        state = weight.quant_state
+        if constants is not None:
+            state = QuantState(
+                constants, state.shape, state.code, state.blocksize, state.quant_type, state.dtype
+            )
+        decoded: Tensor = bnb.functional.dequantize_4bit(weight.data, state)
         return decoded.to(dtype)
     if isinstance(weight, bnb.nn.Int8Params):
         return _dense_int8(layer, weight, dtype)
     dense = weight.detach().to(dtype)
     return dense.t() if isinstance(layer, Conv1D) else dense
+
+
+def quant_state_of(layer: nn.Module) -> QuantState | None:
+    """Return a 4-bit layer's scales and code; None of other layers."""
+    state = getattr(getattr(layer, "weight", None), "quant_state", None)
+    return state if isinstance(state, QuantState) else None
+
+
+class NestedConstants:
+    """The block constants of several double-quantized matrices, decoded together: one kernel adds all their
+    offsets.
+    """
+
+    def __init__(self, matrices: Iterable[nn.Module]) -> None:
+        states = ((matrix, quant_state_of(matrix)) for matrix in matrices)
+        self._states = {matrix: state for matrix, state in states if state is not None and state.nested}
+        offsets = [state.offset for state in self._states.values()]
+        self._offsets = torch.stack(offsets).tolist() if offsets else []
+
+    def decode(self) -> dict[nn.Module, Tensor]:
+        """Decode each matrix's constants (blocks,) to fp32."""
+        if not self._states:
+            return {}
+        decoded = [
+            bnb.functional.dequantize_blockwise(state.absmax, state.state2) for state in self._states.values()
+        ]
+        torch._foreach_add_(decoded, self._offsets)
+        return dict(zip(self._states, decoded, strict=True))
 
 
 def copy_weight(layer: nn.Module) -> Tensor:
@@ -139,8 +174,8 @@ def constants_of(layer: nn.Module) -> Iterator[Tensor]:
         yield from hqq_constants(layer)
         return
     weight = layer.weight
-    state = getattr(weight, "quant_state", None)
-    if isinstance(state, QuantState):
+    state = quant_state_of(layer)
+    if state is not None:
         yield state.absmax
         yield state.code
         if state.nested:

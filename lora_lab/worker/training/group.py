@@ -28,7 +28,7 @@ from lora_lab.memory.group_memory import split_stacks
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.device.gpu import GpuMemory, on_gpu
-from lora_lab.worker.model.quantization import put_beside_base
+from lora_lab.worker.model.quantization import NestedConstants, put_beside_base
 from lora_lab.worker.training.adapter_stack import (
     AdapterStack,
     CellAdapter,
@@ -80,6 +80,11 @@ class AdapterGroup:
         layers = list(self._body.layers)
         self._score_scale = float(layers[0].self_attn.scaling)
         self._layers = [GroupedLayer(layer, self._decoder.weight, self._dtype) for layer in layers]
+        self._nested = (
+            {layer: NestedConstants(layer.matrices) for layer in self._layers}
+            if on_gpu(session.machine.device)
+            else {}
+        )
         self.cells = [CellAdapter(spec, name, layers) for spec, name in zip(specs, names, strict=True)]
         ranks, width = [spec.rank for spec in specs], self._body.config.hidden_size
         stacked = on_gpu(session.machine.device) and adapts_all_layers_alike(layers)
@@ -145,7 +150,7 @@ class AdapterGroup:
         finite = [all(math.isfinite(of_cell[cell]) for cell in members) for _, members in together]
         going = list(compress(joint_rows, finite))
         for number, layer in reversed(list(enumerate(self._layers))):
-            with self._decoded_once_for(going):
+            with self._decoding(layer, going):
                 for row in going:
                     row.backward(layer, number)
         clipped: list[CellAdapter] = []
@@ -278,13 +283,17 @@ class AdapterGroup:
 
     def _forward(self, rows: Sequence[RowActivations], *, keep: bool) -> None:
         for number, layer in enumerate(self._layers):
-            with self._decoded_once_for(rows):
+            with self._decoding(layer, rows):
                 for row in rows:
                     row.forward(layer, number, keep=keep)
 
-    def _decoded_once_for(self, rows: Sequence[RowActivations]) -> AbstractContextManager[None]:
-        """Keep a layer's decoded weights for the next row. One row alone uses each once."""
-        return self._decoder.kept() if len(rows) > 1 else nullcontext()
+    def _decoding(self, layer: GroupedLayer, rows: Sequence[RowActivations]) -> AbstractContextManager[None]:
+        """Keep a layer's decoded weights for the next row. One row alone uses each once; on a GPU, the block
+        constants of all of them are decoded together.
+        """
+        if len(rows) > 1:
+            return self._decoder.kept()
+        return self._decoder.with_constants(self._nested[layer]) if layer in self._nested else nullcontext()
 
     def _start_backward(self, row: RowActivations) -> list[Tensor]:
         """Compute each cell's loss (one number) and its gradient with respect to the last layer's output.

@@ -98,11 +98,12 @@ def apply_rotary(x: Tensor, turn: tuple[Tensor, Tensor], head: int, *, back: boo
     a gradient. The first half of each head is the real part of complex numbers.
     """
     cos, sin = turn
-    wide = x.float()
-    halves = wide.view(len(x), -1, 2, head // 2)
-    # x cos + swapped(x) sin, where sin is negated for first halves; the inverse rotation subtracts.
-    other = torch.cat([halves[:, :, 1:], halves[:, :, :1]], 2).view_as(wide).mul_(sin)
-    return (wide * cos).add_(other, alpha=-1 if back else 1).to(x.dtype)
+    halves = x.view(len(x), -1, 2, head // 2)
+    swapped = torch.cat([halves[:, :, 1:], halves[:, :, :1]], 2).view_as(x)
+    # x cos + swapped sin, where sin is negated for first halves; the inverse rotation subtracts.
+    turned = x * cos
+    rounded = turned if turned.dtype == x.dtype else torch.empty_like(x)
+    return torch.addcmul(turned, swapped, sin, value=-1 if back else 1, out=rounded)
 
 
 @dataclass(frozen=True)

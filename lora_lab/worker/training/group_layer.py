@@ -128,14 +128,23 @@ class Norm:
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute x (tokens, hidden) fp32 -> the same shape in the compute type, and each token's scale."""
         scale = x.pow(2).mean(-1, keepdim=True).add_(self.eps).rsqrt_()
-        return (x * scale).mul_(self.weight).to(self.dtype), scale
+        return multiply_into(x * scale, self.weight, self.dtype), scale
 
-    def backward(self, grad: Tensor, x: Tensor, scale: Tensor) -> Tensor:
-        """Compute grad (like the output) -> fp32 gradient of x."""
-        weighted = grad * self.weight if grad.dtype == torch.float32 else grad.float().mul_(self.weight)
-        # With g = grad · weight, r = scale, h = hidden width: grad_x = r g - x r³ sum(g x) / h.
-        along = (weighted * x).sum(-1, keepdim=True).mul_(scale.pow(3)).div_(-x.shape[-1])
-        return weighted.mul_(scale).addcmul_(x, along)
+    def backward(self, grad: Tensor, x: Tensor, scale: Tensor, total: Tensor | None = None) -> Tensor:
+        """Compute grad (like the output) -> fp32 gradient of x, added to `total` if that is given."""
+        weighted = grad * self.weight
+        # With g = grad · weight, r = scale: grad_x = r g - x r³ mean(g x).
+        along = (weighted * x).mean(-1, keepdim=True).mul_(scale.pow(3))
+        total = weighted.mul_(scale) if total is None else total.addcmul_(weighted, scale)
+        return total.addcmul_(x, along, value=-1)
+
+
+def multiply_into(x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
+    """Compute x · y in fp32, rounded once to `dtype`; in the memory of x, which is fp32, if it has that type.
+
+    On a GPU this is one kernel.
+    """
+    return torch.mul(x, y, out=x if x.dtype == dtype else torch.empty_like(x, dtype=dtype))
 
 
 def apply_gate(gate: Tensor, up: Tensor) -> Tensor:
@@ -219,6 +228,7 @@ class GroupedLayer:
         self._products = tuple(
             Products(tuple(base_of(matrix_of(layer, name)) for name in names), decode) for names in READS
         )
+        self.matrices = tuple(matrix for products in self._products for matrix in products.frozen)
         self._dtype = dtype
         like = layer.input_layernorm.weight
         self.unadapted = tuple(products.unadapted(like, dtype) for products in self._products)
@@ -236,7 +246,7 @@ class GroupedLayer:
         output, attended = compute_attention(q, k, v, positions)
         del normed, q, k, v  # frees what no one saved
         (added,), read_o = o.forward(output, factors[1])
-        return SavedByAttention(x, scale, read, read_o, attended, output, _add_widened(x, added))
+        return SavedByAttention(x, scale, read, read_o, attended, output, x + added)
 
     def _transform(self, attention: "SavedByAttention", factors: Sequence[Factors]) -> tuple[Tensor, Saved]:
         """Compute the residual stream after the MLP, and what the whole layer saves."""
@@ -246,7 +256,7 @@ class GroupedLayer:
         del normed
         (added,), read_down = down.forward(apply_gate(gate, up), factors[3])
         saved = Saved(attention, scale, read, read_down, gate, up)
-        return _add_widened(attention.middle, added), saved
+        return attention.middle + added, saved
 
     def backward(
         self, grad: Tensor, saved: Saved, factors: Sequence[Factors], positions: Positions
@@ -260,13 +270,14 @@ class GroupedLayer:
         grad_normed = gate_up.backward(grads, saved.read, factors[2])
         del grads
         before = saved.attention
-        grad += second.backward(grad_normed, before.middle, saved.scale)
+        second.backward(grad_normed, before.middle, saved.scale, total=grad)
         del grad_normed
         grad_output = o.backward([grad.to(self._dtype)], before.read_o, factors[1])
         grads = attention_backward(grad_output, before.output, before.attended, positions)
         del grad_output
-        grad += first.backward(qkv.backward(grads, before.read, factors[0]), before.x, before.scale)
-        return grad
+        grad_normed = qkv.backward(grads, before.read, factors[0])
+        del grads
+        return first.backward(grad_normed, before.x, before.scale, total=grad)
 
 
 class RowActivations:
@@ -315,11 +326,6 @@ class RowActivations:
         self.grad = grads[0].new_zeros(size)
         for (keep, _), grad in zip(self.answers, grads, strict=True):
             self.grad.index_copy_(0, keep, grad)
-
-
-def _add_widened(x: Tensor, added: Tensor) -> Tensor:
-    """Add fp32 and narrow -> fp32, in the widened copy's memory if one is made."""
-    return x + added if added.dtype == x.dtype else added.float().add_(x)
 
 
 def matrix_of(layer: Any, name: str) -> Any:

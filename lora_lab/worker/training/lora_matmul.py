@@ -28,7 +28,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from lora_lab.worker.device.gpu import free_bytes
-from lora_lab.worker.model.quantization import FROZEN_LINEARS, dense_weight
+from lora_lab.worker.model.quantization import FROZEN_LINEARS, NestedConstants, dense_weight
 
 ADAPTER = "default"
 KEPT_SHARE = 0.25
@@ -138,11 +138,12 @@ class Decoder:
     def __init__(self, compute_dtype: torch.dtype) -> None:
         self.compute_dtype = compute_dtype
         self._kept: dict[nn.Module, Tensor] | None = None
+        self._constants: dict[nn.Module, Tensor] = {}
 
     def weight(self, layer: nn.Module) -> Tensor:
         """Decode the weight (d_out, d_in) of a frozen layer."""
         if self._kept is None:
-            return dense_weight(layer, self.compute_dtype)
+            return dense_weight(layer, self.compute_dtype, self._constants.get(layer))
         if layer not in self._kept:
             self._kept[layer] = dense_weight(layer, self.compute_dtype)
         return self._kept[layer]
@@ -158,6 +159,15 @@ class Decoder:
         )
         with self.kept() if needed_bytes < KEPT_SHARE * free_bytes(device) else nullcontext():
             yield
+
+    @contextmanager
+    def with_constants(self, nested: NestedConstants) -> Iterator[None]:
+        """Cache the decoded block constants of some matrices until the end."""
+        self._constants = nested.decode()
+        try:
+            yield
+        finally:
+            self._constants = {}
 
     @contextmanager
     def kept(self) -> Iterator[None]:
