@@ -17,6 +17,8 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # hqq is a source package whose set-up would try to build CUDA kernels that the lab does not use.
 export DISABLE_CUDA := 1
+# Every test process and every app that a test starts would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests, benchmarks and screenshots share one copy of the embedded model.
 CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/models))
 
@@ -39,12 +41,12 @@ test-unit: $(VENV)/.dev-installed
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
 	$(CACHED_MODELS) $(SUITE) -m "not gpu and not browser and not engines and not long and not simulated_gpu and not postgres" $(IN_TWO)
 	$(CACHED_MODELS) $(POSTGRES_ROUND)
-	$(CACHED_MODELS) $(SUITE) -m simulated_gpu
+	$(CACHED_MODELS) $(SUITE) -m simulated_gpu --numprocesses 2 --dist worksteal tests/lora_lab/worker
 
 test-browser: $(VENV)/.dev-installed
 	./tests/browser/install_chromium.sh
 	$(CACHED_MODELS) $(BIN)/python -m tests.prepare
-	$(CACHED_MODELS) $(SUITE) -m browser $(IN_TWO)
+	$(CACHED_MODELS) $(SUITE) -m browser $(IN_TWO) tests/browser
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

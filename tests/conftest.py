@@ -1,5 +1,6 @@
 """What tests share: a store of their own, a moment that stands still, and the app's real content."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -47,6 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the server before the processes that share it."""
     if config.getoption("--postgres") and not os.environ.get(SERVER):
         os.environ[SERVER] = _SERVERS.enter_context(throwaway_server())
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every garbage collection what lives as long as the process: the libraries and all tests.
+
+    A run collects before it gives its model back, which here would take longer than its training.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

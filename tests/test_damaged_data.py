@@ -4,6 +4,7 @@ import json
 import shutil
 import traceback
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,44 @@ from tests.whole_app import WholeApp, whole_app
 PAGES = ("/", "/lab", "/grid", "/compare", "/memory", "/models", "/projects", "/xray")
 """The pages that read the lab's files."""
 
-PARTS = 40
+PARTS = 20
 """pytest-xdist starts with the files of many tests; as one test this would begin when all else has ended."""
 
 WHOLE_FILE_DAMAGES = 7
-FIELDS_SHARE = 29
+FIELDS_SHARE = 13
 
 JUNK: list[Any] = [None, [], {}, "x", -1, 1e308, True, {"x": [1]}]
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@dataclass(frozen=True)
+class Filled:
     """A data folder with a run that ended, one that was compared, a sweep and an upload."""
+
+    home: Path
+    runs: tuple[str, ...]
+    """One run of each origin; files of these are damaged."""
+
+    sweep: str
+
+    def files(self) -> list[Path]:
+        """What is damaged."""
+        folders = (*(self.home / "runs" / run for run in self.runs), self.home / "sweeps", self.home / "lab")
+        return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     folder = tmp_path_factory.mktemp("home")
     settings = _settings(folder)
-    run_builders.finished(settings.runs_dir)
-    run_builders.side_by_side(settings.runs_dir)
-    sweep_builders.finished_sweep(settings)
+    alone = run_builders.finished(settings.runs_dir)
+    compared = run_builders.side_by_side(settings.runs_dir)
+    sweep = sweep_builders.finished_sweep(settings)
     lab = LabHome(folder)
     lab.write_worker_state(state="ready", text="Ready", device=run_builders.DEVICE)
     lab.save_number_type(NumberType(device="x86_64", decided="bf16", why="this processor has bf16"))
     uploads = Uploads(folder / "lab" / "data")
     uploads._store(own_dataset())
-    return folder
+    return Filled(folder, (alone.run_id, compared.run_id, sweep.run_ids[0]), sweep.sweep_id)
 
 
 def _settings(folder: Path) -> Settings:
@@ -51,37 +67,28 @@ def _settings(folder: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def app(home: Path) -> Iterator[WholeApp]:
-    with whole_app(_settings(home)) as opened:
+def app(filled: Filled) -> Iterator[WholeApp]:
+    with whole_app(_settings(filled.home)) as opened:
         yield opened
 
 
-def _open_everything(app: WholeApp, home: Path) -> None:
-    runs = [path.name for path in (home / "runs").iterdir() if not path.name.startswith(".")]
-    sweeps = [path.name for path in (home / "sweeps").iterdir()]
+def _open_everything(app: WholeApp, filled: Filled) -> None:
     queries = {
-        "/lab": [{"run": run} for run in runs[:3]],
-        "/grid": [{"sweep": sweep} for sweep in sweeps],
-        "/compare": [{"runs": ",".join(runs[:3])}, {"run": runs[0]}],
-        "/xray": [{"run": run} for run in runs[:1]],
+        "/lab": [{"run": run} for run in filled.runs],
+        "/grid": [{"sweep": filled.sweep}],
+        "/compare": [{"runs": ",".join(filled.runs)}, {"run": filled.runs[0]}],
+        "/xray": [{"run": filled.runs[0]}],
     }
     for path in PAGES:
         for query in ({}, *queries.get(path, ())):
             app.open(path, **query)
     with app.client() as client:
-        for run in runs[:2]:
+        for run in filled.runs:
             for name in ("run.json", "run.py", "steps.csv"):
                 assert client.get(f"/lab/runs/{run}/{name}").status_code in (200, 404, 409, 422), name
-        for sweep in sweeps:
-            for name in ("cells.csv", "sweep.json", "report.html"):
-                assert client.get(f"/lab/sweeps/{sweep}/{name}").status_code in (200, 404, 409, 422), name
+        for name in ("cells.csv", "sweep.json", "report.html"):
+            assert client.get(f"/lab/sweeps/{filled.sweep}/{name}").status_code in (200, 404, 409, 422), name
         assert client.get("/lab/memory/measured.csv").status_code == 200
-
-
-def _files(home: Path) -> list[Path]:
-    runs = [path for path in (home / "runs").iterdir() if not path.name.startswith(".")]
-    folders = (*runs, next((home / "sweeps").iterdir()), home / "lab")
-    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
 def _damages(content: bytes) -> Iterator[bytes | None]:
@@ -128,17 +135,17 @@ def _json(value: Any) -> bytes:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, home: Path, part: int) -> None:
-    _open_everything(app, home)
+def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, filled: Filled, part: int) -> None:
+    _open_everything(app, filled)
     problems = []
-    for path, damaged in _cases(home)[part::PARTS]:
+    for path, damaged in _cases(filled)[part::PARTS]:
         content = path.read_bytes()
         if damaged is None:
             path.unlink()
         else:
             path.write_bytes(damaged)
         try:
-            _open_everything(app, home)
+            _open_everything(app, filled)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             shown = (damaged or b"deleted")[:150]
@@ -147,11 +154,11 @@ def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, home: 
     assert not problems, "\n".join(problems)
 
 
-def _cases(home: Path) -> list[tuple[Path, bytes | None]]:
-    """Every damage of a whole file, and a 29th of the fields with values of other types."""
+def _cases(filled: Filled) -> list[tuple[Path, bytes | None]]:
+    """Every damage of a whole file, and a 13th of the fields with values of other types."""
     cases: list[tuple[Path, bytes | None]] = []
     number = 0
-    for path in _files(home):
+    for path in filled.files():
         for position, damaged in enumerate(_damages(path.read_bytes())):
             number += 1
             if position < WHOLE_FILE_DAMAGES or number % FIELDS_SHARE == 0:
@@ -159,13 +166,13 @@ def _cases(home: Path) -> list[tuple[Path, bytes | None]]:
     return cases
 
 
-def test_an_app_starts_with_a_damaged_run_and_takes_up_the_others(home: Path, tmp_path: Path) -> None:
+def test_an_app_starts_with_a_damaged_run_and_takes_up_the_others(filled: Filled, tmp_path: Path) -> None:
     copy = tmp_path / "home"
-    shutil.copytree(home, copy)
+    shutil.copytree(filled.home, copy)
     first, second, *_ = sorted((copy / "runs").iterdir())
     (first / "events.jsonl").write_text('{"kind": "finished"}\n{"kind": "step", "at": "x"}\nnull\n[]\n')
     (copy / "lab").mkdir(exist_ok=True)
     (copy / "lab" / "queue.json").write_text('{"order": 5, "paused": [], "since": "x", "served_by": 3}')
     with whole_app(_settings(copy)) as opened:
         assert second.name in opened.open("/lab")
-        _open_everything(opened, copy)
+        _open_everything(opened, replace(filled, home=copy))
