@@ -33,6 +33,12 @@ _NUMBER = re.compile(
 )
 
 
+# An answer block; a formula's `_{F}` or `\\mathbf{T}` is none.
+_ANSWERS = re.compile(r"(?<!\\)\{\s*[~=#]|(?<![\\\w^])\{\s*(?:T|F|TRUE|FALSE)\s*[}#]")
+_CARD = re.compile(r"\A#|^[QAC]:", re.MULTILINE)
+"""A header line of Anki, or a part of a card in Markdown."""
+
+
 class GiftError(ValueError):
     """The problem of one block."""
 
@@ -57,6 +63,14 @@ def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
     parts = [f"$CATEGORY: {CATEGORY}/{topic.replace('/', '//')}\n\n" + "\n\n".join(blocks)
              for topic, blocks in by_topic.items()]  # fmt: skip
     return Writing(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
+
+
+def is_gift(file: File) -> bool:
+    """Return whether a text has GIFT's answers, and is neither cards in Markdown nor a table of them."""
+    text = file.content.decode("utf-8-sig", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    holds_cards = _CARD.search(text) or all("\t" in line.strip() for line in lines)
+    return not holds_cards and _ANSWERS.search(text) is not None
 
 
 def read_gift(file: File) -> QuestionReading:

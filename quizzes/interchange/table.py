@@ -47,6 +47,18 @@ def write_table(entries: Iterable[QuestionEntry]) -> Writing:
     return Writing(text=BOM + text.getvalue())
 
 
+def is_table(file: File) -> bool:
+    """Return whether the first row names the columns without which there is no question."""
+    start = file.content[: 4 * HTML_CHARACTERS].decode("utf-8-sig", "replace")
+    try:
+        names = csv.DictReader(
+            io.StringIO(start, newline=None), delimiter=_detect_separator(start)
+        ).fieldnames
+    except csv.Error:
+        return False
+    return {"stem", "right"} <= set(names or ())
+
+
 def read_table(file: File) -> QuestionReading:
     """Read the questions of a table; a row that can't be read is rejected with its line, the others stay."""
     try:
