@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flashcards.decks.note import Note
 from flashcards.interchange.anki_schedule import rows_of
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, entries_of
@@ -70,15 +71,16 @@ class CardExchange:
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
         edits = self._edits(profile_id)
-        known = {entry.id: entry for entry in entries_of(self.decks.edited(edits))}
+        edited = self.decks.edited(edits)
+        known = {entry.id: entry for entry in entries_of(edited)}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
         if not reading.entries and file.ending in TEXT_ENDINGS:
             raise _no_card(file)
-        judged = self._judged(reading, known)
+        judged = self._judged(reading, known, edits)
         taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
         rewritten = [entry for entry in wanted if entry.id in known and not self._in_import(entry.id, edits)]
-        verbs = [_build_edit(entry, known[entry.id], now) for entry in rewritten]
+        verbs = [_build_edit(entry, known[entry.id], edited.notes[entry.id], now) for entry in rewritten]
         return ImportPlan(
             groups=(ImportGroup(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
             notes=reading.notes,
@@ -102,7 +104,7 @@ class CardExchange:
         )
 
     def _judged(
-        self, reading: CardReading, known: Mapping[str, CardEntry]
+        self, reading: CardReading, known: Mapping[str, CardEntry], edits: Mapping[str, object]
     ) -> list[tuple[CardEntry, ImportEntry]]:
         by_words = {(entry.deck, entry.says()): entry.id for entry in known.values()}
         seen: set[str] = set()
@@ -112,33 +114,35 @@ class CardExchange:
                 entry = replace(entry, id=same)
             here = known.get(entry.id)
             entry, problem = check_entry(_fill_missing(entry, here), self.concepts)
-            result = self._verdict(entry, here, problem)
+            result = self._verdict(entry, here, problem, edits)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this card twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
 
-    def _verdict(self, entry: CardEntry, here: CardEntry | None, problem: str) -> ImportEntry:
+    def _verdict(
+        self, entry: CardEntry, here: CardEntry | None, problem: str, edits: Mapping[str, object]
+    ) -> ImportEntry:
         item = shorten(entry.recognized_by)
         if problem:
             return ImportEntry(verdict="rejected", item=item, why=problem)
         if here is None:
             return ImportEntry(verdict="new", item=item, why=f"in {entry.deck}")
         note = self.decks.notes[entry.id]
-        rewritable = self.decks.app.notes.keys() | self.decks.collection.by_hand.keys()
-        if entry.says() == here.says() and (
-            entry.id in rewritable or _list_filing(entry) == _list_filing(here)
-        ):
-            return ImportEntry(verdict="same", item=item)
         if entry.kind != here.kind:
             why = f"its kind is {note.kind} here and {entry.kind} in the file"
             return ImportEntry(verdict="rejected", item=item, why=why)
-        if (note.number and entry.back != here.back) or (note.picture and entry.front != here.front):
+        differ = [name for name in TEXTS if entry.shows(name) != here.shows(name)]
+        # An edit holds texts only, so a file can change nothing else of a note that is not its own.
+        if not differ and (not self._in_import(entry.id, edits) or _list_filing(entry) == _list_filing(here)):
+            return ImportEntry(verdict="same", item=item)
+        if (note.number and "back" in differ) or (note.picture and "front" in differ):
             return ImportEntry(
                 verdict="rejected", item=item, why="the app computes its number or draws its picture"
             )
-        return ImportEntry(verdict="changed", item=item, why=_describe_difference(entry, here))
+        why = f"another {' and '.join(differ)}" if differ else "other answers, concepts, level or tags"
+        return ImportEntry(verdict="changed", item=item, why=why)
 
     def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
         """Return the imported decks with these cards merged in."""
@@ -203,9 +207,16 @@ def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> Car
     return card_exchange(store, settings.home, concepts)
 
 
-def _build_edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:
-    names = [name for name in TEXTS if getattr(entry, name) != getattr(here, name)]
-    return _build_verb("edit", entry.id, {name: getattr(entry, name) for name in names}, now)
+def _build_edit(entry: CardEntry, here: CardEntry, note: Note, now: datetime) -> dict[str, Any]:
+    """Return an edit with every text, because it replaces the learner's earlier edit of the note.
+
+    A text that the file leaves as it is stays the note's own, with the place of a computed number.
+    """
+    texts = {
+        name: own if entry.shows(name) == here.shows(name) else getattr(entry, name)
+        for name, own in note.texts.items()
+    }
+    return _build_verb("edit", entry.id, texts, now)
 
 
 def _build_verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
@@ -249,14 +260,8 @@ def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
 
 
 def _list_filing(entry: CardEntry) -> tuple[Any, ...]:
-    return entry.level, sorted(entry.concepts), sorted(tag.replace(" ", "-") for tag in entry.tags)
-
-
-def _describe_difference(entry: CardEntry, known: CardEntry) -> str:
-    names = [
-        name for name in ("front", "back", "text", "why") if getattr(entry, name) != getattr(known, name)
-    ]
-    return f"another {' and '.join(names)}" if names else "other concepts, level or tags"
+    tags = sorted(tag.replace(" ", "-") for tag in entry.tags)
+    return entry.level, sorted(entry.concepts), tags, sorted(entry.accept)
 
 
 def _reviewed_at(row: Mapping[str, Any]) -> str:
