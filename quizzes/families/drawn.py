@@ -135,3 +135,8 @@ def one_percent(value: float) -> float:
 def round_tolerance(value: float) -> float:
     """Round a tolerance to one digit, so that a learner can read it."""
     return float(f"{value:.0e}")
+
+
+def decimals_apart(right: float, mistake: float) -> int:
+    """Return how many decimals tell a mistake from the right number, with the last one off by one."""
+    return math.floor(-math.log10(abs(right - mistake) / 2)) + 1

@@ -118,7 +118,7 @@ def draw_level_spacing(dice: Random) -> DrawnNumbers:
         },
         values=dict(bits=bits, largest=largest, levels=levels.expect, gaps=gaps),
         checks=(levels,),
-        tolerance=round_tolerance(0.01 * width),
+        tolerance=round_tolerance(0.001 * width),  # of 256 levels, one more or less is 0.4 %
     )
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from study.base.errors import LearnerError
 
@@ -107,12 +108,17 @@ def is_within(value: float, expected: float, *, tolerance: float) -> bool:
 
 
 def format_number(value: float) -> str:
-    """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`."""
+    """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`.
+
+    A smaller number has six digits: `0.00001`, and an exponent only if it has more than seven zeros.
+    """
     if not math.isfinite(value):
         return str(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
-    return f"{value:,.7f}".rstrip("0") if abs(value) >= 1e-3 else f"{value:.6g}"
+    if abs(value) >= 1e-3:
+        return f"{value:,.7f}".rstrip("0")
+    return f"{Decimal(f'{value:.6g}'):f}" if abs(value) >= 1e-8 else f"{value:.6g}"
 
 
 def _parse_value(digits: str) -> float | None:

@@ -61,6 +61,10 @@ def test_a_whole_number_is_read_back_as_it_is_shown(value: int) -> None:
     assert read_number(format_number(value)).value == value
 
 
+def test_a_small_number_is_shown_without_an_exponent() -> None:
+    assert [format_number(value) for value in (0.0002, 0.00001, 1e-6)] == ["0.0002", "0.00001", "0.000001"]
+
+
 @given(value=st.floats(1e-3, 1e9))
 def test_any_number_is_read_back_to_seven_decimals(value: float) -> None:
     assert read_number(format_number(value)).value == pytest.approx(value, abs=1e-7)
