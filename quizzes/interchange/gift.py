@@ -7,12 +7,12 @@ HTML, as `[html]` says. A comment line above each question has the fields that G
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
-from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
+from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
 from study.base.import_limits import check_items
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -208,33 +208,28 @@ def _split_blocks(text: str) -> Iterator[_Block]:
 
 
 def _read_entry(block: _Block, topic: str) -> QuestionEntry:
-    kept = _kept_entry(block)
+    found = next((match for comment in block.comments if (match := _KEPT.match(comment))), None)
+    kept = kept_of(found[1] if found else None, line=block.line)
     if kept is not None and _write_block(kept) == block.text:
         return kept
-    form, tags = (
-        _read_form(block.text),
-        dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments))),
-    )
-    fields = fields_of(form)
-    known: Mapping[str, Any] = kept.fields if kept else {}
-    beside = {name: known[name] for name in ("concepts", "level", "hint", "steps", "source") if name in known}
-    identity = str(known.get("id", "")) or id_of(form.name or form.stem, tags.get("id", form.name))
-    return QuestionEntry(
-        topic=kept.topic if kept else topic, fields={**beside, **fields, "id": identity}, line=block.line
-    )
+    form = _read_form(block.text)
+    fields = fields_of(form, kept, before=_read_written(kept) if kept else None)
+    if kept:
+        own = {"concepts", "level"} & kept.fields.keys()
+        fields |= {"id": kept.id, **{name: kept.fields[name] for name in own}}
+    else:
+        tags = dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments)))
+        fields["id"] = id_of(form.name or form.stem, tags.get("id", form.name))
+    return QuestionEntry(topic=kept.topic if kept else topic, fields=fields, line=block.line)
 
 
-def _kept_entry(block: _Block) -> QuestionEntry | None:
-    found = next((match for comment in block.comments if (match := _KEPT.match(comment))), None)
+def _read_written(kept: QuestionEntry) -> Form | None:
+    """Return the form of the kept fields as it comes back from a file; None if there is none."""
+    written = _write_block(kept)
     try:
-        fields = json.loads(found[1]) if found else None
-        if not isinstance(fields, dict):
-            return None
-        entry = QuestionEntry(topic=str(fields.pop("topic", "")), fields=fields, line=block.line)
-        form_of(entry)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None if written is None else _read_form(written)
+    except GiftError:  # the kept fields were changed by hand
         return None
-    return entry
 
 
 def _read_form(text: str) -> Form:

@@ -8,18 +8,20 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
-from quizzes.interchange.forms import Answer, Form, fields_of, form_of
+from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, kept_of
+from quizzes.kinds.grade import MOST_KEYS
 from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS
 from study.base.spreadsheets import BOM, is_formula
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
 
-MOST_WRONG = 5
+MOST_WRONG = MOST_KEYS - 1
 WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))
+ANSWERS = ("kind", "right", "right_feedback", *WRONG)
 COLUMNS = (
     "id",
     "topic",
@@ -114,34 +116,26 @@ def _write_row(entry: QuestionEntry) -> dict[str, str]:
 
 def _read_entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | None:
     topic = cells.get("topic", "").strip() or stem
-    kept = _read_kept(cells, topic, line)
-    if kept is not None and {n: c for n, c in _write_row(kept).items() if c} == _list_filled(cells):
+    kept = kept_of(cells.get("more"), topic=topic, line=line)
+    written = _write_row(kept) if kept else {}
+    if kept and {n: c for n, c in written.items() if c} == _list_filled(cells):
         return kept
-    form = _read_form(cells)
-    if form is None:
-        return None
-    beside = {name: kept.fields[name] for name in ("hint", "steps", "source") if kept and name in kept.fields}
+    if kept and cells.get("stem") and all(cells.get(n, "") == written.get(n, "") for n in ANSWERS):
+        fields = change_texts(kept, stem=cells["stem"], keep=cells.get("keep", ""))
+    else:
+        form = _read_form(cells)
+        if form is None:
+            return None
+        if kept and kept.kind == "numeric":  # a tolerance has no cell
+            form = replace(form, tolerance=float(kept.fields.get("tolerance", 0)))
+        fields = fields_of(form, kept)
     level = cells.get("level", "")
-    fields: dict[str, Any] = {
-        **beside,
-        **fields_of(form),
+    fields |= {
         "id": cells.get("id", "").strip(),
         "concepts": cells.get("concepts", "").split(),
         "level": level if level in LEVELS else LEVELS[0],
     }
     return QuestionEntry(topic=topic, fields=fields, line=line)
-
-
-def _read_kept(cells: Mapping[str, str], topic: str, line: int) -> QuestionEntry | None:
-    try:
-        fields = json.loads(cells.get("more") or "null")
-        if not isinstance(fields, dict):
-            return None
-        entry = QuestionEntry(topic=topic, fields=fields, line=line)
-        _write_row(entry)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return entry
 
 
 def _read_form(cells: Mapping[str, str]) -> Form | None:
