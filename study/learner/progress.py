@@ -27,9 +27,9 @@ SPACED_KINDS = 2
 
 MASTERY_RULE = (
     f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
-    "remembered, and questions, explanations and predictions you got right. A new card that you knew at "
-    "first sight does not count. Each older answer counts four fifths of the one after it. Below "
-    f"{MASTERY_LEAST} answers no number is shown."
+    "remembered, and questions, explanations and predictions you got right. A card that you knew at first "
+    "sight, or minutes later while you learnt it, does not count. Each older answer counts four fifths of "
+    f"the one after it. Below {MASTERY_LEAST} answers no number is shown."
 )
 LEVEL_RULE = (
     f"Attempted: below 70 %, or fewer than {MASTERY_LEAST} answers. Familiar: from 70 %. Proficient: all of "
@@ -56,7 +56,7 @@ class Mastery:
 
     share: float | None
     answers: int
-    """The answers that count: all but new cards known at first sight."""
+    """The answers that count: all but cards known at first sight or in their learning steps."""
 
     misses: int
     last_seen: datetime
@@ -107,7 +107,8 @@ def mastery_by_concept(
 ) -> dict[str, Mastery]:
     """Compute mastery of each concept with at least one answer; `others` are concepts with an outcome.
 
-    A new card rated as known at first sight shows that the concept was met; it tests no memory.
+    A card known at first sight, or minutes later in a learning step, shows that the concept was met; it tests
+    no memory.
     """
     met: dict[str, datetime] = {}
     outcomes: dict[str, list[AnswerOutcome]] = {}
@@ -117,7 +118,7 @@ def mastery_by_concept(
     for review in reviews:
         seen = AnswerOutcome(at=review.reviewed_at, right=review.rating >= REMEMBERED, kind="card")
         for concept in of_card.get(review.card_id, ()):
-            if review.new and seen.right:
+            if seen.right and not review.repeat:
                 met[concept] = max(seen.at, met.get(concept, seen.at))
             else:
                 outcomes.setdefault(concept, []).append(seen)
