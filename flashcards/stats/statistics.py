@@ -30,6 +30,9 @@ class CardHistory:
 
     reviews: tuple[CardReview, ...]
     memories: Mapping[str, Memory]
+    dues: Mapping[str, datetime]
+    """When each card will be shown; a suspended one won't."""
+
     scheduling: Scheduling
     now: datetime
     day_of: DayOf
@@ -52,6 +55,7 @@ class CardHistory:
             self,
             reviews=tuple(review for review in self.reviews if review.card_id in wanted),
             memories={card: memory for card, memory in self.memories.items() if card in wanted},
+            dues={card: due for card, due in self.dues.items() if card in wanted},
         )
 
 
@@ -110,8 +114,8 @@ def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
     """Count the cards due on each of the coming days, today first; overdue cards count for today."""
     due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
-    for memory in history.memories.values():
-        day = max(history.day_of(memory.due), history.today)
+    for moment in history.dues.values():
+        day = max(history.day_of(moment), history.today)
         if day in due:
             due[day] += 1
     return due
