@@ -86,7 +86,7 @@ class CardExchange:
             notes=reading.notes,
             files=self._files([entry for entry in wanted if entry not in rewritten]),
             tables={
-                "card_reviews": self._ratings(profile_id, reading, taken),
+                "card_reviews": self._ratings(profile_id, reading, taken, now),
                 "card_verbs": [*verbs, *self._suspended(profile_id, reading, taken, now)],
             },
         )
@@ -166,7 +166,9 @@ class CardExchange:
             return here.deck
         return key_of_title(entry.deck, self.decks.titles, otherwise=build_slug(entry.deck) or "imported")
 
-    def _ratings(self, profile_id: str, reading: CardReading, taken: set[str]) -> list[dict[str, Any]]:
+    def _ratings(
+        self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
+    ) -> list[dict[str, Any]]:
         latest = self.store.cards.latest(profile_id)
         rows: list[dict[str, Any]] = []
         for card_id, history in reading.histories.items():
@@ -177,6 +179,7 @@ class CardExchange:
                     history,
                     memory=Memory.from_json(here.after) if here else None,
                     newest=here.reviewed_at if here else None,
+                    now=now,
                 )
         return sorted(rows, key=_reviewed_at)
 
