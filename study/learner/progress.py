@@ -1,16 +1,21 @@
 """Progress derived from the log: mastery, streak, recall. Pure functions; their results are never stored."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 from study.base.days import MACHINE_DAYS, StudyDays
 from study.store.logs.cards import CardReview
 
+T = TypeVar("T")
+DayOf = Callable[[datetime], date]
+"""Maps a moment to its study day."""
+
+WEEKS = 12  # over which recall and confidence are followed
 REMEMBERED = 2  # Hard, Good and Easy all count as remembered
 MASTERY_WINDOW = 10
 MASTERY_LEAST = 3
@@ -152,6 +157,19 @@ def most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
     """Return the concept that most exercises are about; the first one on a tie, empty for no exercise."""
     counts = Counter(concept for concepts in concepts_of_each for concept in concepts)
     return next((concept for concept, _ in counts.most_common(1)), "")
+
+
+def by_week(
+    items: Iterable[T], moment_of: Callable[[T], datetime], *, now: datetime, day_of: DayOf
+) -> dict[date, list[T]]:
+    """Group what happened in the last weeks by the last day of each week that had any, oldest first."""
+    today = day_of(now)
+    found: dict[date, list[T]] = {}
+    for item in items:
+        back = (today - day_of(moment_of(item))).days // 7
+        if 0 <= back < WEEKS:
+            found.setdefault(today - timedelta(days=7 * back), []).append(item)
+    return dict(sorted(found.items()))
 
 
 def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:
