@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from quizzes.kinds.choices import read_misconception
 from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
 from study.base.errors import LearnerError
-from study.base.typed_numbers import is_within, read_number
+from study.base.typed_numbers import is_same, read_number
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
@@ -145,7 +145,7 @@ class Cloze:
 def match_text(given: str, accepted: str) -> bool:
     """Return whether two texts are the same by the rule that learners read (`SPELLING`)."""
     try:
-        return is_within(read_number(given).value, read_number(accepted).value, tolerance=0.0)
+        return is_same(read_number(given), read_number(accepted))
     except LearnerError:
         pass  # at least one of them isn't a number
     mine, right = _normalize(given), _normalize(accepted)
