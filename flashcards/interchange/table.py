@@ -13,7 +13,7 @@ from dataclasses import replace
 from html import escape
 
 from flashcards.interchange.anki_read import id_of_guid
-from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
+from flashcards.interchange.anki_write import DECK_PREFIX, accept_to_html, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
 from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS, check_items
@@ -21,7 +21,7 @@ from study.base.spreadsheets import is_formula
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
 
-COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind")
+COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind", "Accept")
 _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",
            "tags column": "5", "columns": ",".join(COLUMNS)}  # fmt: skip
 _SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "}
@@ -36,6 +36,7 @@ _NAMES = {
     "deck": {"deck"},
     "tags": {"tags", "tag"},
     "kind": {"kind"},
+    "accept": {"accept"},
 }
 
 
@@ -55,6 +56,7 @@ def write_csv(entries: Iterable[CardEntry]) -> bytes:
             to_html(entry.source),
             entry.id,
             entry.kind,
+            accept_to_html(entry),
         )
         writer.writerow([_neutralize(cell) for cell in cells])
     return text.getvalue().encode()
@@ -94,6 +96,7 @@ def _read_entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -
         back=text["back"],
         why=text["why"],
         source=text["source"],
+        accept=tuple(read(cells.get("accept", "")).splitlines()),
         line=line,
     )
 

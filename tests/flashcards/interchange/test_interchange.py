@@ -77,6 +77,14 @@ def test_any_card_survives_a_table_and_no_cell_is_a_formula(front: str, back: st
     assert not [cell for cell in rows.split(',"') if cell.startswith(("=", "+", "@"))]
 
 
+def test_a_table_keeps_what_else_a_typed_card_accepts() -> None:
+    card = CardEntry(
+        deck="D", id="one", kind="typed", front="Short for?", back="LoRA", accept=("=lora", "Lo <b>ra")
+    )
+    [read] = read_csv(File(name="t.csv", content=write_csv([card])), known={}, concepts=()).entries
+    assert (read.kind, read.accept) == ("typed", card.accept)
+
+
 def test_hashcards_own_form_is_read_with_its_lines() -> None:
     text = "Intro\nA: lost\n\nQ: One?\nA: Yes,\nand more.\n\nC: The [rank] of $B A$ is [at most] r.\n\nQ: 2?"
     reading = read_markdown(File(name="mine.md", content=text.encode()))
