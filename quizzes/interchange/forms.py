@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from quizzes.interchange.entry import QuestionEntry
+from quizzes.kinds.words import BLANK
 from study.content.user_files import build_slug
 from study.text.html_import import normal_html
 
@@ -30,7 +31,6 @@ SHARES = {
     1: "100", 2: "50", 3: "33.33333", 4: "25", 5: "20",
     6: "16.66667", 7: "14.28571", 8: "12.5", 9: "11.11111", 10: "10",
 }  # fmt: skip
-_GAP = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +209,7 @@ def _read_gaps(entry: QuestionEntry) -> list[Answer]:
     feedback = [*entry.texts("feedback"), *[""] * 50]
     return [
         Answer(gap=number, text=text.strip(), right=True, feedback=feedback[number - 1])
-        for number, inside in enumerate(_GAP.findall(entry.text("stem")), 1)
+        for number, inside in enumerate(BLANK.findall(entry.text("stem")), 1)
         for text in inside.split("|")
     ]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
+from quizzes.kinds.words import BLANK
 from study.base.import_limits import check_items
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -108,7 +109,7 @@ def _write_block(entry: QuestionEntry) -> str | None:
         return None
     keep = f"####{_escape(form.keep)}" if form.keep else ""
     if form.kind == "gaps":
-        before, after = re.split(r"\{\{(?:(?!\{\{|\}\}).)+\}\}", form.stem)
+        before, _, after = BLANK.split(form.stem)
         return f"::{_plain_out(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
     return f"::{_plain_out(form.name)}::[html]{_escape(form.stem)}{{{answers}{keep}}}"
 

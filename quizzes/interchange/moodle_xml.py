@@ -14,6 +14,7 @@ from defusedxml.common import DefusedXmlException
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
+from quizzes.kinds.words import BLANK
 from study.base.errors import LearnerError
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -23,7 +24,6 @@ KEPT = "lora-study"
 _TYPES = {"choice": "multichoice", "truth": "truefalse", "number": "numerical", "words": "shortanswer",
           "pairs": "matching", "gaps": "cloze"}  # fmt: skip
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-_GAP = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
 _CLOZE = re.compile(r"\{\d{0,3}:(?:SHORTANSWER(?:_C)?|SAC?|MWC?|MW_C):")
 _CLOZE_ANSWERS = re.compile(r"((?:[^}\\]|\\.)*)\}", re.DOTALL)
 
@@ -159,7 +159,7 @@ def _compute_fraction(form: Form, answer: Answer) -> str:
 
 
 def _with_gaps(form: Form) -> str:
-    pieces = _GAP.split(form.stem)[::2]
+    pieces = BLANK.split(form.stem)[::2]
     gaps = sorted({answer.gap for answer in form.answers})
     written = ["{1:SHORTANSWER:" + "~".join(
         f"={_cloze_out(a.text)}" + (f"#{_cloze_out(a.feedback)}" if a.feedback else "")
