@@ -13,9 +13,8 @@ from dataclasses import replace
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
 from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, kept_of
 from quizzes.kinds.grade import MOST_KEYS
-from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS
-from study.base.spreadsheets import BOM, is_formula
+from study.base.spreadsheets import BOM, decode_table, is_formula, row_error
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
 
@@ -63,13 +62,7 @@ def is_table(file: File) -> bool:
 
 def read_table(file: File) -> QuestionReading:
     """Read the questions of a table; a row that can't be read is rejected with its line, the others stay."""
-    try:
-        text = file.content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LearnerError(
-            f"{file.name} is not UTF-8 (byte {error.start:,}).",
-            do_next="Save it as “CSV UTF-8”, then try again.",
-        ) from error
+    text = decode_table(file.name, file.content)
     csv.field_size_limit(HTML_CHARACTERS)
     reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
@@ -87,9 +80,7 @@ def read_table(file: File) -> QuestionReading:
             else:
                 entries.append(entry)
     except csv.Error as error:
-        raise LearnerError(
-            f"{file.name}:{reader.line_num}  {error}.", do_next="Correct that line, then import it again."
-        ) from error
+        raise row_error(file.name, reader.line_num, error) from error
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 

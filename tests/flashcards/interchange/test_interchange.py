@@ -193,7 +193,7 @@ def edit(store: Store, profile: str, note_id: str, **texts: str) -> None:
 def import_cards(store: Store, profile: str, home: Path, concepts: ConceptMap, file: File) -> dict[str, int]:
     plan = card_exchange(store, home, concepts).plan(profile, file, now=_never())
     report = Imports(store=store, home=home).apply(profile, plan, file_name=file.name, now=_never())
-    return dict(report.groups[0].counts)
+    return {str(verdict): count for verdict, count in report.groups[0].counts.items()}
 
 
 def test_a_changed_back_keeps_the_learners_own_front(
