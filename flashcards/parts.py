@@ -46,6 +46,7 @@ def build(core: Core) -> AppPart:
             lambda app: browse.build(app, context, exercise),
         ),
         exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
+        claims_last=True,
         exchange_openers=(open_exchange,),
         sections=(CardSection(exercise=exercise),),
         searchable=(_actions, lambda: map(_search_entry, decks.cards)),

@@ -103,6 +103,9 @@ class AppPart:
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)
     """Import and export, by the name in URLs."""
 
+    claims_last: bool = False
+    """Whether its exchanges take any table or text, and so are asked after those that know their files."""
+
     exchange_openers: Sequence[Callable[..., Exchange]] = ()
     """Functions that open the same exchanges in the process that reads files."""
 
@@ -273,9 +276,15 @@ def _list_study_pages(core: Core) -> Sequence[Callable[[gr.Blocks], None]]:
 def _build_planner(core: Core, parts: Sequence[AppPart], exchanges: Mapping[str, Exchange]) -> Planner:
     """Read files in a process of their own, unless the database lives in this one."""
     settings = core.settings
+    asked = sorted(parts, key=_claims_last)
     if make_url(settings.database_url).database in (None, "", ":memory:"):
         imports = Imports(store=core.context.store, home=settings.home)
-        return DirectPlanner(exchanges=list(exchanges.values()), imports=imports)
-    openers = [opener for part in parts for opener in part.exchange_openers]
+        of_parts = [exchange for part in asked for exchange in part.exchanges.values()]
+        return DirectPlanner(exchanges=[exchanges["backup"], *of_parts], imports=imports)
+    openers = [opener for part in asked for opener in part.exchange_openers]
     modules = [module for part in parts for module in part.quantity_modules]
     return ProcessPlanner(settings, openers, modules=modules, row_problem=core.ports.row_problem)
+
+
+def _claims_last(part: AppPart) -> bool:
+    return part.claims_last

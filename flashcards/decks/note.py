@@ -30,7 +30,7 @@ TEXT_LIMIT = 4000  # characters of one field of a learner's own text
 ANSWER_PLACE = "{answer}"
 BLANK = "[…]"
 # No part extends past the next gap, so a text full of openings is parsed in one pass.
-_CLOZE = re.compile(
+CLOZE = re.compile(
     r"\{\{c(?P<number>[1-9]\d?)::(?P<text>(?:(?!::|\}\}|\{\{c\d).)+)"
     r"(?:::(?P<hint>(?:(?!\}\}|\{\{c\d).)+))?\}\}",
     re.DOTALL,
@@ -137,7 +137,7 @@ class Note:
 
 def cloze_numbers(text: str) -> list[int]:
     """Return the numbers of the gaps in a cloze text, in order."""
-    return sorted({int(gap["number"]) for gap in _CLOZE.finditer(text)})
+    return sorted({int(gap["number"]) for gap in CLOZE.finditer(text)})
 
 
 def open_gap(text: str, number: int) -> tuple[str, str]:
@@ -148,13 +148,13 @@ def open_gap(text: str, number: int) -> tuple[str, str]:
             return gap["text"]
         return f"[{gap['hint']}]" if gap["hint"] else BLANK
 
-    missing = [gap["text"] for gap in _CLOZE.finditer(text) if int(gap["number"]) == number]
-    return _CLOZE.sub(shown, text), "; ".join(missing)
+    missing = [gap["text"] for gap in CLOZE.finditer(text) if int(gap["number"]) == number]
+    return CLOZE.sub(shown, text), "; ".join(missing)
 
 
 def fill_gaps(text: str) -> str:
     """Return a cloze text with all gaps filled."""
-    return _CLOZE.sub(lambda gap: gap["text"], text)
+    return CLOZE.sub(lambda gap: gap["text"], text)
 
 
 def checked_edit(note: Note, texts: Mapping[str, str]) -> dict[str, str]:

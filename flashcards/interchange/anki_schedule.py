@@ -93,12 +93,13 @@ def history_of(card: AnkiCard, *, created_at: int) -> History | None:
 
 
 def rows_of(
-    card_id: str, history: History, *, memory: Memory | None, newest: datetime | None
+    card_id: str, history: History, *, memory: Memory | None, newest: datetime | None, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the ratings that our log lacks, each with the memory state before and after it."""
     fresh = [rated for rated in history.ratings if newest is None or rated.at > newest]
     if not history.ratings and memory is None:
-        return [_build_row(card_id, _last_review(history.schedule), None, _from_sm2(history.schedule))]
+        last = _last_review(history.schedule, now)
+        return [_build_row(card_id, last, None, _from_sm2(history.schedule, last.at))]
     rows = []
     for rated in fresh:
         after = preview_outcomes(memory, now=rated.at)[rated.rating - 1].after
@@ -120,7 +121,7 @@ def _as_anki_says(memory: Memory, schedule: AnkiSchedule) -> Memory:
     )
 
 
-def _from_sm2(schedule: AnkiSchedule) -> Memory:
+def _from_sm2(schedule: AnkiSchedule, last_review: datetime) -> Memory:
     """Convert SM-2: stability is the interval (both aim at 90 %); Good then grows it by Anki's ease."""
     stability = schedule.stability or float(schedule.interval_days)
     w = DEFAULT_PARAMETERS
@@ -135,14 +136,15 @@ def _from_sm2(schedule: AnkiSchedule) -> Memory:
         stability=stability,
         difficulty=difficulty,
         due=schedule.due,
-        last_review=_last_review(schedule).at,
+        last_review=last_review,
     )
     return _as_anki_says(memory, schedule)
 
 
-def _last_review(schedule: AnkiSchedule) -> Rated:
+def _last_review(schedule: AnkiSchedule, now: datetime) -> Rated:
     back = timedelta(days=schedule.interval_days) if schedule.phase == "review" else timedelta(days=1)
-    return Rated(rating=3, at=schedule.due - min(back, LONGEST), duration_ms=0)
+    # A due date that was set by hand may be further ahead than the interval.
+    return Rated(rating=3, at=min(schedule.due - min(back, LONGEST), now), duration_ms=0)
 
 
 def _build_row(card_id: str, rated: Rated, before: Memory | None, after: Memory) -> dict[str, Any]:

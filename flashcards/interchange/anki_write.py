@@ -123,5 +123,10 @@ def _write_field(entry: CardEntry, name: str) -> str:
     if name == "Id":
         return entry.id
     if name == "Accept":
-        return "<br>".join(to_html(variant) for variant in entry.accept)
+        return accept_to_html(entry)
     return to_html(str(getattr(entry, name.lower())))
+
+
+def accept_to_html(entry: CardEntry) -> str:
+    """Return the other accepted answers of a typed card, one a line."""
+    return "<br>".join(to_html(variant) for variant in entry.accept)

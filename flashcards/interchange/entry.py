@@ -62,9 +62,13 @@ class CardEntry:
         fields |= {name: text for name in (*TEXTS, "source") if (text := getattr(self, name))}
         return {**fields, **self.extra}
 
+    def shows(self, name: str) -> str:
+        """Return a text to compare, as normalized HTML, because some formats keep only HTML."""
+        return normal_html(getattr(self, name))
+
     def says(self) -> tuple[Any, ...]:
-        """Return the content to compare, as normalized HTML, because some formats keep only HTML."""
-        return (self.kind, *(normal_html(getattr(self, name)) for name in TEXTS), tuple(sorted(self.accept)))
+        """Return the content to compare."""
+        return (self.kind, *map(self.shows, TEXTS), tuple(sorted(self.accept)))
 
 
 @dataclass(frozen=True, kw_only=True)

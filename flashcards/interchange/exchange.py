@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flashcards.decks.note import Note
 from flashcards.interchange.anki_schedule import rows_of
 from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.entry import TEXTS, CardEntry, CardReading, assign_ids, entries_of
@@ -49,11 +50,10 @@ class CardExchange:
         return self.decks.collection.problems
 
     def reads(self, file: File) -> bool:
-        """Return whether a file may hold cards."""
-        start = file.content[:4000]  # questions in the same formats are claimed by their own exchange first
+        """Return whether a file may hold cards: any table or text may, so other exchanges are asked first."""
         match file.ending:
             case "yaml" | "yml" | "json":
-                return b"cards" in start or b"deck" in start
+                return file.has_key("cards", "deck")
             case ending:
                 return ending in ENDINGS
 
@@ -71,21 +71,22 @@ class CardExchange:
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
         edits = self._edits(profile_id)
-        known = {entry.id: entry for entry in entries_of(self.decks.edited(edits))}
+        edited = self.decks.edited(edits)
+        known = {entry.id: entry for entry in entries_of(edited)}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
         if not reading.entries and file.ending in TEXT_ENDINGS:
             raise _no_card(file)
-        judged = self._judged(reading, known)
+        judged = self._judged(reading, known, edits)
         taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
         rewritten = [entry for entry in wanted if entry.id in known and not self._in_import(entry.id, edits)]
-        verbs = [_build_edit(entry, known[entry.id], now) for entry in rewritten]
+        verbs = [_build_edit(entry, known[entry.id], edited.notes[entry.id], now) for entry in rewritten]
         return ImportPlan(
             groups=(ImportGroup(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
             notes=reading.notes,
             files=self._files([entry for entry in wanted if entry not in rewritten]),
             tables={
-                "card_reviews": self._ratings(profile_id, reading, taken),
+                "card_reviews": self._ratings(profile_id, reading, taken, now),
                 "card_verbs": [*verbs, *self._suspended(profile_id, reading, taken, now)],
             },
         )
@@ -103,7 +104,7 @@ class CardExchange:
         )
 
     def _judged(
-        self, reading: CardReading, known: Mapping[str, CardEntry]
+        self, reading: CardReading, known: Mapping[str, CardEntry], edits: Mapping[str, object]
     ) -> list[tuple[CardEntry, ImportEntry]]:
         by_words = {(entry.deck, entry.says()): entry.id for entry in known.values()}
         seen: set[str] = set()
@@ -113,33 +114,35 @@ class CardExchange:
                 entry = replace(entry, id=same)
             here = known.get(entry.id)
             entry, problem = check_entry(_fill_missing(entry, here), self.concepts)
-            result = self._verdict(entry, here, problem)
+            result = self._verdict(entry, here, problem, edits)
             if entry.id in seen:
                 result = replace(result, verdict="rejected", why="the file has this card twice")
             seen.add(entry.id)
             judged.append((entry, result))
         return judged
 
-    def _verdict(self, entry: CardEntry, here: CardEntry | None, problem: str) -> ImportEntry:
+    def _verdict(
+        self, entry: CardEntry, here: CardEntry | None, problem: str, edits: Mapping[str, object]
+    ) -> ImportEntry:
         item = shorten(entry.recognized_by)
         if problem:
             return ImportEntry(verdict="rejected", item=item, why=problem)
         if here is None:
             return ImportEntry(verdict="new", item=item, why=f"in {entry.deck}")
         note = self.decks.notes[entry.id]
-        rewritable = self.decks.app.notes.keys() | self.decks.collection.by_hand.keys()
-        if entry.says() == here.says() and (
-            entry.id in rewritable or _list_filing(entry) == _list_filing(here)
-        ):
-            return ImportEntry(verdict="same", item=item)
         if entry.kind != here.kind:
             why = f"its kind is {note.kind} here and {entry.kind} in the file"
             return ImportEntry(verdict="rejected", item=item, why=why)
-        if (note.number and entry.back != here.back) or (note.picture and entry.front != here.front):
+        differ = [name for name in TEXTS if entry.shows(name) != here.shows(name)]
+        # An edit holds texts only, so a file can change nothing else of a note that is not its own.
+        if not differ and (not self._in_import(entry.id, edits) or _list_filing(entry) == _list_filing(here)):
+            return ImportEntry(verdict="same", item=item)
+        if (note.number and "back" in differ) or (note.picture and "front" in differ):
             return ImportEntry(
                 verdict="rejected", item=item, why="the app computes its number or draws its picture"
             )
-        return ImportEntry(verdict="changed", item=item, why=_describe_difference(entry, here))
+        why = f"another {' and '.join(differ)}" if differ else "other answers, concepts, level or tags"
+        return ImportEntry(verdict="changed", item=item, why=why)
 
     def _files(self, entries: Iterable[CardEntry]) -> dict[str, str]:
         """Return the imported decks with these cards merged in."""
@@ -163,7 +166,9 @@ class CardExchange:
             return here.deck
         return key_of_title(entry.deck, self.decks.titles, otherwise=build_slug(entry.deck) or "imported")
 
-    def _ratings(self, profile_id: str, reading: CardReading, taken: set[str]) -> list[dict[str, Any]]:
+    def _ratings(
+        self, profile_id: str, reading: CardReading, taken: set[str], now: datetime
+    ) -> list[dict[str, Any]]:
         latest = self.store.cards.latest(profile_id)
         rows: list[dict[str, Any]] = []
         for card_id, history in reading.histories.items():
@@ -174,6 +179,7 @@ class CardExchange:
                     history,
                     memory=Memory.from_json(here.after) if here else None,
                     newest=here.reviewed_at if here else None,
+                    now=now,
                 )
         return sorted(rows, key=_reviewed_at)
 
@@ -204,9 +210,16 @@ def open_exchange(settings: Settings, store: Store, concepts: ConceptMap) -> Car
     return card_exchange(store, settings.home, concepts)
 
 
-def _build_edit(entry: CardEntry, here: CardEntry, now: datetime) -> dict[str, Any]:
-    names = [name for name in TEXTS if getattr(entry, name) != getattr(here, name)]
-    return _build_verb("edit", entry.id, {name: getattr(entry, name) for name in names}, now)
+def _build_edit(entry: CardEntry, here: CardEntry, note: Note, now: datetime) -> dict[str, Any]:
+    """Return an edit with every text, because it replaces the learner's earlier edit of the note.
+
+    A text that the file leaves as it is stays the note's own, with the place of a computed number.
+    """
+    texts = {
+        name: own if entry.shows(name) == here.shows(name) else getattr(entry, name)
+        for name, own in note.texts.items()
+    }
+    return _build_verb("edit", entry.id, texts, now)
 
 
 def _build_verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
@@ -250,14 +263,8 @@ def _fill_missing(entry: CardEntry, known: CardEntry | None) -> CardEntry:
 
 
 def _list_filing(entry: CardEntry) -> tuple[Any, ...]:
-    return entry.level, sorted(entry.concepts), sorted(tag.replace(" ", "-") for tag in entry.tags)
-
-
-def _describe_difference(entry: CardEntry, known: CardEntry) -> str:
-    names = [
-        name for name in ("front", "back", "text", "why") if getattr(entry, name) != getattr(known, name)
-    ]
-    return f"another {' and '.join(names)}" if names else "other concepts, level or tags"
+    tags = sorted(tag.replace(" ", "-") for tag in entry.tags)
+    return entry.level, sorted(entry.concepts), tags, sorted(entry.accept)
 
 
 def _reviewed_at(row: Mapping[str, Any]) -> str:

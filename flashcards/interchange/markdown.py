@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
+from flashcards.decks.note import CLOZE
 from flashcards.interchange.entry import CardEntry, CardReading
 from study.content.user_files import build_slug
 from study.content.yaml_reader import LEVELS
@@ -23,7 +24,6 @@ PART = re.compile(r"^[QAC]:", re.MULTILINE)
 _STARTS_PART = re.compile(r"^([QAC])(\\*):", re.MULTILINE)
 _ESCAPED_PART = re.compile(r"^([QAC])\\(\\*):", re.MULTILINE)
 _GAP = re.compile(r"(?<![!\\])\[((?:[^\[\]\\]|\\.)+)\](?!\()")
-_CLOZE = re.compile(r"\{\{c(\d+)::((?:(?!::|\}\}|\{\{c\d).)+)(?:::(?:(?!\}\}|\{\{c\d).)+)?\}\}", re.DOTALL)
 _KEPT = ("id", "concepts", "level", "tags", "why", "source", "kind", "accept", "text")
 
 
@@ -157,8 +157,8 @@ def _unescape(text: str) -> str:
 
 
 def _cloze_out(text: str) -> str:
-    pieces = _CLOZE.split(text)
-    plain, gaps = pieces[0::3], pieces[2::3]
+    pieces = CLOZE.split(text)  # plain text, number, gap and hint, in turns
+    plain, gaps = pieces[0::4], pieces[2::4]
     escaped = [re.sub(r"([\[\]])", r"\\\1", piece) for piece in plain]
     filled = [f"[{gap}]" for gap in gaps] + [""]
     return _escape("".join(piece + gap for piece, gap in zip(escaped, filled, strict=True)))

@@ -13,15 +13,15 @@ from dataclasses import replace
 from html import escape
 
 from flashcards.interchange.anki_read import id_of_guid
-from flashcards.interchange.anki_write import DECK_PREFIX, guid_of
+from flashcards.interchange.anki_write import DECK_PREFIX, accept_to_html, guid_of
 from flashcards.interchange.entry import CardEntry, CardReading, read_tags, tags_of
 from study.base.errors import LearnerError
 from study.base.import_limits import HTML_CHARACTERS, check_items
-from study.base.spreadsheets import is_formula
+from study.base.spreadsheets import decode_table, is_formula, row_error
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
 
-COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind")
+COLUMNS = ("guid", "deck", "Front", "Back", "tags", "Why", "Source", "Id", "Kind", "Accept")
 _HEADER = {"separator": "Comma", "html": "true", "notetype": "Basic", "guid column": "1", "deck column": "2",
            "tags column": "5", "columns": ",".join(COLUMNS)}  # fmt: skip
 _SEPARATORS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|", "colon": ":", "space": " "}
@@ -36,6 +36,7 @@ _NAMES = {
     "deck": {"deck"},
     "tags": {"tags", "tag"},
     "kind": {"kind"},
+    "accept": {"accept"},
 }
 
 
@@ -55,6 +56,7 @@ def write_csv(entries: Iterable[CardEntry]) -> bytes:
             to_html(entry.source),
             entry.id,
             entry.kind,
+            accept_to_html(entry),
         )
         writer.writerow([_neutralize(cell) for cell in cells])
     return text.getvalue().encode()
@@ -94,20 +96,14 @@ def _read_entry(cells: Mapping[str, str], *, html: bool, line: int, deck: str) -
         back=text["back"],
         why=text["why"],
         source=text["source"],
+        accept=tuple(read(cells.get("accept", "")).splitlines()),
         line=line,
     )
 
 
 def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
-    try:
-        text = file.content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LearnerError(
-            f"{file.name} is not UTF-8 (byte {error.start:,}).",
-            do_next="Save it as “CSV UTF-8”, then import it again.",
-        ) from error
     header: dict[str, str] = {}
-    lines = text.splitlines(keepends=True)
+    lines = decode_table(file.name, file.content).splitlines(keepends=True)
     length = 0  # in lines; a name may occur in several of them, the last one counts
     while length < len(lines) and (found := _HEADER_LINE.fullmatch(lines[length].rstrip())):
         header[found[1]] = found[2]
@@ -128,10 +124,7 @@ def _read_rows(file: File) -> tuple[dict[str, str], list[tuple[int, list[str]]]]
                 rows.append((reader.line_num + length, row))
                 check_items(file.name, len(rows))
     except csv.Error as error:
-        line = reader.line_num + length
-        raise LearnerError(
-            f"{file.name}:{line}  {error}.", do_next="Correct that line, then import it again."
-        ) from error
+        raise row_error(file.name, reader.line_num + length, error) from error
     return header, rows
 
 

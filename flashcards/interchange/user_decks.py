@@ -1,7 +1,8 @@
 """The app's decks plus the learner's own. A file that can't be used is skipped and reported."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from flashcards.decks.deck import Decks, load_decks, read_note
@@ -12,7 +13,7 @@ from flashcards.interchange.schema import as_placed
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, key_of_title, own_files
+from study.content.user_files import IMPORTED, Collection, Live, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
@@ -20,68 +21,35 @@ from study.text.markup import formula_problems_in
 OPTIONAL = ("why",)
 
 
-@dataclass(frozen=True)
-class DeckCollection:
-    """The app's and the learner's decks, and the problems of the learner's files, in sentences."""
-
-    decks: Decks
-    problems: tuple[str, ...]
-    by_hand: Mapping[str, str]
-    """The cards in files that the learner wrote by hand, with the file's name; imports don't change them."""
-
-
-class LiveDecks(Decks):
-    """The decks as the files are now; pages keep one instance from start to end."""
+class LiveDecks(Live[Decks], Decks):
+    """The decks as the files are now."""
 
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
-        app = load_decks(concepts)  # read once, and raise on any problem: the app's own decks must be right
-
-        def read() -> DeckCollection:
-            return read_own_decks(app, concepts, folder)
-
-        live = Watched(read, folder)
-        # The dataclass is frozen: set the fields as its own __init__ does.
-        object.__setattr__(self, "app", app)
-        object.__setattr__(self, "_live", live)
-
-    app: Decks
-    _live: Watched[DeckCollection]
-
-    @property
-    def collection(self) -> DeckCollection:
-        """The current decks, with the problems of the learner's files."""
-        return self._live.now
+        app = load_decks(concepts)  # raises on any problem: the app's own decks must be right
+        self._watch(app, partial(read_own_decks, app, concepts, folder), folder)
 
     @property
     def cards(self) -> tuple[Card, ...]:
         """All current cards."""
-        return self.collection.decks.cards
+        return self.collection.whole.cards
 
     @property
     def titles(self) -> Mapping[str, str]:
         """The titles of all current decks."""
-        return self.collection.decks.titles
+        return self.collection.whole.titles
 
     @property
     def notes(self) -> Mapping[str, Note]:
         """All current notes."""
-        return self.collection.decks.notes
+        return self.collection.whole.notes
 
     @property
     def by_id(self) -> Mapping[str, Card]:
         """Each current card by its id."""
-        return self.collection.decks.by_id
-
-    @property
-    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each card, looked up in the current decks at each access."""
-        return LiveMapping(self._concepts_now)
-
-    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
-        return self.collection.decks.concepts_of
+        return self.collection.whole.by_id
 
 
-def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollection:
+def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection[Decks]:
     """Read the learner's folder of decks and merge it with the app's decks."""
     problems: list[str] = []
     own: dict[str, Note] = {}
@@ -102,7 +70,7 @@ def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> DeckCollec
         if reading.entries:
             titles.setdefault(key, title)
     cards = (*app.cards, *(card for note in own.values() for card in note.cards()))
-    return DeckCollection(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
+    return Collection(Decks(cards, titles, {**app.notes, **own}), tuple(problems), by_hand)
 
 
 def check_entry(entry: CardEntry, concepts: ConceptMap) -> tuple[CardEntry, str]:

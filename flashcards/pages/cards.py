@@ -242,7 +242,7 @@ class CardsPage:
             self.context.concepts.name(chosen.concept) if chosen.concept else "",
         ]
         return {
-            "undo": self.exercise.undoable(visit, cram=bool(choice.cram)),
+            "undo": self.exercise.undoable(visit, cram=choice.cram),
             "keys": KEYS,
             "filters": {
                 "chosen": chosen,

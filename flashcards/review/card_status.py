@@ -28,7 +28,7 @@ class CardStatus:
 
     suspended: frozenset[str] = frozenset()
     leeches: frozenset[str] = frozenset()
-    """Cards forgotten so often that a new wording would help; suspended until resumed."""
+    """Cards forgotten so often that a new wording would help; suspended until resumed if it happened here."""
 
     buried: frozenset[str] = frozenset()
     postponed: Mapping[str, datetime] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def _is_off(card_id: str, on_or_off: Mapping[str, Verb], lapses: Mapping[str, li
     verb = on_or_off.get(card_id)
     warned = warned_at(lapses.get(card_id, []))
     if verb is None:
-        return warned is not None
+        return bool(warned)  # 0 came with an import: where it was suspended, the import says so
     return verb.name == "suspend" or (warned is not None and warned > verb.id)
 
 

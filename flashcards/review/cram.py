@@ -3,19 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flashcards.decks.note import Card
 from study.base.errors import LearnerError
 from study.store.logs.card_operations import Verb
 
-
-@dataclass(frozen=True, kw_only=True)
-class CramAnswer:
-    """One answer of a cram: known or not."""
-
-    card_id: str
-    known: bool
+CramAnswer = tuple[str, bool]
+"""The card of one answer, and whether it was known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +35,7 @@ def started_at(run: str) -> datetime:
 
 def answers_of(run: str, verbs: Iterable[Verb]) -> list[CramAnswer]:
     """Return the answers given in one cram."""
-    values: list[tuple[str, dict[str, Any]]] = [(verb.subject, verb.value) for verb in verbs]
-    return [CramAnswer(card_id=card, known=value["known"]) for card, value in values if value["run"] == run]
+    return [(verb.subject, verb.value["known"]) for verb in verbs if verb.value["run"] == run]
 
 
 def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:
@@ -50,9 +43,8 @@ def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | N
 
     `first` is a card whose answer was just undone.
     """
-    last = {answer.card_id: answer.known for answer in answers}
-    by_id = {card.id: card for card in cards}
-    missed = [answer.card_id for answer in answers if not last[answer.card_id]]
+    last, by_id = dict(answers), {card.id: card for card in cards}
+    missed = [card_id for card_id, _ in answers if not last[card_id]]
     again = [by_id[card_id] for card_id in dict.fromkeys(reversed(missed)) if card_id in by_id][::-1]
     unasked = [card for card in cards if card.id not in last]
     waiting = [*unasked, *again]
@@ -61,5 +53,5 @@ def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | N
         card=next(iter([*undone, *waiting]), None),
         known=sum(last.get(card.id, False) for card in cards),
         total=len(cards),
-        tries=sum(answer.card_id in by_id for answer in answers),
+        tries=sum(card_id in by_id for card_id, _ in answers),
     )

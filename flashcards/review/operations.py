@@ -238,9 +238,13 @@ class Reviews:
     def request_about(
         self, profile_id: str, concepts: tuple[str, ...], *, because: str, now: datetime
     ) -> tuple[Card, ...]:
-        """Make a few cards due that share the most concepts with a missed question, and return them."""
-        about = set(concepts)
-        closest = sorted(self.decks.about(concepts), key=lambda card: -len(about.intersection(card.concepts)))
+        """Make a few cards due that share the most concepts with a missed question, and return them.
+
+        A hidden card would not come, so another one is chosen.
+        """
+        about, snapshot = set(concepts), self.snapshot(profile_id, now=now)
+        shown = [card for card in snapshot.decks.about(concepts) if card.id not in snapshot.log.hidden]
+        closest = sorted(shown, key=lambda card: -len(about.intersection(card.concepts)))
         chosen = tuple(closest[:REQUESTED_AT_MOST])
         self.store.cards.request(profile_id, (card.id for card in chosen), because=because, at=now)
         return chosen

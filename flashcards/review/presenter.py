@@ -154,12 +154,12 @@ class CardExercise:
         asked = self.reviews.request_about(visit.profile.id, concepts, because=because, now=visit.now)
         return len(asked)
 
-    def undoable(self, visit: Visit, *, since: datetime | None = None, cram: bool = False) -> int | None:
+    def undoable(self, visit: Visit, *, since: datetime | None = None, cram: str = "") -> int | None:
         """Return the id of the operation undo reverts: today's last; in a review or cram, its last answer."""
         last = self.reviews.undoable(visit.profile.id, now=visit.now, since=since)
-        if last is None or (since and last.name != "rate") or (cram and last.name != "cram"):
+        if last is None or (since and last.name != "rate"):
             return None
-        return last.id
+        return None if cram and not (last.name == "cram" and last.value["run"] == cram) else last.id
 
     def session(self, visit: Visit) -> CardSession:
         """Return the learner's session over all cards."""

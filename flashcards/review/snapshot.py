@@ -85,9 +85,8 @@ class CardSnapshot:
 
     def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
         """Count the reviews that wait and those that fit."""
-        limit = self.preferences.reviews_a_day if extra.reviews is None else extra.reviews
         fit = count_room(
-            reviews_left=max(0, limit - self.log.reviews_today),
+            reviews_left=max(0, self.rules(extra).reviews - self.log.reviews_today),
             minutes_left=self.minutes_left(extra),
             seconds_each=seconds_each,
         )

@@ -34,14 +34,15 @@ STEP_REVIEWS = 128
 def fit_parameters(reviews: Sequence[CardReview], parameters: tuple[float, ...]) -> dict[str, Any]:
     """Fit parameters to the earlier reviews and compare both parameter sets on the held-out ones."""
     before = Scheduling(parameters=parameters)
-    scored = replay_recalls(reviews, before)
-    held_out = max(1, round(HELD_OUT_SHARE * len(scored)))
-    split = scored[-held_out].at
+    # Sorted, because an import appends reviews that are older than those before them.
+    moments = sorted(recall.at for recall in replay_recalls(reviews, before))
+    held_out = max(1, round(HELD_OUT_SHARE * len(moments)))
+    split = moments[-held_out]
     fitted = Scheduling(parameters=_fit_fsrs([review for review in reviews if review.reviewed_at < split]))
     return {
         "parameters": list(fitted.parameters),
-        "reviews": len(scored),
-        "held_out": sum(recall.at >= split for recall in scored),
+        "reviews": len(moments),
+        "held_out": sum(moment >= split for moment in moments),
         "before": _on_later(reviews, before, split).to_json(),
         "after": _on_later(reviews, fitted, split).to_json(),
     }

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from flashcards.review.fit_scheduler import NEEDED
 from flashcards.review.presenter import CardExercise
-from flashcards.scheduling.scheduler import Memory, Scheduling
+from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload, simulate_workload
 from flashcards.stats.log_charts import card_figures
 from flashcards.stats.statistics import CardHistory, recall_lately
@@ -112,12 +112,13 @@ class CardSection:
 
     def _history(self, visit: Visit) -> CardHistory:
         reviews = self.exercise.reviews
-        latest = reviews.store.cards.latest(visit.profile.id)
+        snapshot = reviews.snapshot(visit.profile.id, now=visit.now)
         known = reviews.decks.by_id
         return CardHistory(
             reviews=tuple(reviews.store.cards.history(visit.profile.id)),
-            memories={id: Memory.from_json(last.after) for id, last in latest.items() if id in known},
-            scheduling=reviews.scheduling(visit.profile.id),
+            memories={id: memory for id, memory in snapshot.log.memories.items() if id in known},
+            dues=snapshot.dues(),
+            scheduling=snapshot.scheduling,
             now=visit.now,
             day_of=visit.days.day,
         )

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 from flashcards.decks.deck import Decks
 from flashcards.stats.statistics import (
-    WEEKS,
     CardHistory,
     compute_forgetting,
     minutes_by_concept,
@@ -16,6 +15,7 @@ from flashcards.stats.statistics import (
 from study.base.confidence_intervals import Share, format_percent
 from study.base.days import short_date
 from study.content.concepts import ConceptMap
+from study.learner.progress import WEEKS
 from study.plots.plot import Plot
 from study.plots.points import Curve, Points, point_of
 from study.plots.rows import PlotRow, Rows

@@ -1,7 +1,7 @@
 """Statistics of the review log: days, recall, time. Pure functions; the charts show their results."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -12,13 +12,10 @@ from flashcards.decks.deck import Decks
 from flashcards.scheduling.replay import Recall, after_a_day, replay_recalls
 from flashcards.scheduling.scheduler import Memory, Scheduling, compute_retrievability
 from study.base.confidence_intervals import Share, share_of
-from study.learner.progress import REMEMBERED
+from study.learner.progress import REMEMBERED, WEEKS, DayOf, by_week
 from study.store.logs.cards import CardReview
 
 Subject = TypeVar("Subject", date, str)
-DayOf = Callable[[datetime], date]
-
-WEEKS = 12  # over which recall is counted
 
 # Upper edges of the bins of elapsed time, in days: each is about twice the last, because intervals grow.
 ELAPSED_ENDS = (1, 2, 4, 7, 14, 30, 60, 120, 240, 36_500)
@@ -30,10 +27,12 @@ class CardHistory:
 
     reviews: tuple[CardReview, ...]
     memories: Mapping[str, Memory]
+    dues: Mapping[str, datetime]
+    """When each card will be shown; a suspended one won't."""
+
     scheduling: Scheduling
     now: datetime
     day_of: DayOf
-    """Maps a moment to its study day."""
 
     @cached_property
     def recalls(self) -> list[Recall]:
@@ -52,6 +51,7 @@ class CardHistory:
             self,
             reviews=tuple(review for review in self.reviews if review.card_id in wanted),
             memories={card: memory for card, memory in self.memories.items() if card in wanted},
+            dues={card: due for card, due in self.dues.items() if card in wanted},
         )
 
 
@@ -72,12 +72,8 @@ def minutes_by_day(history: CardHistory, *, days: int) -> dict[date, float]:
 
 def recall_by_week(history: CardHistory) -> dict[date, Share]:
     """Return the share recalled in each of the last weeks that had a review, by the week's last day."""
-    outcomes: dict[date, list[bool]] = defaultdict(list)
-    for recall in history.recalls:
-        back = (history.today - history.day_of(recall.at)).days // 7
-        if back < WEEKS:
-            outcomes[history.today - timedelta(days=7 * back)].append(recall.recalled)
-    return _compute_shares(dict(sorted(outcomes.items())))
+    weeks = by_week(history.recalls, _moment_of, now=history.now, day_of=history.day_of)
+    return _compute_shares({day: [recall.recalled for recall in found] for day, found in weeks.items()})
 
 
 def recall_lately(history: CardHistory) -> Share | None:
@@ -110,8 +106,8 @@ def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
     """Count the cards due on each of the coming days, today first; overdue cards count for today."""
     due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
-    for memory in history.memories.values():
-        day = max(history.day_of(memory.due), history.today)
+    for moment in history.dues.values():
+        day = max(history.day_of(moment), history.today)
         if day in due:
             due[day] += 1
     return due
@@ -186,6 +182,10 @@ def _sum_minutes(history: CardHistory, of_card: Mapping[str, tuple[str, ...]]) -
 
 def _compute_shares(outcomes: Mapping[Subject, list[bool]]) -> dict[Subject, Share]:
     return {key: Share(hits=sum(found), trials=len(found)) for key, found in outcomes.items()}
+
+
+def _moment_of(recall: Recall) -> datetime:
+    return recall.at
 
 
 def _value_of(entry: tuple[str, Share]) -> float:

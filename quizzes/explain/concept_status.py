@@ -151,14 +151,16 @@ def list_unread(prompt: Prompt, attempt: ExplainAttempt) -> set[str]:
 def list_opinions(prompt: Prompt, attempt: ExplainAttempt, grading: Grading) -> list[Opinion]:
     """Return the grader's verdicts on ungraded concepts, and those that differ from its last ones.
 
-    Of a text that it can't read, the grader is unsure: nothing is known to be missing, so nothing counts.
+    Of a text that it can't read, or can't read to its end, the grader is unsure instead of calling anything
+    missing, so nothing counts.
     """
     missing = list_unread(prompt, attempt)
     unreadable = is_unreadable(attempt.said, grading.verdicts.values())
     rubrics = {concept.id: compute_fingerprint(concept) for concept in prompt.concepts}
     found = []
     for graded in grading.concepts:
-        verdict = "unsure" if unreadable else graded.verdict
+        unknown = unreadable or (grading.cut and graded.verdict == "missing")
+        verdict = "unsure" if unknown else graded.verdict
         last = attempt.newest(graded.concept_id, "grader")
         if graded.concept_id in missing or last is None or last.verdict != verdict:
             opinion = Opinion(

@@ -12,6 +12,7 @@ from quizzes.grader.grading import Grading
 from quizzes.grader.prompts import Prompt
 from study.base.errors import LearnerError
 from study.base.model_files import Progress, Report
+from study.store.logs.explains import ExplainAttempt
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,10 +20,13 @@ _LOG = logging.getLogger(__name__)
 class AnswerGrader(Protocol):
     """The grader that the queue calls; the app's is the client in grader_client.py, with its own process."""
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
+    def grade(
+        self, prompt: Prompt, answer: str, *, report: Report, find_words: bool, added_at: int | None
+    ) -> Grading:
         """Return the verdict on each concept of an answer, and its words.
 
-        Raises LearnerError when no model is available.
+        From `added_at` on, the answer is what the learner added when asked. Raises LearnerError when no model
+        is available.
         """
 
     @property
@@ -78,15 +82,13 @@ class GradingQueue:
                 self._prepared = True
                 self._thread.submit(self._prepare, self._grader)
 
-    def read(self, attempt_id: int, prompt: Prompt, said: str, keep: Keep, *, again: bool = False) -> None:
+    def read(self, attempt: ExplainAttempt, prompt: Prompt, keep: Keep, *, again: bool = False) -> None:
         """Queue an answer for grading unless it is queued already; `keep` stores the result."""
         with self._lock:
-            asked = self._asked.get(attempt_id)
+            asked = self._asked.get(attempt.id)
             if self._grader is None or (asked is not None and not (again and asked.done())):
                 return
-            self._asked[attempt_id] = self._thread.submit(
-                self._read, self._grader, attempt_id, prompt, said, keep
-            )
+            self._asked[attempt.id] = self._thread.submit(self._read, self._grader, attempt, prompt, keep)
 
     def trouble(self, attempt_id: int) -> Trouble | None:
         """Return why this answer can't be graded; None while it is queued, or when it is graded."""
@@ -116,11 +118,12 @@ class GradingQueue:
                 grader.prepare(self._report)
         self._step = ""
 
-    def _read(self, grader: AnswerGrader, attempt_id: int, prompt: Prompt, said: str, keep: Keep) -> None:
+    def _read(self, grader: AnswerGrader, attempt: ExplainAttempt, prompt: Prompt, keep: Keep) -> None:
+        said, added_at = attempt.said, len(attempt.text)
         try:
-            keep(grader.grade(prompt, said, report=self._report, find_words=True))
+            keep(grader.grade(prompt, said, report=self._report, find_words=True, added_at=added_at))
             with self._lock:
-                del self._asked[attempt_id]  # later additions and rewordings are queued again
+                del self._asked[attempt.id]  # later additions and rewordings are queued again
         except LearnerError:
             raise
         except Exception:

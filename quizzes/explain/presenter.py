@@ -208,7 +208,7 @@ class ExplainExercise:
             raise LearnerError("The box is empty.", do_next="Write a sentence or two, in any words you like.")
         if len(text) > ANSWER_LIMIT:
             raise LearnerError(
-                f"Your text has {len(text):,} characters; up to {ANSWER_LIMIT:,} are read.",
+                f"Your text has {len(text):,} characters; {ANSWER_LIMIT:,} are the limit.",
                 do_next="Nothing was sent or cut. Shorten it to the sentences that explain the most.",
             )
         attempt_id = self.store.explains.submit(visit.profile.id, prompt.id, text, at=visit.now)
@@ -248,7 +248,7 @@ class ExplainExercise:
         if not list_unread(prompt, attempt):
             return None
         keep = partial(self._keep, visit, prompt, attempt.id)
-        self.room.read(attempt.id, prompt, attempt.said, keep, again=again)
+        self.room.read(attempt, prompt, keep, again=again)
         return self.room.trouble(attempt.id)
 
     def _keep(self, visit: Visit, prompt: Prompt, attempt_id: int, grading: Grading) -> None:

@@ -12,7 +12,7 @@ from quizzes.explain.concept_status import (
 )
 from quizzes.explain.grading_queue import Trouble
 from quizzes.explain.judgements import opposite
-from quizzes.grader.passages import MOST_PASSAGES, split_passages
+from quizzes.grader.passages import is_cut
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.verdicts import count_covered
 from study.content.concepts import ConceptMap
@@ -94,7 +94,7 @@ def render_result(
         trouble=trouble,
         graded=any(one.grader for one in found),
         silent=is_unreadable(attempt.said, (one.grader.verdict for one in found if one.grader)),
-        cut=_is_cut(attempt.said),
+        cut=is_cut(attempt.said),
         to_cards=any(one.advice and one.verdict in NEED_WORK for one in found),
         trust=trust,
         limits=limits,
@@ -113,12 +113,6 @@ def at_concept(fragment: Fragment, prompt: Prompt, concept_id: str) -> Fragment:
         if concept.id == concept_id and fragment.focus == RESULT:
             return replace(fragment, focus=f"#idea-{number}", say=f"Kept. {fragment.say}")
     return fragment
-
-
-def _is_cut(said: str) -> bool:
-    """Return whether the text has more sentences than the grader reads."""
-    read = split_passages(said)
-    return len(read) == MOST_PASSAGES and bool(said[max(one.end for one in read) :].strip())
 
 
 def _announce_result(found: Sequence[ConceptStatus], count: int) -> str:

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 from study.base.units import MB
 
 VOCABULARIES = (32_000, 49_152, 50_257, 128_256, 151_936)
@@ -88,7 +88,7 @@ def draw_checkpoints(dice: Random) -> DrawnNumbers:
             all_tokens=batch * tokens,
             numbers=numbers,
         ),
-        tolerance=one_percent(megabytes),
+        tolerance=percent_of(megabytes, 1),
     )
 
 

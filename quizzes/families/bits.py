@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from quizzes.families.drawn import DrawnNumbers, build_check
+from quizzes.families.drawn import DrawnNumbers, build_check, decimals_apart
 
 BLOCK_SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)  # those that bitsandbytes offers
 WIDE = ("fp32", "bf16")
@@ -63,6 +63,7 @@ def draw_nested_overhead(dice: Random) -> DrawnNumbers:
     """Draw a question about the bits of both levels of constants in double quantization."""
     size, nested = dice.choice((32, 64, 128, 256)), dice.choice((64, 128, 256, 512, 1024))
     first, second = 8 / size, 32 / (size * nested)
+    places = decimals_apart(first + second, first)
     return DrawnNumbers(
         right=first + second,
         slips={
@@ -70,9 +71,10 @@ def draw_nested_overhead(dice: Random) -> DrawnNumbers:
             "second-level-per-weight": first + 32 / nested,
             "both-levels-32": 32 / size + second,
             "codes-included": 4 + first + second,
+            "second-level-forgotten": first,
         },
-        values=dict(size=size, nested=nested, first=first, second=second),
-        tolerance=0.0005,
+        values=dict(size=size, nested=nested, first=first, second=second, places=places),
+        tolerance=10.0**-places,
     )
 
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 WIDTHS = (512, 768, 1024, 2048, 4096)
 KB = 1000
@@ -43,7 +43,7 @@ def draw_constant_bytes(dice: Random) -> DrawnNumbers:
         },
         values=dict(d_out=d_out, d_in=d_in, size=size, blocks=blocks, weights=weights.expect),
         checks=(weights,),
-        tolerance=one_percent(kilobytes),
+        tolerance=percent_of(kilobytes, 1),
     )
 
 

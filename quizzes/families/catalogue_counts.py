@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
+from quizzes.families.drawn import DrawnNumbers, build_check, decimals_apart
 from quizzes.families.models import NAMES, TARGETS, Model, Part, draw_model, format_targets, with_sides
 
 RANKS = (2, 4, 8, 16, 32, 64)
@@ -69,6 +69,7 @@ def draw_trainable_percent(dice: Random) -> DrawnNumbers:
     percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts))
     trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
     base = build_check("base_parameters", model=model.id).expect
+    places = decimals_apart(percent.expect, 100 * trained / base)
     return DrawnNumbers(
         right=percent.expect,
         slips={
@@ -84,9 +85,10 @@ def draw_trainable_percent(dice: Random) -> DrawnNumbers:
             rank=rank,
             trained=trained,
             total=base + trained,
+            places=places,
         ),
         checks=(percent,),
-        tolerance=one_percent(percent.expect),
+        tolerance=10.0**-places,
     )
 
 

@@ -127,11 +127,11 @@ def _are_alike(slip: Slip, other: Right | Slip, tolerance: float) -> bool:
     return near or slip.text == other.text or (isinstance(other, Slip) and slip.id == other.id)
 
 
-def one_percent(value: float) -> float:
-    """Return a tolerance of about 1 %, rounded to one digit: 0.1 for 13.477."""
-    return round_tolerance(value / 100)
+def percent_of(value: float, percent: float) -> float:
+    """Return about so many percent as a tolerance of one digit, which a learner can read: 0.1 for 13.477."""
+    return float(f"{abs(value) / (100 / percent):.0e}")
 
 
-def round_tolerance(value: float) -> float:
-    """Round a tolerance to one digit, so that a learner can read it."""
-    return float(f"{value:.0e}")
+def decimals_apart(right: float, mistake: float) -> int:
+    """Return how many decimals tell a mistake from the right number, with the last one off by one."""
+    return math.floor(-math.log10(abs(right - mistake) / 2)) + 1

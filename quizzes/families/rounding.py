@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, round_tolerance
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 
 def draw_absmax(dice: Random) -> DrawnNumbers:
@@ -77,7 +77,7 @@ def draw_dequantized(dice: Random) -> DrawnNumbers:
         },
         values=dict(index=index, level=level.expect, constant=constant),
         checks=(level,),
-        tolerance=round_tolerance(abs(value) / 50),
+        tolerance=percent_of(value, 2),
     )
 
 
@@ -118,7 +118,7 @@ def draw_level_spacing(dice: Random) -> DrawnNumbers:
         },
         values=dict(bits=bits, largest=largest, levels=levels.expect, gaps=gaps),
         checks=(levels,),
-        tolerance=round_tolerance(0.01 * width),
+        tolerance=percent_of(width, 0.1),  # of 256 levels, one more or less is 0.4 %
     )
 
 

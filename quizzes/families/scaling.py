@@ -3,7 +3,7 @@
 from math import isqrt
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 RANKS = (4, 8, 16, 32, 64, 128, 256)
 ALPHAS = (8, 12, 16, 24, 32, 48, 64, 128)
@@ -23,7 +23,7 @@ def draw_scale(dice: Random) -> DrawnNumbers:
         },
         values=dict(rank=rank, alpha=alpha),
         checks=(scale,),
-        tolerance=one_percent(scale.expect),
+        tolerance=percent_of(scale.expect, 1),
     )
 
 
@@ -42,7 +42,7 @@ def draw_root_scale(dice: Random) -> DrawnNumbers:
         },
         values=dict(rank=rank, alpha=alpha, root=root, half=rank // 2),
         checks=(scale,),
-        tolerance=one_percent(scale.expect),
+        tolerance=percent_of(scale.expect, 1),
     )
 
 
@@ -88,7 +88,7 @@ def draw_scale_after_rank(dice: Random) -> DrawnNumbers:
         },
         values=dict(rank=rank, alpha=alpha, before=before.expect, other=other),
         checks=(before, after),
-        tolerance=one_percent(after.expect),
+        tolerance=percent_of(after.expect, 1),
     )
 
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, one_percent, round_tolerance
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 from quizzes.families.models import TARGETS, draw_model, format_targets
 from study.base.units import MB
 
@@ -24,7 +24,7 @@ def draw_adam_state(dice: Random) -> DrawnNumbers:
         },
         values=dict(model=model.name, targets=format_targets(parts), rank=rank, trained=trained),
         checks=(state,),
-        tolerance=one_percent(state.expect / MB),
+        tolerance=percent_of(state.expect / MB, 1),
     )
 
 
@@ -66,7 +66,7 @@ def draw_eight_bit_moments(dice: Random) -> DrawnNumbers:
         },
         values=dict(trained=trained, codes=2 * trained, constants=8 * blocks),
         checks=(count,),
-        tolerance=round_tolerance(megabytes / 200),
+        tolerance=percent_of(megabytes, 0.5),
     )
 
 
@@ -95,7 +95,7 @@ def draw_rank_step(dice: Random) -> DrawnNumbers:
             added=each * (high - low),
         ),
         checks=(state,),
-        tolerance=one_percent(megabytes),
+        tolerance=percent_of(megabytes, 1),
     )
 
 

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Literal
 
-from quizzes.families.drawn import DrawnNumbers, build_check, one_percent
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 from quizzes.families.models import draw_model
 
 BITS: tuple[Literal[4, 8, 16, 32], ...] = (4, 8, 16, 32)
@@ -75,7 +75,7 @@ def draw_double_saving(dice: Random) -> DrawnNumbers:
         },
         values=dict(billions=billions, remaining=0.5 - saving.expect, saving=saving.expect),
         checks=(saving,),
-        tolerance=one_percent(gigabytes),
+        tolerance=percent_of(gigabytes, 1),
     )
 
 

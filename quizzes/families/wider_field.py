@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
-from quizzes.families.drawn import DrawnNumbers, build_check, round_tolerance
+from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 BYTES_PER_VALUE = 2  # keys and values in 16 bits
 
@@ -121,7 +121,7 @@ def draw_score_error(dice: Random) -> DrawnNumbers:
             variance=spread / questions,
         ),
         checks=(error,),
-        tolerance=_two_percent(error.expect),
+        tolerance=percent_of(error.expect, 2),
     )
 
 
@@ -148,12 +148,8 @@ def draw_padding(dice: Random) -> DrawnNumbers:
             empty=all_tokens - real,
         ),
         checks=(padding,),
-        tolerance=_two_percent(padding.expect),
+        tolerance=percent_of(padding.expect, 2),
     )
-
-
-def _two_percent(value: float) -> float:
-    return round_tolerance(value / 50)
 
 
 DRAWS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.grading import Grading
-from quizzes.grader.passages import READ_CHARACTERS
+from quizzes.grader.passages import MOST_PASSAGES, READ_CHARACTERS
 from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
 from quizzes.grader.verdicts import count_covered
 from study.base.errors import LearnerError
@@ -109,7 +109,9 @@ def _print(prompt: Prompt, answer: str, grading: Grading) -> None:
         lines += [f"{'':20} > {answer[span.start : span.end]}" for span in graded.evidence]
         lines.append(f"{'':20} {graded.reason}")
     if grading.cut:
-        lines.append(f"Only the first {READ_CHARACTERS:,} characters were read.")
+        lines.append(
+            f"Only the first {READ_CHARACTERS:,} characters, or {MOST_PASSAGES} passages, were read."
+        )
     print("\n".join(lines))  # noqa: T201 - a command line prints
 
 

@@ -25,14 +25,19 @@ class GraderClient:
         self._worker: JsonLinesProcess | None = None
 
     def grade(
-        self, prompt: Prompt, answer: str, *, report: Report = ignore_progress, find_words: bool = False
+        self,
+        prompt: Prompt,
+        answer: str,
+        *,
+        report: Report = ignore_progress,
+        find_words: bool = False,
+        added_at: int | None = None,
     ) -> Grading:
         """Return the verdict on each concept of an answer. Raises LearnerError when no model is available."""
         with self._lock:
             self._start(report)
-            return grade_answer(
-                prompt, answer, self._score, read_weights().limits_of(prompt), find_words=find_words
-            )
+            limits = read_weights().limits_of(prompt)
+            return grade_answer(prompt, answer, self._score, limits, find_words=find_words, added_at=added_at)
 
     def grade_all(self, prompt: Prompt, answers: Sequence[str]) -> list[Grading]:
         """Return the verdicts on several answers, without the words that carry them.

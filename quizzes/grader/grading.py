@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from quizzes.grader.feedback import reason_for
 from quizzes.grader.guards import is_list, no_claim
-from quizzes.grader.passages import READ_CHARACTERS, Passage, split_passages, without_markup
+from quizzes.grader.passages import Passage, is_cut, split_passages, without_markup
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
 from quizzes.grader.words import LEAST_LIKELY, MOST_WORDS, Part, best_part, clause_runs, windows
@@ -93,7 +93,7 @@ class Grading:
 
     concepts: tuple[ConceptGrade, ...]
     cut: bool = False
-    """Whether the answer was truncated before grading."""
+    """Whether a part of the answer was not read."""
 
     @property
     def verdicts(self) -> Mapping[str, Verdict]:
@@ -117,20 +117,27 @@ class Weighed:
 
 
 def grade_answer(
-    prompt: Prompt, answer: str, score: Scorer, limits: Limits, *, find_words: bool = False
+    prompt: Prompt,
+    answer: str,
+    score: Scorer,
+    limits: Limits,
+    *,
+    find_words: bool = False,
+    added_at: int | None = None,
 ) -> Grading:
     """Grade an answer: verdict, evidence, confidence and reason for each concept of the prompt.
 
+    From `added_at` on, the answer is what the learner added when asked; of a long answer, that is read first.
     `find_words` also finds the words that carry each verdict, which takes about three times as long.
     """
-    weighed = weigh_passages(prompt, answer, score, relevant=limits.relevant)
+    weighed = weigh_passages(prompt, answer, score, relevant=limits.relevant, added_at=added_at)
     grades = [
         _grade_concept(concept, of_it, limits)
         for concept, of_it in zip(prompt.concepts, weighed, strict=True)
     ]
     return Grading(
         concepts=tuple(_with_words(prompt, answer, grades, weighed, score) if find_words else grades),
-        cut=len(answer) > READ_CHARACTERS,
+        cut=is_cut(answer),
     )
 
 
@@ -150,10 +157,12 @@ def grade_answers(prompt: Prompt, answers: Sequence[str], score: Scorer, limits:
     return [grade_answer(prompt, answer, known.score, limits) for answer in answers]
 
 
-def weigh_passages(prompt: Prompt, answer: str, score: Scorer, *, relevant: float) -> list[Weighed]:
+def weigh_passages(
+    prompt: Prompt, answer: str, score: Scorer, *, relevant: float, added_at: int | None = None
+) -> list[Weighed]:
     """Score every passage against every concept, then the relevant passages of each concept together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
-    said = _list_claims(prompt, answer)
+    said = _list_claims(prompt, answer, added_at)
     opinions = _score_passages(said, texts, score)
     found = [
         [(passage, row[at]) for passage, row in zip(said, opinions, strict=True) if row[at].speaks(relevant)]
@@ -215,11 +224,12 @@ def merge_scores(opinions: Sequence[Scores]) -> Scores:
     return Scores(*(value / sum(values) for value in values))
 
 
-def _list_claims(prompt: Prompt, answer: str) -> list[Passage]:
+def _list_claims(prompt: Prompt, answer: str, added_at: int | None = None) -> list[Passage]:
     if is_list(answer):  # its passages may be one name each
         return []
     given = (prompt.text, prompt.hint)
-    return [passage for passage in split_passages(answer) if no_claim(passage.text, given=given) is None]
+    read = split_passages(answer, added_at=added_at)
+    return [passage for passage in read if no_claim(passage.text, given=given) is None]
 
 
 def _words_first(entry: tuple[Passage, Scores]) -> str:

@@ -19,16 +19,26 @@ PHRASE_LIST_ITEM_WORDS = 4
 """Items may be this long where articles and prepositions tie them together: "the adapters of many tasks"."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_MARK = (
+    r"(?:mark|grade|rate|score|set|give|count|label|award|accept|return|output|print|reply|respond|emit|"
+    r"assign)\b"
+)
+# "The output stays correct" is about a model; "as correct" and "this is correct" at a clause's end are marks.
+_CORRECT = r"correct(?=\W*$|\s*[.,;:!?)]|\s+(?:for|and|now|please|pls|thanks|thx|regardless|no matter)\b)"
 _ORDER = re.compile(
     r"\b(?:(?:ignore|disregard|forget)\b.{0,40}\b(?:instructions?|rules?|rubric|prompt|above|previous)"
-    r"|(?:mark|grade|rate|score|set|give|count|label|award|accept|return|output|print|reply|respond|emit|assign)\b"
-    r".{0,40}\b(?:covered|correct|verdicts?"
-    r"|full (?:marks|points|credit)|all (?:four|concepts|verdicts|points|marks)|top marks|100 ?%|passed)\b"
+    rf"|{_MARK}.{{0,40}}\b(?:covered|full (?:marks|points|credit)"
+    r"|all (?:four|concepts|points|marks)|(?:all|every|each|best) verdicts?|top marks|100 ?%|passed)\b"
+    rf"|{_MARK}.{{0,40}}\b(?:as|to)\s+(?!be\b)(?:\w+\s+){{0,2}}{_CORRECT}"
+    r"|(?:mark|grade|label|award|accept|give me|reply|respond|emit|assign)\b"
+    rf".{{0,40}}\b(?:it|this|these|every\w*|each|all|fully|me)\s+(?:\w+\s+){{0,2}}{_CORRECT}"
+    rf"|{_MARK}\s+(?:with\s+)?{_CORRECT}.{{0,40}}\b(?:concepts?|lines?|of them)\b|correct\W+correct\b"
     r"|(?:you are|act as|dear|hey|attention),? (?:now )?(?:an? |the )?(?:automatic |strict |helpful )?"
     r"(?:grader|grading|examiner|assistant|teacher)"
     r"|all (?:four )?concepts (?:(?:are|were) )?(?:covered|correct)"
     r"|(?:say|tick|check)\b.{0,20}\b(?:covered|all (?:the )?boxes)"
-    r"|grade ?[:=]|verdicts?\b|rubric\b|(?:system|grad(?:er|ing)) override\b)"
+    r"|grade ?[:=]|verdicts?\s*[:=]|verdicts?\b.{0,30}\b(?:covered|correct)\b|your verdicts?\b"
+    r"|(?<!\ba )rubric\b|(?:system|grad(?:er|ing)) override\b)"
     r"|[\"'“]covered[\"'”]|^\W*(?:system|grader|assistant|admin)\b[^.]{0,20}[:,]",
     re.I,
 )

@@ -49,15 +49,37 @@ def without_markup(answer: str) -> str:
     )
 
 
-def split_passages(answer: str) -> tuple[Passage, ...]:
-    """Split an answer into its passages, without duplicates."""
+def split_passages(answer: str, *, added_at: int | None = None) -> tuple[Passage, ...]:
+    """Split an answer into the passages that are read, without duplicates.
+
+    What the learner added when asked, from `added_at` on, is read whatever else is left out.
+    """
+    found = _find_passages(answer)
+    added = [passage for passage in found if added_at is not None and passage.end > added_at]
+    different: dict[str, Passage] = {}
+    for passage in (*added, *found):
+        different.setdefault(passage.text.lower(), passage)
+    return tuple(sorted(list(different.values())[:MOST_PASSAGES], key=_start_of))
+
+
+def is_cut(answer: str) -> bool:
+    """Return whether an answer is longer than what is read of it."""
+    different = {passage.text.lower() for passage in _find_passages(answer)}
+    return len(answer) > READ_CHARACTERS or len(different) > MOST_PASSAGES
+
+
+def _find_passages(answer: str) -> list[Passage]:
     text = without_markup(answer)
-    found: dict[str, Passage] = {}
+    found = []
     for start, end in _group_sentences(text, list(_find_sentences(text))):
         said = " ".join(text[start:end].split())
         if re.search(r"\w", said):
-            found.setdefault(said.lower(), Passage(text=said, start=start, end=end))
-    return tuple(found.values())[:MOST_PASSAGES]
+            found.append(Passage(text=said, start=start, end=end))
+    return found
+
+
+def _start_of(passage: Passage) -> int:
+    return passage.start
 
 
 def _blank_out(match: re.Match[str]) -> str:

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 LONGEST_CHARACTERS = 600
 """The patterns backtrack over many splits of a text; this bounds their run time."""
 
-_WRONG = (
+_HOW = (
     r"(?:(?:simply|just|plainly|plain|completely|totally|all|flat|quite|dead|clearly|really|a|an|the|common|"
     r"widespread|popular|old|big|typical|frequent|complete|total|classic)\s+)*"
-    r"(?:wrong|false|untrue|incorrect|mistaken|nonsense|rubbish|bogus|bs|myth|mistake|misconception|misbelief|"
-    r"misunderstanding|error|fallacy|lie|legend|not (?:at all )?(?:true|so|the case|correct|right)|"
-    r"far from (?:true|the truth))"
 )
+_FALSE = (
+    r"(?:wrong|false|untrue|incorrect|mistaken|nonsense|rubbish|bogus|bs|"
+    r"not (?:at all )?(?:true|so|the case|correct|right)|far from (?:true|the truth))"
+)
+_MYTH = r"(?:myth|mistake|misconception|misbelief|misunderstanding|error|fallacy|lie|legend)"
+_WRONG = rf"{_HOW}(?:{_FALSE}|{_MYTH})"
+_CALLED = rf"{_HOW}(?:{_FALSE}|an?\s+{_HOW}{_MYTH})"
+"""What is wrong where no verb says so: "this error" and "its error" name a thing, "its an error" rejects."""
+
 _IS = r"(?:'s|’s|s|\s+(?:is|are|was|were|remains|would be))"
 _STATEMENT = r"(?P<said>[^.;:!?\n\"“”]{8,}?)"
 _SAY = (
@@ -42,8 +48,10 @@ _SAID = (
 _NO = (
     r"(?:no(?=\W*$|\s*[.,;:!–—-]|\s+(?:it|its|it's|they|the|only|just|first|you|u)\b)|nope\b|nah\b|busted\b|"
     r"nothing of the kind\b|no such thing\b|"
-    r"(?:(?:nah|well|sorry)\W+)?(?:(?:that|this|it|which|both|he|she|they)"
-    rf"(?:['’]?s|['’]?re|\s+(?:is|are|was|were))\s+|(?:is|are|was)\s+)?(?:uh,?\s+)?{_WRONG}\b|"
+    r"(?:(?:nah|well|sorry)\W+)?"
+    r"(?:(?:(?:that|this|it(?!s\b)|which|both|he|she|they)(?:['’]?s|['’]?re|\s+(?:is|are|was|were))|is|are|was)"
+    rf"\s+(?:uh,?\s+)?{_WRONG}\b"
+    rf"|(?:its\s+)?(?:uh,?\s+)?(?:{_CALLED}\b|{_WRONG}(?=\W*$|\s*[.,;:!–—-])))|"
     r"(?:it|they|he|she|that|this)\s+(?:do|does|is|are|did|can)(?:n['’]?t|\s+not)(?=\W*$|\s*[.,;:!–—-])|"
     r"(?:he|she|they)\s+(?:erred|lied)|(?:and\s+)?(?:was|were) mistaken|"
     r"(?:this|the \w+) is (?:hereby )?(?:denied|rejected|refused))"
@@ -55,7 +63,8 @@ _REFUTED = rf"(?:{_WRONG}|unfounded|baseless|rejected|denied|disputed|refuted|st
 _FRAMES = [
     re.compile(rf"^\W*{pattern}{_END}", re.IGNORECASE | re.DOTALL)
     for pattern in (
-        rf"(?:(?:no|nope|well|sorry|actually|so|but|and)\W+)*(?:(?:it|that|this){_IS}?|is)\s+{_WRONG}"
+        rf"(?:(?:no|nope|well|sorry|actually|so|but|and)\W+)*(?:(?:(?:it(?!s\b)|that|this){_IS}|is)\s+{_WRONG}"
+        rf"|(?:its?|that|this)\s+{_CALLED})"
         rf"(?:\s+to {_SAY})?(?:\s+that)?\s+(?!because\b|since\b|as\b){_STATEMENT}",
         rf"(?:the|this|that)\s+(?:common |popular |old |whole )?(?:idea|claim|belief|notion|rumou?r|"
         rf"statement|assumption|story|view|opinion)\s+that\s+{_STATEMENT}{_IS}\s+{_WRONG}",

@@ -89,7 +89,7 @@ class QuestionExchange:
         return File(name=f"{NAME}.{suffix}", content=writing.text.encode())
 
     def _judged(self, reading: QuestionReading) -> list[tuple[QuestionEntry, ImportEntry]]:
-        bank = self.bank.collection.bank
+        bank = self.bank.collection.whole
         seen: set[str] = set()
         judged = []
         for read in with_progress(assign_ids(reading.entries)):

@@ -1,10 +1,10 @@
 """The reader of each file format, for uploads and for files in the data folder."""
 
 from quizzes.interchange.entry import QuestionReading
-from quizzes.interchange.gift import read_gift
+from quizzes.interchange.gift import is_gift, read_gift
 from quizzes.interchange.moodle_xml import read_moodle_xml
 from quizzes.interchange.schema import read_schema
-from quizzes.interchange.table import read_table
+from quizzes.interchange.table import is_table, read_table
 from study.base.errors import LearnerError
 from study.base.import_limits import check_items, check_size
 from study.io.exchange import File
@@ -39,15 +39,14 @@ def _read_file(file: File) -> QuestionReading:
 
 
 def holds_questions(file: File) -> bool:
-    """Return whether a file seems to hold questions; some endings serve cards as well."""
-    start = file.content[:4000]
+    """Return whether a file holds questions; tables, texts and our own form may hold cards as well."""
     match file.ending:
         case "xml" | "gift":
             return True
         case "txt":
-            return b"{" in file.content and not start.lstrip(b"\xef\xbb\xbf").startswith(b"#")
+            return is_gift(file)
         case "csv" | "tsv":
-            return b"stem" in start.partition(b"\n")[0]
+            return is_table(file)
         case "yaml" | "yml" | "json":
-            return b"questions" in start or b"topic" in start
+            return file.has_key("questions", "topic")
     return False

@@ -9,16 +9,20 @@
     gaps        cloze                                      cloze; in GIFT with one gap only
 
 A chart can't be exported, so a question about one stays here. Our own fields of a question are exported next
-to its form: importing the file here restores all of them, unless the form was changed meanwhile.
+to its form: importing the file here restores all of them. Of a question whose form was changed meanwhile, the
+form wins, and our own fields have what it has no place for.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from quizzes.interchange.entry import QuestionEntry
+from quizzes.kinds.words import BLANK
 from study.content.user_files import build_slug
+from study.text.html_import import normal_html
 
 Kind = Literal["choice", "truth", "number", "words", "pairs", "gaps"]
 
@@ -27,7 +31,6 @@ SHARES = {
     1: "100", 2: "50", 3: "33.33333", 4: "25", 5: "20",
     6: "16.66667", 7: "14.28571", 8: "12.5", 9: "11.11111", 10: "10",
 }  # fmt: skip
-_GAP = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +93,49 @@ def form_of(entry: QuestionEntry) -> Form | None:
     return None
 
 
-def fields_of(form: Form) -> dict[str, Any]:
-    """Convert a form that comes without our own fields to a question of ours."""
+def kept_of(text: str | None, *, topic: str = "", line: int = 0) -> QuestionEntry | None:
+    """Return the question whose own fields stand next to its form, as JSON; None if they can't be read."""
+    try:
+        fields = json.loads(text or "null")
+        if not isinstance(fields, dict):
+            return None
+        entry = QuestionEntry(topic=str(fields.pop("topic", topic)), fields=fields, line=line)
+        form_of(entry)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return entry
+
+
+def fields_of(form: Form, kept: QuestionEntry | None = None, *, before: Form | None = None) -> dict[str, Any]:
+    """Convert a form to a question of ours; `kept` has our own fields of it from before its form was changed.
+
+    `before` is the form of the kept fields. If only the texts around its answers differ, all fields stay.
+    """
+    if kept and before and replace(before, name=form.name, stem=form.stem, keep=form.keep) == form:
+        return change_texts(kept, stem=form.stem, keep=form.keep)
     fields: dict[str, Any] = {"stem": form.stem, "keep": form.keep, **_fields_of(form)}
+    if kept:
+        names = {"hint", "steps", "source"}
+        if kept.kind == fields["kind"] in ("single", "multiple"):
+            fields["options"] = [_with_names(option, kept) for option in fields["options"]]
+        if kept.kind == fields["kind"] == "numeric":
+            names |= {"unit", "slips"} if kept.fields.get("value") == fields["value"] else {"unit"}
+            fields["stem"] = _without_unit(form.stem, kept)
+        fields |= {name: kept.fields[name] for name in names & kept.fields.keys()}
+    return {name: value for name, value in fields.items() if value not in ("", [])}
+
+
+def _with_names(option: Mapping[str, Any], kept: QuestionEntry) -> dict[str, Any]:
+    """Return an option with the id or misconception that the same option had."""
+    said = option.get("correct"), normal_html(option["text"])
+    same = (o for o in kept.children("options") if (o.get("correct"), normal_html(str(o["text"]))) == said)
+    known = next(same, {})
+    return {**{name: known[name] for name in ("id", "misconception") if name in known}, **option}
+
+
+def change_texts(kept: QuestionEntry, *, stem: str, keep: str) -> dict[str, Any]:
+    """Return the fields with another text before and after the answers, and without checks of the old one."""
+    fields = {**kept.fields, "stem": _without_unit(stem, kept), "keep": keep, "check": ""}
     return {name: value for name, value in fields.items() if value not in ("", [])}
 
 
@@ -109,8 +152,16 @@ def number_text(value: Any) -> str:
 
 def shown_stem(entry: QuestionEntry) -> str:
     """Return the stem for other programs: with the unit that the number is asked in."""
+    return entry.text("stem") + _format_unit(entry)
+
+
+def _format_unit(entry: QuestionEntry) -> str:
     unit = entry.text("unit")
-    return f"{entry.text('stem')} (in {unit})" if entry.kind == "numeric" and unit else entry.text("stem")
+    return f" (in {unit})" if entry.kind == "numeric" and unit else ""
+
+
+def _without_unit(stem: str, entry: QuestionEntry) -> str:
+    return stem.removesuffix(_format_unit(entry))
 
 
 def _build_form(
@@ -158,7 +209,7 @@ def _read_gaps(entry: QuestionEntry) -> list[Answer]:
     feedback = [*entry.texts("feedback"), *[""] * 50]
     return [
         Answer(gap=number, text=text.strip(), right=True, feedback=feedback[number - 1])
-        for number, inside in enumerate(_GAP.findall(entry.text("stem")), 1)
+        for number, inside in enumerate(BLANK.findall(entry.text("stem")), 1)
         for text in inside.split("|")
     ]
 

@@ -7,12 +7,13 @@ HTML, as `[html]` says. A comment line above each question has the fields that G
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
-from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
+from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
+from quizzes.kinds.words import BLANK
 from study.base.import_limits import check_items
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -31,6 +32,12 @@ _TRUTHS = {"T": True, "TRUE": True, "F": False, "FALSE": False}
 _NUMBER = re.compile(
     r"\s*(?P<low>-?[\d.]+(?:e[+-]?\d+)?)\s*(?:(?P<sign>:|\.\.)\s*(?P<high>-?[\d.]+(?:e[+-]?\d+)?))?\s*", re.I
 )
+
+
+# An answer block; a formula's `_{F}` or `\\mathbf{T}` is none.
+_ANSWERS = re.compile(r"(?<!\\)\{\s*[~=#]|(?<![\\\w^])\{\s*(?:T|F|TRUE|FALSE)\s*[}#]")
+_CARD = re.compile(r"\A#|^[QAC]:", re.MULTILINE)
+"""A header line of Anki, or a part of a card in Markdown."""
 
 
 class GiftError(ValueError):
@@ -57,6 +64,14 @@ def write_gift(entries: Iterable[QuestionEntry]) -> Writing:
     parts = [f"$CATEGORY: {CATEGORY}/{topic.replace('/', '//')}\n\n" + "\n\n".join(blocks)
              for topic, blocks in by_topic.items()]  # fmt: skip
     return Writing(text="\n\n".join(parts) + "\n", left_out=tuple(left_out))
+
+
+def is_gift(file: File) -> bool:
+    """Return whether a text has GIFT's answers, and is neither cards in Markdown nor a table of them."""
+    text = file.content.decode("utf-8-sig", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    holds_cards = _CARD.search(text) or all("\t" in line.strip() for line in lines)
+    return not holds_cards and _ANSWERS.search(text) is not None
 
 
 def read_gift(file: File) -> QuestionReading:
@@ -94,7 +109,7 @@ def _write_block(entry: QuestionEntry) -> str | None:
         return None
     keep = f"####{_escape(form.keep)}" if form.keep else ""
     if form.kind == "gaps":
-        before, after = re.split(r"\{\{(?:(?!\{\{|\}\}).)+\}\}", form.stem)
+        before, _, after = BLANK.split(form.stem)
         return f"::{_plain_out(form.name)}::[html]{_escape(before)}{{{answers}{keep}}}{_escape(after)}"
     return f"::{_plain_out(form.name)}::[html]{_escape(form.stem)}{{{answers}{keep}}}"
 
@@ -194,33 +209,28 @@ def _split_blocks(text: str) -> Iterator[_Block]:
 
 
 def _read_entry(block: _Block, topic: str) -> QuestionEntry:
-    kept = _kept_entry(block)
+    found = next((match for comment in block.comments if (match := _KEPT.match(comment))), None)
+    kept = kept_of(found[1] if found else None, line=block.line)
     if kept is not None and _write_block(kept) == block.text:
         return kept
-    form, tags = (
-        _read_form(block.text),
-        dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments))),
-    )
-    fields = fields_of(form)
-    known: Mapping[str, Any] = kept.fields if kept else {}
-    beside = {name: known[name] for name in ("concepts", "level", "hint", "steps", "source") if name in known}
-    identity = str(known.get("id", "")) or id_of(form.name or form.stem, tags.get("id", form.name))
-    return QuestionEntry(
-        topic=kept.topic if kept else topic, fields={**beside, **fields, "id": identity}, line=block.line
-    )
+    form = _read_form(block.text)
+    fields = fields_of(form, kept, before=_read_written(kept) if kept else None)
+    if kept:
+        own = {"concepts", "level"} & kept.fields.keys()
+        fields |= {"id": kept.id, **{name: kept.fields[name] for name in own}}
+    else:
+        tags = dict(re.findall(r"\[(id|tag):([^\[\]]+)\]", " ".join(block.comments)))
+        fields["id"] = id_of(form.name or form.stem, tags.get("id", form.name))
+    return QuestionEntry(topic=kept.topic if kept else topic, fields=fields, line=block.line)
 
 
-def _kept_entry(block: _Block) -> QuestionEntry | None:
-    found = next((match for comment in block.comments if (match := _KEPT.match(comment))), None)
+def _read_written(kept: QuestionEntry) -> Form | None:
+    """Return the form of the kept fields as it comes back from a file; None if there is none."""
+    written = _write_block(kept)
     try:
-        fields = json.loads(found[1]) if found else None
-        if not isinstance(fields, dict):
-            return None
-        entry = QuestionEntry(topic=str(fields.pop("topic", "")), fields=fields, line=block.line)
-        form_of(entry)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None if written is None else _read_form(written)
+    except GiftError:  # the kept fields were changed by hand
         return None
-    return entry
 
 
 def _read_form(text: str) -> Form:

@@ -13,7 +13,8 @@ from defusedxml import ElementTree as SafeET
 from defusedxml.common import DefusedXmlException
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
-from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, number_text
+from quizzes.interchange.forms import SHARES, Answer, Form, fields_of, form_of, id_of, kept_of, number_text
+from quizzes.kinds.words import BLANK
 from study.base.errors import LearnerError
 from study.io.exchange import File, ImportEntry, shorten
 from study.text.html_import import escape_plain, from_html, to_html
@@ -23,7 +24,6 @@ KEPT = "lora-study"
 _TYPES = {"choice": "multichoice", "truth": "truefalse", "number": "numerical", "words": "shortanswer",
           "pairs": "matching", "gaps": "cloze"}  # fmt: skip
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-_GAP = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
 _CLOZE = re.compile(r"\{\d{0,3}:(?:SHORTANSWER(?:_C)?|SAC?|MWC?|MW_C):")
 _CLOZE_ANSWERS = re.compile(r"((?:[^}\\]|\\.)*)\}", re.DOTALL)
 
@@ -159,7 +159,7 @@ def _compute_fraction(form: Form, answer: Answer) -> str:
 
 
 def _with_gaps(form: Form) -> str:
-    pieces = _GAP.split(form.stem)[::2]
+    pieces = BLANK.split(form.stem)[::2]
     gaps = sorted({answer.gap for answer in form.answers})
     written = ["{1:SHORTANSWER:" + "~".join(
         f"={_cloze_out(a.text)}" + (f"#{_cloze_out(a.feedback)}" if a.feedback else "")
@@ -187,38 +187,20 @@ def _clean_text(text: str) -> str:
 
 
 def _read_entry(element: ET.Element, topic: str) -> QuestionEntry:
-    kept = _kept_entry(element)
+    kept = kept_of(element.findtext(KEPT))
     if kept is not None and _is_unchanged(element, kept):
         return kept
     form = _read_form(element)
-    beside = (
-        {name: kept.fields[name] for name in ("hint", "steps", "source") if name in kept.fields}
-        if kept
-        else {}
-    )
     tags = [_plain_of(tag) for tag in element.iter("tag")]
     level = next((tag.removeprefix("level:") for tag in tags if tag.startswith("level:")), "")
     fields = {
-        **beside,
-        **fields_of(form),
+        **fields_of(form, kept, before=_read_written(kept) if kept else None),
         "id": kept.id if kept else id_of(form.name or form.stem, element.findtext("idnumber") or form.name),
         "concepts": [tag for tag in tags if not tag.startswith("level:")],
     }
     return QuestionEntry(
         topic=kept.topic if kept else topic, fields={**fields, **({"level": level} if level else {})}
     )
-
-
-def _kept_entry(element: ET.Element) -> QuestionEntry | None:
-    try:
-        fields = json.loads(element.findtext(KEPT) or "null")
-        if not isinstance(fields, dict):
-            return None
-        entry = QuestionEntry(topic=str(fields.pop("topic", "")), fields=fields)
-        form_of(entry)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return entry
 
 
 def _is_unchanged(element: ET.Element, kept: QuestionEntry) -> bool:
@@ -228,6 +210,15 @@ def _is_unchanged(element: ET.Element, kept: QuestionEntry) -> bool:
         return made is not None and _canonicalize(made) == _canonicalize(element)
     except ET.ParseError:  # a name that no XML can have: it was changed by hand
         return False
+
+
+def _read_written(kept: QuestionEntry) -> Form | None:
+    """Return the form of the kept fields as it comes back from a file; None if there is none."""
+    made = _write_question(kept)
+    try:
+        return None if made is None else _read_form(made)
+    except (ValueError, StopIteration):  # the kept fields were changed by hand
+        return None
 
 
 def _canonicalize(element: ET.Element) -> str:

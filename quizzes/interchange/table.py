@@ -8,18 +8,19 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading, Writing
-from quizzes.interchange.forms import Answer, Form, fields_of, form_of
-from study.base.errors import LearnerError
+from quizzes.interchange.forms import Answer, Form, change_texts, fields_of, form_of, kept_of
+from quizzes.kinds.grade import MOST_KEYS
 from study.base.import_limits import HTML_CHARACTERS
-from study.base.spreadsheets import BOM, is_formula
+from study.base.spreadsheets import BOM, decode_table, is_formula, row_error
 from study.content.yaml_reader import LEVELS
 from study.io.exchange import File, ImportEntry, shorten
 
-MOST_WRONG = 5
+MOST_WRONG = MOST_KEYS - 1
 WRONG = tuple(name for n in range(1, MOST_WRONG + 1) for name in (f"wrong_{n}", f"wrong_{n}_feedback"))
+ANSWERS = ("kind", "right", "right_feedback", *WRONG)
 COLUMNS = (
     "id",
     "topic",
@@ -47,15 +48,21 @@ def write_table(entries: Iterable[QuestionEntry]) -> Writing:
     return Writing(text=BOM + text.getvalue())
 
 
+def is_table(file: File) -> bool:
+    """Return whether the first row names the columns without which there is no question."""
+    start = file.content[: 4 * HTML_CHARACTERS].decode("utf-8-sig", "replace")
+    try:
+        names = csv.DictReader(
+            io.StringIO(start, newline=None), delimiter=_detect_separator(start)
+        ).fieldnames
+    except csv.Error:
+        return False
+    return {"stem", "right"} <= set(names or ())
+
+
 def read_table(file: File) -> QuestionReading:
     """Read the questions of a table; a row that can't be read is rejected with its line, the others stay."""
-    try:
-        text = file.content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LearnerError(
-            f"{file.name} is not UTF-8 (byte {error.start:,}).",
-            do_next="Save it as “CSV UTF-8”, then try again.",
-        ) from error
+    text = decode_table(file.name, file.content)
     csv.field_size_limit(HTML_CHARACTERS)
     reader = csv.DictReader(io.StringIO(text, newline=None), delimiter=_detect_separator(text))
     entries: list[QuestionEntry] = []
@@ -73,9 +80,7 @@ def read_table(file: File) -> QuestionReading:
             else:
                 entries.append(entry)
     except csv.Error as error:
-        raise LearnerError(
-            f"{file.name}:{reader.line_num}  {error}.", do_next="Correct that line, then import it again."
-        ) from error
+        raise row_error(file.name, reader.line_num, error) from error
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
@@ -102,34 +107,26 @@ def _write_row(entry: QuestionEntry) -> dict[str, str]:
 
 def _read_entry(cells: Mapping[str, str], line: int, stem: str) -> QuestionEntry | None:
     topic = cells.get("topic", "").strip() or stem
-    kept = _read_kept(cells, topic, line)
-    if kept is not None and {n: c for n, c in _write_row(kept).items() if c} == _list_filled(cells):
+    kept = kept_of(cells.get("more"), topic=topic, line=line)
+    written = _write_row(kept) if kept else {}
+    if kept and {n: c for n, c in written.items() if c} == _list_filled(cells):
         return kept
-    form = _read_form(cells)
-    if form is None:
-        return None
-    beside = {name: kept.fields[name] for name in ("hint", "steps", "source") if kept and name in kept.fields}
+    if kept and cells.get("stem") and all(cells.get(n, "") == written.get(n, "") for n in ANSWERS):
+        fields = change_texts(kept, stem=cells["stem"], keep=cells.get("keep", ""))
+    else:
+        form = _read_form(cells)
+        if form is None:
+            return None
+        if kept and kept.kind == "numeric":  # a tolerance has no cell
+            form = replace(form, tolerance=float(kept.fields.get("tolerance", 0)))
+        fields = fields_of(form, kept)
     level = cells.get("level", "")
-    fields: dict[str, Any] = {
-        **beside,
-        **fields_of(form),
+    fields |= {
         "id": cells.get("id", "").strip(),
         "concepts": cells.get("concepts", "").split(),
         "level": level if level in LEVELS else LEVELS[0],
     }
     return QuestionEntry(topic=topic, fields=fields, line=line)
-
-
-def _read_kept(cells: Mapping[str, str], topic: str, line: int) -> QuestionEntry | None:
-    try:
-        fields = json.loads(cells.get("more") or "null")
-        if not isinstance(fields, dict):
-            return None
-        entry = QuestionEntry(topic=topic, fields=fields, line=line)
-        _write_row(entry)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return entry
 
 
 def _read_form(cells: Mapping[str, str]) -> Form | None:

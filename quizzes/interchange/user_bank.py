@@ -1,7 +1,7 @@
 """The app's questions plus the learner's own; a file that can't be used is reported."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from quizzes.bank.bank import Bank, load_bank, read_question
@@ -13,7 +13,7 @@ from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, LiveMapping, Watched, key_of, key_of_title, own_files
+from study.content.user_files import IMPORTED, Collection, Live, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
@@ -21,47 +21,22 @@ from study.text.markup import formula_problems_in
 OPTIONAL = ("keep", "feedback", "hint")
 
 
-@dataclass(frozen=True)
-class QuestionCollection:
-    """The app's and the learner's questions, and the problems of the learner's files, in sentences."""
-
-    bank: Bank
-    problems: tuple[str, ...]
-    by_hand: Mapping[str, str]
-    """The questions in files that the learner wrote by hand, with the file's name; imports skip them."""
-
-
-class LiveBank(Bank):
-    """The questions as the files are now; pages keep one instance from start to end."""
+class LiveBank(Live[Bank], Bank):
+    """The questions as the files are now."""
 
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
-        app = load_bank(concepts)  # read once, and raise on any problem in the app's own questions
-
-        def read() -> QuestionCollection:
-            return read_own_questions(app, concepts, folder)
-
-        live = Watched(read, folder)
-        # The dataclass is frozen: set the fields as its own __init__ does.
-        object.__setattr__(self, "app", app)
-        object.__setattr__(self, "_live", live)
-
-    app: Bank
-    _live: Watched[QuestionCollection]
-
-    @property
-    def collection(self) -> QuestionCollection:
-        """The current questions, with the problems of the learner's files."""
-        return self._live.now
+        app = load_bank(concepts)  # raises on any problem in the app's own questions
+        self._watch(app, partial(read_own_questions, app, concepts, folder), folder)
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """All current written questions."""
-        return self.collection.bank.questions
+        return self.collection.whole.questions
 
     @property
     def topics(self) -> Mapping[str, str]:
         """The titles of all current topics."""
-        return self.collection.bank.topics
+        return self.collection.whole.topics
 
     @property
     def families(self) -> Mapping[str, QuestionFamily]:
@@ -71,18 +46,10 @@ class LiveBank(Bank):
     @property
     def by_id(self) -> Mapping[str, Question]:
         """Each current question by its id."""
-        return self.collection.bank.by_id
-
-    @property
-    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The concepts of each question, looked up in the current bank at each access."""
-        return LiveMapping(self._concepts_now)
-
-    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
-        return self.collection.bank.concepts_of
+        return self.collection.whole.by_id
 
 
-def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> QuestionCollection:
+def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collection[Bank]:
     """Read the learner's folder of questions and merge it with the app's bank."""
     problems: list[str] = []
     own: dict[str, Question] = {}
@@ -102,7 +69,7 @@ def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Questio
         if reading.entries:
             topics.setdefault(key, title)
     bank = Bank((*app.questions, *own.values()), topics, app.families)
-    return QuestionCollection(bank, tuple(problems), by_hand)
+    return Collection(bank, tuple(problems), by_hand)
 
 
 def check_entry(entry: QuestionEntry, concepts: ConceptMap) -> tuple[QuestionEntry, str]:

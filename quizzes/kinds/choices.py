@@ -14,6 +14,7 @@ from quizzes.kinds.grade import (
     Response,
     letter_choices,
     read_chosen,
+    state_of,
 )
 from study.base.errors import LearnerError
 from study.content.yaml_reader import Fields
@@ -235,16 +236,11 @@ def _note_one_right(fields: Fields, options: Sequence[Option]) -> None:
 
 
 def _grade_parts(options: Sequence[Option], given: set[str | None]) -> tuple[GradedPart, ...]:
-    def state(option: Option) -> Literal["right", "wrong", "missed", "left"]:
-        if option.id in given:
-            return "right" if option.correct else "wrong"
-        return "missed" if option.correct else "left"
-
     return tuple(
         GradedPart(
             id=option.id,
             text=option.text,
-            state=state(option),
+            state=state_of(correct=option.correct, chosen=option.id in given),
             feedback=option.feedback,
             misconception=option.misconception,
         )

@@ -62,6 +62,18 @@ class Grade:
         return self.fraction == 1.0
 
 
+def right_part(text: str, state: State, feedback: str) -> GradedPart:
+    """Return the part of a right answer that was typed, or missed."""
+    return GradedPart(id="right", text=text, state=state, feedback=feedback)
+
+
+def state_of(*, correct: bool, chosen: bool) -> State:
+    """Return the state of something that could be chosen."""
+    if chosen:
+        return "right" if correct else "wrong"
+    return "missed" if correct else "left"
+
+
 def letter_choices(choices: Sequence[C], *, salt: str) -> list[tuple[str, C]]:
     """Shuffle the choices and give them letters; the same salt gives the same order in every process."""
     shuffled = list(choices)

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from quizzes.kinds.grade import LETTERS, MOST_KEYS, Form, Grade, GradedPart, Offered, Response, read_chosen
+from quizzes.kinds.grade import (
+    LETTERS,
+    MOST_KEYS,
+    Form,
+    Grade,
+    GradedPart,
+    Offered,
+    Response,
+    read_chosen,
+    state_of,
+)
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
@@ -77,9 +87,6 @@ def read_find_the_error(fields: Fields) -> FindTheError:
 
 
 def _grade_part(line: CodeLine, *, chosen: bool) -> GradedPart:
-    if line.error:
-        state: Literal["right", "wrong", "missed", "left"] = "right" if chosen else "missed"
-    else:
-        state = "wrong" if chosen else "left"
+    state = state_of(correct=line.error, chosen=chosen)
     feedback = f"{line.feedback} It should read: `{line.fix}`." if line.fix else line.feedback
     return GradedPart(id=line.id, text=f"`{line.text}`", state=state, feedback=feedback)

@@ -1,10 +1,10 @@
 """A question answered by a number with a unit. The right number comes from the question's check."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, right_part
 from study.base.checks import Check
 from study.base.errors import LearnerError
 from study.base.numbers import is_finite_number
@@ -39,7 +39,7 @@ class Numeric:
         """The tolerance, as the learner reads it."""
         if not self.tolerance:
             return ""
-        return f"Within {format_number(self.tolerance)} {self.unit}".strip() + " counts as right."
+        return f"Within {_with_unit(format_number(self.tolerance), self.unit)} counts as right."
 
     @property
     def text(self) -> str:
@@ -76,12 +76,12 @@ class Numeric:
         try:
             value = in_unit(text, self.unit)
         except LearnerError:  # nothing was given
-            return Grade(fraction=0.0, parts=(self._right("missed"),))
+            return Grade(fraction=0.0, parts=(right_part(self.text, "missed", self.feedback),))
         typed = text if read_number(text).unit else _with_unit(text, self.unit)
         if is_within(value, self.value, tolerance=self.tolerance):
             exact = is_within(value, self.value, tolerance=0.0)
             shown = self.text if exact else f"{typed} (exactly {self.text})"
-            return Grade(fraction=1.0, parts=(replace(self._right("right"), text=shown),))
+            return Grade(fraction=1.0, parts=(right_part(shown, "right", self.feedback),))
         slip = next((s for s in self.slips if is_within(value, s.value, tolerance=self.tolerance)), None)
         given = GradedPart(
             id=slip.id if slip else "other",
@@ -90,10 +90,7 @@ class Numeric:
             feedback=slip.feedback if slip else _how_far(value, self.value),
             misconception=slip.misconception if slip else "",
         )
-        return Grade(fraction=0.0, parts=(given, self._right("missed")))
-
-    def _right(self, state: Literal["right", "missed"]) -> GradedPart:
-        return GradedPart(id="right", text=self.text, state=state, feedback=self.feedback)
+        return Grade(fraction=0.0, parts=(given, right_part(self.text, "missed", self.feedback)))
 
 
 def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from quizzes.kinds.choices import read_misconception
-from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response
+from quizzes.kinds.grade import Form, Grade, GradedPart, Offered, Response, right_part
 from study.base.errors import LearnerError
-from study.base.typed_numbers import is_within, read_number
+from study.base.typed_numbers import is_same, read_number
 from study.content.declared import read_declared
 from study.content.yaml_reader import Fields
 
@@ -20,7 +20,8 @@ SPELLING = (
 FORGIVING_FROM = 5  # letters; `nf4` and `fp4`, or `lora` and `qlora`, are not spellings of each other
 
 _ARTICLE = re.compile(r"^(the|a|an) ")
-_BLANK = re.compile(r"\{\{(.+?)\}\}")
+BLANK = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
+"""A blank of a stem with its answers, `{{64|sixty-four}}`; a split by it has the answers at odd places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class ShortText:
         given = str(response.get("text", ""))
         mistake = next((m for m in self.mistakes if _one_of(given, m.texts, exactly=True)), None)
         if mistake is None and _one_of(given, self.accept):
-            return Grade(fraction=1.0, parts=(self._right("right"),))
+            return Grade(fraction=1.0, parts=(right_part(self.accept[0], "right", self.feedback),))
         wrong = GradedPart(
             id=mistake.id if mistake else "other",
             text=given,
@@ -79,10 +80,8 @@ class ShortText:
             feedback=mistake.feedback if mistake else "",
             misconception=mistake.misconception if mistake else "",
         )
-        return Grade(fraction=0.0, parts=(*([wrong] if given else []), self._right("missed")))
-
-    def _right(self, state: Literal["right", "missed"]) -> GradedPart:
-        return GradedPart(id="right", text=self.accept[0], state=state, feedback=self.feedback)
+        missed = right_part(self.accept[0], "missed", self.feedback)
+        return Grade(fraction=0.0, parts=(wrong, missed) if given else (missed,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +144,7 @@ class Cloze:
 def match_text(given: str, accepted: str) -> bool:
     """Return whether two texts are the same by the rule that learners read (`SPELLING`)."""
     try:
-        return is_within(read_number(given).value, read_number(accepted).value, tolerance=0.0)
+        return is_same(read_number(given), read_number(accepted))
     except LearnerError:
         pass  # at least one of them isn't a number
     mine, right = _normalize(given), _normalize(accepted)
@@ -171,7 +170,7 @@ def read_short_text(fields: Fields) -> ShortText:
 
 def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
     """Read the blanks of a stem such as `Stores {{64|sixty-four}} weights`, and the stem without answers."""
-    accepted = [tuple(part.strip() for part in inside.split("|")) for inside in _BLANK.findall(stem)]
+    accepted = [tuple(part.strip() for part in inside.split("|")) for inside in BLANK.findall(stem)]
     feedback = fields.texts("feedback")
     if not accepted:
         fields.note("a cloze needs a blank such as {{answer}} in its stem")
@@ -181,7 +180,7 @@ def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
         Blank(accept=variants, feedback=why) for variants, why in zip(accepted, feedback, strict=False)
     )
     # re.split returns the groups as well: every second piece is the text around the blanks.
-    return _BLANK.sub("…", stem), Cloze(segments=tuple(_BLANK.split(stem)[::2]), blanks=blanks)
+    return BLANK.sub("…", stem), Cloze(segments=tuple(BLANK.split(stem)[::2]), blanks=blanks)
 
 
 def _read_mistake(fields: Fields) -> KnownMistake:

@@ -79,11 +79,13 @@ class QuizOperations:
         return next((record for record in records if choice_of(record) == choice), None)
 
     def unfinished(self, profile_id: str, *, now: datetime) -> tuple[QuizChoice, Position] | None:
-        """Return the last quiz of this profile, if it was begun and not ended."""
-        for record in self.store.quizzes.latest(profile_id, limit=1):
-            choice, where = choice_of(record), self.position(record, now=now)
-            if choice and where.question is not None and (where.begun or ends_at(record)):
-                return choice, where
+        """Return the last quiz that the profile chose, if it was begun and not ended."""
+        records = self.store.quizzes.latest(profile_id, limit=LOOK_BACK)
+        for record, choice in ((record, choice_of(record)) for record in records):
+            if choice is None:  # of a five-minute review, which has its own way back
+                continue
+            where = self.position(record, now=now)
+            return (choice, where) if where.question and (where.begun or ends_at(record)) else None
         return None
 
     def record(self, profile_id: str, session_id: str) -> QuizRecord:

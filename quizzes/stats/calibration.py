@@ -1,12 +1,13 @@
 """Calibration: a learner's confidence compared with their results, and the Brier score."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from statistics import fmean
 
 from study.base.confidence_intervals import Share, format_percent, share_of
 from study.base.days import StudyDays, short_date
+from study.learner.progress import WEEKS, by_week
 from study.plots.plot import Plot
 from study.plots.points import Curve, PlotPoint, Points, point_of
 from study.store.logs.quizzes import CONFIDENCES, Confidence
@@ -17,7 +18,6 @@ NAMES: dict[Confidence, str] = {"guess": "guess", "think": "think so", "sure": "
 # at the middle step from 67 to 80 %, at "sure" above 80 %. Each tap maps to the middle of its range; the
 # lowest range begins at 1/3, a blind guess among three options.
 STANDS_FOR: dict[Confidence, float] = {"guess": 0.5, "think": 0.735, "sure": 0.9}
-WEEKS = 12
 CHARTS_FROM = 20
 """Answers with a confidence; as for the charts of cards, fewer show chance."""
 
@@ -44,24 +44,14 @@ def compute_brier(said: Sequence[Said]) -> float:
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
 
-def brier_by_week(said: Sequence[Said], *, now: datetime, days: StudyDays) -> dict[date, tuple[float, int]]:
-    """Return Brier score and number of answers of each of the last weeks with any, by the week's last day."""
-    today = days.day(now)
-    found: dict[date, list[Said]] = {}
-    for each in said:
-        back = days.between(each.at, now) // 7
-        if 0 <= back < WEEKS:
-            found.setdefault(today - timedelta(days=7 * back), []).append(each)
-    return {day: (compute_brier(group), len(group)) for day, group in sorted(found.items())}
-
-
 def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
     """Yield calibration from `CHARTS_FROM` answers on, and the Brier score over time from two weeks on."""
     if len(said) < CHARTS_FROM:
         return
     yield _chart_calibration(said)
-    if len(brier_by_week(said, now=now, days=days)) > 1:
-        yield _brier_over_time(said, now, days)
+    weeks = by_week(said, _moment_of, now=now, day_of=days.day)
+    if len(weeks) > 1:
+        yield _brier_over_time(weeks, days.day(now))
 
 
 def _chart_calibration(said: Sequence[Said]) -> Plot:
@@ -92,23 +82,24 @@ def _chart_calibration(said: Sequence[Said]) -> Plot:
     )
 
 
-def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Plot:
-    weeks = brier_by_week(said, now=now, days=days)
+def _brier_over_time(weeks: Mapping[date, Sequence[Said]], today: date) -> Plot:
+    said = [each for found in weeks.values() for each in found]
+    scores = {day: compute_brier(found) for day, found in weeks.items()}
     overall = compute_brier(said)
     side = "better than" if overall < COIN else "no better than"
     title = f"Your Brier score is {overall:.2f}, {side} a coin toss ({COIN})"
-    places = {day: (day - days.day(now)).days / 7 for day in weeks}
+    places = {day: (day - today).days / 7 for day in weeks}
     return Plot(
         name="brier",
         title=title,
         subtitle=f"By week over the last {WEEKS}; {len(said):,} answers. Lower is better, 0 is perfect.",
         header=("week to", "Brier score", "answers"),
-        rows=tuple((day.isoformat(), score, count) for day, (score, count) in weeks.items()),
+        rows=tuple((day.isoformat(), score, len(weeks[day])) for day, score in scores.items()),
         alt=f"{title}. "
-        + "; ".join(f"week to {short_date(d)}: {s:.2f}" for d, (s, _) in weeks.items())
+        + "; ".join(f"week to {short_date(day)}: {score:.2f}" for day, score in scores.items())
         + ".",
         drawing=Points(
-            points=tuple(PlotPoint(x=places[d], y=s, low=s, high=s) for d, (s, _) in weeks.items()),
+            points=tuple(PlotPoint(x=places[d], y=s, low=s, high=s) for d, s in scores.items()),
             measured="mean squared distance between what you said and what happened",
             curves=(Curve(xs=(min(places.values(), default=0.0) - 0.4, 0.4), ys=(COIN, COIN)),),
             computed="saying 50 % to everything",
@@ -119,3 +110,7 @@ def _brier_over_time(said: Sequence[Said], now: datetime, days: StudyDays) -> Pl
             joined=True,
         ),
     )
+
+
+def _moment_of(said: Said) -> datetime:
+    return said.at

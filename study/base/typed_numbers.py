@@ -1,8 +1,9 @@
-"""Parsing of numbers as learners type them: `1.2e6`, `1,200,000`, `1.2 million`, `412 MB`."""
+"""Parsing of numbers as learners type them: `1.2e6`, `1,200,000`, `1.2 million`, `412 MB`, `1/32`, `2^10`."""
 
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from study.base.errors import LearnerError
 
@@ -27,7 +28,7 @@ _KINDS: tuple[dict[tuple[str, ...], float], ...] = (
     _BYTES,
     _BITS,
     {("parameters", "parameter", "params", "param", "weights", "weight", "values", "numbers"): 1.0},
-    {("%", "percent", "per cent", "pct"): 1.0},
+    {("%", "percent", "per cent", "pct", "percentage points", "percentage point", "pp"): 1.0},
     {("times", "x", "×", "fold"): 1.0},
     {("tokens", "token"): 1.0},
     {("steps", "step"): 1.0},
@@ -42,9 +43,11 @@ _WORTH = {
 _COUNTS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9, "trillion": 1e12}
 _CASELESS = {spelling.lower(): spelling for spelling in reversed(_WORTH)}
 
+_DIGITS = r"\d[\d,. _'\u00a0\u202f]*|\.\d+"
 _NUMBER = re.compile(
-    r"(?P<sign>[-+−]?)\s*(?P<digits>\d[\d,. _'\u00a0\u202f]*|\.\d+)"
-    r"(?:\s*(?:e|[x×*·]\s*10\s*(?:\^|\*\*))\s*(?P<power>[-+−]?\d+))?\s*(?P<rest>.*)",
+    rf"(?P<sign>[-+−]?)\s*(?P<digits>{_DIGITS})"
+    rf"(?:\s*/\s*(?P<divisor>{_DIGITS})|\s*(?:\^|\*\*)\s*(?P<exponent>\d{{1,2}})(?!\d)"
+    r"|\s*(?:e|[x×*·]\s*10\s*(?:\^|\*\*))\s*(?P<power>[-+−]?\d+))?\s*(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _GROUPED = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
@@ -72,7 +75,7 @@ def unit_size(unit: str) -> float:
 def read_number(text: str) -> TypedNumber:
     """Parse the number in a text. Raises LearnerError, with advice on how to write one, when it can't."""
     found = _NUMBER.fullmatch(text.strip())
-    value = _parse_value(found["digits"]) if found else None
+    value = _parse_term(found) if found else None
     if found is None or value is None:
         raise LearnerError(
             f"{text.strip()[:40]!r} is not a number." if text.strip() else "No number is typed yet.",
@@ -107,12 +110,39 @@ def is_within(value: float, expected: float, *, tolerance: float) -> bool:
 
 
 def format_number(value: float) -> str:
-    """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`."""
+    """Format with as many digits as there are, at most seven after the point: `1,179,648`, `4.127`.
+
+    A smaller number has six digits: `0.00001`, and an exponent only if it has more than seven zeros.
+    """
     if not math.isfinite(value):
         return str(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
-    return f"{value:,.7f}".rstrip("0") if abs(value) >= 1e-3 else f"{value:.6g}"
+    if abs(value) >= 1e-3:
+        return f"{value:,.7f}".rstrip("0")
+    return f"{Decimal(f'{value:.6g}'):f}" if abs(value) >= 1e-8 else f"{value:.6g}"
+
+
+def is_same(given: TypedNumber, right: TypedNumber) -> bool:
+    """Return whether two numbers are the same; their units count if both have one."""
+    if not (given.unit and right.unit):
+        return is_within(given.value, right.value, tolerance=0.0)
+    (kind, worth), (right_kind, right_worth) = _WORTH[given.unit], _WORTH[right.unit]
+    return kind == right_kind and is_within(given.value * worth, right.value * right_worth, tolerance=0.0)
+
+
+def _parse_term(found: re.Match[str]) -> float | None:
+    """Return the value of the digits, divided or raised as written; None if they are no number."""
+    value = _parse_value(found["digits"])
+    if value is None:
+        return None
+    if found["divisor"]:
+        divisor = _parse_value(found["divisor"])
+        return value / divisor if divisor else None
+    try:
+        return value ** int(found["exponent"] or 1)
+    except OverflowError:
+        return math.inf
 
 
 def _parse_value(digits: str) -> float | None:

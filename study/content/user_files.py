@@ -4,10 +4,21 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+
+class HasConcepts(Protocol):
+    """The decks, or the bank of questions."""
+
+    @property
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
+        """The concepts of each card or question, by its id."""
+
 
 T = TypeVar("T")
+W = TypeVar("W", bound=HasConcepts)
 
 FOLDERS = ("decks", "questions")
 IMPORTED = ".imported.json"  # written by imports; a file written by hand is never overwritten by cards
@@ -52,6 +63,43 @@ class LiveMapping(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._source())
+
+
+@dataclass(frozen=True)
+class Collection(Generic[W]):
+    """The app's and the learner's decks or questions, and what is wrong with the learner's files."""
+
+    whole: W
+    problems: tuple[str, ...]
+    by_hand: Mapping[str, str]
+    """What is in files that the learner wrote by hand, with the file's name; imports don't change it."""
+
+
+class Live(Generic[W]):
+    """Decks or questions as the files are now; pages keep one instance from start to end."""
+
+    app: W
+    """The app's own, which were read once."""
+
+    _live: Watched[Collection[W]]
+
+    def _watch(self, app: W, read: Callable[[], Collection[W]], folder: Path) -> None:
+        # The dataclass is frozen: set the fields as its own __init__ does.
+        object.__setattr__(self, "app", app)
+        object.__setattr__(self, "_live", Watched(read, folder))
+
+    @property
+    def collection(self) -> Collection[W]:
+        """All current ones, with the problems of the learner's files."""
+        return self._live.now
+
+    @property
+    def concepts_of(self) -> Mapping[str, tuple[str, ...]]:
+        """The concepts of each, looked up at each access."""
+        return LiveMapping(self._concepts_now)
+
+    def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
+        return self.collection.whole.concepts_of
 
 
 def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:

@@ -1,5 +1,6 @@
 """Import and export in any format: files, the plan of an import, and the protocol of readers and writers."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,11 @@ class File:
     def stem(self) -> str:
         """The name without folders and extension."""
         return PurePosixPath(self.name.replace("\\", "/")).stem
+
+    def has_key(self, *names: str) -> bool:
+        """Return whether a YAML or JSON file has a key of one of these names, rather than only the word."""
+        text, either = self.content.decode("utf-8-sig", "replace"), "|".join(names)
+        return re.search(rf"""^({either})[ \t]*:|(["'])({either})\2\s*:""", text, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from study.ports.activities import Subjects
 from study.store import Store
 from study.store.logs.quizzes import QuizRecord
 
-MIXED_CONCEPTS = 3  # a quiz about fewer concepts is practice, not a mixed set
+MIXED = 3  # a quiz of fewer questions, or about fewer concepts, is practice, not a mixed set
 STEPS = 4
 
 Sourced = Iterator[tuple[tuple[str, ...], AnswerOutcome]]
@@ -106,7 +106,7 @@ def _is_mixed(record: QuizRecord, subjects: Subjects) -> bool:
     asked = {
         concept for question in record.question_ids for concept in subjects.of_question.get(question, ())
     }
-    return len(asked) >= MIXED_CONCEPTS and not record.choice.get("concept")
+    return min(len(record.question_ids), len(asked)) >= MIXED and not record.choice.get("concept")
 
 
 def _read_explanations(store: Store, profile_id: str, subjects: Subjects) -> Sourced:

@@ -1,16 +1,21 @@
 """Progress derived from the log: mastery, streak, recall. Pure functions; their results are never stored."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 from study.base.days import MACHINE_DAYS, StudyDays
 from study.store.logs.cards import CardReview
 
+T = TypeVar("T")
+DayOf = Callable[[datetime], date]
+"""Maps a moment to its study day."""
+
+WEEKS = 12  # over which recall and confidence are followed
 REMEMBERED = 2  # Hard, Good and Easy all count as remembered
 MASTERY_WINDOW = 10
 MASTERY_LEAST = 3
@@ -27,9 +32,9 @@ SPACED_KINDS = 2
 
 MASTERY_RULE = (
     f"Mastery is the share of right answers among your last {MASTERY_WINDOW} on a concept: cards you "
-    "remembered, and questions, explanations and predictions you got right. A new card that you knew at "
-    "first sight does not count. Each older answer counts four fifths of the one after it. Below "
-    f"{MASTERY_LEAST} answers no number is shown."
+    "remembered, and questions, explanations and predictions you got right. A card that you knew at first "
+    "sight, or minutes later while you learnt it, does not count. Each older answer counts four fifths of "
+    f"the one after it. Below {MASTERY_LEAST} answers no number is shown."
 )
 LEVEL_RULE = (
     f"Attempted: below 70 %, or fewer than {MASTERY_LEAST} answers. Familiar: from 70 %. Proficient: all of "
@@ -56,7 +61,7 @@ class Mastery:
 
     share: float | None
     answers: int
-    """The answers that count: all but new cards known at first sight."""
+    """The answers that count: all but cards known at first sight or in their learning steps."""
 
     misses: int
     last_seen: datetime
@@ -107,7 +112,8 @@ def mastery_by_concept(
 ) -> dict[str, Mastery]:
     """Compute mastery of each concept with at least one answer; `others` are concepts with an outcome.
 
-    A new card rated as known at first sight shows that the concept was met; it tests no memory.
+    A card known at first sight, or minutes later in a learning step, shows that the concept was met; it tests
+    no memory.
     """
     met: dict[str, datetime] = {}
     outcomes: dict[str, list[AnswerOutcome]] = {}
@@ -117,7 +123,7 @@ def mastery_by_concept(
     for review in reviews:
         seen = AnswerOutcome(at=review.reviewed_at, right=review.rating >= REMEMBERED, kind="card")
         for concept in of_card.get(review.card_id, ()):
-            if review.new and seen.right:
+            if seen.right and not review.repeat:
                 met[concept] = max(seen.at, met.get(concept, seen.at))
             else:
                 outcomes.setdefault(concept, []).append(seen)
@@ -151,6 +157,19 @@ def most_frequent(concepts_of_each: Iterable[tuple[str, ...]]) -> str:
     """Return the concept that most exercises are about; the first one on a tie, empty for no exercise."""
     counts = Counter(concept for concepts in concepts_of_each for concept in concepts)
     return next((concept for concept, _ in counts.most_common(1)), "")
+
+
+def by_week(
+    items: Iterable[T], moment_of: Callable[[T], datetime], *, now: datetime, day_of: DayOf
+) -> dict[date, list[T]]:
+    """Group what happened in the last weeks by the last day of each week that had any, oldest first."""
+    today = day_of(now)
+    found: dict[date, list[T]] = {}
+    for item in items:
+        back = (today - day_of(moment_of(item))).days // 7
+        if 0 <= back < WEEKS:
+            found.setdefault(today - timedelta(days=7 * back), []).append(item)
+    return dict(sorted(found.items()))
 
 
 def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: int = 5) -> float:

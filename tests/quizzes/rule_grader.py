@@ -33,12 +33,14 @@ class RuleGrader:
         """Count it; there is nothing to load."""
         self.prepared += 1
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
+    def grade(
+        self, prompt: Prompt, answer: str, *, report: Report, find_words: bool, added_at: int | None
+    ) -> Grading:
         if not self.has_files:
             raise LearnerError("The grader's model is not here.", do_next="Connect once, then try again.")
         with self.busy:
             self.read.append(answer)
-            return grade_answer(prompt, answer, _score, LIMITS, find_words=find_words)
+            return grade_answer(prompt, answer, _score, LIMITS, find_words=find_words, added_at=added_at)
 
 
 def _score(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:

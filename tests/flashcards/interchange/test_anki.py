@@ -28,6 +28,7 @@ from tests.flashcards.anki_oracle import (
     take_table,
 )
 from tests.flashcards.builders import NOW
+from tests.flashcards.presses import shown
 
 
 def test_anki_takes_every_kind_of_card_and_knows_it_again(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_studied_card_comes_with_its_ratings_and_ankis_schedule(
     assert (entry.deck, entry.front, entry.back) == ("Own::Deck", "What is rank?\nSay it.", "$r$")
     assert entry.id == f"anki-{note.guid.encode().hex()}"
     history = reading.histories[entry.id]
-    [row] = rows_of(entry.id, history, memory=None, newest=None)
+    [row] = rows_of(entry.id, history, memory=None, newest=None, now=datetime.now(UTC))
     assert (row["rating"], row["before"]) == (4, None)
     assert row["after"]["phase"] == "review"
     assert datetime.fromisoformat(row["after"]["due"]).date() == due.date()
@@ -128,13 +129,36 @@ def test_a_schedule_without_a_log_is_entered_as_one_good_and_says_so(tmp_path: P
         reading = read(give_package(anki, tmp_path / "back.apkg", legacy=False))
     [entry] = reading.entries
     assert (entry.kind, entry.front, entry.back) == ("reversed", "A", "B")
-    [row] = rows_of(entry.id, reading.histories[entry.id], memory=None, newest=None)
+    [row] = rows_of(entry.id, reading.histories[entry.id], memory=None, newest=None, now=datetime.now(UTC))
     reviewed = datetime.fromisoformat(row["reviewed_at"])
     assert row["rating"] == 3
     assert datetime.fromisoformat(row["after"]["due"]) - reviewed == timedelta(days=5)
     assert row["after"]["stability"] == pytest.approx(5)
     assert 1 <= row["after"]["difficulty"] <= 10
     assert any("1 cards have a schedule but no ratings" in said for said in reading.notes)
+
+
+def test_a_card_due_long_after_its_interval_was_reviewed_by_now_and_can_be_rated(
+    tmp_path: Path, store: Store, ana: str, concepts: ConceptMap
+) -> None:
+    with collection(tmp_path / "anki") as anki:
+        note = anki.new_note(anki.models.by_name("Basic"))
+        note["Front"], note["Back"] = "A", "B"
+        anki.add_note(note, anki.decks.id("Own"))
+        [card] = note.cards()
+        anki.sched.set_due_date([card.id], "3")
+        anki.sched.set_due_date([card.id], "60")  # the interval stays 3
+        anki.db.execute("delete from revlog")
+        content = give_package(anki, tmp_path / "own.apkg", legacy=False)
+    exchange = card_exchange(store, tmp_path, concepts)
+    now = datetime.now(UTC)
+    plan = exchange.plan(ana, File(name="own.apkg", content=content), now=now)
+    Imports(store=store, home=tmp_path).apply(ana, plan, file_name="own.apkg", now=now)
+    [(card_id, latest)] = store.cards.latest(ana).items()
+    assert latest.reviewed_at == now
+    assert datetime.fromisoformat(latest.after["due"]) > now + timedelta(days=50)
+    reviews = Reviews(store=store, decks=exchange.decks)
+    assert reviews.rate(ana, shown(reviews, ana, card_id, now=now), rating=3, now=now).after.due > now
 
 
 def test_a_studied_deck_is_imported_whole_and_taken_back(
@@ -173,8 +197,13 @@ def test_a_studied_deck_is_imported_whole_and_taken_back(
 def test_ratings_that_are_here_already_are_not_taken_twice(tmp_path: Path) -> None:
     history = history_of_one(tmp_path)
     newest = history.ratings[-1].at
-    assert rows_of("card", history, memory=None, newest=newest) == []
-    assert len(rows_of("card", history, memory=None, newest=newest - timedelta(seconds=1))) == 1
+    assert rows_of("card", history, memory=None, newest=newest, now=datetime.now(UTC)) == []
+    assert (
+        len(
+            rows_of("card", history, memory=None, newest=newest - timedelta(seconds=1), now=datetime.now(UTC))
+        )
+        == 1
+    )
 
 
 def history_of_one(folder: Path) -> History:

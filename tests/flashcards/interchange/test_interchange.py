@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from flashcards.__main__ import main
 from flashcards.decks.deck import load_decks
 from flashcards.interchange import archive
+from flashcards.interchange.anki_write import write_apkg
 from flashcards.interchange.archive import Archive
 from flashcards.interchange.entry import CardEntry, entries_of
 from flashcards.interchange.exchange import card_exchange
@@ -73,6 +75,14 @@ def test_any_card_survives_a_table_and_no_cell_is_a_formula(front: str, back: st
     rows = content.decode().split("\n", 7)[7]
     assert not rows.startswith(("=", "+", "-", "@"))
     assert not [cell for cell in rows.split(',"') if cell.startswith(("=", "+", "@"))]
+
+
+def test_a_table_keeps_what_else_a_typed_card_accepts() -> None:
+    card = CardEntry(
+        deck="D", id="one", kind="typed", front="Short for?", back="LoRA", accept=("=lora", "Lo <b>ra")
+    )
+    [read] = read_csv(File(name="t.csv", content=write_csv([card])), known={}, concepts=()).entries
+    assert (read.kind, read.accept) == ("typed", card.accept)
 
 
 def test_hashcards_own_form_is_read_with_its_lines() -> None:
@@ -174,6 +184,57 @@ def test_a_card_of_the_app_is_rewritten_as_an_edit_is_and_keeps_its_id(
     [record] = imports.store.imports.list_undoable(ana)
     imports.undo(ana, record.id, now=_never())
     assert store.verbs.live(ana, ["edit"]) == []
+
+
+def edit(store: Store, profile: str, note_id: str, **texts: str) -> None:
+    store.verbs.append(profile, "edit", note_id, at=_never(), value=texts)
+
+
+def import_cards(store: Store, profile: str, home: Path, concepts: ConceptMap, file: File) -> dict[str, int]:
+    plan = card_exchange(store, home, concepts).plan(profile, file, now=_never())
+    report = Imports(store=store, home=home).apply(profile, plan, file_name=file.name, now=_never())
+    return {str(verdict): count for verdict, count in report.groups[0].counts.items()}
+
+
+def test_a_changed_back_keeps_the_learners_own_front(
+    store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
+) -> None:
+    decks = load_decks(concepts)
+    note = next(note for note in decks.notes.values() if note.kind == "basic")
+    edit(store, ana, note.id, **{**note.texts, "front": "MY OWN FRONT"})
+    [table] = card_exchange(store, tmp_path, concepts).export(ana, "csv", now=_never())
+    entries = read_csv(table, known={}, concepts=concepts.by_id).entries
+    changed = [replace(e, back="A BACK FROM THE TABLE") if e.id == note.id else e for e in entries]
+    file = File(name="t.csv", content=write_csv(changed))
+    assert import_cards(store, ana, tmp_path, concepts, file)["changed"] == 1
+    [verb] = store.verbs.live(ana, ["edit"])[-1:]
+    card = decks.edited({note.id: verb.value}).by_id[note.id]
+    assert (card.front, card.back, card.why) == ("MY OWN FRONT", "A BACK FROM THE TABLE", note.texts["why"])
+
+
+def test_a_changed_front_of_a_computed_card_keeps_the_place_of_its_number(
+    store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
+) -> None:
+    decks = load_decks(concepts)
+    note = next(note for note in decks.notes.values() if note.number and not note.picture)
+    entry = next(entry for entry in entries_of(decks) if entry.id == note.id)
+    file = File(name="t.csv", content=write_csv([replace(entry, front="Asked in my words?")]))
+    assert import_cards(store, ana, tmp_path, concepts, file)["changed"] == 1
+    [verb] = store.verbs.live(ana, ["edit"])
+    assert verb.value == {**note.texts, "front": "Asked in my words?"}
+
+
+def test_other_accepted_answers_of_a_card_of_the_app_do_not_touch_the_learners_words(
+    store: Store, ana: str, tmp_path: Path, concepts: ConceptMap
+) -> None:
+    decks = load_decks(concepts)
+    note = next(note for note in decks.notes.values() if note.kind == "typed")
+    edit(store, ana, note.id, **{**note.texts, "front": "MY OWN FRONT"})
+    [known] = [e for e in entries_of(decks.edited({note.id: {"front": "MY OWN FRONT"}})) if e.id == note.id]
+    package = write_apkg([replace(known, accept=("another spelling",))], now=_never())
+    file = File(name="t.apkg", content=package)
+    assert import_cards(store, ana, tmp_path, concepts, file)["same"] == 1
+    assert len(store.verbs.live(ana, ["edit"])) == 1
 
 
 def test_own_words_in_an_imported_deck_are_kept_by_the_file(

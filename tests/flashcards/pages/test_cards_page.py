@@ -274,6 +274,7 @@ def test_a_cram_goes_round_until_all_is_known_and_can_be_undone(page: CardsPage)
         assert "no card's schedule moves" in words(back)
         html = page.act(press(back, "cram", nth=known, query=query), opened("b1"))["html"]
     assert "You knew the card, after 2 answers" in words(html)
+    assert 'data-act="undo"' not in page.load(opened("b1", "tag=peft&cram=2026-03-04T10:00:01Z"))
     undone = page.act(press(html, "undo", query=query), opened("b1"))["html"]
     assert "0 of 1 known" in words(undone)
     [profile] = page.context.store.profiles.all()
@@ -281,7 +282,7 @@ def test_a_cram_goes_round_until_all_is_known_and_can_be_undone(page: CardsPage)
 
 
 def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context) -> None:
-    moments = iter([NOW + timedelta(minutes=n) for n in range(0, 40, 2)])
+    moments = iter([NOW + timedelta(minutes=n) for n in range(0, 80, 2)])
     later = replace(context, clock=moments.__next__)
     page = CardsPage(context=later, exercise=card_exercise(later))
     html = page.load(opened("b1"))
@@ -293,7 +294,14 @@ def test_a_session_ends_when_its_minutes_are_over_and_can_go_on(context: Context
         words(html).partition("Your 5 minutes are up.")[2].strip().startswith("8 cards are left for later.")
     )
     [go_on] = re.findall(r'href="/cards\?(minutes=\d+)"', html)
-    assert "Show the answer" in words(page.load(opened("b1", go_on)))
+    html = page.load(opened("b1", go_on))
+    assert "Show the answer" in words(html)
+    while "minutes are up" not in words(html):
+        assert len(context.store.cards.history(profile.id)) < 9
+        back = page.act(press(html, "flip", query=f"?{go_on}"), opened("b1"))["html"]
+        html = page.act(press(back, "rate", nth=3, query=f"?{go_on}"), opened("b1"))["html"]
+    assert f"Your {go_on.partition('=')[2]} minutes are up." in words(html)
+    assert "Go on for 5 more minutes" in words(html)
 
 
 def test_a_backlog_is_offered_and_spread_with_one_press(context: Context) -> None:

@@ -42,14 +42,14 @@ def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:
     known = iter([True, False, False, True, False, True])
     while (found := next_in_cram(cards, answers)).card:
         asked += found.card.id
-        answers.append(CramAnswer(card_id=found.card.id, known=next(known)))
+        answers.append((found.card.id, next(known)))
     assert asked == "abcbcc"
     assert (found.known, found.total, found.tries) == (3, 3, 6)
 
 
 def test_a_card_whose_answer_was_taken_back_is_asked_again_at_once() -> None:
     cards = [card(name) for name in "abc"]
-    found = next_in_cram(cards, [CramAnswer(card_id="a", known=True)], first="c")
+    found = next_in_cram(cards, [("a", True)], first="c")
     assert found.card is cards[2]
 
 

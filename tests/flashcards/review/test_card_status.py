@@ -7,7 +7,7 @@ import pytest
 import lora_lab.quantities  # noqa: F401 - some cards compute their answers
 from flashcards.decks.deck import load_decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import LEECH_LAPSES, CardStatus, warned_at
+from flashcards.review.card_status import LEECH_LAPSES, CardStatus, replay_operations, warned_at
 from flashcards.review.operations import Reviews
 from flashcards.review.search import Search, State, find_cards
 from flashcards.review.session import CardFilter
@@ -137,6 +137,17 @@ def test_a_leech_is_named_by_the_lapse_that_made_it_one() -> None:
     lapses = list(range(10, 30))
     assert warned_at(lapses[:7]) is None
     assert [warned_at(lapses[:count]) for count in (8, 9, 11, 12, 15, 16)] == [17, 17, 17, 21, 21, 25]
+
+
+def test_lapses_that_came_with_an_import_set_nothing_aside_and_the_next_warning_does(now: datetime) -> None:
+    def after(lapses: list[int]) -> CardStatus:
+        return replay_operations([], {"card": lapses}, last_rated={}, now=now)
+
+    imported = [0] * (LEECH_LAPSES + 1)
+    assert after(imported).suspended == frozenset()
+    assert after(imported).leeches == {"card"}
+    assert after([*imported, 5, 6]).suspended == frozenset()
+    assert after([*imported, 5, 6, 7]).suspended == {"card"}
 
 
 def test_a_backlog_is_spread_over_days_and_comes_back_whole(

@@ -8,6 +8,7 @@ import pytest
 from flashcards.decks.deck import Decks
 from flashcards.review.fit_scheduler import NEEDED, Fitting, fit_of
 from flashcards.review.operations import Reviews
+from flashcards.scheduling.fit_worker import fit_parameters
 from flashcards.scheduling.scheduler import DEFAULT_PARAMETERS, Scheduling
 from flashcards.scheduling.simulation import StudyPlan, simulate_study, simulate_workload
 from study.store import Store
@@ -82,6 +83,17 @@ def test_too_few_reviews_start_nothing(reviews: Reviews, ana: str, now: datetime
     assert 0 < state.have < NEEDED
     assert state.next_at == NEEDED
     assert (state.newest, state.kept, state.running) == (None, None, False)
+
+
+def test_the_newest_reviews_are_held_out_also_when_older_ones_were_imported_after_them() -> None:
+    own = log_of_a_fast_forgetter(days=10)
+    imported = [
+        replace(review, card_id=f"old-{review.card_id}", reviewed_at=review.reviewed_at - timedelta(days=900))
+        for review in own
+    ]
+    fit = fit_parameters([*own, *imported], DEFAULT_PARAMETERS)
+    assert 0.2 <= fit["held_out"] / fit["reviews"] < 0.3
+    assert fit["reviews"] == 2 * fit_parameters(own, DEFAULT_PARAMETERS)["reviews"]
 
 
 @pytest.mark.parametrize(("after", "kept"), [(0.29, True), (0.3, False), (0.31, False)])

@@ -133,6 +133,18 @@ def test_a_missed_question_makes_the_closest_cards_due(reviews: Reviews, ana: st
     assert found.counts.review == REQUESTED_AT_MOST
 
 
+def test_a_missed_question_asks_for_cards_that_can_come(reviews: Reviews, ana: str, now: datetime) -> None:
+    first, second, *_ = reviews.request_about(ana, ("rank",), because="q1", now=now)
+    reviews.suspend(ana, first.id, now=now)
+    reviews.bury(ana, second.id, now=now)
+    asked = reviews.request_about(ana, ("rank",), because="q2", now=now)
+    assert not {first.id, second.id} & {card.id for card in asked}
+    assert len(asked) == REQUESTED_AT_MOST
+    for each in reviews.decks.cards:
+        reviews.suspend(ana, each.id, now=now)
+    assert reviews.request_about(ana, ("rank",), because="q3", now=now) == ()
+
+
 def test_a_request_is_met_by_rating_and_comes_back_with_undo(
     reviews: Reviews, ana: str, now: datetime
 ) -> None:

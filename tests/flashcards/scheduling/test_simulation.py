@@ -69,6 +69,7 @@ def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains
     history = CardHistory(
         reviews=tuple(store.cards.history(ana)),
         memories={},
+        dues={},
         scheduling=reviews.scheduling(ana),
         now=start + timedelta(days=40),
         day_of=MACHINE_DAYS.day,

@@ -49,9 +49,15 @@ def review(card_id: str, rating: int, days: int, *, new: bool = False) -> CardRe
     return CardReview(id=1, card_id=card_id, rating=rating, reviewed_at=at, duration_ms=60_000, new=new)
 
 
-def history(*reviews: CardReview) -> CardHistory:
+def history(*reviews: CardReview, now: datetime = NOW) -> CardHistory:
+    known = memories(reviews)
     return CardHistory(
-        reviews=reviews, memories=memories(reviews), scheduling=Scheduling(), now=NOW, day_of=utc_day
+        reviews=reviews,
+        memories=known,
+        dues={card_id: memory.due for card_id, memory in known.items()},
+        scheduling=Scheduling(),
+        now=now,
+        day_of=utc_day,
     )
 
 
@@ -147,10 +153,7 @@ def big(concepts: ConceptMap) -> tuple[CardHistory, Decks]:
     )
     moved = tuple(replace(each, duration_ms=9_000) for each in log)
     now = moved[-1].reviewed_at + timedelta(hours=20)
-    found = CardHistory(
-        reviews=moved, memories=memories(moved), scheduling=Scheduling(), now=now, day_of=utc_day
-    )
-    return found, Decks(cards, {"one": "One", "two": "Two"})
+    return history(*moved, now=now), Decks(cards, {"one": "One", "two": "Two"})
 
 
 EVERY_CHART = [

@@ -1,6 +1,7 @@
 """What stands behind the Explain page: highlights, agreement, the reading queue, advice for every concept."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt, load_prompts
 from study.base.model_files import Report
 from study.content.concepts import ConceptMap
+from study.store.logs.explains import ExplainAttempt
 from tests.quizzes.toy_grader import TOY
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted).map(tuple), max_size=4)
@@ -107,6 +109,11 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     )
 
 
+ATTEMPT = ExplainAttempt(
+    id=1, prompt_id="toy", text="We say apple.", submitted_at=datetime(2026, 3, 4, tzinfo=UTC)
+)
+
+
 class BrokenGrader:
     """A bug in the grader."""
 
@@ -115,7 +122,9 @@ class BrokenGrader:
     def prepare(self, report: Report) -> None:
         """Nothing to load."""
 
-    def grade(self, prompt: Prompt, answer: str, *, report: Report, find_words: bool) -> Grading:
+    def grade(
+        self, prompt: Prompt, answer: str, *, report: Report, find_words: bool, added_at: int | None
+    ) -> Grading:
         raise KeyError("scores")
 
 
@@ -127,7 +136,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     queue = GradingQueue(BrokenGrader())
-    queue.read(1, TOY, "We say apple.", keep)
+    queue.read(ATTEMPT, TOY, keep)
     queue.finish()
     assert queue.trouble(1) == BROKEN
     assert "KeyError" in caplog.text
@@ -136,7 +145,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
 
 def test_a_queue_without_a_grader_reads_nothing_and_says_so() -> None:
     queue = GradingQueue(None)
-    queue.read(1, TOY, "We say apple.", keep)
+    queue.read(ATTEMPT, TOY, keep)
     assert not queue.open
     assert queue.trouble(1) == NO_GRADER
     queue.close()

@@ -319,7 +319,7 @@ def test_a_text_over_the_limit_is_refused_whole_and_a_megabyte_as_well(
     page: ExplainPage, grader: RuleGrader
 ) -> None:
     for length in (ANSWER_LIMIT + 1, 1_000_000):
-        with pytest.raises(Exception, match=f"has {length:,} characters; up to {ANSWER_LIMIT:,} are read"):
+        with pytest.raises(Exception, match=f"has {length:,} characters; {ANSWER_LIMIT:,} are the limit"):
             explained(page, "x" * length)
     event = {"act": "draft", "prompt": "explain-lora", "value": "x" * 1_000_000}
     with pytest.raises(Exception, match="This text has 1,000,000 characters"):
@@ -331,6 +331,23 @@ def test_sentences_that_were_not_read_are_mentioned(page: ExplainPage) -> None:
     many = " ".join(f"Boat {number} is white." for number in range(30))
     assert "the last ones were left out" in words(explained(page, f"{many} We say frozen."))
     assert "the last ones were left out" not in words(explained(page, "We say frozen."))
+
+
+def test_a_reply_to_a_long_text_is_read_and_what_was_not_read_is_not_called_missing(
+    page: ExplainPage, cards: Cards
+) -> None:
+    many = " ".join(f"Boat {number} is white." for number in range(30))
+    html = explained(page, f"We say frozen. {many} We say few.")
+    assert {one.concept_id: one.verdict for one in newest(page).judgements} == {
+        "frozen-base": "covered",
+        "low-rank-update": "unsure",
+        "few-trainable-params": "unsure",
+        "less-training-memory": "unsure",
+    }
+    assert cards.asked == []
+    html = polled(page, act(page, html, "clarify", nth=1, fields={"reply": ["We say few."]}))
+    assert "Covered" in idea(html, 3)
+    assert "<mark>We say few.<sup" in html
 
 
 def test_what_does_not_read_as_english_is_said_to_be_so(page: ExplainPage) -> None:

@@ -102,6 +102,30 @@ def test_no_two_answers_are_equal_and_at_least_two_are_wrong(family: str) -> Non
 
 
 @EACH
+def test_no_mistake_that_a_family_knows_counts_as_right(family: str) -> None:
+    if FAMILIES[family].kind == "single":
+        return
+    for seed in range(SEEDS):
+        numbers = FAMILIES[family].draw_numbers(Random(families.question_id(family, seed)))
+        wrong = [
+            value for value in numbers.slips.values() if not is_within(value, numbers.right, tolerance=0)
+        ]
+        assert not [v for v in wrong if is_within(v, numbers.right, tolerance=numbers.tolerance)], numbers
+
+
+@pytest.mark.parametrize("family", ["trainable-percent", "nested-overhead"])
+def test_a_number_rounded_or_cut_to_the_decimals_asked_for_is_right(family: str) -> None:
+    for seed in range(SEEDS):
+        question = families.build_question(FAMILIES[family], seed)
+        assert isinstance(question.task, Numeric)
+        found = re.search(r"to (\d) decimals?\?$", question.stem)
+        assert found is not None
+        places, right = int(found[1]), question.task.value
+        for typed in (f"{right:.{places}f}", str(math.floor(right * 10**places) / 10**places)):
+            assert question.task.grade({"text": typed}).correct, (question.stem, typed)
+
+
+@EACH
 def test_the_right_number_is_in_the_last_step(family: str) -> None:
     for question in drawn(family):
         right = format_number(question.right.value) if question.kind == "numeric" else question.right.text

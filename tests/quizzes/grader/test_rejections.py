@@ -37,6 +37,10 @@ from tests.quizzes.toy_grader import LIMITS, TOY, toy_score
             "neither now nor later.",
         ),
         ("To claim that r limits nothing is an error.", "r limits nothing", ""),
+        ("Its wrong that the base is retrained.", "the base is retrained", ""),
+        ("its a common mistake to think alpha is learned", "alpha is learned", ""),
+        ("The notes say alpha is learned. Mistake! It is set.", "alpha is learned", "It is set."),
+        ('"The base takes part." Wrong, the error flows on.', "The base takes part", "the error flows on."),
         ("Some expect a 4-bit step to be faster. It isn't.", "a 4-bit step to be faster", ""),
     ],
 )
@@ -53,6 +57,10 @@ def test_what_is_rejected_is_found(text: str, statement: str, instead: str) -> N
         "I think the base is frozen, so no gradients are kept for it.",
         "It says which layers get an adapter. No others get one.",
         "Memory shrinks because gradients are not stored.",
+        "This error stays small because each block of weights has its own scale.",
+        "Its error grows with the largest weight of the block.",
+        "That mistake would cost more with one scale for all weights.",
+        "The paper says NF4 uses blocks. Its error stays small.",
         "It's a myth that " + "x" * LONGEST_CHARACTERS,
     ],
 )

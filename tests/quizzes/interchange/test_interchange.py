@@ -192,19 +192,6 @@ def test_xml_with_traps_or_without_an_end_is_refused_in_a_sentence(content: byte
         read_moodle_xml(File(name="x.xml", content=content))
 
 
-def test_what_was_changed_in_moodle_wins_and_keeps_its_id_and_source() -> None:
-    entry = question("a", "b", "c", "d", "e", several=False)
-    entry = QuestionEntry(topic="T", fields={**entry.fields, "source": "a book", "hint": "think"})
-    text = write_moodle_xml([entry]).text.replace("<text>s a</text>", "<text>Edited in Moodle</text>")
-    [back] = read_moodle_xml(File(name="m.xml", content=text.encode())).entries
-    assert (back.id, back.text("stem"), back.text("source"), back.text("hint")) == (
-        "q",
-        "Edited in Moodle",
-        "a book",
-        "think",
-    )
-
-
 def test_a_spreadsheet_finds_no_formula_in_a_table() -> None:
     entry = question("a", "b", "c", "d", "e", several=False)
     entry = QuestionEntry(

@@ -22,6 +22,10 @@ LETTERS = st.sampled_from("abcdefghijklmnopqrstuvwxyz")
         ("1,024", "1024"),
         ("64.0", "64"),
         ("d_in", "d in"),
+        ("500 MB", "0.5 GB"),
+        ("16", "16 bits"),
+        ("0.5 bits", "0.5"),
+        ("1/2", "0.5"),
     ],
 )
 def test_spelling_is_forgiven(given_text: str, accepted: str) -> None:
@@ -38,6 +42,8 @@ def test_spelling_is_forgiven(given_text: str, accepted: str) -> None:
         ("quantzatin", "quantization"),
         ("65", "64"),
         ("0.5", "5"),
+        ("16 bytes", "16 bits"),
+        ("0.5 MB", "0.5 GB"),
         ("", "frozen"),
         ("double", "double quantization"),
     ],

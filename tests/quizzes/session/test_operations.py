@@ -91,6 +91,8 @@ def test_only_a_quiz_that_was_begun_is_offered_to_go_on_with(
     found = operations.unfinished(ana, now=now)
     assert found is not None
     assert found[0] == choice
+    operations.store.quizzes.start(ana, seed=1, question_ids=("q1",), choice={}, started_at=now)
+    assert operations.unfinished(ana, now=now) == found  # a five-minute review hides nothing
     operations.answer(record, record.question_ids[1], {"option": "right"}, shown_at=now, now=now)
     assert operations.unfinished(ana, now=now) is None
 

@@ -1,13 +1,12 @@
 """Confidence beside results: Brier score by hand, shares by tap, and charts that say which way it is off."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from quizzes.stats.calibration import (
     STANDS_FOR,
     Said,
-    brier_by_week,
     by_confidence,
     calibration_figures,
     compute_brier,
@@ -17,7 +16,6 @@ from study.plots.render import render_plot
 from study.store.logs.quizzes import Confidence
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
-TODAY = date(2026, 3, 4)
 UTC_DAYS = StudyDays(zone=UTC)
 
 
@@ -41,15 +39,22 @@ def test_each_tap_stands_for_the_middle_of_the_range_in_which_it_pays_best() -> 
         assert max(paid, key=paid.__getitem__) == confidence
 
 
-def test_shares_are_counted_by_tap_and_scores_by_week() -> None:
+def test_shares_are_counted_by_tap() -> None:
     answers = [*said("sure", True, True, False, days_ago=9), *said("guess", False)]
     shares = by_confidence(answers)
     assert {name: (share.hits, share.trials) for name, share in shares.items()} == {
         "guess": (0, 1),
         "sure": (2, 3),
     }
-    weeks = brier_by_week(answers, now=NOW, days=UTC_DAYS)
-    assert {day: count for day, (_, count) in weeks.items()} == {date(2026, 2, 25): 3, TODAY: 1}
+
+
+def test_the_score_over_time_is_that_of_the_weeks_it_shows() -> None:
+    long_ago = said("sure", *[False] * 30, days_ago=100)
+    lately = [*said("sure", *[True] * 3, days_ago=9), *said("sure", True)]
+    *_, plot = calibration_figures([*long_ago, *lately], now=NOW, days=UTC_DAYS)
+    assert plot.title.startswith("Your Brier score is 0.01, better than")
+    assert "; 4 answers." in plot.subtitle
+    assert [(day, count) for day, _, count in plot.rows] == [("2026-02-25", 3), ("2026-03-04", 1)]
 
 
 @pytest.mark.parametrize(

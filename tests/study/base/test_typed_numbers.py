@@ -28,6 +28,11 @@ from study.base.typed_numbers import format_number, in_unit, read_number
         ("-3", -3),
         ("−3", -3),
         ("1,200.5", 1200.5),
+        ("16/32", 0.5),
+        ("1 / 3", 1 / 3),
+        ("-3/4", -0.75),
+        ("2^10", 1024),
+        ("2 ** 10", 1024),
     ],
 )
 def test_a_number_is_read_in_every_usual_spelling(text: str, value: float) -> None:
@@ -43,6 +48,9 @@ def test_a_number_is_read_in_every_usual_spelling(text: str, value: float) -> No
         ("4.5 bits/weight", "bits per weight", 4.5),
         ("1.78 percent", "%", 1.78),
         ("4.5 bits", "bits per weight", 4.5),
+        ("9/2 bits per weight", "bits per weight", 4.5),
+        ("2.1 percentage points", "percentage points", 2.1),
+        ("2.1 %", "percentage points", 2.1),
         ("7", "GB", 7),
     ],
 )
@@ -50,7 +58,10 @@ def test_units_are_read_by_any_name_and_converted(text: str, unit: str, value: f
     assert in_unit(text, unit) == pytest.approx(value, rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["", "many", "1.2.3", "1,2,3", "12 apples", "1e99", "--4"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "many", "1.2.3", "1,2,3", "12 apples", "1e99", "--4", "1/0", "1/2/3", f"{'9' * 30}^99", "2^1000"],
+)
 def test_what_is_no_number_says_how_to_write_one(text: str) -> None:
     with pytest.raises(LearnerError, match=r"Write|Leave it out"):
         read_number(text)
@@ -59,6 +70,10 @@ def test_what_is_no_number_says_how_to_write_one(text: str) -> None:
 @given(value=st.integers(-(10**12), 10**12))
 def test_a_whole_number_is_read_back_as_it_is_shown(value: int) -> None:
     assert read_number(format_number(value)).value == value
+
+
+def test_a_small_number_is_shown_without_an_exponent() -> None:
+    assert [format_number(value) for value in (0.0002, 0.00001, 1e-6)] == ["0.0002", "0.00001", "0.000001"]
 
 
 @given(value=st.floats(1e-3, 1e9))

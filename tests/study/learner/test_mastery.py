@@ -15,7 +15,12 @@ from tests.study.opinions import opinions
 
 SUBJECTS = Subjects(
     of_card={"card": ("lora-rank",)},
-    of_question={"q": ("lora-rank",), "other": ("nf4",), "third": ("qlora",)},
+    of_question={
+        "q": ("lora-rank",),
+        "other": ("nf4",),
+        "third": ("qlora",),
+        "wide": ("lora-rank", "nf4", "qlora"),
+    },
     of_prompt={"prompt": ("lora-update", "nf4")},
     of_idea={("prompt", "idea"): ("lora-update",), ("prompt", "other"): ("nf4",)},
     of_prediction={"percent": ("counting-parameters",)},
@@ -26,9 +31,14 @@ MIXED = ("q", "other", "third")
 def quiz(
     store: Store, profile: str, at: datetime, *, asked: tuple[str, ...], right: bool = True, **choice: str
 ) -> None:
+    """A quiz whose first question is answered."""
     record = store.quizzes.start(profile, seed=1, question_ids=asked, choice=choice, started_at=at)
     answer = QuizAnswer(
-        question_id="q", option="right" if right else "slip", correct=right, answered_at=at, duration_ms=1000
+        question_id=asked[0],
+        option="right" if right else "slip",
+        correct=right,
+        answered_at=at,
+        duration_ms=1000,
     )
     store.quizzes.append(record.id, answer)
 
@@ -97,6 +107,16 @@ def test_a_quiz_chosen_by_its_concept_is_no_mixed_set(store: Store, ana: str, no
     assert level(store, ana) == "Proficient"
 
 
+def test_a_quiz_of_one_question_about_many_concepts_is_no_mixed_set(
+    store: Store, ana: str, now: datetime
+) -> None:
+    rate(store, ana, now)
+    rate(store, ana, now + timedelta(minutes=10))
+    for day in range(3):
+        quiz(store, ana, now + timedelta(days=day), asked=("wide",))
+    assert level(store, ana) == "Proficient"
+
+
 @pytest.mark.parametrize(
     ("verdict", "misses"), [("covered", 0), ("partial", 1), ("missing", 1), ("contradicted", 1)]
 )
@@ -142,7 +162,7 @@ def test_what_is_right_in_one_kind_of_exercise_is_tested_in_another(
 ) -> None:
     found = {"lora-rank": known(1.0, 0, now, kinds=1)}
     test, learn = suggest_steps(concepts, found, set(), SUBJECTS)
-    assert (test.do, test.href) == ("1 question", "/quiz?concept=lora-rank")
+    assert (test.do, test.href) == ("2 questions", "/quiz?concept=lora-rank")
     assert "two kinds of exercise, on two days, make it Proficient" in test.why
     assert learn.do == "Learn it"
 

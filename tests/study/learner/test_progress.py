@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 IN_UTC = StudyDays(zone=UTC)
 
 
-def review(rating: int, *, minutes: int = 0, new: bool = False) -> CardReview:
+def review(rating: int, *, minutes: int = 0, new: bool = False, repeat: bool = True) -> CardReview:
     return CardReview(
         id=minutes + 1,
         card_id="card",
@@ -33,6 +33,7 @@ def review(rating: int, *, minutes: int = 0, new: bool = False) -> CardReview:
         reviewed_at=NOW + timedelta(minutes=minutes),
         duration_ms=1000,
         new=new,
+        repeat=repeat,
     )
 
 
@@ -67,10 +68,16 @@ def test_hard_counts_as_remembered_and_again_does_not() -> None:
 
 
 def test_a_new_card_known_at_first_sight_is_met_and_counts_for_nothing_else() -> None:
-    found = mastery([review(3, minutes=n, new=True) for n in range(4)], [])
+    found = mastery([review(3, minutes=n, new=True, repeat=False) for n in range(4)], [])
     assert (found.share, found.answers, found.level) == (None, 0, "Attempted")
-    forgotten = mastery([review(1, new=True)], [])
+    forgotten = mastery([review(1, new=True, repeat=False)], [])
     assert (forgotten.answers, forgotten.misses) == (1, 1)
+
+
+def test_a_card_known_again_minutes_later_is_still_being_learnt() -> None:
+    found = mastery([review(3, new=True, repeat=False), review(3, minutes=10, repeat=False)], [])
+    assert (found.answers, found.kinds_right) == (0, 0)
+    assert mastery([review(1, minutes=10, repeat=False)], []).misses == 1
 
 
 def test_the_most_frequent_concept_is_that_of_most_exercises() -> None:

@@ -18,7 +18,7 @@ from quizzes.stats.progress import QuizSection
 from study.base.errors import LearnerError
 from study.pages.progress import ProgressPage
 from study.ports.activities import Section, Subjects
-from study.ports.context import Context
+from study.ports.context import Context, find_visit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
 from study.web.middleware import COOKIE
@@ -139,6 +139,19 @@ def test_charts_come_afterwards_of_all_cards_or_of_a_part(page: ProgressPage, st
     assert page.act({"act": "scope", "query": "", "fields": {"scope": ["deck:qlora"]}}, opened(ANA)) == {
         "goto": "/progress?scope=deck:qlora#memory"
     }
+
+
+def test_the_forecast_counts_the_cards_that_today_counts(
+    cards: CardExercise, sections: tuple[Section, ...], context: Context, studied: str, now: datetime
+) -> None:
+    dues = cards.reviews.snapshot(studied, now=now).dues()
+    first, second, *_ = sorted(dues, key=dues.__getitem__)
+    cards.reviews.suspend(studied, first, now=now)
+    cards.reviews.bury(studied, second, now=now)
+    visit = find_visit(context, browser_id=ANA, query={})
+    [forecast] = [plot for plot in sections[0].figures(visit) if plot.name == "forecast"]
+    coming = cards.reviews.due(studied, now=now).coming
+    assert [count for _, count in forecast.rows[: len(coming)]] == list(coming)
 
 
 def test_charts_of_cards_come_from_twenty_reviews_on(
