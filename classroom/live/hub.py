@@ -333,14 +333,15 @@ class Hub:
         await self._append(live, "withdraw", {"position": can})
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
-        position = step["position"]
+        """Go to a step; to a run that is not started yet, start it first."""
+        seen = after if isinstance(after, int) else None
         if step["phase"] == "run":
             if self.watch is None:
                 raise LearnerError("Nothing is trained here.", do_next="Use the teacher's own app.")
-            before = live.state.last
-            await self.watch.start(live, position)
-            after = after if live.state.last == before else None
-        await self._append(live, "step", step, after=after if isinstance(after, int) else None)
+            await self.writer.do(lambda t: t.check_last(live.room.id, seen), lambda _: None)
+            if await self.watch.start(live, step["position"]) and seen is not None:
+                seen += 1  # the event of that run
+        await self._append(live, "step", step, after=seen)
         if self.watch:
             self.watch.follow(live)
 

@@ -31,8 +31,8 @@ class RunWatch:
     _starting: set[tuple[str, int]] = field(default_factory=set)
     _tasks: "dict[tuple[str, int], asyncio.Task[None]]" = field(default_factory=dict)
 
-    async def start(self, live: LiveRoom, position: int) -> None:
-        """Start the run or the grid of an activity, unless it has one that did not fail.
+    async def start(self, live: LiveRoom, position: int) -> bool:
+        """Start the run or the grid of an activity, unless it has one that did not fail; return whether.
 
         Raises LearnerError when it can't be started.
         """
@@ -42,7 +42,7 @@ class RunWatch:
             result = live.state.grids.get(position)
             failed = result is not None and not result.losses
         if position in live.state.runs and not failed:
-            return
+            return False
         key = (live.room.code, position)
         if key in self._starting:  # a second press while forty folders are written
             raise LearnerError("The training is being started.", do_next="Wait a moment.")
@@ -51,6 +51,7 @@ class RunWatch:
             await self.append(live, "run", {"position": position, "run": await self._start(live, position)})
         finally:
             self._starting.discard(key)
+        return True
 
     async def _start(self, live: LiveRoom, position: int) -> str:
         """Queue the run or the grid and return its id."""

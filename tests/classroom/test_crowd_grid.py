@@ -140,6 +140,20 @@ def test_two_presses_start_one_grid(context: Context) -> None:
     played(play)
 
 
+def test_a_press_that_comes_twice_closes_no_claims(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(replace(GRID_PLAN, activities=(TALK, GRID)))
+        await school.lead(live, "next")
+        seen = live.state.last
+        pressed = [await school.lead(live, "next", after=seen) for _ in range(2)]
+        assert [answer.status_code for answer in pressed] == [200, 400]
+        assert (live.state.position, live.state.phase, school.grids.started) == (1, "vote", [])
+
+    played(play)
+
+
 def test_a_grid_that_failed_says_why_and_can_be_started_again(context: Context) -> None:
     school = School(context)
     school.grids.error = "At 32 tokens no example is left. Set the length to 36."

@@ -116,6 +116,22 @@ def test_a_failed_run_says_so_and_another_one_can_be_started(context: Context) -
     played(play)
 
 
+def test_a_press_that_comes_twice_shows_the_guesses_and_starts_no_run(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=3, phase="vote")
+        seen = live.state.last
+        pressed = [await school.lead(live, "next", after=seen) for _ in range(2)]
+        assert [answer.status_code for answer in pressed] == [200, 400]
+        assert (live.state.phase, school.runs.started) == ("distribution", [])
+        assert (await school.lead(live, "next", after=live.state.last)).status_code == 200
+        assert (live.state.phase, len(school.runs.started)) == ("run", 1)
+
+    played(play)
+
+
 def test_a_run_that_cannot_be_started_leaves_the_class_where_it_is(context: Context) -> None:
     school = School(context)
 
