@@ -123,7 +123,7 @@ class Hub:
             if self.spread:
                 self.spread.start()
                 live.presence_changed = partial(self.spread.changed, live, urgent=False)
-        if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
+        if live.room.names_until <= self._now() and live.has_names:
             await self.forget_names()
         if self.watch:
             self.watch.follow(live)
@@ -156,9 +156,9 @@ class Hub:
         """Delete the names of one class now, or of all classes whose time is over."""
         now, room_id = self._now(), live.room.id if live else ""
 
-        def forgot(count: int) -> None:
-            for each in [live] if live else self._live.values() if count else []:
-                if each is live or each.room.names_until <= now:
+        def forgot(_: int) -> None:  # also what the hourly look has deleted before
+            for each in [live] if live else self._live.values():
+                if each.has_names and (each is live or each.room.names_until <= now):
                     each.forgot_names()
                     self._tell(each, urgent=True)
 

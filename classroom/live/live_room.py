@@ -91,6 +91,11 @@ class LiveRoom:
         """The students who were not taken out."""
         return [student for student in self.students.values() if student.id not in self.state.kicked]
 
+    @property
+    def has_names(self) -> bool:
+        """Whether a name of a student is left."""
+        return any(student.name for student in self.students.values())
+
     def answers(self, round_number: int, position: int | None = None) -> Mapping[str, ClassAnswer]:
         """The answers of one round by student, without those of students who were taken out."""
         where = self.state.position if position is None else position

@@ -568,15 +568,25 @@ def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
     assert [student.name for student in record.students] == [""]
 
 
-def test_a_room_in_memory_forgets_names_when_it_is_next_opened(context: Context) -> None:
+@pytest.mark.parametrize("deleted_before", [False, True])
+def test_a_room_in_memory_forgets_names_when_it_is_next_opened(
+    context: Context, deleted_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [context.clock()]
     school = School(replace(context, clock=lambda: now[0]))
 
     async def play() -> None:
         live = await school.start(keep_names_days=1)
-        async with phone(school, live, "ana") as ana:
-            assert (await ana.state())["name"] != "Student 1"
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            name = (await ana.state())["name"]
+            assert name != "Student 1"
             now[0] = live.room.names_until
+            if deleted_before:  # by the thread that looks every hour
+                context.store.classes.transact([lambda t: t.forget_names(now=now[0])])
             assert (await ana.state())["name"] == "Student 1"
+            path = f"/class/{live.room.code}/teach/state"
+            assert name not in (await teacher.get(path)).text
+            monkeypatch.setattr(ClassLog, "transact", None)  # there is nothing left to delete
+            assert (await teacher.get(path)).status_code == 200
 
     played(play)
