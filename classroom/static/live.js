@@ -110,10 +110,11 @@ function settingsOf(place) {
   return Object.fromEntries([...place.querySelectorAll('[data-setting]')].map((each) => [each.dataset.setting, settingOf(each)]));
 }
 
-async function post(path, body) {
+async function post(path, body, options = {}) {
   return fetch(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
+    ...options,
   });
 }

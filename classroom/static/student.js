@@ -5,6 +5,7 @@ const draftKey = `class-${code}-draft`;
 let drawn = '';
 let shown = null;
 let sending = false;
+const ANSWER_MS = 8000; // a phone that has changed its access point hears nothing more of what it sent
 
 function unsent() {
   try { return JSON.parse(localStorage.getItem(unsentKey)) || []; } catch { return []; }
@@ -165,28 +166,29 @@ function submit(event) {
   const [position, round] = form.dataset.form.split('/').map(Number);
   const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined, replaces: shown.given || undefined };
   keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);
+  trouble('');
   waitIn(form);
   sendUnsent();
 }
 
+// One after the other, also those that are given meanwhile.
 async function sendUnsent() {
   if (sending) return;
   sending = true;
-  for (const answer of unsent()) {
-    try {
-      const got = await post(`/class/${code}/answer`, answer);
-      if (got.status === 429 || got.status >= 500) throw new Error('later');
-      const told = await got.json();
-      keep(unsent().filter((each) => each.id !== answer.id));
-      trouble(told.error || '');
-      if (!got.ok) drawn = ''; // the next state draws the form anew
-      if (!got.ok && (told.state || shown)) show(told.state || shown);
-    } catch {
-      setTimeout(sendUnsent, 1500);
-      break;
-    }
-  }
+  try {
+    for (let answer = unsent()[0]; answer; answer = unsent()[0]) await sendAnswer(answer);
+  } catch { setTimeout(sendUnsent, 1500); }
   sending = false;
+}
+
+async function sendAnswer(answer) {
+  const got = await post(`/class/${code}/answer`, answer, { signal: AbortSignal.timeout(ANSWER_MS) });
+  if (got.status === 429 || got.status >= 500) throw new Error('later');
+  const told = await got.json();
+  keep(unsent().filter((each) => each.id !== answer.id));
+  if (told.error) trouble(told.error); // stays beside the answer that follows
+  if (!got.ok) drawn = ''; // the next state draws the form anew
+  if (!got.ok && (told.state || shown)) show(told.state || shown);
 }
 
 byId('rename').addEventListener('click', async () => {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp
@@ -181,6 +181,33 @@ def test_an_answer_that_waited_too_long_is_told_so(classroom: Classroom) -> None
     classroom.problems = [
         p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p and "409" not in p
     ]
+
+
+def test_an_answer_given_while_another_is_being_sent_follows_it(classroom: Classroom) -> None:
+    teacher = classroom.start("rank-25")
+    ana, ben = classroom.phone(), classroom.phone()
+    held: dict[Page, list[Route]] = {ana: [], ben: []}
+
+    def hold_the_first(phone: Page) -> None:
+        phone.route("**/answer", lambda route: route.continue_() if held[phone] else held[phone].append(route))
+
+    lead = teacher.locator("ol.plan li").first
+    lead.locator("[data-phase=vote]").evaluate("step => step.click()")
+    for phone in (ana, ben):
+        hold_the_first(phone)
+        phone.locator("label.option").nth(0).click()
+        phone.locator("button[value=sure]").click()
+        expect(phone.locator(".waiting")).to_be_visible()
+    lead.locator("[data-phase=revote]").evaluate("step => step.click()")
+    for phone in (ana, ben):
+        expect(phone.locator(".waiting")).to_have_count(0)
+        phone.locator("label.option").nth(1).click()
+        phone.locator("button[value=sure]").click()
+    held[ana][0].continue_()  # Ben's never comes back
+    for phone in (ana, ben):
+        expect(phone.get_by_text("Your answer is saved")).to_be_visible()
+        expect(phone.locator("#trouble")).to_contain_text("does not count")  # the first one
+    classroom.problems = [p for p in classroom.problems if "409" not in p]
 
 
 def test_a_second_tab_is_the_same_student_and_shows_the_answer(classroom: Classroom) -> None:
