@@ -210,6 +210,47 @@ def test_an_answer_given_while_another_is_being_sent_follows_it(classroom: Class
     classroom.problems = [p for p in classroom.problems if "409" not in p]
 
 
+def test_a_phone_whose_streams_are_kept_back_asks_every_two_seconds(classroom: Classroom) -> None:
+    classroom.start("opener")
+    ana = classroom.browser(**PHONE)
+    streams: list[Route] = []
+    ana.route("**/events", lambda route: streams.append(route))  # a proxy or a virus scanner that waits for the end
+    ana.clock.install()
+    ana.goto(f"{classroom.address}/class/{classroom.code}")
+    expect(ana.get_by_text("Joining the class")).to_be_visible()
+    ana.wait_for_function("document.querySelector('#name').textContent === '…' && !document.querySelector('#me').hidden")
+    for _ in range(2):
+        with ana.expect_response("**/state"):
+            ana.clock.run_for(35_000)
+        expect(ana.get_by_role("heading", name="You are in")).to_be_visible()
+    opened = len(streams)
+    for _ in range(4):
+        with ana.expect_response("**/state"):
+            ana.clock.run_for(2_000)
+    assert len(streams) == opened
+    ana.unroute("**/events")  # who comes to a network without one is soon told of each step again
+    with ana.expect_request("**/events"):
+        for _ in range(40):
+            ana.clock.run_for(2_000)
+
+
+def test_a_refusal_is_told_in_words_and_goes_when_it_is_over(classroom: Classroom) -> None:
+    teacher, ana = classroom.start("opener"), classroom.phone()
+    ana.route("**/events", lambda route: route.abort())
+    refused = {"error": "Too many requests from this device. Wait a moment."}
+    ana.route("**/state", lambda route: route.fulfill(status=429, json=refused))
+    ana.reload()
+    expect(ana.locator("#trouble")).to_have_text(refused["error"])
+    ana.unroute("**/state")
+    expect(ana.locator("#trouble")).to_be_hidden()
+    teacher.goto(f"{classroom.address}/class/{classroom.code}/report")
+    teacher.get_by_label("Delete this class").check()
+    teacher.get_by_role("button", name="Delete the class").click()
+    expect(ana.locator("#trouble")).to_contain_text(f"There is no class with the code {classroom.code}.")
+    expect(ana.locator("#trouble")).not_to_contain_text("{")
+    classroom.problems = [p for p in classroom.problems if not re.search("ERR_FAILED|429|400", p)]
+
+
 def test_a_second_tab_is_the_same_student_and_shows_the_answer(classroom: Classroom) -> None:
     teacher = classroom.start("opener")
     ana = classroom.phone()
