@@ -40,7 +40,10 @@ def test_a_cell_is_claimed_once_for_each_seed(context: Context) -> None:
             assert set(live.claims()) == {"1/0/0", "1/0/1"}
             late = await cyd.answer(0, 1, cell="1/0", number="5")
             assert (late.status_code, "taken" in late.json()["error"]) == (400, True)
-            assert (await cyd.state())["free"] == {"0/0": 2, "0/1": 2, "1/0": 0, "1/1": 2}
+            shown = await cyd.state()
+            assert shown["free"] == {"0/0": 2, "0/1": 2, "1/0": 0, "1/1": 2}
+            assert '<span class="sr">nf4, r=1: </span><span data-free="1/0">taken</span>' in shown["html"]
+            assert "aria-label" not in shown["html"]  # it would be read out in place of that
             assert (await cyd.answer(0, 1, cell="1/1", number="4.5")).json()["outcome"] == "stored"
             assert (await cyd.answer(0, 1, cell="0/0", number="4.5")).json()["outcome"] == "answered"
             assert (await cyd.answer(0, 1, cell="7/7", number="4.5")).status_code == 400
