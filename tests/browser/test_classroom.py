@@ -377,6 +377,30 @@ def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: C
     assert download.value.suggested_filename.endswith(".apkg")
 
 
+PRESS_START_TWICE = """() => {
+  let sent = 0;
+  addEventListener('submit', (event) => { sent += !event.defaultPrevented; event.preventDefault(); });
+  for (let press = 0; press < 2; press += 1) document.querySelector('#start').requestSubmit();
+  return sent;
+}"""
+
+
+def test_two_presses_ask_once_and_start_one_class(classroom: Classroom) -> None:
+    teacher = classroom.browser()
+    teacher.goto(f"{classroom.address}/class")
+    assert teacher.evaluate(PRESS_START_TWICE) == 1
+    teacher = classroom.start("opener")
+    steps = teacher.locator("ol.plan li")
+    expect(steps.first).to_be_attached()
+    planned = steps.count()
+    teacher.get_by_text("Ask something now").click()
+    teacher.get_by_label("Question", exact=True).fill("What is r?")
+    teacher.get_by_label("Options").fill("* The rank\nThe rate")
+    teacher.get_by_role("button", name="Put it next").dblclick()
+    expect(teacher.get_by_label("Question", exact=True)).to_be_hidden()
+    expect(steps).to_have_count(planned + 1)
+
+
 def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom) -> None:
     teacher = classroom.browser()
     teacher.goto(f"{classroom.address}/class")
