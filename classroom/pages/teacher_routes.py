@@ -65,6 +65,7 @@ class TeacherRoutes:
         site.post("/class/{code}/ask", response_model=None)(self.ask)
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
+        site.get("/class/{code}/key", response_model=None)(self.after_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
 
     async def teach(self, code: str, request: Request) -> Response:
@@ -93,7 +94,7 @@ class TeacherRoutes:
             reachable=self._reachable,
             shown_link=_shown(link),
             qr=qr_code(link),
-            verdicts=VERDICT_LABELS,
+            verdicts=list(VERDICT_LABELS.items()),
             kinds=KINDS,
             figures=live.has_figures,
             key_link=key_link,
@@ -189,6 +190,10 @@ class TeacherRoutes:
         await self._hub.add_key(live, key)
         await run_in_threadpool(self._keys.reload)
         return await self._teach(code, request, key=key)
+
+    async def after_key(self, code: str) -> Response:
+        """The address of the page that has shown a key, opened again: the key is not shown twice."""
+        return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
 
     async def revoke_keys(self, code: str) -> Response:
         """Refuse every key of this class from now on."""

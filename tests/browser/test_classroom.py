@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
+from classroom.activities.wall import VERDICT_LABELS
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp
 
@@ -122,6 +123,8 @@ def test_a_class_plays_a_plan(classroom: Classroom) -> None:
     expect(teacher.locator("[data-advice]")).to_contain_text("30 to 70 %")
     press_next(teacher, "Discuss")
     expect(ben.locator("#now")).to_contain_text("Find someone near you")
+    pairs = teacher.locator("details", has_text="Pairs who disagree")
+    pairs.locator("summary").click()
 
     dan = classroom.phone()  # who comes late is in the current activity
     expect(dan.locator("#now")).to_contain_text("Discuss")
@@ -130,6 +133,9 @@ def test_a_class_plays_a_plan(classroom: Classroom) -> None:
     kicked.get_by_role("button", name="Take out").click()
     expect(cyd.get_by_role("heading", name="You were taken out of this class")).to_be_visible()
     expect(screen.locator("#in-room")).to_have_text("3")
+    expect(pairs).to_have_attribute("open", "")  # whoever comes and goes folds nothing up
+    expect(teacher.locator(".students")).to_contain_text("taken out")
+    expect(pairs).to_have_attribute("open", "")
     press_next(teacher, "Second vote")
     for page in (ana, ben, dan):
         vote(page, 2)
@@ -344,7 +350,24 @@ def test_own_words_stand_on_the_wall_when_the_teacher_shows_them(classroom: Clas
     chip.click()  # this app runs without its grader, so the teacher judges
     teacher.locator("select.judge").select_option("covered")
     expect(screen.locator("table.verdicts")).to_contain_text("1 covered")
-    expect(teacher.locator("[data-judge]").first).to_contain_text("by you")
+    expect(teacher.locator("[data-judge]").first).to_contain_text("covered (by you)")
+    teacher.locator("[data-judge]").first.press("Enter")
+    choice = teacher.locator("select.judge")
+    assert choice.locator("option").all_inner_texts()[1:] == list(VERDICT_LABELS.values())
+    for _ in range(2):  # by keyboard the first verdict is passed on the way to the second
+        choice.press("ArrowDown")
+    choice.press("Escape")
+    expect(teacher.locator("[data-judge]").first).to_be_focused()
+    expect(teacher.locator("[data-judge]").first).to_contain_text("covered (by you)")
+    teacher.locator("[data-judge]").first.press("Enter")
+    choice.press("ArrowDown")
+    choice.press("ArrowDown")
+    choice.press("Enter")
+    expect(teacher.locator("[data-judge]").first).to_contain_text("partly covered (by you)")
+    expect(teacher.locator("[data-judge]").first).to_be_focused()
+    teacher.locator("[data-judge]").first.click()
+    choice.select_option("covered")
+    expect(screen.locator("table.verdicts")).to_contain_text("1 covered")
     expect(screen.locator("blockquote")).to_have_count(0)
     teacher.get_by_role("button", name="Show “The base").click()
     expect(screen.locator("blockquote")).to_contain_text("two small matrices")
