@@ -15,6 +15,8 @@ from classroom.plans.on_the_spot import FieldError
 from study.base.errors import LearnerError
 
 LONGEST_BODY_BYTES = 4096
+TOO_OFTEN = "Too many requests from this device. Wait a moment; this page then continues by itself."
+WAIT = {"Retry-After": "2"}
 
 
 async def json_of(request: Request) -> Mapping[str, Any]:
@@ -53,11 +55,7 @@ def trouble(error: LearnerError) -> JSONResponse:
 
 def too_often() -> JSONResponse:
     """This device asks too often."""
-    return JSONResponse(
-        {"error": "Too many requests from this device. Wait a moment; this page then continues by itself."},
-        HTTPStatus.TOO_MANY_REQUESTS,
-        headers={"Retry-After": "2"},
-    )
+    return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
 
 
 async def _body(request: Request, at_most: int = LONGEST_BODY_BYTES) -> bytes:
