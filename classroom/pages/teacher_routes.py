@@ -3,11 +3,12 @@
 The gate (`classroom/access/gate.py`) lets nobody else in here.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -93,7 +94,7 @@ class TeacherRoutes:
             addresses=[] if self._students_at else lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
-            qr=qr_code(link),
+            qr=_students_qr_code(link),
             verdicts=list(VERDICT_LABELS.items()),
             kinds=KINDS,
             figures=live.has_figures,
@@ -114,7 +115,7 @@ class TeacherRoutes:
             title=live.room.title,
             code=code,
             figures=live.has_figures,
-            qr=qr_code(link),
+            qr=_students_qr_code(link),
             shown_link=_shown(link),
         )
 
@@ -139,8 +140,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return trouble(error)
-        shown = _shown(self._link(live, request))
-        return streams.stream(live, lambda: screen_state(live, link=shown), request)
+        return streams.stream(live, partial(self._screen_state, live, request), request)
 
     async def screen_state(self, code: str, request: Request) -> Response:
         """The projector's newest state, for polling."""
@@ -148,7 +148,13 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return trouble(error)
-        return streams.one_state(lambda: screen_state(live, link=_shown(self._link(live, request))))
+        return streams.one_state(partial(self._screen_state, live, request))
+
+    def _screen_state(self, live: LiveRoom, request: Request) -> dict[str, object]:
+        """With the link as it is now: the teacher may choose another address."""
+        link = self._link(live, request)
+        shown = _shown(link)
+        return {**screen_state(live, link=shown), "link": shown, "qr": _students_qr_code(link)}
 
     async def command(self, code: str, request: Request) -> Response:
         """Next, back, lock, kick, end and the like."""
@@ -217,6 +223,12 @@ def _own_link(live: LiveRoom, request: Request) -> str:
     server = request.scope.get("server") or ("", 80)
     port = f":{server[1]}" if server[1] not in (None, 80) else ""
     return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
+
+
+@lru_cache(maxsize=32)
+def _students_qr_code(link: str) -> Markup:
+    """Kept, because each state of the projector has it."""
+    return qr_code(link)
 
 
 def _shown(link: str) -> str:

@@ -59,6 +59,18 @@ def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Class
     assert screen.evaluate("scrollY") == 0
 
 
+def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Classroom) -> None:  # noqa: F811
+    teacher, screen = classroom.start("opener"), classroom.screen()
+    shown = screen.locator(".corner .address").inner_text()
+    code = screen.locator(".corner .qr").inner_html()
+    screen.evaluate(
+        "document.querySelector('.address').textContent = 'another'; document.querySelector('.qr').innerHTML = ''"
+    )
+    lead_to(teacher, 0, "vote")
+    expect(screen.locator(".corner .address")).to_have_text(shown)
+    assert screen.locator(".corner .qr").inner_html() == code
+
+
 def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:  # noqa: F811
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")

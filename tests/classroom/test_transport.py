@@ -385,6 +385,22 @@ def test_a_reconnect_brings_what_was_missed_and_nothing_twice(school: School) ->
     played(play)
 
 
+def test_another_address_reaches_the_projector_with_its_code(school: School) -> None:
+    async def play() -> None:
+        live = await school.start(address="192.0.2.7")
+        path = f"/class/{live.room.code}/screen/events"
+        async with Streaming(school.site, path, "teacher", address="127.0.0.1") as stream:
+            before = (await stream.next())["data"]
+            await school.hub.use_address(live, "192.0.2.99")
+            after = (await stream.next())["data"]
+        assert before["link"] == f"192.0.2.7/class/{live.room.code}"
+        assert after["link"] == f"192.0.2.99/class/{live.room.code}"
+        assert after["link"] in after["html"]
+        assert after["qr"] != before["qr"]
+
+    played(play)
+
+
 def test_staff_get_counts_in_a_few_states_not_one_for_each_vote(school: School) -> None:
     async def play() -> None:
         live = await school.start()
