@@ -115,6 +115,13 @@ def is_shown(live: LiveRoom) -> bool:
     return live.state.phase in ("reveal", "twin-reveal", "distribution", "run")
 
 
+def question_of(live: LiveRoom) -> ClassQuestion | None:
+    """The question that the current phase is about: a twin, or the one before it."""
+    if live.activity is None:
+        return None
+    return live.activity.twin if live.state.phase in ("twin", "twin-reveal") else live.activity.asked
+
+
 def context(live: LiveRoom) -> Mapping[str, Any]:
     """The results that the current phase may show, by the names that the templates use."""
     activity, state = live.activity, live.state
@@ -123,10 +130,10 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
     if activity.guessed is not None:
         shows_value = activity.guessed.value is not None or state.phase == "run"
         return {"guesses": guesses(live, true_value(live) if shows_value else None)}
-    twin = state.phase in ("twin", "twin-reveal")
-    asked = activity.twin if twin else activity.asked
+    asked = question_of(live)
     if asked is None:
         return {}
+    twin = asked is activity.twin
     rounds = [(3, "")] if twin else [(1, "First vote"), (2, "Second vote")]
     shown = [(label, bars(live, asked, number)) for number, label in rounds if live.answers(number)]
     latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0])

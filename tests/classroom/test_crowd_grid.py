@@ -125,6 +125,31 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
     played(play)
 
 
+def test_a_finding_reaches_every_phone(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            await ana.answer(0, 1, cell="0/0", number="5")
+            await school.lead(live, "next")
+            places = [(row, column, seed) for row in range(2) for column in range(2) for seed in range(2)]
+            school.grids.losses = dict.fromkeys(places[:-1], 5.0)  # hers has ended
+            while live.grids.get(0) is None or "finished" not in str(live.grids[0]):
+                await asyncio.sleep(0.05)
+            before = [await each.state() for each in (ana, ben)]
+            school.grids.findings = ("r=8 ends lower.",)
+            school.grids.losses = dict.fromkeys(places, 5.0)
+            while not live.state.grids:
+                await asyncio.sleep(0.05)
+            after = [await each.state() for each in (ana, ben)]
+            assert ["r=8 ends lower." in each["html"] for each in after] == [True, True]
+            assert [one["key"] != other["key"] for one, other in zip(before, after, strict=True)] == [True] * 2
+
+    played(play)
+
+
 def test_two_presses_start_one_grid(context: Context) -> None:
     class SlowGrids(Grids):
         def start(self, *given: Any) -> str:
