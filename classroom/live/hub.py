@@ -248,7 +248,7 @@ class Hub:
             case "next":
                 await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
             case "back":
-                await self._step(live, previous_step(live.state, live.plan), after=after)
+                await self._go(live, previous_step(live.state), after=after)
             case "go":
                 await self._step(live, read_step(live, order), after=after)
             case "lock" | "unlock" as what:
@@ -326,7 +326,7 @@ class Hub:
         """Take an activity made on the spot out of the plan. Raises LearnerError once it has an answer."""
         can = read_withdrawn(live, position)
         if live.state.position == can:  # back to where the class was, which also closes its round
-            await self._step(live, live.step_before(can), after=None)
+            await self._go(live, previous_step(live.state, without=can), after=None)
             if self.spread:
                 await self.spread.refresh(live)
             can = read_withdrawn(live, position)
@@ -334,14 +334,17 @@ class Hub:
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
         """Go to a step; to a run that is not started yet, start it first."""
-        seen = after if isinstance(after, int) else None
         if step["phase"] == "run":
             if self.watch is None:
                 raise LearnerError("Nothing is trained here.", do_next="Use the teacher's own app.")
+            seen = after if isinstance(after, int) else None
             await self.writer.do(lambda t: t.check_last(live.room.id, seen), lambda _: None)
             if await self.watch.start(live, step["position"]) and seen is not None:
-                seen += 1  # the event of that run
-        await self._append(live, "step", step, after=seen)
+                after = seen + 1  # the event of that run
+        await self._go(live, step, after=after)
+
+    async def _go(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
+        await self._append(live, "step", step, after=after if isinstance(after, int) else None)
         if self.watch:
             self.watch.follow(live)
 

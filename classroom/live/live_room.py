@@ -151,13 +151,6 @@ class LiveRoom:
         steps = (event.at for event in reversed(self.events) if event.kind == "step")
         return next(steps, None)
 
-    def step_before(self, position: int) -> Mapping[str, Any]:
-        """Where the class was before it came to a position; the lobby for one that it began with."""
-        steps = (event.value for event in reversed(self.events) if event.kind == "step")
-        gone = self.state.withdrawn | {position}
-        elsewhere = (step for step in steps if step["position"] not in gone)
-        return next(elsewhere, {"position": LOBBY, "phase": None})
-
     def online(self) -> set[str]:
         """The students whose phones are connected now, to this process or to another."""
         here = self._online_here()

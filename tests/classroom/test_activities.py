@@ -51,15 +51,48 @@ def test_advice_to_go_on_skips_discussion_and_revote() -> None:
     assert walk(advised="reveal")[2] == (0, "reveal")
 
 
-def test_back_undoes_next_except_across_skipped_phases() -> None:
-    room = Room()
-    for position, phase in walk():
-        before = (room.position, room.phase)
-        room = replace(room, position=position, phase=phase)  # type: ignore[arg-type]
-        back = previous_step(room, PLAN)
-        assert (back["position"], back["phase"]) == before
-    with pytest.raises(LearnerError, match="Press Next to begin"):
-        previous_step(Room(), PLAN)
+def led(*steps: tuple[int, str | None]) -> Room:
+    """A room that was led through steps."""
+    return fold(
+        Happened(number, "step", {"position": position, "phase": phase})
+        for number, (position, phase) in enumerate(steps, start=1)
+    )
+
+
+def back(room: Room) -> tuple[int, str | None]:
+    step = previous_step(room)
+    return step["position"], step["phase"]
+
+
+@pytest.mark.parametrize("advised", [None, "reveal"])
+def test_back_undoes_next(advised: str | None) -> None:
+    steps = walk(advised=advised)
+    room = led(*steps)
+    for before in reversed([(LOBBY, None), *steps[:-1]]):
+        assert back(room) == before
+        room = fold([Happened(room.last + 1, "step", previous_step(room))], room)
+    for at_the_start in (room, Room()):
+        with pytest.raises(LearnerError, match="Press Next to begin"):
+            previous_step(at_the_start)
+
+
+def test_back_leads_to_nothing_that_the_class_has_skipped() -> None:
+    """Not to a second vote on an answer that is seen, a run that nobody started, a twin that was not asked."""
+    assert back(led((0, "vote"), (0, "advice"), (0, "reveal"))) == (0, "advice")
+    assert back(led((3, "vote"), (4, "show"))) == (3, "vote")
+    assert back(led((0, "reveal"), (1, "vote"))) == (0, "reveal")
+    assert back(led((0, "vote"), (1, "vote"), (0, "vote"))) == (LOBBY, None)
+
+
+def test_back_after_the_end_leads_to_where_the_class_was() -> None:
+    room = fold([Happened(2, "end", {})], led((0, "vote")))
+    assert back(room) == (0, "vote")
+
+
+def test_back_passes_an_activity_that_was_taken_out() -> None:
+    room = fold([Happened(4, "withdraw", {"position": 5})], led((0, "vote"), (5, "vote"), (1, "vote")))
+    assert back(room) == (0, "vote")
+    assert previous_step(led((0, "vote"), (5, "vote")), without=5) == {"position": 0, "phase": "vote"}
 
 
 def test_a_question_without_a_twin_ends_with_its_answer() -> None:
