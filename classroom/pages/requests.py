@@ -23,6 +23,8 @@ async def json_of(request: Request) -> Mapping[str, Any]:
     """The JSON object of a request. Raises LearnerError for anything else."""
     try:
         read = json.loads(await _body(request) or b"{}")
+        # Half a pair of surrogates, as of an emoji that was cut, is in no file and no answer of the app.
+        read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
