@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from classroom.activities import names
 from classroom.activities.activity import activity_from
 from classroom.activities.distribution import count_votes, is_close, spread_guesses
-from classroom.activities.number import read_number, tell_distance
+from classroom.activities.number import as_number, read_number, tell_distance
 from classroom.activities.peer_instruction import (
     advise,
     disagreeing_pairs,
@@ -20,6 +20,7 @@ from classroom.activities.peer_instruction import (
 )
 from classroom.activities.room import LOBBY, Room, fold, next_step, open_round, previous_step, step_to
 from study.base.errors import LearnerError
+from study.base.typed_numbers import in_unit
 from tests.classroom.builders import NUMBER, PLAN, POLL, PREDICT, QUESTION, TALK, Happened
 
 VOTES = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["right", "slip", "other"]))
@@ -136,9 +137,12 @@ def test_an_answer_is_one_of_the_options_or_a_number() -> None:
             QUESTION.read_answer(1, bad)
     assert NUMBER.read_answer(1, {"number": " 1,5 "}) == {"number": 1.5}
     assert NUMBER.read_answer(1, {"number": "1,234,567"}) == {"number": 1234567.0}
-    for bad in ({}, {"number": "many"}, {"number": "nan"}, {"number": "1e400"}):
-        with pytest.raises(LearnerError, match="not a number"):
+    for bad in ({}, {"number": "many"}, {"number": "nan"}, {"number": "1.234,5"}, {"number": [1]}):
+        with pytest.raises(LearnerError, match="Write digits"):
             NUMBER.read_answer(1, bad)
+    for far_off in ("1e400", "1e16"):
+        with pytest.raises(LearnerError, match="in another unit"):
+            NUMBER.read_answer(1, {"number": far_off})
     with pytest.raises(LearnerError, match="takes no answers"):
         TALK.read_answer(1, {"option": "1"})
 
@@ -151,8 +155,26 @@ def test_a_guess_comes_with_its_unit_and_within_what_the_quantity_can_be() -> No
         with pytest.raises(LearnerError, match="Type 0 to 100 %"):
             share(1, {"number": bad})
     assert NUMBER.read_answer(1, {"number": "37 mb"}) == {"number": 37.0}
+    with pytest.raises(LearnerError, match="asks for MB"):
+        NUMBER.read_answer(1, {"number": "5 %"})
     with pytest.raises(LearnerError, match="0 or more"):
         read_number("-2 nats", unit="nats", quantity="final-loss")
+
+
+@pytest.mark.parametrize(
+    ("typed", "unit"),
+    [("1,500", "MB"), ("1,500", "nats"), ("1.5 GB", "MB"), ("1'500", ""), ("1500 Nats", "nats"), ("−1,500", "")],
+)
+def test_one_text_means_one_number_in_the_whole_app(typed: str, unit: str) -> None:
+    assert abs(read_number(typed, unit=unit)) == 1500
+    assert read_number(as_number(1500.0), unit=unit) == 1500
+    if unit != "nats":  # a question of the app asks for units that it can convert
+        assert read_number(typed, unit=unit) == in_unit(typed, unit)
+
+
+@pytest.mark.parametrize("typed", ["2.4", "2.4 million", "2,4M", "2400 thousand", "2.4e0"])
+def test_a_count_in_millions_is_typed_with_or_without_the_word(typed: str) -> None:
+    assert read_number(typed, unit="million") == pytest.approx(2.4)
 
 
 def test_the_distance_of_a_guess_is_told_in_its_unit() -> None:
