@@ -173,10 +173,10 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
 
 
 def previous_step(room: Room, *, without: int | None = None) -> dict[str, Any]:
-    """The step from which the class came to this one, or to the activity at a position; after the end, the last.
+    """The step from which the class came to this one; after the end, the last one.
 
-    Never one that was skipped: it may open a vote on what was shown, or start a training. Raises LearnerError
-    at the start.
+    With `without`, the one from which it came to the activity at that position. Never one that was skipped:
+    it may open a vote on what was shown, or start a training. Raises LearnerError at the start.
     """
     came = [step for step in room.trail if step[0] != without]
     if without is None and not room.ended:

@@ -195,7 +195,9 @@ def test_an_answer_given_while_another_is_being_sent_follows_it(classroom: Class
     held: dict[Page, list[Route]] = {ana: [], ben: []}
 
     def hold_the_first(phone: Page) -> None:
-        phone.route("**/answer", lambda route: route.continue_() if held[phone] else held[phone].append(route))
+        phone.route(
+            "**/answer", lambda route: route.continue_() if held[phone] else held[phone].append(route)
+        )
 
     lead = teacher.locator("ol.plan li").first
     lead.locator("[data-phase=vote]").evaluate("step => step.click()")
@@ -220,11 +222,15 @@ def test_a_phone_whose_streams_are_kept_back_asks_every_two_seconds(classroom: C
     classroom.start("opener")
     ana = classroom.browser(**PHONE)
     streams: list[Route] = []
-    ana.route("**/events", lambda route: streams.append(route))  # a proxy or a virus scanner that waits for the end
+    ana.route(
+        "**/events", lambda route: streams.append(route)
+    )  # a proxy or a virus scanner that waits for the end
     ana.clock.install()
     ana.goto(f"{classroom.address}/class/{classroom.code}")
     expect(ana.get_by_text("Joining the class")).to_be_visible()
-    ana.wait_for_function("document.querySelector('#name').textContent === '…' && !document.querySelector('#me').hidden")
+    ana.wait_for_function(
+        "document.querySelector('#name').textContent === '…' && !document.querySelector('#me').hidden"
+    )
     for _ in range(2):
         with ana.expect_response("**/state"):
             ana.clock.run_for(35_000)

@@ -63,9 +63,8 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
     teacher, screen = classroom.start("opener"), classroom.screen()
     shown = screen.locator(".corner .address").inner_text()
     code = screen.locator(".corner .qr").inner_html()
-    screen.evaluate(
-        "document.querySelector('.address').textContent = 'another'; document.querySelector('.qr').innerHTML = ''"
-    )
+    screen.locator(".corner .address").evaluate("shown => { shown.textContent = 'another'; }")
+    screen.locator(".corner .qr").evaluate("shown => { shown.innerHTML = ''; }")
     lead_to(teacher, 0, "vote")
     expect(screen.locator(".corner .address")).to_have_text(shown)
     assert screen.locator(".corner .qr").inner_html() == code

@@ -145,7 +145,9 @@ def test_a_finding_reaches_every_phone(context: Context) -> None:
                 await asyncio.sleep(0.05)
             after = [await each.state() for each in (ana, ben)]
             assert ["r=8 ends lower." in each["html"] for each in after] == [True, True]
-            assert [one["key"] != other["key"] for one, other in zip(before, after, strict=True)] == [True] * 2
+            assert [one["key"] != other["key"] for one, other in zip(before, after, strict=True)] == [
+                True
+            ] * 2
 
     played(play)
 
