@@ -32,8 +32,8 @@ class StudentRoutes:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._asking = Rates(burst=30, per_second=3)
-        # A school's network may show all phones as one address.
-        self._joining = Rates(burst=400, per_second=2)
+        # A school's network may show all phones as one address; who is in already may reload at any time.
+        self._joining = Rates(burst=400, per_second=20)
         self._reading = Rates(burst=60, per_second=4)
 
     def register(self, site: FastAPI) -> None:
@@ -76,7 +76,8 @@ class StudentRoutes:
         try:
             live, browser = await self._hub.find(code), browser_of(request.cookies)
             address = request.client.host if request.client else ""
-            if not is_own_address(address) and not self._joining.allows(address):
+            is_new = live.device_of(browser) not in live.by_device
+            if is_new and not is_own_address(address) and not self._joining.allows(address):
                 return too_often()
             if not self._asking.allows(browser):
                 return too_often()

@@ -18,7 +18,7 @@ from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
 from study.store.classes import ClassLog
 from study.web.rates import Rates
-from tests.classroom.rooms import School, Streaming, phone, played
+from tests.classroom.rooms import PHONE, School, Streaming, phone, played
 
 
 @pytest.fixture
@@ -259,6 +259,19 @@ def test_a_flood_from_one_phone_leaves_the_others_alone(school: School) -> None:
             flood = await asyncio.gather(*(ana.answer(0, 1, option="right") for _ in range(60)))
             assert {each.status_code for each in flood} == {200, 429}
             assert (await ben.answer(0, 1, option="right")).status_code == 200
+
+    played(play)
+
+
+def test_who_is_in_reloads_however_many_join_from_the_same_address(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, school.client(browser="late") as late:
+            monkeypatch.setattr(Rates, "allows", lambda _, device: device != PHONE)
+            assert (await late.post(f"/class/{live.room.code}/join", json={})).status_code == 429
+            assert (await ana.join()).status_code == 200
 
     played(play)
 
