@@ -89,7 +89,7 @@ class LiveRoom:
 
     @property
     def revision(self) -> int:
-        """Grows with everything that is committed, also across restarts."""
+        """Grows with everything that is committed but names, also across restarts."""
         answers = sum(map(len, self._answers.values())) + self._graded
         # Twice, because a correction takes a grade away.
         return len(self.events) + len(self.students) + answers + 2 * self._newest

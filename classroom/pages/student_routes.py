@@ -11,6 +11,7 @@ from starlette.requests import Request
 from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.live.writer import NotSavedError
 from classroom.pages import documents, streams
 from classroom.pages.requests import json_of, too_often, trouble
 from classroom.views.screens import student_state
@@ -22,6 +23,7 @@ from study.web.rates import Rates
 STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""
 
+KEPT = "Stay on this page: your answer is kept here and sent again."
 LATE = "Voting was closed before your answer arrived, so it does not count."
 LATE_CHANGE = "Voting was closed before your change arrived, so your earlier answer counts."
 
@@ -93,6 +95,8 @@ class StudentRoutes:
             if not self._asking.allows(student.device):
                 return too_often()
             recorded = await self._hub.answer(live, student, await json_of(request))
+        except NotSavedError:
+            return trouble(NotSavedError(do_next=KEPT))
         except LearnerError as error:
             return trouble(error)
         if recorded.outcome == "late":

@@ -202,7 +202,7 @@ def _item(
         twin_votes=len(twin),
         twin_right=_share(activity, 3, twin),
         median_guess=float(median(guesses)) if guesses else None,
-        value=values[0] if values and not activity.crowd else None,
+        value=None if activity.crowd else value_of(room, activity, position),
         close=sum(is_close(guess, value) for guess, value in known) / len(known) if known else None,
         text=_text_asked(activity),
         unit=activity.unit,

@@ -34,7 +34,8 @@ function askForm(form, send) {
     const fields = Object.fromEntries(new FormData(form));
     if (event.submitter && event.submitter.name) fields[event.submitter.name] = event.submitter.value;
     sending = true;
-    const told = await send(fields).finally(() => { sending = false; });
+    const told = await send(fields).catch(() => ({ error: 'The app did not answer. Press once more.' }));
+    sending = false;
     tellTrouble(told);
     if (told.error) return;
     form.reset();

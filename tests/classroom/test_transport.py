@@ -327,6 +327,9 @@ def test_an_answer_is_acknowledged_only_after_its_commit(
             lost = await ana.answer(0, 1, id="kept-by-the-phone", option="right")
             assert lost.status_code == 503
             assert "sent again" in lost.json()["error"]
+            pressed = await school.lead(live, "next")
+            assert pressed.status_code == 503
+            assert "sent again" not in pressed.json()["error"]  # nothing is kept of a press
             assert (stored(context, live), (await ana.state())["answered"]) == ([], False)
             monkeypatch.undo()
             again = await ana.answer(0, 1, id="kept-by-the-phone", option="right")
@@ -374,7 +377,7 @@ def test_a_stream_sends_states_with_ids_and_wakes_for_a_step(school: School) -> 
                 assert "You are in" in first["data"]["html"]
                 await school.lead(live, "next")
                 second = await stream.next()
-                assert int(second["id"]) > int(first["id"])
+                assert float(second["id"]) > float(first["id"])
                 assert "What is q?" in second["data"]["html"]
 
     played(play)
@@ -394,6 +397,27 @@ def test_a_reconnect_brings_what_was_missed_and_nothing_twice(school: School) ->
             await school.lead(live, "next")
             async with Streaming(school.site, path, "ana", last_event_id=seen) as stream:
                 assert "Voting is closed" in (await stream.next())["data"]["html"]
+
+    played(play)
+
+
+def test_a_reconnect_brings_a_name_that_has_changed_meanwhile(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+            path = f"/class/{live.room.code}"
+            seen = {}
+            for browser in ("ana", "ben"):
+                async with Streaming(school.site, f"{path}/events", browser) as stream:
+                    seen[browser] = (await stream.next())["id"]
+            drawn = (await ana.client.post(f"{path}/name", json={"draw": True})).json()["name"]
+            async with Streaming(school.site, f"{path}/events", "ana", last_event_id=seen["ana"]) as stream:
+                assert (await stream.next())["data"]["name"] == drawn
+            async with Streaming(school.site, f"{path}/events", "ben", last_event_id=seen["ben"]) as stream:
+                assert (await stream.next())["event"] == "beat"
+            await school.lead(live, "forget-names")
+            async with Streaming(school.site, f"{path}/events", "ben", last_event_id=seen["ben"]) as stream:
+                assert (await stream.next())["data"]["name"] == "Student 2"
 
     played(play)
 
