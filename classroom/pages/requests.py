@@ -1,12 +1,13 @@
 """Reading what a class's pages send, and answering with a sentence when it can't be done."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ParamSpec
 from urllib.parse import parse_qsl
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
 from classroom.live.hub import KickedError
@@ -14,6 +15,7 @@ from classroom.live.writer import NotSavedError
 from classroom.plans.on_the_spot import FieldError
 from study.base.errors import LearnerError
 
+P = ParamSpec("P")
 LONGEST_BODY_BYTES = 4096
 TOO_OFTEN = "Too many requests from this device. Wait a moment; this page then continues by itself."
 WAIT = {"Retry-After": "2"}
@@ -53,6 +55,19 @@ def trouble(error: LearnerError) -> JSONResponse:
     if isinstance(error, FieldError):
         told["field"] = error.field
     return JSONResponse(told, status)
+
+
+def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+    """A route that answers with `trouble` where it raises LearnerError."""
+
+    @wraps(route)
+    async def told(*given: P.args, **named: P.kwargs) -> Response:
+        try:
+            return await route(*given, **named)
+        except LearnerError as error:
+            return trouble(error)
+
+    return told
 
 
 def too_often() -> JSONResponse:

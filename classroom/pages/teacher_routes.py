@@ -18,7 +18,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
-from classroom.pages.requests import form_of, json_of, trouble
+from classroom.pages.requests import form_of, json_of, tell_trouble
 from classroom.pages.start_routes import StartRoutes, known_address
 from classroom.plans.on_the_spot import KINDS, read_activity
 from classroom.plans.plan import Plans
@@ -119,35 +119,27 @@ class TeacherRoutes:
             shown_link=_shown(link),
         )
 
+    @tell_trouble
     async def teach_events(self, code: str, request: Request) -> Response:
         """The stream of the teacher's states."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
         return streams.stream(live, partial(teacher_state, live), request)
 
+    @tell_trouble
     async def teach_state(self, code: str) -> Response:
         """The teacher's newest state, for polling."""
-        try:
-            return streams.one_state(partial(teacher_state, await self._hub.find(code)))
-        except LearnerError as error:
-            return trouble(error)
+        return streams.one_state(partial(teacher_state, await self._hub.find(code)))
 
+    @tell_trouble
     async def screen_events(self, code: str, request: Request) -> Response:
         """The stream of the projector's states."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
         return streams.stream(live, partial(self._screen_state, live, request), request)
 
+    @tell_trouble
     async def screen_state(self, code: str, request: Request) -> Response:
         """The projector's newest state, for polling."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
         return streams.one_state(partial(self._screen_state, live, request))
 
     def _screen_state(self, live: LiveRoom, request: Request) -> dict[str, object]:
@@ -156,24 +148,20 @@ class TeacherRoutes:
         shown = _shown(link)
         return {**screen_state(live, link=shown), "link": shown, "qr": _students_qr_code(link)}
 
+    @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
         """Next, back, lock, kick, end and the like."""
-        try:
-            live = await self._hub.find(code)
-            await self._hub.command(live, await json_of(request))
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
+        await self._hub.command(live, await json_of(request))
         return JSONResponse({"after": live.state.last})
 
+    @tell_trouble
     async def ask(self, code: str, request: Request) -> Response:
         """Ask the class what the teacher has just typed, now or next."""
-        try:
-            live = await self._hub.find(code)
-            form = {name: str(value) for name, value in (await json_of(request)).items()}
-            ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
-            await ask(live, read_activity(form))
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
+        form = {name: str(value) for name, value in (await json_of(request)).items()}
+        ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
+        await ask(live, read_activity(form))
         return JSONResponse({"after": live.state.last})
 
     async def address(self, code: str, request: Request) -> Response:
