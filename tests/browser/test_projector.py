@@ -99,6 +99,7 @@ def test_a_student_who_comes_takes_no_press_from_the_teacher(classroom: Classroo
     expect(teacher.locator("#in-room")).to_have_text("1")
     teacher.mouse.up()
     expect(ana.locator("form.answer")).to_be_visible()
+    expect(teacher.locator("#now")).to_contain_text("of 1 answered")
     teacher.get_by_text("The plan", exact=True).click()
     step = teacher.locator("ol.plan li").nth(0).locator("[data-phase=reveal]").element_handle()
     assert step is not None
