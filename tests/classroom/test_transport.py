@@ -404,7 +404,7 @@ def test_a_reconnect_brings_what_was_missed_and_nothing_twice(school: School) ->
 def test_a_reconnect_brings_a_name_that_has_changed_meanwhile(school: School) -> None:
     async def play() -> None:
         live = await school.start()
-        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben"):
             path = f"/class/{live.room.code}"
             seen = {}
             for browser in ("ana", "ben"):
