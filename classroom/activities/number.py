@@ -6,6 +6,7 @@ from typing import Any
 
 from classroom.activities.distribution import is_close
 from study.base.errors import LearnerError
+from study.base.typed_numbers import in_unit, is_known_unit
 
 LARGEST_GUESS = 1e15
 LIMITS = {
@@ -24,20 +25,16 @@ UNIT_MEANINGS = {
 
 
 def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:
-    """Parse a guess: digits, a decimal point or comma, and the unit or not.
+    """Parse a guess as cards and quizzes do: a number in the unit that is asked for, or in one like it.
 
     Raises LearnerError for anything else, and for a value that the quantity can't have.
     """
-    text = str(written if written is not None else "").replace(" ", "").lower()
-    text = text.removesuffix(unit.replace(" ", "").lower())
-    if text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
-    try:
-        number = float(text.replace(",", ""))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > LARGEST_GUESS:
-        raise LearnerError("That is not a number.", do_next="Type digits, such as 1.8, then send it.")
+    text = str(written if written is not None else "").strip()
+    if not is_known_unit(unit) and text.casefold().endswith(unit.casefold()):
+        text = text[: -len(unit)]
+    number = in_unit(text, unit)
+    if abs(number) > LARGEST_GUESS:
+        raise LearnerError("That number is too large.", do_next="Write it in another unit, then send it.")
     low, high = LIMITS.get(quantity, (-math.inf, math.inf))
     if not low <= number <= high:
         allowed = f"{low:g} to {high:g} {unit}" if high < LARGEST_GUESS else f"{low:g} or more"

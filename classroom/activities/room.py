@@ -11,6 +11,9 @@ from study.ports.classes import Verdict
 LOBBY = -1
 """The position before the first activity."""
 
+Step = tuple[int, Phase | None]
+"""A position and its phase."""
+
 
 class Event(Protocol):
     """What the teacher did."""
@@ -71,6 +74,9 @@ class Room:
     visited: frozenset[int] = frozenset()
     """The positions at which the class was."""
 
+    trail: tuple[Step, ...] = ((LOBBY, None),)
+    """The steps that led here, the current one last; one that the class came back to is the last again."""
+
     withdrawn: frozenset[int] = frozenset()
     """The activities made on the spot that the teacher has taken out of the plan again."""
 
@@ -96,10 +102,10 @@ def _after(room: Room, event: Event) -> Room:
     room = replace(room, last=event.number)
     match event.kind:
         case "step":
-            visited = room.visited | {value["position"]}
-            return replace(
-                room, position=value["position"], phase=value["phase"], ended=False, visited=visited
-            )
+            position, phase = step = value["position"], value["phase"]
+            before = room.trail[: room.trail.index(step)] if step in room.trail else room.trail
+            room = replace(room, visited=room.visited | {position}, trail=(*before, step))
+            return replace(room, position=position, phase=phase, ended=False)
         case "lock":
             return replace(room, locked=value["on"])
         case "names":
@@ -126,7 +132,9 @@ def _after(room: Room, event: Event) -> Room:
             judged = (value["answer"], value["concept"])
             return replace(room, overruled={**room.overruled, judged: value["verdict"]})
         case "withdraw":
-            return replace(room, withdrawn=room.withdrawn | {value["position"]})
+            gone = value["position"]
+            trail = tuple(step for step in room.trail if step[0] != gone)
+            return replace(room, withdrawn=room.withdrawn | {gone}, trail=trail)
         case "end":
             return replace(room, phase=None, ended=True)
     return room
@@ -164,22 +172,18 @@ def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = N
     raise LearnerError("This is the end of the plan.", do_next="End the class, or go back to an activity.")
 
 
-def previous_step(room: Room, plan: Sequence[Activity]) -> dict[str, Any]:
-    """The step before this one. Raises LearnerError at the start."""
-    if room.position == LOBBY:
+def previous_step(room: Room, *, without: int | None = None) -> dict[str, Any]:
+    """The step from which the class came to this one; after the end, the last one.
+
+    With `without`, the one from which it came to the activity at that position. Never one that was skipped:
+    it may open a vote on what was shown, or start a training. Raises LearnerError at the start.
+    """
+    came = [step for step in room.trail if step[0] != without]
+    if without is None and not room.ended:
+        came.pop()
+    if not came:
         raise LearnerError("The class is at its start.", do_next="Press Next to begin.")
-    phases = plan[room.position].phases
-    if room.phase in phases and phases.index(room.phase) > 0:
-        return _step(room.position, phases[phases.index(room.phase) - 1])
-    led = _led(room, plan)
-    if room.position not in led:
-        before = _origin(room.position, plan)
-    else:
-        at = led.index(room.position)
-        before = led[at - 1] if at else LOBBY
-    if before == LOBBY:
-        return _step(LOBBY, None)
-    return _step(before, plan[before].phases[-1])
+    return _step(*came[-1])
 
 
 def step_to(

@@ -123,7 +123,7 @@ class Hub:
             if self.spread:
                 self.spread.start()
                 live.presence_changed = partial(self.spread.changed, live, urgent=False)
-        if live.room.names_until <= self._now() and any(s.name for s in live.students.values()):
+        if live.room.names_until <= self._now() and live.has_names:
             await self.forget_names()
         if self.watch:
             self.watch.follow(live)
@@ -156,9 +156,9 @@ class Hub:
         """Delete the names of one class now, or of all classes whose time is over."""
         now, room_id = self._now(), live.room.id if live else ""
 
-        def forgot(count: int) -> None:
-            for each in [live] if live else self._live.values() if count else []:
-                if each is live or each.room.names_until <= now:
+        def forgot(_: int) -> None:  # also what the hourly look has deleted before
+            for each in [live] if live else self._live.values():
+                if each.has_names and (each is live or each.room.names_until <= now):
                     each.forgot_names()
                     self._tell(each, urgent=True)
 
@@ -248,7 +248,7 @@ class Hub:
             case "next":
                 await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
             case "back":
-                await self._step(live, previous_step(live.state, live.plan), after=after)
+                await self._go(live, previous_step(live.state), after=after)
             case "go":
                 await self._step(live, read_step(live, order), after=after)
             case "lock" | "unlock" as what:
@@ -326,20 +326,24 @@ class Hub:
         """Take an activity made on the spot out of the plan. Raises LearnerError once it has an answer."""
         can = read_withdrawn(live, position)
         if live.state.position == can:  # back to where the class was, which also closes its round
-            await self._step(live, live.step_before(can), after=None)
+            await self._go(live, previous_step(live.state, without=can), after=None)
             if self.spread:
                 await self.spread.refresh(live)
             can = read_withdrawn(live, position)
         await self._append(live, "withdraw", {"position": can})
 
     async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
-        position = step["position"]
+        """Go to a step; to a run that is not started yet, start it first."""
         if step["phase"] == "run":
             if self.watch is None:
                 raise LearnerError("Nothing is trained here.", do_next="Use the teacher's own app.")
-            before = live.state.last
-            await self.watch.start(live, position)
-            after = after if live.state.last == before else None
+            seen = after if isinstance(after, int) else None
+            await self.writer.do(lambda t: t.check_last(live.room.id, seen), lambda _: None)
+            if await self.watch.start(live, step["position"]) and seen is not None:
+                after = seen + 1  # the event of that run
+        await self._go(live, step, after=after)
+
+    async def _go(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
         await self._append(live, "step", step, after=after if isinstance(after, int) else None)
         if self.watch:
             self.watch.follow(live)

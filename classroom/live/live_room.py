@@ -45,9 +45,7 @@ class LiveRoom:
             self._answers.setdefault((answer.position, answer.round), {})[answer.student_id] = answer
         self._graded = sum(answer.graded is not None for answer in record.answers)
         self._newest = max((answer.revision for answer in record.answers), default=0)
-        self.run: ClassRunState | None = None
-        """How far the run of the current prediction is."""
-
+        self._runs: dict[int, ClassRunState] = {}
         self.grids: dict[int, ClassGridState] = {}
         """How far the crowd's grids are, by position; of those that were looked at since the app started."""
 
@@ -80,8 +78,18 @@ class LiveRoom:
         return self.plan[self.state.position] if at_one else None
 
     @property
+    def run(self) -> ClassRunState | None:
+        """How far the run of the current prediction is."""
+        return self.run_at(self.state.position)
+
+    def run_at(self, position: int) -> ClassRunState | None:
+        """How far the run of a prediction is; None until it is looked at, also after one that failed."""
+        known = self._runs.get(position)
+        return known if known and known.run_id == self.state.runs.get(position) else None
+
+    @property
     def revision(self) -> int:
-        """Grows with everything that is committed, also across restarts."""
+        """Grows with everything that is committed but names, also across restarts."""
         answers = sum(map(len, self._answers.values())) + self._graded
         # Twice, because a correction takes a grade away.
         return len(self.events) + len(self.students) + answers + 2 * self._newest
@@ -90,6 +98,11 @@ class LiveRoom:
     def present(self) -> list[ClassStudent]:
         """The students who were not taken out."""
         return [student for student in self.students.values() if student.id not in self.state.kicked]
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a name of a student is left."""
+        return any(student.name for student in self.students.values())
 
     def answers(self, round_number: int, position: int | None = None) -> Mapping[str, ClassAnswer]:
         """The answers of one round by student, without those of students who were taken out."""
@@ -146,13 +159,6 @@ class LiveRoom:
         steps = (event.at for event in reversed(self.events) if event.kind == "step")
         return next(steps, None)
 
-    def step_before(self, position: int) -> Mapping[str, Any]:
-        """Where the class was before it came to a position; the lobby for one that it began with."""
-        steps = (event.value for event in reversed(self.events) if event.kind == "step")
-        gone = self.state.withdrawn | {position}
-        elsewhere = (step for step in steps if step["position"] not in gone)
-        return next(elsewhere, {"position": LOBBY, "phase": None})
-
     def online(self) -> set[str]:
         """The students whose phones are connected now, to this process or to another."""
         here = self._online_here()
@@ -206,8 +212,6 @@ class LiveRoom:
         while (following := self._early.pop(len(self.events) + 1, None)) is not None:
             self.events.append(following)
             self.state = fold([following], self.state)
-            if following.kind == "step":
-                self.run = None
         self._early = {number: each for number, each in self._early.items() if number > len(self.events)}
         if len(self.events) > known:
             self.ring()
@@ -244,7 +248,7 @@ class LiveRoom:
                 self._graded += answer.graded is not None
                 self._graded -= before is not None and before.graded is not None
                 self._newest = max(self._newest, answer.revision)
-                self.ring("" if answer.claim else answer.student_id)  # a claim is gone for all others
+                self.ring(None if answer.claim else answer.student_id)  # a claim is gone for all others
 
     def added(self, position: int, activity: Activity) -> None:
         """Take in an activity made on the spot, once; the step to it rings."""
@@ -274,8 +278,8 @@ class LiveRoom:
         for position, value in progress.items():
             if self.plan[position].crowd is not None:
                 self.grid_moved(position, GRID_STATE.validate_python(value))
-            elif position == self.state.position and self.state.phase == "run":
-                self.run_moved(RUN_STATE.validate_python(value))
+            else:
+                self.run_moved(position, RUN_STATE.validate_python(value))
 
     def graded(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
         """Take in what the grader found in an answer."""
@@ -306,13 +310,13 @@ class LiveRoom:
         """Take in how far a grid is."""
         if state != self.grids.get(position):
             self.grids[position] = state
-            self.ring()
+            self._ring_at(position)
 
-    def run_moved(self, state: ClassRunState) -> None:
-        """Take in how far the lab's run is."""
-        if state != self.run:
-            self.run = state
-            self.ring()
+    def run_moved(self, position: int, state: ClassRunState) -> None:
+        """Take in how far a prediction's run is."""
+        if state != self._runs.get(position):
+            self._runs[position] = state
+            self._ring_at(position)
 
     # ---- telling
 
@@ -361,17 +365,20 @@ class LiveRoom:
         self._ring_staff()
         self.presence_changed()
 
-    def ring(self, student_id: str = "") -> None:
+    def ring(self, student_id: str | None = None) -> None:
         """Wake every screen, or staff and one student."""
         for alarm, watcher in self._alarms.items():
-            if not student_id or watcher in ("", student_id):
+            if student_id is None or watcher in ("", student_id):
                 alarm.set()
+
+    def _ring_at(self, position: int) -> None:
+        """Wake every screen if the class is at an activity."""
+        if position == self.state.position:
+            self.ring()
 
     def _ring_staff(self) -> None:
         """A phone came or went: only the teacher sees that."""
-        for alarm, watcher in self._alarms.items():
-            if not watcher:
-                alarm.set()
+        self.ring("")
 
 
 def as_value(answer: ClassAnswer | None) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """What phones and the teacher send to a class, checked against its room where it comes in."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,8 @@ from study.figures.figure import Figures
 from study.ports.classes import VERDICTS
 from study.store.class_records import ClassAnswer, ClassStudent
 
-LONGEST_ANSWER_ID = 64
+ANSWER_ID = re.compile("[0-9A-Za-z_-]{8,64}")
+"""A phone makes 32 hexadecimal digits."""
 
 
 def choose_answers(live: LiveRoom, order: Mapping[str, Any]) -> list[str]:
@@ -62,7 +64,7 @@ def read_answer(
     """Read what a phone sends as an answer. Raises LearnerError when it is none to a round of this class."""
     answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
     whole = type(position) is int and type(round_number) is int
-    if not (isinstance(answer_id, str) and 8 <= len(answer_id) <= LONGEST_ANSWER_ID and whole):
+    if not (isinstance(answer_id, str) and ANSWER_ID.fullmatch(answer_id) and whole):
         raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
     assert isinstance(position, int)
     assert isinstance(round_number, int)

@@ -1,4 +1,4 @@
-"""Watches what the lab trains for a class: the run of a prediction, and the cells of a crowd's grid."""
+"""Watches what the lab trains for a class: the runs of predictions, and the cells of crowds' grids."""
 
 import asyncio
 import contextlib
@@ -30,19 +30,16 @@ class RunWatch:
     keep: Keep
     _starting: set[tuple[str, int]] = field(default_factory=set)
     _tasks: "dict[tuple[str, int], asyncio.Task[None]]" = field(default_factory=dict)
+    _deleted: set[str] = field(default_factory=set)
+    """The runs and grids that the lab has no more."""
 
-    async def start(self, live: LiveRoom, position: int) -> None:
-        """Start the run or the grid of an activity, unless it has one that did not fail.
+    async def start(self, live: LiveRoom, position: int) -> bool:
+        """Start the run or the grid of an activity, unless it has one that did not fail; return whether.
 
         Raises LearnerError when it can't be started.
         """
-        activity = live.plan[position]
-        failed = live.run is not None and bool(live.run.error)
-        if activity.crowd is not None:
-            result = live.state.grids.get(position)
-            failed = result is not None and not result.losses
-        if position in live.state.runs and not failed:
-            return
+        if position in live.state.runs and not await self._has_failed(live, position):
+            return False
         key = (live.room.code, position)
         if key in self._starting:  # a second press while forty folders are written
             raise LearnerError("The training is being started.", do_next="Wait a moment.")
@@ -51,6 +48,20 @@ class RunWatch:
             await self.append(live, "run", {"position": position, "run": await self._start(live, position)})
         finally:
             self._starting.discard(key)
+        return True
+
+    async def _has_failed(self, live: LiveRoom, position: int) -> bool:
+        """Whether what was started for an activity has ended without a result."""
+        guessed, result = live.plan[position].guessed, live.state.grids.get(position)
+        if guessed is None:
+            return result is not None and not result.losses
+        if position in live.state.measured:
+            return False
+        try:
+            state = await asyncio.to_thread(self.runs.state, live.state.runs[position], guessed.quantity)
+        except LearnerError:  # deleted in the lab
+            return True
+        return state.ended and state.value is None
 
     async def _start(self, live: LiveRoom, position: int) -> str:
         """Queue the run or the grid and return its id."""
@@ -65,16 +76,19 @@ class RunWatch:
         return await asyncio.to_thread(self.runs.start, activity.guessed.setting)
 
     def follow(self, live: LiveRoom) -> None:
-        """Watch every grid that is not measured, and the run of the current prediction."""
+        """Watch every run and grid that is not measured, wherever the class is meanwhile."""
         state = live.state
         activity = live.activity
         if activity and activity.crowd and state.phase == "vote" and state.position not in live.grid_seconds:
             self._ensure(live, state.position, self._estimate)
-        for position in state.runs:
+        for position, run_id in state.runs.items():
+            if run_id in self._deleted:
+                continue
+            run = live.run_at(position)
             if live.plan[position].crowd is not None:
                 if position not in state.grids:
                     self._ensure(live, position, self._watch_grid)
-            elif position == state.position and state.phase == "run" and _is_open(live):
+            elif position not in state.measured and not (run and run.ended):
                 self._ensure(live, position, self._watch_run)
 
     def forget(self, live: LiveRoom) -> None:
@@ -89,17 +103,21 @@ class RunWatch:
             self._tasks[live.room.code, position] = task
 
     async def _watch_run(self, live: LiveRoom, position: int) -> None:
-        guessed, run_id = live.plan[position].guessed, live.state.runs[position]
+        guessed = live.plan[position].guessed
         assert guessed is not None
-        while live.state.position == position and live.state.phase == "run":
-            with contextlib.suppress(LearnerError):  # deleted in the lab: the screens keep what they show
+        while True:
+            run_id = live.state.runs[position]
+            try:
                 state = await asyncio.to_thread(self.runs.state, run_id, guessed.quantity)
-                if state != live.run:
-                    live.run_moved(state)
-                    await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
-            if live.run and live.run.value is not None and position not in live.state.measured:
-                await self.append(live, "measured", {"position": position, "value": live.run.value})
-            if live.run and live.run.ended:
+            except LearnerError:  # the screens keep what they show
+                self._deleted.add(run_id)
+                return
+            if state != live.run_at(position):
+                live.run_moved(position, state)
+                await self._keep(live, position, RUN_STATE.dump_python(state, mode="json"))
+            if state.value is not None and position not in live.state.measured:
+                await self.append(live, "measured", {"position": position, "value": state.value})
+            if state.ended:
                 return
             await asyncio.sleep(LOOK_AT_RUN_SECONDS)
 
@@ -115,11 +133,12 @@ class RunWatch:
         live.estimated(position, seconds)
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
-        """Also while the class does something else: cells train for minutes."""
         while True:
+            grid_id = live.state.runs[position]
             try:
-                found = await asyncio.to_thread(self.grids.state, live.state.runs[position])
-            except LearnerError:  # deleted in the lab
+                found = await asyncio.to_thread(self.grids.state, grid_id)
+            except LearnerError:
+                self._deleted.add(grid_id)
                 return
             if found != live.grids.get(position):
                 live.grid_moved(position, found)
@@ -132,9 +151,3 @@ class RunWatch:
                 await self.append(live, "grid", result)
                 return
             await asyncio.sleep(LOOK_AT_GRID_SECONDS)
-
-
-def _is_open(live: LiveRoom) -> bool:
-    """Whether the run of the current prediction is still to be measured."""
-    ended = live.run is not None and live.run.ended
-    return live.state.position not in live.state.measured and not ended

@@ -19,11 +19,8 @@ T = TypeVar("T")
 class NotSavedError(LearnerError):
     """The database took nothing. Whoever asked should ask again."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The teacher's computer can't save at the moment.",
-            do_next="Stay on this page: your answer is kept here and sent again.",
-        )
+    def __init__(self, *, do_next: str = "Try again in a moment.") -> None:
+        super().__init__("The teacher's computer can't save at the moment.", do_next=do_next)
 
 
 @dataclass(frozen=True, kw_only=True)

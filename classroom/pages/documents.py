@@ -1,6 +1,5 @@
 """Whole pages of a class, their static files, and QR codes."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ SCRIPTS = {
     "screen.js": ("live.js",),
     "teacher.js": ("live.js", "ask.js"),
     "plans.js": ("ask.js",),
+    "once.js": (),
 }
 """Each page's own script, with what it shares with others."""
 
@@ -32,19 +32,16 @@ def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResp
 
 def static(name: str) -> Response:
     """A style sheet or script; each page's script comes with what it shares, in one file."""
+    headers = {"Cache-Control": "no-cache"}
     if name in SHARED_FILES:
         kind = "text/css" if name.endswith(".css") else "text/javascript"
-        return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=_revalidated())
+        return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=headers)
     if name == "class.css":
-        return Response(_read("class.css"), media_type="text/css", headers=_revalidated())
+        return Response(_read("class.css"), media_type="text/css", headers=headers)
     if name in SCRIPTS:
         script = "".join(map(_read, (*SCRIPTS[name], name)))
-        return Response(script, media_type="text/javascript", headers=_revalidated())
+        return Response(script, media_type="text/javascript", headers=headers)
     return Response("There is no such file.", 404)
-
-
-def _revalidated() -> Mapping[str, str]:
-    return {"Cache-Control": "no-cache"}
 
 
 def _read(name: str) -> str:

@@ -1,11 +1,14 @@
 """The live figure of a class: its view at one setting, for the screens that move it themselves."""
 
+from http import HTTPStatus
+
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.requests import Request
 
+from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
-from classroom.pages.requests import too_often, trouble
+from classroom.pages.requests import TOO_OFTEN, WAIT
 from study.base.errors import LearnerError
 from study.web.downloads import not_found
 from study.web.middleware import browser_of
@@ -24,18 +27,19 @@ class FigureRoutes:
         site.get("/class/{code}/figure", response_model=None)(self.figure)
 
     async def figure(self, code: str, request: Request) -> Response:
-        """The part that changes. A setting outside its limits is answered with a sentence and status 422."""
+        """The part that changes; a refusal is a sentence, because the figure shows it."""
         try:
             live, browser = await self._hub.find(code), browser_of(request.cookies)
         except LearnerError as error:
-            return trouble(error)
+            return PlainTextResponse(str(error), HTTPStatus.BAD_REQUEST)
         shown = live.activity.figure if live.activity else None
         if shown is None:
             return not_found("The class shows no figure now.")
-        if not self._asking.allows(browser):
-            return too_often()
+        address = request.client.host if request.client else ""
+        if not is_own_address(address) and not self._asking.allows(browser):
+            return PlainTextResponse(TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
         try:
             html = self._hub.figures[shown.id].answer(dict(request.query_params))
-        except LearnerError as error:
+        except LearnerError as error:  # a setting outside its limits
             return PlainTextResponse(str(error), status_code=422)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})

@@ -1,12 +1,13 @@
 """Reading what a class's pages send, and answering with a sentence when it can't be done."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ParamSpec
 from urllib.parse import parse_qsl
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
 from classroom.live.hub import KickedError
@@ -14,13 +15,18 @@ from classroom.live.writer import NotSavedError
 from classroom.plans.on_the_spot import FieldError
 from study.base.errors import LearnerError
 
+P = ParamSpec("P")
 LONGEST_BODY_BYTES = 4096
+TOO_OFTEN = "Too many requests from this device. Wait a moment; this page then continues by itself."
+WAIT = {"Retry-After": "2"}
 
 
 async def json_of(request: Request) -> Mapping[str, Any]:
     """The JSON object of a request. Raises LearnerError for anything else."""
     try:
         read = json.loads(await _body(request) or b"{}")
+        # Half a pair of surrogates, as of an emoji that was cut, is in no file and no answer of the app.
+        read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
@@ -51,13 +57,22 @@ def trouble(error: LearnerError) -> JSONResponse:
     return JSONResponse(told, status)
 
 
+def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+    """A route that answers with `trouble` where it raises LearnerError."""
+
+    @wraps(route)
+    async def told(*given: P.args, **named: P.kwargs) -> Response:
+        try:
+            return await route(*given, **named)
+        except LearnerError as error:
+            return trouble(error)
+
+    return told
+
+
 def too_often() -> JSONResponse:
     """This device asks too often."""
-    return JSONResponse(
-        {"error": "Too many requests from this device. Wait a moment; this page then continues by itself."},
-        HTTPStatus.TOO_MANY_REQUESTS,
-        headers={"Retry-After": "2"},
-    )
+    return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)
 
 
 async def _body(request: Request, at_most: int = LONGEST_BODY_BYTES) -> bytes:

@@ -21,7 +21,7 @@ from classroom.activities.activity import KIND_NAMES
 from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
-from classroom.pages.requests import fields_of, form_of, json_of, trouble
+from classroom.pages.requests import fields_of, form_of, json_of, tell_trouble
 from classroom.plans.on_the_spot import KINDS, entry_of, name_of, read_activity
 from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
@@ -155,13 +155,11 @@ class StartRoutes:
             return await self.page(str(error))
         return RedirectResponse("/class", HTTPStatus.SEE_OTHER)
 
+    @tell_trouble
     async def typed(self, request: Request) -> Response:
         """A typed question as an entry of the editor."""
-        try:
-            form = {name: str(value) for name, value in (await json_of(request)).items()}
-            entry = entry_of(form)
-        except LearnerError as error:
-            return trouble(error)
+        form = {name: str(value) for name, value in (await json_of(request)).items()}
+        entry = entry_of(form)
         return _render([_entry(entry, read_activity(form).html_asked)])
 
     def questions(self, words: str = "") -> Response:

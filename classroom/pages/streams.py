@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -47,12 +48,12 @@ async def _states(
 ) -> AsyncIterator[str]:
     with live.watching(student_id) as alarm:
         yield f"retry: {RECONNECT_MS}\n\n"
-        if student_id and known == _event_id(live) and live.state.phase != "run":
+        if student_id and known == _event_id(live, student_id) and live.state.phase != "run":
             yield "event: beat\ndata: {}\n\n"
             await alarm.wait()
         while True:
             alarm.clear()
-            yield f"id: {_event_id(live)}\ndata: {json.dumps(_with_now(make()))}\n\n"
+            yield f"id: {_event_id(live, student_id)}\ndata: {json.dumps(_with_now(make()))}\n\n"
             await asyncio.sleep(TICK_SECONDS)
             while not alarm.is_set():
                 try:
@@ -61,8 +62,10 @@ async def _states(
                     yield "event: beat\ndata: {}\n\n"
 
 
-def _event_id(live: LiveRoom) -> str:
-    return str(live.revision)
+def _event_id(live: LiveRoom, student_id: str) -> str:
+    """What a phone has seen: how far the class is, and its own name, which changes without an event."""
+    name = live.students[student_id].name if student_id else ""
+    return f"{live.revision}.{zlib.crc32(name.encode())}"
 
 
 def _with_now(state: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
+from classroom.live.writer import NotSavedError
 from classroom.pages import documents, streams
-from classroom.pages.requests import json_of, too_often, trouble
+from classroom.pages.requests import json_of, tell_trouble, too_often
 from classroom.views.screens import student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
@@ -22,6 +23,7 @@ from study.web.rates import Rates
 STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""
 
+KEPT = "Stay on this page: your answer is kept here and sent again."
 LATE = "Voting was closed before your answer arrived, so it does not count."
 LATE_CHANGE = "Voting was closed before your change arrived, so your earlier answer counts."
 
@@ -32,8 +34,8 @@ class StudentRoutes:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._asking = Rates(burst=30, per_second=3)
-        # A school's network may show all phones as one address.
-        self._joining = Rates(burst=400, per_second=2)
+        # A school's network may show all phones as one address; who is in already may reload at any time.
+        self._joining = Rates(burst=400, per_second=20)
         self._reading = Rates(burst=60, per_second=4)
 
     def register(self, site: FastAPI) -> None:
@@ -71,63 +73,57 @@ class StudentRoutes:
         """A style sheet or script."""
         return documents.static(name)
 
+    @tell_trouble
     async def join(self, code: str, request: Request) -> Response:
         """Join, or come back as the same student."""
-        try:
-            live, browser = await self._hub.find(code), browser_of(request.cookies)
-            address = request.client.host if request.client else ""
-            if not is_own_address(address) and not self._joining.allows(address):
-                return too_often()
-            if not self._asking.allows(browser):
-                return too_often()
-            student = await self._hub.join(live, browser)
-        except LearnerError as error:
-            return trouble(error)
+        live, browser = await self._hub.find(code), browser_of(request.cookies)
+        address = request.client.host if request.client else ""
+        is_new = live.device_of(browser) not in live.by_device
+        if is_new and not is_own_address(address) and not self._joining.allows(address):
+            return too_often()
+        if not self._asking.allows(browser):
+            return too_often()
+        student = await self._hub.join(live, browser)
         return JSONResponse({"name": student.name, "names_typed": live.room.options["names_typed"]})
 
+    @tell_trouble
     async def answer(self, code: str, request: Request) -> Response:
         """Store an answer. 200 comes after the commit; 409 says that it came too late."""
+        live, student = await self._student(code, request)
+        if not self._asking.allows(student.device):
+            return too_often()
         try:
-            live, student = await self._student(code, request)
-            if not self._asking.allows(student.device):
-                return too_often()
             recorded = await self._hub.answer(live, student, await json_of(request))
-        except LearnerError as error:
-            return trouble(error)
+        except NotSavedError as error:
+            raise NotSavedError(do_next=KEPT) from error
         if recorded.outcome == "late":
             told = LATE if recorded.answer is None else LATE_CHANGE
             told_with = {"outcome": "late", "error": told, "state": student_state(live, student)}
             return JSONResponse(told_with, HTTPStatus.CONFLICT)
         return JSONResponse({"outcome": recorded.outcome})
 
+    @tell_trouble
     async def name(self, code: str, request: Request) -> Response:
         """Another name, drawn or typed."""
-        try:
-            live, student = await self._student(code, request)
-            if not self._asking.allows(student.device):
-                return too_often()
-            wanted = await json_of(request)
-            typed = None if wanted.get("draw") else str(wanted.get("name", ""))
-            return JSONResponse({"name": await self._hub.rename(live, student, typed)})
-        except LearnerError as error:
-            return trouble(error)
+        live, student = await self._student(code, request)
+        if not self._asking.allows(student.device):
+            return too_often()
+        wanted = await json_of(request)
+        typed = None if wanted.get("draw") else str(wanted.get("name", ""))
+        return JSONResponse({"name": await self._hub.rename(live, student, typed)})
 
+    @tell_trouble
     async def events(self, code: str, request: Request) -> Response:
         """The stream of this student's states, from the newest on: the phone may have shown it elsewhere."""
-        try:
-            live, student = await self._student(code, request, newest=True)
-        except LearnerError as error:
-            return trouble(error)
+        live, student = await self._student(code, request, newest=True)
         if live.streams_of(student.id) >= STREAMS_AT_MOST or not self._reading.allows(student.device):
             return too_often()
         return streams.stream(live, partial(self._state, live, student.id), request, student_id=student.id)
 
+    @tell_trouble
     async def state(self, code: str, request: Request) -> Response:
         """The newest state, for polling."""
-        try:
-            live, student = await self._student(code, request, newest=True)
-        except LearnerError as error:
-            return trouble(error)
+        live, student = await self._student(code, request, newest=True)
         if not self._reading.allows(student.device):
             return too_often()
         live.polled(student.id)

@@ -11,7 +11,7 @@ from classroom.access.addresses import is_own_address
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents
-from classroom.pages.requests import too_often, trouble
+from classroom.pages.requests import tell_trouble, too_often
 from classroom.reports.take_home import take_home
 from study.base.errors import LearnerError
 from study.ports.activities import AskForCards
@@ -66,14 +66,12 @@ class TakeHomeRoutes:
             opens_here=self._opens_here(request) and any(card.concepts for card in cards),
         )
 
+    @tell_trouble
     async def package(self, code: str, request: Request) -> Response:
         """The cards for Anki."""
-        try:
-            live, cards = await self._cards(code, request)
-            if not self._asking.allows(browser_of(request.cookies)):
-                return too_often()
-        except LearnerError as error:
-            return trouble(error)
+        live, cards = await self._cards(code, request)
+        if not self._asking.allows(browser_of(request.cookies)):
+            return too_often()
         if not cards:
             return not_found("There are no cards for you in this class.")
         day = f"{live.room.opened_at:%Y-%m-%d}"
@@ -86,19 +84,17 @@ class TakeHomeRoutes:
         )
         return file_response(content, "application/octet-stream", f"class-{code}-cards.apkg")
 
+    @tell_trouble
     async def study(self, code: str, request: Request) -> Response:
         """Make the app's cards about what was missed due in the profile of this browser, and open them."""
-        try:
-            _, cards = await self._cards(code, request)
-            if self._ask_for_cards is None or not self._opens_here(request):
-                return not_found("The app's cards are not open to this device.")
-            visit = await run_in_threadpool(
-                find_visit, self._context, browser_id=browser_of(request.cookies), query={}
-            )
-            for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
-                await run_in_threadpool(self._ask_for_cards, visit, concepts, because=f"class-{code}")
-        except LearnerError as error:
-            return trouble(error)
+        _, cards = await self._cards(code, request)
+        if self._ask_for_cards is None or not self._opens_here(request):
+            return not_found("The app's cards are not open to this device.")
+        visit = await run_in_threadpool(
+            find_visit, self._context, browser_id=browser_of(request.cookies), query={}
+        )
+        for concepts in dict.fromkeys(card.concepts for card in cards if card.concepts):
+            await run_in_threadpool(self._ask_for_cards, visit, concepts, because=f"class-{code}")
         return RedirectResponse("/cards", HTTPStatus.SEE_OTHER)
 
     def _opens_here(self, request: Request) -> bool:

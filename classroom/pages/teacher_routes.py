@@ -3,11 +3,12 @@
 The gate (`classroom/access/gate.py`) lets nobody else in here.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -17,7 +18,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
-from classroom.pages.requests import form_of, json_of, trouble
+from classroom.pages.requests import form_of, json_of, tell_trouble
 from classroom.pages.start_routes import StartRoutes, known_address
 from classroom.plans.on_the_spot import KINDS, read_activity
 from classroom.plans.plan import Plans
@@ -65,6 +66,7 @@ class TeacherRoutes:
         site.post("/class/{code}/ask", response_model=None)(self.ask)
         site.post("/class/{code}/address", response_model=None)(self.address)
         site.post("/class/{code}/key", response_model=None)(self.make_key)
+        site.get("/class/{code}/key", response_model=None)(self.after_key)
         site.post("/class/{code}/key/revoke", response_model=None)(self.revoke_keys)
 
     async def teach(self, code: str, request: Request) -> Response:
@@ -92,8 +94,8 @@ class TeacherRoutes:
             addresses=[] if self._students_at else lan_addresses(),
             reachable=self._reachable,
             shown_link=_shown(link),
-            qr=qr_code(link),
-            verdicts=VERDICT_LABELS,
+            qr=_students_qr_code(link),
+            verdicts=list(VERDICT_LABELS.items()),
             kinds=KINDS,
             figures=live.has_figures,
             key_link=key_link,
@@ -113,60 +115,53 @@ class TeacherRoutes:
             title=live.room.title,
             code=code,
             figures=live.has_figures,
-            qr=qr_code(link),
+            qr=_students_qr_code(link),
             shown_link=_shown(link),
         )
 
+    @tell_trouble
     async def teach_events(self, code: str, request: Request) -> Response:
         """The stream of the teacher's states."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
         return streams.stream(live, partial(teacher_state, live), request)
 
+    @tell_trouble
     async def teach_state(self, code: str) -> Response:
         """The teacher's newest state, for polling."""
-        try:
-            return streams.one_state(partial(teacher_state, await self._hub.find(code)))
-        except LearnerError as error:
-            return trouble(error)
+        return streams.one_state(partial(teacher_state, await self._hub.find(code)))
 
+    @tell_trouble
     async def screen_events(self, code: str, request: Request) -> Response:
         """The stream of the projector's states."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return trouble(error)
-        shown = _shown(self._link(live, request))
-        return streams.stream(live, lambda: screen_state(live, link=shown), request)
+        live = await self._hub.find(code)
+        return streams.stream(live, partial(self._screen_state, live, request), request)
 
+    @tell_trouble
     async def screen_state(self, code: str, request: Request) -> Response:
         """The projector's newest state, for polling."""
-        try:
-            live = await self._hub.find(code)
-        except LearnerError as error:
-            return trouble(error)
-        return streams.one_state(lambda: screen_state(live, link=_shown(self._link(live, request))))
+        live = await self._hub.find(code)
+        return streams.one_state(partial(self._screen_state, live, request))
 
+    def _screen_state(self, live: LiveRoom, request: Request) -> dict[str, object]:
+        """With the link as it is now: the teacher may choose another address."""
+        link = self._link(live, request)
+        shown = _shown(link)
+        return {**screen_state(live, link=shown), "link": shown, "qr": _students_qr_code(link)}
+
+    @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
         """Next, back, lock, kick, end and the like."""
-        try:
-            live = await self._hub.find(code)
-            await self._hub.command(live, await json_of(request))
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
+        await self._hub.command(live, await json_of(request))
         return JSONResponse({"after": live.state.last})
 
+    @tell_trouble
     async def ask(self, code: str, request: Request) -> Response:
         """Ask the class what the teacher has just typed, now or next."""
-        try:
-            live = await self._hub.find(code)
-            form = {name: str(value) for name, value in (await json_of(request)).items()}
-            ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
-            await ask(live, read_activity(form))
-        except LearnerError as error:
-            return trouble(error)
+        live = await self._hub.find(code)
+        form = {name: str(value) for name, value in (await json_of(request)).items()}
+        ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
+        await ask(live, read_activity(form))
         return JSONResponse({"after": live.state.last})
 
     async def address(self, code: str, request: Request) -> Response:
@@ -190,6 +185,10 @@ class TeacherRoutes:
         await run_in_threadpool(self._keys.reload)
         return await self._teach(code, request, key=key)
 
+    async def after_key(self, code: str) -> Response:
+        """The address of the page that has shown a key, opened again: the key is not shown twice."""
+        return RedirectResponse(f"/class/{code}/teach", HTTPStatus.SEE_OTHER)
+
     async def revoke_keys(self, code: str) -> Response:
         """Refuse every key of this class from now on."""
         try:
@@ -212,6 +211,12 @@ def _own_link(live: LiveRoom, request: Request) -> str:
     server = request.scope.get("server") or ("", 80)
     port = f":{server[1]}" if server[1] not in (None, 80) else ""
     return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
+
+
+@lru_cache(maxsize=32)
+def _students_qr_code(link: str) -> Markup:
+    """Kept, because each state of the projector has it."""
+    return qr_code(link)
 
 
 def _shown(link: str) -> str:

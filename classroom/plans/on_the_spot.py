@@ -94,11 +94,12 @@ def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...
 
 
 def _guessed(form: Mapping[str, str], ask: str) -> Guessed:
+    unit = form.get("unit", "").strip()[:LONGEST_UNIT]
     try:
-        value = read_number(form.get("value"))
+        value = read_number(form.get("value"), unit=unit)
     except LearnerError as error:
         raise FieldError("value", error.what, do_next="Type digits, such as 1.8, then ask.") from error
-    return Guessed(html=to_html(ask), text=ask, unit=form.get("unit", "").strip()[:LONGEST_UNIT], value=value)
+    return Guessed(html=to_html(ask), text=ask, unit=unit, value=value)
 
 
 def _check_formulas(field: str, text: str) -> None:

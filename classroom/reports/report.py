@@ -181,7 +181,7 @@ def _item(
     said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
     moved = None
     if activity.asked is not None and activity.asked.right:
-        moved = transition(_options(first), _options(second), activity.asked.right)
+        moved = transition(chosen(first), chosen(second), activity.asked.right)
     return ItemRow(
         position=position + 1,
         kind=activity.kind,
@@ -202,7 +202,7 @@ def _item(
         twin_votes=len(twin),
         twin_right=_share(activity, 3, twin),
         median_guess=float(median(guesses)) if guesses else None,
-        value=values[0] if values and not activity.crowd else None,
+        value=None if activity.crowd else value_of(room, activity, position),
         close=sum(is_close(guess, value) for guess, value in known) / len(known) if known else None,
         text=_text_asked(activity),
         unit=activity.unit,
@@ -238,8 +238,8 @@ def _summary(
             said.append(f"{close} of {len(known)} within 10 %")
         return "; ".join(said)
     if activity.asked is not None and not activity.asked.right:
-        chosen = Counter(str(answer.value["option"]) for answer in given.values())
-        return "; ".join(f"{_plain(option.html)}: {chosen[option.id]}" for option in activity.asked.options)
+        votes = Counter(chosen(given).values())
+        return "; ".join(f"{_plain(option.html)}: {votes[option.id]}" for option in activity.asked.options)
     if activity.wanted is not None:
         written = map(WrittenAnswer.of, given.values())
         grouped = group_answers(written, activity.wanted.concepts, room.overruled)
@@ -261,7 +261,8 @@ def _subject(activity: Activity) -> str:
     return "final-loss" if activity.crowd else getattr(activity.guessed, "quantity", "")
 
 
-def _options(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
+def chosen(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
+    """The option that each student chose."""
     return {student: str(answer.value["option"]) for student, answer in given.items()}
 
 

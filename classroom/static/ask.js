@@ -25,13 +25,17 @@ function askForm(form, send) {
     trouble.scrollIntoView({ block: 'nearest' });
   }
 
+  let sending = false; // a second press asks nothing twice
   form.addEventListener('change', fit);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
+    if (sending) return;
     const kind = form.elements.kind.value;
     const fields = Object.fromEntries(new FormData(form));
     if (event.submitter && event.submitter.name) fields[event.submitter.name] = event.submitter.value;
-    const told = await send(fields);
+    sending = true;
+    const told = await send(fields).catch(() => ({ error: 'The app did not answer. Press once more.' }));
+    sending = false;
     tellTrouble(told);
     if (told.error) return;
     form.reset();

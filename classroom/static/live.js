@@ -4,46 +4,53 @@
 
 const SILENCE_MS = 25000; // the server sends a beat every 10 s
 const POLL_MS = 2000;
+const POLL_LIMIT_MS = 8000;
 const FAILURES_BEFORE_POLLING = 3;
+const SILENT = 2; // failures that a stream counts for which opens and says nothing: a proxy keeps it back
+const STREAM_AGAIN_MS = 60000;
 
 const byId = (id) => document.getElementById(id);
 const code = byId('main').dataset.code;
 
 function follow(streamUrl, stateUrl, show) {
-  let source = null;
+  let source = null; // none while this page polls
   let heard = Date.now();
   let failures = 0;
   let polling = null;
+  let againAt = 0; // when a page that polls tries a stream again
 
   function connect() {
-    if (source) source.close();
+    close();
     heard = Date.now();
-    if (!window.EventSource || failures >= FAILURES_BEFORE_POLLING) return poll();
+    if (!window.EventSource) return poll();
     source = new EventSource(streamUrl);
     source.onmessage = (event) => { failures = 0; take(JSON.parse(event.data)); };
-    source.addEventListener('beat', () => { heard = Date.now(); lost(false); });
+    source.addEventListener('beat', () => { failures = 0; heard = Date.now(); lost(false); });
     source.onerror = () => {
       failures += 1;
       lost(true);
       if (source.readyState !== EventSource.CLOSED && failures < FAILURES_BEFORE_POLLING) return;
-      source.close();
-      clearTimeout(polling);
+      close();
       polling = setTimeout(poll, POLL_MS);
     };
+  }
+
+  function close() {
+    clearTimeout(polling);
+    if (source) source.close();
+    source = null;
+    if (failures >= FAILURES_BEFORE_POLLING) againAt = Date.now() + STREAM_AGAIN_MS;
   }
 
   async function poll() {
     clearTimeout(polling);
     try {
-      const answer = await fetch(stateUrl, { cache: 'no-store' });
-      if (answer.ok) {
-        take(await answer.json());
-        failures = 0;
-        return connect();
-      }
-      lost(answer.status >= 500, answer.status < 500 ? await answer.text() : '');
+      const answer = await fetch(stateUrl, { cache: 'no-store', signal: AbortSignal.timeout(POLL_LIMIT_MS) });
+      if (answer.ok) take(await answer.json());
+      else lost(answer.status >= 500, answer.status < 500 ? await refusalOf(answer) : '');
+      if (answer.ok && window.EventSource && (failures < FAILURES_BEFORE_POLLING || Date.now() > againAt)) return connect();
     } catch { lost(true); }
-    polling = setTimeout(poll, POLL_MS);
+    if (!source) polling = setTimeout(poll, POLL_MS); // a page that woke meanwhile has a stream
   }
 
   function take(state) {
@@ -63,14 +70,27 @@ function follow(streamUrl, stateUrl, show) {
   document.addEventListener('visibilitychange', wake);
   addEventListener('online', wake);
   addEventListener('pageshow', wake);
-  setInterval(() => { if (Date.now() - heard > SILENCE_MS) connect(); }, 5000);
+  setInterval(() => {
+    if (!source || Date.now() - heard <= SILENCE_MS) return;
+    failures += SILENT;
+    close();
+    poll();
+  }, 5000);
   connect();
 }
 
-function lost(isLost, why) {
+async function refusalOf(answer) {
+  const isJson = (answer.headers.get('Content-Type') || '').includes('json');
+  return isJson ? (await answer.json()).error : answer.text();
+}
+
+let refusal = ''; // why there is no state, in #trouble until one comes
+function lost(isLost, why = '') {
   byId('line').hidden = !isLost;
   const trouble = byId('trouble');
-  if (trouble && why) { trouble.textContent = why; trouble.hidden = false; }
+  if (!trouble || why === refusal) return;
+  if (why || trouble.textContent === refusal) { trouble.textContent = why; trouble.hidden = !why; }
+  refusal = why;
 }
 
 let told = '';
@@ -110,10 +130,11 @@ function settingsOf(place) {
   return Object.fromEntries([...place.querySelectorAll('[data-setting]')].map((each) => [each.dataset.setting, settingOf(each)]));
 }
 
-async function post(path, body) {
+async function post(path, body, options = {}) {
   return fetch(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
+    ...options,
   });
 }

@@ -27,14 +27,22 @@ document.getElementById('editor').addEventListener('click', (event) => {
 });
 
 const found = document.getElementById('found');
+let asked = 0;
 document.getElementById('search').addEventListener('submit', async (event) => {
   event.preventDefault();
   const words = new URLSearchParams(new FormData(event.target));
-  const answer = await fetch(`/class/plans/questions?${words}`);
-  if (!answer.ok) return;
-  found.innerHTML = await answer.text();
-  const count = found.children.length;
-  document.getElementById('count').textContent = count ? `${count} found.` : 'No question has all of these words.';
+  const number = ++asked;
+  let told = 'The app did not answer. Search once more.';
+  try {
+    const answer = await fetch(`/class/plans/questions?${words}`);
+    const html = await answer.text();
+    if (number !== asked) return; // an older answer never replaces a newer one
+    if (answer.ok) {
+      found.innerHTML = html;
+      told = found.children.length ? `${found.children.length} found.` : 'No question has all of these words.';
+    }
+  } catch { /* told below */ }
+  if (number === asked) document.getElementById('count').textContent = told;
 });
 
 askForm(document.getElementById('ask'), async (fields) => {

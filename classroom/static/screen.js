@@ -12,6 +12,11 @@ follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) =>
   after = state.after;
   count(state);
   byId('locked').hidden = !state.locked;
+  const address = document.querySelector('.corner .address');
+  if (address.textContent !== state.link) {
+    address.textContent = state.link;
+    document.querySelector('.corner .qr').innerHTML = state.qr;
+  }
   document.body.dataset.lobby = state.position < 0 ? 'yes' : '';
   if (state.html !== html) {
     byId('now').innerHTML = html = state.html;

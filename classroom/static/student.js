@@ -5,6 +5,7 @@ const draftKey = `class-${code}-draft`;
 let drawn = '';
 let shown = null;
 let sending = false;
+const ANSWER_MS = 8000; // a phone that has changed its access point hears nothing more of what it sent
 
 function unsent() {
   try { return JSON.parse(localStorage.getItem(unsentKey)) || []; } catch { return []; }
@@ -13,6 +14,8 @@ function unsent() {
 function keep(answers) {
   localStorage.setItem(unsentKey, JSON.stringify(answers));
 }
+
+const formOf = (answer) => `${answer.position}/${answer.round}`;
 
 function newId() { // crypto.randomUUID needs https, which a laptop in a classroom does not have
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -46,18 +49,40 @@ async function join() {
   }
 }
 
-function show(state) {
+// `refused`: the form whose answer was no answer, ready to mend it.
+function show(state, refused = '') {
   shown = state;
   byId('name').textContent = state.name;
   byId('team').textContent = ` · Team ${state.team}`;
   byId('team').hidden = !state.team;
   if (state.key === drawn) { fill(state.free); return followFigure(state.figure); }
   drawn = state.key;
+  const focused = byId('now').contains(document.activeElement);
   byId('now').innerHTML = state.html;
   free = false;
   setFigureFree();
   const form = document.querySelector('form.answer');
-  if (!form) return;
+  if (form) prepare(form, state);
+  const again = form && form.dataset.form === refused;
+  if (again && form.hidden) correct(true);
+  if (!focused) return;
+  if (again) fieldOf(form)?.focus();
+  else focusOn(byId('now').querySelector('h1'));
+}
+
+// Where the keyboard is when what it was at is gone.
+function focusOn(element) {
+  element.tabIndex = -1;
+  element.focus();
+}
+
+function fieldOf(form) {
+  const typed = form.querySelector('input:not([type=hidden], [type=radio]):enabled, textarea');
+  const chosen = form.querySelector('input[type=radio]:checked');
+  return (chosen && typed) || chosen || form.querySelector('input[type=radio]:enabled') || typed;
+}
+
+function prepare(form, state) {
   form.addEventListener('submit', submit);
   form.addEventListener('input', () => localStorage.setItem(draftKey, JSON.stringify({ form: form.dataset.form, ...values(form) })));
   restore(form);
@@ -65,7 +90,7 @@ function show(state) {
   for (const control of form.querySelectorAll('[data-asks] [data-setting]')) {
     control.disabled = control.dataset.setting !== control.closest('[data-asks]').dataset.asks;
   }
-  const waiting = unsent().find((answer) => `${answer.position}/${answer.round}` === form.dataset.form);
+  const waiting = unsent().find((answer) => formOf(answer) === form.dataset.form);
   if (waiting && waiting.id !== state.given) waitIn(form);
 }
 
@@ -77,23 +102,23 @@ function setFigureFree() {
   if (!place) return;
   for (const control of place.querySelectorAll('[data-setting]')) control.disabled = !free;
   const button = document.querySelector('button[data-free]');
-  button.setAttribute('aria-pressed', String(free));
   button.textContent = free ? 'Follow the teacher' : 'Move it yourself';
 }
 
 function followFigure(settings) {
   const place = document.querySelector('[data-follow]');
   if (!place || !settings || free) return;
-  let moved = null;
-  for (const control of place.querySelectorAll('[data-setting]')) {
+  const moved = [...place.querySelectorAll('[data-setting]')].filter((control) => {
     const value = settings[control.dataset.setting];
-    if (value === undefined || value === settingOf(control)) continue;
+    return value !== undefined && value !== settingOf(control);
+  });
+  for (const control of moved) {
+    const value = settings[control.dataset.setting];
     const stops = control.dataset.stops?.split(' ');
     control.value = stops ? stops.indexOf(value) : value;
     delete control.dataset.value;
-    moved = control;
   }
-  if (moved) moved.dispatchEvent(new Event('input', { bubbles: true }));
+  for (const control of moved) control.dispatchEvent(new Event('input', { bubbles: true })); // each shows its number
 }
 
 // The form stands beside a saved answer, ready to correct it.
@@ -101,7 +126,7 @@ function correct(isOpen) {
   const form = document.querySelector('form.answer');
   form.hidden = !isOpen;
   document.querySelector('[data-saved]').hidden = isOpen;
-  (isOpen ? form.querySelector('input:checked, input, textarea, button') : document.querySelector('[data-change]')).focus();
+  (isOpen ? form.querySelector('input:checked') || fieldOf(form) : document.querySelector('[data-change]'))?.focus();
 }
 
 byId('now').addEventListener('click', (event) => {
@@ -146,6 +171,7 @@ function restore(form) {
 
 function waitIn(form) {
   if (form.hidden) correct(true); // a correction that was on its way when the page was closed
+  const focused = form.contains(document.activeElement);
   for (const control of form.elements) control.disabled = true;
   let note = form.querySelector('.waiting');
   if (!note) {
@@ -155,6 +181,7 @@ function waitIn(form) {
     form.append(note);
   }
   note.textContent = 'Your answer is on its way. It is kept on this phone until it has arrived.';
+  if (focused) focusOn(note); // a disabled button has no focus
 }
 
 function submit(event) {
@@ -165,28 +192,29 @@ function submit(event) {
   const [position, round] = form.dataset.form.split('/').map(Number);
   const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined, replaces: shown.given || undefined };
   keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);
+  trouble('');
   waitIn(form);
   sendUnsent();
 }
 
+// One after the other, also those that are given meanwhile.
 async function sendUnsent() {
   if (sending) return;
   sending = true;
-  for (const answer of unsent()) {
-    try {
-      const got = await post(`/class/${code}/answer`, answer);
-      if (got.status === 429 || got.status >= 500) throw new Error('later');
-      const told = await got.json();
-      keep(unsent().filter((each) => each.id !== answer.id));
-      trouble(told.error || '');
-      if (!got.ok) drawn = ''; // the next state draws the form anew
-      if (!got.ok && (told.state || shown)) show(told.state || shown);
-    } catch {
-      setTimeout(sendUnsent, 1500);
-      break;
-    }
-  }
+  try {
+    for (let answer = unsent()[0]; answer; answer = unsent()[0]) await sendAnswer(answer);
+  } catch { setTimeout(sendUnsent, 1500); }
   sending = false;
+}
+
+async function sendAnswer(answer) {
+  const got = await post(`/class/${code}/answer`, answer, { signal: AbortSignal.timeout(ANSWER_MS) });
+  if (got.status === 429 || got.status >= 500) throw new Error('later');
+  const told = await got.json();
+  keep(unsent().filter((each) => each.id !== answer.id));
+  if (told.error) trouble(told.error); // stays beside the answer that follows
+  if (!got.ok) drawn = ''; // the next state draws the form anew
+  if (!got.ok && (told.state || shown)) show(told.state || shown, told.state ? '' : formOf(answer));
 }
 
 byId('rename').addEventListener('click', async () => {

@@ -84,13 +84,15 @@ byId('now').addEventListener('click', (event) => {
   command({ do: what, student, phase, answer, position: position === undefined ? undefined : Number(position), after: steps ? after : undefined });
 });
 
-// A verdict of the grader becomes a choice of the teacher.
+// A verdict of the grader becomes a choice of the teacher. By keyboard it counts with Enter or when the choice is
+// left, because an arrow key passes every verdict on its way.
 function judge(button) {
   const choice = document.createElement('select');
   choice.className = 'judge';
-  choice.setAttribute('aria-label', `Your verdict. ${button.textContent}`);
+  choice.setAttribute('aria-label', `Your verdict, sent with Enter. ${button.textContent}`);
   choice.append(new Option('Your verdict …', ''));
-  for (const [value, words] of Object.entries(JSON.parse(byId('main').dataset.verdicts))) choice.append(new Option(words, value));
+  for (const [value, words] of JSON.parse(byId('main').dataset.verdicts)) choice.append(new Option(words, value));
+  let byKey = false;
   let closed = false; // taking it out of the page blurs it
   const close = () => {
     if (closed) return;
@@ -99,12 +101,21 @@ function judge(button) {
     button.focus();
     if (waiting) redraw(waiting);
   };
-  choice.addEventListener('change', () => {
-    command({ do: 'overrule', answer: button.dataset.judge, concept: button.dataset.concept, verdict: choice.value });
+  const decide = () => {
+    if (closed) return;
+    if (choice.value) command({ do: 'overrule', answer: button.dataset.judge, concept: button.dataset.concept, verdict: choice.value });
     close();
+  };
+  choice.addEventListener('pointerdown', () => { byKey = false; });
+  choice.addEventListener('keydown', (event) => {
+    byKey = true;
+    if (event.key === 'Escape') close();
+    if (event.key !== 'Enter' || !choice.value) return;
+    event.preventDefault(); // the button that comes back would take it as its own
+    decide();
   });
-  choice.addEventListener('blur', close);
-  choice.addEventListener('keydown', (event) => { if (event.key === 'Escape') close(); });
+  choice.addEventListener('change', () => { if (!byKey) decide(); });
+  choice.addEventListener('blur', decide);
   button.replaceWith(choice);
   choice.focus();
 }

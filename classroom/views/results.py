@@ -9,7 +9,7 @@ from markupsafe import Markup
 from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
-from classroom.reports.report import value_of
+from classroom.reports.report import chosen, value_of
 from study.ports.classes import ClassQuestion
 
 LETTERS = "ABCDEFGH"
@@ -50,7 +50,7 @@ class Guesses:
 
 def bars(live: LiveRoom, asked: ClassQuestion, round_number: int) -> list[Bar]:
     """Votes of a round by option."""
-    given = [str(answer.value.get("option")) for answer in live.answers(round_number).values()]
+    given = chosen(live.answers(round_number)).values()
     counts = count_votes([option.id for option in asked.options], given)
     return [
         Bar(
@@ -67,14 +67,9 @@ def bars(live: LiveRoom, asked: ClassQuestion, round_number: int) -> list[Bar]:
     ]
 
 
-def chosen(live: LiveRoom, round_number: int) -> dict[str, str]:
-    """The option that each student chose in a round."""
-    return {student: str(answer.value["option"]) for student, answer in live.answers(round_number).items()}
-
-
 def moved(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
     """How votes moved between the two rounds of a question; None when nobody voted twice."""
-    found = transition(chosen(live, 1), chosen(live, 2), asked.right)
+    found = transition(chosen(live.answers(1)), chosen(live.answers(2)), asked.right)
     return found if found.both else None
 
 
@@ -115,6 +110,13 @@ def is_shown(live: LiveRoom) -> bool:
     return live.state.phase in ("reveal", "twin-reveal", "distribution", "run")
 
 
+def question_of(live: LiveRoom) -> ClassQuestion | None:
+    """The question that the current phase is about: a twin, or the one before it."""
+    if live.activity is None:
+        return None
+    return live.activity.twin if live.state.phase in ("twin", "twin-reveal") else live.activity.asked
+
+
 def context(live: LiveRoom) -> Mapping[str, Any]:
     """The results that the current phase may show, by the names that the templates use."""
     activity, state = live.activity, live.state
@@ -123,10 +125,10 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
     if activity.guessed is not None:
         shows_value = activity.guessed.value is not None or state.phase == "run"
         return {"guesses": guesses(live, true_value(live) if shows_value else None)}
-    twin = state.phase in ("twin", "twin-reveal")
-    asked = activity.twin if twin else activity.asked
+    asked = question_of(live)
     if asked is None:
         return {}
+    twin = asked is activity.twin
     rounds = [(3, "")] if twin else [(1, "First vote"), (2, "Second vote")]
     shown = [(label, bars(live, asked, number)) for number, label in rounds if live.answers(number)]
     latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0])

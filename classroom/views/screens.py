@@ -12,6 +12,7 @@ from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
+from classroom.reports.report import chosen
 from classroom.views import crowd, results, wall
 from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
@@ -49,35 +50,27 @@ TIMED = ("vote", "discuss", "revote", "twin")
 
 def student_state(live: LiveRoom, student: ClassStudent) -> State:
     """What one phone shows. `key` changes when its form must be drawn anew."""
-    state, first = live.state, live.answer_of(student.id, 1)
+    state = live.state
     given = live.answer_of(student.id, state.round or _last_round(live))
     if given is None and state.phase == "reveal":
-        given = first  # who voted once sees that vote
+        given = live.answer_of(student.id, 1)  # who voted once sees that vote
     kicked, shown = student.id in state.kicked, results.is_shown(live)
     own, detail = _own(live, student, given, shown=shown)
 
     def make() -> Markup:
         return render(
             "classroom/student_now.html",
-            **{
-                **_common(live, shown=shown),
-                "figure": _whole_figure(live, _begun(live) if state.round else live.figure_settings),
-                "cell": None,
-                "verdicts": [],
-                "free": {},
-                **own,
-            },
+            **_common(live, shown=shown, settings=_begun(live) if state.round else live.figure_settings),
+            **{"cell": None, "verdicts": [], "free": {}, **own},
             kicked=kicked,
             given=given,
-            first=first,
             shown=shown,
             value=results.true_value(live) if shown else None,
         )
 
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
-    votes = (str(each and (each.value, each.confidence)) for each in (given, first))
-    same = (live.run, kicked, detail, *votes)
-    html = live.fragment(same, make)
+    vote = str(given and (given.value, given.confidence))
+    html = live.fragment((live.run, kicked, detail, vote), make)
     mark = f"{state.position}/{state.phase}/{state.ended}/{kicked}/{given.id if given else ''}"
     running = f"/{live.state.measured.get(state.position)}" if state.phase == "run" else ""
     return {
@@ -107,9 +100,8 @@ def _own(
         free = crowd.free_places(live, activity.crowd, claimed=given.claim if given else None)
         if not shown:
             return {"cell": cell, "free": free}, f"/{cell and cell.label}{sorted(free.items())}"
-        return {
-            "cell": cell
-        }, f"/{cell and cell.label}/{cell and len(cell.curve)}/{cell and (cell.doing, cell.loss)}"
+        moving = cell and (cell.label, len(cell.curve), cell.doing, cell.loss)
+        return {"cell": cell}, f"/{moving}{crowd.findings(live, live.state.position)}"
     if activity.wanted is not None and shown and given is not None:
         verdicts = wall.own_verdicts(live, activity.wanted, given)
         return {"verdicts": verdicts}, f"/{given.id}{verdicts}"
@@ -121,7 +113,7 @@ def screen_state(live: LiveRoom, *, link: str) -> State:
     shown = results.is_shown(live)
     html = render(
         "classroom/screen_now.html",
-        **_common(live, shown=shown),
+        **_common(live, shown=shown, settings=live.figure_settings),
         link=link,
         shown=shown,
         standings=standings(live),
@@ -140,9 +132,10 @@ def teacher_state(live: LiveRoom) -> State:
         for student in live.students.values()
     }
     discussing = live.state.phase in ("advice", "discuss")
+    common = _common(live, shown=True, settings=live.figure_settings)
     html = render(
         "classroom/teacher_now.html",
-        **_common(live, shown=True),
+        **common,
         students=[
             {
                 "id": student.id,
@@ -155,7 +148,7 @@ def teacher_state(live: LiveRoom) -> State:
         ],
         shown=True,
         advice=ADVICE_TEXTS[found] if found and live.state.phase == "advice" else "",
-        pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(results.chosen(live, 1))]
+        pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(chosen(live.answers(1)))]
         if discussing and live.activity and live.activity.asked
         else [],
         following=_following(live),
@@ -165,8 +158,7 @@ def teacher_state(live: LiveRoom) -> State:
         trouble=live.grading_trouble,
         **_counts(live),
     )
-    figure = _whole_figure(live, live.figure_settings)
-    moved = {"at": live.state.position, "html": figure} if shows_figure(live) else None
+    moved = {"at": live.state.position, "html": common["figure"]} if shows_figure(live) else None
     return {**_frame(live), **_counts(live), "html": html, "figure": moved, "say": ""}
 
 
@@ -211,15 +203,14 @@ def _in_words(control: Control, value: Any) -> str:
     return control.shown(value) if isinstance(control, SliderControl) else str(value)
 
 
-def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
-    """What all templates use; results are left out where they are still hidden."""
+def _common(live: LiveRoom, *, shown: bool, settings: Mapping[str, str]) -> Mapping[str, Any]:
+    """What all templates use; results are left out where they are still hidden. `settings`: of the figure."""
     state, activity = live.state, live.activity
-    twin = state.phase in ("twin", "twin-reveal")
     return {
         "live": live,
         "state": state,
         "activity": activity,
-        "asked": (activity.twin if twin else activity.asked) if activity else None,
+        "asked": results.question_of(live),
         "lobby": state.position == LOBBY and not state.ended,
         "phase": state.phase,
         "label": phase_label(activity.kind, state.phase) if activity and state.phase else "",
@@ -229,7 +220,7 @@ def _common(live: LiveRoom, *, shown: bool) -> Mapping[str, Any]:
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.findings(live, state.position),
         "wanted": activity.wanted if activity else None,
-        "figure": _whole_figure(live, live.figure_settings),
+        "figure": _whole_figure(live, settings),
         "asked_about": _asked_about(live),
         "slider": activity.figure.slider if activity and activity.figure else "",
         "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
@@ -253,7 +244,6 @@ def phase_label(kind: str, phase: str) -> str:
 def _frame(live: LiveRoom) -> State:
     ends_at = _ends_at(live)
     return {
-        "revision": live.revision,
         "after": live.state.last,
         "position": live.state.position,
         "phase": live.state.phase,

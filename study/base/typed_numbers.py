@@ -60,6 +60,8 @@ class TypedNumber:
 
     value: float
     unit: str
+    scale: float = 1.0
+    """What a word such as `million` has multiplied the value with."""
 
 
 def is_known_unit(unit: str) -> bool:
@@ -86,14 +88,17 @@ def read_number(text: str) -> TypedNumber:
     if abs(power) > 30 or not math.isfinite(value):
         raise LearnerError("That number is out of range.", do_next="Write it in another unit.")
     sign = -1.0 if found["sign"] in ("-", "−") else 1.0
-    return TypedNumber(sign * value * float(f"1e{power}") * scale, unit)
+    return TypedNumber(sign * value * float(f"1e{power}") * scale, unit, scale)
 
 
 def in_unit(text: str, unit: str) -> float:
-    """Parse a number into the unit that a question asks for; a bare number is taken to be in it."""
+    """Parse a number into the unit that a question asks for; a bare number is taken to be in it.
+
+    The unit may be a word such as `million`: then `2.4`, `2.4 million` and `2400 thousand` are equal.
+    """
     typed = read_number(text)
     if not typed.unit:
-        return typed.value
+        return typed.value / (_COUNTS.get(unit, 1.0) if typed.scale != 1.0 else 1.0)
     asked, given = _WORTH.get(unit), _WORTH[typed.unit]
     if asked is None:
         raise LearnerError("This question asks for a plain number.", do_next="Leave the unit out.")

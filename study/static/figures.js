@@ -56,8 +56,12 @@
       const from = figure.closest('[data-figure-from]')?.dataset.figureFrom ?? `/figure/${encodeURIComponent(figure.dataset.figure)}`;
       const answer = await fetch(`${from}?${settingsOf(figure)}`);
       const text = await answer.text();
+      const tooOften = answer.status === 429; // a class limits each device; where the control ends up is still asked
+      if (tooOften) await new Promise((done) => setTimeout(done, 1000 * answer.headers.get('Retry-After')));
       if (asking.get(figure) !== state) return; // the server has sent the figure anew meanwhile
-      if (answer.ok) show(figure, text); else trouble(figure, text);
+      if (tooOften) state.again = true;
+      else if (answer.ok) show(figure, text);
+      else trouble(figure, text);
     } catch {
       if (asking.get(figure) !== state) return;
       trouble(figure, 'The app did not answer. Move the control again to ask once more.');

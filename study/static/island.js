@@ -505,6 +505,7 @@ const pressesItself = (target) => target.closest('button, a, summary, input:not(
 
 function onKey(event) {
   if (!element.isConnected || event.altKey || event.repeat || event.isComposing) return;
+  if (document.querySelector('dialog[open]')) return; // nobody sees what a key would do behind it
   if (isTyping(event.target)) return onKeyInText(event);
   if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);

@@ -106,13 +106,10 @@ class ClassTransaction:
         self._revision(room_id)
         self._connection.execute(update(rooms).where(rooms.c.id == room_id).values(options=dict(options)))
 
-    def append(
-        self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int | None, at: datetime
-    ) -> ClassEvent:
-        """Append an event after the one that the teacher saw last, so that two presses make one step.
+    def check_last(self, room_id: str, after: int | None) -> int:
+        """Return the number of a room's last event.
 
-        None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
-        deleted.
+        Raises LearnerError when that is not the one that the teacher saw last, or when the room is deleted.
         """
         events, rooms = t.class_events.c, t.class_rooms.c
         if self._connection.scalar(select(rooms.id).where(rooms.id == room_id)) is None:
@@ -122,6 +119,17 @@ class ClassTransaction:
             raise LearnerError(
                 "The class has gone on meanwhile.", do_next="Look at where it is now, then choose again."
             )
+        return last
+
+    def append(
+        self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int | None, at: datetime
+    ) -> ClassEvent:
+        """Append an event after the one that the teacher saw last, so that two presses make one step.
+
+        None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
+        deleted.
+        """
+        last = self.check_last(room_id, after)
         self._steps.pop(room_id, None)
         self._revision(room_id)
         event = ClassEvent(number=last + 1, kind=kind, value=dict(value), at=at)

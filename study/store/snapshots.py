@@ -1,7 +1,8 @@
 """Automatic backups of everything: the SQLite database and the own files of the data folder, in one zip each.
 
 A snapshot is made once a day, before an upgrade of the tables, before an import that replaces something, and
-before a restore. The newest ten are kept. A database behind another URL has backup tools of its own.
+before a restore. The newest ten are kept. A database behind another URL has backup tools of its own. Live
+classes are in none of them (`snapshot_copies.py`).
 """
 
 import shutil
@@ -9,6 +10,7 @@ import sqlite3
 import tempfile
 import threading
 import zipfile
+import zlib
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,9 +18,15 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from study.base.errors import LearnerError, StorageError
+from study.store.snapshot_copies import (
+    copy_database,
+    leave_out_classes,
+    replace_all_but_classes,
+    upgrade_copy,
+)
 from study.store.storage_errors import kind_of
 
 Reason = Literal["daily", "upgrade", "import", "restore"]
@@ -27,6 +35,11 @@ EVERY = timedelta(days=1)
 LOOK_EVERY_SECONDS = 3600
 OWN_FOLDERS = ("decks", "questions", "plans")
 DATABASE = "study.sqlite3"
+WITHOUT_CLASSES = b"without live classes"
+"""The comment of a zip: earlier versions of the app left classes in."""
+
+DAMAGED = (EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged zip raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +90,8 @@ class Snapshots:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=self.folder, prefix=".making-") as making:
                     copy = Path(making) / DATABASE
-                    _copy_database(self._database, copy)
+                    copy_database(self._database, copy)
+                    leave_out_classes(copy)
                     packed = Path(making) / "packed"
                     self._pack(copy, packed)
                     path = self.folder / f"{now.astimezone(UTC):%Y%m%d-%H%M%S-%f}_{reason}.zip"
@@ -98,21 +112,50 @@ class Snapshots:
     def restore(self, name: str, *, now: datetime) -> Snapshot:
         """Put a backup in place of the current database and own files, which are backed up first.
 
-        The database is replaced in one transaction: readers see the old or the new one. Raises LearnerError
-        when there is no such backup or it can't be read; nothing is changed then.
+        Live classes stay as they are. The rest of the database is replaced in one transaction: readers see
+        the old or the new one. Raises LearnerError when there is no such backup or it can't be read; nothing
+        is changed then.
         """
         snapshot = self._find(name)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".restoring-") as folder:
             self._unpack(snapshot, Path(folder))
-            if self._database.exists():
-                self.make("restore", now=now)
-            with self._lock:
-                try:
-                    _copy_database(Path(folder) / DATABASE, self._database)
+            copy = Path(folder) / DATABASE
+            is_there = self._database.exists()
+            try:
+                leave_out_classes(copy)
+                upgrade_copy(copy)
+                if is_there:
+                    self.make("restore", now=now)
+                with self._lock:
+                    (replace_all_but_classes if is_there else copy_database)(copy, self._database)
                     self._replace_own_files(Path(folder))
-                except (OSError, sqlite3.Error) as error:
-                    raise _told(error) from error
+            except (OSError, sqlite3.Error, DBAPIError) as error:
+                raise _told(error) from error
         return snapshot
+
+    def leave_classes_out_of_older(self) -> None:
+        """Take live classes out of the backups that an earlier version of the app has made."""
+        for snapshot in self.listed():
+            # One that is damaged stays as it is: a restore says so.
+            with self._lock, suppress(OSError, sqlite3.Error, *DAMAGED):
+                self._leave_classes_out_of(snapshot.path)
+
+    def _leave_classes_out_of(self, path: Path) -> None:
+        with (
+            zipfile.ZipFile(path) as older,
+            tempfile.TemporaryDirectory(dir=self.folder, prefix=".making-") as making,
+        ):
+            if older.comment == WITHOUT_CLASSES:
+                return
+            copy, packed = Path(older.extract(DATABASE, making)), Path(making) / "packed"
+            leave_out_classes(copy)
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.comment = WITHOUT_CLASSES
+                archive.write(copy, DATABASE)
+                for entry in older.infolist():
+                    if entry.filename != DATABASE:
+                        archive.writestr(entry, older.read(entry))
+            packed.replace(path)
 
     def set_aside(self, *, now: datetime) -> Path:
         """Move a database that can't be opened into a folder of its own, and return that folder."""
@@ -132,6 +175,7 @@ class Snapshots:
 
     def _pack(self, copy: Path, packed: Path) -> None:
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.comment = WITHOUT_CLASSES
             archive.write(copy, DATABASE)
             for folder in OWN_FOLDERS:
                 archive.mkdir(folder)  # also where it is empty: older backups leave out plans
@@ -149,7 +193,7 @@ class Snapshots:
                         archive.extract(name, folder)
             if not is_whole(folder / DATABASE):
                 raise zipfile.BadZipFile
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, *DAMAGED) as error:
             if isinstance(error, OSError) and (kind := kind_of(error)):
                 raise StorageError(kind) from error
             raise LearnerError(
@@ -191,7 +235,7 @@ def is_whole(database: Path) -> bool:
 
 
 class DailyBackups:
-    """A thread that looks every hour whether the daily backup is due."""
+    """A thread that looks every hour whether the daily backup is due; before, it mends older backups."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
@@ -204,15 +248,11 @@ class DailyBackups:
         self._closing.set()
 
     def _run(self) -> None:
+        self._snapshots.leave_classes_out_of_older()
         while not self._closing.is_set():
             with suppress(LearnerError):  # a full disk: the next hour tries again
                 self._snapshots.make_if_due(now=datetime.now(UTC))
             self._closing.wait(LOOK_EVERY_SECONDS)
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
-        reading.backup(writing)
 
 
 def _told(error: Exception) -> LearnerError:

@@ -59,6 +59,17 @@ def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Class
     assert screen.evaluate("scrollY") == 0
 
 
+def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Classroom) -> None:  # noqa: F811
+    teacher, screen = classroom.start("opener"), classroom.screen()
+    shown = screen.locator(".corner .address").inner_text()
+    code = screen.locator(".corner .qr").inner_html()
+    screen.locator(".corner .address").evaluate("shown => { shown.textContent = 'another'; }")
+    screen.locator(".corner .qr").evaluate("shown => { shown.innerHTML = ''; }")
+    lead_to(teacher, 0, "vote")
+    expect(screen.locator(".corner .address")).to_have_text(shown)
+    assert screen.locator(".corner .qr").inner_html() == code
+
+
 def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:  # noqa: F811
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")
@@ -88,6 +99,7 @@ def test_a_student_who_comes_takes_no_press_from_the_teacher(classroom: Classroo
     expect(teacher.locator("#in-room")).to_have_text("1")
     teacher.mouse.up()
     expect(ana.locator("form.answer")).to_be_visible()
+    expect(teacher.locator("#now")).to_contain_text("of 1 answered")
     teacher.get_by_text("The plan", exact=True).click()
     step = teacher.locator("ol.plan li").nth(0).locator("[data-phase=reveal]").element_handle()
     assert step is not None
@@ -136,9 +148,38 @@ def test_a_phone_without_a_connection_says_so_where_it_is_seen(classroom: Classr
     note = ana.locator(".waiting").bounding_box()
     assert note is not None
     assert note["y"] + note["height"] <= PHONE["height"]
+    ana.evaluate("lost(true)")  # as when the stream breaks, which Chromium leaves open
+    expect(ana.get_by_role("status").filter(has_text="The connection is gone")).to_be_in_viewport(ratio=1)
+    gone = ana.locator("#line").bounding_box()
+    assert gone is not None
+    assert note["y"] + note["height"] <= gone["y"]
     ana.context.set_offline(False)
     expect(ana.get_by_text("Your answer is saved")).to_be_visible()
     classroom.problems = [p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p]
+
+
+def test_the_keyboard_stays_where_the_page_changes(classroom: Classroom) -> None:  # noqa: F811
+    teacher, ana = classroom.start("rank-25"), classroom.phone()
+    lead_to(teacher, 0, "vote")
+    ana.locator("label.option input").first.press("Space")
+    ana.get_by_role("button", name="I think so").press("Enter")
+    expect(ana.get_by_role("heading", name="Your answer is saved")).to_be_focused()
+    lead_to(teacher, 0, "reveal")
+    expect(ana.locator(".told.right")).to_be_visible()
+    expect(ana.get_by_role("heading", level=1)).to_be_focused()
+    predicted = teacher.locator("ol.plan li", has=teacher.locator("[data-phase=distribution]")).first
+    predicted.locator("[data-phase=vote]").evaluate("step => step.click()")
+    guess = ana.get_by_label("Your guess")
+    for typed in ("x", "2 %", "y"):
+        if typed == "y":
+            ana.get_by_role("button", name="Change my answer").press("Enter")
+        guess.fill(typed)
+        guess.press("Enter")
+        if typed != "2 %":
+            expect(ana.locator("#trouble")).to_contain_text("is not a number")
+            expect(guess).to_be_focused()
+    expect(guess).to_have_value("y")
+    classroom.problems = [p for p in classroom.problems if "400" not in p]
 
 
 def test_a_student_who_types_the_address_alone_joins_with_the_digits(classroom: Classroom) -> None:  # noqa: F811

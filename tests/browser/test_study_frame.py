@@ -164,6 +164,27 @@ def test_a_question_mark_lists_the_keys_of_the_page(visit: Visit) -> None:
     expect(keys).to_be_hidden()
 
 
+def test_no_key_of_the_page_acts_behind_a_dialog(visit: Visit) -> None:
+    page = visit().open("/cards?new=5")
+    page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_visible()
+    shown = page.locator("#answer").inner_text()
+    page.keyboard.press("?")
+    page.keyboard.press("3")
+    page.keyboard.press("Escape")
+    page.locator("[data-open-search]").first.click()
+    page.get_by_role("combobox").fill("rank")
+    expect(page.get_by_role("dialog").get_by_role("link").first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("s")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    assert page.locator("#answer").inner_text() == shown
+    page.keyboard.press("3")
+    expect(page.locator("#answer")).to_have_count(0)
+
+
 def test_the_look_is_chosen_in_settings_and_stays(visit: Visit) -> None:
     visitor = visit()
     page = visitor.open("/settings")

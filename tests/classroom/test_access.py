@@ -216,6 +216,10 @@ def test_a_key_lets_the_teachers_phone_in_until_it_is_revoked(context: Context) 
             page = await laptop.post(f"/class/{code}/key")
             found = re.search(rf"http://[\d.:]+(/class/{code}/teach\?key=[\w-]+)", page.text)
             assert found is not None
+            fold = page.text[: page.text.index(found[0])].rpartition("<details")[2]
+            assert fold.startswith(' class="sheet" open>')
+            again = await laptop.get(f"/class/{code}/key")  # a tab that is reopened
+            assert (again.status_code, again.headers["location"]) == (303, f"/class/{code}/teach")
             opened = await tablet.get(found[1])
             assert (opened.status_code, opened.headers["location"]) == (303, f"/class/{code}/teach")
             cookie = opened.headers["set-cookie"]

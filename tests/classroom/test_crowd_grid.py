@@ -40,7 +40,10 @@ def test_a_cell_is_claimed_once_for_each_seed(context: Context) -> None:
             assert set(live.claims()) == {"1/0/0", "1/0/1"}
             late = await cyd.answer(0, 1, cell="1/0", number="5")
             assert (late.status_code, "taken" in late.json()["error"]) == (400, True)
-            assert (await cyd.state())["free"] == {"0/0": 2, "0/1": 2, "1/0": 0, "1/1": 2}
+            shown = await cyd.state()
+            assert shown["free"] == {"0/0": 2, "0/1": 2, "1/0": 0, "1/1": 2}
+            assert '<span class="sr">nf4, r=1: </span><span data-free="1/0">taken</span>' in shown["html"]
+            assert "aria-label" not in shown["html"]  # it would be read out in place of that
             assert (await cyd.answer(0, 1, cell="1/1", number="4.5")).json()["outcome"] == "stored"
             assert (await cyd.answer(0, 1, cell="0/0", number="4.5")).json()["outcome"] == "answered"
             assert (await cyd.answer(0, 1, cell="7/7", number="4.5")).status_code == 400
@@ -122,6 +125,33 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
     played(play)
 
 
+def test_a_finding_reaches_every_phone(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(GRID_PLAN)
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben:
+            await ana.answer(0, 1, cell="0/0", number="5")
+            await school.lead(live, "next")
+            places = [(row, column, seed) for row in range(2) for column in range(2) for seed in range(2)]
+            school.grids.losses = dict.fromkeys(places[:-1], 5.0)  # hers has ended
+            while live.grids.get(0) is None or "finished" not in str(live.grids[0]):
+                await asyncio.sleep(0.05)
+            before = [await each.state() for each in (ana, ben)]
+            school.grids.findings = ("r=8 ends lower.",)
+            school.grids.losses = dict.fromkeys(places, 5.0)
+            while not live.state.grids:
+                await asyncio.sleep(0.05)
+            after = [await each.state() for each in (ana, ben)]
+            assert ["r=8 ends lower." in each["html"] for each in after] == [True, True]
+            assert [one["key"] != other["key"] for one, other in zip(before, after, strict=True)] == [
+                True
+            ] * 2
+
+    played(play)
+
+
 def test_two_presses_start_one_grid(context: Context) -> None:
     class SlowGrids(Grids):
         def start(self, *given: Any) -> str:
@@ -136,6 +166,20 @@ def test_two_presses_start_one_grid(context: Context) -> None:
         pressed = await asyncio.gather(*(school.lead(live, "next", after=live.state.last) for _ in range(2)))
         assert sorted(answer.status_code for answer in pressed) == [200, 400]
         assert len(school.grids.started) == 1
+
+    played(play)
+
+
+def test_a_press_that_comes_twice_closes_no_claims(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(replace(GRID_PLAN, activities=(TALK, GRID)))
+        await school.lead(live, "next")
+        seen = live.state.last
+        pressed = [await school.lead(live, "next", after=seen) for _ in range(2)]
+        assert [answer.status_code for answer in pressed] == [200, 400]
+        assert (live.state.position, live.state.phase, school.grids.started) == (1, "vote", [])
 
     played(play)
 

@@ -43,6 +43,24 @@ def test_every_screen_follows_the_teachers_figure(context: Context) -> None:
     played(play)
 
 
+def test_who_asks_too_often_is_told_so_in_words_and_the_teacher_may(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(PLAN)
+        await school.lead(live, "next")
+        path = f"/class/{live.room.code}/figure"
+        async with school.client(browser="ana") as ana, school.teacher() as teacher:
+            asked = [await ana.get(path) for _ in range(100)]
+            refused = next(each for each in asked if each.status_code == 429)
+            assert refused.text.startswith("Too many requests")
+            assert int(refused.headers["retry-after"]) > 0
+            assert {(await teacher.get(path)).status_code for _ in range(100)} == {200}
+            assert (await ana.get("/class/000000/figure")).text.startswith("There is no class")
+
+    played(play)
+
+
 def test_a_step_that_the_plan_has_not_is_refused_in_words(context: Context) -> None:
     school = School(context)
 

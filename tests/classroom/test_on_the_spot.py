@@ -78,6 +78,8 @@ def test_the_class_goes_to_it_at_once_and_next_leads_on_in_the_plan(context: Con
         again = await school.new_hub(context).find(code)
         assert again.plan == live.plan
         assert again.state == live.state
+        await school.lead(live, "back")  # from the poll to the text that it came in
+        assert (live.state.position, live.state.phase) == (len(PLAN) + 1, "vote")
         await school.lead(live, "back")
         assert (live.state.position, live.state.phase) == (1, "reveal")
         await school.lead(live, "go", position=len(PLAN) + 2, phase="reveal")

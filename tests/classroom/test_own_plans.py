@@ -93,7 +93,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(plans: Plans, tmp_
     said = " ".join(raised.value.problems)
     for part in (
         "Plan: “title” must be a text", "Plan: “minutes”", "Activity 1: ", "unknown-1",
-        "Activity 2: “options”: 0 options are marked", "Activity 3: “value”: That is not a number",
+        "Activity 2: “options”: 0 options are marked", "Activity 3: “value”: 'many' is not a number",
         "Activity 4: “kind” must be one of", "Activity 5: “set” must be a mapping",
         "Activity 6: “title” may have 80 characters",
     ):  # fmt: skip

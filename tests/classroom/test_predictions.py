@@ -9,6 +9,7 @@ import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plans
+from classroom.reports.report import report
 from classroom.views.screens import screen_state, student_state
 from lora_lab.figures import build_figures
 from lora_lab.lab import Lab
@@ -19,8 +20,8 @@ from quizzes.session.class_questions import class_question
 from study.base.errors import LearnerError
 from study.ports.classes import ClassRunState
 from study.ports.context import Context
-from tests.classroom.builders import Grader, Runs
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.builders import PREDICT, Grader, Runs
+from tests.classroom.rooms import TEST_PLAN, School, phone, played
 from tests.lora_lab import run_builders
 
 RUN_SECONDS = 240
@@ -95,7 +96,7 @@ class FailingRuns(Runs):
 
     def state(self, run_id: str, quantity: str) -> ClassRunState:
         state = super().state(run_id, quantity)
-        return replace(state, ended=True, error="It failed.") if run_id == "run-1" else state
+        return replace(state, ended=True, value=None, error="It failed.") if run_id == "run-1" else state
 
 
 def test_a_failed_run_says_so_and_another_one_can_be_started(context: Context) -> None:
@@ -112,6 +113,88 @@ def test_a_failed_run_says_so_and_another_one_can_be_started(context: Context) -
             school.runs.value = 3.0
             await until(lambda: live.state.measured)
             assert live.state.runs == {3: "run-2"}
+
+    played(play)
+
+
+def test_a_failed_run_is_started_again_by_next_and_by_nothing_else(context: Context) -> None:
+    school = School(context, runs=FailingRuns())
+    both = replace(TEST_PLAN, activities=(PREDICT, PREDICT))
+
+    async def play() -> None:
+        live = await school.start(both)
+        await school.lead(live, "go", position=0, phase="distribution")
+        await school.lead(live, "next")
+        await until(lambda: live.run and live.run.error)
+        await school.lead(live, "go", position=1, phase="vote")
+        await school.lead(live, "back")  # shows what there is
+        assert (live.state.phase, len(school.runs.started)) == ("run", 1)
+        school.runs.value = 3.0
+        for step in ("back", "next"):
+            await school.lead(live, step)
+        await until(lambda: 0 in live.state.measured)
+        assert live.state.runs == {0: "run-2"}
+        await school.lead(live, "go", position=1, phase="run")
+        await until(lambda: 1 in live.state.measured)
+        await school.lead(live, "go", position=0, phase="run")
+        assert len(school.runs.started) == 3
+
+    played(play)
+
+
+def test_a_run_that_ends_after_the_class_has_gone_on_is_measured(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana:
+            await school.lead(live, "go", position=3, phase="vote")
+            await ana.answer(3, 1, number="2")
+            await school.lead(live, "go", position=3, phase="run")
+            await until(lambda: live.run)
+            await school.lead(live, "next")
+            await school.lead(live, "end")
+            school.runs.value = 2.1
+            await until(lambda: live.state.measured)
+        record = context.store.classes.record(live.room.code)
+        assert record is not None
+        assert report(record).items[3].value == 2.1
+
+    played(play)
+
+
+def test_a_run_that_is_deleted_in_the_lab_can_be_started_again(context: Context) -> None:
+    class DeletedRuns(Runs):
+        def state(self, run_id: str, quantity: str) -> ClassRunState:
+            if run_id == "run-1":
+                raise LearnerError("That run is gone.", do_next="Start another one.")
+            return super().state(run_id, quantity)
+
+    school = School(context, runs=DeletedRuns())
+    school.runs.value = 4.0
+
+    async def play() -> None:
+        live = await school.start()
+        for _ in range(2):
+            await school.lead(live, "go", position=3, phase="run")
+        await until(lambda: live.state.measured)
+        assert live.state.runs == {3: "run-2"}
+
+    played(play)
+
+
+def test_a_press_that_comes_twice_shows_the_guesses_and_starts_no_run(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=3, phase="vote")
+        seen = live.state.last
+        pressed = [await school.lead(live, "next", after=seen) for _ in range(2)]
+        assert [answer.status_code for answer in pressed] == [200, 400]
+        assert (live.state.phase, school.runs.started) == ("distribution", [])
+        assert (await school.lead(live, "next", after=live.state.last)).status_code == 200
+        assert (live.state.phase, len(school.runs.started)) == ("run", 1)
 
     played(play)
 

@@ -13,10 +13,11 @@ from sqlalchemy import select
 
 from classroom.plans.plan import Plan
 from classroom.reports.report import report
+from classroom.views.screens import screen_state
 from study.ports.context import Context
 from study.store.class_records import ClassRecord
 from study.store.class_schema import CLASS_TABLES
-from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, QUESTION, WALL
+from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, QUESTION, TEXT, WALL
 from tests.classroom.rooms import School, phone, played
 
 BOM = "\ufeff"
@@ -81,6 +82,28 @@ def test_results_by_item_and_by_student(school: School, context: Context) -> Non
     )
     assert (ben.first_votes, ben.first_right, ben.twins_right, ben.guesses_close) == (1, 0, 1, 0)
     assert (cyd.taken_out, cyd.answered, cyd.guesses_close) == (True, 2, 1)
+
+
+def test_one_of_each_is_told_as_one_and_a_value_that_nobody_guessed_is_told(
+    school: School, context: Context
+) -> None:
+    async def play() -> str:
+        plan = Plan(id="p", title="P", about="", minutes=1, activities=(NUMBER, TEXT, NUMBER))
+        live = await school.hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            await school.lead(live, "next")
+            await ana.answer(0, 1, number="40")
+            await school.lead(live, "next")
+            assert 'aria-label="1 guess from' in screen_state(live, link="x")["html"]
+            await school.lead(live, "next")
+            await ana.answer(1, 1, text="Some words.")
+            await school.lead(live, "next")
+            assert "1 answer." in screen_state(live, link="x")["html"]
+            assert "1 student ·" in (await teacher.get(f"/class/{live.room.code}/report")).text
+        return live.room.code
+
+    items = report(record_of(context, played(play))).items
+    assert [item.value for item in items] == [40.0, None, 40.0]
 
 
 def test_discrimination_needs_ten_students_and_finds_agreement(school: School, context: Context) -> None:

@@ -18,7 +18,7 @@ from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
 from study.store.classes import ClassLog
 from study.web.rates import Rates
-from tests.classroom.rooms import School, Streaming, phone, played
+from tests.classroom.rooms import PHONE, School, Streaming, phone, played
 
 
 @pytest.fixture
@@ -263,6 +263,19 @@ def test_a_flood_from_one_phone_leaves_the_others_alone(school: School) -> None:
     played(play)
 
 
+def test_who_is_in_reloads_however_many_join_from_the_same_address(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, school.client(browser="late") as late:
+            monkeypatch.setattr(Rates, "allows", lambda _, device: device != PHONE)
+            assert (await late.post(f"/class/{live.room.code}/join", json={})).status_code == 429
+            assert (await ana.join()).status_code == 200
+
+    played(play)
+
+
 def test_one_phone_holds_only_a_few_streams(school: School) -> None:
     async def play() -> None:
         live = await school.start()
@@ -314,6 +327,9 @@ def test_an_answer_is_acknowledged_only_after_its_commit(
             lost = await ana.answer(0, 1, id="kept-by-the-phone", option="right")
             assert lost.status_code == 503
             assert "sent again" in lost.json()["error"]
+            pressed = await school.lead(live, "next")
+            assert pressed.status_code == 503
+            assert "sent again" not in pressed.json()["error"]  # nothing is kept of a press
             assert (stored(context, live), (await ana.state())["answered"]) == ([], False)
             monkeypatch.undo()
             again = await ana.answer(0, 1, id="kept-by-the-phone", option="right")
@@ -361,7 +377,7 @@ def test_a_stream_sends_states_with_ids_and_wakes_for_a_step(school: School) -> 
                 assert "You are in" in first["data"]["html"]
                 await school.lead(live, "next")
                 second = await stream.next()
-                assert int(second["id"]) > int(first["id"])
+                assert float(second["id"]) > float(first["id"])
                 assert "What is q?" in second["data"]["html"]
 
     played(play)
@@ -381,6 +397,43 @@ def test_a_reconnect_brings_what_was_missed_and_nothing_twice(school: School) ->
             await school.lead(live, "next")
             async with Streaming(school.site, path, "ana", last_event_id=seen) as stream:
                 assert "Voting is closed" in (await stream.next())["data"]["html"]
+
+    played(play)
+
+
+def test_a_reconnect_brings_a_name_that_has_changed_meanwhile(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben"):
+            path = f"/class/{live.room.code}"
+            seen = {}
+            for browser in ("ana", "ben"):
+                async with Streaming(school.site, f"{path}/events", browser) as stream:
+                    seen[browser] = (await stream.next())["id"]
+            drawn = (await ana.client.post(f"{path}/name", json={"draw": True})).json()["name"]
+            async with Streaming(school.site, f"{path}/events", "ana", last_event_id=seen["ana"]) as stream:
+                assert (await stream.next())["data"]["name"] == drawn
+            async with Streaming(school.site, f"{path}/events", "ben", last_event_id=seen["ben"]) as stream:
+                assert (await stream.next())["event"] == "beat"
+            await school.lead(live, "forget-names")
+            async with Streaming(school.site, f"{path}/events", "ben", last_event_id=seen["ben"]) as stream:
+                assert (await stream.next())["data"]["name"] == "Student 2"
+
+    played(play)
+
+
+def test_another_address_reaches_the_projector_with_its_code(school: School) -> None:
+    async def play() -> None:
+        live = await school.start(address="192.0.2.7")
+        path = f"/class/{live.room.code}/screen/events"
+        async with Streaming(school.site, path, "teacher", address="127.0.0.1") as stream:
+            before = (await stream.next())["data"]
+            await school.hub.use_address(live, "192.0.2.99")
+            after = (await stream.next())["data"]
+        assert before["link"] == f"192.0.2.7/class/{live.room.code}"
+        assert after["link"] == f"192.0.2.99/class/{live.room.code}"
+        assert after["link"] in after["html"]
+        assert after["qr"] != before["qr"]
 
     played(play)
 
@@ -568,15 +621,25 @@ def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
     assert [student.name for student in record.students] == [""]
 
 
-def test_a_room_in_memory_forgets_names_when_it_is_next_opened(context: Context) -> None:
+@pytest.mark.parametrize("deleted_before", [False, True])
+def test_a_room_in_memory_forgets_names_when_it_is_next_opened(
+    context: Context, deleted_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [context.clock()]
     school = School(replace(context, clock=lambda: now[0]))
 
     async def play() -> None:
         live = await school.start(keep_names_days=1)
-        async with phone(school, live, "ana") as ana:
-            assert (await ana.state())["name"] != "Student 1"
+        async with phone(school, live, "ana") as ana, school.teacher() as teacher:
+            name = (await ana.state())["name"]
+            assert name != "Student 1"
             now[0] = live.room.names_until
+            if deleted_before:  # by the thread that looks every hour
+                context.store.classes.transact([lambda t: t.forget_names(now=now[0])])
             assert (await ana.state())["name"] == "Student 1"
+            path = f"/class/{live.room.code}/teach/state"
+            assert name not in (await teacher.get(path)).text
+            monkeypatch.setattr(ClassLog, "transact", None)  # there is nothing left to delete
+            assert (await teacher.get(path)).status_code == 200
 
     played(play)

@@ -1,7 +1,10 @@
 """The concept wall: own words are graded, grouped, shown or hidden without a name, and overruled."""
 
 import asyncio
+import json
 from typing import Any
+
+import httpx
 
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
@@ -147,6 +150,31 @@ def test_a_text_is_escaped_limited_and_needs_words(context: Context) -> None:
             student = next(iter(live.students.values()))
             assert "&lt;b&gt;bold" in html(student_state(live, student))
             assert school.grader.read == []  # a short text has no concepts
+
+    played(play)
+
+
+def test_half_an_emoji_harms_nobody(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start(WALL_PLAN)
+        await school.lead(live, "next")
+
+        async def send(one: Phone, **given: str) -> httpx.Response:
+            written = json.dumps({"position": 0, "round": 1, **given})  # as a browser writes half a pair
+            return await one.client.post(f"/class/{live.room.code}/answer", content=written)
+
+        async with phone(school, live, "a") as ana, phone(school, live, "b") as ben, school.teacher() as here:
+            cut, refused = await asyncio.gather(
+                send(ana, id="id-of-ana", text="some text \ud83d here"),
+                send(ben, id="id-of-ben-\ud83d", text="Text."),
+            )
+            assert (cut.json().get("outcome"), refused.status_code) == ("stored", 400)
+            assert (await send(ben, id="id-of-ben-\0", text="Text.")).status_code == 400
+            assert "some text ? here" in (await ana.state())["html"]
+            for name in ("class.xlsx", "class.json", "students.csv"):
+                assert (await here.get(f"/class/{live.room.code}/export/{name}")).status_code == 200
 
     played(play)
 

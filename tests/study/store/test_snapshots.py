@@ -1,8 +1,10 @@
 """Automatic backups: what is in them, how many are kept, and that a restored one is what was there."""
 
+import shutil
 import sqlite3
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +13,10 @@ import pytest
 from study.base.errors import LearnerError, StorageError
 from study.base.settings import Settings
 from study.store import Store, open_store
-from study.store.snapshots import KEPT, Snapshots, snapshots_of
+from study.store.class_records import ClassRoom
+from study.store.class_transaction import JoinJob
+from study.store.snapshot_copies import copy_database
+from study.store.snapshots import DATABASE, KEPT, Snapshot, Snapshots, snapshots_of
 
 
 @pytest.fixture
@@ -89,6 +94,119 @@ def test_a_backup_holds_what_is_still_in_the_write_ahead_log(
     assert names(store) == ["Ana"]
 
 
+NAME = "Zebulon Quixote"
+
+
+def open_class(store: Store, code: str, *, now: datetime) -> ClassRoom:
+    """A class with one student, and a hundred others, so that names are on pages of their own."""
+    room = ClassRoom(
+        id=f"room-{code}", code=code, plan_id="p", title="A class", options={}, opened_at=now, names_until=now
+    )
+    names = [NAME, *(f"Other {number}" for number in range(100))]
+    joining = [JoinJob(room_id=room.id, device=f"{code}-{name}", names=(name,), at=now) for name in names]
+    store.classes.transact([lambda t: t.open_room(room, [{}]), *joining])
+    return room
+
+
+def names_in(store: Store, code: str) -> list[str]:
+    record = store.classes.record(code)
+    return [student.name for student in record.students][:1] if record else ["no class"]
+
+
+def database_in(made: Snapshot) -> bytes:
+    with zipfile.ZipFile(made.path) as archive:
+        return archive.read(DATABASE)
+
+
+def test_no_backup_has_a_class_and_a_restore_leaves_classes_as_they_are(
+    snapshots: Snapshots, store: Store, now: datetime
+) -> None:
+    gone = open_class(store, "111111", now=now)
+    open_class(store, "222222", now=now)
+    store.profiles.add("a", "Ana", now=now)
+    made = snapshots.make("daily", now=now)
+    assert b"Ana" in database_in(made)
+    for part in (NAME, "A class", gone.id):
+        assert part.encode() not in database_in(made)
+    store.profiles.add("b", "Ben", now=now)
+    store.classes.transact([lambda t: t.delete_room(gone.id), lambda t: t.forget_names(now=now)])
+    open_class(store, "333333", now=now)
+    snapshots.restore(made.name, now=now + timedelta(hours=1))
+    assert names(store) == ["Ana"]
+    assert [names_in(store, code) for code in ("111111", "222222", "333333")] == [["no class"], [""], [NAME]]
+    assert NAME.encode() not in database_in(snapshots.listed()[0]), "made before the restore"
+
+
+def test_no_backup_has_what_is_left_of_a_deleted_class(
+    snapshots: Snapshots, store: Store, settings: Settings, now: datetime
+) -> None:
+    open_class(store, "111111", now=now)
+    with closing(sqlite3.connect(settings.home / DATABASE)) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")  # as where SQLite is built without it
+        connection.execute("DELETE FROM class_students")
+        connection.commit()
+    store.database.checkpoint()
+    assert NAME.encode() in (settings.home / DATABASE).read_bytes()
+    assert NAME.encode() not in database_in(snapshots.make("daily", now=now))
+
+
+def test_backups_of_earlier_versions_lose_their_classes(
+    snapshots: Snapshots, store: Store, settings: Settings, now: datetime
+) -> None:
+    settings.plans_dir.mkdir()
+    (settings.plans_dir / "mine.yaml").write_text("my plan")
+    open_class(store, "111111", now=now)
+    store.profiles.add("a", "Ana", now=now)
+    older = snapshots.folder / "20260101-000000-000000_daily.zip"
+    snapshots.folder.mkdir()
+    copy_database(settings.home / DATABASE, settings.home / "copy")
+    with zipfile.ZipFile(older, "w") as archive:
+        archive.write(settings.home / "copy", DATABASE, zipfile.ZIP_DEFLATED)
+        archive.mkdir("plans")
+        archive.write(settings.plans_dir / "mine.yaml", "plans/mine.yaml")
+    damaged = snapshots.folder / "20260102-000000-000000_daily.zip"
+    whole = older.read_bytes()
+    damaged.write_bytes(whole[:500] + b"damaged" + whole[507:])
+    [unreadable, made] = snapshots.listed()
+    assert NAME.encode() in database_in(made)
+    elsewhere = Snapshots(settings.home / "elsewhere" / DATABASE)
+    elsewhere.folder.mkdir(parents=True)
+    shutil.copy(older, elsewhere.folder)
+    elsewhere.restore(older.name, now=now)
+    there = open_store(f"sqlite:///{elsewhere.folder.parent / DATABASE}")
+    assert (names(there), names_in(there, "111111")) == (["Ana"], ["no class"])
+    there.close()
+
+    for _ in range(2):
+        snapshots.leave_classes_out_of_older()
+    assert NAME.encode() not in database_in(made)
+    assert b"Ana" in database_in(made)
+    with zipfile.ZipFile(older) as archive:
+        assert archive.read("plans/mine.yaml") == b"my plan"
+    with pytest.raises(LearnerError, match="can't be read"):
+        snapshots.restore(unreadable.name, now=now)
+    assert damaged.stat().st_size == len(whole)
+
+
+def test_a_backup_from_before_an_upgrade_is_upgraded_when_it_is_restored(
+    tmp_path: Path, now: datetime
+) -> None:
+    old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        connection.executescript(old)
+    store = open_store(f"sqlite:///{tmp_path / DATABASE}")
+    before = names(store)
+    open_class(store, "111111", now=now)
+    store.profiles.add("b", "Ben", now=now)
+    snapshots = Snapshots(tmp_path / DATABASE)
+    [made] = snapshots.listed()
+    assert made.reason == "upgrade"
+    snapshots.restore(made.name, now=now)
+    assert names(store) == before
+    assert names_in(store, "111111") == [NAME]
+    store.close()
+
+
 def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now: datetime) -> None:
     assert snapshots.make_if_due(now=now) is not None
     assert snapshots.make_if_due(now=now + timedelta(hours=23)) is None
@@ -150,7 +268,7 @@ def test_what_sqlite_refuses_a_backup_is_told_in_words(
     def refuse(*_: object) -> None:
         raise sqlite3.OperationalError(said)
 
-    monkeypatch.setattr("study.store.snapshots._copy_database", refuse)
+    monkeypatch.setattr("study.store.snapshots.copy_database", refuse)
     with pytest.raises(StorageError, match=words):
         snapshots.make("daily", now=now)
 

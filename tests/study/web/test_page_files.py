@@ -6,7 +6,7 @@ from pathlib import Path
 import brotli  # type: ignore[import-untyped]
 from starlette.testclient import TestClient
 
-from study.base.settings import Settings
+from study.base.settings import ROOT, Settings
 from study.web import page_files
 from study.web.assets import KEEP
 from tests.whole_app import whole_app
@@ -55,3 +55,5 @@ def test_a_changed_file_has_another_address(tmp_path: Path) -> None:
 
 def test_a_server_may_show_the_projector_view_to_all(settings: Settings) -> None:
     assert page_files.build_head([], projector=True) != page_files.build_head([])
+    sheets = [path for path in ROOT.glob("*/static/*.css") if "data-view" in path.read_text("utf-8")]
+    assert sheets == [], "it says what the server shows; what a browser has chosen is the class `projector`"
