@@ -88,6 +88,15 @@ class AdapterSetting:
         """Modules trained whole, including the task's own head."""
         return (*self.modules_to_save, *HEADS.get(self.task_type or "", ()))
 
+    @property
+    def never_adapted(self) -> tuple[str, ...]:
+        """Modules that the targets never match, because they are trained whole.
+
+        Only PeftModelForSequenceClassification adds its head before the adapters are set; with the other
+        tasks a target that matches the head adapts it, and then it can't be saved (PEFT 0.21, peft_model.py).
+        """
+        return self.saved if self.task_type == "SEQ_CLS" else self.modules_to_save
+
 
 @dataclass(frozen=True)
 class LinearCount:

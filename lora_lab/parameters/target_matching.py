@@ -45,7 +45,7 @@ class _Rules:
         self.setting = setting
         self.family = FAMILY.get(setting.variant, setting.variant)
         self.groups = tuple(group for group in tree.groups if not group.is_alias)
-        self.excluded = tuple(_compile_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.saved)
+        self.excluded = tuple(_compile_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.never_adapted)
 
     def adaptation(self) -> Adaptation:
         targets, feedforward = self._targets(), self._feedforward()

@@ -236,6 +236,20 @@ def test_what_peft_refuses_is_refused_with_a_reason(family: str, setting: Adapte
         peft_counts(family, setting)
 
 
+@pytest.mark.parametrize(("task", "kind", "head"), [("TOKEN_CLS", "tokencls", "classifier"),
+                                                    ("QUESTION_ANS", "qa", "qa_outputs")])  # fmt: skip
+def test_only_a_sequence_classifiers_head_is_left_out_of_the_targets(task: str, kind: str, head: str) -> None:
+    adapted = AdapterSetting(targets="all-linear", task_type=task)
+    with pytest.raises(LearnerError, match=f"{head} is to be saved whole, but it is an adapted layer"):
+        counted("bert", adapted, kind=kind)
+    with pytest.raises(TypeError, match="modules_to_save cannot be applied"):
+        peft_counts("bert", adapted, kind=kind)
+    named = replace(adapted, modules_to_save=(head,))
+    assert counted("bert", named, kind=kind) == peft_counts("bert", named, kind=kind)
+    in_sequences = replace(adapted, task_type="SEQ_CLS")
+    assert counted("bert", in_sequences, kind="seqcls") == peft_counts("bert", in_sequences, kind="seqcls")
+
+
 def test_distilberts_classifier_name_also_ends_pre_classifier() -> None:
     shape = shape_of_config(config_of("distilbert"), name="d", kind="seqcls")
     adapted = find_adaptation(shape.modules, AdapterSetting(targets=("q_lin",), task_type="SEQ_CLS"))
