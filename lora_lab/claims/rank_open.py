@@ -5,7 +5,7 @@ from dataclasses import replace
 from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
-from lora_lab.claims.inversion import Explanation, find_explanations
+from lora_lab.claims.inversion import MOST_NAMES, Explanation, find_explanations
 from lora_lab.claims.rank_given import others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
@@ -33,6 +33,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
             arithmetic=_arithmetic_of(claim, tree, fitting[0][0]),
         )
     if not failing:
+        _require_all_tried(claim, tree)
         number = claim.printed.trainable
         said = "these numbers" if number is None else f"{number:,} trainable parameters"
         return ClaimVerdict(
@@ -55,6 +56,13 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         explanations=tuple(explanation for explanation, _ in failing),
         arithmetic=_arithmetic_of(claim, tree, explanation),
     )
+
+
+def _require_all_tried(claim: Claim, tree: ModuleTree) -> None:
+    """Raise UnsupportedCase where a model has so many names that not all sets of them were tried."""
+    names = tree.linear_names
+    if not claim.targets_are_known and len(names) > MOST_NAMES:
+        raise UnsupportedCase(f"of its {len(names)} module names, only sets of {MOST_NAMES} are tried")
 
 
 def _half_of(claim: Claim, tree: ModuleTree) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.inversion import find_explanations
+from lora_lab.claims.inversion import MOST_NAMES, find_explanations
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import AdapterSetting
@@ -127,6 +127,30 @@ def test_a_count_solved_backwards_finds_the_setting_it_came_from(rank: int, name
     for each in found:
         again = find_adaptation(shape.modules, AdapterSetting(targets=each.targets))
         assert again.trainable.at(each.rank or 0) == number
+
+
+MANY = {f"part_{number}": [64 * number, 64] for number in range(1, 20)} | {"q_proj": [4096, 1024]}
+"""A layer of twenty names; the one that tutorials target comes last."""
+
+
+@pytest.mark.parametrize("rank", [16, "unknown"])
+def test_names_of_a_model_with_many_are_all_tried(reader: ShapeReader, rank: int | str) -> None:
+    model = {"name": "tower", "module_layout": {"layers": 2, "modules": MANY}, "base_total": 10**8}
+    claim = {
+        "model": model,
+        "lora": {"r": rank, "target_modules": "unknown"},
+        "printed": {"trainable": 2 * 16 * (4096 + 1024), "all": 10**8 + 163_840},
+    }
+    answer = judged(reader, claim)
+    assert answer["verdict"] == "underdetermined"
+    assert {"r": 16, "target_modules": ["q_proj"]} in answer["explanations"]
+
+
+def test_more_names_than_are_tried_give_no_verdict_of_impossible(reader: ShapeReader) -> None:
+    modules = {f"part_{number}": [64 * number, 64] for number in range(1, MOST_NAMES + 2)}
+    model = {"name": "tower", "module_layout": {"layers": 2, "modules": modules}, "base_total": 10**8}
+    claim = {"model": model, "lora": {"r": 8, "target_modules": "unknown"}, "printed": {"trainable": 12_345}}
+    assert "of its 25 module names, only sets of 24 are tried" in judged(reader, claim)["why"]
 
 
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 16))
