@@ -69,13 +69,14 @@ def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
 
 def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit) -> str:
     """Explain why the setting does not print the failing numbers."""
-    parts = [text for name, text in _list_reasons(claim, sizes) if name in fit.failing]
+    parts = [text for name, text in _list_reasons(claim, sizes, fit) if name in fit.failing]
     return " ".join(parts)
 
 
-def _list_reasons(claim: Claim, sizes: Sizes) -> list[tuple[Failing, str]]:
+def _list_reasons(claim: Claim, sizes: Sizes, fit: AccountingFit) -> list[tuple[Failing, str]]:
     printed = claim.printed
-    trainable, total = printed.trainable or 0, printed.total or 0
+    trainable = fit.trainable.low if printed.trainable is None else printed.trainable
+    total = fit.total.low if printed.total is None else printed.total
     return [
         (
             "trainable",

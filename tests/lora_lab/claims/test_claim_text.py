@@ -49,6 +49,37 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
         ("{'trainable params': 4194304, 'all params': 6742609920, 'trainable%': 0.0622}",
          4_194_304, 6_742_609_920, "0.0622"),
         ("all params: 6,742,609,920", None, 6_742_609_920, None),
+        # a percentage is no count, whichever of its digits could be one
+        ("Trainable params: 0.5196% (41,943,040 / 8,072,204,288)", 41_943_040, 8_072_204_288, "0.5196"),
+        ("# trainable params: 0.1% of total", None, None, "0.1"),
+        # the total comes first, as torchinfo and Keras print it
+        ("Total params: 6,742,609,920, Trainable params: 4,194,304 (0.06%)",
+         4_194_304, 6_742_609_920, "0.06"),
+        ("all params: 6,742,609,920 || trainable params: 4,194,304 || trainable%: 0.0622",
+         4_194_304, 6_742_609_920, "0.0622"),
+        ("Total parameters: 6,742,609,920\nTrainable parameters: 4,194,304\nNext\n2\nAll params: 7,000,000",
+         4_194_304, 6_742_609_920, None),
+        ("Total params: 6,738,415,616\n\nafter LoRA:\ntrainable params: 4,194,304\nall params: 6,742,609,920",
+         4_194_304, 6_742_609_920, None),
+        ("Total params: 6,738,415,616\n1\n2\n3\n4\nTrainable params: 4,194,304", 4_194_304, None, None),
+        ("Trainable: 4,194,304 / Total: 6,742,609,920 (0.0622%)", 4_194_304, 6_742_609_920, "0.0622"),
+        ("trainable: 4,194,304 || all: 6,742,609,920 || 0.0622%", 4_194_304, 6_742_609_920, "0.0622"),
+        ("Trainable parameters: 4,194,304 (0.06%)", 4_194_304, None, "0.06"),
+        ("Trainable parameters: 4,194,304 (0.0622% of 6,742,609,920)", 4_194_304, 6_742_609_920, "0.0622"),
+        ("Number of trainable parameters = 41,943,040\n  0%|          | 0/60", 41_943_040, None, None),
+        ("Total Parameters: 6,742,609,920 | Trainable Parameters: 4,194,304 | Percentage: 0.0622%",
+         4_194_304, 6_742_609_920, "0.0622"),
+        ("Non-trainable params: 6,738,415,616\nTrainable params: 4,194,304\nTotal params: 6,742,609,920",
+         4_194_304, 6_742_609_920, None),
+        ("Number of non trainable parameters: 6,738,415,616\nNumber of trainable parameters: 4,194,304",
+         4_194_304, None, None),
+        ("4,194,304 trainable parameters out of 6,742,609,920 (0.0622%)", 4_194_304, 6_742_609_920, "0.0622"),
+        ("only 4,194,304 of 6,742,609,920 parameters are trainable (0,06%)",
+         4_194_304, 6_742_609_920, "0.06"),
+        ("| trainable params | 4,194,304 |\n| all params | 6,742,609,920 |\n| trainable% | 0.0622 |",
+         4_194_304, 6_742_609_920, "0.0622"),
+        ('"trainable_params": 4194304, "all_params": 6742609920, "trainable_pct": 0.0622',
+         4_194_304, 6_742_609_920, "0.0622"),
     ],
 )  # fmt: skip
 def test_printed_lines_of_several_versions_and_tools_are_read(
@@ -60,7 +91,15 @@ def test_printed_lines_of_several_versions_and_tools_are_read(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "no numbers here", "rank 8, 4,194,304 weights", "trainable params: many"]
+    "text",
+    [
+        "",
+        "no numbers here",
+        "rank 8, 4,194,304 weights",
+        "trainable params: many",
+        "Non-trainable params: 6,738,415,616",
+        "Trainable parameters: 0.085% (1.319M/1543.714M)",  # mlx-lm: rounded, and of its own layers
+    ],
 )
 def test_a_text_without_a_printed_line_says_what_one_looks_like(text: str) -> None:
     assert find_printed_line(text) is None

@@ -176,12 +176,29 @@ def test_numbers_may_come_as_text_with_separators(reader: ShapeReader, field: st
     assert judged(reader, record)["verdict"] == "possible"
 
 
+@pytest.mark.parametrize("percent", ["0,0622", "0.0622 %", 0.0622, "6.22e-2"])
+def test_a_share_may_be_written_as_people_write_it(reader: ShapeReader, percent: str | float) -> None:
+    record = record_of(next(case for case in CASES if case.id == "no-percent"))
+    record["printed"]["pct"] = percent
+    assert judged(reader, record)["verdict"] == "possible"
+
+
+def test_a_wrong_share_is_compared_with_numbers_that_are_there(reader: ShapeReader) -> None:
+    record = record_of(next(case for case in CASES if case.id == "no-percent"))
+    record["printed"] |= {"all": None, "pct": "50.00"}
+    assert "50.00 is not 100 × 4,194,304 / 6,742,609,920." in judged(reader, record)["why"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"printed": None}, "printed must be an object"),
         ({"printed": {}}, "no printed number"),
         ({"printed": {"trainable": "many"}}, "printed.trainable must be a whole number"),
+        ({"printed": {"trainable": 8, "pct": "x"}}, "printed.pct must be a percentage, got 'x'"),
+        ({"printed": {"trainable": 8, "pct": "~0.06"}}, "printed.pct must be a percentage"),
+        ({"printed": {"trainable": 8, "pct": "<0.1"}}, "printed.pct must be a percentage"),
+        ({"printed": {"trainable": 8, "pct": True}}, "printed.pct must be a percentage"),
         ({"model": 7}, "model must be an object"),
         ({"model": {}}, "needs a model"),
         ({"model": {"name": "gpt5"}}, "not in the catalogue"),
