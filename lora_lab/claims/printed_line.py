@@ -8,21 +8,24 @@ from lora_lab.claims.claim import Printed
 SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion)(?![A-Za-z]))?"
 NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]{{0,38}}\d|\d){SCALED}"
 EXACT = r"(?<![\w.,])(\d{1,3}(?:[.,_'’\u00a0\u202f\u2009 ]\d{3})+|\d{4,})(?!\w)"
-COLON = r"(?:\*\*|`|\"|')?\s*(?:[:=]|is|are|\|(?!\|))\s*(?:\*\*|`)?\s*(?:~|≈|about|approximately|around)?\s*"
+GAP = r"\s*+"
+"""Possessive, so that a text of spaces is not tried in every division between two of them."""
+
+COLON = rf"(?:\*\*|`|\"|')?{GAP}(?:[:=]|is|are|\|(?!\|)){GAP}(?:\*\*|`)?+{GAP}(?:~|≈|about|approximately|around)?+{GAP}"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
-OF = r"\s*(?:/|of|out of)\s*"
-IN_BRACKETS = rf"(?:\s*\(?\s*{PERCENT}\s*%)?"
+OF = rf"{GAP}(?:/|of|out of){GAP}"
+IN_BRACKETS = rf"(?:{GAP}\(?{GAP}{PERCENT}{GAP}%)?"
 
 PARAMETERS = r"[ _]*(?:params|parameters|model parameters|parameter count)"
 WORD = r"(?<![A-Za-z])(?<!non[-_ ])trainable"
-TRAINABLE = re.compile(rf"{WORD}(?:{PARAMETERS})?{COLON}{NUMBER}(?![\d.,]*\s*%)", re.I)
+TRAINABLE = re.compile(rf"{WORD}(?:{PARAMETERS})?{COLON}{NUMBER}(?![\d.,]*{GAP}%)", re.I)
 ALL = r"(?<![A-Za-z])(?:all|total)"
 TOTAL = re.compile(
     rf"{ALL}(?: number of)?[ _]*(?:model )?(?:params?|parameters)(?: count)?{COLON}{NUMBER}", re.I
 )
 BARE_TOTAL = re.compile(rf"[ \t|/,;*`]*(?:all|total){COLON}{NUMBER}", re.I)
 OF_SHARE = (
-    rf"{WORD}\s*%",
+    rf"{WORD}{GAP}%",
     rf"{WORD}[ _]*(?:percent(?:age)?|pct)",
     rf"percent(?:age)?(?: of)? {WORD}(?: model)?(?: params| parameters)?",
     rf"{WORD}(?: params| parameters)? ?\(?%\)?",
@@ -30,17 +33,20 @@ OF_SHARE = (
 )
 SHARE = re.compile(rf"(?:{'|'.join(OF_SHARE)}){COLON}{PERCENT}", re.I)
 SHARE_BESIDE = re.compile(
-    rf"[ \t|#,;*`]*(?:(?:percent(?:age)?|share)\s*[:=]\s*)?\(?[ ~]*{PERCENT}\s*%(?:\s*of\s*{EXACT})?", re.I
+    rf"[ \t|#,;*`]*(?:(?:percent(?:age)?|share){GAP}[:=]{GAP})?\(?[ ~]*{PERCENT}{GAP}%(?:{GAP}of{GAP}{EXACT})?",
+    re.I,
 )
 """A percentage straight after a number. On its line: the next one may be a progress bar's."""
 
 OF_TOTAL = re.compile(rf"{WORD}[ _]*(?:params|parameters){COLON}{NUMBER}{OF}{NUMBER}{IN_BRACKETS}", re.I)
-SHARE_FIRST = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}\s*%\s*\(\s*{EXACT}{OF}{EXACT}\s*\)", re.I)
-NUMBER_FIRST = (
-    re.compile(rf"{EXACT}{OF}{EXACT}\s*(?:params|parameters)\s*(?:are )?{WORD}{IN_BRACKETS}", re.I),
-    re.compile(rf"{EXACT}\s*{WORD}{PARAMETERS}(?:,?{OF}(?:a total of )?{EXACT})?{IN_BRACKETS}", re.I),
+SHARE_FIRST = re.compile(
+    rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%{GAP}\({GAP}{EXACT}{OF}{EXACT}{GAP}\)", re.I
 )
-ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}\s*%(?!\s*\(\s*\d)", re.I)
+NUMBER_FIRST = (
+    re.compile(rf"{EXACT}{OF}{EXACT}{GAP}(?:params|parameters){GAP}(?:are )?{WORD}{IN_BRACKETS}", re.I),
+    re.compile(rf"{EXACT}{GAP}{WORD}{PARAMETERS}(?:,?{OF}(?:a total of )?{EXACT})?{IN_BRACKETS}", re.I),
+)
+ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GAP}\d)", re.I)
 """Not before counts in millions, as mlx-lm prints them: those two are no exact numbers."""
 
 LINES_BEFORE = 3

@@ -107,6 +107,10 @@ def test_a_text_without_a_printed_line_says_what_one_looks_like(text: str) -> No
         record_of_text(text)
 
 
+def test_a_text_of_spaces_is_read_at_once() -> None:
+    assert find_printed_line("trainable params:" + 60_000 * " ") is None  # took longer than anyone waits
+
+
 def lora_of(code: str) -> dict[str, Any]:
     lora: dict[str, Any] = record_of_text(f"huggyllama/llama-7b\n{code}\n{LINE}")["lora"]
     return {name: value for name, value in lora.items() if value not in (None, "none")}
