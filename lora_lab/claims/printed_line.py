@@ -11,7 +11,9 @@ EXACT = r"(?<![\w.,])(\d{1,3}(?:[.,_'’\u00a0\u202f\u2009 ]\d{3})+|\d{4,})(?!\w
 GAP = r"\s*+"
 """Possessive, so that a text of spaces is not tried in every division between two of them."""
 
-COLON = rf"(?:\*\*|`|\"|')?{GAP}(?:[:=]|is|are|\|(?!\|)){GAP}(?:\*\*|`)?+{GAP}(?:~|≈|about|approximately|around)?+{GAP}"
+MARKS = r"(?:\*\*|`)"
+ABOUT = r"(?:~|≈|about|approximately|around)"
+COLON = rf"(?:{MARKS}|\"|')?{GAP}(?:[:=]|is|are|\|(?!\|)){GAP}{MARKS}?+{GAP}{ABOUT}?+{GAP}"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
 OF = rf"{GAP}(?:/|of|out of){GAP}"
 IN_BRACKETS = rf"(?:{GAP}\(?{GAP}{PERCENT}{GAP}%)?"
@@ -32,10 +34,8 @@ OF_SHARE = (
     rf"{WORD} ?(?=[:=])",
 )
 SHARE = re.compile(rf"(?:{'|'.join(OF_SHARE)}){COLON}{PERCENT}", re.I)
-SHARE_BESIDE = re.compile(
-    rf"[ \t|#,;*`]*(?:(?:percent(?:age)?|share){GAP}[:=]{GAP})?\(?[ ~]*{PERCENT}{GAP}%(?:{GAP}of{GAP}{EXACT})?",
-    re.I,
-)
+NAMED_SHARE = rf"(?:(?:percent(?:age)?|share){GAP}[:=]{GAP})"
+SHARE_BESIDE = re.compile(rf"[ \t|#,;*`]*{NAMED_SHARE}?\(?[ ~]*{PERCENT}{GAP}%(?:{GAP}of{GAP}{EXACT})?", re.I)
 """A percentage straight after a number. On its line: the next one may be a progress bar's."""
 
 OF_TOTAL = re.compile(rf"{WORD}[ _]*(?:params|parameters){COLON}{NUMBER}{OF}{NUMBER}{IN_BRACKETS}", re.I)
