@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
+from lora_lab.claims.named_model import find_model
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
 from lora_lab.claims.snippets import (
     Snippet,
@@ -17,7 +17,6 @@ from lora_lab.claims.snippets import (
     yaml_list,
 )
 from lora_lab.parameters.adapter_config import KIND_OF_TASK
-from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
 from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
 from study.base.errors import LearnerError
 
@@ -29,18 +28,6 @@ KIND_OF_CLASS = (
     (r"ForSpeechSeq2Seq|WhisperForConditionalGeneration", "asr"),
     (r"ForCausalLM|LMHeadModel|FastLanguageModel", "causal"),
 )
-_COPIES = (
-    r"hf|chat|instruct|it|pt|base|bnb|4bit|8bit|int4|int8|gptq|awq|aqlm|unsloth|sharded|bf16|fp16|"
-    r"deduped|uncased|2507|dpo|sft|\d+k|2bit|1x16|2x8"
-)
-FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
-"""Suffixes that name a fork or a quantized copy with the same shapes."""
-
-ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
-"""The same suffixes and versions, which mostly share their shapes too."""
-
-MOST_WORDS = 4000
-
 QUANTIZED = {
     "aqlm": ("aqlm",),
     "gptq": ("gptq", r"\bawq\b", "-AWQ"),
@@ -50,8 +37,6 @@ QUANTIZED = {
 """Patterns that show how the base's weights are quantized; the first kind with a match wins."""
 
 IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
-
-RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
 
 
 def record_of_text(text: str) -> dict[str, Any]:
@@ -180,7 +165,7 @@ def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
             "kind": kind,
             "config": config,
         }
-    entry = _read_entry(text)
+    entry = find_model(text)
     if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr")):
         return {"name": entry.name}
     labels = find_assigned(text, "num_labels")
@@ -205,77 +190,6 @@ def _pasted_config(text: str) -> dict[str, Any] | None:
         if isinstance(value, dict) and isinstance(value.get("model_type"), str):
             return value
     return None
-
-
-def _read_entry(text: str) -> CatalogueEntry:
-    named = list(_list_candidates(text))
-    for name in (*named, *_list_ngrams(text)):
-        found = entry_named(name)
-        if found is not None:
-            return found
-    what = (
-        f"{named[0]!r} is not a model that the catalogue knows."
-        if named
-        else "The text names no known model."
-    )
-    raise LearnerError(
-        what, do_next="Name one of the catalogue's models, or paste the model's config.json with it."
-    )
-
-
-def _list_candidates(text: str) -> Iterator[str]:
-    """Yield the names that the text gives to its model, the most explicit places first."""
-    for argument in re.findall(r"from_pretrained\(\s*(?:[\w]+\s*=\s*)?([^,)\n]+)", text):
-        name = argument.strip()
-        if name[:1] in "\"'":
-            yield name.strip("\"'")
-        elif name.isidentifier() and isinstance(value := find_assigned(text, name), str):
-            yield value
-    for name in (
-        "base_model_name_or_path", "model_name_or_path", "model_name", "model_id", "base_model",
-        "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
-        "BASE_MODEL", "MODEL",
-    ):  # fmt: skip
-        if value := find_option(text, name):
-            yield value
-    yield from RUNNERS_UP.findall(text)
-
-
-def _list_ngrams(text: str) -> Iterator[str]:
-    """Yield n-grams of up to five words that may be a model's name, longest first: `Llama 2 7B`."""
-    words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
-    for length in (5, 4, 3, 2, 1):
-        for at in range(len(words) - length + 1):
-            yield "-".join(words[at : at + length])
-
-
-def entry_named(written: str) -> CatalogueEntry | None:
-    """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
-    for endings in (FORKS, ENDINGS):
-        key = _normalize_name(written, endings)
-        found = _by_plain_name(endings).get(key) if len(key) > 2 else None
-        if found is not None:
-            return found
-    return None
-
-
-def _normalize_name(name: str, endings: re.Pattern[str]) -> str:
-    """Normalize a name: drop owner, suffixes of forks and quantized copies, case and separators."""
-    shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
-    longer = ""
-    while shorter != longer:
-        longer, shorter = shorter, endings.sub("", shorter)
-    return re.sub(r"[-_. ]|meta-", "", shorter)
-
-
-@cache
-def _by_plain_name(endings: re.Pattern[str]) -> dict[str, CatalogueEntry]:
-    found: dict[str, CatalogueEntry] = {}
-    for entry in read_entries():
-        for name in (entry.name, entry.hub_id, *entry.also):
-            if name:
-                found.setdefault(_normalize_name(name, endings), entry)
-    return found
 
 
 # ---- quantization
