@@ -77,7 +77,7 @@ NamedLine = tuple[tuple[str, ...], LinearCount]
 
 def _list_lines(tree: ModuleTree, setting: AdapterSetting) -> list[NamedLine]:
     """Return each name that can be adapted with its count."""
-    known = []
+    known: list[NamedLine] = []
     for name in tree.linear_names[:MOST_NAMES]:
         alone = replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name))
         line = _compute_line(tree, alone)
@@ -141,7 +141,7 @@ def _solve_ranks(line: LinearCount, number: int, stated: int | None, *, variant:
         if line.fixed == number:
             yield None
         return
-    rank, rest = divmod(number - line.fixed, line.slope)
+    rank, rest = divmod(number - line.fixed, line.slope) if line.slope else (0, 0)
     if not rest and 1 <= rank <= LARGEST_RANK and stated in (None, rank):
         yield rank
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lora_lab.claims.named_model import find_model
@@ -16,8 +16,8 @@ from lora_lab.claims.snippets import (
     find_option,
     yaml_list,
 )
-from lora_lab.parameters.adapter_config import KIND_OF_TASK
-from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
+from lora_lab.parameters.adapter_config import BIASES, KIND_OF_TASK, UnsupportedCase
+from lora_lab.parameters.json_fields import NARROWING, NOT_COUNTED, UNKNOWN, is_set, parse_digits
 from study.base.errors import LearnerError
 
 KIND_OF_CLASS = (
@@ -28,6 +28,7 @@ KIND_OF_CLASS = (
     (r"ForSpeechSeq2Seq|WhisperForConditionalGeneration", "asr"),
     (r"ForCausalLM|LMHeadModel|FastLanguageModel", "causal"),
 )
+
 QUANTIZED = {
     "aqlm": ("aqlm",),
     "gptq": ("gptq", r"\bawq\b", "-AWQ"),
@@ -35,6 +36,9 @@ QUANTIZED = {
     "8bit": (r"load_in_8bit\s*[=:]\s*true", r"\bint8\b", "8-bit", "-8bit"),
 }
 """Patterns that show how the base's weights are quantized; the first kind with a match wins."""
+
+TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
+"""`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
 
 IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
 
@@ -64,14 +68,21 @@ def record_of_text(text: str) -> dict[str, Any]:
 
 
 def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
-    found = list(find_calls(text))
+    found = list(find_calls(text)) or list(_pasted_adapters(text))
     before = [each for each in found if each.end <= line.start]
     if found:
-        return _of_call((before or found[:1])[-1])
+        return _of_values((before or found[:1])[-1])
     return _of_lines(text)
 
 
-def _of_call(snippet: Snippet) -> dict[str, Any]:
+def _pasted_adapters(text: str) -> Iterator[Snippet]:
+    """Yield every whole adapter_config.json in the text."""
+    for values, end in _list_objects(text):
+        if "peft_type" in values or {"r", "target_modules"} <= values.keys():
+            yield Snippet(values, str(values.get("peft_type") or "lora").lower(), end)
+
+
+def _of_values(snippet: Snippet) -> dict[str, Any]:
     values = snippet.values
     rank = values.get("init_r" if snippet.variant == "adalora" else "r")
     return {
@@ -82,7 +93,22 @@ def _of_call(snippet: Snippet) -> dict[str, Any]:
         "modules_to_save": _keep_known(values.get("modules_to_save")),
         "bias": _keep_known(values.get("bias")) or "none",
         "feedforward_modules": _keep_known(values.get("feedforward_modules")),
+        **_narrowing_of(values),
     }
+
+
+def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that leave modules out or change their rank.
+
+    Raises UnsupportedCase where one is given by an expression that can't be read.
+    """
+    found = {name: values[name] for name in (*NARROWING, *NOT_COUNTED) if is_set(values.get(name))}
+    for name, value in found.items():
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        unread = next((each for each in parts if isinstance(each, Unread)), None)
+        if unread is not None:
+            raise UnsupportedCase(f"{name} changes what is trained, and {unread.text} can't be read")
+    return found
 
 
 def _read_variant(named: str, dora: object, rslora: object) -> str:
@@ -111,25 +137,39 @@ def _read_task(value: Any) -> str | None:
 
 
 def _of_lines(text: str) -> dict[str, Any]:
-    """Parse a setting written as YAML, flags, JSON or prose."""
+    """Parse a setting written as YAML, flags, parts of a JSON or prose."""
+    for name in ("peft_layers_to_transform", *NARROWING, *NOT_COUNTED):
+        if listed := _list_option(text, name):
+            raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
     rank = parse_digits(written or _rank_in_prose(text) or "")
-    peft_type = (find_option(text, "peft_type") or "lora").lower()
+    peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
+    bias = find_option(text, "lora_bias", "bias")
     return {
         "r": UNKNOWN if rank is None else rank,
         "target_modules": _targets_of_lines(text),
         "variant": _read_variant(
-            peft_type if peft_type in ("adalora", "vera", "ia3") else "lora",
+            peft_type,
             _is_true(find_option(text, "use_dora", "peft_use_dora")),
             _is_true(find_option(text, "use_rslora", "peft_use_rslora")),
         ),
         "task_type": _read_task(find_option(text, "task_type"))
         if peft_type != "lora" or '"task_type"' in text
         else None,
-        "modules_to_save": None,
-        "bias": "none",
-        "feedforward_modules": None,
+        "modules_to_save": _list_option(text, "lora_modules_to_save", "modules_to_save", "additional_target"),
+        "bias": bias if bias in BIASES else "none",
+        "feedforward_modules": _list_option(text, "feedforward_modules"),
     }
+
+
+def _list_option(text: str, *names: str) -> list[str] | None:
+    """Return the names that an option lists, in YAML, in brackets or with commas; None where it is empty."""
+    for name in names:
+        written = find_option(text, name, many=True) or ""
+        listed = yaml_list(text, name) or as_list(written)
+        if listed and listed[0].lower() not in ("null", "none", "false"):
+            return listed
+    return None
 
 
 def _is_true(written: str | None) -> bool:
@@ -150,6 +190,9 @@ def _targets_of_lines(text: str) -> Any:
     written = find_option(text, "lora_target_modules", "target_modules", "lora_target", many=True)
     if written in ("all", "all-linear"):
         return "all-linear"
+    if written is None:
+        named = TARGETS_IN_PROSE.search(text)
+        written = named[1] if named else None
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
 
 
@@ -182,14 +225,17 @@ def _read_kind(text: str, lora: Mapping[str, Any]) -> str | None:
 
 def _pasted_config(text: str) -> dict[str, Any] | None:
     """Find a whole config.json inside the text."""
+    return next((each for each, _ in _list_objects(text) if isinstance(each.get("model_type"), str)), None)
+
+
+def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield every JSON object in the text, and where it ends."""
     for match in re.finditer(r"\{", text):
         try:
-            value, _ = json.JSONDecoder().raw_decode(text, match.start())
+            value, end = json.JSONDecoder().raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict) and isinstance(value.get("model_type"), str):
-            return value
-    return None
+        yield value, end
 
 
 # ---- quantization

@@ -62,6 +62,15 @@ class AdapterSetting:
     feedforward: str | tuple[str, ...] | None = None
     """IA3: the targets that are scaled at their input."""
 
+    excluded: str | tuple[str, ...] = ()
+    """Modules that the targets don't match, written as targets are: PEFT's `exclude_modules`."""
+
+    layers: tuple[int, ...] = ()
+    """The layers that short names match in, all if empty: PEFT's `layers_to_transform`."""
+
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    """Ranks of their own: names or patterns of a name's end, the first one that matches counts."""
+
     def __post_init__(self) -> None:
         tasks = (None, *PLAIN_TASKS, *HEADS)
         for name, value, allowed in (
@@ -75,6 +84,11 @@ class AdapterSetting:
                     f"{name} must be one of {known}, got {value!r}.",
                     do_next=f"Write one of them, or leave {name} out.",
                 )
+        if self.layers and isinstance(self.targets, str):
+            raise LearnerError(
+                "PEFT takes layers_to_transform only with a list of target modules.",
+                do_next="List the target modules by name.",
+            )
         if self.variant == "ia3" and self.bias != "none":
             raise LearnerError("IA3 has no bias setting.", do_next="Leave bias at none.")
 
@@ -87,6 +101,11 @@ class AdapterSetting:
     def saved(self) -> tuple[str, ...]:
         """Modules trained whole, including the task's own head."""
         return (*self.modules_to_save, *HEADS.get(self.task_type or "", ()))
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether some of the targets' modules are left out or have a rank of their own."""
+        return bool(self.excluded or self.layers or self.rank_pattern)
 
     @property
     def never_adapted(self) -> tuple[str, ...]:
@@ -124,6 +143,9 @@ class Match:
     names: tuple[str, ...]
     each: LinearCount
     """What the adapter of one of these modules trains."""
+
+    own_rank: int | None = None
+    """Their rank, where a rank pattern gives them another than the setting's."""
 
 
 @dataclass(frozen=True, kw_only=True)
