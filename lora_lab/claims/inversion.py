@@ -62,11 +62,11 @@ def find_explanations(
         Explanation(each, tuple(sorted(names)))
         for each, names in _solve_sets(_list_lines(tree, setting), left, ranks)
     )
-    return tuple(sorted(found, key=_rank_simplicity))
+    return tuple(sorted(found, key=rank_simplicity))
 
 
-def _rank_simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ...]]:
-    """Return the sort key: common ranks and few matrices first."""
+def rank_simplicity(explanation: Explanation) -> tuple[bool, int, int, tuple[str, ...]]:
+    """Return the sort key of settings: common ranks and few matrices first."""
     rank = explanation.rank or 0
     return (rank not in (0, *COMMON_RANKS), len(explanation.targets), -rank, explanation.targets)
 

@@ -129,6 +129,59 @@ def test_a_count_solved_backwards_finds_the_setting_it_came_from(rank: int, name
         assert again.trainable.at(each.rank or 0) == number
 
 
+LLAMA = {"model": "llama-2-7b", "lora": {"r": "unknown", "target_modules": ["q_proj", "v_proj"]}}
+OPEN = LLAMA | {"lora": {"r": "unknown", "target_modules": "unknown"}}
+
+
+@pytest.mark.parametrize(
+    ("claim", "settings"),
+    [
+        (LLAMA | {"printed": {"pct": "0.0622"}}, [{"r": 8, "target_modules": ["q_proj", "v_proj"]}]),
+        (OPEN | {"printed": {"pct": "0.0622"}}, [{"r": 8, "target_modules": ["q_proj", "v_proj"]}]),
+        (OPEN | {"printed": {"pct": "0.0855133"}}, [{"r": 11, "target_modules": ["q_proj", "v_proj"]}]),
+        (
+            LLAMA | {"quantisation": "4bit_partial", "printed": {"all": 3_504_607_233}},
+            [{"r": rank, "target_modules": ["q_proj", "v_proj"]} for rank in (8, 7, 1)],
+        ),
+        (
+            {"model": "llama-2-7b", "lora": {"variant": "ia3", "target_modules": "unknown"}}
+            | {"printed": {"pct": "0.0058"}},
+            [{"r": None, "target_modules": ["k_proj", "o_proj", "q_proj"]}],
+        ),
+    ],
+    ids=str,
+)
+def test_a_line_without_a_count_of_the_adapters_lists_what_fits(
+    reader: ShapeReader, claim: dict[str, Any], settings: list[dict[str, Any]]
+) -> None:
+    answer = judged(reader, claim)
+    assert answer["verdict"] == answer["verdict_trainable"] == "underdetermined", answer
+    assert [setting for setting in settings if setting not in answer["explanations"]] == []
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        LLAMA | {"printed": {"pct": "0.0650"}},
+        OPEN | {"printed": {"pct": "99"}},
+        LLAMA | {"quantisation": "4bit_partial", "printed": {"all": 5001}},
+    ],
+    ids=str,
+)
+def test_a_share_or_range_that_no_setting_gives_is_impossible(
+    reader: ShapeReader, claim: dict[str, Any]
+) -> None:
+    assert judged(reader, claim)["verdict"] == "impossible"
+
+
+@pytest.mark.parametrize(
+    "name", ["Llama-2-7b-chat-hf", "meta-llama/Llama-2-7b-chat-hf", "unsloth/llama-2-7b"]
+)
+def test_a_model_may_be_named_as_in_a_text(reader: ShapeReader, name: str) -> None:
+    claim = {"model": {"name": name}, "lora": {"r": 8}, "printed": {"trainable": 4_194_304}}
+    assert judged(reader, claim)["verdict"] == "possible"
+
+
 MANY = {f"part_{number}": [64 * number, 64] for number in range(1, 20)} | {"q_proj": [4096, 1024]}
 """A layer of twenty names; the one that tutorials target comes last."""
 
