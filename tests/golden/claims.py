@@ -18,7 +18,7 @@ class Claim:
     kind: str = "causal"
     task_type: str | None = "CAUSAL_LM"
     rank: int
-    targets: tuple[str, ...] | None
+    targets: tuple[str, ...] | str | None
     """None where the code left them to PEFT's default."""
 
     trainable: int
@@ -122,5 +122,15 @@ CLAIMS = (
         total=3_212_749_824 + 9_289_728,
         variant="dora",
         source="huggingface/peft method_comparison/MetaMathQA results/*.json",
+    ),
+    Claim(
+        id="gemma-4-e2b-whose-layers-differ",
+        model=configs.GEMMA_4_E2B,
+        kind="vlm",
+        rank=16,
+        targets="all-linear",
+        trainable=37_920_768,
+        total=5_142_218_272,
+        source="a public training report of PartoGuard v8, google/gemma-4-E2B-it",
     ),
 )
