@@ -33,7 +33,7 @@ HUB_ID = re.compile(r"\w[\w-]*/[\w.-]+|\w+(?:-[\w.]+)+")
 
 RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
 
-GENERIC_TYPES = ("bert", "roberta", "distilbert", "t5", "gpt2", "vit")
+GENERIC_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "albert", "t5", "bart", "gpt2", "vit")
 """Types whose names say nothing of whose model it is: klue/bert-base has another vocabulary than Google's."""
 
 

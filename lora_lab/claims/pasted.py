@@ -209,7 +209,7 @@ def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
             "config": config,
         }
     entry = find_model(text)
-    if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr")):
+    if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr", "vlm")):
         return {"name": entry.name}
     labels = find_assigned(text, "num_labels")
     config = dict(entry.config) | ({"num_labels": labels} if isinstance(labels, int) else {})
