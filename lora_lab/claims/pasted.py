@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lora_lab.claims.named_model import find_model
+from lora_lab.claims.named_model import entry_named, find_model
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
 from lora_lab.claims.snippets import (
     Snippet,
@@ -37,6 +37,10 @@ QUANTIZED = {
 }
 """Patterns that show how the base's weights are quantized; the first kind with a match wins."""
 
+VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*"
+"""Modules of a vision tower and its projector; LLaMA-Factory leaves them out unless told otherwise
+(src/llamafactory/model/model_utils/visual.py, patch_target_modules)."""
+
 TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
 """`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
 
@@ -56,9 +60,10 @@ def record_of_text(text: str) -> dict[str, Any]:
             "trainable%: 0.0622`.",
         )
     lora = _read_lora(text, line)
+    model = _read_model(text, lora)
     return {
-        "model": _read_model(text, lora),
-        "lora": lora,
+        "model": model,
+        "lora": _beside_vision(text, lora) if _has_vision(model) else lora,
         "quantisation": quantisation_of(text),
         "printed": line.printed.to_record(),
     }
@@ -73,6 +78,19 @@ def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
     if found:
         return _of_values((before or found[:1])[-1])
     return _of_lines(text)
+
+
+def _beside_vision(text: str, lora: dict[str, Any]) -> dict[str, Any]:
+    """Return what a tool makes of the setting for a model with a vision tower.
+
+    Raises UnsupportedCase where unsloth chooses the modules by its own pattern.
+    """
+    if lora["target_modules"] == UNKNOWN and re.search(r"Fast(?:Vision)?Model\.get_peft_model", text):
+        raise UnsupportedCase("which modules unsloth adapts in a model with a vision tower is not known here")
+    frozen = (find_option(text, "freeze_vision_tower") or "true").lower() == "true"
+    if find_option(text, "lora_target") is None or not frozen:
+        return lora
+    return lora | {"exclude_modules": VISION}
 
 
 def _pasted_adapters(text: str) -> Iterator[Snippet]:
@@ -214,6 +232,14 @@ def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
     labels = find_assigned(text, "num_labels")
     config = dict(entry.config) | ({"num_labels": labels} if isinstance(labels, int) else {})
     return {"name": entry.name, "kind": kind, "config": config}
+
+
+def _has_vision(model: Mapping[str, Any]) -> bool:
+    """Return whether a model that was read has a vision tower."""
+    if "config" in model:
+        return "vision_config" in model["config"]
+    entry = entry_named(model["name"])
+    return entry is not None and entry.kind == "vlm"
 
 
 def _read_kind(text: str, lora: Mapping[str, Any]) -> str | None:

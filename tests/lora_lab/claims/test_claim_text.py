@@ -137,6 +137,30 @@ def test_a_narrowing_that_can_not_be_read_is_not_left_out(code: str, said: str) 
         lora_of(code)
 
 
+FACTORY = "model_name_or_path: Qwen/Qwen2.5-VL-7B-Instruct\nlora_rank: 8\nlora_target: "
+FACTORY_LINE = "trainable params: 20,185,088 || all params: 8,312,351,744 || trainable%: 0.2428"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (f"{FACTORY}all\n{FACTORY_LINE}", "possible"),  # a public log of LLaMA-Factory
+        (f"{FACTORY}q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj\n{FACTORY_LINE}", "possible"),
+        (f"{FACTORY}all\nfreeze_vision_tower: false\n{FACTORY_LINE}", "impossible"),
+        (f"Qwen/Qwen2.5-VL-7B-Instruct LoraConfig(r=8, target_modules='all-linear')\n{FACTORY_LINE}",
+         "impossible"),
+    ],
+)  # fmt: skip
+def test_llama_factory_leaves_a_vision_tower_alone(reader: ShapeReader, text: str, verdict: str) -> None:
+    assert contracts.answer_record({"text": text}, claim_answer, reader)["verdict"] == verdict
+
+
+def test_unsloths_own_choice_of_modules_beside_a_vision_tower_is_not_guessed() -> None:
+    text = f"unsloth/gemma-3-4b-it\nFastVisionModel.get_peft_model(model, r = 16)\n{LINE}"
+    with pytest.raises(UnsupportedCase, match="which modules unsloth adapts"):
+        record_of_text(text)
+
+
 def test_an_unknown_kind_of_adapter_is_not_taken_for_lora(reader: ShapeReader) -> None:
     text = f'gpt2 {{"peft_type": "LOKR", "r": 8, "target_modules": ["c_attn"]}}\n{LINE}'
     answer = contracts.answer_record({"text": text}, claim_answer, reader)
