@@ -1,5 +1,6 @@
 """Inversion of the parameter count: which ranks and which of a model's matrices would print a number."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,8 +15,13 @@ from study.base.errors import LearnerError
 MOST_NAMES = 24
 """Only sets of the first names are tried. The model with the most has 21, glm5_next of transformers 5.24."""
 
+MOST_SETTINGS = 10_000
+"""Enough for every model that was looked at; a layout of many equal matrices has millions."""
+
 OTHER_MODELS = 6
 COMMON_RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+ALL_RANKS = sorted(range(1, LARGEST_RANK + 1), key=lambda rank: (rank not in COMMON_RANKS, -rank))
+"""Common ranks first, and large ones, which need few matrices to give a number."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,11 @@ def find_explanations(
         line = _compute_line(tree, setting)
         solved = [] if line is None else _solve_ranks(line, left, rank, variant=setting.variant)
         return tuple(Explanation(each, targets) for each in solved)
-    ranks: Iterable[int | None] = range(1, LARGEST_RANK + 1) if rank is None else (rank,)
+    ranks: Iterable[int | None] = ALL_RANKS if rank is None else (rank,)
     if setting.variant == "ia3":
         ranks = (None,)
-    found = (
-        Explanation(each, tuple(sorted(names)))
-        for each, names in _solve_sets(_list_lines(tree, setting), left, ranks)
-    )
+    solved_sets = itertools.islice(_solve_sets(_list_lines(tree, setting), left, ranks), MOST_SETTINGS)
+    found = [Explanation(each, tuple(sorted(names))) for each, names in solved_sets]
     return tuple(sorted(found, key=rank_simplicity))
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
-from lora_lab.claims.claim import LARGEST_RANK, Claim
+from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
 from lora_lab.claims.inversion import (
+    ALL_RANKS,
     COMMON_RANKS,
     MOST_NAMES,
     Explanation,
@@ -166,7 +167,7 @@ def _list_tried(claim: Claim, tree: ModuleTree, targets: tuple[str, ...] | None)
         attempts = [[None]]
     elif claim.rank is None:
         attempts = [COMMON_RANKS] if targets is None else []
-        attempts += [range(1, LARGEST_RANK + 1)]
+        attempts += [ALL_RANKS]
     for ranks in attempts:
         tried = [Explanation(rank, names) for names in sets for rank in ranks]
         found = [each for each in tried if _fits(claim, tree, each)]

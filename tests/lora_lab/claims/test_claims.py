@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.inversion import MOST_NAMES, find_explanations
+from lora_lab.claims.inversion import MOST_NAMES, MOST_SETTINGS, find_explanations
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import AdapterSetting
@@ -197,6 +197,17 @@ def test_names_of_a_model_with_many_are_all_tried(reader: ShapeReader, rank: int
     answer = judged(reader, claim)
     assert answer["verdict"] == "underdetermined"
     assert {"r": 16, "target_modules": ["q_proj"]} in answer["explanations"]
+
+
+def test_equal_matrices_are_not_listed_in_every_combination(reader: ShapeReader) -> None:
+    modules = {f"part_{number}": [64, 64] for number in range(MOST_NAMES)}
+    model = {"name": "tower", "module_layout": {"layers": 1, "modules": modules}, "base_total": 10**6}
+    claim = {
+        "model": model,
+        "lora": {"r": 8, "target_modules": "unknown"},
+        "printed": {"trainable": 12 * 8 * 128},
+    }
+    assert len(judged(reader, claim)["explanations"]) == MOST_SETTINGS  # of 2,704,156
 
 
 def test_more_names_than_are_tried_give_no_verdict_of_impossible(reader: ShapeReader) -> None:
