@@ -28,8 +28,9 @@ OPTIONS = (
     "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
     "BASE_MODEL", "MODEL",
 )  # fmt: skip
-HUB_ID = re.compile(r"\w[\w-]*/[\w.-]+|\w+(?:-[\w.]+)+")
-"""A name on the hub, with its owner or without; neither a path nor a word such as `output`."""
+HUB_ID = re.compile(r"\w[\w-]*/[\w.-]+")
+BARE_ID = re.compile(r"\w+(?:-[\w.]+)+")
+"""A name on the hub without its owner; not a word such as `output`."""
 
 RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
 
@@ -44,11 +45,11 @@ def find_model(text: str) -> CatalogueEntry:
     LearnerError when the catalogue has no such model.
     """
     first_unknown = ""
-    for name in _list_explicit(text):
+    for name, is_loaded in _list_explicit(text):
         found = entry_named(name)
         if found is not None:
             return found
-        if HUB_ID.fullmatch(name):
+        if HUB_ID.fullmatch(name) or (is_loaded and BARE_ID.fullmatch(name)):
             raise _build_unknown(name)
         first_unknown = first_unknown or name
     for name in (*_list_tokenizers(text), *RUNNERS_UP.findall(text), *_list_ngrams(text)):
@@ -65,14 +66,14 @@ def _build_unknown(name: str) -> LearnerError:
     )
 
 
-def _list_explicit(text: str) -> Iterator[str]:
-    """Yield the names that the text gives to its model, the most explicit places first."""
+def _list_explicit(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the names that the text gives to its model, those that are loaded first, and whether they are."""
     for loader, argument in LOADING.findall(text):
         if not NO_MODEL.search(loader) and not ADAPTER.search(loader):
-            yield from _resolve(argument, text)
+            yield from ((name, True) for name in _resolve(argument, text))
     for option in OPTIONS:
         if value := find_option(text, option):
-            yield value
+            yield value, False
 
 
 def _list_tokenizers(text: str) -> Iterator[str]:

@@ -13,7 +13,10 @@ GAP = r"\s*+"
 
 MARKS = r"(?:\*\*|`)"
 ABOUT = r"(?:~|≈|about|approximately|around)"
-COLON = rf"(?:{MARKS}|\"|')?{GAP}(?:[:=]|is|are|\|(?!\|)){GAP}{MARKS}?+{GAP}{ABOUT}?+{GAP}"
+CELL = r"\|(?=[ *`~]*\d[\d.,_]{2,})"
+"""The border of a table's cell; `4bit` in the next one is no count."""
+
+COLON = rf"(?:{MARKS}|\"|')?{GAP}(?:[:=]|is|are|{CELL}){GAP}{MARKS}?+{GAP}{ABOUT}?+{GAP}"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
 OF = rf"{GAP}(?:/|of|out of){GAP}"
 IN_BRACKETS = rf"(?:{GAP}\(?{GAP}{PERCENT}{GAP}%)?"

@@ -84,11 +84,6 @@ class AdapterSetting:
                     f"{name} must be one of {known}, got {value!r}.",
                     do_next=f"Write one of them, or leave {name} out.",
                 )
-        if self.layers and isinstance(self.targets, str):
-            raise LearnerError(
-                "PEFT takes layers_to_transform only with a list of target modules.",
-                do_next="List the target modules by name.",
-            )
         if self.variant == "ia3" and self.bias != "none":
             raise LearnerError("IA3 has no bias setting.", do_next="Leave bias at none.")
 

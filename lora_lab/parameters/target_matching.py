@@ -78,6 +78,11 @@ class _Rules:
 
     def _targets(self) -> str | tuple[str, ...]:
         targets = self.setting.targets
+        if self.setting.layers and isinstance(targets, str):
+            raise LearnerError(
+                "PEFT takes layers_to_transform only with a list of target modules.",
+                do_next="List the target modules by name.",
+            )
         if targets is None:
             targets = self.tree.defaults.get(self.family)
         if targets is None:

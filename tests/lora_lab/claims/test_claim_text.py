@@ -212,6 +212,8 @@ FALCON_LINE = "trainable params: 4718592 || all params: 3613463424 || trainable%
         ("meta-llama/Llama-2-7b-hf LoraConfig(r=8, target_modules=['q_proj','v_proj'],"
          " layers_to_transform=list(range(16)))\n"
          "trainable params: 2,097,152 || all params: 6,740,512,768 || trainable%: 0.0311", "possible", []),
+        ("meta-llama/Llama-2-7b-hf LoraConfig(r=8, target_modules='all-linear', layers_to_transform=[0])\n"
+         "trainable params: 2,097,152", "impossible", ["config"]),
         ("FastLanguageModel.from_pretrained('unsloth/llama-3-8b')\nFastLanguageModel.get_peft_model(model)\n"
          "Trainable parameters = 41,943,040 of 8,072,204,288 (0.52% trained)", "possible", []),
         ('{"base_model_name_or_path": "Qwen/Qwen2.5-1.5B-Instruct", "peft_type": "LORA", "r": 16,'

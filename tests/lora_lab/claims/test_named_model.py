@@ -31,6 +31,7 @@ LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 
             "llama-7b",
         ),
         ("AutoTokenizer.from_pretrained('gpt2')\nmodel = build_model()", "gpt2"),
+        ("model: LoRA-tuned Llama 7B, checkpoint: checkpoint-500", "llama-7b"),
         ("from_pretrained('./output')\nbase_model: huggyllama/llama-7b", "llama-7b"),
         (
             "PeftModel.from_pretrained(base, 'me/my-adapter')\nbase_model_name_or_path: huggyllama/llama-7b",

@@ -92,6 +92,7 @@ def test_printed_lines_of_several_versions_and_tools_are_read(
         "rank 8, 4,194,304 weights",
         "trainable params: many",
         "Non-trainable params: 6,738,415,616",
+        "| model | trainable params | 4bit | 8 |",
         "Trainable parameters: 0.085% (1.319M/1543.714M)",  # mlx-lm: rounded, and of its own layers
     ],
 )

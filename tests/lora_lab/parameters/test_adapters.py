@@ -295,7 +295,7 @@ def test_only_a_sequence_classifiers_head_is_left_out_of_the_targets(task: str, 
 
 def test_single_layers_need_a_list_of_names_as_in_peft() -> None:
     with pytest.raises(LearnerError, match="layers_to_transform only with a list"):
-        AdapterSetting(targets="all-linear", layers=(0,))
+        counted("llama", AdapterSetting(targets="all-linear", layers=(0,)))
     with pytest.raises(ValueError, match="cannot be used when `target_modules` is a str"):
         LoraConfig(target_modules="all-linear", layers_to_transform=[0])
 
