@@ -1,5 +1,6 @@
 """A claim: a model, a setting that may leave rank or targets open, and the line it is said to print."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -86,13 +87,24 @@ class Claim:
 
 
 def printed_of(values: Mapping[str, Any]) -> Printed:
-    """Parse the numbers of a JSON record. Raises LearnerError on one that is not a whole number."""
-    percent = values.get("pct")
+    """Parse the numbers of a JSON record. Raises LearnerError on one that is none."""
     return Printed(
         trainable=_require_whole(values.get("trainable"), "trainable"),
         total=_require_whole(values.get("all"), "all"),
-        percent=None if percent is None else str(percent).strip().rstrip("%").strip(),
+        percent=_require_percent(values.get("pct")),
     )
+
+
+def _require_percent(value: object) -> str | None:
+    """Return a percentage as it is written, with a point where it has a decimal comma."""
+    if value is None:
+        return None
+    digits = str(value).strip().rstrip("%").strip().replace(",", ".")
+    if isinstance(value, bool) or not re.fullmatch(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", digits, re.ASCII):
+        raise LearnerError(
+            f"printed.pct must be a percentage, got {value!r}.", do_next='Write printed.pct as "0.0622".'
+        )
+    return digits
 
 
 def _require_whole(value: object, name: str) -> int | None:

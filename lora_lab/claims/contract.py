@@ -7,6 +7,7 @@ from typing import Any
 
 from lora_lab.claims.claim import Claim, printed_of
 from lora_lab.claims.judge import judge_claim
+from lora_lab.claims.named_model import entry_named
 from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
@@ -113,7 +114,13 @@ def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReade
         return reader.read(config, kind=kind)
     if not isinstance(name, str):
         raise LearnerError("A claim needs a model with its config or name.", do_next="Add one.")
-    return reader.find(name, kind=kind)
+    try:
+        return reader.find(name, kind=kind)
+    except LearnerError:
+        entry = entry_named(name)  # as in a text: `Llama-2-7b-chat-hf` without its owner
+        if entry is None:
+            raise
+        return reader.find(entry.name, kind=kind)
 
 
 def _read_size(model: Mapping[str, Any], field: str) -> int | None:

@@ -69,13 +69,14 @@ def explain_accounting(claim: Claim, fit: AccountingFit) -> str:
 
 def why_not(claim: Claim, sizes: Sizes, fit: AccountingFit) -> str:
     """Explain why the setting does not print the failing numbers."""
-    parts = [text for name, text in _list_reasons(claim, sizes) if name in fit.failing]
+    parts = [text for name, text in _list_reasons(claim, sizes, fit) if name in fit.failing]
     return " ".join(parts)
 
 
-def _list_reasons(claim: Claim, sizes: Sizes) -> list[tuple[Failing, str]]:
+def _list_reasons(claim: Claim, sizes: Sizes, fit: AccountingFit) -> list[tuple[Failing, str]]:
     printed = claim.printed
-    trainable, total = printed.trainable or 0, printed.total or 0
+    trainable = fit.trainable.low if printed.trainable is None else printed.trainable
+    total = fit.total.low if printed.total is None else printed.total
     return [
         (
             "trainable",
@@ -93,7 +94,8 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
     if 2 * printed == sizes.trainable and claim.quantisation.startswith("4bit"):
         return "; the printed number is exactly half: some tools halve all counts on a 4-bit base"
     of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
-    if claim.setting.variant in ("lora", "rslora") and of_rank > 0 and not of_rank % sizes.adapters:
+    grows_with_rank = claim.setting.variant in ("lora", "rslora") and not claim.setting.rank_pattern
+    if grows_with_rank and of_rank > 0 and not of_rank % sizes.adapters:
         return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"
     return _rounded_by_hand(sizes.trainable, printed)
 

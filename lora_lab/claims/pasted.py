@@ -3,9 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
+from lora_lab.claims.named_model import entry_named, find_model
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
 from lora_lab.claims.snippets import (
     Snippet,
@@ -16,9 +16,8 @@ from lora_lab.claims.snippets import (
     find_option,
     yaml_list,
 )
-from lora_lab.parameters.adapter_config import KIND_OF_TASK
-from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
-from lora_lab.parameters.json_fields import UNKNOWN, parse_digits
+from lora_lab.parameters.adapter_config import BIASES, KIND_OF_TASK, UnsupportedCase
+from lora_lab.parameters.json_fields import NARROWING, NOT_COUNTED, UNKNOWN, is_set, parse_digits
 from study.base.errors import LearnerError
 
 KIND_OF_CLASS = (
@@ -29,17 +28,6 @@ KIND_OF_CLASS = (
     (r"ForSpeechSeq2Seq|WhisperForConditionalGeneration", "asr"),
     (r"ForCausalLM|LMHeadModel|FastLanguageModel", "causal"),
 )
-_COPIES = (
-    r"hf|chat|instruct|it|pt|base|bnb|4bit|8bit|int4|int8|gptq|awq|aqlm|unsloth|sharded|bf16|fp16|"
-    r"deduped|uncased|2507|dpo|sft|\d+k|2bit|1x16|2x8"
-)
-FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
-"""Suffixes that name a fork or a quantized copy with the same shapes."""
-
-ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
-"""The same suffixes and versions, which mostly share their shapes too."""
-
-MOST_WORDS = 4000
 
 QUANTIZED = {
     "aqlm": ("aqlm",),
@@ -49,9 +37,14 @@ QUANTIZED = {
 }
 """Patterns that show how the base's weights are quantized; the first kind with a match wins."""
 
-IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
+VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*"
+"""Modules of a vision tower and its projector; LLaMA-Factory leaves them out unless told otherwise
+(src/llamafactory/model/model_utils/visual.py, patch_target_modules)."""
 
-RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
+TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
+"""`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
+
+IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
 
 
 def record_of_text(text: str) -> dict[str, Any]:
@@ -67,9 +60,10 @@ def record_of_text(text: str) -> dict[str, Any]:
             "trainable%: 0.0622`.",
         )
     lora = _read_lora(text, line)
+    model = _read_model(text, lora)
     return {
-        "model": _read_model(text, lora),
-        "lora": lora,
+        "model": model,
+        "lora": _beside_vision(text, lora) if _has_vision(model) else lora,
         "quantisation": quantisation_of(text),
         "printed": line.printed.to_record(),
     }
@@ -79,14 +73,34 @@ def record_of_text(text: str) -> dict[str, Any]:
 
 
 def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
-    found = list(find_calls(text))
+    found = list(find_calls(text)) or list(_pasted_adapters(text))
     before = [each for each in found if each.end <= line.start]
     if found:
-        return _of_call((before or found[:1])[-1])
+        return _of_values((before or found[:1])[-1])
     return _of_lines(text)
 
 
-def _of_call(snippet: Snippet) -> dict[str, Any]:
+def _beside_vision(text: str, lora: dict[str, Any]) -> dict[str, Any]:
+    """Return what a tool makes of the setting for a model with a vision tower.
+
+    Raises UnsupportedCase where unsloth chooses the modules by its own pattern.
+    """
+    if lora["target_modules"] == UNKNOWN and re.search(r"Fast(?:Vision)?Model\.get_peft_model", text):
+        raise UnsupportedCase("which modules unsloth adapts in a model with a vision tower is not known here")
+    frozen = (find_option(text, "freeze_vision_tower") or "true").lower() == "true"
+    if find_option(text, "lora_target") is None or not frozen:
+        return lora
+    return lora | {"exclude_modules": VISION}
+
+
+def _pasted_adapters(text: str) -> Iterator[Snippet]:
+    """Yield every whole adapter_config.json in the text."""
+    for values, end in _list_objects(text):
+        if "peft_type" in values or {"r", "target_modules"} <= values.keys():
+            yield Snippet(values, str(values.get("peft_type") or "lora").lower(), end)
+
+
+def _of_values(snippet: Snippet) -> dict[str, Any]:
     values = snippet.values
     rank = values.get("init_r" if snippet.variant == "adalora" else "r")
     return {
@@ -97,7 +111,22 @@ def _of_call(snippet: Snippet) -> dict[str, Any]:
         "modules_to_save": _keep_known(values.get("modules_to_save")),
         "bias": _keep_known(values.get("bias")) or "none",
         "feedforward_modules": _keep_known(values.get("feedforward_modules")),
+        **_narrowing_of(values),
     }
+
+
+def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that leave modules out or change their rank.
+
+    Raises UnsupportedCase where one is given by an expression that can't be read.
+    """
+    found = {name: values[name] for name in (*NARROWING, *NOT_COUNTED) if is_set(values.get(name))}
+    for name, value in found.items():
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        unread = next((each for each in parts if isinstance(each, Unread)), None)
+        if unread is not None:
+            raise UnsupportedCase(f"{name} changes what is trained, and {unread.text} can't be read")
+    return found
 
 
 def _read_variant(named: str, dora: object, rslora: object) -> str:
@@ -126,25 +155,39 @@ def _read_task(value: Any) -> str | None:
 
 
 def _of_lines(text: str) -> dict[str, Any]:
-    """Parse a setting written as YAML, flags, JSON or prose."""
+    """Parse a setting written as YAML, flags, parts of a JSON or prose."""
+    for name in ("peft_layers_to_transform", *NARROWING, *NOT_COUNTED):
+        if listed := _list_option(text, name):
+            raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
     rank = parse_digits(written or _rank_in_prose(text) or "")
-    peft_type = (find_option(text, "peft_type") or "lora").lower()
+    peft_type = (find_option(text, "peft_type") or "lora").rsplit(".", 1)[-1].lower()
+    bias = find_option(text, "lora_bias", "bias")
     return {
         "r": UNKNOWN if rank is None else rank,
         "target_modules": _targets_of_lines(text),
         "variant": _read_variant(
-            peft_type if peft_type in ("adalora", "vera", "ia3") else "lora",
+            peft_type,
             _is_true(find_option(text, "use_dora", "peft_use_dora")),
             _is_true(find_option(text, "use_rslora", "peft_use_rslora")),
         ),
         "task_type": _read_task(find_option(text, "task_type"))
         if peft_type != "lora" or '"task_type"' in text
         else None,
-        "modules_to_save": None,
-        "bias": "none",
-        "feedforward_modules": None,
+        "modules_to_save": _list_option(text, "lora_modules_to_save", "modules_to_save", "additional_target"),
+        "bias": bias if bias in BIASES else "none",
+        "feedforward_modules": _list_option(text, "feedforward_modules"),
     }
+
+
+def _list_option(text: str, *names: str) -> list[str] | None:
+    """Return the names that an option lists, in YAML, in brackets or with commas; None where it is empty."""
+    for name in names:
+        written = find_option(text, name, many=True) or ""
+        listed = yaml_list(text, name) or as_list(written)
+        if listed and listed[0].lower() not in ("null", "none", "false"):
+            return listed
+    return None
 
 
 def _is_true(written: str | None) -> bool:
@@ -165,6 +208,9 @@ def _targets_of_lines(text: str) -> Any:
     written = find_option(text, "lora_target_modules", "target_modules", "lora_target", many=True)
     if written in ("all", "all-linear"):
         return "all-linear"
+    if written is None:
+        named = TARGETS_IN_PROSE.search(text)
+        written = named[1] if named else None
     return as_list(written) if written and written not in ("null", "None") else UNKNOWN
 
 
@@ -180,12 +226,20 @@ def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
             "kind": kind,
             "config": config,
         }
-    entry = _read_entry(text)
-    if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr")):
+    entry = find_model(text)
+    if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr", "vlm")):
         return {"name": entry.name}
     labels = find_assigned(text, "num_labels")
     config = dict(entry.config) | ({"num_labels": labels} if isinstance(labels, int) else {})
     return {"name": entry.name, "kind": kind, "config": config}
+
+
+def _has_vision(model: Mapping[str, Any]) -> bool:
+    """Return whether a model that was read has a vision tower."""
+    if "config" in model:
+        return "vision_config" in model["config"]
+    entry = entry_named(model["name"])
+    return entry is not None and entry.kind == "vlm"
 
 
 def _read_kind(text: str, lora: Mapping[str, Any]) -> str | None:
@@ -197,85 +251,17 @@ def _read_kind(text: str, lora: Mapping[str, Any]) -> str | None:
 
 def _pasted_config(text: str) -> dict[str, Any] | None:
     """Find a whole config.json inside the text."""
+    return next((each for each, _ in _list_objects(text) if isinstance(each.get("model_type"), str)), None)
+
+
+def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield every JSON object in the text, and where it ends."""
     for match in re.finditer(r"\{", text):
         try:
-            value, _ = json.JSONDecoder().raw_decode(text, match.start())
+            value, end = json.JSONDecoder().raw_decode(text, match.start())
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict) and isinstance(value.get("model_type"), str):
-            return value
-    return None
-
-
-def _read_entry(text: str) -> CatalogueEntry:
-    named = list(_list_candidates(text))
-    for name in (*named, *_list_ngrams(text)):
-        found = entry_named(name)
-        if found is not None:
-            return found
-    what = (
-        f"{named[0]!r} is not a model that the catalogue knows."
-        if named
-        else "The text names no known model."
-    )
-    raise LearnerError(
-        what, do_next="Name one of the catalogue's models, or paste the model's config.json with it."
-    )
-
-
-def _list_candidates(text: str) -> Iterator[str]:
-    """Yield the names that the text gives to its model, the most explicit places first."""
-    for argument in re.findall(r"from_pretrained\(\s*(?:[\w]+\s*=\s*)?([^,)\n]+)", text):
-        name = argument.strip()
-        if name[:1] in "\"'":
-            yield name.strip("\"'")
-        elif name.isidentifier() and isinstance(value := find_assigned(text, name), str):
-            yield value
-    for name in (
-        "base_model_name_or_path", "model_name_or_path", "model_name", "model_id", "base_model",
-        "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
-        "BASE_MODEL", "MODEL",
-    ):  # fmt: skip
-        if value := find_option(text, name):
-            yield value
-    yield from RUNNERS_UP.findall(text)
-
-
-def _list_ngrams(text: str) -> Iterator[str]:
-    """Yield n-grams of up to five words that may be a model's name, longest first: `Llama 2 7B`."""
-    words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
-    for length in (5, 4, 3, 2, 1):
-        for at in range(len(words) - length + 1):
-            yield "-".join(words[at : at + length])
-
-
-def entry_named(written: str) -> CatalogueEntry | None:
-    """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
-    for endings in (FORKS, ENDINGS):
-        key = _normalize_name(written, endings)
-        found = _by_plain_name(endings).get(key) if len(key) > 2 else None
-        if found is not None:
-            return found
-    return None
-
-
-def _normalize_name(name: str, endings: re.Pattern[str]) -> str:
-    """Normalize a name: drop owner, suffixes of forks and quantized copies, case and separators."""
-    shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
-    longer = ""
-    while shorter != longer:
-        longer, shorter = shorter, endings.sub("", shorter)
-    return re.sub(r"[-_. ]|meta-", "", shorter)
-
-
-@cache
-def _by_plain_name(endings: re.Pattern[str]) -> dict[str, CatalogueEntry]:
-    found: dict[str, CatalogueEntry] = {}
-    for entry in read_entries():
-        for name in (entry.name, entry.hub_id, *entry.also):
-            if name:
-                found.setdefault(_normalize_name(name, endings), entry)
-    return found
+        yield value, end
 
 
 # ---- quantization

@@ -7,26 +7,54 @@ from lora_lab.claims.claim import Printed
 
 SCALED = r"(?:\s*([KkMmBb]|thousand|million|billion)(?![A-Za-z]))?"
 NUMBER = rf"(\d[\d.,_'’\u00a0\u202f\u2009 ]{{0,38}}\d|\d){SCALED}"
-COLON = r"(?:\*\*|`|\"|')?\s*(?:[:=]|is|are)\s*(?:\*\*|`)?\s*(?:~|≈|about|approximately|around)?\s*"
+EXACT = r"(?<![\w.,])(\d{1,3}(?:[.,_'’\u00a0\u202f\u2009 ]\d{3})+|\d{4,})(?!\w)"
+GAP = r"\s*+"
+"""Possessive, so that a text of spaces is not tried in every division between two of them."""
+
+MARKS = r"(?:\*\*|`)"
+ABOUT = r"(?:~|≈|about|approximately|around)"
+CELL = r"\|(?=[ *`~]*\d[\d.,_]{2,})"
+"""The border of a table's cell; `4bit` in the next one is no count."""
+
+COLON = rf"(?:{MARKS}|\"|')?{GAP}(?:[:=]|is|are|{CELL}){GAP}{MARKS}?+{GAP}{ABOUT}?+{GAP}"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
+OF = rf"{GAP}(?:/|of|out of){GAP}"
+IN_BRACKETS = rf"(?:{GAP}\(?{GAP}{PERCENT}{GAP}%)?"
 
 PARAMETERS = r"[ _]*(?:params|parameters|model parameters|parameter count)"
-TRAINABLE = re.compile(rf"(?:number of )?trainable(?:{PARAMETERS})?{COLON}{NUMBER}(?!\s*%)", re.I)
-TOTAL = re.compile(rf"(?:all|total)[ _]*(?:model )?(?:params?|parameters)(?: count)?{COLON}{NUMBER}", re.I)
+WORD = r"(?<![A-Za-z])(?<!non[-_ ])trainable"
+TRAINABLE = re.compile(rf"{WORD}(?:{PARAMETERS})?{COLON}{NUMBER}(?![\d.,]*{GAP}%)", re.I)
+ALL = r"(?<![A-Za-z])(?:all|total)"
+TOTAL = re.compile(
+    rf"{ALL}(?: number of)?[ _]*(?:model )?(?:params?|parameters)(?: count)?{COLON}{NUMBER}", re.I
+)
+BARE_TOTAL = re.compile(rf"[ \t|/,;*`]*(?:all|total){COLON}{NUMBER}", re.I)
 OF_SHARE = (
-    r"trainable\s*%",
-    r"trainable percent(?:age)?",
-    r"percent(?:age)?(?: of)? trainable(?: model)?(?: params| parameters)?",
-    r"trainable(?: params| parameters)? ?\(?%\)?",
-    r"trainable ?",
+    rf"{WORD}{GAP}%",
+    rf"{WORD}[ _]*(?:percent(?:age)?|pct)",
+    rf"percent(?:age)?(?: of)? {WORD}(?: model)?(?: params| parameters)?",
+    rf"{WORD}(?: params| parameters)? ?\(?%\)?",
+    rf"{WORD} ?(?=[:=])",
 )
 SHARE = re.compile(rf"(?:{'|'.join(OF_SHARE)}){COLON}{PERCENT}", re.I)
-OF_TOTAL = re.compile(
-    rf"trainable[ _]*(?:params|parameters){COLON}{NUMBER}\s*(?:/|of|out of)\s*{NUMBER}"
-    rf"(?:\s*\(?\s*{PERCENT}\s*%)?",
-    re.I,
+NAMED_SHARE = rf"(?:(?:percent(?:age)?|share){GAP}[:=]{GAP})"
+SHARE_BESIDE = re.compile(rf"[ \t|#,;*`]*{NAMED_SHARE}?\(?[ ~]*{PERCENT}{GAP}%(?:{GAP}of{GAP}{EXACT})?", re.I)
+"""A percentage straight after a number. On its line: the next one may be a progress bar's."""
+
+OF_TOTAL = re.compile(rf"{WORD}[ _]*(?:params|parameters){COLON}{NUMBER}{OF}{NUMBER}{IN_BRACKETS}", re.I)
+SHARE_FIRST = re.compile(
+    rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%{GAP}\({GAP}{EXACT}{OF}{EXACT}{GAP}\)", re.I
 )
-AFTER_TOTAL = re.compile(r"[\s|#,;]*\(?\s*~?\s*(\d+(?:[.,]\d+)?)\s*%")
+NUMBER_FIRST = (
+    re.compile(rf"{EXACT}{OF}{EXACT}{GAP}(?:params|parameters){GAP}(?:are )?{WORD}{IN_BRACKETS}", re.I),
+    re.compile(rf"{EXACT}{GAP}{WORD}{PARAMETERS}(?:,?{OF}(?:a total of )?{EXACT})?{IN_BRACKETS}", re.I),
+)
+ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GAP}\d)", re.I)
+"""Not before counts in millions, as mlx-lm prints them: those two are no exact numbers."""
+
+LINES_BEFORE = 3
+"""How far a total may stand before the trainable count and still belong to it."""
+
 SCALE = {"k": 10**3, "m": 10**6, "b": 10**9}
 
 
@@ -40,33 +68,77 @@ class PrintedLine:
 
 def find_printed_line(text: str) -> PrintedLine | None:
     """Find the first printed line; None when the text has none."""
-    both = OF_TOTAL.search(text)
-    if both:
-        trainable, scale, total, total_scale, percent = both.groups()
-        return PrintedLine(
-            Printed(
-                trainable=parse_whole(trainable, scale),
-                total=parse_whole(total, total_scale),
-                percent=percent,
-            ),
-            both.start(),
-        )
+    return _find_of_total(text) or _find_labelled(text) or _find_number_first(text) or _find_share(text)
+
+
+def _find_of_total(text: str) -> PrintedLine | None:
+    """Find both counts in one phrase: `trainable params: 4,194,304 of 6,742,609,920 (0.06%)`."""
+    found = OF_TOTAL.search(text)
+    if found:
+        trainable, scale, total, total_scale, percent = found.groups()
+        return _build_line(found, parse_whole(trainable, scale), parse_whole(total, total_scale), percent)
+    found = SHARE_FIRST.search(text)
+    if found:
+        percent, trainable, total = found.groups()
+        return _build_line(found, parse_whole(trainable), parse_whole(total), percent)
+    return None
+
+
+def _find_labelled(text: str) -> PrintedLine | None:
+    """Find counts behind their labels: `trainable params: 4,194,304 || all params: 6,742,609,920`."""
     first = TRAINABLE.search(text)
-    total_at = TOTAL.search(text, first.start() if first else 0)
-    share = SHARE.search(text, first.end() if first else 0)
-    if share is None and total_at is not None:
-        share = AFTER_TOTAL.match(text, total_at.end())
+    total_at = _find_total(text, first) if first else TOTAL.search(text)
+    beside = None
+    for each in (total_at, first):
+        beside = beside or (SHARE_BESIDE.match(text, each.end()) if each else None)
+    share = beside or SHARE.search(text, first.end() if first else 0)
     found = [each for each in (first, total_at, share) if each]
     if not found:
         return None
-    return PrintedLine(
-        Printed(
-            trainable=parse_whole(*first.groups()) if first else None,
-            total=parse_whole(*total_at.groups()) if total_at else None,
-            percent=share[1].replace(",", ".") if share else None,
-        ),
-        min(each.start() for each in found),
+    total = parse_whole(*total_at.groups()) if total_at else None
+    if beside and beside[2] and total is None:  # `4,194,304 (0.0622% of 6,742,609,920)`
+        total = parse_whole(beside[2])
+    return _build_line(
+        min(found, key=re.Match.start),
+        parse_whole(*first.groups()) if first else None,
+        total,
+        share[1] if share else None,
     )
+
+
+def _find_total(text: str, first: re.Match[str]) -> re.Match[str] | None:
+    """Find the total that belongs to a trainable count: the nearest one, at the same distance the later."""
+    after = BARE_TOTAL.match(text, first.end()) or TOTAL.search(text, first.end())
+    lines = text[: first.start()].split("\n")[-1 - LINES_BEFORE :]
+    earlier = list(TOTAL.finditer(text, first.start() - len("\n".join(lines)), first.start()))
+    if after is None or not earlier:
+        return after or (earlier[-1] if earlier else None)
+    before, lines_after = earlier[-1], text.count("\n", first.end(), after.start())
+    return before if text.count("\n", before.end(), first.start()) < lines_after else after
+
+
+def _find_number_first(text: str) -> PrintedLine | None:
+    """Find counts before their words: `4,194,304 trainable parameters out of 6,742,609,920`."""
+    for pattern in NUMBER_FIRST:
+        found = pattern.search(text)
+        if found:
+            trainable, total, percent = found.groups()
+            whole = parse_whole(total) if total else None
+            return _build_line(found, parse_whole(trainable), whole, percent)
+    return None
+
+
+def _find_share(text: str) -> PrintedLine | None:
+    """Find a share without counts: `trainable params: 0.1% of total`."""
+    found = ONLY_SHARE.search(text)
+    return _build_line(found, None, None, found[1]) if found else None
+
+
+def _build_line(
+    found: re.Match[str], trainable: int | None, total: int | None, percent: str | None
+) -> PrintedLine:
+    share = percent.replace(",", ".") if percent else None
+    return PrintedLine(Printed(trainable=trainable, total=total, percent=share), found.start())
 
 
 def parse_whole(written: str, scale: str | None = None) -> int:

@@ -1,17 +1,29 @@
 """Claims with open rank or targets: all settings that give the first number, or the whole line."""
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from lora_lab.claims.accountings import Sizes, percent_fits, sizes_of, total_readings
 from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
-from lora_lab.claims.inversion import Explanation, find_explanations
+from lora_lab.claims.inversion import (
+    ALL_RANKS,
+    COMMON_RANKS,
+    MOST_NAMES,
+    Explanation,
+    find_explanations,
+    rank_simplicity,
+)
 from lora_lab.claims.rank_given import others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
 from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
+
+MOST_NAMES_OF_A_SHARE = 8
+"""Sets of the first names that are tried one by one where no count says what to solve for."""
 
 
 def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
@@ -33,6 +45,7 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
             arithmetic=_arithmetic_of(claim, tree, fitting[0][0]),
         )
     if not failing:
+        _require_all_tried(claim, tree)
         number = claim.printed.trainable
         said = "these numbers" if number is None else f"{number:,} trainable parameters"
         return ClaimVerdict(
@@ -55,6 +68,13 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
         explanations=tuple(explanation for explanation, _ in failing),
         arithmetic=_arithmetic_of(claim, tree, explanation),
     )
+
+
+def _require_all_tried(claim: Claim, tree: ModuleTree) -> None:
+    """Raise UnsupportedCase where a model has so many names that not all sets of them were tried."""
+    names, tried = tree.linear_names, MOST_NAMES if _pins_adapters(claim) else MOST_NAMES_OF_A_SHARE
+    if not claim.targets_are_known and len(names) > tried:
+        raise UnsupportedCase(f"of its {len(names)} module names, only sets of {tried} are tried")
 
 
 def _half_of(claim: Claim, tree: ModuleTree) -> str:
@@ -115,10 +135,14 @@ def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: in
 
 
 def _list_candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
-    """Return the settings that give the first number, or the second when the first is missing."""
+    """Return the settings that give the first number, or the second when the first is missing; where neither
+    says how many parameters are added, those that fit the line.
+    """
     if claim.targets_are_known and not claim.applies_to(tree):
         return ()
     targets = _fixed_targets(claim, tree)
+    if not _pins_adapters(claim):
+        return _list_tried(claim, tree, targets)
     found: dict[Explanation, None] = {}
     for number, saved in _list_numbers(claim, tree):
         for each in find_explanations(
@@ -126,6 +150,44 @@ def _list_candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
         ):
             found.setdefault(each)
     return tuple(found)
+
+
+def _pins_adapters(claim: Claim) -> bool:
+    """Return whether a printed count says how large the adapters are: a share and a range don't."""
+    printed = claim.printed
+    is_range = claim.quantisation in ("4bit_partial", "aqlm")
+    return printed.trainable is not None or (printed.total is not None and not is_range)
+
+
+def _list_tried(claim: Claim, tree: ModuleTree, targets: tuple[str, ...] | None) -> tuple[Explanation, ...]:
+    """Try one setting after another: with open targets all ranks only where none of the common ones fits."""
+    sets = [targets] if targets is not None else list(_list_sets(tree))
+    attempts: list[Iterable[int | None]] = [[claim.rank]]
+    if claim.setting.variant == "ia3":
+        attempts = [[None]]
+    elif claim.rank is None:
+        attempts = [COMMON_RANKS] if targets is None else []
+        attempts += [ALL_RANKS]
+    for ranks in attempts:
+        tried = [Explanation(rank, names) for names in sets for rank in ranks]
+        found = [each for each in tried if _fits(claim, tree, each)]
+        if found:
+            return tuple(sorted(found, key=rank_simplicity))
+    return ()
+
+
+def _list_sets(tree: ModuleTree) -> Iterator[tuple[str, ...]]:
+    names = sorted(tree.linear_names[:MOST_NAMES_OF_A_SHARE])
+    for size in range(1, len(names) + 1):
+        yield from itertools.combinations(names, size)
+
+
+def _fits(claim: Claim, tree: ModuleTree, explanation: Explanation) -> bool:
+    try:
+        sizes = _sizes_of_explanation(claim, tree, explanation)
+    except (LearnerError, UnsupportedCase):
+        return False
+    return not best_fit(claim, sizes).failing
 
 
 def _fixed_targets(claim: Claim, tree: ModuleTree) -> tuple[str, ...] | None:
@@ -147,13 +209,11 @@ def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
     if claim.printed.trainable is not None:
         numbers = [(claim.printed.trainable, fixed)]
         return numbers + ([(claim.printed.trainable, fixed + one.saved)] if one.saved else [])
-    if claim.printed.total is not None:
-        return [
-            (claim.printed.total - (reading.low - one.adapters), 0)
-            for reading in total_readings(one, claim)
-            if reading.low == reading.high
-        ]
-    return []
+    return [
+        (claim.printed.total - (reading.low - one.adapters), 0)
+        for reading in total_readings(one, claim)
+        if claim.printed.total is not None
+    ]
 
 
 def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:

@@ -1,6 +1,7 @@
 """Claim service of the page: texts and forms in, verdicts out, one at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,23 +65,26 @@ class ClaimService:
                 f"That is {len(text):,} characters; {LONGEST_TEXT:,} are read at most.",
                 do_next="Paste the configuration and the printed line only.",
             )
-        record = record_of_text(text)
-        claim = claim_of(record, self._reader)
-        verdict = _judge_safely(lambda: judge_text(text, claim, record["quantisation"]))
-        return Checked(claim=claim, read=record, verdict=verdict)
+        with _supported():
+            record = record_of_text(text)
+            claim = claim_of(record, self._reader)
+            return Checked(claim=claim, read=record, verdict=judge_text(text, claim, record["quantisation"]))
 
     def check_form(self, form: Mapping[str, str]) -> Checked:
         """Check the fields of the form. Raises LearnerError when they can't be read."""
         record = record_of_form(form)
         claim = claim_of(record, self._reader)
-        return Checked(claim=claim, read=record, verdict=_judge_safely(lambda: judge_claim(claim)))
+        with _supported():
+            return Checked(claim=claim, read=record, verdict=judge_claim(claim))
 
 
-def _judge_safely(judging: Callable[[], ClaimVerdict]) -> ClaimVerdict:
+@contextmanager
+def _supported() -> Iterator[None]:
+    """Tell of an unsupported case as of any other claim that can't be read."""
     try:
-        return judging()
+        yield
     except UnsupportedCase as case:
-        raise LearnerError(f"This can't be judged: {case}.", do_next="Try other targets.") from case
+        raise LearnerError(f"This can't be judged: {case}.", do_next="Try another setting.") from case
 
 
 def record_of_form(form: Mapping[str, str]) -> dict[str, Any]:

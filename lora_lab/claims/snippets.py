@@ -9,13 +9,16 @@ from typing import Any
 from lora_lab.parameters.json_fields import parse_digits
 
 CALLS = re.compile(
-    r"\b(LoraConfig|AdaLoraConfig|VeraConfig|IA3Config|DoraConfig|FastLanguageModel\.get_peft_model|"
-    r"FastModel\.get_peft_model)\s*\("
+    r"\b(LoraConfig|AdaLoraConfig|VeraConfig|IA3Config|DoraConfig|Fast\w*Model\.get_peft_model)\s*\("
 )
 VARIANTS = {"AdaLoraConfig": "adalora", "VeraConfig": "vera", "IA3Config": "ia3", "DoraConfig": "dora"}
 
 NOT_READABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What parsing raises: a null byte is a ValueError, deep nesting one of the last two."""
+
+
+LONGEST_RANGE = 1000
+"""More layers than any model has."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,34 @@ class Unread:
     text: str
 
 
+UNSLOTH_DEFAULTS: dict[str, dict[str, Any]] = {
+    "FastLanguageModel.get_peft_model": {
+        "r": 16,
+        "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    }
+}
+"""unsloth/models/llama.py: its own defaults are not PEFT's."""
+
+OTHER_UNSLOTH = {"r": 16, "target_modules": Unread("a pattern that unsloth makes for the model")}
+"""unsloth/models/vision.py: without targets, and with all-linear, the pattern depends on further flags."""
+
+
 def find_calls(text: str) -> Iterator[Snippet]:
     """Yield the configurations written as Python calls, in order."""
     for match in CALLS.finditer(text):
         body = _read_balanced(text, match.end() - 1)
-        values = {name: _follow_name(value, text) for name, value in _read_keywords(body).items()}
+        values = {name: _follow_name(value, text) for name, value in _read_keywords(body, text).items()}
+        if match[1].startswith("Fast"):
+            values = _with_unsloth_defaults(match[1], values)
         yield Snippet(values, VARIANTS.get(match[1], "lora"), match.end() + len(body))
+
+
+def _with_unsloth_defaults(call: str, values: dict[str, Any]) -> dict[str, Any]:
+    usual = UNSLOTH_DEFAULTS.get(call, OTHER_UNSLOTH)
+    given = {name: value for name, value in values.items() if value is not None}
+    if usual is OTHER_UNSLOTH and given.get("target_modules") == "all-linear":
+        del given["target_modules"]
+    return usual | given
 
 
 def _read_balanced(text: str, opening: int) -> str:
@@ -52,20 +77,31 @@ def _read_balanced(text: str, opening: int) -> str:
     return text[opening + 1 :]
 
 
-def _read_keywords(body: str) -> dict[str, Any]:
+def _read_keywords(body: str, text: str) -> dict[str, Any]:
     plain = re.sub(r"^\s*(?:>>>|\.\.\.)", "", body, flags=re.M).replace("“", '"').replace("”", '"')
     try:
         call = ast.parse(f"f({plain}\n)", mode="eval").body
         if isinstance(call, ast.Call):  # `f(")") + g("(")` is a sum
-            return {each.arg: _read_literal(each.value) for each in call.keywords if each.arg}
+            unpacked: dict[str, Any] = {}
+            for each in call.keywords:
+                unpacked |= {} if each.arg else _read_unpacked(each.value, text)
+            return unpacked | {each.arg: _read_literal(each.value) for each in call.keywords if each.arg}
     except NOT_READABLE:
         pass
     return _loose_keywords(plain)
 
 
+def _read_unpacked(node: ast.expr, text: str) -> dict[str, Any]:
+    """Read the dictionary behind `**`; one that can't be read leaves rank and targets open."""
+    value = _follow_name(_read_literal(node), text)
+    if isinstance(value, dict):
+        return {str(name): each for name, each in value.items()}
+    return dict.fromkeys(("r", "init_r", "target_modules"), Unread(ast.unparse(node)))
+
+
 def _loose_keywords(body: str) -> dict[str, Any]:
     """Parse a body that is not Python: `name = value` up to the next one."""
-    found = re.findall(r"(\w+)\s*[=:]\s*(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[\w.]+)", body)
+    found = re.findall(r"(\w+)\s*[=:]\s*(\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|'[^']*'|[\w.]+)", body)
     return {name: _literal_text(value) for name, value in found}
 
 
@@ -76,6 +112,25 @@ def _read_literal(node: ast.expr) -> Any:
         return [_read_literal(each) for each in node.elts]
     if isinstance(node, ast.Attribute) and "TaskType" in ast.unparse(node):
         return node.attr
+    if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
+        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        return dict(zip(keys, map(_read_literal, node.values), strict=True))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return _read_built(node, node.func.id)
+    return Unread(ast.unparse(node))
+
+
+def _read_built(node: ast.Call, name: str) -> Any:
+    """Read `dict(r=8)`, `range(16)` or `list(range(16))`."""
+    values = [_read_literal(each) for each in node.args]
+    if name == "dict" and not values and all(each.arg for each in node.keywords):
+        return {each.arg: _read_literal(each.value) for each in node.keywords}
+    if name == "range" and 1 <= len(values) <= 3 and all(isinstance(each, int) for each in values):
+        numbers = range(*values)
+        if all(abs(each) <= LONGEST_RANGE for each in values):
+            return list(numbers)
+    if name in ("list", "set", "tuple") and len(values) == 1 and isinstance(values[0], list):
+        return values[0]
     return Unread(ast.unparse(node))
 
 
@@ -109,8 +164,9 @@ def find_assigned(text: str, name: str) -> Any:
     pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::\s*[\w\[\], ]+)?\s*[=:]\s*"
     for match in re.finditer(pattern, text):
         rest = text[match.end() :]
-        if rest[:1] in "[({":
-            closing = len(_read_balanced(rest, 0)) + 2
+        opening = re.match(r"(?:dict|list|set|tuple|range)?[\[({]", rest)
+        if opening:
+            closing = len(_read_balanced(rest, opening.end() - 1)) + opening.end() + 1
             value = _literal_text(rest[:closing].replace("\n", " ") if "#" not in rest[:closing] else
                                   re.sub(r"#.*", "", rest[:closing]).replace("\n", " "))  # fmt: skip
         else:
@@ -129,8 +185,8 @@ def find_option(text: str, *names: str, many: bool = False) -> str | None:
     for name in names:
         loose = re.escape(name).replace("_", "[_-]")
         found = re.search(
-            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?\s*[:=]\s*)"
-            rf"(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|{bare})",
+            rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*[:=][ \t]*)"
+            rf"(\[[^\]]*\]|\{{[^}}]*\}}|\"[^\"]*\"|'[^']*'|{bare})",
             text,
         )
         if found:
@@ -146,4 +202,4 @@ def yaml_list(text: str, name: str) -> list[str]:
 
 def as_list(written: str) -> list[str]:
     """Split names in brackets, or separated by commas or spaces."""
-    return [name.rstrip(".;") for name in re.split(r"[\s,\[\]\"']+", written) if name.rstrip(".;")]
+    return [name.rstrip(".;") for name in re.split(r"[\s,\[\]{}\"']+", written) if name.rstrip(".;")]

@@ -62,6 +62,15 @@ class AdapterSetting:
     feedforward: str | tuple[str, ...] | None = None
     """IA3: the targets that are scaled at their input."""
 
+    excluded: str | tuple[str, ...] = ()
+    """Modules that the targets don't match, written as targets are: PEFT's `exclude_modules`."""
+
+    layers: tuple[int, ...] = ()
+    """The layers that short names match in, all if empty: PEFT's `layers_to_transform`."""
+
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    """Ranks of their own: names or patterns of a name's end, the first one that matches counts."""
+
     def __post_init__(self) -> None:
         tasks = (None, *PLAIN_TASKS, *HEADS)
         for name, value, allowed in (
@@ -87,6 +96,20 @@ class AdapterSetting:
     def saved(self) -> tuple[str, ...]:
         """Modules trained whole, including the task's own head."""
         return (*self.modules_to_save, *HEADS.get(self.task_type or "", ()))
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether some of the targets' modules are left out or have a rank of their own."""
+        return bool(self.excluded or self.layers or self.rank_pattern)
+
+    @property
+    def never_adapted(self) -> tuple[str, ...]:
+        """Modules that the targets never match, because they are trained whole.
+
+        Only PeftModelForSequenceClassification adds its head before the adapters are set; with the other
+        tasks a target that matches the head adapts it, and then it can't be saved (PEFT 0.21, peft_model.py).
+        """
+        return self.saved if self.task_type == "SEQ_CLS" else self.modules_to_save
 
 
 @dataclass(frozen=True)
@@ -115,6 +138,9 @@ class Match:
     names: tuple[str, ...]
     each: LinearCount
     """What the adapter of one of these modules trains."""
+
+    own_rank: int | None = None
+    """Their rank, where a rank pattern gives them another than the setting's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,9 @@ class CatalogueEntry:
     also: tuple[str, ...] = ()
     """Hub ids with the same shapes."""
 
+    source: str = ""
+    """Where its configuration and size are published, if it is not only its page on the hub."""
+
 
 @cache
 def read_entries() -> tuple[CatalogueEntry, ...]:

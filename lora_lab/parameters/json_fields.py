@@ -4,12 +4,21 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
 from study.base.errors import LearnerError
 
 LARGEST_WHOLE = 10**9  # larger than any model, and short enough to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
+
+NARROWING = ("exclude_modules", "layers_to_transform", "rank_pattern")
+"""PEFT's fields beyond the contracts that leave modules out or change their rank."""
+
+NOT_COUNTED = (
+    "layers_pattern", "target_parameters", "layer_replication", "trainable_token_indices", "lora_bias",
+    "use_qalora", "use_bdlora", "eva_config", "arrow_config", "kasa_config", "monteclora_config",
+)  # fmt: skip
+"""PEFT's fields that change what is trained and that no formula here knows."""
 
 
 def read_names(record: Mapping[str, Any], field: str) -> str | tuple[str, ...] | None:
@@ -65,16 +74,59 @@ def read_flag(record: Mapping[str, Any], field: str) -> bool:
 
 
 def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
-    """Parse the adapter in a record's fields. `targets` is the field name of its target modules."""
+    """Parse the adapter in a record's fields. `targets` is the field name of its target modules, for which
+    PEFT's own, `target_modules`, may stand.
+
+    Raises UnsupportedCase on a field of PEFT's that changes what is trained and is not counted.
+    """
+    refuse_fields(lora, NOT_COUNTED)
+    targets = targets if targets in lora else "target_modules"
     wanted = None if lora.get(targets) == UNKNOWN else read_names(lora, targets)
     return AdapterSetting(
         targets=wanted,
+        excluded=read_names(lora, "exclude_modules") or (),
+        layers=_read_layers(lora),
+        rank_pattern=_read_rank_pattern(lora),
         variant=lora.get("variant") or "lora",
         task_type=lora.get("task_type"),
         modules_to_save=listed_names(lora, "modules_to_save"),
         bias=lora.get("bias") or "none",
         feedforward=read_names(lora, "feedforward_modules"),
     )
+
+
+def refuse_fields(lora: Mapping[str, Any], fields: Collection[str]) -> None:
+    """Raise UnsupportedCase if any of the fields is set."""
+    for field in fields:
+        if is_set(lora.get(field)):
+            raise UnsupportedCase(f"{field}={lora[field]!r} changes what is trained and is not counted")
+
+
+def is_set(value: object) -> bool:
+    """Return whether a value says more than that there is none; layer 0 does."""
+    return value is not None and value is not False and value not in ("", [], (), {})
+
+
+def _read_layers(lora: Mapping[str, Any]) -> tuple[int, ...]:
+    value = lora.get("layers_to_transform")
+    layers = [] if value is None else [value] if isinstance(value, int) else value
+    if not isinstance(layers, list | tuple) or any(
+        isinstance(each, bool) or not isinstance(each, int) for each in layers
+    ):
+        raise LearnerError(
+            f"layers_to_transform must be a layer's number or a list of them, got {value!r}.",
+            do_next="Write it as [0, 1].",
+        )
+    return tuple(layers)
+
+
+def _read_rank_pattern(lora: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    value = lora.get("rank_pattern") or {}
+    if not isinstance(value, Mapping):
+        raise LearnerError(
+            f"rank_pattern must be an object, got {value!r}.", do_next='Write it as {"q_proj": 16}.'
+        )
+    return tuple((str(name), read_whole(value, name, None)) for name in value if value[name] is not None)
 
 
 def one_of(
@@ -104,12 +156,15 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     adapter = record.get("lora")
     if adapter is None:
-        adapter = {name: record[name] for name in ("r", "targets", "variant") if name in record}
+        fields = ("r", "targets", "target_modules", "variant", *NARROWING, *NOT_COUNTED)
+        adapter = {name: record[name] for name in fields if name in record}
     if not isinstance(adapter, dict):
         raise LearnerError(
             f"lora must be an object, got {adapter!r}.",
             do_next='Write it as {"r": 8, "target_modules": ["q_proj"]}.',
         )
+    if "targets" not in adapter and "target_modules" in adapter:
+        adapter = {**adapter, "targets": adapter["target_modules"]}
     targets = adapter.get("targets")
     names = targets if isinstance(targets, list) else []
     if not isinstance(targets, list | str | None) or not all(isinstance(name, str) for name in names):
@@ -117,4 +172,5 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',
         )
+    refuse_fields(adapter, (*NARROWING, *NOT_COUNTED))
     return adapter

@@ -23,6 +23,9 @@ from lora_lab.parameters.adapter_config import (
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
 from study.base.errors import LearnerError
 
+LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
+"""The first number in a module's name, as PEFT finds its layer where no pattern is given."""
+
 
 @lru_cache(maxsize=512)
 def _find_adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
@@ -45,9 +48,14 @@ class _Rules:
         self.setting = setting
         self.family = FAMILY.get(setting.variant, setting.variant)
         self.groups = tuple(group for group in tree.groups if not group.is_alias)
-        self.excluded = tuple(_compile_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.saved)
+        self.excluded = tuple(_compile_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.never_adapted)
+        self.named_out = name_test(setting.excluded)
+        self.ranks = tuple((_compile_pattern(rf"(.*\.)?({name})$"), r) for name, r in setting.rank_pattern)
 
     def adaptation(self) -> Adaptation:
+        if self.setting.is_narrowed and (self.family != "lora" or self.tree.renamed):
+            of_what = "fused experts" if self.tree.renamed else self.setting.variant
+            raise UnsupportedCase(f"excluded modules, single layers and a rank pattern with {of_what}")
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
@@ -70,6 +78,11 @@ class _Rules:
 
     def _targets(self) -> str | tuple[str, ...]:
         targets = self.setting.targets
+        if self.setting.layers and isinstance(targets, str):
+            raise LearnerError(
+                "PEFT takes layers_to_transform only with a list of target modules.",
+                do_next="List the target modules by name.",
+            )
         if targets is None:
             targets = self.tree.defaults.get(self.family)
         if targets is None:
@@ -118,13 +131,30 @@ class _Rules:
         wanted, scaled_at_input = name_test(targets), name_test(feedforward, anywhere=True)
         for group in self.groups:
             names = tuple(name for name in group.names if wanted(name) and not self._is_excluded(name))
+            names = tuple(name for name in names if self._is_in_layers(name, targets))
             for at_input in (False, True):
                 here = tuple(name for name in names if scaled_at_input(name) == at_input)
                 if here:
-                    yield Match(group=group, names=here, each=self._line(group, at_input=at_input))
+                    yield from self._by_rank(group, here, self._line(group, at_input=at_input))
 
     def _is_excluded(self, name: str) -> bool:
-        return any(pattern.match(name) for pattern in self.excluded)
+        return self.named_out(name) or any(pattern.match(name) for pattern in self.excluded)
+
+    def _is_in_layers(self, name: str, targets: str | tuple[str, ...]) -> bool:
+        if not self.setting.layers or isinstance(targets, str) or name in targets:
+            return True
+        found = LAYER_NUMBER.match(name)
+        return found is not None and int(found[1]) in self.setting.layers
+
+    def _by_rank(self, group: ModuleGroup, names: tuple[str, ...], each: LinearCount) -> Iterator[Match]:
+        """Yield the modules of one rank after another; a rank of their own makes their count a fixed one."""
+        alike_at: dict[int | None, list[str]] = {}
+        for name in names:
+            own = next((rank for pattern, rank in self.ranks if pattern.match(name)), None)
+            alike_at.setdefault(own, []).append(name)
+        for own, alike in alike_at.items():
+            line = each if own is None else LinearCount(0, each.at(own))
+            yield Match(group=group, names=tuple(alike), each=line, own_rank=own)
 
     def _line(self, group: ModuleGroup, *, at_input: bool) -> LinearCount:
         """Compute what the adapter of one module trains.

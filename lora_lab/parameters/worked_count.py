@@ -34,8 +34,9 @@ def _build_label(match: Match) -> str:
 
 def _count_each(match: Match, setting: AdapterSetting, rank: int) -> str:
     group = match.group
+    rank = match.own_rank or rank
     if group.tensors or group.kernel > 1:
-        return f"{rank} × {match.each.slope:,}"
+        return f"{rank} × {match.each.slope or match.each.fixed // rank:,}"
     match setting.variant:
         case "vera":
             return f"({rank} + {group.d_out:,})"

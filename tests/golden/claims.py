@@ -18,7 +18,7 @@ class Claim:
     kind: str = "causal"
     task_type: str | None = "CAUSAL_LM"
     rank: int
-    targets: tuple[str, ...] | None
+    targets: tuple[str, ...] | str | None
     """None where the code left them to PEFT's default."""
 
     trainable: int
@@ -122,5 +122,53 @@ CLAIMS = (
         total=3_212_749_824 + 9_289_728,
         variant="dora",
         source="huggingface/peft method_comparison/MetaMathQA results/*.json",
+    ),
+    Claim(
+        id="gemma-4-e2b-whose-layers-differ",
+        model=configs.GEMMA_4_E2B,
+        kind="vlm",
+        rank=16,
+        targets="all-linear",
+        trainable=37_920_768,
+        total=5_142_218_272,
+        source="a public training report of PartoGuard v8, google/gemma-4-E2B-it",
+    ),
+    Claim(
+        id="gemma-3-4b-with-its-vision-tower",
+        model="gemma-3-4b",
+        rank=16,
+        targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        task_type=None,
+        trainable=32_788_480,
+        total=4_332_867_952,
+        source="a public training log of google/gemma-3-4b-it",
+    ),
+    Claim(
+        id="qwen2.5-vl-3b-attention",
+        model="qwen2.5-vl-3b",
+        rank=16,
+        targets=("q_proj", "k_proj", "v_proj", "o_proj"),
+        task_type=None,
+        trainable=7_372_800,
+        total=3_761_995_776,
+        source="a public training log of Qwen/Qwen2.5-VL-3B-Instruct",
+    ),
+    Claim(
+        id="qwen3-30b-a3b-attention",
+        model="qwen3-30b-a3b",
+        rank=128,
+        targets=("q_proj", "k_proj", "v_proj", "o_proj"),
+        trainable=106_954_752,
+        total=30_639_077_376,
+        source="a public training log of Qwen/Qwen3-30B-A3B",
+    ),
+    Claim(
+        id="deepseek-r1-distill-qwen-1.5b-whose-head-is-its-own",
+        model="deepseek-r1-distill-qwen-1.5b",
+        rank=8,
+        targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        trainable=9_232_384,
+        total=1_786_320_384,
+        source="a public training log of deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
     ),
 )

@@ -114,3 +114,32 @@ MT0_LARGE: Config = {
     "feed_forward_proj": "gated-gelu",
     "tie_word_embeddings": False,
 }
+
+GEMMA_4_E2B: Config = {
+    "model_type": "gemma4",
+    "text_config": {
+        "model_type": "gemma4_text",
+        "hidden_size": 1536,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 35,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "global_head_dim": 512,
+        "layer_types": [*["sliding_attention"] * 4, "full_attention"] * 7,
+        "num_kv_shared_layers": 20,
+        "use_double_wide_mlp": True,
+        "hidden_size_per_layer_input": 256,
+        "vocab_size": 262144,
+        "vocab_size_per_layer_input": 262144,
+    },
+    "vision_config": {
+        "model_type": "gemma4_vision",
+        "hidden_size": 768,
+        "head_dim": 64,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 12,
+        "use_clipped_linears": True,
+    },
+    "audio_config": {"model_type": "gemma4_audio"},
+}

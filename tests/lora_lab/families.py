@@ -26,6 +26,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2": _GROUPED | {"tie_word_embeddings": True},
     "qwen3": _GROUPED | {"head_dim": 16},
     "gemma2": _GROUPED | {"head_dim": 16},
+    "gemma4_text": _GROUPED
+    | {"num_hidden_layers": 6, "head_dim": 8, "global_head_dim": 16}  # the sixth layer's heads are wider
+    | {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 64},
     "phi": _COMMON,
     "phi3": _GROUPED,
     "gpt2": _GPT | {"n_positions": 32},

@@ -5,6 +5,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import replace
+from statistics import mode
 from typing import Any
 
 import torch
@@ -199,9 +200,13 @@ def _read_intermediate(text: Any) -> int:
 
 
 def _read_number(text: Any, name: str) -> int:
-    """Return a field of a configuration; 0 where it is missing (Mamba's heads) or per layer (Swin's).
+    """Return a field of a configuration; 0 where it is missing (Mamba's heads) or a list (Swin's).
 
-    Counts need only the modules; memory is estimated for families that have all fields.
+    Where layers differ in it (Gemma 4's head_dim), transformers 5.24 raises a RuntimeError: then it is what
+    most layers have. Counts need only the modules; memory is estimated for families that have all fields.
     """
-    value = getattr(text, name, None)
+    try:
+        value = getattr(text, name, None)
+    except RuntimeError:
+        value = mode(getattr(layer, name, None) for layer in text.per_layer_config)
     return value if isinstance(value, int) else 0

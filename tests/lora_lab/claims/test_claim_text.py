@@ -1,71 +1,18 @@
 """Pasted tutorials: code in many styles, printed lines of many tools, and what stays open."""
 
+import re
 from typing import Any
 
 import pytest
 
-from lora_lab.claims.claim import Printed
 from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.pasted import entry_named, quantisation_of, record_of_text
-from lora_lab.claims.printed_line import find_printed_line
+from lora_lab.claims.pasted import quantisation_of, record_of_text
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
-from study.base.errors import LearnerError
+from lora_lab.parameters.adapter_config import UnsupportedCase
 
 LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 LINE = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
-
-
-@pytest.mark.parametrize(
-    ("text", "trainable", "total", "percent"),
-    [
-        ("trainable params: 8388608 || all params: 6666862592 || trainable%: 0.12582542214183376",
-         8_388_608, 6_666_862_592, "0.12582542214183376"),
-        (LINE, 4_194_304, 6_742_609_920, "0.0622"),
-        ("trainable params: 79953920.0 || all params: 3660320768 || trainable: 2.184341894267557",
-         79_953_920, 3_660_320_768, "2.184341894267557"),
-        ("trainable params: 4.194.304 || all params: 6.742.609.920 || trainable%: 0,0622",
-         4_194_304, 6_742_609_920, "0.0622"),
-        ("trainable params: 4 194 304 || all params: 6 742 609 920 || trainable%: 0.0622",
-         4_194_304, 6_742_609_920, "0.0622"),
-        ("trainable params: 4_194_304 | all params: 6_742_609_920 | trainable%: 0.0622%",
-         4_194_304, 6_742_609_920, "0.0622"),
-        ("Trainable params: 4,194,304, Total params: 6,742,609,920, Trainable%: 0.06",
-         4_194_304, 6_742_609_920, "0.06"),
-        ("trainable model parameters: 3538944\nall model parameters: 251116800\n"
-         "percentage of trainable model parameters: 1.41%", 3_538_944, 251_116_800, "1.41"),
-        ("# trainable params: 41,943,040 || all params: 8,030,261,248\n#         || trainable%: 0.5223%",
-         41_943_040, 8_030_261_248, "0.5223"),
-        ("trainable params: 13,631,488 || all params: 8,044,093,440 (0.17%)",
-         13_631_488, 8_044_093_440, "0.17"),
-        ("trainable params: ~20M || all params: ~6.7B || trainable%: ~0.3", 20_000_000, 6_700_000_000, "0.3"),
-        ("trainable params: 1,234K || all params: 1,234,567K", 1_234, 1_234_567_000, None),
-        ("Trainable parameters = 41,943,040 of 8,072,204,288 (0.52% trained)",
-         41_943_040, 8_072_204_288, "0.52"),
-        ("Trainable parameters = 41,943,040/8,072,204,288 (0.52% trained)",
-         41_943_040, 8_072_204_288, "0.52"),
-        ("Number of trainable parameters = 41,943,040", 41_943_040, None, None),
-        ("| **trainable params** | x\ntrainable params: **4,194,304**", 4_194_304, None, None),
-        ("{'trainable params': 4194304, 'all params': 6742609920, 'trainable%': 0.0622}",
-         4_194_304, 6_742_609_920, "0.0622"),
-        ("all params: 6,742,609,920", None, 6_742_609_920, None),
-    ],
-)  # fmt: skip
-def test_printed_lines_of_several_versions_and_tools_are_read(
-    text: str, trainable: int | None, total: int | None, percent: str | None
-) -> None:
-    line = find_printed_line(f"Some words before.\n{text}\nAnd after: 12 steps.")
-    assert line is not None
-    assert line.printed == Printed(trainable=trainable, total=total, percent=percent)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "no numbers here", "rank 8, 4,194,304 weights", "trainable params: many"]
-)
-def test_a_text_without_a_printed_line_says_what_one_looks_like(text: str) -> None:
-    assert find_printed_line(text) is None
-    with pytest.raises(LearnerError, match=r"no printed line in this text\. Paste a line such as `trainable"):
-        record_of_text(text)
 
 
 def lora_of(code: str) -> dict[str, Any]:
@@ -117,6 +64,46 @@ def lora_of(code: str) -> dict[str, Any]:
          {"r": 8, "target_modules": "all-linear", "variant": "lora"}),
         ('{"peft_type": "LORA", "r": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}',
          {"r": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM", "variant": "lora"}),
+        ('{"base_model_name_or_path": "gpt2", "bias": "all", "modules_to_save": ["lm_head"], "r": 16,'
+         ' "peft_type": "LORA", "rank_pattern": {}, "exclude_modules": null, "target_modules": ["q_proj"]}',
+         {"r": 16, "target_modules": ["q_proj"], "modules_to_save": ["lm_head"], "bias": "all",
+          "variant": "lora"}),
+        ('{"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []}',
+         {"target_modules": ["k_proj"], "feedforward_modules": [], "variant": "ia3"}),
+        ("lora_r: 8\nlora_target_modules:\n  - q_proj\n"
+         "lora_modules_to_save:\n  - embed_tokens\n  - lm_head\n",
+         {"r": 8, "target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"],
+          "variant": "lora"}),
+        ("lora_rank: 8\nlora_target: q_proj\nadditional_target: embed_tokens,lm_head\nmodules_to_save: null",
+         {"r": 8, "target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"],
+          "variant": "lora"}),
+        ("lora_r: 8\nbias: lora_only\nlora_modules_to_save:\nlora_target_modules: [q_proj]",
+         {"r": 8, "target_modules": ["q_proj"], "bias": "lora_only", "variant": "lora"}),
+        ("cfg = {'r': 16, 'target_modules': ['q_proj'], 'use_dora': True}\nLoraConfig(**cfg)",
+         {"r": 16, "target_modules": ["q_proj"], "variant": "dora"}),
+        ("RANK = 4\ncfg = dict(\n    r=RANK,  # rank\n    lora_alpha=8,\n)\n"
+         "LoraConfig(**cfg, target_modules=['q_proj'])",
+         {"r": 4, "target_modules": ["q_proj"], "variant": "lora"}),
+        ("LoraConfig(**{'r': 2})", {"r": 2, "variant": "lora"}),
+        ("LoraConfig(**load('lora.json'))", {"r": "unknown", "target_modules": "unknown", "variant": "lora"}),
+        ("LoraConfig(r=8, **common)", {"r": 8, "target_modules": "unknown", "variant": "lora"}),
+        ("LoraConfig(peft_type=<PeftType.LORA: 'LORA'>, r=8, target_modules={'q_proj'}, rank_pattern={})",
+         {"r": 8, "target_modules": ["q_proj"], "variant": "lora"}),
+        ("LoraConfig(r=8, target_modules=['q_proj'], layers_to_transform=list(range(4)))",
+         {"r": 8, "target_modules": ["q_proj"], "layers_to_transform": [0, 1, 2, 3], "variant": "lora"}),
+        ("LoraConfig(r=8, rank_pattern={'q_proj': 16}, exclude_modules=['v_proj'], layers_to_transform=0)",
+         {"r": 8, "rank_pattern": {"q_proj": 16}, "exclude_modules": ["v_proj"], "layers_to_transform": 0,
+          "variant": "lora"}),
+        ("FastLanguageModel.get_peft_model(model)",
+         {"r": 16, "target_modules": LLAMA, "variant": "lora"}),
+        ("FastLanguageModel.get_peft_model(model, r = 8)",
+         {"r": 8, "target_modules": LLAMA, "variant": "lora"}),
+        ("FastVisionModel.get_peft_model(model, target_modules = 'all-linear')",
+         {"r": 16, "target_modules": "unknown", "variant": "lora"}),
+        ("FastModel.get_peft_model(model, r = 8, target_modules = ['q_proj'])",
+         {"r": 8, "target_modules": ["q_proj"], "variant": "lora"}),
+        ("For rank 8 and target_modules q_proj, v_proj we got:",
+         {"r": 8, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
         ("We took rank 16 and the usual matrices.",
          {"r": 16, "target_modules": "unknown", "variant": "lora"}),
         ("rank 8, target_modules: q_proj, v_proj.",
@@ -129,44 +116,60 @@ def test_configurations_in_many_styles_are_read(code: str, read: dict[str, Any])
     assert lora_of(code) == read
 
 
-def test_of_several_configurations_the_last_one_before_the_line_counts() -> None:
-    code = "LoraConfig(r=4)\nLoraConfig(r=8)\n" + LINE + "\nLoraConfig(r=16)"
-    assert record_of_text(f"gpt2 {code}")["lora"]["r"] == 8
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "LoraConfig(r=8, layers_to_transform=chosen)",
+            "layers_to_transform changes what is trained, and chosen",
+        ),
+        ("LoraConfig(r=8, layers_to_transform=[n - 1])", "and n - 1 can't be read"),
+        ("LoraConfig(r=8, rank_pattern={'q_proj': big})", "and big can't be read"),
+        (
+            "lora_r: 8\npeft_layers_to_transform: [0, 1]",
+            "peft_layers_to_transform changes what is trained, and 0, 1",
+        ),
+        ("lora_r: 8\nexclude_modules:\n  - v_proj", "exclude_modules changes what is trained, and v_proj"),
+    ],
+)
+def test_a_narrowing_that_can_not_be_read_is_not_left_out(code: str, said: str) -> None:
+    with pytest.raises(UnsupportedCase, match=re.escape(said)):
+        lora_of(code)
+
+
+FACTORY = "model_name_or_path: Qwen/Qwen2.5-VL-7B-Instruct\nlora_rank: 8\nlora_target: "
+FACTORY_LINE = "trainable params: 20,185,088 || all params: 8,312,351,744 || trainable%: 0.2428"
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "verdict"),
     [
-        ('from_pretrained("meta-llama/Llama-2-7b-hf")', "llama-2-7b"),
-        (
-            "model_id = 'NousResearch/Llama-2-7b-chat-hf'\nfrom_pretrained(model_id, device_map='auto')",
-            "llama-2-7b",
-        ),
-        ('from_pretrained(\n    pretrained_model_name_or_path="tiiuae/falcon-7b-instruct")', "falcon-7b"),
-        ("base_model: mistralai/Mistral-7B-v0.1", "mistral-7b-v0.1"),
-        ("--model_name_or_path Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b"),
-        ("unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit", "llama-3.1-8b"),
-        ("TheBloke/Llama-2-13B-GPTQ", "llama-2-13b"),
-        ("We tune Llama 2 7B on a laptop.", "llama-2-7b"),
-        ("GPT-2 medium is small.", "gpt2-medium"),
-        ("openai-community/gpt2", "gpt2"),
-        ("phi-2 by Microsoft", "phi-2"),
+        (f"{FACTORY}all\n{FACTORY_LINE}", "possible"),  # a public log of LLaMA-Factory
+        (f"{FACTORY}q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj\n{FACTORY_LINE}", "possible"),
+        (f"{FACTORY}all\nfreeze_vision_tower: false\n{FACTORY_LINE}", "impossible"),
+        (f"Qwen/Qwen2.5-VL-7B-Instruct LoraConfig(r=8, target_modules='all-linear')\n{FACTORY_LINE}",
+         "impossible"),
     ],
-)
-def test_the_model_is_found_where_the_text_names_it(text: str, name: str) -> None:
-    assert record_of_text(f"{text}\n{LINE}")["model"]["name"] == name
+)  # fmt: skip
+def test_llama_factory_leaves_a_vision_tower_alone(reader: ShapeReader, text: str, verdict: str) -> None:
+    assert contracts.answer_record({"text": text}, claim_answer, reader)["verdict"] == verdict
 
 
-def test_a_text_about_an_unknown_model_asks_for_its_config() -> None:
-    with pytest.raises(LearnerError, match="'acme/zeta-9b' is not a model that the catalogue knows"):
-        record_of_text(f'from_pretrained("acme/zeta-9b")\n{LINE}')
-    with pytest.raises(LearnerError, match="names no known model"):
-        record_of_text(f"1 2 3 {LINE}".replace("trainable", "Trainable"))
+def test_unsloths_own_choice_of_modules_beside_a_vision_tower_is_not_guessed() -> None:
+    text = f"unsloth/gemma-3-4b-it\nFastVisionModel.get_peft_model(model, r = 16)\n{LINE}"
+    with pytest.raises(UnsupportedCase, match="which modules unsloth adapts"):
+        record_of_text(text)
 
 
-@pytest.mark.parametrize("name", ["", "x", "v2", "model"])
-def test_a_word_is_no_model(name: str) -> None:
-    assert entry_named(name) is None
+def test_an_unknown_kind_of_adapter_is_not_taken_for_lora(reader: ShapeReader) -> None:
+    text = f'gpt2 {{"peft_type": "LOKR", "r": 8, "target_modules": ["c_attn"]}}\n{LINE}'
+    answer = contracts.answer_record({"text": text}, claim_answer, reader)
+    assert "variant must be one of" in answer["error"]
+
+
+def test_of_several_configurations_the_last_one_before_the_line_counts() -> None:
+    code = "LoraConfig(r=4)\nLoraConfig(r=8)\n" + LINE + "\nLoraConfig(r=16)"
+    assert record_of_text(f"gpt2 {code}")["lora"]["r"] == 8
 
 
 @pytest.mark.parametrize(
@@ -203,6 +206,21 @@ FALCON_LINE = "trainable params: 4718592 || all params: 3613463424 || trainable%
          "LoraConfig(task_type='SEQ_CLS', r=4, target_modules=['q_lin'])\n"
          "trainable params: 628,994 || all params: 67,584,004 || trainable%: 0.9306847223789819",
          "possible", []),
+        ("meta-llama/Llama-2-7b-hf LoraConfig(r=8, target_modules=['q_proj','v_proj'],"
+         " rank_pattern={'q_proj': 16})\n"
+         "trainable params: 6,291,456 || all params: 6,744,707,072 || trainable%: 0.0933", "possible", []),
+        ("meta-llama/Llama-2-7b-hf LoraConfig(r=8, target_modules=['q_proj','v_proj'],"
+         " layers_to_transform=list(range(16)))\n"
+         "trainable params: 2,097,152 || all params: 6,740,512,768 || trainable%: 0.0311", "possible", []),
+        ("meta-llama/Llama-2-7b-hf LoraConfig(r=8, target_modules='all-linear', layers_to_transform=[0])\n"
+         "trainable params: 2,097,152", "impossible", ["config"]),
+        ("FastLanguageModel.from_pretrained('unsloth/llama-3-8b')\nFastLanguageModel.get_peft_model(model)\n"
+         "Trainable parameters = 41,943,040 of 8,072,204,288 (0.52% trained)", "possible", []),
+        ('{"base_model_name_or_path": "Qwen/Qwen2.5-1.5B-Instruct", "peft_type": "LORA", "r": 16,'
+         ' "target_modules": ["q_proj", "v_proj"], "modules_to_save": ["lm_head"], "bias": "none"}\n'
+         "trainable params: 235,552,768 || all params: 1,779,267,072 || trainable%: 13.2388", "possible", []),
+        ("facebook/opt-1.3b LoraConfig(r=8, target_modules=['q_proj','v_proj'])\n"
+         "Total params: 9,999,999,999, Trainable params: 1,572,864", "impossible", ["all"]),
         ('{"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12}\nLoraConfig(r=8)\n'
          "trainable params: 294,912 || all params: 124,734,720 || trainable%: 0.24", "possible", []),
     ],

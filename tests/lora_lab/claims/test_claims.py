@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lora_lab.claims.accountings import percent_fits
 from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.inversion import find_explanations
+from lora_lab.claims.inversion import MOST_NAMES, MOST_SETTINGS, find_explanations
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import AdapterSetting
@@ -129,6 +129,94 @@ def test_a_count_solved_backwards_finds_the_setting_it_came_from(rank: int, name
         assert again.trainable.at(each.rank or 0) == number
 
 
+LLAMA = {"model": "llama-2-7b", "lora": {"r": "unknown", "target_modules": ["q_proj", "v_proj"]}}
+OPEN = LLAMA | {"lora": {"r": "unknown", "target_modules": "unknown"}}
+
+
+@pytest.mark.parametrize(
+    ("claim", "settings"),
+    [
+        (LLAMA | {"printed": {"pct": "0.0622"}}, [{"r": 8, "target_modules": ["q_proj", "v_proj"]}]),
+        (OPEN | {"printed": {"pct": "0.0622"}}, [{"r": 8, "target_modules": ["q_proj", "v_proj"]}]),
+        (OPEN | {"printed": {"pct": "0.0855133"}}, [{"r": 11, "target_modules": ["q_proj", "v_proj"]}]),
+        (
+            LLAMA | {"quantisation": "4bit_partial", "printed": {"all": 3_504_607_233}},
+            [{"r": rank, "target_modules": ["q_proj", "v_proj"]} for rank in (8, 7, 1)],
+        ),
+        (
+            {"model": "llama-2-7b", "lora": {"variant": "ia3", "target_modules": "unknown"}}
+            | {"printed": {"pct": "0.0058"}},
+            [{"r": None, "target_modules": ["k_proj", "o_proj", "q_proj"]}],
+        ),
+    ],
+    ids=str,
+)
+def test_a_line_without_a_count_of_the_adapters_lists_what_fits(
+    reader: ShapeReader, claim: dict[str, Any], settings: list[dict[str, Any]]
+) -> None:
+    answer = judged(reader, claim)
+    assert answer["verdict"] == answer["verdict_trainable"] == "underdetermined", answer
+    assert [setting for setting in settings if setting not in answer["explanations"]] == []
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        LLAMA | {"printed": {"pct": "0.0650"}},
+        OPEN | {"printed": {"pct": "99"}},
+        LLAMA | {"quantisation": "4bit_partial", "printed": {"all": 5001}},
+    ],
+    ids=str,
+)
+def test_a_share_or_range_that_no_setting_gives_is_impossible(
+    reader: ShapeReader, claim: dict[str, Any]
+) -> None:
+    assert judged(reader, claim)["verdict"] == "impossible"
+
+
+@pytest.mark.parametrize(
+    "name", ["Llama-2-7b-chat-hf", "meta-llama/Llama-2-7b-chat-hf", "unsloth/llama-2-7b"]
+)
+def test_a_model_may_be_named_as_in_a_text(reader: ShapeReader, name: str) -> None:
+    claim = {"model": {"name": name}, "lora": {"r": 8}, "printed": {"trainable": 4_194_304}}
+    assert judged(reader, claim)["verdict"] == "possible"
+
+
+MANY = {f"part_{number}": [64 * number, 64] for number in range(1, 20)} | {"q_proj": [4096, 1024]}
+"""A layer of twenty names; the one that tutorials target comes last."""
+
+
+@pytest.mark.parametrize("rank", [16, "unknown"])
+def test_names_of_a_model_with_many_are_all_tried(reader: ShapeReader, rank: int | str) -> None:
+    model = {"name": "tower", "module_layout": {"layers": 2, "modules": MANY}, "base_total": 10**8}
+    claim = {
+        "model": model,
+        "lora": {"r": rank, "target_modules": "unknown"},
+        "printed": {"trainable": 2 * 16 * (4096 + 1024), "all": 10**8 + 163_840},
+    }
+    answer = judged(reader, claim)
+    assert answer["verdict"] == "underdetermined"
+    assert {"r": 16, "target_modules": ["q_proj"]} in answer["explanations"]
+
+
+def test_equal_matrices_are_not_listed_in_every_combination(reader: ShapeReader) -> None:
+    modules = {f"part_{number}": [64, 64] for number in range(MOST_NAMES)}
+    model = {"name": "tower", "module_layout": {"layers": 1, "modules": modules}, "base_total": 10**6}
+    claim = {
+        "model": model,
+        "lora": {"r": 8, "target_modules": "unknown"},
+        "printed": {"trainable": 12 * 8 * 128},
+    }
+    assert len(judged(reader, claim)["explanations"]) == MOST_SETTINGS  # of 2,704,156
+
+
+def test_more_names_than_are_tried_give_no_verdict_of_impossible(reader: ShapeReader) -> None:
+    modules = {f"part_{number}": [64 * number, 64] for number in range(1, MOST_NAMES + 2)}
+    model = {"name": "tower", "module_layout": {"layers": 2, "modules": modules}, "base_total": 10**8}
+    claim = {"model": model, "lora": {"r": 8, "target_modules": "unknown"}, "printed": {"trainable": 12_345}}
+    assert "of its 25 module names, only sets of 24 are tried" in judged(reader, claim)["why"]
+
+
 @given(st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 16))
 def test_a_share_rounded_or_cut_anywhere_fits_and_two_off_does_not(part: int, rest: int, digits: int) -> None:
     total = part + rest
@@ -152,12 +240,29 @@ def test_numbers_may_come_as_text_with_separators(reader: ShapeReader, field: st
     assert judged(reader, record)["verdict"] == "possible"
 
 
+@pytest.mark.parametrize("percent", ["0,0622", "0.0622 %", 0.0622, "6.22e-2"])
+def test_a_share_may_be_written_as_people_write_it(reader: ShapeReader, percent: str | float) -> None:
+    record = record_of(next(case for case in CASES if case.id == "no-percent"))
+    record["printed"]["pct"] = percent
+    assert judged(reader, record)["verdict"] == "possible"
+
+
+def test_a_wrong_share_is_compared_with_numbers_that_are_there(reader: ShapeReader) -> None:
+    record = record_of(next(case for case in CASES if case.id == "no-percent"))
+    record["printed"] |= {"all": None, "pct": "50.00"}
+    assert "50.00 is not 100 × 4,194,304 / 6,742,609,920." in judged(reader, record)["why"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"printed": None}, "printed must be an object"),
         ({"printed": {}}, "no printed number"),
         ({"printed": {"trainable": "many"}}, "printed.trainable must be a whole number"),
+        ({"printed": {"trainable": 8, "pct": "x"}}, "printed.pct must be a percentage, got 'x'"),
+        ({"printed": {"trainable": 8, "pct": "~0.06"}}, "printed.pct must be a percentage"),
+        ({"printed": {"trainable": 8, "pct": "<0.1"}}, "printed.pct must be a percentage"),
+        ({"printed": {"trainable": 8, "pct": True}}, "printed.pct must be a percentage"),
         ({"model": 7}, "model must be an object"),
         ({"model": {}}, "needs a model"),
         ({"model": {"name": "gpt5"}}, "not in the catalogue"),

@@ -14,12 +14,13 @@ from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig, VeraConfig, g
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, AdapterSetting, UnsupportedCase
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import Count, count_adapter
+from lora_lab.parameters.json_fields import setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.parameters.target_matching import find_adaptation
 from lora_lab.worker.model.read_shape import build_model, shape_of_config
 from study.base.errors import LearnerError
-from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, config_of, shape_of
+from tests.lora_lab.families import FAMILIES, KINDS, NO_TRANSFORMERS, config_of, model_of, shape_of
 
 # PEFT 0.21 asks transformers 5.24 under a name that it has given up, and warns where a head is tied.
 pytestmark = [
@@ -64,6 +65,8 @@ def peft_config(setting: AdapterSetting, rank: int) -> PeftConfig:
         "modules_to_save": list(setting.modules_to_save) or None,
         "task_type": setting.task_type,
     }
+    if setting.excluded:  # VeraConfig has no such field
+        shared["exclude_modules"] = list(setting.excluded)
     if setting.variant == "ia3":
         given = setting.feedforward
         return IA3Config(feedforward_modules=list(given) if isinstance(given, tuple) else given, **shared)
@@ -178,6 +181,45 @@ SETTINGS = [
 ]
 
 
+NARROWED = [
+    ("llama", {"target_modules": ["q_proj", "k_proj"], "exclude_modules": ["k_proj"]}),
+    ("llama", {"target_modules": "all-linear", "exclude_modules": r".*mlp.*"}),
+    ("llama", {"target_modules": ["q_proj", "v_proj"], "layers_to_transform": [1]}),
+    ("llama", {"target_modules": ["v_proj"], "layers_to_transform": 0}),
+    ("llama", {"target_modules": ["model.layers.0.mlp.up_proj", "v_proj"], "layers_to_transform": [1]}),
+    ("gpt2", {"target_modules": ["c_proj"], "layers_to_transform": [1]}),
+    ("bert", {"target_modules": ["dense"], "layers_to_transform": 1}),
+    ("llama", {"layers_to_transform": [0]}),
+    ("llama", {"target_modules": ["q_proj", "v_proj"], "rank_pattern": {"q_proj": 16}}),
+    ("llama", {"target_modules": "all-linear", "rank_pattern": {r"layers\.1\..*_proj": 2, "q_proj": 1}}),
+    ("whisper", {"target_modules": ["conv1", "q_proj"], "rank_pattern": {"conv1": 3}}),
+]
+
+
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.parametrize(("family", "config"), NARROWED, ids=str)
+def test_left_out_modules_single_layers_and_ranks_of_their_own_are_counted(
+    family: str, config: dict[str, Any], dora: bool
+) -> None:
+    with torch.device("meta"):
+        adapted = get_peft_model(model_of(family), LoraConfig(r=4, use_dora=dora, **config))
+    trainable, total = adapted.get_nb_trainable_parameters()
+    setting = setting_of({**config, "variant": "dora" if dora else "lora"}, targets="target_modules")
+    assert count_adapter(shape_of(family), setting, rank=4) == Count(trainable=trainable, total=total)
+
+
+@pytest.mark.parametrize(
+    ("family", "setting"),
+    [
+        ("llama", AdapterSetting(targets=("q_proj",), variant="vera", layers=(1,))),
+        ("mixtral", AdapterSetting(targets=("q_proj", "v_proj"), rank_pattern=(("q_proj", 2),))),
+    ],
+)
+def test_what_is_left_out_elsewhere_is_not_guessed(family: str, setting: AdapterSetting) -> None:
+    with pytest.raises(UnsupportedCase, match="excluded modules, single layers and a rank pattern with"):
+        counted(family, setting)
+
+
 @pytest.mark.parametrize(("family", "setting"), SETTINGS, ids=lambda each: str(each)[:60])
 def test_names_match_as_peft_matches_them(family: str, setting: AdapterSetting) -> None:
     assert counted(family, setting) == peft_counts(family, setting)
@@ -225,6 +267,7 @@ REFUSED = [
     ("mamba", AdapterSetting(targets=("in_proj", "out_proj")), "PEFT refuses out_proj here"),
     ("mixtral", AdapterSetting(targets=("w1",)), "w1, w3 are one fused tensor"),
     ("llama", AdapterSetting(targets=("k_proj",), variant="ia3", feedforward=("up_proj",)), "must be among"),
+    ("llama", AdapterSetting(targets=("q_proj",), excluded=("q_proj",)), "No module of this model"),
 ]
 
 
@@ -234,6 +277,27 @@ def test_what_peft_refuses_is_refused_with_a_reason(family: str, setting: Adapte
         counted(family, setting)
     with pytest.raises((ValueError, TypeError, re.error)):
         peft_counts(family, setting)
+
+
+@pytest.mark.parametrize(("task", "kind", "head"), [("TOKEN_CLS", "tokencls", "classifier"),
+                                                    ("QUESTION_ANS", "qa", "qa_outputs")])  # fmt: skip
+def test_only_a_sequence_classifiers_head_is_left_out_of_the_targets(task: str, kind: str, head: str) -> None:
+    adapted = AdapterSetting(targets="all-linear", task_type=task)
+    with pytest.raises(LearnerError, match=f"{head} is to be saved whole, but it is an adapted layer"):
+        counted("bert", adapted, kind=kind)
+    with pytest.raises(TypeError, match="modules_to_save cannot be applied"):
+        peft_counts("bert", adapted, kind=kind)
+    named = replace(adapted, modules_to_save=(head,))
+    assert counted("bert", named, kind=kind) == peft_counts("bert", named, kind=kind)
+    in_sequences = replace(adapted, task_type="SEQ_CLS")
+    assert counted("bert", in_sequences, kind="seqcls") == peft_counts("bert", in_sequences, kind="seqcls")
+
+
+def test_single_layers_need_a_list_of_names_as_in_peft() -> None:
+    with pytest.raises(LearnerError, match="layers_to_transform only with a list"):
+        counted("llama", AdapterSetting(targets="all-linear", layers=(0,)))
+    with pytest.raises(ValueError, match="cannot be used when `target_modules` is a str"):
+        LoraConfig(target_modules="all-linear", layers_to_transform=[0])
 
 
 def test_distilberts_classifier_name_also_ends_pre_classifier() -> None:

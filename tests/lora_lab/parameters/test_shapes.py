@@ -201,6 +201,12 @@ def test_a_tied_head_is_counted_once_and_an_own_head_apart() -> None:
     assert untied.total_parameters - tied.total_parameters == untied.head_parameters
 
 
+def test_a_field_that_differs_between_layers_is_what_most_of_them_have() -> None:
+    shape = shape_of("gemma4_text")  # transformers refuses to say one head_dim for all its layers
+    assert (shape.head_dim, shape.kv_heads) == (8, 2)
+    assert {linear.d_out: linear.count for linear in shape.linears if linear.role == "q"} == {32: 5, 64: 1}
+
+
 def test_an_own_head_that_transformers_would_tie_is_still_counted() -> None:
     assert shape_of_config(configs.MT0_LARGE, name="mt0", kind="seq2seq").head_parameters == 250_112 * 1024
 

@@ -1,0 +1,141 @@
+"""The catalogue model that a text names: in a call, an option, or its prose."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from lora_lab.claims.snippets import find_assigned, find_option
+from lora_lab.parameters.catalogue import CatalogueEntry, read_entries
+from study.base.errors import LearnerError
+
+_COPIES = (
+    r"hf|chat|instruct|it|pt|base|bnb|4bit|8bit|int4|int8|gptq|awq|aqlm|unsloth|sharded|bf16|fp16|"
+    r"deduped|uncased|2507|dpo|sft|\d+k|2bit|1x16|2x8"
+)
+FORKS = re.compile(rf"[-_. ](?:{_COPIES})(?![a-z0-9])", re.I)
+"""Suffixes that name a fork or a quantized copy with the same shapes."""
+
+ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])", re.I)
+"""The same suffixes and versions, which mostly share their shapes too."""
+
+MOST_WORDS = 4000
+
+LOADING = re.compile(r"(\w*)\.?from_pretrained\(\s*(?:\w+\s*=\s*)?([^,)\n]+)")
+NO_MODEL = re.compile(r"Tokenizer|Processor|Config|FeatureExtractor")
+ADAPTER = re.compile(r"Peft|Adapter")
+OPTIONS = (
+    "base_model_name_or_path", "model_name_or_path", "model_name", "model_id", "base_model",
+    "model_checkpoint", "model_path", "checkpoint", "model", "MODEL_NAME", "MODEL_ID",
+    "BASE_MODEL", "MODEL",
+)  # fmt: skip
+HUB_ID = re.compile(r"\w[\w-]*/[\w.-]+")
+BARE_ID = re.compile(r"\w+(?:-[\w.]+)+")
+"""A name on the hub without its owner; not a word such as `output`."""
+
+RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
+
+GENERIC_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "albert", "t5", "bart", "gpt2", "vit")
+"""Types whose names say nothing of whose model it is: klue/bert-base has another vocabulary than Google's."""
+
+
+def find_model(text: str) -> CatalogueEntry:
+    """Find the catalogue model that the text names.
+
+    A model that is loaded by name is the one, known or not; prose counts where no name is given. Raises
+    LearnerError when the catalogue has no such model.
+    """
+    first_unknown = ""
+    for name, is_loaded in _list_explicit(text):
+        found = entry_named(name)
+        if found is not None:
+            return found
+        if HUB_ID.fullmatch(name) or (is_loaded and BARE_ID.fullmatch(name)):
+            raise _build_unknown(name)
+        first_unknown = first_unknown or name
+    for name in (*_list_tokenizers(text), *RUNNERS_UP.findall(text), *_list_ngrams(text)):
+        found = entry_named(name)
+        if found is not None:
+            return found
+    raise _build_unknown(first_unknown)
+
+
+def _build_unknown(name: str) -> LearnerError:
+    what = f"{name!r} is not a model that the catalogue knows." if name else "The text names no known model."
+    return LearnerError(
+        what, do_next="Name one of the catalogue's models, or paste the model's config.json with it."
+    )
+
+
+def _list_explicit(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the names that the text gives to its model, those that are loaded first, and whether they are."""
+    for loader, argument in LOADING.findall(text):
+        if not NO_MODEL.search(loader) and not ADAPTER.search(loader):
+            yield from ((name, True) for name in _resolve(argument, text))
+    for option in OPTIONS:
+        if value := find_option(text, option):
+            yield value, False
+
+
+def _list_tokenizers(text: str) -> Iterator[str]:
+    """Yield the names of tokenizers and processors, which mostly are the model's too."""
+    for loader, argument in LOADING.findall(text):
+        if NO_MODEL.search(loader) and not ADAPTER.search(loader):
+            yield from _resolve(argument, text)
+
+
+def _resolve(argument: str, text: str) -> Iterator[str]:
+    """Yield the name that an argument is, or that its variable has."""
+    name = argument.strip()
+    if name[:1] in "\"'":
+        yield name.strip("\"'")
+    elif name.isidentifier() and isinstance(value := find_assigned(text, name), str):
+        yield value
+
+
+def _list_ngrams(text: str) -> Iterator[str]:
+    """Yield n-grams of up to five words that may be a model's name, longest first: `Llama 2 7B`."""
+    words = re.findall(r"[A-Za-z0-9][\w.-]*", text)[:MOST_WORDS]
+    for length in (5, 4, 3, 2, 1):
+        for at in range(len(words) - length + 1):
+            yield "-".join(words[at : at + length])
+
+
+def entry_named(written: str) -> CatalogueEntry | None:
+    """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
+    for endings in (FORKS, ENDINGS):
+        key = _normalize_name(written, endings)
+        found = _by_plain_name(endings).get(key) if len(key) > 2 else None
+        if found is not None:
+            return None if _is_anothers(written, found) else found
+    return None
+
+
+def _is_anothers(written: str, entry: CatalogueEntry) -> bool:
+    """Return whether the name is of somebody else's model of a type that many have trained anew."""
+    owner, _, rest = written.strip().lower().partition("/")
+    is_path = "/" in rest or owner in ("", ".", "..")
+    if entry.config["model_type"] not in GENERIC_TYPES or not rest or is_path:
+        return False
+    return not any(hub_id.lower().startswith(f"{owner}/") for hub_id in (entry.hub_id, *entry.also))
+
+
+def _normalize_name(name: str, endings: re.Pattern[str]) -> str:
+    """Normalize a name: drop owner, suffixes of forks and quantized copies, case and separators.
+
+    A point between digits stays: opt-1.3b is not opt-13b.
+    """
+    shorter = name.strip().rstrip("/.").rsplit("/", 1)[-1].lower()
+    longer = ""
+    while shorter != longer:
+        longer, shorter = shorter, endings.sub("", shorter)
+    return re.sub(r"(?<!\d)\.|\.(?!\d)|[-_ ]|meta-", "", re.sub(r"(?<=\d)_(?=\d)", ".", shorter))
+
+
+@cache
+def _by_plain_name(endings: re.Pattern[str]) -> dict[str, CatalogueEntry]:
+    found: dict[str, CatalogueEntry] = {}
+    for entry in read_entries():
+        for name in (entry.name, entry.hub_id, *entry.also):
+            if name:
+                found.setdefault(_normalize_name(name, endings), entry)
+    return found

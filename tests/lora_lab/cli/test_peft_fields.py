@@ -1,0 +1,72 @@
+"""PEFT's fields beyond the contracts: counted, or said to be unsupported, and never passed over."""
+
+from typing import Any
+
+import pytest
+
+from lora_lab.cli import contracts
+from lora_lab.engine.shape_reader import ShapeReader
+
+
+def counted(reader: ShapeReader, **record: Any) -> dict[str, Any]:
+    return contracts.answer_record(record, contracts.count_answer, reader)
+
+
+def weighed(reader: ShapeReader, **record: Any) -> dict[str, Any]:
+    return contracts.answer_record(record, contracts.memory_answer, reader)
+
+
+@pytest.mark.parametrize(
+    ("field", "trainable"),
+    [
+        ({"rank_pattern": {"q_proj": 16}}, 6_291_456),
+        ({"layers_to_transform": list(range(16))}, 2_097_152),
+        ({"exclude_modules": ["v_proj"]}, 2_097_152),
+        ({"targets": None, "layers_to_transform": 0}, 131_072),
+    ],
+    ids=str,
+)
+def test_fields_of_peft_that_narrow_the_targets_are_counted(
+    reader: ShapeReader, field: dict[str, Any], trainable: int
+) -> None:
+    asked = {"model": "llama-2-7b", "r": 8, "targets": ["q_proj", "v_proj"]}
+    assert counted(reader, **asked | field)["trainable"] == trainable
+
+
+@pytest.mark.parametrize(
+    "field", [{"target_parameters": ["experts.w1"]}, {"layer_replication": [[0, 4]]}, {"lora_bias": True}]
+)
+def test_a_field_of_peft_that_no_formula_knows_is_not_ignored(
+    reader: ShapeReader, field: dict[str, Any]
+) -> None:
+    answer = counted(reader, model="llama-2-7b", **field)
+    assert answer["unsupported"]
+    assert "changes what is trained and is not counted" in answer["why"]
+    assert weighed(reader, model="llama-2-7b", lora={"r": 8, **field})["unsupported"]
+    empty = dict.fromkeys(field)
+    assert counted(reader, model="llama-2-7b", **empty) == counted(reader, model="llama-2-7b")
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"layers_to_transform": "all"}, "layers_to_transform must be a layer's number or a list"),
+        ({"rank_pattern": ["q_proj"]}, "rank_pattern must be an object"),
+        ({"rank_pattern": {"q_proj": "8"}}, "q_proj must be a whole number"),
+        ({"exclude_modules": 7}, "exclude_modules must be a list"),
+    ],
+)
+def test_a_narrowing_field_that_can_not_be_read_is_named(
+    reader: ShapeReader, field: dict[str, Any], said: str
+) -> None:
+    assert said in counted(reader, model="llama-2-7b", targets=["q_proj"], **field)["error"]
+
+
+def test_targets_may_have_the_name_that_peft_gives_them(reader: ShapeReader) -> None:
+    names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    assert counted(reader, model="llama-7b", target_modules=names) == counted(
+        reader, model="llama-7b", targets=names
+    )
+    assert weighed(reader, model="llama-7b", lora={"target_modules": names}) == weighed(
+        reader, model="llama-7b", lora={"targets": names}
+    )
