@@ -21,6 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from benchmarks.alone import measure_alone, train_alone
 from benchmarks.memory_cells import with_seed
 from lora_lab.data.datasets import own_dataset
 from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict_ledger
@@ -29,7 +30,7 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.alone import attach_alone, measure_alone, train_alone
+from lora_lab.worker.training.alone import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session

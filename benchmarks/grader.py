@@ -36,7 +36,7 @@ from quizzes.grader.labelled_answers import (
     load_answers,
     load_own_prompts,
 )
-from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report, count_confusion, report_by
+from quizzes.grader.metrics import GraderReport, JudgedAnswer, compute_report
 from quizzes.grader.minilm import fetch_minilm
 from quizzes.grader.prompts import Prompt, load_prompts, own_prompt
 from quizzes.grader.weights import WEIGHTS, Weights, list_adapters, read_weights
@@ -47,7 +47,7 @@ from quizzes.grader.worker.reader import Reader, load_reader
 from study.base.model_files import ignore_progress
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
-from study.ports.classes import VERDICTS
+from study.ports.classes import VERDICTS, Verdict
 
 STOP_WORDS = frozenset(
     words_of("a an and are as at be by for from in is it its of on or so such that the this to with")
@@ -56,6 +56,26 @@ LATENCY_ANSWERS = 200
 
 Similarity = Callable[[Prompt, str], list[float]]
 """The similarity of an answer to each concept of its prompt."""
+
+
+def report_by(
+    judged: Sequence[JudgedAnswer], name: Callable[[LabelledAnswer], str]
+) -> dict[str, GraderReport]:
+    """Compute one report per class, prompt or voice."""
+    parts: dict[str, list[JudgedAnswer]] = {}
+    for one in judged:
+        parts.setdefault(name(one.answer), []).append(one)
+    return {part: compute_report(parts[part]) for part in sorted(parts)}
+
+
+def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[Verdict, dict[Verdict, int]]:
+    """Return the confusion matrix: the count of each verdict per label."""
+    counts: dict[Verdict, dict[Verdict, int]] = {}
+    for one in judged:
+        for label, verdict in one.pairs:
+            row = counts.setdefault(label, {})
+            row[verdict] = row.get(verdict, 0) + 1
+    return counts
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ checkpointing are distributed over them, each value equally often.
 import argparse
 import gc
 import itertools
+import json
 import os
 import random
 import sys
@@ -23,11 +24,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.alone import train_alone
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import own_dataset
 from lora_lab.memory.ledger import heaviest_row
 from lora_lab.parameters.shapes import ModelShape, find_shape
-from lora_lab.runs.measured_cells import CELLS_FILE, Cells, MeasuredCell, cells_json
+from lora_lab.runs.measured_cells import CELLS_FILE, Cells, MeasuredCell
 from lora_lab.spec import (
     BITS,
     EMBEDDED_MODEL,
@@ -42,7 +44,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import quiet_libraries, tiny_tokenizer
 from lora_lab.worker.model.read_shape import shape_of_config
-from lora_lab.worker.training.alone import attach_alone, train_alone
+from lora_lab.worker.training.alone import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session
@@ -70,6 +72,21 @@ RANKS = (8, 1, 64, 16, 4)
 SIZES = ((4, 128), (1, 64), (2, 256), (8, 64), (1, 512), (3, 96), (16, 128))  # batch, length
 CELLS_A_MODEL = 2 * len(BITS)
 STEPS = 3
+
+
+def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machine: str) -> str:
+    """Return readable JSON, one line per cell, without settings at their default."""
+    usual = json.loads(RunSpec().to_json())
+    lines = []
+    for cell in cells:
+        spec = {k: v for k, v in json.loads(cell.spec.to_json()).items() if v != usual[k] or k == "model"}
+        rows = [{"lengths": row.lengths, "answer_tokens": row.answer_tokens} for row in cell.rows]
+        values = {"spec": spec, "compute": cell.compute, "rows": rows, "peak_bytes": cell.peak_bytes}
+        values |= {"graph": True} if cell.graph else {}
+        lines.append("  " + json.dumps(values))
+    shapes = {cell.spec.model: json.loads(cell.shape.to_json()) for cell in cells}
+    head = json.dumps({"versions": versions, "machine": machine, "shapes": shapes}, indent=1)
+    return head.removesuffix("\n}") + ',\n "cells": [\n' + ",\n".join(lines) + "\n ]\n}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,6 +24,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import torch
 from torch import Tensor, nn
 
+from benchmarks.alone import train_alone
 from benchmarks.trainer import Padding, Timed, as_row, with_trainer, with_usual_adapter
 from lora_lab.data.datasets import own_dataset
 from lora_lab.parameters.shapes import find_shape
@@ -32,7 +33,6 @@ from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.alone import train_alone
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages

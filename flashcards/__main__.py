@@ -31,7 +31,6 @@ FORMATS = ("apkg", "csv", "json", "md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m flashcards", description="Cards without a browser.")
     commands = parser.add_subparsers(required=True, metavar="command")
 

@@ -32,7 +32,6 @@ DRAWN_TO_CHECK = 20  # variants per family
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m quizzes", description="Questions without a browser.")
     commands = parser.add_subparsers(required=True, metavar="command")
 

@@ -140,7 +140,6 @@ class Activity:
         return self.guessed.unit if self.guessed else NATS if self.crowd else ""
 
     def asked_in(self, round_number: int) -> ClassQuestion | None:
-        """The question that a round asks."""
         return self.twin if round_number == ROUNDS["twin"] else self.asked
 
     def read_answer(self, round_number: int, given: Mapping[str, Any]) -> dict[str, Any]:

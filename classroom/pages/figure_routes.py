@@ -23,7 +23,6 @@ class FigureRoutes:
         self._asking = Rates(burst=60, per_second=10)
 
     def register(self, site: FastAPI) -> None:
-        """Add the route; it stands before the pages."""
         site.get("/class/{code}/figure", response_model=None)(self.figure)
 
     async def figure(self, code: str, request: Request) -> Response:

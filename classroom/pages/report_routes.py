@@ -20,15 +20,12 @@ from study.web.downloads import file_response, not_found
 
 
 class ReportRoutes:
-    """One method a route."""
-
     def __init__(self, context: Context, hub: Hub, keys: Keys) -> None:
         self._context = context
         self._hub = hub
         self._keys = keys
 
     def register(self, site: FastAPI) -> None:
-        """Add the routes; they stand before the pages."""
         site.get("/class/{code}/report", response_model=None)(self.report)
         site.get("/class/{code}/export/{name}", response_model=None)(self.export)
         site.post("/class/{code}/delete", response_model=None)(self.delete)

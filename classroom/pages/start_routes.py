@@ -41,8 +41,6 @@ LARGEST_FORM_BYTES = 3 * LARGEST_OWN_BYTES
 
 
 class StartRoutes:
-    """One method a route."""
-
     def __init__(self, context: Context, hub: Hub, plans: Plans, *, reachable: bool) -> None:
         self._context = context
         self._hub = hub

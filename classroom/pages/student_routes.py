@@ -29,8 +29,6 @@ LATE_CHANGE = "Voting was closed before your change arrived, so your earlier ans
 
 
 class StudentRoutes:
-    """One method a route."""
-
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._asking = Rates(burst=30, per_second=3)
@@ -39,7 +37,6 @@ class StudentRoutes:
         self._reading = Rates(burst=60, per_second=4)
 
     def register(self, site: FastAPI) -> None:
-        """Add the routes; they stand before the pages."""
         site.get("/class/join", response_model=None)(self.type_code)
         site.get("/class/help", response_model=None)(self.help)
         site.get("/class/static/{name}", response_model=None)(self.static)

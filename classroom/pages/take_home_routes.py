@@ -47,7 +47,6 @@ class TakeHomeRoutes:
         self._asking = Rates(burst=20, per_second=1)
 
     def register(self, site: FastAPI) -> None:
-        """Add the routes; they stand before the pages."""
         site.get("/class/{code}/cards", response_model=None)(self.page)
         site.get("/class/{code}/cards.apkg", response_model=None)(self.package)
         site.post("/class/{code}/study", response_model=None)(self.study)

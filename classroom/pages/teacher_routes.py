@@ -31,8 +31,6 @@ KEY_SECONDS = 12 * 3600
 
 
 class TeacherRoutes:
-    """One method a route."""
-
     def __init__(
         self,
         context: Context,

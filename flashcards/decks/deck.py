@@ -24,7 +24,6 @@ class Decks:
 
     @cached_property
     def by_id(self) -> Mapping[str, Card]:
-        """Each card by its id."""
         return {card.id: card for card in self.cards}
 
     @cached_property

@@ -36,7 +36,7 @@ class PictureBar:
 
 def _read_bars(fields: Fields, name: str) -> tuple[PictureBar, ...]:
     bars = []
-    for entry in fields.children(name, kind="bar") if fields.has(name) else ():
+    for entry in fields.children(name, kind="bar", needed=False):
         label = entry.text("label")
         quantity = read_quantity(entry, besides=("label",))
         if quantity is not None:

@@ -155,7 +155,7 @@ def _read_collection(collection: sqlite3.Connection, generation: str, media: int
             type=types[row["mid"]],
             values=tuple(str(row["flds"]).split("\x1f")),
             tags=tuple(str(row["tags"]).split()),
-            cards=tuple(sorted(cards[row["id"]], key=_number_of)),
+            cards=tuple(sorted(cards[row["id"]], key=lambda card: card.number)),
         )
         for row in collection.execute("SELECT id, guid, mid, tags, flds FROM notes ORDER BY id")
         if row["mid"] in types
@@ -298,7 +298,3 @@ def _decode_words(content: Any) -> str:
 def _compare_unicase(left: str, right: str) -> int:
     a, b = left.casefold(), right.casefold()
     return (a > b) - (a < b)
-
-
-def _number_of(card: AnkiCard) -> int:
-    return card.number

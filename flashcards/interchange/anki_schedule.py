@@ -33,8 +33,6 @@ LONGEST = timedelta(days=36_500)
 
 @dataclass(frozen=True, kw_only=True)
 class Rated:
-    """One rating."""
-
     rating: int
     at: datetime
     duration_ms: int

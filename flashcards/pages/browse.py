@@ -27,7 +27,6 @@ AT_ONCE = 40  # rows; more are one press away
 
 
 def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
-    """Add the page to the app."""
     page = BrowsePage(context=context, exercise=exercise)
     with frame.add_page(app, context, title="Browse cards", path="/browse", under="/cards"):
         frame.add_island(page.act, page.load, "browse", waiting=frame.render_waiting("Browse cards"))

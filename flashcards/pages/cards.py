@@ -41,7 +41,6 @@ KEYS = (
 
 
 def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
-    """Add the page to the app."""
     page = CardsPage(context=context, exercise=exercise)
     with frame.add_page(app, context, title="Cards", path="/cards"):
         frame.add_island(page.act, page.load, "cards", waiting=frame.render_waiting("Cards"))
@@ -59,7 +58,6 @@ class CardsPage:
         return self._next(frame.visit_of(self.context, request)).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one press."""
         visit = frame.visit_of(self.context, request, event)
         try:
             return self._press(visit, event)

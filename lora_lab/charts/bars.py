@@ -39,7 +39,6 @@ class StackedBars:
     """Whether it is drawn beside the form: shorter, and the page has the legend as a table."""
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
         if self.on_bench:
             return BODY_BENCH
         if width >= NARROW_BELOW_POINTS:
@@ -47,7 +46,6 @@ class StackedBars:
         return ABOVE + PLOT_NARROW + self._below(width) + KEY_GAP + self._key_height()
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
         sheet.text(EDGE, top + TEXT_SIZE + 2, "peak memory", soft=True)
         area = StackArea(sheet, self._box(sheet, top + ABOVE), self.bars)
         area.grid()

@@ -107,7 +107,10 @@ def _front_title(front: Sequence[ParetoPoint], settings: int) -> str:
 
 
 def _loss_by_rank(view: GridPlane) -> Plot:
-    done = sorted((arm for arm in view.arms if arm.losses), key=_place_arm)
+    done = sorted(
+        (arm for arm in view.arms if arm.losses),
+        key=lambda arm: (BITS.index(arm.setting.bits), arm.setting.rank),
+    )
     lines = []
     for bits in BITS:
         row = [arm for arm in done if arm.setting.bits == bits]
@@ -133,10 +136,6 @@ def _loss_by_rank(view: GridPlane) -> Plot:
             footnote="Measured. Small dots are single seeds, bands their range, lines their mean.",
         ),
     )
-
-
-def _place_arm(arm: GridSetting) -> tuple[int, int]:
-    return BITS.index(arm.setting.bits), arm.setting.rank
 
 
 def _list_line(line: SeedLine) -> str:

@@ -74,7 +74,7 @@ def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
         name=f"grid-{measure.name}",
         title=view.qualify(measure.title(view)),
         subtitle=view.conditions,
-        header=_write_header(measure),
+        header=("weights stored as", "rank", "learning rate", measure.header, *MORE_COLUMNS[measure.name]),
         rows=tuple(
             _build_row(arms.get((each, rank)), each, rank, measure) for each in bits for rank in ranks
         ),
@@ -125,10 +125,6 @@ MORE_COLUMNS: dict[str, tuple[str, ...]] = {
     "memory": ("measured or computed",),
     "seconds": (),
 }
-
-
-def _write_header(measure: GridMeasure) -> tuple[str, ...]:
-    return ("weights stored as", "rank", "learning rate", measure.header, *MORE_COLUMNS[measure.name])
 
 
 def _build_row(arm: GridSetting | None, bits: str, rank: int, measure: GridMeasure) -> tuple[Cell, ...]:

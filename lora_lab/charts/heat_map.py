@@ -54,13 +54,11 @@ class TileMap:
     """Values of the lightest and the darkest tile; None for the lowest and highest value."""
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
         drawn = self._turned_for(width)
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + len(drawn.rows) * self.tile_height + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
         drawn = self._turned_for(sheet.width)
         sheet.text(EDGE, top + TEXT_SIZE + 2, drawn.y_label, soft=True)
         sheet.text(sheet.width - EDGE, top + TEXT_SIZE + 2, self.shown, align="right", soft=True)

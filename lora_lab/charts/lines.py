@@ -54,13 +54,11 @@ class RankLines:
     """Whether it is drawn beside the form, where it is shorter."""
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
         if self.on_bench:
             return BODY_BENCH
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
         decades = self._decades()
         left = EDGE + max(text_width(DECADES[power]) for power in decades) + 8
         labels_width = max(text_width(line.label, bold=line.chosen) for line in self.lines)
@@ -71,14 +69,11 @@ class RankLines:
         plot = _LogLog(sheet, box, across=across, upwards=self._limits())
         sheet.text(EDGE, top + TEXT_SIZE + 2, self.y_label, soft=True)
         plot.scales(decades, self.ranks, self.rank)
-        for line in sorted(self.lines, key=_is_chosen):
+        for line in sorted(self.lines, key=lambda line: line.chosen):
             plot.counts(self.ranks, line)
-        count = self._chosen_line().counts[self.ranks.index(self.rank)]
+        count = next(line for line in self.lines if line.chosen).counts[self.ranks.index(self.rank)]
         plot.mark(self.rank, count, keep_off=plot.answer(self.answer))
         plot.end_labels(self.lines)
-
-    def _chosen_line(self) -> TargetLine:
-        return next(line for line in self.lines if line.chosen)
 
     def _limits(self) -> tuple[float, float]:
         counts = [count for line in self.lines for count in line.counts]
@@ -87,10 +82,6 @@ class RankLines:
     def _decades(self) -> list[int]:
         low, high = self._limits()
         return list(range(math.ceil(low), math.floor(high) + 1))
-
-
-def _is_chosen(line: TargetLine) -> bool:
-    return line.chosen
 
 
 class _LogLog:

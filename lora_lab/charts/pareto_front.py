@@ -62,14 +62,10 @@ class ParetoPoint:
 def front_of(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
     """Return the points that no other beats in loss without more memory, smallest first."""
     front: list[ParetoPoint] = []
-    for point in sorted(points, key=_smallest_first):
+    for point in sorted(points, key=lambda point: (point.bytes, point.loss)):
         if not front or point.loss < front[-1].loss:
             front.append(point)
     return front
-
-
-def _smallest_first(point: ParetoPoint) -> tuple[int, float]:
-    return point.bytes, point.loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +76,10 @@ class LossAgainstMemory:
     footnote: str
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return (BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW) + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
         front = front_of(self.points)
         span = loss_span([loss for point in self.points for loss in point.losses])
         levels = loss_levels(span)

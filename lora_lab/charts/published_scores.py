@@ -59,11 +59,9 @@ class Diamonds:
     drawn: PlottedPart
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
         drawn = self.drawn
         values = [v for _, line in drawn.series for v in line if v is not None]
         low, high = nice_span(min(values), max(values), about=4)

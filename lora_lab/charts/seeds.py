@@ -62,12 +62,10 @@ class SeedLines:
     footnote: str
 
     def body_height(self, width: float) -> float:
-        """See Drawing."""
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return BODY + FOOT_GAP + foot
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """See Drawing."""
         span = loss_span([loss for line in self.lines for group in line.losses for loss in group])
         levels = loss_levels(span)
         left = EDGE + max(text_width(label) for label in levels.values()) + 8

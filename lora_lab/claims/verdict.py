@@ -12,8 +12,6 @@ Failing = Literal["trainable", "all", "pct", "config"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimVerdict:
-    """The verdict on a claim."""
-
     answer: Answer
     answer_trainable: Answer
     """The answer for the first number alone."""

@@ -55,12 +55,8 @@ class Uploads:
 
     def labels(self) -> list[tuple[str, str]]:
         """List digest and file name of every stored data set, newest first."""
-        found = sorted(self.folder.glob("*.json"), key=_changed_at, reverse=True)
+        found = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
         return [(path.stem, str(read_json(path).get("label", path.stem))) for path in found]
-
-
-def _changed_at(path: Path) -> float:
-    return path.stat().st_mtime
 
 
 def parse_stored(kept: Mapping[str, Any]) -> Dataset | None:

@@ -126,7 +126,9 @@ class InspectionQueue(JobQueue[Inspection]):
         if job.status == "done":
             with contextlib.suppress(OSError):
                 write_json(self._path(job.id), {"kind": job.kind, "order": job.order, "found": job.found})
-                for old in sorted(self._folder.glob("*.json"), key=_measure_age)[:-KEPT_FILES]:
+                for old in sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[
+                    :-KEPT_FILES
+                ]:
                     old.unlink(missing_ok=True)
         super().put(job)
 
@@ -145,10 +147,6 @@ class InspectionQueue(JobQueue[Inspection]):
 @cache
 def _read_versions() -> list[str]:
     return [version(name) for name in LIBRARIES]
-
-
-def _measure_age(path: Path) -> float:
-    return path.stat().st_mtime
 
 
 def _files_of(order: Mapping[str, Any]) -> Iterator[tuple[str, int, int] | str]:

@@ -53,12 +53,10 @@ class RayEngine:
         self._thread = threading.Thread(target=self._serve, name="ray-engine", daemon=True)
 
     def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
-        """Queue every cell of a grid. All of it exists on disk when this returns."""
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         return self._hold(sweep, [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids])
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
-        """Queue the rest of a sweep: cells without an owner, and another run for each that was cut off."""
         left = what_is_left(self.settings, sweep_id, now=now)
         return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), left)
 
@@ -70,11 +68,9 @@ class RayEngine:
         self._thread.start()
 
     def stop(self, run_id: str) -> None:
-        """Stop a run after its current step and keep its adapter; a waiting one is not started."""
         open_run(self.settings.runs_dir, run_id).ask_to_stop()
 
     def close(self) -> None:
-        """Let running cells save their adapters and end; waiting ones wait until the sweep is resumed."""
         if self._sweep is not None and self._thread.is_alive():
             if not all(run.state().ended for run in self._cells):
                 _interruption_path(self._sweep).touch()

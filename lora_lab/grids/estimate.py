@@ -18,8 +18,6 @@ from study.base.units import as_bytes, as_duration
 
 @dataclass(frozen=True, kw_only=True)
 class CellEstimate:
-    """The estimate of one cell."""
-
     spec: RunSpec
     ledger: Ledger
     """The predicted peak, by component."""
@@ -45,7 +43,7 @@ class GridEstimate:
     @property
     def largest(self) -> CellEstimate:
         """The cell with the highest predicted peak, which decides whether the grid fits."""
-        return max(self.cells, key=_read_peak)
+        return max(self.cells, key=lambda cell: cell.ledger.total_bytes)
 
     @property
     def fits(self) -> bool:
@@ -124,10 +122,6 @@ def _find_heaviest(
     return (
         memory.heaviest_row(shape, spec, rows, compute) if rows else memory.upper_bound(spec, on_gpu=on_gpu)
     )
-
-
-def _read_peak(cell: CellEstimate) -> int:
-    return cell.ledger.total_bytes
 
 
 def in_words(grid: Grid, found: GridEstimate) -> str:

@@ -129,7 +129,7 @@ def _merge_findings(found: Sequence[GridFinding], varied: Sequence[Axis]) -> Ite
         if len(group) == 1 or group[0].verdict == "differ":
             yield from group
             continue
-        widest = max(group, key=_measure_gap)
+        widest = max(group, key=lambda finding: finding.gap)
         whole = len(group) == len(found)
         rows = f"any {' and '.join(AXIS_WORDS[axis] for axis in varied)}" if whole else _list_contexts(group)
         if widest.verdict == "unknown":
@@ -137,10 +137,6 @@ def _merge_findings(found: Sequence[GridFinding], varied: Sequence[Axis]) -> Ite
             continue
         gap = f": the largest gap is {widest.gap:.3f}, at {widest.context}, where seeds alone explain up to"
         yield replace(widest, context=rows, detail=f"{gap} {widest.noise:.3f}.")
-
-
-def _measure_gap(finding: GridFinding) -> float:
-    return finding.gap
 
 
 def _list_contexts(group: Sequence[GridFinding]) -> str:
@@ -167,7 +163,7 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
     pairs = list(itertools.combinations(spread, 2))
     number = count_pairs(len(spread))
     judged = [(a, b, compare_groups(a.losses, b.losses, comparisons=number)) for a, b in pairs]
-    judged.sort(key=_by_gap)
+    judged.sort(key=lambda pair: -abs(pair[2].difference))
     apart = [pair for pair in judged if pair[2].verdict == "differ"]
     claim, detail = _say_apart(axis, apart, len(pairs)) if apart else _say_alike(axis, spread, judged[0])
     left_out = [arm for arm in row if arm not in spread]
@@ -188,10 +184,6 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
 
 def _mean(arm: GridSetting) -> float:
     return arm.mean_loss if arm.mean_loss is not None else math.inf
-
-
-def _by_gap(pair: Judged) -> float:
-    return -abs(pair[2].difference)
 
 
 def _say_unknown(axis: Axis, row: Sequence[GridSetting]) -> tuple[str, str]:

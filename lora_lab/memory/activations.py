@@ -59,7 +59,7 @@ class TrainingPass:
     @property
     def last_matrix(self) -> Linear:
         """The matrix product that ends a layer: `down_proj` in Llama's family."""
-        widest = max(self.shape.linears, key=_count_numbers)
+        widest = max(self.shape.linears, key=lambda linear: linear.d_in * linear.d_out)
         return next((linear for linear in self.shape.linears if linear.role == "down"), widest)
 
     @property
@@ -160,7 +160,3 @@ class TrainingPass:
     @property
     def _width(self) -> int:
         return self.shape.heads * self.shape.head_dim
-
-
-def _count_numbers(linear: Linear) -> int:
-    return linear.d_in * linear.d_out

@@ -210,7 +210,7 @@ def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkp
     peak = (
         _peak_with_checkpointing(work, turn, logits)
         if checkpointing
-        else _peak_without_checkpointing(work, turn, logits)
+        else Peak(work.saved_bytes, logits, max(0, turn.worst_bytes() - logits))
     )
     # Matters only for few layers and many tokens in one row.
     at_mask = Peak(work.residual_bytes, 0, work.mask_making_bytes)
@@ -222,11 +222,6 @@ def repeats_keys(row: RowSize, compute: Compute) -> bool:
     bf16, which FlashAttention computes with shared ones.
     """
     return row.on_gpu and compute != "bf16"
-
-
-def _peak_without_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:
-    """Return the peak without checkpointing: everything saved, plus the loss or other workspace if larger."""
-    return Peak(work.saved_bytes, logits, max(0, turn.worst_bytes() - logits))
 
 
 def _peak_with_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:

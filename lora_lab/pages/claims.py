@@ -30,7 +30,6 @@ NO_PROBLEM = {f"{form}-problem": NO_HTML for form in FORMS}
 
 
 def build(app: gr.Blocks, context: Context, service: ClaimService) -> None:
-    """Add the page to the app."""
     page = ClaimsPage(service)
     with frame.add_page(app, context, title="Claims", path=CLAIMS, under=LAB):
         frame.add_island(page.act, page.load, "claims", waiting=frame.render_waiting("Claims", "lab"))

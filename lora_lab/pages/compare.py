@@ -32,7 +32,6 @@ LEARNERS_MAY = ("tick", "draw", "poll")
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
-    """Add the page to the app."""
     page = ComparePage(context, lab)
     with frame.add_page(app, context, title="Compare", path=COMPARE, under=LAB):
         frame.add_island(
@@ -71,7 +70,6 @@ class ComparePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one button press or poll."""
         query = dict(frame.visit_of(self._context, request, event).query)
         match event.get("act"):
             case "tick" | "draw":

@@ -60,7 +60,6 @@ LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
-    """Add the page to the app."""
     page = GridPage(context, lab)
     with frame.add_page(app, context, title="Grid", path=GRID, under=LAB):
         frame.add_island(
@@ -86,7 +85,6 @@ class GridPage:
         return self._page(_grid_of(query, shown), shown)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one button press, one changed control or one poll."""
         query = dict(frame.visit_of(self._context, request, event).query)
         match event.get("act"):
             case "change":

@@ -37,7 +37,6 @@ BITS_SHOWN: tuple[Bits, ...] = ("nf4-dq", "nf4", "int8", "bf16")
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
-    """Add the page to the app."""
     page = MemoryPage(lab)
     with frame.add_page(app, context, title="Will it fit?", path=MEMORY, under=LAB):
         frame.add_island(page.act, page.load, "memory", waiting=frame.render_waiting("Will it fit?", "lab"))

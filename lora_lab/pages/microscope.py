@@ -45,7 +45,6 @@ LEARNERS_MAY = ("change", "skip", "poll")
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
-    """Add the page to the app."""
     page = MicroscopePage(context, lab, ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
         frame.add_island(
@@ -89,7 +88,6 @@ class MicroscopePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one button press, one changed control or one poll."""
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":

@@ -28,7 +28,6 @@ LEARNERS_MAY = ()
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, reader: ShapeReader) -> None:
-    """Add the page to the app."""
     page = ModelsPage(lab, reader)
     with frame.add_page(app, context, title="Models", path=MODELS, under=LAB):
         frame.add_island(

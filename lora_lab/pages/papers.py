@@ -18,7 +18,6 @@ from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context) -> None:
-    """Add the page to the app."""
     with frame.add_page(app, context, title="Published numbers", path=PAPERS, under=LAB):
         frame.add_island(act, load, "papers", waiting=frame.render_waiting("Published numbers", "lab"))
 

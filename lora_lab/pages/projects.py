@@ -24,7 +24,6 @@ LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
 
 
 def build(app: gr.Blocks, context: Context, service: ProjectService) -> None:
-    """Add the page to the app."""
     page = ProjectsPage(context=context, service=service)
     with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
         frame.add_island(
@@ -38,8 +37,6 @@ def build(app: gr.Blocks, context: Context, service: ProjectService) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectsPage:
-    """Handlers of the page."""
-
     context: Context
     service: ProjectService
 

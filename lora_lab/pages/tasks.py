@@ -48,7 +48,6 @@ TEST_WORDS = {"at_most": "at most", "at_least": "at least", "equals": "exactly",
 
 
 def build(app: gr.Blocks, context: Context, service: TaskService, ports: Ports) -> None:
-    """Add the page to the app."""
     page = TasksPage(context=context, service=service, ports=ports)
     with frame.add_page(app, context, title="Tasks", path=TASKS, under="/practise"):
         frame.add_island(page.act, page.load, "tasks", waiting=frame.render_waiting("Tasks", "tasks"))
@@ -56,8 +55,6 @@ def build(app: gr.Blocks, context: Context, service: TaskService, ports: Ports) 
 
 @dataclass(frozen=True, kw_only=True)
 class TasksPage:
-    """Handlers of the page."""
-
     context: Context
     service: TaskService
     ports: Ports

@@ -60,7 +60,6 @@ is the owner's on a server for learners.
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
-    """Add the page to the app."""
     page = LabPage(context, lab, ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="Lab", path=LAB):
         frame.add_island(
@@ -85,7 +84,6 @@ class LabPage:
         return self._page(spec_of_address(visit.query), visit, may_do_all=may_use_lab(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one button press, one changed control or one poll."""
         visit = frame.visit_of(self._context, request, event)
         match event.get("act"):
             case "change":

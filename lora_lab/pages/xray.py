@@ -38,7 +38,6 @@ LEARNERS_MAY = ("draw", "choose", "poll")
 
 
 def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
-    """Add the page to the app."""
     page = XrayPage(context, XrayService(lab), ask_for_cards=ask_for_cards)
     with frame.add_page(app, context, title="X-ray", path=XRAY, under=LAB):
         frame.add_island(

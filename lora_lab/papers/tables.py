@@ -26,8 +26,6 @@ CLOSE_PERCENT = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedNumber:
-    """One number of a table."""
-
     printed: str
     """The text in the paper; empty where the paper has nothing."""
 
@@ -73,8 +71,6 @@ class PublishedNumber:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
-    """One row of a table."""
-
     name: str
     numbers: tuple[PublishedNumber, ...]
 

@@ -126,7 +126,6 @@ class LinearCount:
         return LinearCount(self.slope * times, self.fixed * times)
 
     def at(self, rank: int) -> int:
-        """Return the count at one rank."""
         return self.slope * rank + self.fixed
 
 

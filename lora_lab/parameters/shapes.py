@@ -246,7 +246,7 @@ def shape_from_json(text: str) -> ModelShape:
 def load_catalogue() -> dict[str, ModelShape]:
     """Load every model of the catalogue by name, smallest first."""
     shapes = [shape_from_json(line) for line in SHAPES_FILE.read_text("utf-8").splitlines()]
-    return {shape.name: shape for shape in sorted(shapes, key=_sort_size)}
+    return {shape.name: shape for shape in sorted(shapes, key=lambda shape: shape.total_parameters)}
 
 
 def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
@@ -255,10 +255,6 @@ def keep_in_catalogue(shapes: Iterable[ModelShape]) -> None:
     lines = [json.dumps(json.loads(kept[name].to_json()), separators=(",", ":")) for name in sorted(kept)]
     SHAPES_FILE.write_text("\n".join(lines) + "\n", "utf-8")
     load_catalogue.cache_clear()
-
-
-def _sort_size(shape: ModelShape) -> int:
-    return shape.total_parameters
 
 
 def find_shape(name: str) -> ModelShape:

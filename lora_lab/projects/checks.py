@@ -31,8 +31,6 @@ Answer = Literal["yes", "no", "open"]
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The result of one check."""
-
     title: str
     """A question that can be answered by yes or no."""
 

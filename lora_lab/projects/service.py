@@ -68,7 +68,6 @@ class ProjectProgress:
 
     @property
     def words(self) -> str:
-        """The progress in words."""
         if self.conclusion:
             return "Finished: your report is ready."
         if self.sweep:
@@ -151,7 +150,7 @@ class ProjectService:
         finished = [cell for cell in progress.cells if cell.status == "finished"]
         if "ranks" not in progress.project.varies or len({cell.spec.rank for cell in finished}) < 2:
             return ""
-        ends = (pick(finished, key=_sort_rank).run_id for pick in (min, max))
+        ends = (pick(finished, key=lambda cell: cell.spec.rank).run_id for pick in (min, max))
         return xray_address(**dict(zip(("run", "with"), ends, strict=True)))
 
     def unmeasured(self, progress: ProjectProgress) -> int:
@@ -207,7 +206,3 @@ def draft_key(project: Project, kind: EntryKind) -> str:
 
 def _started_at(sweep: Sweep) -> datetime:
     return datetime.fromtimestamp(sweep.created_at, UTC)
-
-
-def _sort_rank(cell: GridCell) -> int:
-    return cell.spec.rank

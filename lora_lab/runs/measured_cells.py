@@ -6,7 +6,6 @@ Predictions are computed each time, so the errors shown are those of this versio
 
 import json
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -88,11 +87,7 @@ class Cells:
     @property
     def worst(self) -> MeasuredCell:
         """The cell with the largest error."""
-        return max(self.cells, key=_measure_miss)
-
-
-def _measure_miss(cell: MeasuredCell) -> float:
-    return abs(cell.error_percent)
+        return max(self.cells, key=lambda cell: abs(cell.error_percent))
 
 
 @cache
@@ -102,7 +97,7 @@ def measured_cells() -> Cells:
 
 
 def cells_from(values: dict[str, Any]) -> Cells:
-    """Parse cells from the object that `cells_json` writes."""
+    """Parse cells from the object that benchmarks/memory_cells.py writes."""
     shapes = {name: shape_from_json(json.dumps(shape)) for name, shape in values["shapes"].items()}
     return Cells(
         cells=tuple(
@@ -119,18 +114,3 @@ def cells_from(values: dict[str, Any]) -> Cells:
         versions=values["versions"],
         machine=values["machine"],
     )
-
-
-def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machine: str) -> str:
-    """Return readable JSON, one line per cell, without settings at their default."""
-    usual = json.loads(RunSpec().to_json())
-    lines = []
-    for cell in cells:
-        spec = {k: v for k, v in json.loads(cell.spec.to_json()).items() if v != usual[k] or k == "model"}
-        rows = [{"lengths": row.lengths, "answer_tokens": row.answer_tokens} for row in cell.rows]
-        values = {"spec": spec, "compute": cell.compute, "rows": rows, "peak_bytes": cell.peak_bytes}
-        values |= {"graph": True} if cell.graph else {}
-        lines.append("  " + json.dumps(values))
-    shapes = {cell.spec.model: json.loads(cell.shape.to_json()) for cell in cells}
-    head = json.dumps({"versions": versions, "machine": machine, "shapes": shapes}, indent=1)
-    return head.removesuffix("\n}") + ',\n "cells": [\n' + ",\n".join(lines) + "\n ]\n}\n"

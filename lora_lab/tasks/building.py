@@ -173,14 +173,9 @@ def _list_calls(tree: ast.Module) -> Iterator[ast.Call]:
     yield from sorted(found, key=lambda call: (call.end_lineno or 0, call.end_col_offset or 0))
 
 
-def _called(call: ast.Call) -> str:
-    """Return the name that is called, `from_pretrained` of `AutoModelForCausalLM` with its owner."""
-    return ast.unparse(call.func)
-
-
 def _names(call: ast.Call, wanted: str) -> bool:
     """Return whether a call is of that name, with or without what stands before its last dot."""
-    called = _called(call)
+    called = ast.unparse(call.func)
     return called == wanted or called.endswith(f".{wanted}")
 
 
@@ -196,7 +191,7 @@ def _holds(rule: Rule, calls: list[ast.Call]) -> bool:
             later = [at for at, call in enumerate(calls) if _names(call, rule.name)]
             earlier = [at for at, call in enumerate(calls) if _names(call, rule.call)]
             return bool(earlier and later) and earlier[0] < later[0]
-    values = {_normalized(value) for value in rule.values}
+    values = {ast.unparse(ast.parse(value, mode="eval")) for value in rule.values}
     names = rule.name.split("|")
     return any(_keyword(call, name) in values for call in matching for name in names)
 
@@ -204,7 +199,3 @@ def _holds(rule: Rule, calls: list[ast.Call]) -> bool:
 def _keyword(call: ast.Call, name: str) -> str | None:
     """Return the value of a keyword as Python writes it: quotes, spaces and 2e-4 for 0.0002 don't matter."""
     return next((ast.unparse(each.value) for each in call.keywords if each.arg == name), None)
-
-
-def _normalized(value: str) -> str:
-    return ast.unparse(ast.parse(value, mode="eval"))

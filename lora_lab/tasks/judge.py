@@ -112,7 +112,6 @@ def draw(task_id: str, seed: int) -> Drawn:
 
 
 def given_of(task: ConfigureTask, seed: int) -> Setting:
-    """Return the setting that is given with a seed."""
     given = {**task.given, **task.cases[seed % seed_count(task)]}
     if "layers" in task.fields and not given["layers"]:
         given["layers"] = str(shape_of(given).layers)

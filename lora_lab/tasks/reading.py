@@ -115,7 +115,6 @@ class RunTask:
 
     @property
     def run(self) -> Recording:
-        """The recorded run."""
         return read_recording(self.recording)
 
     @property

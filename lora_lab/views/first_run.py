@@ -35,7 +35,6 @@ class FirstRun:
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
     def show(self, run_id: str) -> FirstRunView:
-        """Render the run as it is now. Raises LearnerError when there is no such run."""
         run = self.lab.run(run_id)
         state = run.state()
         html = render(

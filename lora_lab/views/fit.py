@@ -372,5 +372,4 @@ def in_words(verdict: FitVerdict, gpu: str) -> str:
 
 
 def trained_in_words(verdict: FitVerdict) -> str:
-    """Say what it trains."""
     return f"{as_count(verdict.trainable)} trainable parameters ({as_percent(verdict.percent)})."

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -328,7 +327,7 @@ class ExplainExercise:
 
     def _in_run(self, visit: Visit, run: ReviewRun) -> ExplainAttempt | None:
         attempts = self.store.explains.attempts(visit.profile.id, run.prompt_id)
-        return next((attempt for attempt in attempts if _is_since(attempt, run.started_at)), None)
+        return next((attempt for attempt in attempts if (attempt.submitted_at >= run.started_at)), None)
 
 
 def no_cards(visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
@@ -353,7 +352,3 @@ def explain_exercise(
         measured_own=read_measured(own=True),
         ask_for_cards=ask_for_cards,
     )
-
-
-def _is_since(attempt: ExplainAttempt, moment: datetime) -> bool:
-    return attempt.submitted_at >= moment

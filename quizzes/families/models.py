@@ -56,7 +56,6 @@ MODELS = (
 
 
 def draw_model(dice: Random) -> Model:
-    """Draw one of the models."""
     return dice.choice(MODELS)
 
 

@@ -54,7 +54,6 @@ class GraderClient:
         return is_ready(minilm_folder(self._models_dir))
 
     def prepare(self, report: Report = ignore_progress) -> None:
-        """Load the model before it is needed. Raises LearnerError when it is unavailable."""
         with self._lock:
             self._start(report)
 

@@ -70,8 +70,6 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptGrade:
-    """The grade of one concept."""
-
     concept_id: str
     verdict: Verdict
     evidence: tuple[Span, ...]
@@ -169,7 +167,7 @@ def weigh_passages(
         for at in range(len(texts))
     ]
     for entries in found:
-        entries.sort(key=_words_first)
+        entries.sort(key=lambda entry: entry[0].text.lower())
     several = sorted({_join_entries(entries) for entries in found if _read_together(entries)})
     together = dict(zip(several, score(texts, several), strict=True))
     return [
@@ -230,10 +228,6 @@ def _list_claims(prompt: Prompt, answer: str, added_at: int | None = None) -> li
     given = (prompt.text, prompt.hint)
     read = split_passages(answer, added_at=added_at)
     return [passage for passage in read if no_claim(passage.text, given=given) is None]
-
-
-def _words_first(entry: tuple[Passage, Scores]) -> str:
-    return entry[0].text.lower()
 
 
 def _join_entries(entries: Entries) -> str:

@@ -1,7 +1,7 @@
 """Accuracy metrics of a grader on labelled answers (docs/grader.md), with 95 % confidence intervals."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -73,26 +73,6 @@ def compute_report(judged: Sequence[JudgedAnswer]) -> GraderReport:
         unsure=_compute_share([verdict == "unsure" for _, verdict in said]),
         exact=_compute_share([verdict == label for label, verdict in said]),
     )
-
-
-def report_by(
-    judged: Sequence[JudgedAnswer], name: Callable[[LabelledAnswer], str]
-) -> dict[str, GraderReport]:
-    """Compute one report per class, prompt or voice."""
-    parts: dict[str, list[JudgedAnswer]] = {}
-    for one in judged:
-        parts.setdefault(name(one.answer), []).append(one)
-    return {part: compute_report(parts[part]) for part in sorted(parts)}
-
-
-def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[Verdict, dict[Verdict, int]]:
-    """Return the confusion matrix: the count of each verdict per label."""
-    counts: dict[Verdict, dict[Verdict, int]] = {}
-    for one in judged:
-        for label, verdict in one.pairs:
-            row = counts.setdefault(label, {})
-            row[verdict] = row.get(verdict, 0) + 1
-    return counts
 
 
 def _compute_share(hits: Sequence[bool]) -> Metric:

@@ -30,7 +30,6 @@ FILES = (
 
 
 def minilm_folder(models_dir: Path) -> Path:
-    """Return the folder of the model."""
     return models_dir / "all-minilm-l6-v2"
 
 

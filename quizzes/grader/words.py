@@ -61,7 +61,7 @@ def clause_runs(passage: str) -> list[Part]:
         for _, end in clauses[at:]
         if end - begin <= longest and end - begin < len(words)
     ]
-    return _parts(passage, words, sorted(runs, key=_length)[:MOST_CANDIDATES])
+    return _parts(passage, words, sorted(runs, key=lambda run: run[1] - run[0])[:MOST_CANDIDATES])
 
 
 def windows(passage: str) -> list[Part]:
@@ -85,7 +85,7 @@ def best_part(parts: Iterable[tuple[Part, float]], *, verdict: Verdict) -> Part 
     ]
     best = max((likely for _, likely in fitting), default=0.0)
     nearly = [part for part, likely in fitting if likely >= NEARLY_BEST * best]
-    return min(nearly, key=_size, default=None)
+    return min(nearly, key=lambda part: (part.words, part.start), default=None)
 
 
 def _words(passage: str) -> list[tuple[int, int]]:
@@ -118,11 +118,3 @@ def _parts(passage: str, words: Sequence[tuple[int, int]], runs: Iterable[tuple[
         if part.words >= FEWEST_WORDS:
             found.setdefault(part.text, part)
     return list(found.values())
-
-
-def _length(run: tuple[int, int]) -> int:
-    return run[1] - run[0]
-
-
-def _size(part: Part) -> tuple[int, int]:
-    return part.words, part.start

@@ -42,7 +42,6 @@ class Matching:
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"pairs": {pair.id: pair.choice for pair in self.pairs}}
 
     @property
@@ -92,17 +91,14 @@ class Ordering:
 
     @property
     def rule(self) -> str:
-        """The scoring rule, as the learner reads it."""
         return f"Each item in its right place counts 1/{len(self.items)}."
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"order": [item.id for item in self.items]}
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return tuple(f"{item.text} {item.feedback}" for item in self.items)
 
     def offered(self, salt: str) -> Offered:
@@ -149,7 +145,9 @@ def read_matching(fields: Fields) -> Matching:
         pairs.append(MatchingPair(id=item.id, left=entry.text("left"), choice=item.id))
         choices.append(item)
         entry.close()
-    choices += [read_declared(entry, ArrangedItem) for entry in _read_others(fields)]
+    choices += [
+        read_declared(entry, ArrangedItem) for entry in fields.children("others", kind="choice", needed=False)
+    ]
     if not 2 <= len(pairs) <= 8:
         fields.note(f"needs 2 to 8 pairs, got {len(pairs)}")
     _note_alike(fields, choices)
@@ -163,10 +161,6 @@ def read_ordering(fields: Fields) -> Ordering:
         fields.note(f"needs 3 to 8 items, got {len(items)}")
     _note_alike(fields, items)
     return Ordering(items=items)
-
-
-def _read_others(fields: Fields) -> list[Fields]:
-    return fields.children("others", kind="choice") if fields.has("others") else []
 
 
 def _note_alike(fields: Fields, items: tuple[ArrangedItem, ...] | list[ArrangedItem]) -> None:

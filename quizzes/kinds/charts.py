@@ -79,17 +79,14 @@ class ReadChart:
 
     @property
     def rule(self) -> str:
-        """The scoring rule, as the learner reads it."""
         return self.asked.rule
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return self.asked.answer
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return self.asked.texts
 
     def offered(self, salt: str) -> Offered:

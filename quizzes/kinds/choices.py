@@ -48,7 +48,6 @@ class _FromOptions:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return tuple(f"{option.text} {option.feedback}" for option in self.options)
 
     def offered(self, salt: str) -> Offered:
@@ -65,12 +64,10 @@ class Single(_FromOptions):
 
     @property
     def right(self) -> Option:
-        """The right option."""
         return next(option for option in self.options if option.correct)
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"option": self.right.id}
 
     def read(self, form: Form, offered: Offered) -> Response:
@@ -93,13 +90,11 @@ class Multiple(_FromOptions):
 
     @property
     def rule(self) -> str:
-        """The scoring rule, as the learner reads it."""
         count = sum(option.correct for option in self.options)
         return f"Each right choice counts 1/{count}; each wrong one takes 1/{count} away, down to 0."
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"options": [option.id for option in self.options if option.correct]}
 
     def read(self, form: Form, offered: Offered) -> Response:
@@ -130,12 +125,10 @@ class TrueFalse(_FromOptions):
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"verdict": self.truth, "option": next(o.id for o in self.options if o.correct)}
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return (self.feedback, *super().texts)
 
     def read(self, form: Form, offered: Offered) -> Response:

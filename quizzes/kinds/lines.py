@@ -49,12 +49,10 @@ class FindTheError:
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"line": self.wrong.id}
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return tuple(f"{line.text} {line.fix} {line.feedback}" for line in self.lines)
 
     def offered(self, _salt: str) -> Offered:

@@ -48,12 +48,10 @@ class Numeric:
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"text": self.text}
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return (
             self.text,
             self.feedback,
@@ -107,16 +105,12 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
         feedback=fields.text("feedback"),
         unit=unit,
         tolerance=_read_tolerance(fields),
-        slips=tuple(_read_slip(entry) for entry in _read_slips(fields)),
+        slips=tuple(_read_slip(entry) for entry in fields.children("slips", kind="slip", needed=False)),
     )
     for slip in numeric.slips:
         if is_within(slip.value, numeric.value, tolerance=2 * numeric.tolerance):
             fields.note(f"the slip {slip.id!r} is the right answer")
     return numeric
-
-
-def _read_slips(fields: Fields) -> list[Fields]:
-    return fields.children("slips", kind="slip") if fields.has("slips") else []
 
 
 def _read_slip(fields: Fields) -> KnownSlip:

@@ -48,16 +48,13 @@ class ShortText:
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"text": self.accept[0]}
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return (self.accept[0], self.feedback, *(mistake.feedback for mistake in self.mistakes))
 
     def offered(self, _salt: str) -> Offered:
-        """Return nothing: the answer is typed."""
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
@@ -104,22 +101,18 @@ class Cloze:
 
     @property
     def rule(self) -> str:
-        """The scoring rule, as the learner reads it."""
         each = f"Each blank counts 1/{len(self.blanks)}. " if len(self.blanks) > 1 else ""
         return each + SPELLING
 
     @property
     def answer(self) -> Response:
-        """The right response."""
         return {"blanks": [blank.accept[0] for blank in self.blanks]}
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts that a learner can read, for checks."""
         return (*self.segments, *(f"{blank.accept[0]} {blank.feedback}" for blank in self.blanks))
 
     def offered(self, _salt: str) -> Offered:
-        """Return nothing: the answer is typed."""
         return ()
 
     def read(self, form: Form, _offered: Offered) -> Response:
@@ -156,7 +149,7 @@ def match_text(given: str, accepted: str) -> bool:
 
 def read_short_text(fields: Fields) -> ShortText:
     """Read the accepted answers, and the known mistakes."""
-    entries = fields.children("mistakes", kind="mistake") if fields.has("mistakes") else []
+    entries = fields.children("mistakes", kind="mistake", needed=False)
     task = ShortText(
         accept=fields.texts("accept") or ("",),
         feedback=fields.text("feedback"),

@@ -25,7 +25,6 @@ NEW = "new"
 
 
 def build(app: gr.Blocks, context: Context, exercise: ExplainExercise) -> None:
-    """Add the page to the app."""
     page = ExplainPage(context=context, exercise=exercise)
     with frame.add_page(app, context, title="Explain", path="/explain"):
         frame.add_island(page.act, page.load, "explain", waiting=frame.render_waiting("Explain"))
@@ -64,7 +63,6 @@ class ExplainPage:
         return self.exercise.box(visit, prompt)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one press."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "own-save":

@@ -30,7 +30,6 @@ CALLS_OUT = (300, 60, 10)  # seconds left at which a screen reader announces the
 
 
 def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
-    """Add the page to the app."""
     page = QuizPage(context=context, exercise=exercise)
     with frame.add_page(app, context, title="Quiz", path="/quiz"):
         frame.add_island(page.act, page.load, "quiz", waiting=frame.render_waiting("Quiz"))

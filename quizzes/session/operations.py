@@ -184,7 +184,7 @@ class QuizOperations:
         about = {concept for question in drawn for concept in question.concepts}
         if 2 * len(about & self._mastery(profile_id).keys()) >= len(about):
             return drawn
-        return tuple(sorted(drawn, key=_find_level))
+        return tuple(sorted(drawn, key=lambda question: LEVELS.index(question.level)))
 
     def badges(self, profile_id: str, *, now: datetime) -> int:
         """Count the timed challenges that had all answers right."""
@@ -239,7 +239,3 @@ def _nothing_fits(choice: QuizChoice) -> LearnerError:
                 "No concept was missed lately.", do_next="Choose another mode, such as the 10-question check."
             )
     return LearnerError("No question matches this selection.", do_next="Choose another topic or any level.")
-
-
-def _find_level(question: Question) -> int:
-    return LEVELS.index(question.level)

@@ -39,7 +39,6 @@ class QuizChoice:
 
     @property
     def rules(self) -> ModeRules:
-        """The rules of a quiz of this mode."""
         return RULES[self.mode]
 
     @property
@@ -77,7 +76,6 @@ def choice_of(record: QuizRecord) -> QuizChoice | None:
 
 
 def rules_of(record: QuizRecord) -> ModeRules:
-    """Return the rules of this quiz."""
     choice = choice_of(record)
     return choice.rules if choice else REVIEW
 

@@ -30,7 +30,7 @@ def list_returning(answers: Iterable[QuizAnswer], *, days: StudyDays) -> list[Re
             waiting[answer.question_id] = after
         elif before is not None:
             del waiting[answer.question_id]
-    return sorted(waiting.values(), key=_due_day)
+    return sorted(waiting.values(), key=lambda each: (each.due_on, each.question_id))
 
 
 def list_due(waiting: Iterable[Returning], *, now: datetime, days: StudyDays) -> list[Returning]:
@@ -49,7 +49,3 @@ def _compute_next(before: Returning | None, answer: QuizAnswer, day: date) -> Re
     # The gap counts from this answer if it came late; otherwise the second retry would be due at once.
     due_on = max(before.missed_on + STAGES[1], day + (STAGES[1] - STAGES[0]))
     return Returning(question_id=answer.question_id, missed_on=before.missed_on, due_on=due_on, stage=1)
-
-
-def _due_day(each: Returning) -> tuple[date, str]:
-    return each.due_on, each.question_id

@@ -56,7 +56,7 @@ def item_statistics(
         for question, given in answers.items()
         if len(given) >= ANSWERS_NEEDED
     ]
-    return sorted(found, key=_read_facility)
+    return sorted(found, key=lambda item: item.facility.value)
 
 
 def _compute_statistics(
@@ -86,7 +86,3 @@ def _compute_correlation(pairs: Sequence[tuple[bool, float]]) -> float | None:
         return correlation([float(right) for right, _ in pairs], [rest for _, rest in pairs])
     except StatisticsError:
         return None
-
-
-def _read_facility(item: ItemStatistics) -> float:
-    return item.facility.value

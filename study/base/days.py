@@ -14,7 +14,6 @@ class StudyDays:
     begins: timedelta = DAY_BEGINS
 
     def day(self, moment: datetime) -> date:
-        """Return the study day of a moment."""
         return (moment.astimezone(self.zone) - self.begins).date()
 
     def start(self, moment: datetime) -> datetime:

@@ -34,7 +34,6 @@ class JsonLinesProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._process.pid
 
     @property

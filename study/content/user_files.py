@@ -106,7 +106,7 @@ def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
     """List the readable files of a folder; imported files come after those written by hand."""
     files = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(".")]
     usable = [path for path in files if path.suffix.lower().removeprefix(".") in endings]
-    return sorted(usable, key=_by_hand_first)
+    return sorted(usable, key=lambda path: (path.name.endswith(IMPORTED), path.name))
 
 
 def read_own_files(home: Path) -> dict[str, str]:
@@ -195,10 +195,6 @@ def number_ids(wanted: Iterable[tuple[str, str]], *, otherwise: str) -> list[str
 def key_of_title(title: str, titles: Mapping[str, str], *, otherwise: str) -> str:
     """Return the deck or topic that has a title, or `otherwise`."""
     return next((key for key, known in titles.items() if known == title), otherwise)
-
-
-def _by_hand_first(path: Path) -> tuple[bool, str]:
-    return path.name.endswith(IMPORTED), path.name
 
 
 def _read_state(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -160,9 +160,11 @@ class Fields:
             self.note(f"`{name}` must be true or false, got {value!r}")
         return value is True
 
-    def children(self, name: str, *, kind: str) -> list["Fields"]:
-        """Read a list of mappings."""
+    def children(self, name: str, *, kind: str, needed: bool = True) -> list["Fields"]:
+        """Read a list of mappings; one that isn't `needed` may be absent."""
         value = self._take(name)
+        if value is None and not needed:
+            return []
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             self.note(f"`{name}` must be a list of mappings, got {value!r}"[:200])
             return []

@@ -46,11 +46,9 @@ class BackupExchange:
         return ()
 
     def reads(self, file: File) -> bool:
-        """Return whether a file is a backup."""
         return file.ending in ("json", "gz") and FORMAT.encode() in _unpack(file)[:2000]
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
-        """Return the backup as one file."""
         text = json.dumps(
             build_backup(self.store, self.home, profile_id, now=now), ensure_ascii=True, indent=0
         )

@@ -49,7 +49,6 @@ class ImportJobs:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="imports")
 
     def warm_up(self) -> None:
-        """Get ready in the background."""
         self._thread.submit(self._planner.warm_up)
 
     def start(self, upload: Upload, purpose: dict[str, Any], *, now: datetime) -> ImportJob:

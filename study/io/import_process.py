@@ -56,7 +56,6 @@ class ProcessPlanner:
             self._ready()
 
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
-        """See Planner."""
         order = {
             "profile": upload.profile_id,
             "path": str(upload.path),
@@ -76,7 +75,6 @@ class ProcessPlanner:
                 self._sleep_soon()
 
     def stop(self) -> None:
-        """See Planner."""
         with self._lock:
             process = self._process
         if process is not None:

@@ -66,7 +66,6 @@ class DirectPlanner:
         """Nothing has to be started."""
 
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
-        """See Planner."""
         file = File(name=upload.name, content=upload.path.read_bytes())
         with _reporting(progress):
             plan = exchange_for(file, self.exchanges).plan(upload.profile_id, file, now=now)

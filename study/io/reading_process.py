@@ -19,7 +19,6 @@ def find_named(name: str) -> Any:
 
 
 def error_answer(error: LearnerError) -> dict[str, list[str]]:
-    """Return an error as an answer."""
     return {"error": [error.what, error.do_next]}
 
 

@@ -179,7 +179,7 @@ def typical_seconds(durations_ms: Iterable[int], *, until_known: float, least: i
 
 
 def _compute_mastery(outcomes: list[AnswerOutcome], days: StudyDays) -> Mastery:
-    newest_first = sorted(outcomes, key=_answered_at, reverse=True)[:MASTERY_WINDOW]
+    newest_first = sorted(outcomes, key=lambda outcome: outcome.at, reverse=True)[:MASTERY_WINDOW]
     weights = [NEWER_COUNTS**age for age in range(len(newest_first))]
     right = sum(weight for weight, outcome in zip(weights, newest_first, strict=True) if outcome.right)
     return Mastery(
@@ -191,10 +191,6 @@ def _compute_mastery(outcomes: list[AnswerOutcome], days: StudyDays) -> Mastery:
         days_right=len({days.day(outcome.at) for outcome in outcomes if outcome.right}),
         kinds_right=len({outcome.kind for outcome in outcomes if outcome.right}),
     )
-
-
-def _answered_at(outcome: AnswerOutcome) -> datetime:
-    return outcome.at
 
 
 def _rank_need(entry: tuple[str, Mastery]) -> tuple[float, int]:

@@ -47,7 +47,6 @@ def build(
     figures: Figures,
     links: ModeLinks,
 ) -> None:
-    """Add the page to the app."""
     page = ConceptPage(
         context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, links=links
     )

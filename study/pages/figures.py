@@ -17,7 +17,6 @@ PATH = "/figures"
 
 
 def build(app: gr.Blocks, context: Context, *, figures: Figures) -> None:
-    """Add the page to the app."""
     page = FiguresPage(context=context, figures=figures)
     with frame.add_page(app, context, title="Figures", path=PATH, under="/learn"):
         frame.add_island(page.act, page.load, "figures", waiting=frame.render_waiting("Figures"))

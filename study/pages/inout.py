@@ -50,7 +50,6 @@ WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "le
 
 
 def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
-    """Add the page to the app."""
     with frame.add_page(app, context, title="Import and export", path=PATH):
         frame.add_island(page.act, page.load, "inout", waiting=frame.render_waiting("Import and export"))
 
@@ -77,7 +76,6 @@ class InOutPage:
         return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "uploaded":

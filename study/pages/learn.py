@@ -31,7 +31,6 @@ PATH = "/learn"
 
 
 def build(app: gr.Blocks, context: Context, *, subjects: Subjects) -> None:
-    """Add the page to the app."""
     page = LearnPage(context=context, subjects=subjects)
     with frame.add_page(app, context, title="Learn", path=PATH):
         frame.add_island(page.act, page.load, "learn", waiting=frame.render_waiting("Learn", "learn"))

@@ -26,7 +26,6 @@ def build(
     tasks_done: Callable[[Visit], TasksDone],
     recurring: Callable[[Visit], Sequence[RecurringMiss]],
 ) -> None:
-    """Add the page to the app."""
     page = PractisePage(
         context=context, review=review, cards_due=cards_due, tasks_done=tasks_done, recurring=recurring
     )

@@ -21,7 +21,6 @@ from study.web.frame import Reply
 
 
 def build(app: gr.Blocks, context: Context, *, subjects: Subjects, sections: Sequence[Section]) -> None:
-    """Add the page to the app."""
     page = ProgressPage(context=context, subjects=subjects, sections=sections)
     with frame.add_page(app, context, title="Progress", path="/progress"):
         frame.add_island(

@@ -18,7 +18,6 @@ PATH = "/reference"
 
 
 def build(app: gr.Blocks, context: Context, *, terms: Terms) -> None:
-    """Add the page to the app."""
     page = ReferencePage(context=context, terms=terms)
     with frame.add_page(app, context, title="Reference", path=PATH, under="/learn"):
         frame.add_island(page.act, page.load, "reference", waiting=frame.render_waiting("Reference"))

@@ -30,7 +30,6 @@ SEEDS = 10_000
 
 
 def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
-    """Add the page to the app."""
     with frame.add_page(app, context, title="Review", path="/review", under="/practise"):
         frame.add_island(page.act, page.load, "review", waiting=frame.render_waiting("Five-minute review"))
 

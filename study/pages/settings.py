@@ -33,7 +33,6 @@ SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may ha
 
 
 def build(app: gr.Blocks, context: Context, devices: Devices | None = None) -> None:
-    """Add the page to the app."""
     page = SettingsPage(context=context, devices=devices)
     with frame.add_page(app, context, title="Settings", path="/settings"):
         frame.add_island(page.act, page.load, "settings", waiting=frame.render_waiting("Settings"))
@@ -52,7 +51,6 @@ class SettingsPage:
         return self._page(frame.visit_of(self.context, request), **_who(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one event."""
         visit = frame.visit_of(self.context, request, event)
         who = _who(request)
         is_here = who["is_here"]

@@ -28,7 +28,6 @@ PATH = "/start"
 
 
 def build(app: gr.Blocks, context: Context, *, figures: Figures, terms: Terms, first_run: FirstRuns) -> None:
-    """Add the page to the app."""
     page = StartPage(context=context, figures=figures, terms=terms, first_run=first_run)
     with frame.add_page(app, context, title="Understand LoRA in five minutes", path=PATH, under="/learn"):
         frame.add_island(

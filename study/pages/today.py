@@ -33,7 +33,6 @@ def build(
     figures: Figures,
     last_run: Callable[[], str | None] = str,
 ) -> None:
-    """Add the page to the app."""
     page = TodayPage(
         context=context,
         review=review,

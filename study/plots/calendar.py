@@ -25,12 +25,10 @@ class Calendar:
     unit: str
 
     def body_height(self, width: float) -> float:
-        """Return the height in points (see Drawing)."""
         key = KEY if width >= NARROW_BELOW_POINTS else KEY + TEXT_LEADING
         return MONTHS + 7 * self._pitch(width) + key + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """Draw the chart (see Drawing)."""
         pitch, left = self._pitch(sheet.width), self._left()
         steps, counts = self._steps(), dict(self.counts)
         for row, name in enumerate(DAYS):

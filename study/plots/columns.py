@@ -34,11 +34,9 @@ class Columns:
     footnote: str = ""
 
     def body_height(self, width: float) -> float:
-        """Return the height in points (see Drawing)."""
         return ABOVE + BODY + BELOW + self._foot_height(width) + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """Draw the chart (see Drawing)."""
         _, highest = nice_span(0.0, max(max(self.values), 1e-9), about=4)
         ticks = {tick: f"{tick:g}" for tick in nice_ticks(0.0, highest, about=4)}
         left = EDGE + max(text_width(label) for label in ticks.values()) + 8

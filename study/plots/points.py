@@ -62,11 +62,9 @@ class Points:
     joined: bool = False
 
     def body_height(self, width: float) -> float:
-        """Return the height in points (see Drawing)."""
         return ABOVE + BODY + BELOW + KEY_GAP + len(self._key(width)) * TEXT_LEADING + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """Draw the chart (see Drawing)."""
         upwards = self._upwards()
         levels = {tick: self._level(tick) for tick in nice_ticks(*upwards, about=4)}
         left = EDGE + max(text_width(label) for label in levels.values()) + 8

@@ -44,12 +44,10 @@ class Rows:
     target: float | None = None
 
     def body_height(self, width: float) -> float:
-        """Return the height in points (see Drawing)."""
         foot = len(wrap_text(self.footnote, width - 2 * EDGE)) * TEXT_LEADING
         return ABOVE + ROW * len(self.rows) + BELOW + FOOT_GAP + foot + EDGE
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """Draw the chart (see Drawing)."""
         names = min(max(text_width(row.name) for row in self.rows), NAMES_AT_MOST * sheet.width)
         numbers = max(text_width(row.number) for row in self.rows)
         bottom = top + ABOVE + ROW * len(self.rows)

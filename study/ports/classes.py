@@ -1,6 +1,6 @@
 """What other parts provide for a live class: questions to vote on, training runs and grids of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
@@ -42,18 +42,11 @@ class ClassQuestion:
         return next((option.id for option in self.options if option.correct), "")
 
 
-class FindClassQuestion(Protocol):
-    """The function that finds a question by its id; quizzes provides it."""
+FindClassQuestion = Callable[[str], ClassQuestion | None]
+"""Finds a question by its id; None for an unknown one, or one that can't be voted on. From quizzes."""
 
-    def __call__(self, question_id: str) -> ClassQuestion | None:
-        """Return None for an unknown id, or a question that can't be voted on."""
-
-
-class SearchClassQuestions(Protocol):
-    """The function that searches the questions that a class can vote on; quizzes provides it."""
-
-    def __call__(self, words: str) -> Sequence[ClassQuestion]:
-        """Return the first questions that have every word; none for an empty text."""
+SearchClassQuestions = Callable[[str], Sequence[ClassQuestion]]
+"""Finds the first questions that have every word; none for an empty text. From quizzes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,18 +90,8 @@ class Recorded:
     answer: ClassAnswer | None
 
 
-def read_room(row: Any) -> ClassRoom:
-    """Return the room of a row."""
-    return ClassRoom(**{name: getattr(row, name) for name in ClassRoom.__dataclass_fields__})
-
-
 def read_student(row: Any) -> ClassStudent:
     """Return the student of a row; the name is empty once it is deleted."""
     return ClassStudent(
         id=row.id, device=row.device, number=row.number, name=row.name or "", joined_at=row.joined_at
     )
-
-
-def read_answer(row: Any) -> ClassAnswer:
-    """Return the answer of a row."""
-    return ClassAnswer(**{name: getattr(row, name) for name in ClassAnswer.__dataclass_fields__})

@@ -17,9 +17,9 @@ from study.store.class_records import (
     ClassRoom,
     ClassStudent,
     Recorded,
-    read_answer,
     read_student,
 )
+from study.store.database import read_row
 
 _ANSWER_COLUMNS = ("id", "student_id", "position", "round", "confidence", "claim", "at", "revision")
 
@@ -207,7 +207,7 @@ class ClassTransaction:
                 & answers.round.in_({answer.round for answer in given})
             )
         )
-        stored = [read_answer(row) for row in self._connection.execute(wanted)]
+        stored = [read_row(ClassAnswer, row) for row in self._connection.execute(wanted)]
         by_id = {answer.id: answer for answer in stored}
         by_round = {_round_of(answer): answer for answer in stored}
         results: list[Recorded | LearnerError] = []

@@ -14,15 +14,14 @@ from sqlalchemy import Connection, func, select, text
 from study.base.errors import LearnerError
 from study.store import class_schema as t
 from study.store.class_records import (
+    ClassAnswer,
     ClassEvent,
     ClassRecord,
     ClassRoom,
-    read_answer,
-    read_room,
     read_student,
 )
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
-from study.store.database import StoreLog
+from study.store.database import StoreLog, read_row
 
 WRITER_LOCK = 7_204_312  # any number that only this app uses
 
@@ -56,7 +55,7 @@ class ClassLog(StoreLog):
         """Every class, newest first."""
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
         with self._database.read() as connection:
-            return [read_room(row) for row in connection.execute(wanted)]
+            return [read_row(ClassRoom, row) for row in connection.execute(wanted)]
 
     def ended_rooms(self) -> set[str]:
         """The ids of the classes that have ended and were not led on since."""
@@ -81,7 +80,7 @@ class ClassLog(StoreLog):
         rooms = t.class_rooms
         with self._database.read() as connection:
             row = connection.execute(select(rooms).where(rooms.c.code == code)).first()
-            return None if row is None else _read_record(connection, read_room(row))
+            return None if row is None else _read_record(connection, read_row(ClassRoom, row))
 
     def changes(self, room_id: str, *, revision: int, events: int, activities: int) -> ClassRecord | None:
         """What is newer than a revision, and behind so many events and activities; None: it is deleted."""
@@ -90,7 +89,7 @@ class ClassLog(StoreLog):
             row = connection.execute(select(rooms).where(rooms.c.id == room_id)).first()
             if row is None:
                 return None
-            room = read_room(row)
+            room = read_row(ClassRoom, row)
             if room.revision == revision:
                 return ClassRecord(room=room, activities=(), events=(), students=(), answers=(), progress={})
             return _read_record(connection, room, revision=revision, events=events, activities=activities)
@@ -136,7 +135,8 @@ def _read_record(
             read_student(row) for row in of(students, students.c.revision > revision, students.c.number)
         ),
         answers=tuple(
-            read_answer(row) for row in of(answers, answers.c.revision > revision, answers.c.at, answers.c.id)
+            read_row(ClassAnswer, row)
+            for row in of(answers, answers.c.revision > revision, answers.c.at, answers.c.id)
         ),
         progress={
             row.position: row.value

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import fields
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, update
+from sqlalchemy import Connection, Engine, Row, ScalarSelect, Table, create_engine, event, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
@@ -170,6 +171,11 @@ class StoreLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+
+def read_row(kind: type[R], row: Row[Any]) -> R:
+    """Return the record whose fields are named as the columns of a row."""
+    return kind(**{each.name: getattr(row, each.name) for each in fields(kind)})  # type: ignore[arg-type]
 
 
 L = TypeVar("L", bound=StoreLog)

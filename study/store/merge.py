@@ -85,7 +85,7 @@ def add_rows(connection: Connection, profile_id: str, found: list[MergedRow]) ->
     replaced: dict[str, list[Any]] = defaultdict(list)
     given: dict[str, list[Any]] = defaultdict(list)
     keys: dict[tuple[str, Any], Any] = {}
-    for name, rows in groupby(found, key=_table_name):
+    for name, rows in groupby(found, key=lambda row: row.table.name):
         wanted = [row for row in rows if row.verdict in ("new", "changed")]
         for row in wanted:
             if "profile_id" in row.table.primary_key.columns:
@@ -216,7 +216,7 @@ def _judge_row(
         found.verdict = "same"
         keys[table.name, own_key] = same.pop(0)
         return found
-    elif state is not _NEW and _find_clashes(table, values, here):
+    elif state is not _NEW and any(unique in here.unique for unique in _unique_values(table, values)):
         found.verdict, found.why = "rejected", "this profile has another one in its place"
     elif (
         table is t.card_reviews
@@ -297,10 +297,6 @@ def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[An
         yield (names, *(values.get(name) for name in names))
 
 
-def _find_clashes(table: Table, values: Mapping[str, Any], here: _Here) -> bool:
-    return any(unique in here.unique for unique in _unique_values(table, values))
-
-
 def _must_be_given(table: Table, column: Column[Any]) -> bool:
     free = column.nullable or column.default is not None or column.server_default is not None
     return not free and column.name not in ("profile_id", _given_key(table))
@@ -309,10 +305,6 @@ def _must_be_given(table: Table, column: Column[Any]) -> bool:
 def _key_is(table: Table, profile_id: str, values: Mapping[str, Any]) -> Iterator[Any]:
     for column in table.primary_key.columns:
         yield column == (profile_id if column.name == "profile_id" else values[column.name])
-
-
-def _table_name(row: MergedRow) -> str:
-    return row.table.name
 
 
 def _split_batches(items: list[Any]) -> Iterator[list[Any]]:

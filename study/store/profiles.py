@@ -69,7 +69,6 @@ class Profiles(StoreLog):
         return profile
 
     def rename(self, profile_id: str, name: str) -> None:
-        """Give a profile a name."""
         with self._database.write() as connection:
             chosen = _free_name(connection, name, own_id=profile_id)
             connection.execute(

@@ -91,12 +91,8 @@ def _render_mark(mark: re.Match[str]) -> Markup:
     if mark["block"]:
         return format_html("<pre><code>{}</code></pre>", mark["block"])
     if mark["code"]:
-        return _render_code(mark["code"])
+        return format_html("<code>{}</code>", mark["code"])
     return _render_formula(mark[0], mark["display"] or mark["math"], display=bool(mark["display"]))
-
-
-def _render_code(text: str) -> Markup:
-    return format_html("<code>{}</code>", text)
 
 
 def _render_formula(source: str, latex: str, *, display: bool) -> Markup:

@@ -114,7 +114,6 @@ def name_of(browser_id: str) -> str:
 
 
 def register(site: FastAPI, devices: Devices) -> None:
-    """Add the routes; they stand before the pages."""
     routes = DeviceRoutes(devices)
     site.get(PATH)(routes.ask)
     site.post(PATH, response_model=None)(routes.join)

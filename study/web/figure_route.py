@@ -12,15 +12,12 @@ from study.web.downloads import not_found
 
 
 def register(site: FastAPI, figures: Figures) -> None:
-    """Add the route; it stands before the pages."""
     route = FigureRoute(figures)
     site.get("/figure/{figure_id}")(route.answer)
     site.get("/figure/{figure_id}/whole")(route.whole)
 
 
 class FigureRoute:
-    """One method a route."""
-
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
 

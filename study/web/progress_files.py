@@ -13,14 +13,11 @@ from study.web.middleware import browser_of
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
-    """Add the route; it stands before the pages."""
     files = ProgressFiles(context, sections)
     site.get("/progress/plots/{name}.{ending}")(files.plot)
 
 
 class ProgressFiles:
-    """One method a route."""
-
     def __init__(self, context: Context, sections: Sequence[Section]) -> None:
         self._context = context
         self._sections = sections

@@ -67,7 +67,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     )
     note("start", f"The app was started {reach}.")
     try:
-        _serve(app, address, listening)
+        _AnnouncingServer(_config(app), address).run(sockets=[listening])
     finally:
         note("stop", "The app was stopped.")
         app.state.close()
@@ -121,10 +121,6 @@ def _config(app: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS,
         timeout_keep_alive=KEEP_CONNECTION_SECONDS,
     )
-
-
-def _serve(app: Any, address: str, listening: socket.socket) -> None:
-    _AnnouncingServer(_config(app), address).run(sockets=[listening])
 
 
 def address_of(host: str, port: int) -> str:

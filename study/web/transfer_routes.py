@@ -34,7 +34,6 @@ MEDIA = {
 
 
 def register(site: FastAPI, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
-    """Add the routes; they stand before the pages."""
     files = Transfer(context, exchanges, pending)
     site.get("/io/{exchange}/{name}")(files.download)
     site.post(UPLOAD_PATH)(files.upload)

@@ -78,7 +78,6 @@ def compute_numbers(settings: BackwardSettings) -> BackwardNumbers:
 
 
 def show(settings: BackwardSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings)
     kept = (
         "With checkpointing only what enters each layer is kept, and one layer is computed again at a time."

@@ -92,7 +92,6 @@ def list_parts(settings: ForwardTypesSettings) -> tuple[ForwardTensor, ...]:
 
 
 def show(settings: ForwardTypesSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = list_parts(settings)
     size = {part.name: part.bytes for part in found}
     stored = sum(part.bytes for part in found if part.name.startswith("W") and part.stays)

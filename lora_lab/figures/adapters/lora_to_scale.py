@@ -60,7 +60,6 @@ def compute_numbers(settings: MatrixSettings) -> MatrixNumbers:
 
 
 def show(settings: MatrixSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings)
     finding = (
         f"At rank {found.rank}, B and A hold {found.trained:,} numbers beside {found.full:,} frozen ones: "

@@ -39,8 +39,6 @@ class MergingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """One way of merging."""
-
     id: str
     logit_error: float
     """||logits - logits of base plus adapter|| / ||the latter||, at answer tokens of held-out examples."""
@@ -71,7 +69,6 @@ def read_snapshot(steps: int) -> dict[str, Any]:
 
 
 def show(settings: MergingSettings) -> FigureView:
-    """Build the figure for one setting."""
     kept, taken = read_recording("merging"), read_snapshot(settings.steps)
     found = list_ways(settings.steps)
     exact, _, again = found

@@ -38,7 +38,6 @@ def trained(settings: RelativesSettings) -> dict[str, int]:
 
 
 def show(settings: RelativesSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = trained(settings)
     _, dora, lora, vera = found.values()
     return FigureView(

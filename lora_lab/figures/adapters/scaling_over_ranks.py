@@ -41,7 +41,6 @@ def compute_numbers(rank: int, alpha: int) -> ScalingNumbers:
 
 
 def show(settings: ScalingSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings.rank, settings.alpha)
     curve = [compute_numbers(rank, settings.alpha) for rank in RANKS]
     far = curve[-1]

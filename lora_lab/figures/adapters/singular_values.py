@@ -57,7 +57,6 @@ def compute_numbers(settings: TruncationSettings) -> TruncationNumbers:
 
 
 def show(settings: TruncationSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings)
     matrix = found.matrix
     full = matrix.d_in * matrix.d_out

@@ -54,7 +54,6 @@ def compute_numbers(scheme: str, size: int, matrix: Matrix) -> BlockSizeNumbers:
 
 
 def show(settings: BlockSizeSettings) -> FigureView:
-    """Build the figure for one setting."""
     matrix = read_matrices()[settings.matrix]
     every = [compute_numbers(settings.scheme, size, matrix) for size in BLOCK_SIZES]
     found = next(one for one in every if one.size == settings.block_size)

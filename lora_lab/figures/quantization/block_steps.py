@@ -92,7 +92,6 @@ def weights_of(block: str) -> Sequence[float]:
 
 
 def show(settings: BlockStepsSettings) -> FigureView:
-    """Build the figure for one setting."""
     absmax, steps = encode_block(weights_of(settings.block), settings.scheme)
     one = steps[settings.weight - 1]
     name = dict(block_options())[settings.block]

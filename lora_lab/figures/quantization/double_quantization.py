@@ -73,7 +73,6 @@ def compute_numbers(settings: DoubleQuantizationSettings) -> DoubleQuantizationN
 
 
 def show(settings: DoubleQuantizationSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings)
     arithmetic = _write_arithmetic(settings, found)[: settings.lines]
     return FigureView(

@@ -41,7 +41,6 @@ def everywhere_percent(form: str) -> float:
 
 
 def show(settings: FormatSettings) -> FigureView:
-    """Build the figure for one setting."""
     chosen, name = FORMATS[settings.format], dict(block_options())[settings.block]
     here = {form: error_percent(form, settings.block) for form in FORMATS}
     listed = ", ".join(f"{one.name} {as_percent(here[form])}" for form, one in FORMATS.items())

@@ -56,11 +56,10 @@ def compute_numbers(scheme: str, matrix: Matrix) -> SchemeNumbers:
 
 
 def show(settings: SchemeSettings) -> FigureView:
-    """Build the figure for one setting."""
     matrix = read_matrices()[settings.matrix]
     every = [compute_numbers(scheme, matrix) for scheme in NAMES]
     found = next(one for one in every if one.scheme == settings.scheme)
-    best = min((one for one in every if len(one.levels) <= 16), key=_error_percent)
+    best = min((one for one in every if len(one.levels) <= 16), key=lambda found: found.error_percent)
     name = NAMES[found.scheme]
     return FigureView(
         finding=(
@@ -109,10 +108,6 @@ def show(settings: SchemeSettings) -> FigureView:
             ),
         ),
     )
-
-
-def _error_percent(found: SchemeNumbers) -> float:
-    return found.error_percent
 
 
 def _draw_picture(matrix: Matrix, every: list[SchemeNumbers], found: SchemeNumbers) -> Markup:

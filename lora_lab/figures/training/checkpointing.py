@@ -69,16 +69,11 @@ def compare_runs(settings: CheckpointingSettings) -> tuple[Run, Run]:
                 live_bytes=tuple(one["live_bytes"]),
             )
         )
-    without, with_ = sorted(found, key=_is_checkpointed)
+    without, with_ = sorted(found, key=lambda run: run.checkpointing)
     return without, with_
 
 
-def _is_checkpointed(run: Run) -> bool:
-    return run.checkpointing
-
-
 def show(settings: CheckpointingSettings) -> FigureView:
-    """Build the figure for one setting."""
     without, with_ = compare_runs(settings)
     saved = 100 * (1 - with_.peak_bytes / without.peak_bytes)
     again = 100 * (with_.operators / without.operators - 1)
@@ -146,7 +141,7 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
         x_span=(0, 100), y_span=(0, without.peak_bytes / MB),
         x_label="share of the step's operators, %", y_label="live memory, MB", height=HEIGHT,
     )  # fmt: skip
-    tip = max(_place_points(without, frame), key=_measure_height)
+    tip = max(_place_points(without, frame), key=lambda point: -point[1])
     low = frame.y(min(with_.live_bytes) / MB)
     return render_drawing(
         HEIGHT,
@@ -162,10 +157,6 @@ def _draw_picture(without: Run, with_: Run) -> Markup:
             bold=True,
         ),
     )
-
-
-def _measure_height(point: tuple[float, float]) -> float:
-    return -point[1]
 
 
 def _place_points(run: Run, frame: ChartFrame) -> list[tuple[float, float]]:

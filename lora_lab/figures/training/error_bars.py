@@ -47,7 +47,6 @@ def compute_numbers(right: int, questions: int) -> ErrorBarNumbers:
 
 
 def show(settings: ErrorBarSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings.right, settings.questions)
     low, high = max(0.0, settings.right - found.half_width), min(100.0, settings.right + found.half_width)
     return FigureView(

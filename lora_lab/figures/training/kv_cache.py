@@ -68,7 +68,6 @@ def compute_numbers(settings: CacheSettings) -> CacheNumbers:
 
 
 def show(settings: CacheSettings) -> FigureView:
-    """Build the figure for one setting."""
     shape, found = find_shape(settings.model), compute_numbers(settings)
     texts = "one text" if settings.batch == 1 else f"{settings.batch} texts"
     return FigureView(

@@ -81,9 +81,8 @@ def _read_run() -> dict[str, Any]:
 
 
 def show(settings: PagingSettings) -> FigureView:
-    """Build the figure for one setting."""
     found, run = list_steps(settings), _read_run()
-    highest = max(found, key=_find_peak)
+    highest = max(found, key=lambda step: step.peak_bytes)
     usual = statistics.median(step.peak_bytes for step in found)
     failing = [step for step in found if not step.fits]
     return FigureView(
@@ -134,10 +133,6 @@ def show(settings: PagingSettings) -> FigureView:
             ),
         ),
     )
-
-
-def _find_peak(step: PagingStep) -> int:
-    return step.peak_bytes
 
 
 def _write_finding(

@@ -50,7 +50,6 @@ def compute_numbers(settings: RateSettings) -> RateNumbers:
 
 
 def show(settings: RateSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = compute_numbers(settings)
     return FigureView(
         finding=(

@@ -44,7 +44,6 @@ def parts(settings: ShardingSettings) -> dict[str, dict[str, float]]:
 
 
 def show(settings: ShardingSettings) -> FigureView:
-    """Build the figure for one setting."""
     found = {label: sum(each.values()) for label, each in parts(settings).items()}
     copied, split = found[LABELS[0]], found[LABELS[3]]
     gpus = "1 GPU" if settings.gpus == 1 else f"{settings.gpus} GPUs"

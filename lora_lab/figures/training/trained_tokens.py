@@ -54,7 +54,6 @@ class TokensFigureBuilder:
     tokenizer: EmbeddedTokenizer | None
 
     def show(self, settings: TokensSettings) -> FigureView:
-        """Build the figure for one setting."""
         if self.tokenizer and self.tokenizer.is_ready:
             return _build_view(tokens_of(self.tokenizer.read, settings), live=True)
         return _build_view(tokens_of(read_recorded, settings), live=False)

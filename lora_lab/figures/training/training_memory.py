@@ -72,7 +72,6 @@ def find_published(model: str, method: str) -> float | None:
 
 
 def show(settings: MemorySettings) -> FigureView:
-    """Build the figure for one setting."""
     found = predict_ledgers(settings)
     named = [(name, as_bytes(one.total_bytes)) for (_, name), one in zip(METHODS, found, strict=True)]
     full, lora, qlora = (size for _, size in named)

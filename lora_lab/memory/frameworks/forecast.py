@@ -116,11 +116,7 @@ def _played_lines(setting: StepSetting) -> tuple[tuple[int, int], ...]:
         simulate_step(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2)
     )
     lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
-    return tuple(_upper_envelope(sorted(lines, key=_slope_then_start)))
-
-
-def _slope_then_start(line: tuple[int, int]) -> tuple[int, int]:
-    return line[1], line[0]
+    return tuple(_upper_envelope(sorted(lines, key=lambda line: (line[1], line[0]))))
 
 
 def _upper_envelope(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -285,11 +281,10 @@ def _forecast_training(setting: StepSetting) -> Ledger:
         logits=tape.peak["logits"],
         scratch=tape.peak["scratch"],
     )
-    return max(peak, step, key=_sum_ledger)
+    return max(peak, step, key=lambda ledger: ledger.total_bytes)
 
 
 def simulate_step(setting: StepSetting, *, keep_history: bool = False) -> Tape:
-    """Simulate one step and return its tape."""
     usual = TowerStep if has_towers(setting.shape, setting.traits) else TransformersStep
     return STEPS.get(setting.framework, usual)(setting, keep_history=keep_history).play()
 
@@ -328,7 +323,3 @@ def _forecast_generating(setting: StepSetting) -> Ledger:
     if setting.task != "words":  # one forward pass, which keeps nothing
         cache = logits = 0
     return replace(_at_rest(setting), activations=cache, logits=logits, scratch=decoded)
-
-
-def _sum_ledger(ledger: Ledger) -> int:
-    return ledger.total_bytes

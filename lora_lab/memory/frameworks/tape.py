@@ -156,7 +156,7 @@ class Tape:
                     target.gradient = sent.storage
             elif target in waiting:
                 # Summed in place, as the engine does with a buffer that it alone holds.
-                larger = max(waiting[target], sent, key=_read_width)
+                larger = max(waiting[target], sent, key=lambda tensor: tensor.width)
                 waiting[target] = self.new(larger.numbers, larger.width) if self.sums_apart else larger
             else:
                 waiting[target] = sent
@@ -177,7 +177,3 @@ class Tape:
 
 STOP = Leaf()
 """Where a checkpointed layer's own backward pass ends: its input, whose gradient continues from there."""
-
-
-def _read_width(tensor: Tensor) -> int:
-    return tensor.width

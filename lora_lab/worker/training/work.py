@@ -264,7 +264,7 @@ def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> l
 
 def select_shortest(held_out: Sequence[Example]) -> list[Example]:
     """Select the examples that both models are asked: short prompts are easy to read."""
-    return sorted(held_out, key=_prompt_length)[:SAMPLE_PROMPTS]
+    return sorted(held_out, key=lambda example: len(example.prompt))[:SAMPLE_PROMPTS]
 
 
 def say_measured(whose: str, done: int, of: int) -> str:
@@ -281,10 +281,6 @@ def write_samples(
         for example, before, after in zip(examples, base, tuned, strict=True)
     ]
     write_json(run.path / "samples.json", {"samples": samples})
-
-
-def _prompt_length(example: Example) -> int:
-    return len(example.prompt)
 
 
 def shape_for(model: str, home: LabHome) -> ModelShape:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 from study.store.logs.card_operations import Verb, VerbLog, record_verb
 from study.store.read_cache import Amend
 
@@ -196,12 +196,7 @@ class CardLog(StoreLog):
                 .where(t.card_requests.c.profile_id == profile_id)
                 .order_by(t.card_requests.c.id)
             )
-            return {
-                row.card_id: CardRequest(
-                    card_id=row.card_id, because=row.because, requested_at=row.requested_at
-                )
-                for row in rows
-            }
+            return {row.card_id: read_row(CardRequest, row) for row in rows}
 
 
 @dataclass(kw_only=True)

@@ -37,18 +37,7 @@ class FitLog(StoreLog):
     def append(self, profile_id: str, fit: ParameterFit) -> None:
         """Record a fit, kept or not."""
         with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.parameter_fits).values(
-                    profile_id=profile_id,
-                    fitted_at=fit.fitted_at,
-                    reviews=fit.reviews,
-                    held_out=fit.held_out,
-                    parameters=list(fit.parameters),
-                    before=dict(fit.before),
-                    after=dict(fit.after),
-                    kept=fit.kept,
-                )
-            )
+            connection.execute(insert(t.parameter_fits).values(profile_id=profile_id, **vars(fit)))
 
     def newest(
         self, profile_id: str, *, kept: bool = False, until: datetime | None = None

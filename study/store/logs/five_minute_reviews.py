@@ -3,12 +3,11 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 from study.store.logs.quizzes import QuizRecord, insert_session
 
 
@@ -49,16 +48,7 @@ class ReviewRuns(StoreLog):
         )
         with self._database.write(profile_id) as connection:
             insert_session(connection, profile_id, quiz)
-            connection.execute(
-                insert(t.review_runs).values(
-                    id=run.id,
-                    profile_id=profile_id,
-                    cards=cards,
-                    quiz_session_id=quiz.id,
-                    prompt_id=prompt_id,
-                    started_at=started_at,
-                )
-            )
+            connection.execute(insert(t.review_runs).values(profile_id=profile_id, **vars(run)))
         return run
 
     @cache_reads
@@ -69,7 +59,7 @@ class ReviewRuns(StoreLog):
         )
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
-        return _read_run(row) if row else None
+        return read_row(ReviewRun, row) if row else None
 
     @cache_reads
     def runs(self, profile_id: str, *, since: datetime) -> list[ReviewRun]:
@@ -77,14 +67,7 @@ class ReviewRuns(StoreLog):
         runs = t.review_runs
         wanted = select(runs).where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
         with self._database.read() as connection:
-            return [_read_run(row) for row in connection.execute(wanted.order_by(runs.c.started_at.desc()))]
-
-
-def _read_run(row: Row[Any]) -> ReviewRun:
-    return ReviewRun(
-        id=row.id,
-        cards=row.cards,
-        quiz_session_id=row.quiz_session_id,
-        prompt_id=row.prompt_id,
-        started_at=row.started_at,
-    )
+            return [
+                read_row(ReviewRun, row)
+                for row in connection.execute(wanted.order_by(runs.c.started_at.desc()))
+            ]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, exists, insert, select
 
 from study.store import schema as t
-from study.store.database import StoreLog
+from study.store.database import StoreLog, read_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,7 @@ class ImportLog(StoreLog):
         query = select(t.imports).where(*wanted, ~undone).order_by(t.imports.c.id.desc())
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return [
-            ImportRecord(
-                id=row.id,
-                file_name=row.file_name,
-                counts=row.counts,
-                changes=row.changes,
-                imported_at=row.imported_at,
-            )
-            for row in rows
-        ]
+        return [read_row(ImportRecord, row) for row in rows]
 
 
 def record_import(

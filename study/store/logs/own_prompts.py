@@ -25,7 +25,6 @@ class OwnPrompt:
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """As `own_prompt` reads it."""
         return {"id": self.id, "text": self.text, "hint": self.hint, "concepts": list(self.concepts)}
 
 

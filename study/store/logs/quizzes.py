@@ -108,23 +108,14 @@ class QuizLog(StoreLog):
 
     def append(self, session_id: str, answer: QuizAnswer) -> None:
         """Append an attempt; each attempt at a question is made once in a session."""
-        values: dict[str, Any] = {
-            "session_id": session_id,
-            "question_id": answer.question_id,
-            "option": answer.option,
-            "correct": answer.correct,
-            "answered_at": answer.answered_at,
-            "duration_ms": answer.duration_ms,
-            "response": None if answer.response is None else dict(answer.response),
-            "points": answer.points,
-            "confidence": answer.confidence,
-            "hints": answer.hints,
-        }
-        first = answer.attempt == 1
-        into = insert(t.answers) if first else insert(t.answer_retries)
+        values = {"session_id": session_id, **vars(answer)}
+        into = insert(t.answer_retries)
+        if answer.attempt == 1:
+            del values["attempt"]
+            into = insert(t.answers)
         try:
             with self._database.write(_select_owner(session_id)) as connection:
-                connection.execute(into.values(values if first else {**values, "attempt": answer.attempt}))
+                connection.execute(into.values(values))
         except IntegrityError as error:
             raise StaleError(
                 "That question was answered in another window already.",
@@ -141,7 +132,7 @@ class QuizLog(StoreLog):
             return [_read_answer(row) for statement in wanted for row in connection.execute(statement)]
 
     @cache_reads
-    def history(self, profile_id: str, *, since: datetime | None = None) -> list[QuizAnswer]:
+    def history(self, profile_id: str) -> list[QuizAnswer]:
         """First attempts of a profile, oldest first: a second one, after feedback, tells less."""
         wanted = (
             select(t.answers)
@@ -149,8 +140,6 @@ class QuizLog(StoreLog):
             .where(t.quiz_sessions.c.profile_id == profile_id)
             .order_by(t.answers.c.id)
         )
-        if since is not None:
-            wanted = wanted.where(t.answers.c.answered_at >= since)
         with self._database.read() as connection:
             return [_read_answer(row) for row in connection.execute(wanted)]
 
@@ -193,16 +182,7 @@ def _select_owner(session_id: str) -> ScalarSelect[str]:
 
 def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:
     """Record a session inside a transaction that records more than it."""
-    connection.execute(
-        insert(t.quiz_sessions).values(
-            id=record.id,
-            profile_id=profile_id,
-            seed=record.seed,
-            question_ids=list(record.question_ids),
-            choice=dict(record.choice),
-            started_at=record.started_at,
-        )
-    )
+    connection.execute(insert(t.quiz_sessions).values(profile_id=profile_id, **vars(record)))
 
 
 def _read_record(row: Row[Any]) -> QuizRecord:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, read_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +30,7 @@ class TaskLog(StoreLog):
     def write(self, profile_id: str, attempt: TaskAttempt) -> None:
         """Append an attempt."""
         with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.task_attempts).values(
-                    profile_id=profile_id,
-                    task_id=attempt.task_id,
-                    seed=attempt.seed,
-                    response=dict(attempt.response),
-                    correct=attempt.correct,
-                    at=attempt.at,
-                )
-            )
+            connection.execute(insert(t.task_attempts).values(profile_id=profile_id, **vars(attempt)))
 
     @cache_reads
     def attempts(self, profile_id: str) -> list[TaskAttempt]:
@@ -47,9 +38,4 @@ class TaskLog(StoreLog):
         columns = t.task_attempts.c
         wanted = select(t.task_attempts).where(columns.profile_id == profile_id).order_by(columns.id)
         with self._database.read() as connection:
-            return [
-                TaskAttempt(
-                    task_id=row.task_id, seed=row.seed, response=row.response, correct=row.correct, at=row.at
-                )
-                for row in connection.execute(wanted)
-            ]
+            return [read_row(TaskAttempt, row) for row in connection.execute(wanted)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.runs.measured_cells import MeasuredCell, cells_from, cells_json, measured_cells
+from lora_lab.runs.measured_cells import MeasuredCell, cells_from, measured_cells
 from lora_lab.spec import BITS, EMBEDDED_MODEL, OPTIMIZERS, TARGET_SETS, TINY_MODEL, VARIANTS
 from study.text.templates import render
 
@@ -50,6 +50,8 @@ def test_some_of_the_settings_measured_now_are_predicted_within_1_percent(models
 
 
 def test_a_cell_survives_its_file() -> None:
+    from benchmarks.memory_cells import cells_json
+
     found = measured_cells()
     text = cells_json(found.cells, versions=found.versions, machine=found.machine)
     assert cells_from(json.loads(text)) == found

@@ -12,6 +12,7 @@ from hqq.core.quantize import HQQLinear
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
+from benchmarks.alone import train_alone
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import Dataset, Example, own_dataset, split_examples
 from lora_lab.memory.ledger import heaviest_row
@@ -21,7 +22,7 @@ from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, quiet_libraries
 from lora_lab.worker.training.adapter_stack import CellAdapter
-from lora_lab.worker.training.alone import attach_alone, train_alone
+from lora_lab.worker.training.alone import attach_alone
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples

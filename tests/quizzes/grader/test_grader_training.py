@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from benchmarks.grader import count_confusion, report_by
 from quizzes.grader.calibration import Case, fitting_limits, fitting_temperature, rescale_scores
 from quizzes.grader.grading import Scores, decide_verdict
 from quizzes.grader.labelled_answers import (
@@ -20,7 +21,7 @@ from quizzes.grader.labelled_answers import (
     load_answers,
     load_own_prompts,
 )
-from quizzes.grader.metrics import JudgedAnswer, compute_report, count_confusion, report_by
+from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.prompts import load_prompts
 from quizzes.grader.weights import UNCALIBRATED
 from quizzes.grader.worker.adapters import AdaptedEncoder
