@@ -130,7 +130,7 @@ def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = 
     return Core(
         context=Context(
             settings=settings,
-            store=open_store(settings.database_url),
+            store=open_store(settings.database_url, home=settings.home),
             concepts=load_concepts(),
             clock=lambda: datetime.now(UTC),
             dice=SystemRandom(),

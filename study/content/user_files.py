@@ -7,12 +7,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from study.base.settings import EXCHANGED_FOLDERS
+
 T = TypeVar("T")
 
-FOLDERS = ("decks", "questions")
 IMPORTED = ".imported.json"  # written by imports; a file written by hand is never overwritten by cards
 
-_SAFE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w][\w .+-]{{0,150}}")
+_SAFE = re.compile(rf"(?:{'|'.join(EXCHANGED_FOLDERS)})/[\w][\w .+-]{{0,150}}")
 
 
 class Watched(Generic[T]):
@@ -63,7 +64,8 @@ def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
 
 def read_own_files(home: Path) -> dict[str, str]:
     """Read all own files as texts; bytes that aren't text become surrogates, so that they survive JSON."""
-    paths = [path for folder in FOLDERS for path in sorted((home / folder).glob("*")) if path.is_file()]
+    folders = (sorted((home / folder).glob("*")) for folder in EXCHANGED_FOLDERS)
+    paths = [path for listed in folders for path in listed if path.is_file()]
     named = ((f"{path.parent.name}/{path.name}", path) for path in paths)
     return {name: as_text(path.read_bytes()) for name, path in named if is_safe(name)}
 

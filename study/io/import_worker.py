@@ -48,7 +48,7 @@ def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
     )
     for module in setup["modules"]:
         import_module(module)
-    store, concepts = open_store(settings.database_url), load_concepts()
+    store, concepts = open_store(settings.database_url, home=settings.home), load_concepts()
     exchanges: list[Exchange] = [
         BackupExchange(store=store, home=settings.home, row_problem=find_named(setup["row_problem"])),
         *(find_named(opener)(settings, store, concepts) for opener in setup["openers"]),

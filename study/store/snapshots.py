@@ -1,14 +1,17 @@
 """Automatic backups of everything: the SQLite database and the own files of the data folder, in one zip each.
 
 A snapshot is made once a day, before an upgrade of the tables, before an import that replaces something, and
-before a restore. The newest ten are kept. A database behind another URL has backup tools of its own.
+before a restore. The newest ten for each of these reasons are kept, so that many of one kind push out none of
+another. A database behind another URL has backup tools of its own.
 """
 
 import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 import zipfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,13 +22,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from study.base.errors import LearnerError, StorageError
+from study.base.settings import OWN_FOLDERS
+from study.store.database import BUSY_SECONDS, open_database
+from study.store.migrations import migrate_database
 from study.store.storage_errors import kind_of
 
 Reason = Literal["daily", "upgrade", "import", "restore"]
 KEPT = 10
 EVERY = timedelta(days=1)
 LOOK_EVERY_SECONDS = 3600
-OWN_FOLDERS = ("decks", "questions", "plans")
 DATABASE = "study.sqlite3"
 
 
@@ -68,7 +73,7 @@ class Snapshots:
         return found
 
     def make(self, reason: Reason, *, now: datetime) -> Snapshot:
-        """Write a backup of what is committed now, then delete the oldest ones.
+        """Write a backup of what is committed now, then delete the oldest ones of the same reason.
 
         Raises StorageError when the disk refuses; then nothing is left of it.
         """
@@ -84,13 +89,14 @@ class Snapshots:
                     packed.replace(path)
             except (OSError, sqlite3.Error) as error:
                 raise _told(error) from error
-            for old in self.listed()[KEPT:]:
+            alike = [made for made in self.listed() if made.reason == reason]
+            for old in alike[KEPT:]:
                 old.path.unlink(missing_ok=True)
         return Snapshot(path=path, made_at=now, reason=reason)
 
     def make_if_due(self, *, now: datetime) -> Snapshot | None:
-        """Write the daily backup unless one was made within a day, for whatever reason."""
-        newest = next(iter(self.listed()), None)
+        """Write the daily backup unless one was made within a day."""
+        newest = next((made for made in self.listed() if made.reason == "daily"), None)
         if newest is not None and now - newest.made_at < EVERY:
             return None
         return self.make("daily", now=now)
@@ -98,12 +104,14 @@ class Snapshots:
     def restore(self, name: str, *, now: datetime) -> Snapshot:
         """Put a backup in place of the current database and own files, which are backed up first.
 
-        The database is replaced in one transaction: readers see the old or the new one. Raises LearnerError
-        when there is no such backup or it can't be read; nothing is changed then.
+        The database is replaced in one transaction: readers see the old or the new one, with today's tables.
+        Raises LearnerError when there is no such backup, it can't be read or is from a newer app; nothing is
+        changed then.
         """
         snapshot = self._find(name)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".restoring-") as folder:
             self._unpack(snapshot, Path(folder))
+            _upgrade(snapshot, Path(folder) / DATABASE)
             if self._database.exists():
                 self.make("restore", now=now)
             with self._lock:
@@ -123,6 +131,11 @@ class Snapshots:
             if path.exists():
                 path.replace(aside / path.name)
         return aside
+
+    def put_back(self, aside: Path) -> None:
+        """Undo `set_aside`."""
+        for path in aside.iterdir():
+            path.replace(self._database.with_name(path.name))
 
     def _find(self, name: str) -> Snapshot:
         found = next((snapshot for snapshot in self.listed() if snapshot.name == name), None)
@@ -210,9 +223,32 @@ class DailyBackups:
             self._closing.wait(LOOK_EVERY_SECONDS)
 
 
+def _upgrade(snapshot: Snapshot, unpacked: Path) -> None:
+    """Bring an unpacked database to today's tables: a running app knows no others."""
+    database = open_database(f"sqlite:///{unpacked}")
+    try:
+        migrate_database(database)
+    except LearnerError as error:
+        said = f"The backup of {snapshot.made} can't be restored. {error.what}"
+        raise LearnerError(said, do_next="Choose another one.") from error
+    finally:
+        database.close()
+
+
 def _copy_database(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
-        reading.backup(writing)
+        reading.backup(writing, progress=_patience())
+
+
+def _patience() -> Callable[[int, int, int], None]:
+    """Return what ends a copy that another program has kept waiting: `backup` itself tries for ever."""
+    until = time.monotonic() + BUSY_SECONDS
+
+    def check(status: int, _remaining: int, _pages: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > until:
+            raise sqlite3.OperationalError("database is locked")
+
+    return check
 
 
 def _told(error: Exception) -> LearnerError:

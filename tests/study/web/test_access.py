@@ -46,9 +46,10 @@ def test_a_key_that_can_not_be_read_is_not_replaced(tmp_path: Path, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
-    with monkeypatch.context() as patched, pytest.raises(StorageError):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "read_text", refuse)
-        ServerKeys(tmp_path)
+        with pytest.raises(StorageError):
+            ServerKeys(tmp_path)
     assert ServerKeys(tmp_path).owner == before
 
 
