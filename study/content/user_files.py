@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -95,9 +96,15 @@ def write_own_file(home: Path, name: str, text: str | None) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file atomically, in a folder that is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # another thread may write it as well
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut leaves the old text or the new one, not an empty file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def is_safe(name: str) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StaleError
 from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.io.unfinished_import import (
+    FILES_LOCK,
     FileChange,
     forget_changes,
     list_changes,
@@ -22,6 +23,7 @@ from study.io.unfinished_import import (
     take_back_files,
 )
 from study.store import Store
+from study.store.database import wait_for_turn
 from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import MergedRow, add_rows, compare_rows, take_back
 
@@ -51,11 +53,16 @@ class Imports:
             return _build_report(plan, compare_rows(connection, profile_id, plan.tables))
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
-        """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
+        """Apply a plan in one transaction and record it. When anything raises, the files are restored.
+
+        Raises StaleError when a file is no longer what the plan was made from.
+        """
         files: dict[str, FileChange] = {}
         restore_unfinished(self.store, self.home)
         try:
             with self.store.database.write(profile_id) as connection:
+                wait_for_turn(connection, FILES_LOCK)
+                _refuse_stale(self.home, plan)
                 found = compare_rows(connection, profile_id, plan.tables)
                 report = _build_report(plan, found)
                 changes = add_rows(connection, profile_id, found)
@@ -90,6 +97,7 @@ class Imports:
         files = record.changes.get("files", {})
         restore_unfinished(self.store, self.home)
         with self.store.database.write(profile_id) as connection:
+            wait_for_turn(connection, FILES_LOCK)
             _refuse_changed(self.home, files)
             gone = {
                 item
@@ -112,6 +120,15 @@ class Imports:
         asked = [answer.question_id for answer in answers if answer.answered_at >= since]
         # A cloze note's cards are `note--1`, `note--2`; a question's id has no such suffix.
         return sum(item.partition("--")[0] in items for item in (*rated, *asked))
+
+
+def _refuse_stale(home: Path, plan: ImportPlan) -> None:
+    for name, digest in plan.read_from.items():
+        if compute_digest(read_own_file(home, name)) != digest:
+            raise StaleError(
+                f"{name} was changed since this file was read. Nothing was imported.",
+                do_next="Import it again.",
+            )
 
 
 def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:

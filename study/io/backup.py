@@ -18,6 +18,7 @@ from study.store.rows import owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
 NAME = "lora-study-backup"
+FILES_GROUP = "Own decks and questions"
 STEP = 8  # version of the tables in it; raise it with a change that an older app can't restore
 
 RowProblem = Callable[[str, Mapping[str, Any]], str]
@@ -64,11 +65,12 @@ class BackupExchange:
         tables, refused = self._tables(found["tables"])
         return ImportPlan(
             groups=(
-                *gather_group("Own decks and questions", entries),
+                *gather_group(FILES_GROUP, entries),
                 *gather_group("Not readable", refused),
             ),
             notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
             files={name: found["files"][name] for name in wanted},
+            files_group=FILES_GROUP,
             tables=tables,
         )
 

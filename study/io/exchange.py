@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from study.base.errors import LearnerError
 from study.store.merge import Verdict
 from study.store.rows import Tables
 
@@ -58,6 +59,14 @@ class ImportGroup:
         """Why items are rejected, the most frequent reason first."""
         return Counter(entry.why for entry in self.entries if entry.verdict == "rejected").most_common()
 
+    def left_out(self, why: str) -> "ImportGroup":
+        """Return the same group when nothing of it is imported."""
+        entries = (
+            replace(entry, verdict="rejected", why=why) if entry.verdict in ("new", "changed") else entry
+            for entry in self.entries
+        )
+        return replace(self, entries=tuple(entries))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPlan:
@@ -70,8 +79,21 @@ class ImportPlan:
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of the data folder with the text they would have."""
 
+    read_from: Mapping[str, str] = field(default_factory=dict)
+    """The digests that these files had when the plan was made; empty for one that was not there."""
+
+    files_group: str = ""
+    """The title of the group that lists the files, where the rest can be imported without them."""
+
     tables: Tables = field(default_factory=dict)
     """Rows for the profile's logs."""
+
+    def without_files(self, why: str) -> "ImportPlan":
+        """Return the plan for someone who may not change the files, where it makes sense without them."""
+        if not self.files_group:
+            return self
+        groups = (group.left_out(why) if group.title == self.files_group else group for group in self.groups)
+        return replace(self, files={}, groups=tuple(groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +149,17 @@ class Exchange(Protocol):
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """Return the files of one format."""
+
+
+def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
+    """Return the first exchange that reads a file. Raises LearnerError when none does."""
+    for exchange in exchanges:
+        if exchange.reads(file):
+            return exchange
+    listed = "; ".join(exchange.readable for exchange in exchanges)
+    raise LearnerError(
+        f"{file.name} is not a kind of file that can be imported.", do_next=f"These can: {listed}."
+    )
 
 
 def shorten(text: str, *, limit: int = 90) -> str:

@@ -61,6 +61,7 @@ class ProcessPlanner:
             "profile": upload.profile_id,
             "path": str(upload.path),
             "name": upload.name,
+            "may_change_files": upload.may_change_files,
             "now": now.isoformat(),
         }
         with self._working:
@@ -155,6 +156,7 @@ def _planned(found: Mapping[str, Any]) -> Planned:
             groups=_groups(plan["groups"]),
             notes=tuple(plan["notes"]),
             files=plan["files"],
+            read_from=plan["read_from"],
             tables=plan["tables"],
         ),
         report=ImportReport(groups=_groups(report["groups"]), notes=tuple(report["notes"])),

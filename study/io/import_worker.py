@@ -3,7 +3,7 @@
 `python -m study.io.import_worker SETUP` reads orders from standard input, one JSON object a line, and answers
 with lines of JSON:
 
-    {"profile": "...", "path": "...", "name": "deck.apkg", "now": "2026-03-04T10:00:00+00:00"}
+    {"profile": "", "path": "", "name": "deck.apkg", "may_change_files": true, "now": "2026-03-04T10:00:00Z"}
     {"done": 100, "of": 2000}
     {"plan": {...}, "report": {...}, "cpu_seconds": 0.4, "peak_bytes": 120000000}
     {"error": ["deck.apkg can't be read.", "Choose another file."], ...}
@@ -69,7 +69,12 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
     for line in orders:
         order = json.loads(line)
         name, begun = order["name"], time.process_time()
-        upload = Upload(profile_id=order["profile"], path=Path(order["path"]), name=name)
+        upload = Upload(
+            profile_id=order["profile"],
+            path=Path(order["path"]),
+            name=name,
+            may_change_files=order["may_change_files"],
+        )
         limit_cpu_time(READING_CPU_SECONDS)
         try:
             planned = planner.plan(upload, now=datetime.fromisoformat(order["now"]), progress=report)

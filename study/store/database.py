@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, update
+from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, func, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
@@ -144,6 +144,23 @@ class Database:
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
+
+
+def wait_for_turn(connection: Connection, lock: int) -> None:
+    """Let the transactions that name this lock follow each other, as all writes to a SQLite file do."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+
+
+def end_reading() -> None:
+    """Give back the connection of the press that is going on: it waits for something other than the database.
+
+    What it reads afterwards may be newer, so nothing of it is remembered for the former position.
+    """
+    view = _VIEW.get()
+    if view is not None:
+        view.end_transaction()
+        view.positions.clear()
 
 
 def note_position(profile_id: str, position: int) -> None:

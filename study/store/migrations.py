@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, text
 
 from study.base.errors import LearnerError
-from study.store.database import Database
+from study.store.database import Database, wait_for_turn
 from study.store.schema import metadata
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def migrate_database(database: Database, *, before_upgrade: Callable[[], None] |
         if before_upgrade is not None:
             before_upgrade()
     with database.write() as connection:
-        if connection.dialect.name == "postgresql":  # SQLite's write transaction is a lock itself
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        wait_for_turn(connection, ADVISORY_LOCK)
         version = read_version(connection)
         if version == HEAD:
             return

@@ -94,12 +94,6 @@ def _scope_of(request: Any) -> Mapping[str, Any]:
     return getattr(inner, "scope", None) or {}
 
 
-def require_owner(request: Any) -> None:
-    """Raise LearnerError for everyone but the owner."""
-    if role_of(request) != "owner":
-        raise owners_only()
-
-
 class RoleGate:
     """ASGI middleware: finds out who asks, serves the owner's link, and limits how often others may ask."""
 
