@@ -111,7 +111,8 @@ def build_backup(store: Store, home: Path, profile_id: str, *, now: datetime) ->
     """Return the backup of a profile as JSON data."""
     with store.database.read() as connection:
         tables = read_rows(connection, profile_id)
-    profile = next(profile for profile in store.profiles.all() if profile.id == profile_id)
+    profile = store.profiles.find(profile_id)
+    assert profile is not None
     return {
         "format": FORMAT,
         "version": 1,

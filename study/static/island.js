@@ -295,8 +295,9 @@ async function poll() {
     await fingerUp;
     if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     find('[data-passing="connection"]')?.remove();
-    if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
+    if (typeof reply.html === 'string') await showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);
+    if (reply.error) trouble(reply.error, { kind: 'connection' }); // the next poll takes it away
     say(reply.say);
     follow(reply);
   } catch {
@@ -306,15 +307,18 @@ async function poll() {
 }
 
 // What was waited for has come when other parts come: only then may it take the focus.
-function showPolled(html, focus) {
+async function showPolled(html, focus) {
   const fresh = document.createElement('template');
   fresh.innerHTML = html;
   const parts = Object.fromEntries([...fresh.content.querySelectorAll('[data-part]')]
     .map((part) => [part.dataset.part, part.innerHTML]));
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
-  if (same) replaceParts(parts);
-  else { props.value = html; nextFrame().then(settle).then(() => focusOn(focus)); }
+  if (same) return void replaceParts(parts);
+  props.value = html;
+  await nextFrame();
+  settle();
+  focusOn(focus);
 }
 
 function replaceParts(parts) {

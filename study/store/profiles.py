@@ -61,6 +61,11 @@ class Profiles(StoreLog):
             )
             return [Profile(id=row.id, name=row.name, named=row.named) for row in rows]
 
+    def find(self, profile_id: str) -> Profile | None:
+        """The profile of an id, or None."""
+        with self._database.read() as connection:
+            return _by_id(connection, profile_id)
+
     def add(self, browser_id: str, name: str, *, now: datetime) -> Profile:
         """Make a profile and use it in this browser from now on."""
         with self._database.write() as connection:

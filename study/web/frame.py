@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -31,7 +31,7 @@ from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web import middleware, page_files
+from study.web import form_event, middleware, page_files
 from study.web.access import may_use_lab, owners_only
 from study.web.island_route import GuardedAct
 from study.web.theme import THEME
@@ -164,12 +164,28 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
         yield
 
 
+_HALVES = dict.fromkeys(range(0xD800, 0xE000), "?")
+T = TypeVar("T", str, Markup)
+
+
 def _encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
-    for name in ("html", "say", "error"):
+    if "html" in reply:
+        reply["html"] = _whole(reply["html"])
+    for name in ("say", "error"):
         if name in reply:
-            reply[name] = reply[name].encode("utf-8", "replace").decode()
+            reply[name] = _whole(reply[name])
+    if "parts" in reply:
+        reply["parts"] = {name: _whole(html) for name, html in reply["parts"].items()}
     return reply
+
+
+def _whole(text: T) -> T:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return type(text)(text.translate(_HALVES))
+    return text
 
 
 class _HeaderView:
@@ -187,10 +203,10 @@ class _HeaderView:
         return render("study/frame/who.html", visit=visitor)
 
 
-def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
-    """Who asks, and what the address says of the page being opened, or that an event came from."""
+def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
+    """Who asks, and what the address says of the page or file being opened, or that an event came from."""
     browser_id = middleware.browser_of(dict(request.cookies))
-    query = dict(parse_qsl(str(request.query_params))) if event is None else query_of(event)
+    query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
@@ -202,7 +218,11 @@ def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None
 
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     """What the address said when a press was made."""
-    return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
+    return _read_query(str(event.get("query", "")).removeprefix("?"))
+
+
+def _read_query(query: str) -> dict[str, str]:
+    return {name: form_event.clean(value) for name, value in parse_qsl(query)}
 
 
 def render_waiting(title: str, look: str = "") -> Markup:
