@@ -63,7 +63,11 @@ class _Here:
 
     same: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     unique: set[tuple[Any, ...]] = field(default_factory=set)
+    """Also of the rows that were given and are new: each place is taken once."""
+
     by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    """The names of drafts, preferences and reading places that were given already."""
 
 
 def compare_rows(connection: Connection, profile_id: str, tables: Tables) -> list[MergedRow]:
@@ -198,6 +202,8 @@ def _judge_row(
     own_key = row.get(_given_key(table))
     if not isinstance(own_key, int | str | None):  # no key, and a list can't be looked up
         return MergedRow(table=table, values={}, verdict="rejected", why="its number isn't a number")
+    if own_key is not None and (table.name, own_key) in keys:
+        return MergedRow(table=table, values={}, verdict="rejected", why="another one has its number")
     try:
         values = decode_row(table, row)
         missing = [c.name for c in table.c if _must_be_given(table, c) and c.name not in values]
@@ -216,13 +222,15 @@ def _judge_row(
         found.verdict = "same"
         keys[table.name, own_key] = same.pop(0)
         return found
-    elif state is not _NEW and _find_clashes(table, values, here):
-        found.verdict, found.why = "rejected", "this profile has another one in its place"
+    elif _find_clashes(table, values, here):
+        found.verdict, found.why = "rejected", "another one is in its place"
     elif (
         table is t.card_reviews
         and newest.get(values["card_id"], values["reviewed_at"]) > values["reviewed_at"]
     ):
         found.verdict, found.why = "rejected", "you have rated this card here since"
+    else:
+        here.unique.update(_unique_values(table, values))
     keys[table.name, own_key] = _GONE if found.verdict == "rejected" else _NEW
     return found
 
@@ -243,12 +251,24 @@ def _follow_parents(found: MergedRow, keys: Mapping[tuple[str, Any], Any]) -> ob
 
 
 def _judge_named(found: MergedRow, here: _Here) -> None:
-    """A draft or a preference: known by its name, overwritten as they always are."""
-    before = here.by_name.get(_name_row(found.table, found.values))
-    if before is None:
-        return
-    same = _select_content(found.table, before) == _select_content(found.table, found.values)
-    found.verdict, found.before = ("same", None) if same else ("changed", before)
+    """A draft, a preference or a reading place: known by its name; a later one overwrites an earlier one."""
+    name = _name_row(found.table, found.values)
+    before = here.by_name.get(name)
+    if name in here.given:
+        found.verdict, found.why = "rejected", "another one has its name"
+    elif before is None:
+        pass
+    elif _select_content(found.table, before) == _select_content(found.table, found.values):
+        found.verdict = "same"
+    elif any(before[moment] > found.values[moment] for moment in _moments(found.table)):
+        found.verdict, found.why = "rejected", "what you have here is newer"
+    else:
+        found.verdict, found.before = "changed", before
+    here.given.add(name)
+
+
+def _moments(table: Table) -> list[str]:
+    return [column.name for column in table.c if isinstance(column.type, t.UtcDateTime)]
 
 
 def _rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:

@@ -23,6 +23,10 @@ Tables = Mapping[str, Iterable[Row]]
 LEFT_OUT = {"profiles", "browsers", "imports", "import_undos", *(table.name for table in CLASS_TABLES)}
 
 
+INTEGER_LIMIT = 2**31
+"""PostgreSQL's integers have 32 bits."""
+
+
 def owned_tables() -> list[Table]:
     """The tables whose rows belong to a profile, directly or through a parent; parents first."""
     owned = [t.profiles]
@@ -91,7 +95,8 @@ def _from_json(column: Column[Any], value: Any) -> Any:
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
     too_long = isinstance(value, str) and longest and len(value) > longest
-    if not fits or too_long or not _is_storable(value) or not _is_held(column, value):
+    too_large = expected is int and fits and abs(value) >= INTEGER_LIMIT
+    if not fits or too_long or too_large or not _is_storable(value) or not _is_held(column, value):
         raise ValueError(f"{column.name} can't be {ascii(value)[:40]}")
     return value
 
