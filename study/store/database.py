@@ -28,6 +28,7 @@ class ReadView:
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}
+        self._seen: dict[str, int | None] = {}  # the positions that the open transaction sees
         self._transaction = ExitStack()
         self._connection: Connection | None = None
 
@@ -40,7 +41,21 @@ class ReadView:
     def end_transaction(self) -> None:
         """Let the next read see what has been written since."""
         self._connection = None
+        self._seen.clear()
         self._transaction.close()
+
+    def note_position(self, profile_id: str, position: int) -> None:
+        """Say where a profile's logs stand."""
+        self.positions[profile_id] = position
+        if self._connection is not None:
+            self._seen[profile_id] = position
+
+    def is_at(self, connection: Connection, profile_id: str, position: int) -> bool:
+        """Whether the open transaction sees a position: one that began after a write may see a later one."""
+        if profile_id not in self._seen:
+            wanted = select(profiles.c.position).where(profiles.c.id == profile_id)
+            self._seen[profile_id] = connection.scalar(wanted)
+        return self._seen[profile_id] == position
 
 
 _VIEW: ContextVar[ReadView | None] = ContextVar("view", default=None)
@@ -65,6 +80,9 @@ class Database:
         self.engine = engine
         self.cache = ReadCache()
         self._writer = engine.execution_options(study_writes=True)
+        # SQLite's transactions see one state by nature; PostgreSQL's default sees each commit at once.
+        one_state = {"isolation_level": "REPEATABLE READ"} if self.is_shared else {}
+        self._reader = engine.execution_options(**one_state)
 
     @property
     def is_shared(self) -> bool:
@@ -76,9 +94,9 @@ class Database:
         """A transaction that sees one consistent state: that of the press, where one is going on."""
         view = _VIEW.get()
         if view is not None:
-            yield view.connection(self.engine)
+            yield view.connection(self._reader)
             return
-        with self.engine.begin() as connection:
+        with self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -167,7 +185,7 @@ def note_position(profile_id: str, position: int) -> None:
     """Say where a profile's logs stand for the press that is going on."""
     view = _VIEW.get()
     if view is not None:
-        view.positions[profile_id] = position
+        view.note_position(profile_id, position)
 
 
 def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]) -> tuple[str, int] | None:
@@ -204,7 +222,7 @@ def cache_reads(
     def remembering(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
         view = _VIEW.get()
         position = view.positions.get(profile_id) if view else None
-        if position is None:
+        if view is None or position is None:
             return read(log, profile_id, *args, **kwargs)
         key = (read.__qualname__, (*args, *(kwargs[name] for name in sorted(kwargs))))
         cache = log._database.cache
@@ -214,7 +232,8 @@ def cache_reads(
                 tables: set[str] = connection.info.setdefault("read", set())
                 tables.clear()
                 found = read(log, profile_id, *args, **kwargs)
-                cache.keep(profile_id, position, key, tables, found)
+                if view.is_at(connection, profile_id, position):
+                    cache.keep(profile_id, position, key, tables, found)
         return cast(R, found.copy() if isinstance(found, list | dict | set) else found)
 
     return cast(Callable[Concatenate[L, str, P], R], remembering)

@@ -1,5 +1,6 @@
 """What is remembered of a learner's logs is what the database holds, whoever wrote to it."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,3 +175,51 @@ def test_a_value_that_two_windows_read_at_once_counts_once() -> None:
     cache.advance("a", 2, ["t"], {})
     cache.advance("b", 2, ["t"], {})
     assert cache._rows == 0
+
+
+# ---- presses at the same moment
+
+
+def rate_elsewhere(store: Store, ana: str, card_id: str) -> None:
+    """Rate a card in another thread, which has a view of its own."""
+    rating = threading.Thread(target=rate, args=(store, ana, card_id, 3, NOW))
+    rating.start()
+    rating.join()
+
+
+def test_a_press_sees_one_state_whatever_others_write_meanwhile(store: Store, ana: str) -> None:
+    rate(store, ana, "a", 3, NOW)
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        assert store.cards.count(ana) == 1
+        rate_elsewhere(store, ana, "b")
+        assert len(store.cards.history(ana)) == 1
+    assert store.cards.count(ana) == 2
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
+    store: Store, ana: str, monkeypatch: pytest.MonkeyPatch, *, writes: bool
+) -> None:
+    """The other press has committed its rating, and then tells the cache."""
+    advance, begun, read = store.database.cache.advance, threading.Event(), threading.Event()
+
+    def advance_late(*arguments: Any) -> None:
+        begun.set()
+        assert read.wait(30)
+        advance(*arguments)
+
+    rating = threading.Thread(target=rate, args=(store, ana, "a", 3, NOW))
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        if writes:
+            store.notes.save_draft(ana, "k", "text", at=NOW)
+        monkeypatch.setattr(store.database.cache, "advance", advance_late)
+        rating.start()
+        assert begun.wait(30)
+        store.cards.history(ana)
+        read.set()
+        rating.join()
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        assert [review.card_id for review in store.cards.history(ana)] == ["a"]
