@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from gradio.context import Context as GradioContext
 from markupsafe import Markup
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,6 +34,7 @@ from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import form_event, middleware, page_files
 from study.web.access import may_use_lab, owners_only
+from study.web.content_policy import GradioPages
 from study.web.island_route import GuardedAct
 from study.web.theme import THEME
 
@@ -278,8 +280,8 @@ def share_session_config() -> None:
     gradio.state_holder.SessionState = light_session
 
 
-def mount(site: FastAPI, pages: gr.Blocks) -> FastAPI:
-    """Put the pages at the root of a site; the site's own routes go first."""
+def mount(site: FastAPI, pages: gr.Blocks, *, head: str) -> FastAPI:
+    """Put the pages at the root of a site; the site's own routes go first. `head` goes into each page's."""
     with building_pages():
         pages.queue(max_size=200, default_concurrency_limit=4)
     pages.state_session_capacity = SESSIONS_KEPT
@@ -305,6 +307,7 @@ def mount(site: FastAPI, pages: gr.Blocks) -> FastAPI:
                 "docs_url": None,
                 "redoc_url": None,
                 "exception_handlers": {HTTPStatus.NOT_FOUND: _missing},
+                "middleware": [Middleware(GradioPages, head=head)],
             },
         )
     pages.app = site.routes[-1].app  # type: ignore[attr-defined]  # its queue asks it for the root path
