@@ -1,7 +1,6 @@
 """The import worker as the app uses it: started when it is needed, stopped when a learner wants it."""
 
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -129,7 +128,9 @@ class ProcessPlanner:
             if self._idle is not None:
                 self._idle.cancel()
             if self._process is None or not self._process.is_alive:
-                self._process = JsonLinesProcess("study.io.import_worker", json.dumps(self._setup))
+                self._process = JsonLinesProcess("study.io.import_worker")
+                # Not as an argument, which `ps` shows to everyone: it may hold a password.
+                self._process.send(self._setup)
             return self._process
 
     def _sleep_soon(self) -> None:

@@ -1,7 +1,7 @@
 """The process that reads files of strangers, with limits on memory and processor time.
 
-`python -m study.io.import_worker SETUP` reads orders from standard input, one JSON object a line, and answers
-with lines of JSON:
+`python -m study.io.import_worker` reads its SETUP and then orders from standard input, one JSON object a
+line, and answers with lines of JSON:
 
     {"profile": "", "path": "", "name": "deck.apkg", "may_change_files": true, "now": "2026-03-04T10:00:00Z"}
     {"done": 100, "of": 2000}
@@ -102,7 +102,7 @@ def _peak_bytes() -> int:
 def main() -> None:
     """Serve on the standard streams."""
     answers = open_answers()
-    planner = open_planner(json.loads(sys.argv[1]))
+    planner = open_planner(json.loads(sys.stdin.buffer.readline()))
     limit_memory()
     serve(planner, sys.stdin.buffer, answers)
 

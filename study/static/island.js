@@ -28,7 +28,7 @@
 // the address bar), step (the same, as a step that the browser's Back undoes), goto (open this page), error (show this, and keep all that is on the page unless there is html
 // too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
-// Events go to `POST /act/<island>`, and through Gradio where that address does not know the island.
+// Events go to `POST /act/<island>` with the address's query and the browser's time zone, and through Gradio where that address does not know the island.
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
 
 const AUTOSAVE_MS = 600;
@@ -84,7 +84,7 @@ function trouble(text, { again = null, kind = 'refused' }) {
 // ---- asking the server ---------------------------------------------------------------------------------------
 
 async function ask(event) {
-  const sent = { ...event, query: location.search };
+  const sent = { ...event, query: location.search, zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
   const answer = await fetch(`/act/${encodeURIComponent(island)}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError
@@ -176,9 +187,14 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
     return cleaned
 
 
+def _by_hand(table: Table) -> list[ColumnElement[bool]]:
+    """Leave out what the app itself keeps of a browser."""
+    return [t.preferences.c.name != "time_zone"] if table is t.preferences else []
+
+
 def _did_anything(connection: Connection, profile_id: str) -> bool:
     return any(
-        connection.scalar(select(exists().where(table.c.profile_id == profile_id)))
+        connection.scalar(select(exists().where(table.c.profile_id == profile_id, *_by_hand(table))))
         for table in t.metadata.sorted_tables
         if "profile_id" in table.c and table is not t.browsers
     )

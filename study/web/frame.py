@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import parse_qsl
@@ -215,7 +216,20 @@ def visit_of(context: Context, request: gr.Request | Request, event: dict[str, A
             "Another profile was chosen in another window; nothing was changed here.",
             do_next="Reload the page to go on with that one.",
         )
+    if event and context.shared and not found.preferences.time_zone:
+        return _with_browsers_zone(context, found, event.get("zone"))
     return found
+
+
+def _with_browsers_zone(context: Context, visit: Visit, zone: object) -> Visit:
+    """Count a learner's days where their browser is: the server may stand elsewhere."""
+    if not isinstance(zone, str) or not zone:
+        return visit
+    try:
+        preferences = context.store.notes.prefer(visit.profile.id, time_zone=zone)
+    except LearnerError:  # a zone that only the browser knows
+        return visit
+    return replace(visit, preferences=preferences)
 
 
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flashcards.interchange.anki_schedule import row_problem
@@ -117,6 +118,16 @@ def _wait_for_progress(job: object, seen: threading.Event) -> None:
     while not getattr(job, "done", 0):
         threading.Event().wait(0.01)
     seen.set()
+
+
+def test_what_the_process_is_told_of_the_database_stands_in_no_list_of_processes(
+    planner: ProcessPlanner, home: Path
+) -> None:
+    planner.warm_up()
+    assert planner._process is not None
+    shown = " ".join(psutil.Process(planner._process.pid).cmdline())
+    assert "study.io.import_worker" in shown
+    assert str(home) not in shown
 
 
 def test_a_process_that_dies_is_told_in_words_and_replaced(
