@@ -1,7 +1,7 @@
 """Applying an import and undoing it: files of the data folder and rows of the log, all or nothing."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,11 @@ from study.io.unfinished_import import (
 from study.store import Store
 from study.store.database import wait_for_turn
 from study.store.logs.imports import ImportRecord, record_import, record_undo
-from study.store.merge import MergedRow, add_rows, compare_rows, take_back
+from study.store.merge import add_rows, take_back
+from study.store.row_verdicts import MergedRow, Verdict, compare_rows
+
+Tally = Counter[tuple[str, Verdict, str]]
+"""How many rows of a table have a verdict, for a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,11 @@ class Imports:
 
     def report(self, profile_id: str, plan: ImportPlan) -> ImportReport:
         """Return what a plan would do now (a dry run)."""
+        tally: Tally = Counter()
         with self.store.database.read() as connection:
-            return _build_report(plan, compare_rows(connection, profile_id, plan.tables))
+            for _ in _counted(compare_rows(connection, profile_id, plan.tables), tally):
+                pass
+        return _build_report(plan, tally)
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
         """Apply a plan in one transaction and record it. When anything raises, the files are restored.
@@ -63,9 +70,10 @@ class Imports:
             with self.store.database.write(profile_id) as connection:
                 wait_for_turn(connection, FILES_LOCK)
                 _refuse_stale(self.home, plan)
+                tally: Tally = Counter()
                 found = compare_rows(connection, profile_id, plan.tables)
-                report = _build_report(plan, found)
-                changes = add_rows(connection, profile_id, found)
+                changes = add_rows(connection, profile_id, _counted(found, tally))
+                report = _build_report(plan, tally)
                 files = list_changes(self.home, plan.files)
                 note_changes(self.home, profile_id, files, imported_at=now)
                 for name in files:
@@ -150,10 +158,17 @@ def _ids(text: str | None) -> set[str]:
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
 
 
-def _build_report(plan: ImportPlan, found: list[MergedRow]) -> ImportReport:
-    by_table: dict[str, list[ImportEntry]] = defaultdict(list)
+def _counted(found: Iterable[MergedRow], tally: Tally) -> Iterator[MergedRow]:
+    """Yield the rows and count what becomes of them: of many rows none has to be kept."""
     for row in found:
-        by_table[row.table.name].append(ImportEntry(verdict=row.verdict, item="", why=row.why))
+        tally[row.table.name, row.verdict, row.why] += 1
+        yield row
+
+
+def _build_report(plan: ImportPlan, tally: Tally) -> ImportReport:
+    by_table: dict[str, list[ImportEntry]] = defaultdict(list)
+    for (name, verdict, why), count in tally.items():
+        by_table[name].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
     rows = tuple(
         ImportGroup(title=name.replace("_", " ").capitalize(), entries=tuple(entries))
         for name, entries in by_table.items()

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from study.base.errors import LearnerError
-from study.store.merge import Verdict
+from study.store.row_verdicts import Verdict
 from study.store.rows import Tables
 
 VERDICTS: tuple[Verdict, ...] = ("new", "changed", "same", "rejected")
@@ -39,6 +39,8 @@ class ImportEntry:
     verdict: Verdict
     item: str
     why: str = ""
+    count: int = 1
+    """How many there are of it: rows have no names, so all that go the same way are one entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +53,19 @@ class ImportGroup:
     @property
     def counts(self) -> dict[Verdict, int]:
         """How many items are new, changed, same and rejected."""
-        found = Counter(entry.verdict for entry in self.entries)
-        return {verdict: found[verdict] for verdict in VERDICTS}
+        return {
+            verdict: sum(entry.count for entry in self.entries if entry.verdict == verdict)
+            for verdict in VERDICTS
+        }
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
         """Why items are rejected, the most frequent reason first."""
-        return Counter(entry.why for entry in self.entries if entry.verdict == "rejected").most_common()
+        found: Counter[str] = Counter()
+        for entry in self.entries:
+            if entry.verdict == "rejected":
+                found[entry.why] += entry.count
+        return found.most_common()
 
     def left_out(self, why: str) -> "ImportGroup":
         """Return the same group when nothing of it is imported."""

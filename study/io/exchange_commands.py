@@ -93,7 +93,8 @@ def lines_of(report: ImportReport) -> Iterator[str]:
         yield f"{group.title}: {totals}"
         for entry in group.entries:
             if entry.verdict == "rejected" and entry.item:
-                yield f"  skipped  {entry.item}: {entry.why}"
+                times = f" ({entry.count} times)" if entry.count > 1 else ""
+                yield f"  skipped  {entry.item}: {entry.why}{times}"
             elif entry.verdict in ("new", "changed") and entry.item:
                 yield f"  {WORDS[entry.verdict]}  {entry.item}" + (f" ({entry.why})" if entry.why else "")
         if not any(entry.item for entry in group.entries):

@@ -14,6 +14,7 @@ from study.io.backup import RowProblem
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.io.planning import Planned, Progress, Upload
 from study.io.reading_process import name_of, raise_error
+from study.store.rows import RowTexts
 
 IDLE_SECONDS = 600
 """A worker that has nothing to do for so long ends: it holds about 100 MB."""
@@ -61,6 +62,7 @@ class ProcessPlanner:
             "path": str(upload.path),
             "name": upload.name,
             "may_change_files": upload.may_change_files,
+            "to_import": upload.to_import,
             "now": now.isoformat(),
         }
         with self._working:
@@ -101,6 +103,8 @@ class ProcessPlanner:
                 progress(found["done"], found["of"])
                 continue
             self.last = found
+            if found.get("ends"):
+                self._end(process, "ends")
             raise_error(found)
             return _planned(found)
         raise self._ended(process, name)
@@ -158,7 +162,7 @@ def _planned(found: Mapping[str, Any]) -> Planned:
             notes=tuple(plan["notes"]),
             files=plan["files"],
             read_from=plan["read_from"],
-            tables=plan["tables"],
+            tables={name: RowTexts(text.split("\n")[:-1]) for name, text in found["tables"].items()},
         ),
         report=ImportReport(groups=_groups(report["groups"]), notes=tuple(report["notes"])),
     )

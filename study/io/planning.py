@@ -36,6 +36,9 @@ class Upload:
     may_change_files: bool = True
     """Whether its learner may change decks and questions, which are everyone's."""
 
+    to_import: bool = True
+    """Whether it is imported now; a report alone needs no rows."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:

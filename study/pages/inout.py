@@ -151,6 +151,7 @@ class InOutPage:
             name=waiting.name,
             digest=waiting.digest,
             may_change_files=asker.is_owner,
+            to_import=bool(shown),
         )
         return self.jobs.start(upload, shown, now=asker.visit.now)
 
