@@ -22,11 +22,11 @@ ENV DISABLE_CUDA=1 \
 RUN useradd --create-home --uid 1000 learner && mkdir /data && chown learner /data
 
 WORKDIR /app
-COPY requirements.txt .
+COPY requirements.txt requirements-postgres.txt ./
 
 # PyTorch first and from its own index: the package index has one build per system, and on Linux that is CUDA's.
 RUN pip install "$(grep -E '^torch[><=]' requirements.txt)" --index-url "https://download.pytorch.org/whl/${TORCH}" \
-    && pip install -r requirements.txt
+    && pip install -r requirements-postgres.txt
 
 COPY --chown=learner . .
 USER learner

@@ -52,7 +52,8 @@ def _serve(options: argparse.Namespace) -> int:
     from study.store import open_store
 
     settings = _settings_of(options)
-    open_store(settings.database_url).close()  # one process makes the tables, and says what is wrong
+    # One process makes the tables, and says what is wrong.
+    open_store(settings.database_url, home=settings.home).close()
     command = ["-m", "classroom", "work", "--data-folder", str(settings.home)]
     for name in options.public_name:
         command += ["--public-name", name]
@@ -82,7 +83,7 @@ def _work(options: argparse.Namespace) -> int:
         listening = socket.socket(fileno=options.socket)
     else:
         listening = take_port(options.host, options.port, several=True)
-    with closing(open_store(settings.database_url)) as store:
+    with closing(open_store(settings.database_url, home=settings.home)) as store:
         context = Context(
             settings=settings,
             store=store,

@@ -23,10 +23,16 @@ from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.content.evidence import broken_claims
 from study.content.yaml_reader import LEVELS
-from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
+from study.io.command_line import (
+    add_learner_options,
+    exit_status,
+    open_data_folder,
+    open_learner,
+    open_or_welcome,
+)
 from study.io.exchange_commands import add_exchange_commands, export_files, import_file
 from study.lessons.content_lint import raise_findings
-from study.store import Store, open_store
+from study.store import Store
 
 DRAWN_TO_CHECK = 20  # variants per family
 
@@ -109,7 +115,7 @@ def _open_exchanges(_store: Store, home: Path) -> list[QuestionExchange]:
 
 def show_items(options: argparse.Namespace) -> None:
     """Print one question per line, hardest first: answers, facility, discrimination, and advice."""
-    store = open_store(load_settings(home=options.data_folder).database_url)
+    store = open_data_folder(options)
     for item in statistics_of(store, load_bank(load_concepts())):
         tells = "-" if item.discrimination is None else f"{item.discrimination:.2f}"
         advice = "; ".join(item.advice) or "nothing stands out"

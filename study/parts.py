@@ -70,7 +70,6 @@ from study.web import (
     transfer_routes,
 )
 from study.web.access import RoleGate, ServerKeys
-from study.web.content_policy import GradioPages
 from study.web.device_routes import Devices
 from study.web.error_notes import ErrorNotes
 
@@ -133,7 +132,7 @@ def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = 
     return Core(
         context=Context(
             settings=settings,
-            store=open_store(settings.database_url),
+            store=open_store(settings.database_url, home=settings.home),
             concepts=load_concepts(),
             clock=lambda: datetime.now(UTC),
             dice=SystemRandom(),
@@ -173,8 +172,6 @@ def build_site(
             closing.callback(close)
     site.state.close = closing.close
     site.add_middleware(ErrorNotes)
-    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
-    site.add_middleware(GradioPages, head=page_files.build_head(styles, projector=projector))
     site.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)  # pages to a third in about 2 ms
     for part in all_parts:
         for gate in part.gates:
@@ -183,7 +180,8 @@ def build_site(
     if keys:
         site.add_middleware(RoleGate, keys=keys, open_lab=open_lab)
     site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
-    return frame.mount(site, blocks)
+    styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
+    return frame.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
 
 
 def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None) -> AppPart:

@@ -6,6 +6,8 @@ from pathlib import Path
 import yaml
 
 from classroom.__main__ import STUDENTS_PORT, _parser
+from study.base.import_limits import PACKAGE_BYTES
+from study.web import device_routes
 from study.web.server import _read_options
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,17 @@ def test_the_image_is_built_for_a_cpu_or_for_cuda() -> None:
     assert "ARG TORCH=cpu" in DOCKERFILE
     assert "whl/${TORCH}" in DOCKERFILE
     assert re.search(r"^torch[><=]", REQUIREMENTS, re.MULTILINE)  # what the image's grep looks for
+
+
+def test_the_image_has_the_driver_of_the_database_that_it_may_be_told_to_use() -> None:
+    assert "DATABASE_URL" in HOSTED
+    copied = re.search(r"^COPY (requirements.*) \./$", DOCKERFILE, re.MULTILINE)
+    assert copied is not None
+    assert copied[1].split() == ["requirements.txt", "requirements-postgres.txt"]
+    assert "pip install -r requirements-postgres.txt" in DOCKERFILE
+    extra = (ROOT / "requirements-postgres.txt").read_text("utf-8")
+    assert "psycopg" in extra
+    assert "-r requirements.txt" in extra
 
 
 def test_the_front_matter_is_valid_and_names_what_is_there() -> None:
@@ -85,6 +98,23 @@ def test_the_proxy_of_study_pages_leads_to_the_processes_that_it_names() -> None
     assert re.findall(r"127\.0\.0\.1:(\d+)", upstreams["study_lab"]) == [str(first.port)]
     assert (first.study_only, second.study_only) == (False, True)
     assert first.public_name == second.public_name == ["study.example.org"]
+
+
+def test_the_proxy_of_study_pages_lets_every_file_through_that_can_be_imported() -> None:
+    text = (DEPLOY / "study.nginx.conf").read_text("utf-8")
+    limit = re.search(r"client_max_body_size (\d+)m;", text)
+    assert limit is not None
+    assert int(limit[1]) * 2**20 >= PACKAGE_BYTES
+
+
+def test_what_one_process_keeps_leads_to_that_process() -> None:
+    text = (DEPLOY / "study.nginx.conf").read_text("utf-8")
+    pinned = re.search(r"location ~ (\S+) \{\s*proxy_pass http://study_lab;", text)
+    assert pinned is not None
+    for path in (device_routes.PATH, "/act/settings", "/act/lab", "/class/123456", "/join"):
+        assert re.search(pinned[1], path), path
+    for path in ("/", "/settings", "/act/cards", "/io/upload"):
+        assert not re.search(pinned[1], path), path
 
 
 def test_the_proxies_lead_to_workers_that_the_command_starts() -> None:

@@ -18,9 +18,9 @@ class StudyDays:
 
     def start(self, moment: datetime) -> datetime:
         """Return when the study day of a moment began, in the moment's own time zone."""
-        zone = moment.astimezone(self.zone).tzinfo
-        midnight = datetime.combine(self.day(moment), time(), tzinfo=zone)
-        return (midnight + self.begins).astimezone(moment.tzinfo)
+        midnight = datetime.combine(self.day(moment), time(), tzinfo=self.zone)
+        # A time without a zone is the machine's, at its offset of then: the clocks may have changed since.
+        return datetime.fromtimestamp((midnight + self.begins).timestamp(), moment.tzinfo)
 
     def end(self, moment: datetime) -> datetime:
         """Return when the study day of a moment ends and the next one begins."""

@@ -12,6 +12,10 @@ APP_NAME = "LoRA study"
 ROOT = Path(__file__).parents[2]
 """The folder of the packages and docs."""
 IMPORTS_FOLDER = "imports"
+EXCHANGED_FOLDERS = ("decks", "questions")
+"""What a learner's backup and imports hold besides the logs."""
+OWN_FOLDERS = (*EXCHANGED_FOLDERS, "plans")
+"""Files that people write themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,13 @@
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
+
+from study.base.settings import EXCHANGED_FOLDERS
 
 
 class HasConcepts(Protocol):
@@ -20,10 +23,9 @@ class HasConcepts(Protocol):
 T = TypeVar("T")
 W = TypeVar("W", bound=HasConcepts)
 
-FOLDERS = ("decks", "questions")
 IMPORTED = ".imported.json"  # written by imports; a file written by hand is never overwritten by cards
 
-_SAFE = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w][\w .+-]{{0,150}}")
+_SAFE = re.compile(rf"(?:{'|'.join(EXCHANGED_FOLDERS)})/[\w][\w .+-]{{0,150}}")
 
 
 class Watched(Generic[T]):
@@ -111,7 +113,8 @@ def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:
 
 def read_own_files(home: Path) -> dict[str, str]:
     """Read all own files as texts; bytes that aren't text become surrogates, so that they survive JSON."""
-    paths = [path for folder in FOLDERS for path in sorted((home / folder).glob("*")) if path.is_file()]
+    folders = (sorted((home / folder).glob("*")) for folder in EXCHANGED_FOLDERS)
+    paths = [path for listed in folders for path in listed if path.is_file()]
     named = ((f"{path.parent.name}/{path.name}", path) for path in paths)
     return {name: as_text(path.read_bytes()) for name, path in named if is_safe(name)}
 
@@ -141,9 +144,15 @@ def write_own_file(home: Path, name: str, text: str | None) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file atomically, in a folder that is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # another thread may write it as well
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut leaves the old text or the new one, not an empty file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def is_safe(name: str) -> bool:

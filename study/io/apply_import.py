@@ -1,7 +1,7 @@
 """Applying an import and undoing it: files of the data folder and rows of the log, all or nothing."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, StaleError
 from study.base.yaml_loader import load_yaml
 from study.content.user_files import compute_digest, read_own_file, write_own_file
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.io.unfinished_import import (
+    FILES_LOCK,
     FileChange,
     forget_changes,
     list_changes,
@@ -22,8 +23,13 @@ from study.io.unfinished_import import (
     take_back_files,
 )
 from study.store import Store
+from study.store.database import wait_for_turn
 from study.store.logs.imports import ImportRecord, record_import, record_undo
-from study.store.merge import MergedRow, add_rows, compare_rows, take_back
+from study.store.merge import add_rows, take_back
+from study.store.row_verdicts import MergedRow, Verdict, compare_rows
+
+Tally = Counter[tuple[str, Verdict, str]]
+"""How many rows of a table have a verdict, for a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +53,27 @@ class Imports:
 
     def report(self, profile_id: str, plan: ImportPlan) -> ImportReport:
         """Return what a plan would do now (a dry run)."""
+        tally: Tally = Counter()
         with self.store.database.read() as connection:
-            return _build_report(plan, compare_rows(connection, profile_id, plan.tables))
+            for _ in _counted(compare_rows(connection, profile_id, plan.tables), tally):
+                pass
+        return _build_report(plan, tally)
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
-        """Apply a plan in one transaction and record it. When anything raises, the files are restored."""
+        """Apply a plan in one transaction and record it. When anything raises, the files are restored.
+
+        Raises StaleError when a file is no longer what the plan was made from.
+        """
         files: dict[str, FileChange] = {}
         restore_unfinished(self.store, self.home)
         try:
             with self.store.database.write(profile_id) as connection:
+                wait_for_turn(connection, FILES_LOCK)
+                _refuse_stale(self.home, plan)
+                tally: Tally = Counter()
                 found = compare_rows(connection, profile_id, plan.tables)
-                report = _build_report(plan, found)
-                changes = add_rows(connection, profile_id, found)
+                changes = add_rows(connection, profile_id, _counted(found, tally))
+                report = _build_report(plan, tally)
                 files = list_changes(self.home, plan.files)
                 note_changes(self.home, profile_id, files, imported_at=now)
                 for name in files:
@@ -90,6 +105,7 @@ class Imports:
         files = record.changes.get("files", {})
         restore_unfinished(self.store, self.home)
         with self.store.database.write(profile_id) as connection:
+            wait_for_turn(connection, FILES_LOCK)
             _refuse_changed(self.home, files)
             gone = {
                 item
@@ -114,6 +130,15 @@ class Imports:
         return sum(item.partition("--")[0] in items for item in (*rated, *asked))
 
 
+def _refuse_stale(home: Path, plan: ImportPlan) -> None:
+    for name, digest in plan.read_from.items():
+        if compute_digest(read_own_file(home, name)) != digest:
+            raise StaleError(
+                f"{name} was changed since this file was read. Nothing was imported.",
+                do_next="Import it again.",
+            )
+
+
 def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
     for name, kept in files.items():
         if compute_digest(read_own_file(home, name)) != kept["after"]:
@@ -133,10 +158,17 @@ def _ids(text: str | None) -> set[str]:
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
 
 
-def _build_report(plan: ImportPlan, found: list[MergedRow]) -> ImportReport:
-    by_table: dict[str, list[ImportEntry]] = defaultdict(list)
+def _counted(found: Iterable[MergedRow], tally: Tally) -> Iterator[MergedRow]:
+    """Yield the rows and count what becomes of them: of many rows none has to be kept."""
     for row in found:
-        by_table[row.table.name].append(ImportEntry(verdict=row.verdict, item="", why=row.why))
+        tally[row.table.name, row.verdict, row.why] += 1
+        yield row
+
+
+def _build_report(plan: ImportPlan, tally: Tally) -> ImportReport:
+    by_table: dict[str, list[ImportEntry]] = defaultdict(list)
+    for (name, verdict, why), count in tally.items():
+        by_table[name].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
     rows = tuple(
         ImportGroup(title=name.replace("_", " ").capitalize(), entries=tuple(entries))
         for name, entries in by_table.items()

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +12,16 @@ from typing import Any
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.content.user_files import is_safe, read_own_file, read_own_files
+from study.io.backup_text import read_document, split_document, write_document
 from study.io.exchange import File, Format, ImportEntry, ImportPlan, gather_group
 from study.store import Store
 from study.store.logs.preferences_and_drafts import preference_problem
-from study.store.rows import owned_tables, read_rows
+from study.store.rows import RowTexts, owned_tables, read_rows
 
 FORMAT = "lora-study-backup"
 NAME = "lora-study-backup"
+FILES_GROUP = "Own decks and questions"
+PART_BYTES = PACKAGE_BYTES - 1_000_000
 STEP = 8  # version of the tables in it; raise it with a change that an older app can't restore
 
 RowProblem = Callable[[str, Mapping[str, Any]], str]
@@ -37,7 +41,7 @@ class BackupExchange:
         Format(
             name="json",
             label="Backup",
-            hint="One JSON file with every rating, answer, explanation, draft, preference and own deck",
+            hint="JSON with every rating, answer, explanation, draft, preference and own deck",
         ),
     )
 
@@ -49,10 +53,16 @@ class BackupExchange:
         return file.ending in ("json", "gz") and FORMAT.encode() in _unpack(file)[:2000]
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
-        text = json.dumps(
-            build_backup(self.store, self.home, profile_id, now=now), ensure_ascii=True, indent=0
-        )
-        return [File(name=f"{NAME}-{now:%Y-%m-%d}.{name}", content=text.encode())]
+        """Return the backup as one file, or as several where one would be too large to import."""
+        document, named = build_backup(self.store, self.home, profile_id, now=now), f"{NAME}-{now:%Y-%m-%d}"
+        whole = write_document(document)
+        if len(whole) <= PART_BYTES:
+            return [File(name=f"{named}.{name}", content=whole)]
+        parts = list(split_document(document, most_bytes=PART_BYTES))
+        return [
+            File(name=f"{named}-{number}-of-{len(parts)}.{name}", content=write_document(part))
+            for number, part in enumerate(parts, start=1)
+        ]
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the restore; existing data is never lost."""
@@ -62,11 +72,12 @@ class BackupExchange:
         tables, refused = self._tables(found["tables"])
         return ImportPlan(
             groups=(
-                *gather_group("Own decks and questions", entries),
+                *gather_group(FILES_GROUP, entries),
                 *gather_group("Not readable", refused),
             ),
             notes=(f"A backup of {found['profile']}, made on {found['made_at'][:10]}.",),
             files={name: found["files"][name] for name in wanted},
+            files_group=FILES_GROUP,
             tables=tables,
         )
 
@@ -80,25 +91,29 @@ class BackupExchange:
             verdict="same" if here == text else "new" if here is None else "changed", item=name
         )
 
-    def _problem(self, name: str, row: Mapping[str, Any]) -> str:
+    def _problem(self, name: str, row: Any) -> str:
+        if not isinstance(row, dict):
+            return "it is no row of a table"
         if name == "preferences":  # every page reads them, so an invalid one would break all pages
             return preference_problem(row.get("name"), row.get("value"))
         return self.row_problem(name, row)
 
-    def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, list[dict[str, Any]]], list[ImportEntry]]:
-        tables: dict[str, list[dict[str, Any]]] = {}
+    def _tables(self, given: Mapping[str, Any]) -> tuple[dict[str, RowTexts], list[ImportEntry]]:
+        tables: dict[str, RowTexts] = {}
         refused: list[ImportEntry] = []
         known = {table.name for table in owned_tables()}
         for name, rows in given.items():
-            if name not in known or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+            if name not in known or not isinstance(rows, RowTexts):
                 refused.append(
                     ImportEntry(verdict="rejected", item=str(name), why="this app keeps no such list")
                 )
                 continue
-            problems = [(row, self._problem(name, row)) for row in rows]
-            tables[name] = [row for row, problem in problems if not problem]
+            problems = [self._problem(name, row) for row in rows]
+            usable = [text for text, problem in zip(rows.texts, problems, strict=True) if not problem]
+            tables[name] = RowTexts(usable)
             refused += [
-                ImportEntry(verdict="rejected", item=name, why=problem) for _, problem in problems if problem
+                ImportEntry(verdict="rejected", item=name, why=problem, count=count)
+                for problem, count in Counter(filter(None, problems)).items()
             ]
         return tables, refused
 
@@ -107,7 +122,8 @@ def build_backup(store: Store, home: Path, profile_id: str, *, now: datetime) ->
     """Return the backup of a profile as JSON data."""
     with store.database.read() as connection:
         tables = read_rows(connection, profile_id)
-    profile = next(profile for profile in store.profiles.all() if profile.id == profile_id)
+    profile = store.profiles.find(profile_id)
+    assert profile is not None
     return {
         "format": FORMAT,
         "version": 1,
@@ -121,13 +137,14 @@ def build_backup(store: Store, home: Path, profile_id: str, *, now: datetime) ->
 
 def _read_backup(file: File) -> dict[str, Any]:
     try:
-        found = json.loads(_unpack(file))
+        content = _unpack(file)
+        found = read_document(content.decode(json.detect_encoding(content)))
     except (ValueError, RecursionError) as error:
         raise LearnerError(
             f"{file.name} is not whole: {error}.", do_next="Download the backup again, or choose another one."
         ) from error
     shape = {"tables": dict, "files": dict, "profile": str, "made_at": str, "step": int}
-    if not isinstance(found, dict) or not all(isinstance(found.get(k), kind) for k, kind in shape.items()):
+    if not all(isinstance(found.get(name), kind) for name, kind in shape.items()):
         raise LearnerError(f"{file.name} is not a backup of this app.", do_next="Choose another file.")
     if found["step"] > STEP or found.get("version") != 1:
         raise LearnerError(

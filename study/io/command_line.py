@@ -29,9 +29,15 @@ def add_learner_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-folder", type=Path, help="where progress is kept (default: as the app)")
 
 
+def open_data_folder(options: argparse.Namespace) -> Store:
+    """Open the store of the data folder that the options name."""
+    settings = load_settings(home=options.data_folder)
+    return open_store(settings.database_url, home=settings.home)
+
+
 def open_or_welcome(options: argparse.Namespace, *, now: datetime) -> tuple[Store, Profile]:
     """Open the learner that the options name; create one when no profile exists."""
-    store = open_store(load_settings(home=options.data_folder).database_url)
+    store = open_data_folder(options)
     if not store.profiles.all():
         made = store.profiles.of_browser(f"command line {uuid.uuid4().hex}", now=now)
         if options.profile:
@@ -45,7 +51,7 @@ def open_learner(options: argparse.Namespace) -> tuple[Store, Profile]:
 
     Raises LearnerError when no profile matches, or when several do.
     """
-    store = open_store(load_settings(home=options.data_folder).database_url)
+    store = open_data_folder(options)
     profiles = store.profiles.all()
     wanted = [profile for profile in profiles if options.profile in (None, profile.name)]
     if len(wanted) == 1:

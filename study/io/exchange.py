@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from study.store.merge import Verdict
+from study.base.errors import LearnerError
+from study.store.row_verdicts import Verdict
 from study.store.rows import Tables
 
 VERDICTS: tuple[Verdict, ...] = ("new", "changed", "same", "rejected")
@@ -44,6 +45,8 @@ class ImportEntry:
     verdict: Verdict
     item: str
     why: str = ""
+    count: int = 1
+    """How many there are of it: rows have no names, so all that go the same way are one entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +59,27 @@ class ImportGroup:
     @property
     def counts(self) -> dict[Verdict, int]:
         """How many items are new, changed, same and rejected."""
-        found = Counter(entry.verdict for entry in self.entries)
-        return {verdict: found[verdict] for verdict in VERDICTS}
+        return {
+            verdict: sum(entry.count for entry in self.entries if entry.verdict == verdict)
+            for verdict in VERDICTS
+        }
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
         """Why items are rejected, the most frequent reason first."""
-        return Counter(entry.why for entry in self.entries if entry.verdict == "rejected").most_common()
+        found: Counter[str] = Counter()
+        for entry in self.entries:
+            if entry.verdict == "rejected":
+                found[entry.why] += entry.count
+        return found.most_common()
+
+    def left_out(self, why: str) -> "ImportGroup":
+        """Return the same group when nothing of it is imported."""
+        entries = (
+            replace(entry, verdict="rejected", why=why) if entry.verdict in ("new", "changed") else entry
+            for entry in self.entries
+        )
+        return replace(self, entries=tuple(entries))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +93,21 @@ class ImportPlan:
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of the data folder with the text they would have."""
 
+    read_from: Mapping[str, str] = field(default_factory=dict)
+    """The digests that these files had when the plan was made; empty for one that was not there."""
+
+    files_group: str = ""
+    """The title of the group that lists the files, where the rest can be imported without them."""
+
     tables: Tables = field(default_factory=dict)
     """Rows for the profile's logs."""
+
+    def without_files(self, why: str) -> "ImportPlan":
+        """Return the plan for someone who may not change the files, where it makes sense without them."""
+        if not self.files_group:
+            return self
+        groups = (group.left_out(why) if group.title == self.files_group else group for group in self.groups)
+        return replace(self, files={}, groups=tuple(groups))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +163,17 @@ class Exchange(Protocol):
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """Return the files of one format."""
+
+
+def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
+    """Return the first exchange that reads a file. Raises LearnerError when none does."""
+    for exchange in exchanges:
+        if exchange.reads(file):
+            return exchange
+    listed = "; ".join(exchange.readable for exchange in exchanges)
+    raise LearnerError(
+        f"{file.name} is not a kind of file that can be imported.", do_next=f"These can: {listed}."
+    )
 
 
 def shorten(text: str, *, limit: int = 90) -> str:

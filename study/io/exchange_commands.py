@@ -10,7 +10,9 @@ from study.base.settings import load_settings
 from study.io.apply_import import Imports
 from study.io.command_line import add_learner_options, open_or_welcome
 from study.io.exchange import VERDICTS, Exchange, File, ImportReport
+from study.io.planning import plan_import
 from study.store import Store
+from study.store.snapshots import snapshots_of
 
 WORDS = {"new": "added", "changed": "updated", "same": "the same", "rejected": "skipped"}
 
@@ -70,26 +72,18 @@ def import_file(
     except OSError as error:
         raise LearnerError(f"{path} can't be read: {error.strerror}.", do_next="Check the path.") from error
     store, profile = open_or_welcome(options, now=now)
-    home = load_settings(home=options.data_folder).home
-    imports = Imports(store=store, home=home)
-    plan = exchange_for(file, open_exchanges(store, home)).plan(profile.id, file, now=now)
-    report = imports.report(profile.id, plan)
+    settings = load_settings(home=options.data_folder)
+    imports = Imports(store=store, home=settings.home)
+    planned = plan_import(profile.id, file, open_exchanges(store, settings.home), imports, now=now)
+    report = planned.report
     if report.does_something and not options.dry_run:
-        report = imports.apply(profile.id, plan, file_name=file.name, now=now)
+        snapshots = snapshots_of(settings.database_url, settings.home)
+        if snapshots is not None and report.counts["changed"]:
+            snapshots.make("import", now=now)
+        report = imports.apply(profile.id, planned.plan, file_name=file.name, now=now)
     for line in lines_of(report):
         print(line)  # noqa: T201 - a command line prints
     store.close()
-
-
-def exchange_for(file: File, exchanges: Sequence[Exchange]) -> Exchange:
-    """Return the first exchange that reads a file. Raises LearnerError when none does."""
-    for exchange in exchanges:
-        if exchange.reads(file):
-            return exchange
-    listed = "; ".join(exchange.readable for exchange in exchanges)
-    raise LearnerError(
-        f"{file.name} is not a kind of file that can be imported.", do_next=f"These can: {listed}."
-    )
 
 
 def lines_of(report: ImportReport) -> Iterator[str]:
@@ -99,7 +93,8 @@ def lines_of(report: ImportReport) -> Iterator[str]:
         yield f"{group.title}: {totals}"
         for entry in group.entries:
             if entry.verdict == "rejected" and entry.item:
-                yield f"  skipped  {entry.item}: {entry.why}"
+                times = f" ({entry.count} times)" if entry.count > 1 else ""
+                yield f"  skipped  {entry.item}: {entry.why}{times}"
             elif entry.verdict in ("new", "changed") and entry.item:
                 yield f"  {WORDS[entry.verdict]}  {entry.item}" + (f" ({entry.why})" if entry.why else "")
         if not any(entry.item for entry in group.entries):

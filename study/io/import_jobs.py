@@ -70,11 +70,13 @@ class ImportJobs:
         """Return the learner's file that is being read, or whose plan has not been fetched yet."""
         return self._jobs.get(profile_id)
 
-    def fetched(self, job: ImportJob) -> None:
-        """Forget a job whose plan, or whose error, has been shown."""
+    def fetched(self, job: ImportJob) -> bool:
+        """Forget a job that has ended; return whether no later one of its learner has taken its place."""
         with self._lock:
-            if self._jobs.get(job.upload.profile_id) is job:
+            current = self._jobs.get(job.upload.profile_id) is job
+            if current:
                 del self._jobs[job.upload.profile_id]
+        return current
 
     def stop(self, profile_id: str) -> None:
         """Stop a learner's job, if there is one."""
@@ -83,7 +85,10 @@ class ImportJobs:
             if job is None:
                 return
             job.stopped = True
-            if job.running and not job.future.done():
+            if not job.running:
+                said = f"Reading {job.upload.name} was stopped."
+                job.future.set_exception(LearnerError(said, do_next="Nothing was changed."))
+            elif not job.future.done():
                 self._planner.stop()  # within the lock: the next job must not have begun
 
     def close(self) -> None:

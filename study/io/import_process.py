@@ -1,7 +1,6 @@
 """The import worker as the app uses it: started when it is needed, stopped when a learner wants it."""
 
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +14,7 @@ from study.io.backup import RowProblem
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
 from study.io.planning import Planned, Progress, Upload
 from study.io.reading_process import name_of, raise_error
+from study.store.rows import RowTexts
 
 IDLE_SECONDS = 600
 """A worker that has nothing to do for so long ends: it holds about 100 MB."""
@@ -60,6 +60,8 @@ class ProcessPlanner:
             "profile": upload.profile_id,
             "path": str(upload.path),
             "name": upload.name,
+            "may_change_files": upload.may_change_files,
+            "to_import": upload.to_import,
             "now": now.isoformat(),
         }
         with self._working:
@@ -99,6 +101,8 @@ class ProcessPlanner:
                 progress(found["done"], found["of"])
                 continue
             self.last = found
+            if found.get("ends"):
+                self._end(process, "ends")
             raise_error(found)
             return _planned(found)
         raise self._ended(process, name)
@@ -126,7 +130,9 @@ class ProcessPlanner:
             if self._idle is not None:
                 self._idle.cancel()
             if self._process is None or not self._process.is_alive:
-                self._process = JsonLinesProcess("study.io.import_worker", json.dumps(self._setup))
+                self._process = JsonLinesProcess("study.io.import_worker")
+                # Not as an argument, which `ps` shows to everyone: it may hold a password.
+                self._process.send(self._setup)
             return self._process
 
     def _sleep_soon(self) -> None:
@@ -153,7 +159,8 @@ def _planned(found: Mapping[str, Any]) -> Planned:
             groups=_groups(plan["groups"]),
             notes=tuple(plan["notes"]),
             files=plan["files"],
-            tables=plan["tables"],
+            read_from=plan["read_from"],
+            tables={name: RowTexts(text.split("\n")[:-1]) for name, text in found["tables"].items()},
         ),
         report=ImportReport(groups=_groups(report["groups"]), notes=tuple(report["notes"])),
     )

@@ -1,11 +1,11 @@
 """The process that reads files of strangers, with limits on memory and processor time.
 
-`python -m study.io.import_worker SETUP` reads orders from standard input, one JSON object a line, and answers
-with lines of JSON:
+`python -m study.io.import_worker` reads its SETUP and then orders from standard input, one JSON object a
+line, and answers with lines of JSON:
 
-    {"profile": "...", "path": "...", "name": "deck.apkg", "now": "2026-03-04T10:00:00+00:00"}
+    {"profile": "", "path": "", "name": "deck.apkg", "may_change_files": true, "now": "2026-03-04T10:00:00Z"}
     {"done": 100, "of": 2000}
-    {"plan": {...}, "report": {...}, "cpu_seconds": 0.4, "peak_bytes": 120000000}
+    {"plan": {...}, "report": {...}, "tables": {"drafts": "..."}, "cpu_seconds": 0.4, "peak_bytes": 120000000}
     {"error": ["deck.apkg can't be read.", "Choose another file."], ...}
 
 SETUP names the data folder, the database, the modules to import first, and the functions that open the
@@ -16,14 +16,14 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 from study.base.errors import LearnerError
-from study.base.import_limits import READING_CPU_SECONDS
+from study.base.import_limits import FILE_BYTES, READING_CPU_SECONDS
 from study.base.json_lines import open_answers
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
@@ -34,6 +34,7 @@ from study.io.planning import DirectPlanner, Planner, Upload
 from study.io.process_limits import limit_cpu_time, limit_memory
 from study.io.reading_process import error_answer, find_named, memory_error
 from study.store import open_store
+from study.store.rows import RowTexts, Tables
 
 if sys.platform != "win32":  # which has no such limits; the app's own limit on time holds there
     import resource
@@ -48,7 +49,7 @@ def open_planner(setup: Mapping[str, Any]) -> DirectPlanner:
     )
     for module in setup["modules"]:
         import_module(module)
-    store, concepts = open_store(settings.database_url), load_concepts()
+    store, concepts = open_store(settings.database_url, home=settings.home), load_concepts()
     exchanges: list[Exchange] = [
         BackupExchange(store=store, home=settings.home, row_problem=find_named(setup["row_problem"])),
         *(find_named(opener)(settings, store, concepts) for opener in setup["openers"]),
@@ -69,18 +70,45 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
     for line in orders:
         order = json.loads(line)
         name, begun = order["name"], time.process_time()
-        upload = Upload(profile_id=order["profile"], path=Path(order["path"]), name=name)
+        upload = Upload(
+            profile_id=order["profile"],
+            path=Path(order["path"]),
+            name=name,
+            may_change_files=order["may_change_files"],
+            to_import=order["to_import"],
+        )
         limit_cpu_time(READING_CPU_SECONDS)
         try:
             planned = planner.plan(upload, now=datetime.fromisoformat(order["now"]), progress=report)
-            found: dict[str, Any] = {"plan": asdict(planned.plan), "report": asdict(planned.report)}
+            rows = planned.plan.tables if upload.to_import else {}
+            plan = replace(planned.plan, tables={})
+            found: dict[str, Any] = {"plan": asdict(plan), "report": asdict(planned.report)}
         except LearnerError as error:
             found = error_answer(error)
         except MemoryError:
             found = {**error_answer(memory_error(name, SPLIT)), "ends": True}
-        answer({**found, "cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()})
+        if upload.path.stat().st_size > FILE_BYTES:
+            found["ends"] = True
+        costs = {"cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()}
+        if "plan" in found:
+            _write_with_rows(answers, {**found, **costs}, rows)
+        else:
+            answer({**found, **costs})
         if found.get("ends"):
             return  # its memory is in pieces; a new process takes the next file
+
+
+def _write_with_rows(answers: IO[bytes], content: Mapping[str, Any], tables: Tables) -> None:
+    """Answer with the rows of each table as one text, a line each: neither side parses all at once."""
+    answers.write(json.dumps(content).encode()[:-1] + b', "tables": {')
+    for number, (name, rows) in enumerate(tables.items()):
+        answers.write(f'{", " if number else ""}{json.dumps(name)}: "'.encode())
+        for text in rows.texts if isinstance(rows, RowTexts) else map(json.dumps, rows):
+            line = text.replace("\n", " ")  # in JSON it is never part of a value
+            answers.write(json.dumps(f"{line}\n")[1:-1].encode())
+        answers.write(b'"')
+    answers.write(b"}}\n")
+    answers.flush()
 
 
 def _peak_bytes() -> int:
@@ -97,7 +125,7 @@ def _peak_bytes() -> int:
 def main() -> None:
     """Serve on the standard streams."""
     answers = open_answers()
-    planner = open_planner(json.loads(sys.argv[1]))
+    planner = open_planner(json.loads(sys.stdin.buffer.readline()))
     limit_memory()
     serve(planner, sys.stdin.buffer, answers)
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from study.content.user_files import compute_digest, read_own_files
 from study.io.apply_import import Imports
-from study.io.exchange import Exchange, File, ImportPlan, ImportReport
-from study.io.exchange_commands import exchange_for
+from study.io.exchange import Exchange, File, ImportPlan, ImportReport, exchange_for
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -29,6 +29,15 @@ class Upload:
     path: Path
     name: str
     """The file's name as the learner knows it."""
+
+    digest: str = ""
+    """Of its content: the learner may send another one meanwhile."""
+
+    may_change_files: bool = True
+    """Whether its learner may change decks and questions, which are everyone's."""
+
+    to_import: bool = True
+    """Whether it is imported now; a report alone needs no rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +77,39 @@ class DirectPlanner:
     def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
         file = File(name=upload.name, content=upload.path.read_bytes())
         with _reporting(progress):
-            plan = exchange_for(file, self.exchanges).plan(upload.profile_id, file, now=now)
-        return Planned(plan=plan, report=self.imports.report(upload.profile_id, plan))
+            return plan_import(
+                upload.profile_id,
+                file,
+                self.exchanges,
+                self.imports,
+                may_change_files=upload.may_change_files,
+                now=now,
+            )
 
     def stop(self) -> None:
         """It can't be stopped; its limits are those of the readers."""
 
     def close(self) -> None:
         """Nothing has to be ended."""
+
+
+def plan_import(
+    profile_id: str,
+    file: File,
+    exchanges: Sequence[Exchange],
+    imports: Imports,
+    *,
+    may_change_files: bool = True,
+    now: datetime,
+) -> Planned:
+    """Plan the import of a file. Raises LearnerError when it can't be read."""
+    # Before the exchange reads them: a file that changes from here on is no longer what the plan knows.
+    digests = {name: compute_digest(text) for name, text in read_own_files(imports.home).items()}
+    plan = exchange_for(file, exchanges).plan(profile_id, file, now=now)
+    if not may_change_files:
+        plan = plan.without_files("the decks and questions of this server are its owner's")
+    plan = replace(plan, read_from={name: digests.get(name, "") for name in plan.files})
+    return Planned(plan=plan, report=imports.report(profile_id, plan))
 
 
 def with_progress(items: Collection[T]) -> Iterator[T]:

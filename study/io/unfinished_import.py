@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from study.base.settings import IMPORTS_FOLDER
 from study.content.user_files import compute_digest, read_own_file, replace_file, write_own_file
 from study.store import Store
+from study.store.database import wait_for_turn
 from study.store.logs.imports import is_recorded, is_undone
 
 PREFIX = "unfinished-"
+FILES_LOCK = 7_204_313  # any number that only this app uses
+"""Whoever changes decks and questions waits for its turn: they are everyone's, in all processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +79,24 @@ def restore_unfinished(store: Store, home: Path) -> None:
         profile_id = path.stem.removeprefix(PREFIX)
         # The lock of the writer: an import that is going on in another process is waited for.
         with store.database.write(profile_id) as connection:
-            if not path.exists():
-                continue
-            kept = json.loads(path.read_text("utf-8"))
-            committed = (
+            wait_for_turn(connection, FILES_LOCK)
+            kept = _read_note(path)
+            committed = kept is None or (
                 is_undone(connection, kept["undone"])
                 if kept["undone"]
                 else is_recorded(connection, profile_id, datetime.fromisoformat(kept["imported_at"]))
             )
-            if not committed:
+            if kept is not None and not committed:
                 take_back_files(home, {name: FileChange(**each) for name, each in kept["files"].items()})
-            path.unlink()
+            path.unlink(missing_ok=True)
+
+
+def _read_note(path: Path) -> Any:
+    """Return what a note says; None when it is gone, or was cut off before any file was written."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _path(home: Path, profile_id: str) -> Path:

@@ -19,16 +19,22 @@ from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import Pending, Waiting
 from study.io.planning import Planned, Upload
 from study.ports.context import Context, Visit
+from study.store.database import end_reading
 from study.store.logs.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
 from study.web import form_event, frame, middleware
-from study.web.access import require_owner, role_of
+from study.web.access import owners_only, role_of
 from study.web.frame import Reply
 
 PATH = "/io"
-ANSWERS_AT_ONCE_SECONDS = 2
-"""A file of usual size is read within that time; for a larger one the page shows how far it is."""
+ANSWERS_AT_ONCE_SECONDS = 0.3
+"""A file of usual size is read within that time; for a larger one the page shows how far it is. Each press
+that waits keeps a thread of the server from all others.
+"""
+
+PREVIEWS_KEPT = 20
+"""A preview of 20,000 cards takes 7.5 MB; one that has gone is made again."""
 
 SHOWN_AT_MOST = 200  # entries of a preview; the counts always include all
 STUDY_AT_ONCE = 20
@@ -55,6 +61,20 @@ def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asker:
+    """Who asks for the page, and what belongs to them."""
+
+    visit: Visit
+    is_owner: bool
+    is_here: bool
+
+    @property
+    def profile_id(self) -> str:
+        """Whose files and imports are shown."""
+        return self.visit.profile.id
+
+
+@dataclass(frozen=True, kw_only=True)
 class InOutPage:
     """Handlers of the page. A pending file is shown again whenever the page opens."""
 
@@ -73,188 +93,210 @@ class InOutPage:
     def load(self, request: gr.Request) -> Markup:
         """Render the page, with the pending file if one exists."""
         self.jobs.warm_up()
-        return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
+        return self._page(self._asker(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        visit = frame.visit_of(self.context, request, event)
+        asker = self._asker(request, event)
         match event.get("act"):
             case "uploaded":
-                return self._read(visit, self._waiting(visit), {})
+                return self._read(asker, {})
             case "apply":
-                shown = {name: form_event.read_text(event, name) for name in ("digest", "report")}
-                shown["role"] = role_of(request)
-                return self._read(visit, self._waiting(visit), shown)
+                return self._read(
+                    asker, {name: form_event.read_text(event, name) for name in ("digest", "report")}
+                )
             case "poll":
-                return self._polled(visit)
+                return self._polled(asker)
             case "cancel":
-                self.jobs.stop(visit.profile.id)
-                self.pending.drop(visit.profile.id)
-                return {"html": self._page(visit), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
+                self.jobs.stop(asker.profile_id)
+                self._drop(asker)
+                return {"html": self._page(asker), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
             case "undo":
-                self._refuse_shared(visit, event, request)
+                self._refuse_shared(asker, event)
                 undone = self._imports.undo(
-                    visit.profile.id, form_event.read_whole(event, "import"), now=visit.now
+                    asker.profile_id, form_event.read_whole(event, "import"), now=asker.visit.now
                 )
                 said = _said_of(undone)
-                return {"html": self._page(visit, said=said), "say": said, "focus": "#said"}
+                return {"html": self._page(asker, said=said), "say": said, "focus": "#said"}
             case "restore":
-                return self._restore(visit, event, request)
+                return self._restore(asker, event)
         raise form_event.unknown_act(event)
 
     @property
     def _imports(self) -> Imports:
         return Imports(store=self.context.store, home=self.context.settings.home)
 
-    def _read(self, visit: Visit, waiting: Waiting, shown: dict[str, str]) -> Reply:
+    def _asker(self, request: gr.Request, event: dict[str, Any] | None = None) -> Asker:
+        return Asker(
+            visit=frame.visit_of(self.context, request, event),
+            is_owner=role_of(request) == "owner",
+            is_here=middleware.is_here(request),
+        )
+
+    def _read(self, asker: Asker, shown: dict[str, str]) -> Reply:
         """Read the pending file: to show what it would do, or to import what was `shown` of it."""
-        job = self._start(visit, waiting, shown)
-        return self._fetched(visit, job, ANSWERS_AT_ONCE_SECONDS) or {
-            "html": self._page(visit),
-            "say": f"Reading {waiting.file.name}.",
+        waiting = self._waiting(asker)
+        job = self._start(asker, waiting, shown)
+        return self._fetched(asker, job, ANSWERS_AT_ONCE_SECONDS) or {
+            "html": self._page(asker),
+            "say": f"Reading {waiting.name}.",
             "focus": "#reading",
         }
 
-    def _start(self, visit: Visit, waiting: Waiting, shown: dict[str, str]) -> ImportJob:
+    def _start(self, asker: Asker, waiting: Waiting, shown: dict[str, str]) -> ImportJob:
         upload = Upload(
-            profile_id=visit.profile.id,
-            path=self.pending.path_of(visit.profile.id),
-            name=waiting.file.name,
+            profile_id=asker.profile_id,
+            path=self.pending.path_of(asker.profile_id),
+            name=waiting.name,
+            digest=waiting.digest,
+            may_change_files=asker.is_owner,
+            to_import=bool(shown),
         )
-        return self.jobs.start(upload, shown, now=visit.now)
+        return self.jobs.start(upload, shown, now=asker.visit.now)
 
-    def _polled(self, visit: Visit) -> Reply:
+    def _polled(self, asker: Asker) -> Reply:
         """Show how far the reading is, or what it has found."""
-        job = self.jobs.of(visit.profile.id)
+        job = self.jobs.of(asker.profile_id)
         if job is None:
-            return {"html": self._page(visit)}
+            return {"html": self._page(asker)}
         try:
-            found = self._fetched(visit, job, 0)
+            found = self._fetched(asker, job, 0)
         except LearnerError as error:
-            return {"html": self._page(visit), "error": str(error)}
+            return {"html": self._page(asker), "error": str(error)}
         return found or {"parts": {"reading": render("study/reading.html", job=job)}}
 
-    def _fetched(self, visit: Visit, job: ImportJob, seconds: float) -> Reply | None:
+    def _fetched(self, asker: Asker, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
+        end_reading()
         try:
             planned = job.result(seconds)
         except LearnerError:
-            self.jobs.fetched(job)
-            self.pending.drop(visit.profile.id)
-            raise
+            if self._is_current(job):
+                self._drop(asker)
+                raise
+            return {"html": self._page(asker)}
         if planned is None:
             return None
-        self.jobs.fetched(job)
-        waiting = self._waiting(visit)
-        return (
-            self._apply(visit, waiting, planned, job)
-            if job.purpose
-            else self._preview(visit, waiting, planned)
-        )
+        if not self._is_current(job):
+            return {"html": self._page(asker)}
+        return self._apply(asker, planned, job) if job.purpose else self._preview(asker, planned, job)
 
-    def _preview(self, visit: Visit, waiting: Waiting, planned: Planned) -> Reply:
-        shown = self._remember(visit, waiting, planned.report)
+    def _is_current(self, job: ImportJob) -> bool:
+        """Forget a job that has ended; return whether the learner has sent no other file meanwhile."""
+        waiting = self.pending.of(job.upload.profile_id)
+        return self.jobs.fetched(job) and waiting is not None and waiting.digest == job.upload.digest
+
+    def _preview(self, asker: Asker, planned: Planned, job: ImportJob) -> Reply:
+        shown = self._remember(job, planned.report)
         report = planned.report
         counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
-        said = f"{waiting.file.name}: {counts}. Nothing has been changed yet."
-        return {"html": self._page(visit, preview=shown), "say": said, "focus": "#preview"}
+        said = f"{job.upload.name}: {counts}. Nothing has been changed yet."
+        return {"html": self._page(asker, preview=shown), "say": said, "focus": "#preview"}
 
-    def _apply(self, visit: Visit, waiting: Waiting, planned: Planned, job: ImportJob) -> Reply:
-        if planned.plan.files and job.purpose["role"] != "owner":
+    def _apply(self, asker: Asker, planned: Planned, job: ImportJob) -> Reply:
+        if planned.plan.files and not asker.is_owner:
             raise LearnerError(
                 "Everyone on this server shares its decks and questions, so only its owner can import them.",
-                do_next="Send them the file, or import a backup without decks of your own.",
+                do_next="Send them the file.",
             )
         shown = job.purpose["digest"], job.purpose["report"]
-        if shown != (waiting.digest, _compute_digest(planned.report)):
+        if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
-            preview = self._remember(visit, waiting, planned.report)
-            return {"html": self._page(visit, preview=preview), "error": error, "focus": "#preview"}
-        if self.snapshots is not None and planned.report.counts["changed"]:
-            self.snapshots.make("import", now=visit.now)
+            preview = self._remember(job, planned.report)
+            return {"html": self._page(asker, preview=preview), "error": error, "focus": "#preview"}
+        # A learner's undo takes an import back; a backup of everyone for each of them would fill the disk.
+        if self.snapshots is not None and asker.is_owner and planned.report.counts["changed"]:
+            self.snapshots.make("import", now=asker.visit.now)
         report = self._imports.apply(
-            visit.profile.id, planned.plan, file_name=waiting.file.name, now=visit.now
+            asker.profile_id, planned.plan, file_name=job.upload.name, now=asker.visit.now
         )
-        self.pending.drop(visit.profile.id)
+        self._drop(asker)
         counts = report.counts
-        said = f"{waiting.file.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.store.imports.list_undoable(visit.profile.id)[0]
-        return {"html": self._page(visit, said=said, done=done), "say": said, "focus": "#said"}
+        said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
+        done = self._imports.store.imports.list_undoable(asker.profile_id)[0]
+        return {"html": self._page(asker, said=said, done=done), "say": said, "focus": "#said"}
 
-    def _refuse_shared(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> None:
+    def _refuse_shared(self, asker: Asker, event: Mapping[str, Any]) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
         wanted = form_event.read_whole(event, "import")
-        record = self.context.store.imports.find_undoable(visit.profile.id, wanted)
-        if record and record.changes.get("files"):
-            require_owner(request)
+        record = self.context.store.imports.find_undoable(asker.profile_id, wanted)
+        if record and record.changes.get("files") and not asker.is_owner:
+            raise owners_only()
 
-    def _restore(self, visit: Visit, event: Mapping[str, Any], request: gr.Request) -> Reply:
-        if self.snapshots is None or not middleware.is_here(request):
+    def _restore(self, asker: Asker, event: Mapping[str, Any]) -> Reply:
+        if self.snapshots is None or not asker.is_here:
             raise LearnerError(
                 "Backups are restored at the machine that runs the app.", do_next="Ask the person there."
             )
-        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=visit.now)
+        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=asker.visit.now)
         self.context.store.database.forget_all()
         return {"goto": PATH, "say": f"The backup of {snapshot.made} is restored."}
 
-    def _waiting(self, visit: Visit) -> Waiting:
-        waiting = self.pending.of(visit.profile.id)
+    def _waiting(self, asker: Asker) -> Waiting:
+        waiting = self.pending.of(asker.profile_id)
         if waiting is None:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
+    def _drop(self, asker: Asker) -> None:
+        self.pending.drop(asker.profile_id)
+        self._previews.pop(asker.profile_id, None)
+
     def _page(
         self,
-        visit: Visit,
+        asker: Asker,
         *,
         said: str = "",
         preview: dict[str, Any] | None = None,
         done: ImportRecord | None = None,
-        is_here: bool = False,
     ) -> Markup:
-        preview = preview or self._still_waiting(visit)
-        undoable = self._imports.store.imports.list_undoable(visit.profile.id)
+        visit, profile_id = asker.visit, asker.profile_id
+        preview = preview or self._still_waiting(asker)
+        undoable = self._imports.store.imports.list_undoable(profile_id)
         begins = visit.days.start(visit.now)
-        new_today = sum(r.new for r in self.context.store.cards.history(visit.profile.id, since=begins))
+        new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
         return render(
             "study/inout.html",
             said=said,
             done=done,
             links={record.id: study_links(record, new_today=new_today) for record in undoable},
             preview=preview,
-            job=self.jobs.of(visit.profile.id),
+            job=self.jobs.of(profile_id),
             exchanges=self.exchanges,
             imports=[one for one in undoable if not done or one.id != done.id],
             limits=import_limits,
-            data_folder=str(self.context.settings.home),
+            data_folder=str(self.context.settings.home) if asker.is_owner else "",
             own_problems=[
                 problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
             ],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
-            snapshots=self.snapshots.listed() if self.snapshots is not None and is_here else [],
+            snapshots=self.snapshots.listed() if self.snapshots is not None and asker.is_here else [],
         )
 
-    def _still_waiting(self, visit: Visit) -> dict[str, Any] | None:
-        waiting = self.pending.of(visit.profile.id)
+    def _still_waiting(self, asker: Asker) -> dict[str, Any] | None:
+        waiting = self.pending.of(asker.profile_id)
         if waiting is None:
             return None
-        known = self._previews.get(visit.profile.id)
+        known = self._previews.get(asker.profile_id)
         if known is not None and known["digest"] == waiting.digest:
             return known
-        if self.jobs.of(visit.profile.id) is None:  # the app was started again since
-            self._start(visit, waiting, {})
+        if self.jobs.of(asker.profile_id) is None:  # the app was started again since
+            self._start(asker, waiting, {})
         return None
 
-    def _remember(self, visit: Visit, waiting: Waiting, report: ImportReport) -> dict[str, Any]:
+    def _remember(self, job: ImportJob, report: ImportReport) -> dict[str, Any]:
         preview = {
-            "file": waiting.file.name,
-            "digest": waiting.digest,
+            "file": job.upload.name,
+            "digest": job.upload.digest,
             "report": report,
             "report_digest": _compute_digest(report),
             "at_most": SHOWN_AT_MOST,
         }
-        self._previews[visit.profile.id] = preview
+        self._previews.pop(job.upload.profile_id, None)
+        self._previews[job.upload.profile_id] = preview
+        for oldest in list(self._previews)[:-PREVIEWS_KEPT]:
+            self._previews.pop(oldest, None)
         return preview
 
 

@@ -112,6 +112,7 @@ class SettingsPage:
             preferences=visit.preferences,
             orders=ORDER_NAMES,
             zones=_list_zones(),
+            is_shared=self.context.shared,
             name_limit=NAME_LIMIT,
             data_folder=str(home) if is_owner else "",
             log=read_last(home) if is_owner else None,

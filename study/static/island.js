@@ -28,7 +28,7 @@
 // the address bar), step (the same, as a step that the browser's Back undoes), goto (open this page), error (show this, and keep all that is on the page unless there is html
 // too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
-// Events go to `POST /act/<island>`, and through Gradio where that address does not know the island.
+// Events go to `POST /act/<island>` with the address's query and the browser's time zone, and through Gradio where that address does not know the island.
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
 
 const AUTOSAVE_MS = 600;
@@ -84,7 +84,7 @@ function trouble(text, { again = null, kind = 'refused' }) {
 // ---- asking the server ---------------------------------------------------------------------------------------
 
 async function ask(event) {
-  const sent = { ...event, query: location.search };
+  const sent = { ...event, query: location.search, zone: Intl.DateTimeFormat().resolvedOptions().timeZone };
   const answer = await fetch(`/act/${encodeURIComponent(island)}`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
@@ -295,8 +295,9 @@ async function poll() {
     await fingerUp;
     if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
     find('[data-passing="connection"]')?.remove();
-    if (typeof reply.html === 'string') showPolled(reply.html, reply.focus);
+    if (typeof reply.html === 'string') await showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);
+    if (reply.error) trouble(reply.error, { kind: 'connection' }); // the next poll takes it away
     say(reply.say);
     follow(reply);
   } catch {
@@ -306,15 +307,18 @@ async function poll() {
 }
 
 // What was waited for has come when other parts come: only then may it take the focus.
-function showPolled(html, focus) {
+async function showPolled(html, focus) {
   const fresh = document.createElement('template');
   fresh.innerHTML = html;
   const parts = Object.fromEntries([...fresh.content.querySelectorAll('[data-part]')]
     .map((part) => [part.dataset.part, part.innerHTML]));
   const here = [...element.querySelectorAll('[data-part]')].map((part) => part.dataset.part);
   const same = here.length > 0 && here.join() === Object.keys(parts).join();
-  if (same) replaceParts(parts);
-  else { props.value = html; nextFrame().then(settle).then(() => focusOn(focus)); }
+  if (same) return void replaceParts(parts);
+  props.value = html;
+  await nextFrame();
+  settle();
+  focusOn(focus);
 }
 
 function replaceParts(parts) {

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
@@ -69,18 +70,19 @@ class Store:
         self.database.close()
 
 
-def open_store(database_url: str) -> Store:
+def open_store(database_url: str, *, home: Path | None = None) -> Store:
     """Open a database, creating or upgrading its tables where needed.
 
         store = open_store("sqlite:///study.sqlite3")
 
+    `home` is the data folder, where the backup before an upgrade goes: the database's own unless it is given.
     Raises StorageError when the file is damaged, locked or can't be written, and LearnerError when the URL
     or the version of the data is wrong.
     """
     try:
         database = open_database(database_url)
         database.check()
-        migrate_database(database, before_upgrade=lambda: _back_up(database_url))
+        migrate_database(database, before_upgrade=lambda: _back_up(database_url, home))
         database.check_writing()
     except (ArgumentError, DatabaseError, ModuleNotFoundError) as error:
         shown = _without_password(database_url)
@@ -110,8 +112,8 @@ def open_store(database_url: str) -> Store:
     )
 
 
-def _back_up(database_url: str) -> None:
-    snapshots = snapshots_of(database_url)
+def _back_up(database_url: str, home: Path | None) -> None:
+    snapshots = snapshots_of(database_url, home)
     if snapshots is not None:
         snapshots.make("upgrade", now=datetime.now(UTC))
 

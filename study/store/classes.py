@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, cast
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
 from study.base.errors import LearnerError
 from study.store import class_schema as t
@@ -21,7 +21,7 @@ from study.store.class_records import (
     read_student,
 )
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
-from study.store.database import StoreLog, read_row
+from study.store.database import StoreLog, read_row, wait_for_turn
 
 WRITER_LOCK = 7_204_312  # any number that only this app uses
 
@@ -37,10 +37,9 @@ class ClassLog(StoreLog):
         """
         results: list[Any] = []
         with self._database.write() as connection:
-            if self._database.is_shared:
-                # As SQLite does it: one transaction after the other, in any number of processes. A vote that
-                # reads an open round is committed before the step that closes it, and nothing deadlocks.
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITER_LOCK})
+            # In any number of processes: a vote that reads an open round is committed before the step that
+            # closes it, and nothing deadlocks.
+            wait_for_turn(connection, WRITER_LOCK)
             transaction = ClassTransaction(connection)
             for kind, alike in groupby(jobs, key=type):
                 if kind is AnswerJob:

@@ -9,7 +9,18 @@ from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Row, ScalarSelect, Table, create_engine, event, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    ScalarSelect,
+    Table,
+    create_engine,
+    event,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
@@ -29,6 +40,7 @@ class ReadView:
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}
+        self._seen: dict[str, int | None] = {}  # the positions that the open transaction sees
         self._transaction = ExitStack()
         self._connection: Connection | None = None
 
@@ -41,7 +53,21 @@ class ReadView:
     def end_transaction(self) -> None:
         """Let the next read see what has been written since."""
         self._connection = None
+        self._seen.clear()
         self._transaction.close()
+
+    def note_position(self, profile_id: str, position: int) -> None:
+        """Say where a profile's logs stand."""
+        self.positions[profile_id] = position
+        if self._connection is not None:
+            self._seen[profile_id] = position
+
+    def is_at(self, connection: Connection, profile_id: str, position: int) -> bool:
+        """Whether the open transaction sees a position: one that began after a write may see a later one."""
+        if profile_id not in self._seen:
+            wanted = select(profiles.c.position).where(profiles.c.id == profile_id)
+            self._seen[profile_id] = connection.scalar(wanted)
+        return self._seen[profile_id] == position
 
 
 _VIEW: ContextVar[ReadView | None] = ContextVar("view", default=None)
@@ -66,6 +92,9 @@ class Database:
         self.engine = engine
         self.cache = ReadCache()
         self._writer = engine.execution_options(study_writes=True)
+        # SQLite's transactions see one state by nature; PostgreSQL's default sees each commit at once.
+        one_state = {"isolation_level": "REPEATABLE READ"} if self.is_shared else {}
+        self._reader = engine.execution_options(**one_state)
 
     @property
     def is_shared(self) -> bool:
@@ -77,9 +106,9 @@ class Database:
         """A transaction that sees one consistent state: that of the press, where one is going on."""
         view = _VIEW.get()
         if view is not None:
-            yield view.connection(self.engine)
+            yield view.connection(self._reader)
             return
-        with self.engine.begin() as connection:
+        with self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -147,11 +176,28 @@ class Database:
             connection.close()
 
 
+def wait_for_turn(connection: Connection, lock: int) -> None:
+    """Let the transactions that name this lock follow each other, as all writes to a SQLite file do."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(lock)))
+
+
+def end_reading() -> None:
+    """Give back the connection of the press that is going on: it waits for something other than the database.
+
+    What it reads afterwards may be newer, so nothing of it is remembered for the former position.
+    """
+    view = _VIEW.get()
+    if view is not None:
+        view.end_transaction()
+        view.positions.clear()
+
+
 def note_position(profile_id: str, position: int) -> None:
     """Say where a profile's logs stand for the press that is going on."""
     view = _VIEW.get()
     if view is not None:
-        view.positions[profile_id] = position
+        view.note_position(profile_id, position)
 
 
 def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]) -> tuple[str, int] | None:
@@ -193,7 +239,7 @@ def cache_reads(
     def remembering(log: L, profile_id: str, *args: P.args, **kwargs: P.kwargs) -> R:
         view = _VIEW.get()
         position = view.positions.get(profile_id) if view else None
-        if position is None:
+        if view is None or position is None:
             return read(log, profile_id, *args, **kwargs)
         key = (read.__qualname__, (*args, *(kwargs[name] for name in sorted(kwargs))))
         cache = log._database.cache
@@ -203,7 +249,8 @@ def cache_reads(
                 tables: set[str] = connection.info.setdefault("read", set())
                 tables.clear()
                 found = read(log, profile_id, *args, **kwargs)
-                cache.keep(profile_id, position, key, tables, found)
+                if view.is_at(connection, profile_id, position):
+                    cache.keep(profile_id, position, key, tables, found)
         return cast(R, found.copy() if isinstance(found, list | dict | set) else found)
 
     return cast(Callable[Concatenate[L, str, P], R], remembering)

@@ -1,36 +1,19 @@
 """Putting the rows of a backup, or the ratings of an import, into a profile; and taking them out again.
 
-A row that is there already, whatever number it has here, is the same row. Nothing of a log is overwritten;
-what is overwritten by nature (drafts, preferences) is kept in the changes, so that undo puts it back.
+What is overwritten by nature (drafts, preferences) is kept in the changes, so that undo puts it back.
 """
 
-import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import groupby
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby, islice
+from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Integer,
-    Table,
-    UniqueConstraint,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    tuple_,
-)
+from sqlalchemy import Connection, Integer, Table, delete, exists, insert, select, tuple_
 
 from study.store import schema as t
-from study.store.rows import Tables, decode_row, encode_row, list_parents, of_profile, owned_tables
-
-Verdict = Literal["new", "changed", "same", "rejected"]
+from study.store.row_verdicts import MergedRow, given_key, is_named, pad_row
+from study.store.rows import decode_row, encode_row, list_parents, owned_tables
 
 Changes = dict[str, Any]
 """`{"added": {table: [key, ...]}, "replaced": {table: [row, ...]}, "given": {table: [row, ...]}}`, as JSON.
@@ -41,65 +24,32 @@ Changes = dict[str, Any]
 UNDO_TABLES = {t.review_undos.name, t.verb_undos.name, t.explain_verdict_undos.name}
 """An undo of an imported row is no answer; it goes with the row."""
 
-_NEW, _GONE = object(), object()
 AT_ONCE = 400
+WRITTEN_AT_ONCE = 2_000
+"""Rows that are held in memory while a backup of any size is written."""
 
 
-@dataclass(kw_only=True)
-class MergedRow:
-    """One row, and what became of it beside the rows that are here."""
-
-    table: Table
-    values: dict[str, Any]
-    verdict: Verdict
-    why: str = ""
-    before: dict[str, Any] | None = None
-    old_key: Any = None
-
-
-@dataclass(kw_only=True)
-class _Here:
-    """The rows of one table that this profile has."""
-
-    same: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    unique: set[tuple[Any, ...]] = field(default_factory=set)
-    by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-def compare_rows(connection: Connection, profile_id: str, tables: Tables) -> list[MergedRow]:
-    """Each row with what would become of it; nothing is written."""
-    keys: dict[tuple[str, Any], Any] = {}
-    newest = _newest_ratings(connection, profile_id)
-    known = owned_tables()
-    found: list[MergedRow] = []
-    for table in known:
-        rows = tables.get(table.name, ())
-        here = _rows_here(connection, table, profile_id) if rows else _Here()
-        found.extend(_judge_row(table, dict(row), here, keys, newest) for row in rows)
-    return found
-
-
-def add_rows(connection: Connection, profile_id: str, found: list[MergedRow]) -> Changes:
-    """Write what is new or changed, and return what undo needs."""
-    added: dict[str, list[Any]] = {}
+def add_rows(connection: Connection, profile_id: str, found: Iterable[MergedRow]) -> Changes:
+    """Write what is new or changed, table by table and some rows at a time; return what undo needs."""
+    added: dict[str, list[Any]] = defaultdict(list)
     replaced: dict[str, list[Any]] = defaultdict(list)
     given: dict[str, list[Any]] = defaultdict(list)
     keys: dict[tuple[str, Any], Any] = {}
     for name, rows in groupby(found, key=lambda row: row.table.name):
-        wanted = [row for row in rows if row.verdict in ("new", "changed")]
-        for row in wanted:
-            if "profile_id" in row.table.primary_key.columns:
-                given[name].append(encode_row(row.table, _pad_row(row.table, row.values)))
-            if row.before is not None:
-                connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
-                replaced[name].append(encode_row(row.table, row.before))
-        if wanted:
-            made = _insert_rows(
-                connection, wanted[0].table, profile_id, [_resolve_parents(row, keys) for row in wanted]
-            )
-            keys |= {(name, row.old_key): key[0] for row, key in zip(wanted, made, strict=True)}
-            added[name] = made
-    return {"added": added, "replaced": dict(replaced), "given": dict(given)}
+        while some := list(islice(rows, WRITTEN_AT_ONCE)):
+            wanted = [row for row in some if row.verdict in ("new", "changed")]
+            for row in wanted:
+                if is_named(row.table):
+                    given[name].append(encode_row(row.table, pad_row(row.table, row.values)))
+                if row.before is not None:
+                    connection.execute(delete(row.table).where(*_key_is(row.table, profile_id, row.before)))
+                    replaced[name].append(encode_row(row.table, row.before))
+            if wanted:
+                ready = [_resolve_parents(row, keys) for row in wanted]
+                made = _insert_rows(connection, wanted[0].table, profile_id, ready)
+                keys |= {(name, row.old_key): key[0] for row, key in zip(wanted, made, strict=True)}
+                added[name] += made
+    return {"added": dict(added), "replaced": dict(replaced), "given": dict(given)}
 
 
 def take_back(connection: Connection, profile_id: str, changes: Mapping[str, Any]) -> dict[str, int]:
@@ -188,120 +138,6 @@ def _whole_key(table: Table, profile_id: str, row: Mapping[str, Any]) -> tuple[A
     return tuple(profile_id if name == "profile_id" else row.get(name) for name in names)
 
 
-def _judge_row(
-    table: Table,
-    row: dict[str, Any],
-    here: _Here,
-    keys: dict[tuple[str, Any], Any],
-    newest: Mapping[str, datetime],
-) -> MergedRow:
-    own_key = row.get(_given_key(table))
-    if not isinstance(own_key, int | str | None):  # no key, and a list can't be looked up
-        return MergedRow(table=table, values={}, verdict="rejected", why="its number isn't a number")
-    try:
-        values = decode_row(table, row)
-        missing = [c.name for c in table.c if _must_be_given(table, c) and c.name not in values]
-        if missing:
-            raise ValueError(f"{', '.join(missing)} is missing")
-    except (ValueError, TypeError) as problem:
-        keys[table.name, own_key] = _GONE
-        return MergedRow(table=table, values=row, verdict="rejected", why=str(problem), old_key=own_key)
-    found = MergedRow(table=table, values=values, verdict="new", old_key=own_key)
-    state = _follow_parents(found, keys)
-    if state is _GONE:
-        found.verdict, found.why = "rejected", "it belongs to something that is left out"
-    elif "profile_id" in table.primary_key.columns:
-        _judge_named(found, here)
-    elif state is not _NEW and (same := here.same.get(_select_content(table, values))):
-        found.verdict = "same"
-        keys[table.name, own_key] = same.pop(0)
-        return found
-    elif state is not _NEW and any(unique in here.unique for unique in _unique_values(table, values)):
-        found.verdict, found.why = "rejected", "this profile has another one in its place"
-    elif (
-        table is t.card_reviews
-        and newest.get(values["card_id"], values["reviewed_at"]) > values["reviewed_at"]
-    ):
-        found.verdict, found.why = "rejected", "you have rated this card here since"
-    keys[table.name, own_key] = _GONE if found.verdict == "rejected" else _NEW
-    return found
-
-
-def _follow_parents(found: MergedRow, keys: Mapping[tuple[str, Any], Any]) -> object:
-    """Put the numbers of this database where a row points to its parents, where they are here already."""
-    state: object = None
-    for key in list_parents(found.table):
-        parent = key.column.table.name, found.values.get(key.parent.name)
-        if parent[1] is None:
-            continue
-        known = keys.get(parent, _GONE)
-        if known is _GONE:
-            return _GONE
-        state = _NEW if known is _NEW else state
-        found.values[key.parent.name] = parent if known is _NEW else known
-    return state
-
-
-def _judge_named(found: MergedRow, here: _Here) -> None:
-    """A draft or a preference: known by its name, overwritten as they always are."""
-    before = here.by_name.get(_name_row(found.table, found.values))
-    if before is None:
-        return
-    same = _select_content(found.table, before) == _select_content(found.table, found.values)
-    found.verdict, found.before = ("same", None) if same else ("changed", before)
-
-
-def _rows_here(connection: Connection, table: Table, profile_id: str) -> _Here:
-    here = _Here()
-    key = _given_key(table)
-    for row in connection.execute(select(table).where(of_profile(table, profile_id))).mappings():
-        values = dict(row)
-        here.same[_select_content(table, values)].append(values[key] if key else None)
-        here.by_name[_name_row(table, values)] = values
-        here.unique.update(_unique_values(table, values))
-    return here
-
-
-def _given_key(table: Table) -> str:
-    """The one column that only numbers the rows of its table; empty where the key means something."""
-    columns = list(table.primary_key.columns)
-    return columns[0].name if len(columns) == 1 and not columns[0].foreign_keys else ""
-
-
-def _select_content(table: Table, values: Mapping[str, Any]) -> str:
-    left_out = {"profile_id", _given_key(table)}
-    content = {
-        name: value
-        for name, value in encode_row(table, _pad_row(table, values)).items()
-        if name not in left_out
-    }
-    return json.dumps(content, sort_keys=True, default=str)
-
-
-def _pad_row(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {column.name: values.get(column.name) for column in table.c}
-
-
-def _name_row(table: Table, values: Mapping[str, Any]) -> str:
-    return json.dumps(
-        [values.get(c.name) for c in table.primary_key.columns if c.name != "profile_id"], default=str
-    )
-
-
-def _unique_values(table: Table, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    sets = [tuple(c.columns) for c in table.constraints if isinstance(c, UniqueConstraint)]
-    sets += [(column,) for column in table.c if column.unique]
-    sets += [] if _given_key(table) else [tuple(table.primary_key.columns)]
-    for columns in sets:
-        names = tuple(column.name for column in columns)
-        yield (names, *(values.get(name) for name in names))
-
-
-def _must_be_given(table: Table, column: Column[Any]) -> bool:
-    free = column.nullable or column.default is not None or column.server_default is not None
-    return not free and column.name not in ("profile_id", _given_key(table))
-
-
 def _key_is(table: Table, profile_id: str, values: Mapping[str, Any]) -> Iterator[Any]:
     for column in table.primary_key.columns:
         yield column == (profile_id if column.name == "profile_id" else values[column.name])
@@ -322,7 +158,7 @@ def _insert_rows(
     connection: Connection, table: Table, profile_id: str, rows: list[dict[str, Any]]
 ) -> list[list[Any]]:
     """Write rows and return their keys; the database gives numbers, an own id stays if it is free."""
-    key = _given_key(table)
+    key = given_key(table)
     numbered = bool(key) and isinstance(table.c[key].type, Integer)
     made: list[list[Any]] = []
     ready = [_prepare_row(connection, table, profile_id, row, numbered=numbered) for row in rows]
@@ -340,7 +176,7 @@ def _insert_rows(
 def _prepare_row(
     connection: Connection, table: Table, profile_id: str, row: Mapping[str, Any], *, numbered: bool
 ) -> dict[str, Any]:
-    key = _given_key(table)
+    key = given_key(table)
     ready = {**row, "profile_id": profile_id} if "profile_id" in table.c else dict(row)
     if numbered:
         ready.pop(key, None)
@@ -349,11 +185,3 @@ def _prepare_row(
         taken = kept is None or connection.scalar(select(exists().where(table.c[key] == kept)))
         ready[key] = uuid.uuid4().hex if taken else kept
     return ready
-
-
-def _newest_ratings(connection: Connection, profile_id: str) -> dict[str, datetime]:
-    log = t.card_reviews.c
-    undone = exists().where(t.review_undos.c.review_id == log.id)
-    newest = select(log.card_id, func.max(log.reviewed_at)).where(log.profile_id == profile_id, ~undone)
-    rows = connection.execute(newest.group_by(log.card_id))
-    return {row[0]: row[1] for row in rows}

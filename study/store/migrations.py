@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, text
 
 from study.base.errors import LearnerError
-from study.store.database import Database
+from study.store.database import Database, wait_for_turn
 from study.store.schema import metadata
 
 if TYPE_CHECKING:
@@ -37,11 +37,12 @@ def migrate_database(database: Database, *, before_upgrade: Callable[[], None] |
     version = _version_now(database)
     if version == HEAD:
         return
-    if version is not None and before_upgrade is not None:
-        before_upgrade()
+    if version is not None:
+        _require_known(version)
+        if before_upgrade is not None:
+            before_upgrade()
     with database.write() as connection:
-        if connection.dialect.name == "postgresql":  # SQLite's write transaction is a lock itself
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        wait_for_turn(connection, ADVISORY_LOCK)
         version = read_version(connection)
         if version == HEAD:
             return
@@ -49,7 +50,9 @@ def migrate_database(database: Database, *, before_upgrade: Callable[[], None] |
             metadata.create_all(connection)
             _write_version(connection, HEAD)
         else:
-            _upgrade_tables(connection, version)
+            from alembic import command
+
+            command.upgrade(alembic_config(connection), "head")
 
 
 def read_version(connection: Connection) -> str | None:
@@ -87,21 +90,18 @@ def _write_version(connection: Connection, version: str) -> None:
     connection.execute(insert(version_table).values(version_num=version))
 
 
-def _upgrade_tables(connection: Connection, version: str) -> None:
-    from alembic import command
+def _require_known(version: str) -> None:
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
-    config = alembic_config(connection)
     try:
-        ScriptDirectory.from_config(config).get_revision(version)
+        ScriptDirectory(str(SCRIPTS)).get_revision(version)
     except CommandError as error:
         raise LearnerError(
             f"This study data is from a newer version of the app (revision {version}; this one knows "
             f"{HEAD}).",
             do_next="Update the app, or choose another folder with --data-folder.",
         ) from error
-    command.upgrade(config, "head")
 
 
 def alembic_config(connection: Connection) -> "Config":

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import LearnerError
@@ -60,6 +71,11 @@ class Profiles(StoreLog):
                 select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at)
             )
             return [Profile(id=row.id, name=row.name, named=row.named) for row in rows]
+
+    def find(self, profile_id: str) -> Profile | None:
+        """The profile of an id, or None."""
+        with self._database.read() as connection:
+            return _by_id(connection, profile_id)
 
     def add(self, browser_id: str, name: str, *, now: datetime) -> Profile:
         """Make a profile and use it in this browser from now on."""
@@ -170,9 +186,14 @@ def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:
     return cleaned
 
 
+def _by_hand(table: Table) -> list[ColumnElement[bool]]:
+    """Leave out what the app itself keeps of a browser."""
+    return [t.preferences.c.name != "time_zone"] if table is t.preferences else []
+
+
 def _did_anything(connection: Connection, profile_id: str) -> bool:
     return any(
-        connection.scalar(select(exists().where(table.c.profile_id == profile_id)))
+        connection.scalar(select(exists().where(table.c.profile_id == profile_id, *_by_hand(table))))
         for table in t.metadata.sorted_tables
         if "profile_id" in table.c and table is not t.browsers
     )

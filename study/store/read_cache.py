@@ -66,8 +66,9 @@ class ReadCache:
                 self._drop(profile_id)
                 known = self._known[profile_id] = _Known(position)
             if known.position == position:
+                former = known.values.get(key)  # another window may have read the same
+                self._rows += _measure_size(value) - (_measure_size(former[1]) if former else 0)
                 known.values[key] = (frozenset(tables), value)
-                self._rows += _measure_size(value)
             self._known.move_to_end(profile_id)
             while self._rows > self._rows_at_most and len(self._known) > 1:
                 self._drop(next(iter(self._known)))

@@ -1,11 +1,14 @@
 """The rows of one profile in every table that has some, read from the schema: a new table needs nothing here.
 
 A row is a JSON object under the column names, without `profile_id`. Numbers that the database gave out, and
-what points to them, are those of the database it was read from; `merge.py` finds or makes their rows.
+what points to them, are those of the database it was read from; `row_verdicts.py` finds their rows here, and
+`merge.py` makes them.
 """
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +21,27 @@ from study.store.class_schema import CLASS_TABLES
 Row = Mapping[str, Any]
 Tables = Mapping[str, Iterable[Row]]
 
+
+@dataclass(frozen=True)
+class RowTexts:
+    """Rows as the JSON that they were read from; each is parsed when it is asked for."""
+
+    texts: Sequence[str]
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(json.loads, self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
 # A profile is what rows are put into; browsers and records of imports mean something in one place only; a
 # class belongs to its teacher's machine and its students.
 LEFT_OUT = {"profiles", "browsers", "imports", "import_undos", *(table.name for table in CLASS_TABLES)}
+
+
+INTEGER_LIMIT = 2**31
+"""PostgreSQL's integers have 32 bits."""
 
 
 def owned_tables() -> list[Table]:
@@ -91,7 +112,8 @@ def _from_json(column: Column[Any], value: Any) -> Any:
     fits = isinstance(value, expected) and (expected in (bool, object) or not isinstance(value, bool))
     longest = getattr(column.type, "length", None)
     too_long = isinstance(value, str) and longest and len(value) > longest
-    if not fits or too_long or not _is_storable(value) or not _is_held(column, value):
+    too_large = expected is int and fits and abs(value) >= INTEGER_LIMIT
+    if not fits or too_long or too_large or not _is_storable(value) or not _is_held(column, value):
         raise ValueError(f"{column.name} can't be {ascii(value)[:40]}")
     return value
 

@@ -375,7 +375,7 @@ task_attempts = Table(
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("task_id", String(120), nullable=False),
     Column("seed", Integer, nullable=False),  # of the numbers that the task was drawn with
-    Column("response", JSON, nullable=False),  # controls by name, or what was chosen
+    Column("response", JSON, nullable=False, info=holds(OBJECT)),  # controls by name, or what was chosen
     Column("correct", Boolean, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Index("task_attempts_by_profile", "profile_id", "task_id", "id"),

@@ -5,6 +5,8 @@ leaves of deleted rows in its file, and a restore replaces all tables but those 
 """
 
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +20,18 @@ OF_CLASSES = {table.name for table in CLASS_TABLES}
 def copy_database(source: Path, target: Path) -> None:
     """Copy all that is committed."""
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
-        reading.backup(writing)
+        reading.backup(writing, progress=_patience())
+
+
+def _patience() -> Callable[[int, int, int], None]:
+    """Return what ends a copy that another program has kept waiting: `backup` itself tries for ever."""
+    until = time.monotonic() + BUSY_SECONDS
+
+    def check(status: int, _remaining: int, _pages: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > until:
+            raise sqlite3.OperationalError("database is locked")
+
+    return check
 
 
 def leave_out_classes(copy: Path) -> None:

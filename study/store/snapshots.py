@@ -1,8 +1,9 @@
 """Automatic backups of everything: the SQLite database and the own files of the data folder, in one zip each.
 
 A snapshot is made once a day, before an upgrade of the tables, before an import that replaces something, and
-before a restore. The newest ten are kept. A database behind another URL has backup tools of its own. Live
-classes are in none of them (`snapshot_copies.py`).
+before a restore. The newest ten for each of these reasons are kept, so that many of one kind push out none of
+another. A database behind another URL has backup tools of its own. Live classes are in none of them
+(`snapshot_copies.py`).
 """
 
 import shutil
@@ -21,6 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from study.base.errors import LearnerError, StorageError
+from study.base.settings import OWN_FOLDERS
 from study.store.snapshot_copies import (
     copy_database,
     leave_out_classes,
@@ -33,7 +35,6 @@ Reason = Literal["daily", "upgrade", "import", "restore"]
 KEPT = 10
 EVERY = timedelta(days=1)
 LOOK_EVERY_SECONDS = 3600
-OWN_FOLDERS = ("decks", "questions", "plans")
 DATABASE = "study.sqlite3"
 WITHOUT_CLASSES = b"without live classes"
 """The comment of a zip: earlier versions of the app left classes in."""
@@ -81,7 +82,7 @@ class Snapshots:
         return found
 
     def make(self, reason: Reason, *, now: datetime) -> Snapshot:
-        """Write a backup of what is committed now, then delete the oldest ones.
+        """Write a backup of what is committed now, then delete the oldest ones of the same reason.
 
         Raises StorageError when the disk refuses; then nothing is left of it.
         """
@@ -98,13 +99,14 @@ class Snapshots:
                     packed.replace(path)
             except (OSError, sqlite3.Error) as error:
                 raise _told(error) from error
-            for old in self.listed()[KEPT:]:
+            alike = [made for made in self.listed() if made.reason == reason]
+            for old in alike[KEPT:]:
                 old.path.unlink(missing_ok=True)
         return Snapshot(path=path, made_at=now, reason=reason)
 
     def make_if_due(self, *, now: datetime) -> Snapshot | None:
-        """Write the daily backup unless one was made within a day, for whatever reason."""
-        newest = next(iter(self.listed()), None)
+        """Write the daily backup unless one was made within a day."""
+        newest = next((made for made in self.listed() if made.reason == "daily"), None)
         if newest is not None and now - newest.made_at < EVERY:
             return None
         return self.make("daily", now=now)
@@ -113,8 +115,8 @@ class Snapshots:
         """Put a backup in place of the current database and own files, which are backed up first.
 
         Live classes stay as they are. The rest of the database is replaced in one transaction: readers see
-        the old or the new one. Raises LearnerError when there is no such backup or it can't be read; nothing
-        is changed then.
+        the old or the new one, with today's tables. Raises LearnerError when there is no such backup, it
+        can't be read or is from a newer app; nothing is changed then.
         """
         snapshot = self._find(name)
         with tempfile.TemporaryDirectory(dir=self.folder, prefix=".restoring-") as folder:
@@ -123,7 +125,7 @@ class Snapshots:
             is_there = self._database.exists()
             try:
                 leave_out_classes(copy)
-                upgrade_copy(copy)
+                _upgrade(snapshot, copy)
                 if is_there:
                     self.make("restore", now=now)
                 with self._lock:
@@ -166,6 +168,11 @@ class Snapshots:
             if path.exists():
                 path.replace(aside / path.name)
         return aside
+
+    def put_back(self, aside: Path) -> None:
+        """Undo `set_aside`."""
+        for path in aside.iterdir():
+            path.replace(self._database.with_name(path.name))
 
     def _find(self, name: str) -> Snapshot:
         found = next((snapshot for snapshot in self.listed() if snapshot.name == name), None)
@@ -253,6 +260,15 @@ class DailyBackups:
             with suppress(LearnerError):  # a full disk: the next hour tries again
                 self._snapshots.make_if_due(now=datetime.now(UTC))
             self._closing.wait(LOOK_EVERY_SECONDS)
+
+
+def _upgrade(snapshot: Snapshot, copy: Path) -> None:
+    """Bring a copy to today's tables: a running app knows no others."""
+    try:
+        upgrade_copy(copy)
+    except LearnerError as error:
+        said = f"The backup of {snapshot.made} can't be restored. {error.what}"
+        raise LearnerError(said, do_next="Choose another one.") from error
 
 
 def _told(error: Exception) -> LearnerError:

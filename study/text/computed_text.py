@@ -12,7 +12,7 @@ from typing import Any
 
 from study.base.checks import Quantity, evaluate, scale_of
 from study.base.errors import LearnerError
-from study.base.units import as_three_digits
+from study.base.units import as_percent, as_three_digits
 
 PLACEHOLDER = re.compile(r"\[\[(?P<call>[^\[\]|]+)(?:\|(?P<unit>[^\[\]|]+))?\]\]")
 BYTE_UNITS = ("kB", "MB", "GB", "TB")
@@ -114,7 +114,7 @@ def _print_value(value: float, unit: str) -> str:
     if unit.isdecimal():
         text = f"{value:,.{int(unit)}f}"
     elif unit == "percent":
-        text = f"{as_three_digits(value)} %"
+        text = as_percent(value)
     elif unit:
         text = f"{as_three_digits(value / (scale_of(unit) or 1.0))} {unit}"
     else:

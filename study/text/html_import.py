@@ -15,8 +15,9 @@ from study.text.markup import MARK, split_matches
 _LOOKS_LIKE = {"$": "＄", "`": "ˋ"}
 _REAL = {look: real for real, look in _LOOKS_LIKE.items()}
 
-# A backslash before a bracket would begin a formula; an empty element between them does not show.
-_OPENS_FORMULA = re.compile(r"\\(?=[(\[\])])")
+# A backslash before a bracket, or a bracket before `latex]`, would begin a formula; an empty element between
+# them does not show.
+_OPENS_FORMULA = re.compile(r"\\(?=[(\[\])])|\[(?=/?(?:\$\$?|latex)\])", re.IGNORECASE)
 
 # What begins or ends a formula, and which end belongs to which beginning.
 _DELIMITERS = re.compile(
@@ -118,12 +119,12 @@ def _convert_mark(mark: re.Match[str]) -> str:
 
 
 def _convert_code(text: str) -> str:
-    return _OPENS_FORMULA.sub(r"\\<wbr>", escape(text, quote=False))
+    return _OPENS_FORMULA.sub(r"\g<0><wbr>", escape(text, quote=False))
 
 
 def _convert_words(text: str) -> str:
     real = "".join(_REAL.get(character, character) for character in text)
-    return _OPENS_FORMULA.sub(r"\\<wbr>", escape(real, quote=False)).replace("\n", "<br>")
+    return _OPENS_FORMULA.sub(r"\g<0><wbr>", escape(real, quote=False)).replace("\n", "<br>")
 
 
 class _Reader(HTMLParser):

@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from study.base.errors import LearnerError
 from study.base.owner_log import note
+from study.store.storage_errors import in_words
 from study.web.middleware import COOKIE as LEARNER_COOKIE
-from study.web.middleware import is_this_machine
+from study.web.middleware import is_browser_id, is_this_machine
 from study.web.rates import Rates
 
 Role = Literal["owner", "learner"]
@@ -29,6 +30,7 @@ COOKIE = "owner"
 COOKIE_SECONDS = 365 * 24 * 3600
 OWNER_PATH = "/owner"
 KEY_FILE = "server.key"
+SECRET_BYTES = 32
 PHRASE_GROUPS = 5  # of four letters, 100 bits together
 
 TOO_MANY = "Too many requests from this browser. Wait a moment, then reload the page."
@@ -92,12 +94,6 @@ def _scope_of(request: Any) -> Mapping[str, Any]:
     return getattr(inner, "scope", None) or {}
 
 
-def require_owner(request: Any) -> None:
-    """Raise LearnerError for everyone but the owner."""
-    if role_of(request) != "owner":
-        raise owners_only()
-
-
 class RoleGate:
     """ASGI middleware: finds out who asks, serves the owner's link, and limits how often others may ask."""
 
@@ -125,8 +121,9 @@ class RoleGate:
         owner = here or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
         scope["role"] = "owner" if owner else "learner"
         scope["open_lab"] = self._open_lab
-        browser = connection.cookies.get(LEARNER_COOKIE, "") or address
-        if not owner and not (self._by_browser.allows(browser) and self._by_address.allows(address)):
+        cookie = connection.cookies.get(LEARNER_COOKIE, "")
+        browser = cookie if is_browser_id(cookie) else address  # what is kept of a stranger stays short
+        if not owner and not (self._by_address.allows(address) and self._by_browser.allows(browser)):
             note("limit", "A browser or an address asked too often and was told to wait.")
             return PlainTextResponse(TOO_MANY, 429, headers={"Retry-After": "2"})
         if scope["path"] == OWNER_PATH:
@@ -153,12 +150,41 @@ def is_owners(method: str, path: str) -> bool:
 
 
 def _read_secret(path: Path) -> bytes:
+    """Return the random bytes of the file, which the first start that others can reach makes.
+
+    Raises LearnerError when it holds anything else: a guess would make someone else the owner.
+    """
+    with in_words():
+        if not path.exists():
+            _write_secret(path)
+        written = path.read_text("ascii", errors="replace")
     try:
-        return bytes.fromhex(path.read_text("ascii"))
-    except (OSError, ValueError):
-        pass  # the first start that others can reach
-    secret = secrets.token_bytes(32)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secret.hex())
+        secret = bytes.fromhex(written)
+    except ValueError:
+        secret = b""
+    if len(secret) != SECRET_BYTES:
+        raise LearnerError(
+            f"{path} is damaged: it does not hold {SECRET_BYTES} bytes.",
+            do_next="Delete it, then start the app again. It makes a new key: the owner's address and all "
+            "recovery phrases change.",
+        )
     return secret
+
+
+def _write_secret(path: Path) -> None:
+    """Write a new secret whole or not at all. Of two first starts at once, both use the first one's."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(beside, path)  # unlike a rename, it replaces nothing
+        except FileExistsError:
+            pass
+        except OSError:  # a disk without hard links
+            beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "Content-Security-Policy"
 GRADIO_PAGE = b"window.gradio_config"
-"""In every page that Gradio's template makes, and in no other answer."""
+"""In the head of every page that Gradio's template makes, which holds no text of a learner."""
 
 _SCRIPT = re.compile(rb"<script(?=[\s>])")
 
@@ -49,8 +49,9 @@ def hash_of(script: str) -> str:
 class GradioPages:
     """ASGI middleware around the pages of Gradio's template: it adds our head, and a nonce to each script.
 
-    It stands inside the compression. The page holds no text of a learner or of an import; those come later,
-    through the API, and a script among them has no nonce.
+    It stands around Gradio's app, inside the compression: answers of our own routes, which hold texts of
+    learners, never come here. The page holds no text of a learner or of an import; those come later, through
+    the API, and a script among them has no nonce.
     """
 
     def __init__(self, app: ASGIApp, *, head: str) -> None:
@@ -82,7 +83,7 @@ class GradioPages:
         await self._app(scope, receive, send_page)
 
     async def _send_whole(self, start: Message, body: bytes, send: Send) -> None:
-        if GRADIO_PAGE in body:
+        if GRADIO_PAGE in body.partition(b"</head>")[0]:
             nonce = secrets.token_urlsafe(16)
             body = body.replace(b"</head>", self._head + b"</head>", 1)
             body = _SCRIPT.sub(b'<script nonce="%s"' % nonce.encode(), body)

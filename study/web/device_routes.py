@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import segno
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from markupsafe import Markup
 from starlette.requests import Request
@@ -60,6 +61,9 @@ class Devices:
     def link(self, profile_id: str, host: str, secure: bool, *, now: datetime) -> str:
         """Make the address that lets one more browser use a profile."""
         token = secrets.token_urlsafe(18)
+        for earlier, (of_profile, _) in list(self._links.items()):
+            if of_profile == profile_id:  # one each, so that nobody's links push out those of others
+                self._links.pop(earlier, None)
         self._links[token] = (profile_id, now + timedelta(minutes=LINK_MINUTES))
         while len(self._links) > LINKS_AT_MOST:
             self._links.popitem(last=False)
@@ -68,17 +72,23 @@ class Devices:
     def profile_of(self, token: str, *, now: datetime) -> Profile:
         """Return the profile that a link leads to. Raises LearnerError when it leads to none."""
         profile_id, until = self._links.get(token, ("", now))
-        found = [one for one in self.context.store.profiles.all() if one.id == profile_id and now < until]
-        if not found:
+        found = self.context.store.profiles.find(profile_id) if now < until else None
+        if found is None:
             note("refused", "A device opened a link to a profile that has expired or was used.")
             raise link_expired()
-        return found[0]
+        return found
 
     def join(self, token: str, browser_id: str, *, now: datetime) -> None:
         """Use the profile of a link in this browser; the link works once."""
         profile = self.profile_of(token, now=now)
-        del self._links[token]
-        self.context.store.profiles.switch(browser_id, profile.id, now=now)
+        used = self._links.pop(token, None)
+        if used is None:  # by another device, a moment ago
+            raise link_expired()
+        try:
+            self.context.store.profiles.switch(browser_id, profile.id, now=now)
+        except BaseException:
+            self._links[token] = used  # nothing was changed: the next press may work
+            raise
 
     def recover(self, phrase: str, browser_id: str, *, now: datetime) -> None:
         """Use the profile of a phrase in this browser. Raises LearnerError for a wrong one."""
@@ -143,7 +153,8 @@ class DeviceRoutes:
         token = dict(parse_qsl(body.decode("utf-8", "replace"))).get("token", "")
         try:
             browser = browser_of(request.cookies)
-            self._devices.join(token, browser, now=self._devices.context.clock())
+            now = self._devices.context.clock()
+            await run_in_threadpool(self._devices.join, token, browser, now=now)  # it may wait for a write
         except LearnerError as error:
             return _page({"error": error}, HTTPStatus.GONE)
         return RedirectResponse("/", HTTPStatus.SEE_OTHER)

@@ -14,12 +14,17 @@ def unknown_act(event: Mapping[str, Any]) -> LearnerError:
     return LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
 
 
+def clean(text: str) -> str:
+    """What every database takes of a text: no zero byte, and no half of a character."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
     """A text that must be there."""
     value = event.get(name)
     if not isinstance(value, str) or len(value) > limit:
         raise LearnerError(f"This press came without a usable {name!r}.", do_next=_STALE)
-    return value
+    return clean(value)
 
 
 def read_whole(event: Mapping[str, Any], name: str) -> int:
@@ -56,7 +61,7 @@ def read_fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> lis
         raise LearnerError(
             f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Keep it under {limit:,}."
         )
-    return values
+    return [clean(value) for value in values]
 
 
 def read_form(event: Mapping[str, Any]) -> dict[str, list[str]]:

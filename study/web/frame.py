@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -19,6 +20,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from gradio.context import Context as GradioContext
 from markupsafe import Markup
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,8 +33,9 @@ from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web import middleware, page_files
+from study.web import form_event, middleware, page_files
 from study.web.access import may_use_lab, owners_only
+from study.web.content_policy import GradioPages
 from study.web.island_route import GuardedAct
 from study.web.theme import THEME
 
@@ -164,12 +167,28 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
         yield
 
 
+_HALVES = dict.fromkeys(range(0xD800, 0xE000), "?")
+T = TypeVar("T", str, Markup)
+
+
 def _encodable(reply: Reply) -> Reply:
     """Replace what can't be sent as UTF-8: half a character, from a file that was just refused for it."""
-    for name in ("html", "say", "error"):
+    if "html" in reply:
+        reply["html"] = _whole(reply["html"])
+    for name in ("say", "error"):
         if name in reply:
-            reply[name] = reply[name].encode("utf-8", "replace").decode()
+            reply[name] = _whole(reply[name])
+    if "parts" in reply:
+        reply["parts"] = {name: _whole(html) for name, html in reply["parts"].items()}
     return reply
+
+
+def _whole(text: T) -> T:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return type(text)(text.translate(_HALVES))
+    return text
 
 
 class _HeaderView:
@@ -187,22 +206,39 @@ class _HeaderView:
         return render("study/frame/who.html", visit=visitor)
 
 
-def visit_of(context: Context, request: gr.Request, event: dict[str, Any] | None = None) -> Visit:
-    """Who asks, and what the address says of the page being opened, or that an event came from."""
+def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
+    """Who asks, and what the address says of the page or file being opened, or that an event came from."""
     browser_id = middleware.browser_of(dict(request.cookies))
-    query = dict(parse_qsl(str(request.query_params))) if event is None else query_of(event)
+    query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
             "Another profile was chosen in another window; nothing was changed here.",
             do_next="Reload the page to go on with that one.",
         )
+    if event and context.shared and not found.preferences.time_zone:
+        return _with_browsers_zone(context, found, event.get("zone"))
     return found
+
+
+def _with_browsers_zone(context: Context, visit: Visit, zone: object) -> Visit:
+    """Count a learner's days where their browser is: the server may stand elsewhere."""
+    if not isinstance(zone, str) or not zone:
+        return visit
+    try:
+        preferences = context.store.notes.prefer(visit.profile.id, time_zone=zone)
+    except LearnerError:  # a zone that only the browser knows
+        return visit
+    return replace(visit, preferences=preferences)
 
 
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:
     """What the address said when a press was made."""
-    return dict(parse_qsl(str(event.get("query", "")).removeprefix("?")))
+    return _read_query(str(event.get("query", "")).removeprefix("?"))
+
+
+def _read_query(query: str) -> dict[str, str]:
+    return {name: form_event.clean(value) for name, value in parse_qsl(query)}
 
 
 def render_waiting(title: str, look: str = "") -> Markup:
@@ -258,8 +294,8 @@ def share_session_config() -> None:
     gradio.state_holder.SessionState = light_session
 
 
-def mount(site: FastAPI, pages: gr.Blocks) -> FastAPI:
-    """Put the pages at the root of a site; the site's own routes go first."""
+def mount(site: FastAPI, pages: gr.Blocks, *, head: str) -> FastAPI:
+    """Put the pages at the root of a site; the site's own routes go first. `head` goes into each page's."""
     with building_pages():
         pages.queue(max_size=200, default_concurrency_limit=4)
     pages.state_session_capacity = SESSIONS_KEPT
@@ -285,6 +321,7 @@ def mount(site: FastAPI, pages: gr.Blocks) -> FastAPI:
                 "docs_url": None,
                 "redoc_url": None,
                 "exception_handlers": {HTTPStatus.NOT_FOUND: _missing},
+                "middleware": [Middleware(GradioPages, head=head)],
             },
         )
     pages.app = site.routes[-1].app  # type: ignore[attr-defined]  # its queue asks it for the root path

@@ -7,9 +7,9 @@ from fastapi.responses import Response
 
 from study.base.errors import LearnerError
 from study.ports.activities import Section, find_figure
-from study.ports.context import Context, find_visit
+from study.ports.context import Context
+from study.web import frame
 from study.web.downloads import not_found, plot_response
-from study.web.middleware import browser_of
 
 
 def register(site: FastAPI, context: Context, sections: Sequence[Section]) -> None:
@@ -25,10 +25,9 @@ class ProgressFiles:
     def plot(self, name: str, ending: str, request: Request) -> Response:
         """A chart of the part that the address names."""
         try:
-            browser_id = browser_of(request.cookies)
+            visitor = frame.visit_of(self._context, request)
         except LearnerError as error:
             return not_found(str(error))
-        visitor = find_visit(self._context, browser_id=browser_id, query=dict(request.query_params))
         plot = find_figure(self._sections, visitor, name)
         if plot is None:
             return not_found(f"There is no chart named {name} yet.")

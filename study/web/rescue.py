@@ -55,8 +55,7 @@ class Rescue:
                 try:
                     self._snapshots.restore(name, now=now)
                 except LearnerError:
-                    for path in aside.iterdir():  # the damaged file is still the only one
-                        path.replace(aside.parents[1] / path.name)
+                    self._snapshots.put_back(aside)  # the damaged file is still the only one
                     raise
             elif choice != "again":
                 raise LearnerError("That can't be done here.", do_next="Choose one of the buttons.")

@@ -58,14 +58,14 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     except KeyboardInterrupt:
         _say("Stopped before it was ready.")
         return 0
+    reachable = any(not is_loopback(host) for host in (options.host, *options.public_name))
     if options.only_class:
         _say(f"Class: {address}/class")
-    elif not is_loopback(options.host):
-        _say(network_notice(options.host, listening.getsockname()[1], app.state.owner_key))
-    reach = (
-        "for this machine only" if is_loopback(options.host) else "for every device that reaches this machine"
-    )
-    note("start", f"The app was started {reach}.")
+    elif reachable:
+        port = listening.getsockname()[1]
+        _say(network_notice(options.host, port, app.state.owner_key, public_names=options.public_name))
+    reach = "every device that reaches this machine" if reachable else "this machine only"
+    note("start", f"The app was started for {reach}.")
     try:
         _AnnouncingServer(_config(app), address).run(sockets=[listening])
     finally:
@@ -138,15 +138,24 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def network_notice(host: str, port: int, owner_key: str) -> str:
-    """Return what a start that others can reach opens, the addresses that work, and the owner's own."""
-    everywhere = host in ("0.0.0.0", "::", "")
-    names = [*own_addresses(), f"{socket.gethostname().lower().removesuffix('.local')}.local"]
-    shown = [address_of(name, port) for name in names] if everywhere else [address_of(host, port)]
+def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:
+    """Return what a start that others can reach opens, the addresses that work, and the owner's own.
+
+    `public_names` are those of a proxy, which the app has to be told.
+    """
+    from study.web.middleware import own_names
+
+    names = [host]
+    if host in ("0.0.0.0", "::", ""):
+        names = [*own_addresses(), *(name for name in own_names() if name.endswith(".local"))]
+    direct = [address_of(name, port) for name in names if not is_loopback(name)]
+    shown = [*(f"http://{name}" for name in public_names), *direct]
+    by_proxy = ("Where a proxy encrypts, its addresses begin with https.",) if public_names else ()
     return "\n".join(
         (
             "Everyone who can reach this machine can open the app, without a password or encryption:",
             *(f"  {address}" for address in shown),
+            *by_proxy,
             "They study under profiles of their own. The Lab's runs, shared decks, backups and profiles of"
             " others are yours: at this machine, or after you have opened this address, which is a password:",
             f"  {shown[0]}/owner?key={owner_key}",

@@ -1,5 +1,7 @@
 """The answer of a route when the disk or the database refuses: a sentence, and a status of the 500s."""
 
+import errno
+
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
@@ -7,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from study.base.errors import StorageError, StorageKind
 from study.store.storage_errors import kind_of
+from study.web.downloads import not_found
 
 STATUS: dict[StorageKind, int] = {"full": 507}
 UNAVAILABLE = 503
@@ -20,6 +23,8 @@ def register(site: FastAPI) -> None:
 
 
 async def _answer(_request: Request, error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # no file has such a name
+        return not_found("There is nothing at that address.")
     kind = error.kind if isinstance(error, StorageError) else kind_of(error)
     if kind is None:
         raise error

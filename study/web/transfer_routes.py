@@ -7,6 +7,7 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.requests import ClientDisconnect, Request
 
@@ -14,10 +15,9 @@ from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.io.exchange import Exchange, File
 from study.io.pending_upload import Pending
-from study.ports.context import Context, find_visit
-from study.store.profiles import Profile
+from study.ports.context import Context
+from study.web import form_event, frame
 from study.web.downloads import file_response, not_found
-from study.web.middleware import browser_of
 
 UPLOAD_PATH = "/io/upload"
 LARGER_BODIES = {UPLOAD_PATH: PACKAGE_BYTES}
@@ -53,8 +53,8 @@ class Transfer:
         if found is None or name not in [offered.name for offered in found.formats]:
             return not_found("There is no such download.")
         try:
-            profile = self._learner(request)
-            files = found.export(profile.id, name, now=self._context.clock())
+            visit = frame.visit_of(self._context, request)
+            files = found.export(visit.profile.id, name, now=visit.now)
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
         file = files[0] if len(files) == 1 else _pack_files(f"lora-study-{exchange}-{name}.zip", files)
@@ -62,17 +62,17 @@ class Transfer:
 
     async def upload(self, request: Request) -> Response:
         """One file; it waits until the learner has seen what it would do."""
-        name = PurePosixPath(request.query_params.get("name", "").replace("\\", "/")).name or "file"
+        given = form_event.clean(request.query_params.get("name", ""))
+        name = PurePosixPath(given.replace("\\", "/")).name or "file"
         try:
-            await self._pending.receive(self._learner(request).id, name, request.stream())
+            # In a thread: a new browser is written down, which may have to wait for another write.
+            profile = (await run_in_threadpool(frame.visit_of, self._context, request)).profile
+            await self._pending.receive(profile.id, name, request.stream())
         except LearnerError as error:
             return JSONResponse({"error": str(error)}, HTTPStatus.OK)
         except ClientDisconnect:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         return JSONResponse({})
-
-    def _learner(self, request: Request) -> Profile:
-        return find_visit(self._context, browser_id=browser_of(request.cookies), query={}).profile
 
 
 def _pack_files(name: str, files: Sequence[File]) -> File:

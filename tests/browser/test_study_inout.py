@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from study.base.import_limits import ITEMS
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit
 
@@ -94,3 +95,13 @@ def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visi
     expect(page.locator("#said")).to_contain_text("is imported")
     other.open("/cards?new=2")
     expect(page.get_by_text("1 of 2 done")).to_be_visible()
+
+
+def test_why_a_large_file_was_refused_is_said_when_its_reading_ends(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "large.md"
+    file.write_text("".join(f"Q: What is r{number}?\nA: It is {number}.\n\n" for number in range(ITEMS + 1)))
+    page = visit().open("/io")
+    page.get_by_label("A file with cards, questions or a backup").set_input_files(file)
+    expect(page.get_by_role("heading", name="Reading large.md")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("large.md holds more than 20,000 items, the limit.")
+    expect(page.get_by_role("heading", name="Reading large.md")).to_have_count(0)

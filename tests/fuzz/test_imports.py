@@ -31,8 +31,7 @@ from study.base.settings import Settings
 from study.content.concepts import load_concepts
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
-from study.io.exchange import Exchange, ImportPlan
-from study.io.exchange_commands import exchange_for
+from study.io.exchange import Exchange, ImportPlan, exchange_for
 from study.store import Store, open_store
 from tests.flashcards.builders import NOW
 from tests.fuzz.formats import FORMATS, file_of, first_files

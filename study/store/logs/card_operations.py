@@ -1,6 +1,7 @@
 """The verbs of card study: each a row that undo can take back, the last one first, whatever kind it is.
 
-Ratings have their own log; their verb only points there. All other verbs hold what they say in `value`.
+Ratings have their own log; their verb only points there. All other verbs hold what they say in `value`. They
+are in the order of their time, not of their numbers: a backup of another machine brings earlier ones later.
 """
 
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, insert, select
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
@@ -46,10 +47,9 @@ class VerbLog(StoreLog):
         """Record a verb; with `expected_id` only if that is the last such verb on its subject (0: none)."""
         with self._database.write(profile_id) as connection:
             if expected_id is not None:
-                newest = _select_live(profile_id, func.max(t.card_verbs.c.id)).where(
-                    t.card_verbs.c.verb == name, t.card_verbs.c.subject == subject
-                )
-                if (connection.scalar(newest) or 0) != expected_id:
+                same = t.card_verbs.c.verb == name, t.card_verbs.c.subject == subject
+                last = _find_last(connection, profile_id, *same)
+                if (last.id if last else 0) != expected_id:
                     raise StaleError(
                         "Another window changed this meanwhile.",
                         do_next="Copy what you wrote, reload the page and look at it again.",
@@ -90,7 +90,7 @@ class VerbLog(StoreLog):
         if since is not None:
             wanted = wanted.where(t.card_verbs.c.at >= since)
         with self._database.read() as connection:
-            return [_read_verb(row) for row in connection.execute(wanted.order_by(t.card_verbs.c.id))]
+            return [_read_verb(row) for row in connection.execute(wanted.order_by(*_IN_TIME))]
 
     @cache_reads
     def just_undone(self, profile_id: str) -> Verb | None:
@@ -99,15 +99,24 @@ class VerbLog(StoreLog):
             select(*t.card_verbs.c)
             .join(t.verb_undos, t.verb_undos.c.verb_id == t.card_verbs.c.id)
             .where(t.card_verbs.c.profile_id == profile_id)
-            .order_by(t.verb_undos.c.id.desc())
+            .order_by(t.verb_undos.c.undone_at.desc(), t.verb_undos.c.id.desc())
             .limit(1)
         )
         with self._database.read() as connection:
             row = connection.execute(undone).first()
             if row is None:
                 return None
-            newest = connection.scalar(_select_live(profile_id, func.max(t.card_verbs.c.id))) or 0
-        return _read_verb(row) if row.id > newest else None
+            last = _find_last(connection, profile_id)
+        taken_back = _read_verb(row)
+        return taken_back if last is None or time_of(taken_back) > time_of(last) else None
+
+
+_IN_TIME = (t.card_verbs.c.at, t.card_verbs.c.id)
+
+
+def time_of(verb: Verb) -> tuple[datetime, int]:
+    """Return what verbs are ordered by."""
+    return verb.at, verb.id
 
 
 def record_verb(
@@ -134,9 +143,9 @@ def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
     return select(*columns).where(t.card_verbs.c.profile_id == profile_id, ~undone)
 
 
-def _find_last(connection: Connection, profile_id: str) -> Verb | None:
-    newest = _select_live(profile_id, *t.card_verbs.c).order_by(t.card_verbs.c.id.desc()).limit(1)
-    row = connection.execute(newest).first()
+def _find_last(connection: Connection, profile_id: str, *wanted: ColumnElement[bool]) -> Verb | None:
+    live = _select_live(profile_id, *t.card_verbs.c).where(*wanted)
+    row = connection.execute(live.order_by(*(column.desc() for column in _IN_TIME)).limit(1)).first()
     return _read_verb(row) if row else None
 
 

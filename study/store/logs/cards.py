@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, ins
 from study.base.errors import StaleError
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, read_row
-from study.store.logs.card_operations import Verb, VerbLog, record_verb
+from study.store.logs.card_operations import Verb, VerbLog, record_verb, time_of
 from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again
@@ -76,12 +76,15 @@ class CardLog(StoreLog):
             before=before,
             after=after,
         )
-        with self._database.write(profile_id, amend=made.amend()) as connection:
+        amend = made.amend()
+        with self._database.write(profile_id, amend=amend) as connection:
             if _last_live_id(connection, profile_id, card_id) != expected_review_id:
                 raise StaleError(
                     "That card was rated in another window already.",
                     do_next="Nothing was changed; here is the next one.",
                 )
+            if _was_rated_after(connection, profile_id, reviewed_at):  # the clock was put back
+                amend.clear()
             made.review_id = connection.execute(
                 insert(t.card_reviews)
                 .values(
@@ -140,7 +143,7 @@ class CardLog(StoreLog):
         )
         found: dict[str, list[int]] = {}
         with self._database.read() as connection:
-            for row in connection.execute(wanted.order_by(log.id)):
+            for row in connection.execute(wanted.order_by(log.reviewed_at, log.id)):
                 found.setdefault(row.card_id, []).append(row.verb_id)
         return found
 
@@ -160,7 +163,8 @@ class CardLog(StoreLog):
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
         with self._database.read() as connection:
-            return [_read_review(row) for row in connection.execute(wanted.order_by(log.id))]
+            ordered = wanted.order_by(log.reviewed_at, log.id)
+            return [_read_review(row) for row in connection.execute(ordered)]
 
     @cache_reads
     def count(self, profile_id: str) -> int:
@@ -194,7 +198,7 @@ class CardLog(StoreLog):
             rows = connection.execute(
                 select(t.card_requests)
                 .where(t.card_requests.c.profile_id == profile_id)
-                .order_by(t.card_requests.c.id)
+                .order_by(t.card_requests.c.requested_at, t.card_requests.c.id)
             )
             return {row.card_id: read_row(CardRequest, row) for row in rows}
 
@@ -220,8 +224,8 @@ class _Rating:
             CardLog.count.__qualname__: lambda _, found: found + 1,
             CardLog.last_durations_ms.__qualname__: self._durations,
             CardLog.lapses.__qualname__: self._lapses,
-            VerbLog.last.__qualname__: lambda *_: self._verb(),
-            VerbLog.just_undone.__qualname__: lambda *_: None,
+            VerbLog.last.__qualname__: self._last_verb,
+            VerbLog.just_undone.__qualname__: self._just_undone,
             VerbLog._live.__qualname__: self._live_verbs,
         }
 
@@ -259,7 +263,13 @@ class _Rating:
     def _live_verbs(self, asked: tuple[Any, ...], found: list[Verb]) -> list[Verb]:
         names, since = asked
         counts = "rate" in names and (since is None or self.reviewed_at >= since)
-        return [*found, self._verb()] if counts else found
+        return sorted([*found, self._verb()], key=time_of) if counts else found
+
+    def _last_verb(self, _: tuple[Any, ...], found: Verb | None) -> Verb | None:
+        return max(found or self._verb(), self._verb(), key=time_of)
+
+    def _just_undone(self, _: tuple[Any, ...], found: Verb | None) -> Verb | None:
+        return found if found and time_of(found) > time_of(self._verb()) else None
 
     def _verb(self) -> Verb:
         return Verb(
@@ -280,6 +290,12 @@ def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
     """Columns of the reviews of a profile that were not undone."""
     undone = exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
     return select(*columns).where(t.card_reviews.c.profile_id == profile_id, ~undone)
+
+
+def _was_rated_after(connection: Connection, profile_id: str, moment: datetime) -> bool:
+    log = t.card_reviews.c
+    later = exists().where(log.profile_id == profile_id, log.reviewed_at > moment)
+    return bool(connection.scalar(select(later)))
 
 
 def _last_live_id(connection: Connection, profile_id: str, card_id: str) -> int:

@@ -204,7 +204,8 @@ class ExplainLog(StoreLog):
         if prompt_id is not None:
             wanted = wanted.where(t.explain_attempts.c.prompt_id == prompt_id)
         with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(t.explain_attempts.c.id.desc())).all()
+            newest_first = (t.explain_attempts.c.submitted_at.desc(), t.explain_attempts.c.id.desc())
+            rows = connection.execute(wanted.order_by(*newest_first)).all()
             ids = [row.id for row in rows]
             judged = _read_judgements(connection, ids)
             replied = _read_replies(connection, ids)
@@ -250,7 +251,7 @@ def _verdicts_of(attempt_ids: Sequence[int]) -> Select[tuple[object, ...]]:
         select(t.explain_verdicts, undos.c.id.label("undo_id"))
         .outerjoin(undos, undos.c.verdict_id == t.explain_verdicts.c.id)
         .where(t.explain_verdicts.c.attempt_id.in_(attempt_ids))
-        .order_by(t.explain_verdicts.c.id)
+        .order_by(t.explain_verdicts.c.at, t.explain_verdicts.c.id)
     )
 
 
@@ -273,6 +274,6 @@ def _read_judgement(row: Row[tuple[object, ...]]) -> Judgement:
 def _read_replies(connection: Connection, attempt_ids: Sequence[int]) -> dict[int, list[ConceptReply]]:
     wanted = select(t.explain_replies).where(t.explain_replies.c.attempt_id.in_(attempt_ids))
     found: dict[int, list[ConceptReply]] = {}
-    for row in connection.execute(wanted.order_by(t.explain_replies.c.id)):
+    for row in connection.execute(wanted.order_by(t.explain_replies.c.replied_at, t.explain_replies.c.id)):
         found.setdefault(row.attempt_id, []).append(ConceptReply(concept_id=row.concept_id, text=row.text))
     return found

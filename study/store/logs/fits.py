@@ -53,7 +53,8 @@ class FitLog(StoreLog):
     def _all(self, profile_id: str) -> list[ParameterFit]:
         """Every fit, newest first."""
         columns = t.parameter_fits.c
-        wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(columns.id.desc())
+        newest_first = (columns.fitted_at.desc(), columns.id.desc())
+        wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(*newest_first)
         with self._database.read() as connection:
             return [_read_fit(row) for row in connection.execute(wanted)]
 

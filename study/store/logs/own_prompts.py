@@ -64,7 +64,7 @@ class OwnPromptLog(StoreLog):
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
         newest: dict[str, OwnPrompt | None] = {}
         with self._database.read() as connection:
-            for row in connection.execute(wanted.order_by(t.own_prompts.c.id)):
+            for row in connection.execute(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
                 newest[row.prompt_id] = (
                     None
                     if row.withdrawn

@@ -45,8 +45,10 @@ class Preferences:
     """The share of due cards to aim to recall."""
 
     def __post_init__(self) -> None:
-        for field, words, low, high, advice in _RANGES:
-            chosen = getattr(self, field)
+        for field in fields(self):
+            _check_kind(field.name, getattr(self, field.name), type(field.default))
+        for name, words, low, high, advice in _RANGES:
+            chosen = getattr(self, name)
             if not low <= chosen <= high:
                 raise LearnerError(
                     f"{chosen} {words} is out of range.", do_next=f"Choose {low} to {high}; {advice}."
@@ -66,6 +68,12 @@ class Preferences:
     def days(self) -> StudyDays:
         """How this learner counts days."""
         return StudyDays(zone=_find_zone(self.time_zone), begins=timedelta(hours=self.day_begins_hour))
+
+
+def _check_kind(name: str, chosen: object, kind: type) -> None:
+    taken = (int, float) if kind is float else kind
+    if not isinstance(chosen, taken) or (isinstance(chosen, bool) and kind is not bool):
+        raise LearnerError(f"{name} can't be {chosen!r}.", do_next="Choose it in Settings.")
 
 
 def preference_problem(name: object, value: Any) -> str:
@@ -106,8 +114,10 @@ class Notes(StoreLog):
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
         known = {field.name for field in fields(Preferences)}
         with self._database.read() as connection:
-            chosen = {row.name: row.value for row in connection.execute(wanted) if row.name in known}
-        return Preferences(**chosen)
+            rows = connection.execute(wanted).all()
+        # What an import once took and this version doesn't know any more must not break every page.
+        usable = [row for row in rows if row.name in known and not preference_problem(row.name, row.value)]
+        return Preferences(**{row.name: row.value for row in usable})
 
     def prefer(self, profile_id: str, **chosen: Any) -> Preferences:
         """Change some preferences, after checking them."""

@@ -45,7 +45,8 @@ class ProjectLog(StoreLog):
     def entries(self, profile_id: str) -> dict[str, list[ProjectEntry]]:
         """All entries by project, oldest first."""
         columns = t.project_entries.c
-        wanted = select(t.project_entries).where(columns.profile_id == profile_id).order_by(columns.id)
+        own = select(t.project_entries).where(columns.profile_id == profile_id)
+        wanted = own.order_by(columns.at, columns.id)
         found: dict[str, list[ProjectEntry]] = {}
         with self._database.read() as connection:
             for row in connection.execute(wanted):

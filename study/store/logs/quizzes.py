@@ -138,7 +138,7 @@ class QuizLog(StoreLog):
             select(t.answers)
             .join(t.quiz_sessions, t.quiz_sessions.c.id == t.answers.c.session_id)
             .where(t.quiz_sessions.c.profile_id == profile_id)
-            .order_by(t.answers.c.id)
+            .order_by(t.answers.c.answered_at, t.answers.c.id)
         )
         with self._database.read() as connection:
             return [_read_answer(row) for row in connection.execute(wanted)]

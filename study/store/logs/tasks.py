@@ -36,6 +36,7 @@ class TaskLog(StoreLog):
     def attempts(self, profile_id: str) -> list[TaskAttempt]:
         """All attempts, oldest first."""
         columns = t.task_attempts.c
-        wanted = select(t.task_attempts).where(columns.profile_id == profile_id).order_by(columns.id)
+        own = select(t.task_attempts).where(columns.profile_id == profile_id)
+        wanted = own.order_by(columns.at, columns.id)
         with self._database.read() as connection:
             return [read_row(TaskAttempt, row) for row in connection.execute(wanted)]

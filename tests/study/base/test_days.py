@@ -1,5 +1,6 @@
 """Study days: four in the morning is where one ends and the next begins."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,6 +31,23 @@ def test_a_moment_lies_within_its_day_even_when_clocks_change(moment: datetime) 
     assert DAYS.day(begins) == DAYS.day(moment)
     assert DAYS.day(ends) == DAYS.day(moment) + timedelta(days=1)
     assert timedelta(hours=23) <= ends - begins <= timedelta(hours=25)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of the machine can't be changed here")
+def test_a_day_of_this_machine_begins_as_in_its_time_zone_even_when_clocks_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        for changed in (datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)):
+            for begins in range(24):
+                here = StudyDays(begins=timedelta(hours=begins))
+                named = StudyDays(zone=BERLIN, begins=timedelta(hours=begins))
+                for hour in range(-24, 48):
+                    moment = changed + timedelta(hours=hour, minutes=30)
+                    assert here.start(moment) == named.start(moment), (moment, begins)
+    time.tzset()
 
 
 def test_a_learner_chooses_when_a_day_begins_and_where() -> None:

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,12 @@ from study.base.import_limits import PACKAGE_BYTES
 from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import File, ImportReport
-from study.store import Store, open_store
+from study.store import Store
 from study.store import schema as t
 from study.store.rows import LEFT_OUT, list_parents, owned_tables, read_rows
 from tests.study.opinions import opinions
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Store]:
-    """The store of another machine."""
-    opened = open_store(f"sqlite:///{tmp_path / 'other.sqlite3'}")
-    yield opened
-    opened.close()
 
 
 def fill(store: Store, profile_id: str, *, day: int = 0) -> None:

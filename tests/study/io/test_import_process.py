@@ -1,20 +1,24 @@
 """The process that reads files of strangers: what it may cost, how it is stopped, and that it comes back."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import open_exchange as open_cards
+from flashcards.scheduling.scheduler import preview_outcomes
 from quizzes.interchange.exchange import open_exchange as open_questions
 from study.base.errors import LearnerError
-from study.base.import_limits import HTML_CHARACTERS, HTML_TAGS
+from study.base.import_limits import HTML_CHARACTERS, HTML_TAGS, PACKAGE_BYTES
 from study.base.settings import Settings
 from study.io import import_process
+from study.io.backup_text import write_document
 from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
 from study.io.planning import Planned, Upload
@@ -90,6 +94,39 @@ def test_bombs_cost_little_and_the_process_goes_on(planner: ProcessPlanner, home
     assert read(planner, home, profile, "deck.md", b"Q: a?\nA: b.\n").report.counts["new"] == 1
 
 
+def test_a_backup_of_the_largest_size_is_read_and_the_next_file_as_well(
+    planner: ProcessPlanner, home: Path, profile: str
+) -> None:
+    """100 ratings a day for three years; each takes 560 bytes of the file with what it did to the card."""
+    content = _backup_of(102_000)
+    assert PACKAGE_BYTES * 0.85 < len(content) < PACKAGE_BYTES
+    for _ in range(2):
+        planned = read(planner, home, profile, "backup.json", content)
+        assert planned.report.counts["new"] == 204_000
+        assert planner.last["peak_bytes"] < PEAK_BYTES
+    reviews = planned.plan.tables["card_reviews"]
+    assert next(iter(reviews))["card_id"] == "lora-card-0"
+
+
+def _backup_of(ratings: int) -> bytes:
+    state = preview_outcomes(None, now=NOW)[2].after.to_json()
+    review = {"id": 1, "card_id": "CARD", "rating": 3, "reviewed_at": NOW.isoformat(), "duration_ms": 4_000,
+              "before": state, "after": state}  # fmt: skip
+    verb = {"id": 1, "verb": "rate", "subject": "CARD", "review_id": 1, "value": None, "at": NOW.isoformat()}
+    tables = {"card_reviews": [review], "card_verbs": [verb]}
+    document = {"format": "lora-study-backup", "version": 1, "step": 8, "made_at": NOW.isoformat(),
+                "profile": "Ana", "files": {}, "tables": tables}  # fmt: skip
+    text = write_document(document).decode()
+    for row in (review, verb):
+        one = json.dumps(row, separators=(",", ":"))
+        many = (
+            one.replace("CARD", f"lora-card-{number % 900}").replace('id":1', f'id":{number + 1}')
+            for number in range(ratings)
+        )
+        text = text.replace(one, ",\n".join(many))
+    return text.encode()
+
+
 def test_progress_is_told_and_a_learner_can_stop_it(
     planner: ProcessPlanner, home: Path, profile: str
 ) -> None:
@@ -117,6 +154,16 @@ def _wait_for_progress(job: object, seen: threading.Event) -> None:
     while not getattr(job, "done", 0):
         threading.Event().wait(0.01)
     seen.set()
+
+
+def test_what_the_process_is_told_of_the_database_stands_in_no_list_of_processes(
+    planner: ProcessPlanner, home: Path
+) -> None:
+    planner.warm_up()
+    assert planner._process is not None
+    shown = " ".join(psutil.Process(planner._process.pid).cmdline())
+    assert "study.io.import_worker" in shown
+    assert str(home) not in shown
 
 
 def test_a_process_that_dies_is_told_in_words_and_replaced(

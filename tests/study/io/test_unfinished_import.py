@@ -1,16 +1,24 @@
 """A process that ends between the files of an import and its commit leaves neither."""
 
+import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from flashcards.interchange.exchange import card_exchange
+from study.base.errors import StaleError
 from study.base.settings import Settings
-from study.content.user_files import compute_digest, read_own_file, write_own_file
+from study.content.concepts import ConceptMap
+from study.content.user_files import compute_digest, read_own_file, replace_file, write_own_file
 from study.io.apply_import import Imports
-from study.io.exchange import ImportEntry, ImportGroup, ImportPlan
+from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
+from study.io.planning import plan_import
 from study.io.unfinished_import import FileChange, note_changes, restore_unfinished
 from study.store import Store
 
@@ -105,3 +113,71 @@ def test_a_file_that_was_changed_since_stays_as_it_is(
     write_own_file(settings.home, NAME, '{"cards": []}')
     restore_unfinished(store, settings.home)
     assert read_own_file(settings.home, NAME) == '{"cards": []}'
+
+
+@pytest.mark.parametrize("written", ["", '{"imported_at": "2026-', "\xff"])
+def test_a_note_that_was_cut_off_keeps_no_app_from_starting(
+    store: Store, settings: Settings, ana: str, written: str
+) -> None:
+    write_own_file(settings.home, NAME, NEW)
+    (settings.home / "imports").mkdir()
+    (settings.home / "imports" / f"unfinished-{ana}.json").write_bytes(written.encode("latin-1"))
+    restore_unfinished(store, settings.home)
+    assert read_own_file(settings.home, NAME) == NEW
+    assert notes(settings.home) == []
+
+
+def test_two_imports_planned_from_one_state_of_a_deck_do_not_overwrite_each_other(
+    imports: Imports, settings: Settings, ana: str, now: datetime
+) -> None:
+    first, second = (replace(plan_of(), read_from={NAME: compute_digest(None)}) for _ in range(2))
+    imports.apply(ana, first, file_name="mine.csv", now=now)
+    with pytest.raises(StaleError, match=r"mine\.imported\.json was changed since this file was read"):
+        imports.apply(ana, replace(second, files={NAME: "{}"}), file_name="other.csv", now=now)
+    assert read_own_file(settings.home, NAME) == NEW
+    [record] = imports.store.imports.list_undoable(ana)
+    imports.undo(ana, record.id, now=now)
+    assert read_own_file(settings.home, NAME) is None
+
+
+def test_a_plan_knows_what_the_files_were_that_it_changes(
+    store: Store, settings: Settings, ana: str, now: datetime, concepts: ConceptMap
+) -> None:
+    exchange, imports = (
+        card_exchange(store, settings.home, concepts),
+        Imports(store=store, home=settings.home),
+    )
+    file = File(name="mine.md", content=b"Q: What is r?\nA: The rank.\n")
+    planned = plan_import(ana, file, [exchange], imports, now=now)
+    assert planned.plan.read_from == {NAME: ""}
+    imports.apply(ana, planned.plan, file_name="mine.md", now=now)
+    again = File(name="mine.md", content=b"Q: What is r?\nA: The rank of B A.\n")
+    planned = plan_import(ana, again, [exchange], imports, now=now)
+    assert planned.plan.read_from == {NAME: compute_digest(read_own_file(settings.home, NAME))}
+
+
+def test_files_that_are_replaced_at_once_are_whole_and_leave_nothing_beside_them(tmp_path: Path) -> None:
+    texts = [str(number) * 50_000 for number in range(8)]
+    writing = [
+        threading.Thread(target=replace_file, args=(tmp_path / "one", text.encode())) for text in texts
+    ]
+    for each in writing:
+        each.start()
+    for each in writing:
+        each.join()
+    assert (tmp_path / "one").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_file_that_is_replaced_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk = []
+
+    def note_file(descriptor: int) -> None:
+        on_disk.append(os.fstat(descriptor).st_size)
+        assert not (tmp_path / "one").exists()
+
+    monkeypatch.setattr(os, "fsync", note_file)
+    replace_file(tmp_path / "one", b"text")
+    assert on_disk == [4]

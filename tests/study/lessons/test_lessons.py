@@ -122,6 +122,7 @@ def test_a_concept_without_a_file_has_no_lesson(tmp_path: Path, concepts: Concep
         ("[[linear_parameters d_in=4096 d_out=4096]]", "16,777,216"),
         ("[[lora_parameters model=gpt3-175b rank=8 targets=q,v]]", "37,748,736"),
         ("[[trainable_percent model=gpt3-175b rank=8 targets=q,v|percent]]", "0.0216 %"),
+        ("[[trainable_percent model=llama-3.1-8b rank=16 targets=all-linear|percent]]", "0.52 %"),
         ("[[full_finetuning_bytes parameters=65000000000|GB]]", "780 GB"),
         ("[[bits_per_param scheme=nf4|2]]", "4.50"),
         ("[[nf4_level index=0|0]]", "−1"),

@@ -1,71 +1,34 @@
 """The Import and export page as functions: a preview before anything changes, import, undo, and downloads."""
 
-import asyncio
 import json
-import threading
-from collections.abc import AsyncIterator
 from concurrent.futures import wait
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
-from flashcards.interchange.anki_schedule import row_problem
-from flashcards.interchange.exchange import card_exchange
 from flashcards.review.presenter import CardExercise, card_exercise
 from study.base import import_limits
 from study.base.errors import LearnerError
-from study.io.apply_import import Imports
-from study.io.backup import BackupExchange
-from study.io.exchange import Exchange
-from study.io.import_jobs import ImportJobs
-from study.io.pending_upload import Pending
-from study.io.planning import DirectPlanner, Planned, Planner, Progress, Upload
 from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web.transfer_routes import Transfer
 from tests.flashcards.presses import shown
+from tests.study.pages.importing import DECK, build_page, send
 from tests.visits import opened, press, primary, words
-
-DECK = (
-    b"Q: What is the rank of B A?\nA: At most r.\n\nQ: Who needs this?\n\nQ: And $d_{in}$?\nA: The `width`.\n"
-)
 
 
 @pytest.fixture
-def page(context: Context) -> InOutPage:
-    home = context.settings.home
-    exchanges: dict[str, Exchange] = {
-        "backup": BackupExchange(store=context.store, home=home, row_problem=row_problem),
-        "cards": card_exchange(context.store, home, context.concepts),
-    }
-    imports = Imports(store=context.store, home=home)
-    jobs = ImportJobs(DirectPlanner(exchanges=list(exchanges.values()), imports=imports))
-    return InOutPage(
-        context=context, exchanges=exchanges, pending=Pending(folder=home / "imports"), jobs=jobs
-    )
+def page(context: Context, monkeypatch: pytest.MonkeyPatch) -> InOutPage:
+    monkeypatch.setattr(inout, "ANSWERS_AT_ONCE_SECONDS", 60)  # a busy machine reads a small file as well
+    return build_page(context)
 
 
 @pytest.fixture
 def exercise(context: Context) -> CardExercise:
     """Made before the import, as the running app's is."""
     return card_exercise(context)
-
-
-def send(page: InOutPage, name: str, content: bytes, browser: str = "b1") -> str:
-    """Upload a file and return the page with its preview."""
-    page.load(opened(browser))
-    profile = page.context.store.profiles.of_browser(browser, now=page.context.clock())
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield content[:10]
-        yield content[10:]
-
-    asyncio.run(page.pending.receive(profile.id, name, chunks()))
-    return page.act({"act": "uploaded"}, opened(browser))["html"]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -248,66 +211,3 @@ def test_the_backup_downloads_for_the_learner_of_this_browser(page: InOutPage) -
     assert files.download("backup", "json", opened("")).status_code == 403
     assert files.download("cards", "exe", opened("b1")).status_code == 404
     assert bytes(files.download("cards", "md", opened("b1")).body).startswith(b"PK")
-
-
-class SlowPlanner:
-    """Reads a file only when it is let go."""
-
-    def __init__(self, planner: Planner) -> None:
-        self._planner = planner
-        self.begun, self.let_go, self.stopped = threading.Event(), threading.Event(), False
-
-    def warm_up(self) -> None:
-        """Nothing has to be started."""
-
-    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
-        progress(3, 10)
-        self.begun.set()
-        assert self.let_go.wait(60)
-        if self.stopped:
-            raise LearnerError("Reading was stopped.", do_next="Nothing was changed.")
-        return self._planner.plan(upload, now=now, progress=progress)
-
-    def stop(self) -> None:
-        self.stopped = True
-        self.let_go.set()
-
-    def close(self) -> None:
-        """Nothing has to be ended."""
-
-
-@pytest.fixture
-def slow(page: InOutPage, monkeypatch: pytest.MonkeyPatch) -> tuple[InOutPage, SlowPlanner]:
-    monkeypatch.setattr(inout, "ANSWERS_AT_ONCE_SECONDS", 0.01)
-    planner = SlowPlanner(page.jobs._planner)
-    return replace(page, jobs=ImportJobs(planner)), planner
-
-
-def test_a_large_file_shows_how_far_it_is_until_its_preview_comes(
-    slow: tuple[InOutPage, SlowPlanner],
-) -> None:
-    page, planner = slow
-    reading = send(page, "deck.md", DECK)
-    assert "Reading deck.md" in reading
-    assert 'data-poll="700"' in reading
-    assert planner.begun.wait(60)
-    polled = page.act({"act": "poll"}, opened("b1"))
-    assert "3 of 10 checked" in polled["parts"]["reading"]
-    assert "Reading deck.md" in page.load(opened("b1"))  # also after a reload
-    job = page.jobs.of(page.context.store.profiles.of_browser("b1", now=page.context.clock()).id)
-    planner.let_go.set()
-    assert job is not None
-    assert job.result(60)
-    preview = page.act({"act": "poll"}, opened("b1"))["html"]
-    assert "nothing has been changed yet" in preview
-    assert "data-poll" not in preview
-
-
-def test_a_large_file_can_be_stopped(slow: tuple[InOutPage, SlowPlanner]) -> None:
-    page, planner = slow
-    reading = send(page, "deck.md", DECK)
-    assert planner.begun.wait(60)
-    reply = page.act(press(reading, "cancel"), opened("b1"))
-    assert "Nothing was changed" in reply["say"]
-    assert planner.stopped
-    assert "Reading" not in page.load(opened("b1"))

@@ -1,5 +1,6 @@
 """What is remembered of a learner's logs is what the database holds, whoever wrote to it."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,19 +96,23 @@ ACTIONS: dict[str, Action] = {
 
 
 @hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(actions=st.lists(st.tuples(st.sampled_from(sorted(ACTIONS)), st.booleans()), max_size=8))
-def test_a_press_sees_what_a_fresh_look_sees(actions: list[tuple[str, bool]], tmp_path: Path) -> None:
-    """Actions of this process and of another one, in any order."""
+@given(
+    actions=st.lists(
+        st.tuples(st.sampled_from(sorted(ACTIONS)), st.booleans(), st.integers(0, 9)), max_size=8
+    )
+)
+def test_a_press_sees_what_a_fresh_look_sees(actions: list[tuple[str, bool, int]], tmp_path: Path) -> None:
+    """Actions of this process and of another one, in any order, also where the clock is put back."""
     (tmp_path / "study.sqlite3").unlink(missing_ok=True)
     url = f"sqlite:///{tmp_path / 'study.sqlite3'}"
     store, other = open_store(url), open_store(url)
     ana = store.profiles.add("browser", "Ana", now=NOW).id
     try:
-        for number, (action, elsewhere) in enumerate(actions):
+        for action, elsewhere, minute in actions:
             with one_view():
                 store.profiles.of_browser("browser", now=NOW)
                 everything(store, ana)
-                ACTIONS[action](other if elsewhere else store, ana, NOW + timedelta(minutes=number))
+                ACTIONS[action](other if elsewhere else store, ana, NOW + timedelta(minutes=minute))
                 if not elsewhere:
                     assert everything(store, ana) == everything(other, ana)
             with one_view():
@@ -159,3 +164,62 @@ def test_the_least_used_profile_makes_room() -> None:
     cache.keep("b", 1, ("m", ()), ["t"], [1] * 6)
     assert cache.find("a", 1, ("m", ())) is MISSING
     assert cache.find("b", 1, ("m", ())) == [1] * 6
+
+
+def test_a_value_that_two_windows_read_at_once_counts_once() -> None:
+    cache = ReadCache(rows_at_most=10)
+    for _ in range(5):
+        cache.keep("a", 1, ("m", ()), ["t"], [1] * 4)
+    cache.keep("b", 1, ("m", ()), ["t"], [1] * 4)
+    assert cache.find("a", 1, ("m", ())) == [1] * 4
+    cache.advance("a", 2, ["t"], {})
+    cache.advance("b", 2, ["t"], {})
+    assert cache._rows == 0
+
+
+# ---- presses at the same moment
+
+
+def rate_elsewhere(store: Store, ana: str, card_id: str) -> None:
+    """Rate a card in another thread, which has a view of its own."""
+    rating = threading.Thread(target=rate, args=(store, ana, card_id, 3, NOW))
+    rating.start()
+    rating.join()
+
+
+def test_a_press_sees_one_state_whatever_others_write_meanwhile(store: Store, ana: str) -> None:
+    rate(store, ana, "a", 3, NOW)
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        assert store.cards.count(ana) == 1
+        rate_elsewhere(store, ana, "b")
+        assert len(store.cards.history(ana)) == 1
+    assert store.cards.count(ana) == 2
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_rating_counts_once_for_a_press_that_reads_before_the_cache_knows_it(
+    store: Store, ana: str, monkeypatch: pytest.MonkeyPatch, *, writes: bool
+) -> None:
+    """The other press has committed its rating, and then tells the cache."""
+    advance, begun, read = store.database.cache.advance, threading.Event(), threading.Event()
+
+    def advance_late(*arguments: Any) -> None:
+        begun.set()
+        assert read.wait(30)
+        advance(*arguments)
+
+    rating = threading.Thread(target=rate, args=(store, ana, "a", 3, NOW))
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        if writes:
+            store.notes.save_draft(ana, "k", "text", at=NOW)
+        monkeypatch.setattr(store.database.cache, "advance", advance_late)
+        rating.start()
+        assert begun.wait(30)
+        store.cards.history(ana)
+        read.set()
+        rating.join()
+    with one_view():
+        store.profiles.of_browser("browser-of-ana", now=NOW)
+        assert [review.card_id for review in store.cards.history(ana)] == ["a"]

@@ -217,6 +217,17 @@ def test_the_newest_ten_are_kept_and_one_a_day_is_made(snapshots: Snapshots, now
     assert kept[0].made_at == now + timedelta(days=14)
 
 
+def test_many_backups_for_one_reason_push_out_none_of_another(snapshots: Snapshots, now: datetime) -> None:
+    snapshots.make_if_due(now=now)
+    snapshots.make("upgrade", now=now)
+    for minute in range(KEPT + 5):
+        snapshots.make("import", now=now + timedelta(minutes=minute))
+    reasons = [made.reason for made in snapshots.listed()]
+    assert reasons.count("import") == KEPT
+    assert {"daily", "upgrade"} < set(reasons)
+    assert snapshots.make_if_due(now=now + timedelta(days=1)) is not None, "other backups are no daily ones"
+
+
 def test_a_damaged_backup_is_refused_and_nothing_is_changed(
     snapshots: Snapshots, store: Store, now: datetime
 ) -> None:
@@ -237,6 +248,90 @@ def test_a_database_is_backed_up_before_its_tables_are_upgraded(tmp_path: Path) 
     connection.close()
     open_store(f"sqlite:///{tmp_path / 'study.sqlite3'}").close()
     assert [made.reason for made in Snapshots(tmp_path / "study.sqlite3").listed()] == ["upgrade"]
+
+
+def old_backup(snapshots: Snapshots, *, revision: str = "") -> str:
+    """Put a database with the tables of step 8 among the backups; `revision` is what it says of itself."""
+    old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
+    path = snapshots.folder / "20200101-000000-000000_upgrade.zip"
+    path.parent.mkdir(exist_ok=True)
+    database = path.with_suffix(".sqlite3")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(old)
+        if revision:
+            connection.executescript(
+                "CREATE TABLE alembic_version (version_num VARCHAR(32));"
+                f"INSERT INTO alembic_version VALUES ('{revision}');"
+            )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(database, "study.sqlite3")
+    database.unlink()
+    return path.name
+
+
+def test_a_backup_with_older_tables_is_upgraded_before_it_replaces_todays(
+    snapshots: Snapshots, store: Store, now: datetime
+) -> None:
+    store.profiles.add("a", "Ben", now=now)
+    snapshots.restore(old_backup(snapshots), now=now)
+    [ana] = store.profiles.all()
+    assert store.tasks.attempts(ana.id) == [], "a table that the old backup does not have"
+    assert store.classes.rooms() == []
+
+
+def test_a_backup_of_a_newer_app_is_refused_and_nothing_is_changed(
+    snapshots: Snapshots, store: Store, now: datetime
+) -> None:
+    store.profiles.add("a", "Ben", now=now)
+    said = r"The backup of 1 January, 00:00 can't be restored\. .*newer version"
+    with pytest.raises(LearnerError, match=said):
+        snapshots.restore(old_backup(snapshots, revision="9999"), now=now)
+    assert names(store) == ["Ben"]
+    assert [made.reason for made in snapshots.listed()] == ["upgrade"]
+
+
+def test_data_of_a_newer_app_makes_no_backup_at_each_attempt_to_open_it(
+    settings: Settings, store: Store
+) -> None:
+    with closing(sqlite3.connect(settings.home / "study.sqlite3")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LearnerError, match="newer version"):
+        open_store(settings.database_url)
+    assert not (settings.home / "backups").exists()
+
+
+def test_the_backup_before_an_upgrade_lies_in_the_data_folder(tmp_path: Path) -> None:
+    old = (Path(__file__).parent / "files" / "step-8.sql").read_text("utf-8")
+    database, home = tmp_path / "elsewhere" / "study.sqlite3", tmp_path / "home"
+    database.parent.mkdir()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(old)
+    open_store(f"sqlite:///{database}", home=home).close()
+    found = snapshots_of(f"sqlite:///{database}", home)
+    assert found is not None
+    assert [made.reason for made in found.listed()] == ["upgrade"]
+
+
+def test_a_restore_gives_up_when_another_program_keeps_the_database(
+    snapshots: Snapshots, store: Store, settings: Settings, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.store.snapshot_copies.BUSY_SECONDS", 0.1)
+    made = snapshots.make("daily", now=now)
+    with closing(sqlite3.connect(settings.home / "study.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="Another program has locked"):
+            snapshots.restore(made.name, now=now)
+        other.execute("ROLLBACK")
+    snapshots.restore(made.name, now=now)
+
+
+def test_a_database_that_was_set_aside_goes_back_to_where_it_was(tmp_path: Path, now: datetime) -> None:
+    database = tmp_path / "elsewhere" / "study.sqlite3"
+    database.parent.mkdir()
+    database.write_bytes(b"damaged")
+    snapshots = Snapshots(database, tmp_path / "home")
+    snapshots.put_back(snapshots.set_aside(now=now))
+    assert database.read_bytes() == b"damaged"
 
 
 def test_a_backup_without_room_says_so_and_leaves_nothing(

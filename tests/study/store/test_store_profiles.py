@@ -32,6 +32,15 @@ def test_a_guest_who_did_nothing_is_not_kept(store: Store, now: datetime, ana: s
     assert [profile.name for profile in store.profiles.all()] == ["Ana"]
 
 
+def test_a_guest_of_whom_only_the_browsers_time_zone_is_known_is_not_kept(
+    store: Store, now: datetime, ana: str
+) -> None:
+    guest = store.profiles.of_browser("b2", now=now)
+    store.notes.prefer(guest.id, time_zone="Asia/Tokyo")
+    store.profiles.switch("b2", ana, now=now)
+    assert [profile.name for profile in store.profiles.all()] == ["Ana"]
+
+
 def test_a_guest_who_did_something_is_kept(store: Store, now: datetime, ana: str) -> None:
     guest = store.profiles.of_browser("b2", now=now)
     store.notes.save_draft(guest.id, "explain:x", "half a thought", at=now)

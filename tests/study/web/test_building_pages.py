@@ -27,7 +27,7 @@ def build(context: Context) -> gr.Blocks:
 
 
 def config_of(blocks: gr.Blocks) -> str:
-    site = frame.mount(FastAPI(), blocks)
+    site = frame.mount(FastAPI(), blocks, head="")
     assert site.routes
     config: Any = blocks.get_config_file()
     return json.dumps({name: value for name, value in config.items() if name != "app_id"}, default=str)
@@ -47,7 +47,7 @@ def test_one_app_is_made_however_many_pages_there_are(
     with frame.building_pages():
         blocks = build(context)
     assert made == []
-    frame.mount(FastAPI(), blocks)
+    frame.mount(FastAPI(), blocks, head="")
     assert len(made) == 1
     assert blocks.app is not None
 
@@ -71,7 +71,7 @@ def test_another_gradio_is_left_alone(context: Context, monkeypatch: pytest.Monk
 
 
 def test_sessions_share_what_gradio_computes_for_each(context: Context) -> None:
-    site = frame.mount(FastAPI(), build(context))
+    site = frame.mount(FastAPI(), build(context), head="")
     holder = site.routes[-1].app.state_holder  # type: ignore[attr-defined]
     one, other = holder["one"], holder["other"]
     assert one.config_values is other.config_values

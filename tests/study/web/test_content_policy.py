@@ -38,6 +38,11 @@ def test_every_page_names_its_scripts_anew(settings: Settings) -> None:
         for other in (lost, client.get("/docs/traps.md"), client.get("/io/backup/json")):
             sources = script_sources(other.headers[HEADER])
             assert not {"'unsafe-inline'", "'unsafe-eval'"}.intersection(sources)
+        named = "window.gradio_config"  # what tells a page of Gradio's template
+        asked = (f"/search?q={named}", f"/search?q=</head>{named}", f"/{named}", f"/docs/{named}.md")
+        for answer in (client.get(path, headers=PAGE) for path in asked):
+            assert "nonce" not in answer.text
+            assert "'unsafe-eval'" not in script_sources(answer.headers[HEADER])
         [inline] = re.findall(r"<script>(.*?)</script>", lost.text, re.DOTALL)
         assert hash_of(inline) in script_sources(lost.headers[HEADER])
 

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
 from study.base.errors import LearnerError
-from study.web import form_event
+from study.base.html import NO_HTML, format_html
+from study.web import form_event, frame
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,17 @@ def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -
 def test_a_moment_at_the_end_of_all_time_is_refused_in_words() -> None:
     with pytest.raises(LearnerError, match="must be a moment"):
         form_event.read_moment({"at": "0001-01-01T00:00:00+23:59"}, "at")
+
+
+def test_what_no_database_takes_is_taken_out_of_a_text() -> None:
+    event = {"name": "a\0b\ud800", "fields": {"name": ["a\0b", "\udfff"]}}
+    assert form_event.read_text(event, "name") == "ab?"
+    assert form_event.read_fields(event, "name") == ["ab", "?"]
+    assert frame.query_of({"query": "?q=a%00b"}) == {"q": "ab"}
+
+
+def test_half_a_character_in_any_part_of_an_answer_can_be_sent() -> None:
+    found = format_html("<b>{}</b>", "\ud800")
+    sent = frame._encodable({"parts": {"found": found}, "say": "\ud800", "html": NO_HTML})
+    assert sent == {"parts": {"found": "<b>?</b>"}, "say": "?", "html": ""}
+    assert isinstance(sent["parts"]["found"], Markup)

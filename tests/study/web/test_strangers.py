@@ -2,6 +2,8 @@
 
 import socket
 from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ from study.pages.inout import InOutPage
 from study.pages.settings import SettingsPage
 from study.ports.context import Context
 from study.store.snapshots import snapshots_of
+from study.web import server
 from study.web.middleware import is_this_machine, own_names
 from study.web.server import address_of, is_loopback, network_notice
 from tests.study.web.test_web import ask
@@ -28,6 +31,21 @@ def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_wor
     assert "/owner?key=the-key" in said
     assert f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860" in said
     assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_start_behind_a_proxy_prints_the_owners_address_under_the_public_name(
+    host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(state=SimpleNamespace(owner_key="the-key", close=lambda: None))
+
+    monkeypatch.setattr(server, "_serve", lambda *_: None)
+    options = ["--host", host, "--port", "0", "--data-folder", str(tmp_path)]
+    assert server.run(build, [*options, "--public-name", "study.example.org"]) == 0
+    assert "  http://study.example.org/owner?key=the-key\n" in capsys.readouterr().out
+    server.run(build, ["--port", "0", "--data-folder", str(tmp_path)])
+    assert "owner" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

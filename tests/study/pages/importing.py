@@ -1,0 +1,96 @@
+"""The page of imports for tests, and a reader of files that waits until it is let go."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from flashcards.interchange.anki_schedule import row_problem
+from flashcards.interchange.exchange import card_exchange
+from study.base.errors import LearnerError
+from study.io.apply_import import Imports
+from study.io.backup import BackupExchange
+from study.io.exchange import Exchange
+from study.io.import_jobs import ImportJobs
+from study.io.pending_upload import Pending
+from study.io.planning import DirectPlanner, Planned, Planner, Progress, Upload
+from study.pages.inout import InOutPage
+from study.ports.context import Context
+from tests.visits import opened
+
+DECK = (
+    b"Q: What is the rank of B A?\nA: At most r.\n\nQ: Who needs this?\n\nQ: And $d_{in}$?\nA: The `width`.\n"
+)
+
+
+def build_page(context: Context) -> InOutPage:
+    """Build the page with backups and cards, which are read in this process."""
+    home = context.settings.home
+    exchanges: dict[str, Exchange] = {
+        "backup": BackupExchange(store=context.store, home=home, row_problem=row_problem),
+        "cards": card_exchange(context.store, home, context.concepts),
+    }
+    imports = Imports(store=context.store, home=home)
+    jobs = ImportJobs(DirectPlanner(exchanges=list(exchanges.values()), imports=imports))
+    return InOutPage(
+        context=context, exchanges=exchanges, pending=Pending(folder=home / "imports"), jobs=jobs
+    )
+
+
+def receive(pending: Pending, profile_id: str, name: str, content: bytes) -> None:
+    """Send a file in two pieces."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content[:10]
+        yield content[10:]
+
+    asyncio.run(pending.receive(profile_id, name, chunks()))
+
+
+def send(page: InOutPage, name: str, content: bytes, browser: str = "b1") -> str:
+    """Upload a file and return the page with its preview."""
+    return send_as(page, name, content, opened(browser))
+
+
+def send_as(page: InOutPage, name: str, content: bytes, request: Any) -> str:
+    """Upload a file with a request of one's own."""
+    page.load(request)
+    receive(page.pending, page._asker(request).profile_id, name, content)
+    return page.act({"act": "uploaded"}, request)["html"]
+
+
+class SlowPlanner:
+    """Reads a file only when it is let go."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self.begun, self.let_go, self.stopped = threading.Event(), threading.Event(), False
+
+    def warm_up(self) -> None:
+        """Nothing has to be started."""
+
+    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
+        progress(3, 10)
+        self.begun.set()
+        assert self.let_go.wait(60)
+        if self.stopped:
+            self.stopped = False
+            self.let_go.clear()
+            raise LearnerError("Reading was stopped.", do_next="Nothing was changed.")
+        return self._planner.plan(upload, now=now, progress=progress)
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.let_go.set()
+
+    def close(self) -> None:
+        """Nothing has to be ended."""
+
+
+def slow_page(page: InOutPage) -> tuple[InOutPage, SlowPlanner]:
+    """Let the page read its files by a SlowPlanner."""
+    planner = SlowPlanner(page.jobs._planner)
+    return replace(page, jobs=ImportJobs(planner)), planner

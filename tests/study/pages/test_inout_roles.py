@@ -1,0 +1,100 @@
+"""Import and export on a server for learners: what is theirs, and what is the owner's."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from study.base.errors import LearnerError
+from study.pages import inout
+from study.pages.inout import InOutPage
+from study.ports.context import Context
+from study.store.snapshots import Snapshots
+from tests.study.pages.importing import DECK, build_page, send, send_as
+from tests.visits import opened, press, words
+
+
+@pytest.fixture
+def page(context: Context, monkeypatch: pytest.MonkeyPatch) -> InOutPage:
+    monkeypatch.setattr(inout, "ANSWERS_AT_ONCE_SECONDS", 60)  # a busy machine reads a small file as well
+    return build_page(context)
+
+
+def learner(browser: str) -> Any:
+    """A request of somebody who does not own the server."""
+    request = opened(browser, client="192.0.2.77")
+    request.scope = {"role": "learner"}
+    return request
+
+
+def backup_of(page: InOutPage, profile_id: str) -> bytes:
+    [file] = page.exchanges["backup"].export(profile_id, "json", now=page.context.clock())
+    return file.content
+
+
+def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOutPage, now: datetime) -> None:
+    store, folder = page.context.store, page.context.settings.decks_dir
+    folder.mkdir()
+    (folder / "own.yaml").write_text("deck: Own\ncards: []\n")
+    lea = store.profiles.of_browser("lea", now=now).id
+    store.notes.prefer(lea, new_cards_a_day=7)
+    content = backup_of(page, lea)
+    (folder / "own.yaml").write_text("deck: Own, changed\ncards: []\n")
+    html = send_as(page, "b.json", content, learner("another browser of lea"))
+    assert "Own decks and questions 0 0 0 1" in words(html)
+    assert "the decks and questions of this server are its owner's" in words(html)
+    done = page.act(press(html, "apply"), learner("another browser of lea"))
+    assert done["say"] == "b.json is imported: 1 new, 0 changed."
+    found = store.profiles.of_browser("another browser of lea", now=now).id
+    assert store.notes.preferences(found).new_cards_a_day == 7
+    assert (folder / "own.yaml").read_text() == "deck: Own, changed\ncards: []\n"
+
+
+def test_a_learner_imports_no_decks(page: InOutPage) -> None:
+    html = send_as(page, "mine.md", DECK, learner("lea"))
+    with pytest.raises(LearnerError, match="only its owner can import them"):
+        page.act(press(html, "apply"), learner("lea"))
+    assert not page.context.settings.decks_dir.exists()
+
+
+def test_only_an_import_of_the_owner_makes_a_backup_of_everything(page: InOutPage, now: datetime) -> None:
+    settings, store = page.context.settings, page.context.store
+    snapshots = Snapshots(settings.home / "study.sqlite3", settings.home)
+    page = replace(page, snapshots=snapshots)
+    for request, made in ((learner("lea"), 0), (opened("ola"), 1)):
+        profile = page._asker(request).profile_id
+        store.notes.prefer(profile, new_cards_a_day=7)
+        content = backup_of(page, profile)
+        store.notes.prefer(profile, new_cards_a_day=8)
+        html = send_as(page, "b.json", content, request)
+        assert "1 changed" in page.act(press(html, "apply"), request)["say"]
+        assert len(snapshots.listed()) == made
+
+
+def test_a_learner_is_not_shown_where_the_data_lie(page: InOutPage) -> None:
+    home = str(page.context.settings.home)
+    assert home in page.load(opened("b1"))
+    assert home not in page.load(learner("b2"))
+
+
+def test_the_list_of_backups_stays_after_a_press(page: InOutPage, now: datetime) -> None:
+    home = page.context.settings.home
+    page = replace(page, snapshots=Snapshots(home / "study.sqlite3", home))
+    assert page.snapshots is not None
+    page.snapshots.make("daily", now=now)
+    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
+    assert "Automatic backups" in done
+    assert "Automatic backups" not in page.act({"act": "cancel"}, learner("b1"))["html"]
+
+
+def test_few_previews_are_kept_and_none_of_a_file_that_is_gone(
+    page: InOutPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inout, "PREVIEWS_KEPT", 3)
+    for number in range(5):
+        html = send(page, "mine.md", DECK, f"browser-{number}")
+    assert len(page._previews) == 3
+    page.act(press(html, "apply"), opened("browser-4"))
+    page.act({"act": "cancel"}, opened("browser-3"))
+    assert len(page._previews) == 1
