@@ -40,7 +40,7 @@ def test_a_start_behind_a_proxy_prints_the_owners_address_under_the_public_name(
     def build(*_: object, **__: object) -> SimpleNamespace:
         return SimpleNamespace(state=SimpleNamespace(owner_key="the-key", close=lambda: None))
 
-    monkeypatch.setattr(server, "_serve", lambda *_: None)
+    monkeypatch.setattr(server._AnnouncingServer, "run", lambda *_, **__: None)
     options = ["--host", host, "--port", "0", "--data-folder", str(tmp_path)]
     assert server.run(build, [*options, "--public-name", "study.example.org"]) == 0
     assert "  http://study.example.org/owner?key=the-key\n" in capsys.readouterr().out
