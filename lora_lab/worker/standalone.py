@@ -85,8 +85,17 @@ def load_model(source: str) -> Any:
     for parameter in model.parameters():
         if parameter.ndim == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.float()
+    switch_dropout_off(model)
     model.get_input_embeddings().register_forward_hook(widen)
     return model
+
+
+def switch_dropout_off(model: Any) -> None:
+    """Set every dropout probability to zero, wherever a layer or the configuration keeps it."""
+    for holder in (model.config.get_text_config(), *model.modules()):
+        for name, value in vars(holder).items():
+            if isinstance(value, float) and ("drop" in name or isinstance(holder, nn.Dropout)):
+                setattr(holder, name, 0.0)
 
 
 def into_hqq(model: Any) -> None:

@@ -4,8 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +23,25 @@ from lora_lab.memory.ledger import MODELLED_TYPES
 from lora_lab.runs.folder import create_run
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
+from lora_lab.worker import standalone
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_model, load_tokenizer, tiny_folder, tiny_tokenizer
 from lora_lab.worker.model.quantization import constants_of, dense_weight
+from lora_lab.worker.training.loop import answer_loss
+from lora_lab.worker.training.packing import Encoded, pack_examples
 from lora_lab.worker.training.run import execute_run
-from lora_lab.worker.training.session import refuse_if_rows_mix
+from lora_lab.worker.training.session import (
+    attach_adapter,
+    open_session,
+    refuse_if_rows_mix,
+    switch_dropout_off,
+)
 from study.base.errors import LearnerError
-from tests.lora_lab.families import FAMILIES
+from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
     CPU,
     TINY,
+    gradient,
     linears,
     machine,
     never,
@@ -188,6 +200,38 @@ def test_other_modelled_families_train_and_their_peak_is_as_predicted(
 @pytest.mark.parametrize("family", ["qwen2", "phi3", "gpt2", "falcon"])
 def test_a_family_that_keeps_packed_examples_apart_is_trained(family: str) -> None:
     refuse_if_rows_mix(with_large_weights(family, FAMILIES[family]), machine("fp32"))
+
+
+@pytest.mark.parametrize("switch_off", [switch_dropout_off, standalone.switch_dropout_off])
+@pytest.mark.parametrize(
+    ("family", "dropouts"),
+    [
+        ("gpt2", {}),  # 0.1 unless a configuration says otherwise
+        ("opt", {"dropout": 0.1, "attention_dropout": 0.1, "layerdrop": 0.5}),
+        ("falcon", {"hidden_dropout": 0.1, "attention_dropout": 0.1}),
+    ],
+)
+def test_a_base_model_is_trained_without_its_dropout(
+    family: str, dropouts: dict[str, float], switch_off: Callable[[Any], None]
+) -> None:
+    model = with_large_weights(family, FAMILIES[family] | dropouts).train()
+    ids = torch.arange(3, 19)[None]
+    with torch.no_grad():
+        assert not torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+        switch_off(model)
+        assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_checkpointing_leaves_the_gradients_of_a_model_with_dropout_as_they_are(tmp_path: Path) -> None:
+    folder = folder_of("gpt2", FAMILIES["gpt2"], tmp_path / "gpt2", n_positions=256)
+    spec, shape = replace(TINY, model=str(folder)), shape_of("gpt2")
+    found = []
+    for checkpointing in (False, True):
+        session = open_session(spec.model, spec.bits, machine("fp32"), models_dir=tmp_path)
+        model = attach_adapter(session, replace(spec, checkpointing=checkpointing), shape).model.train()
+        row = pack_examples([Encoded(ids=tuple(range(3, 23)), answer_tokens=9)], CPU)
+        found.append(gradient(model, partial(answer_loss, model, row, nullcontext())))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("family", ["gemma", "gemma3_text", "phi"])
