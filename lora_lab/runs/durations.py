@@ -51,6 +51,23 @@ def seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | N
     return sum(known) if len(known) == len(specs) else None
 
 
+def seconds_left_of(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: float) -> float | None:
+    """Estimate seconds until all of these runs have ended; None while the time of any of them is unknown.
+
+    Runs side by side go through the same time together.
+    """
+    left = [(run.spec, state) for run in runs if not (state := run.state()).ended]
+    at_work = sum(state.began_at is not None for _, state in left)
+    total = 0.0
+    for spec, state in left:
+        seconds = seconds_of(spec, paces)
+        if seconds is None:
+            return None
+        passed = now - state.began_at if state.began_at is not None else 0.0
+        total += max(0.0, seconds - passed / max(1, at_work))
+    return total
+
+
 def _find_kind(spec: RunSpec) -> tuple[object, ...]:
     return (
         spec.model,
