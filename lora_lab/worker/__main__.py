@@ -87,7 +87,7 @@ def main() -> int:
         read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute_run(RunFolder(options.run), home, options.models_dir)
+        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=Orders().closed)
         return 0 if done else 1
     return _serve(home, options.models_dir, warm=not options.cold)
 
@@ -154,7 +154,7 @@ def _do_job(
     job: list[RunFolder], home: LabHome, models_dir: Path, bench: ModelCache, orders: "Orders"
 ) -> bool:
     """Do one run, or several that may train side by side; return True unless one failed."""
-    _log_into(job[0])
+    _log_into(job)
     return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
 
 
@@ -255,12 +255,21 @@ class Answers:
             os.write(self._descriptor, DONE)
 
 
-def _log_into(run: RunFolder) -> None:
-    """Redirect everything that this process prints from here on to the run's log."""
-    descriptor = os.open(run.path / "stdout.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _log_into(job: list[RunFolder]) -> None:
+    """Redirect everything that this process prints from here on to the log of the job's runs."""
+    descriptor = open_log(job)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
+
+
+def open_log(job: list[RunFolder]) -> int:
+    """Open one file that is the log in each run's folder; return its descriptor."""
+    descriptor = os.open(job[0].log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for run in job[1:]:
+        with contextlib.suppress(OSError):  # a file system without links: the first folder has the log
+            os.link(job[0].log_path, run.log_path)
+    return descriptor
 
 
 if __name__ == "__main__":

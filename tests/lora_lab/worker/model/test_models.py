@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from lora_lab.data.embedded_model import is_ready, model_folder
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import MODELLED_TYPES
-from lora_lab.runs.folder import create_run
+from lora_lab.runs.folder import create_run, list_runs
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import standalone
@@ -220,6 +220,25 @@ def test_a_base_model_is_trained_without_its_dropout(
         assert not torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
         switch_off(model)
         assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize(("positions", "status"), [(32, "failed"), (64, "finished")])
+def test_a_model_with_a_table_of_positions_is_not_taken_past_its_end(
+    positions: int, status: str, tmp_path: Path
+) -> None:
+    """By its examples it is refused; a held-out prompt without room for an answer is not asked."""
+    folder = folder_of("gpt2", FAMILIES["gpt2"], tmp_path / "gpt2", n_positions=positions)
+    state = run_in(tmp_path, replace(TINY, model=str(folder), steps=1), tmp_path)
+    assert state.status == status
+    if state.failure:
+        assert "and the model has only 32 positions." in state.failure["what"]
+        assert state.failure["do_next"] == "Set the sequence length to at most 32 tokens."
+    assert run_samples(tmp_path) == []
+
+
+def run_samples(folder: Path) -> list[dict[str, str]]:
+    (run,) = list_runs(folder / "runs")
+    return run.samples()
 
 
 def test_checkpointing_leaves_the_gradients_of_a_model_with_dropout_as_they_are(tmp_path: Path) -> None:
