@@ -137,7 +137,8 @@ def await_worker(run: RunFolder) -> None:
     state = run.state()
     if not state.ended:
         if state.worker_pid:
-            wait_for_stranger(state.worker_pid, SETTLE_SECONDS)
+            told_at = run.events_path.stat().st_mtime
+            wait_for_stranger(state.worker_pid, SETTLE_SECONDS, since=told_at)
         cut_off(run)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
 
@@ -151,11 +152,11 @@ def worker_environment() -> dict[str, str]:
     )
 
 
-def wait_for_stranger(pid: int, seconds: float) -> None:
-    """Wait for a worker that an earlier app started."""
+def wait_for_stranger(pid: int, seconds: float, *, since: float) -> None:
+    """Wait for a worker that an earlier app started before `since`."""
     try:
         process = psutil.Process(pid)
-        if "lora_lab.worker" in process.cmdline():
+        if owner.is_alive(pid, since=since) and "lora_lab.worker" in process.cmdline():
             process.wait(seconds)
     except (psutil.Error, OSError):
         return

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine import worker_process
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.worker_process import open_log
+from lora_lab.engine.worker_process import open_log, wait_for_stranger
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.settings.grid import grid_from
@@ -147,3 +148,15 @@ def test_a_second_worker_leaves_what_the_first_one_writes_in_the_log(tmp_path: P
     (tmp_path / "worker.log").write_bytes(b"x" * (worker_process.LOG_BYTES + 1))
     open_log(tmp_path)
     assert (tmp_path / "worker.log").stat().st_size == 0
+
+
+def test_a_process_that_only_has_the_number_of_an_earlier_worker_is_not_waited_for() -> None:
+    """As the app's own new worker has it in a container that was restarted."""
+    command = [sys.executable, "-c", "input()", "lora_lab.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as younger:
+        begun = time.monotonic()
+        wait_for_stranger(younger.pid, DEADLINE_SECONDS, since=time.time() - 60)
+        assert time.monotonic() - begun < DEADLINE_SECONDS / 2
+        with pytest.raises(psutil.TimeoutExpired):
+            psutil.Process(younger.pid).wait(0)
+        younger.kill()
