@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
@@ -22,7 +23,7 @@ from lora_lab.engine.retries import (
     what_is_left,
 )
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, falls_silent
-from lora_lab.engine.worker_process import WorkerProcess
+from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
 from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, seconds_left_of
 from lora_lab.runs.finalize import close_the_books, cut_off, end_refused, end_silent
@@ -199,6 +200,13 @@ class LocalEngine:
         """Return the id of the current run; the first one, where several are trained side by side."""
         with self._changed:
             return self._current[0].run_id if self._current else None
+
+    def worker_state(self) -> dict[str, Any]:
+        """Read what the warm worker last said of itself, or that it ended before it was ready."""
+        state = self.home.worker_state()
+        with self._changed:
+            ended = self._worker is not None and not self._worker.is_alive and not self._current
+        return state | ENDED_EARLY if ended and state["state"] == "preparing" else state
 
     def retry_model(self) -> None:
         """Start a fresh warm worker, for example after the network came back."""

@@ -13,6 +13,13 @@ from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
 
+ENDED_EARLY = {
+    "state": "no-model",
+    "text": "The training worker ended before it was ready.",
+    "do_next": "Try again; worker.log in the data folder holds the details.",
+}
+"""The state of a worker that could not write its own."""
+
 LOG_BYTES = 1_000_000
 """The size from which on worker.log begins anew: the errors of many starts."""
 

@@ -129,6 +129,22 @@ def test_where_no_event_can_be_written_the_queue_is_paused_and_goes_on_when_it_i
     assert ended(after).status == "finished"
 
 
+def test_a_warm_worker_that_ended_before_it_was_ready_is_said_and_can_be_started_again(
+    settings: Settings, refusals: list[OSError]
+) -> None:
+    """A full disk may refuse its last words as well."""
+    engine = LocalEngine(settings, warm=True)
+    engine.warm_up()
+    assert engine.worker_state()["state"] == "preparing"
+    for child in psutil.Process().children():
+        child.kill()
+    wait_until(lambda: engine.worker_state()["state"] == "no-model")
+    assert "worker.log" in engine.worker_state()["do_next"]
+    engine.retry_model()
+    assert engine.worker_state()["state"] == "preparing"
+    engine.close(grace_seconds=0)
+
+
 def test_a_run_that_is_stopped_while_others_free_their_memory_for_it_is_not_begun(
     engine: LocalEngine,
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,10 +15,11 @@ from typing import Any
 
 import pytest
 import torch
+from gguf import GGUFWriter
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lora_lab.data.embedded_model import is_ready, model_folder
+from lora_lab.data.embedded_model import Progress, is_ready, model_folder, preparing, write_manifest
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import MODELLED_TYPES
 from lora_lab.runs.folder import create_run, list_runs
@@ -25,7 +27,14 @@ from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
 from lora_lab.worker import standalone
 from lora_lab.worker.model.hqq_layers import quantize_linears
-from lora_lab.worker.model.load import load_model, load_tokenizer, tiny_folder, tiny_tokenizer
+from lora_lab.worker.model.load import (
+    load_config,
+    load_model,
+    load_tokenizer,
+    prepare_embedded,
+    tiny_folder,
+    tiny_tokenizer,
+)
 from lora_lab.worker.model.quantization import constants_of, dense_weight
 from lora_lab.worker.training.loop import answer_loss
 from lora_lab.worker.training.packing import Encoded, pack_examples
@@ -72,6 +81,47 @@ def load(model: str, bits: Bits, models_dir: Path) -> Any:
 
 
 # ---- GGUF files
+
+
+def test_the_configuration_of_a_folder_with_a_gguf_file_only_is_read_also_below_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "llama").mkdir()
+    writer = GGUFWriter(tmp_path / "llama" / "model.gguf", "llama")
+    writer.add_block_count(2)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(4)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    config = load_config("~/llama")
+    assert (config["model_type"], config["num_hidden_layers"], config["hidden_size"]) == ("llama", 2, 64)
+
+
+def test_a_model_that_another_process_prepares_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two downloads at once would write into one file, and two conversions into one folder."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    said, found = [], []
+    waits = threading.Event()
+
+    def report(progress: Progress) -> None:
+        said.append(progress.step)
+        waits.set()
+
+    later = threading.Thread(target=lambda: found.append(prepare_embedded(tmp_path, report)))
+    with preparing(tmp_path / "download", silent):
+        later.start()
+        assert waits.wait(10)
+        folder = model_folder(tmp_path)
+        folder.mkdir()
+        write_manifest(folder)
+    later.join()
+    assert found == [folder]
+    assert said == ["Waiting for another process that prepares the model"]
 
 
 def test_gguf_files_of_one_name_are_converted_apart_and_a_replaced_one_again(
