@@ -29,13 +29,14 @@ from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.spec import BITS, BITS_LABELS, EMBEDDED_MODEL, RunSpec
 from lora_lab.worker.device.machine import Machine, find_machine
 from lora_lab.worker.model.load import quiet_libraries
-from lora_lab.worker.training.alone import attach_alone, measure_alone, train_alone
+from lora_lab.worker.training.alone import attach_alone
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.packing import cut_to, encode_example
 from lora_lab.worker.training.session import meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
+from tests.lora_lab.worker.alone import measure_alone, train_alone
 
 PAGE = Path("docs") / "guide" / "four-bit.md"
 START, END = "<!-- measured: python -m benchmarks.bit_widths -->", "<!-- end -->"

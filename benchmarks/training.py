@@ -32,7 +32,6 @@ from lora_lab.worker.device.gpu import GpuMemory
 from lora_lab.worker.device.machine import CORES, Machine
 from lora_lab.worker.model.load import load_model, load_tokenizer, quiet_libraries
 from lora_lab.worker.model.quantization import resident_tensors
-from lora_lab.worker.training.alone import train_alone
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult
 from lora_lab.worker.training.memory_meter import LiveStorages
@@ -40,6 +39,7 @@ from lora_lab.worker.training.packing import Encoded, encode_example, pack_examp
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
+from tests.lora_lab.worker.alone import train_alone
 from tests.lora_lab.worker.builders import cell_gradient
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)

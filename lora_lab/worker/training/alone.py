@@ -1,14 +1,11 @@
-"""One adapter on a loaded model, attached and trained the way a run that is alone takes."""
+"""One adapter on a loaded model, attached the way a run that is alone takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from lora_lab.memory.written_out import is_written_out
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group import AdapterGroup
-from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, never, train_adapter
-from lora_lab.worker.training.memory_meter import Meter
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter
 
@@ -24,53 +21,3 @@ def attach_alone(
             return group
         session.base = group.model.unload()
     return attach_adapter(session, spec, shape)
-
-
-def train_alone(
-    adapted: AdapterGroup | Adapted,
-    session: ModelSession,
-    examples: Sequence[Encoded],
-    spec: RunSpec,
-    *,
-    meter: Meter,
-    on_step: Callable[[StepResult], None],
-    should_stop: Callable[[], bool] = never,
-) -> None:
-    """Run `spec.steps` optimizer steps, or fewer when asked to stop. Raises NonFiniteLoss."""
-    if isinstance(adapted, Adapted):
-        train_adapter(
-            adapted.model,
-            examples,
-            spec,
-            autocast=session.machine.autocast,
-            meter=meter,
-            on_step=on_step,
-            should_stop=should_stop,
-            scaled=session.machine.compute_name == "fp16",
-        )
-        return
-    errors: list[NonFiniteLoss | None] = []
-    adapted.cells[0].spec = spec
-    train_group(
-        adapted,
-        examples,
-        meter=meter,
-        on_step=lambda cell, step: on_step(step.alone),
-        should_stop=lambda cell: should_stop(),
-        on_end=lambda cell, error: errors.append(error),
-    )
-    if errors and errors[0] is not None:
-        raise errors[0]
-
-
-def measure_alone(
-    adapted: AdapterGroup | Adapted, session: ModelSession, held_out: Sequence[Encoded]
-) -> tuple[float, float]:
-    """Compute the held-out loss of the base model and with the adapter."""
-    if isinstance(adapted, AdapterGroup):
-        before = adapted.base_loss(held_out)
-        (after,) = adapted.held_out_losses(adapted.cells, held_out)
-        return before, after
-    with adapted.model.disable_adapter():
-        before = held_out_loss(adapted.model, held_out, session.machine.autocast)
-    return before, held_out_loss(adapted.model, held_out, session.machine.autocast)
