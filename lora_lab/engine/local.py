@@ -9,7 +9,7 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.grouping import take_cells
-from lora_lab.engine.marks import Marks, mark_cells
+from lora_lab.engine.marks import CellMarks, mark_cells
 from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     await_worker,
@@ -99,7 +99,7 @@ class LocalEngine:
             if learner:
                 self._queue.check_share(learner)
             run = create_run(self.settings.runs_dir, spec, dataset, now=now)
-            self._enqueue({run: Marks()}, learner=learner)
+            self._enqueue({run: CellMarks()}, learner=learner)
         return run
 
     def learner_of(self, run_id: str) -> str:
@@ -155,7 +155,7 @@ class LocalEngine:
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = create_retry(self.settings, old, now=now)
-            self._enqueue({fresh: Marks.of(old.state())})
+            self._enqueue({fresh: CellMarks.of(old.state())})
         return fresh
 
     def move(self, run_id: str, position: int) -> None:
@@ -234,7 +234,9 @@ class LocalEngine:
         if self._thread.is_alive() and (worker is None or not worker.is_alive):
             self._thread.join(grace_seconds)
 
-    def _enqueue(self, runs: Mapping[RunFolder, Marks], *, first: bool = False, learner: str = "") -> None:
+    def _enqueue(
+        self, runs: Mapping[RunFolder, CellMarks], *, first: bool = False, learner: str = ""
+    ) -> None:
         holder = {"held_by": owner.this_process()} if self._own_only else {}
         for run, marks in runs.items():
             run.emit("queued", **marks.fields(), **holder)
@@ -280,7 +282,7 @@ class LocalEngine:
         with self._changed:
             if begins_anew(self.settings, run):
                 fresh = create_retry(self.settings, run, now=datetime.now(UTC))
-                self._enqueue({fresh: Marks.of(run.state())}, first=True)
+                self._enqueue({fresh: CellMarks.of(run.state())}, first=True)
 
     def _take_job(self) -> bool:
         """Wait for the next job; return False once the app closes."""
@@ -357,7 +359,9 @@ class LocalEngine:
 
     def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
         """Do a job and make sure that each of its runs has a terminal event."""
-        text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
+        said = self.home.worker_state()
+        is_ready = (said["state"], said.get("pid")) == ("ready", worker.pid)
+        text = "Preparing the run" if is_ready else "Starting the worker"
         for run in job:
             run.emit("status", text=text, worker_pid=worker.pid)
         exit_code = worker.do(job)
@@ -376,10 +380,6 @@ class LocalEngine:
                 OSError
             ):  # a full disk: the queue continues, and the next cell's end writes the table again
                 self._table.write(sweep)
-
-    def _is_ready(self, worker: WorkerProcess) -> bool:
-        state = self.home.worker_state()
-        return (state["state"], state.get("pid")) == ("ready", worker.pid)
 
     def _start_worker(self, *extra: str) -> None:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""

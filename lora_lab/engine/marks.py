@@ -10,7 +10,7 @@ from lora_lab.spec import RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marks:
+class CellMarks:
     """The marks of one run; another run that takes its place has the same."""
 
     sweep: str = ""
@@ -18,7 +18,7 @@ class Marks:
     first_seed: bool = False
 
     @classmethod
-    def of(cls, state: RunState) -> "Marks":
+    def of(cls, state: RunState) -> "CellMarks":
         """Return the marks of a run that was queued before."""
         return cls(sweep=state.sweep, alone=state.alone, first_seed=state.first_seed)
 
@@ -27,15 +27,15 @@ class Marks:
         return {name: value for name, value in asdict(self).items() if value}
 
 
-def mark_cells(specs: Sequence[RunSpec], sweep_id: str, *, first_seed: int | None) -> list[Marks]:
+def mark_cells(specs: Sequence[RunSpec], sweep_id: str, *, first_seed: int | None) -> list[CellMarks]:
     """Mark a sweep's cells. With a first seed, the first cell of each base that others share is trained by
     itself, so that every bit width has a measured peak beside its computed ones, and those of that seed don't
     share a job with the others, so that settings can be compared early.
     """
     if first_seed is None:
-        return [Marks(sweep=sweep_id) for _ in specs]
+        return [CellMarks(sweep=sweep_id) for _ in specs]
     alone = {places[0] for places in group_by_base(specs) if len(places) > 1}
     return [
-        Marks(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed)
+        CellMarks(sweep=sweep_id, alone=place in alone, first_seed=spec.seed == first_seed)
         for place, spec in enumerate(specs)
     ]
