@@ -46,7 +46,7 @@ def build_app(
         unless_built.callback(engine.close, grace_seconds=0)
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:
-            announce(engine.home, _say)
+            announce(engine.worker_state, _say)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 

@@ -21,7 +21,6 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from benchmarks.alone import measure_alone, train_alone
 from benchmarks.memory_cells import with_seed
 from lora_lab.data.datasets import own_dataset
 from lora_lab.memory.ledger import bits_per_param, heaviest_row, predict_ledger
@@ -37,6 +36,7 @@ from lora_lab.worker.training.session import meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
+from tests.lora_lab.worker.alone import measure_alone, train_alone
 
 PAGE = Path("docs") / "guide" / "four-bit.md"
 START, END = "<!-- measured: python -m benchmarks.bit_widths -->", "<!-- end -->"

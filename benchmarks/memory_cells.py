@@ -24,7 +24,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from benchmarks.alone import train_alone
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import own_dataset
 from lora_lab.memory.ledger import heaviest_row
@@ -51,6 +50,7 @@ from lora_lab.worker.training.session import meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
 from study.base.units import as_bytes
+from tests.lora_lab.worker.alone import train_alone
 
 GROUPED_MODEL = "tiny-grouped"
 GROUPED = {

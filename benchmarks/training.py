@@ -24,7 +24,6 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 import torch
 from torch import Tensor, nn
 
-from benchmarks.alone import train_alone
 from benchmarks.trainer import Padding, Timed, as_row, with_trainer, with_usual_adapter
 from lora_lab.data.datasets import own_dataset
 from lora_lab.parameters.shapes import find_shape
@@ -40,6 +39,7 @@ from lora_lab.worker.training.packing import Encoded, encode_example, pack_examp
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
 from lora_lab.worker.training.work import list_versions
 from study.base.settings import load_settings
+from tests.lora_lab.worker.alone import train_alone
 from tests.lora_lab.worker.builders import cell_gradient
 
 SPEC = RunSpec(rank=8, alpha=16, batch=4, seq_len_tokens=512, learning_rate=2e-4)

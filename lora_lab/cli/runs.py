@@ -13,7 +13,8 @@ from lora_lab.cli.progress import Watcher, cells_as_they_end
 from lora_lab.data.datasets import Dataset, own_dataset, read_upload
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.grouping import take_cells
-from lora_lab.engine.local import LocalEngine, run_now
+from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.own_worker import run_now
 from lora_lab.engine.protocol import Engine
 from lora_lab.engine.queue import take_first
 from lora_lab.engine.ray_extra import ray_engine
@@ -132,6 +133,7 @@ def _find_resumable(sweep: Sweep, options: argparse.Namespace) -> str:
     for name in ("address", "cpus_per_run", "data_folder"):
         if getattr(options, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    words += ["--one-by-one"] if options.one_by_one else []
     return shlex.join(words)
 
 

@@ -4,25 +4,25 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lora_lab.data.lab_folder import LabHome
 from study.base.units import as_bytes
 
+State = dict[str, Any]
 LOOK_EVERY_SECONDS = 0.5
 TENTHS = 10
 
 
-def announce(home: LabHome, write: Callable[[str], None]) -> threading.Thread:
+def announce(read_state: Callable[[], State], write: Callable[[str], None]) -> threading.Thread:
     """Print what the worker does until it is ready or fails, from a separate thread."""
-    thread = threading.Thread(target=_announce, args=(home, write), name="announce", daemon=True)
+    thread = threading.Thread(target=_announce, args=(read_state, write), name="announce", daemon=True)
     thread.start()
     return thread
 
 
-def _announce(home: LabHome, write: Callable[[str], None]) -> None:
+def _announce(read_state: Callable[[], State], write: Callable[[str], None]) -> None:
     pause = threading.Event()
     said = ""
     while True:
-        state = home.worker_state()
+        state = read_state()
         line = line_of(state)
         if line and line != said:
             write(line)
@@ -32,7 +32,7 @@ def _announce(home: LabHome, write: Callable[[str], None]) -> None:
         pause.wait(LOOK_EVERY_SECONDS)
 
 
-def line_of(state: dict[str, Any]) -> str:
+def line_of(state: State) -> str:
     """Format one state as one line; a download changes it ten times, not with every byte."""
     match state["state"]:
         case "preparing":
@@ -45,7 +45,7 @@ def line_of(state: dict[str, Any]) -> str:
     return ""
 
 
-def _describe_preparing(state: dict[str, Any]) -> Iterator[str]:
+def _describe_preparing(state: State) -> Iterator[str]:
     yield state["text"]
     if state["total_bytes"]:
         tenths = TENTHS * state["done_bytes"] // state["total_bytes"]

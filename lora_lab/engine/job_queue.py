@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.worker_process import start_worker
+from lora_lab.engine.worker_process import kill_worker, start_worker
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 
@@ -145,10 +145,9 @@ class JobQueue(ABC, Generic[J]):
             stdin.flush()
 
     def end_worker(self) -> None:
-        """Kill the worker, if it runs; the caller holds the lock."""
+        """Kill the worker and what it downloads, if it runs; the caller holds the lock."""
         if self._worker is not None:
-            self._worker.kill()
-            self._worker.wait()
+            kill_worker(self._worker)
             with contextlib.suppress(OSError):
                 cast(IO[bytes], self._worker.stdin).close()
             self._worker = None

@@ -1,28 +1,32 @@
 """The local engine: a run queue, one worker at a time, and a warm worker ready for the next run."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.grouping import group_by_base, take_cells
+from lora_lab.engine.grouping import take_cells
+from lora_lab.engine.marks import CellMarks, mark_cells
 from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     await_worker,
+    await_workers,
     begins_anew,
     create_retry,
+    is_abandoned,
     is_left_over,
     is_waiting,
     sweep_of,
     what_is_left,
 )
 from lora_lab.engine.stopping import STOP_GRACE_SECONDS, falls_silent
-from lora_lab.engine.worker_process import WorkerProcess, start_worker
+from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
 from lora_lab.runs import owner
-from lora_lab.runs.durations import Paces, seconds_of
-from lora_lab.runs.finalize import close_the_books, cut_off, end_silent
+from lora_lab.runs.durations import Paces, seconds_left_of
+from lora_lab.runs.finalize import close_the_books, cut_off, end_refused, end_silent
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
@@ -95,7 +99,7 @@ class LocalEngine:
             if learner:
                 self._queue.check_share(learner)
             run = create_run(self.settings.runs_dir, spec, dataset, now=now)
-            self._enqueue([run], learner=learner)
+            self._enqueue({run: CellMarks()}, learner=learner)
         return run
 
     def learner_of(self, run_id: str) -> str:
@@ -114,18 +118,15 @@ class LocalEngine:
     ) -> Sweep:
         """Queue every cell of a grid, in its order. All of it exists on disk when this returns.
 
-        Cells side by side share one measured peak. With `one_alone`, the first cell of each base is trained
-        by itself, so that every bit width has a measured peak beside its computed ones, and those of the
-        first seed don't share a job with the others, so that settings can be compared early. `first` are
-        positions of cells that are queued before the others, in this order.
+        Cells side by side share one measured peak; with `one_alone` some are kept apart (engine/marks.py).
+        `first` are positions of cells that are queued before the others, in this order.
         """
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         runs = [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids]
-        together = group_by_base([run.spec for run in runs]) if one_alone else []
-        alone = {runs[places[0]].run_id for places in together if len(places) > 1}
-        first_seed = {run.run_id for run in runs if one_alone and run.spec.seed == grid.seeds[0]}
+        first_seed = grid.seeds[0] if one_alone else None
+        marks = mark_cells(grid.specs(), sweep.sweep_id, first_seed=first_seed)
         order = [*first, *(place for place in range(len(runs)) if place not in first)]
-        self._enqueue([runs[place] for place in order], sweep.sweep_id, alone=alone, first_seed=first_seed)
+        self._enqueue({runs[place]: marks[place] for place in order})
         return sweep
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
@@ -135,34 +136,26 @@ class LocalEngine:
         """
         with self._changed:
             mine = {*self._queue, *self._current}
-        self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=mine), sweep_id)
+        await_workers(self.settings, sweep_id, except_for=mine)
+        with self._changed:
+            self._enqueue(what_is_left(self.settings, sweep_id, now=now, except_for=mine))
         return open_sweep(self.settings.sweeps_dir, sweep_id)
 
     def stop(self, run_id: str) -> None:
         """Stop a run after its current step and keep its adapter; a waiting run leaves the queue."""
-        run = open_run(self.settings.runs_dir, run_id)
-        with self._changed:
-            if run in self._queue:
-                self._queue.remove(run)
-                run.emit("stopped", step=0)
-            elif not run.state().ended:
-                run.ask_to_stop()  # whoever works on it
-                if run in self._current and self._worker is not None:
-                    end = threading.Thread(target=self._end_if_silent, args=(run, self._worker), daemon=True)
-                    end.start()
-        self._tabulate(run)
+        self._stop([open_run(self.settings.runs_dir, run_id)])
 
     def stop_sweep(self, sweep_id: str) -> None:
-        """Stop all cells that have not ended, waiting ones first."""
-        for run_id in reversed(open_sweep(self.settings.sweeps_dir, sweep_id).run_ids):
-            self.stop(run_id)
+        """Stop all cells that have not ended."""
+        sweep = open_sweep(self.settings.sweeps_dir, sweep_id)
+        self._stop([run for _, run in sweep.cells(self.settings.runs_dir) if run is not None])
 
     def retry(self, run_id: str, *, now: datetime) -> RunFolder:
         """Queue another run with the settings and data of an ended one; in a sweep it replaces that run."""
         old = open_run(self.settings.runs_dir, run_id)
         with self._changed:
             fresh = create_retry(self.settings, old, now=now)
-            self._enqueue([fresh], old.state().sweep)
+            self._enqueue({fresh: CellMarks.of(old.state())})
         return fresh
 
     def move(self, run_id: str, position: int) -> None:
@@ -195,18 +188,8 @@ class LocalEngine:
     def seconds_left(self, *, now: datetime) -> float | None:
         """Estimate seconds until the queue is empty, from finished runs; None while one run is unknown."""
         with self._changed:
-            current, waiting = self._current, list(self._queue)
-        paces = self._paces.newest_first()
-        total = 0.0
-        for run in (*current, *waiting):
-            seconds = seconds_of(run.spec, paces)
-            if seconds is None:
-                return None
-            began_at = run.state().began_at or now.timestamp()
-            # Runs side by side go through the same time together.
-            passed = (now.timestamp() - began_at) / max(1, len(current))
-            total += max(0.0, seconds - passed)
-        return total
+            runs = [*self._current, *self._queue]
+        return seconds_left_of(runs, self._paces.newest_first(), now=now.timestamp())
 
     @property
     def is_warm(self) -> bool:
@@ -217,6 +200,13 @@ class LocalEngine:
         """Return the id of the current run; the first one, where several are trained side by side."""
         with self._changed:
             return self._current[0].run_id if self._current else None
+
+    def worker_state(self) -> dict[str, Any]:
+        """Read what the warm worker last said of itself, or that it ended before it was ready."""
+        state = self.home.worker_state()
+        with self._changed:
+            ended = self._worker is not None and not self._worker.is_alive and not self._current
+        return state | ENDED_EARLY if ended and state["state"] == "preparing" else state
 
     def retry_model(self) -> None:
         """Start a fresh warm worker, for example after the network came back."""
@@ -245,94 +235,133 @@ class LocalEngine:
             self._thread.join(grace_seconds)
 
     def _enqueue(
-        self,
-        runs: Sequence[RunFolder],
-        sweep_id: str = "",
-        *,
-        first: bool = False,
-        alone: Collection[str] = (),
-        first_seed: Collection[str] = (),
-        learner: str = "",
+        self, runs: Mapping[RunFolder, CellMarks], *, first: bool = False, learner: str = ""
     ) -> None:
-        marks = {"sweep": sweep_id} if sweep_id else {}
-        marks |= {"held_by": owner.this_process()} if self._own_only else {}
-        for run in runs:
-            named = {"alone": run.run_id in alone, "first_seed": run.run_id in first_seed}
-            run.emit("queued", **marks, **{name: True for name, holds in named.items() if holds})
+        holder = {"held_by": owner.this_process()} if self._own_only else {}
+        for run, marks in runs.items():
+            run.emit("queued", **marks.fields(), **holder)
         with self._changed:
             self._queue.add(*runs, first=first, learner=learner)
             self._changed.notify_all()
+        for run in list(runs)[:1]:
+            self._tabulate(run)
+
+    def _stop(self, runs: Sequence[RunFolder]) -> None:
+        """Take the runs that wait out of the queue together, so that none of them begins meanwhile."""
+        with self._changed:
+            waiting = [run for run in runs if run in self._queue]
+            self._queue.remove(*waiting)
+            for run in waiting:
+                run.emit("stopped", step=0)
+            for run in runs:
+                if not (state := run.state()).ended:
+                    run.ask_to_stop()  # whoever works on it
+                    if run not in (*self._current, *self._left_over) and is_abandoned(self.settings, state):
+                        run.emit("stopped", step=len(state.steps))
+                    elif run in self._current and self._worker is not None:
+                        watched = (run, self._worker)
+                        threading.Thread(target=self._end_if_silent, args=watched, daemon=True).start()
         for run in runs[:1]:
             self._tabulate(run)
 
     def _serve(self) -> None:
         for run in reversed(self._left_over):
-            await_worker(run)
-            self._tabulate(run)
+            with suppress(LearnerError, OSError):  # without its data, or on a full disk, the run stays ended
+                self._begin_anew(run)
+        while self._take_job():
+            try:
+                self._do_job()
+            except (LearnerError, OSError) as error:  # a folder that is gone, a disk that takes no event
+                self._give_up(error)
+            self._end_job()
+
+    def _begin_anew(self, run: RunFolder) -> None:
+        """Close the books of a run that an earlier app left; in a sweep another one takes its place."""
+        await_worker(run)
+        self._tabulate(run)
+        with self._changed:
             if begins_anew(self.settings, run):
-                with suppress(LearnerError, OSError):  # without its data the run stays ended
-                    fresh = create_retry(self.settings, run, now=datetime.now(UTC))
-                    self._enqueue([fresh], run.state().sweep, first=True)
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._may_go_on)
-                if self._closing:
-                    return
-                job = self._current = self._take()
-            if not job:
-                with self._changed:
-                    self._queue.end_job()
-                continue
-            if not self._make_room(job):
-                return
-            with self._changed:
-                if self._worker is None or not self._worker.is_alive:
-                    self._start_worker("--cold")
-                worker = self._worker
-            assert worker is not None
-            self._work(job, worker)
-            with self._changed:
-                self._current = ()
-                self._queue.end_job()
-                self._changed.notify_all()
-                keep = worker.is_alive and self._goes_on_after(job)
-            if keep:
-                continue
-            worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
-            with self._changed:
-                self._worker = None
-                if self._warm and not self._closing and not self._queue:
-                    self._start_worker()
+                fresh = create_retry(self.settings, run, now=datetime.now(UTC))
+                self._enqueue({fresh: CellMarks.of(run.state())}, first=True)
 
-    def _take(self) -> tuple[RunFolder, ...]:
-        """Take the next job, without runs that another process has stopped meanwhile."""
-        job = self._queue.take(self._gather)
-        for run in job:
-            if run.stop_path.exists():
-                run.emit("stopped", step=0)
-                self._tabulate(run)
-        return tuple(run for run in job if not run.stop_path.exists())
+    def _take_job(self) -> bool:
+        """Wait for the next job; return False once the app closes."""
+        with self._changed:
+            self._changed.wait_for(self._may_go_on)
+            if not self._closing:
+                self._current = self._queue.take(self._gather)
+            return not self._closing
 
-    def _make_room(self, job: Sequence[RunFolder]) -> bool:
-        """Call the callbacks before a run; return False if the app has closed meanwhile."""
+    def _do_job(self) -> None:
+        self._leave_out_stopped()
         for make_room in self.before_run:
-            make_room(job[0])
-        return not self._closing
+            if self._current:
+                make_room(self._current[0])
+        self._leave_out_stopped()  # making room may take minutes
+        with self._changed:
+            if self._closing or not self._current:
+                return
+            if self._worker is None or not self._worker.is_alive:
+                self._start_worker("--cold")
+            worker = self._worker
+        assert worker is not None
+        self._work(self._current, worker)
+
+    def _leave_out_stopped(self) -> None:
+        """End those of the current runs that were stopped before they began."""
+        with self._changed:
+            for run in self._current:
+                if run.stop_path.exists():
+                    run.emit("stopped", step=0)
+                    self._tabulate(run)
+            self._current = tuple(run for run in self._current if not run.stop_path.exists())
+
+    def _give_up(self, error: Exception) -> None:
+        """End the current runs, which could not be worked on, and go on with the queue. On a disk that takes
+        not even their last event it is paused, so that the waiting runs are not lost one after the other.
+        """
+        for run in self._current:
+            try:
+                end_refused(run, error)
+            except OSError:
+                if run.path.is_dir():
+                    self.pause()
+
+    def _end_job(self) -> None:
+        """Drop the current runs, and end their worker unless the next job goes on with its model."""
+        with self._changed:
+            job, worker = self._current, self._worker
+            keep = worker is not None and worker.is_alive and self._goes_on_after(job)
+            self._current = ()
+            self._queue.end_job()
+            self._changed.notify_all()
+        if keep or not job or worker is None:
+            return
+        worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
+        with self._changed:
+            self._worker = None
+            if self._warm and not self._closing and not self._queue:
+                with suppress(OSError):  # no memory for another process: the next job starts one
+                    self._start_worker()
 
     def _may_go_on(self) -> bool:
         return self._closing or (bool(self._queue) and not self._queue.is_paused)
 
     def _goes_on_after(self, job: Sequence[RunFolder]) -> bool:
         """Return whether the next job is of the same sweep: then its process and loaded model are reused."""
-        sweep = job[0].state().sweep
         following = next(iter(self._queue), None)
-        if not sweep or following is None or self._closing or self._queue.is_paused:
+        if not job or following is None or self._closing or self._queue.is_paused:
             return False
-        return following.state().sweep == sweep
+        with suppress(OSError):  # the events of a run that was given up may be unreadable
+            sweep = job[0].state().sweep
+            return bool(sweep) and following.state().sweep == sweep
+        return False
 
     def _work(self, job: Sequence[RunFolder], worker: WorkerProcess) -> None:
         """Do a job and make sure that each of its runs has a terminal event."""
-        text = "Preparing the run" if self._is_ready(worker) else "Starting the worker"
+        said = self.home.worker_state()
+        is_ready = (said["state"], said.get("pid")) == ("ready", worker.pid)
+        text = "Preparing the run" if is_ready else "Starting the worker"
         for run in job:
             run.emit("status", text=text, worker_pid=worker.pid)
         exit_code = worker.do(job)
@@ -352,10 +381,6 @@ class LocalEngine:
             ):  # a full disk: the queue continues, and the next cell's end writes the table again
                 self._table.write(sweep)
 
-    def _is_ready(self, worker: WorkerProcess) -> bool:
-        state = self.home.worker_state()
-        return (state["state"], state.get("pid")) == ("ready", worker.pid)
-
     def _start_worker(self, *extra: str) -> None:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""
         with suppress(OSError):  # a full disk: only the status on the page stays behind
@@ -372,24 +397,3 @@ class LocalEngine:
 
         if falls_silent(self._current, has_ended):
             worker.kill()
-
-
-def run_now(
-    settings: Settings, spec: RunSpec, dataset: Dataset, *, now: datetime, watch: Callable[[RunFolder], None]
-) -> RunFolder:
-    """Do one run in its own worker, for the command line. Ctrl-C stops it and keeps the adapter."""
-    run = create_run(settings.runs_dir, spec, dataset, now=now)
-    run.emit("queued", held_by=owner.this_process())
-    log = (run.path / "stdout.log").open("ab")
-    with log:
-        worker = start_worker(settings, ["--run", str(run.path)], 0, log=log.fileno())
-        run.emit("status", text="Starting the worker", worker_pid=worker.pid)
-        try:
-            while worker.poll() is None:
-                watch(run)
-        except KeyboardInterrupt:
-            run.ask_to_stop()
-            worker.wait()
-    close_the_books(run, worker.returncode)
-    watch(run)
-    return run

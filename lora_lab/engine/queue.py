@@ -98,8 +98,11 @@ class RunQueue:
             )
 
     def take(self, gather: Gather) -> tuple[RunFolder, ...]:
-        """Take the next job's runs out of the queue."""
-        job = self._taken = tuple(gather(tuple(self._runs)))
+        """Take the next job's runs out of the queue: the first alone, if not all can be read."""
+        try:
+            job = self._taken = tuple(gather(tuple(self._runs)))
+        except (LearnerError, OSError):  # a folder was removed or damaged
+            job = self._taken = (self._runs[0],)
         self._runs = [run for run in self._runs if run not in job]
         self._save()
         return job
@@ -111,10 +114,11 @@ class RunQueue:
         self._taken = ()
         self._save()
 
-    def remove(self, run: RunFolder) -> None:
-        """Remove a run from the queue."""
-        self._runs.remove(run)
-        self._learners.pop(run.run_id, None)
+    def remove(self, *runs: RunFolder) -> None:
+        """Remove runs from the queue."""
+        self._runs = [run for run in self._runs if run not in runs]
+        for run in runs:
+            self._learners.pop(run.run_id, None)
         self._save()
 
     def move(self, run_id: str, position: int) -> None:

@@ -21,7 +21,7 @@ from ray import tune
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.ray_capacity import Capacity, Demand, predicted_peaks
-from lora_lab.engine.retries import what_is_left
+from lora_lab.engine.retries import await_workers, what_is_left
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs import failures, owner
 from lora_lab.runs.failures import Failure
@@ -57,8 +57,9 @@ class RayEngine:
         return self._hold(sweep, [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids])
 
     def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+        await_workers(self.settings, sweep_id)
         left = what_is_left(self.settings, sweep_id, now=now)
-        return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), left)
+        return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), [*left])
 
     def start(self) -> None:
         """Connect to the cluster and start. Raises LearnerError when it can't be reached."""
@@ -101,9 +102,10 @@ class RayEngine:
         state = run.state()
         if state.ended or (state.status == "queued" and interrupted):
             return
-        if state.status != "queued":
-            failure = failures.machine_lost(len(state.steps))
-        run.emit("failed", step=len(state.steps), cut_off=state.status != "queued", **asdict(failure))
+        if state.status != "queued" or run.stop_path.exists():
+            cut_off(run, failures.machine_lost(len(state.steps)))
+        else:
+            run.emit("failed", step=0, **asdict(failure))
 
     def _tune(self, sweep: Sweep) -> str:
         """Run every cell that fits on the cluster; return the first trial's error in one line, or ""."""

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from lora_lab.data import datasets
+from lora_lab.engine.marks import CellMarks
 from lora_lab.engine.queue import served_by
 from lora_lab.engine.worker_process import wait_for_stranger
 from lora_lab.runs import owner
@@ -73,29 +74,40 @@ def _cut_offs(settings: Settings, run_ids: tuple[str, ...]) -> int:
 
 def what_is_left(
     settings: Settings, sweep_id: str, *, now: datetime, except_for: Collection[RunFolder] = ()
-) -> list[RunFolder]:
-    """Return a sweep's unfinished cells: those that wait, and another run for each one that was cut off.
-
-    Raises LearnerError while another process on this machine works on it.
+) -> dict[RunFolder, CellMarks]:
+    """Return a sweep's unfinished cells: those that wait, and another run for each one that was cut off; each
+    with its marks. `await_workers` comes first.
     """
-    sweep = open_sweep(settings.sweeps_dir, sweep_id)
-    cells = [run for _, run in sweep.cells(settings.runs_dir) if run is not None and run not in except_for]
-    for run in cells:
-        _refuse_if_held(settings, run.state())
-    left = []
-    for run in cells:
-        if run.state().status != "queued":
-            await_worker(run)
+    left = {}
+    for run in _cells_left(settings, sweep_id, except_for):
         state = run.state()
         if not state.ended:
-            left.append(run)
+            left[run] = CellMarks.of(state)
         elif state.cut_off:
-            left.append(create_retry(settings, run, now=now))
+            left[create_retry(settings, run, now=now)] = CellMarks.of(state)
     return left
 
 
+def await_workers(settings: Settings, sweep_id: str, *, except_for: Collection[RunFolder] = ()) -> None:
+    """Let the workers of a sweep's unfinished cells save and end, if they are still alive.
+
+    Raises LearnerError while another process on this machine works on the sweep.
+    """
+    cells = _cells_left(settings, sweep_id, except_for)
+    for run in cells:
+        _refuse_if_held(settings, run.state())
+    for run in cells:
+        if run.state().begun:
+            await_worker(run)
+
+
+def _cells_left(settings: Settings, sweep_id: str, except_for: Collection[RunFolder]) -> list[RunFolder]:
+    sweep = open_sweep(settings.sweeps_dir, sweep_id)
+    return [run for _, run in sweep.cells(settings.runs_dir) if run is not None and run not in except_for]
+
+
 def _refuse_if_held(settings: Settings, state: RunState) -> None:
-    by, since = (state.held_by, state.queued_at) if state.held_by else served_by(settings)
+    by, since = _owner_of(settings, state)
     if state.ended or not by or by == owner.this_process() or owner.is_elsewhere(by):
         return
     if owner.is_at_work(by, since=since):
@@ -105,22 +117,38 @@ def _refuse_if_held(settings: Settings, state: RunState) -> None:
         )
 
 
+def is_abandoned(settings: Settings, state: RunState) -> bool:
+    """Return whether a run that is not in this process's hands is in nobody's: its owner is gone before a
+    worker had it, or this process had to give it up.
+    """
+    by, since = _owner_of(settings, state)
+    if by == owner.this_process():
+        return True
+    return not state.begun and not (by and owner.is_at_work(by, since=since))
+
+
+def _owner_of(settings: Settings, state: RunState) -> tuple[str, float]:
+    """Return who has a run, and since when: the owner that it names, else the app that has the queue."""
+    return (state.held_by, state.queued_at) if state.held_by else served_by(settings)
+
+
 def await_worker(run: RunFolder) -> None:
     """Let the worker of a run that an earlier process started save and end, if it is still alive."""
     state = run.state()
     if not state.ended:
         if state.worker_pid:
-            wait_for_stranger(state.worker_pid, SETTLE_SECONDS)
+            told_at = run.events_path.stat().st_mtime
+            wait_for_stranger(state.worker_pid, SETTLE_SECONDS, since=told_at)
         cut_off(run)
 
 
 def is_waiting(state: RunState) -> bool:
     """Return whether the app should queue the run."""
-    return state.status == "queued" and not state.held_by
+    return not (state.begun or state.held_by)
 
 
 def is_left_over(state: RunState) -> bool:
     """Return whether an earlier app, or an owner that is gone, had started the run."""
     if state.held_by and not state.ended:
-        return state.status != "queued" and not owner.is_at_work(state.held_by, since=state.queued_at)
-    return not state.held_by and (state.cut_off or not (state.ended or state.status == "queued"))
+        return state.begun and not owner.is_at_work(state.held_by, since=state.queued_at)
+    return not state.held_by and (state.cut_off or (state.begun and not state.ended))

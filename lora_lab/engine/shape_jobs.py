@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lora_lab.engine.worker_process import kill_worker
+
 AT_ONCE = 2  # each imports torch: some 300 MB and seconds of a core
 PATIENCE_SECONDS = 5.0
 """Pages poll about every second while they wait; a shape without a poll for this long is no longer wanted."""
@@ -60,5 +62,4 @@ class ShapeJobs:
         for model in models:
             job = self._jobs.pop(model, None)
             if job is not None and job.process is not None:
-                job.process.kill()
-                job.process.wait()
+                kill_worker(job.process)

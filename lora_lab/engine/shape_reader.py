@@ -1,9 +1,6 @@
 """Reads shapes of configurations that are not in the catalogue, with a worker process that has torch."""
 
-import contextlib
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from threading import Lock
@@ -14,7 +11,7 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
-from study.base.settings import ROOT
+from study.base.json_lines import JsonLinesProcess
 
 MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
 """`base` and `encoder` are a model without a head; `vlm` is a text model with a vision tower."""
@@ -54,11 +51,12 @@ class ShapeReader:
         kept = None if anew else _in_catalogue(config, kind)
         if kept is not None:
             return kept
-        request = json.dumps({"config": dict(config), "kind": kind}, sort_keys=True)
+        request = {"config": dict(config), "kind": kind}
+        key = json.dumps(request, sort_keys=True)
         with self._lock:
-            if request not in self._known:
-                self._known[request] = self._read(request)
-            return self._known[request]
+            if key not in self._known:
+                self._known[key] = self._read(request)
+            return self._known[key]
 
     def find(self, name: str, *, kind: str | None = None) -> ModelShape:
         """Find a catalogue model, built as `kind` where the catalogue holds another kind."""
@@ -72,12 +70,12 @@ class ShapeReader:
             raise LearnerError(f"{name} has no configuration to build it from.", do_next="Pass a config.")
         return self.read(entry.config, kind=kind)
 
-    def _read(self, request: str) -> ModelShape:
-        line = self._ask(request)
-        if not line:
+    def _read(self, request: Mapping[str, Any]) -> ModelShape:
+        self._process.send(request)
+        answer = next(self._process.read(), None)
+        if answer is None:
             self.close()  # the next configuration gets a new worker
             raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
-        answer = json.loads(line)
         if "error" in answer:
             raise LearnerError(
                 f"That configuration describes no model ({answer['error']}).",
@@ -86,38 +84,14 @@ class ShapeReader:
         return shape_from_json(answer["shape"])
 
     def close(self) -> None:
-        """End the worker, if it was started."""
+        """End the worker, if it was started: it stores nothing."""
         worker = self.__dict__.pop("_process", None)
         if worker is not None:
-            with contextlib.suppress(BrokenPipeError):
-                worker.stdin.close()
-            worker.kill()  # it stores nothing, and importing torch may take it a while
-            worker.wait()
-            worker.stdout.close()
-
-    def _ask(self, request: str) -> str:
-        """Return the worker's answer line; empty when the worker ended instead."""
-        worker = self._process
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        try:
-            worker.stdin.write(request + "\n")
-            worker.stdin.flush()
-        except BrokenPipeError:
-            return ""
-        return worker.stdout.readline()
+            worker.close()
 
     @cached_property
-    def _process(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "lora_lab.worker", "--shapes"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=worker_environment(),
-            cwd=ROOT,
-        )
+    def _process(self) -> JsonLinesProcess:
+        return JsonLinesProcess("lora_lab.worker", "--shapes", environment=worker_environment())
 
 
 def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:

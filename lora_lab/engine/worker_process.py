@@ -9,8 +9,19 @@ from pathlib import Path
 
 import psutil
 
+from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
+
+ENDED_EARLY = {
+    "state": "no-model",
+    "text": "The training worker ended before it was ready.",
+    "do_next": "Try again; worker.log in the data folder holds the details.",
+}
+"""The state of a worker that could not write its own."""
+
+LOG_BYTES = 1_000_000
+"""The size from which on worker.log begins anew: the errors of many starts."""
 
 DONE = b"done\n"
 """The worker's answer to a job, on its standard output."""
@@ -87,7 +98,7 @@ def start_worker(
     command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
     if memory_limit_bytes:
         command += ["--memory-limit-bytes", str(memory_limit_bytes)]
-    output = log if log is not None else _open_log(settings.home)
+    output = log if log is not None else open_log(settings.home)
     try:
         return subprocess.Popen(
             command,
@@ -113,11 +124,15 @@ def kill_worker(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _open_log(home: Path) -> int:
-    """Open worker.log afresh; where it can't be written, the worker runs without one."""
+def open_log(home: Path) -> int:
+    """Open worker.log, which all workers append to and which begins anew when it is long; where it can't be
+    written, the worker runs without one.
+    """
+    path = home / "worker.log"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        return os.open(home / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        anew = os.O_TRUNC if path.exists() and path.stat().st_size > LOG_BYTES else 0
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew, 0o644)
     except OSError:
         return os.open(os.devnull, os.O_WRONLY)
 
@@ -143,11 +158,11 @@ def worker_environment() -> dict[str, str]:
     )
 
 
-def wait_for_stranger(pid: int, seconds: float) -> None:
-    """Wait for a worker that an earlier app started."""
+def wait_for_stranger(pid: int, seconds: float, *, since: float) -> None:
+    """Wait for a worker that an earlier app started before `since`."""
     try:
         process = psutil.Process(pid)
-        if "lora_lab.worker" in process.cmdline():
+        if owner.is_alive(pid, since=since) and "lora_lab.worker" in process.cmdline():
             process.wait(seconds)
     except (psutil.Error, OSError):
         return

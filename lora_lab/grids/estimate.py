@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lora_lab.data.batches import Length, RowSize, row_sizes
+from lora_lab.data.batches import Length, RowSize
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import is_gpu, room_in_words, usable_bytes
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.shapes import ModelShape
-from lora_lab.runs.cost_preview import compute_of
-from lora_lab.runs.durations import Pace, seconds_of
+from lora_lab.runs.cost_preview import compute_of, heaviest_row_of
+from lora_lab.runs.durations import Pace, seconds_of, sum_known
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import as_bytes, as_duration
@@ -53,8 +53,7 @@ class GridEstimate:
     @property
     def seconds(self) -> float | None:
         """The time of the whole grid, one cell after the other; None while any cell's time is unknown."""
-        known = [cell.seconds for cell in self.cells if cell.seconds is not None]
-        return sum(known) if len(known) == len(self.cells) else None
+        return sum_known(cell.seconds for cell in self.cells)
 
     @property
     def without_pace(self) -> int:
@@ -111,17 +110,7 @@ def _find_heaviest(
     The seed decides which examples share a row, so the seed's first cell shows which row is heaviest.
     """
     spec = next(spec for spec in grid.specs() if spec.seed == seed)
-    rows = row_sizes(
-        lengths,
-        batch=spec.batch,
-        steps=spec.steps,
-        seed=seed,
-        seq_len_tokens=spec.seq_len_tokens,
-        on_gpu=on_gpu,
-    )
-    return (
-        memory.heaviest_row(shape, spec, rows, compute) if rows else memory.upper_bound(spec, on_gpu=on_gpu)
-    )
+    return heaviest_row_of(shape, spec, lengths, compute, on_gpu=on_gpu)[0]
 
 
 def in_words(grid: Grid, found: GridEstimate) -> str:

@@ -139,8 +139,7 @@ class GridPage:
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
             raise LearnerError(
-                f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, and this machine has "
-                f"{as_bytes(found.machine_bytes)}.",
+                f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, and {found.room}.",
                 do_next=(
                     "Make it smaller, or press Start anyway: cells that do not fit may fail, and the others "
                     "go on."

@@ -37,7 +37,7 @@ def worker_part(lab: Lab) -> Markup:
     """Render the device and its number type, or the worker's progress at starting."""
     return render(
         "lora_lab/shared/worker.html",
-        state=lab.home.worker_state(),
+        state=lab.engine.worker_state(),
         device=lab.home.device(),
         kept=lab.home.number_type(),
         types=COMPUTE_TYPES,

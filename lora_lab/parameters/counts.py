@@ -93,8 +93,7 @@ def _by_name(shape: ModelShape, setting: AdapterSetting) -> AdapterSetting:
     targets = setting.targets
     if targets is None or targets == ALL_LINEAR or not shape.means_roles(targets):
         return setting
-    named = shape.target_modules(targets)
-    return replace(setting, targets=named if isinstance(named, str) else tuple(named))
+    return replace(setting, targets=tuple(shape.target_modules(targets)))
 
 
 def short_formula(

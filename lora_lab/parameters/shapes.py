@@ -5,7 +5,6 @@ A shape is read once from the model's own code on the meta device (worker/model/
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -149,13 +148,15 @@ class ModelShape:
             )
         return chosen
 
-    def target_modules(self, targets: str | Sequence[str] | None) -> str | list[str]:
-        """Return what makes PEFT adapt `select`'s choice: short names where they suffice, or the pattern."""
+    def target_modules(self, targets: str | Sequence[str] | None) -> list[str]:
+        """Return what makes PEFT adapt `select`'s choice: short names where they suffice, else each layer's
+        own. A pattern itself would also reach blocks, embeddings and the head.
+        """
         chosen = self.select(targets)
         if targets is not None and targets != "all-linear":
             wanted = self._names(targets)
             if isinstance(wanted, str) or _has_number(wanted):
-                return wanted if isinstance(wanted, str) else list(wanted)
+                return [name for names in self._matching_names(wanted).values() for name in names]
         others = {linear.suffix for linear in self.linears if linear not in chosen}
         return sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
 
@@ -173,15 +174,22 @@ class ModelShape:
 
     def _matching(self, wanted: str | tuple[str, ...]) -> tuple[Linear, ...]:
         """Return linear layers by their full names, with the count of those that match."""
-        test = name_test(wanted)
-        found: Counter[tuple[str, int, int]] = Counter()
-        for group in self.modules.linears:
-            found[group.path, group.d_in, group.d_out] += sum(map(test, group.names))
         return tuple(
-            replace(linear, count=times)
-            for linear in self.linears
-            if (times := found[linear.name, linear.d_in, linear.d_out])
+            replace(linear, count=len(names)) for linear, names in self._matching_names(wanted).items()
         )
+
+    def _matching_names(self, wanted: str | tuple[str, ...]) -> dict[Linear, list[str]]:
+        """Return the full names that match, by their layer."""
+        test = name_test(wanted)
+        found: dict[tuple[str, int, int], list[str]] = {}
+        for group in self.modules.linears:
+            names = found.setdefault((group.path, group.d_in, group.d_out), [])
+            names += filter(test, group.names)
+        return {
+            linear: names
+            for linear in self.linears
+            if (names := found.get((linear.name, linear.d_in, linear.d_out), []))
+        }
 
     def has(self, name: str) -> bool:
         """Return whether a role or module name means any of its linear layers."""

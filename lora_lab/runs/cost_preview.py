@@ -1,11 +1,11 @@
 """The cost of a setting before it runs: exact counts, predicted bytes, an estimate of the time."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lora_lab.data.batches import RowSize, row_sizes
+from lora_lab.data.batches import Length, RowSize, row_sizes
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import COMPUTE_TYPES, is_gpu, room_in_words, usable_bytes
 from lora_lab.memory import ledger as memory
@@ -61,17 +61,7 @@ def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
     device = home.device()
     compute, measured = compute_of(spec, device)
     lengths = home.lengths(spec.model, digest)
-    on_gpu = is_gpu(device)
-    rows = row_sizes(
-        lengths,
-        batch=spec.batch,
-        steps=spec.steps,
-        seed=spec.seed,
-        seq_len_tokens=spec.seq_len_tokens,
-        on_gpu=on_gpu,
-    )
-    bound = memory.upper_bound(spec, on_gpu=on_gpu)
-    row = memory.heaviest_row(shape, spec, rows, compute) if rows else bound
+    row, row_is_known = heaviest_row_of(shape, spec, lengths, compute, on_gpu=is_gpu(device))
     return Preview(
         spec=spec,
         shape=shape,
@@ -80,12 +70,31 @@ def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
         formula=format_formula(shape, rank=spec.rank, targets=spec.targets, variant=spec.variant),
         ledger=memory.predict_ledger(shape, spec, row, compute),
         row=row,
-        row_is_known=bool(rows),
+        row_is_known=row_is_known,
         compute=compute,
         compute_is_measured=measured,
         machine_bytes=usable_bytes(device),
         room=room_in_words(device),
     )
+
+
+def heaviest_row_of(
+    shape: ModelShape, spec: RunSpec, lengths: Sequence[Length], compute: Compute, *, on_gpu: bool
+) -> tuple[RowSize, bool]:
+    """Return the row that decides a run's peak, and whether it was counted in tokens: before the lengths of
+    the training examples are known, it is the largest that batch and length allow.
+    """
+    rows = row_sizes(
+        lengths,
+        batch=spec.batch,
+        steps=spec.steps,
+        seed=spec.seed,
+        seq_len_tokens=spec.seq_len_tokens,
+        on_gpu=on_gpu,
+    )
+    if not rows:
+        return memory.upper_bound(spec, on_gpu=on_gpu), False
+    return memory.heaviest_row(shape, spec, rows, compute), True
 
 
 def compute_of(spec: RunSpec, device: dict[str, Any]) -> tuple[Compute, bool]:

@@ -1,7 +1,7 @@
 """Durations of past runs on this machine, and the estimated duration of a similar run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,30 @@ def seconds_of(spec: RunSpec, paces: Sequence[Pace]) -> float | None:
 
 def seconds_of_all(specs: Sequence[RunSpec], paces: Sequence[Pace]) -> float | None:
     """Estimate seconds of runs one after the other; None while the time of any of them is unknown."""
-    known = [seconds for spec in specs if (seconds := seconds_of(spec, paces)) is not None]
-    return sum(known) if len(known) == len(specs) else None
+    return sum_known(seconds_of(spec, paces) for spec in specs)
+
+
+def sum_known(seconds: Iterable[float | None]) -> float | None:
+    """Sum times; None while any of them is unknown."""
+    found = list(seconds)
+    known = [each for each in found if each is not None]
+    return sum(known) if len(known) == len(found) else None
+
+
+def seconds_left_of(runs: Sequence[RunFolder], paces: Sequence[Pace], *, now: float) -> float | None:
+    """Estimate seconds until all of these runs have ended; None while the time of any of them is unknown.
+
+    Runs side by side go through the same time together.
+    """
+    left = [(run.spec, state.began_at) for run in runs if not (state := run.state()).ended]
+    at_work = sum(began_at is not None for _, began_at in left)
+
+    def seconds_left(spec: RunSpec, began_at: float | None) -> float | None:
+        seconds = seconds_of(spec, paces)
+        passed = 0.0 if began_at is None else (now - began_at) / at_work
+        return None if seconds is None else max(0.0, seconds - passed)
+
+    return sum_known(seconds_left(spec, began_at) for spec, began_at in left)
 
 
 def _find_kind(spec: RunSpec) -> tuple[object, ...]:

@@ -72,10 +72,15 @@ _GPU_BYTES = ("requested", "allocated", "reserved", "device", "workspaces")
 _STEP_BYTES = ("live_bytes", "peak_bytes", "group_live_bytes", "group_peak_bytes", "shared_by")
 
 FIELDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
-    "queued": ({}, {"sweep": _is_text, "held_by": _is_text}),
+    "queued": ({}, {"sweep": _is_text, "held_by": _is_text, "alone": _is_flag, "first_seed": _is_flag}),
     "status": (
         {"text": _is_text},
-        {"done_bytes": _is_number, "total_bytes": _is_number, "worker_pid": _is_whole},
+        {
+            "done_bytes": _is_number,
+            "total_bytes": _is_number,
+            "worker_pid": _is_whole,
+            "waiting": _is_flag,
+        },
     ),
     "started": (
         {

@@ -17,19 +17,11 @@ from study.base.errors import LearnerError
 
 TEMPLATE = Path(__file__).parents[1] / "worker" / "standalone.py"
 BLOCK = re.compile(r"(?<=# ---- settings of this run ----\n).*(?=# ---- the rest is the same)", re.DOTALL)
-COVERED: dict[str, tuple[Any, ...]] = {
-    "bits": ("fp32", "bf16", "int8", "nf4", "nf4-dq", "fp4", "hqq8", "hqq4", "hqq3", "hqq2", "hqq1"),
-    "variant": ("lora", "rslora", "dora"),
-    "optimizer": ("adamw", "adamw8bit", "paged_adamw8bit"),
-    "checkpointing": (False, True),
-}
-"""The settings that the template supports; other settings are refused."""
 
 
 def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
-    """Build the script's text. Raises LearnerError for settings that the template does not support."""
+    """Build the script's text. Raises LearnerError for a run that never began."""
     spec, state = run.spec, run.state()
-    refuse_uncovered(spec)
     if state.started is None:
         raise LearnerError(
             "This run never began, so its number type is not known.", do_next="Export a run that has trained."
@@ -38,22 +30,6 @@ def script_of(run: RunFolder, home: LabHome, models_dir: Path) -> str:
     text, replaced = BLOCK.subn(lambda _: block, TEMPLATE.read_text("utf-8"))
     assert replaced == 1
     return text
-
-
-def list_uncovered(spec: RunSpec) -> str:
-    """List the settings that the template does not support, as `variant=dora`; empty for none."""
-    values = ((name, getattr(spec, name), known) for name, known in COVERED.items())
-    lacking = [f"{name}={value}" for name, value, known in values if value not in known]
-    return ", ".join(lacking)
-
-
-def refuse_uncovered(spec: RunSpec) -> None:
-    """Check the settings. Raises LearnerError that names every setting the template does not cover."""
-    if lacking := list_uncovered(spec):
-        raise LearnerError(
-            f"The plain script does not cover {lacking}.",
-            do_next="Keep the run as JSON instead: importing it starts the same run.",
-        )
 
 
 def _write_settings(spec: RunSpec, state: RunState, home: LabHome, models_dir: Path) -> Iterable[str]:

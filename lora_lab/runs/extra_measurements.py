@@ -32,8 +32,8 @@ class ExtraMeasurements:
 
     @property
     def can_be_measured(self) -> bool:
-        """Whether the run has an adapter without measurements."""
-        return self.run.has_adapter and not self.path.exists()
+        """Whether the run has an adapter without measurements, also after an attempt that failed."""
+        return self.run.has_adapter and not self.values
 
     @property
     def values(self) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_lab.spec import RunSpec
+from study.base.errors import first_line
 from study.base.units import as_bytes
 
 Cause = Literal["out-of-memory", "non-finite", "killed", "settings", "disk", "crash"]
@@ -50,21 +51,31 @@ def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
 
 
 def non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
-    """Describe a loss or gradient that is not a number."""
-    kept = _say_kept(saved_step) if step > 1 else "The adapter had not learnt anything yet."
-    return Failure(
-        cause="non-finite",
-        what=f"The loss stopped being a number at step {step}. {kept}",
-        do_next=(
+    """Describe a loss or gradient that is not a number. Before the first update no learning rate is to blame:
+    then numbers of 16 bits have most likely overflowed.
+    """
+    if step == 1:
+        kept = "The adapter had not learnt anything yet."
+        do_next = (
+            "Compute in fp32 if you don't yet: in 16 bits this model's numbers may become too large. "
+            f"A smaller alpha (now {spec.alpha:g}) makes the first gradients smaller."
+        )
+    else:
+        kept = _say_kept(saved_step)
+        do_next = (
             f"Lower the learning rate: {spec.learning_rate:g} is probably too high here. "
             f"Try {min(RunSpec.learning_rate, spec.learning_rate / 10):g}. "
             f"A smaller alpha (now {spec.alpha:g}) helps in the same way."
-        ),
+        )
+    return Failure(
+        cause="non-finite", what=f"The loss stopped being a number at step {step}. {kept}", do_next=do_next
     )
 
 
-def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str) -> Failure:
-    """Describe a worker process that ended without reporting why."""
+def ended_early(
+    spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str | None
+) -> Failure:
+    """Describe a worker process that ended without reporting why; `last_lines` are None without a log."""
     if exit_code in (-SIGKILL, 128 + SIGKILL):
         return Failure(
             cause="killed",
@@ -74,12 +85,13 @@ def ended_early(spec: RunSpec, *, exit_code: int, step: int, saved_step: int, la
             ),
             do_next=f"Start again. If it happens again: {_list_smaller(spec)}",
         )
-    if says_out_of_memory(last_lines):
+    if says_out_of_memory(last_lines or ""):
         return out_of_memory(spec, step=step + 1, saved_step=saved_step)
+    log = "worker.log in the data folder" if last_lines is None else "the run's stdout.log"
     return Failure(
         cause="crash",
         what=f"The training process ended with status {exit_code} after step {step}. {_say_kept(saved_step)}",
-        do_next="Start again; the run's stdout.log holds the details.",
+        do_next=f"Start again; {log} holds the details.",
     )
 
 
@@ -92,6 +104,38 @@ def app_closed(step: int) -> Failure:
     )
 
 
+def unknown(error: Exception, *, step: int, saved_step: int) -> Failure:
+    """Describe an error that nothing here foresees."""
+    return Failure(
+        cause="crash",
+        what=(
+            f"The run ended after step {step} with an error that the app doesn't know "
+            f"({type(error).__name__}: {first_line(error)}). {_say_kept(saved_step)}"
+        ),
+        do_next="Start again; the run's stdout.log holds the details.",
+    )
+
+
+def disk(error: Exception) -> Failure:
+    """Describe a file that could not be read or written."""
+    return Failure(
+        cause="disk",
+        what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
+        do_next="Free some disk space, then start again; your settings are kept.",
+    )
+
+
+def refused(error: Exception) -> Failure:
+    """Describe a run that the app could not go on with: its folder is gone, or the system refused a file or a
+    process.
+    """
+    return Failure(
+        cause="disk",
+        what=f"The app could not go on with this run ({getattr(error, 'strerror', '') or error}).",
+        do_next="Free some disk space and memory, then start it again; your settings are kept.",
+    )
+
+
 def ended_with_another(step: int) -> Failure:
     """Describe a run whose process the app ended because another run in it did not end after a stop."""
     return Failure(
@@ -100,17 +144,25 @@ def ended_with_another(step: int) -> Failure:
             "Another run in the same process did not end after a stop, so the app ended the process after "
             f"step {step} of this one."
         ),
-        do_next="Go on with the sweep: another run takes its place.",
+        do_next="Press Retry: another run takes its place.",
     )
 
 
 def say_silent(seconds: int, *, saved_step: int, measured: bool) -> str:
     """Say what a stopped run has and lacks whose process the app ended."""
-    lacking = "its sample answers" if measured else "its held-out loss"
     return (
         f"The training process reported nothing for {seconds} s after the stop, so the app ended it "
-        f"without {lacking}. {_say_kept(saved_step)}"
+        f"without {_say_lacking(measured)}. {_say_kept(saved_step)}"
     )
+
+
+def say_cut_short(*, saved_step: int, measured: bool) -> str:
+    """Say what a stopped run has and lacks whose process went away before its end."""
+    return f"Its process ended before it had {_say_lacking(measured)}. {_say_kept(saved_step)}"
+
+
+def _say_lacking(measured: bool) -> str:
+    return "its sample answers" if measured else "its held-out loss"
 
 
 def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
@@ -130,7 +182,7 @@ def machine_lost(step: int) -> Failure:
     return Failure(
         cause="killed",
         what=f"The machine or process that trained this went away after step {step}.",
-        do_next="Go on with the sweep: another run takes its place.",
+        do_next="Resume the sweep: another run takes its place.",
     )
 
 

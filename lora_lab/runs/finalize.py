@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from lora_lab.runs import failures
+from lora_lab.runs.failures import Failure
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 
@@ -25,12 +26,27 @@ def close_the_books(run: RunFolder, exit_code: int) -> RunState:
     return run.state()
 
 
-def cut_off(run: RunFolder) -> None:
-    """Mark a run as failed because the app went away, and the worker with it."""
+def cut_off(run: RunFolder, failure: Failure | None = None) -> None:
+    """Mark a run as failed because its worker went away, by default with the app; as stopped, if a learner
+    had stopped it before.
+    """
+    state = run.state()
+    if state.ended:
+        return
+    step = len(state.steps)
+    if run.stop_path.exists():
+        measured = state.loss_after is not None
+        what = failures.say_cut_short(saved_step=state.saved_step, measured=measured) if step else ""
+        run.emit("stopped", step=step, what=what)
+    else:
+        run.emit("failed", step=step, cut_off=True, **asdict(failure or failures.app_closed(step)))
+
+
+def end_refused(run: RunFolder, error: Exception) -> None:
+    """Mark a run as failed because the app itself could not go on with it."""
     state = run.state()
     if not state.ended:
-        failure = failures.app_closed(len(state.steps))
-        run.emit("failed", step=len(state.steps), cut_off=True, **asdict(failure))
+        run.emit("failed", step=len(state.steps), **asdict(failures.refused(error)))
 
 
 def end_silent(run: RunFolder, seconds: int) -> None:
@@ -48,8 +64,9 @@ def end_silent(run: RunFolder, seconds: int) -> None:
         run.emit("failed", step=step, cut_off=True, **asdict(failures.ended_with_another(step)))
 
 
-def _log_tail(run: RunFolder) -> str:
+def _log_tail(run: RunFolder) -> str | None:
+    """Read the end of the run's log; None when no worker has written one."""
     try:
-        return (run.path / "stdout.log").read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+        return run.log_path.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
     except OSError:
-        return ""
+        return None

@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "stop"
 
     @property
+    def log_path(self) -> Path:
+        """What the worker printed during the run's job; the runs of one job share the file."""
+        return self.path / "stdout.log"
+
+    @property
     def adapter_path(self) -> Path:
         """The trained adapter as PEFT saves it."""
         return self.path / "adapter"

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from lora_lab.data.lab_folder import read_json
+from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 
 CHUNK_BYTES = 1 << 20
@@ -40,11 +39,19 @@ class Merged:
     def state(self) -> dict[str, Any]:
         """`state` is empty, working, done or failed; `text` has the details."""
         found = {"state": "", "text": ""} | read_json(self.state_path)
-        if found["state"] == "working" and not _is_alive(int(found.get("pid", 0))):
+        if found["state"] == "working" and not self._is_at_work(int(found.get("pid", 0))):
             return {"state": "failed", "text": "The process that merged it was ended before it was done."}
         if found["state"] == "done" and not self.folder.is_dir():
             return {"state": "", "text": ""}
         return found
+
+    def _is_at_work(self, pid: int) -> bool:
+        """Return whether the process that wrote the state is alive."""
+        try:
+            written_at = self.state_path.stat().st_mtime
+        except OSError:
+            return False
+        return owner.is_alive(pid, since=written_at)
 
     def zipped(self, card: str) -> Iterator[bytes]:
         """Yield folder and model card as an uncompressed zip, in pieces: it may be larger than the memory."""
@@ -52,18 +59,13 @@ class Merged:
         with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr("merged/README.md", card.encode(errors="replace"))
             for path in sorted(self.folder.iterdir()):
-                with path.open("rb") as source, archive.open(f"merged/{path.name}", "w") as target:
+                name = f"merged/{path.name}"
+                # The size is known at the file's end only, and may be above 2 GB.
+                with path.open("rb") as source, archive.open(name, "w", force_zip64=True) as target:
                     while piece := source.read(CHUNK_BYTES):
                         target.write(piece)
                         yield sink.taken()
         yield sink.taken()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 class _Sink(io.RawIOBase):

@@ -19,14 +19,21 @@ def this_process() -> str:
 def is_at_work(held_by: str, *, since: float) -> bool:
     """Return whether the owner is still alive. An owner on another machine is assumed to be.
 
-    A process that started after `since`, when the run was taken, only reuses the same process id.
+    `since` is when the run was taken.
     """
     host, _, pid = held_by.rpartition(":")
-    if host != socket.gethostname():
-        return True
+    return host != socket.gethostname() or (pid.isdecimal() and is_alive(int(pid), since=since))
+
+
+def is_alive(pid: int, *, since: float) -> bool:
+    """Return whether the process that had an id at `since` is alive. One that started later only has the same
+    id, as after the restart of a container, where ids begin at 1 again.
+    """
     try:
-        return psutil.Process(int(pid)).create_time() <= since + CLOCK_TOLERANCE_SECONDS
-    except (psutil.Error, ValueError):
+        process = psutil.Process(pid)
+        known = process.create_time() <= since + CLOCK_TOLERANCE_SECONDS
+        return known and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OverflowError):
         return False
 
 

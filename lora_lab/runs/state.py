@@ -28,7 +28,7 @@ class RunState:
     failure: Event | None = None
     queued_at: float = 0.0
     began_at: float | None = None
-    """When a process started to work on it; None while it waits."""
+    """When a process started to work on it; None while it waits, also behind others of its job."""
 
     sweep: str = ""
     """Id of the sweep that it is a cell of."""
@@ -53,6 +53,11 @@ class RunState:
     """A GPU's figures at the peak: requested, allocated, reserved, in use on the device; None on a CPU."""
 
     worker_pid: int = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a worker has it, where it may still wait behind others of its job."""
+        return self.status != "queued" or bool(self.worker_pid)
 
     @property
     def ended(self) -> bool:
@@ -115,10 +120,12 @@ def _wall_seconds(step: Event) -> float:
 
 
 def fold_events(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """Fold `events` into a state, starting from `state`; damaged events are passed over."""
+    """Fold `events` into a state, starting from `state`; damaged events are passed over, and so is what a
+    worker says that did not notice the end.
+    """
     current = state or RunState()
     for event in events:
-        if is_usable(event):
+        if is_usable(event) and not current.ended:
             current = _apply_event(current, event)
     return current
 
@@ -165,10 +172,11 @@ def _apply_end(state: RunState, event: Event) -> RunState:
 
 
 def _describe_event(state: RunState, event: Event) -> dict[str, Any]:
-    waiting: Status = "starting" if not state.steps else "finishing"
+    waits = event.get("waiting", False)
+    at_work: Status = "finishing" if state.steps else "starting"
     return {
-        "status": waiting,
-        "began_at": state.began_at or event["at"],
+        "status": "queued" if waits else at_work,
+        "began_at": None if waits else state.began_at or event["at"],
         "doing": event["text"],
         "done_bytes": event.get("done_bytes", 0),
         "total_bytes": event.get("total_bytes", 0),

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from lora_lab.settings.grid import AXES, Grid, grid_from, place_of_targets
-from lora_lab.settings.run_form import NAMES, OTHER, format_value
+from lora_lab.settings.run_form import NAMES, OTHER, changed_flags, format_value
 from lora_lab.settings.urls import GRID
-from lora_lab.spec import BITS, OWN_DATA, VARIANTS, RunSpec, spec_from
+from lora_lab.spec import BITS, OWN_DATA, VARIANTS, spec_from
 from study.base.errors import LearnerError
 from study.content.declared import read_declared_list
 from study.content.yaml_reader import Fields
@@ -171,8 +171,4 @@ def command_of_grid(grid: Grid, *, data_file: str = "") -> str:
         words += [f"--{axis.replace('_', '-')}", format_list(getattr(grid, axis)).replace(" ", "")]
     if grid.alpha_per_rank is not None:
         words += ["--alpha-per-rank", format_value(grid.alpha_per_rank)]
-    for name in BASE_NAMES:
-        value = getattr(grid.base, name)
-        if name != "data" and value != getattr(RunSpec, name):
-            words += [f"--{name.replace('_', '-')}", format_value(value)]
-    return shlex.join(words + (["--data", data_file] if grid.base.data != OWN_DATA else []))
+    return shlex.join(words + changed_flags(grid.base, BASE_NAMES, data_file))

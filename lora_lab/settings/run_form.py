@@ -1,7 +1,7 @@
 """The lab's form: conversion of fields and addresses to a RunSpec and back, and the presets."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -117,11 +117,14 @@ def _typed(form: Mapping[str, list[str]], name: str) -> str:
 
 def command_of(spec: RunSpec, *, data_file: str = "") -> str:
     """Format the run as a command line; settings at their default are omitted."""
-    words = ["python", "-m", "lora_lab", "train"]
-    for field in fields(RunSpec):
-        value = getattr(spec, field.name)
-        if field.name != "data" and value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", format_value(value)]
-    if spec.data != OWN_DATA:
-        words += ["--data", data_file]
-    return shlex.join(words)
+    return shlex.join(["python", "-m", "lora_lab", "train", *changed_flags(spec, NAMES, data_file)])
+
+
+def changed_flags(spec: RunSpec, names: Iterable[str], data_file: str) -> list[str]:
+    """Return the command line's flags for those settings that are not at their default, and for the data."""
+    words = []
+    for name in names:
+        value = getattr(spec, name)
+        if name != "data" and value != getattr(RunSpec, name):
+            words += [f"--{name.replace('_', '-')}", format_value(value)]
+    return words + (["--data", data_file] if spec.data != OWN_DATA else [])

@@ -30,7 +30,7 @@ class FirstRun:
         spec = self._spec
         if not anew:
             for run in self.lab.runs():
-                if run.spec == spec and run.state().status != "failed":
+                if run.spec == spec and run.state().status not in ("failed", "stopped"):
                     return run.run_id
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 

@@ -11,7 +11,6 @@ from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.predictions.of_runs import Predictions
-from lora_lab.runs.export_script import list_uncovered
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.state import RunState
@@ -152,7 +151,6 @@ class RunPanel:
             "again": address_of(spec),
             "samples": run.samples() if state.ended else [],
             "has_adapter": run.has_adapter,
-            "uncovered": list_uncovered(spec),
             "merged": Merged(run),
             "merged_bytes": 4 * (state.started["total"] - state.started["trainable"]) if state.started else 0,
         }

@@ -28,10 +28,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from safetensors import SafetensorError
+
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.worker_process import DONE
+from lora_lab.runs import failures
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import EMBEDDED_MODEL, OWN_DATA, Bits, RunSpec
 from lora_lab.worker import extra_measurements
@@ -53,6 +56,7 @@ from lora_lab.worker.training.session import ModelSession, open_session
 from lora_lab.worker.training.tokenize import keep_read, read_dataset
 from lora_lab.worker.training.work import shape_for
 from study.base.errors import LearnerError, first_line
+from study.base.json_lines import open_answers
 
 WARM_BITS: Bits = "nf4-dq"
 
@@ -88,7 +92,7 @@ def main() -> int:
         read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute_run(RunFolder(options.run), home, options.models_dir)
+        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=Orders().closed)
         return 0 if done else 1
     return _serve(home, options.models_dir, warm=not options.cold)
 
@@ -119,7 +123,7 @@ def _limit_memory(limit_bytes: int) -> None:
 
 def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
     """Do the jobs that standard input names until it closes; `warm` loads the default model while idle."""
-    answers = Answers()
+    answers = open_answers()
     orders = Orders()
     session = None
     try:
@@ -129,7 +133,7 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
             _say_ready(home, find_machine(home=home))
     except LearnerError as error:
         home.write_worker_state(pid=os.getpid(), state="no-model", text=error.what, do_next=error.do_next)
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError, SafetensorError) as error:
         # Loading and the warm-up use the device for the first time. Jobs are still taken: each loads its own
         # model and says in its own events what fails.
         traceback.print_exc()
@@ -147,7 +151,9 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
         machine = bench.machine
         if machine is not None and machine.on_gpu:  # what is free has changed, and predictions use it
             _say_ready(home, machine)
-        answers.done()
+        with contextlib.suppress(OSError):  # the app is gone; `Orders` notices
+            answers.write(DONE)
+            answers.flush()
     return 0 if well else 1
 
 
@@ -155,7 +161,7 @@ def _do_job(
     job: list[RunFolder], home: LabHome, models_dir: Path, bench: ModelCache, orders: "Orders"
 ) -> bool:
     """Do one run, or several that may train side by side; return True unless one failed."""
-    _log_into(job[0])
+    _log_into(job)
     return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
 
 
@@ -184,12 +190,14 @@ class StartFailure:
 
 
 def start_failure(error: Exception) -> StartFailure:
-    """Describe an error of the device while the worker starts."""
+    """Describe an error of the device or the disk while the worker starts."""
     if is_out_of_memory(error):
         return StartFailure(
             text="There was not enough memory to load the default model.",
             do_next="Close other programs that use the device, then try again.",
         )
+    if isinstance(error, OSError | SafetensorError):
+        return StartFailure(text=failures.disk(error).what, do_next="Free some disk space, then try again.")
     return StartFailure(
         text=f"The training worker could not start ({first_line(error)}).",
         do_next=f"Try again; with {DEVICE_VARIABLE}=cpu set, the lab computes on the processor.",
@@ -243,25 +251,21 @@ class Orders:
         self._lines.put("")
 
 
-class Answers:
-    """The app's end of standard output. Other output of this process goes to standard error."""
-
-    def __init__(self) -> None:
-        self._descriptor = os.dup(1)
-        os.dup2(2, 1)
-
-    def done(self) -> None:
-        """Tell the app that the job's last event is written."""
-        with contextlib.suppress(OSError):  # the app is gone; `Orders` notices
-            os.write(self._descriptor, DONE)
-
-
-def _log_into(run: RunFolder) -> None:
-    """Redirect everything that this process prints from here on to the run's log."""
-    descriptor = os.open(run.path / "stdout.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _log_into(job: list[RunFolder]) -> None:
+    """Redirect everything that this process prints from here on to the log of the job's runs."""
+    descriptor = open_log(job)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
+
+
+def open_log(job: list[RunFolder]) -> int:
+    """Open one file that is the log in each run's folder; return its descriptor."""
+    descriptor = os.open(job[0].log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for run in job[1:]:
+        with contextlib.suppress(OSError):  # a file system without links: the first folder has the log
+            os.link(job[0].log_path, run.log_path)
+    return descriptor
 
 
 if __name__ == "__main__":

@@ -120,6 +120,7 @@ class ChatModel:
                 self._model.load_adapter(str(run.adapter_path), adapter_name=name)
                 put_beside_base(self._model, name)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            self._session = self._model = None  # an adapter of zeros may be attached already
             raise LearnerError(
                 f"The adapter of {run.run_id} can't be read ({error}).", do_next="Leave that run out."
             ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lora_lab.data import datasets
@@ -22,7 +23,7 @@ from lora_lab.worker.model.load import load_tokenizer
 from lora_lab.worker.model.quantization import copy_weight, put_weight
 from lora_lab.worker.training.attention import attend_by_example
 from lora_lab.worker.training.loop import held_out_loss
-from lora_lab.worker.training.merge import load_dequantized
+from lora_lab.worker.training.merge import describe_error, load_base
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example
 from study.base.errors import LearnerError
 
@@ -34,8 +35,8 @@ def measure_run(run: RunFolder, models_dir: Path) -> bool:
     """Write a run's measurements, or why they failed. Return True when they are written."""
     try:
         values = _measure_values(run, models_dir)
-    except (LearnerError, OSError, MemoryError, RuntimeError, ValueError) as error:
-        write_json(ExtraMeasurements(run).path, {"problem": str(error)})
+    except (LearnerError, OSError, MemoryError, RuntimeError, ValueError, SafetensorError) as error:
+        write_json(ExtraMeasurements(run).path, {"problem": describe_error(error)})
         return False
     write_json(ExtraMeasurements(run).path, {"values": values})
     return True
@@ -44,7 +45,7 @@ def measure_run(run: RunFolder, models_dir: Path) -> bool:
 @torch.no_grad()
 def _measure_values(run: RunFolder, models_dir: Path) -> dict[str, float]:
     spec = run.spec
-    base = load_dequantized(spec.model, spec.bits, models_dir)
+    base = load_base(run, models_dir)
     attend_by_example(base)
     tokenizer = load_tokenizer(spec.model, models_dir)
     general = [encode_example(tokenizer, pair) for pair in general_pairs()]

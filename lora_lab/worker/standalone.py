@@ -55,6 +55,8 @@ def load_model(source: str) -> Any:
     options: dict[str, Any] = {
         "dtype": {"bf16": torch.bfloat16, "fp32": torch.float32}.get(BITS, COMPUTE_DTYPE)
     }
+    if BITS.startswith("hqq") and torch.float16 == COMPUTE_DTYPE:
+        options["dtype"] = torch.float32  # fp16 would round the smallest bf16 weights
     if BITS == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     elif BITS in ("nf4", "nf4-dq", "fp4"):
@@ -85,8 +87,17 @@ def load_model(source: str) -> Any:
     for parameter in model.parameters():
         if parameter.ndim == 1 and parameter.is_floating_point():
             parameter.data = parameter.data.float()
+    switch_dropout_off(model)
     model.get_input_embeddings().register_forward_hook(widen)
     return model
+
+
+def switch_dropout_off(model: Any) -> None:
+    """Set every dropout probability to zero, wherever a layer or the configuration keeps it."""
+    for holder in (model.config.get_text_config(), *model.modules()):
+        for name, value in vars(holder).items():
+            if isinstance(value, float) and ("drop" in name or isinstance(holder, nn.Dropout)):
+                setattr(holder, name, 0.0)
 
 
 def into_hqq(model: Any) -> None:
@@ -96,7 +107,9 @@ def into_hqq(model: Any) -> None:
     for name, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear) and layer is not model.get_output_embeddings():
             config = BaseQuantizeConfig(nbits=int(BITS.removeprefix("hqq")), group_size=64, axis=1)
-            coded = HQQLinear(layer, config, compute_dtype=torch.float32, device=str(DEVICE))
+            # On the CPU, as in the app: a GPU rounds differently and finds other codes.
+            coded = HQQLinear(layer.cpu(), config, compute_dtype=torch.float32, device="cpu")
+            coded.cuda(str(DEVICE))  # the library's name for a move to any device
             coded.forward = coded.forward_pytorch  # the default's own backward does not work under autocast
             model.set_submodule(name, coded)
 

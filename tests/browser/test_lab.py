@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.local import run_now
+from lora_lab.engine.own_worker import run_now
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import fold_events
 from lora_lab.spec import TINY_MODEL, RunSpec

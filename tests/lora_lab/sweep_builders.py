@@ -52,7 +52,9 @@ def finish(run: RunFolder, loss: float) -> None:
 
 
 def fail(run: RunFolder) -> None:
-    """The events of a run that did not."""
+    """The events of a run that did not, in place of those it had: none counts after its end."""
+    queued, *_ = run.events_path.read_text("utf-8").splitlines(keepends=True)
+    run.events_path.write_text(queued, "utf-8")
     begin(run, steps=1)
     run.emit("failed", step=1, cause="out-of-memory", what="Ran out of memory.", do_next="Try a batch of 2.")
 

@@ -67,15 +67,14 @@ class Losses:
                 put_weight(changed, original.float())
 
     def _arm(self, arm: str, words: str) -> None:
-        total = 0.0
-        answers = [example.answer_tokens for example in self._examples]
-        for start in range(0, len(self._examples), EVALUATION_BATCH):
-            self._say(f"Held-out loss, {words}: batch {start // EVALUATION_BATCH + 1} of {self._batches}")
-            batch = self._examples[start : start + EVALUATION_BATCH]
-            loss = held_out_loss(self._session.base, batch, nullcontext)
-            total += loss * sum(answers[start : start + EVALUATION_BATCH])
-            self._done += 1
-        self._found[arm] = total / sum(answers)
+        before = self._done
+
+        def measured(done: int) -> None:
+            self._done = before + -(-done // EVALUATION_BATCH)
+            self._say(f"Held-out loss, {words}: {done} of {len(self._examples)} examples")
+
+        measured(0)
+        self._found[arm] = held_out_loss(self._session.base, self._examples, nullcontext, measured)
         self._say(f"Held-out loss, {words}: measured")
 
     def _say(self, doing: str) -> None:

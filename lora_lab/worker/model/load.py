@@ -60,9 +60,8 @@ def load_tokenizer(model: str, models_dir: Path, report: Report = ignore_progres
     if model == TINY_MODEL:
         return tiny_tokenizer()
     source = resolve_model(model, models_dir, report)
-    gguf = _gguf_in(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **({"gguf_file": gguf.name} if gguf else {}))
+        tokenizer = AutoTokenizer.from_pretrained(source, **_gguf_option(source))
     except (OSError, ValueError) as error:
         raise _explain_unusable(model, error) from error
     if tokenizer.pad_token_id is None:
@@ -193,9 +192,11 @@ def prepare_embedded(models_dir: Path, report: Report = ignore_progress) -> Path
     folder = embedded_model.model_folder(models_dir)
     if embedded_model.is_ready(folder):
         return folder
-    gguf = embedded_model.fetch_gguf(models_dir / "download", report)
-    convert_gguf(gguf, folder, report)
-    gguf.unlink()
+    with embedded_model.preparing(models_dir / "download", report):
+        if not embedded_model.is_ready(folder):
+            gguf = embedded_model.fetch_gguf(models_dir / "download", report)
+            convert_gguf(gguf, folder, report)
+            gguf.unlink()
     return folder
 
 
@@ -225,6 +226,12 @@ def _gguf_in(source: str) -> Path | None:
     return next(iter(sorted(folder.glob("*.gguf"))), None)
 
 
+def _gguf_option(source: str) -> dict[str, str]:
+    """Return what tells transformers to read a folder's GGUF file, if it needs to."""
+    gguf = _gguf_in(source)
+    return {"gguf_file": gguf.name} if gguf else {}
+
+
 def _explain_unusable(model: str, error: Exception) -> LearnerError:
     return LearnerError(
         f"{model} could not be loaded ({first_line(error)}).",
@@ -234,8 +241,12 @@ def _explain_unusable(model: str, error: Exception) -> LearnerError:
 
 def load_config(model: str) -> dict[str, Any]:
     """Load the configuration of a local folder or hub id. Raises LearnerError when it can't be read."""
+    folder = Path(model).expanduser()
+    source = str(folder) if folder.is_dir() else model
     try:
-        config: dict[str, Any] = AutoConfig.from_pretrained(model, trust_remote_code=False).to_dict()
+        config: dict[str, Any] = AutoConfig.from_pretrained(
+            source, trust_remote_code=False, **_gguf_option(source)
+        ).to_dict()
     except (OSError, ValueError) as error:
         raise _explain_unusable(model, error) from error
     return config

@@ -1,4 +1,4 @@
-"""One adapter on a loaded model, attached and trained the way a run that is alone takes."""
+"""One adapter on a loaded model, attached the way a run that is alone takes."""
 
 from collections.abc import Sequence
 

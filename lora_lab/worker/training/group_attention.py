@@ -78,10 +78,11 @@ def positions_of(
     The attention of a row with a shared prefix must be unfused.
     """
     counts = ((heads, scale), (kv_heads, 1.0))
-    written = written_out(cos.device, shared + max(lengths))
-    assert written or not shared
     before = [0, *(shared for _ in lengths[1:])]
-    sizes = tuple(zip(lengths, before, strict=True)) if written else ()
+    parts = tuple(zip(lengths, before, strict=True))
+    written = written_out(cos.device, max(n + m for n, m in parts))
+    assert written or not shared
+    sizes = parts if written else ()
     masks = {(n, m): cos.new_full((n, m + n), float("-inf")).triu_(1 + m) for n, m in set(sizes)}
     signed = torch.cat([-sin[:, : sin.shape[1] // 2], sin[:, sin.shape[1] // 2 :]], 1)
     return Positions(

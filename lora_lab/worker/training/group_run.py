@@ -30,7 +30,8 @@ from lora_lab.worker.training.tokenize import keep_read
 from lora_lab.worker.training.work import (
     ASKING_BASE,
     ASKING_TUNED,
-    FAILURES,
+    HELD_OUT,
+    PREPARING,
     WITH_ADAPTER,
     WITHOUT_ADAPTER,
     Work,
@@ -39,7 +40,8 @@ from lora_lab.worker.training.work import (
     execute_with_graph,
     rows_of,
     say_measured,
-    select_shortest,
+    say_waiting,
+    select_asked,
     shape_for,
     write_samples,
 )
@@ -54,28 +56,43 @@ class GroupedRuns:
         self._well = True
 
     def execute(self, bench: ModelCache) -> bool:
-        """Do the runs. An error in one run ends that run; an error in the group ends all that still train."""
+        """Do the runs. An error in one run ends that run; in a chunk, those of it that still train."""
         try:
-            self._do(bench)
-        except FAILURES as error:
-            for work in self._works:
-                if not work.ended:
-                    self._fail(work, error)
+            self._do([work for work in self._works if not work.leaves_early()], bench)
+        except Exception as error:  # before the first chunk: none of them can be trained
+            self._fail_together(self._works, error)
             bench.clear()
         return self._well
 
-    def _do(self, bench: ModelCache) -> None:
-        spec = self._works[0].spec
-        dataset = datasets.load_saved(self._works[0].run.path)
-        material = Material(bench.session_for(spec, self._report), dataset, self._home, spec)
-        for chunk in material.chunks(self._works):
-            session = bench.session_for(spec, self._report)
-            if self._app_is_gone():
-                for work in chunk:
-                    work.end_cut_off()
-            elif not self._side_by_side(session, bench, chunk, material):
-                for work in chunk:
-                    self._alone(work, bench)
+    def _do(self, works: Sequence[Work], bench: ModelCache) -> None:
+        if not works:
+            return
+        spec = works[0].spec
+        self._tell(works, PREPARING)
+        dataset = datasets.load_saved(works[0].run.path)
+        session = bench.session_for(spec, partial(self._report, works))
+        material = Material(session, dataset, self._home, spec)
+        chunks = material.chunks(works)
+        for later in chunks[1:]:
+            for work in later:
+                say_waiting(work.run)
+        for chunk in chunks:
+            try:
+                self._do_chunk([work for work in chunk if not work.leaves_early()], material, bench)
+            except Exception as error:  # most likely memory: a smaller chunk may still fit
+                self._fail_together(chunk, error)
+                bench.clear()
+
+    def _do_chunk(self, chunk: Sequence[Work], material: "Material", bench: ModelCache) -> None:
+        if not chunk:
+            return
+        self._tell(chunk, PREPARING)
+        session = bench.session_for(chunk[0].spec, partial(self._report, chunk))
+        if not self._side_by_side(session, bench, chunk, material):
+            for work in chunk[1:]:
+                say_waiting(work.run)
+            for work in chunk:
+                self._alone(work, bench)
 
     def _side_by_side(
         self, session: ModelSession, bench: ModelCache, chunk: Sequence[Work], material: "Material"
@@ -130,7 +147,7 @@ class GroupedRuns:
         work.save(work.step)
         if self._app_is_gone():
             work.end_cut_off()
-        else:
+        elif not work.leaves_early():
             self._finish(group, {cell: work}, material)
 
     def _finish(self, group: AdapterGroup, works: dict[CellAdapter, Work], material: "Material") -> None:
@@ -163,14 +180,17 @@ class GroupedRuns:
         work.end("failed", **asdict(describe_failure(error, work)))
         self._well = False
 
-    def _report(self, progress: Progress) -> None:
-        for work in self._works:
+    def _fail_together(self, works: Sequence[Work], error: Exception) -> None:
+        for work in works:
             if not work.ended:
-                work.report(progress)
+                self._fail(work, error)
+
+    def _report(self, works: Iterable[Work], progress: Progress) -> None:
+        for work in works:
+            work.report(progress)
 
     def _tell(self, works: Iterable[Work], text: str) -> None:
-        for work in works:
-            work.report(Progress(step=text))
+        self._report(works, Progress(step=text))
 
 
 class Material:
@@ -184,8 +204,8 @@ class Material:
         self.examples = cut_to(self._everything, spec.seq_len_tokens)
         self._shared = shared_in(self.examples, self.machine.device)
         held_out = [encode_example(session.tokenizer, example) for example in dataset.held_out]
-        self.held_out = cut_to(held_out, spec.seq_len_tokens)
-        self.asked = select_shortest(dataset.held_out)
+        self.held_out = cut_to(held_out, spec.seq_len_tokens, part=HELD_OUT)
+        self.asked = select_asked(dataset.held_out, held_out, positions=session.positions)
         self.prompts = [example.prompt for example in self.asked]
         asked = BaseResults(held_out=tuple(self.held_out), prompts=tuple(self.prompts))
         known = session.base_results

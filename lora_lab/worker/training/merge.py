@@ -15,13 +15,15 @@ from transformers import PreTrainedModel
 
 from lora_lab.data.embedded_model import Progress, Report, ignore_progress
 from lora_lab.data.lab_folder import write_json
+from lora_lab.runs import failures
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import Bits
+from lora_lab.worker.device.number_type import DTYPES
 from lora_lab.worker.model.load import load_model, load_tokenizer
 from lora_lab.worker.model.quantization import dense_weight, linears_of, put_weight
 from lora_lab.worker.training.memory_meter import is_out_of_memory
-from study.base.errors import LearnerError
+from study.base.errors import LearnerError, first_line
 
 
 def merge_run(run: RunFolder, models_dir: Path) -> bool:
@@ -35,7 +37,7 @@ def merge_run(run: RunFolder, models_dir: Path) -> bool:
         _write_model(run, models_dir, merged, report)
     except (LearnerError, OSError, MemoryError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(merged.partial, ignore_errors=True)  # first, to free disk space for the error message
-        write_json(merged.state_path, {"state": "failed", "text": _describe_error(error)})
+        write_json(merged.state_path, {"state": "failed", "text": describe_error(error)})
         return False
     write_json(merged.state_path, {"state": "done", "text": ""})
     return True
@@ -44,7 +46,7 @@ def merge_run(run: RunFolder, models_dir: Path) -> bool:
 def _write_model(run: RunFolder, models_dir: Path, merged: Merged, report: Report) -> None:
     spec = run.spec
     report(Progress(step="Loading the model"))
-    model = load_dequantized(spec.model, spec.bits, models_dir, report)
+    model = load_base(run, models_dir, report)
     report(Progress(step="Merging"))
     whole = _with_adapter(model, run.adapter_path).merge_and_unload()
     report(Progress(step="Saving"))
@@ -64,26 +66,46 @@ def _with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         ) from error
 
 
+def load_base(run: RunFolder, models_dir: Path, report: Report = ignore_progress) -> PreTrainedModel:
+    """Load the base that a run trained on, which was rounded to the run's compute type before its bits, in
+    plain fp32 layers on the CPU.
+    """
+    started = run.state().started
+    compute_dtype = DTYPES[started["device"]["compute_dtype"]] if started else torch.float32
+    return load_dequantized(run.spec.model, run.spec.bits, models_dir, report, compute_dtype=compute_dtype)
+
+
 def load_dequantized(
-    model: str, bits: Bits, models_dir: Path, report: Report = ignore_progress
+    model: str,
+    bits: Bits,
+    models_dir: Path,
+    report: Report = ignore_progress,
+    *,
+    compute_dtype: torch.dtype = torch.float32,
 ) -> PreTrainedModel:
-    """Load the model with the numbers that `bits` keeps, in plain fp32 layers on the CPU."""
-    cpu = torch.device("cpu")
-    plain, stored = (
-        load_model(model, kind, compute_dtype=torch.float32, device=cpu, models_dir=models_dir, report=report)
-        for kind in ("fp32", bits)
-    )
-    kept = dict(stored.named_modules())
+    """Load the model with the numbers that `bits` and the compute type keep, in plain fp32 layers on the
+    CPU.
+    """
+
+    def load(kind: Bits, dtype: torch.dtype) -> PreTrainedModel:
+        cpu = torch.device("cpu")
+        return load_model(model, kind, compute_dtype=dtype, device=cpu, models_dir=models_dir, report=report)
+
+    plain, stored = load("fp32", torch.float32), load(bits, compute_dtype)
+    kept, parameters = dict(stored.named_modules()), dict(stored.named_parameters())
     with torch.no_grad():
+        for name, parameter in plain.named_parameters():  # embeddings, head, norms and biases
+            if name in parameters and parameters[name].is_floating_point():
+                parameter.copy_(parameters[name])
         for name, layer in linears_of(plain):
             put_weight(layer, dense_weight(kept[name], torch.float32))
     return plain
 
 
-def _describe_error(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """Describe an error of work on a whole model in fp32."""
     if is_out_of_memory(error):
-        return "There was not enough memory: merging holds the whole model in fp32, 4 bytes per parameter."
+        return "There was not enough memory: this holds the whole model in fp32, 4 bytes per parameter."
     if isinstance(error, OSError | SafetensorError):
-        said = getattr(error, "strerror", "") or error
-        return f"A file could not be read or written ({said}). Free some disk space."
-    return str(error)
+        return f"{failures.disk(error).what} Free some disk space."
+    return str(error) if isinstance(error, LearnerError) else first_line(error)

@@ -74,10 +74,10 @@ def encode_example(tokenizer: Any, example: Example) -> Encoded:
     return Encoded(ids=tuple(prompt + answer), answer_tokens=len(answer))
 
 
-def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int) -> list[Encoded]:
+def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int, *, part: str = "") -> list[Encoded]:
     """Truncate examples at their end; those that keep no answer token are left out.
 
-    Raises LearnerError when nothing is left to train on.
+    Raises LearnerError, in which `part` says which examples these are, when none is left.
     """
     kept = []
     for item in encoded:
@@ -87,7 +87,7 @@ def cut_to(encoded: Sequence[Encoded], seq_len_tokens: int) -> list[Encoded]:
     if not kept:
         shortest = min(len(item.ids) - item.answer_tokens for item in encoded) + 1
         raise LearnerError(
-            f"At {seq_len_tokens} tokens no example keeps any of its answer.",
+            f"At {seq_len_tokens} tokens no {part}example keeps any of its answer.",
             do_next=f"Set the sequence length to at least {shortest} tokens.",
         )
     return kept

@@ -11,7 +11,7 @@ from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group_run import GroupedRuns
 from lora_lab.worker.training.loop import never
 from lora_lab.worker.training.model_cache import ModelCache
-from lora_lab.worker.training.work import FAILURES, execute_with_graph, shape_for
+from lora_lab.worker.training.work import execute_with_graph, say_waiting, shape_for
 
 
 def execute_run(
@@ -39,14 +39,20 @@ def execute_group(
 ) -> bool:
     """Do the runs; every way each can end is an event. Return True unless one of them failed."""
     bench = bench or ModelCache(models_dir, home=home)
-    well = True
+    turns: list[tuple[list[RunFolder], bool]] = []
     for places in grouping.group_by_base([run.spec for run in runs]):
         together = [runs[place] for place in places]
-        if _takes_written_layer(together[0].spec, home, bench):
-            well &= GroupedRuns(together, home, app_is_gone).execute(bench)
-            continue
-        for run in together:
-            well &= execute_with_graph(run, home, bench, app_is_gone=app_is_gone)
+        shares = _takes_written_layer(together[0].spec, home, bench)
+        turns += [(together, True)] if shares else [([run], False) for run in together]
+    for later, _ in turns[1:]:
+        for run in later:
+            say_waiting(run)
+    well = True
+    for turn, shares in turns:
+        if shares:
+            well &= GroupedRuns(turn, home, app_is_gone).execute(bench)
+        else:
+            well &= execute_with_graph(turn[0], home, bench, app_is_gone=app_is_gone)
     return well
 
 
@@ -54,6 +60,6 @@ def _takes_written_layer(spec: RunSpec, home: LabHome, bench: ModelCache) -> boo
     """Return whether runs like `spec` can train through worker/training/group_layer.py here."""
     try:
         shape, compute = shape_for(spec.model, home), bench.machine_for(spec).compute_name
-    except FAILURES:
-        return False  # the run itself says why
+    except Exception:  # the run itself meets it again, and says why
+        return False
     return is_written_out(shape.model_type, compute, variant=spec.variant, optimizer=spec.optimizer)

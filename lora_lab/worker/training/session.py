@@ -61,6 +61,23 @@ class ModelSession:
     base_results: BaseResults = field(default_factory=BaseResults)
     """Kept for the next run: one of ten steps of the embedded model takes 13.5 s instead of 22.7 s."""
 
+    @property
+    def positions(self) -> int | None:
+        """How many positions the model has a vector for; None where it computes them, as rotary ones are."""
+        if any(name.endswith("rotary_emb") for name, _ in self.base.named_modules()):
+            return None
+        found: int | None = getattr(self.base.config.get_text_config(), "max_position_embeddings", None)
+        return found
+
+    def check_positions(self, examples: Iterable[Encoded]) -> None:
+        """Raise LearnerError when an example is longer than the model's table of positions."""
+        longest = max(len(item.ids) for item in examples)
+        if self.positions is not None and longest > self.positions:
+            raise LearnerError(
+                f"An example has {longest:,} tokens, and the model has only {self.positions:,} positions.",
+                do_next=f"Set the sequence length to at most {self.positions} tokens.",
+            )
+
     def fits(self, spec: RunSpec, machine: Machine) -> bool:
         """Return whether this loaded base is the one that `spec` needs on `machine`."""
         same_compute = self.machine.compute_dtype == machine.compute_dtype
@@ -80,12 +97,25 @@ def open_session(
         report=report,
     )
     set_threads(base.config.get_text_config().hidden_size, machine.compute_dtype)
+    switch_dropout_off(base)
     keep_residual_in_fp32(base, machine.compute_dtype)
     attend_by_example(base)
     if base.config.model_type not in KEEPS_ROWS_APART:
         refuse_if_rows_mix(base, machine)
     tokenizer = load_tokenizer(model_name, models_dir, report)
     return ModelSession(model_name=model_name, bits=bits, machine=machine, base=base, tokenizer=tokenizer)
+
+
+def switch_dropout_off(model: PreTrainedModel) -> None:
+    """Set every dropout probability of a base model to zero: GPT-2's are 0.1. The base is frozen, and a layer
+    that checkpointing computes again would draw other masks than before.
+
+    Layers keep theirs under many names, and some read the configuration in their forward.
+    """
+    for holder in (model.config.get_text_config(), *model.modules()):
+        for name, value in vars(holder).items():
+            if isinstance(value, float) and ("drop" in name or isinstance(holder, torch.nn.Dropout)):
+                setattr(holder, name, 0.0)
 
 
 @torch.no_grad()
@@ -162,7 +192,7 @@ def attach_adapter(session: ModelSession, spec: RunSpec, shape: ModelShape) -> A
     install_forwards(model, decoder)
     start_unchanged(model)
     if spec.checkpointing:
-        # A layer samples nothing at random, so checkpointing doesn't have to restore a random state.
+        # Without dropout a layer samples nothing at random, so there is no random state to restore.
         options = {"use_reentrant": False, "preserve_rng_state": False}
         session.base.activation_checkpointing_enable(options)
         # transformers also asks for a gradient of the embeddings, which only the older, reentrant form needs.

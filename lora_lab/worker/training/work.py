@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +34,7 @@ from lora_lab.worker.device.gpu import workspace_bytes
 from lora_lab.worker.device.machine import Machine
 from lora_lab.worker.model.load import load_config
 from lora_lab.worker.model.read_shape import shape_of_config
-from lora_lab.worker.training.generate import generate_answers
+from lora_lab.worker.training.generate import NEW_TOKENS, generate_answers
 from lora_lab.worker.training.group_loop import SharedStep
 from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, train_adapter
 from lora_lab.worker.training.memory_meter import is_out_of_memory
@@ -48,8 +49,8 @@ SAMPLE_PROMPTS = 3
 WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with it"
 ASKING_BASE = "Asking the base model about held-out prompts"
 ASKING_TUNED = "Asking the tuned model the same"
-FAILURES = (LearnerError, NonFiniteLoss, MemoryError, RuntimeError, OSError, SafetensorError)
-"""Errors that a run can raise without a bug in the lab; `describe_failure` classifies them."""
+PREPARING = "Preparing the run"
+HELD_OUT = "held-out "
 
 
 def execute_with_graph(
@@ -60,12 +61,12 @@ def execute_with_graph(
     failure: Failure | None = None
     try:
         work.do(bench)
-    except FAILURES as error:
+    except Exception as error:  # the run's outermost frame: whatever it was, the next run can begin
         failure = describe_failure(error, work)
         work.end("failed", **asdict(failure))
     model = work.put_down()
-    if failure is not None and failure.cause == "out-of-memory":
-        del model  # an allocation failed at an unknown point: the base may be damaged
+    if failure is not None and failure.cause in ("out-of-memory", "crash"):
+        del model  # something failed at an unknown point: the base may be damaged
         bench.clear()
     elif model is not None:
         bench.take_back(model)
@@ -73,7 +74,7 @@ def execute_with_graph(
 
 
 def describe_failure(error: Exception, work: "Work") -> Failure:
-    """Describe an error for a learner; raise it again when it is a bug in the lab.
+    """Describe an error for a learner; the run's log gets the details of one without words of its own.
 
     When the loss is no number, the adapter of the step before is saved first, if the disk allows it.
     """
@@ -86,12 +87,14 @@ def describe_failure(error: Exception, work: "Work") -> Failure:
     if is_out_of_memory(error):
         return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
     if isinstance(error, OSError | SafetensorError):  # safetensors raises the second on a full disk
-        return Failure(
-            cause="disk",
-            what=f"A file could not be read or written ({getattr(error, 'strerror', '') or error}).",
-            do_next="Free some disk space, then start again; your settings are kept.",
-        )
-    raise error
+        return failures.disk(error)
+    traceback.print_exception(error)
+    return failures.unknown(error, step=work.step, saved_step=work.saved_step)
+
+
+def say_waiting(run: RunFolder) -> None:
+    """Say that a run is in the worker's job and others come first: its time does not count yet."""
+    run.emit("status", text="Waiting for its turn", waiting=True)
 
 
 class Work:
@@ -111,6 +114,9 @@ class Work:
 
     def do(self, bench: ModelCache) -> None:
         """Load, attach, train, compare, finish."""
+        if self.leaves_early():
+            return
+        self.report(Progress(step=PREPARING))
         session = bench.session_for(self.spec, self.report)
         dataset = datasets.load_saved(self.run.path)
         everything = [encode_example(session.tokenizer, example) for example in dataset.train]
@@ -119,7 +125,9 @@ class Work:
         examples = cut_to(everything, self.spec.seq_len_tokens)
         # Both before training: raises at once if nothing of the data is left at this length.
         encoded = [encode_example(session.tokenizer, example) for example in dataset.held_out]
-        kept = cut_to(encoded, self.spec.seq_len_tokens)
+        kept = cut_to(encoded, self.spec.seq_len_tokens, part=HELD_OUT)
+        session.check_positions([*examples, *kept])
+        asked = select_asked(dataset.held_out, encoded, positions=session.positions)
         self._adapted = adapted = attach_adapter(session, self.spec, shape)
         self.writer = adapted.model.save_pretrained
         started = build_announcement(self.spec, shape, everything, examples, session.machine, graph=True)
@@ -140,6 +148,8 @@ class Work:
             self.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(session.machine.device))
         stopped = self.step < self.spec.steps
         self.save(self.step)
+        if self.leaves_early():
+            return
         if self._app_is_gone():
             self.end_cut_off()
             return
@@ -149,7 +159,7 @@ class Work:
         after = self._measure(model, kept, session, WITH_ADAPTER)
         self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
 
-        self._write_samples(session, select_shortest(dataset.held_out))
+        self._write_samples(session, asked)
         self.end("stopped" if stopped else "finished")
 
     def end(self, kind: str, **values: Any) -> None:
@@ -160,6 +170,14 @@ class Work:
     def end_cut_off(self) -> None:
         """End a run whose app is gone; another may replace it, unless the learner had just stopped it."""
         self.end("stopped", cut_off=not self.run.stop_path.exists())
+
+    def leaves_early(self) -> bool:
+        """End a run that was stopped before its first step, which has nothing to measure; return whether it
+        has ended.
+        """
+        if not (self.step or self.ended) and self.should_stop():
+            self.end_cut_off()
+        return self.ended
 
     def should_stop(self) -> bool:
         """Return whether the learner asked to stop, or the app that started this process is gone."""
@@ -210,6 +228,8 @@ class Work:
 
     def _write_samples(self, session: ModelSession, held_out: list[Example]) -> None:
         adapted = self._adapted
+        if not held_out:
+            return
         assert adapted is not None
         prompts = [example.prompt for example in held_out]
         self.report(Progress(step=ASKING_BASE))
@@ -262,9 +282,18 @@ def rows_of(spec: RunSpec, everything: Sequence[Encoded], machine: Machine) -> l
     )
 
 
-def select_shortest(held_out: Sequence[Example]) -> list[Example]:
-    """Select the examples that both models are asked: short prompts are easy to read."""
-    return sorted(held_out, key=lambda example: len(example.prompt))[:SAMPLE_PROMPTS]
+def select_asked(
+    held_out: Sequence[Example], encoded: Sequence[Encoded], *, positions: int | None
+) -> list[Example]:
+    """Select the examples that both models are asked, with room for an answer in the model's positions: short
+    prompts are easy to read.
+    """
+    fitting = [
+        example
+        for example, item in zip(held_out, encoded, strict=True)
+        if positions is None or len(item.ids) - item.answer_tokens + NEW_TOKENS <= positions
+    ]
+    return sorted(fitting, key=lambda example: len(example.prompt))[:SAMPLE_PROMPTS]
 
 
 def say_measured(whose: str, done: int, of: int) -> str:

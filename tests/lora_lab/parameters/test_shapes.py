@@ -169,8 +169,7 @@ def test_typed_targets_are_names_or_a_pattern_for_whole_names(targets: str, coun
 @pytest.mark.parametrize("targets", [targets for targets, _ in TYPED])
 def test_typed_targets_reach_peft_with_the_same_meaning(targets: str) -> None:
     shape = find_shape("llama-7b")
-    named = shape.target_modules(targets)
-    setting = AdapterSetting(targets=named if isinstance(named, str) else tuple(named))
+    setting = AdapterSetting(targets=tuple(shape.target_modules(targets)))
     assert count_adapter(shape, setting, rank=4) == count_parameters(shape, rank=4, targets=targets)
 
 

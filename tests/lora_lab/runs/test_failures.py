@@ -1,12 +1,15 @@
 """Every way a run can fail says what happened, what is safe and what to try, in plain words."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
 from lora_lab.runs import failures
 from lora_lab.runs.failures import Failure
+from lora_lab.runs.finalize import close_the_books, cut_off
 from lora_lab.spec import RunSpec
+from tests.lora_lab import run_builders
 
 HEAVY = RunSpec(rank=64, batch=8, seq_len_tokens=512, bits="bf16")
 LIGHT = RunSpec(rank=1, batch=1, seq_len_tokens=64, bits="nf4-dq")
@@ -85,6 +88,9 @@ def test_the_rate_to_try_is_always_lower(rate: float, tried: str) -> None:
 def test_at_the_first_step_nothing_was_learnt_yet() -> None:
     failure = failures.non_finite(RunSpec(), step=1, saved_step=0)
     assert failure.what.endswith("The adapter had not learnt anything yet.")
+    assert "learning rate" not in failure.do_next, "no update has happened that it could have spoilt"
+    assert failure.do_next.startswith("Compute in fp32")
+    assert "alpha (now 16)" in failure.do_next
 
 
 @pytest.mark.parametrize("exit_code", [-signal.SIGKILL, 137])
@@ -112,6 +118,23 @@ def test_any_other_end_gives_the_status_and_where_to_look(exit_code: int) -> Non
     assert f"ended with status {exit_code} after step 12" in failure.what
     assert "ValueError" not in failure.what + failure.do_next
     assert "stdout.log" in failure.do_next
+
+
+def test_a_worker_that_died_before_the_job_has_written_to_the_other_log(tmp_path: Path) -> None:
+    run = run_builders.queued(tmp_path)
+    assert "worker.log in the data folder" in close_the_books(run, 1).failure_text
+
+
+def test_a_stop_before_the_app_was_closed_stays_a_stop(tmp_path: Path) -> None:
+    """A cut-off cell would be trained again at the next start."""
+    begun, loading = run_builders.training(tmp_path), run_builders.queued(tmp_path, after_seconds=1)
+    loading.emit("status", text="Loading the model", worker_pid=0)
+    for run in (begun, loading):
+        run.ask_to_stop()
+        cut_off(run)
+        assert (run.state().status, run.state().cut_off) == ("stopped", False)
+    assert begun.state().note.startswith("Its process ended before it had its held-out loss.")
+    assert not loading.state().note
 
 
 def test_a_closed_app_is_said_and_offers_a_new_start() -> None:

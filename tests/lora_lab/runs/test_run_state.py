@@ -101,6 +101,19 @@ def test_a_run_taken_out_of_the_queue_has_ended() -> None:
     assert (state.status, state.ended, state.peak_bytes) == ("stopped", True, 0)
 
 
+def test_what_a_worker_says_after_the_end_changes_nothing() -> None:
+    """The command that started it was lost, and an app has closed the run's books since."""
+    closed = [*STORY[:6], event("failed", step=2, cut_off=True, what="The app was closed.", do_next="Again.")]
+    assert fold_events([*closed, step(3), event("finished", step=3)]) == fold_events(closed)
+
+
+def test_the_time_of_a_run_begins_with_its_turn_in_the_job() -> None:
+    prepared = event("status", text="Preparing the run", worker_pid=41)
+    waiting = fold_events([event("queued"), prepared, event("status", text="Waiting for it", waiting=True)])
+    assert (waiting.status, waiting.began_at, waiting.begun) == ("queued", None, True)
+    assert fold_events([prepared | {"at": 130.0}], waiting).began_at == 130.0
+
+
 def test_an_event_of_a_later_version_changes_nothing() -> None:
     assert fold_events([*STORY, event("confetti", colour="red")]) == fold_events(STORY)
 

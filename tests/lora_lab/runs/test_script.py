@@ -1,4 +1,4 @@
-"""The text of an exported script: plain imports, this run's settings, and a refusal of what it can't do."""
+"""The text of an exported script: plain imports, this run's settings and data."""
 
 import ast
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from lora_lab.data.datasets import load_saved
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.export_script import COVERED, script_of
+from lora_lab.runs.export_script import script_of
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from tests.lora_lab import run_builders
@@ -66,15 +66,6 @@ def test_it_holds_the_settings_the_data_and_the_measured_losses(tmp_path: Path) 
 )
 def test_a_model_of_the_hub_is_named_as_the_hub_does(tmp_path: Path, model: str, source: str) -> None:
     assert values_in(text_of(tmp_path, replace(run_builders.TINY, model=model)))["MODEL"] == source
-
-
-@pytest.mark.parametrize("name", COVERED)
-def test_what_it_does_not_cover_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setitem(COVERED, name, ())
-    with pytest.raises(LearnerError, match=f"does not cover {name}=.* Keep the run as JSON instead"):
-        text_of(tmp_path, run_builders.TINY)
 
 
 def test_a_run_that_never_began_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from hqq.core.quantize import HQQLinear
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 
-from benchmarks.alone import train_alone
 from lora_lab.data.batches import RowSize, row_sizes
 from lora_lab.data.datasets import Dataset, Example, own_dataset, split_examples
 from lora_lab.memory.ledger import heaviest_row
@@ -27,6 +26,7 @@ from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.loop import StepResult, answer_loss
 from lora_lab.worker.training.packing import IGNORED, Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import Adapted, ModelSession, attach_adapter, meter_for, open_session
+from tests.lora_lab.worker.alone import train_alone
 
 CPU = torch.device("cpu")
 BYTES_A_WEIGHT: dict[Bits, float] = {

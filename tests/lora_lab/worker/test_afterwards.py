@@ -11,8 +11,10 @@ from lora_lab.runs.extra_measurements import ExtraMeasurements
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.state import fold_events
 from lora_lab.spec import Bits
+from lora_lab.worker import extra_measurements
 from lora_lab.worker.extra_measurements import measure_run
 from lora_lab.worker.training.run import execute_run
+from tests.lora_lab import run_builders
 from tests.lora_lab.worker.builders import TINY, never, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -52,3 +54,16 @@ def test_a_run_without_a_readable_adapter_says_why_it_is_not_measured(
     assert not measure_run(run, models_dir)
     assert ExtraMeasurements(run).problem
     assert ExtraMeasurements(run).values == {}
+
+
+def test_a_failed_measurement_says_why_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(extra_measurements, "load_base", lack_memory)
+    run = run_builders.finished(tmp_path)
+    assert not measure_run(run, tmp_path)
+    assert ExtraMeasurements(run).problem.startswith("There was not enough memory: this holds the whole")
+    assert ExtraMeasurements(run).can_be_measured

@@ -132,5 +132,7 @@ def test_runs_of_two_bases_and_damaged_adapters_are_refused(
     with pytest.raises(LearnerError, match="different base models"):
         ChatModel(models_dir).arms([runs[0], other], said)
     (other.adapter_path / "adapter_model.safetensors").write_bytes(b"no adapter")
-    with pytest.raises(LearnerError, match="can't be read"):
-        ChatModel(models_dir).arms([other], said)
+    model = ChatModel(models_dir)
+    for _ in range(2):  # asked again, it would answer as the base
+        with pytest.raises(LearnerError, match="can't be read"):
+            model.arms([other], said)

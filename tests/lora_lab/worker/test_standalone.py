@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from hqq.core.quantize import HQQLinear
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import nn
@@ -28,7 +29,9 @@ from lora_lab.worker import standalone
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.worker.training.run import execute_run
-from tests.lora_lab.worker.builders import CPU, TINY, never, silent, small_dataset
+from tests.lora_lab.families import FAMILIES
+from tests.lora_lab.worker.builders import CPU, TINY, linears, never, silent, small_dataset
+from tests.lora_lab.worker.model.test_models import folder_of
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TOLERANCE: dict[tuple[Bits, str], float] = {
@@ -146,3 +149,30 @@ def test_the_script_multiplies_decoded_int8_weights_as_the_app_does(models_dir: 
     assert torch.allclose(found, expected, atol=1e-6)
     (gradient,) = torch.autograd.grad(found.sum(), x)
     assert torch.allclose(gradient, wanted, atol=1e-6)
+
+
+def test_the_script_trains_without_the_models_dropout_as_the_app_does(tmp_path: Path) -> None:
+    folder = folder_of("gpt2", FAMILIES["gpt2"], tmp_path / "gpt2")
+    model = standalone.load_model(str(folder)).train()
+    ids = torch.arange(3, 19)[None]
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_the_script_searches_hqqs_codes_on_the_processor_whatever_it_trains_on(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, app = (
+        load_model(
+            TINY_MODEL, bits, compute_dtype=torch.float32, device=CPU, models_dir=models_dir, report=silent
+        )
+        for bits in ("fp32", "hqq4")
+    )
+    moved: list[str] = []
+    monkeypatch.setattr(HQQLinear, "cuda", lambda layer, device: moved.append(device))
+    monkeypatch.setattr(standalone, "DEVICE", torch.device("cuda"))
+    monkeypatch.setattr(standalone, "BITS", "hqq4")
+    standalone.into_hqq(model)
+    for ours, theirs in zip(linears(model), linears(app), strict=True):
+        assert torch.equal(ours.W_q, theirs.W_q)
+    assert moved == ["cpu", "cuda"] * len(linears(model))

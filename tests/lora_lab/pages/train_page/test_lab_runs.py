@@ -15,7 +15,6 @@ from lora_lab.lab import Lab
 from lora_lab.pages.train import LabPage
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.runs import export_script
 from lora_lab.runs.merged_model import Merged
 from lora_lab.settings.run_form import read_presets
 from lora_lab.spec import RunSpec
@@ -335,17 +334,6 @@ def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) 
     for act in ("delete", "stop"):
         with pytest.raises(LearnerError, match="There is no run with that name"):
             ana.sends(act, run=run_id)
-
-
-def test_a_run_that_no_script_covers_says_so(ana: Visitor, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        export_script.COVERED, "variant", ("lora",)
-    )  # as before a new variant is in the template
-    run = run_builders.finished(lab.settings.runs_dir, replace(LIGHT, variant="dora"))
-    html = ana.opens(f"/lab?run={run.run_id}")
-    assert "There is no plain script" in words(html)
-    assert "it does not cover variant=dora." in words(html)
-    assert "run.py" not in html
 
 
 def test_a_merged_model_is_offered_shown_at_work_and_kept(ana: Visitor, lab: Lab) -> None:

@@ -1,5 +1,6 @@
 """A device that fails: the worker goes on with what works and says why."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.engine.worker_process import worker_environment
 from lora_lab.spec import TINY_MODEL, Bits
+from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker.__main__ import start_failure
 from lora_lab.worker.device.gpu import choose_kernels
 from lora_lab.worker.device.machine import DEVICE_VARIABLE, find_device, problem_with
@@ -38,6 +40,24 @@ def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: py
     find_device.cache_clear()
     assert find_device() == (CPU, None)
     find_device.cache_clear()
+
+
+def test_a_disk_that_refuses_the_model_is_said_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = tmp_path / "a-file"
+    in_the_way.touch()
+    where = ["--home", str(tmp_path), "--models-dir", str(in_the_way / "models")]
+    monkeypatch.setattr(sys, "argv", ["worker", *where])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(worker_main, "open_answers", io.BytesIO)
+    worker_main.main()
+    state = LabHome(tmp_path).worker_state()
+    assert (state["state"], state["text"]) == (
+        "no-model",
+        "A file could not be read or written (Not a directory).",
+    )
+    assert state["do_next"] == "Free some disk space, then try again."
 
 
 def test_a_worker_that_cannot_start_says_so_and_takes_jobs(tmp_path: Path, models_dir: Path) -> None:

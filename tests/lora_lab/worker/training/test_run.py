@@ -164,14 +164,6 @@ def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_the_last(
     assert learning_rate_at(1, steps=1, peak=1.0) == 1.0
 
 
-def test_a_run_that_is_asked_to_stop_before_it_begins_changes_nothing(run_it: RunIt) -> None:
-    run = run_it(TINY, prepare=RunFolder.ask_to_stop)
-    state = state_of(run)
-    assert (state.status, state.steps) == ("stopped", ())
-    assert state.loss_before == state.loss_after
-    assert not run.adapter_path.exists()
-
-
 # ---- the adapter
 
 
@@ -350,14 +342,16 @@ def test_a_local_folder_trains_like_the_model_in_it(run_it: RunIt, models_dir: P
     assert losses(run) == losses(run_it(TINY))
 
 
-@pytest.mark.parametrize("part", ["train", "held out"])
-def test_a_length_that_leaves_no_answer_is_refused_before_training(part: str, run_it: RunIt) -> None:
+@pytest.mark.parametrize("variant", ["lora", "dora"])
+@pytest.mark.parametrize(("shorter", "part"), [(16, "example"), (44, "held-out example")])
+def test_a_length_that_leaves_no_answer_is_refused_before_training(
+    shorter: int, part: str, variant: Variant, run_it: RunIt
+) -> None:
     """Also when it is only the held-out examples that are too long."""
-    shorter = 16 if part == "train" else 44
-    run = run_it(replace(TINY, seq_len_tokens=shorter), dataset=long_held_out())
+    run = run_it(replace(TINY, seq_len_tokens=shorter, variant=variant), dataset=long_held_out())
     failure = failure_of(run)
     assert failure["cause"] == "settings"
-    assert failure["what"] == f"At {shorter} tokens no example keeps any of its answer."
+    assert failure["what"] == f"At {shorter} tokens no {part} keeps any of its answer."
     assert failure["do_next"].startswith("Set the sequence length to at least")
     assert kinds(run) == ["failed"]
 

@@ -1,4 +1,4 @@
-"""One adapter on a loaded model, trained and measured the way a run that is alone takes."""
+"""Training and measuring the way a run that is alone takes, without a run: for tests and benchmarks."""
 
 from collections.abc import Callable, Sequence
 

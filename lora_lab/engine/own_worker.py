@@ -1,0 +1,33 @@
+"""One run in a worker of its own, for the command line."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from lora_lab.data.datasets import Dataset
+from lora_lab.engine.worker_process import start_worker
+from lora_lab.runs import owner
+from lora_lab.runs.finalize import close_the_books
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.spec import RunSpec
+from study.base.settings import Settings
+
+
+def run_now(
+    settings: Settings, spec: RunSpec, dataset: Dataset, *, now: datetime, watch: Callable[[RunFolder], None]
+) -> RunFolder:
+    """Do one run in its own worker, for the command line. Ctrl-C stops it and keeps the adapter."""
+    run = create_run(settings.runs_dir, spec, dataset, now=now)
+    run.emit("queued", held_by=owner.this_process())
+    log = run.log_path.open("ab")
+    with log:
+        worker = start_worker(settings, ["--run", str(run.path)], 0, log=log.fileno())
+        run.emit("status", text="Starting the worker", worker_pid=worker.pid)
+        try:
+            while worker.poll() is None:
+                watch(run)
+        except KeyboardInterrupt:
+            run.ask_to_stop()
+            worker.wait()
+    close_the_books(run, worker.returncode)
+    watch(run)
+    return run
