@@ -8,7 +8,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, ScalarSelect, Table, create_engine, event, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    ScalarSelect,
+    Select,
+    Table,
+    create_engine,
+    delete,
+    event,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.sql.visitors import iterate
@@ -198,6 +213,26 @@ def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]
     )
     row = connection.execute(moved).first()
     return (row.id, row.position) if row else None
+
+
+def put_row(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Write a row in place of the one with this key."""
+    # Delete and insert is the one way to overwrite that every backend understands alike.
+    connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+    connection.execute(insert(table).values(**key, **values))
+
+
+def owner_of(table: Table, row_id: str) -> ScalarSelect[str]:
+    """The profile of a row."""
+    return select(table.c.profile_id).where(table.c.id == row_id).scalar_subquery()
+
+
+def select_live(undone: ColumnElement[Any], profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Columns of the rows of a profile's log that were not undone; `undone` points to one from its undo."""
+    [key] = undone.foreign_keys
+    log = key.column.table
+    taken_back = exists().where(undone == key.column)
+    return select(*columns).where(log.c.profile_id == profile_id, ~taken_back)
 
 
 class StoreLog:
