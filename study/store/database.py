@@ -88,6 +88,16 @@ def one_view() -> Iterator[ReadView]:
         view.end_transaction()
 
 
+@contextmanager
+def outside_view() -> Iterator[None]:
+    """Let what is read inside be no part of the press that is going on: it is read from another database."""
+    token = _VIEW.set(None)
+    try:
+        yield
+    finally:
+        _VIEW.reset(token)
+
+
 class Database:
     """Where the logs are kept. `read()` and `write()` each give one connection in one transaction."""
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError
 
 from study.base.errors import LearnerError, StorageError
 from study.base.settings import OWN_FOLDERS
-from study.store.database import BUSY_SECONDS, open_database
+from study.store.database import BUSY_SECONDS, open_database, outside_view
 from study.store.migrations import migrate_database
 from study.store.storage_errors import kind_of
 
@@ -227,7 +227,8 @@ def _upgrade(snapshot: Snapshot, unpacked: Path) -> None:
     """Bring an unpacked database to today's tables: a running app knows no others."""
     database = open_database(f"sqlite:///{unpacked}")
     try:
-        migrate_database(database)
+        with outside_view():
+            migrate_database(database)
     except LearnerError as error:
         said = f"The backup of {snapshot.made} can't be restored. {error.what}"
         raise LearnerError(said, do_next="Choose another one.") from error
