@@ -1,6 +1,6 @@
 """Published tables: each number as printed, recomputed where possible."""
 
-from typing import Any, get_args
+from typing import get_args
 
 import gradio as gr
 from markupsafe import Markup
@@ -13,13 +13,12 @@ from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import form_event, frame
-from study.web.frame import Reply
+from study.web import frame
 
 
 def build(app: gr.Blocks, context: Context) -> None:
     with frame.add_page(app, context, title="Published numbers", path=PAPERS, under=LAB):
-        frame.add_island(act, load, "papers", waiting=frame.render_waiting("Published numbers", "lab"))
+        frame.add_island(None, load, "papers", waiting=frame.render_waiting("Published numbers", "lab"))
 
 
 def load(request: gr.Request) -> Markup:
@@ -33,8 +32,3 @@ def load(request: gr.Request) -> Markup:
         drawn=render_plot_part,
         counts={name: sum(table.count(name) for table in tables) for name in get_args(Agreement)},
     )
-
-
-def act(event: dict[str, Any], request: gr.Request) -> Reply:
-    """Raise LearnerError, because the page has only links."""
-    raise form_event.unknown_act(event)

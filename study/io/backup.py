@@ -93,7 +93,7 @@ class BackupExchange:
 
     def _problem(self, name: str, row: Any) -> str:
         if not isinstance(row, dict):
-            return "it is no row of a table"
+            return "it isn't a row of a table"
         if name == "preferences":  # every page reads them, so an invalid one would break all pages
             return preference_problem(row.get("name"), row.get("value"))
         return self.row_problem(name, row)

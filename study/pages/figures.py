@@ -1,7 +1,6 @@
 """Figures: all live figures on one page, or one by its URL, for a class or a link."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
@@ -10,8 +9,7 @@ from study.base.errors import LearnerError
 from study.figures.figure import Figures
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import form_event, frame
-from study.web.frame import Reply
+from study.web import frame
 
 PATH = "/figures"
 
@@ -19,7 +17,7 @@ PATH = "/figures"
 def build(app: gr.Blocks, context: Context, *, figures: Figures) -> None:
     page = FiguresPage(context=context, figures=figures)
     with frame.add_page(app, context, title="Figures", path=PATH, under="/learn"):
-        frame.add_island(page.act, page.load, "figures", waiting=frame.render_waiting("Figures"))
+        frame.add_island(None, page.load, "figures", waiting=frame.render_waiting("Figures"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +41,3 @@ class FiguresPage:
             query=query,
             concepts=self.context.concepts,
         )
-
-    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Reject every event, because the figures handle their own controls."""
-        raise form_event.unknown_act(event)

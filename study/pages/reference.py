@@ -1,7 +1,6 @@
 """Reference: the method on one sheet, and the glossary; made for printing as well."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
@@ -11,8 +10,7 @@ from study.lessons.lesson_text import LessonText, Terms
 from study.lessons.reference import read_reference
 from study.ports.context import Context
 from study.text.templates import render
-from study.web import form_event, frame
-from study.web.frame import Reply
+from study.web import frame
 
 PATH = "/reference"
 
@@ -20,7 +18,7 @@ PATH = "/reference"
 def build(app: gr.Blocks, context: Context, *, terms: Terms) -> None:
     page = ReferencePage(context=context, terms=terms)
     with frame.add_page(app, context, title="Reference", path=PATH, under="/learn"):
-        frame.add_island(page.act, page.load, "reference", waiting=frame.render_waiting("Reference"))
+        frame.add_island(None, page.load, "reference", waiting=frame.render_waiting("Reference"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,3 @@ class ReferencePage:
             concepts=self.context.concepts,
             lesson=LessonText(self.terms, ""),
         )
-
-    def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Reject every event, because the page has no controls of its own."""
-        raise form_event.unknown_act(event)

@@ -9,7 +9,6 @@ from zoneinfo import available_timezones
 import gradio as gr
 from markupsafe import Markup
 
-from study.base.errors import LearnerError
 from study.base.owner_log import FILE, read_last
 from study.io.pending_upload import Pending
 from study.ports.context import Context, Visit
@@ -88,7 +87,9 @@ class SettingsPage:
 
     def _prefer(self, visit: Visit, event: Mapping[str, Any]) -> None:
         chosen: dict[str, Any] = {
-            name: _read_whole(event, name) for name in NUMBERS if form_event.read_fields(event, name)
+            name: form_event.read_whole_field(event, name)
+            for name in NUMBERS
+            if form_event.read_fields(event, name)
         }
         words = {
             name: form_event.read_field(event, name).strip()
@@ -138,15 +139,6 @@ def _host_of(request: gr.Request) -> tuple[str, bool]:
         here = own_addresses()
         host = f"{here[0]}:{port}" if here and name else host
     return host, request.headers.get("x-forwarded-proto", "") == "https"
-
-
-def _read_whole(event: Mapping[str, Any], name: str) -> int:
-    written = form_event.read_field(event, name, limit=18)
-    if not written.isdecimal():
-        raise LearnerError(
-            f"{written!r} isn't a number.", do_next="Type digits only, or leave what was there."
-        )
-    return int(written)
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 
-from study.base.errors import LearnerError, StorageError, StorageKind
+from study.base.errors import LearnerError, StorageError, StorageKind, first_line
 from study.store.classes import ClassLog
 from study.store.database import Database, open_database
 from study.store.logs.card_operations import VerbLog
@@ -89,7 +89,7 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
         if isinstance(error, DBAPIError) and (kind := kind_of(error)):
             raise _cannot_open(kind, shown) from error
         raise LearnerError(
-            f"The study data in {shown} can't be opened: {_first_line(error)}.",
+            f"The study data in {shown} can't be opened: {_reason_of(error)}.",
             do_next="Check DATABASE_URL if you set it, or choose another folder with --data-folder.",
         ) from error
     return Store(
@@ -149,6 +149,5 @@ def _without_password(database_url: str) -> str:
         return "the given DATABASE_URL"
 
 
-def _first_line(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    return str(cause).splitlines()[0].rstrip(".")
+def _reason_of(error: Exception) -> str:
+    return first_line(getattr(error, "orig", None) or error).rstrip(".")

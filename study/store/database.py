@@ -10,14 +10,19 @@ from dataclasses import fields
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     Row,
     ScalarSelect,
+    Select,
     Table,
     create_engine,
+    delete,
     event,
+    exists,
     func,
+    insert,
     select,
     update,
 )
@@ -83,6 +88,16 @@ def one_view() -> Iterator[ReadView]:
     finally:
         _VIEW.reset(token)
         view.end_transaction()
+
+
+@contextmanager
+def outside_view() -> Iterator[None]:
+    """Let what is read inside be no part of the press that is going on: it is read from another database."""
+    token = _VIEW.set(None)
+    try:
+        yield
+    finally:
+        _VIEW.reset(token)
 
 
 class Database:
@@ -210,6 +225,26 @@ def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]
     )
     row = connection.execute(moved).first()
     return (row.id, row.position) if row else None
+
+
+def put_row(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Write a row in place of the one with this key."""
+    # Delete and insert is the one way to overwrite that every backend understands alike.
+    connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+    connection.execute(insert(table).values(**key, **values))
+
+
+def owner_of(table: Table, row_id: str) -> ScalarSelect[str]:
+    """The profile of a row."""
+    return select(table.c.profile_id).where(table.c.id == row_id).scalar_subquery()
+
+
+def select_live(undone: ColumnElement[Any], profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Columns of the rows of a profile's log that were not undone; `undone` points to one from its undo."""
+    [key] = undone.foreign_keys
+    log = key.column.table
+    taken_back = exists().where(undone == key.column)
+    return select(*columns).where(log.c.profile_id == profile_id, ~taken_back)
 
 
 class StoreLog:

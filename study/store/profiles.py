@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from study.base.errors import LearnerError
 from study.store import schema as t
 from study.store.class_schema import CLASS_TABLES
-from study.store.database import StoreLog, note_position
+from study.store.database import StoreLog, note_position, put_row
 from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
@@ -170,8 +170,7 @@ def _insert_profile(connection: Connection, name: str, *, named: bool, now: date
 
 
 def _choose_profile(connection: Connection, browser_id: str, profile_id: str, now: datetime) -> None:
-    connection.execute(delete(t.browsers).where(t.browsers.c.id == browser_id))
-    connection.execute(insert(t.browsers).values(id=browser_id, profile_id=profile_id, chosen_at=now))
+    put_row(connection, t.browsers, {"id": browser_id}, {"profile_id": profile_id, "chosen_at": now})
 
 
 def _free_name(connection: Connection, name: str, *, own_id: str = "") -> str:

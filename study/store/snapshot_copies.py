@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from study.store.class_schema import CLASS_TABLES
-from study.store.database import BUSY_SECONDS, open_database
+from study.store.database import BUSY_SECONDS, open_database, outside_view
 from study.store.migrations import migrate_database
 
 OF_CLASSES = {table.name for table in CLASS_TABLES}
@@ -49,7 +49,8 @@ def upgrade_copy(copy: Path) -> None:
     """
     database = open_database(f"sqlite:///{copy}")
     try:
-        migrate_database(database)
+        with outside_view():
+            migrate_database(database)
     finally:
         database.close()
 

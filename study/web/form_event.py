@@ -7,6 +7,7 @@ from typing import Any
 from study.base.errors import LearnerError
 
 _STALE = "Reload the page and try again."
+LONGEST_WHOLE = 18  # a database takes no more digits
 
 
 def unknown_act(event: Mapping[str, Any]) -> LearnerError:
@@ -29,10 +30,20 @@ def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
 
 def read_whole(event: Mapping[str, Any], name: str) -> int:
     """A whole number that must be there."""
-    value = read_text(event, name, limit=18)  # a database takes no more digits
-    if not value.removeprefix("-").isdecimal():
-        raise LearnerError(f"{name!r} must be a whole number, got {value!r}.", do_next=_STALE)
-    return int(value)
+    written = read_text(event, name, limit=LONGEST_WHOLE)
+    return _whole(written, f"{name!r} must be a whole number, got {written!r}.", do_next=_STALE)
+
+
+def read_whole_field(event: Mapping[str, Any], name: str) -> int:
+    """A whole number that was typed into a form."""
+    typed = read_field(event, name, limit=LONGEST_WHOLE)
+    return _whole(typed, f"{typed!r} isn't a number.", do_next="Type digits only, or leave what was there.")
+
+
+def _whole(written: str, problem: str, *, do_next: str) -> int:
+    if not written.removeprefix("-").isdecimal():
+        raise LearnerError(problem, do_next=do_next)
+    return int(written)
 
 
 def read_moment(event: Mapping[str, Any], name: str) -> datetime:

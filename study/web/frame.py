@@ -61,7 +61,7 @@ Load = Callable[[gr.Request], Markup]
 
 
 def add_island(
-    act: Act,
+    act: Act | None,
     load: Load,
     elem_id: str,
     *,
@@ -72,6 +72,7 @@ def add_island(
 
         add_island(page.act, page.load, "cards", waiting=render_waiting("Cards"))
 
+    An island without controls of its own has no `act`.
     `learners_may` names the only acts that are not the owner's on a server for learners; None means all.
 
     A `LearnerError` that either raises is shown to the learner; anything else is a bug, is logged by the
@@ -83,6 +84,8 @@ def add_island(
             if learners_may is not None and event.get("act") not in learners_may and not may_use_lab(request):
                 note("refused", f"A learner pressed what is the owner's on {elem_id}.")
                 raise owners_only()
+            if act is None:
+                raise form_event.unknown_act(event)
             with in_words(), one_view():
                 return _encodable(act(event, request))
         except LearnerError as error:

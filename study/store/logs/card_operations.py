@@ -7,13 +7,14 @@ are in the order of their time, not of their numbers: a backup of another machin
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, insert, select
 
 from study.base.errors import LearnerError, StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, select_live
 
 Name = Literal["rate", "bury", "unbury", "suspend", "resume", "flag", "edit", "spread", "cram"]
 NAMES: tuple[Name, ...] = get_args(Name)
@@ -111,6 +112,7 @@ class VerbLog(StoreLog):
         return taken_back if last is None or time_of(taken_back) > time_of(last) else None
 
 
+_select_live = partial(select_live, t.verb_undos.c.verb_id)
 _IN_TIME = (t.card_verbs.c.at, t.card_verbs.c.id)
 
 
@@ -136,11 +138,6 @@ def record_verb(
         .returning(t.card_verbs.c.id)
     ).scalar_one()
     return verb_id
-
-
-def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
-    undone = exists().where(t.verb_undos.c.verb_id == t.card_verbs.c.id)
-    return select(*columns).where(t.card_verbs.c.profile_id == profile_id, ~undone)
 
 
 def _find_last(connection: Connection, profile_id: str, *wanted: ColumnElement[bool]) -> Verb | None:

@@ -3,19 +3,22 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, select
+from sqlalchemy import Connection, Row, exists, func, insert, select
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, read_row
+from study.store.database import StoreLog, cache_reads, read_row, select_live
 from study.store.logs.card_operations import Verb, VerbLog, record_verb, time_of
 from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again
 DURATIONS = 50  # of the last ratings, for the pace
 REPEATED = "review"  # the phase of a card that had been learnt
+
+_select_live = partial(select_live, t.review_undos.c.review_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,12 +287,6 @@ class _Rating:
     @property
     def _is_repeat(self) -> bool:
         return self.before is not None and self.before.get("phase") == REPEATED
-
-
-def _select_live(profile_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Columns of the reviews of a profile that were not undone."""
-    undone = exists().where(t.review_undos.c.review_id == t.card_reviews.c.id)
-    return select(*columns).where(t.card_reviews.c.profile_id == profile_id, ~undone)
 
 
 def _was_rated_after(connection: Connection, profile_id: str, moment: datetime) -> bool:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import insert, select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, put_row
 
 Mark = Literal["opened", "done"]
 
@@ -48,11 +48,7 @@ class LessonLog(StoreLog):
         """Keep where reading stopped, counted in paragraphs from 1."""
         key = {"profile_id": profile_id, "concept_id": concept_id, "mode": mode}
         with self._database.write(profile_id) as connection:
-            columns = t.reading_places.c
-            connection.execute(
-                delete(t.reading_places).where(*(columns[name] == value for name, value in key.items()))
-            )
-            connection.execute(insert(t.reading_places).values(**key, place=place, at=at))
+            put_row(connection, t.reading_places, key, {"place": place, "at": at})
 
     @cache_reads
     def place(self, profile_id: str, concept_id: str, mode: str) -> int:

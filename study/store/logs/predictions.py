@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, exists, insert, select
+from sqlalchemy import Row, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.store import schema as t
-from study.store.database import StoreLog
+from study.store.database import StoreLog, owner_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,6 @@ class JudgedQuantity:
     at: datetime
 
 
-def _select_owner(prediction_id: str) -> ScalarSelect[str]:
-    """The profile of a guess."""
-    return select(t.predictions.c.profile_id).where(t.predictions.c.id == prediction_id).scalar_subquery()
-
-
 class PredictionLog(StoreLog):
     """Guesses, the runs they are about, and verdicts: appended, never changed."""
 
@@ -57,7 +52,7 @@ class PredictionLog(StoreLog):
     def start(self, prediction_id: str, run_id: str, *, at: datetime) -> bool:
         """Say which run a guess is about; False when that was said before, which stands."""
         try:
-            with self._database.write(_select_owner(prediction_id)) as connection:
+            with self._database.write(owner_of(t.predictions, prediction_id)) as connection:
                 connection.execute(
                     insert(t.prediction_runs).values(
                         prediction_id=prediction_id, run_id=run_id, started_at=at
@@ -74,7 +69,7 @@ class PredictionLog(StoreLog):
             for quantity, correct in verdicts.items()
         ]
         try:
-            with self._database.write(_select_owner(prediction_id)) as connection:
+            with self._database.write(owner_of(t.predictions, prediction_id)) as connection:
                 connection.execute(insert(t.prediction_verdicts), rows)
         except IntegrityError:
             return False

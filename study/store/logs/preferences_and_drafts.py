@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import select
 
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, put_row
 
 RETENTION_LOW, RETENTION_HIGH = 0.7, 0.97  # beyond it FSRS plans reviews by the day, or forgets for months
 DRAFT_LIMIT = 20_000  # characters; more than anyone explains, far below what would slow a page
@@ -97,7 +97,7 @@ class Notes(StoreLog):
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {DRAFT_LIMIT:,}."
             )
         with self._database.write(profile_id) as connection:
-            _put_row(
+            put_row(
                 connection, t.drafts, {"profile_id": profile_id, "key": key}, {"text": text, "saved_at": at}
             )
 
@@ -124,16 +124,8 @@ class Notes(StoreLog):
         preferences = replace(self.preferences(profile_id), **chosen)
         with self._database.write(profile_id) as connection:
             for name, value in chosen.items():
-                _put_row(
-                    connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value}
-                )
+                put_row(connection, t.preferences, {"profile_id": profile_id, "name": name}, {"value": value})
         return preferences
-
-
-def _put_row(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    # Delete and insert is the one way to overwrite that every backend understands alike.
-    connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
-    connection.execute(insert(table).values(**key, **values))
 
 
 def _find_zone(name: str) -> ZoneInfo | None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Row, ScalarSelect, insert, select
+from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from study.base.errors import StaleError
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads
+from study.store.database import StoreLog, cache_reads, owner_of
 
 Confidence = Literal["guess", "think", "sure"]
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)
@@ -114,7 +114,7 @@ class QuizLog(StoreLog):
             del values["attempt"]
             into = insert(t.answers)
         try:
-            with self._database.write(_select_owner(session_id)) as connection:
+            with self._database.write(owner_of(t.quiz_sessions, session_id)) as connection:
                 connection.execute(into.values(values))
         except IntegrityError as error:
             raise StaleError(
@@ -164,7 +164,7 @@ class QuizLog(StoreLog):
             t.hints_shown.c.session_id == session_id, t.hints_shown.c.question_id == question_id
         )
         row = {"session_id": session_id, "question_id": question_id, "shown_at": at}
-        with self._database.write(_select_owner(session_id)) as connection:
+        with self._database.write(owner_of(t.quiz_sessions, session_id)) as connection:
             if connection.scalar(wanted) is None:
                 connection.execute(insert(t.hints_shown).values(row))
 
@@ -173,11 +173,6 @@ class QuizLog(StoreLog):
         wanted = select(t.hints_shown.c.question_id).where(t.hints_shown.c.session_id == session_id)
         with self._database.read() as connection:
             return set(connection.scalars(wanted))
-
-
-def _select_owner(session_id: str) -> ScalarSelect[str]:
-    """The profile of a session."""
-    return select(t.quiz_sessions.c.profile_id).where(t.quiz_sessions.c.id == session_id).scalar_subquery()
 
 
 def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:

@@ -15,6 +15,7 @@ from study.base.settings import Settings
 from study.store import Store, open_store
 from study.store.class_records import ClassRoom
 from study.store.class_transaction import JoinJob
+from study.store.database import one_view
 from study.store.snapshot_copies import copy_database
 from study.store.snapshots import DATABASE, KEPT, Snapshot, Snapshots, snapshots_of
 
@@ -273,7 +274,9 @@ def test_a_backup_with_older_tables_is_upgraded_before_it_replaces_todays(
     snapshots: Snapshots, store: Store, now: datetime
 ) -> None:
     store.profiles.add("a", "Ben", now=now)
-    snapshots.restore(old_backup(snapshots), now=now)
+    with one_view():  # as a press does it
+        assert names(store) == ["Ben"]
+        snapshots.restore(old_backup(snapshots), now=now)
     [ana] = store.profiles.all()
     assert store.tasks.attempts(ana.id) == [], "a table that the old backup does not have"
     assert store.classes.rooms() == []
