@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from study.base.errors import LearnerError
-from study.base.import_limits import FILE_BYTES, READING_CPU_SECONDS
+from study.base.import_limits import READING_BYTES, READING_CPU_SECONDS
 from study.base.json_lines import open_answers
 from study.base.settings import Settings
 from study.content.concepts import load_concepts
@@ -85,11 +85,13 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
             found: dict[str, Any] = {"plan": asdict(plan), "report": asdict(planned.report)}
         except LearnerError as error:
             found = error_answer(error)
+        except FileNotFoundError:  # others needed its room, or it was sent anew
+            found = error_answer(LearnerError(f"{name} isn't there any more.", do_next="Choose it again."))
         except MemoryError:
             found = {**error_answer(memory_error(name, SPLIT)), "ends": True}
-        if upload.path.stat().st_size > FILE_BYTES:
-            found["ends"] = True
         costs = {"cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()}
+        if costs["peak_bytes"] > READING_BYTES / 2:
+            found["ends"] = True
         if "plan" in found:
             _write_with_rows(answers, {**found, **costs}, rows)
         else:

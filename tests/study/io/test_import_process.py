@@ -166,6 +166,17 @@ def test_what_the_process_is_told_of_the_database_stands_in_no_list_of_processes
     assert str(home) not in shown
 
 
+def test_a_file_that_is_gone_is_told_and_the_process_goes_on(
+    planner: ProcessPlanner, home: Path, profile: str
+) -> None:
+    planner.warm_up()
+    process = planner._process
+    gone = Upload(profile_id=profile, path=home / "gone.file", name="deck.md")
+    with pytest.raises(LearnerError, match=r"deck\.md isn't there any more"):
+        planner.plan(gone, now=NOW, progress=lambda done, of: None)
+    assert planner._process is process
+
+
 def test_a_process_that_dies_is_told_in_words_and_replaced(
     planner: ProcessPlanner, home: Path, profile: str
 ) -> None:
