@@ -86,7 +86,7 @@ def serve(planner: Planner, orders: IO[bytes], answers: IO[bytes]) -> None:
         except LearnerError as error:
             found = error_answer(error)
         except FileNotFoundError:  # others needed its room, or it was sent anew
-            found = error_answer(LearnerError(f"{name} isn't there any more.", do_next="Choose it again."))
+            found = error_answer(LearnerError(f"{name} is no longer there.", do_next="Choose it again."))
         except MemoryError:
             found = {**error_answer(memory_error(name, SPLIT)), "ends": True}
         costs = {"cpu_seconds": time.process_time() - begun, "peak_bytes": _peak_bytes()}

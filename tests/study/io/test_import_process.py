@@ -172,7 +172,7 @@ def test_a_file_that_is_gone_is_told_and_the_process_goes_on(
     planner.warm_up()
     process = planner._process
     gone = Upload(profile_id=profile, path=home / "gone.file", name="deck.md")
-    with pytest.raises(LearnerError, match=r"deck\.md isn't there any more"):
+    with pytest.raises(LearnerError, match=r"deck\.md is no longer there"):
         planner.plan(gone, now=NOW, progress=lambda done, of: None)
     assert planner._process is process
 
