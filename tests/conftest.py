@@ -23,6 +23,9 @@ from tests.postgres import new_database, throwaway_server
 # One copy of the embedded model for all tests, kept between runs.
 os.environ.setdefault("LORA_STUDY_MODELS", str(Path(__file__).parents[1] / ".cache" / "models"))
 
+# As in a worker (docs/traps.md 13); read when torch is imported, by whichever test is collected first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # As lora_lab/worker/__init__.py sets it, for tests that import PEFT, and through it hqq, by themselves.
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session", autouse=True)
 def _a_gpu_is_there() -> None:
     """Fails, and never skips: whoever asks for these tests wants to know."""
-    import torch  # not above: tests.lora_lab.conftest sets the environment that torch reads first
+    import torch  # not above: tests.conftest sets the environment that torch reads first
 
     if not torch.cuda.is_available():
         pytest.fail("No CUDA device was found: these tests need a machine with an NVIDIA GPU.", pytrace=False)

@@ -11,10 +11,6 @@ from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from study.base.settings import Settings
 
-# As in a worker (docs/traps.md 13); read when torch is imported, which is after this line.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _on_the_processor() -> None:
     """These tests are about the CPU, also on a machine with a GPU; tests/gpu is about that one."""
