@@ -11,6 +11,7 @@ from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.lab import Lab
 from study.base.settings import Settings
 
+
 @pytest.fixture(scope="session", autouse=True)
 def _on_the_processor() -> None:
     """These tests are about the CPU, also on a machine with a GPU; tests/gpu is about that one."""
