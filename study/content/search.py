@@ -1,5 +1,6 @@
 """Search over everything that has an address: concepts, cards, questions, models, figures and pages."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,8 +28,8 @@ class SearchEntry:
 def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[SearchEntry]]]:
     """Return the entries that contain every word, by kind in the order of `entries`.
 
-    Within a kind, a title that starts with the words comes first, then one that contains them all, then the
-    rest. At most `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
+    Within a kind, a title that starts with the words comes first, then one in which they all begin a word or a
+    number (8b in llama-3.1-8b, not in 1.78B), then one that contains them all, then the rest. At most `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
     """
     wanted = words.casefold().split()
     if not wanted:
@@ -51,4 +52,6 @@ def _distance(entry: SearchEntry, wanted: list[str]) -> int:
     title = entry.title.casefold()
     if title.startswith(" ".join(wanted)):
         return 0
-    return 1 if all(word in title for word in wanted) else 2
+    if all(re.search(rf"(?<![\w.]){re.escape(word)}", title) for word in wanted):
+        return 1
+    return 2 if all(word in title for word in wanted) else 3
