@@ -28,8 +28,9 @@ class SearchEntry:
 def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[SearchEntry]]]:
     """Return the entries that contain every word, by kind in the order of `entries`.
 
-    Within a kind, a title that starts with the words comes first, then one in which they all begin a word or a
-    number (8b in llama-3.1-8b, not in 1.78B), then one that contains them all, then the rest. At most `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
+    Within a kind, a title that starts with the words comes first, then one in which they all begin a word or
+    a number (8b in llama-3.1-8b, not in 1.78B), then one that contains them all, then the rest. At most
+    `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
     """
     wanted = words.casefold().split()
     if not wanted:
