@@ -198,6 +198,8 @@ def _database(content: bytes, dice: Random) -> bytes:
 
 def _change_row(opened: sqlite3.Connection, dice: Random) -> None:
     tables = [row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    if not tables:  # an earlier change has dropped the last one, or emptied the file
+        return
     table = dice.choice(tables)
     columns = [row[1] for row in opened.execute(f'PRAGMA table_info("{table}")')]
     column = dice.choice(columns)
