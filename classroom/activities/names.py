@@ -29,7 +29,7 @@ REFUSED_WORDS = {"shit", "cunt", "nazi", "rape", "porn", "slut", "wank"}
 """Refused as a whole word only: they are also a part of names, such as Draper, Ignazio and Slutsky."""
 
 LETTERS_AND_SIGNS = re.compile(r"(?:am{0,3})+(?:[ '’\-._@](?:am{0,3})+)*\.?")
-"""What `_shape` makes of a name; a user name or an address of Moodle is one too."""
+"""What `_reduce_to_kinds` makes of a name; a user name or an address of Moodle is one too."""
 
 
 def draw_name(taken: Collection[str], dice: Random) -> str:
@@ -48,7 +48,7 @@ def read_name(typed: str, taken: Collection[str]) -> str:
     """Check a typed name. Raises LearnerError when it is empty, too long, offensive or taken."""
     name = " ".join(typed.split())
     do_next = "Type another one, or keep the one you were given."
-    if not name or len(name) > LONGEST_NAME or not LETTERS_AND_SIGNS.fullmatch(_shape(name)):
+    if not name or len(name) > LONGEST_NAME or not LETTERS_AND_SIGNS.fullmatch(_reduce_to_kinds(name)):
         raise LearnerError(
             f"A name has 1 to {LONGEST_NAME} letters or digits, and between them signs such as - . _ or @.",
             do_next=do_next,
@@ -63,7 +63,7 @@ def read_name(typed: str, taken: Collection[str]) -> str:
     return name
 
 
-def _shape(name: str) -> str:
+def _reduce_to_kinds(name: str) -> str:
     """A name with `a` for each letter or digit, and `m` for each mark that a script writes on a letter."""
     return "".join(
         "m" if unicodedata.category(sign).startswith("M") else "a" if sign.isalnum() else sign

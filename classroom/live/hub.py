@@ -243,7 +243,8 @@ class Hub:
 
     async def command(self, live: LiveRoom, order: Mapping[str, Any]) -> None:
         """Do what the teacher asks for. Raises LearnerError when that can't be done now."""
-        after = order.get("after")
+        given = order.get("after")
+        after = given if isinstance(given, int) else None
         match order.get("do"):
             case "next":
                 await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
@@ -332,19 +333,19 @@ class Hub:
             can = read_withdrawn(live, position)
         await self._append(live, "withdraw", {"position": can})
 
-    async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
+    async def _step(self, live: LiveRoom, step: Mapping[str, Any], *, after: int | None) -> None:
         """Go to a step; to a run that is not started yet, start it first."""
         if step["phase"] == "run":
             if self.watch is None:
                 raise LearnerError("Nothing is trained here.", do_next="Use the teacher's own app.")
-            seen = after if isinstance(after, int) else None
+            seen = after
             await self.writer.do(lambda t: t.check_last(live.room.id, seen), lambda _: None)
             if await self.watch.start(live, step["position"]) and seen is not None:
                 after = seen + 1  # the event of that run
         await self._go(live, step, after=after)
 
-    async def _go(self, live: LiveRoom, step: Mapping[str, Any], *, after: Any) -> None:
-        await self._append(live, "step", step, after=after if isinstance(after, int) else None)
+    async def _go(self, live: LiveRoom, step: Mapping[str, Any], *, after: int | None) -> None:
+        await self._append(live, "step", step, after=after)
         if self.watch:
             self.watch.follow(live)
 

@@ -32,7 +32,7 @@ HUB_ID = re.compile(r"\w[\w-]*/[\w.-]+")
 BARE_ID = re.compile(r"\w+(?:-[\w.]+)+")
 """A name on the hub without its owner; not a word such as `output`."""
 
-RUNNERS_UP = re.compile(r"\b[\w.-]+/[\w.-]+\b")
+HUB_ID_IN_TEXT = re.compile(r"\b[\w.-]+/[\w.-]+\b")
 
 GENERIC_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "albert", "t5", "bart", "gpt2", "vit")
 """Types whose names say nothing of whose model it is: klue/bert-base has another vocabulary than Google's."""
@@ -52,7 +52,7 @@ def find_model(text: str) -> CatalogueEntry:
         if HUB_ID.fullmatch(name) or (is_loaded and BARE_ID.fullmatch(name)):
             raise _build_unknown(name)
         first_unknown = first_unknown or name
-    for name in (*_list_tokenizers(text), *RUNNERS_UP.findall(text), *_list_ngrams(text)):
+    for name in (*_list_tokenizers(text), *HUB_ID_IN_TEXT.findall(text), *_list_ngrams(text)):
         found = entry_named(name)
         if found is not None:
             return found

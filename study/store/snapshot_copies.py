@@ -20,10 +20,10 @@ OF_CLASSES = {table.name for table in CLASS_TABLES}
 def copy_database(source: Path, target: Path) -> None:
     """Copy all that is committed."""
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target)) as writing:
-        reading.backup(writing, progress=_patience())
+        reading.backup(writing, progress=_limit_waiting())
 
 
-def _patience() -> Callable[[int, int, int], None]:
+def _limit_waiting() -> Callable[[int, int, int], None]:
     """Return what ends a copy that another program has kept waiting: `backup` itself tries for ever."""
     until = time.monotonic() + BUSY_SECONDS
 

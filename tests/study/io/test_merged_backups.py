@@ -20,6 +20,12 @@ MONDAY = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 WEDNESDAY = MONDAY + timedelta(days=2)
 
 
+@pytest.fixture
+def ben(other: Store) -> str:
+    """The learner of the other machine."""
+    return other.profiles.add("browser", "Ben", now=MONDAY).id
+
+
 def reasons_of(report: ImportReport) -> list[str]:
     return [reason for group in report.groups for reason, _ in group.reasons]
 
@@ -37,9 +43,9 @@ def test_what_an_older_machine_wrote_does_not_replace_what_is_newer_here(
     store: Store,
     ana: str,
     other: Store,
+    ben: str,
     tmp_path: Path,
 ) -> None:
-    ben = other.profiles.add("browser", "Ben", now=MONDAY).id
     prompt = store.own_prompts.save(ana, "", text="first", hint="", concepts=("a: b",), at=MONDAY)
     restore(other, ben, tmp_path / "there", backup_of(store, ana, tmp_path))
     other.own_prompts.save(ben, prompt, text="of Monday", hint="", concepts=("a: b",), at=MONDAY)
@@ -81,9 +87,9 @@ def test_what_a_newer_machine_wrote_replaces_what_is_older_here(
     store: Store,
     ana: str,
     other: Store,
+    ben: str,
     tmp_path: Path,
 ) -> None:
-    ben = other.profiles.add("browser", "Ben", now=MONDAY).id
     store.notes.save_draft(ana, "explain:x", "older", at=MONDAY)
     other.notes.save_draft(ben, "explain:x", "newer", at=WEDNESDAY)
     restore(store, ana, tmp_path, backup_of(other, ben, tmp_path))
@@ -94,9 +100,9 @@ def test_undo_takes_back_what_was_done_last_and_not_what_came_with_a_backup(
     store: Store,
     ana: str,
     other: Store,
+    ben: str,
     tmp_path: Path,
 ) -> None:
-    ben = other.profiles.add("browser", "Ben", now=MONDAY).id
     rate(other, ben, "older", MONDAY)
     rate(store, ana, "newer", WEDNESDAY)
     restore(store, ana, tmp_path, backup_of(other, ben, tmp_path))
@@ -124,6 +130,7 @@ def test_two_answers_to_one_question_of_a_new_quiz_are_one(
     store: Store,
     ana: str,
     other: Store,
+    ben: str,
     tmp_path: Path,
 ) -> None:
     quiz = store.quizzes.start(ana, seed=1, question_ids=("q",), choice={}, started_at=MONDAY)
@@ -132,7 +139,6 @@ def test_two_answers_to_one_question_of_a_new_quiz_are_one(
     document = json.loads(backup_of(store, ana, tmp_path))
     [given] = document["tables"]["answers"]
     document["tables"]["answers"].append({**given, "id": 99, "duration_ms": 2})
-    ben = other.profiles.add("browser", "Ben", now=MONDAY).id
     report = restore(other, ben, tmp_path, json.dumps(document).encode())
     assert reasons_of(report) == ["another one is in its place"]
     assert len(other.quizzes.history(ben)) == 1
@@ -142,13 +148,13 @@ def test_two_quizzes_of_one_number_are_one(
     store: Store,
     ana: str,
     other: Store,
+    ben: str,
     tmp_path: Path,
 ) -> None:
     store.quizzes.start(ana, seed=1, question_ids=("q",), choice={}, started_at=MONDAY)
     document = json.loads(backup_of(store, ana, tmp_path))
     [given] = document["tables"]["quiz_sessions"]
     document["tables"]["quiz_sessions"].append({**given, "seed": 2})
-    ben = other.profiles.add("browser", "Ben", now=MONDAY).id
     report = restore(other, ben, tmp_path, json.dumps(document).encode())
     assert reasons_of(report) == ["another one has its number"]
     assert [quiz.seed for quiz in other.quizzes.latest(ben)] == [1]
