@@ -10,7 +10,7 @@ from lora_lab.cli.startup_status import announce
 from lora_lab.engine.local import LocalEngine
 from study.base.settings import Settings
 from study.ports.places import Place
-from study.web.server import is_loopback, run
+from study.web.server import is_loopback, print_line, run
 
 PLACES = (
     Place("Today", "/"),
@@ -46,7 +46,7 @@ def build_app(
         unless_built.callback(engine.close, grace_seconds=0)
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:
-            announce(engine.worker_state, _say)
+            announce(engine.worker_state, print_line)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 
@@ -69,10 +69,6 @@ def build_app(
         site = build_site(core, parts, hosts=hosts, projector=projector, open_lab=open_lab)
         unless_built.pop_all()
     return site
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - for the person who started the app
 
 
 if __name__ == "__main__":

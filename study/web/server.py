@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import uvicorn
 
@@ -49,21 +49,21 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
             try:
                 app = _built(build_app, listening, settings, options)
             except StorageError as trouble:
-                _say(str(trouble), sys.stderr)
+                print_line(str(trouble), sys.stderr)
                 if not _offer_ways_out(listening.dup(), settings, trouble, options.host, address):
                     return 1
     except LearnerError as error:
-        _say(str(error), sys.stderr)
+        print_line(str(error), sys.stderr)
         return 1
     except KeyboardInterrupt:
-        _say("Stopped before it was ready.")
+        print_line("Stopped before it was ready.")
         return 0
     reachable = any(not is_loopback(host) for host in (options.host, *options.public_name))
     if options.only_class:
-        _say(f"Class: {address}/class")
+        print_line(f"Class: {address}/class")
     elif reachable:
         port = listening.getsockname()[1]
-        _say(network_notice(options.host, port, app.state.owner_key, public_names=options.public_name))
+        print_line(network_notice(options.host, port, app.state.owner_key, public_names=options.public_name))
     reach = "every device that reaches this machine" if reachable else "this machine only"
     note("start", f"The app was started for {reach}.")
     try:
@@ -71,7 +71,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
     finally:
         note("stop", "The app was stopped.")
         app.state.close()
-        _say(f"Stopped. Everything is saved in {settings.home}.")
+        print_line(f"Stopped. Everything is saved in {settings.home}.")
     return 0
 
 
@@ -172,9 +172,15 @@ def own_addresses() -> list[str]:
     return sorted(number for number in numbers if not is_loopback(number))
 
 
-def _say(line: str, stream: Any = None) -> None:
-    with contextlib.suppress(OSError, ValueError):  # the terminal is closed
+def print_line(line: str, stream: TextIO | None = None) -> None:
+    """Print a line for the person who started the app; a terminal that is closed is no error."""
+    stream = stream or sys.stdout
+    try:
         print(line, file=stream, flush=True)
+    except (OSError, ValueError):
+        # What is left in the stream's buffer would fail again when Python ends, with exit status 120.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _respected_signals() -> list[signal.Signals]:
@@ -247,7 +253,7 @@ class _AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            _say(self._ready)
+            print_line(self._ready)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -29,6 +29,7 @@ def served(home: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         start_new_session=True,
         preexec_fn=_listen_to_signals if hasattr(signal, "SIGHUP") else None,
     )
