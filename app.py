@@ -1,6 +1,5 @@
 """The app: `python app.py` builds its pages into one and serves them; `--help` lists the options."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from lora_lab.cli.startup_status import announce
 from lora_lab.engine.local import LocalEngine
 from study.base.settings import Settings
 from study.ports.places import Place
-from study.web.server import is_loopback, print_line, run
+from study.web.server import is_loopback, print_line, run, set_gradio_environment
 
 PLACES = (
     Place("Today", "/"),
@@ -36,10 +35,7 @@ def build_app(
     open_lab: bool = False,
     say: Callable[[str], object] = str,
 ) -> Any:
-    """Build all pages into one ASGI app. `say` receives each start-up step as text.
-
-    `study_only`: another app on the same data folder and database takes up the lab's waiting runs.
-    """
+    """Build all pages into one ASGI app; `study_only` leaves the lab's runs to another app beside it."""
     with ExitStack() as unless_built:
         trains = worker and not study_only
         engine = LocalEngine(settings, warm=trains, own_only=study_only)
@@ -47,10 +43,9 @@ def build_app(
         engine.warm_up()  # first: the worker loads on one core while this process imports on the other
         if trains:
             announce(engine.worker_state, print_line)
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read while gradio is imported
-        os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 
         say("Importing Gradio")
+        set_gradio_environment(settings)
         from classroom import parts as classroom
         from flashcards import parts as flashcards
         from lora_lab import parts as lora_lab
@@ -63,9 +58,7 @@ def build_app(
         engine.start()  # only now: data that can't be opened must not cost a waiting run
         # The order matters: each part uses what the parts before it provide.
         parts = [lora_lab.build(core, engine), flashcards.build(core), quizzes.build(core, grader=worker)]
-        parts.append(
-            classroom.build(core, only_class=only_class, reachable=reachable, students_at=students_at)
-        )
+        parts += [classroom.build(core, only_class=only_class, reachable=reachable, students_at=students_at)]
         site = build_site(core, parts, hosts=hosts, projector=projector, open_lab=open_lab)
         unless_built.pop_all()
     return site

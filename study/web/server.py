@@ -172,6 +172,12 @@ def own_addresses() -> list[str]:
     return sorted(number for number in numbers if not is_loopback(number))
 
 
+def set_gradio_environment(settings: Settings) -> None:
+    """Set what Gradio reads at import: it sends no statistics and keeps uploads in the data folder."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
+
+
 def print_line(line: str, stream: TextIO | None = None) -> None:
     """Print a line for the person who started the app; a terminal that is closed is no error."""
     stream = stream or sys.stdout
