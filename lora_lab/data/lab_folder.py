@@ -66,6 +66,20 @@ class LabHome:
             return described
         return described | {"compute_dtype": kept.compute, "because": kept.because}
 
+    def chosen_device(self) -> str:
+        """Read which device a learner chose for this machine, such as `cuda:1`; empty without a choice."""
+        return str(read_json(self._device_path).get("device", ""))
+
+    def choose_device(self, device_id: str) -> None:
+        """Keep a learner's choice of a device. Raises LearnerError when the worker has not found it here."""
+        found = [device["id"] for device in self.device().get("devices", [])]
+        if device_id not in found:
+            raise LearnerError(
+                f"This machine has no device {device_id}.",
+                do_next=f"Choose one of {', '.join(found)}." if found else "Wait until the worker is ready.",
+            )
+        write_json(self._device_path, {"device": device_id})
+
     def number_type(self) -> NumberType | None:
         """Read the number type that `auto` stands for on this machine; None before it is decided."""
         return number_type_from(read_json(self._number_type_path))
@@ -152,6 +166,10 @@ class LabHome:
             return kept
 
     @property
+    def _device_path(self) -> Path:
+        return self.folder / "lab" / "device.json"
+
+    @property
     def _number_type_path(self) -> Path:
         return self.folder / "lab" / "number-type.json"
 
@@ -185,10 +203,13 @@ def _fits(value: Any, usual: Any) -> bool:
 def _is_description(device: dict[str, Any]) -> bool:
     """Return whether every field that pages read of a device has its type; any of them may be missing."""
     notice = device.get("notice", {"what": "", "do_next": ""})
-    texts = [device.get(name, "") for name in ("name", "type", "processor", "compute_dtype", "because")]
+    texts = [device.get(name, "") for name in ("id", "name", "type", "processor", "compute_dtype", "because")]
     sizes = [device.get(name, 0) for name in ("memory_bytes", "free_bytes")]
+    found = device.get("devices", [])
     return (
-        isinstance(notice, dict)
+        isinstance(found, list)
+        and all(isinstance(each, dict) and {"id", "name"} <= each.keys() for each in found)
+        and isinstance(notice, dict)
         and all(isinstance(text, str) for text in (*texts, notice.get("what"), notice.get("do_next")))
         and all(isinstance(size, int) and 0 <= size < 2**63 for size in sizes)
     )

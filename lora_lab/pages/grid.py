@@ -20,10 +20,11 @@ from lora_lab.pages.grid_parts import (
     render_sweeps,
 )
 from lora_lab.pages.shared_parts import (
+    WORKER_ACTS,
     data_part,
-    number_type_chosen,
     problem_part,
     store_upload,
+    worker_act,
     worker_part,
 )
 from lora_lab.parameters.json_fields import parse_digits
@@ -101,8 +102,8 @@ class GridPage:
                 return store_upload(self._lab, event)
             case "rates":
                 return self._swept_rates(event, query)
-            case "number-type":
-                return number_type_chosen(self._lab, event)
+            case act if act in WORKER_ACTS:
+                return worker_act(self._lab, event)
             case "delete":
                 return self._deleted(event, query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:

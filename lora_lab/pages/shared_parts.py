@@ -41,11 +41,34 @@ def worker_part(lab: Lab) -> Markup:
         device=lab.home.device(),
         kept=lab.home.number_type(),
         types=COMPUTE_TYPES,
+        chosen=lab.home.chosen_device(),
         warm=lab.engine.is_warm,
     )
 
 
-def number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
+WORKER_ACTS = ("retry-model", "device", "number-type")
+
+
+def worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
+    """Do what a button of the worker's part asks for."""
+    match event["act"]:
+        case "device":
+            return _device_chosen(lab, event)
+        case "number-type":
+            return _number_type_chosen(lab, event)
+    lab.engine.retry_model()
+    return {"say": "Trying again.", "parts": {"worker": worker_part(lab)}}
+
+
+def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
+    """Keep the device that the learner chose; a warm worker starts anew on it, unless it is training."""
+    lab.home.choose_device(form_event.read_text(event, "device"))
+    if lab.engine.is_warm:
+        lab.engine.retry_model()
+    return {"say": "Runs that start from now on use it.", "parts": {"worker": worker_part(lab)}}
+
+
+def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
     """Keep the number type that the learner chose for this machine, and compute the costs anew."""
     chosen = form_event.read_text(event, "type")
     if chosen not in COMPUTE_TYPES:

@@ -14,7 +14,14 @@ from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
 from lora_lab.memory.preset_size import preset_size_gb
 from lora_lab.pages import form_fields
-from lora_lab.pages.shared_parts import data_part, number_type_chosen, problem_part, store_upload, worker_part
+from lora_lab.pages.shared_parts import (
+    WORKER_ACTS,
+    data_part,
+    problem_part,
+    store_upload,
+    worker_act,
+    worker_part,
+)
 from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.of_runs import Predictions
 from lora_lab.runs.cost_preview import Preview
@@ -114,11 +121,8 @@ class LabPage:
                 return self._read(event)
             case "merge":
                 return self._merged(event, visit)
-            case "retry-model":
-                self._lab.engine.retry_model()
-                return {"say": "Trying again.", "parts": {"worker": worker_part(self._lab)}}
-            case "number-type":
-                return number_type_chosen(self._lab, event)
+            case act if act in WORKER_ACTS:
+                return worker_act(self._lab, event)
             case "compare":
                 return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":

@@ -21,7 +21,9 @@ from study.base.errors import LearnerError, first_line
 CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
 SHORT_OPERATORS_HIDDEN = 1024
 DEVICE_VARIABLE = "LORA_STUDY_DEVICE"
-"""Names the device, such as `cpu` or `cuda:1`; without it the first GPU, otherwise the CPU."""
+"""Names the device, such as `cpu` or `cuda:1`; without it the one that a learner chose on the page, the first
+GPU, or the CPU.
+"""
 
 CPU = torch.device("cpu")
 
@@ -40,9 +42,13 @@ class Machine:
 
     @property
     def description(self) -> dict[str, Any]:
-        """Device, its memory and number type, for the page and for every result."""
-        notice = {"notice": asdict(self.notice)} if self.notice else {}
-        return self._hardware | notice | {"compute_dtype": self.compute_name, "because": self.why}
+        """Device, its memory and number type, for the page and for every result; `devices` when a learner
+        can choose between several.
+        """
+        more: dict[str, Any] = {"notice": asdict(self.notice)} if self.notice else {}
+        if len(devices := list_devices()) > 1:
+            more |= {"id": str(self.device), "devices": devices}
+        return self._hardware | more | {"compute_dtype": self.compute_name, "because": self.why}
 
     @cached_property
     def _hardware(self) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def find_machine(wanted: ComputeType = "auto", home: LabHome | None = None) -> M
     `auto` is decided by the device's instructions and kept in the data folder, where a learner may change it.
     Raises LearnerError when LORA_STUDY_DEVICE names a device that doesn't work.
     """
-    device, notice = find_device()
+    device, notice = find_device(home.chosen_device() if home else "")
     found = Machine(device=device, compute_dtype=torch.float32, notice=notice)
     if wanted != "auto":
         return replace(found, compute_dtype=DTYPES[wanted])
@@ -104,15 +110,22 @@ def find_machine(wanted: ComputeType = "auto", home: LabHome | None = None) -> M
 
 
 @cache
-def find_device() -> tuple[torch.device, Notice | None]:
+def find_device(chosen: str = "") -> tuple[torch.device, Notice | None]:
     """Find the device once per process, with one small product on it; and why a GPU is not used.
 
     A driver can list a card that then fails: no kernels for it, held by another process, or out of memory.
+    The same may have become of the device that a learner has `chosen`: another one is used then.
     Raises LearnerError when LORA_STUDY_DEVICE names a device that doesn't work.
     """
     named = os.environ.get(DEVICE_VARIABLE, "")
     if named:
         return _named_device(named), None
+    if chosen:
+        try:
+            return _try_device(chosen), None
+        except RuntimeError as error:
+            problem = f"{chosen}, which you chose, can't compute ({first_line(error)})."
+            return find_device()[0], Notice(what=problem, do_next="Choose another device.")
     setup, problem = read_setup(), ""
     if setup.usable:
         device = torch.device("cuda", torch.cuda.current_device())
@@ -124,16 +137,32 @@ def find_device() -> tuple[torch.device, Notice | None]:
 
 def _named_device(named: str) -> torch.device:
     try:
-        device = torch.device(named)
-        problem = problem_with(device) if on_gpu(device) else ""
+        return _try_device(named)
     except RuntimeError as error:
-        problem = first_line(error)
-    if problem:
         raise LearnerError(
-            f"{DEVICE_VARIABLE} names {named}, which can't compute ({problem}).",
+            f"{DEVICE_VARIABLE} names {named}, which can't compute ({first_line(error)}).",
             do_next=f"Set {DEVICE_VARIABLE} to cpu or cuda:0, or unset it.",
-        )
+        ) from error
+
+
+def _try_device(named: str) -> torch.device:
+    """Return a device that computes. Raises RuntimeError otherwise."""
+    device = torch.device(named)
+    if on_gpu(device) and (problem := problem_with(device)):
+        raise RuntimeError(problem)
     return device
+
+
+@cache
+def list_devices() -> list[dict[str, str]]:
+    """List what a learner can choose on this machine: each CUDA device, and the CPU; none to choose where
+    LORA_STUDY_DEVICE has decided.
+    """
+    if os.environ.get(DEVICE_VARIABLE):
+        return []
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found = [{"id": f"cuda:{place}", "name": torch.cuda.get_device_name(place)} for place in range(count)]
+    return [*found, {"id": "cpu", "name": "Processor"}]
 
 
 def problem_with(device: torch.device) -> str:

@@ -11,7 +11,6 @@ import pytest
 from lora_lab.data.batches import Length
 from lora_lab.data.datasets import MAX_FILE_BYTES, load_saved, own_dataset
 from lora_lab.data.lab_folder import ReadExample
-from lora_lab.data.machine import NumberType
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import bits_per_param
 from lora_lab.parameters.counts import count_parameters
@@ -20,7 +19,6 @@ from lora_lab.runs.run_file import run_file
 from lora_lab.settings.run_form import address_of, read_presets, spec_of_form
 from lora_lab.spec import BITS, OWN_DATA, RANK_LIMITS, Bits, RunSpec
 from lora_lab.views import run_panel
-from study.base.errors import LearnerError
 from study.base.units import as_count, as_percent
 from study.text.templates import render
 from tests.lora_lab import run_builders
@@ -288,20 +286,6 @@ def test_a_card_that_is_not_used_is_named_with_the_line_that_mends_it(ana: Visit
     shown = part(ana.sends("poll"), "worker")
     assert "The driver of the NVIDIA H100 is too old. The lab computes on the processor. Update" in shown
     assert "no GPU found" not in shown
-
-
-def test_the_learner_changes_the_machines_number_type(ana: Visitor, lab: Lab) -> None:
-    device = {**run_builders.DEVICE, "processor": "x86_64", "compute_dtype": "bf16"}
-    lab.home.write_worker_state(state="ready", device=device)
-    lab.home.save_number_type(NumberType(device="x86_64", decided="bf16", why="it has AMX instructions"))
-    assert "computing in bf16, because it has AMX instructions" in part(ana.sends("poll"), "worker")
-
-    reply = ana.sends("number-type", type="fp32")
-
-    assert "computing in fp32, because you chose it for this machine" in part(reply, "worker")
-    assert reply["then"] == "change"
-    with pytest.raises(LearnerError, match="no number type int8"):
-        ana.sends("number-type", type="int8")
 
 
 def test_fits_uses_what_a_gpu_has_free(ana: Visitor, lab: Lab) -> None:

@@ -14,7 +14,7 @@ from lora_lab.spec import TINY_MODEL, Bits
 from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker.__main__ import start_failure
 from lora_lab.worker.device.gpu import choose_kernels
-from lora_lab.worker.device.machine import DEVICE_VARIABLE, find_device, problem_with
+from lora_lab.worker.device.machine import DEVICE_VARIABLE, find_device, find_machine, problem_with
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from study.base.errors import LearnerError
@@ -40,6 +40,26 @@ def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: py
     find_device.cache_clear()
     assert find_device() == (CPU, None)
     find_device.cache_clear()
+
+
+def test_the_device_that_a_learner_chose_is_used_and_another_one_where_it_fails(tmp_path: Path) -> None:
+    home = LabHome(tmp_path)
+    devices = [{"id": "cuda:7", "name": "A card"}, {"id": "cpu", "name": "Processor"}]
+    with pytest.raises(LearnerError, match="no device cpu") as raised:
+        home.choose_device("cpu")
+    assert raised.value.do_next == "Wait until the worker is ready."
+    home.write_worker_state(state="ready", device={"type": "cuda", "name": "A card", "devices": devices})
+    with pytest.raises(LearnerError, match="no device cuda:1"):
+        home.choose_device("cuda:1")
+
+    home.choose_device("cpu")
+    assert (find_machine(home=home).device, find_machine(home=home).notice) == (CPU, None)
+
+    home.choose_device("cuda:7")  # it was there when the worker looked, and is gone
+    machine = find_machine(home=home)
+    assert machine.device == find_device()[0]
+    assert machine.notice is not None
+    assert machine.notice.what.startswith("cuda:7, which you chose, can't compute (")
 
 
 def test_a_disk_that_refuses_the_model_is_said_at_the_start(

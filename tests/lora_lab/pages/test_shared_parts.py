@@ -1,0 +1,62 @@
+"""The worker's part of Lab and Grid: what its buttons change on either page."""
+
+import pytest
+
+from lora_lab.data.machine import NumberType
+from lora_lab.lab import Lab
+from lora_lab.pages.grid import GridPage
+from lora_lab.pages.train import LabPage
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from tests.lora_lab import run_builders
+from tests.lora_lab.pages.lab_visits import asked, part
+from tests.visits import Visitor
+
+
+@pytest.fixture(params=["lab", "grid"])
+def ana(request: pytest.FixtureRequest, context: Context, lab: Lab) -> Visitor[LabPage | GridPage]:
+    """A learner's browser on either page."""
+    if request.param == "grid":
+        return Visitor(GridPage(context, lab))
+    return Visitor(LabPage(context, lab, ask_for_cards=asked))
+
+
+def test_the_learner_changes_the_machines_number_type(ana: Visitor[LabPage | GridPage], lab: Lab) -> None:
+    device = {**run_builders.DEVICE, "processor": "x86_64", "compute_dtype": "bf16"}
+    lab.home.write_worker_state(state="ready", device=device)
+    lab.home.save_number_type(NumberType(device="x86_64", decided="bf16", why="it has AMX instructions"))
+    assert "computing in bf16, because it has AMX instructions" in part(ana.sends("poll"), "worker")
+
+    reply = ana.sends("number-type", type="fp32")
+
+    assert "computing in fp32, because you chose it for this machine" in part(reply, "worker")
+    assert reply["then"] == "change"
+    with pytest.raises(LearnerError, match="no number type int8"):
+        ana.sends("number-type", type="int8")
+
+
+def test_the_learner_chooses_between_the_machines_devices(ana: Visitor[LabPage | GridPage], lab: Lab) -> None:
+    devices = [{"id": "cuda:0", "name": "Small card"}, {"id": "cpu", "name": "Processor"}]
+    device = {**run_builders.DEVICE, "type": "cuda", "id": "cuda:0", "devices": devices}
+    lab.home.write_worker_state(state="ready", device=device)
+    shown = ana.sends("poll")["parts"]["worker"]
+    assert 'data-device="cuda:0" aria-pressed="true">Small card (cuda:0)' in shown
+    assert 'data-device="cpu" aria-pressed="false">Processor<' in shown
+
+    shown = ana.sends("device", device="cpu")["parts"]["worker"]
+
+    assert 'data-device="cpu" aria-pressed="true">' in shown
+    assert lab.home.chosen_device() == "cpu"
+    with pytest.raises(LearnerError, match="no device cuda:1"):
+        ana.sends("device", device="cuda:1")
+
+
+def test_a_worker_that_did_not_start_is_started_again(
+    ana: Visitor[LabPage | GridPage], lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.home.write_worker_state(state="no-model", text="The disk is full.", do_next="Free some space.")
+    assert 'data-act="retry-model"' in ana.sends("poll")["parts"]["worker"]
+    started = []
+    monkeypatch.setattr(lab.engine, "retry_model", lambda: started.append(True))
+    assert ana.sends("retry-model")["say"] == "Trying again."
+    assert started == [True]
