@@ -304,7 +304,7 @@ def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
 
 
 def slip_of(task: ConfigureTask, setting: Setting, given: Setting) -> str:
-    """Return the misconception that leads to a wrong setting; empty where none is known or nothing changed."""
+    """Return the misconception that leads to a wrong setting; empty if none is known or nothing changed."""
     if all(setting[field] == given[field] for field in task.fields):
         return ""
     return next((each.misconception for each in task.slips if each.fits(setting, given)), "")
