@@ -89,8 +89,8 @@ def show(settings: BackwardSettings) -> FigureView:
     return FigureView(
         finding=(
             f"{found.trained:,} numbers get a gradient ({as_bytes(found.ledger.gradients)}); "
-            f"{found.frozen:,} do not, though the gradient passes through their matrices. Kept for the "
-            f"backward pass: {as_bytes(found.ledger.activations)}. {kept}"
+            f"{found.frozen:,} do not, though the gradient passes through nearly all of their matrices. Kept "
+            f"for the backward pass: {as_bytes(found.ledger.activations)}. {kept}"
         ),
         numbers=(
             ("gradients of A and B", as_bytes(found.ledger.gradients)),

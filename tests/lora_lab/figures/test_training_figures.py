@@ -14,6 +14,8 @@ from lora_lab.parameters.shapes import find_shape
 from study.base.errors import LearnerError
 from study.base.units import GB, MB
 
+ROOT = Path(__file__).parents[3]
+
 
 def test_full_fine_tuning_of_65b_is_near_the_papers_780_gb_and_qlora_near_its_48_gb() -> None:
     full, lora, qlora = training_memory.predict_ledgers(training_memory.MemorySettings())
@@ -82,6 +84,17 @@ def test_checkpointing_lowers_the_peak_and_runs_more_operators() -> None:
     without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=256))
     assert with_.peak_bytes < without.peak_bytes
     assert with_.operators > without.operators
+
+
+def test_the_lesson_says_how_much_longer_the_recorded_steps_took() -> None:
+    longer = []
+    for length in checkpointing.LENGTHS:
+        without, with_ = checkpointing.compare_runs(checkpointing.CheckpointingSettings(seq_len=length))
+        longer.append(round(100 * (with_.cpu_seconds / without.cpu_seconds - 1)))
+    said = " ".join((ROOT / "study/lessons/gradient-checkpointing.yaml").read_text("utf-8").split())
+    first, second, last = longer
+    lengths = "{}, {} and {}".format(*checkpointing.LENGTHS)
+    assert f"{first}, {second} and {last} percent higher for {lengths} tokens" in said
 
 
 def test_the_moments_that_paging_could_move_are_those_the_lab_counts() -> None:

@@ -1,4 +1,4 @@
-"""What figures and lessons show, against the libraries: codes of FP4, what is paged, derivatives."""
+"""What figures, lessons and cards say, against the libraries: codes of FP4, what is paged, first steps."""
 
 import re
 from pathlib import Path
@@ -9,13 +9,15 @@ import bitsandbytes as bnb
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from torch import nn
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, get_scheduler
 
 from lora_lab.figures.adapters.backward_graph import DERIVATIVES
 from lora_lab.figures.recorded import read_recording
 from lora_lab.figures.training.paged_optimizer import movable_bytes
 from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS
 from lora_lab.parameters.quantization_levels import FP4_CODES, FP4_LEVELS, LEVELS, code_of, find_nearest
+from tests.lora_lab.families import FAMILIES
 
 ROOT = Path(__file__).parents[3]
 SHOWN = [
@@ -26,6 +28,18 @@ SHOWN = [
 ]
 ADAPTER_DERIVATIVE = re.compile(r"\\frac\{\\partial L\}\{\\partial [AB]\}\s*=\s*([^,$]+)")
 """The right side of a formula for the gradient of A or B."""
+
+MIXTURES = {
+    "mixtral": FAMILIES["mixtral"],
+    "qwen3_moe": FAMILIES["llama"] | {"num_experts": 4, "moe_intermediate_size": 16},
+    "gpt_oss": FAMILIES["llama"] | {"num_local_experts": 4, "head_dim": 8},
+}
+
+
+def build_tiny(family: str, config: dict[str, object]) -> PreTrainedModel:
+    """Build a model with random weights, two layers and a vocabulary of 64."""
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **config))
 
 
 def codes(packed: torch.Tensor) -> list[int]:
@@ -96,3 +110,130 @@ def test_no_derivative_of_an_adapter_is_shown_without_its_factor() -> None:
     assert "dA = s (" in DERIVATIVES
     assert "+ s Aᵀ" in DERIVATIVES
     assert "s = alpha / r" in DERIVATIVES
+
+
+# PEFT adds the patterns itself, and then warns of them.
+@pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("family", "targets", "reached"),
+    [
+        ("mixtral", "all-linear", True),
+        ("mixtral", ["w1", "w2", "w3"], True),
+        ("qwen3_moe", "all-linear", True),
+        ("gpt_oss", "all-linear", False),
+        ("mixtral", ["q_proj", "v_proj"], False),
+    ],
+)
+def test_peft_finds_the_experts_of_some_models_and_not_those_of_gpt_oss(
+    family: str, targets: str | list[str], reached: bool
+) -> None:
+    model = get_peft_model(build_tiny(family, MIXTURES[family]), LoraConfig(target_modules=targets))
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert trained
+    assert any("experts" in name for name in trained) == reached
+
+
+def test_target_parameters_reaches_the_experts_of_gpt_oss() -> None:
+    experts = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    model = get_peft_model(
+        build_tiny("gpt_oss", MIXTURES["gpt_oss"]), LoraConfig(target_modules=[], target_parameters=experts)
+    )
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert len(trained) == 2 * 2 * 2  # A and B of two tensors in two layers
+    assert all("experts" in name for name in trained)
+
+
+def test_a_warm_up_of_transformers_moves_nothing_in_its_first_step() -> None:
+    model = get_peft_model(build_tiny("llama", FAMILIES["llama"]), LoraConfig(target_modules="all-linear"))
+    factors = {
+        letter: [weight for name, weight in model.named_parameters() if f"lora_{letter}" in name]
+        for letter in "AB"
+    }
+    optimizer = torch.optim.AdamW(factors["A"] + factors["B"], lr=1e-3)
+    schedule = get_scheduler("linear", optimizer, num_warmup_steps=3, num_training_steps=9)
+    tokens = torch.arange(32).view(2, 16)
+    seen = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        a_has_a_gradient = any(bool(weight.grad.any()) for weight in factors["A"])
+        optimizer.step()
+        schedule.step()
+        seen.append((a_has_a_gradient, all(bool(weight.any()) for weight in factors["B"])))
+    assert seen == [(False, False), (False, True), (True, True)]  # A has a gradient, B has moved
+
+
+def test_only_the_first_layers_q_k_and_v_need_no_derivative_of_their_input() -> None:
+    model = get_peft_model(build_tiny("llama", FAMILIES["llama"]), LoraConfig(target_modules="all-linear"))
+    needs: dict[str, bool] = {}
+
+    def remember(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        needs[names[layer]] = given[0].requires_grad
+
+    names = {part: name for name, part in model.named_modules() if name.endswith("_proj")}
+    for layer in names:
+        layer.register_forward_pre_hook(remember)
+    model(input_ids=torch.arange(16).view(1, 16))
+    without = {name.partition("layers.")[2] for name, needed in needs.items() if not needed}
+    assert without == {f"0.self_attn.{letter}_proj" for letter in "qkv"}
+    assert len(needs) == 14
+
+
+@pytest.mark.parametrize(("rslora", "growth"), [(False, 1 / 16), (True, 1)])
+def test_the_first_plain_step_adds_equally_much_only_with_rslora(rslora: bool, growth: float) -> None:
+    def first_step(rank: int) -> float:
+        torch.manual_seed(0)
+        settings = LoraConfig(r=rank, lora_alpha=16, use_rslora=rslora, target_modules=["0"])
+        model = get_peft_model(nn.Sequential(nn.Linear(1024, 32, bias=False)), settings)
+        x, delta = torch.randn(1024), torch.randn(32)
+        before = model(x)
+        before.backward(delta)
+        with torch.no_grad():
+            for weight in model.parameters():
+                if weight.grad is not None:
+                    weight -= weight.grad
+            return float((model(x) - before).norm())
+
+    assert first_step(256) / first_step(16) == pytest.approx(growth, rel=0.5)
+
+
+def test_peft_fills_a_with_smaller_values_the_more_inputs_a_layer_has() -> None:
+    model = get_peft_model(
+        nn.Sequential(nn.Linear(64, 4096), nn.Linear(4096, 64)), LoraConfig(target_modules=["0", "1"])
+    )
+    for layer, d_in in zip(model.base_model.model, (64, 4096), strict=True):
+        drawn = layer.lora_A["default"].weight.detach()
+        assert 0.9 * d_in**-0.5 < float(drawn.abs().max()) <= d_in**-0.5
+
+
+def test_a_model_of_transformers_shifts_the_labels_itself() -> None:
+    model = build_tiny("llama", FAMILIES["llama"])
+    tokens = torch.arange(16).view(1, 16)
+    with torch.no_grad():
+        found = model(input_ids=tokens, labels=tokens)
+    expected = nn.functional.cross_entropy(found.logits[0, :-1], tokens[0, 1:])
+    torch.testing.assert_close(found.loss, expected)
+
+
+def test_adapters_of_activated_lora_share_the_keys_of_the_prompt_and_others_do_not() -> None:
+    tokens = torch.arange(16).view(1, 16)
+    shared = {}
+    for invocation in (None, [8, 9]):
+        settings = LoraConfig(
+            task_type="CAUSAL_LM",
+            target_modules="all-linear",
+            init_lora_weights=False,
+            alora_invocation_tokens=invocation,
+        )
+        model = get_peft_model(build_tiny("llama", FAMILIES["llama"]), settings, adapter_name="one")
+        model.add_adapter("two", settings)
+        keys = []
+        for adapter in ("one", "two"):
+            model.set_adapter(adapter)
+            with torch.no_grad():
+                cache = model(input_ids=tokens, use_cache=True).cache
+            keys.append(cache.layers[1].keys)
+        shared[invocation is not None] = [
+            torch.equal(keys[0][:, :, part], keys[1][:, :, part]) for part in (slice(8), slice(8, 16))
+        ]
+    assert shared == {False: [False, False], True: [True, False]}
