@@ -205,15 +205,12 @@ class ConfigureTask:
         for name in self.shown:
             if name not in MEASURES:
                 fields.note(f"`shown`: no measure {name!r}")
-        named = [*self.slips, *(condition for condition in self.conditions if condition.like)]
-        for field in [
-            *self.knobs,
-            *(name for each in named for name in each.like or ()),
-            *(name for wanted in self.wanted for name in wanted),
-        ]:
+        likes = [condition.like or {} for condition in self.conditions]
+        named = [self.knobs, *(slip.like for slip in self.slips), *likes, *self.wanted]
+        for field in (field for each in named for field in each):
             if field not in self.fields:
                 fields.note(f"{field!r} isn't a control of this task")
-        if any(self.wanted) and not any(condition.like for condition in self.conditions):
+        if any(self.wanted) and not any(likes):
             fields.note(f"a case has `{WANTED}`, but no condition has `like`")
 
     @property

@@ -196,7 +196,7 @@ def test_neither_length_nor_size_nor_place_gives_the_right_option_away(family: s
 def test_each_option_of_the_nearest_level_is_one_of_the_levels_in_the_question() -> None:
     for question in drawn("nearest-level"):
         listed = re.findall(r"−?\d\.\d{4}", question.stem)[:4]
-        assert sorted(option.text for option in (question.right, *question.wrong)) == sorted(listed)
+        assert sorted(options(question)) == sorted(listed)
 
 
 @pytest.mark.parametrize("family", ["nested-bytes", "rslora-scale", "lora-matrix-count"])
