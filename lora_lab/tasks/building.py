@@ -5,7 +5,7 @@ tasks/builds.yaml     one entry per task
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -19,7 +19,7 @@ LONGEST_CODE = 4000
 DEEPEST = 60
 """Levels of nesting that are read; a call inside a call of a script has about ten."""
 
-RuleKind = Literal["calls", "keyword", "absent", "before"]
+RuleKind = Literal["calls", "keyword", "argument", "absent", "before"]
 RULE_KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
 
 
@@ -36,6 +36,14 @@ def _read_call(fields: Fields, _name: str) -> str:
     return fields.text(kind) if kind else ""
 
 
+def _read_place(fields: Fields, name: str) -> int:
+    value = fields.raw(name) or 0
+    if not isinstance(value, int):
+        fields.note(f"`{name}` must be a whole number, got {value!r}"[:200])
+        return 0
+    return value
+
+
 def _read_code(fields: Fields, name: str) -> str:
     value = fields.raw(name)
     if not isinstance(value, str):
@@ -49,23 +57,38 @@ class Rule:
     """One thing that the code must have.
 
     `calls`: a call of `call`. `keyword`: such a call with `name=` one of `values`, as Python writes them.
-    `absent`: no such call with `name=`, or none at all. `before`: the first call of `call` stands before the
-    first of `name`. `name` may be two with a bar between them, where a library has renamed it.
+    `argument`: one of `values` in the place `at`, or as `name=`, if there is such a call. `absent`: no such
+    call with `name=`, except with one of `values`, or none at all. `before`: the first call of `call` stands
+    before the first of `name`. `name` may be two with a bar between them, where a library has renamed it.
     """
 
     kind: Annotated[RuleKind, _read_kind]
     call: Annotated[str, _read_call]
     name: str = ""
+    at: Annotated[int, _read_place] = 0
+    """Which argument, from 1; only for `argument`."""
+
     values: tuple[str, ...] = ()
     missing: str
     """What a learner reads when it doesn't hold."""
 
     misconception: str = ""
+    shown_by: tuple[str, ...] = ()
+    """The values that show the misconception; none where breaking the rule shows it in any way."""
 
     def note_problems(self, fields: Fields) -> None:
-        """Note a rule without a kind, and values where they don't belong or are missing."""
-        if _find_kind(fields) is None or (self.kind == "keyword") != bool(self.values):
-            fields.note(f"a rule is one of {', '.join(RULE_KINDS)}, and `keyword` has values")
+        """Note a rule without a kind, and values or a place where they don't belong or are missing."""
+        needed, possible = ("keyword", "argument"), ("keyword", "argument", "absent")
+        if (
+            _find_kind(fields) is None
+            or (self.kind in needed and not self.values)
+            or (self.values and self.kind not in possible)
+        ):
+            fields.note(f"a rule is one of {', '.join(RULE_KINDS)}, and {' and '.join(needed)} have values")
+        if (self.kind == "argument") != (self.at > 0):
+            fields.note("`argument`, and no other rule, says in `at` which one, from 1")
+        if self.shown_by and not (self.misconception and self.kind in needed):
+            fields.note("`shown_by` are values that show the misconception of a rule with values")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +151,15 @@ def load_builds(path: Path) -> Mapping[str, BuildTask]:
 def judge_code(task: BuildTask, code: str) -> BuildJudgement:
     """Check code by its structure. Raises LearnerError where it can't be parsed, with the line."""
     calls = list(_list_calls(_parse_code(code)))
-    return BuildJudgement(broken=tuple(rule for rule in task.rules if not _holds(rule, calls)))
+    broken = (rule for rule in task.rules if not _holds(rule, calls))
+    return BuildJudgement(broken=tuple(_with_what_it_shows(rule, calls) for rule in broken))
+
+
+def _with_what_it_shows(rule: Rule, calls: list[ast.Call]) -> Rule:
+    """Return a broken rule; without its misconception where the code has none of the values that show it."""
+    if not rule.shown_by or _given(rule, calls) & _as_written(rule.shown_by):
+        return rule
+    return replace(rule, misconception="", shown_by=())
 
 
 def _parse_code(code: str) -> ast.Module:
@@ -185,17 +216,23 @@ def _holds(rule: Rule, calls: list[ast.Call]) -> bool:
         case "calls":
             return bool(matching)
         case "absent":
-            named = [call for call in matching if not rule.name or _keyword(call, rule.name) is not None]
-            return not named
+            return not (_given(rule, calls) - _as_written(rule.values) if rule.name else matching)
         case "before":
             later = [at for at, call in enumerate(calls) if _names(call, rule.name)]
             earlier = [at for at, call in enumerate(calls) if _names(call, rule.call)]
             return bool(earlier and later) and earlier[0] < later[0]
-    values = {ast.unparse(ast.parse(value, mode="eval")) for value in rule.values}
+    found = bool(_given(rule, calls) & _as_written(rule.values))
+    return found or (rule.kind == "argument" and not matching)
+
+
+def _given(rule: Rule, calls: list[ast.Call]) -> set[str]:
+    """Return the values that a rule's argument has, as Python writes them: quotes and spaces don't matter."""
     names = rule.name.split("|")
-    return any(_keyword(call, name) in values for call in matching for name in names)
+    matching = [call for call in calls if _names(call, rule.call)]
+    named = {ast.unparse(each.value) for call in matching for each in call.keywords if each.arg in names}
+    placed = {ast.unparse(each) for call in matching if rule.at for each in call.args[rule.at - 1 : rule.at]}
+    return named | placed
 
 
-def _keyword(call: ast.Call, name: str) -> str | None:
-    """Return the value of a keyword as Python writes it: quotes, spaces and 2e-4 for 0.0002 don't matter."""
-    return next((ast.unparse(each.value) for each in call.keywords if each.arg == name), None)
+def _as_written(values: tuple[str, ...]) -> set[str]:
+    return {ast.unparse(ast.parse(value, mode="eval")) for value in values}

@@ -60,6 +60,9 @@ LIMITS: Mapping[str, tuple[int, int]] = {
 
 LEAST_CASES = 3
 
+WANTED = "wanted"
+"""What a case may hold beside fields of the setting."""
+
 
 def _read_setting(entry: Fields, name: str) -> dict[str, str]:
     return _as_setting(entry, entry.raw(name) or {})
@@ -76,7 +79,16 @@ def _read_cases(entry: Fields, name: str) -> tuple[Mapping[str, str], ...]:
     cases = entry.raw(name) or ()
     if len(cases) < LEAST_CASES:
         entry.note(f"needs at least {LEAST_CASES} `{name}` for another one, got {len(cases)}")
-    return ({}, *(_as_setting(entry, case) for case in cases))
+    return ({}, *(_as_setting(entry, _without_wanted(case)) for case in cases))
+
+
+def _read_wanted(entry: Fields, _name: str) -> tuple[Mapping[str, str], ...]:
+    cases = [case for case in entry.raw("cases") or () if isinstance(case, Mapping)]
+    return ({}, *(_as_setting(entry, case.get(WANTED, {})) for case in cases))
+
+
+def _without_wanted(case: Any) -> Any:
+    return {name: case[name] for name in case if name != WANTED} if isinstance(case, Mapping) else case
 
 
 def _read_sentences(entry: Fields, name: str) -> Mapping[str, str]:
@@ -144,7 +156,13 @@ class WrongSetting:
 
     misconception: str
     like: Annotated[Setting, _read_setting]
-    """Values of controls that show it."""
+    """Values of controls that show it; `given` for a control that is left as it was."""
+
+    def fits(self, setting: Setting, given: Setting) -> bool:
+        """Return whether a setting shows it."""
+        return all(
+            setting[name] == (given[name] if value == "given" else value) for name, value in self.like.items()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +180,9 @@ class ConfigureTask:
     given: Annotated[Setting, _read_given]
     cases: Annotated[tuple[Setting, ...], _read_cases]
     """What "another one" changes in the given setting; the first case is the task as written."""
+
+    wanted: Annotated[tuple[Setting, ...], _read_wanted]
+    """For each case what it changes in the `like` of the conditions; empty where it keeps them."""
 
     controls: tuple[Control, ...]
     conditions: tuple[Condition, ...]
@@ -184,9 +205,13 @@ class ConfigureTask:
         for name in self.shown:
             if name not in MEASURES:
                 fields.note(f"`shown`: no measure {name!r}")
-        for field in [*self.knobs, *(name for slip in self.slips for name in slip.like)]:
+        likes = [condition.like or {} for condition in self.conditions]
+        named = [self.knobs, *(slip.like for slip in self.slips), *likes, *self.wanted]
+        for field in (field for each in named for field in each):
             if field not in self.fields:
                 fields.note(f"{field!r} isn't a control of this task")
+        if any(self.wanted) and not any(likes):
+            fields.note(f"a case has `{WANTED}`, but no condition has `like`")
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import inf, log
@@ -102,13 +102,18 @@ def draw(task_id: str, seed: int) -> Drawn:
         raise LearnerError(f"There is no task {task_id!r}.", do_next="Choose one from the list.")
     seed %= seed_count(task)
     given = given_of(task, seed)
-    fixed = [_fixed_target(condition, given) for condition in task.conditions]
+    conditions = [_of_case(condition, task.wanted[seed]) for condition in task.conditions]
+    fixed = [_fixed_target(condition, given) for condition in conditions]
     for at, condition in enumerate(task.conditions):
         if condition.kind == "best":
             fixed[at] = _best(task, given, fixed, at)
-    wanted = next((each.like for each in task.conditions if each.like), None)
+    wanted = next((each.like for each in conditions if each.like), None)
     line = format_printed({**given, **wanted}) if task.printed and wanted else ""
     return Drawn(task=task, seed=seed, given=given, targets=tuple(fixed), line=line)
+
+
+def _of_case(condition: Condition, wanted: Setting) -> Condition:
+    return replace(condition, like={**condition.like, **wanted}) if condition.like else condition
 
 
 def given_of(task: ConfigureTask, seed: int) -> Setting:
@@ -294,18 +299,15 @@ def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
         raise LearnerError(f"This is not computed: {case}.", do_next="Change the setting.") from case
     right = all(each.holds for each in checked)
     return SettingJudgement(
-        checked=checked, knobs=knobs, misconception="" if right else slip_of(task, setting)
+        checked=checked, knobs=knobs, misconception="" if right else slip_of(task, setting, drawn.given)
     )
 
 
-def slip_of(task: ConfigureTask, setting: Setting) -> str:
-    """Return the misconception that leads to a wrong setting; empty where it is unknown."""
-    fitting = (
-        each.misconception
-        for each in task.slips
-        if all(setting[name] == value for name, value in each.like.items())
-    )
-    return next(fitting, "")
+def slip_of(task: ConfigureTask, setting: Setting, given: Setting) -> str:
+    """Return the misconception that leads to a wrong setting; empty if none is known or nothing changed."""
+    if all(setting[field] == given[field] for field in task.fields):
+        return ""
+    return next((each.misconception for each in task.slips if each.fits(setting, given)), "")
 
 
 def _check(

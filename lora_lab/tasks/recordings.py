@@ -25,6 +25,10 @@ FIRST_STEPS = LAST_STEPS = 4
 """A training loss is averaged over as many steps: one batch says little."""
 
 
+SMALL_FALL = 0.01
+"""A smaller fall of the held-out loss is written with one digit: the chart shows no more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recording:
     """One recorded run."""
@@ -140,4 +144,8 @@ def _format_fact(name: str, value: float) -> str:
         return f"{value:.2g}"
     if name in ("changed_end", "trained_percent"):
         return f"{value:.0f} %"
+    if name == "epochs":
+        return f"{value:.3g}"
+    if name == "held_out_fall" and abs(value) < SMALL_FALL:
+        return f"{value:.1g}"
     return as_three_digits(value)

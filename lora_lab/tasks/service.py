@@ -132,8 +132,9 @@ def _misconception_of(attempt: TaskAttempt) -> str:
     task = tasks_by_id().get(attempt.task_id)
     if task is None:
         return ""
+    given = judge.given_of(task, attempt.seed)
     chosen = {name: str(value) for name, value in attempt.response.items()}
-    return judge.slip_of(task, {**judge.given_of(task, attempt.seed), **chosen})
+    return judge.slip_of(task, {**given, **chosen}, given)
 
 
 def next_task(task_id: str, solved: Iterable[str]) -> Task | None:

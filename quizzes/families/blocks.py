@@ -60,10 +60,11 @@ def draw_nested_bytes(dice: Random) -> DrawnNumbers:
             "not-doubled": 4 * blocks,
             "second-level-forgotten": 4 * nested,
             "bits-for-bytes": 8 * blocks + 32 * nested,
+            "second-level-per-weight": blocks + 4 * weights.expect / 256,
+            "one-per-row": d_out,
         },
         values=dict(d_out=d_out, d_in=d_in, blocks=blocks, nested=nested, weights=weights.expect),
         checks=(weights,),
-        tolerance=stored / 50,
     )
 
 

@@ -21,10 +21,10 @@ def draw_matrix_count(dice: Random) -> DrawnNumbers:
             "only-a": rank * d_in,
             "only-b": d_out * rank,
             "rank-by-rank": rank * rank * (d_in + d_out),
+            "twice": 2 * count.expect,
         },
         values=dict(d_in=d_in, d_out=d_out, rank=rank, in_a=rank * d_in, in_b=d_out * rank),
         checks=(count,),
-        in_order=True,
         shape=Shape(d_in=d_in, d_out=d_out, rank=rank),
     )
 

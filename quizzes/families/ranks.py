@@ -84,6 +84,7 @@ def draw_same_budget(dice: Random) -> DrawnNumbers:
     before, after = dice.choice(((1, 2), (1, 4), (2, 4), (2, 1), (4, 2), (4, 1), (3, 6), (6, 3)))
     rank, width, layers = dice.choice((16, 32, 64, 128)), dice.choice(WIDTHS), dice.choice((12, 24, 32, 48))
     new_rank = rank * before // after
+    width = max(width, 4 * new_rank)  # at a higher rank the adapter would be more than half of its matrix
     budget = build_check(
         "lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=layers * before
     )

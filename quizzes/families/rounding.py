@@ -38,14 +38,13 @@ def draw_nearest_level(dice: Random) -> DrawnNumbers:
     level, neighbour = levels[index].expect, levels[index + side].expect
     # Between a seventh and two fifths of the way to the neighbour: near enough to look at both.
     scaled = round(level + dice.uniform(0.15, 0.4) * (neighbour - level), 3)
-    other = levels[index - side].expect
-    even = round(7.5 * (scaled + 1)) / 7.5 - 1
+    other, far = levels[index - side].expect, levels[index + 2 * side].expect
     return DrawnNumbers(
         right=level,
         slips={
             "other-neighbour": neighbour,
             "one-too-far": other,
-            "evenly-spaced": even,
+            "two-too-far": far,
         },
         values=dict(
             levels=[level.expect for level in levels[low - 1 : low + 3]],
@@ -53,6 +52,7 @@ def draw_nearest_level(dice: Random) -> DrawnNumbers:
             distance=abs(scaled - level),
             to_neighbour=abs(scaled - neighbour),
             to_other=abs(scaled - other),
+            to_far=abs(scaled - far),
             neighbour=neighbour,
             other=other,
         ),

@@ -39,6 +39,7 @@ def draw_root_scale(dice: Random) -> DrawnNumbers:
             "root-of-both": (alpha / rank) ** 0.5,
             "times-root": alpha * root,
             "half-rank": 2 * alpha / rank,
+            "alpha-alone": alpha,
         },
         values=dict(rank=rank, alpha=alpha, root=root, half=rank // 2),
         checks=(scale,),

@@ -137,6 +137,7 @@ def draw_padding(dice: Random) -> DrawnNumbers:
             "real-for-padding": 100 - padding.expect,
             "padding-over-real": 100 * (all_tokens - real) / real,
             "longest-row-left-out": 100 * (all_tokens - real) / (all_tokens - longest),
+            "fraction-for-percent": padding.expect / 100,
         },
         values=dict(
             first=lengths[:-1],

@@ -38,7 +38,7 @@ class Numeric:
     def rule(self) -> str:
         """The tolerance, as the learner reads it."""
         if not self.tolerance:
-            return ""
+            return "Only the exact number counts as right."
         return f"Within {_with_unit(format_number(self.tolerance), self.unit)} counts as right."
 
     @property

@@ -136,10 +136,9 @@ class Cloze:
 
 def match_text(given: str, accepted: str) -> bool:
     """Return whether two texts are the same by the rule that learners read (`SPELLING`)."""
-    try:
-        return is_same(read_number(given), read_number(accepted))
-    except LearnerError:
-        pass  # at least one of them isn't a number
+    same = _are_same_number(given, accepted)
+    if same is not None:
+        return same
     mine, right = _normalize(given), _normalize(accepted)
     if mine.replace(" ", "") == right.replace(" ", ""):
         return bool(right)
@@ -200,9 +199,22 @@ def _read_typed(form: Form, field: str) -> str:
 
 
 def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bool:
-    if exactly:
-        return any(_normalize(given) == _normalize(text) for text in accepted)
-    return any(match_text(given, text) for text in accepted)
+    same = _same_exactly if exactly else match_text
+    return any(same(given, text) for text in accepted)
+
+
+def _same_exactly(given: str, text: str) -> bool:
+    """Return whether two texts are the same number or have the same letters: 1 is not −1."""
+    same = _are_same_number(given, text)
+    return _normalize(given) == _normalize(text) if same is None else same
+
+
+def _are_same_number(given: str, text: str) -> bool | None:
+    """Return whether two numbers are the same; None where at least one of the texts isn't a number."""
+    try:
+        return is_same(read_number(given), read_number(text))
+    except LearnerError:
+        return None
 
 
 def _normalize(text: str) -> str:

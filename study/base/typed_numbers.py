@@ -32,6 +32,7 @@ _KINDS: tuple[dict[tuple[str, ...], float], ...] = (
     {("times", "x", "×", "fold"): 1.0},
     {("tokens", "token"): 1.0},
     {("steps", "step"): 1.0},
+    {("examples", "example", "sequences", "sequence"): 1.0},
     {("blocks", "block"): 1.0},
 )
 _WORTH = {

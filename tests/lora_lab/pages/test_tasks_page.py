@@ -220,4 +220,4 @@ def test_misses_name_the_misconceptions_behind_them(ana: Reader, context: Contex
     ana.sends("code", fields={"code": ["LoraConfig(r=64, use_rslora=True, lora_alpha=128)"]})
     visit = find_visit(context, browser_id="browser-of-ana", query={})
     found = TaskService(store=context.store).misses(visit)
-    assert [each for _, each in found] == ["overfitting", "alpha-is-the-scale", "mixes-up-rslora"]
+    assert [each for _, each in found] == ["overfitting", "scale-ignores-rank", "mixes-up-rslora"]

@@ -75,6 +75,70 @@ def test_a_wrong_value_says_what_is_missing_and_names_the_misconception() -> Non
     assert found.misconception == "alpha-is-the-scale"
 
 
+def test_only_a_value_that_shows_a_misconception_names_it() -> None:
+    assert judge_code(CONFIG, lora_config(lora_alpha="8")).misconception == ""
+    task = BUILDS["build-training-arguments"]
+    assert judge_code(task, task.start).misconception == ""
+    smaller = task.solution.replace("paged_adamw_8bit", "adamw_8bit")
+    assert judge_code(task, smaller).misconception == "paging-is-8-bit"
+
+
+def test_a_scale_of_rslora_is_not_that_of_lora() -> None:
+    [rule] = judge_code(CONFIG, lora_config(use_rslora="True")).broken
+    assert rule.missing.startswith("With rsLoRA the scale is alpha / √r, so 32 at rank 16 gives 8.")
+    assert judge_code(CONFIG, lora_config(use_rslora="False")).right
+
+
+MERGE = BUILDS["build-merge"]
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("dtype=torch.bfloat16", "torch_dtype=torch.bfloat16"),  # the name before Transformers 5
+        ("dtype=torch.bfloat16", "dtype='float16', load_in_4bit=False"),
+        ('"adapter"', "model_id='adapter'"),
+        ('"merged"', 'save_directory="./merged"'),
+    ],
+)
+def test_a_merge_may_be_written_in_other_ways(part: str, other: str) -> None:
+    assert part in MERGE.solution
+    assert judge_code(MERGE, MERGE.solution.replace(part, other)).right
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "message"),
+    [
+        ("dtype=torch.bfloat16", 'dtype="auto"', "Name a 16-bit type"),
+        ("dtype=torch.bfloat16", "dtype=torch.float32", "Name a 16-bit type"),
+        (", dtype=torch.bfloat16", "", "Name a 16-bit type"),
+        ('"adapter"', '"another"', "The adapter is in the folder"),
+        ('"merged"', '"adapter"', "The model isn't saved to the folder"),
+    ],
+)
+def test_a_merge_of_another_base_adapter_or_folder_is_not_what_the_goal_says(
+    part: str, other: str, message: str
+) -> None:
+    [rule] = judge_code(MERGE, MERGE.solution.replace(part, other)).broken
+    assert rule.missing.startswith(message)
+
+
+def test_an_adapter_needs_the_configuration_that_the_goal_names() -> None:
+    task = BUILDS["build-qlora-script"]
+    for other in ("get_peft_model(model)", "get_peft_model(model, other)"):
+        [rule] = judge_code(task, task.solution.replace("get_peft_model(model, config)", other)).broken
+        assert rule.missing.startswith("The adapter isn't that of `config`")
+    named = task.solution.replace("(model, config)", "(model, peft_config=config)")
+    assert judge_code(task, named).right
+
+
+def test_the_start_of_a_merge_loads_4_bits_as_transformers_5_does() -> None:
+    """`load_in_4bit=True` in `from_pretrained` is a TypeError there, another fault than the one explained."""
+    assert "quantization_config=BitsAndBytesConfig(load_in_4bit=True)" in MERGE.start
+    assert transformers.BitsAndBytesConfig(load_in_4bit=True).load_in_4bit
+    assert judge_code(MERGE, MERGE.start).misconception == "second-rounding-is-free"
+
+
 def test_a_value_in_a_comment_or_a_text_does_not_count() -> None:
     assert not judge_code(CONFIG, f"# {lora_config()}\ntext = {lora_config()!r}").right
 
@@ -128,9 +192,13 @@ def test_a_solution_that_breaks_a_rule_is_a_problem_of_the_file(tmp_path: Path) 
     text = (
         "- id: broken\n  name: b\n  level: beginner\n  concepts: [lora-rank]\n  goal: g\n  start: x = 1\n"
         "  solution: y = 2\n  keep: k\n  hint: h\n  source: s\n"
-        "  rules: [{calls: LoraConfig, missing: m}, {missing: n}]\n"
+        "  rules: [{calls: LoraConfig, missing: m}, {missing: n}, {calls: a, values: [b], missing: o},\n"
+        "    {argument: a, name: b, values: [c], missing: p, shown_by: [d]}]\n"
     )
     path = tmp_path / "builds.yaml"
     path.write_text(text, "utf-8")
-    with pytest.raises(ContentError, match="its own solution breaks a rule"):
+    with pytest.raises(ContentError, match="its own solution breaks a rule") as raised:
         load_builds(path)
+    assert "says in `at` which one" in str(raised.value)
+    assert "`shown_by` are values" in str(raised.value)
+    assert str(raised.value).count("a rule is one of") == 2

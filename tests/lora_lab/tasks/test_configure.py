@@ -1,5 +1,6 @@
 """Configure tasks: each is solvable however it is drawn, and the lab judges any setting."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,10 @@ def test_concepts_and_misconceptions_exist() -> None:
 def test_no_slip_fits_a_right_setting() -> None:
     for task in TASKS.values():
         for seed in range(judge.seed_count(task)) if task.slips else ():
-            found = judge.solve(judge.draw(task.id, seed))
+            drawn = judge.draw(task.id, seed)
+            found = judge.solve(drawn)
             assert found is not None
-            assert judge.slip_of(task, found) == "", task.id
+            assert judge.slip_of(task, found, drawn.given) == "", task.id
 
 
 def test_another_one_comes_to_every_case_before_the_first_returns() -> None:
@@ -90,14 +92,61 @@ def test_each_changed_control_says_what_it_did_with_the_others_as_they_are() -> 
     assert knobs["seq_len"]["seq_len"] == 4096 - 1024
 
 
-def test_several_settings_may_print_the_line() -> None:
+PRINTED = [task_id for task_id, task in TASKS.items() if task.printed]
+
+
+@pytest.mark.parametrize("task_id", PRINTED)
+def test_a_printed_line_comes_from_one_setting_and_another_one_asks_for_another(task_id: str) -> None:
+    task, answers = TASKS[task_id], []
+    for seed in range(judge.seed_count(task)):
+        drawn = judge.draw(task_id, seed)
+        values = [judge.grid_of(control, drawn.given) for control in task.controls]
+        forms = (dict(zip(task.fields, each, strict=True)) for each in product(*values))
+        right = [form for form in forms if judge.judge(drawn, judge.read_setting(drawn, form)).right]
+        assert len(right) == 1, f"seed {seed}: {right}"
+        answers += right
+        assert judge.format_printed({**drawn.given, **right[0]}) == drawn.line
+    assert len({str(answer) for answer in answers}) > 1
+
+
+def test_a_line_of_another_rank_and_other_matrices_needs_both_controls() -> None:
     drawn = judge.draw("printed-both", 0)
-    assert drawn.line.startswith(
-        "trainable params: 40,894,464 || all params: 7,288,918,016 || trainable%: 0.56"
-    )
-    for targets, rank in (("attention", "48"), ("q+v", "96")):
-        assert judge.judge(drawn, judge.read_setting(drawn, {"targets": targets, "rank": rank})).right
-    assert not judge.judge(drawn, judge.read_setting(drawn, {"targets": "q+v", "rank": "48"})).right
+    assert drawn.line.startswith("trainable params: 44,564,480 || all params: 7,292,588,032")
+    both = {"targets": "all-linear", "rank": "17"}
+    assert judge.judge(drawn, judge.read_setting(drawn, both)).right
+    for field in both:
+        one = {name: value for name, value in both.items() if name != field}
+        assert not judge.judge(drawn, judge.read_setting(drawn, one)).right
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_budget_is_spread_over_all_linear_layers_and_not_over_attention_alone(seed: int) -> None:
+    drawn = judge.draw("count-more-matrices", seed)
+    found = judge.solve(drawn)
+    assert found is not None
+    assert found["targets"] == "all-linear"
+    with pytest.raises(LearnerError, match="has no 'attention'"):
+        judge.read_setting(drawn, {"targets": "attention", "rank": "32"})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_most_exact_weights_are_the_same_whether_a_card_is_counted_in_gb_or_gib(seed: int) -> None:
+    drawn = judge.draw("serve-weights", seed)
+    for unit_bytes in (10**9, 2**30):
+        stored = {
+            bits: weights_bytes({**drawn.given, "bits": bits})
+            for bits in ("fp32", "bf16", "int8", "nf4", "nf4-dq")
+        }
+        most_exact = next(
+            bits for bits, size in stored.items() if size <= int(drawn.given["gpu"]) * unit_bytes
+        )
+        assert judge.judge(drawn, judge.read_setting(drawn, {"bits": most_exact})).right
+
+
+def test_no_goal_names_the_best_value_that_it_asks_for() -> None:
+    for task in TASKS.values():
+        asks_for_best = any(each.kind == "best" and each.number == 1 for each in task.conditions)
+        assert not (asks_for_best and "{target}" in task.goal), task.id
 
 
 def test_half_of_the_layers_train_half_of_the_parameters() -> None:
@@ -108,10 +157,23 @@ def test_half_of_the_layers_train_half_of_the_parameters() -> None:
     assert judge.judge(drawn, {**half, "rank": "32"}).right
 
 
-def test_a_wrong_setting_names_the_misconception_behind_it() -> None:
-    drawn = judge.draw("scale-higher-rank", 0)
-    found = judge.judge(drawn, judge.read_setting(drawn, {"rank": "64", "alpha": "16"}))
-    assert (found.right, found.misconception) == (False, "alpha-is-the-scale")
+@pytest.mark.parametrize("task_id", ["scale-higher-rank", "scale-double-parameters"])
+def test_alpha_left_as_it_was_is_the_misconception_that_the_scale_ignores_the_rank(task_id: str) -> None:
+    for seed in range(judge.seed_count(TASKS[task_id])):
+        drawn = judge.draw(task_id, seed)
+        solved = judge.solve(drawn)
+        assert solved is not None
+        found = judge.judge(drawn, judge.read_setting(drawn, {"rank": solved["rank"]}))
+        assert (found.right, found.misconception) == (False, "scale-ignores-rank")
+        other = judge.read_setting(drawn, {"rank": solved["rank"], "alpha": "3"})
+        assert judge.judge(drawn, other).misconception == ""
+
+
+def test_what_is_given_shows_no_misconception_as_nothing_was_chosen() -> None:
+    for task in TASKS.values():
+        for seed in range(judge.seed_count(task)) if task.slips else ():
+            drawn = judge.draw(task.id, seed)
+            assert judge.slip_of(task, drawn.given, drawn.given) == "", task.id
 
 
 @pytest.mark.parametrize(
@@ -144,7 +206,7 @@ tasks:
     concepts: [lora-rank]
     goal: Do it.
     given: {model: no-such-model, colour: red}
-    cases: [{}, {}, {}]
+    cases: [{}, {}, {wanted: {batch: 2}}]
     controls: [{field: nonsense}]
     shown: [nothing]
     check: [{measure: nothing, at_most: {sum: 1}}]
@@ -162,5 +224,7 @@ tasks:
         "'nonsense'",
         "`shown`: no measure 'nothing'",
         "isn't a target",
+        "'batch' isn't a control",
+        "no condition has `like`",
     ):
         assert part in said

@@ -39,9 +39,10 @@ SINGLE = pytest.mark.parametrize(
     "family", [f for f in FAMILIES if FAMILIES[f].draw(Random("0")).kind == "single"]
 )
 
-# A placeholder never filled in, a float's own spelling, a number that is none, a leftover of a join.
+# A placeholder never filled in, a float's own spelling, no number, a leftover of a join, "1 bits".
 UNREADABLE = re.compile(
     r"[{}$]|\d[eE][-+]?\d|\b(?:nan|inf|None)\b|\d\.\d{10,}|\d\.0\b(?!\d| [GMk]B)|  |\.\.|,,|\(\)| \.| ,"
+    r"|(?<![\d.,])1 (?:bits|bytes|blocks|examples|layers|rows|steps|tokens)\b"
 )
 
 PRINT_DIGEST = """
@@ -159,7 +160,7 @@ def test_an_answer_that_is_no_single_check_follows_from_the_text(family: str) ->
     for question in drawn(family):
         answer, right = solved(family, question.stem), question.right.value
         # Texts round levels and bits to four digits.
-        rounding = 1e-3 if family in ("nearest-level", "qlora-resident") else 1e-6
+        rounding = 1e-3 if family in ("nearest-level", "qlora-resident", "saved-gigabytes") else 1e-6
         assert math.isclose(answer, right, rel_tol=rounding), question.stem
 
 
@@ -190,6 +191,26 @@ def test_neither_length_nor_size_nor_place_gives_the_right_option_away(family: s
             offered = task.offered(f"{quiz}/{family}@{seed}")
             places.update(letter for letter, choice in offered if choice.id == "right")
     assert max(places.values()) < 0.45 * places.total(), places
+
+
+def test_each_option_of_the_nearest_level_is_one_of_the_levels_in_the_question() -> None:
+    for question in drawn("nearest-level"):
+        listed = re.findall(r"−?\d\.\d{4}", question.stem)[:4]
+        assert sorted(options(question)) == sorted(listed)
+
+
+@pytest.mark.parametrize("family", ["nested-bytes", "rslora-scale", "lora-matrix-count"])
+def test_no_place_in_the_order_of_size_gives_the_right_option_away(family: str) -> None:
+    """These had it in one place in four draws of five, or in all."""
+    places = Counter(sorted(values(question)).index(question.right.value) for question in drawn(family))
+    assert max(places.values()) < 0.7 * SEEDS
+
+
+def test_an_adapter_of_the_same_budget_is_at_most_half_of_its_matrix() -> None:
+    for question in drawn("same-budget-rank"):
+        width = re.search(r"of width ([\d,]+)", question.stem)
+        assert width
+        assert 4 * question.right.value <= int(width[1].replace(",", "")), question.stem
 
 
 def test_right_options_are_on_the_whole_as_long_as_wrong_ones() -> None:

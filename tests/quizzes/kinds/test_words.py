@@ -72,3 +72,13 @@ def test_blanks_count_one_by_one_and_an_empty_one_is_not_marked_as_given() -> No
     grade = Cloze(segments=("", " over ", ""), blanks=blanks).grade({"blanks": ["alpha", ""]})
     assert grade.fraction == 0.5
     assert [(part.about, part.state) for part in grade.parts] == [("Blank 1", "right"), ("Blank 2", "missed")]
+
+
+def test_a_known_mistake_that_is_a_number_is_that_number_with_its_sign() -> None:
+    mistake = KnownMistake(id="minus-one", texts=("-1",), misconception="m", feedback="why")
+    task = ShortText(accept=("-100",), feedback="so", mistakes=(mistake,))
+    for text in ("-1", "−1", "-1.0"):
+        assert task.grade({"text": text}).parts[0].id == "minus-one"
+    for text in ("1", "100", "1.0"):
+        assert task.grade({"text": text}).parts[0].id == "other"
+    assert task.grade({"text": "-100"}).correct
