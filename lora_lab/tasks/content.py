@@ -205,19 +205,14 @@ class Family:
 
 
 @cache
-def read_families() -> tuple[Family, ...]:
-    """Read all families in the order of their file names. Raises ContentError with every problem."""
-    return load_families(FAMILIES_FOLDER)
-
-
-@cache
 def tasks_by_id() -> Mapping[str, ConfigureTask]:
     """Map each id to its task."""
     return {task.id: task for family in read_families() for task in family.tasks}
 
 
-def load_families(folder: Path) -> tuple[Family, ...]:
-    """Read and check a folder of families. Raises ContentError with every problem."""
+@cache
+def read_families(folder: Path = FAMILIES_FOLDER) -> tuple[Family, ...]:
+    """Read all families in the order of their file names. Raises ContentError with every problem."""
     problems: list[Problem] = []
     knobs = read_knobs()
     families: list[Family] = []

@@ -17,7 +17,7 @@ from lora_lab.pages.projects import ProjectsPage
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.projects.checks import ProjectEvidence, run_checks
-from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, load_projects, read_projects
+from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, read_projects
 from lora_lab.projects.report import project_report
 from lora_lab.projects.service import ProjectService
 from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
@@ -86,7 +86,7 @@ def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> N
         " checks: [{check: peaks}]}\n"
     )
     with pytest.raises(ContentError) as raised:
-        load_projects(broken)
+        read_projects(broken)
     assert "isn't a grid: rank must be 1 to 256, got 0." in str(raised.value)
     assert "does not vary bits" in str(raised.value)
     assert "`axis` belongs to `differences` and `peaks`" in str(raised.value)
