@@ -38,7 +38,7 @@ class Lab:
         self.paces = Paces(settings.runs_dir)
         self.chat = ChatQueue(settings, engine)
         self.inspections = InspectionQueue(settings, engine)
-        self._shape_jobs = ShapeJobs(lambda model: start_worker(settings, ["--shape", model], 0))
+        self._shape_jobs = ShapeJobs(lambda model: start_worker(settings, ["--shape", model]))
         self._cells: dict[tuple[str, ...], list[GridCell]] = {}
         self._measured: dict[str, MeasuredPeak | None] = {}
         self._workers: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
@@ -124,7 +124,7 @@ class Lab:
         merged = Merged(run)
         with self._lock:
             if merged.state["state"] != "working":
-                worker = start_worker(self.settings, ["--merge", str(run.path)], 0)
+                worker = start_worker(self.settings, ["--merge", str(run.path)])
                 write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
                 self._workers["--merge", run.run_id] = worker
 
@@ -142,7 +142,7 @@ class Lab:
     def _start_unless_busy(self, key: tuple[str, ...], options: Sequence[str]) -> None:
         with self._lock:
             if not self._is_busy(key):
-                self._workers[key] = start_worker(self.settings, [*options], 0)
+                self._workers[key] = start_worker(self.settings, [*options])
 
     def _is_busy(self, key: tuple[str, ...]) -> bool:
         worker = self._workers.get(key)

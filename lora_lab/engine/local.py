@@ -50,7 +50,6 @@ class LocalEngine:
         settings: Settings,
         *,
         warm: bool = True,
-        memory_limit_bytes: int = 0,
         own_only: bool = False,
         gather: Gather = take_cells,
     ) -> None:
@@ -60,7 +59,6 @@ class LocalEngine:
         self.settings = settings
         self.home = LabHome(settings.home)
         self._warm = warm
-        self._memory_limit_bytes = memory_limit_bytes
         self._own_only = own_only
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
@@ -385,7 +383,7 @@ class LocalEngine:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""
         with suppress(OSError):  # a full disk: only the status on the page stays behind
             self.home.write_worker_state(state="preparing", text="Starting the training worker")
-        self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
+        self._worker = WorkerProcess(self.settings, extra)
 
     def _end_if_silent(self, run: RunFolder, worker: WorkerProcess) -> None:
         """Wait for the end of a run that was asked to stop; end a worker that has fallen silent."""
