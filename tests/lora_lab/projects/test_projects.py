@@ -13,12 +13,12 @@ from starlette.datastructures import QueryParams
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
+from lora_lab.pages.project_files import project_report
 from lora_lab.pages.projects import ProjectsPage
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.projects.checks import ProjectEvidence, run_checks
 from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, read_projects
-from lora_lab.projects.report import project_report
 from lora_lab.projects.service import ProjectService
 from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.settings.grid import Grid, grid_from
