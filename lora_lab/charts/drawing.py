@@ -12,13 +12,14 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from lora_lab.charts.svg import format_number, path_data, render_element
-from study.base.html import join_html
+from study.base.html import NO_HTML, join_html
 from study.plots.axis import nice_span, nice_ticks
 
 WIDTH = 400.0
 TEXT_SIZE = 13
 LEADING = 16.0
-SOFT = 0.78  # opacity of secondary text, as in live_frame.py
+SOFT = 0.78  # opacity of secondary text, which keeps 4.5 : 1 on white and on the dark page
+PAPER = "var(--sheet, Canvas)"
 HATCH_GAP = 8
 
 Point = tuple[float, float]
@@ -70,18 +71,30 @@ def draw_diamond(x: float, y: float, *, size: float = 7) -> Markup:
 
 
 def draw_words(
-    x: float, y: float, text: str, *, anchor: Anchor = "start", soft: bool = False, bold: bool = False
+    x: float,
+    y: float,
+    text: str,
+    *,
+    anchor: Anchor = "start",
+    soft: bool = False,
+    bold: bool = False,
+    halo: bool = False,
+    then_bold: str = "",
 ) -> Markup:
-    """Render one line of text, its baseline at `y`."""
+    """Render one line of text, its baseline at `y`; a halo keeps it readable across lines."""
     return render_element(
         "text",
         escape(text),
+        render_element("tspan", escape(then_bold), font_weight="600") if then_bold else NO_HTML,
         x=x,
         y=y,
         fill="currentColor",
         fill_opacity=SOFT if soft else None,
         font_weight="600" if bold else None,
         text_anchor=None if anchor == "start" else anchor,
+        style=f"stroke:{PAPER};paint-order:stroke" if halo else None,
+        stroke_width=4 if halo else None,
+        stroke_linejoin="round" if halo else None,
     )
 
 
