@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.base.settings import ROOT
-from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
+from study.content.yaml_reader import ContentError, Fields, Problem, read_folder
 
 _GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
 # The other packages store their content in folders with these names.
@@ -62,7 +62,5 @@ def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingP
 
 
 def _read_items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:
-    for path in sorted(folder.glob("*.yaml")):
-        file = read_mapping(path, kind="file", problems=problems)
-        if file is not None:
-            yield from file.children(field, kind=kind)
+    for _, file in read_folder(folder, kind="file", problems=problems):
+        yield from file.children(field, kind=kind)

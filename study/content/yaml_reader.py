@@ -1,7 +1,7 @@
 """YAML content with line numbers, so that all problems are reported at once and can be found."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -276,6 +276,14 @@ def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | 
     if content is not None:
         problems.append(Problem(file=path.name, line=1, item=kind, text="the file must hold one mapping"))
     return None
+
+
+def read_folder(folder: Path, *, kind: str, problems: list[Problem]) -> Iterator[tuple[str, Fields]]:
+    """Read each file whose top level is one mapping, with its name, in the order of their names."""
+    for path in sorted(folder.glob("*.yaml")):
+        fields = read_mapping(path, kind=kind, problems=problems)
+        if fields is not None:
+            yield path.stem, fields
 
 
 def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]:
