@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from study.base.settings import ROOT
@@ -13,14 +12,8 @@ _GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
 DECKS = sorted(ROOT.glob("[a-z]*/decks"))
 QUESTIONS = sorted(ROOT.glob("[a-z]*/questions"))
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPair:
-    """A prompt and its answer. `source_id` names the card or question it comes from."""
-
-    prompt: str
-    answer: str
-    source_id: str
+TrainingPair = tuple[str, str]
+"""A prompt and its answer."""
 
 
 def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[TrainingPair]:
@@ -41,11 +34,9 @@ def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]
         kind = card.text("kind", default="basic")
         if kind == "cloze":
             text = card.text("text")
-            yield TrainingPair(
-                prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id")
-            )
+            yield _GAP.sub("…", text), _GAP.sub(r"\1", text)
         elif kind != "numeric":  # its number is computed when it is shown, so it isn't in the file
-            yield TrainingPair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
+            yield card.text("front"), card.text("back")
 
 
 def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
@@ -57,8 +48,7 @@ def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingP
             for option in question.children("options", kind="option")
             if option.flag("correct")
         ]
-        answer = " ".join([*right, question.text("keep")])
-        yield TrainingPair(prompt=question.text("stem"), answer=answer, source_id=question.text("id"))
+        yield question.text("stem"), " ".join([*right, question.text("keep")])
 
 
 def _read_items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:

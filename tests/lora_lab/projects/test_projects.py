@@ -93,7 +93,7 @@ def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> N
 
 
 def test_the_general_questions_are_none_of_the_apps_own() -> None:
-    own = {pair.prompt for pair in own_pairs()}
+    own = {prompt for prompt, _ in own_pairs()}
     assert len(general_pairs()) == 12
     assert not {pair.prompt for pair in general_pairs()} & own
 
