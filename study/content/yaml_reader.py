@@ -298,13 +298,18 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
     return []
 
 
-def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item]) -> tuple[Item, ...]:
+def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item], under: str = "") -> tuple[Item, ...]:
     """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file.
 
-    An id that two entries have is a problem as well.
+    The list may stand `under` a key. An id that two entries have is a problem as well.
     """
     problems: list[Problem] = []
-    read_entries = [(read(fields), fields) for fields in read_list(path, kind=kind, problems=problems)]
+    if under:
+        file = read_mapping(path, kind=under, problems=problems)
+        entries = file.children(under, kind=kind) if file else []
+    else:
+        entries = read_list(path, kind=kind, problems=problems)
+    read_entries = [(read(fields), fields) for fields in entries]
     note_repeated_ids((getattr(item, "id", ""), fields) for item, fields in read_entries)
     if problems:
         raise ContentError(problems)
