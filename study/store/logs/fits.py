@@ -55,8 +55,7 @@ class FitLog(StoreLog):
         columns = t.parameter_fits.c
         newest_first = (columns.fitted_at.desc(), columns.id.desc())
         wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(*newest_first)
-        with self._database.read() as connection:
-            return [_read_fit(row) for row in connection.execute(wanted)]
+        return [_read_fit(row) for row in self._rows(wanted)]
 
 
 def _read_fit(row: Row[Any]) -> ParameterFit:

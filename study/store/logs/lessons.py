@@ -40,8 +40,7 @@ class LessonLog(StoreLog):
         wanted = select(t.mode_marks).where(t.mode_marks.c.profile_id == profile_id)
         if concept_id is not None:
             wanted = wanted.where(t.mode_marks.c.concept_id == concept_id)
-        with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id)).all()
+        rows = self._rows(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id))
         return [ModeMark(concept_id=row.concept_id, mode=row.mode, mark=row.mark, at=row.at) for row in rows]
 
     def stop_at(self, profile_id: str, concept_id: str, mode: str, place: int, *, at: datetime) -> None:

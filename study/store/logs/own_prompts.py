@@ -63,13 +63,10 @@ class OwnPromptLog(StoreLog):
         """The prompts of a profile, oldest first."""
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
         newest: dict[str, OwnPrompt | None] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
-                newest[row.prompt_id] = (
-                    None
-                    if row.withdrawn
-                    else OwnPrompt(
-                        id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts)
-                    )
-                )
+        for row in self._rows(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
+            newest[row.prompt_id] = (
+                None
+                if row.withdrawn
+                else OwnPrompt(id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts))
+            )
         return [prompt for prompt in newest.values() if prompt]

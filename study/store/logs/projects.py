@@ -48,8 +48,7 @@ class ProjectLog(StoreLog):
         own = select(t.project_entries).where(columns.profile_id == profile_id)
         wanted = own.order_by(columns.at, columns.id)
         found: dict[str, list[ProjectEntry]] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(wanted):
-                entry = ProjectEntry(kind=row.kind, text=row.text, at=row.at)
-                found.setdefault(row.project_id, []).append(entry)
+        for row in self._rows(wanted):
+            entry = ProjectEntry(kind=row.kind, text=row.text, at=row.at)
+            found.setdefault(row.project_id, []).append(entry)
         return found

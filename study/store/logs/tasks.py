@@ -38,5 +38,4 @@ class TaskLog(StoreLog):
         columns = t.task_attempts.c
         own = select(t.task_attempts).where(columns.profile_id == profile_id)
         wanted = own.order_by(columns.at, columns.id)
-        with self._database.read() as connection:
-            return [read_row(TaskAttempt, row) for row in connection.execute(wanted)]
+        return [read_row(TaskAttempt, row) for row in self._rows(wanted)]
