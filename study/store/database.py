@@ -258,6 +258,11 @@ class StoreLog:
         with self._database.read() as connection:
             yield from connection.execute(wanted)
 
+    def _append(self, log: Table, *, profile_id: str, **values: Any) -> None:
+        """Append one row of a profile."""
+        with self._database.write(profile_id) as connection:
+            connection.execute(insert(log).values(profile_id=profile_id, **values))
+
 
 def read_row(kind: type[R], row: Row[Any]) -> R:
     """Return the record whose fields are named as the columns of a row."""

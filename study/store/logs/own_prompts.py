@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads
@@ -44,18 +44,16 @@ class OwnPromptLog(StoreLog):
     ) -> str:
         """Append a version; a new prompt (without an id) gets one. Returns its id."""
         prompt_id = prompt_id or f"{OWN}{uuid.uuid4().hex[:12]}"
-        with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.own_prompts).values(
-                    profile_id=profile_id,
-                    prompt_id=prompt_id,
-                    text=text,
-                    hint=hint,
-                    concepts=list(concepts),
-                    withdrawn=withdrawn,
-                    saved_at=at,
-                )
-            )
+        self._append(
+            t.own_prompts,
+            profile_id=profile_id,
+            prompt_id=prompt_id,
+            text=text,
+            hint=hint,
+            concepts=list(concepts),
+            withdrawn=withdrawn,
+            saved_at=at,
+        )
         return prompt_id
 
     @cache_reads

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, read_row
@@ -29,8 +29,7 @@ class TaskLog(StoreLog):
 
     def write(self, profile_id: str, attempt: TaskAttempt) -> None:
         """Append an attempt."""
-        with self._database.write(profile_id) as connection:
-            connection.execute(insert(t.task_attempts).values(profile_id=profile_id, **vars(attempt)))
+        self._append(t.task_attempts, profile_id=profile_id, **vars(attempt))
 
     @cache_reads
     def attempts(self, profile_id: str) -> list[TaskAttempt]:
