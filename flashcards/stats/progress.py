@@ -45,7 +45,7 @@ class CardSection:
         history = self._history(visit)
         scheduling = history.scheduling
         self.exercise.fitting.consider(visit.profile.id)
-        shown = render(
+        return render(
             "flashcards/stats/progress.html",
             **self._recall(history),
             reviews=len(history.reviews),
@@ -58,7 +58,6 @@ class CardSection:
             **self._fit(visit),
             **self._workload(visit, scheduling.desired_retention),
         )
-        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield the workload chart, then every chart of the chosen scope."""
