@@ -26,11 +26,11 @@ Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 
-def render_drawing(height: float, *parts: Markup, width: float = WIDTH) -> Markup:
+def render_drawing(height: float, *parts: Markup) -> Markup:
     """Render the whole picture. Its host page names it, so it is hidden from screen readers here."""
     return render_element(
             "svg", *parts,
-            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {format_number(width)} {format_number(height)}",
+            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {format_number(WIDTH)} {format_number(height)}",
             font_size=TEXT_SIZE, aria_hidden="true", focusable="false",
         )  # fmt: skip
 
@@ -141,13 +141,12 @@ class ChartFrame:
     y_label: str
     x_ticks: Sequence[tuple[float, str]] = ()
     y_format: Callable[[float], str] = format_plain
-    y_about: int = 4
 
     def axes(self) -> Markup:
         """Render grid, tick labels and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
         parts = [draw_words(4, top - 10, self.y_label, soft=True)]
-        for value in self.y.ticks(self.y_about):
+        for value in self.y.ticks(4):
             at = self.y(value)
             parts.append(draw_line([(left, at), (right, at)], "rule"))
             parts.append(draw_words(left - 6, at + 4, self.y_format(value), anchor="end", soft=True))

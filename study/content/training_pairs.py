@@ -1,7 +1,7 @@
 """The app's own cards and questions as prompt and answer pairs: the data set that the lab fine-tunes on."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from study.base.settings import ROOT
@@ -16,14 +16,14 @@ TrainingPair = tuple[str, str]
 """A prompt and its answer."""
 
 
-def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[TrainingPair]:
+def own_pairs() -> list[TrainingPair]:
     """Read front and back of all cards except computed ones; stem, right option and idea of single choices.
 
     Raises ContentError with every problem in the files.
     """
     problems: list[Problem] = []
-    pairs = [pair for folder in decks for pair in _card_pairs(folder, problems)]
-    pairs += [pair for folder in questions for pair in _question_pairs(folder, problems)]
+    pairs = [pair for folder in DECKS for pair in _card_pairs(folder, problems)]
+    pairs += [pair for folder in QUESTIONS for pair in _question_pairs(folder, problems)]
     if problems:
         raise ContentError(problems)
     return pairs
