@@ -58,7 +58,9 @@ class LocalEngine:
         """
         self.settings = settings
         self.home = LabHome(settings.home)
-        self._warm = warm
+        self.is_warm = warm
+        """Whether a worker is started before the first job."""
+
         self._own_only = own_only
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
@@ -84,7 +86,7 @@ class LocalEngine:
 
     def warm_up(self) -> None:
         """Start the warm worker, where one is wanted and none is there."""
-        if self._warm and self._worker is None:
+        if self.is_warm and self._worker is None:
             self._start_worker()
 
     def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime, learner: str = "") -> RunFolder:
@@ -188,11 +190,6 @@ class LocalEngine:
         with self._changed:
             runs = [*self._current, *self._queue]
         return seconds_left_of(runs, self._paces.newest_first(), now=now.timestamp())
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether a worker is started before the first job."""
-        return self._warm
 
     def current(self) -> str | None:
         """Return the id of the current run; the first one, where several are trained side by side."""
@@ -338,7 +335,7 @@ class LocalEngine:
         worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
         with self._changed:
             self._worker = None
-            if self._warm and not self._closing and not self._queue:
+            if self.is_warm and not self._closing and not self._queue:
                 with suppress(OSError):  # no memory for another process: the next job starts one
                     self._start_worker()
 
