@@ -11,14 +11,12 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import frame
 
-PATH = "/figures"
-
 
 @dataclass(frozen=True, kw_only=True)
 class FiguresPage:
     """Handlers of Figures."""
 
-    place = frame.IslandPlace(elem_id="figures", title="Figures", path=PATH, under="/learn")
+    place = frame.IslandPlace(elem_id="figures", title="Figures", path="/figures", under="/learn")
     act = None
 
     context: Context

@@ -27,14 +27,12 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-PATH = "/learn"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LearnPage:
     """Handlers of Learn."""
 
-    place = frame.IslandPlace(elem_id="learn", title="Learn", path=PATH, look="learn")
+    place = frame.IslandPlace(elem_id="learn", title="Learn", path="/learn", look="learn")
 
     context: Context
     subjects: Subjects

@@ -14,14 +14,12 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-PATH = "/practise"
-
 
 @dataclass(frozen=True, kw_only=True)
 class PractisePage:
     """Handlers of Practise."""
 
-    place = frame.IslandPlace(elem_id="practise", title="Practise", path=PATH)
+    place = frame.IslandPlace(elem_id="practise", title="Practise", path="/practise")
 
     context: Context
     review: ReviewPage

@@ -12,14 +12,12 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import frame
 
-PATH = "/reference"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReferencePage:
     """Handlers of Reference."""
 
-    place = frame.IslandPlace(elem_id="reference", title="Reference", path=PATH, under="/learn")
+    place = frame.IslandPlace(elem_id="reference", title="Reference", path="/reference", under="/learn")
     act = None
 
     context: Context
