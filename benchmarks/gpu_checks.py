@@ -217,7 +217,7 @@ def killed_and_restarted_worker(place: CheckMachine) -> str:
         models_dir=place.models_dir,
     )
     run = place.start(replace(place.spec, steps=2000))
-    process = start_worker(settings, ["--run", str(run.path)], 0)
+    process = start_worker(settings, ["--run", str(run.path)])
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not run.state().steps and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.2)

@@ -18,7 +18,7 @@ from flashcards.review.session import CardFilter
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
-from study.content.evidence import broken_claims
+from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.backup import BackupExchange
 from study.io.command_line import add_learner_options, exit_status, open_learner, open_or_welcome
@@ -99,11 +99,7 @@ def validate(_options: argparse.Namespace) -> None:
     """Read every deck, compute every claim, and lint the cards as a whole."""
     concepts = load_concepts()
     decks = load_decks(concepts)
-    broken = broken_claims((f"card {card.id}", card.evidence) for card in decks.cards)
-    if broken:
-        raise LearnerError(
-            "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
-        )
+    check_claims((f"card {card.id}", card.evidence) for card in decks.cards)
     raise_findings(lint_cards(decks.cards, concepts))
     checks = sum(len(card.evidence.checks) for card in decks.cards)
     print(

@@ -10,7 +10,8 @@ from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.class_cards import write_class_cards
 from flashcards.interchange.exchange import card_exchange, open_exchange
 from flashcards.interchange.user_decks import LiveDecks
-from flashcards.pages import browse, cards
+from flashcards.pages.browse import BrowsePage
+from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import card_exercise
 from flashcards.stats.progress import CardSection
 from study.content.search import SearchEntry
@@ -41,9 +42,9 @@ def build(core: Core) -> AppPart:
     ports.row_problem = row_problem
     ports.class_cards = write_class_cards
     return AppPart(
-        pages=(
-            lambda app: cards.build(app, context, exercise),
-            lambda app: browse.build(app, context, exercise),
+        pages=lambda: (
+            CardsPage(context=context, exercise=exercise),
+            BrowsePage(context=context, exercise=exercise),
         ),
         exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
         claims_last=True,

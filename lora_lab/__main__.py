@@ -210,7 +210,7 @@ def _export(options: argparse.Namespace) -> int:
     elif options.format == "script":
         print(script_of(run, LabHome(settings.home), settings.models_dir), end="")
     else:
-        start_worker(settings, ["--merge", str(run.path)], 0, log=sys.stderr.fileno()).wait()
+        start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno()).wait()
         merged = Merged(run)
         if merged.state["state"] != "done":
             raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Then try again.")

@@ -4,7 +4,6 @@ import contextlib
 import subprocess
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from lora_lab.data.lab_folder import LabHome, write_json
 from lora_lab.data.uploads import Uploads
@@ -28,30 +27,22 @@ CLOSE_SECONDS = 2.5
 """A step of the embedded model takes 2 s on two cores; the whole app closes in under 5 s."""
 
 
-@dataclass
 class Lab:
     """Engine, data folder, and caches of ended runs."""
 
-    settings: Settings
-    engine: LocalEngine
-    home: LabHome = field(init=False)
-    uploads: Uploads = field(init=False)
-    paces: Paces = field(init=False)
-    chat: ChatQueue = field(init=False)
-    inspections: InspectionQueue = field(init=False)
-    _cells: dict[tuple[str, ...], list[GridCell]] = field(default_factory=dict)
-    _measured: dict[str, MeasuredPeak | None] = field(default_factory=dict)
-    _workers: dict[tuple[str, ...], "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    _shape_jobs: ShapeJobs = field(init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.home = LabHome(self.settings.home)
-        self.uploads = Uploads(self.settings.home / "lab" / "data")
-        self.paces = Paces(self.settings.runs_dir)
-        self.chat = ChatQueue(self.settings, self.engine)
-        self.inspections = InspectionQueue(self.settings, self.engine)
-        self._shape_jobs = ShapeJobs(lambda model: start_worker(self.settings, ["--shape", model], 0))
+    def __init__(self, settings: Settings, engine: LocalEngine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.home = LabHome(settings.home)
+        self.uploads = Uploads(settings.home / "lab" / "data")
+        self.paces = Paces(settings.runs_dir)
+        self.chat = ChatQueue(settings, engine)
+        self.inspections = InspectionQueue(settings, engine)
+        self._shape_jobs = ShapeJobs(lambda model: start_worker(settings, ["--shape", model]))
+        self._cells: dict[tuple[str, ...], list[GridCell]] = {}
+        self._measured: dict[str, MeasuredPeak | None] = {}
+        self._workers: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Stop every process that works for the lab, within CLOSE_SECONDS."""
@@ -133,7 +124,7 @@ class Lab:
         merged = Merged(run)
         with self._lock:
             if merged.state["state"] != "working":
-                worker = start_worker(self.settings, ["--merge", str(run.path)], 0)
+                worker = start_worker(self.settings, ["--merge", str(run.path)])
                 write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
                 self._workers["--merge", run.run_id] = worker
 
@@ -151,7 +142,7 @@ class Lab:
     def _start_unless_busy(self, key: tuple[str, ...], options: Sequence[str]) -> None:
         with self._lock:
             if not self._is_busy(key):
-                self._workers[key] = start_worker(self.settings, [*options], 0)
+                self._workers[key] = start_worker(self.settings, [*options])
 
     def _is_busy(self, key: tuple[str, ...]) -> bool:
         worker = self._workers.get(key)

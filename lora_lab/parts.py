@@ -1,17 +1,29 @@
 """The lab as a part of the app: its pages and files, live figures, and its share of Today and Learn."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
+from lora_lab.claims.service import ClaimService
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.figures import build_figures
 from lora_lab.figures.adapters import whole_model
 from lora_lab.lab import Lab
-from lora_lab.pages import all as lab_pages
-from lora_lab.pages import downloads, project_files, projects, tasks
+from lora_lab.pages import downloads, project_files
+from lora_lab.pages.claims import ClaimsPage
+from lora_lab.pages.compare import ComparePage
+from lora_lab.pages.grid import GridPage
+from lora_lab.pages.memory import MemoryPage
+from lora_lab.pages.microscope import MicroscopePage
+from lora_lab.pages.models import ModelsPage
+from lora_lab.pages.papers import PapersPage
+from lora_lab.pages.projects import ProjectsPage
+from lora_lab.pages.tasks import TasksPage
+from lora_lab.pages.train import LabPage
+from lora_lab.pages.xray import XrayPage
 from lora_lab.predictions import judging, of_microscope
 from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService, list_entries
@@ -21,8 +33,10 @@ from lora_lab.views.first_run import FirstRun, predict_step
 from lora_lab.views.lesson_link import build_lab_link
 from lora_lab.views.run_panel import last_run
 from lora_lab.views.search_entries import list_models, list_pages, list_settings
+from lora_lab.xray.service import XrayService
 from study.figures import figure
 from study.parts import AppPart, Core
+from study.web.frame import IslandPage
 
 STATIC = Path(__file__).parent / "static"
 
@@ -51,13 +65,26 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     ports.tasks_about = judged.links
     ports.tasks_done = judged.done
     ports.task_misses = judged.misses
+
+    def make_pages() -> Sequence[IslandPage]:
+        ask = ports.ask_for_cards
+        return (
+            ProjectsPage(context=context, service=guided),
+            TasksPage(context=context, service=judged, ports=ports),
+            LabPage(context, lab, ask_for_cards=ask),
+            GridPage(context, lab),
+            ComparePage(context, lab),
+            XrayPage(context, XrayService(lab), ask_for_cards=ask),
+            MemoryPage(lab),
+            MicroscopePage(context, lab, ask_for_cards=ask),
+            ClaimsPage(ClaimService(reader)),
+            ModelsPage(lab, reader),
+            PapersPage(),
+        )
+
     return AppPart(
         quantity_modules=("lora_lab.quantities",),
-        pages=(
-            lambda app: projects.build(app, context, guided),
-            lambda app: tasks.build(app, context, judged, ports),
-            lambda app: lab_pages.build(app, context, lab, reader, ask_for_cards=ports.ask_for_cards),
-        ),
+        pages=make_pages,
         routes=(
             lambda site: downloads.register(site, lab),
             lambda site: project_files.register(site, context, guided),

@@ -21,7 +21,7 @@ from quizzes.stats.progress import statistics_of
 from study.base.errors import LearnerError
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
-from study.content.evidence import broken_claims
+from study.content.evidence import check_claims
 from study.content.yaml_reader import LEVELS
 from study.io.command_line import (
     add_learner_options,
@@ -129,11 +129,7 @@ def validate(_options: argparse.Namespace) -> None:
     bank, prompts = load_bank(concepts), load_prompts(concepts)
     drawn = families.build_variants(bank.families.values(), count=DRAWN_TO_CHECK)
     all_questions = (*bank.questions, *drawn)
-    broken = broken_claims((f"question {question.id}", question.evidence) for question in all_questions)
-    if broken:
-        raise LearnerError(
-            "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
-        )
+    check_claims((f"question {question.id}", question.evidence) for question in all_questions)
     raise_findings(lint_questions(bank.questions, concepts))
     charts = [question.task.chart for question in bank.questions if isinstance(question.task, ReadChart)]
     checks = sum(len(question.evidence.checks) for question in all_questions)

@@ -12,8 +12,8 @@ from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
 from quizzes.interchange.exchange import open_exchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
-from quizzes.pages import explain as explain_page
-from quizzes.pages import quiz as quiz_page
+from quizzes.pages.explain import ExplainPage
+from quizzes.pages.quiz import QuizPage
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_questions import class_question, search_class_questions
 from quizzes.session.presenter import quiz_exercise
@@ -56,9 +56,9 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.misconception = find_misconception
     ports.recurring_misses = partial(list_recurring, context, ports, bank)
     return AppPart(
-        pages=(
-            lambda app: quiz_page.build(app, context, quiz),
-            lambda app: explain_page.build(app, context, explain),
+        pages=lambda: (
+            QuizPage(context=context, exercise=quiz),
+            ExplainPage(context=context, exercise=explain),
         ),
         exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
         exchange_openers=(open_exchange,),

@@ -93,8 +93,8 @@ class Core:
 class AppPart:
     """What a package adds to the site."""
 
-    pages: Sequence[Callable[[gr.Blocks], None]] = ()
-    """Functions that add one page or several."""
+    pages: Callable[[], Sequence[frame.IslandPage]] = tuple
+    """Makes the pages, each with one island (`frame.add_island_page`), once all parts are built."""
 
     routes: Sequence[Callable[[FastAPI], None]] = ()
     """Functions that add routes, which come before the pages."""
@@ -156,8 +156,8 @@ def build_site(
     with frame.building_pages():
         blocks = gr.Blocks(title=APP_NAME, analytics_enabled=False, delete_cache=(3600, 86_400))
         for part in all_parts:
-            for add_page in part.pages:
-                add_page(blocks)
+            for page in part.pages():
+                frame.add_island_page(blocks, core.context, page)
 
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
@@ -206,11 +206,11 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
         *(entries for part in parts for entries in part.searchable),
     ]
     return AppPart(
-        pages=(
+        pages=lambda: (
             *_list_study_pages(core),
-            partial(settings.build, context=context, devices=devices),
-            partial(progress.build, context=context, subjects=ports.subjects, sections=sections),
-            partial(inout.build, context=context, page=transfer),
+            settings.SettingsPage(context=context, devices=devices),
+            progress.ProgressPage(context=context, subjects=ports.subjects, sections=sections),
+            transfer,
         ),
         routes=(
             partial(figure_route.register, figures=ports.figures),
@@ -224,7 +224,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
     )
 
 
-def _list_study_pages(core: Core) -> Sequence[Callable[[gr.Blocks], None]]:
+def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
     """List the pages that a learner studies on, each with what it shows of the parts."""
     context, ports = core.context, core.ports
     terms = terms_of(context.concepts)
@@ -237,8 +237,7 @@ def _list_study_pages(core: Core) -> Sequence[Callable[[gr.Blocks], None]]:
     )
     mixed = review.ReviewPage(context=context, cards=ports.cards, quiz=ports.quiz, explain=ports.explain)
     return (
-        partial(
-            today.build,
+        today.TodayPage(
             context=context,
             review=mixed,
             cards_due=ports.cards_due,
@@ -246,9 +245,8 @@ def _list_study_pages(core: Core) -> Sequence[Callable[[gr.Blocks], None]]:
             figures=ports.figures,
             last_run=ports.last_run,
         ),
-        partial(learn.build, context=context, subjects=ports.subjects),
-        partial(
-            concept.build,
+        learn.LearnPage(context=context, subjects=ports.subjects),
+        concept.ConceptPage(
             context=context,
             subjects=ports.subjects,
             lessons=lessons,
@@ -256,18 +254,17 @@ def _list_study_pages(core: Core) -> Sequence[Callable[[gr.Blocks], None]]:
             figures=ports.figures,
             links=links,
         ),
-        partial(start.build, context=context, figures=ports.figures, terms=terms, first_run=ports.first_run),
-        partial(figures.build, context=context, figures=ports.figures),
-        partial(reference.build, context=context, terms=terms),
-        partial(
-            practise.build,
+        start.StartPage(context=context, figures=ports.figures, terms=terms, first_run=ports.first_run),
+        figures.FiguresPage(context=context, figures=ports.figures),
+        reference.ReferencePage(context=context, terms=terms),
+        practise.PractisePage(
             context=context,
             review=mixed,
             cards_due=ports.cards_due,
             tasks_done=ports.tasks_done,
             recurring=ports.recurring_misses,
         ),
-        partial(review.build, context=context, page=mixed),
+        mixed,
     )
 
 

@@ -31,12 +31,8 @@ FEWEST_QUOTED_WORDS = 3
 class Quote:
     """What one answer says about one concept, without a name."""
 
-    answer_id: str
     text: str
     """The sentence that carries the verdict; the whole answer where nothing is said about the concept."""
-
-    overruled: bool
-    """Whether the verdict is the teacher's."""
 
     @property
     def says_enough(self) -> bool:
@@ -121,11 +117,7 @@ def _quotes(
     answers: Iterable[WrittenAnswer], concept_id: str, verdict: Verdict, overruled: Overruled
 ) -> tuple[Quote, ...]:
     return tuple(
-        Quote(
-            answer_id=answer.id,
-            text=_quoted(answer, concept_id),
-            overruled=(answer.id, concept_id) in overruled,
-        )
+        Quote(text=_quoted(answer, concept_id))
         for answer in answers
         if verdict_on(answer, concept_id, overruled) == verdict
     )

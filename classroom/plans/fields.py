@@ -35,14 +35,7 @@ def read_number_guess(fields: Fields) -> Guessed:
     if not is_finite_number(scale) or not scale:
         fields.note(f"`divide_by` must be a number other than 0, got {scale!r}")
         scale = 1
-    text = fields.text("ask")
-    return Guessed(
-        html=to_html(text),
-        text=text,
-        unit=fields.text("unit", default=""),
-        value=checks[0].expect / scale if checks else None,
-        source=fields.text("source"),
-    )
+    return _read_guess(fields, checks[0].expect / scale if checks else None)
 
 
 def read_typed(fields: Fields, kind: Literal["question", "number"]) -> ClassQuestion | Guessed | None:
@@ -68,14 +61,12 @@ def read_position(fields: Fields) -> Guessed:
     if not is_finite_number(value):
         fields.note(f"`value` must be a position of the slider, got {value!r}")
         value = 0
-    text = fields.text("ask")
-    return Guessed(
-        html=to_html(text),
-        text=text,
-        unit=fields.text("unit", default=""),
-        value=float(value),
-        source=fields.text("source"),
-    )
+    return _read_guess(fields, float(value))
+
+
+def _read_guess(fields: Fields, value: float | None) -> Guessed:
+    text, unit, source = fields.text("ask"), fields.text("unit", default=""), fields.text("source")
+    return Guessed(html=to_html(text), text=text, unit=unit, value=value, source=source)
 
 
 def read_minutes(fields: Fields, name: str) -> int:

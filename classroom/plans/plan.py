@@ -17,7 +17,7 @@ from classroom.plans.fields import (
     read_typed,
 )
 from study.base.errors import LearnerError
-from study.content.yaml_reader import ContentError, Fields, Placed, Problem, parse_content, read_mapping
+from study.content.yaml_reader import ContentError, Fields, Placed, Problem, parse_content, read_folder
 from study.figures.controls import SliderControl, controls_of, settings_from
 from study.figures.figure import Figures
 from study.ports.classes import (
@@ -87,9 +87,8 @@ class Plans:
         """
         problems: list[Problem] = []
         plans = [
-            self._read(file, path.stem, is_own=False)
-            for path in sorted(self.folder.glob("*.yaml"))
-            if (file := read_mapping(path, kind="plan", problems=problems)) is not None
+            self._read(file, plan_id, is_own=False)
+            for plan_id, file in read_folder(self.folder, kind="plan", problems=problems)
         ]
         if problems:
             raise ContentError(problems)

@@ -20,7 +20,6 @@ class TeamScore:
     """The mean of a team's members who have answered, so that a larger team gains nothing by its size."""
 
     team: int
-    members: int
     points: float
 
 
@@ -48,7 +47,7 @@ def score_teams(points: Mapping[str, int], team_of: Mapping[str, int], teams: in
     found = []
     for team in range(1, teams + 1):
         members = [count for student, count in points.items() if team_of.get(student) == team]
-        found.append(TeamScore(team=team, members=len(members), points=fmean(members) if members else 0.0))
+        found.append(TeamScore(team=team, points=fmean(members) if members else 0.0))
     return found
 
 

@@ -9,7 +9,7 @@ from flashcards.decks.note import ANSWER_PLACE, KINDS, Card, CardNumber, Kind, N
 from flashcards.decks.pictures import read_picture
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.evidence import Evidence, read_evidence, read_quantity
-from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_mapping
+from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_folder
 
 DECKS_DIR = Path(__file__).parent
 
@@ -50,14 +50,11 @@ def load_decks(concepts: ConceptMap, *, folder: Path = DECKS_DIR) -> Decks:
     problems: list[Problem] = []
     read: list[tuple[Note, Fields]] = []
     titles: dict[str, str] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        file = read_mapping(path, kind="deck", problems=problems)
-        if file is None:
-            continue
-        titles[path.stem] = file.text("deck")
+    for deck, file in read_folder(folder, kind="deck", problems=problems):
+        titles[deck] = file.text("deck")
         entries = file.children("cards", kind="card")
         file.close()
-        read.extend((read_note(entry, path.stem, concepts), entry) for entry in entries)
+        read.extend((read_note(entry, deck, concepts), entry) for entry in entries)
     note_repeated_ids((card.id, fields) for note, fields in read for card in note.cards())
     if problems:
         raise ContentError(problems)

@@ -77,10 +77,9 @@ def picture_html(picture: Picture) -> Markup:
     bars = [
         (bar.label, value, height) for bar, value, height in zip(picture.bars, values, heights, strict=True)
     ]
-    html = render(
+    return render(
         "flashcards/pictures/bars.html", alt=picture.alt, bars=bars, tallest=TALLEST, numbers=picture.numbers
     )
-    return html
 
 
 @cache

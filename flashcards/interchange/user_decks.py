@@ -13,7 +13,7 @@ from flashcards.interchange.schema import as_placed
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, Collection, Live, key_of, key_of_title, own_files
+from study.content.user_files import IMPORTED, Collection, Live, current, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
@@ -24,29 +24,14 @@ OPTIONAL = ("why",)
 class LiveDecks(Live[Decks], Decks):
     """The decks as the files are now."""
 
+    cards: tuple[Card, ...] = current("cards")
+    titles: Mapping[str, str] = current("titles")
+    notes: Mapping[str, Note] = current("notes")
+    by_id: Mapping[str, Card] = current("by_id")
+
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
         app = load_decks(concepts)  # raises on any problem: the app's own decks must be right
         self._watch(app, partial(read_own_decks, app, concepts, folder), folder)
-
-    @property
-    def cards(self) -> tuple[Card, ...]:
-        """All current cards."""
-        return self.collection.whole.cards
-
-    @property
-    def titles(self) -> Mapping[str, str]:
-        """The titles of all current decks."""
-        return self.collection.whole.titles
-
-    @property
-    def notes(self) -> Mapping[str, Note]:
-        """All current notes."""
-        return self.collection.whole.notes
-
-    @property
-    def by_id(self) -> Mapping[str, Card]:
-        """Each current card by its id."""
-        return self.collection.whole.by_id
 
 
 def read_own_decks(app: Decks, concepts: ConceptMap, folder: Path) -> Collection[Decks]:

@@ -26,12 +26,6 @@ from study.web.frame import Reply
 AT_ONCE = 40  # rows; more are one press away
 
 
-def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
-    page = BrowsePage(context=context, exercise=exercise)
-    with frame.add_page(app, context, title="Browse cards", path="/browse", under="/cards"):
-        frame.add_island(page.act, page.load, "browse", waiting=frame.render_waiting("Browse cards"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class BrowseState:
     """The state of the page: the search, the open row, and whether it is being edited."""
@@ -45,6 +39,8 @@ class BrowseState:
 @dataclass(frozen=True, kw_only=True)
 class BrowsePage:
     """The event handlers of the card browser."""
+
+    place = frame.IslandPlace(elem_id="browse", title="Browse cards", path="/browse", under="/cards")
 
     context: Context
     exercise: CardExercise

@@ -40,15 +40,11 @@ KEYS = (
 )
 
 
-def build(app: gr.Blocks, context: Context, exercise: CardExercise) -> None:
-    page = CardsPage(context=context, exercise=exercise)
-    with frame.add_page(app, context, title="Cards", path="/cards"):
-        frame.add_island(page.act, page.load, "cards", waiting=frame.render_waiting("Cards"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class CardsPage:
     """The event handlers of the Cards page. Each request reads the learner's state from the log."""
+
+    place = frame.IslandPlace(elem_id="cards", title="Cards", path="/cards")
 
     context: Context
     exercise: CardExercise

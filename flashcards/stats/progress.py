@@ -12,14 +12,15 @@ from flashcards.scheduling.scheduler import Scheduling
 from flashcards.scheduling.simulation import StudyPlan, Workload, simulate_workload
 from flashcards.stats.log_charts import card_figures
 from flashcards.stats.statistics import CardHistory, recall_lately
-from flashcards.stats.workload_chart import workload_figure
 from study.base.confidence_intervals import format_percent
 from study.plots.plot import Plot
+from study.plots.points import Curve, Points
 from study.ports.context import Visit
 from study.store.logs.preferences_and_drafts import RETENTION_HIGH, RETENTION_LOW
 from study.text.templates import render
 from study.web import form_event
 
+AIMS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97)  # desired retention, in the chart of workload
 CHARTS_FROM = 20
 """Reviews; with fewer, the 95 % interval (Wilson) of a share near a half is wider than 40 points."""
 
@@ -44,7 +45,7 @@ class CardSection:
         history = self._history(visit)
         scheduling = history.scheduling
         self.exercise.fitting.consider(visit.profile.id)
-        shown = render(
+        return render(
             "flashcards/stats/progress.html",
             **self._recall(history),
             reviews=len(history.reviews),
@@ -57,7 +58,6 @@ class CardSection:
             **self._fit(visit),
             **self._workload(visit, scheduling.desired_retention),
         )
-        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield the workload chart, then every chart of the chosen scope."""
@@ -162,6 +162,39 @@ class CardSection:
     def _fit(self, visit: Visit) -> dict[str, Any]:
         state = self.exercise.fitting.state(visit.profile.id)
         return {"fit": state, "measures": MEASURES, "needed": NEEDED, "number": _format_measure}
+
+
+def workload_figure(plan: StudyPlan, scheduling: Scheduling) -> Plot:
+    """Return the chart of ratings per day by desired retention."""
+    found = [
+        simulate_workload(plan, Scheduling(parameters=scheduling.parameters, desired_retention=aim))
+        for aim in AIMS
+    ]
+    least, most = found[AIMS.index(0.8)], found[AIMS.index(0.95)]
+    more = most.reviews_a_day / least.reviews_a_day
+    title = f"Remembering 95 % instead of 80 % takes {more:.1f} times as many ratings"
+    return Plot(
+        name="workload",
+        title=title,
+        subtitle=f"Simulated: {plan.cards} cards, {plan.new_a_day} new ones a day, {plan.days} days, FSRS-6.",
+        header=("desired retention, %", "ratings per day", "busiest day", "ratings in all"),
+        rows=tuple(
+            (round(100 * w.desired_retention), w.reviews_a_day, w.busiest_day, w.reviews) for w in found
+        ),
+        alt=f"{title}. "
+        + ", ".join(f"{format_percent(w.desired_retention)}: {w.reviews_a_day:.0f} a day" for w in found)
+        + ".",
+        drawing=Points(
+            points=(),
+            measured="",
+            curves=(Curve(xs=AIMS, ys=tuple(w.reviews_a_day for w in found)),),
+            computed="simulated learner whose memory follows FSRS-6 with your parameters",
+            x_label="desired retention",
+            y_label="ratings per day",
+            x_ticks=tuple((aim, format_percent(aim)) for aim in AIMS),
+            percent=False,
+        ),
+    )
 
 
 def _read_plan(visit: Visit) -> StudyPlan:

@@ -12,24 +12,25 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from lora_lab.charts.svg import format_number, path_data, render_element
-from study.base.html import join_html
+from study.base.html import NO_HTML, join_html
 from study.plots.axis import nice_span, nice_ticks
 
 WIDTH = 400.0
 TEXT_SIZE = 13
 LEADING = 16.0
-SOFT = 0.78  # opacity of secondary text, as in live_frame.py
+SOFT = 0.78  # opacity of secondary text, which keeps 4.5 : 1 on white and on the dark page
+PAPER = "var(--sheet, Canvas)"
 HATCH_GAP = 8
 
 Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 
-def render_drawing(height: float, *parts: Markup, width: float = WIDTH) -> Markup:
+def render_drawing(height: float, *parts: Markup) -> Markup:
     """Render the whole picture. Its host page names it, so it is hidden from screen readers here."""
     return render_element(
             "svg", *parts,
-            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {format_number(width)} {format_number(height)}",
+            xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {format_number(WIDTH)} {format_number(height)}",
             font_size=TEXT_SIZE, aria_hidden="true", focusable="false",
         )  # fmt: skip
 
@@ -70,18 +71,30 @@ def draw_diamond(x: float, y: float, *, size: float = 7) -> Markup:
 
 
 def draw_words(
-    x: float, y: float, text: str, *, anchor: Anchor = "start", soft: bool = False, bold: bool = False
+    x: float,
+    y: float,
+    text: str,
+    *,
+    anchor: Anchor = "start",
+    soft: bool = False,
+    bold: bool = False,
+    halo: bool = False,
+    then_bold: str = "",
 ) -> Markup:
-    """Render one line of text, its baseline at `y`."""
+    """Render one line of text, its baseline at `y`; a halo keeps it readable across lines."""
     return render_element(
         "text",
         escape(text),
+        render_element("tspan", escape(then_bold), font_weight="600") if then_bold else NO_HTML,
         x=x,
         y=y,
         fill="currentColor",
         fill_opacity=SOFT if soft else None,
         font_weight="600" if bold else None,
         text_anchor=None if anchor == "start" else anchor,
+        style=f"stroke:{PAPER};paint-order:stroke" if halo else None,
+        stroke_width=4 if halo else None,
+        stroke_linejoin="round" if halo else None,
     )
 
 
@@ -128,13 +141,12 @@ class ChartFrame:
     y_label: str
     x_ticks: Sequence[tuple[float, str]] = ()
     y_format: Callable[[float], str] = format_plain
-    y_about: int = 4
 
     def axes(self) -> Markup:
         """Render grid, tick labels and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
         parts = [draw_words(4, top - 10, self.y_label, soft=True)]
-        for value in self.y.ticks(self.y_about):
+        for value in self.y.ticks(4):
             at = self.y(value)
             parts.append(draw_line([(left, at), (right, at)], "rule"))
             parts.append(draw_words(left - 6, at + 4, self.y_format(value), anchor="end", soft=True))

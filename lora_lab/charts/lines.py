@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from study.plots.area import Area, Span
 from study.plots.axis import spread_labels
 from study.plots.sheet import (
     EDGE,
@@ -84,32 +85,24 @@ class RankLines:
         return list(range(math.ceil(low), math.floor(high) + 1))
 
 
-class _LogLog:
+class _LogLog(Area):
     """The plotting area, in powers of two across and powers of ten upwards."""
 
     def __init__(
-        self,
-        sheet: Sheet,
-        box: tuple[float, float, float, float],
-        *,
-        across: tuple[float, float],
-        upwards: tuple[float, float],
+        self, sheet: Sheet, box: tuple[float, float, float, float], *, across: Span, upwards: Span
     ) -> None:
-        self.sheet, self.across, self.upwards = sheet, across, upwards
-        self.left, self.top, self.right, self.bottom = box
+        super().__init__(sheet, box, across=across, upwards=upwards)
         self.axes: Any = sheet.axes(left=self.left, top=self.top, right=self.right, bottom=self.bottom)
         self.axes.set_xlim(*across)
         self.axes.set_ylim(*upwards)
 
     def x(self, rank: float) -> float:
         """Return points from the left edge of the sheet."""
-        low, high = self.across
-        return self.left + (math.log2(rank) - low) / (high - low) * (self.right - self.left)
+        return super().x(math.log2(rank))
 
     def y(self, count: float) -> float:
         """Return points from the top edge of the sheet."""
-        low, high = self.upwards
-        return self.bottom - (math.log10(count) - low) / (high - low) * (self.bottom - self.top)
+        return super().y(math.log10(count))
 
     def scales(self, decades: Sequence[int], ranks: Sequence[int], chosen: int) -> None:
         """Draw grid, tick labels and the name of the horizontal axis; the vertical one is named above."""

@@ -70,11 +70,11 @@ def smooth_points(points: Sequence[Point], *, keep: float = SMOOTHING) -> list[P
     return result
 
 
-def loss_series(label: str, points: Sequence[Point], *, colour: Colour = "blue") -> tuple[Series, Series]:
+def loss_series(label: str, points: Sequence[Point]) -> tuple[Series, Series]:
     """Build a noisy curve twice: as measured, faint, and smoothed."""
     return (
-        Series(label="", points=points, colour=colour, faint=True),
-        Series(label=label, points=smooth_points(points), colour=colour),
+        Series(label="", points=points, colour="blue", faint=True),
+        Series(label=label, points=smooth_points(points), colour="blue"),
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from lora_lab.charts.drawing import PAPER, SOFT, draw_words
 from lora_lab.charts.svg import path_data, render_element
 from study.base.html import NO_HTML, join_html
 from study.plots.axis import nice_span, nice_ticks, spread_labels
@@ -24,8 +25,7 @@ SCALE_WIDTH = VALUE_CHARACTERS * CHARACTER + 7
 LABEL_SHARE = 0.36  # largest share of the width for the names at the lines' ends
 LABEL_GAP = 10  # between a line's end and its name
 
-SOFT, FAINT = 0.78, 0.16  # opacities: secondary text keeps 4.5 : 1 on white and on the dark page
-PAPER = "var(--sheet, Canvas)"
+FAINT = 0.16  # opacity of grid lines
 COLOURS: dict[Colour, str] = {  # each at least 3 : 1 on white and on the dark page; a page may set its own
     "ink": "currentColor",
     "blue": "var(--series-blue, #0072B2)",
@@ -78,14 +78,15 @@ class Frame:
 
     def axes(self, x_label: str, y_label: str) -> Markup:
         """Render grid, tick labels and axis names."""
-        parts = [draw_text(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
+        parts = [draw_words(EDGE, 16, y_label, soft=True), self._rule(self.bottom, SOFT)]
         for value, label in self.y_ticks:
             parts.append(self._rule(self.y(value), FAINT))
-            parts.append(draw_text(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
+            parts.append(draw_words(self.left - 7, self.y(value) + 5, label, anchor="end", soft=True))
         for value in self._x_ticks():
             label = f"{value:,.6g}"
-            parts.append(draw_text(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
-        parts.append(draw_text((self.left + self.right) / 2, HEIGHT - 7, x_label, anchor="middle", soft=True))
+            parts.append(draw_words(self.x(value), self.bottom + LEADING, label, anchor="middle", soft=True))
+        middle = (self.left + self.right) / 2
+        parts.append(draw_words(middle, HEIGHT - 7, x_label, anchor="middle", soft=True))
         return join_html(parts)
 
     def _rule(self, y: float, opacity: float) -> Markup:
@@ -146,11 +147,11 @@ class Frame:
         x = start + LABEL_GAP
         room = self.width - EDGE - self.right - LABEL_GAP
         if rows == 2:
-            parts.append(draw_text(x, y + 5, cut_words(label.name, room), soft=True, halo=True))
-            parts.append(draw_text(x, y + 5 + LEADING, label.value, bold=True, halo=True))
+            parts.append(draw_words(x, y + 5, cut_words(label.name, room), soft=True, halo=True))
+            parts.append(draw_words(x, y + 5 + LEADING, label.value, bold=True, halo=True))
         else:
             name = cut_words(label.name, room - (len(label.value) + 1) * CHARACTER)
-            parts.append(draw_text(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
+            parts.append(draw_words(x, y + 5, f"{name} ", then_bold=label.value, halo=True))
         return join_html(parts)
 
     def mark(self, value: float, label: str) -> Markup:
@@ -162,11 +163,11 @@ class Frame:
         upright = path_data([[(x, self.top), (x, self.bottom)]])
         return render_element(
             "path", d=upright, stroke="currentColor", stroke_opacity=0.6, stroke_dasharray="1 3"
-        ) + draw_text(
+        ) + draw_words(
             x - 6 if late else x + 6,
             self.top + 10,
             label,
-            anchor="end" if late else None,
+            anchor="end" if late else "start",
             soft=True,
             halo=True,
         )
@@ -174,7 +175,7 @@ class Frame:
     def waiting(self) -> Markup:
         """Render the text that fills the plot until the first measurement."""
         x, y = (self.left + self.right) / 2, (self.top + self.bottom) / 2
-        return draw_text(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
+        return draw_words(x, y, "Waiting for the first step", anchor="middle", soft=True, halo=True)
 
 
 def frame_for(
@@ -204,34 +205,6 @@ def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, t
         if len({label for _, label in ticks}) == len(ticks):
             return span, tuple(ticks)
     return span, (ticks[0],)
-
-
-def draw_text(
-    x: float,
-    y: float,
-    words: str,
-    *,
-    anchor: Literal["middle", "end"] | None = None,
-    soft: bool = False,
-    bold: bool = False,
-    halo: bool = False,
-    then_bold: str = "",
-) -> Markup:
-    """Render one line of text, its baseline at `y`; a halo keeps it readable across lines."""
-    return render_element(
-        "text",
-        escape(words),
-        render_element("tspan", escape(then_bold), font_weight="600") if then_bold else NO_HTML,
-        x=x,
-        y=y,
-        fill="currentColor",
-        fill_opacity=SOFT if soft else None,
-        text_anchor=anchor,
-        font_weight="600" if bold else None,
-        style=f"stroke:{PAPER};paint-order:stroke" if halo else None,
-        stroke_width=4 if halo else None,
-        stroke_linejoin="round" if halo else None,
-    )
 
 
 def cut_words(words: str, room: float) -> str:

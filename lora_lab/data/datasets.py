@@ -45,9 +45,8 @@ class Dataset:
 @cache
 def own_dataset() -> Dataset:
     """Build the data set of the app's own cards (front and back) and questions with their right answers."""
-    return split_examples(
-        [Example(prompt=p.prompt, answer=p.answer) for p in own_pairs()], label="the app's own cards"
-    )
+    examples = [Example(prompt=prompt, answer=answer) for prompt, answer in own_pairs()]
+    return split_examples(examples, label="the app's own cards")
 
 
 def split_examples(examples: Sequence[Example], *, label: str) -> Dataset:

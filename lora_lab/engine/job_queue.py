@@ -83,7 +83,7 @@ class JobQueue(ABC, Generic[J]):
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
         """Start a process that reads orders and answers them, with its pipes open."""
-        return start_worker(self._settings, [self.worker_option], 0, answers=True)
+        return start_worker(self._settings, [self.worker_option], answers=True)
 
     def find(self, job_id: str) -> J | None:
         """Find a job by its id, while it is remembered."""

@@ -50,7 +50,6 @@ class LocalEngine:
         settings: Settings,
         *,
         warm: bool = True,
-        memory_limit_bytes: int = 0,
         own_only: bool = False,
         gather: Gather = take_cells,
     ) -> None:
@@ -59,8 +58,9 @@ class LocalEngine:
         """
         self.settings = settings
         self.home = LabHome(settings.home)
-        self._warm = warm
-        self._memory_limit_bytes = memory_limit_bytes
+        self.is_warm = warm
+        """Whether a worker is started before the first job."""
+
         self._own_only = own_only
         self._gather = gather
         self._changed = threading.Condition(threading.RLock())
@@ -86,7 +86,7 @@ class LocalEngine:
 
     def warm_up(self) -> None:
         """Start the warm worker, where one is wanted and none is there."""
-        if self._warm and self._worker is None:
+        if self.is_warm and self._worker is None:
             self._start_worker()
 
     def submit(self, spec: RunSpec, dataset: Dataset, *, now: datetime, learner: str = "") -> RunFolder:
@@ -190,11 +190,6 @@ class LocalEngine:
         with self._changed:
             runs = [*self._current, *self._queue]
         return seconds_left_of(runs, self._paces.newest_first(), now=now.timestamp())
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether a worker is started before the first job."""
-        return self._warm
 
     def current(self) -> str | None:
         """Return the id of the current run; the first one, where several are trained side by side."""
@@ -340,7 +335,7 @@ class LocalEngine:
         worker.finish(CLOSE_GRACE_SECONDS)  # memory is then certainly free
         with self._changed:
             self._worker = None
-            if self._warm and not self._closing and not self._queue:
+            if self.is_warm and not self._closing and not self._queue:
                 with suppress(OSError):  # no memory for another process: the next job starts one
                     self._start_worker()
 
@@ -385,7 +380,7 @@ class LocalEngine:
         """Start a worker. One with a waiting run loads that run's model, not the default one first."""
         with suppress(OSError):  # a full disk: only the status on the page stays behind
             self.home.write_worker_state(state="preparing", text="Starting the training worker")
-        self._worker = WorkerProcess(self.settings, extra, memory_limit_bytes=self._memory_limit_bytes)
+        self._worker = WorkerProcess(self.settings, extra)
 
     def _end_if_silent(self, run: RunFolder, worker: WorkerProcess) -> None:
         """Wait for the end of a run that was asked to stop; end a worker that has fallen silent."""

@@ -20,7 +20,7 @@ def run_now(
     run.emit("queued", held_by=owner.this_process())
     log = run.log_path.open("ab")
     with log:
-        worker = start_worker(settings, ["--run", str(run.path)], 0, log=log.fileno())
+        worker = start_worker(settings, ["--run", str(run.path)], log=log.fileno())
         run.emit("status", text="Starting the worker", worker_pid=worker.pid)
         try:
             while worker.poll() is None:

@@ -30,8 +30,8 @@ DONE = b"done\n"
 class WorkerProcess:
     """A worker that does jobs, one after the other, until it is ended."""
 
-    def __init__(self, settings: Settings, extra: Sequence[str] = (), *, memory_limit_bytes: int = 0) -> None:
-        self._process = start_worker(settings, [*extra], memory_limit_bytes, answers=True)
+    def __init__(self, settings: Settings, extra: Sequence[str] = ()) -> None:
+        self._process = start_worker(settings, [*extra], answers=True)
         self.was_killed = False
         """Whether this app has killed it."""
 
@@ -85,7 +85,6 @@ class WorkerProcess:
 def start_worker(
     settings: Settings,
     extra: list[str],
-    memory_limit_bytes: int,
     *,
     log: int | None = None,
     answers: bool = False,
@@ -96,8 +95,6 @@ def start_worker(
     """
     command = [sys.executable, "-m", "lora_lab.worker"]
     command += ["--home", str(settings.home), "--models-dir", str(settings.models_dir), *extra]
-    if memory_limit_bytes:
-        command += ["--memory-limit-bytes", str(memory_limit_bytes)]
     output = log if log is not None else open_log(settings.home)
     try:
         return subprocess.Popen(

@@ -14,7 +14,7 @@ from lora_lab.microscope.panel import (
 )
 from lora_lab.microscope.pictures import LabelledBar
 from lora_lab.microscope.query import OUTLIER_STDS, SIDES, MicroscopeQuestion
-from study.figures.figure import FigureTable, FigureView, Origin
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 
 def outliers_panel(question: MicroscopeQuestion, found: Found) -> Panel:
@@ -115,8 +115,7 @@ def double_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             alt=f"Bits per weight for constants: {plain:.4g} in 32 bits, {nested:.4g} doubly quantized.",
             origins=(
                 build_measured(question, found, "Errors of constants and weights, in NF4"),
-                Origin(
-                    kind="computed",
+                computed_here(
                     text="bits per weight for constants, as arXiv:2305.14314 section 3 has them",
                     formula=f"32 / {block} becomes 8 / {block} + 32 / ({block} × {NESTED_BLOCK_SIZE}): the "
                     f"mean of the constants is subtracted, and blocks of {NESTED_BLOCK_SIZE} get 8-bit codes "
@@ -163,8 +162,7 @@ def output_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             + ".",
             origins=(
                 build_measured(question, found, "Output error"),
-                Origin(
-                    kind="computed",
+                computed_here(
                     text="x is what enters this layer when the model reads those examples",
                     formula="||x·Wᵀ − x·decodedᵀ|| / ||x·Wᵀ||",
                 ),

@@ -7,7 +7,7 @@ from lora_lab.microscope import pictures
 from lora_lab.microscope.panel import Found, Panel, build_measured, describe_both, format_percent
 from lora_lab.microscope.query import MAP_CELLS, NAMES, SIDES, MicroscopeQuestion
 from lora_lab.spec import EMBEDDED_MODEL, HQQ_BITS, TINY_MODEL
-from study.figures.figure import FigureTable, FigureView, Origin
+from study.figures.figure import FigureTable, FigureView, computed_here
 
 
 def signal_to_noise_db(error: float) -> float:
@@ -59,8 +59,7 @@ def weights_panel(question: MicroscopeQuestion, found: Found) -> Panel:
             + ".",
             origins=(
                 build_measured(question, found, "Histograms and errors"),
-                Origin(
-                    kind="computed",
+                computed_here(
                     text=f"stored bits, constants included{_left_out(question)}; signal to noise",
                     formula="error = ||W − decoded|| / ||W||, signal to noise = −20 log10(error) dB",
                 ),

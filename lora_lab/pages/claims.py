@@ -16,7 +16,6 @@ from lora_lab.settings.urls import CLAIMS, LAB
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -29,14 +28,10 @@ NO_PROBLEM = {f"{form}-problem": NO_HTML for form in FORMS}
 """The places for errors, beside the fields they are about."""
 
 
-def build(app: gr.Blocks, context: Context, service: ClaimService) -> None:
-    page = ClaimsPage(service)
-    with frame.add_page(app, context, title="Claims", path=CLAIMS, under=LAB):
-        frame.add_island(page.act, page.load, "claims", waiting=frame.render_waiting("Claims", "lab"))
-
-
 class ClaimsPage:
     """Handlers of the page; checked claims are not stored."""
+
+    place = frame.IslandPlace(elem_id="claims", title="Claims", path=CLAIMS, under=LAB, look="lab")
 
     def __init__(self, service: ClaimService) -> None:
         self._service = service

@@ -31,20 +31,12 @@ LEARNERS_MAY = ("tick", "draw", "poll")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
-    page = ComparePage(context, lab)
-    with frame.add_page(app, context, title="Compare", path=COMPARE, under=LAB):
-        frame.add_island(
-            page.act,
-            page.load,
-            "compare",
-            waiting=frame.render_waiting("Compare", "lab"),
-            learners_may=LEARNERS_MAY,
-        )
-
-
 class ComparePage:
     """Handlers of the page. Runs and question are in the address; all content is read from run folders."""
+
+    place = frame.IslandPlace(
+        elem_id="compare", title="Compare", path=COMPARE, under=LAB, look="lab", learners_may=LEARNERS_MAY
+    )
 
     def __init__(self, context: Context, lab: Lab) -> None:
         self._context = context

@@ -60,20 +60,12 @@ LEARNERS_MAY = ("change", "draw", "poll", "filter", "sort", "plane", "rates")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
-    page = GridPage(context, lab)
-    with frame.add_page(app, context, title="Grid", path=GRID, under=LAB):
-        frame.add_island(
-            page.act,
-            page.load,
-            "grid",
-            waiting=frame.render_waiting("Grid", "lab"),
-            learners_may=LEARNERS_MAY,
-        )
-
-
 class GridPage:
     """Handlers of the page. All content is read from folders on every request; nothing is cached here."""
+
+    place = frame.IslandPlace(
+        elem_id="grid", title="Grid", path=GRID, under=LAB, look="lab", learners_may=LEARNERS_MAY
+    )
 
     def __init__(self, context: Context, lab: Lab) -> None:
         self._context = context

@@ -27,7 +27,6 @@ from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
 from study.base.units import GB
-from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -36,14 +35,10 @@ BITS_SHOWN: tuple[Bits, ...] = ("nf4-dq", "nf4", "int8", "bf16")
 """The columns of the table of models."""
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab) -> None:
-    page = MemoryPage(lab)
-    with frame.add_page(app, context, title="Will it fit?", path=MEMORY, under=LAB):
-        frame.add_island(page.act, page.load, "memory", waiting=frame.render_waiting("Will it fit?", "lab"))
-
-
 class MemoryPage:
     """Handlers of the page; every number is computed on each request."""
+
+    place = frame.IslandPlace(elem_id="memory", title="Will it fit?", path=MEMORY, under=LAB, look="lab")
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab

@@ -44,20 +44,12 @@ LEARNERS_MAY = ("change", "skip", "poll")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
-    page = MicroscopePage(context, lab, ask_for_cards=ask_for_cards)
-    with frame.add_page(app, context, title="Microscope", path=MICROSCOPE, under=LAB):
-        frame.add_island(
-            page.act,
-            page.load,
-            "microscope",
-            waiting=frame.render_waiting("Microscope"),
-            learners_may=LEARNERS_MAY,
-        )
-
-
 class MicroscopePage:
     """Handlers of the page. Question and inspection are in the address; the job queue has the results."""
+
+    place = frame.IslandPlace(
+        elem_id="microscope", title="Microscope", path=MICROSCOPE, under=LAB, learners_may=LEARNERS_MAY
+    )
 
     def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
         self._context = context

@@ -15,7 +15,6 @@ from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import LAB, MODELS
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
-from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -27,20 +26,12 @@ LEARNERS_MAY = ()
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab, reader: ShapeReader) -> None:
-    page = ModelsPage(lab, reader)
-    with frame.add_page(app, context, title="Models", path=MODELS, under=LAB):
-        frame.add_island(
-            page.act,
-            page.load,
-            "models",
-            waiting=frame.render_waiting("Models", "lab"),
-            learners_may=LEARNERS_MAY,
-        )
-
-
 class ModelsPage:
     """Handlers of the page; each added model is a file in the data folder."""
+
+    place = frame.IslandPlace(
+        elem_id="models", title="Models", path=MODELS, under=LAB, look="lab", learners_may=LEARNERS_MAY
+    )
 
     def __init__(self, lab: Lab, reader: ShapeReader) -> None:
         self._lab = lab

@@ -11,24 +11,24 @@ from lora_lab.papers.tables import Agreement, published_tables
 from lora_lab.settings.urls import LAB, PAPERS
 from lora_lab.views.setting_plots import render_plot_part
 from lora_lab.views.tabs import tabs
-from study.ports.context import Context
 from study.text.templates import render
 from study.web import frame
 
 
-def build(app: gr.Blocks, context: Context) -> None:
-    with frame.add_page(app, context, title="Published numbers", path=PAPERS, under=LAB):
-        frame.add_island(None, load, "papers", waiting=frame.render_waiting("Published numbers", "lab"))
+class PapersPage:
+    """Handlers of the page; it has only links."""
 
+    place = frame.IslandPlace(elem_id="papers", title="Published numbers", path=PAPERS, under=LAB, look="lab")
+    act = None
 
-def load(request: gr.Request) -> Markup:
-    """Render all tables; they are the same for every learner."""
-    tables = published_tables()
-    return render(
-        "lora_lab/models/papers.html",
-        tabs=tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
-        tables=tables,
-        plots={table.id: plot_published(table) for table in tables if table.drawn},
-        drawn=render_plot_part,
-        counts={name: sum(table.count(name) for table in tables) for name in get_args(Agreement)},
-    )
+    def load(self, request: gr.Request) -> Markup:
+        """Render all tables; they are the same for every learner."""
+        tables = published_tables()
+        return render(
+            "lora_lab/models/papers.html",
+            tabs=tabs(PAPERS, "Published numbers", form_fields.query_of(request)),
+            tables=tables,
+            plots={table.id: plot_published(table) for table in tables if table.drawn},
+            drawn=render_plot_part,
+            counts={name: sum(table.count(name) for table in tables) for name in get_args(Agreement)},
+        )

@@ -23,20 +23,17 @@ LEARNERS_MAY = ("poll", "draft", "hypothesis", "conclude", "choose")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, service: ProjectService) -> None:
-    page = ProjectsPage(context=context, service=service)
-    with frame.add_page(app, context, title="Projects", path=PROJECTS, under="/learn"):
-        frame.add_island(
-            page.act,
-            page.load,
-            "projects",
-            waiting=frame.render_waiting("Projects", "project"),
-            learners_may=LEARNERS_MAY,
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class ProjectsPage:
+    place = frame.IslandPlace(
+        elem_id="projects",
+        title="Projects",
+        path=PROJECTS,
+        under="/learn",
+        look="project",
+        learners_may=LEARNERS_MAY,
+    )
+
     context: Context
     service: ProjectService
 

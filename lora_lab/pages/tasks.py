@@ -47,14 +47,10 @@ COST_WORDS = {
 TEST_WORDS = {"at_most": "at most", "at_least": "at least", "equals": "exactly", "near": "about"}
 
 
-def build(app: gr.Blocks, context: Context, service: TaskService, ports: Ports) -> None:
-    page = TasksPage(context=context, service=service, ports=ports)
-    with frame.add_page(app, context, title="Tasks", path=TASKS, under="/practise"):
-        frame.add_island(page.act, page.load, "tasks", waiting=frame.render_waiting("Tasks", "tasks"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class TasksPage:
+    place = frame.IslandPlace(elem_id="tasks", title="Tasks", path=TASKS, under="/practise", look="tasks")
+
     context: Context
     service: TaskService
     ports: Ports

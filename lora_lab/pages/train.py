@@ -66,16 +66,10 @@ is the owner's on a server for learners.
 """
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
-    page = LabPage(context, lab, ask_for_cards=ask_for_cards)
-    with frame.add_page(app, context, title="Lab", path=LAB):
-        frame.add_island(
-            page.act, page.load, "lab", waiting=frame.render_waiting("Lab", "lab"), learners_may=LEARNERS_MAY
-        )
-
-
 class LabPage:
     """Handlers of the page. All content is read from folders on every request; nothing is cached here."""
+
+    place = frame.IslandPlace(elem_id="lab", title="Lab", path=LAB, look="lab", learners_may=LEARNERS_MAY)
 
     def __init__(self, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
         self._context = context

@@ -8,7 +8,6 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
-from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
 from lora_lab.pages.shared_parts import run_link
@@ -37,16 +36,10 @@ LEARNERS_MAY = ("draw", "choose", "poll")
 """What changes nothing for others; the rest is the owner's on a server for learners."""
 
 
-def build(app: gr.Blocks, context: Context, lab: Lab, *, ask_for_cards: AskForCards) -> None:
-    page = XrayPage(context, XrayService(lab), ask_for_cards=ask_for_cards)
-    with frame.add_page(app, context, title="X-ray", path=XRAY, under=LAB):
-        frame.add_island(
-            page.act, page.load, "xray", waiting=frame.render_waiting("X-ray"), learners_may=LEARNERS_MAY
-        )
-
-
 class XrayPage:
     """Handlers of the page. The whole request is in the address; the X-ray service stores the results."""
+
+    place = frame.IslandPlace(elem_id="xray", title="X-ray", path=XRAY, under=LAB, learners_may=LEARNERS_MAY)
 
     def __init__(self, context: Context, service: XrayService, *, ask_for_cards: AskForCards) -> None:
         self._context = context

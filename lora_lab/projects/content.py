@@ -87,11 +87,6 @@ class Project:
 
 
 @cache
-def read_projects() -> Mapping[str, Project]:
+def read_projects(path: Path = PROJECTS_FILE) -> Mapping[str, Project]:
     """Read all projects by id, in order. Raises ContentError with every problem."""
-    return load_projects(PROJECTS_FILE)
-
-
-def load_projects(path: Path) -> Mapping[str, Project]:
-    """Read and check a file of projects. Raises ContentError with every problem."""
     return {project.id: project for project in read_declared_list(path, Project, kind="project")}

@@ -138,13 +138,8 @@ class BuildJudgement:
 
 
 @cache
-def read_builds() -> Mapping[str, BuildTask]:
+def read_builds(path: Path = BUILDS_FILE) -> Mapping[str, BuildTask]:
     """Read all tasks by id, in order. Raises ContentError with every problem."""
-    return load_builds(BUILDS_FILE)
-
-
-def load_builds(path: Path) -> Mapping[str, BuildTask]:
-    """Read and check a file of tasks. Raises ContentError with every problem."""
     return {task.id: task for task in read_declared_list(path, BuildTask, kind="build")}
 
 

@@ -20,7 +20,7 @@ from study.content.yaml_reader import (
     Level,
     Problem,
     note_repeated_ids,
-    read_mapping,
+    read_folder,
 )
 
 FAMILIES_FOLDER = Path(__file__).with_name("families")
@@ -230,31 +230,23 @@ class Family:
 
 
 @cache
-def read_families() -> tuple[Family, ...]:
-    """Read all families in the order of their file names. Raises ContentError with every problem."""
-    return load_families(FAMILIES_FOLDER)
-
-
-@cache
 def tasks_by_id() -> Mapping[str, ConfigureTask]:
     """Map each id to its task."""
     return {task.id: task for family in read_families() for task in family.tasks}
 
 
-def load_families(folder: Path) -> tuple[Family, ...]:
-    """Read and check a folder of families. Raises ContentError with every problem."""
+@cache
+def read_families(folder: Path = FAMILIES_FOLDER) -> tuple[Family, ...]:
+    """Read all families in the order of their file names. Raises ContentError with every problem."""
     problems: list[Problem] = []
     knobs = read_knobs()
     families: list[Family] = []
     read: list[tuple[str, Fields]] = []
-    for path in sorted(folder.glob("*.yaml")):
-        file = read_mapping(path, kind="family", problems=problems)
-        if file is None:
-            continue
+    for family, file in read_folder(folder, kind="family", problems=problems):
         entries = file.children("tasks", kind="task")
-        tasks = tuple(_read_task(entry, path.stem, knobs) for entry in entries)
+        tasks = tuple(_read_task(entry, family, knobs) for entry in entries)
         read += [(task.id, entry) for task, entry in zip(tasks, entries, strict=True)]
-        families.append(read_declared(file, Family, id=path.stem, tasks=tasks))
+        families.append(read_declared(file, Family, id=family, tasks=tasks))
     note_repeated_ids(read)
     if problems:
         raise ContentError(problems)

@@ -141,11 +141,6 @@ class RunTask:
 
 
 @cache
-def read_run_tasks() -> Mapping[str, RunTask]:
+def read_run_tasks(path: Path = RUNS_FILE) -> Mapping[str, RunTask]:
     """Read all runs by id, in order. Raises ContentError with every problem."""
-    return load_run_tasks(RUNS_FILE)
-
-
-def load_run_tasks(path: Path) -> Mapping[str, RunTask]:
-    """Read and check a file of runs. Raises ContentError with every problem."""
     return {task.id: task for task in read_declared_list(path, RunTask, kind="run")}

@@ -6,8 +6,9 @@ from typing import Literal
 
 from markupsafe import Markup, escape
 
+from lora_lab.charts.drawing import draw_words
 from lora_lab.charts.live_chart import NARROW, WIDE
-from lora_lab.charts.live_frame import COLOURS, draw_text
+from lora_lab.charts.live_frame import COLOURS
 from lora_lab.charts.svg import path_data, render_element
 from lora_lab.data.batches import Length
 from lora_lab.data.lab_folder import LabHome, ReadExample
@@ -107,7 +108,7 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
         for upper, count in counted if count
     ]  # fmt: skip
     ticks = [
-        draw_text(x(t), bottom + 17, f"{t:g}", anchor="middle", soft=True)
+        draw_words(x(t), bottom + 17, f"{t:g}", anchor="middle", soft=True)
         for t in nice_ticks(0, last, about=6)
     ]
     over = sum(length.tokens > limit for length in lengths)
@@ -118,16 +119,16 @@ def _render_histogram(lengths: Sequence[Length], limit: int, width: int) -> Mark
         upright = path_data([[(x(limit), TOP - 8), (x(limit), bottom)]])
         line = [
             render_element("path", d=upright, stroke="currentColor", stroke_width=1.5),
-            draw_text(x(limit), TOP - 12, f"cut at {limit}", anchor="middle"),
+            draw_words(x(limit), TOP - 12, f"cut at {limit}", anchor="middle"),
         ]
     return render_element(
         "svg",
         render_element("title", escape(said)),
         render_element("path", d=path_data([[(EDGE, bottom), (right, bottom)]]), stroke="currentColor"),
         *bars, *ticks, *line,
-        draw_text(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
-        draw_text((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
-        draw_text(6, 14, "examples", soft=True),
+        draw_words(EDGE - 7, y(most) + 5, str(most), anchor="end", soft=True),
+        draw_words((EDGE + right) / 2, HEIGHT - 7, "tokens in an example", anchor="middle", soft=True),
+        draw_words(6, 14, "examples", soft=True),
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {HEIGHT}", width="100%", role="img",
         aria_label=said, font_size=14, style="display:block;font-variant-numeric:tabular-nums",
     )  # fmt: skip

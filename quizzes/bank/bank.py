@@ -14,7 +14,7 @@ from quizzes.kinds.matrix_shape import read_shape
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.evidence import evidence_of, read_checks
-from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_mapping
+from study.content.yaml_reader import LEVELS, ContentError, Fields, Problem, note_repeated_ids, read_folder
 
 __all__ = ["RIGHT", "Bank", "Option", "Question", "load_bank"]
 
@@ -110,14 +110,11 @@ def load_bank(concepts: ConceptMap, *, folder: Path = QUESTIONS_DIR) -> Bank:
     problems: list[Problem] = []
     read: list[tuple[Question, Fields]] = []
     topics: dict[str, str] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        file = read_mapping(path, kind="topic", problems=problems)
-        if file is None:
-            continue
-        topics[path.stem] = file.text("topic")
+    for topic, file in read_folder(folder, kind="topic", problems=problems):
+        topics[topic] = file.text("topic")
         entries = file.children("questions", kind="question")
         file.close()
-        read.extend((read_question(entry, path.stem, concepts), entry) for entry in entries)
+        read.extend((read_question(entry, topic, concepts), entry) for entry in entries)
     note_repeated_ids((question.id, fields) for question, fields in read)
     drawn = families.read_families(concepts, problems)
     if problems:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from study.content.declared import read_declared
-from study.content.yaml_reader import ContentError, Problem, note_repeated_ids, read_list, read_mapping
+from study.content.declared import read_declared_list
+from study.content.yaml_reader import ContentError, Problem, read_list
 
 MISCONCEPTIONS_FILE = Path(__file__).with_name("misconceptions.yaml")
 
@@ -28,14 +28,7 @@ class Misconception:
 @cache
 def load_misconceptions(path: Path = MISCONCEPTIONS_FILE) -> tuple[Misconception, ...]:
     """Read all misconceptions. Raises ContentError with every problem in the file."""
-    problems: list[Problem] = []
-    file = read_mapping(path, kind="misconceptions", problems=problems)
-    entries = file.children("misconceptions", kind="misconception") if file else []
-    read = [read_declared(entry, Misconception) for entry in entries]
-    note_repeated_ids((each.id, fields) for each, fields in zip(read, entries, strict=True))
-    if problems:
-        raise ContentError(problems)
-    return tuple(read)
+    return read_declared_list(path, Misconception, kind="misconception", under="misconceptions")
 
 
 @cache

@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 from quizzes.explain.advice import Advice, Advices, choose_sentence
-from quizzes.explain.highlights import Marked, split_segments
 from quizzes.grader.grading import Grading, concept_text
 from quizzes.grader.prompts import Prompt, PromptConcept
 from study.ports.classes import Verdict
@@ -23,6 +23,38 @@ ENGLISH_SHARE = 0.12
 """236 of 249 labelled answers in other languages have a smaller share, 57 of 74 of random letters, and 4 % of
 the English ones.
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    """A segment of the text and the numbers of the concepts that it is evidence for."""
+
+    text: str
+    numbers: tuple[int, ...]
+    against: bool = False
+    """Whether these words contradict the concepts."""
+
+
+def split_segments(
+    text: str, evidence: Mapping[int, Iterable[Span]], *, against: Container[int] = ()
+) -> list[Marked]:
+    """Split the whole text into segments; `evidence` holds spans by concept number.
+
+    A segment that contradicts a concept of `against` is marked for contradicted concepts only, so that no
+    words are marked as right and as wrong.
+    """
+    spans = [
+        (number, max(0, start), min(end, len(text)))
+        for number, found in evidence.items()
+        for start, end in found
+    ]
+    cuts = sorted({0, len(text), *(start for _, start, _ in spans), *(end for _, _, end in spans)})
+    segments = []
+    for start, end in pairwise(cuts):
+        numbers = sorted({n for n, first, last in spans if first <= start and end <= last})
+        wrong = [number for number in numbers if number in against]
+        segments.append(Marked(text=text[start:end], numbers=tuple(wrong or numbers), against=bool(wrong)))
+    return segments
 
 
 @dataclass(frozen=True, kw_only=True)

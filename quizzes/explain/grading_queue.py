@@ -62,18 +62,14 @@ class GradingQueue:
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader")
         self._asked: dict[int, Future[None]] = {}
-        self._step = ""
         self._prepared = False
+        self.step = ""
+        """The grader's current preparation, such as fetching its model; empty while it grades."""
 
     @property
     def open(self) -> bool:
         """Whether the app has a grader."""
         return self._grader is not None
-
-    @property
-    def step(self) -> str:
-        """The grader's current preparation, such as fetching its model; empty while it grades."""
-        return self._step
 
     def prepare(self) -> None:
         """Load the model while the first answer is written; it is downloaded only when one is submitted."""
@@ -116,7 +112,7 @@ class GradingQueue:
         with contextlib.suppress(LearnerError):  # reported when an answer is graded
             if grader.has_files:
                 grader.prepare(self._report)
-        self._step = ""
+        self.step = ""
 
     def _read(self, grader: AnswerGrader, attempt: ExplainAttempt, prompt: Prompt, keep: Keep) -> None:
         said, added_at = attempt.said, len(attempt.text)
@@ -130,8 +126,8 @@ class GradingQueue:
             _LOG.exception("an answer to %s could not be read", prompt.id)
             raise
         finally:
-            self._step = ""
+            self.step = ""
 
     def _report(self, progress: Progress) -> None:
         share = f": {progress.done_bytes / progress.total_bytes:.0%}" if progress.total_bytes else ""
-        self._step = f"{progress.step}{share}"
+        self.step = f"{progress.step}{share}"

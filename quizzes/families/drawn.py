@@ -23,7 +23,6 @@ from quizzes.kinds.matrix_shape import Shape
 from study.base.checks import Check, evaluate
 
 Kind = Literal["single", "numeric"]
-KINDS: tuple[Kind, ...] = ("single", "numeric")
 WRONG_OPTIONS = 3
 
 

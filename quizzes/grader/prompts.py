@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from study.base.errors import LearnerError
 from study.content.concepts import ConceptMap, note_unknown_concepts
 from study.content.declared import read_declared
-from study.content.yaml_reader import ContentError, Fields, Problem, note_repeated_ids, read_mapping
+from study.content.yaml_reader import Fields, Problem, read_items
 
 PROMPTS_FILE = Path(__file__).parent / "prompts.yaml"
 CONCEPTS = 4
@@ -49,14 +50,8 @@ class Prompt:
 
 def load_prompts(concepts: ConceptMap, *, path: Path = PROMPTS_FILE) -> Mapping[str, Prompt]:
     """Read all prompts by id, in file order. Raises ContentError with every problem in the file."""
-    problems: list[Problem] = []
-    file = read_mapping(path, kind="prompts", problems=problems)
-    entries = file.children("prompts", kind="prompt") if file else []
-    read = [(_read_prompt(entry, concepts), entry) for entry in entries]
-    note_repeated_ids((prompt.id, fields) for prompt, fields in read)
-    if problems:
-        raise ContentError(problems)
-    return {prompt.id: prompt for prompt, _ in read}
+    read = partial(_read_prompt, concepts=concepts)
+    return {prompt.id: prompt for prompt in read_items(path, kind="prompt", read=read, under="prompts")}
 
 
 def own_prompt(given: Mapping[str, Any]) -> Prompt:

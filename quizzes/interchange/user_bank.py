@@ -13,7 +13,7 @@ from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, Collection, Live, key_of, key_of_title, own_files
+from study.content.user_files import IMPORTED, Collection, Live, current, key_of, key_of_title, own_files
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
@@ -24,29 +24,18 @@ OPTIONAL = ("keep", "feedback", "hint")
 class LiveBank(Live[Bank], Bank):
     """The questions as the files are now."""
 
+    questions: tuple[Question, ...] = current("questions")
+    topics: Mapping[str, str] = current("topics")
+    by_id: Mapping[str, Question] = current("by_id")
+
     def __init__(self, concepts: ConceptMap, folder: Path) -> None:
         app = load_bank(concepts)  # raises on any problem in the app's own questions
         self._watch(app, partial(read_own_questions, app, concepts, folder), folder)
 
     @property
-    def questions(self) -> tuple[Question, ...]:
-        """All current written questions."""
-        return self.collection.whole.questions
-
-    @property
-    def topics(self) -> Mapping[str, str]:
-        """The titles of all current topics."""
-        return self.collection.whole.topics
-
-    @property
     def families(self) -> Mapping[str, QuestionFamily]:
         """The app's families; the learner's files can't add any."""
         return self.app.families
-
-    @property
-    def by_id(self) -> Mapping[str, Question]:
-        """Each current question by its id."""
-        return self.collection.whole.by_id
 
 
 def read_own_questions(app: Bank, concepts: ConceptMap, folder: Path) -> Collection[Bank]:

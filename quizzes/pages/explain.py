@@ -24,15 +24,11 @@ from study.web.frame import Reply
 NEW = "new"
 
 
-def build(app: gr.Blocks, context: Context, exercise: ExplainExercise) -> None:
-    page = ExplainPage(context=context, exercise=exercise)
-    with frame.add_page(app, context, title="Explain", path="/explain"):
-        frame.add_island(page.act, page.load, "explain", waiting=frame.render_waiting("Explain"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class ExplainPage:
     """Event handlers of the Explain page: the list; `?prompt=explain-lora`, `&attempt=3`; `?own=new`."""
+
+    place = frame.IslandPlace(elem_id="explain", title="Explain", path="/explain")
 
     context: Context
     exercise: ExplainExercise

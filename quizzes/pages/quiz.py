@@ -29,12 +29,6 @@ LENGTHS = (5, 10, 20)
 CALLS_OUT = (300, 60, 10)  # seconds left at which a screen reader announces the time
 
 
-def build(app: gr.Blocks, context: Context, exercise: QuizExercise) -> None:
-    page = QuizPage(context=context, exercise=exercise)
-    with frame.add_page(app, context, title="Quiz", path="/quiz"):
-        frame.add_island(page.act, page.load, "quiz", waiting=frame.render_waiting("Quiz"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class QuizPage:
     """The event handlers of the Quiz page.
@@ -42,6 +36,8 @@ class QuizPage:
     The URL has the choice and the seed, so it can be shared; the log has the answers. Opening a URL continues
     the newest quiz that was drawn by it, or offers to start one.
     """
+
+    place = frame.IslandPlace(elem_id="quiz", title="Quiz", path="/quiz")
 
     context: Context
     exercise: QuizExercise

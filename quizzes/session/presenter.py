@@ -101,13 +101,12 @@ class QuizExercise:
     def explained(self, record: QuizRecord, question: Question, given: QuizAnswer | None) -> Markup:
         """Render an answer with the reasons for each part of it; None is a question left without one."""
         grade = question.task.grade(given.given if given else {})
-        html = render(
+        return render(
             "quizzes/quiz/explained.html",
             question=question,
             rows=list_rows(question, grade, offer_choices(question, seed=record.seed)),
             verdict=format_verdict(given, grade) if given else "Not answered.",
         )
-        return html
 
     def _asked(self, visit: Visit, event: Mapping[str, Any]) -> tuple[QuizRecord, Question]:
         record = self.operations.record(visit.profile.id, form_event.read_text(event, "session"))
@@ -177,8 +176,7 @@ class QuizExercise:
         return Fragment(html=html, say=announce_feedback(given, grade, listed), focus="#next")
 
     def _hint(self, record: QuizRecord, question: Question, *, shown: bool) -> Markup:
-        html = render("quizzes/quiz/hint.html", question=question, session=record.id, shown=shown)
-        return html
+        return render("quizzes/quiz/hint.html", question=question, session=record.id, shown=shown)
 
     # ---- activity of the five-minute review ----
 

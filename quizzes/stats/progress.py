@@ -40,7 +40,7 @@ class QuizSection:
         if share is None and not recurring:
             return NO_HTML
         items = statistics_of(self.store, self.bank)
-        shown = render(
+        return render(
             "quizzes/progress.html",
             share=share,
             said=len(self._said(visit)),
@@ -49,7 +49,6 @@ class QuizSection:
             items=[(item, _find_title(item.question_id, self.bank)) for item in items],
             needed=ANSWERS_NEEDED,
         )
-        return shown
 
     def figures(self, visit: Visit) -> Iterator[Plot]:
         """Yield calibration and Brier score, once confidence was tapped often enough."""

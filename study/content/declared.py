@@ -24,9 +24,9 @@ from study.content.yaml_reader import Fields, read_items
 Item = TypeVar("Item")
 
 
-def read_declared_list(path: Path, item: type[Item], *, kind: str) -> tuple[Item, ...]:
-    """Read a file's list of mappings. Raises ContentError with every problem in the file."""
-    return read_items(path, kind=kind, read=lambda fields: read_declared(fields, item))
+def read_declared_list(path: Path, item: type[Item], *, kind: str, under: str = "") -> tuple[Item, ...]:
+    """Read a list of mappings, as `read_items` does. Raises ContentError with every problem in the file."""
+    return read_items(path, kind=kind, read=lambda fields: read_declared(fields, item), under=under)
 
 
 def read_declared(content: Fields, item: type[Item], **known: Any) -> Item:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from study.base.checks import Check, Quantity, check_holds, evaluate, prints_number
+from study.base.errors import LearnerError
 from study.base.numbers import is_finite_number
 from study.content.yaml_reader import Fields
 
@@ -69,11 +70,15 @@ def evidence_of(
     return Evidence(source=source, checks=checks)
 
 
-def broken_claims(items: Iterable[tuple[str, Evidence]]) -> list[str]:
-    """Return one line per claim that differs from the computed value."""
-    return [
+def check_claims(items: Iterable[tuple[str, Evidence]]) -> None:
+    """Raise LearnerError with a line for each claim that differs from the computed value."""
+    broken = [
         f"{item}: {check.call} is {evaluate(check):,}, the text says {check.expect:,}"
         for item, evidence in items
         for check in evidence.checks
         if not check_holds(check)
     ]
+    if broken:
+        raise LearnerError(
+            "\n".join(broken) + "\n", do_next="Correct the number, or the arguments of the check."
+        )

@@ -1,36 +1,29 @@
 """The app's own cards and questions as prompt and answer pairs: the data set that the lab fine-tunes on."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from study.base.settings import ROOT
-from study.content.yaml_reader import ContentError, Fields, Problem, read_mapping
+from study.content.yaml_reader import ContentError, Fields, Problem, read_folder
 
 _GAP = re.compile(r"\{\{c\d+::(.+?)(?:::.+?)?\}\}", re.DOTALL)
 # The other packages store their content in folders with these names.
 DECKS = sorted(ROOT.glob("[a-z]*/decks"))
 QUESTIONS = sorted(ROOT.glob("[a-z]*/questions"))
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPair:
-    """A prompt and its answer. `source_id` names the card or question it comes from."""
-
-    prompt: str
-    answer: str
-    source_id: str
+TrainingPair = tuple[str, str]
+"""A prompt and its answer."""
 
 
-def own_pairs(*, decks: Iterable[Path] = DECKS, questions: Iterable[Path] = QUESTIONS) -> list[TrainingPair]:
+def own_pairs() -> list[TrainingPair]:
     """Read front and back of all cards except computed ones; stem, right option and idea of single choices.
 
     Raises ContentError with every problem in the files.
     """
     problems: list[Problem] = []
-    pairs = [pair for folder in decks for pair in _card_pairs(folder, problems)]
-    pairs += [pair for folder in questions for pair in _question_pairs(folder, problems)]
+    pairs = [pair for folder in DECKS for pair in _card_pairs(folder, problems)]
+    pairs += [pair for folder in QUESTIONS for pair in _question_pairs(folder, problems)]
     if problems:
         raise ContentError(problems)
     return pairs
@@ -41,11 +34,9 @@ def _card_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]
         kind = card.text("kind", default="basic")
         if kind == "cloze":
             text = card.text("text")
-            yield TrainingPair(
-                prompt=_GAP.sub("…", text), answer=_GAP.sub(r"\1", text), source_id=card.text("id")
-            )
+            yield _GAP.sub("…", text), _GAP.sub(r"\1", text)
         elif kind != "numeric":  # its number is computed when it is shown, so it isn't in the file
-            yield TrainingPair(prompt=card.text("front"), answer=card.text("back"), source_id=card.text("id"))
+            yield card.text("front"), card.text("back")
 
 
 def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingPair]:
@@ -57,12 +48,9 @@ def _question_pairs(folder: Path, problems: list[Problem]) -> Iterator[TrainingP
             for option in question.children("options", kind="option")
             if option.flag("correct")
         ]
-        answer = " ".join([*right, question.text("keep")])
-        yield TrainingPair(prompt=question.text("stem"), answer=answer, source_id=question.text("id"))
+        yield question.text("stem"), " ".join([*right, question.text("keep")])
 
 
 def _read_items(folder: Path, field: str, *, kind: str, problems: list[Problem]) -> Iterator[Fields]:
-    for path in sorted(folder.glob("*.yaml")):
-        file = read_mapping(path, kind="file", problems=problems)
-        if file is not None:
-            yield from file.children(field, kind=kind)
+    for _, file in read_folder(folder, kind="file", problems=problems):
+        yield from file.children(field, kind=kind)

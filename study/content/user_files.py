@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from study.base.settings import EXCHANGED_FOLDERS
 
@@ -102,6 +102,11 @@ class Live(Generic[W]):
 
     def _concepts_now(self) -> Mapping[str, tuple[str, ...]]:
         return self.collection.whole.concepts_of
+
+
+def current(name: str) -> Any:
+    """Make a property of live decks or questions: what they have under this name as the files are now."""
+    return property(lambda live: getattr(live.collection.whole, name))
 
 
 def own_files(folder: Path, *, endings: Container[str]) -> list[Path]:

@@ -1,7 +1,7 @@
 """YAML content with line numbers, so that all problems are reported at once and can be found."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -278,6 +278,14 @@ def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | 
     return None
 
 
+def read_folder(folder: Path, *, kind: str, problems: list[Problem]) -> Iterator[tuple[str, Fields]]:
+    """Read each file whose top level is one mapping, with its name, in the order of their names."""
+    for path in sorted(folder.glob("*.yaml")):
+        fields = read_mapping(path, kind=kind, problems=problems)
+        if fields is not None:
+            yield path.stem, fields
+
+
 def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]:
     """Read a file whose top level is a list of mappings."""
     content = read_yaml(path, problems)
@@ -290,13 +298,18 @@ def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]
     return []
 
 
-def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item]) -> tuple[Item, ...]:
+def read_items(path: Path, *, kind: str, read: Callable[[Fields], Item], under: str = "") -> tuple[Item, ...]:
     """Read each entry of a file's list with `read`. Raises ContentError with every problem in the file.
 
-    An id that two entries have is a problem as well.
+    The list may stand `under` a key. An id that two entries have is a problem as well.
     """
     problems: list[Problem] = []
-    read_entries = [(read(fields), fields) for fields in read_list(path, kind=kind, problems=problems)]
+    if under:
+        file = read_mapping(path, kind=under, problems=problems)
+        entries = file.children(under, kind=kind) if file else []
+    else:
+        entries = read_list(path, kind=kind, problems=problems)
+    read_entries = [(read(fields), fields) for fields in entries]
     note_repeated_ids((getattr(item, "id", ""), fields) for item, fields in read_entries)
     if problems:
         raise ContentError(problems)

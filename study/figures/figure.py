@@ -35,6 +35,11 @@ class Origin:
     """Shown on one click."""
 
 
+def computed_here(text: str, formula: str = "") -> Origin:
+    """Return the origin of numbers that are computed when they are shown."""
+    return Origin(kind="computed", text=text, formula=formula)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FigureTable:
     """The numbers behind a picture."""

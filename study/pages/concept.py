@@ -37,23 +37,6 @@ from study.web.frame import Reply
 PLACES = 100
 
 
-def build(
-    app: gr.Blocks,
-    context: Context,
-    *,
-    subjects: Subjects,
-    lessons: Lessons,
-    terms: Terms,
-    figures: Figures,
-    links: ModeLinks,
-) -> None:
-    page = ConceptPage(
-        context=context, subjects=subjects, lessons=lessons, terms=terms, figures=figures, links=links
-    )
-    with frame.add_page(app, context, title="Concept", path=CONCEPT_PAGE, under="/learn"):
-        frame.add_island(page.act, page.load, "concept", waiting=frame.render_waiting("Concept", "concept"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Materials:
     """The cards, questions and prompts about a concept, by id."""
@@ -73,6 +56,10 @@ class Materials:
 @dataclass(frozen=True, kw_only=True)
 class ConceptPage:
     """Handlers of a concept's page."""
+
+    place = frame.IslandPlace(
+        elem_id="concept", title="Concept", path=CONCEPT_PAGE, under="/learn", look="concept"
+    )
 
     context: Context
     subjects: Subjects

@@ -11,18 +11,13 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import frame
 
-PATH = "/figures"
-
-
-def build(app: gr.Blocks, context: Context, *, figures: Figures) -> None:
-    page = FiguresPage(context=context, figures=figures)
-    with frame.add_page(app, context, title="Figures", path=PATH, under="/learn"):
-        frame.add_island(None, page.load, "figures", waiting=frame.render_waiting("Figures"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class FiguresPage:
     """Handlers of Figures."""
+
+    place = frame.IslandPlace(elem_id="figures", title="Figures", path="/figures", under="/learn")
+    act = None
 
     context: Context
     figures: Figures

@@ -55,11 +55,6 @@ STAYS = {
 WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "left out"}
 
 
-def build(app: gr.Blocks, context: Context, page: "InOutPage") -> None:
-    with frame.add_page(app, context, title="Import and export", path=PATH):
-        frame.add_island(page.act, page.load, "inout", waiting=frame.render_waiting("Import and export"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Asker:
     """Who asks for the page, and what belongs to them."""
@@ -77,6 +72,8 @@ class Asker:
 @dataclass(frozen=True, kw_only=True)
 class InOutPage:
     """Handlers of the page. A pending file is shown again whenever the page opens."""
+
+    place = frame.IslandPlace(elem_id="inout", title="Import and export", path=PATH)
 
     context: Context
     exchanges: Mapping[str, Exchange]

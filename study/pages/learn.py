@@ -27,18 +27,12 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-PATH = "/learn"
-
-
-def build(app: gr.Blocks, context: Context, *, subjects: Subjects) -> None:
-    page = LearnPage(context=context, subjects=subjects)
-    with frame.add_page(app, context, title="Learn", path=PATH):
-        frame.add_island(page.act, page.load, "learn", waiting=frame.render_waiting("Learn", "learn"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class LearnPage:
     """Handlers of Learn."""
+
+    place = frame.IslandPlace(elem_id="learn", title="Learn", path="/learn", look="learn")
 
     context: Context
     subjects: Subjects

@@ -14,28 +14,12 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-PATH = "/practise"
-
-
-def build(
-    app: gr.Blocks,
-    context: Context,
-    *,
-    review: ReviewPage,
-    cards_due: Callable[[Visit], CardsDue],
-    tasks_done: Callable[[Visit], TasksDone],
-    recurring: Callable[[Visit], Sequence[RecurringMiss]],
-) -> None:
-    page = PractisePage(
-        context=context, review=review, cards_due=cards_due, tasks_done=tasks_done, recurring=recurring
-    )
-    with frame.add_page(app, context, title="Practise", path=PATH):
-        frame.add_island(page.act, page.load, "practise", waiting=frame.render_waiting("Practise"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class PractisePage:
     """Handlers of Practise."""
+
+    place = frame.IslandPlace(elem_id="practise", title="Practise", path="/practise")
 
     context: Context
     review: ReviewPage

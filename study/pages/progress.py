@@ -20,17 +20,11 @@ from study.web import form_event, frame
 from study.web.frame import Reply
 
 
-def build(app: gr.Blocks, context: Context, *, subjects: Subjects, sections: Sequence[Section]) -> None:
-    page = ProgressPage(context=context, subjects=subjects, sections=sections)
-    with frame.add_page(app, context, title="Progress", path="/progress"):
-        frame.add_island(
-            page.act, page.load, "progress", waiting=frame.render_waiting("Progress", "progress")
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class ProgressPage:
     """Handlers of Progress."""
+
+    place = frame.IslandPlace(elem_id="progress", title="Progress", path="/progress", look="progress")
 
     context: Context
     subjects: Subjects

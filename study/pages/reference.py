@@ -12,18 +12,13 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import frame
 
-PATH = "/reference"
-
-
-def build(app: gr.Blocks, context: Context, *, terms: Terms) -> None:
-    page = ReferencePage(context=context, terms=terms)
-    with frame.add_page(app, context, title="Reference", path=PATH, under="/learn"):
-        frame.add_island(None, page.load, "reference", waiting=frame.render_waiting("Reference"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReferencePage:
     """Handlers of Reference."""
+
+    place = frame.IslandPlace(elem_id="reference", title="Reference", path="/reference", under="/learn")
+    act = None
 
     context: Context
     terms: Terms

@@ -29,11 +29,6 @@ QUESTIONS = 3
 SEEDS = 10_000
 
 
-def build(app: gr.Blocks, context: Context, page: "ReviewPage") -> None:
-    with frame.add_page(app, context, title="Review", path="/review", under="/practise"):
-        frame.add_island(page.act, page.load, "review", waiting=frame.render_waiting("Five-minute review"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReviewPlan:
     """The content of a review that starts now."""
@@ -58,6 +53,10 @@ class UnfinishedReview:
 @dataclass(frozen=True, kw_only=True)
 class ReviewPage:
     """Handlers of the review. Its progress is read from the logs of its three activities."""
+
+    place = frame.IslandPlace(
+        elem_id="review", title="Review", path="/review", under="/practise", heading="Five-minute review"
+    )
 
     context: Context
     cards: CardActivity

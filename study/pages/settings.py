@@ -31,15 +31,11 @@ ORDER_NAMES: dict[CardOrder, str] = {
 SAVED = "/settings?saved=1"  # a fresh page, because the name in the menu may have changed
 
 
-def build(app: gr.Blocks, context: Context, devices: Devices | None = None) -> None:
-    page = SettingsPage(context=context, devices=devices)
-    with frame.add_page(app, context, title="Settings", path="/settings"):
-        frame.add_island(page.act, page.load, "settings", waiting=frame.render_waiting("Settings"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class SettingsPage:
     """Handlers of Settings."""
+
+    place = frame.IslandPlace(elem_id="settings", title="Settings", path="/settings")
 
     context: Context
     devices: Devices | None = None

@@ -27,14 +27,6 @@ from study.web.frame import Reply
 PATH = "/start"
 
 
-def build(app: gr.Blocks, context: Context, *, figures: Figures, terms: Terms, first_run: FirstRuns) -> None:
-    page = StartPage(context=context, figures=figures, terms=terms, first_run=first_run)
-    with frame.add_page(app, context, title="Understand LoRA in five minutes", path=PATH, under="/learn"):
-        frame.add_island(
-            page.act, page.load, "start", waiting=frame.render_waiting("Understand LoRA in five minutes")
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class IntroductionPlace:
     """What the URL says: the step, the answer given in it, the run, and how the figure was set.
@@ -57,6 +49,10 @@ class IntroductionPlace:
 @dataclass(frozen=True, kw_only=True)
 class StartPage:
     """Handlers of the introduction."""
+
+    place = frame.IslandPlace(
+        elem_id="start", title="Understand LoRA in five minutes", path=PATH, under="/learn"
+    )
 
     context: Context
     figures: Figures

@@ -23,31 +23,11 @@ GLANCE = "lora-at-a-glance"
 WEEK = timedelta(days=7)
 
 
-def build(
-    app: gr.Blocks,
-    context: Context,
-    *,
-    review: ReviewPage,
-    cards_due: Callable[[Visit], CardsDue],
-    subjects: Subjects,
-    figures: Figures,
-    last_run: Callable[[], str | None] = str,
-) -> None:
-    page = TodayPage(
-        context=context,
-        review=review,
-        cards_due=cards_due,
-        subjects=subjects,
-        figures=figures,
-        last_run=last_run,
-    )
-    with frame.add_page(app, context, title="Today", path="/"):
-        frame.add_island(page.act, page.load, "today", waiting=frame.render_waiting("Today"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class TodayPage:
     """Handlers of Today."""
+
+    place = frame.IslandPlace(elem_id="today", title="Today", path="/")
 
     context: Context
     review: ReviewPage

@@ -178,12 +178,12 @@ def _fill_lines(chunks: Sequence[str], widths: Sequence[float], space: float, ro
     return lines
 
 
-def shorten_text(words: str, width: float, *, size: float = TEXT_SIZE) -> str:
+def shorten_text(words: str, width: float) -> str:
     """Return the words, or their beginning and an ellipsis when they are wider than `width`."""
-    if text_width(words, size=size) <= width:
+    if text_width(words) <= width:
         return words
     kept = words
-    while kept and text_width(f"{kept}…", size=size) > width:
+    while kept and text_width(f"{kept}…") > width:
         kept = kept[:-1]
     return f"{kept.rstrip()}…"
 

@@ -1,6 +1,5 @@
 """The store: append-only logs in one database, SQLite by default, any SQLAlchemy URL otherwise."""
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,27 +29,27 @@ from study.store.snapshots import snapshots_of
 from study.store.storage_errors import kind_of
 
 
-@dataclass(frozen=True, kw_only=True)
 class Store:
     """What was studied, by whom. Safe to use from several threads and several processes at once."""
 
-    database: Database
-    profiles: Profiles
-    cards: CardLog
-    verbs: VerbLog
-    quizzes: QuizLog
-    explains: ExplainLog
-    own_prompts: OwnPromptLog
-    notes: Notes
-    runs: ReviewRuns
-    predictions: PredictionLog
-    fits: FitLog
-    imports: ImportLog
-    lessons: LessonLog
-    projects: ProjectLog
-    tasks: TaskLog
-    classes: ClassLog
-    _notices: list[Notices] = field(default_factory=list)
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.profiles = Profiles(database)
+        self.cards = CardLog(database)
+        self.verbs = VerbLog(database)
+        self.quizzes = QuizLog(database)
+        self.explains = ExplainLog(database)
+        self.own_prompts = OwnPromptLog(database)
+        self.notes = Notes(database)
+        self.runs = ReviewRuns(database)
+        self.predictions = PredictionLog(database)
+        self.fits = FitLog(database)
+        self.imports = ImportLog(database)
+        self.lessons = LessonLog(database)
+        self.projects = ProjectLog(database)
+        self.tasks = TaskLog(database)
+        self.classes = ClassLog(database)
+        self._notices: list[Notices] = []
 
     @property
     def is_shared(self) -> bool:
@@ -92,24 +91,7 @@ def open_store(database_url: str, *, home: Path | None = None) -> Store:
             f"The study data in {shown} can't be opened: {_reason_of(error)}.",
             do_next="Check DATABASE_URL if you set it, or choose another folder with --data-folder.",
         ) from error
-    return Store(
-        database=database,
-        profiles=Profiles(database),
-        cards=CardLog(database),
-        verbs=VerbLog(database),
-        quizzes=QuizLog(database),
-        explains=ExplainLog(database),
-        own_prompts=OwnPromptLog(database),
-        notes=Notes(database),
-        runs=ReviewRuns(database),
-        predictions=PredictionLog(database),
-        fits=FitLog(database),
-        imports=ImportLog(database),
-        lessons=LessonLog(database),
-        projects=ProjectLog(database),
-        tasks=TaskLog(database),
-        classes=ClassLog(database),
-    )
+    return Store(database)
 
 
 def _back_up(database_url: str, home: Path | None) -> None:

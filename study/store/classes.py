@@ -53,8 +53,7 @@ class ClassLog(StoreLog):
     def rooms(self) -> list[ClassRoom]:
         """Every class, newest first."""
         wanted = select(t.class_rooms).order_by(t.class_rooms.c.opened_at.desc(), t.class_rooms.c.id)
-        with self._database.read() as connection:
-            return [read_row(ClassRoom, row) for row in connection.execute(wanted)]
+        return [read_row(ClassRoom, row) for row in self._rows(wanted)]
 
     def ended_rooms(self) -> set[str]:
         """The ids of the classes that have ended and were not led on since."""
@@ -66,13 +65,11 @@ class ClassLog(StoreLog):
             .join(last, (events.room_id == last.c.room_id) & (events.number == last.c.number))
             .where(events.kind == "end")
         )
-        with self._database.read() as connection:
-            return set(connection.scalars(wanted))
+        return {row.room_id for row in self._rows(wanted)}
 
     def codes(self) -> set[str]:
         """The codes that are in use."""
-        with self._database.read() as connection:
-            return set(connection.scalars(select(t.class_rooms.c.code)))
+        return {row.code for row in self._rows(select(t.class_rooms.c.code))}
 
     def record(self, code: str) -> ClassRecord | None:
         """Everything about the room with this code, or None."""
@@ -97,8 +94,7 @@ class ClassLog(StoreLog):
         """The room of each key that is not revoked, by the key's hash."""
         keys = t.class_keys.c
         wanted = select(keys.hash, keys.room_id).where(keys.revoked_at.is_(None))
-        with self._database.read() as connection:
-            return {row.hash: row.room_id for row in connection.execute(wanted)}
+        return {row.hash: row.room_id for row in self._rows(wanted)}
 
 
 def _do_or_undo(

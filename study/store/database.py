@@ -253,6 +253,16 @@ class StoreLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def _rows(self, wanted: Select[Any]) -> Iterator[Row[Any]]:
+        """Yield what a statement selects, read to the end in one transaction."""
+        with self._database.read() as connection:
+            yield from connection.execute(wanted)
+
+    def _append(self, log: Table, *, profile_id: str, **values: Any) -> None:
+        """Append one row of a profile."""
+        with self._database.write(profile_id) as connection:
+            connection.execute(insert(log).values(profile_id=profile_id, **values))
+
 
 def read_row(kind: type[R], row: Row[Any]) -> R:
     """Return the record whose fields are named as the columns of a row."""

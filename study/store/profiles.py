@@ -66,11 +66,8 @@ class Profiles(StoreLog):
 
     def all(self) -> list[Profile]:
         """Every profile, by name."""
-        with self._database.read() as connection:
-            rows = connection.execute(
-                select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at)
-            )
-            return [Profile(id=row.id, name=row.name, named=row.named) for row in rows]
+        rows = self._rows(select(t.profiles).order_by(func.lower(t.profiles.c.name), t.profiles.c.created_at))
+        return [Profile(id=row.id, name=row.name, named=row.named) for row in rows]
 
     def find(self, profile_id: str) -> Profile | None:
         """The profile of an id, or None."""
@@ -110,9 +107,8 @@ class Profiles(StoreLog):
         """Read the ids of the browsers that use a profile, and since when; the newest first."""
         columns = t.browsers.c
         wanted = select(columns.id, columns.chosen_at).where(columns.profile_id == profile_id)
-        with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(columns.chosen_at.desc()))
-            return [(row.id, row.chosen_at) for row in rows]
+        rows = self._rows(wanted.order_by(columns.chosen_at.desc()))
+        return [(row.id, row.chosen_at) for row in rows]
 
     def forget_browser(self, browser_id: str) -> None:
         """Let a browser use no profile: at its next visit it is new."""

@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -168,6 +168,42 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
         named = f"document.querySelector('[data-title]')?.dataset.title ?? {title!r}"
         blocks.load(None, js=f"() => {{ document.title = ({named}) + ' · {APP_NAME}' }}")
         yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class IslandPlace:
+    """Where a page with one island stands: see `add_page`, `add_island` and `render_waiting`."""
+
+    elem_id: str
+    title: str
+    path: str
+    under: str = ""
+    heading: str = ""
+    """Of what waits, where it is not the title."""
+
+    look: str = ""
+    learners_may: Collection[str] | None = None
+
+
+class IslandPage(Protocol):
+    """A page whose content is one island."""
+
+    @property
+    def place(self) -> IslandPlace: ...
+
+    @property
+    def act(self) -> Act | None: ...
+
+    @property
+    def load(self) -> Load: ...
+
+
+def add_island_page(app: gr.Blocks, context: Context, page: IslandPage) -> None:
+    """Add a page with one island to the app."""
+    place = page.place
+    with add_page(app, context, title=place.title, path=place.path, under=place.under):
+        waiting = render_waiting(place.heading or place.title, place.look)
+        add_island(page.act, page.load, place.elem_id, waiting=waiting, learners_may=place.learners_may)
 
 
 _HALVES = dict.fromkeys(range(0xD800, 0xE000), "?")

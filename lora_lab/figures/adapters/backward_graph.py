@@ -14,7 +14,7 @@ from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, TARGET_LABELS, TARGET_SETS, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048)
 COMPUTE: Compute = "bf16"
@@ -105,8 +105,7 @@ def show(settings: BackwardSettings) -> FigureView:
             + f" Activations kept: {as_bytes(found.ledger.activations)}."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"one row of {settings.tokens:,} tokens through {settings.model}, NF4 base, bf16, one "
                     "example, with PyTorch's graph; the lab's tests hold these bytes against measured ones"

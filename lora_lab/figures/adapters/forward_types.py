@@ -19,7 +19,7 @@ from lora_lab.memory.optimizer_state import FP32_BYTES
 from lora_lab.spec import BITS_LABELS, EMBEDDED_MODEL, RANK_LIMITS, Bits, Compute
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 SCHEMES: tuple[Bits, ...] = ("nf4-dq", "nf4", "fp4", "int8", "bf16", "fp32")
 CODE_WIDTHS: dict[str, int] = {"nf4-dq": 4, "nf4": 4, "fp4": 4, "int8": 8, "bf16": 16, "fp32": 32}
@@ -122,8 +122,7 @@ def show(settings: ForwardTypesSettings) -> FigureView:
             for part in found
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"the {find_linear(settings.model, settings.matrix).suffix} matrix of one layer of "
                     f"{settings.model}, types as in "

@@ -10,7 +10,7 @@ from lora_lab.parameters.counts import lora_parameters_matrix
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, Origin
+from study.figures.figure import Figure, FigureView, computed_here
 
 SIDE = 126.0
 THINNEST = 1.0
@@ -83,8 +83,7 @@ def show(settings: MatrixSettings) -> FigureView:
             f"made of {found.rank} numbers of B and the {found.rank} rows of A."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"the {ROLE_NAMES[settings.matrix]} matrix of one layer of {settings.model}, which calls "
                     f"it {find_linear(settings.model, settings.matrix).suffix}"

@@ -12,7 +12,7 @@ from lora_lab.quantities import dora_parameters, lora_parameters, vera_parameter
 from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_count, as_percent, as_short
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 GAP, BAR = 46.0, 16.0
 FULL = "full matrices"
@@ -55,8 +55,7 @@ def show(settings: RelativesSettings) -> FigureView:
             + " ".join(f"{name}: {as_count(count)}." for name, count in found.items())
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     "all linear layers of the blocks; arXiv:2106.09685 section 4.1, arXiv:2402.09353 "
                     "section 4, "

@@ -8,7 +8,7 @@ from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_word
 from lora_lab.figures.models import RANKS
 from lora_lab.spec import RANK_LIMITS, RunSpec
 from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 HEIGHT = 260
 ALPHAS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -62,8 +62,7 @@ def show(settings: ScalingSettings) -> FigureView:
             f"alpha/r is {found.lora:.3g} and alpha/√r is {found.rslora:.3g}."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text="the factor that a run of the lab uses; arXiv:2106.09685 section 4.1, arXiv:2312.03732",
                 formula=f"{settings.alpha} / {found.rank} and {settings.alpha} / √{found.rank}",
             ),

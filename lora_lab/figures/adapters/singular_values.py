@@ -12,7 +12,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.counts import lora_parameters_matrix
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, Origin
+from study.figures.figure import Figure, FigureView, computed_here
 
 HEIGHT = 270
 WIDEST = 576
@@ -82,8 +82,7 @@ def show(settings: TruncationSettings) -> FigureView:
         ),
         origins=(
             measured_here("weights", f"{matrix.name} of SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
-            Origin(
-                kind="computed",
+            computed_here(
                 text="kept and error, from these values",
                 formula="kept = Σ s² of the first r / Σ s² of all; error = √(1 - kept)",
             ),

@@ -15,7 +15,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import EMBEDDED_MODEL, RANK_LIMITS, RunSpec
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 PredictStep = Callable[[int, str], Ledger]
 """Maps a rank and target matrices to the memory of a training step."""
@@ -98,8 +98,7 @@ def show_glance(settings: GlanceSettings, peak: int) -> FigureView:
             f"{settings.rank} columns times a flat strip A of {settings.rank} rows."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"{EMBEDDED_MODEL} with adapters on all linear layers and its frozen matrices in 4 bits; "
                     "memory is the peak of a training step with the lab's usual settings"
@@ -120,8 +119,7 @@ def show_full(settings: FullSettings) -> FigureView:
         picture=_draw_copies(each),
         alt=f"Four bars of {as_bytes(each)} each: {', '.join(name for name, _ in PARTS)}.",
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=f"{settings.model}, every number in fp32, AdamW; activations come on top",
                 formula=f"{NUMBERS_PER_WEIGHT} × {BYTES_PER_NUMBER} bytes × {numbers:,}",
             ),
@@ -167,8 +165,7 @@ def show_whole(settings: WholeSettings, step: Ledger) -> FigureView:
             f"{as_bytes(step.total_bytes)} at its peak."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"{EMBEDDED_MODEL} with the lab's usual settings; what is trained is kept in fp32, with "
                     "its gradients and AdamW's two averages; the embedding is frozen too, but not in 4 bits"

@@ -13,7 +13,7 @@ from lora_lab.settings.urls import MICROSCOPE
 from lora_lab.spec import BITS_LABELS, Bits
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 SCHEMES: tuple[Bits, ...] = ("nf4", "nf4-dq", "fp4")
 HEIGHT = 260
@@ -84,7 +84,7 @@ def show(settings: BlockSizeSettings) -> FigureView:
         ),
         origins=(
             measured_here("weights", f"Error ||W - decoded|| / ||W||: {matrix.name}. {ROUNDED_BEFORE}"),
-            Origin(kind="computed", text="stored bits per weight", formula=_write_formula(settings)),
+            computed_here(text="stored bits per weight", formula=_write_formula(settings)),
         ),
         table=FigureTable(
             columns=("block", "bits", "error"),

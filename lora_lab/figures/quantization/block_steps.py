@@ -12,7 +12,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.memory.ledger import BLOCK_SIZE
 from lora_lab.parameters.quantization_levels import LEVELS, code_of, find_nearest
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 FOUR_BIT = ("nf4", "fp4", "int4")
 X = Scale(low=-1, high=1, start=14, end=386)
@@ -120,8 +120,7 @@ def show(settings: BlockStepsSettings) -> FigureView:
         ),
         origins=(
             measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
-            Origin(
-                kind="computed",
+            computed_here(
                 text=STEPS_OF[settings.scheme],
                 formula="code = nearest(w / absmax); decoded = level[code] × absmax",
             ),

@@ -13,7 +13,7 @@ from lora_lab.settings.urls import MICROSCOPE
 from study.base.html import join_html
 from study.base.units import as_bytes, as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureView, Origin
+from study.figures.figure import Figure, FigureView, Origin, computed_here
 
 LEADING = 24.0
 
@@ -89,8 +89,7 @@ def show(settings: DoubleQuantizationSettings) -> FigureView:
         picture=_draw_picture(settings, found, arithmetic),
         alt=" ".join(f"{left} = {right}." for left, right in arithmetic),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text="arXiv:2305.14314 section 3, and bytes as bitsandbytes stores them, tables included",
                 formula=(
                     f"32/{settings.block_size} - (8/{settings.block_size} + 32/({settings.block_size} × 256))"

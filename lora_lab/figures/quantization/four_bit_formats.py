@@ -10,7 +10,7 @@ from lora_lab.figures.recorded import ROUNDED_BEFORE, measured_here
 from lora_lab.parameters.block_formats import FORMATS, relative_error
 from study.base.units import as_percent
 from study.figures.controls import choice_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 X = Scale(low=0, high=64, start=10, end=390)
 ROW, REACH = 84.0, 30.0
@@ -64,8 +64,7 @@ def show(settings: FormatSettings) -> FigureView:
         ),
         origins=(
             measured_here("weights", f"The weights: {name}, SmolLM2-135M-Instruct. {ROUNDED_BEFORE}"),
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     "rounding by OCP Microscaling v1.0 section 6.3, arXiv:2509.25149 section 2 and "
                     "arXiv:2305.14314 section 3; for NVFP4 these 64 weights stand for the whole tensor"

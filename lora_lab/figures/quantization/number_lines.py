@@ -14,7 +14,7 @@ from lora_lab.settings.urls import MICROSCOPE
 from study.base.html import join_html
 from study.base.units import as_percent
 from study.figures.controls import choice_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 NAMES = {"nf4": "NF4", "fp4": "FP4", "int4": "int4", "int8": "int8"}
 X = Scale(low=-1, high=1, start=44, end=392)
@@ -86,8 +86,7 @@ def show(settings: SchemeSettings) -> FigureView:
             measured_here(
                 "weights", f"Histogram and errors: {matrix.name}, blocks of {BLOCK_SIZE}. {ROUNDED_BEFORE}"
             ),
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     "levels: NF4 from arXiv:2305.14314 appendix E, FP4 as in bitsandbytes, int4 and int8 "
                     "evenly spaced"

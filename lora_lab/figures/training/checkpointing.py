@@ -12,7 +12,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import Compute, RunSpec
 from study.base.units import MB, as_bytes, as_percent
 from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 HEIGHT = 270
 LENGTHS = (64, 128, 256)
@@ -107,8 +107,7 @@ def show(settings: CheckpointingSettings) -> FigureView:
                 f"{kept['batch']}, seed {kept['seed']}, every tensor counted. Time: the fastest of four "
                 "steps.",
             ),
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"with PyTorch's graph the lab predicts peaks of {as_bytes(without.predicted_bytes)} and "
                     f"{as_bytes(with_.predicted_bytes)}: "

@@ -9,7 +9,7 @@ from lora_lab.charts.drawing import build_chart, draw_line, draw_words, render_d
 from lora_lab.quantities import accuracy_standard_error
 from study.base.units import as_percent
 from study.figures.controls import slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 HEIGHT = 280
 COUNTS = (25, 50, 100, 164, 250, 500, 1000, 2500, 5000, 10_000)
@@ -69,8 +69,7 @@ def show(settings: ErrorBarSettings) -> FigureView:
             f"Chosen: {settings.questions:,}, ± {found.half_width:.1f}."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text="the standard error of a mean of independent questions; arXiv:2411.00640 section 2",
                 formula=(
                     f"√({settings.right / 100:g} × {1 - settings.right / 100:.2g} / {settings.questions:,}), "

@@ -10,7 +10,7 @@ from lora_lab.memory.ledger import constant_bytes, stored_weight_bytes
 from lora_lab.parameters.shapes import ModelShape, find_shape
 from study.base.units import GB, as_bytes, as_short
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 HEIGHT = 280
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072)
@@ -93,8 +93,7 @@ def show(settings: CacheSettings) -> FigureView:
             f"{as_bytes(found.weights_16)}."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text="keys and values in 16 bits, full attention in every layer; arXiv:2305.13245 section 2",
                 formula=(
                     f"2 × {shape.layers} layers × {shape.kv_heads} key-value heads × {shape.head_dim} "

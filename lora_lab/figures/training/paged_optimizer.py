@@ -12,7 +12,7 @@ from lora_lab.memory.optimizer_state import SMALLEST_PAGED_NUMBERS, pageable_byt
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import MB, as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 HEIGHT = 280
 LIMITS = tuple(range(700, 1801, 50))
@@ -108,8 +108,7 @@ def show(settings: PagingSettings) -> FigureView:
                 f"{run['rank']}, all linear "
                 f"layers, batch {run['batch']}, seed {run['seed']}.",
             ),
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     "what paging would move. On a GPU the driver does it between GPU and main memory "
                     "(arXiv:2305.14314 section 3); how long that takes was not measured: it needs a GPU. "

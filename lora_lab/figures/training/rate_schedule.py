@@ -9,7 +9,7 @@ from lora_lab.charts.drawing import build_chart, draw_dots, draw_line, draw_word
 from lora_lab.quantities import Schedule, scheduled_rate
 from study.base.units import as_percent
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 HEIGHT = 260
 STEPS = 1000
@@ -70,8 +70,7 @@ def show(settings: RateSettings) -> FigureView:
             f"schedule to step {STEPS:,}. At step {settings.step:,} it is at {as_percent(found.now)}."
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text="the schedules of Transformers' get_scheduler, in percent of the peak rate",
                 formula="warm-up: step / warm-up; linear: 1 - p; cosine: (1 + cos(πp)) / 2, p from 0 to 1",
             ),

@@ -10,7 +10,7 @@ from lora_lab.memory.sharding import STAGES, base_bytes_per_gpu, parts_per_gpu
 from lora_lab.parameters.shapes import find_shape
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, computed_here
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 LABELS = {
@@ -60,8 +60,7 @@ def show(settings: ShardingSettings) -> FigureView:
             + " ".join(f"{label}: {as_bytes(size)}." for label, size in found.items())
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     "without activations; mixed-precision Adam as arXiv:1910.02054 section 3.1 counts "
                     "it. The QLoRA "

@@ -14,7 +14,7 @@ from study.base.errors import LearnerError
 from study.base.html import format_html, join_html
 from study.base.units import as_percent
 from study.figures.controls import slider_field, text_field
-from study.figures.figure import Figure, FigureView, Origin
+from study.figures.figure import Figure, FigureView, computed_here
 
 LENGTHS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 PROMPT = "Why is B set to zero at the start of training?"
@@ -84,8 +84,7 @@ def _build_view(tokens: tuple[Token, ...], *, live: bool) -> FigureView:
             f"Trained on: {trained or 'nothing'}"
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text="by SmolLM2-135M-Instruct's own tokenizer and chat template, as the lab reads data",
             )
             if live

@@ -16,7 +16,7 @@ from lora_lab.parameters.shapes import find_shape
 from lora_lab.spec import RANK_LIMITS
 from study.base.units import as_bytes
 from study.figures.controls import choice_field, slider_field
-from study.figures.figure import Figure, FigureTable, FigureView, Origin
+from study.figures.figure import Figure, FigureTable, FigureView, Origin, computed_here
 
 METHODS = (
     ("full", "Full fine-tuning, 16-bit"),
@@ -90,8 +90,7 @@ def show(settings: MemorySettings) -> FigureView:
             + (f" Diamonds, published: {_as_published()}." if stated else "")
         ),
         origins=(
-            Origin(
-                kind="computed",
+            computed_here(
                 text=(
                     f"the peak of a step of {settings.seq_len:,} tokens on a GPU, AdamW with 32-bit "
                     "moments, all "

@@ -90,8 +90,7 @@ class VerbLog(StoreLog):
         wanted = _select_live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(names))
         if since is not None:
             wanted = wanted.where(t.card_verbs.c.at >= since)
-        with self._database.read() as connection:
-            return [_read_verb(row) for row in connection.execute(wanted.order_by(*_IN_TIME))]
+        return [_read_verb(row) for row in self._rows(wanted.order_by(*_IN_TIME))]
 
     @cache_reads
     def just_undone(self, profile_id: str) -> Verb | None:

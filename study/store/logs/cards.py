@@ -124,13 +124,12 @@ class CardLog(StoreLog):
         wanted = select(log.id, log.card_id, log.reviewed_at, log.after, newest.c.reviews).join(
             newest, newest.c.id == log.id
         )
-        with self._database.read() as connection:
-            return {
-                row.card_id: LatestReview(
-                    id=row.id, reviewed_at=row.reviewed_at, after=row.after, reviews=row.reviews
-                )
-                for row in connection.execute(wanted)
-            }
+        return {
+            row.card_id: LatestReview(
+                id=row.id, reviewed_at=row.reviewed_at, after=row.after, reviews=row.reviews
+            )
+            for row in self._rows(wanted)
+        }
 
     @cache_reads
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
@@ -145,9 +144,8 @@ class CardLog(StoreLog):
             .where(log.rating == FORGOTTEN, log.before["phase"].as_string() == REPEATED)
         )
         found: dict[str, list[int]] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(wanted.order_by(log.reviewed_at, log.id)):
-                found.setdefault(row.card_id, []).append(row.verb_id)
+        for row in self._rows(wanted.order_by(log.reviewed_at, log.id)):
+            found.setdefault(row.card_id, []).append(row.verb_id)
         return found
 
     def repeats_since(self, profile_id: str, *, since: datetime) -> int:
@@ -165,9 +163,7 @@ class CardLog(StoreLog):
         )
         if since is not None:
             wanted = wanted.where(log.reviewed_at >= since)
-        with self._database.read() as connection:
-            ordered = wanted.order_by(log.reviewed_at, log.id)
-            return [_read_review(row) for row in connection.execute(ordered)]
+        return [_read_review(row) for row in self._rows(wanted.order_by(log.reviewed_at, log.id))]
 
     @cache_reads
     def count(self, profile_id: str) -> int:
@@ -181,8 +177,7 @@ class CardLog(StoreLog):
         log = t.card_reviews.c
         newest_first = (log.reviewed_at.desc(), log.id.desc())
         wanted = _select_live(profile_id, log.duration_ms).order_by(*newest_first).limit(limit)
-        with self._database.read() as connection:
-            return list(connection.scalars(wanted))
+        return [row.duration_ms for row in self._rows(wanted)]
 
     def request(self, profile_id: str, card_ids: Iterable[str], *, because: str, at: datetime) -> None:
         """Make cards due because a question about the same concepts was missed."""
@@ -197,13 +192,12 @@ class CardLog(StoreLog):
     @cache_reads
     def requests(self, profile_id: str) -> dict[str, CardRequest]:
         """The newest request of each card that has one."""
-        with self._database.read() as connection:
-            rows = connection.execute(
-                select(t.card_requests)
-                .where(t.card_requests.c.profile_id == profile_id)
-                .order_by(t.card_requests.c.requested_at, t.card_requests.c.id)
-            )
-            return {row.card_id: read_row(CardRequest, row) for row in rows}
+        rows = self._rows(
+            select(t.card_requests)
+            .where(t.card_requests.c.profile_id == profile_id)
+            .order_by(t.card_requests.c.requested_at, t.card_requests.c.id)
+        )
+        return {row.card_id: read_row(CardRequest, row) for row in rows}
 
 
 @dataclass(kw_only=True)

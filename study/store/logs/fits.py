@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, select
 
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads
@@ -36,8 +36,7 @@ class FitLog(StoreLog):
 
     def append(self, profile_id: str, fit: ParameterFit) -> None:
         """Record a fit, kept or not."""
-        with self._database.write(profile_id) as connection:
-            connection.execute(insert(t.parameter_fits).values(profile_id=profile_id, **vars(fit)))
+        self._append(t.parameter_fits, profile_id=profile_id, **vars(fit))
 
     def newest(
         self, profile_id: str, *, kept: bool = False, until: datetime | None = None
@@ -55,8 +54,7 @@ class FitLog(StoreLog):
         columns = t.parameter_fits.c
         newest_first = (columns.fitted_at.desc(), columns.id.desc())
         wanted = select(t.parameter_fits).where(columns.profile_id == profile_id).order_by(*newest_first)
-        with self._database.read() as connection:
-            return [_read_fit(row) for row in connection.execute(wanted)]
+        return [_read_fit(row) for row in self._rows(wanted)]
 
 
 def _read_fit(row: Row[Any]) -> ParameterFit:

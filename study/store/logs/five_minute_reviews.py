@@ -66,8 +66,4 @@ class ReviewRuns(StoreLog):
         """The runs of a profile from a moment on, newest first."""
         runs = t.review_runs
         wanted = select(runs).where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
-        with self._database.read() as connection:
-            return [
-                read_row(ReviewRun, row)
-                for row in connection.execute(wanted.order_by(runs.c.started_at.desc()))
-            ]
+        return [read_row(ReviewRun, row) for row in self._rows(wanted.order_by(runs.c.started_at.desc()))]

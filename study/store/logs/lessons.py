@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, put_row
@@ -27,12 +27,7 @@ class LessonLog(StoreLog):
 
     def mark(self, profile_id: str, concept_id: str, mode: str, mark: Mark, *, at: datetime) -> None:
         """Record that a mode was opened or done."""
-        with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.mode_marks).values(
-                    profile_id=profile_id, concept_id=concept_id, mode=mode, mark=mark, at=at
-                )
-            )
+        self._append(t.mode_marks, profile_id=profile_id, concept_id=concept_id, mode=mode, mark=mark, at=at)
 
     @cache_reads
     def marks(self, profile_id: str, concept_id: str | None = None) -> list[ModeMark]:
@@ -40,8 +35,7 @@ class LessonLog(StoreLog):
         wanted = select(t.mode_marks).where(t.mode_marks.c.profile_id == profile_id)
         if concept_id is not None:
             wanted = wanted.where(t.mode_marks.c.concept_id == concept_id)
-        with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id)).all()
+        rows = self._rows(wanted.order_by(t.mode_marks.c.at, t.mode_marks.c.id))
         return [ModeMark(concept_id=row.concept_id, mode=row.mode, mark=row.mark, at=row.at) for row in rows]
 
     def stop_at(self, profile_id: str, concept_id: str, mode: str, place: int, *, at: datetime) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads
@@ -44,18 +44,16 @@ class OwnPromptLog(StoreLog):
     ) -> str:
         """Append a version; a new prompt (without an id) gets one. Returns its id."""
         prompt_id = prompt_id or f"{OWN}{uuid.uuid4().hex[:12]}"
-        with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.own_prompts).values(
-                    profile_id=profile_id,
-                    prompt_id=prompt_id,
-                    text=text,
-                    hint=hint,
-                    concepts=list(concepts),
-                    withdrawn=withdrawn,
-                    saved_at=at,
-                )
-            )
+        self._append(
+            t.own_prompts,
+            profile_id=profile_id,
+            prompt_id=prompt_id,
+            text=text,
+            hint=hint,
+            concepts=list(concepts),
+            withdrawn=withdrawn,
+            saved_at=at,
+        )
         return prompt_id
 
     @cache_reads
@@ -63,13 +61,10 @@ class OwnPromptLog(StoreLog):
         """The prompts of a profile, oldest first."""
         wanted = select(t.own_prompts).where(t.own_prompts.c.profile_id == profile_id)
         newest: dict[str, OwnPrompt | None] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
-                newest[row.prompt_id] = (
-                    None
-                    if row.withdrawn
-                    else OwnPrompt(
-                        id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts)
-                    )
-                )
+        for row in self._rows(wanted.order_by(t.own_prompts.c.saved_at, t.own_prompts.c.id)):
+            newest[row.prompt_id] = (
+                None
+                if row.withdrawn
+                else OwnPrompt(id=row.prompt_id, text=row.text, hint=row.hint, concepts=tuple(row.concepts))
+            )
         return [prompt for prompt in newest.values() if prompt]

@@ -92,8 +92,7 @@ class PredictionLog(StoreLog):
         """Which of its quantities were right; empty until it is judged."""
         verdicts = t.prediction_verdicts.c
         wanted = select(verdicts.quantity, verdicts.correct).where(verdicts.prediction_id == prediction_id)
-        with self._database.read() as connection:
-            return {row.quantity: row.correct for row in connection.execute(wanted)}
+        return {row.quantity: row.correct for row in self._rows(wanted)}
 
     def judged(self, profile_id: str) -> list[JudgedQuantity]:
         """Every judged quantity of a profile, oldest first."""
@@ -104,11 +103,10 @@ class PredictionLog(StoreLog):
             .where(t.predictions.c.profile_id == profile_id)
             .order_by(verdicts.id)
         )
-        with self._database.read() as connection:
-            return [
-                JudgedQuantity(quantity=row.quantity, correct=row.correct, at=row.judged_at)
-                for row in connection.execute(wanted)
-            ]
+        return [
+            JudgedQuantity(quantity=row.quantity, correct=row.correct, at=row.judged_at)
+            for row in self._rows(wanted)
+        ]
 
     def _where(self, profile_id: str, *conditions: Any) -> list[Prediction]:
         wanted = (
@@ -117,8 +115,7 @@ class PredictionLog(StoreLog):
             .where(t.predictions.c.profile_id == profile_id, *conditions)
             .order_by(t.predictions.c.made_at)
         )
-        with self._database.read() as connection:
-            return [_read_prediction(row) for row in connection.execute(wanted)]
+        return [_read_prediction(row) for row in self._rows(wanted)]
 
 
 def _read_prediction(row: Row[Any]) -> Prediction:

@@ -113,8 +113,7 @@ class Notes(StoreLog):
         """What the learner chose, with the defaults for the rest."""
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
         known = {field.name for field in fields(Preferences)}
-        with self._database.read() as connection:
-            rows = connection.execute(wanted).all()
+        rows = self._rows(wanted)
         # What an import once took and this version doesn't know any more must not break every page.
         usable = [row for row in rows if row.name in known and not preference_problem(row.name, row.value)]
         return Preferences(**{row.name: row.value for row in usable})

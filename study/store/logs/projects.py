@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from study.base.errors import LearnerError
 from study.store import schema as t
@@ -34,12 +34,9 @@ class ProjectLog(StoreLog):
             raise LearnerError(
                 f"This text has {len(text):,} characters.", do_next=f"Keep it under {TEXT_LIMIT:,}."
             )
-        with self._database.write(profile_id) as connection:
-            connection.execute(
-                insert(t.project_entries).values(
-                    profile_id=profile_id, project_id=project_id, kind=kind, text=text, at=at
-                )
-            )
+        self._append(
+            t.project_entries, profile_id=profile_id, project_id=project_id, kind=kind, text=text, at=at
+        )
 
     @cache_reads
     def entries(self, profile_id: str) -> dict[str, list[ProjectEntry]]:
@@ -48,8 +45,7 @@ class ProjectLog(StoreLog):
         own = select(t.project_entries).where(columns.profile_id == profile_id)
         wanted = own.order_by(columns.at, columns.id)
         found: dict[str, list[ProjectEntry]] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(wanted):
-                entry = ProjectEntry(kind=row.kind, text=row.text, at=row.at)
-                found.setdefault(row.project_id, []).append(entry)
+        for row in self._rows(wanted):
+            entry = ProjectEntry(kind=row.kind, text=row.text, at=row.at)
+            found.setdefault(row.project_id, []).append(entry)
         return found

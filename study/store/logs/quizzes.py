@@ -103,8 +103,7 @@ class QuizLog(StoreLog):
             .order_by(t.quiz_sessions.c.started_at.desc())
             .limit(limit)
         )
-        with self._database.read() as connection:
-            return [_read_record(row) for row in connection.execute(wanted)]
+        return [_read_record(row) for row in self._rows(wanted)]
 
     def append(self, session_id: str, answer: QuizAnswer) -> None:
         """Append an attempt; each attempt at a question is made once in a session."""
@@ -140,8 +139,7 @@ class QuizLog(StoreLog):
             .where(t.quiz_sessions.c.profile_id == profile_id)
             .order_by(t.answers.c.answered_at, t.answers.c.id)
         )
-        with self._database.read() as connection:
-            return [_read_answer(row) for row in connection.execute(wanted)]
+        return [_read_answer(row) for row in self._rows(wanted)]
 
     def answered_sessions(self, profile_id: str | None = None) -> list[tuple[QuizRecord, list[QuizAnswer]]]:
         """Return every session that has an answer, with its answers, oldest first: of one profile or all."""
@@ -171,8 +169,7 @@ class QuizLog(StoreLog):
     def hinted(self, session_id: str) -> set[str]:
         """The questions of a session whose hint was shown."""
         wanted = select(t.hints_shown.c.question_id).where(t.hints_shown.c.session_id == session_id)
-        with self._database.read() as connection:
-            return set(connection.scalars(wanted))
+        return {row.question_id for row in self._rows(wanted)}
 
 
 def insert_session(connection: Connection, profile_id: str, record: QuizRecord) -> None:

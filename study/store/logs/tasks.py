@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, read_row
@@ -29,8 +29,7 @@ class TaskLog(StoreLog):
 
     def write(self, profile_id: str, attempt: TaskAttempt) -> None:
         """Append an attempt."""
-        with self._database.write(profile_id) as connection:
-            connection.execute(insert(t.task_attempts).values(profile_id=profile_id, **vars(attempt)))
+        self._append(t.task_attempts, profile_id=profile_id, **vars(attempt))
 
     @cache_reads
     def attempts(self, profile_id: str) -> list[TaskAttempt]:
@@ -38,5 +37,4 @@ class TaskLog(StoreLog):
         columns = t.task_attempts.c
         own = select(t.task_attempts).where(columns.profile_id == profile_id)
         wanted = own.order_by(columns.at, columns.id)
-        with self._database.read() as connection:
-            return [read_row(TaskAttempt, row) for row in connection.execute(wanted)]
+        return [read_row(TaskAttempt, row) for row in self._rows(wanted)]

@@ -362,7 +362,7 @@ def tight_memory(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> 
     too_much = replace(SHORT, batch=64, seq_len_tokens=4096, rank=16, bits="int8", optimizer="adamw8bit")
     before, after = (create_run(settings.runs_dir, SHORT, sums(), now=NOW) for _ in range(2))
     refused = create_run(settings.runs_dir, too_much, long, now=NOW)
-    worker = WorkerProcess(settings, ["--cold"], memory_limit_bytes=LIMIT_BYTES)
+    worker = WorkerProcess(settings, ["--cold", "--memory-limit-bytes", str(LIMIT_BYTES)])
     answers = [worker.do([run]) for run in (before, refused, after)]
     survived = worker.is_alive and answers == [None, None, None]
     worker.finish(DEADLINE_SECONDS)

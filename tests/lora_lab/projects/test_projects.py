@@ -13,12 +13,12 @@ from starlette.datastructures import QueryParams
 from lora_lab.grids.results import GridCell
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
+from lora_lab.pages.project_files import project_report
 from lora_lab.pages.projects import ProjectsPage
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.projects.checks import ProjectEvidence, run_checks
-from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, load_projects, read_projects
-from lora_lab.projects.report import project_report
+from lora_lab.projects.content import MEASURED_AFTERWARDS, ProjectCheck, read_projects
 from lora_lab.projects.service import ProjectService
 from lora_lab.runs.extra_measurements import ExtraMeasurements, general_pairs
 from lora_lab.settings.grid import Grid, grid_from
@@ -86,14 +86,14 @@ def test_a_faulty_project_is_refused_with_all_that_is_wrong(tmp_path: Path) -> N
         " checks: [{check: peaks}]}\n"
     )
     with pytest.raises(ContentError) as raised:
-        load_projects(broken)
+        read_projects(broken)
     assert "isn't a grid: rank must be 1 to 256, got 0." in str(raised.value)
     assert "does not vary bits" in str(raised.value)
     assert "`axis` belongs to `differences` and `peaks`" in str(raised.value)
 
 
 def test_the_general_questions_are_none_of_the_apps_own() -> None:
-    own = {pair.prompt for pair in own_pairs()}
+    own = {prompt for prompt, _ in own_pairs()}
     assert len(general_pairs()) == 12
     assert not {pair.prompt for pair in general_pairs()} & own
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from lora_lab.tasks.building import LONGEST_CODE, judge_code, load_builds, read_builds
+from lora_lab.tasks.building import LONGEST_CODE, judge_code, read_builds
 from quizzes.bank.misconceptions import load_misconceptions
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
@@ -198,7 +198,7 @@ def test_a_solution_that_breaks_a_rule_is_a_problem_of_the_file(tmp_path: Path) 
     path = tmp_path / "builds.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(ContentError, match="its own solution breaks a rule") as raised:
-        load_builds(path)
+        read_builds(path)
     assert "says in `at` which one" in str(raised.value)
     assert "`shown_by` are values" in str(raised.value)
     assert str(raised.value).count("a rule is one of") == 2

@@ -7,7 +7,7 @@ import pytest
 
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.tasks import judge
-from lora_lab.tasks.content import load_families, read_families, tasks_by_id
+from lora_lab.tasks.content import read_families, tasks_by_id
 from lora_lab.tasks.measures import MEASURES, weights_bytes
 from lora_lab.tasks.service import goal_of
 from lora_lab.views import fit
@@ -216,7 +216,7 @@ tasks:
 """
     (tmp_path / "1-broken.yaml").write_text(text, "utf-8")
     with pytest.raises(ContentError) as raised:
-        load_families(tmp_path)
+        read_families(tmp_path)
     said = str(raised.value)
     for part in (
         "'no-such-model'",

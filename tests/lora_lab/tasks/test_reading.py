@@ -8,7 +8,7 @@ import pytest
 
 from lora_lab.settings.run_form import address_of
 from lora_lab.spec import RunSpec
-from lora_lab.tasks.reading import load_run_tasks, read_run_tasks
+from lora_lab.tasks.reading import read_run_tasks
 from lora_lab.tasks.recordings import FOLDER, HEALTHY, read_recording
 from quizzes.bank.misconceptions import load_misconceptions
 from study.content.concepts import load_concepts
@@ -105,7 +105,7 @@ def test_all_problems_of_the_file_are_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "runs.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(ContentError) as raised:
-        load_run_tasks(path)
+        read_run_tasks(path)
     for part in (
         "there is no recording 'nothing'",
         "needs 3 to 6 options",

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from quizzes.explain.advice import load_advice
 from quizzes.explain.agreement import compute_kappa
-from quizzes.explain.concept_status import reads_as_english
+from quizzes.explain.concept_status import reads_as_english, split_segments
 from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue
-from quizzes.explain.highlights import split_segments
 from quizzes.grader.grading import Grading
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer, load_answers
 from quizzes.grader.limits import limits_sentence, read_measured, write_measured

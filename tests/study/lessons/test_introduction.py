@@ -7,7 +7,7 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.figures import FIGURES
-from study.content.evidence import broken_claims
+from study.content.evidence import check_claims
 from study.figures.controls import controls_of, settings_from
 from study.lessons.introduction import IntroductionStep, introduction
 from study.lessons.lesson import LESSONS_DIR, read_lesson
@@ -22,7 +22,7 @@ def test_the_introduction_has_six_steps_and_ends_in_a_run() -> None:
 
 
 def test_every_number_of_the_introduction_is_computed() -> None:
-    assert broken_claims((step.id, step.evidence) for step in introduction()) == []
+    check_claims((step.id, step.evidence) for step in introduction())
 
 
 def test_the_right_choice_is_not_always_at_the_same_place() -> None:
