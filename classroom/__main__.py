@@ -114,7 +114,7 @@ def _settings_of(options: argparse.Namespace) -> Settings:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m classroom", description="Live classes.")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="{simulate,serve}")
     simulate = commands.add_parser("simulate", help="students that join a running app and answer")
     simulate.add_argument("--students", type=int, default=30, help="how many (default: 30)")
     simulate.add_argument("--address", default="http://127.0.0.1:7860", help="of the running app")
@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     for each in (serve, work):
         each.add_argument("--host", default="0.0.0.0", help="address to listen on (default: every address)")
         each.add_argument("--port", type=int, default=STUDENTS_PORT, help=f"port (default: {STUDENTS_PORT})")
-        each.add_argument("--data-folder", type=Path, help="where models are kept")
+        each.add_argument("--data-folder", type=Path, help="the data folder (models, class keys)")
         each.add_argument(
             "--public-name", action="append", default=[], help="a name that browsers reach it by"
         )
