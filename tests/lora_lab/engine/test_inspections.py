@@ -165,7 +165,7 @@ def test_bad_orders_are_said_in_sentences(queue: CountingQueue) -> None:
     assert (below.status, below.problem) == ("failed", "That is below zero. Count upwards.")
     unforeseen = until(queue, queue.submit("weights", {"to": 1, "by": 0}), is_ended)
     assert "could not be done (division by zero)" in unforeseen.problem
-    with pytest.raises(LearnerError, match="There are: " + ", ".join(KINDS)):
+    with pytest.raises(LearnerError, match="Choose one of: " + ", ".join(KINDS)):
         queue.submit("feelings", {})
     assert queue.find("../../secrets") is None
     assert queue.find("nothing") is None
