@@ -31,7 +31,7 @@ class SettingParts:
         self._predictions = predictions
 
     def hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
-        """Render the form of a prediction in place of all that would give the answer away."""
+        """Render the form of a prediction instead of all that would give the answer away."""
         hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
         return no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}
