@@ -143,7 +143,7 @@ def test_a_dead_worker_is_said_in_words_and_replaced(queue: CountingQueue) -> No
     psutil.Process(queue._worker.pid).kill()
     failed = until(queue, looked, is_ended)
     assert failed.status == "failed"
-    assert "Try again" in failed.problem
+    assert failed.problem.endswith("perhaps because memory ran out. Try again.")
     assert until(queue, queue.submit("weights", {"to": 2}), is_ended).status == "done"
 
     cut = until(queue, queue.submit("weights", {"to": 1, "cut": "in the middle of a line"}), is_ended)
