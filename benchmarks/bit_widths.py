@@ -76,7 +76,11 @@ HEAD = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every format and write the table; return exit status 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bit_widths", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.bit_widths",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--out", type=Path, default=PAGE)

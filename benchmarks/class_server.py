@@ -39,7 +39,11 @@ from study.web.server import take_port
 
 def main() -> None:
     """Serve until killed."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.class_server",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--data-folder", type=Path, required=True)
     options = parser.parse_args()

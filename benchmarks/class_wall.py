@@ -21,7 +21,11 @@ PATIENCE_SECONDS = 120
 
 def main() -> None:
     """Open a class at its wall, answer, and print when the last answer had its verdicts."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.class_wall",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--students", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=2.0, help="in which all answers arrive")
     options = parser.parse_args()

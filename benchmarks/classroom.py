@@ -80,13 +80,19 @@ class Figures:
 
 def main() -> None:
     """Run both parts and print their figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--students", type=int, default=200)
-    parser.add_argument("--kills", type=int, default=20)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.classroom",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--students", type=int, default=200, help="students (default: 200)")
+    parser.add_argument("--kills", type=int, default=20, help="times that the server is killed (default: 20)")
     parser.add_argument("--workers", type=int, default=0, help="processes for students, on PostgreSQL")
     parser.add_argument("--votes", type=int, default=0, help="only so many votes of the plan")
     parser.add_argument("--classes", type=int, default=0, help="so many classes after one another, no kills")
-    parser.add_argument("--drop", type=float, default=0.0, help="of dropping the connection after an answer")
+    parser.add_argument(
+        "--drop", type=float, default=0.0, help="share of answers after which the connection drops"
+    )
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
     if options.classes:
@@ -121,7 +127,7 @@ def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
     print(f"  press to phone, ms:  {spread(figures.event_seconds)}")
     print(f"  back after a drop, ms: {spread(figures.back_seconds)} ({len(figures.back_seconds)} times)")
     print(f"  lost {lost}, doubled {doubled}, outcomes {dict(figures.outcomes)}")
-    print(f"  answers a second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
+    print(f"  answers per second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
     print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms an answer, the database left out")
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
 

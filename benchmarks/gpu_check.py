@@ -96,7 +96,7 @@ class CheckReport:
             f"Device: {device['name']}, {as_bytes(device['memory_bytes'])}, computing in "
             f"{device['compute_dtype']}, because {device['because']}.",
             f"{_software()} Written by `make gpu-check` at {now:%Y-%m-%d %H:%M} UTC.",
-            f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples a run.",
+            f"Model: {spec.model}; {spec.steps} steps of {spec.batch} examples per run.",
             "",
             f"**Failed:** {failed}." if failed else f"All {len(self.outcomes)} checks passed.",
             "",
@@ -151,7 +151,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu_check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--model", default=EMBEDDED_MODEL)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=REPORT)
@@ -191,7 +195,7 @@ def _outcome(name: str, check: Any) -> CheckOutcome:
     try:
         says, failed = check(), False
     except Exception as error:
-        # The outermost frame of a check: whatever it raises is its result, and the next check goes on.
+        # The outermost frame of a check: whatever it raises is its result, and the next check runs.
         traceback.print_exc()
         says, failed = first_line(error), True
     return CheckOutcome(name=name, says=says, failed=failed, seconds=time.perf_counter() - began)

@@ -1,6 +1,6 @@
 """The single checks of `make gpu-check`: each does one thing that the lab does on a GPU, and returns a line.
 
-A check raises CheckFailed, or any error, when it fails; benchmarks/gpu_check.py goes on with the next one.
+A check raises CheckFailed, or any error, when it fails; benchmarks/gpu_check.py then runs the next one.
 """
 
 import gc
@@ -253,7 +253,7 @@ def large_model(place: CheckMachine) -> str:
     tiny_tokenizer().save_pretrained(folder)
     del model
     gc.collect()
-    # Every example is longer than that in bytes, so all rows are equal and the first step's is no exception.
+    # Every example is longer than that in bytes, so all rows are equal, the first step's too.
     row = one_run(place, replace(place.spec, model=str(folder), batch=16, seq_len_tokens=128))
     if problem := missed(row):
         raise CheckFailed(problem)

@@ -80,9 +80,15 @@ def count_confusion(judged: Sequence[JudgedAnswer]) -> dict[Verdict, dict[Verdic
 
 def main() -> None:
     """Print every table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.grader")
-    parser.add_argument("--answers", default="held-out")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.grader",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--answers", default="held-out", help="a name, or a file of JSON lines (default: held-out)"
+    )
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the networks")
     parser.add_argument("--details", type=Path, help="write every wrong pair here, tab-separated")
     parser.add_argument("--quick", action="store_true", help="no baselines, no latency")
     options = parser.parse_args()
@@ -177,7 +183,7 @@ def _parts(
 
 
 def write_as_own(prompt: Prompt) -> Prompt:
-    """Return a prompt as a learner would have written it, with one line a concept."""
+    """Return a prompt as a learner would have written it, with one line per concept."""
     if prompt.own:
         return prompt
     lines = [f"{concept.label}: {concept.definition}" for concept in prompt.concepts]

@@ -70,7 +70,9 @@ def _options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_STEPS} steps a cell instead of {STEPS}")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_STEPS} steps per cell instead of {STEPS}"
+    )
     parser.add_argument("--compute", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--threads", type=int, default=1, help="of every process; 0 leaves it to each side")
     return parser.parse_args()

@@ -70,7 +70,7 @@ class PressingBrowser:
 
     @property
     def count(self) -> int:
-        """The presses that were acknowledged, flips and undos left out."""
+        """The presses that were acknowledged, without flips and undos."""
         return len(self.acknowledged) + self.rated + self.answered
 
     async def press_on(self, client: httpx.AsyncClient) -> None:
@@ -312,10 +312,12 @@ async def _play(
 def main() -> None:
     """Kill, look, start again; print what was lost, and one JSON line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.kills",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=200, help="times that the app is killed (default: 200)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same presses")
     options = parser.parse_args()
     dice, counted, lost, damaged = random.Random(options.seed), Counter[str](), 0, 0
     began = time.monotonic()

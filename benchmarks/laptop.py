@@ -60,9 +60,13 @@ class PlainRun:
 
 def main() -> None:
     """Print the comparison, then one JSON line with everything."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.laptop", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.laptop",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=4, help="steps a round; the bf16 recipe does one")
+    parser.add_argument("--steps", type=int, default=4, help="steps per round; the bf16 recipe does one")
     options = parser.parse_args()
     if not AVX2.items() <= os.environ.items():
         # The libraries read these when they are loaded, so a new process has to start.

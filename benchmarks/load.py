@@ -169,13 +169,15 @@ def served(data: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def main() -> None:
-    """Print one line a round, then one JSON line."""
+    """Print one line per round, then one JSON line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.load",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--learners", type=int)
+    parser.add_argument("--learners", type=int, help="one round of so many (default: 30, 100 and 200)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two presses of a learner")
-    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a round")
     options = parser.parse_args()
     rounds = ((options.learners, options.every),) if options.learners else ROUNDS
     rows = []

@@ -91,7 +91,11 @@ def cells_json(cells: Sequence[MeasuredCell], *, versions: dict[str, str], machi
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all cells and write them; return exit status 0."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_cells", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory_cells",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--model", choices=MODELS, help="only this one")
     parser.add_argument("--out", type=Path, default=CELLS_FILE)
     options = parser.parse_args(arguments)

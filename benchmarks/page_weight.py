@@ -65,7 +65,11 @@ class Opened:
 
 def main() -> None:
     """Print the table, then one JSON line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.page_weight", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.page_weight",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     with (

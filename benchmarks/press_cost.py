@@ -47,9 +47,11 @@ async def _press_ms(browser: SimulatedBrowser, server_pid: int) -> float:
 
 
 def main() -> None:
-    """Print one line a kind of press."""
+    """Print one line per kind of press."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.press_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--ratings", type=int, default=300)
     options = parser.parse_args()

@@ -52,7 +52,11 @@ class Timed:
 
 def main() -> None:
     """Train and save one adapter, evaluate it, and print one JSON line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.trainer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--steps", type=int, required=True)

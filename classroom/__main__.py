@@ -23,7 +23,8 @@ STUDENTS_PORT = 7861
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and play or serve. Returns the exit status."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(with_work=given[:1] == ["work"]).parse_args(given)
     try:
         return int(options.do(options))
     except LearnerError as error:
@@ -112,7 +113,8 @@ def _settings_of(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, with_work: bool = False) -> argparse.ArgumentParser:
+    """The commands; `work`, one process of `serve`, which starts it, is known only where it is given."""
     parser = argparse.ArgumentParser(prog="python -m classroom", description="Live classes.")
     commands = parser.add_subparsers(required=True, metavar="command")
     simulate = commands.add_parser("simulate", help="students that join a running app and answer")
@@ -133,13 +135,16 @@ def _parser() -> argparse.ArgumentParser:
         help="how many processes (default: one for each processor core)",
     )
     serve.set_defaults(do=_serve)
-    work = commands.add_parser("work")  # one of these processes; `serve` starts it
-    work.add_argument("--socket", type=int)
-    work.set_defaults(do=_work)
-    for each in (serve, work):
+    listening = [serve]
+    if with_work:
+        work = commands.add_parser("work")
+        work.add_argument("--socket", type=int)
+        work.set_defaults(do=_work)
+        listening.append(work)
+    for each in listening:
         each.add_argument("--host", default="0.0.0.0", help="address to listen on (default: every address)")
         each.add_argument("--port", type=int, default=STUDENTS_PORT, help=f"port (default: {STUDENTS_PORT})")
-        each.add_argument("--data-folder", type=Path, help="where models are kept")
+        each.add_argument("--data-folder", type=Path, help="the data folder (models, class keys)")
         each.add_argument(
             "--public-name", action="append", default=[], help="a name that browsers reach it by"
         )

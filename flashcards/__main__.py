@@ -59,7 +59,7 @@ def list_cards(options: argparse.Namespace) -> None:
     cards = [card for card in load_decks(load_concepts()).cards if wanted.matches(card)]
     if not cards:
         raise LearnerError(
-            "No card matches these options.", do_next="Leave an option out, or look at all: list"
+            "No card matches these options.", do_next="Leave an option out, or see all with `list`."
         )
     for card in cards:
         print(f"{card.id}\t{card.deck}\t{card.level}\t{' '.join(card.front.split())}")

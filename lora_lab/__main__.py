@@ -10,7 +10,7 @@
     python -m lora_lab microscope --layer 0 --matrix self_attn.q_proj --first nf4 --second hqq4:128
     python -m lora_lab shape config.json --name my-model > my-model.json
 
-With --jsonl, count, memory and claim read one JSON object a line and answer one a line.
+With --jsonl, count, memory and claim read one JSON object per line and answer with one per line.
 """
 
 import argparse
@@ -80,7 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
             return _run_microscope(options)
         return _answer_lines(options) if options.jsonl else _answer_one(options)
     except UnsupportedCase as case:
-        print(f"This is not computed: {case}.", file=sys.stderr)
+        print(
+            f"This is not computed: {case}. Choose another model, task or framework; `--help` lists them.",
+            file=sys.stderr,
+        )
         return 1
     except LearnerError as error:
         if getattr(options, "json", False):
@@ -101,7 +104,9 @@ def _build_parser() -> argparse.ArgumentParser:
     for command in (counting, memory, claiming):
         command.add_argument("--jsonl", action="store_true", help="answer JSON lines from standard input")
         command.add_argument("--model", default="smollm2-135m", help=f"one of {', '.join(load_catalogue())}")
-        command.add_argument("--rank", type=int, default=8 if command is memory else None)
+        command.add_argument(
+            "--rank", type=int, default=8 if command is memory else None, help="rank of the adapter"
+        )
         command.add_argument(
             "--targets",
             default="all-linear",
@@ -117,10 +122,12 @@ def _build_parser() -> argparse.ArgumentParser:
     shaping.add_argument("--name", default="", help="what the catalogue calls it")
     shaping.add_argument("--hub-id", default="", help="where its weights are")
     shaping.add_argument("--licence", default="", help="of the weights")
-    shaping.add_argument("--kind", choices=MODEL_KINDS)
+    shaping.add_argument("--kind", choices=MODEL_KINDS, help="what the configuration is built as")
     exporting = commands.add_parser("export", help="a run as a script or JSON, or merged into one model")
     exporting.add_argument("--run", type=Path, required=True, help="the run's folder")
-    exporting.add_argument("--format", choices=("script", "json", "merged"), required=True)
+    exporting.add_argument(
+        "--format", choices=("script", "json", "merged"), required=True, help="what to make of the run"
+    )
     exporting.add_argument("--data-folder", type=Path, help="where models are kept")
     add_xray_options(commands.add_parser("xray", help="what a run's updates look like inside"))
     add_microscope_options(commands.add_parser("microscope", help="one matrix in two schemes, measured"))
@@ -213,7 +220,7 @@ def _export(options: argparse.Namespace) -> int:
         start_worker(settings, ["--merge", str(run.path)], log=sys.stderr.fileno()).wait()
         merged = Merged(run)
         if merged.state["state"] != "done":
-            raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Then try again.")
+            raise LearnerError(merged.state["text"] or "The worker ended early.", do_next="Try again.")
         print(merged.folder)
     return 0
 

@@ -1,1 +1,1 @@
-"""Multiple-choice questions and explain-in-your-own-words prompts."""
+"""Questions of ten kinds, and prompts to explain in one's own words."""

@@ -72,7 +72,7 @@ def list_questions(options: argparse.Namespace) -> None:
     questions, drawn = bank.matching(**wanted), bank.families_matching(**wanted)
     if not questions and not drawn:
         raise LearnerError(
-            "No question matches these options.", do_next="Leave an option out, or look at all: list"
+            "No question matches these options.", do_next="Leave an option out, or see all with `list`."
         )
     for question in questions:
         print(_format_line(question))

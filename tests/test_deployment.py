@@ -111,9 +111,12 @@ def test_what_one_process_keeps_leads_to_that_process() -> None:
     text = (DEPLOY / "study.nginx.conf").read_text("utf-8")
     pinned = re.search(r"location ~ (\S+) \{\s*proxy_pass http://study_lab;", text)
     assert pinned is not None
-    for path in (device_routes.PATH, "/act/settings", "/act/lab", "/class/123456", "/join"):
+    starting = ("start", "lab", "grid", "compare", "xray", "microscope", "projects")  # runs and measurements
+    for path in (device_routes.PATH, "/act/settings", *(f"/act/{island}" for island in starting)):
         assert re.search(pinned[1], path), path
-    for path in ("/", "/settings", "/act/cards", "/io/upload"):
+    for path in ("/class/123456", "/join"):
+        assert re.search(pinned[1], path), path
+    for path in ("/", "/settings", "/start", "/act/cards", "/act/memory", "/act/tasks", "/io/upload"):
         assert not re.search(pinned[1], path), path
 
 

@@ -30,8 +30,8 @@ class ClassGate:
     """ASGI middleware.
 
     With `only_class` (`--class`) a student's device gets 403 for everything but the student routes. Without
-    it, on a server for learners, it gets 403 for what belongs to the teacher of a class. Without `keys` the
-    server is none of the teacher's: everyone gets 403 for that.
+    it, on a server for learners, it gets 403 for what belongs to the teacher of a class. Without `keys` this
+    server doesn't serve the teacher's routes: everyone gets 403 for them.
     """
 
     def __init__(self, app: ASGIApp, *, keys: Keys | None, only_class: bool) -> None:

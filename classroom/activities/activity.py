@@ -143,7 +143,7 @@ class Activity:
         return self.twin if round_number == ROUNDS["twin"] else self.asked
 
     def read_answer(self, round_number: int, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Parse an answer as a phone sends it. Raises LearnerError when it is no answer to this activity."""
+        """Parse an answer as a phone sends it. Raises LearnerError when it doesn't fit this activity."""
         asked = self.asked_in(round_number)
         if asked is not None:
             option = given.get("option")

@@ -21,7 +21,7 @@ UNIT_MEANINGS = {
     NATS: "The loss is minus the natural logarithm of the probability that the model gives to the right "
     "token, as a mean over tokens. Its unit is the nat."
 }
-"""What a unit means that students don't bring along."""
+"""Explains units that students may not know."""
 
 
 def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:

@@ -231,7 +231,7 @@ def _origin(position: int, plan: Sequence[Activity]) -> int:
 def made_on_the_spot(
     room: Room, plan: Sequence[Activity], activity: Activity, *, comes_next: bool
 ) -> Activity:
-    """Place an activity behind where the class is; after it the class goes on with the plan.
+    """Place an activity behind where the class is; after it the class continues with the plan.
 
     Raises LearnerError after the end.
     """

@@ -1,1 +1,1 @@
-"""Classes that are going on: what is committed, in memory, and whoever waits for its changes."""
+"""Running classes: their committed state in memory, and the screens that wait for its changes."""

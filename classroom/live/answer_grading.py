@@ -54,7 +54,7 @@ class AnswerGrading:
             try:
                 found = await asyncio.to_thread(self.grader.grade, prompt_id, texts)
             except Exception as error:  # of any kind: the teacher goes on by hand
-                _LOG.exception("the answers of a class could not be graded")
+                _LOG.exception("Grading a class's answers failed; the teacher grades them by hand")
                 told = error if isinstance(error, LearnerError) else BROKEN
                 self._failed_at[live.room.code] = self.clock()
                 live.grading_stopped(f"{told.what} {told.do_next}")

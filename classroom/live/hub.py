@@ -110,7 +110,7 @@ class Hub:
         return await self.find(room.code)
 
     async def find(self, code: str) -> LiveRoom:
-        """The room with this code. Raises LearnerError when there is none."""
+        """The room with this code. Raises LearnerError when there is no such room."""
         live = self._live.get(code)
         if live is None:
             known = re.fullmatch("[0-9]{6}", code) is not None
@@ -132,7 +132,7 @@ class Hub:
         return live
 
     async def find_newest(self, code: str) -> LiveRoom:
-        """The room with all that any process has committed by now. Raises LearnerError when there is none."""
+        """The room with all that any process has committed. Raises LearnerError for an unknown code."""
         live = await self.find(code)
         if self.spread:
             await self.spread.refresh(live)
@@ -201,7 +201,9 @@ class Hub:
         if typed is None:
             name = names.draw_name(taken | {student.name}, self.context.dice)
         elif not live.room.options["names_typed"]:
-            raise LearnerError("Names are drawn in this class.", do_next="Draw another one if you like.")
+            raise LearnerError(
+                "Names are drawn at random in this class.", do_next="Draw another one with the button."
+            )
         else:
             name = names.read_name(typed, taken)
         await self._write(
@@ -215,7 +217,7 @@ class Hub:
     async def answer(self, live: LiveRoom, student: ClassStudent, given: Mapping[str, Any]) -> Recorded:
         """Store an answer; returns after the commit.
 
-        Raises LearnerError when it is no answer to that round, and KickedError.
+        Raises LearnerError when it doesn't fit that round, KickedError for a student who was taken out.
         """
         if student.id in live.state.kicked:
             raise KickedError("The teacher took you out of this class.", do_next="Ask to be let in again.")
@@ -337,7 +339,9 @@ class Hub:
         """Go to a step; to a run that is not started yet, start it first."""
         if step["phase"] == "run":
             if self.watch is None:
-                raise LearnerError("Nothing is trained here.", do_next="Use the teacher's own app.")
+                raise LearnerError(
+                    "This process doesn't train.", do_next="Open the class in the teacher's app."
+                )
             seen = after
             await self.writer.do(lambda t: t.check_last(live.room.id, seen), lambda _: None)
             if await self.watch.start(live, step["position"]) and seen is not None:

@@ -130,9 +130,9 @@ class LiveRoom:
         return {**shown.settings, **{name: moved[name] for name in (shown.slider,) if name in moved}}
 
     def claims(self, position: int | None = None) -> dict[str, str]:
-        """Who has what in the current activity or in another one: students by claim.
+        """Students by the cell they took, in the current or a given activity.
 
-        What a student has who was taken out stays claimed.
+        A removed student's cell stays taken.
         """
         where = self.state.position if position is None else position
         given = self._answers.get((where, 1), {})
@@ -377,7 +377,7 @@ class LiveRoom:
             self.ring()
 
     def _ring_staff(self) -> None:
-        """A phone came or went: only the teacher sees that."""
+        """Wake the teacher's and the projector's screens only."""
         self.ring("")
 
 

@@ -54,14 +54,14 @@ def read_withdrawn(live: LiveRoom, position: Any) -> int:
             "Only what was asked on the spot can be taken out.", do_next="Skip it with Next instead."
         )
     if live.has_answers(position):
-        raise LearnerError("It has an answer already, so it stays.", do_next="Go on with Next.")
+        raise LearnerError("This activity has been answered, so it stays in the plan.", do_next="Press Next.")
     return position
 
 
 def read_answer(
     live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
 ) -> ClassAnswer:
-    """Read what a phone sends as an answer. Raises LearnerError when it is none to a round of this class."""
+    """Read what a phone sends as an answer. Raises LearnerError when it fits no round of this class."""
     answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
     whole = type(position) is int and type(round_number) is int
     if not (isinstance(answer_id, str) and ANSWER_ID.fullmatch(answer_id) and whole):

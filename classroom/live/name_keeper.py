@@ -14,7 +14,7 @@ LOOK_AGAIN_SECONDS = 3600.0
 
 
 class NameKeeper:
-    """A thread that looks at once and every hour."""
+    """A thread that deletes expired names at start and every hour."""
 
     def __init__(
         self,

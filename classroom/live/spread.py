@@ -1,7 +1,7 @@
-"""Several processes with one class: each tells the others once a tick that it has changed something.
+"""Several processes with one class: once per tick each tells the others what it has changed.
 
-The database holds the state. A message names a room only, and which phones are connected to the sender;
-whoever has that room in memory reads what is newer. What a lost message would have told is read within
+The database holds the state. A message names a room only, and which phones are connected to the sender; a
+process that has the room in memory reads the newer rows. What a lost message would have told is read within
 `LOOK_SECONDS`.
 """
 
@@ -26,8 +26,8 @@ TICK_SECONDS = 0.1
 
 STAFF_SECONDS = 0.2
 STUDENT_SECONDS = 1.0
-"""Until a process reads who joined and what was answered elsewhere: no phone shows it before the next step,
-which is read at once; the teacher's and the projector's counts do."""
+"""How long a process waits before it reads what others have stored: short where a teacher's screen shows
+counts, longer where only phones listen. A step of the teacher is read at once."""
 
 LOOK_SECONDS = 2.0
 PRESENCE_SECONDS = 5.0
@@ -56,7 +56,7 @@ class Spread:
     """What this process has in memory, by code."""
 
     deleted: Callable[[LiveRoom], object]
-    """Called for a room that is not in the database any more."""
+    """Called for a room that is no longer in the database."""
 
     own_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _readings: dict[str, _Reading] = field(default_factory=dict)

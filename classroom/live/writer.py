@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class NotSavedError(LearnerError):
-    """The database took nothing. Whoever asked should ask again."""
+    """The database saved nothing; the request should be repeated."""
 
     def __init__(self, *, do_next: str = "Try again in a moment.") -> None:
         super().__init__("The teacher's computer can't save at the moment.", do_next=do_next)

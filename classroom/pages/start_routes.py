@@ -126,7 +126,7 @@ class StartRoutes:
         return RedirectResponse(f"/class/{live.room.code}/teach", HTTPStatus.SEE_OTHER)
 
     async def save(self, request: Request) -> Response:
-        """Write an own plan, or show the editor again with everything that is wrong."""
+        """Save a teacher's plan, or show the editor again with everything that is wrong."""
         try:
             fields = await fields_of(request, at_most=LARGEST_FORM_BYTES)
         except LearnerError as error:
@@ -144,7 +144,7 @@ class StartRoutes:
         return RedirectResponse(f"/class?{asked}#start", HTTPStatus.SEE_OTHER)
 
     async def delete(self, request: Request) -> Response:
-        """Delete an own plan; classes that were held with it keep what they had."""
+        """Delete a teacher's plan; classes that were held with it keep what they had."""
         form = await form_of(request)
         try:
             if form.get("sure") == "yes":
@@ -174,7 +174,7 @@ def known_address(asked: str, addresses: Sequence[LanAddress]) -> str:
 
 
 def _draft_of(plan: Plan) -> PlanDraft:
-    """What the editor begins with: an own plan to change, or a shipped one to make one's own."""
+    """What the editor begins with: a teacher's plan to change, or a shipped one to make one's own."""
     return PlanDraft(
         title=plan.title if plan.is_own else f"My {plan.title}",
         about=plan.about,
@@ -231,7 +231,7 @@ def _entries_of(plan: Plan) -> list[EditorEntry]:
 
 
 def _shown(written: str) -> EditorEntry:
-    """What the form has sent, to show it again; also what is no entry."""
+    """An entry as the form sent it, to show it again even if it isn't valid."""
     try:
         read = json.loads(written)
         return replace(_entry(read), written=written)

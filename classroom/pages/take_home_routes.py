@@ -24,7 +24,7 @@ from study.web.rates import Rates
 
 
 class TakeHomeRoutes:
-    """One method a route.
+    """One method per route.
 
     `only_class`: students' devices reach no page of the app but the class. Without `ask_for_cards` this
     process has no other pages.

@@ -69,7 +69,7 @@ def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...]:
-    """One option a line; with `marked` exactly one begins with RIGHT_MARK."""
+    """One option per line; with `marked` exactly one begins with RIGHT_MARK."""
     lines = [line.strip() for line in form.get("options", "").splitlines() if line.strip()]
     if not FEWEST_OPTIONS <= len(lines) <= MOST_OPTIONS or max(map(len, lines)) > LONGEST_OPTION:
         raise FieldError(

@@ -27,7 +27,7 @@ class PlanError(LearnerError):
 
 
 class TitleTakenError(LearnerError):
-    """Another own plan has the file that this title leads to."""
+    """Another plan of the teacher's has the file that this title leads to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +41,14 @@ class PlanDraft:
     """The activities in order, each as the JSON of its entry in a plan's file."""
 
     plan_id: str = ""
-    """The own plan that is changed; empty for a new one."""
+    """The plan that is changed; empty for a new one."""
 
     replace: bool = False
-    """Whether it may replace another own plan of this title."""
+    """Whether it may replace another plan of this title."""
 
 
 def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
-    """Write an own plan that the reader of plans accepts, and return it.
+    """Save a teacher's plan that the reader of plans accepts, and return it.
 
     Raises PlanError with all problems, and TitleTakenError before it would replace another plan.
     """
@@ -81,7 +81,7 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
 
 
 def delete_plan(plans: Plans, plan_id: str) -> None:
-    """Delete an own plan. Raises LearnerError when there is none such."""
+    """Delete a teacher's plan. Raises LearnerError when there is no such plan."""
     path = _path(_folder(plans), plan_id.removeprefix(OWN))
     if not plan_id.startswith(OWN) or not path.is_file():
         raise LearnerError("You have no such plan.", do_next="Reload the page.")

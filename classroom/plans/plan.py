@@ -38,7 +38,7 @@ OWN = "own-"
 """Begins the id of a teacher's own plan, so that it never is that of a shipped one."""
 
 OWN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-"""The name of an own plan's file, without `.yaml`."""
+"""The name of a teacher's plan's file, without `.yaml`."""
 
 MOST_ACTIVITIES, LONGEST_TITLE, LONGEST_TEXT = 40, 80, 2000
 LARGEST_OWN_BYTES = 100_000
@@ -111,7 +111,7 @@ class Plans:
         raise LearnerError(f"There is no lesson plan {plan_id!r}.", do_next="Choose one at /class.")
 
     def read_own(self, name: str, content: bytes, problems: list[Problem]) -> Plan | None:
-        """Read the content of an own plan's file; None after noting every problem."""
+        """Read the content of a teacher's plan's file; None after noting every problem."""
         found: list[Problem] = []
         plan = None
         if len(content) > LARGEST_OWN_BYTES:

@@ -82,7 +82,7 @@ def write_workbook(tables: Mapping[str, Table]) -> bytes:
             for at, row in enumerate(rows):
                 for column, value in enumerate(row):
                     if value is not None:
-                        # As in a CSV: who saves the sheet as one gets the same cells.
+                        # As in a CSV: a sheet saved as one has the same cells.
                         sheet.write(at, column, neutral(value), bold if at == 0 else None)
             for column in range(len(rows[0])):
                 widest = max(len(str(row[column])) for row in rows)

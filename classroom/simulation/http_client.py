@@ -39,7 +39,7 @@ class Client:
         self._host, self._port = parts.hostname, parts.port or 80
 
     async def get(self, path: str) -> tuple[int, Any]:
-        """The status and the JSON of an answer; None for an answer that is no JSON."""
+        """The status and the JSON of an answer; None for an answer that isn't JSON."""
         return await self._ask("GET", path, b"")
 
     async def post(self, path: str, body: Any, *, form: bool = False) -> tuple[int, Any]:
@@ -91,7 +91,7 @@ class Client:
 
     async def _exchange(self, method: str, path: str, body: bytes, form: bool) -> tuple[int, Any]:
         if self._connection is not None and self._connection[0].at_eof():
-            self.close()  # the server ends idle connections after 5 s
+            self.close()  # the server has ended an idle connection
         if self._connection is None:
             self._connection = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._connection

@@ -179,7 +179,7 @@ def _whole_figure(live: LiveRoom, settings: Mapping[str, str]) -> Markup:
 
 
 def _begun(live: LiveRoom) -> Mapping[str, str]:
-    """What the plan sets the figure to: where a teacher has moved the slider is no hint to students."""
+    """What the plan sets the figure to: students get no hint from where a teacher has moved the slider."""
     return live.activity.figure.settings if live.activity and live.activity.figure else {}
 
 
@@ -253,7 +253,7 @@ def _frame(live: LiveRoom) -> State:
 
 
 def _counts(live: LiveRoom) -> State:
-    """Who is connected, who is not, and who has answered; `expected` leaves out those who left before."""
+    """Students connected, away, and with an answer; `expected` leaves out those who left before."""
     present, online = {student.id for student in live.present}, live.online()
     here = present & online
     answered = live.answers(live.state.round).keys() if live.state.round else set()

@@ -34,7 +34,7 @@ class _WorkerProcess:
 
 @dataclass(kw_only=True)
 class Supervisor:
-    """One parent without a class in memory."""
+    """The parent process of the workers; it holds no class itself."""
 
     host: str
     port: int

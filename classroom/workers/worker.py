@@ -31,7 +31,7 @@ class _Worker(uvicorn.Server):
             sys.stdout.flush()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Stop serving; streams that are cut off now are no news."""
+        """Stop serving; streams cut off by the stop aren't worth a log line."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         super().handle_exit(sig, frame)
 

@@ -128,5 +128,5 @@ def _write_field(entry: CardEntry, name: str) -> str:
 
 
 def accept_to_html(entry: CardEntry) -> str:
-    """Return the other accepted answers of a typed card, one a line."""
+    """Return the other accepted answers of a typed card, one per line."""
     return "<br>".join(to_html(variant) for variant in entry.accept)

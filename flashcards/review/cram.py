@@ -27,10 +27,14 @@ def started_at(run: str) -> datetime:
     try:
         moment = datetime.fromisoformat(run)
     except ValueError as error:
-        raise LearnerError("This address names no cram.", do_next="Start one from the Cards page.") from error
+        raise _no_cram() from error
     if moment.tzinfo is None:
-        raise LearnerError("This address names no cram.", do_next="Start one from the Cards page.")
+        raise _no_cram()
     return moment
+
+
+def _no_cram() -> LearnerError:
+    return LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
 
 
 def answers_of(run: str, verbs: Iterable[Verb]) -> list[CramAnswer]:

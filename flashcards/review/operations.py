@@ -178,7 +178,9 @@ class Reviews:
     ) -> None:
         """Override the deck's text with the learner's. Ids and schedules stay."""
         if note_id not in self.decks.notes:
-            raise LearnerError("That card is no longer in the decks.", do_next="Nothing was changed.")
+            raise LearnerError(
+                "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
+            )
         own = checked_edit(self.decks.notes[note_id], texts)
         self.store.verbs.append(profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id)
 
@@ -196,7 +198,7 @@ class Reviews:
             for card in snapshot.waiting(wanted)
         }
         if not recall:
-            raise LearnerError("No review is waiting.", do_next="There is nothing to spread.")
+            raise LearnerError("No review is waiting.", do_next="Come back when some are overdue.")
         days = spread_backlog(recall, over_days=over_days, now=now, study_days=snapshot.preferences.days)
         value = {card_id: day.isoformat() for card_id, day in days.items()}
         self.store.verbs.append(profile_id, "spread", "", value=value, at=now)
@@ -251,7 +253,9 @@ class Reviews:
 
     def _known(self, card_id: str, profile_id: str, now: datetime) -> None:
         if card_id not in self.decks.by_id and card_id not in self.snapshot(profile_id, now=now).decks.by_id:
-            raise LearnerError("That card is no longer in the decks.", do_next="Nothing was changed.")
+            raise LearnerError(
+                "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
+            )
 
     def _days(self, profile_id: str) -> StudyDays:
         return self.store.notes.preferences(profile_id).days

@@ -1,4 +1,4 @@
-"""Fit FSRS parameters to one learner's reviews in a separate process, the only one that loads torch.
+"""Fit FSRS parameters to one learner's reviews in a process of its own, which loads torch.
 
 `python -m flashcards.scheduling.fit_worker` reads one JSON object from standard input and prints one:
 

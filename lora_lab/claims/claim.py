@@ -38,7 +38,7 @@ class Claim:
 
     shape: ModelShape
     setting: AdapterSetting
-    """Its targets are None when they are not known."""
+    """`setting.targets` is None when the text doesn't name them."""
 
     printed: Printed
     rank: int | None = None
@@ -87,7 +87,7 @@ class Claim:
 
 
 def printed_of(values: Mapping[str, Any]) -> Printed:
-    """Parse the numbers of a JSON record. Raises LearnerError on one that is none."""
+    """Parse the numbers of a JSON record. Raises LearnerError for a field that isn't a number."""
     return Printed(
         trainable=_require_whole(values.get("trainable"), "trainable"),
         total=_require_whole(values.get("all"), "all"),

@@ -62,7 +62,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     shape = _read_shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
     saved = _read_size(model, "saved_head_params")
-    if described:  # its head is no module of the layout: saved_head_params counts what is trained of it
+    if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
         setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
     return Claim(
         shape=shape,
@@ -88,12 +88,22 @@ def list_layouts(shape: ModelShape, wanted: object) -> tuple[ModuleTree, ...]:
     return (now,) if NEWER.search(said) and not OLDER.search(said) else (older,)
 
 
+AS_OBJECTS = {
+    "model": '"model": {"name": "llama-2-7b"}',
+    "lora": '"lora": {"r": 16, "target_modules": ["q_proj", "v_proj"]}',
+    "printed": '"printed": {"trainable": 4194304}',
+}
+
+
 def _read_object(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     value = record.get(field)
     if field == "model" and isinstance(value, str):
         return {"name": value}
     if not isinstance(value, Mapping):
-        raise LearnerError(f"{field} must be an object, got {value!r}.", do_next="See the claim contract.")
+        raise LearnerError(
+            f"{field} must be an object, got {value!r}.",
+            do_next=f"Write it as an object, such as {AS_OBJECTS[field]}.",
+        )
     return value
 
 
@@ -113,7 +123,10 @@ def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReade
     if isinstance(config, Mapping):
         return reader.read(config, kind=kind)
     if not isinstance(name, str):
-        raise LearnerError("A claim needs a model with its config or name.", do_next="Add one.")
+        raise LearnerError(
+            "A claim needs a model with its config or name.",
+            do_next='Add "model": {"name": "llama-2-7b"}, or "model": {"config": {...}}.',
+        )
     try:
         return reader.find(name, kind=kind)
     except LearnerError:

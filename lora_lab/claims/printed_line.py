@@ -14,7 +14,7 @@ GAP = r"\s*+"
 MARKS = r"(?:\*\*|`)"
 ABOUT = r"(?:~|≈|about|approximately|around)"
 CELL = r"\|(?=[ *`~]*\d[\d.,_]{2,})"
-"""The border of a table's cell; `4bit` in the next one is no count."""
+"""The border of a table's cell; `4bit` in the next cell isn't a count."""
 
 COLON = rf"(?:{MARKS}|\"|')?{GAP}(?:[:=]|is|are|{CELL}){GAP}{MARKS}?+{GAP}{ABOUT}?+{GAP}"
 PERCENT = r"(\d+(?:[.,]\d+)?(?:e-?\d+)?)"
@@ -50,7 +50,7 @@ NUMBER_FIRST = (
     re.compile(rf"{EXACT}{GAP}{WORD}{PARAMETERS}(?:,?{OF}(?:a total of )?{EXACT})?{IN_BRACKETS}", re.I),
 )
 ONLY_SHARE = re.compile(rf"{WORD}{PARAMETERS}{COLON}{PERCENT}{GAP}%(?!{GAP}\({GAP}\d)", re.I)
-"""Not before counts in millions, as mlx-lm prints them: those two are no exact numbers."""
+"""Not followed by counts in millions, which mlx-lm prints: those aren't exact."""
 
 LINES_BEFORE = 3
 """How far a total may stand before the trainable count and still belong to it."""

@@ -42,10 +42,12 @@ def add_adapter_options(command: argparse.ArgumentParser) -> None:
     """Add every field of the `count` contract as a flag."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
     command.add_argument("--kind", choices=MODEL_KINDS, help="what the configuration is built as")
-    command.add_argument("--variant", choices=ADAPTER_VARIANTS, default="lora")
+    command.add_argument(
+        "--variant", choices=ADAPTER_VARIANTS, default="lora", help="kind of adapter (default: lora)"
+    )
     command.add_argument("--task-type", help="SEQ_CLS trains its classifier too")
     command.add_argument("--modules-to-save", help="modules trained whole, separated by commas")
-    command.add_argument("--bias", choices=BIASES, default="none")
+    command.add_argument("--bias", choices=BIASES, default="none", help="biases trained too (default: none)")
     command.add_argument("--feedforward-modules", help="IA3: targets scaled at their input")
 
 
@@ -53,8 +55,8 @@ def add_xray_options(xraying: argparse.ArgumentParser) -> None:
     """Add flags for the runs, and for their matrices."""
     xraying.add_argument("--run", type=Path, required=True, help="the run's folder")
     xraying.add_argument("--beside", type=Path, help="a second run's, to compare directions with")
-    xraying.add_argument("--layer", default="", help="which layer is told of; default: the first")
-    xraying.add_argument("--matrix", default="", help="and which of its matrices, such as self_attn.q_proj")
+    xraying.add_argument("--layer", default="", help="layer to describe (default: the first)")
+    xraying.add_argument("--matrix", default="", help="matrix of that layer, such as self_attn.q_proj")
     xraying.add_argument("--data-folder", type=Path, help="where models and results are kept")
     xraying.add_argument("--json", action="store_true", help="print all that was found as one object")
 
@@ -79,29 +81,44 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
         "file", nargs="?", type=Path, help="a text with code and printed line; - reads standard input"
     )
     command.add_argument("--line", help="the printed line, instead of a file")
-    command.add_argument("--quantisation", choices=QUANTISATIONS, default="none")
+    command.add_argument(
+        "--quantization", "--quantisation", dest="quantisation", choices=QUANTISATIONS, default="none",
+        help="how the base is stored (default: none)",
+    )  # fmt: skip
 
 
 def add_memory_options(command: argparse.ArgumentParser) -> None:
     """Add every field of the `memory` contract as a flag."""
     command.add_argument("--config", type=Path, help="a config.json instead of a catalogue model")
     command.add_argument("--kind", choices=MODEL_KINDS, help="what the model is built as, such as seqcls")
-    command.add_argument("--bits", choices=BITS, default="nf4-dq")
-    command.add_argument("--batch", type=int, default=4)
-    command.add_argument("--seq-len", type=int, default=128)
+    command.add_argument("--bits", choices=BITS, default="nf4-dq", help="of the base (default: nf4-dq)")
+    command.add_argument("--batch", type=int, default=4, help="examples per step (default: 4)")
+    command.add_argument(
+        "--seq-len-tokens", "--seq-len", dest="seq_len", type=int, default=128,
+        help="tokens of each example (default: 128)",
+    )  # fmt: skip
     command.add_argument("--target-len", type=int, help="tokens that an encoder-decoder writes")
     command.add_argument("--method", choices=METHODS, help="full, or how the adapter is trained")
     command.add_argument("--optimizer", help="adamw, adamw8bit, paged_adamw8bit, sgd and others")
-    command.add_argument("--checkpointing", action="store_true", help="keep each layer's input only")
-    command.add_argument("--adapter-dtype", choices=NUMBER_TYPES)
+    command.add_argument(
+        "--checkpointing", nargs="?", choices=("true", "false"), const="true", default="false",
+        help="keep each layer's input only, and compute the rest again",
+    )  # fmt: skip
+    command.add_argument("--adapter-dtype", choices=NUMBER_TYPES, help="number type of the adapter")
     command.add_argument(
         "--framework",
         help="such as litgpt, torchtune, peft, trl or transformers Trainer; default: the lab's own loop",
     )
-    command.add_argument("--device", choices=DEVICES)
-    for flag, known in (("attention", ATTENTIONS), ("loss", LOSSES), ("measure", MEASURES)):
-        command.add_argument(f"--{flag}", choices=[name for name in known if name])
-    command.add_argument("--phase", choices=PHASES)
+    command.add_argument(
+        "--device", choices=DEVICES, help="default: the lab's own loop on a CPU, frameworks on a GPU"
+    )
+    for flag, known, said in (
+        ("attention", ATTENTIONS, "how attention is computed (default: sdpa)"),
+        ("loss", LOSSES, "what the loss is computed from (default: full logits)"),
+        ("measure", MEASURES, "which peak is predicted (default: max allocated)"),
+    ):
+        command.add_argument(f"--{flag}", choices=[name for name in known if name], help=said)
+    command.add_argument("--phase", choices=PHASES, help="what the model does (default: train)")
 
 
 def memory_record(options: argparse.Namespace) -> dict[str, Any]:
@@ -124,7 +141,7 @@ def memory_record(options: argparse.Namespace) -> dict[str, Any]:
         "lora": None if options.method == "full" else adapter,
         "micro_batch": options.batch,
         "seq_len": options.seq_len,
-        "gradient_checkpointing": options.checkpointing,
+        "gradient_checkpointing": options.checkpointing == "true",
     }
     rest = (
         "optimizer", "framework", "device", "attention", "loss", "measure", "phase", "kind", "target_len",

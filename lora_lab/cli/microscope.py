@@ -48,7 +48,7 @@ def _build_question(options: argparse.Namespace, shape: ModelShape) -> Microscop
         if bits not in SCHEMES or (block and str(read.block) != block):
             raise LearnerError(
                 f"{getattr(options, side)} isn't a scheme.",
-                do_next=f"Schemes: {', '.join(SCHEMES)}; nf4:128.",
+                do_next=f"Choose one of {', '.join(SCHEMES)}; nf4:128 sets blocks of 128.",
             )
     asked = question_of(fields)
     question = settle_question(asked, shape)

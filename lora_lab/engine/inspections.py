@@ -56,7 +56,7 @@ class InspectionQueue(JobQueue[Inspection]):
     worker_option = "--inspect"
     waits_for = "Ending an inspection"
     patience_seconds = 0
-    lost = "The process that measures ended, perhaps for want of memory. Try again."
+    lost = "The process that measures ended, perhaps because memory ran out. Try again."
 
     def __init__(self, settings: Settings, engine: LocalEngine) -> None:
         super().__init__(settings, engine)
@@ -69,7 +69,7 @@ class InspectionQueue(JobQueue[Inspection]):
         """
         if kind not in KINDS:
             raise LearnerError(
-                f"There is no inspection of {kind!r}.", do_next=f"There are: {', '.join(KINDS)}."
+                f"There is no inspection {kind!r}.", do_next=f"Choose one of: {', '.join(KINDS)}."
             )
         look = self.id_of(kind, order)
         with self._changed:
@@ -90,7 +90,9 @@ class InspectionQueue(JobQueue[Inspection]):
             time.sleep(LOOK_SECONDS)
             look = self.find(look.id)
         if look is None or look.status != "done":
-            raise LearnerError(look.problem if look else self.lost, do_next="Then try again.")
+            # A problem ends with its own way out, since the page shows it alone.
+            problem = look.problem if look else self.lost
+            raise LearnerError("The measurement failed.", do_next=problem or "Run the command again.")
         return look
 
     def find(self, job_id: str) -> Inspection | None:

@@ -191,7 +191,7 @@ class JobQueue(ABC, Generic[J]):
                 continue
             job = self._ended(job, said) if "end" in said else self.after(job, said)
             with self._changed:
-                if self._worker is not worker:  # whoever ended the worker has updated the job
+                if self._worker is not worker:  # what ended the worker has updated the job
                     return
                 self.put(job)
             if job.ended:

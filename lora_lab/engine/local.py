@@ -250,7 +250,7 @@ class LocalEngine:
                 run.emit("stopped", step=0)
             for run in runs:
                 if not (state := run.state()).ended:
-                    run.ask_to_stop()  # whoever works on it
+                    run.ask_to_stop()  # this app or another process may be at work on it
                     if run not in (*self._current, *self._left_over) and is_abandoned(self.settings, state):
                         run.emit("stopped", step=len(state.steps))
                     elif run in self._current and self._worker is not None:
@@ -323,7 +323,7 @@ class LocalEngine:
                     self.pause()
 
     def _end_job(self) -> None:
-        """Drop the current runs, and end their worker unless the next job goes on with its model."""
+        """Drop the current runs, and end their worker unless the next job uses the same model."""
         with self._changed:
             job, worker = self._current, self._worker
             keep = worker is not None and worker.is_alive and self._goes_on_after(job)

@@ -25,7 +25,7 @@ RUNS_OF_A_LEARNER = 2
 """How many runs of one learner may wait or be trained at a time."""
 
 RUNS_OF_LEARNERS = 40
-"""The same of all learners together: a new browser is a new learner, so the first limit alone is no bound."""
+"""The same of all learners together: a new browser is a new learner, so the limit of each bounds nothing."""
 
 
 def take_first(waiting: Sequence[RunFolder]) -> Sequence[RunFolder]:

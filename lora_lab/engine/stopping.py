@@ -1,4 +1,4 @@
-"""After a stop: a worker that goes on reporting may measure; one that has fallen silent is ended."""
+"""After a stop: a worker that still reports may measure; one that has fallen silent is ended."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -123,7 +123,7 @@ class GridSetting:
 
     @property
     def word(self) -> str:
-        """The text in place of a missing number: the state of the cell that is furthest from having one."""
+        """The text instead of a missing number: the state of the cell that is furthest from having one."""
         for status in ("failed", "running", "waiting", "stopped", "cancelled", "deleted"):
             if any(cell.status == status for cell in self.cells):
                 return status

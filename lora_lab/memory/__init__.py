@@ -1,1 +1,1 @@
-"""Memory estimate of a training step in the lab's own loop, per component."""
+"""Memory estimate of a training step, per component: in the lab's own loop and in other frameworks."""

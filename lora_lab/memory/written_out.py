@@ -219,7 +219,7 @@ class StepMoments:
 
     def _product_bytes(self, read: Iterable[Role], *, held: int) -> int:
         """Return the backward of matrices that read the same input: x Aᵀ's gradient, the input's gradient
-        and one decoded weight. The gradients of A and B take the place of A and B.
+        and one decoded weight. The gradients of A and B replace A and B.
         """
         roles = tuple(read)
         outgoing = self._c * self._tokens * self._linear(roles[0]).d_in

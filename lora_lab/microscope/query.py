@@ -142,7 +142,7 @@ def settle_question(question: MicroscopeQuestion, shape: ModelShape) -> Microsco
     if not names:
         raise LearnerError(
             f"{question.model} has no linear matrices that every layer has once.",
-            do_next="Choose a model with ordinary layers.",
+            do_next="Choose a model whose layers all have the same matrices, such as smollm2-135m.",
         )
     return replace(
         question,

@@ -26,7 +26,9 @@ def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str
     """
     form = event.get("fields")
     if not isinstance(form, dict):
-        raise LearnerError("This press came without the form.", do_next="Reload the page and try again.")
+        raise LearnerError(
+            "The request came without the form's values.", do_next="Reload the page and try again."
+        )
     return {str(name): form_event.read_fields(event, str(name), limit=limit) for name in form}
 
 

@@ -84,7 +84,7 @@ def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 
 def problem_part(error: LearnerError) -> Markup:
-    """Render the error in place of the cost."""
+    """Render the error instead of the cost."""
     return render("lora_lab/shared/problem.html", error=error)
 
 

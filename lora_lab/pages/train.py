@@ -23,7 +23,7 @@ from lora_lab.pages.shared_parts import (
     worker_part,
 )
 from lora_lab.pages.train_parts import SettingParts, no_figures
-from lora_lab.predictions.of_runs import Predictions
+from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
 from lora_lab.runs.folder import delete_run
 from lora_lab.runs.run_file import read_run_file

@@ -10,7 +10,7 @@ from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
-from lora_lab.predictions.of_runs import Predictions
+from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
 from lora_lab.settings.run_form import address_of, command_of
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
@@ -31,7 +31,7 @@ class SettingParts:
         self._predictions = predictions
 
     def hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
-        """Render the form of a prediction in place of all that would give the answer away."""
+        """Render the form of a prediction instead of all that would give the answer away."""
         hidden = render("lora_lab/lab/hidden.html")
         form = self._predictions.form(spec, rival=rival)
         return no_cost(form) | {"plots": hidden, "plots-more": hidden, "counted": hidden}

@@ -120,8 +120,8 @@ class _Rules:
             missing = [name for name in given if name not in named]
             if missing:
                 raise LearnerError(
-                    f"IA3's feed-forward modules must be among its targets; {', '.join(missing)} is not.",
-                    do_next="Add it to the targets.",
+                    f"IA3's feed-forward modules must be among its targets. Missing: {', '.join(missing)}.",
+                    do_next="Add them to the targets.",
                 )
         return given
 

@@ -16,7 +16,7 @@ from lora_lab.predictions.of_microscope import (
     guess_of,
     judge_microscope_guess,
 )
-from lora_lab.predictions.of_runs import settle_guesses
+from lora_lab.predictions.run_predictions import settle_guesses
 from study.base.html import NO_HTML
 from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit

@@ -37,7 +37,7 @@ def loss_curves(lab: Lab, cells: Sequence[GridCell]) -> Curves | None:
     title = _write_title(drawn)
     steps = max(2, *(cell.spec.steps for cell in begun))
     svg = line_chart(
-        drawn, title=title, x_label="step", y_label="training loss, one line a learning rate",
+        drawn, title=title, x_label="step", y_label="training loss, one line per learning rate",
         window=(1, steps), y_format="{:.2f}".format,
     )  # fmt: skip
     return Curves(title=title, svg=svg)

@@ -11,8 +11,8 @@ Summary = dict[str, Any]
 def summarize(run: RunFolder, state: RunState | None = None) -> Summary:
     """Summarize an ended run; `error` is set when it failed. `seconds` counts from when a process began it.
 
-    A run that was trained side by side with others has no own peak: `peak_bytes` and `predicted_bytes` are
-    then those of all `shared_by` runs together, and `tokens_per_second` uses the run's share of a step.
+    A run that was trained side by side with others has no peak of its own: `peak_bytes` and `predicted_bytes`
+    are then those of all `shared_by` runs together, and `tokens_per_second` uses the run's share of a step.
     """
     state = state or run.state()
     started: dict[str, Any] = state.started or {}

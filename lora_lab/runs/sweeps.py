@@ -57,7 +57,7 @@ class Sweep:
             yield spec, _open_run(runs_dir, run_id)
 
     def with_attempt(self, replaced_id: str, run_id: str) -> "Sweep":
-        """Return the same sweep with another run in place of a cell's run."""
+        """Return the same sweep with another run instead of a cell's run."""
         attempts = tuple((*runs, run_id) if runs[-1] == replaced_id else runs for runs in self.attempts)
         return replace(self, attempts=attempts)
 

@@ -39,7 +39,7 @@ RATE_STEPS = (1 / 4, 1.0, 4.0)
 
 
 def read_grid(fields: Fields, _name: str) -> Grid:
-    """Read the grid of a mapping's `base` and `axes`; note why they are none."""
+    """Read the grid of a mapping's `base` and `axes`; note why they don't make one."""
     try:
         return normalize_grid(grid_from(spec_from(fields.raw("base") or {}), fields.raw("axes") or {}))
     except LearnerError as error:

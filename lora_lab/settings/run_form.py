@@ -45,7 +45,7 @@ def read_presets() -> tuple[Preset, ...]:
 
 
 def check_ready(spec: RunSpec) -> None:
-    """Raise LearnerError for a setting that is no ready experiment."""
+    """Raise LearnerError for a setting that isn't a ready experiment."""
     if all(preset.spec != spec for preset in read_presets()):
         names = ", ".join(preset.name for preset in read_presets())
         raise LearnerError(
@@ -95,7 +95,7 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
             values[name] = _typed(form, name)
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
-        raise LearnerError(f"{', '.join(empty)} is empty.", do_next="Fill it in.")
+        raise LearnerError(f"Empty: {', '.join(empty)}.", do_next="Fill in every field.")
     return spec_from(values | {"data": values.get("data") or OWN_DATA})
 
 

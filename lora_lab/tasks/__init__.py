@@ -1,1 +1,1 @@
-"""Tasks that the lab judges: configure a run, and find the fault of a recorded one."""
+"""Tasks that the lab judges: configure a run, find the fault of a recorded one, complete a script."""

@@ -1,6 +1,6 @@
 """Configure tasks as content: a goal, a given setting, the controls that may move, and what is checked.
 
-tasks/families/fit.yaml     one file per family, with its tasks
+tasks/families/1-fit.yaml   one file per family, with its tasks
 tasks/knobs.yaml            what each control costs, and why it acts as it does
 """
 

@@ -282,7 +282,7 @@ def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
                 )
         setting[control.field] = value
     if problems:
-        raise LearnerError(" ".join(problems), do_next="Change it.")
+        raise LearnerError(" ".join(problems), do_next="Correct the fields named above.")
     return setting
 
 

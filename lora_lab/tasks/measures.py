@@ -176,10 +176,10 @@ _ALL = (
         unit="bytes",
         compute=served_adapters_bytes,
     ),
-    SettingMeasure(name="effective_batch", label="Sequences a step", unit="count", compute=effective_batch),
+    SettingMeasure(name="effective_batch", label="Sequences per step", unit="count", compute=effective_batch),
     SettingMeasure(
         name="tokens_per_step",
-        label="Tokens a step",
+        label="Tokens per step",
         unit="count",
         compute=lambda setting: effective_batch(setting) * int(setting["seq_len"]),
     ),

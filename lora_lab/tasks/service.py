@@ -163,7 +163,7 @@ def goal_of(drawn: Drawn) -> str:
 
 
 def list_fixed(drawn: Drawn) -> list[str]:
-    """List what decides a task's memory and is no control, as `Framework: trl's SFTTrainer`."""
+    """List the fixed settings that decide a task's memory, such as `Framework: trl's SFTTrainer`."""
     given, controls = drawn.given, drawn.task.fields
     if "needed_bytes" not in drawn.task.shown:
         return []

@@ -31,7 +31,7 @@ LONGER = 1.05
 """A context that is longer by less than this factor is not worth a change."""
 
 SHORTEST = 64
-"""A context below it is no answer to the question how to train."""
+"""Tokens. A shorter context isn't a useful suggestion."""
 
 
 @dataclass(frozen=True, kw_only=True)

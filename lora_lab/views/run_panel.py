@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
-from lora_lab.predictions.of_runs import Predictions
+from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.state import RunState

@@ -1,4 +1,4 @@
-"""The worker processes, and the only package that imports torch."""
+"""The lab's worker processes, which import torch."""
 
 import os
 

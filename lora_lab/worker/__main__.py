@@ -7,11 +7,11 @@
     python -m lora_lab.worker --home H --models-dir M --merge FOLDER   writes a run's merged model, ends
     python -m lora_lab.worker --home H --models-dir M --afterwards FOLDER...   measures finished runs, ends
     python -m lora_lab.worker --home H --models-dir M --read MODEL --data DIGEST    tokenizes a data set, ends
-    python -m lora_lab.worker --home H --models-dir M --chat           answers questions, a line each
-    python -m lora_lab.worker --home H --models-dir M --inspect        does inspections, a line each
-    python -m lora_lab.worker --shapes                                 answers shape requests, a line each
+    python -m lora_lab.worker --home H --models-dir M --chat           answers questions, one per line
+    python -m lora_lab.worker --home H --models-dir M --inspect        does inspections, one per line
+    python -m lora_lab.worker --shapes                                 answers shape requests, one per line
 
-A worker that waits reads jobs from standard input, one a line: a run's folder, or several with tabs between
+A worker that waits reads jobs from standard input, one per line: a run's folder, or several with tabs between
 them. It answers each with a line on standard output (engine/worker_process.py) once the last event is
 written, and keeps its base model loaded for the next. When standard input closes, the app is gone, and so is
 the worker. During a run, closing it means: stop after this step and keep the adapter.
@@ -98,7 +98,11 @@ def main() -> int:
 
 
 def _read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m lora_lab.worker", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m lora_lab.worker",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--home", type=Path, default=Path("."))
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--run", type=Path, help="do this run and end")

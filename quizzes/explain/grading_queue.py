@@ -123,7 +123,7 @@ class GradingQueue:
         except LearnerError:
             raise
         except Exception:
-            _LOG.exception("an answer to %s could not be read", prompt.id)
+            _LOG.exception("Reading an answer to %s failed", prompt.id)
             raise
         finally:
             self.step = ""

@@ -20,7 +20,7 @@ from study.content.concepts import load_concepts
 
 def add_grade_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
-    parser.add_argument("--jsonl", action="store_true", help="one JSON object a line in and out")
+    parser.add_argument("--jsonl", action="store_true", help="read and print one JSON object per line")
     parser.add_argument("--prompt", default="", help="id of a prompt; the answer follows")
     parser.add_argument("answer", nargs="?", default="", help="the answer to --prompt")
     parser.add_argument("--data-folder", type=Path, help="where models are kept (default: as the app)")
@@ -67,11 +67,13 @@ def _parse_line(line: str, prompts: Mapping[str, Prompt]) -> tuple[Prompt, str]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise LearnerError(f"This line is not JSON ({error}).", do_next="Give one object a line.") from error
+        raise LearnerError(
+            f"This line is not JSON ({error}).", do_next="Give one JSON object per line."
+        ) from error
     if not isinstance(record, dict) or not isinstance(record.get("answer"), str):
         raise LearnerError(
             "A line needs `prompt` and `answer`.",
-            do_next='Such as {"prompt": "explain-lora", "answer": "..."}',
+            do_next='Write, for example, {"prompt": "explain-lora", "answer": "..."}.',
         )
     asked = record.get("prompt")
     prompt = own_prompt(asked) if isinstance(asked, dict) else _find_prompt(prompts, asked)

@@ -12,7 +12,7 @@ def judge_ticks(prompt: Prompt, ticked: Set[str]) -> Mapping[str, Verdict]:
     known = {concept.id for concept in prompt.concepts}
     if unknown := sorted(ticked - known):
         raise LearnerError(
-            f"{', '.join(unknown)} is not part of this prompt.", do_next="Tick what is listed."
+            f"This prompt has no concept {', '.join(unknown)}.", do_next="Tick only listed concepts."
         )
     return {concept.id: "covered" if concept.id in ticked else "missing" for concept in prompt.concepts}
 

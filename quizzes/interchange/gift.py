@@ -34,7 +34,7 @@ _NUMBER = re.compile(
 )
 
 
-# An answer block; a formula's `_{F}` or `\\mathbf{T}` is none.
+# An answer block; a formula's `_{F}` or `\\mathbf{T}` isn't one.
 _ANSWERS = re.compile(r"(?<!\\)\{\s*[~=#]|(?<![\\\w^])\{\s*(?:T|F|TRUE|FALSE)\s*[}#]")
 _CARD = re.compile(r"\A#|^[QAC]:", re.MULTILINE)
 """A header line of Anki, or a part of a card in Markdown."""

@@ -63,7 +63,7 @@ def read_moodle_xml(file: File) -> QuestionReading:
         ) from error
     if quiz.tag != "quiz":
         raise LearnerError(
-            f"{file.name} is XML, but not of Moodle.", do_next="Choose a file that begins with <quiz>."
+            f"{file.name} is XML, but not a Moodle quiz.", do_next="Choose a file that begins with <quiz>."
         )
     topic = file.stem
     entries: list[QuestionEntry] = []

@@ -39,7 +39,7 @@ Offered = Sequence[tuple[str, AnswerChoice]]
 
 @dataclass(frozen=True, kw_only=True)
 class GradedPart:
-    """One part of an answer, given or left out. `about` names it if the answer has several."""
+    """One part of an answer, given or missing. `about` names it if the answer has several."""
 
     id: str
     text: str

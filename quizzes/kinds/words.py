@@ -167,7 +167,7 @@ def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
     if not accepted:
         fields.note("a cloze needs a blank such as {{answer}} in its stem")
     if len(feedback) != len(accepted):
-        fields.note(f"needs one feedback a blank, got {len(feedback)} for {len(accepted)}")
+        fields.note(f"needs one feedback per blank, got {len(feedback)} for {len(accepted)}")
     blanks = tuple(
         Blank(accept=variants, feedback=why) for variants, why in zip(accepted, feedback, strict=False)
     )

@@ -206,7 +206,7 @@ class QuizPage:
 def _find_named(visit: Visit) -> QuizChoice:
     choice = _choice_of(visit.query)
     if choice is None:
-        raise LearnerError("This address names no quiz.", do_next="Start one from the Quiz page.")
+        raise LearnerError("There is no quiz at this address.", do_next="Start one from the Quiz page.")
     return choice
 
 

@@ -20,7 +20,7 @@ class ModeRules:
     hints: bool = False
     feedback_at_once: bool = True
     seconds_each: int = 0
-    """The time limit in seconds per question; 0 is no limit."""
+    """The time limit in seconds per question; 0 means no limit."""
 
     length: int = 0
     """The fixed number of questions; 0 lets the learner choose."""

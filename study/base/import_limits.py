@@ -24,7 +24,7 @@ HTML_TAGS = 3_000
 """Per text, because the standard library's parser takes quadratic time on stray tags."""
 
 READING_BYTES = 400_000_000
-"""Memory that the process which reads a file may take for it; the process itself takes about 90 MB."""
+"""Memory that the process which reads a file may take for it; the process itself needs about 115 MB."""
 
 READING_CPU_SECONDS = 60
 """Processor time for one file: the largest allowed ones take a third of it on a slow machine."""

@@ -4,8 +4,8 @@
 
 It names no learner, address, file or answer: callers write what happened, in words of the app alone. A line
 is written at most once a minute; how often the same came in between is added to the next one, so that a flood
-of requests is one line a minute. The files are in the data folder, 200 kB each, the last three are kept, and
-only their user can read them.
+of requests is one line per minute. The files are in the data folder, 200 kB each; the last three are kept,
+and only their user can read them.
 """
 
 import logging

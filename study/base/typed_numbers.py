@@ -138,7 +138,7 @@ def is_same(given: TypedNumber, right: TypedNumber) -> bool:
 
 
 def _parse_term(found: re.Match[str]) -> float | None:
-    """Return the value of the digits, divided or raised as written; None if they are no number."""
+    """Return the value of the digits, divided or raised as written; None if they aren't a number."""
     value = _parse_value(found["digits"])
     if value is None:
         return None

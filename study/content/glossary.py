@@ -1,4 +1,4 @@
-"""The glossary: technical words that are no concept of the map, each with a meaning of one line."""
+"""The glossary: technical words that are not a concept of the map, each with a meaning of one line."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -35,7 +35,7 @@ class SliderControl:
     kind = "slider"
 
     def read(self, typed: str) -> int:
-        """Parse a whole number. Raises LearnerError when it is none or outside the limits."""
+        """Parse a whole number. Raises LearnerError when it isn't one or is outside the limits."""
         allowed = self.allowed
         try:
             value = int(typed)

@@ -149,7 +149,7 @@ def _refuse_changed(home: Path, files: Mapping[str, Any]) -> None:
 
 
 def _ids(text: str | None) -> set[str]:
-    """Return the ids of the cards or questions of an own file; none if it is not in our own form."""
+    """Return the ids of the cards or questions of a file; none if it is not in our own form."""
     try:
         found = load_yaml(text or "")  # reads JSON as well
     except yaml.YAMLError:
@@ -159,7 +159,7 @@ def _ids(text: str | None) -> set[str]:
 
 
 def _counted(found: Iterable[MergedRow], tally: Tally) -> Iterator[MergedRow]:
-    """Yield the rows and count what becomes of them: of many rows none has to be kept."""
+    """Yield the rows and count their verdicts as they pass, so that they needn't be held in memory."""
     for row in found:
         tally[row.table.name, row.verdict, row.why] += 1
         yield row

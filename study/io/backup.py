@@ -141,7 +141,8 @@ def _read_backup(file: File) -> dict[str, Any]:
         found = read_document(content.decode(json.detect_encoding(content)))
     except (ValueError, RecursionError) as error:
         raise LearnerError(
-            f"{file.name} is not whole: {error}.", do_next="Download the backup again, or choose another one."
+            f"{file.name} is damaged or incomplete: {error}.",
+            do_next="Download the backup again, or choose another one.",
         ) from error
     shape = {"tables": dict, "files": dict, "profile": str, "made_at": str, "step": int}
     if not all(isinstance(found.get(name), kind) for name, kind in shape.items()):

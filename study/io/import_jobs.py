@@ -10,7 +10,7 @@ from typing import Any
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.base.units import as_bytes
-from study.io.planning import Planned, Planner, Upload
+from study.io.planning import AFTER_A_STOP, Planned, Planner, Upload
 
 MOST_WAITING = 20
 
@@ -87,7 +87,7 @@ class ImportJobs:
             job.stopped = True
             if not job.running:
                 said = f"Reading {job.upload.name} was stopped."
-                job.future.set_exception(LearnerError(said, do_next="Nothing was changed."))
+                job.future.set_exception(LearnerError(said, do_next=AFTER_A_STOP))
             elif not job.future.done():
                 self._planner.stop()  # within the lock: the next job must not have begun
 

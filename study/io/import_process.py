@@ -12,12 +12,12 @@ from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
-from study.io.planning import Planned, Progress, Upload
+from study.io.planning import AFTER_A_STOP, Planned, Progress, Upload
 from study.io.reading_process import name_of, raise_error
 from study.store.rows import RowTexts
 
 IDLE_SECONDS = 600
-"""A worker that has nothing to do for so long ends: it holds about 100 MB."""
+"""A worker that has nothing to do for so long ends: it holds about 115 MB."""
 
 _SPLIT = "Split it into smaller files, then choose one of them."
 
@@ -83,7 +83,7 @@ class ProcessPlanner:
             self._end(process, "stopped")
 
     def close(self) -> None:
-        """End the process; none is started any more."""
+        """End the process; no other is started afterwards."""
         with self._lock:
             self._closed = True
             process, self._process = self._process, None
@@ -110,7 +110,7 @@ class ProcessPlanner:
     def _ended(self, process: JsonLinesProcess, name: str) -> LearnerError:
         status = process.wait()
         if self._why == "stopped":
-            return LearnerError(f"Reading {name} was stopped.", do_next="Nothing was changed.")
+            return LearnerError(f"Reading {name} was stopped.", do_next=AFTER_A_STOP)
         by_clock = self._why == "time"
         if by_clock or status == -24:  # SIGXCPU
             limit = f"{READING_SECONDS} s" if by_clock else f"{READING_CPU_SECONDS} s of processor time"

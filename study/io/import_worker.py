@@ -1,7 +1,7 @@
 """The process that reads files of strangers, with limits on memory and processor time.
 
-`python -m study.io.import_worker` reads its SETUP and then orders from standard input, one JSON object a
-line, and answers with lines of JSON:
+`python -m study.io.import_worker` reads its SETUP and then orders from standard input, one JSON object
+per line, and answers with lines of JSON:
 
     {"profile": "", "path": "", "name": "deck.apkg", "may_change_files": true, "now": "2026-03-04T10:00:00Z"}
     {"done": 100, "of": 2000}

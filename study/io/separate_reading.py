@@ -1,4 +1,4 @@
-"""Reading one small file of a stranger in a process of its own, which ends with it.
+"""Reading one small file that a browser sent, in a process of its own, which ends with it.
 
     dataset_values = read_apart(read_upload, "mine.jsonl", content)
 
@@ -47,7 +47,10 @@ Reader = Callable[[str, bytes], Any]
 
 
 def read_apart(reader: Reader, name: str, content: bytes) -> Any:
-    """Return what a reader gives, as JSON has it. Raises LearnerError, the reader's own or one on limits."""
+    """Return a reader's result after a round trip through JSON.
+
+    Raises LearnerError, the reader's own or one on limits.
+    """
     if not _places.acquire(timeout=WAIT_SECONDS):
         raise LearnerError("Many files are being read at the moment.", do_next="Try again in a minute.")
     try:

@@ -20,7 +20,7 @@ from study.store.logs.imports import is_recorded, is_undone
 
 PREFIX = "unfinished-"
 FILES_LOCK = 7_204_313  # any number that only this app uses
-"""Whoever changes decks and questions waits for its turn: they are everyone's, in all processes."""
+"""A change of decks and questions waits for its turn: they are everyone's, in all processes."""
 
 
 @dataclass(frozen=True, kw_only=True)

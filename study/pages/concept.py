@@ -220,7 +220,9 @@ class ConceptPage:
         concept = self.context.concepts.by_id.get(concept_id)
         if concept is None:
             raise LearnerError(
-                f"There is no concept {concept_id!r}." if concept_id else "This address names no concept.",
+                f"There is no concept {concept_id!r}."
+                if concept_id
+                else "There is no concept at this address.",
                 do_next="Choose one on the Learn page.",
             )
         return concept

@@ -34,11 +34,11 @@ that waits keeps a thread of the server from all others.
 """
 
 PREVIEWS_KEPT = 20
-"""A preview of 20,000 cards takes 7.5 MB; one that has gone is made again."""
+"""A preview of 20,000 cards needs 7.5 MB; a dropped one is computed again."""
 
 SHOWN_AT_MOST = 200  # entries of a preview; the counts always include all
 STUDY_AT_ONCE = 20
-"""New cards in the first session after an import; more than that is no session of a few minutes."""
+"""New cards in the first session after an import; more would take longer than a few minutes."""
 
 DECKS_LISTED = 5
 CARD_TABLES = {"card_reviews", "card_verbs"}
@@ -57,7 +57,7 @@ WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "le
 
 @dataclass(frozen=True, kw_only=True)
 class Asker:
-    """Who asks for the page, and what belongs to them."""
+    """The requester of the page and their data."""
 
     visit: Visit
     is_owner: bool

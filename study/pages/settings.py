@@ -1,4 +1,6 @@
-"""Settings: profiles, keyboard shortcuts, card preferences, and the data folder."""
+"""Settings: profiles and their devices, look, keyboard shortcuts, card preferences, the data folder and, for
+the owner, the log.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -167,7 +167,7 @@ class TaskLink:
 
 @dataclass(frozen=True, kw_only=True)
 class TasksDone:
-    """How many tasks there are, and how many this learner has solved."""
+    """The number of tasks, and of those that this learner has solved."""
 
     settings: int = 0
     settings_solved: int = 0

@@ -99,7 +99,7 @@ class ClassGridPlan:
 
     @property
     def count(self) -> int:
-        """How many runs it has."""
+        """The number of its runs."""
         return len(self.rows) * len(self.columns) * self.seeds
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 Outcome = Literal["stored", "repeated", "answered", "late"]
-"""Stored now, also in place of an earlier one; stored before under the same id; another answer is stored
-already; not open any more."""
+"""`stored`: new, or replaces an earlier answer; `repeated`: the same id was stored before;
+`answered`: there is another answer; `late`: the round is closed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,7 +191,7 @@ class ClassTransaction:
     def answer_all(self, jobs: "Sequence[AnswerJob]") -> "list[Recorded | LearnerError]":
         """Store each answer unless it is stored already or its round is closed.
 
-        A correction takes the place of the answer that it names, and of no other: sent again, or overtaken by
+        A correction replaces the answer that it names, and no other: sent again, or overtaken by
         another correction, it changes nothing.
 
         Whether a round is open is read in the same transaction: a vote that the teacher closed a moment ago
@@ -239,7 +239,7 @@ class ClassTransaction:
         by_id: Mapping[str, ClassAnswer],
         by_round: Mapping[tuple[str, int, int], ClassAnswer],
     ) -> "Recorded | LearnerError":
-        """What becomes of an answer, given those that are stored."""
+        """The outcome of an answer, given those that are stored."""
         answer = job.answer
         same_id = by_id.get(answer.id)
         if same_id is not None:

@@ -1,7 +1,7 @@
 """The log of live classes: rooms, what their teacher did, who joined, and what each student answered.
 
 All writes of a moment go into one transaction (`transact`), so that two hundred answers cost a few commits.
-Whoever waits for an answer's outcome gets it after the commit, never before. Each transaction that changes a
+An answer's outcome is reported after the commit, never before. Each transaction that changes a
 room counts its revision up and marks the rows it changed: other processes read only those (`changes`).
 """
 

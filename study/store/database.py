@@ -92,7 +92,7 @@ def one_view() -> Iterator[ReadView]:
 
 @contextmanager
 def outside_view() -> Iterator[None]:
-    """Let what is read inside be no part of the press that is going on: it is read from another database."""
+    """Read outside the current request's view: the data is in another database."""
     token = _VIEW.set(None)
     try:
         yield
@@ -118,7 +118,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one consistent state: that of the press, where one is going on."""
+        """A transaction that sees one consistent state: that of the current request, if there is one."""
         view = _VIEW.get()
         if view is not None:
             yield view.connection(self._reader)
@@ -198,7 +198,7 @@ def wait_for_turn(connection: Connection, lock: int) -> None:
 
 
 def end_reading() -> None:
-    """Give back the connection of the press that is going on: it waits for something other than the database.
+    """Return the current request's connection to the pool while it waits for something else.
 
     What it reads afterwards may be newer, so nothing of it is remembered for the former position.
     """
@@ -209,7 +209,7 @@ def end_reading() -> None:
 
 
 def note_position(profile_id: str, position: int) -> None:
-    """Say where a profile's logs stand for the press that is going on."""
+    """Store the position of a profile's logs for the current request."""
     view = _VIEW.get()
     if view is not None:
         view.note_position(profile_id, position)
@@ -228,7 +228,7 @@ def advance_position(connection: Connection, profile_id: str | ScalarSelect[str]
 
 
 def put_row(connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Write a row in place of the one with this key."""
+    """Write a row, replacing the one with this key."""
     # Delete and insert is the one way to overwrite that every backend understands alike.
     connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
     connection.execute(insert(table).values(**key, **values))

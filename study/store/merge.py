@@ -22,7 +22,7 @@ Changes = dict[str, Any]
 """
 
 UNDO_TABLES = {t.review_undos.name, t.verb_undos.name, t.explain_verdict_undos.name}
-"""An undo of an imported row is no answer; it goes with the row."""
+"""An undo of an imported row isn't an answer; it goes with the row."""
 
 AT_ONCE = 400
 WRITTEN_AT_ONCE = 2_000
@@ -157,7 +157,7 @@ def _resolve_parents(row: MergedRow, keys: Mapping[tuple[str, Any], Any]) -> dic
 def _insert_rows(
     connection: Connection, table: Table, profile_id: str, rows: list[dict[str, Any]]
 ) -> list[list[Any]]:
-    """Write rows and return their keys; the database gives numbers, an own id stays if it is free."""
+    """Write rows and return their keys; the database gives numbers, a given id stays if it is free."""
     key = given_key(table)
     numbered = bool(key) and isinstance(table.c[key].type, Integer)
     made: list[list[Any]] = []

@@ -1,6 +1,6 @@
 """Short messages between the processes that share a PostgreSQL database: NOTIFY and LISTEN.
 
-A message may be lost, when a connection breaks for example: whoever listens looks by itself as well.
+A message may be lost, for example when a connection breaks; listeners therefore also poll.
 """
 
 import contextlib

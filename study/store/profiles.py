@@ -1,4 +1,4 @@
-"""Who studies: a profile is a name and no password; a browser remembers which profile it last chose."""
+"""Learners: a profile is a name and no password; a browser remembers which profile it last chose."""
 
 import uuid
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ Amend = Callable[[tuple[Any, ...], Any], Any]
 """Gets the arguments and the value that was read; returns the value after the write."""
 
 ROWS_AT_MOST = 400_000
-"""Of all profiles together; a review takes some 300 bytes."""
+"""Of all profiles together; a review needs some 300 bytes."""
 
 MISSING = object()
 

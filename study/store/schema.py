@@ -1,4 +1,4 @@
-"""The tables: who studies, and append-only logs of what they did; all else is derived from the logs."""
+"""The tables: learners, and append-only logs of what they did; all else is derived from the logs."""
 
 from datetime import UTC, datetime
 
@@ -234,7 +234,7 @@ explain_replies = Table(  # to the grader's questions, read together with the te
     Index("explain_replies_by_attempt", "attempt_id"),
 )
 
-own_prompts = Table(  # one row a version
+own_prompts = Table(  # one row per version
     "own_prompts",
     metadata,
     Column("id", Integer, primary_key=True),

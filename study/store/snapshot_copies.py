@@ -56,7 +56,7 @@ def upgrade_copy(copy: Path) -> None:
 
 
 def replace_all_but_classes(copy: Path, database: Path) -> None:
-    """Put the rows of a copy with today's tables in place of those of the database, in one transaction."""
+    """Replace the database's rows by those of a copy with today's tables, in one transaction."""
     with closing(sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         connection.execute("ATTACH DATABASE ? AS copy", (str(copy),))
         connection.execute("BEGIN IMMEDIATE")

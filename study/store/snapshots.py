@@ -112,7 +112,7 @@ class Snapshots:
         return self.make("daily", now=now)
 
     def restore(self, name: str, *, now: datetime) -> Snapshot:
-        """Put a backup in place of the current database and own files, which are backed up first.
+        """Replace the current database and own files by a backup, after a backup of both.
 
         Live classes stay as they are. The rest of the database is replaced in one transaction: readers see
         the old or the new one, with today's tables. Raises LearnerError when there is no such backup, it

@@ -49,7 +49,7 @@ def kind_of(error: BaseException) -> StorageKind | None:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Raise StorageError in place of what the disk or the database raises; other errors pass."""
+    """Raise StorageError instead of what the disk or the database raises; other errors pass."""
     try:
         yield
     except (OSError, DBAPIError) as error:

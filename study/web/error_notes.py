@@ -19,7 +19,7 @@ class ErrorNotes:
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
-            raise  # whoever asked has gone: no error of the server
+            raise  # the browser has gone: not an error of the server
         except Exception as error:
             if scope["type"] == "http":
                 note_error(f"{scope['method']} {area_of(scope['path'])}", error)

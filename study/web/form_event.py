@@ -12,7 +12,9 @@ LONGEST_WHOLE = 18  # a database takes no more digits
 
 def unknown_act(event: Mapping[str, Any]) -> LearnerError:
     """Return the error of an event that its page doesn't handle."""
-    return LearnerError(f"This page has no {event.get('act')!r}.", do_next="Reload the page.")
+    return LearnerError(
+        f"This page doesn't know the action {event.get('act')!r}.", do_next="Reload the page."
+    )
 
 
 def clean(text: str) -> str:
@@ -24,7 +26,7 @@ def read_text(event: Mapping[str, Any], name: str, *, limit: int = 200) -> str:
     """A text that must be there."""
     value = event.get(name)
     if not isinstance(value, str) or len(value) > limit:
-        raise LearnerError(f"This press came without a usable {name!r}.", do_next=_STALE)
+        raise LearnerError(f"The request had no usable {name!r}.", do_next=_STALE)
     return clean(value)
 
 
@@ -53,7 +55,7 @@ def read_moment(event: Mapping[str, Any], name: str) -> datetime:
         read = datetime.fromisoformat(value)
         return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise LearnerError(f"{name!r} must be a moment, got {value!r}.", do_next=_STALE) from error
+        raise LearnerError(f"{name!r} must be a date and time, got {value!r}.", do_next=_STALE) from error
 
 
 def read_field(event: Mapping[str, Any], name: str, *, default: str = "", limit: int = 200) -> str:

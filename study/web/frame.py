@@ -246,7 +246,7 @@ class _HeaderView:
 
 
 def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:
-    """Who asks, and what the address says of the page or file being opened, or that an event came from."""
+    """The requester, and what the address says of the page or file that is opened or that sent an event."""
     browser_id = middleware.browser_of(dict(request.cookies))
     query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)

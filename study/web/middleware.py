@@ -26,7 +26,7 @@ CONTENT_POLICY = content_policy(hash_of(LOOK_SCRIPT.read_text("utf-8")))
 """Of every answer that has none of its own: the one script that applies the chosen look, and no other."""
 
 FILES_OF_PAGES = ("text/css", "text/javascript", "application/javascript", "font/")
-"""Types of answers that are no page, so that the policy would only make them longer: the page's own rules."""
+"""Types of answers that are not pages: the page's rules hold for them, so the policy would only add bytes."""
 
 
 def browser_of(cookies: Mapping[str, str]) -> str:

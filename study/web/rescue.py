@@ -1,7 +1,7 @@
-"""The page that stands in for the app while the study data can't be opened, with the ways out.
+"""The page shown instead of the app while the study data can't be opened, with the ways out.
 
-It needs no database. Whoever sits at this machine tries again, restores a backup, or sets the damaged file
-aside; others on the network read what is wrong. The app starts as soon as a choice has worked.
+It needs no database. A person at this machine can try again, restore a backup, or set the damaged
+file aside; others on the network read what is wrong. The app starts as soon as a choice has worked.
 """
 
 import threading

@@ -179,7 +179,7 @@ def set_gradio_environment(settings: Settings) -> None:
 
 
 def print_line(line: str, stream: TextIO | None = None) -> None:
-    """Print a line for the person who started the app; a terminal that is closed is no error."""
+    """Print a line for the person who started the app; a closed terminal isn't an error."""
     stream = stream or sys.stdout
     try:
         print(line, file=stream, flush=True)
@@ -280,7 +280,7 @@ class _AnnouncingServer(uvicorn.Server):
         _end_after(CLOSE_SECONDS)
         logging.getLogger("uvicorn.error").setLevel(
             logging.CRITICAL
-        )  # answers that are cut off now are no news
+        )  # answers cut off by the stop aren't worth a log line
         super().handle_exit(sig, frame)
 
 

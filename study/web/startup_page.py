@@ -19,7 +19,7 @@ class StartupPage:
         with StartupPage(listening) as page:
             page.say("Importing Gradio")
 
-    The socket stays open: who takes it over also gets the connections that came in between.
+    The socket stays open: the server that takes it over also gets the connections that came in between.
     """
 
     def __init__(self, listening: socket.socket) -> None:

@@ -40,7 +40,7 @@ def register(site: FastAPI, context: Context, exchanges: Mapping[str, Exchange],
 
 
 class Transfer:
-    """One method a route; what can't be done is answered with a sentence."""
+    """One method per route; what can't be done is answered with a sentence."""
 
     def __init__(self, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
         self._context = context

@@ -27,7 +27,11 @@ RUN_MS = 300_000
 
 def main() -> None:
     """Play the lesson and make all pictures."""
-    parser = argparse.ArgumentParser(prog="python -m tests.browser.class_pictures", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.browser.class_pictures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "guide" / "class")
     parser.add_argument("--students", type=int, default=24)
     options = parser.parse_args()

@@ -168,7 +168,11 @@ def concept_pages() -> dict[str, tuple[str, Callable[[Page], None]]]:
 
 def main() -> None:
     """Make all pictures; pages that log an error or are wider than the window are named at the end."""
-    parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.browser.screenshots",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "screenshots")
     parser.add_argument("--readme", action="store_true")
     parser.add_argument("--concepts", action="store_true")

@@ -1,4 +1,4 @@
-"""A linter for phrases that read as translated: what learners and readers see, line by line.
+"""A linter for phrases that read as translated: what learners, readers and maintainers see.
 
     python -m tests.docs.plain_english [ROOT]
 
@@ -6,10 +6,12 @@ prints the number of findings for each pattern, and with `--list` the findings.
 """
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,13 @@ import yaml
 HERE = Path(__file__).parents[2]
 
 UNITS = (
-    r"(?:bits?|bytes?|[kMG]B|numbers?|seconds?|minutes?|steps?|constants?|codes?|tables?|passes|matrices|row|"
-    r"column|examples?)"
+    r"(?:bits?|bytes?|[kMG]B|ms|numbers?|seconds?|minutes?|steps?|constants?|codes?|tables?|passes|matrices|row|"
+    r"column|examples?|objects?|lines?|tokens?|sequences?|presses|operators?|files?|methods?|launches)"
 )
 WHOLES = (
     r"(?:weight|parameter|number|step|token|block|layer|row|matrix|epoch|value|adapter|second|constant|batch|"
-    r"element|group|model|update|run|cell|blank|score|example|task)"
+    r"element|group|model|update|run|cell|blank|score|example|task|line|concept|prompt|route|press|flip|rating|"
+    r"minute|day|page|round|rate|version|learner|student)"
 )
 SIZE = r"(?:\d[\d.,]*|\[\[[^\]]+\]\]|half|one|two|three|four|six|eight|twelve|sixteen)"
 ABOUT = r"(?:up to |about |only |roughly |another |exactly |at least |at most |some )?"
@@ -38,12 +41,12 @@ SOURCES = {
         r"(?<!there )\b(?:is|are|was|were|be) no "
         r"(?!longer\b|more\b|less\b|better\b|worse\b|larger\b|smaller\b|faster\b|slower\b|higher\b|lower\b|one\b|different\b|\d)\w+"
     ),
-    "negated pronoun, 'is none'": r"\b(?:is|are|was|were|proves?) none\b(?! of)",
+    "negated pronoun, 'is none'": r"(?<!there )\b(?:is|are|was|were|proves?) none\b(?! of)",
     "causal ', as'": (
         r", as (?!far |long |many |much |soon |well |if |when |usual|in |for |with )"
         rf"(?:[\w'-]+ ){{1,5}}?{VERBS}\b"
     ),
-    "'a' for 'per'": rf"\b{UNITS} an? {WHOLES}\b(?! (?:\w+s|of|that|with|can|in|from|at|has)\b)",
+    "'a' for 'per'": rf"\b{UNITS} an? {WHOLES}\b(?! (?:\w+s|of|that|with|can|in|from|at|has|for|time)\b|'s)",
     "'takes' for 'needs'": rf"\b(?:takes?|took) {ABOUT}{SIZE}(?: more| extra)? ?(?:bits?|bytes?|[kMG]B)\b",
     "'takes ... for' as a mistake": r"\btakes (?:\w+ ){1,4}for (?:bytes|bits|granted|square|one|the)\b",
     "'a thousand million'": r"\bthousand million\b",
@@ -92,11 +95,18 @@ class Finding:
         return f"{self.where}: {self.pattern}: {self.text}"
 
 
+NOT_IN_COMMENTS = frozenset({"causal ', as'"})
+"""Patterns that mostly find good English in comments: there "X, as Y does it" compares two programs."""
+
 YAML_FOLDERS = (
     "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/families",
     "quizzes/explain", "lora_lab",
 )  # fmt: skip
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
+COMMENTED = (*PACKAGES, "benchmarks")
+DOCUMENTS = ("*.md", "deploy/*.md", "docs/**/*.md")
+QUOTING = frozenset({"docs/content-review.md", "docs/lesson-review.md", "docs/lesson-sources.md"})
+"""Documents that quote sentences as they were before a correction."""
 QUOTED = frozenset({"source", "references", "id", "concepts", "tags", "lines", "url", "formula", "check"})
 """Fields that hold names, code or formulas instead of sentences."""
 PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_]*(?::[^{}]*)?\}")
@@ -111,16 +121,52 @@ def texts(root: Path = HERE) -> Iterator[tuple[str, str]]:
                 filled = PLACEHOLDER.sub("8", text) if folder == "quizzes/families" else text
                 yield str(path.relative_to(root)), filled
     for package in PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            for text in _literals(path.read_text("utf-8")):
-                yield str(path.relative_to(root)), text
         for path in sorted((root / package).rglob("*.html")):
             for text in _shown(path.read_text("utf-8")):
                 yield str(path.relative_to(root)), text
-    for path in [*sorted((root / "docs" / "guide").glob("*.md")), root / "docs" / "traps.md"]:
+    for package in (*PACKAGES, "benchmarks"):
+        for path in sorted((root / package).rglob("*.py")):
+            for text in _literals(path.read_text("utf-8")):
+                yield str(path.relative_to(root)), text
+    for path in sorted({path for pattern in DOCUMENTS for path in root.glob(pattern)}):
+        name = path.relative_to(root).as_posix()
+        if name in QUOTING:
+            continue
         plain = re.sub(r"(?ms)^```.*?^```$", "", path.read_text("utf-8"))
         for text in re.split(r"\n\s*\n|\n(?=[-|#]|\d+\. )", plain):
-            yield str(path.relative_to(root)), " ".join(text.split())
+            yield name, " ".join(text.split())
+
+
+def comments(root: Path = HERE) -> Iterator[tuple[str, str]]:
+    """Yield the docstrings and comments of every module, with its file."""
+    paths = (path for package in COMMENTED for path in sorted((root / package).rglob("*.py")))
+    for path in (root / "app.py", *paths):
+        source = path.read_text("utf-8")
+        for text in (*_docstrings(source), *_comments(source)):
+            yield path.relative_to(root).as_posix(), " ".join(text.replace("None", "8").split())
+
+
+def _docstrings(source: str) -> Iterator[str]:
+    """Yield each paragraph of the docstrings, those of attributes included."""
+    for node in ast.walk(ast.parse(source)):
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield from re.split(r"\n\s*\n", value.value)
+
+
+def _comments(source: str) -> Iterator[str]:
+    """Yield each comment, whole if it has several lines."""
+    block: list[str] = []
+    last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if token.start[0] != last + 1 and block:
+                yield " ".join(block)
+                block = []
+            block.append(token.string.lstrip("# "))
+            last = token.start[0]
+    if block:
+        yield " ".join(block)
 
 
 def _shown(template: str) -> Iterator[str]:
@@ -171,11 +217,14 @@ def _literals(source: str) -> Iterator[str]:
             yield node.value
 
 
-def findings(everything: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+def findings(everything: Iterable[tuple[str, str]], *, leave_out: Collection[str] = ()) -> Iterator[Finding]:
     """Find every pattern in every text."""
+    wanted = {name: pattern for name, pattern in PATTERNS.items() if name not in leave_out}
     for where, text in everything:
-        for name, pattern in PATTERNS.items():
-            for found in () if any(phrase in text for phrase in ALLOWED) else pattern.finditer(text):
+        if any(phrase in text for phrase in ALLOWED):
+            continue
+        for name, pattern in wanted.items():
+            for found in pattern.finditer(text):
                 around = text[max(0, found.start() - 50) : found.end() + 40]
                 yield Finding(pattern=name, where=where, text=around)
 
@@ -184,7 +233,7 @@ def main() -> None:
     """Print the counts, and with `--list` every finding."""
     listed = "--list" in sys.argv
     paths = [Path(word) for word in sys.argv[1:] if not word.startswith("--")]
-    found = list(findings(texts(*paths)))
+    found = [*findings(texts(*paths)), *findings(comments(*paths), leave_out=NOT_IN_COMMENTS)]
     for finding in found if listed else ():
         print(finding)
     for name, count in Counter(finding.pattern for finding in found).most_common():

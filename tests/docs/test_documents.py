@@ -82,7 +82,7 @@ def help_of(program: str, subcommand: str) -> str:
     module = program.removeprefix("-m ")
     if module == "lora_lab.worker":  # its own source, as its help would load torch first
         return text_of(ROOT / "lora_lab/worker/__main__.py")
-    if module.startswith(("benchmarks.", "quizzes.grader.worker.")):
+    if module.startswith(("benchmarks.", "quizzes.grader.worker.", "tests.")):
         return text_of(ROOT / f"{module.replace('.', '/')}.py")
     words = [word for word in (*program.split(), subcommand, "--help") if word]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,10 @@
-"""What learners read stays free of the phrases that made it read like a translation."""
+"""What learners and maintainers read stays free of the phrases that made it read like a translation."""
+
+from pathlib import Path
 
 import pytest
 
-from tests.docs.plain_english import ALLOWED, PATTERNS, findings, texts
+from tests.docs.plain_english import ALLOWED, NOT_IN_COMMENTS, PATTERNS, comments, findings, texts
 
 BAD = {
     "negated noun, 'is no X'": "A large norm is no sign of a good update.",
@@ -60,12 +62,31 @@ def test_no_text_has_a_phrase_of_the_list(everything: list[tuple[str, str]]) -> 
     assert [str(finding) for finding in findings(everything)] == []
 
 
+def test_no_comment_or_docstring_has_a_phrase_of_the_list() -> None:
+    assert [str(finding) for finding in findings(comments(), leave_out=NOT_IN_COMMENTS)] == []
+
+
+def test_docstrings_and_comments_are_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "app.py").write_text(
+        '"""Starts the\napp.\n\nMore."""\nSIZE = 8  # of a row,\n# in bytes\n', "utf-8"
+    )
+    (tmp_path / "study" / "x.py").write_text('KEY = "a text"\n"""None while unknown."""\n', "utf-8")
+    assert list(comments(tmp_path)) == [
+        ("app.py", "Starts the app."), ("app.py", "More."), ("app.py", "of a row, in bytes"),
+        ("study/x.py", "8 while unknown."),
+    ]  # fmt: skip
+
+
 def test_every_kind_of_text_is_read(everything: list[tuple[str, str]]) -> None:
     read = {where.rpartition("/")[0] for where, _ in everything}
     assert {
         "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain",
         "quizzes/families/texts", "lora_lab/figures", "lora_lab/projects", "docs/guide",
+        "docs", "docs/decisions", "deploy",
     } <= read  # fmt: skip
+    files = {where for where, _ in everything}
+    assert {"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/load.py"} <= files
 
 
 @pytest.mark.parametrize("name", PATTERNS)

@@ -64,7 +64,7 @@ class ModelFamily:
     """A learned number per pair of positions (T5), or DeBERTa's products with position vectors."""
 
     shares_layers: bool = False
-    """Whether all layers are one and the same module (ALBERT)."""
+    """Whether all layers share one module (ALBERT)."""
 
     sees: bool = False
     """Whether its input is an image."""

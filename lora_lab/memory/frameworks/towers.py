@@ -1,4 +1,4 @@
-"""The stacks of layers of models that are no plain decoder: encoders, encoder-decoders, vision towers."""
+"""The layer stacks of models other than plain decoders: encoders, encoder-decoders, vision towers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

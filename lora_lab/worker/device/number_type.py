@@ -26,7 +26,7 @@ def number_type_of(device: torch.device) -> tuple[Compute, str]:
 def type_of_gpu(capability: tuple[int, int]) -> tuple[Compute, str]:
     """Choose by compute capability: bf16 from Ampere (8.0) on, fp16 on tensor cores without bf16 (7.x).
 
-    `torch.cuda.is_bf16_supported()` is no help: it also counts emulation, which a T4 or V100 has.
+    `torch.cuda.is_bf16_supported()` doesn't help: it is also true for emulation, which a T4 or V100 has.
     """
     major, minor = capability
     named = f"this GPU has compute capability {major}.{minor}"

@@ -78,8 +78,8 @@ def read_adapter(folder: Path) -> Adapter:
     method = str(config.get("peft_type", "LORA"))
     if method == "IA3":
         raise LearnerError(
-            "IA3 multiplies activations by one trained vector a layer. It adds no low-rank update, so there "
-            "are no singular values to look at.",
+            "IA3 multiplies activations by one trained vector per layer. It adds no low-rank update, so "
+            "there are no singular values to look at.",
             do_next="Choose a run of LoRA, rsLoRA or DoRA.",
         )
     if method not in ("LORA", "ADALORA", "VERA"):

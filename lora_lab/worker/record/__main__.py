@@ -48,7 +48,11 @@ MEASURES: dict[str, Callable[[Path, Machine], dict[str, Any]]] = {
 
 def main() -> int:
     """Measure and write the file."""
-    parser = argparse.ArgumentParser(prog="python -m lora_lab.worker.record", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m lora_lab.worker.record",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", choices=list(MEASURES))
     what = parser.parse_args().what
     quiet_libraries()

@@ -285,7 +285,11 @@ def _changed_share(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
 
 def main() -> int:
     """Record the runs that are named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m lora_lab.worker.record.runs", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m lora_lab.worker.record.runs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
     names = parser.parse_args().names or list(RECIPES)
     if unknown := sorted(set(names) - set(RECIPES)):

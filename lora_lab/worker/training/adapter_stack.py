@@ -2,7 +2,7 @@
 
     h = x [A₁; A₂; ...]ᵀ, zero where a row meets another cell's columns     y = x Wᵀ + h [s₁B₁, s₂B₂, ...]ᵀ
 
-Batched LoRA as in Punica (arXiv:2310.18547), with a mask in place of a kernel: a group of four asks a GPU
+Batched LoRA as in Punica (arXiv:2310.18547), with a mask instead of a kernel: a group of four asks a GPU
 for little more than the operators of one run. Products with other cells' columns are wasted, which costs
 little while the sum of ranks is small beside the model's width. On a CPU every cell is a stack of its own,
 because its rows then stay in a core's cache.

@@ -248,8 +248,8 @@ class Material:
         compute, rows = self.machine.compute_name, rows_of(work.spec, self._everything, self.machine)
         row = ledger.heaviest_row(self.shape, work.spec, rows, compute)
         cell = cell_bytes(self.shape, [(work.spec, self._in_group(row))], compute)
-        # On a GPU, stacked cells work at the same time. Their x Aᵀ, as wide as all ranks together, and its
-        # mask are left out: up to 13 % of a stack, for which a fifth of the memory is kept free.
+        # On a GPU, stacked cells work at the same time. Not counted: their x Aᵀ, as wide as all ranks
+        # together, and its mask, up to 13 % of a stack. A fifth of the memory is kept free for them.
         return replace(cell, kept=cell.kept + cell.working, working=0) if row.on_gpu else cell
 
     def _in_group(self, row: RowSize) -> RowSize:

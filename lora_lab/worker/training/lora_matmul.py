@@ -8,9 +8,9 @@
                  \\              /  B (d_out, rank)
                  y (tokens, d_out)
 
-In bf16 the order of the sum matters. Added to an already rounded x Wᵀ, 90 % of a fresh adapter's output is
-lost below the last bit (docs/traps.md 12). `addmm` starts from the small term and accumulates the large
-product onto it in fp32, so the sum is rounded once.
+In bf16 the order of the sum matters. Added to an already rounded x Wᵀ, most of a fresh adapter's output is
+lost below the last bit (docs/traps.md 12 has the numbers). `addmm` starts from the small term and accumulates
+the large product onto it in fp32, so the sum is rounded once.
 W is decoded for the forward and again for the backward, so no dense copy of it stays.
 
 DoRA (arXiv:2402.09353) trains a magnitude m per output, and A and B change only the direction:

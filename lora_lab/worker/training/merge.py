@@ -1,7 +1,7 @@
 """Merging of base and adapter into one plain model: dequantize, then merge, in fp32.
 
 Merged into the 4-bit weights themselves, the update would be rounded to 16 levels (docs/traps.md 6); saved in
-bf16, most of a small update would fall below the last bit.
+bf16, part of a small update would be rounded away.
 """
 
 import os

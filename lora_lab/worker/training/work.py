@@ -74,9 +74,9 @@ def execute_with_graph(
 
 
 def describe_failure(error: Exception, work: "Work") -> Failure:
-    """Describe an error for a learner; the run's log gets the details of one without words of its own.
+    """Describe an error for a learner; the run's log gets the traceback if we have no message for it.
 
-    When the loss is no number, the adapter of the step before is saved first, if the disk allows it.
+    When the loss isn't a number, the adapter of the step before is saved first, if the disk allows it.
     """
     if isinstance(error, LearnerError):
         return Failure(cause="settings", what=error.what, do_next=error.do_next)

@@ -1,7 +1,8 @@
 """Rows for the reader of learners' own prompts, which knows a concept by its words alone.
 
-To learn a comparison and not a list of topics, it sees every concept in many wordings, and false statements
-in place of concepts: of those a right answer says the opposite, and the answer's own twin says the same.
+To learn a comparison and not a list of topics, it sees each concept in many wordings. Some rows
+replace the concept by a statement: a right one, a false one, which a right answer contradicts, or another
+answer of the contrast group (its twin).
 """
 
 import re
@@ -16,7 +17,7 @@ from study.ports.classes import Verdict
 
 STATEMENT_WORDS = 20
 NO_STATEMENTS = NOISE | {"other-language", "misspelt", "rejects-false"}
-"""Answers of these classes are no plain statements that could stand in place of a concept."""
+"""Answers of these classes can't serve as a concept's statement."""
 
 STATEMENTS, TWINS = 0.11, 0.22
 """Share of concepts that are read as a right statement, and as a twin or another false statement."""
@@ -59,7 +60,7 @@ class OwnRowBuilder:
         return row, tuple(verdict for _, verdict in read)
 
     def _read_concept(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict]:
-        """Return a text in place of a concept, and what the answer says of this text."""
+        """Return a text to read as the concept, and what the answer says of this text."""
         key, verdict, drawn = (answer.prompt_id, at), answer.verdicts[at], self._dice.random()
         if drawn < TWINS:
             turned = self._draw_twin(answer, at) or self._draw_false(key, verdict)

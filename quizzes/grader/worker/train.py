@@ -224,7 +224,7 @@ def train_network(
         for parameters, rate in ((encoder, recipe.learning_rate), (heads, recipe.heads_learning_rate))
         if parameters
     ]
-    # Concepts that a batch doesn't name get no gradient; weight decay would change them all the same.
+    # Concepts that a batch doesn't name get no gradient; weight decay would change them nevertheless.
     decay = 0.0 if recipe.only_new else 0.01
     optimizer = torch.optim.AdamW(groups, weight_decay=decay, fused=True)
     batches = [
@@ -338,19 +338,41 @@ def _warm_then_down(total: int) -> Callable[[int], float]:
 
 def _read_options() -> argparse.Namespace:
     standard = Recipe()
-    parser = argparse.ArgumentParser(prog="python -m quizzes.grader.worker.train")
-    parser.add_argument("--models-dir", type=Path, default=load_settings().models_dir)
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = argparse.ArgumentParser(
+        prog="python -m quizzes.grader.worker.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--models-dir", type=Path, default=load_settings().models_dir, help="where models are kept"
+    )
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write the network to")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
     parser.add_argument("--own", action="store_true", help="train the network for learners' own prompts")
-    parser.add_argument("--rows", type=int, default=standard.rows)
-    parser.add_argument("--seed", type=int, default=standard.seed)
-    parser.add_argument("--epochs", type=int, default=standard.epochs)
-    parser.add_argument("--rank", type=int, default=standard.rank)
-    parser.add_argument("--contrast", type=float, default=standard.contrast)
-    parser.add_argument("--learning-rate", type=float, default=standard.learning_rate)
-    parser.add_argument("--drawn", type=float, default=standard.drawn)
-    parser.add_argument("--first-layer", type=int, default=standard.first_layer)
+    parser.add_argument("--rows", type=int, default=standard.rows, help="rows of a step")
+    parser.add_argument(
+        "--seed", type=int, default=standard.seed, help="equal seeds on one machine give equal weights"
+    )
+    parser.add_argument("--epochs", type=int, default=standard.epochs, help="epochs")
+    parser.add_argument("--rank", type=int, default=standard.rank, help="rank of the adapter")
+    parser.add_argument(
+        "--contrast", type=float, default=standard.contrast, help="weight of the contrast loss"
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=standard.learning_rate,
+        help="of the adapter; twice that for the heads",
+    )
+    parser.add_argument(
+        "--drawn", type=float, default=standard.drawn, help="share of the answer groups that an epoch reads"
+    )
+    parser.add_argument(
+        "--first-layer",
+        type=int,
+        default=standard.first_layer,
+        help="keep the layers below this one as they are",
+    )
     parser.add_argument(
         "--only-new", action="store_true", help="with --resume: train new concepts' parts only"
     )

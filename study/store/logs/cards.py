@@ -135,7 +135,7 @@ class CardLog(StoreLog):
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
         """For each card that was forgotten after it had been learnt, the verbs by which it was, in order.
 
-        A rating that came with an import is no verb of this app and counts as verb 0.
+        A rating that came with an import has no verb here and counts as verb 0.
         """
         log = t.card_reviews.c
         wanted = (

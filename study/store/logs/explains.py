@@ -184,7 +184,9 @@ class ExplainLog(StoreLog):
                     insert(t.explain_verdict_undos).values(verdict_id=verdict_id, undone_at=at)
                 )
         except IntegrityError as error:
-            raise StaleError("That mark was taken back already.", do_next="This is how it stands.") from error
+            raise StaleError(
+                "That mark was already removed.", do_next="Reload the page to see how it stands."
+            ) from error
 
     def counted(self, profile_id: str) -> list[CountedVerdict]:
         """What all explanations of a profile say about its knowledge, newest first; unsure says nothing."""

@@ -114,7 +114,7 @@ class Notes(StoreLog):
         wanted = select(t.preferences).where(t.preferences.c.profile_id == profile_id)
         known = {field.name for field in fields(Preferences)}
         rows = self._rows(wanted)
-        # What an import once took and this version doesn't know any more must not break every page.
+        # A value that an older version accepted must not break every page.
         usable = [row for row in rows if row.name in known and not preference_problem(row.name, row.value)]
         return Preferences(**{row.name: row.value for row in usable})
 

@@ -1,4 +1,4 @@
-"""The log of tasks: every attempt at configuring a run or reading a recorded one."""
+"""The log of tasks: every attempt at configuring a run, reading a recorded one, or completing a script."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -36,6 +36,16 @@ WORKERS = 2
 STUDENTS = 24
 
 
+def test_a_mistyped_command_is_told_the_commands_that_are_for_people(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["nonsense"])
+    assert "(choose from" in (said := capsys.readouterr().err)
+    assert "serve" in said
+    assert "work" not in said
+
+
 def test_without_a_database_server_the_command_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

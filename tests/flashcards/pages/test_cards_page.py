@@ -202,7 +202,7 @@ def test_a_browser_without_cookies_is_told_what_to_do(page: CardsPage) -> None:
 
 
 def test_an_unknown_press_is_no_silent_success(page: CardsPage) -> None:
-    with pytest.raises(Exception, match="This page has no 'explode'"):
+    with pytest.raises(Exception, match="This page doesn't know the action 'explode'"):
         page.act({"act": "explode"}, opened("b1"))
 
 

@@ -256,7 +256,10 @@ def test_a_wrong_share_is_compared_with_numbers_that_are_there(reader: ShapeRead
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"printed": None}, "printed must be an object"),
+        (
+            {"printed": None},
+            'must be an object, got None. Write it as an object, such as "printed": {"trainable": ',
+        ),
         ({"printed": {}}, "no printed number"),
         ({"printed": {"trainable": "many"}}, "printed.trainable must be a whole number"),
         ({"printed": {"trainable": 8, "pct": "x"}}, "printed.pct must be a percentage, got 'x'"),
@@ -264,7 +267,7 @@ def test_a_wrong_share_is_compared_with_numbers_that_are_there(reader: ShapeRead
         ({"printed": {"trainable": 8, "pct": "<0.1"}}, "printed.pct must be a percentage"),
         ({"printed": {"trainable": 8, "pct": True}}, "printed.pct must be a percentage"),
         ({"model": 7}, "model must be an object"),
-        ({"model": {}}, "needs a model"),
+        ({"model": {}}, 'needs a model with its config or name. Add "model": {"name": "llama-2-7b"}'),
         ({"model": {"name": "gpt5"}}, "not in the catalogue"),
         ({"lora": []}, "lora must be an object"),
         ({"lora": {"r": 0}}, "r must be a whole number"),

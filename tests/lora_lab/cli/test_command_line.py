@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 
-from lora_lab.__main__ import main
+from lora_lab.__main__ import _build_parser, main
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.engine.local import LocalEngine
@@ -116,6 +116,24 @@ def test_without_a_framework_every_model_is_asked_about_in_the_labs_own_loop(
     assert out == said(capsys, *asked, "--framework", "lora_lab")
 
 
+def test_memory_takes_the_spellings_of_train_and_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    long = said(capsys, "memory", "--seq-len-tokens", "64", "--checkpointing", "true")
+    assert "times 64 tokens; layers checkpointed;" in long
+    assert said(capsys, "memory", "--checkpointing", "--seq-len", "64") == long
+    assert said(capsys, "memory", "--seq-len", "64", "--checkpointing", "false") != long
+
+
+def test_every_option_says_what_it_is() -> None:
+    (commands,) = (action for action in _build_parser()._actions if isinstance(action.choices, dict))
+    silent = {
+        f"{name} {action.option_strings[0]}"
+        for name, command in dict(commands.choices or {}).items()
+        for action in command._actions
+        if action.option_strings and not action.help
+    }
+    assert silent == set()
+
+
 def test_a_model_that_the_lab_does_not_train_is_asked_about_in_peft(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -137,7 +155,8 @@ def test_a_model_that_the_lab_does_not_train_is_asked_about_in_peft(
         ),
         (
             ["count", "--model", "vit-base", "--variant", "vera", "--targets", "projection"],
-            "This is not computed: vera on embeddings.patch_embeddings.projection is not counted.",
+            "This is not computed: vera on embeddings.patch_embeddings.projection is not counted. "
+            "Choose another model, task or framework; `--help` lists them.",
         ),
         (["memory", "--optimizer", "muon"], "What 'muon' keeps is not known"),
         (["count", "--model", "gpt5"], "'gpt5' is not in the catalogue. Known models: tiny-random"),

@@ -210,5 +210,5 @@ def test_runs_without_an_adapter_cannot_be_asked(ana: Visitor, lab: Lab) -> None
     ana.opens(address([run_builders.training(lab.settings.runs_dir)]))
     with pytest.raises(LearnerError, match="None of these runs has an adapter"):
         ana.sends("ask", fields={"prompt": ["Why?"]})
-    with pytest.raises(LearnerError, match="no 'dance'"):
+    with pytest.raises(LearnerError, match="the action 'dance'"):
         ana.sends("dance")

@@ -256,7 +256,7 @@ def test_a_deleted_run_is_told(ana: Visitor, run: RunFolder) -> None:
 
 def test_an_unknown_press_is_told(ana: Visitor, run: RunFolder) -> None:
     ana.opens()
-    with pytest.raises(LearnerError, match="no 'dance'"):
+    with pytest.raises(LearnerError, match="the action 'dance'"):
         ana.sends("dance")
 
 

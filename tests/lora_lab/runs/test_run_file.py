@@ -57,7 +57,7 @@ def test_the_apps_cards_of_an_earlier_version_are_kept_beside_todays(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"spec": None}, "holds no run"),
+        ({"spec": None}, "There is no run in"),
         ({"spec": {"rank": 0}}, "rank must be 1 to 256, got 0"),
         ({"spec": {"epochs": 3}}, "Unknown setting: epochs"),
         ({"data": None}, "settings but no data"),
@@ -77,7 +77,7 @@ def test_what_is_no_run_is_refused_in_words(
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04N.", b"[1]", b"PK\x03\x04", b"[" * 100_000])
 def test_another_file_is_refused_unopened(uploads: Uploads, content: bytes) -> None:
-    with pytest.raises(LearnerError, match=r"is not JSON|holds no run"):
+    with pytest.raises(LearnerError, match=r"is not JSON|There is no run in"):
         read_run_file("run.json", content, uploads)
 
 

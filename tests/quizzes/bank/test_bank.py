@@ -105,7 +105,7 @@ OPTION = '      - {text: one, misconception: "a-slip: thinks one", feedback: no 
         ),
         ("short-text", "Who?", "    feedback: so\n", "`accept` must be a list of texts"),
         ("cloze", "No blank", "    feedback: []\n", "a cloze needs a blank such as {{answer}}"),
-        ("cloze", "One {{blank}}", "    feedback: []\n", "needs one feedback a blank, got 0 for 1"),
+        ("cloze", "One {{blank}}", "    feedback: []\n", "needs one feedback per blank, got 0 for 1"),
         ("matching", "Which?", "    pairs: []\n", "needs 2 to 8 pairs, got 0"),
         ("ordering", "In order?", "    items: []\n", "needs 3 to 8 items, got 0"),
         ("find-the-error", "Where?", "    lines: []\n", "needs exactly one line with a `fix`"),

@@ -19,5 +19,5 @@ def test_what_the_learner_ticks_is_covered_and_the_rest_is_missing(concepts: Con
 
 def test_a_tick_that_is_not_on_the_list_is_refused(concepts: ConceptMap) -> None:
     prompt = load_prompts(concepts)["explain-lora"]
-    with pytest.raises(LearnerError, match="capacity is not part of this prompt"):
+    with pytest.raises(LearnerError, match="This prompt has no concept capacity"):
         judge_ticks(prompt, {"capacity"})

@@ -16,7 +16,7 @@ from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.import_jobs import ImportJobs
 from study.io.pending_upload import Pending
-from study.io.planning import DirectPlanner, Planned, Planner, Progress, Upload
+from study.io.planning import AFTER_A_STOP, DirectPlanner, Planned, Planner, Progress, Upload
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from tests.visits import opened
@@ -79,7 +79,7 @@ class SlowPlanner:
         if self.stopped:
             self.stopped = False
             self.let_go.clear()
-            raise LearnerError("Reading was stopped.", do_next="Nothing was changed.")
+            raise LearnerError("Reading was stopped.", do_next=AFTER_A_STOP)
         return self._planner.plan(upload, now=now, progress=progress)
 
     def stop(self) -> None:

@@ -210,7 +210,7 @@ def test_a_concept_without_a_lesson_shows_what_there_is_to_review(ana_reads: Rea
 
 
 def test_an_address_without_a_concept_says_where_to_choose_one(ana_reads: Reader) -> None:
-    with pytest.raises(LearnerError, match="names no concept"):
+    with pytest.raises(LearnerError, match="no concept at this address"):
         ana_reads.page.load(opened("browser-of-ana"))
     with pytest.raises(LearnerError, match="no such study mode"):
         ana_reads.sends("mode", "sleep")

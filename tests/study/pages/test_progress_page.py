@@ -188,7 +188,7 @@ def test_charts_of_questions_come_from_twenty_answers_with_a_confidence(
 
 
 def test_a_press_that_belongs_nowhere_is_refused(page: ProgressPage, ana: str) -> None:
-    with pytest.raises(LearnerError, match="has no 'fly'"):
+    with pytest.raises(LearnerError, match="the action 'fly'"):
         page.act({"act": "fly", "query": ""}, opened(ANA))
 
 

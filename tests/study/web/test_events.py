@@ -59,7 +59,7 @@ def test_a_number_in_an_address_is_brought_into_range(written: str, read: int) -
 
 
 def test_a_moment_at_the_end_of_all_time_is_refused_in_words() -> None:
-    with pytest.raises(LearnerError, match="must be a moment"):
+    with pytest.raises(LearnerError, match="must be a date and time"):
         form_event.read_moment({"at": "0001-01-01T00:00:00+23:59"}, "at")
 
 

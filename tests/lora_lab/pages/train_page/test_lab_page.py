@@ -93,7 +93,7 @@ def test_a_text_field_that_was_just_opened_asks_for_its_text_and_blames_nobody(
 
 def test_a_value_out_of_its_limits_is_said_where_the_cost_stands(ana: Visitor) -> None:
     form = fields_of(LIGHT, rank="999", steps="")
-    assert "steps is empty. Fill it in." in part(ana.sends("change", fields=form), "cost")
+    assert "Empty: steps. Fill in every field." in part(ana.sends("change", fields=form), "cost")
     reply = ana.sends("change", fields=fields_of(LIGHT, rank="999"))
     assert "rank must be 1 to 256, got 999." in part(reply, "cost")
     assert "url" not in reply
@@ -233,7 +233,7 @@ def test_an_exported_run_starts_again_when_it_is_imported(ana: Visitor, lab: Lab
     assert reply["goto"] == address_of(again.spec, run_id=again.run_id)
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"{}", "holds no run"), (b"PK", "is not JSON")])
+@pytest.mark.parametrize(("content", "said"), [(b"{}", "There is no run in"), (b"PK", "is not JSON")])
 def test_a_file_that_is_no_run_starts_nothing(ana: Visitor, lab: Lab, content: bytes, said: str) -> None:
     reply = ana.sends("import", name="run.json", content=base64.b64encode(content).decode())
     assert said in part(reply, "import-problem")

@@ -124,9 +124,9 @@ def test_a_start_out_of_its_limits_is_said_once_where_the_cost_stands(ana: Visit
 
 
 def test_a_press_without_its_form_is_refused(ana: Visitor) -> None:
-    with pytest.raises(LearnerError, match="came without the form"):
+    with pytest.raises(LearnerError, match="came without the form's values"):
         ana.sends("start", fields=None)
-    with pytest.raises(LearnerError, match=r"no 'dance'\. Reload the page"):
+    with pytest.raises(LearnerError, match=r"the action 'dance'\. Reload the page"):
         ana.sends("dance")
 
 

@@ -98,7 +98,7 @@ class Predictions:
         )
 
     def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
-        """Return the verdicts; empty while the run goes on, or when it was deleted."""
+        """Return the verdicts; empty while the run is at work, or when it was deleted."""
         ended = self._ended(prediction.run_id)
         if ended is None:  # it may also be about an inspection (predictions/microscope_service.py)
             return []
