@@ -53,7 +53,7 @@ def main() -> None:
         store=open_store(settings.database_url),
         concepts=load_concepts(),
         clock=lambda: datetime.now(UTC),
-        dice=SystemRandom(),
+        rng=SystemRandom(),
         places=(),
     )
     lab = Lab(settings, LocalEngine(settings, warm=False))  # never started: this benchmark trains nothing

@@ -50,14 +50,14 @@ async def _answer(address: str, count: int, seconds: float) -> tuple[int, float]
     teacher = Client(address, "teacher")
     code, plan = await open_class(teacher)
     position = next(number for number, each in enumerate(plan) if each.kind == "wall")
-    dice = Random(0)
+    rng = Random(0)
     texts: list[str] = []
     students = [
         Student(
             address,
             code,
             plan,
-            Random(dice.random()),
+            Random(rng.random()),
             heard=lambda _s, _o, given: texts.append(given["text"]),
         )
         for _ in range(count)
@@ -68,7 +68,7 @@ async def _answer(address: str, count: int, seconds: float) -> tuple[int, float]
     await teacher.post(f"/class/{code}/command", step)
 
     async def write(student: Student) -> None:
-        await asyncio.sleep(dice.uniform(0, seconds))
+        await asyncio.sleep(rng.uniform(0, seconds))
         await student.answer(position, 1)
 
     await asyncio.gather(*map(write, students))

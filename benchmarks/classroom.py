@@ -33,7 +33,7 @@ from sqlalchemy import create_engine, select
 from benchmarks.pages import served_at
 from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
 from classroom.simulation.http_client import Client
-from classroom.simulation.student import Manners, Student
+from classroom.simulation.student import Student, StudentBehaviour
 from study.store.class_schema import class_answers
 from tests.postgres import new_database
 
@@ -52,30 +52,30 @@ class Figures:
 
     answer_seconds: list[float] = field(default_factory=list)
     event_seconds: list[float] = field(default_factory=list)
-    """From the teacher's press to the state on each phone."""
+    """From the teacher's step to the state on each phone."""
 
     vote_seconds: list[float] = field(default_factory=list)
-    """From the teacher's press to the last acknowledgement, one for each vote."""
+    """From the teacher's step to the last acknowledgement, one for each vote."""
 
     back_seconds: list[float] = field(default_factory=list)
     """From a phone's waking to its first event."""
 
     acknowledged: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
-    pressed_at: dict[tuple[int, int], float] = field(default_factory=dict)
+    sent_at: dict[tuple[int, int], float] = field(default_factory=dict)
 
-    def heard(self, seconds: float, outcome: str, given: Mapping[str, Any]) -> None:
+    def note_answer(self, seconds: float, outcome: str, given: Mapping[str, Any]) -> None:
         """An answer was acknowledged or refused."""
         self.outcomes[outcome] += 1
         self.answer_seconds.append(seconds)
         if outcome in ("stored", "repeated"):
             self.acknowledged[given["id"]] = given
 
-    def saw(self, state: Mapping[str, Any]) -> None:
+    def note_state(self, state: Mapping[str, Any]) -> None:
         """A phone shows a state."""
-        pressed = self.pressed_at.get((state["position"], state["round"]))
-        if pressed is not None and not state["answered"]:
-            self.event_seconds.append(time.monotonic() - pressed)
+        sent = self.sent_at.get((state["position"], state["round"]))
+        if sent is not None and not state["answered"]:
+            self.event_seconds.append(time.monotonic() - sent)
 
 
 def main() -> None:
@@ -190,16 +190,18 @@ def cpu_of(processes: list[psutil.Process]) -> float:
 async def _lesson(teacher_address: str, address: str, count: int, votes: int, drop: float) -> Figures:
     figures, teacher = Figures(), Client(teacher_address, "teacher")
     code, plan = await open_class(teacher)
-    manners = Manners(think_seconds=THINK_SECONDS, drop_rate=drop, away_seconds=AWAY_SECONDS, silent_rate=0.0)
+    behaviour = StudentBehaviour(
+        think_seconds=THINK_SECONDS, drop_rate=drop, away_seconds=AWAY_SECONDS, silent_rate=0.0
+    )
     students = [
         Student(
             address,
             code,
             plan,
             Random(number),
-            manners,
-            figures.heard,
-            figures.saw,
+            behaviour,
+            figures.note_answer,
+            figures.note_state,
             figures.back_seconds.append,
         )
         for number in range(count)
@@ -212,11 +214,11 @@ async def _lesson(teacher_address: str, address: str, count: int, votes: int, dr
     await asyncio.sleep(2)
     for position, phase in votes_of(plan)[: votes or None]:
         before = len(figures.answer_seconds)
-        pressed = figures.pressed_at[position, ROUNDS[phase]] = time.monotonic()
+        sent = figures.sent_at[position, ROUNDS[phase]] = time.monotonic()
         await lead(teacher, code, {"do": "go", "position": position, "phase": phase})
         while len(figures.answer_seconds) < before + count:
             await asyncio.sleep(0.05)
-        figures.vote_seconds.append(time.monotonic() - pressed)
+        figures.vote_seconds.append(time.monotonic() - sent)
     await lead(teacher, code, {"do": "end"})
     await asyncio.gather(*playing)
     return figures
@@ -234,7 +236,7 @@ def kill_test(kills: int) -> None:
 
 
 async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
-    figures, dice = Figures(), Random(7)
+    figures, rng = Figures(), Random(7)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = ["-m", "benchmarks.class_server"]
@@ -244,16 +246,18 @@ async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
     while done < kills:
         # A plan of eight questions has 24 votes; then the next class begins.
         code, plan = await open_class(teacher)
-        manners = Manners(think_seconds=(0.0, 0.8), drop_rate=0.1, away_seconds=(0.0, 0.5), silent_rate=0.0)
+        behaviour = StudentBehaviour(
+            think_seconds=(0.0, 0.8), drop_rate=0.1, away_seconds=(0.0, 0.5), silent_rate=0.0
+        )
         students = [
-            Student(address, code, plan, Random(f"{code}/{number}"), manners, figures.heard)
+            Student(address, code, plan, Random(f"{code}/{number}"), behaviour, figures.note_answer)
             for number in range(40)
         ]
         playing = [asyncio.create_task(student.play()) for student in students]
         for position, phase in votes_of(plan):
             if done < kills:
                 await lead(teacher, code, {"do": "go", "position": position, "phase": phase})
-                await asyncio.sleep(dice.uniform(0.0, 0.9))
+                await asyncio.sleep(rng.uniform(0.0, 0.9))
                 server.kill()
                 await asyncio.to_thread(server.wait)
                 teacher.close()

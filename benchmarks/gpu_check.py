@@ -33,7 +33,7 @@ from benchmarks.gpu_checks import (
     RANK_OF_WIDTHS,
     CheckMachine,
     CheckRow,
-    missed,
+    describe_miss,
     one_run,
     run_specs,
 )
@@ -181,7 +181,7 @@ def _do_runs(place: CheckMachine, report: CheckReport) -> None:
         def check(spec: RunSpec = spec) -> str:
             row = one_run(place, spec)
             report.rows.append(row)
-            if problem := missed(row):
+            if problem := describe_miss(row):
                 raise RuntimeError(problem)
             return f"{row.error_percent:+.2f} %"
 

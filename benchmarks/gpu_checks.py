@@ -132,7 +132,7 @@ def one_run(place: CheckMachine, spec: RunSpec) -> CheckRow:
     return CheckRow(spec=spec, state=ended(run), held_before_bytes=held)
 
 
-def missed(row: CheckRow) -> str:
+def describe_miss(row: CheckRow) -> str:
     """Return what is wrong with a finished run; empty if nothing is."""
     if abs(row.error_percent) > LIMIT_PERCENT:
         return f"the peak is {row.error_percent:+.1f} % off (limit {LIMIT_PERCENT} %)"
@@ -147,12 +147,12 @@ def group_of_four(place: CheckMachine) -> str:
     """Train four ranks side by side; compare with one of them alone."""
     held = held_bytes(place.machine)
     runs = [place.start(replace(place.spec, rank=rank, alpha=2.0 * rank)) for rank in (2, 4, 8, 16)]
-    bench = ModelCache(place.models_dir, home=place.home)
-    execute_group(runs, place.home, place.models_dir, bench=bench)
+    cache = ModelCache(place.models_dir, home=place.home)
+    execute_group(runs, place.home, place.models_dir, cache=cache)
     states = [ended(run) for run in runs]
     if states[0].shared_by != len(runs):
         raise CheckFailed(f"{states[0].shared_by} of {len(runs)} runs shared their steps")
-    bench.clear()
+    cache.clear()
     alone = one_run(place, place.spec).state
     measured, started = states[0].group_peak_bytes - held, states[0].started
     assert started is not None
@@ -170,11 +170,11 @@ def chat_with_two_adapters(place: CheckMachine) -> str:
         execute_run(run, place.home, place.models_dir)
         ended(run)
     model = ChatModel(place.models_dir, place.home)
-    arms = model.arms(runs, _quiet)
-    began, texts = time.perf_counter(), list(model.answers(arms, "What is LoRA?", seed=0, temperature=0.0))
-    if set(texts[-1]) != set(arms):
+    names = model.load_models(runs, _quiet)
+    began, texts = time.perf_counter(), list(model.answers(names, "What is LoRA?", seed=0, temperature=0.0))
+    if set(texts[-1]) != set(names):
         raise CheckFailed(f"only {', '.join(texts[-1])} answered")
-    return f"{len(arms)} arms, {len(texts)} rounds in {time.perf_counter() - began:.1f} s"
+    return f"{len(names)} models, {len(texts)} rounds in {time.perf_counter() - began:.1f} s"
 
 
 def merge_of_a_run(place: CheckMachine) -> str:
@@ -255,7 +255,7 @@ def large_model(place: CheckMachine) -> str:
     gc.collect()
     # Every example is longer than that in bytes, so all rows are equal, the first step's too.
     row = one_run(place, replace(place.spec, model=str(folder), batch=16, seq_len_tokens=128))
-    if problem := missed(row):
+    if problem := describe_miss(row):
         raise CheckFailed(problem)
     return (
         f"{numbers / 1e9:.2f} billion weights: peak {as_bytes(row.measured_bytes)} "

@@ -1,13 +1,13 @@
-"""Kill the app at random moments of all kinds of presses; what it acknowledged must be in its database.
+"""Kill the app at random moments of all kinds of events; what it acknowledged must be in its database.
 
     python -m benchmarks.kills                       200 kills
     python -m benchmarks.kills --kills 20 --seed 7
 
-Ten browsers press without a pause: cards are rated and undone, questions answered, explanations sent,
+Ten browsers send events without a pause: cards are rated and undone, questions answered, explanations sent,
 prompts written, settings and the name saved, files of cards imported, runs and grids of the tiny model
 started. The server gets SIGKILL within a few seconds. Then its database and its folders are read without the
-app, but for an import that was cut off, which is taken back as at the app's next start: a press counts as
-acknowledged once its answer has arrived, and each is looked up. A press whose answer didn't arrive may be
+app, but for an import that was cut off, which is taken back as at the app's next start: an event counts as
+acknowledged once its answer has arrived, and each is looked up. An event whose answer didn't arrive may be
 there or not, but never half.
 """
 
@@ -34,7 +34,7 @@ import httpx
 from benchmarks.load import HTML, Measured, SimulatedBrowser, start_app
 from study.io.unfinished_import import restore_unfinished
 from study.store import open_store
-from tests.visits import press
+from tests.visits import build_event
 
 LONGEST_SECONDS = 3.0
 """From the moment at which everyone has been answered once to the kill, at most."""
@@ -53,11 +53,11 @@ Act = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @dataclass
-class PressingBrowser:
-    """One browser that presses one kind of thing, and what was acknowledged to it."""
+class SendingBrowser:
+    """One browser that sends one kind of event, and what was acknowledged to it."""
 
     kind: str
-    dice: random.Random
+    rng: random.Random
     cookies: dict[str, str] = field(default_factory=lambda: {"learner": uuid.uuid4().hex})
     acknowledged: list[str] = field(default_factory=list)
     """Tokens that must be found. For settings and names only the last one has to be."""
@@ -70,11 +70,11 @@ class PressingBrowser:
 
     @property
     def count(self) -> int:
-        """The presses that were acknowledged, without flips and undos."""
+        """The events that were acknowledged, without flips and undos."""
         return len(self.acknowledged) + self.rated + self.answered
 
-    async def press_on(self, client: httpx.AsyncClient) -> None:
-        """Press until the server is gone."""
+    async def send_events(self, client: httpx.AsyncClient) -> None:
+        """Send events until the server is gone."""
 
         async def act(island: str, event: dict[str, Any]) -> dict[str, Any]:
             answer = await client.post(
@@ -103,11 +103,11 @@ class PressingBrowser:
         browser = SimulatedBrowser(client, Measured(), query="?new=500&minutes=0", cookies=self.cookies)
         await browser.open()
         while True:
-            await browser.press()  # flips
-            await browser.press()
+            await browser.send()  # flips
+            await browser.send()
             self.rated += 1
-            if 'data-act="undo"' in browser.html and self.dice.random() < 0.3:
-                event = press(browser.html, "undo") | {"query": browser.query}
+            if 'data-act="undo"' in browser.html and self.rng.random() < 0.3:
+                event = build_event(browser.html, "undo") | {"query": browser.query}
                 answer = await client.post("/act/cards", json=event, cookies=self.cookies)
                 answer.raise_for_status()
                 browser.html = answer.json()["html"]
@@ -117,11 +117,11 @@ class PressingBrowser:
         while True:
             shown = (await act("quiz", {"act": "start"}))["html"]
             for _ in range(10):
-                event = press(shown, "answer")
+                event = build_event(shown, "answer")
                 if event.get("kind") != "single":
                     break
                 options = re.findall(r'<input type="radio" name="option" value="([^"]*)"', shown)
-                fields = {"option": [self.dice.choice(options)], "confidence": ["think"]}
+                fields = {"option": [self.rng.choice(options)], "confidence": ["think"]}
                 await act("quiz", {**event, "fields": fields})
                 self.answered += 1
                 shown = (await act("quiz", {"act": "next"})).get("html", "")
@@ -135,12 +135,12 @@ class PressingBrowser:
             sent = await client.post(f"/io/upload?name={token}.csv", content=file, cookies=self.cookies)
             sent.raise_for_status()
             shown = await self._wait_for(act, {"act": "uploaded"}, 'data-act="apply"')
-            await self._wait_for(act, press(shown, "apply"), f"{token}.csv is imported")
+            await self._wait_for(act, build_event(shown, "apply"), f"{token}.csv is imported")
             self.acknowledged.append(token)
             self.in_flight = ""
 
     async def _wait_for(self, act: Act, event: dict[str, Any], words: str) -> str:
-        """Press, and poll until the page says so. A file is read in a process of its own."""
+        """Send an event, and poll until the page says so. A file is read in a process of its own."""
         html: str = (await act("inout", event)).get("html", "")
         while words not in html:
             await asyncio.sleep(0.2)
@@ -151,7 +151,7 @@ class PressingBrowser:
         token = self.in_flight = f"token {uuid.uuid4().hex[:12]}"
         match self.kind:
             case "explain":
-                prompt = self.dice.choice(PROMPTS)
+                prompt = self.rng.choice(PROMPTS)
                 event = {"act": "submit", "prompt": prompt, "query": f"?prompt={prompt}"}
                 await act("explain", {**event, "fields": {"answer": [f"The base stays frozen, {token}."]}})
             case "prompt":
@@ -160,7 +160,7 @@ class PressingBrowser:
             case "name":
                 await act("settings", {"act": "rename", "fields": {"name": [token]}})
             case "settings":
-                token = self.in_flight = str(self.dice.randrange(1, 200))
+                token = self.in_flight = str(self.rng.randrange(1, 200))
                 await act(
                     "settings", {"act": "prefer", "fields": {**PREFERENCES, "new_cards_a_day": [token]}}
                 )
@@ -199,7 +199,7 @@ GRID = {
 KINDS = ("cards", "cards", "quiz", "explain", "prompt", "name", "settings", "import", "run", "grid")
 
 
-def find_losses(data: Path, browser: PressingBrowser) -> list[str]:
+def find_losses(data: Path, browser: SendingBrowser) -> list[str]:
     """Look up what was acknowledged to a browser; returns a line for each thing missing or too much."""
     with closing(sqlite3.connect(data / "study.sqlite3")) as database:
 
@@ -291,20 +291,20 @@ def is_whole(data: Path) -> bool:
 
 
 async def _play(
-    address: str, browsers: list[PressingBrowser], kill: Callable[[], None], seconds: float
+    address: str, browsers: list[SendingBrowser], kill: Callable[[], None], seconds: float
 ) -> None:
     async with httpx.AsyncClient(
         base_url=address, timeout=30, limits=httpx.Limits(max_connections=None)
     ) as client:
         for browser in browsers:  # a first visit makes the profile
             await client.get("/settings", headers=HTML, cookies=browser.cookies)
-        pressing = [asyncio.create_task(browser.press_on(client)) for browser in browsers]
+        sending = [asyncio.create_task(browser.send_events(client)) for browser in browsers]
         limit = time.monotonic() + WAIT_SECONDS
         while min(browser.count for browser in browsers) < 1 and time.monotonic() < limit:
             await asyncio.sleep(0.05)
         await asyncio.sleep(seconds)
         kill()
-        for result in await asyncio.gather(*pressing, return_exceptions=True):
+        for result in await asyncio.gather(*sending, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
 
@@ -319,14 +319,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="times that the app is killed (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same presses")
     options = parser.parse_args()
-    dice, counted, lost, damaged = random.Random(options.seed), Counter[str](), 0, 0
+    rng, counted, lost, damaged = random.Random(options.seed), Counter[str](), 0, 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # workers of the killed end later
         data = Path(folder)
         for number in range(1, options.kills + 1):
-            browsers = [PressingBrowser(kind, random.Random(dice.random())) for kind in KINDS]
+            browsers = [SendingBrowser(kind, random.Random(rng.random())) for kind in KINDS]
             server, address = start_app(data)
-            asyncio.run(_play(address, browsers, server.kill, dice.uniform(0, LONGEST_SECONDS)))
+            asyncio.run(_play(address, browsers, server.kill, rng.uniform(0, LONGEST_SECONDS)))
             server.wait()
             _take_back_unfinished(data)
             for browser in browsers:

@@ -3,8 +3,8 @@
     python -m benchmarks.load                        30, 100 and 200 learners, 60 s each
     python -m benchmarks.load --learners 100 --every 5 --seconds 60
 
-A learner opens the page, then flips and rates, one press every few seconds. What is counted is the time from
-sending a press to having its answer. The client runs beside the server and takes part of the processor, so
+A learner opens the page, then flips and rates, one event every few seconds. What is counted is the time from
+sending an event to having its answer. The client runs beside the server and takes part of the processor, so
 the processor's time of the server is given as well.
 """
 
@@ -31,7 +31,7 @@ import httpx
 import psutil
 
 from benchmarks.pages import served_at
-from tests.visits import press
+from tests.visits import build_event
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = ((30, 3.0), (100, 5.0), (200, 8.0))
@@ -65,14 +65,14 @@ class SimulatedBrowser:
     session: str = field(default_factory=lambda: uuid.uuid4().hex[:11])
     cookies: dict[str, str] = field(default_factory=lambda: {"learner": uuid.uuid4().hex})
 
-    async def study(self, every_seconds: float, until: float, dice: random.Random) -> None:
-        """Open the page, then press until the time is over."""
-        await asyncio.sleep(dice.uniform(0, every_seconds))
+    async def study(self, every_seconds: float, until: float, rng: random.Random) -> None:
+        """Open the page, then send events until the time is over."""
+        await asyncio.sleep(rng.uniform(0, every_seconds))
         try:
             await self.open()
             while time.monotonic() < until:
                 began = time.monotonic()
-                await self.press()
+                await self.send()
                 await asyncio.sleep(max(0.0, every_seconds - (time.monotonic() - began)))
         except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
             self.measured.errors.append(repr(error)[:200])
@@ -96,10 +96,12 @@ class SimulatedBrowser:
         )
         self.html = answer.json()["data"][0]
 
-    async def press(self) -> None:
+    async def send(self) -> None:
         """Flip the card, or rate it."""
         kind = "flip" if re.search(r'data-(act|submit)="flip"', self.html) else "rate"
-        event: dict[str, Any] = press(self.html, kind, nth=2 if kind == "rate" else 0) | {"query": self.query}
+        event: dict[str, Any] = build_event(self.html, kind, nth=2 if kind == "rate" else 0) | {
+            "query": self.query
+        }
         reply = (await self._timed(kind, self._send(event))).json()
         if "error" in reply or "html" not in reply:
             raise ValueError(str(reply.get("error", reply))[:200])
@@ -129,12 +131,12 @@ HTML = {"accept": "text/html"}
 
 async def load(address: str, learners: int, every_seconds: float, seconds: float) -> Measured:
     """Let so many learners study at once."""
-    measured, dice = Measured(), random.Random(1)
+    measured, rng = Measured(), random.Random(1)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=TIMEOUT_SECONDS) as client:
         until = time.monotonic() + seconds
         studying = [
-            SimulatedBrowser(client, measured).study(every_seconds, until, dice) for _ in range(learners)
+            SimulatedBrowser(client, measured).study(every_seconds, until, rng) for _ in range(learners)
         ]
         await asyncio.gather(*studying)
     return measured
@@ -176,7 +178,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--learners", type=int, help="one round of so many (default: 30, 100 and 200)")
-    parser.add_argument("--every", type=float, default=5.0, help="seconds between two presses of a learner")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two events of a learner")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a round")
     options = parser.parse_args()
     rounds = ((options.learners, options.every),) if options.learners else ROUNDS
@@ -196,7 +198,7 @@ def _round(
     measured = asyncio.run(load(address, learners, every_seconds, seconds))
     wall_seconds = time.monotonic() - began
     after = server.cpu_times()
-    presses = [taken for kind in ("flip", "rate") for taken in measured.seconds.get(kind, [])]
+    events = [taken for kind in ("flip", "rate") for taken in measured.seconds.get(kind, [])]
     answers = sum(map(len, measured.seconds.values()))
     for error, times in Counter(measured.errors).most_common(5):
         print(f"  {times} x {error}", flush=True)
@@ -204,11 +206,11 @@ def _round(
     return {
         "learners": learners,
         "every_seconds": every_seconds,
-        "presses": len(presses),
-        "presses_per_second": len(presses) / wall_seconds,
-        "p50_seconds": statistics.median(presses) if presses else 0.0,
-        "p95_seconds": percentile(presses, 0.95) if presses else 0.0,
-        "worst_seconds": max(presses, default=0.0),
+        "events": len(events),
+        "events_per_second": len(events) / wall_seconds,
+        "p50_seconds": statistics.median(events) if events else 0.0,
+        "p95_seconds": percentile(events, 0.95) if events else 0.0,
+        "worst_seconds": max(events, default=0.0),
         "errors": len(measured.errors),
         "server_cpu_ms_per_answer": 1000 * cpu_seconds / max(1, answers),
         "megabytes_per_session": (server.memory_info().rss - memory_before) / 1e6 / learners,
@@ -217,8 +219,8 @@ def _round(
 
 def _line(row: dict[str, float]) -> str:
     return (
-        f"{row['learners']:4.0f} learners, a press in {row['every_seconds']:.0f} s: "
-        f"{row['presses_per_second']:5.1f} presses/s, p50 {row['p50_seconds']:.2f} s, "
+        f"{row['learners']:4.0f} learners, an event in {row['every_seconds']:.0f} s: "
+        f"{row['events_per_second']:5.1f} events/s, p50 {row['p50_seconds']:.2f} s, "
         f"p95 {row['p95_seconds']:.2f} s, worst {row['worst_seconds']:.2f} s, {row['errors']:.0f} errors, "
         f"{row['server_cpu_ms_per_answer']:.1f} CPU ms an answer, "
         f"{row['megabytes_per_session']:.2f} MB a session"

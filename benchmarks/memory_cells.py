@@ -117,15 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def grid(model: str) -> Iterator[tuple[RunSpec, Compute]]:
     """Yield every bit width in both compute types; other settings equally often, shuffled per model name."""
-    dice = random.Random(model)
+    rng = random.Random(model)
 
-    def dealt(values: Sequence[Any]) -> list[Any]:
+    def shuffle(values: Sequence[Any]) -> list[Any]:
         cards = [values[i % len(values)] for i in range(CELLS_A_MODEL)]
-        dice.shuffle(cards)
+        rng.shuffle(cards)
         return cards
 
     columns = (RANKS, TARGET_SETS, SIZES, (False, True), OPTIMIZERS, VARIANTS)
-    settings = zip(itertools.product(BITS, COMPUTES), *map(dealt, columns), strict=True)
+    settings = zip(itertools.product(BITS, COMPUTES), *map(shuffle, columns), strict=True)
     for (bits, compute), rank, targets, (batch, length), checkpointing, optimizer, variant in settings:
         spec = RunSpec(
             model=model,

@@ -36,7 +36,7 @@ PATHS = (
 KINDS = {"Script": "JS", "Stylesheet": "CSS", "Font": "fonts"}
 COLUMNS = ("HTML and data", "JS", "CSS", "fonts")
 WAIT_MS = 60_000
-STRAGGLERS_MS = 700  # late requests of a ready page; its event stream never ends, so it is never idle
+LATE_REQUESTS_MS = 700  # late requests of a ready page; its event stream never ends, so it is never idle
 
 WATCH = """(() => {
   const look = () => {
@@ -50,7 +50,7 @@ WATCH = """(() => {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class PageLoad:
     """The measurements of one page load."""
 
     bytes_of: dict[str, int]
@@ -85,14 +85,14 @@ def main() -> None:
     _print(opened)
 
 
-def _cold_and_warm(browser: Browser, address: str) -> tuple[Opened, Opened]:
+def _cold_and_warm(browser: Browser, address: str) -> tuple[PageLoad, PageLoad]:
     context = browser.new_context()
     cold, warm = _open(context, address), _open(context, address)
     context.close()
     return cold, warm
 
 
-def _open(context: BrowserContext, address: str) -> Opened:
+def _open(context: BrowserContext, address: str) -> PageLoad:
     page = context.new_page()
     page.add_init_script(WATCH)
     devtools = context.new_cdp_session(page)
@@ -113,13 +113,13 @@ def _open(context: BrowserContext, address: str) -> Opened:
     devtools.send("Network.enable")
     page.goto(address)
     page.wait_for_function("window.__interactive", timeout=WAIT_MS)
-    page.wait_for_timeout(STRAGGLERS_MS)
+    page.wait_for_timeout(LATE_REQUESTS_MS)
     interactive = page.evaluate("window.__interactive")
     page.close()
-    return Opened(bytes_of=dict(sizes), requests=len(wired), interactive_ms=interactive)
+    return PageLoad(bytes_of=dict(sizes), requests=len(wired), interactive_ms=interactive)
 
 
-def _print(found: dict[str, list[tuple[Opened, Opened]]]) -> None:
+def _print(found: dict[str, list[tuple[PageLoad, PageLoad]]]) -> None:
     heads = (
         "page",
         "cold, kB",

@@ -41,7 +41,7 @@ PAGES = (
     "/lab",
     "/grid",
 )
-PRESSES = 8
+REPEATS = 8
 
 # One step of a figure's first slider: ms until the new numbers are in the page, and until they are drawn.
 MOVE_A_SLIDER = """async (id) => {
@@ -97,10 +97,10 @@ def _measure(server: "subprocess.Popen[str]", data: Path, begun: float) -> dict[
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page()
         figures |= {f"open {name}, s": _open(page, address + name) for name in PAGES}
-        figures |= _figure_presses(page, address)
-        figures |= _lab_presses(page, address, data)
-        figures |= _grid_presses(page, address)
-        figures |= _card_presses(page, address)
+        figures |= _measure_figure_events(page, address)
+        figures |= _measure_lab_events(page, address, data)
+        figures |= _measure_grid_events(page, address)
+        figures |= _measure_card_events(page, address)
         browser.close()
     return figures
 
@@ -130,13 +130,13 @@ def _open(page: Page, address: str) -> float:
     return time.perf_counter() - begun
 
 
-def _figure_presses(page: Page, address: str) -> dict[str, float]:
+def _measure_figure_events(page: Page, address: str) -> dict[str, float]:
     """Measure every live figure with a slider: median and worst of all moves."""
     _open(page, f"{address}/figures")
     names = page.evaluate(
         "[...document.querySelectorAll('[data-figure]:has(input[type=range])')].map((f) => f.dataset.figure)"
     )
-    moves = [page.evaluate(MOVE_A_SLIDER, name) for name in names for _ in range(PRESSES)]
+    moves = [page.evaluate(MOVE_A_SLIDER, name) for name in names for _ in range(REPEATS)]
     numbers, pictures = zip(*moves, strict=True)
     return {
         "figure slider to number, median ms": statistics.median(numbers),
@@ -146,11 +146,11 @@ def _figure_presses(page: Page, address: str) -> dict[str, float]:
     }
 
 
-def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:
+def _measure_lab_events(page: Page, address: str, data: Path) -> dict[str, float]:
     page.goto(f"{address}/lab")
     page.wait_for_selector("figure.plot")
     numbers, plots = [], []
-    for rank in range(10, 10 + PRESSES):
+    for rank in range(10, 10 + REPEATS):
         begun = time.perf_counter()
         page.fill("#rank", str(rank))
         page.wait_for_function(
@@ -173,11 +173,11 @@ def _lab_presses(page: Page, address: str, data: Path) -> dict[str, float]:
     }
 
 
-def _grid_presses(page: Page, address: str) -> dict[str, float]:
+def _measure_grid_events(page: Page, address: str) -> dict[str, float]:
     """Measure the time from a typed list to the count, time and memory of 60 cells."""
     _open(page, f"{address}/grid?bits=nf4-dq,nf4,int8,bf16&seeds=0,1,2")
     took = []
-    for rank in range(10, 10 + PRESSES):
+    for rank in range(10, 10 + REPEATS):
         begun = time.perf_counter()
         page.fill("#ranks", f"1, 2, 4, 8, {rank}")
         page.wait_for_function(
@@ -198,10 +198,10 @@ def _first_step(run: Path) -> float:
     raise SystemExit("The run did not step.")
 
 
-def _card_presses(page: Page, address: str) -> dict[str, float]:
+def _measure_card_events(page: Page, address: str) -> dict[str, float]:
     _open(page, f"{address}/cards")
     took = []
-    for _ in range(PRESSES):
+    for _ in range(REPEATS):
         page.keyboard.press("Space")
         page.wait_for_selector("#answer")
         begun = time.perf_counter()

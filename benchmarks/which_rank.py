@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_lab.grids.findings import list_findings
-from lora_lab.grids.results import GridCell, GridSetting, arms_of, cells_of
+from lora_lab.grids.results import GridCell, GridSetting, cells_of, group_by_setting
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.sweeps import list_sweeps
 from lora_lab.settings.grid import Grid
@@ -89,20 +89,21 @@ def _conditions(grid: Grid, cells: list[GridCell], data: str) -> Iterator[str]:
 
 
 def _table(cells: list[GridCell]) -> Iterator[str]:
-    arms = arms_of(cells)
+    settings = group_by_setting(cells)
     yield "| rank | trainable parameters | held-out loss, mean | lowest to highest seed | peak memory |"
     yield "|---|---|---|---|---|"
-    for arm in sorted(arms, key=_rank):
+    for setting in sorted(settings, key=_rank):
         yield (
-            f"| {arm.setting.rank} | {as_count(arm.cells[0].trainable or 0)} | {arm.mean_loss:.3f} | "
-            f"{min(arm.losses):.3f} to {max(arm.losses):.3f} | {as_bytes(arm.peak_bytes or 0)} |"
+            f"| {setting.levels.rank} | {as_count(setting.cells[0].trainable or 0)} "
+            f"| {setting.mean_loss:.3f} | "
+            f"{min(setting.losses):.3f} to {max(setting.losses):.3f} | {as_bytes(setting.peak_bytes or 0)} |"
         )
     yield ""
-    yield from (found.text for found in list_findings(arms))
+    yield from (found.text for found in list_findings(settings))
 
 
-def _rank(arm: GridSetting) -> int:
-    return arm.setting.rank
+def _rank(setting: GridSetting) -> int:
+    return setting.levels.rank
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def _work(options: argparse.Namespace) -> int:
             store=store,
             concepts=load_concepts(),
             clock=lambda: datetime.now(UTC),
-            dice=SystemRandom(),
+            rng=SystemRandom(),
             places=(),
         )
         site = build_students_site(

@@ -5,7 +5,7 @@ from functools import partial
 from classroom.access.gate import ClassGate
 from classroom.access.keys import Keys
 from classroom.live.hub import Hub
-from classroom.live.name_keeper import NameKeeper
+from classroom.live.name_expiry import NameExpiry
 from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.report_routes import ReportRoutes
 from classroom.pages.student_routes import StudentRoutes
@@ -34,7 +34,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
     )
     hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)
-    keeper = NameKeeper(context.store.classes, context.clock)
+    name_expiry = NameExpiry(context.store.classes, context.clock)
     return AppPart(
         routes=(
             TeacherRoutes(context, hub, plans, keys, reachable=reachable, students_at=students_at).register,
@@ -49,6 +49,6 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
             StudentRoutes(hub).register,
             FigureRoutes(hub).register,
         ),
-        closers=(keeper.close,),
+        closers=(name_expiry.close,),
         gates=(partial(ClassGate, keys=keys, only_class=only_class),),
     )

@@ -50,7 +50,7 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     guided = ProjectService(store=context.store, lab=lab)
     ports.figures = build_figures(core.settings.models_dir)
     predict = partial(predict_step, lab)
-    here = (whole_model.glance(predict), whole_model.whole(predict))
+    here = (whole_model.build_glance_figure(predict), whole_model.build_whole_figure(predict))
     ports.figures = {**ports.figures, **{one.id: one for one in here}}
     ports.figure_about = figure.build_figure_lookup(ports.figures)
     ports.subjects = replace(

@@ -13,7 +13,7 @@ from typing import Literal
 
 from lora_lab import measurements
 from lora_lab.memory import kv_cache, ledger, sharding
-from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.memory.gpus import GPUS
 from lora_lab.memory.optimizer_state import ADAM_BYTES_PER_PARAMETER, FP32_BYTES
 from lora_lab.parameters import block_formats, counts
 from lora_lab.parameters.quantization_levels import NF4_LEVELS
@@ -72,7 +72,7 @@ def weight_bytes(model: str, bits: Literal[4, 8, 16, 32]) -> float:
 
 def card_bytes(gb: int) -> int:
     """Return what PyTorch reports for a card of that size, in bytes."""
-    return CARDS[gb].total_bytes
+    return GPUS[gb].total_bytes
 
 
 def share_bytes(model: str, percent: float, bits: int) -> float:

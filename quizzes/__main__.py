@@ -85,11 +85,11 @@ def show_due(options: argparse.Namespace) -> None:
     store, profile = open_learner(options)
     own = load_settings(home=options.data_folder).questions_dir
     operations = QuizOperations(store=store, bank=LiveBank(load_concepts(), own))
-    again = operations.again(profile.id, now=datetime.now(UTC))
+    again = operations.list_due_again(profile.id, now=datetime.now(UTC))
     print(f"{profile.name}: {len(again)} to ask again")
     for question in again:
         print(_format_line(question))
-    for each in operations.returning(profile.id):
+    for each in operations.list_returning(profile.id):
         print(f"{each.question_id}\tcomes back on {each.due_on}, missed on {each.missed_on}")
     store.close()
 

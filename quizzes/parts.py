@@ -49,7 +49,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     )
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
-    ports.challenge_link = Challenges(operations=quiz.operations, dice=context.dice).build_link
+    ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
     ports.class_question = partial(class_question, bank.by_id)
     ports.search_class_questions = partial(search_class_questions, bank.by_id)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)

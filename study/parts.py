@@ -30,7 +30,7 @@ from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
-from study.io.pending_upload import Pending
+from study.io.pending_upload import PendingUploads
 from study.io.planning import DirectPlanner, Planner
 from study.io.unfinished_import import restore_unfinished
 from study.lessons.lesson import Lessons
@@ -135,7 +135,7 @@ def build_core(settings: Settings, *, places: tuple[Place, ...], shared: bool = 
             store=open_store(settings.database_url, home=settings.home),
             concepts=load_concepts(),
             clock=lambda: datetime.now(UTC),
-            dice=SystemRandom(),
+            rng=SystemRandom(),
             places=places,
             shared=shared,
         )
@@ -197,7 +197,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
     snapshots = snapshots_of(core.settings.database_url, home)
     jobs = ImportJobs(_build_planner(core, parts, exchanges))
     daily = (DailyBackups(snapshots).close,) if snapshots else ()
-    pending = Pending(folder=core.settings.imports_dir)
+    pending = PendingUploads(folder=core.settings.imports_dir)
     transfer = inout.InOutPage(
         context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots
     )

@@ -151,11 +151,11 @@ def concepts() -> ConceptMap:
 
 @pytest.fixture
 def context(settings: Settings, store: Store, concepts: ConceptMap, now: datetime) -> Context:
-    """What pages are given, with the clock standing still and the dice known."""
+    """What pages are given, with the clock standing still and the random generator known."""
 
     def clock() -> datetime:
         return now
 
     return Context(
-        settings=settings, store=store, concepts=concepts, clock=clock, dice=Random(1), places=PLACES
+        settings=settings, store=store, concepts=concepts, clock=clock, rng=Random(1), places=PLACES
     )

@@ -21,7 +21,7 @@ def simulated(
 ) -> list[CardReview]:
     """The log of a learner who did all that was due, up to yesterday, on the app's own cards."""
     ids = [card.id for card in load_decks(load_concepts()).cards]
-    dice = Random(seed)
+    rng = Random(seed)
     plan = StudyPlan(cards=min(cards, len(ids)), new_a_day=4, days=days)
     log = list(simulate_study(plan, Scheduling(), learner=learner or Learner(), seed=seed))
     moved = ends - timedelta(hours=20) - log[-1].reviewed_at
@@ -30,7 +30,7 @@ def simulated(
             review,
             card_id=ids[int(review.card_id)],
             reviewed_at=review.reviewed_at + moved,
-            duration_ms=dice.randrange(3_000, 20_000),
+            duration_ms=rng.randrange(3_000, 20_000),
         )
         for review in log
     ]

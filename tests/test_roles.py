@@ -15,7 +15,7 @@ from study.base.owner_log import FILE
 from study.base.settings import Settings
 from study.web.access import KEY_FILE, ServerKeys
 from study.web.middleware import COOKIE
-from tests.visits import press
+from tests.visits import build_event
 from tests.whole_app import WholeApp
 
 HOST = "192.168.1.20:7860"
@@ -36,7 +36,7 @@ FOR_THE_OWNER = re.compile(
 STREAMS = re.compile(r"/events$")
 """Routes that don't end by themselves."""
 
-PRESSES = {  # by the island's name: a press of the owner, and one that a learner may make
+EVENTS = {  # by the island's name: a press of the owner, and one that a learner may make
     "lab": ("delete", "poll"),
     "grid": ("delete", "poll"),
     "compare": ("ask", "tick"),
@@ -119,19 +119,19 @@ def test_every_press_in_the_lab_is_the_owners_or_named_as_a_learners(
 ) -> None:
     config = asking["learner"].get("/config").json()
     numbers = {made["props"].get("elem_id"): made["id"] for made in config["components"]}
-    for island, (owners, learners) in PRESSES.items():
+    for island, (owners, learners) in EVENTS.items():
         number = numbers[island] if through_gradio else None
         assert owners not in LISTS[island].LEARNERS_MAY
         for role, browser in asking.items():
-            said = _press(browser, island, owners, number)
+            said = _send_event(browser, island, owners, number)
             belongs = "belongs to the owner" in str(said.get("error", said))
             assert belongs == (role in ("stranger", "learner")), (role, island, owners, said)
         if learners:
-            said = _press(asking["learner"], island, learners, number)
+            said = _send_event(asking["learner"], island, learners, number)
             assert "belongs to the owner" not in str(said), (island, learners)
 
 
-def _press(browser: TestClient, island: str, act: str, number: int | None = None) -> dict[str, Any]:
+def _send_event(browser: TestClient, island: str, act: str, number: int | None = None) -> dict[str, Any]:
     """Press over the app's own route, or over Gradio's where the island's number is given."""
     event = {"act": act, "query": ""}
     if number is None:
@@ -196,7 +196,7 @@ def test_a_second_device_joins_by_a_link_that_works_once_and_can_be_removed(serv
     first, second = client(served, **{COOKIE: "phone-one"}), client(served, **{COOKIE: "phone-two"})
     island, shown = _settings(first)
     _send(first, island, {"act": "rename", "fields": {"name": ["Lea of two"]}})
-    made = _send(first, island, press(shown, "add-device"))["parts"]["device"]
+    made = _send(first, island, build_event(shown, "add-device"))["parts"]["device"]
     assert "<svg" in made
     address = re.search(r"/devices/join\?token=[\w-]+", made)
     assert address
@@ -212,7 +212,7 @@ def test_a_second_device_joins_by_a_link_that_works_once_and_can_be_removed(serv
     )
 
     island, shown = _settings(first)
-    _send(first, island, press(shown, "remove-device"))
+    _send(first, island, build_event(shown, "remove-device"))
     assert "Lea of two" not in _settings(second)[1]
     assert "Lea of two" in _settings(first)[1]
 

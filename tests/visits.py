@@ -34,7 +34,7 @@ def opened(browser: str, query: str = "", *, client: str = "127.0.0.1") -> Any:
     return Request(cookies={COOKIE: browser}, query_params=query, client=Client(client))
 
 
-def press(html: str, act: str, *, nth: int = 0, **changed: Any) -> dict[str, Any]:
+def build_event(html: str, act: str, *, nth: int = 0, **changed: Any) -> dict[str, Any]:
     """The event that pressing a button, or sending a form, of this HTML would send."""
     tags = re.findall(rf'<[^>]*data-(?:act|submit)="{act}"[^>]*>', html)
     data = dict(re.findall(r'data-([a-z-]+)="([^"]*)"', tags[nth]))

@@ -32,10 +32,10 @@ LETTERS_AND_SIGNS = re.compile(r"(?:am{0,3})+(?:[ '’\-._@](?:am{0,3})+)*\.?")
 """What `_reduce_to_kinds` makes of a name; a user name or an address of Moodle is one too."""
 
 
-def draw_name(taken: Collection[str], dice: Random) -> str:
+def draw_name(taken: Collection[str], rng: Random) -> str:
     """Draw a name that nobody in the room has; with all words in use, a number is added."""
     for _ in range(40):
-        name = f"{dice.choice(FIRST)} {dice.choice(SECOND)}"
+        name = f"{rng.choice(FIRST)} {rng.choice(SECOND)}"
         if name not in taken:
             return name
     number = 2

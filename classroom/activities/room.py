@@ -74,7 +74,7 @@ class Room:
     visited: frozenset[int] = frozenset()
     """The positions at which the class was."""
 
-    trail: tuple[Step, ...] = ((LOBBY, None),)
+    step_history: tuple[Step, ...] = ((LOBBY, None),)
     """The steps that led here, the current one last; one that the class came back to is the last again."""
 
     withdrawn: frozenset[int] = frozenset()
@@ -103,8 +103,12 @@ def _after(room: Room, event: Event) -> Room:
     match event.kind:
         case "step":
             position, phase = step = value["position"], value["phase"]
-            before = room.trail[: room.trail.index(step)] if step in room.trail else room.trail
-            room = replace(room, visited=room.visited | {position}, trail=(*before, step))
+            before = (
+                room.step_history[: room.step_history.index(step)]
+                if step in room.step_history
+                else room.step_history
+            )
+            room = replace(room, visited=room.visited | {position}, step_history=(*before, step))
             return replace(room, position=position, phase=phase, ended=False)
         case "lock":
             return replace(room, locked=value["on"])
@@ -133,8 +137,8 @@ def _after(room: Room, event: Event) -> Room:
             return replace(room, overruled={**room.overruled, judged: value["verdict"]})
         case "withdraw":
             gone = value["position"]
-            trail = tuple(step for step in room.trail if step[0] != gone)
-            return replace(room, withdrawn=room.withdrawn | {gone}, trail=trail)
+            step_history = tuple(step for step in room.step_history if step[0] != gone)
+            return replace(room, withdrawn=room.withdrawn | {gone}, step_history=step_history)
         case "end":
             return replace(room, phase=None, ended=True)
     return room
@@ -178,7 +182,7 @@ def previous_step(room: Room, *, without: int | None = None) -> dict[str, Any]:
     With `without`, the one from which it came to the activity at that position. Never one that was skipped:
     it may open a vote on what was shown, or start a training. Raises LearnerError at the start.
     """
-    came = [step for step in room.trail if step[0] != without]
+    came = [step for step in room.step_history if step[0] != without]
     if without is None and not room.ended:
         came.pop()
     if not came:
@@ -228,7 +232,7 @@ def _origin(position: int, plan: Sequence[Activity]) -> int:
     return position if asked_after is None else asked_after
 
 
-def made_on_the_spot(
+def add_on_the_spot(
     room: Room, plan: Sequence[Activity], activity: Activity, *, comes_next: bool
 ) -> Activity:
     """Place an activity behind where the class is; after it the class continues with the plan.

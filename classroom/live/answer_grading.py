@@ -72,7 +72,7 @@ class AnswerGrading:
         await self.write(
             live,
             lambda t: t.grade(live.room.id, answer.id, graded),
-            lambda _: live.graded(answer, graded),
+            lambda _: live.apply_grades(answer, graded),
         )
 
 

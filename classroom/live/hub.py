@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
-from classroom.activities.room import made_on_the_spot, next_step, open_round, previous_step, step_to
+from classroom.activities.room import add_on_the_spot, next_step, open_round, previous_step, step_to
 from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
@@ -24,15 +24,15 @@ from classroom.live.messages import (
     read_withdrawn,
 )
 from classroom.live.opening import build_room, check_options
+from classroom.live.process_sync import ProcessSync
 from classroom.live.run_watch import RunWatch
-from classroom.live.spread import Spread
 from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
 from study.figures.figure import Figures
 from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
 from study.ports.context import Context
-from study.store.class_records import ClassStudent, Recorded
+from study.store.class_records import ClassStudent, RecordedAnswer
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
 STUDENTS_AT_MOST = 2000
@@ -63,7 +63,7 @@ class Hub:
     writer: Writer = field(init=False)
     watch: RunWatch | None = field(init=False, default=None)
     grading: AnswerGrading | None = field(init=False, default=None)
-    spread: Spread | None = field(init=False, default=None)
+    sync: ProcessSync | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         store = self.context.store
@@ -75,7 +75,7 @@ class Hub:
         if self.grader:
             self.grading = AnswerGrading(grader=self.grader, write=self._write)
         if store.is_shared:
-            self.spread = Spread(
+            self.sync = ProcessSync(
                 log=store.classes,
                 notices=store.open_notices(),
                 rooms=self._live,
@@ -104,7 +104,7 @@ class Hub:
         }
         check_options(options)
         codes = await asyncio.to_thread(self.context.store.classes.codes)
-        room = build_room(plan, options, taken=codes, dice=self.context.dice, now=self._now())
+        room = build_room(plan, options, taken=codes, rng=self.context.rng, now=self._now())
         specs = [activity.to_json() for activity in plan.activities]
         await self.writer.do(lambda t: t.open_room(room, specs), lambda _: None)
         return await self.find(room.code)
@@ -120,9 +120,9 @@ class Hub:
                     f"There is no class with the code {code}.", do_next="Check the code on the screen."
                 )
             live = self._live.setdefault(code, LiveRoom(record, self.figures))
-            if self.spread:
-                self.spread.start()
-                live.presence_changed = partial(self.spread.changed, live, urgent=False)
+            if self.sync:
+                self.sync.start()
+                live.presence_changed = partial(self.sync.changed, live, urgent=False)
         if live.room.names_until <= self._now() and live.has_names:
             await self.forget_names()
         if self.watch:
@@ -134,8 +134,8 @@ class Hub:
     async def find_newest(self, code: str) -> LiveRoom:
         """The room with all that any process has committed. Raises LearnerError for an unknown code."""
         live = await self.find(code)
-        if self.spread:
-            await self.spread.refresh(live)
+        if self.sync:
+            await self.sync.refresh(live)
         return live
 
     async def delete(self, live: LiveRoom) -> None:
@@ -150,7 +150,7 @@ class Hub:
         if self.grading:
             self.grading.forget(live)
         live.state = replace(live.state, phase=None, ended=True)  # what is still open says so
-        live.ring()
+        live.wake_screens()
 
     async def forget_names(self, live: LiveRoom | None = None) -> int:
         """Delete the names of one class now, or of all classes whose time is over."""
@@ -169,8 +169,8 @@ class Hub:
     async def join(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser; the first time a new one, unless the room is locked or full."""
         device = live.device_of(browser_id)
-        if device not in live.by_device and self.spread:
-            await self.spread.refresh(live)
+        if device not in live.by_device and self.sync:
+            await self.sync.refresh(live)
         known = live.by_device.get(device)
         if known:
             return live.students[known]
@@ -181,15 +181,15 @@ class Hub:
         if len(live.students) >= STUDENTS_AT_MOST:
             raise LearnerError("This class is full.", do_next="Share a phone with someone.")
         taken = {student.name for student in live.students.values()}
-        drawn = tuple(names.draw_name(taken, self.context.dice) for _ in range(NAMES_DRAWN))
+        drawn = tuple(names.draw_name(taken, self.context.rng) for _ in range(NAMES_DRAWN))
         job = JoinJob(room_id=live.room.id, device=device, names=drawn, at=self._now())
-        return await self._write(live, job, live.joined, urgent=False)
+        return await self._write(live, job, live.apply_join, urgent=False)
 
     async def student(self, live: LiveRoom, browser_id: str) -> ClassStudent:
         """The student of a browser. Raises LearnerError for a browser that has not joined."""
         device = live.device_of(browser_id)
-        if device not in live.by_device and self.spread:  # joined at another process a moment ago
-            await self.spread.refresh(live)
+        if device not in live.by_device and self.sync:  # joined at another process a moment ago
+            await self.sync.refresh(live)
         known = live.by_device.get(device)
         if known is None:
             raise LearnerError("You are not in this class yet.", do_next="Reload the page to join.")
@@ -199,7 +199,7 @@ class Hub:
         """Take a typed name, if the teacher allows that; draw another one for None."""
         taken = {each.name for each in live.students.values() if each.id != student.id}
         if typed is None:
-            name = names.draw_name(taken | {student.name}, self.context.dice)
+            name = names.draw_name(taken | {student.name}, self.context.rng)
         elif not live.room.options["names_typed"]:
             raise LearnerError(
                 "Names are drawn at random in this class.", do_next="Draw another one with the button."
@@ -209,12 +209,12 @@ class Hub:
         await self._write(
             live,
             lambda t: t.rename(live.room.id, student.id, name),
-            lambda _: live.renamed(student.id, name),
+            lambda _: live.apply_rename(student.id, name),
             urgent=False,
         )
         return name
 
-    async def answer(self, live: LiveRoom, student: ClassStudent, given: Mapping[str, Any]) -> Recorded:
+    async def answer(self, live: LiveRoom, student: ClassStudent, given: Mapping[str, Any]) -> RecordedAnswer:
         """Store an answer; returns after the commit.
 
         Raises LearnerError when it doesn't fit that round, KickedError for a student who was taken out.
@@ -222,8 +222,8 @@ class Hub:
         if student.id in live.state.kicked:
             raise KickedError("The teacher took you out of this class.", do_next="Ask to be let in again.")
         position = given.get("position")
-        if self.spread and type(position) is int and position >= len(live.plan):  # asked on the spot
-            await self.spread.refresh(live)
+        if self.sync and type(position) is int and position >= len(live.plan):  # asked on the spot
+            await self.sync.refresh(live)
         answer = read_answer(live, student, given, at=self._now())
         crowd = live.plan[answer.position].crowd
         claims = tuple(crowd.claims(answer.value)) if crowd else ()
@@ -234,9 +234,9 @@ class Hub:
             claims=claims,
             replaces=str(given.get("replaces") or ""),
         )
-        recorded = await self._write(live, job, live.answered, urgent=bool(claims))
-        if recorded.outcome == "late" and self.spread:  # the phone gets the state that made it late
-            await self.spread.refresh(live)
+        recorded = await self._write(live, job, live.apply_answer, urgent=bool(claims))
+        if recorded.outcome == "late" and self.sync:  # the phone gets the state that made it late
+            await self.sync.refresh(live)
         if self.grading:
             self.grading.follow(live)
         return recorded
@@ -272,7 +272,7 @@ class Hub:
                     live, "figure", read_figure_settings(live, self.figures, order.get("settings"))
                 )
             case "blank" | "unblank" as what:
-                live.blanked(is_blank=what == "blank")
+                live.apply_blanking(is_blank=what == "blank")
             case "withdraw":
                 await self._withdraw(live, order.get("position"))
             case "overrule":
@@ -290,7 +290,7 @@ class Hub:
 
         def changed(_: None) -> None:
             live.room = replace(live.room, options=options)
-            live.ring()
+            live.wake_screens()
 
         await self._write(live, lambda t: t.set_options(live.room.id, options), changed)
 
@@ -312,17 +312,17 @@ class Hub:
     async def ask_next(self, live: LiveRoom, activity: Activity) -> None:
         """Add one that Next leads to. Raises LearnerError after the end."""
         await self._add(live, activity, comes_next=True)
-        live.ring()
+        live.wake_screens()
 
     async def _add(self, live: LiveRoom, activity: Activity, *, comes_next: bool) -> int:
-        made = made_on_the_spot(live.state, live.plan, activity, comes_next=comes_next)
+        made = add_on_the_spot(live.state, live.plan, activity, comes_next=comes_next)
         position = await self._write(
             live,
             lambda t: t.add_activity(live.room.id, made.to_json()),
-            lambda position: live.added(position, made),
+            lambda position: live.apply_activity(position, made),
         )
-        if position >= len(live.plan) and self.spread:  # behind one that another process has added
-            await self.spread.refresh(live)
+        if position >= len(live.plan) and self.sync:  # behind one that another process has added
+            await self.sync.refresh(live)
         return position
 
     async def _withdraw(self, live: LiveRoom, position: Any) -> None:
@@ -330,8 +330,8 @@ class Hub:
         can = read_withdrawn(live, position)
         if live.state.position == can:  # back to where the class was, which also closes its round
             await self._go(live, previous_step(live.state, without=can), after=None)
-            if self.spread:
-                await self.spread.refresh(live)
+            if self.sync:
+                await self.sync.refresh(live)
             can = read_withdrawn(live, position)
         await self._append(live, "withdraw", {"position": can})
 
@@ -358,14 +358,14 @@ class Hub:
     ) -> None:
         at = self._now()
         await self._write(
-            live, lambda t: t.append(live.room.id, kind, value, after=after, at=at), live.happened
+            live, lambda t: t.append(live.room.id, kind, value, after=after, at=at), live.apply_step
         )
-        if live.is_behind and self.spread:
-            await self.spread.refresh(live)
+        if live.is_behind and self.sync:
+            await self.sync.refresh(live)
 
     async def _keep_progress(self, live: LiveRoom, position: int, value: Mapping[str, Any]) -> None:
         """Keep how far a training is for the processes that don't see it."""
-        if self.spread:
+        if self.sync:
             await self._write(live, lambda t: t.keep_progress(live.room.id, position, value), lambda _: None)
 
     async def _write(
@@ -388,8 +388,8 @@ class Hub:
         return await self.writer.do(job, committed)
 
     def _tell(self, live: LiveRoom, *, urgent: bool) -> None:
-        if self.spread:
-            self.spread.changed(live, urgent=urgent)
+        if self.sync:
+            self.sync.changed(live, urgent=urgent)
 
     def _now(self) -> datetime:
         return self.context.clock()

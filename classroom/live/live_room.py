@@ -1,4 +1,4 @@
-"""One room in memory: what is committed, and an alarm for each screen that shows it.
+"""One room in memory: what is committed, and an event that wakes each screen that shows it.
 
 Other processes may write the same class. What they have committed comes in through `take_in`, in any order
 with what this process has committed itself, and any number of times.
@@ -18,7 +18,14 @@ from classroom.activities.activity import Activity, activity_from
 from classroom.activities.room import LOBBY, Room, fold
 from study.figures.figure import Figures
 from study.ports.classes import ClassGridState, ClassRunState
-from study.store.class_records import ClassAnswer, ClassEvent, ClassRecord, ClassRoom, ClassStudent, Recorded
+from study.store.class_records import (
+    ClassAnswer,
+    ClassEvent,
+    ClassRecord,
+    ClassRoom,
+    ClassStudent,
+    RecordedAnswer,
+)
 
 RUN_STATE = TypeAdapter(ClassRunState)
 GRID_STATE = TypeAdapter(ClassGridState)
@@ -58,7 +65,7 @@ class LiveRoom:
         self.is_blank = False
         """Whether the projector is blank; it blanks itself, and says so for the teacher's page."""
 
-        self._alarms: dict[asyncio.Event, str] = {}
+        self._wakers: dict[asyncio.Event, str] = {}
         self._others: dict[str, tuple[int, float]] = {}
         """Whose phones are connected to other processes, as bits by number, and when they said so."""
 
@@ -129,7 +136,7 @@ class LiveRoom:
             return moved
         return {**shown.settings, **{name: moved[name] for name in (shown.slider,) if name in moved}}
 
-    def claims(self, position: int | None = None) -> dict[str, str]:
+    def reservations(self, position: int | None = None) -> dict[str, str]:
         """Students by the cell they took, in the current or a given activity.
 
         A removed student's cell stays taken.
@@ -173,17 +180,17 @@ class LiveRoom:
 
     def _online_here(self) -> set[str]:
         """Those with a stream, and those who have asked a moment ago because streams break on their way."""
-        return {student for student in self._alarms.values() if student} | self._polling.keys()
+        return {student for student in self._wakers.values() if student} | self._polling.keys()
 
     @property
     def is_watched(self) -> bool:
         """Whether a screen shows this room."""
-        return bool(self._alarms)
+        return bool(self._wakers)
 
     @property
-    def has_staff(self) -> bool:
+    def has_teacher(self) -> bool:
         """Whether a teacher or a projector shows this room."""
-        return "" in self._alarms.values()
+        return "" in self._wakers.values()
 
     @property
     def is_behind(self) -> bool:
@@ -201,11 +208,11 @@ class LiveRoom:
 
     def streams_of(self, student_id: str) -> int:
         """How many screens one student has open."""
-        return sum(watcher == student_id for watcher in self._alarms.values())
+        return sum(watcher == student_id for watcher in self._wakers.values())
 
     # ---- what was committed
 
-    def happened(self, event: ClassEvent) -> None:
+    def apply_step(self, event: ClassEvent) -> None:
         """Take in an event of the teacher, once all before it are taken in; a known one changes nothing."""
         self._early[event.number] = event
         known = len(self.events)
@@ -214,26 +221,26 @@ class LiveRoom:
             self.state = fold([following], self.state)
         self._early = {number: each for number, each in self._early.items() if number > len(self.events)}
         if len(self.events) > known:
-            self.ring()
+            self.wake_screens()
 
-    def joined(self, student: ClassStudent) -> None:
+    def apply_join(self, student: ClassStudent) -> None:
         """Take in a student; one who is known already changes nothing."""
         if student.id not in self.students:
             self.students[student.id] = student
             self.by_device[student.device] = student.id
-            self.ring(student.id)
+            self.wake_screens(student.id)
 
-    def renamed(self, student_id: str, name: str) -> None:
+    def apply_rename(self, student_id: str, name: str) -> None:
         """Take in another name."""
         self.students[student_id] = replace(self.students[student_id], name=name)
-        self.ring(student_id)
+        self.wake_screens(student_id)
 
     def forgot_names(self) -> None:
         """Take in that all names are deleted."""
         self.students = {key: replace(student, name="") for key, student in self.students.items()}
-        self.ring()
+        self.wake_screens()
 
-    def answered(self, recorded: Recorded) -> None:
+    def apply_answer(self, recorded: RecordedAnswer) -> None:
         """Take in an answer, also one that an earlier process stored."""
         answer = recorded.answer
         if answer is not None:
@@ -248,30 +255,31 @@ class LiveRoom:
                 self._graded += answer.graded is not None
                 self._graded -= before is not None and before.graded is not None
                 self._newest = max(self._newest, answer.revision)
-                self.ring(None if answer.claim else answer.student_id)  # a claim is gone for all others
+                # A reserved cell is gone for all others.
+                self.wake_screens(None if answer.claim else answer.student_id)
 
-    def added(self, position: int, activity: Activity) -> None:
-        """Take in an activity made on the spot, once; the step to it rings."""
+    def apply_activity(self, position: int, activity: Activity) -> None:
+        """Take in an activity made on the spot, once; the step to it wakes the screens."""
         if position == len(self.plan):
             self.plan = (*self.plan, activity)
 
     def take_in(self, changes: ClassRecord) -> None:
         """Take in what any process has committed."""
         if changes.room.options != self.room.options:
-            self.ring()
+            self.wake_screens()
         self.room = changes.room
         for position, spec in enumerate(changes.activities, start=changes.first_activity):
-            self.added(position, activity_from(spec))
+            self.apply_activity(position, activity_from(spec))
         for student in changes.students:
             if student.id not in self.students:
-                self.joined(student)
+                self.apply_join(student)
             elif self.students[student.id] != student:
                 self.students[student.id] = student
-                self.ring(student.id)
+                self.wake_screens(student.id)
         for answer in changes.answers:
-            self.answered(Recorded(outcome="stored", answer=answer))
+            self.apply_answer(RecordedAnswer(outcome="stored", answer=answer))
         for event in changes.events:
-            self.happened(event)
+            self.apply_step(event)
         self._take_in_progress(changes.progress)
 
     def _take_in_progress(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
@@ -281,58 +289,58 @@ class LiveRoom:
             else:
                 self.run_moved(position, RUN_STATE.validate_python(value))
 
-    def graded(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
+    def apply_grades(self, answer: ClassAnswer, found: Mapping[str, Any]) -> None:
         """Take in what the grader found in an answer."""
         of_round = self._answers.get((answer.position, answer.round), {})
         known = of_round.get(answer.student_id)
         if known is not None and known.id == answer.id and known.graded is None:
             of_round[answer.student_id] = replace(answer, graded=found)
             self._graded += 1
-            self.ring(answer.student_id)
+            self.wake_screens(answer.student_id)
 
     def grading_stopped(self, trouble: str) -> None:
         """Take in that everything is graded, or why it can't be."""
         if trouble != self.grading_trouble:
             self.grading_trouble = trouble
-            self._ring_staff()
+            self._wake_teacher()
 
-    def estimated(self, position: int, seconds: float | None) -> None:
+    def apply_estimate(self, position: int, seconds: float | None) -> None:
         """Take in how long a grid takes."""
         self.grid_seconds[position] = seconds
-        self._ring_staff()
+        self._wake_teacher()
 
-    def blanked(self, *, is_blank: bool) -> None:
+    def apply_blanking(self, *, is_blank: bool) -> None:
         """Take in that the projector is blank, or shows the class again."""
         self.is_blank = is_blank
-        self._ring_staff()
+        self._wake_teacher()
 
     def grid_moved(self, position: int, state: ClassGridState) -> None:
         """Take in how far a grid is."""
         if state != self.grids.get(position):
             self.grids[position] = state
-            self._ring_at(position)
+            self._wake_screens_at(position)
 
     def run_moved(self, position: int, state: ClassRunState) -> None:
         """Take in how far a prediction's run is."""
         if state != self._runs.get(position):
             self._runs[position] = state
-            self._ring_at(position)
+            self._wake_screens_at(position)
 
     # ---- telling
 
     @contextmanager
     def watching(self, student_id: str = "") -> Iterator[asyncio.Event]:
-        """An alarm that rings after changes: for one student those that the phone shows, for staff all."""
-        alarm = asyncio.Event()
-        self._alarms[alarm] = student_id
+        """An event that is set after changes: for a student those the phone shows, for the teacher all."""
+        waker = asyncio.Event()
+        self._wakers[waker] = student_id
         self._came_or_went()
         try:
-            yield alarm
+            yield waker
         finally:
-            del self._alarms[alarm]
+            del self._wakers[waker]
             self._came_or_went()
 
-    def polled(self, student_id: str) -> None:
+    def apply_poll(self, student_id: str) -> None:
         """Take in that a phone has asked for its state: it is connected until it stops asking."""
 
         def forget() -> None:
@@ -351,7 +359,7 @@ class LiveRoom:
         known = self._others.get(process)
         self._others[process] = (bits, at)
         if known is None or known[0] != bits:
-            self._ring_staff()
+            self._wake_teacher()
 
     def forget_others(self, *, before: float) -> None:
         """Forget the phones of processes that have said nothing since a time in seconds."""
@@ -359,26 +367,26 @@ class LiveRoom:
         for process in gone:
             del self._others[process]
         if gone:
-            self._ring_staff()
+            self._wake_teacher()
 
     def _came_or_went(self) -> None:
-        self._ring_staff()
+        self._wake_teacher()
         self.presence_changed()
 
-    def ring(self, student_id: str | None = None) -> None:
-        """Wake every screen, or staff and one student."""
-        for alarm, watcher in self._alarms.items():
+    def wake_screens(self, student_id: str | None = None) -> None:
+        """Wake every screen, or one student's and those of the teacher and the projector."""
+        for waker, watcher in self._wakers.items():
             if student_id is None or watcher in ("", student_id):
-                alarm.set()
+                waker.set()
 
-    def _ring_at(self, position: int) -> None:
+    def _wake_screens_at(self, position: int) -> None:
         """Wake every screen if the class is at an activity."""
         if position == self.state.position:
-            self.ring()
+            self.wake_screens()
 
-    def _ring_staff(self) -> None:
+    def _wake_teacher(self) -> None:
         """Wake the teacher's and the projector's screens only."""
-        self.ring("")
+        self.wake_screens("")
 
 
 def as_value(answer: ClassAnswer | None) -> Mapping[str, Any]:

@@ -23,12 +23,12 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def build_room(
-    plan: Plan, options: Mapping[str, Any], *, taken: set[str], dice: Random, now: datetime
+    plan: Plan, options: Mapping[str, Any], *, taken: set[str], rng: Random, now: datetime
 ) -> ClassRoom:
     """Build the record of a class with a code that is not among those `taken`."""
     return ClassRoom(
         id=uuid.uuid4().hex,
-        code=_draw_code(taken, dice),
+        code=_draw_code(taken, rng),
         plan_id=plan.id,
         title=plan.title,
         options=options,
@@ -37,7 +37,7 @@ def build_room(
     )
 
 
-def _draw_code(taken: set[str], dice: Random) -> str:
-    while (code := f"{dice.randrange(100_000, 1_000_000)}") in taken:
+def _draw_code(taken: set[str], rng: Random) -> str:
+    while (code := f"{rng.randrange(100_000, 1_000_000)}") in taken:
         pass
     return code

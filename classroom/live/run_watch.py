@@ -41,7 +41,7 @@ class RunWatch:
         if position in live.state.runs and not await self._has_failed(live, position):
             return False
         key = (live.room.code, position)
-        if key in self._starting:  # a second press while forty folders are written
+        if key in self._starting:  # a second event while forty folders are written
             raise LearnerError("The training is being started.", do_next="Wait a moment.")
         self._starting.add(key)
         try:
@@ -130,7 +130,7 @@ class RunWatch:
         crowd = live.plan[position].crowd
         assert crowd is not None
         seconds = await asyncio.to_thread(self.grids.seconds, crowd.setting, crowd.axes)
-        live.estimated(position, seconds)
+        live.apply_estimate(position, seconds)
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
         while True:

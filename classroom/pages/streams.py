@@ -46,18 +46,18 @@ def one_state(make: MakeState) -> Response:
 async def _states(
     live: LiveRoom, make: MakeState, student_id: str, known: str, heartbeat_seconds: float
 ) -> AsyncIterator[str]:
-    with live.watching(student_id) as alarm:
+    with live.watching(student_id) as waker:
         yield f"retry: {RECONNECT_MS}\n\n"
         if student_id and known == _event_id(live, student_id) and live.state.phase != "run":
             yield "event: beat\ndata: {}\n\n"
-            await alarm.wait()
+            await waker.wait()
         while True:
-            alarm.clear()
+            waker.clear()
             yield f"id: {_event_id(live, student_id)}\ndata: {json.dumps(_with_now(make()))}\n\n"
             await asyncio.sleep(TICK_SECONDS)
-            while not alarm.is_set():
+            while not waker.is_set():
                 try:
-                    await asyncio.wait_for(alarm.wait(), heartbeat_seconds)
+                    await asyncio.wait_for(waker.wait(), heartbeat_seconds)
                 except TimeoutError:
                     yield "event: beat\ndata: {}\n\n"
 

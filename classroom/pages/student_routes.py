@@ -123,7 +123,7 @@ class StudentRoutes:
         live, student = await self._student(code, request, newest=True)
         if not self._reading.allows(student.device):
             return too_often()
-        live.polled(student.id)
+        live.apply_poll(student.id)
         return streams.one_state(partial(self._state, live, student.id))
 
     def _state(self, live: LiveRoom, student_id: str) -> dict[str, object]:

@@ -106,7 +106,7 @@ class TeacherRoutes:
             live = await self._hub.find(code)
         except LearnerError as error:
             return await self._start.page(str(error))
-        live.blanked(is_blank=False)  # a page that is just opened shows the class
+        live.apply_blanking(is_blank=False)  # a page that is just opened shows the class
         link = self._link(live, request)
         return documents.page(
             "screen",

@@ -17,7 +17,14 @@ from classroom.plans.fields import (
     read_typed,
 )
 from study.base.errors import LearnerError
-from study.content.yaml_reader import ContentError, Fields, Placed, Problem, parse_content, read_folder
+from study.content.yaml_reader import (
+    ContentError,
+    Fields,
+    LocatedMapping,
+    Problem,
+    parse_content,
+    read_folder,
+)
 from study.figures.controls import SliderControl, controls_of, settings_from
 from study.figures.figure import Figures
 from study.ports.classes import (
@@ -117,7 +124,7 @@ class Plans:
         if len(content) > LARGEST_OWN_BYTES:
             text = f"has more than {LARGEST_OWN_BYTES:,} bytes"
             found.append(Problem(file=name, line=1, item="plan", text=text))
-        elif isinstance(placed := parse_content(name, content, found), Placed):
+        elif isinstance(placed := parse_content(name, content, found), LocatedMapping):
             file = Fields(placed, file=name, kind="plan", problems=found)
             plan = self._read(file, OWN + Path(name).stem, is_own=True)
         elif not found:

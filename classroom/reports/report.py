@@ -181,7 +181,7 @@ def _item(
     said = [CONFIDENCES.index(answer.confidence) for answer in first.values() if answer.confidence]
     moved = None
     if activity.asked is not None and activity.asked.right:
-        moved = transition(chosen(first), chosen(second), activity.asked.right)
+        moved = transition(list_choices(first), list_choices(second), activity.asked.right)
     return ItemRow(
         position=position + 1,
         kind=activity.kind,
@@ -238,7 +238,7 @@ def _summary(
             said.append(f"{close} of {len(known)} within 10 %")
         return "; ".join(said)
     if activity.asked is not None and not activity.asked.right:
-        votes = Counter(chosen(given).values())
+        votes = Counter(list_choices(given).values())
         return "; ".join(f"{_plain(option.html)}: {votes[option.id]}" for option in activity.asked.options)
     if activity.wanted is not None:
         written = map(WrittenAnswer.of, given.values())
@@ -261,7 +261,7 @@ def _subject(activity: Activity) -> str:
     return "final-loss" if activity.crowd else getattr(activity.guessed, "quantity", "")
 
 
-def chosen(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
+def list_choices(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
     """The option that each student chose."""
     return {student: str(answer.value["option"]) for student, answer in given.items()}
 

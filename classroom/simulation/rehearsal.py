@@ -9,7 +9,7 @@ from typing import Any
 
 from classroom.activities.activity import activity_from
 from classroom.simulation.http_client import Client
-from classroom.simulation.student import Manners, Student
+from classroom.simulation.student import Student, StudentBehaviour
 from study.base.errors import LearnerError
 
 
@@ -26,7 +26,7 @@ class Rehearsal:
     """Press Next after this many seconds; 0: the teacher leads."""
 
     seed: int = 0
-    manners: Manners = field(default_factory=Manners)
+    behaviour: StudentBehaviour = field(default_factory=StudentBehaviour)
     outcomes: Counter[str] = field(default_factory=Counter)
 
     async def play(self) -> None:
@@ -47,9 +47,9 @@ class Rehearsal:
         if status != 200:
             raise LearnerError(f"There is no class with the code {code}.", do_next="Start one at /class.")
         plan = [activity_from(spec) for spec in told["activities"]]
-        dice = Random(self.seed)
+        rng = Random(self.seed)
         students = [
-            Student(self.address, code, plan, Random(dice.random()), self.manners, self._heard)
+            Student(self.address, code, plan, Random(rng.random()), self.behaviour, self._heard)
             for _ in range(self.students)
         ]
         playing = [asyncio.create_task(student.play()) for student in students]

@@ -35,7 +35,7 @@ RETRY_SECONDS = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manners:
+class StudentBehaviour:
     """How simulated students behave."""
 
     think_seconds: tuple[float, float] = (1.0, 12.0)
@@ -54,8 +54,8 @@ class Student:
     address: str
     code: str
     plan: Sequence[Activity]
-    dice: Random
-    manners: Manners = field(default_factory=Manners)
+    rng: Random
+    behaviour: StudentBehaviour = field(default_factory=StudentBehaviour)
     heard: Callable[[float, str, Mapping[str, Any]], object] = lambda *_: None
     saw: Callable[[Mapping[str, Any]], object] = lambda _: None
     came_back: Callable[[float], object] = lambda _: None
@@ -68,7 +68,7 @@ class Student:
     _woke_at: float | None = None
 
     def __post_init__(self) -> None:
-        self.client = Client(self.address, f"simulated-{uuid.UUID(int=self.dice.getrandbits(128)).hex}")
+        self.client = Client(self.address, f"simulated-{uuid.UUID(int=self.rng.getrandbits(128)).hex}")
 
     async def play(self) -> None:
         """Take part until the class has ended or the task is cancelled."""
@@ -95,7 +95,7 @@ class Student:
     async def answer(self, position: int, round_number: int) -> str:
         """Send one answer under one id until it is acknowledged or refused; returns the outcome."""
         given = {"id": uuid.uuid4().hex, "position": position, "round": round_number}
-        given |= answer_to(self.plan[position], round_number, self.dice)
+        given |= answer_to(self.plan[position], round_number, self.rng)
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -126,13 +126,13 @@ class Student:
                 if not asked[1] or state["answered"] or asked in self._answered:
                     continue
                 self._answered.add(asked)
-                if self.dice.random() < self.manners.silent_rate:
+                if self.rng.random() < self.behaviour.silent_rate:
                     continue
-                await asyncio.sleep(self.dice.uniform(*self.manners.think_seconds))
+                await asyncio.sleep(self.rng.uniform(*self.behaviour.think_seconds))
                 await self.answer(*asked)
-                if self.dice.random() < self.manners.drop_rate:
+                if self.rng.random() < self.behaviour.drop_rate:
                     await states.aclose()  # type: ignore[attr-defined]
-                    await asyncio.sleep(self.dice.uniform(*self.manners.away_seconds))
+                    await asyncio.sleep(self.rng.uniform(*self.behaviour.away_seconds))
                     self._woke_at = asyncio.get_running_loop().time()
                     return False
         return False
@@ -143,41 +143,41 @@ class Student:
             self._woke_at = None
 
 
-def answer_to(activity: Activity, round_number: int, dice: Random) -> dict[str, Any]:
+def answer_to(activity: Activity, round_number: int, rng: Random) -> dict[str, Any]:
     """A plausible answer: right at the round's rate, guesses spread around the value."""
     asked = activity.asked_in(round_number)
     if activity.crowd is not None:
         return {
-            "cell": dice.choice(activity.crowd.cells),
-            "number": f"{5.0 * math.exp(dice.gauss(0, 0.1)):.3g}",
+            "cell": rng.choice(activity.crowd.cells),
+            "number": f"{5.0 * math.exp(rng.gauss(0, 0.1)):.3g}",
         }
     if activity.wanted is not None:
-        return {"text": _write(activity.wanted, dice)}
+        return {"text": _write(activity.wanted, rng)}
     if asked is None:
         value = activity.guessed.value if activity.guessed else None
-        return {"number": f"{(value or 5.0) * math.exp(dice.gauss(0, GUESS_SPREAD)):.3g}"}
+        return {"number": f"{(value or 5.0) * math.exp(rng.gauss(0, GUESS_SPREAD)):.3g}"}
     if not asked.right:
-        return {"option": dice.choice(asked.options).id}
-    is_right = dice.random() < RIGHT_RATES[round_number]
+        return {"option": rng.choice(asked.options).id}
+    is_right = rng.random() < RIGHT_RATES[round_number]
     wrong = [option.id for option in asked.options if not option.correct]
     # Those who are right are surer, yet not always.
-    confidence = dice.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]
-    return {"option": asked.right if is_right else dice.choice(wrong), "confidence": confidence}
+    confidence = rng.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]
+    return {"option": asked.right if is_right else rng.choice(wrong), "confidence": confidence}
 
 
-def _write(wanted: ClassPrompt, dice: Random) -> str:
+def _write(wanted: ClassPrompt, rng: Random) -> str:
     sentences = _read_sentences()
-    if dice.random() < UNSURE_RATE:
-        return dice.choice(sentences["unsure"])
+    if rng.random() < UNSURE_RATE:
+        return rng.choice(sentences["unsure"])
     if not wanted.concepts:
-        return dice.choice(sentences["surprises"])
+        return rng.choice(sentences["surprises"])
     fall = (EASIEST_SAID_RATE - HARDEST_SAID_RATE) / max(1, len(wanted.concepts) - 1)
     said = [
         concept.definition
         for place, concept in enumerate(wanted.concepts)
-        if dice.random() < EASIEST_SAID_RATE - place * fall
+        if rng.random() < EASIEST_SAID_RATE - place * fall
     ]
-    return " ".join(said)[:LONGEST_TEXT] or dice.choice(sentences["vague"])
+    return " ".join(said)[:LONGEST_TEXT] or rng.choice(sentences["vague"])
 
 
 @cache

@@ -52,7 +52,7 @@ class OwnCell:
 def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCell]]:
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
-    claimed = live.claims(position)
+    claimed = live.reservations(position)
     means = {
         cell: fmean(found)
         for cell in crowd.cells
@@ -97,7 +97,7 @@ def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | Non
 def free_places(live: LiveRoom, crowd: CrowdGrid, *, claimed: str | None) -> Mapping[str, int]:
     """How many runs of each cell a student may claim: what it has claimed already is still its own."""
     left = dict.fromkeys(crowd.cells, crowd.seeds)
-    for claim in live.claims():
+    for claim in live.reservations():
         left[claim.rpartition("/")[0]] -= claim != claimed
     return left
 

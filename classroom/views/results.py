@@ -9,7 +9,7 @@ from markupsafe import Markup
 from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
-from classroom.reports.report import chosen, value_of
+from classroom.reports.report import list_choices, value_of
 from study.ports.classes import ClassQuestion
 
 LETTERS = "ABCDEFGH"
@@ -50,7 +50,7 @@ class Guesses:
 
 def bars(live: LiveRoom, asked: ClassQuestion, round_number: int) -> list[Bar]:
     """Votes of a round by option."""
-    given = chosen(live.answers(round_number)).values()
+    given = list_choices(live.answers(round_number)).values()
     counts = count_votes([option.id for option in asked.options], given)
     return [
         Bar(
@@ -67,9 +67,9 @@ def bars(live: LiveRoom, asked: ClassQuestion, round_number: int) -> list[Bar]:
     ]
 
 
-def moved(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
+def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
     """How votes moved between the two rounds of a question; None when nobody voted twice."""
-    found = transition(chosen(live.answers(1)), chosen(live.answers(2)), asked.right)
+    found = transition(list_choices(live.answers(1)), list_choices(live.answers(2)), asked.right)
     return found if found.both else None
 
 
@@ -136,6 +136,6 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
         "asked": asked,
         "rounds": shown,
         "latest": latest,
-        "moved": None if twin else moved(live, asked),
+        "moved": None if twin else count_moves(live, asked),
         "slips": slips(latest, asked),
     }

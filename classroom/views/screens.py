@@ -12,7 +12,7 @@ from classroom.activities.room import LOBBY, next_step, order_of
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
-from classroom.reports.report import chosen
+from classroom.reports.report import list_choices
 from classroom.views import crowd, results, wall
 from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
@@ -148,7 +148,7 @@ def teacher_state(live: LiveRoom) -> State:
         ],
         shown=True,
         advice=ADVICE_TEXTS[found] if found and live.state.phase == "advice" else "",
-        pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(chosen(live.answers(1)))]
+        pairs=[(named[one], named[other]) for one, other in disagreeing_pairs(list_choices(live.answers(1)))]
         if discussing and live.activity and live.activity.asked
         else [],
         following=_following(live),

@@ -16,7 +16,7 @@ from study.store.class_records import ClassAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class WallAnswer:
     """One answer without a name, with a verdict on each concept."""
 
     id: str
@@ -38,8 +38,8 @@ class WallView:
     counts: Mapping[str, tuple[tuple[str, int], ...]]
     """By concept the number of answers with each verdict, in words."""
 
-    answers: tuple[Judged, ...]
-    shown: tuple[Judged, ...]
+    answers: tuple[WallAnswer, ...]
+    shown: tuple[WallAnswer, ...]
     graded: int
 
 
@@ -82,7 +82,7 @@ def own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> li
     ]
 
 
-def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> Judged:
+def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> WallAnswer:
     overruled = live.state.overruled
     verdicts = []
     for concept in wanted.concepts:
@@ -90,6 +90,6 @@ def _judged(answer: WrittenAnswer, wanted: ClassPrompt, live: LiveRoom) -> Judge
         words = VERDICT_LABELS[verdict] if verdict else "not judged"
         by_teacher = " (by you)" if (answer.id, concept.id) in overruled else ""
         verdicts.append((concept.id, concept.label, words + by_teacher))
-    return Judged(
+    return WallAnswer(
         id=answer.id, text=answer.text, shown=answer.id in live.state.quoted, verdicts=tuple(verdicts)
     )

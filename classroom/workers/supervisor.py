@@ -27,7 +27,7 @@ END_SECONDS = 5.0
 
 
 @dataclass
-class _WorkerProcess:
+class _StartedWorker:
     process: "subprocess.Popen[str]"
     ready: threading.Event = field(default_factory=threading.Event)
 
@@ -61,7 +61,7 @@ class Supervisor:
             if self.share_socket:
                 where, inherited = ["--socket", str(kept.fileno())], (kept.fileno(),)
 
-            def start() -> _WorkerProcess:
+            def start() -> _StartedWorker:
                 return _start([*self.command, *where], inherited)
 
             for number in STOP_SIGNALS:
@@ -74,7 +74,7 @@ class Supervisor:
             finally:
                 _end(workers)
 
-    def _wait_for(self, workers: Sequence[_WorkerProcess]) -> None:
+    def _wait_for(self, workers: Sequence[_StartedWorker]) -> None:
         for worker in workers:
             waited = 0.0
             while not worker.ready.wait(LOOK_SECONDS) and not self._ending.is_set():
@@ -84,7 +84,7 @@ class Supervisor:
                         "A worker did not start.", do_next="Look for the reason above, then start again."
                     )
 
-    def _keep(self, workers: list[_WorkerProcess], start: Callable[[], _WorkerProcess]) -> None:
+    def _keep(self, workers: list[_StartedWorker], start: Callable[[], _StartedWorker]) -> None:
         while not self._ending.wait(LOOK_SECONDS):
             for place, worker in enumerate(workers):
                 if worker.process.poll() is not None:
@@ -94,7 +94,7 @@ class Supervisor:
                     workers[place] = start()
 
 
-def _start(command: Sequence[str], inherited: tuple[int, ...]) -> _WorkerProcess:
+def _start(command: Sequence[str], inherited: tuple[int, ...]) -> _StartedWorker:
     process = subprocess.Popen(
         [sys.executable, *command],
         stdin=subprocess.PIPE,  # ends with this process, and the worker with it
@@ -102,7 +102,7 @@ def _start(command: Sequence[str], inherited: tuple[int, ...]) -> _WorkerProcess
         text=True,
         pass_fds=inherited,
     )
-    worker = _WorkerProcess(process)
+    worker = _StartedWorker(process)
 
     def read() -> None:
         assert process.stdout is not None
@@ -114,7 +114,7 @@ def _start(command: Sequence[str], inherited: tuple[int, ...]) -> _WorkerProcess
     return worker
 
 
-def _end(workers: Sequence[_WorkerProcess]) -> None:
+def _end(workers: Sequence[_StartedWorker]) -> None:
     for worker in workers:
         worker.process.terminate()
     for worker in workers:

@@ -167,7 +167,7 @@ def row_problem(table: str, row: Mapping[str, Any]) -> str:
             )
             return "" if usable else "a fit of the schedule can't be used"
         case "card_verbs":
-            return "" if _verb_is_whole(row) else "what was done with a card can't be read"
+            return "" if _is_operation_whole(row) else "what was done with a card can't be read"
     return ""
 
 
@@ -208,7 +208,7 @@ def _are_parameters(value: object) -> bool:
     return True
 
 
-def _verb_is_whole(row: Mapping[str, Any]) -> bool:
+def _is_operation_whole(row: Mapping[str, Any]) -> bool:
     value = row.get("value")
     try:
         match row.get("verb"):

@@ -51,7 +51,7 @@ class CardExchange:
 
     def reads(self, file: File) -> bool:
         """Return whether a file may hold cards: any table or text may, so other exchanges are asked first."""
-        match file.ending:
+        match file.extension:
             case "yaml" | "yml" | "json":
                 return file.has_key("cards", "deck")
             case ending:
@@ -74,26 +74,29 @@ class CardExchange:
         edited = self.decks.edited(edits)
         known = {entry.id: entry for entry in entries_of(edited)}
         reading = read_cards(file, known=known, concepts=self.concepts.by_id)
-        if not reading.entries and file.ending in TEXT_ENDINGS:
+        if not reading.entries and file.extension in TEXT_ENDINGS:
             raise _no_card(file)
         judged = self._judged(reading, known, edits)
         taken = {entry.id for entry, result in judged if result.verdict != "rejected"}
         wanted = [entry for entry, result in judged if result.verdict in ("new", "changed")]
         rewritten = [entry for entry in wanted if entry.id in known and not self._in_import(entry.id, edits)]
-        verbs = [_build_edit(entry, known[entry.id], edited.notes[entry.id], now) for entry in rewritten]
+        operations = [_build_edit(entry, known[entry.id], edited.notes[entry.id], now) for entry in rewritten]
         return ImportPlan(
             groups=(ImportGroup(title="Cards", entries=(*(r for _, r in judged), *reading.rejected)),),
             notes=reading.notes,
             files=self._files([entry for entry in wanted if entry not in rewritten]),
             tables={
                 "card_reviews": self._ratings(profile_id, reading, taken, now),
-                "card_verbs": [*verbs, *self._suspended(profile_id, reading, taken, now)],
+                "card_verbs": [*operations, *self._suspended(profile_id, reading, taken, now)],
             },
         )
 
     def _edits(self, profile_id: str) -> dict[str, Mapping[str, str]]:
         """Read the learner's edits: note id -> fields."""
-        last = {verb.subject: verb.value for verb in self.store.verbs.live(profile_id, ["edit"])}
+        last = {
+            operation.subject: operation.value
+            for operation in self.store.card_operations.live(profile_id, ["edit"])
+        }
         return {note: texts for note, texts in last.items() if texts and note in self.decks.notes}
 
     def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
@@ -188,10 +191,10 @@ class CardExchange:
     ) -> list[dict[str, Any]]:
         """Return suspensions of cards that were suspended in Anki and never rated or decided on here."""
         rated = self.store.cards.latest(profile_id)
-        verbs = self.store.verbs.live(profile_id, ["suspend", "resume"])
-        decided = {verb.subject for verb in verbs} | rated.keys()
+        operations = self.store.card_operations.live(profile_id, ["suspend", "resume"])
+        decided = {operation.subject for operation in operations} | rated.keys()
         return [
-            _build_verb("suspend", card_id, None, now)
+            _build_operation("suspend", card_id, None, now)
             for card_id in reading.suspended
             if _note_of(card_id) in taken and card_id not in decided
         ]
@@ -219,10 +222,10 @@ def _build_edit(entry: CardEntry, here: CardEntry, note: Note, now: datetime) ->
         name: own if entry.shows(name) == here.shows(name) else getattr(entry, name)
         for name, own in note.texts.items()
     }
-    return _build_verb("edit", entry.id, texts, now)
+    return _build_operation("edit", entry.id, texts, now)
 
 
-def _build_verb(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
+def _build_operation(name: str, subject: str, value: Any, now: datetime) -> dict[str, Any]:
     return {"verb": name, "subject": subject, "review_id": None, "value": value, "at": now.isoformat()}
 
 
@@ -232,7 +235,7 @@ def _no_card(file: File) -> LearnerError:
     counted = "1 line" if lines == 1 else f"{lines:,} lines"
     held = f"has {counted} of text and no card" if lines else "is empty"
     looked_for = "a question `Q:` with its answer `A:`, or a `C:` with a `[gap]`"
-    if file.ending == "txt":
+    if file.extension == "txt":
         looked_for += ", or a front and a back with a tab between them"
     return LearnerError(
         f"{file.name} {held}. A card is {looked_for}.",

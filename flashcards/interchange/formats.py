@@ -21,14 +21,14 @@ PACKAGES = ("apkg", "colpkg", "zip")
 
 def read_cards(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
     """Read the cards of a file of any format. Raises LearnerError when it is too large or can't be read."""
-    check_size(file.name, len(file.content), package=file.ending in PACKAGES)
+    check_size(file.name, len(file.content), package=file.extension in PACKAGES)
     reading = _read_file(file, known=known, concepts=concepts)
     check_items(file.name, len(reading.entries) + len(reading.rejected))
     return reading
 
 
 def _read_file(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[str]) -> CardReading:
-    match file.ending:
+    match file.extension:
         case "apkg" | "colpkg":
             return read_apkg(file, known=known, concepts=concepts)
         case "txt" if PART.search(file.content.decode("utf-8", "replace")):
@@ -52,7 +52,7 @@ def _read_zip(file: File, *, known: Mapping[str, CardEntry], concepts: Iterable[
     whole = CardReading()
     for name in archive.names:
         inside = File(name=name, content=b"")
-        if inside.ending in ENDINGS and inside.ending != "zip":
+        if inside.extension in ENDINGS and inside.extension != "zip":
             content = archive.read(name, limit_bytes=FILE_BYTES)
             read = read_cards(File(name=name, content=content), known=known, concepts=concepts)
             whole = replace(

@@ -133,12 +133,12 @@ def _detect_separator(header: Mapping[str, str], file: File, body: str) -> str:
     if named:
         return _SEPARATORS.get(named.lower(), named[:1])
     first = body.partition("\n")[0]
-    if file.ending == "txt" and not header and "\t" not in first:
+    if file.extension == "txt" and not header and "\t" not in first:
         # A comma in a line of plain notes parts no front from a back; a table has as many in every line.
         rows = [line for line in body.splitlines() if line.strip()]
         counts = {mark: {row.count(mark) for row in rows} for mark in (";", ",")}
         return next((mark for mark, found in counts.items() if len(found) == 1 and 0 not in found), "\t")
-    usual = "\t" if file.ending in ("txt", "tsv") else ","
+    usual = "\t" if file.extension in ("txt", "tsv") else ","
     return max((usual, "\t", ";", ","), key=first.count)
 
 

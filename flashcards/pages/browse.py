@@ -23,7 +23,7 @@ from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
 
-AT_ONCE = 40  # rows; more are one press away
+AT_ONCE = 40  # rows; more are one click away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class BrowsePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle a change of the search, or a press on a row."""
+        """Handle a change of the search, or the choice of a row."""
         visit = frame.visit_of(self.context, request, event)
         view = BrowseState(search=_search_in(event))
         card_id = str(event.get("card", ""))[:120]
@@ -133,7 +133,7 @@ class BrowsePage:
             opened=self._opened(snapshot, view),
             flags=FLAG_NAMES,
             study=build_url(list_filters(view.search.wanted)),
-            undo=self.exercise.undoable(visit),
+            undo=self.exercise.find_undoable(visit),
         )
 
     def _opened(self, snapshot: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from flashcards.pages.editing import edit_form, save_edit
 from flashcards.pages.finish import finish_values
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.cram import Cram
-from flashcards.review.presenter import CardExercise, Look, look_of
+from flashcards.review.presenter import CardExercise, CardViewState, read_view_state
 from flashcards.review.session import CardSession
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import HOWS, CardChoice, build_url, choice_of, how_to
@@ -56,13 +56,13 @@ class CardsPage:
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self.context, request, event)
         try:
-            return self._press(visit, event)
+            return self._handle_event(visit, event)
         except StaleError as stale:
             if event.get("act") in ("save-edit", "revert"):
                 raise  # what was typed stays on the page
             return {**self._next(visit), "error": str(stale)}
 
-    def _press(self, visit: Visit, event: dict[str, Any]) -> Reply:
+    def _handle_event(self, visit: Visit, event: dict[str, Any]) -> Reply:
         match event.get("act"):
             case "flip" | "look" | "flags" | "edit":
                 return self._look(visit, event)
@@ -84,11 +84,11 @@ class CardsPage:
                 return self._leave(visit, event)
         raise form_event.unknown_act(event)
 
-    # ---- presses ----
+    # ---- events ----
 
     def _look(self, visit: Visit, event: Mapping[str, Any], *, said: str = "") -> Reply:
         """Render the same card again: its other side, or with flags or the edit form below it."""
-        snapshot, look, act = self.exercise.snapshot(visit), look_of(event), event.get("act")
+        snapshot, look, act = self.exercise.snapshot(visit), read_view_state(event), event.get("act")
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None or (act == "look" and look.card_id in snapshot.log.hidden):
             return self._next(visit, said=said)  # an edit removed its gap, or it was hidden
@@ -120,7 +120,7 @@ class CardsPage:
             return self._next(visit, said=said)
         snapshot = self.exercise.snapshot(visit)
         card, (_, review_id) = snapshot.decks.by_id[card_id], snapshot.memory(card_id)
-        look = Look(card_id=card_id, review_id=review_id, shown_at=visit.now)
+        look = CardViewState(card_id=card_id, review_id=review_id, shown_at=visit.now)
         notice = render("flashcards/cards/leech.html", card=card, lapses=lapses, carried=render_carried(look))
         return self._next(visit, said="Set aside: you forgot this card often.", notice=notice)
 
@@ -185,7 +185,7 @@ class CardsPage:
         if not notice and not cram:
             notice = self._offer(visit, snapshot, choice)
         fragment = self.exercise.front(snapshot, card)
-        look = Look(card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now)
+        look = CardViewState(card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now)
         return self._show(visit, snapshot, fragment, look=look, said=said, notice=notice, session=session)
 
     def _show(
@@ -194,7 +194,7 @@ class CardsPage:
         snapshot: CardSnapshot,
         fragment: Fragment,
         *,
-        look: Look | None,
+        look: CardViewState | None,
         said: str = "",
         notice: str = "",
         session: CardSession | None = None,
@@ -209,7 +209,7 @@ class CardsPage:
             cram=cram,
             notice=notice,
             **(_cram_figures(cram) if cram else self._figures(visit, session)),
-            **self.foot(visit, session, choice),
+            **self.footer_values(visit, session, choice),
         )
         return {"html": html, "say": f"{said} {fragment.say}".strip(), "focus": fragment.focus}
 
@@ -226,7 +226,7 @@ class CardsPage:
             "left": f"Left: {counts.new} new, {counts.learning} learning, {counts.review} to review",
         }
 
-    def foot(self, visit: Visit, session: CardSession, choice: CardChoice) -> dict[str, Any]:
+    def footer_values(self, visit: Visit, session: CardSession, choice: CardChoice) -> dict[str, Any]:
         """Return the template values of the footer, which every view of this page has."""
         decks, chosen = self.exercise.reviews.decks, choice.wanted
         parts = [
@@ -236,7 +236,7 @@ class CardsPage:
             self.context.concepts.name(chosen.concept) if chosen.concept else "",
         ]
         return {
-            "undo": self.exercise.undoable(visit, cram=choice.cram),
+            "undo": self.exercise.find_undoable(visit, cram=choice.cram),
             "keys": KEYS,
             "filters": {
                 "chosen": chosen,
@@ -284,13 +284,13 @@ class CardsPage:
             concepts=self.context.concepts,
             left="",
             **finish_values(snapshot, session, choice, time_up=time_up),
-            **self.foot(visit, session, choice),
+            **self.footer_values(visit, session, choice),
         )
         last = "The time for this session is up." if time_up else "No card is waiting."
         return {"html": html, "say": f"{said} {last}".strip(), "focus": "#main"}
 
 
-def render_carried(look: Look) -> Markup:
+def render_carried(look: CardViewState) -> Markup:
     """Render the attributes that every button on a card sends back."""
     return render("flashcards/cards/carried.html", look=look)
 

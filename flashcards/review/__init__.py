@@ -1,1 +1,1 @@
-"""Reviewing: the learner's snapshot, the session, what each press does, and the view of a card."""
+"""Reviewing: the learner's snapshot, the session, what each event does, and the view of a card."""

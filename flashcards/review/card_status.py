@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
-from study.store.logs.card_operations import Name, Verb
+from study.store.logs.card_operations import CardOperation, Name
 
 Flag = Literal["unclear", "doubtful", "important", "ask"]
 FLAGS: tuple[Flag, ...] = get_args(Flag)
@@ -19,7 +19,7 @@ FLAG_NAMES: dict[Flag, str] = {
 LEECH_LAPSES = 8  # as in Anki: from here on the card needs a new wording more than another repetition
 LEECH_AGAIN = 4  # it is suspended again after every so many further lapses
 
-STATUS_VERBS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag", "edit", "spread")
+STATUS_OPERATIONS: tuple[Name, ...] = ("bury", "unbury", "suspend", "resume", "flag", "edit", "spread")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class CardStatus:
     """Cards that a spread of the backlog moved, with the start of the day they moved to."""
 
     flags: Mapping[str, Flag] = field(default_factory=dict)
-    edits: Mapping[str, Verb] = field(default_factory=dict)
+    edits: Mapping[str, CardOperation] = field(default_factory=dict)
     """The last edit of each note; its value is None if it restored the deck's text."""
 
     def hidden(self, *, now: datetime) -> frozenset[str]:
@@ -45,33 +45,33 @@ class CardStatus:
 
 
 def replay_operations(
-    verbs: Iterable[Verb],
+    operations: Iterable[CardOperation],
     lapses: Mapping[str, list[int]],
     *,
     last_rated: Mapping[str, datetime],
     now: datetime,
 ) -> CardStatus:
     """Replay the operations, oldest first. `lapses` has, per card, the operation ids of its lapses."""
-    on_or_off: dict[str, Verb] = {}
+    on_or_off: dict[str, CardOperation] = {}
     buried: dict[str, str] = {}
     flags: dict[str, Flag] = {}
-    edits: dict[str, Verb] = {}
+    edits: dict[str, CardOperation] = {}
     postponed: dict[str, datetime] = {}
-    for verb in verbs:
-        match verb.name:
+    for operation in operations:
+        match operation.name:
             case "suspend" | "resume":
-                on_or_off[verb.subject] = verb
+                on_or_off[operation.subject] = operation
             case "bury":
-                buried[verb.subject] = verb.value
+                buried[operation.subject] = operation.value
             case "unbury":
-                buried.pop(verb.subject, None)
-                postponed.pop(verb.subject, None)
+                buried.pop(operation.subject, None)
+                postponed.pop(operation.subject, None)
             case "flag":
-                flags[verb.subject] = verb.value
+                flags[operation.subject] = operation.value
             case "edit":
-                edits[verb.subject] = verb
+                edits[operation.subject] = operation
             case "spread":
-                postponed |= _not_rated_since(verb, last_rated)
+                postponed |= _not_rated_since(operation, last_rated)
     leeches = {card_id for card_id, found in lapses.items() if len(found) >= LEECH_LAPSES}
     return CardStatus(
         suspended=frozenset(
@@ -93,15 +93,15 @@ def warned_at(lapses: list[int]) -> int | None:
     return lapses[len(lapses) - 1 - since]
 
 
-def _is_off(card_id: str, on_or_off: Mapping[str, Verb], lapses: Mapping[str, list[int]]) -> bool:
-    verb = on_or_off.get(card_id)
+def _is_off(card_id: str, on_or_off: Mapping[str, CardOperation], lapses: Mapping[str, list[int]]) -> bool:
+    operation = on_or_off.get(card_id)
     warned = warned_at(lapses.get(card_id, []))
-    if verb is None:
+    if operation is None:
         return bool(warned)  # 0 came with an import: where it was suspended, the import says so
-    return verb.name == "suspend" or (warned is not None and warned > verb.id)
+    return operation.name == "suspend" or (warned is not None and warned > operation.id)
 
 
-def _not_rated_since(spread: Verb, last_rated: Mapping[str, datetime]) -> dict[str, datetime]:
+def _not_rated_since(spread: CardOperation, last_rated: Mapping[str, datetime]) -> dict[str, datetime]:
     moved = {card_id: datetime.fromisoformat(day) for card_id, day in spread.value.items()}
     return {
         card_id: day

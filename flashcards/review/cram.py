@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flashcards.decks.note import Card
 from study.base.errors import LearnerError
-from study.store.logs.card_operations import Verb
+from study.store.logs.card_operations import CardOperation
 
 CramAnswer = tuple[str, bool]
 """The card of one answer, and whether it was known."""
@@ -37,9 +37,13 @@ def _no_cram() -> LearnerError:
     return LearnerError("There is no cram session at this address.", do_next="Start one from the Cards page.")
 
 
-def answers_of(run: str, verbs: Iterable[Verb]) -> list[CramAnswer]:
+def answers_of(run: str, operations: Iterable[CardOperation]) -> list[CramAnswer]:
     """Return the answers given in one cram."""
-    return [(verb.subject, verb.value["known"]) for verb in verbs if verb.value["run"] == run]
+    return [
+        (operation.subject, operation.value["known"])
+        for operation in operations
+        if operation.value["run"] == run
+    ]
 
 
 def next_in_cram(cards: list[Card], answers: list[CramAnswer], *, first: str | None = None) -> Cram:

@@ -27,7 +27,7 @@ from study.base.units import to_milliseconds
 from study.content.confusable import Lookalikes
 from study.ports.activities import CardsDue
 from study.store import Store
-from study.store.logs.card_operations import Verb
+from study.store.logs.card_operations import CardOperation
 from study.store.logs.cards import CardReview, LatestReview
 
 PREVIEW_LASTS = timedelta(hours=12)
@@ -37,7 +37,7 @@ REQUESTED_AT_MOST = 3  # one miss should bring back an idea, not flood the day
 
 @dataclass(frozen=True, kw_only=True)
 class ShownCard:
-    """The card's state that the learner saw when pressing a button; it decides what the press means."""
+    """The card's state that the learner saw when pressing a button; it decides what the event means."""
 
     card_id: str
     expected_review_id: int
@@ -65,7 +65,7 @@ class Reviews:
     def scheduling(self, profile_id: str, *, at: datetime | None = None) -> Scheduling:
         """Return the learner's scheduler settings: their fitted parameters and their desired retention.
 
-        `at` is when the buttons were shown: parameters kept after that don't change what a press does.
+        `at` is when the buttons were shown: parameters kept after that don't change what an event does.
         """
         fit = self.store.fits.newest(profile_id, kept=True, until=at)
         return Scheduling(
@@ -95,7 +95,7 @@ class Reviews:
         return CardsDue(
             due=counts.learning + counts.review,
             new=counts.new,
-            coming=_by_day(snapshot.dues().values(), now=now, days=snapshot.preferences.days),
+            coming=_by_day(snapshot.due_dates().values(), now=now, days=snapshot.preferences.days),
         )
 
     # ---- rating and undo ----
@@ -135,13 +135,15 @@ class Reviews:
         found = self.store.cards.lapses(profile_id).get(card_id, [])
         return len(found) if found and warned_at(found) == found[-1] else 0
 
-    def undo(self, profile_id: str, *, expected_id: int, now: datetime) -> Verb:
+    def undo(self, profile_id: str, *, expected_id: int, now: datetime) -> CardOperation:
         """Undo the last operation, a rating or any other; the prior state returns, its card is shown next."""
-        return self.store.verbs.undo(profile_id, expected_id=expected_id, undone_at=now)
+        return self.store.card_operations.undo(profile_id, expected_id=expected_id, undone_at=now)
 
-    def undoable(self, profile_id: str, *, now: datetime, since: datetime | None = None) -> Verb | None:
+    def find_undoable(
+        self, profile_id: str, *, now: datetime, since: datetime | None = None
+    ) -> CardOperation | None:
         """Return the operation that undo would revert: the last one, if from today (or after `since`)."""
-        last = self.store.verbs.last(profile_id)
+        last = self.store.card_operations.last(profile_id)
         begins = since or self._days(profile_id).start(now)
         return last if last and last.at >= begins else None
 
@@ -151,27 +153,27 @@ class Reviews:
         """Hide a card until tomorrow."""
         until = self._days(profile_id).end(now)
         self._known(card_id, profile_id, now)
-        self.store.verbs.append(profile_id, "bury", card_id, value=until.isoformat(), at=now)
+        self.store.card_operations.append(profile_id, "bury", card_id, value=until.isoformat(), at=now)
 
     def unbury(self, profile_id: str, card_id: str, *, now: datetime) -> None:
         """Show a buried or postponed card when it is due."""
-        self.store.verbs.append(profile_id, "unbury", card_id, at=now)
+        self.store.card_operations.append(profile_id, "unbury", card_id, at=now)
 
     def suspend(self, profile_id: str, card_id: str, *, now: datetime) -> None:
         """Hide a card until it is resumed."""
         self._known(card_id, profile_id, now)
-        self.store.verbs.append(profile_id, "suspend", card_id, at=now)
+        self.store.card_operations.append(profile_id, "suspend", card_id, at=now)
 
     def resume(self, profile_id: str, card_id: str, *, now: datetime) -> None:
         """Resume a suspended card with the schedule it had."""
-        self.store.verbs.append(profile_id, "resume", card_id, at=now)
+        self.store.card_operations.append(profile_id, "resume", card_id, at=now)
 
     def flag(self, profile_id: str, card_id: str, flag: str, *, now: datetime) -> None:
         """Set one of four flags on a card, or none. Raises LearnerError for an unknown flag or card."""
         self._known(card_id, profile_id, now)
         if flag and flag not in FLAGS:
             raise LearnerError(f"There is no flag {flag!r}.", do_next=f"Choose one of {', '.join(FLAGS)}.")
-        self.store.verbs.append(profile_id, "flag", card_id, value=flag, at=now)
+        self.store.card_operations.append(profile_id, "flag", card_id, value=flag, at=now)
 
     def edit(
         self, profile_id: str, note_id: str, texts: Mapping[str, str], *, expected_id: int, now: datetime
@@ -182,11 +184,15 @@ class Reviews:
                 "That card is no longer in the decks.", do_next="Nothing was changed. Reload the page."
             )
         own = checked_edit(self.decks.notes[note_id], texts)
-        self.store.verbs.append(profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id)
+        self.store.card_operations.append(
+            profile_id, "edit", note_id, value=own, at=now, expected_id=expected_id
+        )
 
     def revert(self, profile_id: str, note_id: str, *, expected_id: int, now: datetime) -> None:
         """Restore the deck's text; the learner's stays in the log."""
-        self.store.verbs.append(profile_id, "edit", note_id, value=None, at=now, expected_id=expected_id)
+        self.store.card_operations.append(
+            profile_id, "edit", note_id, value=None, at=now, expected_id=expected_id
+        )
 
     def spread(self, profile_id: str, *, over_days: int, now: datetime, wanted: CardFilter) -> int:
         """Spread the waiting reviews over some days, lowest retrievability first; return their number."""
@@ -201,7 +207,7 @@ class Reviews:
             raise LearnerError("No review is waiting.", do_next="Come back when some are overdue.")
         days = spread_backlog(recall, over_days=over_days, now=now, study_days=snapshot.preferences.days)
         value = {card_id: day.isoformat() for card_id, day in days.items()}
-        self.store.verbs.append(profile_id, "spread", "", value=value, at=now)
+        self.store.card_operations.append(profile_id, "spread", "", value=value, at=now)
         return len(recall)
 
     # ---- cramming ----
@@ -222,8 +228,8 @@ class Reviews:
                 return 2.0  # never seen: after every retrievability
             return compute_retrievability(memory, now=begun, scheduling=snapshot.scheduling)
 
-        answers = answers_of(run, self.store.verbs.live(profile_id, ["cram"], since=begun))
-        undone = self.store.verbs.just_undone(profile_id)
+        answers = answers_of(run, self.store.card_operations.live(profile_id, ["cram"], since=begun))
+        undone = self.store.card_operations.just_undone(profile_id)
         first = undone.subject if undone else None
         return next_in_cram(sorted(cards, key=compute_recall), answers, first=first)
 
@@ -233,7 +239,7 @@ class Reviews:
         """Record an answer of a cram, apart from all ratings."""
         self._known(card_id, profile_id, now)
         value = {"run": run, "known": known, "duration_ms": to_milliseconds(now - shown_at)}
-        self.store.verbs.append(profile_id, "cram", card_id, value=value, at=now)
+        self.store.card_operations.append(profile_id, "cram", card_id, value=value, at=now)
 
     # ---- cards requested by a missed question ----
 
@@ -261,6 +267,6 @@ class Reviews:
         return self.store.notes.preferences(profile_id).days
 
 
-def _by_day(dues: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
-    ahead = Counter(max(0, days.between(now, due)) for due in dues)
+def _by_day(due_dates: Iterable[datetime], *, now: datetime, days: StudyDays) -> tuple[int, ...]:
+    ahead = Counter(max(0, days.count_between(now, due)) for due in due_dates)
     return tuple(ahead[day] for day in range(FORECAST_DAYS))

@@ -1,4 +1,4 @@
-"""The view of a card: front, then back with four outcomes; and what a press on it appends to the log."""
+"""The view of a card: front, then back with four outcomes; and what an event on it appends to the log."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ TYPED_LIMIT = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class CardViewState:
     """The state of a card on the page; every button on it sends this back."""
 
     card_id: str
@@ -44,12 +44,12 @@ class Look:
     typed: str = ""
 
 
-def look_of(event: Mapping[str, Any]) -> Look:
+def read_view_state(event: Mapping[str, Any]) -> CardViewState:
     """Parse the view state that the pressed button sent."""
     typed = (
         form_event.read_field(event, "typed", limit=TYPED_LIMIT) or str(event.get("typed", ""))[:TYPED_LIMIT]
     )
-    return Look(
+    return CardViewState(
         card_id=form_event.read_text(event, "card"),
         review_id=form_event.read_whole(event, "review"),
         shown_at=form_event.read_moment(event, "shown"),
@@ -82,19 +82,27 @@ class CardExercise:
         return self.reviews.snapshot(visit.profile.id, now=visit.now)
 
     def front(
-        self, snapshot: CardSnapshot, card: Card, *, look: Look | None = None, below: str = ""
+        self, snapshot: CardSnapshot, card: Card, *, look: CardViewState | None = None, below: str = ""
     ) -> Fragment:
         """Render the question. Its HTML lacks the answer, so neither search nor a screen reader finds it.
 
         `below` replaces the button to flip.
         """
-        look = look or Look(card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now)
+        look = look or CardViewState(
+            card_id=card.id, review_id=snapshot.memory(card.id)[1], shown_at=snapshot.now
+        )
         html = render("flashcards/cards/front.html", **self._common(snapshot, card, look), below=below)
         focus = "#typed" if card.typed else "#flip"
         return Fragment(html=html, say=f"Question: {to_plain(card.front)}", focus=focus)
 
     def back(
-        self, visit: Visit, snapshot: CardSnapshot, look: Look, *, cram: bool = False, below: str = ""
+        self,
+        visit: Visit,
+        snapshot: CardSnapshot,
+        look: CardViewState,
+        *,
+        cram: bool = False,
+        below: str = "",
     ) -> Fragment:
         """Render the answer with each rating's outcome from this moment; `below` replaces the outcomes."""
         card = self.card(snapshot, look)
@@ -115,8 +123,8 @@ class CardExercise:
         )
         return Fragment(html=html, say=f"Answer: {to_plain(shown_back(card))}", focus="#answer")
 
-    def card(self, snapshot: CardSnapshot, look: Look) -> Card:
-        """Return the card of a press. Raises StaleError when another window has rated it since."""
+    def card(self, snapshot: CardSnapshot, look: CardViewState) -> Card:
+        """Return the card of an event. Raises StaleError when another window has rated it since."""
         card = snapshot.decks.by_id.get(look.card_id)
         if card is None:
             raise LearnerError("That card is no longer in the decks.", do_next="Reload the page.")
@@ -128,7 +136,7 @@ class CardExercise:
 
     def rate(self, visit: Visit, event: Mapping[str, Any]) -> str:
         """Record a rating and return a sentence on its outcome."""
-        look = look_of(event)
+        look = read_view_state(event)
         if look.flipped_at is None:
             raise LearnerError(
                 "A card is rated after its answer was shown.", do_next="Show the answer first."
@@ -154,9 +162,9 @@ class CardExercise:
         asked = self.reviews.request_about(visit.profile.id, concepts, because=because, now=visit.now)
         return len(asked)
 
-    def undoable(self, visit: Visit, *, since: datetime | None = None, cram: str = "") -> int | None:
+    def find_undoable(self, visit: Visit, *, since: datetime | None = None, cram: str = "") -> int | None:
         """Return the id of the operation undo reverts: today's last; in a review or cram, its last answer."""
-        last = self.reviews.undoable(visit.profile.id, now=visit.now, since=since)
+        last = self.reviews.find_undoable(visit.profile.id, now=visit.now, since=since)
         if last is None or (since and last.name != "rate"):
             return None
         return None if cram and not (last.name == "cram" and last.value["run"] == cram) else last.id
@@ -171,7 +179,7 @@ class CardExercise:
         pace = typical_seconds(durations, until_known=SECONDS_UNTIL_KNOWN)
         return max(pace, SECONDS_AT_LEAST)
 
-    def _common(self, snapshot: CardSnapshot, card: Card, look: Look) -> dict[str, Any]:
+    def _common(self, snapshot: CardSnapshot, card: Card, look: CardViewState) -> dict[str, Any]:
         """Return the template values that both sides of a card share."""
         return {
             "card": card,
@@ -183,7 +191,7 @@ class CardExercise:
 
     # ---- activity of the five-minute review ----
 
-    def planned(self, visit: Visit, *, seconds: float) -> int:
+    def count_planned(self, visit: Visit, *, seconds: float) -> int:
         """Return how many ratings fit into this time; at least one, if a card waits."""
         fits = max(1, round(seconds / self.seconds_each(visit)))
         return min(self.session(visit).counts.left, fits)
@@ -205,14 +213,14 @@ class CardExercise:
         """Handle flip, rate or undo."""
         match event.get("act"):
             case "flip":
-                return self.back(visit, self.snapshot(visit), look_of(event))
+                return self.back(visit, self.snapshot(visit), read_view_state(event))
             case "rate":
                 self.rate(visit, event)
             case "undo":
                 self.undo(visit, event)
         return None
 
-    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return how the cards of a five-minute review went."""
         reviews, snapshot = self._in_run(visit, run), self.snapshot(visit)
         remembered, asked = count_recalled(reviews)
@@ -260,11 +268,11 @@ def missed_cards(snapshot: CardSnapshot, reviews: Iterable[CardReview]) -> tuple
     """
     forgotten = dict.fromkeys(review.card_id for review in reviews if review.rating == FORGOTTEN)
     cards = [snapshot.decks.by_id[card_id] for card_id in forgotten if card_id in snapshot.decks.by_id]
-    dues = snapshot.dues()
+    due_dates = snapshot.due_dates()
     return tuple(
         Missed(
             name=to_html(card.front),
-            returns=_returns(snapshot, dues.get(card.id)),
+            returns=_returns(snapshot, due_dates.get(card.id)),
             concepts=card.concepts,
         )
         for card in cards
@@ -282,13 +290,13 @@ def _next_due(snapshot: CardSnapshot) -> str:
     waiting = snapshot.session().counts.left
     if waiting:
         return f"{waiting} more {'card' if waiting == 1 else 'cards'} can be reviewed now."
-    later = [due for due in snapshot.dues().values() if due > snapshot.now]
+    later = [due for due in snapshot.due_dates().values() if due > snapshot.now]
     return f"The next card comes back {comes_back(snapshot, min(later))}." if later else ""
 
 
 def comes_back(snapshot: CardSnapshot, due: datetime) -> str:
     """Format when a card comes back later: `in 10 min`, `tomorrow`, `in 8 days`."""
-    days = snapshot.preferences.days.between(snapshot.now, due)
+    days = snapshot.preferences.days.count_between(snapshot.now, due)
     if days <= 0:
         return f"in {in_words(due - snapshot.now)}"
     return "tomorrow" if days == 1 else f"in {days} days"

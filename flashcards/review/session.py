@@ -150,17 +150,17 @@ def _build_queues(
     )
     # Requested cards come first and count for today's limits, so their places are taken from the start.
     asked_new = sum(card.id not in log.memories for card in asked)
-    new_room = rules.new_cards - log.new_today - asked_new
-    review_room = rules.reviews - log.reviews_today - (len(asked) - asked_new)
+    new_left = rules.new_cards - log.new_today - asked_new
+    reviews_left = rules.reviews - log.reviews_today - (len(asked) - asked_new)
     queues: dict[Queue, list[Card]] = {
         "undone": undone,
         "learning": due,
         "requested": asked,
         "review": interleave(reviews, _last_rated(cards, log), rules.lookalikes),
-        "new": fresh[: max(0, new_room)],
+        "new": fresh[: max(0, new_left)],
         "ahead": ahead,
     }
-    queues["review"] = queues["review"][: max(0, review_room)]
+    queues["review"] = queues["review"][: max(0, reviews_left)]
     return queues, len(reviews)
 
 

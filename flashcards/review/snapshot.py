@@ -1,4 +1,4 @@
-"""A snapshot of one learner: decks, log and rules at one moment, read once per press."""
+"""A snapshot of one learner: decks, log and rules at one moment, read once per event."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -6,20 +6,20 @@ from datetime import datetime, timedelta
 
 from flashcards.decks.deck import Decks
 from flashcards.decks.note import Card
-from flashcards.review.card_status import STATUS_VERBS, CardStatus, replay_operations
+from flashcards.review.card_status import STATUS_OPERATIONS, CardStatus, replay_operations
 from flashcards.review.session import CardFilter, CardSession, Log, StudyRules, next_card
 from flashcards.review.session_time import sum_session_seconds
-from flashcards.scheduling.backlog import Backlog, count_room
+from flashcards.scheduling.backlog import Backlog, count_fitting
 from flashcards.scheduling.scheduler import Memory, Scheduling
 from study.content.confusable import Lookalikes
 from study.store import Store
-from study.store.logs.card_operations import Verb
+from study.store.logs.card_operations import CardOperation
 from study.store.logs.cards import CardReview, LatestReview
 from study.store.logs.preferences_and_drafts import Preferences
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extra:
+class RuleOverrides:
     """What a URL overrides of the learner's usual rules."""
 
     new_cards: int | None = None
@@ -42,7 +42,7 @@ class CardSnapshot:
     lookalikes: Lookalikes
     now: datetime
 
-    def rules(self, extra: Extra) -> StudyRules:
+    def rules(self, extra: RuleOverrides) -> StudyRules:
         """Return the study rules with the overrides of the URL."""
         chosen, usual = self.preferences, self.preferences.new_cards_a_day
         return StudyRules(
@@ -55,9 +55,9 @@ class CardSnapshot:
             lookalikes=self.lookalikes,
         )
 
-    def session(self, *, wanted: CardFilter | None = None, extra: Extra | None = None) -> CardSession:
+    def session(self, *, wanted: CardFilter | None = None, extra: RuleOverrides | None = None) -> CardSession:
         """Return the learner's session."""
-        rules = self.rules(extra or Extra())
+        rules = self.rules(extra or RuleOverrides())
         return next_card(self.decks.cards, self.log, now=self.now, rules=rules, wanted=wanted)
 
     def memory(self, card_id: str) -> tuple[Memory | None, int]:
@@ -65,7 +65,7 @@ class CardSnapshot:
         review = self.latest.get(card_id)
         return (self.log.memories[card_id], review.id) if review else (None, 0)
 
-    def minutes_left(self, extra: Extra) -> float | None:
+    def minutes_left(self, extra: RuleOverrides) -> float | None:
         """Return the minutes left of the session; None without a limit."""
         limit = self.preferences.session_minutes if extra.minutes is None else extra.minutes
         return None if limit == 0 else limit - sum_session_seconds(self.today, now=self.now) / 60
@@ -83,26 +83,26 @@ class CardSnapshot:
             and memories[card.id].due <= ends
         ]
 
-    def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: Extra) -> Backlog:
+    def backlog(self, wanted: CardFilter, *, seconds_each: float, extra: RuleOverrides) -> Backlog:
         """Count the reviews that wait and those that fit."""
-        fit = count_room(
+        fit = count_fitting(
             reviews_left=max(0, self.rules(extra).reviews - self.log.reviews_today),
             minutes_left=self.minutes_left(extra),
             seconds_each=seconds_each,
         )
         return Backlog(waiting=len(self.waiting(wanted)), fit=fit)
 
-    def dues(self) -> dict[str, datetime]:
+    def due_dates(self) -> dict[str, datetime]:
         """Return when each card that isn't suspended will be shown."""
-        dues = {card_id: memory.due for card_id, memory in self.log.memories.items()}
-        dues |= dict.fromkeys(self.log.requested, self.now)
+        due_dates = {card_id: memory.due for card_id, memory in self.log.memories.items()}
+        due_dates |= dict.fromkeys(self.log.requested, self.now)
         for card_id, day in self.status.postponed.items():
-            dues[card_id] = max(day, dues.get(card_id, day))
+            due_dates[card_id] = max(day, due_dates.get(card_id, day))
         tomorrow = self.preferences.days.end(self.now)
-        for card_id in self.status.buried & dues.keys():
-            dues[card_id] = max(tomorrow, dues[card_id])
+        for card_id in self.status.buried & due_dates.keys():
+            due_dates[card_id] = max(tomorrow, due_dates[card_id])
         shown = self.decks.by_id.keys() - self.status.suspended
-        return {card_id: due for card_id, due in dues.items() if card_id in shown}
+        return {card_id: due for card_id, due in due_dates.items() if card_id in shown}
 
 
 def read_card_snapshot(
@@ -120,7 +120,7 @@ def read_card_snapshot(
     latest = store.cards.latest(profile_id)
     today = store.cards.history(profile_id, since=begins)
     status = replay_operations(
-        store.verbs.live(profile_id, STATUS_VERBS),
+        store.card_operations.live(profile_id, STATUS_OPERATIONS),
         store.cards.lapses(profile_id),
         last_rated={card_id: review.reviewed_at for card_id, review in latest.items()},
         now=now,
@@ -133,7 +133,11 @@ def read_card_snapshot(
         reviews_today=store.cards.repeats_since(profile_id, since=begins),
         hidden=status.hidden(now=now),
     )
-    edits = {note: verb.value for note, verb in status.edits.items() if verb.value and note in decks.notes}
+    edits = {
+        note: operation.value
+        for note, operation in status.edits.items()
+        if operation.value and note in decks.notes
+    }
     return CardSnapshot(
         decks=decks.edited(edits),
         preferences=preferences,
@@ -141,7 +145,8 @@ def read_card_snapshot(
         today=today,
         status=status,
         log=replace(
-            log, just_undone=_undone_card(store.verbs.just_undone(profile_id), log, decks, ends=ends)
+            log,
+            just_undone=_undone_card(store.card_operations.just_undone(profile_id), log, decks, ends=ends),
         ),
         scheduling=scheduling,
         lookalikes=lookalikes,
@@ -165,15 +170,15 @@ def _find_rated(today: Iterable[CardReview]) -> dict[str, int]:
     return counts
 
 
-def _undone_card(verb: Verb | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
+def _undone_card(operation: CardOperation | None, log: Log, decks: Decks, *, ends: datetime) -> str | None:
     """Return the card to show after an undo; an undone edit names a note and shows its first card.
 
     A card that was only flagged or hidden may not be due; then it waits until it is. A cram handles its own
     undo, see `Reviews.cram`.
     """
-    if verb is None or verb.name == "cram":
+    if operation is None or operation.name == "cram":
         return None
-    note = decks.notes.get(verb.subject) if verb.name == "edit" else None
-    card_id = note.cards()[0].id if note else verb.subject
+    note = decks.notes.get(operation.subject) if operation.name == "edit" else None
+    card_id = note.cards()[0].id if note else operation.subject
     memory = log.memories.get(card_id)
-    return card_id if verb.name == "rate" or memory is None or memory.due <= ends else None
+    return card_id if operation.name == "rate" or memory is None or memory.due <= ends else None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from flashcards.review.session import CardFilter
-from flashcards.review.snapshot import Extra
+from flashcards.review.snapshot import RuleOverrides
 from study.web import form_event
 
 FILTERS = ("deck", "level", "tag", "concept")
@@ -25,7 +25,7 @@ class CardChoice:
     """A parsed query: /cards?deck=qlora&new=5, or &ahead=7, &reviews=300, &minutes=20, &cram=<when>."""
 
     wanted: CardFilter = field(default_factory=CardFilter)
-    extra: Extra = field(default_factory=Extra)
+    extra: RuleOverrides = field(default_factory=RuleOverrides)
     cram: str = ""
 
     @property
@@ -46,7 +46,7 @@ def list_filters(wanted: CardFilter) -> dict[str, str]:
 
 def choice_of(query: Mapping[str, str]) -> CardChoice:
     """Parse a query; values out of range are clamped, because anyone may have typed them."""
-    extra = Extra(
+    extra = RuleOverrides(
         new_cards=_read_number(query, "new", high=500),
         reviews=_read_number(query, "reviews", high=9999),
         days_ahead=_read_number(query, "ahead", high=365) or 0,

@@ -28,7 +28,7 @@ class Backlog:
         return min(max(2, ceil(self.waiting / max(1, self.fit))), LONGEST_DAYS)
 
 
-def count_room(*, reviews_left: int, minutes_left: float | None, seconds_each: float) -> int:
+def count_fitting(*, reviews_left: int, minutes_left: float | None, seconds_each: float) -> int:
     """Return how many reviews fit into the daily limit and, if the session has one, its time limit."""
     by_time = reviews_left if minutes_left is None else int(60 * minutes_left / seconds_each)
     return max(0, min(reviews_left, by_time))

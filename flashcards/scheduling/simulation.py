@@ -80,7 +80,7 @@ def simulate_study(
     plan: StudyPlan, scheduling: Scheduling, *, learner: Learner = Learner(), seed: int = 0
 ) -> Iterator[CardReview]:
     """Yield the review log of a simulated learner who does all due reviews, every day."""
-    dice = Random(seed)
+    rng = Random(seed)
     cards = [_Card() for _ in range(plan.cards)]
     known = learner.memory.parameters == scheduling.parameters
     log_id = 0
@@ -93,7 +93,7 @@ def simulate_study(
                 card = cards[number]
                 true = card.true
                 log_id += 1
-                rating = _draw_rating(card, learner, dice, now)
+                rating = _draw_rating(card, learner, rng, now)
                 yield CardReview(
                     id=log_id,
                     card_id=str(number),
@@ -111,12 +111,12 @@ def simulate_study(
             waiting = [number for number in waiting if cards[number].due <= now + AGAIN_IN]
 
 
-def _draw_rating(card: _Card, learner: Learner, dice: Random, now: datetime) -> Rating:
+def _draw_rating(card: _Card, learner: Learner, rng: Random, now: datetime) -> Rating:
     if card.true is None:
-        return 1 if dice.random() < learner.first_again else 3
-    if dice.random() >= compute_retrievability(card.true, now=now, scheduling=learner.memory):
+        return 1 if rng.random() < learner.first_again else 3
+    if rng.random() >= compute_retrievability(card.true, now=now, scheduling=learner.memory):
         return 1
-    drawn = dice.random()
+    drawn = rng.random()
     return 2 if drawn < learner.hard else 4 if drawn < learner.hard + learner.easy else 3
 
 

@@ -117,7 +117,7 @@ class CardSection:
         return CardHistory(
             reviews=tuple(reviews.store.cards.history(visit.profile.id)),
             memories={id: memory for id, memory in snapshot.log.memories.items() if id in known},
-            dues=snapshot.dues(),
+            due_dates=snapshot.due_dates(),
             scheduling=snapshot.scheduling,
             now=visit.now,
             day_of=visit.days.day,

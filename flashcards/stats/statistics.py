@@ -27,7 +27,7 @@ class CardHistory:
 
     reviews: tuple[CardReview, ...]
     memories: Mapping[str, Memory]
-    dues: Mapping[str, datetime]
+    due_dates: Mapping[str, datetime]
     """When each card will be shown; a suspended one won't."""
 
     scheduling: Scheduling
@@ -51,7 +51,7 @@ class CardHistory:
             self,
             reviews=tuple(review for review in self.reviews if review.card_id in wanted),
             memories={card: memory for card, memory in self.memories.items() if card in wanted},
-            dues={card: due for card, due in self.dues.items() if card in wanted},
+            due_dates={card: due for card, due in self.due_dates.items() if card in wanted},
         )
 
 
@@ -106,7 +106,7 @@ def minutes_by_concept(history: CardHistory, decks: Decks) -> dict[str, float]:
 def due_by_day(history: CardHistory, *, days: int) -> dict[date, int]:
     """Count the cards due on each of the coming days, today first; overdue cards count for today."""
     due = {history.today + timedelta(days=ahead): 0 for ahead in range(days)}
-    for moment in history.dues.values():
+    for moment in history.due_dates.values():
         day = max(history.day_of(moment), history.today)
         if day in due:
             due[day] += 1

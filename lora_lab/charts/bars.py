@@ -35,11 +35,11 @@ class StackedBars:
     footnote: str
     """What was measured, and where; next to a diamond when anything was."""
 
-    on_bench: bool = False
+    beside_form: bool = False
     """Whether it is drawn beside the form: shorter, and the page has the legend as a table."""
 
     def body_height(self, width: float) -> float:
-        if self.on_bench:
+        if self.beside_form:
             return BODY_BENCH
         if width >= NARROW_BELOW_POINTS:
             return BODY_WIDE
@@ -62,7 +62,7 @@ class StackedBars:
         y = area.bottom + self._label_lines() * TEXT_LEADING + LABEL_TO_AXIS_NAME
         sheet.text((area.left + area.right) / 2, y, self.x_label, align="center", soft=True)
         self._footnote(sheet, y + TEXT_LEADING + 5)
-        if self.on_bench:
+        if self.beside_form:
             return
         if sheet.narrow:
             self._key(sheet, area.left, sheet.width - EDGE - 24, sheet.height - EDGE - self._key_height())
@@ -71,11 +71,11 @@ class StackedBars:
 
     def _box(self, sheet: Sheet, top: float) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the plotting area, in points."""
-        keyed_below = sheet.narrow and not self.on_bench
+        keyed_below = sheet.narrow and not self.beside_form
         bottom = top + PLOT_NARROW if keyed_below else sheet.height - self._below(sheet.width)
         labels = BytesScale.of(self.bars, bottom - top).ticks().values()
         left = EDGE + max(text_width(label) for label in labels) + 6
-        key = 0 if sheet.narrow or self.on_bench else self._key_width() + KEY_GAP
+        key = 0 if sheet.narrow or self.beside_form else self._key_width() + KEY_GAP
         return left, top, sheet.width - EDGE - key, bottom
 
     def _label_lines(self) -> int:

@@ -16,39 +16,39 @@ Plane = tuple[str, Variant]
 """A plane of ranks x bit widths: the target set and the variant, which it holds fixed."""
 
 
-def list_planes(arms: Iterable[GridSetting]) -> list[Plane]:
+def list_planes(settings: Iterable[GridSetting]) -> list[Plane]:
     """Return every pair of target set and variant in a grid, in its order."""
-    return list(dict.fromkeys((arm.setting.targets, arm.setting.variant) for arm in arms))
+    return list(dict.fromkeys((setting.levels.targets, setting.levels.variant) for setting in settings))
 
 
-def plane_at(arms: Iterable[GridSetting], number: int) -> Plane:
+def plane_at(settings: Iterable[GridSetting], number: int) -> Plane:
     """Return the plane with this number, else the first, because a typed address may contain any number."""
-    found = list_planes(arms)
+    found = list_planes(settings)
     return found[number] if 0 <= number < len(found) else found[0]
 
 
-def grid_plots(arms: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
+def grid_plots(settings: Sequence[GridSetting], plane: Plane) -> Iterator[Plot]:
     """Yield the plots for which enough cells have finished; loss against memory covers all planes."""
-    here = [arm for arm in arms if (arm.setting.targets, arm.setting.variant) == plane]
+    here = [setting for setting in settings if (setting.levels.targets, setting.levels.variant) == plane]
     view = view_plane(here)
     for measure in MEASURES:
         if measure.known(view):
             yield heat_map(view, measure)
-    whole = view_plane(arms)
-    if any(_has_both(arm) for arm in whole.arms):
+    whole = view_plane(settings)
+    if any(_has_both(setting) for setting in whole.settings):
         yield _loss_against_memory(whole)
-    if len({arm.setting.rank for arm in view.arms if arm.losses}) > 1:
+    if len({setting.levels.rank for setting in view.settings if setting.losses}) > 1:
         yield _loss_by_rank(view)
 
 
-def _has_both(arm: GridSetting) -> bool:
-    return bool(arm.losses and arm.peak_bytes)
+def _has_both(setting: GridSetting) -> bool:
+    return bool(setting.losses and setting.peak_bytes)
 
 
 def _loss_against_memory(view: GridPlane) -> Plot:
-    done = [arm for arm in view.arms if _has_both(arm)]
+    done = [setting for setting in view.settings if _has_both(setting)]
     words = build_namer(done)
-    points = [ParetoPoint(label=words(a.setting), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
+    points = [ParetoPoint(label=words(a.levels), bytes=a.peak_bytes or 0, losses=a.losses) for a in done]
     front = front_of(points)
     said = "; ".join(f"{point.label} {as_bytes(point.bytes)}, loss {point.loss:.2f}" for point in front)
     return Plot(
@@ -68,11 +68,11 @@ def _loss_against_memory(view: GridPlane) -> Plot:
         rows=tuple(
             (
                 point.label,
-                f"{arm.setting.learning_rate:g}",
+                f"{setting.levels.learning_rate:g}",
                 *_format_numbers(point),
                 "yes" if point in front else "no",
             )
-            for arm, point in zip(done, points, strict=True)
+            for setting, point in zip(done, points, strict=True)
         ),
         alt=f"Held-out loss against peak memory of {len(points)} settings. On the front: {said}.",
         drawing=LossAgainstMemory(
@@ -83,7 +83,7 @@ def _loss_against_memory(view: GridPlane) -> Plot:
 
 
 def _front_footnote(done: Sequence[GridSetting]) -> str:
-    measured = all(arm.measured_peak_bytes for arm in done)
+    measured = all(setting.measured_peak_bytes for setting in done)
     what = "Measured" if measured else "Losses measured; peaks computed where cells were trained side by side"
     return (
         f"{what}. Lower left is better. The line is the front: no other setting beats its points in both. "
@@ -108,24 +108,27 @@ def _front_title(front: Sequence[ParetoPoint], settings: int) -> str:
 
 def _loss_by_rank(view: GridPlane) -> Plot:
     done = sorted(
-        (arm for arm in view.arms if arm.losses),
-        key=lambda arm: (BITS.index(arm.setting.bits), arm.setting.rank),
+        (setting for setting in view.settings if setting.losses),
+        key=lambda setting: (BITS.index(setting.levels.bits), setting.levels.rank),
     )
     lines = []
     for bits in BITS:
-        row = [arm for arm in done if arm.setting.bits == bits]
+        row = [setting for setting in done if setting.levels.bits == bits]
         if row:
-            ranks, losses = tuple(arm.setting.rank for arm in row), tuple(arm.losses for arm in row)
+            ranks, losses = (
+                tuple(setting.levels.rank for setting in row),
+                tuple(setting.losses for setting in row),
+            )
             lines.append(SeedLine(label=bits, ranks=ranks, losses=losses))
     return Plot(
         name="grid-ranks",
-        title=view.qualify(rank_headline(list_findings(view.arms))),
+        title=view.qualify(rank_headline(list_findings(view.settings))),
         subtitle=view.conditions,
         header=("weights stored as", "rank", "seed", "held-out loss"),
         rows=tuple(
-            (arm.setting.bits, arm.setting.rank, cell.spec.seed, cell.loss_after)
-            for arm in done
-            for cell in arm.cells
+            (setting.levels.bits, setting.levels.rank, cell.spec.seed, cell.loss_after)
+            for setting in done
+            for cell in setting.cells
             if cell.comparable and cell.loss_after is not None
         ),
         alt="Measured held-out loss by rank, mean and range of the seeds. "

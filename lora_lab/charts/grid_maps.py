@@ -26,13 +26,13 @@ def _no_span(_arms: Sequence[GridSetting]) -> None:
     return None
 
 
-def span_losses(arms: Sequence[GridSetting]) -> Span | None:
+def span_losses(settings: Sequence[GridSetting]) -> Span | None:
     """Return the losses of the lightest and the darkest tile, at least as far apart as seeds alone explain.
 
     Without a spread over seeds, the lowest and the highest; None without a loss.
     """
-    done = [arm for arm in arms if arm.losses]
-    means = [arm.mean_loss for arm in done if arm.mean_loss is not None]
+    done = [setting for setting in settings if setting.losses]
+    means = [setting.mean_loss for setting in done if setting.mean_loss is not None]
     if not means:
         return None
     low, high = min(means), max(means)
@@ -58,66 +58,68 @@ class GridMeasure:
     """The values of the lightest and the darkest tile; None for the lowest and the highest value."""
 
     def known(self, view: GridPlane) -> list[float]:
-        """Return the values of the arms that have one."""
-        return [value for arm in view.arms if (value := self.value(arm)) is not None]
+        """Return the values of the settings that have one."""
+        return [value for setting in view.settings if (value := self.value(setting)) is not None]
 
 
 def heat_map(view: GridPlane, measure: GridMeasure) -> Plot:
     """Plot a heat map with ranks across and bit widths down."""
-    arms = {(arm.setting.bits, arm.setting.rank): arm for arm in view.arms}
-    bits = [each for each in BITS if any(key[0] == each for key in arms)]
-    ranks = sorted({key[1] for key in arms})
+    settings = {(setting.levels.bits, setting.levels.rank): setting for setting in view.settings}
+    bits = [each for each in BITS if any(key[0] == each for key in settings)]
+    ranks = sorted({key[1] for key in settings})
     unit, size, form = measure.unit(measure.known(view))
     shown = f"{measure.shown}, {unit}"
-    places = [[arms.get((each, rank)) for rank in ranks] for each in bits]
+    places = [[settings.get((each, rank)) for rank in ranks] for each in bits]
     return Plot(
         name=f"grid-{measure.name}",
         title=view.qualify(measure.title(view)),
         subtitle=view.conditions,
         header=("weights stored as", "rank", "learning rate", measure.header, *MORE_COLUMNS[measure.name]),
         rows=tuple(
-            _build_row(arms.get((each, rank)), each, rank, measure) for each in bits for rank in ranks
+            _build_row(settings.get((each, rank)), each, rank, measure) for each in bits for rank in ranks
         ),
         alt=f"Heat map of {shown}. {_list_measure(view, measure, size, form)}. {measure.footnote(view)}",
         drawing=TileMap(
             columns=tuple(str(rank) for rank in ranks),
             rows=tuple(bits),
-            tiles=tuple(tuple(_build_tile(arm, view, measure, size, form) for arm in row) for row in places),
+            tiles=tuple(
+                tuple(_build_tile(setting, view, measure, size, form) for setting in row) for row in places
+            ),
             x_label="rank",
             y_label="weights stored as",
             shown=shown,
             footnote=measure.footnote(view),
-            span=measure.span(view.arms),
+            span=measure.span(view.settings),
         ),
     )
 
 
 def _build_tile(
-    arm: GridSetting | None, view: GridPlane, measure: GridMeasure, size: float, form: str
+    setting: GridSetting | None, view: GridPlane, measure: GridMeasure, size: float, form: str
 ) -> Tile:
-    value = measure.value(arm) if arm else None
-    if arm is None or value is None:
-        return Tile(value=None, words=(_say_missing(arm, measure),))
-    words = (form.format(value / size), *_second_line(arm, form, measure))
-    computed = measure.name == "memory" and arm.measured_peak_bytes is None
+    value = measure.value(setting) if setting else None
+    if setting is None or value is None:
+        return Tile(value=None, words=(_say_missing(setting, measure),))
+    words = (form.format(value / size), *_second_line(setting, form, measure))
+    computed = measure.name == "memory" and setting.measured_peak_bytes is None
     return Tile(value=value, words=words, computed=computed, marked=value == min(measure.known(view)))
 
 
-def _say_missing(arm: GridSetting | None, measure: GridMeasure) -> str:
-    if arm is None:
+def _say_missing(setting: GridSetting | None, measure: GridMeasure) -> str:
+    if setting is None:
         return "not run"
-    if measure.name == "seconds" and any(cell.measured and cell.shared_by > 1 for cell in arm.cells):
+    if measure.name == "seconds" and any(cell.measured and cell.shared_by > 1 for cell in setting.cells):
         return "side by side"
-    return arm.word
+    return setting.word
 
 
-def _second_line(arm: GridSetting, form: str, measure: GridMeasure) -> tuple[str, ...]:
+def _second_line(setting: GridSetting, form: str, measure: GridMeasure) -> tuple[str, ...]:
     """Return how many seeds the value covers while some are missing; else half their range."""
-    if len(arm.losses) < len(arm.cells):
-        return (f"{len(arm.losses)} of {len(arm.cells)}",)
-    if measure.name != "loss" or len(arm.losses) < 2:
+    if len(setting.losses) < len(setting.cells):
+        return (f"{len(setting.losses)} of {len(setting.cells)}",)
+    if measure.name != "loss" or len(setting.losses) < 2:
         return ()
-    return (f"± {form.format((max(arm.losses) - min(arm.losses)) / 2)}",)
+    return (f"± {form.format((max(setting.losses) - min(setting.losses)) / 2)}",)
 
 
 MORE_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -127,25 +129,26 @@ MORE_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _build_row(arm: GridSetting | None, bits: str, rank: int, measure: GridMeasure) -> tuple[Cell, ...]:
-    value = measure.value(arm) if arm else None
-    if arm is None or value is None:
+def _build_row(setting: GridSetting | None, bits: str, rank: int, measure: GridMeasure) -> tuple[Cell, ...]:
+    value = measure.value(setting) if setting else None
+    if setting is None or value is None:
         blank = ("",) * len(MORE_COLUMNS[measure.name])
-        return (bits, rank, "", _say_missing(arm, measure), *blank)
+        return (bits, rank, "", _say_missing(setting, measure), *blank)
     more: tuple[Cell, ...] = ()
     if measure.name == "loss":
-        more = (len(arm.losses), min(arm.losses), max(arm.losses))
+        more = (len(setting.losses), min(setting.losses), max(setting.losses))
     elif measure.name == "memory":
-        more = ("computed" if arm.measured_peak_bytes is None else "measured",)
+        more = ("computed" if setting.measured_peak_bytes is None else "measured",)
     number = value / MB if measure.name == "memory" else value
-    return (bits, rank, f"{arm.setting.learning_rate:g}", number, *more)
+    return (bits, rank, f"{setting.levels.learning_rate:g}", number, *more)
 
 
 def _list_measure(view: GridPlane, measure: GridMeasure, size: float, form: str) -> str:
-    values = [(arm, measure.value(arm)) for arm in view.arms]
+    values = [(setting, measure.value(setting)) for setting in view.settings]
     return "; ".join(
-        f"{name_of(arm.setting)} {_say_missing(arm, measure) if value is None else form.format(value / size)}"
-        for arm, value in values
+        f"{name_of(setting.levels)} "
+        f"{_say_missing(setting, measure) if value is None else form.format(value / size)}"
+        for setting, value in values
     )
 
 
@@ -176,15 +179,19 @@ def _second_unit(values: Sequence[float]) -> Unit:
 
 def _loss_title(view: GridPlane) -> str:
     """Return the lowest loss, and how many of the others seed noise can't separate from it."""
-    best, *others = sorted((arm for arm in view.arms if arm.losses), key=attrgetter("mean_loss"))
+    best, *others = sorted(
+        (setting for setting in view.settings if setting.losses), key=attrgetter("mean_loss")
+    )
     if not others:
-        return f"Held-out loss is {best.mean_loss:.2f} at {name_of(best.setting)}"
-    claim = f"Held-out loss is lowest at {name_of(best.setting)}: {best.mean_loss:.2f}"
-    if all(len(arm.losses) < 2 for arm in (best, *others)):
+        return f"Held-out loss is {best.mean_loss:.2f} at {name_of(best.levels)}"
+    claim = f"Held-out loss is lowest at {name_of(best.levels)}: {best.mean_loss:.2f}"
+    if all(len(setting.losses) < 2 for setting in (best, *others)):
         return f"{claim}, on one seed, which can't tell close cells apart"
-    # The best arm is selected by its loss, so every pair counts as a comparison (multiple testing).
+    # The best setting is selected by its loss, so every pair counts as a comparison (multiple testing).
     comparisons = count_pairs(len(others) + 1)
-    verdicts = [compare_groups(best.losses, arm.losses, comparisons=comparisons).verdict for arm in others]
+    verdicts = [
+        compare_groups(best.losses, setting.losses, comparisons=comparisons).verdict for setting in others
+    ]
     close = sum(verdict != "differ" for verdict in verdicts)
     if not close:
         return f"{claim}, lower than all others by more than seed noise"
@@ -196,11 +203,11 @@ def _loss_title(view: GridPlane) -> str:
 def _memory_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_peak)
     if low is high:
-        return f"Peak memory is {as_bytes(_read_peak(low))} at {name_of(low.setting)}"
+        return f"Peak memory is {as_bytes(_read_peak(low))} at {name_of(low.levels)}"
     if _read_peak(low) == _read_peak(high):
         return f"Peak memory is {as_bytes(_read_peak(low))} in every cell"
     return (
-        f"From {name_of(low.setting)} to {name_of(high.setting)}, peak memory grows from "
+        f"From {name_of(low.levels)} to {name_of(high.levels)}, peak memory grows from "
         f"{as_bytes(_read_peak(low))} to {as_bytes(_read_peak(high))}, "
         f"{_format_ratio(_read_peak(high) / _read_peak(low))} as much"
     )
@@ -209,11 +216,11 @@ def _memory_title(view: GridPlane) -> str:
 def _seconds_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_pace)
     if low is high:
-        return f"A step takes {_read_pace(low):.3g} s at {name_of(low.setting)}, trained alone"
+        return f"A step takes {_read_pace(low):.3g} s at {name_of(low.levels)}, trained alone"
     ratio = _format_ratio(_read_pace(high) / _read_pace(low))
     return (
-        f"Alone, a step takes {_read_pace(low):.3g} s at {name_of(low.setting)} and "
-        f"{_read_pace(high):.3g} s at {name_of(high.setting)}, {ratio} as long"
+        f"Alone, a step takes {_read_pace(low):.3g} s at {name_of(low.levels)} and "
+        f"{_read_pace(high):.3g} s at {name_of(high.levels)}, {ratio} as long"
     )
 
 
@@ -231,7 +238,7 @@ def _loss_footnote(view: GridPlane) -> str:
 
 def memory_footnote(view: GridPlane) -> str:
     """Return which of the peaks are measured."""
-    shared = [cell for arm in view.arms for cell in arm.cells if cell.group_peak_bytes]
+    shared = [cell for setting in view.settings for cell in setting.cells if cell.group_peak_bytes]
     if not shared:
         return "Measured: the highest peak among the seeds. Lighter is less."
     largest = max(shared, key=attrgetter("group_peak_bytes"))
@@ -245,7 +252,7 @@ def _seconds_footnote(view: GridPlane) -> str:
     said = (
         "Measured: the median step of a cell trained alone. Lighter is faster. Other programs slow it down."
     )
-    shared = any(cell.shared_by > 1 for arm in view.arms for cell in arm.cells)
+    shared = any(cell.shared_by > 1 for setting in view.settings for cell in setting.cells)
     return (
         f"{said} Cells side by side share each step equally, so none has a time of its own."
         if shared
@@ -254,16 +261,16 @@ def _seconds_footnote(view: GridPlane) -> str:
 
 
 def _find_ends(view: GridPlane, value: Callable[[GridSetting], float]) -> tuple[GridSetting, GridSetting]:
-    known = [arm for arm in view.arms if value(arm)]
+    known = [setting for setting in view.settings if value(setting)]
     return min(known, key=value), max(known, key=value)
 
 
-def _read_peak(arm: GridSetting) -> float:
-    return arm.peak_bytes or 0
+def _read_peak(setting: GridSetting) -> float:
+    return setting.peak_bytes or 0
 
 
-def _read_pace(arm: GridSetting) -> float:
-    return arm.seconds_a_step or 0.0
+def _read_pace(setting: GridSetting) -> float:
+    return setting.seconds_a_step or 0.0
 
 
 MEASURES = (

@@ -1,10 +1,10 @@
-"""What the plots of a grid share: their arms, the conditions, and the names of settings."""
+"""What the plots of a grid share: their settings, the conditions, and the names of settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lora_lab.charts.captions import model_name
-from lora_lab.grids.results import GridSetting, GridVariant, at_best_rate, list_rates
+from lora_lab.grids.results import GridLevels, GridSetting, at_best_rate, list_rates
 from lora_lab.spec import TARGET_LABELS
 
 
@@ -12,7 +12,7 @@ from lora_lab.spec import TARGET_LABELS
 class GridPlane:
     """Settings of a grid that are plotted together: one rank x bit width plane, or all of them."""
 
-    arms: tuple[GridSetting, ...]
+    settings: tuple[GridSetting, ...]
     """Each at its best learning rate."""
 
     conditions: str
@@ -31,44 +31,46 @@ class GridPlane:
         return f"So far, {self.measured} of {self.total} cells: {claim[0].lower()}{claim[1:]}"
 
 
-def view_plane(arms: Sequence[GridSetting]) -> GridPlane:
+def view_plane(settings: Sequence[GridSetting]) -> GridPlane:
     """Take each setting at its best rate, and count the cells behind them."""
-    cells = [cell for arm in arms for cell in arm.cells]
+    cells = [cell for setting in settings for cell in setting.cells]
     return GridPlane(
-        arms=tuple(at_best_rate(arms)),
-        conditions=grid_conditions(arms),
+        settings=tuple(at_best_rate(settings)),
+        conditions=grid_conditions(settings),
         measured=sum(cell.measured for cell in cells),
         total=len(cells),
         going=not all(cell.ended for cell in cells),
     )
 
 
-def name_of(setting: GridVariant) -> str:
+def name_of(levels: GridLevels) -> str:
     """Return `r=8, nf4-dq`."""
-    return f"r={setting.rank}, {setting.bits}"
+    return f"r={levels.rank}, {levels.bits}"
 
 
-def build_namer(arms: Sequence[GridSetting]) -> Callable[[GridVariant], str]:
+def build_namer(settings: Sequence[GridSetting]) -> Callable[[GridLevels], str]:
     """Return a function that names a setting: `r8 nf4-dq`, plus whatever else the grid varies."""
-    also = [field for field in ("targets", "variant") if len({getattr(a.setting, field) for a in arms}) > 1]
+    also = [
+        field for field in ("targets", "variant") if len({getattr(a.levels, field) for a in settings}) > 1
+    ]
 
-    def words(setting: GridVariant) -> str:
-        more = (str(getattr(setting, field)) for field in also)
-        return " ".join([f"r{setting.rank} {setting.bits}", *more])
+    def words(levels: GridLevels) -> str:
+        more = (str(getattr(levels, field)) for field in also)
+        return " ".join([f"r{levels.rank} {levels.bits}", *more])
 
     return words
 
 
-def grid_conditions(arms: Sequence[GridSetting]) -> str:
+def grid_conditions(settings: Sequence[GridSetting]) -> str:
     """Return what all cells share, the number of seeds, and where the grid was measured."""
-    cells = [cell for arm in arms for cell in arm.cells]
+    cells = [cell for setting in settings for cell in setting.cells]
     spec = cells[0].spec
     seeds = len({cell.spec.seed for cell in cells})
     parts = [
         model_name(spec.model),
-        *_find_shared(arms),
+        *_find_shared(settings),
         f"{spec.steps} steps of batch {spec.batch}",
-        _format_rates(list_rates(arms)),
+        _format_rates(list_rates(settings)),
         "1 seed" if seeds == 1 else f"{seeds} seeds",
     ]
     devices = sorted({f"{cell.device}, {cell.compute}" for cell in cells if cell.device})
@@ -78,10 +80,10 @@ def grid_conditions(arms: Sequence[GridSetting]) -> str:
     return f"{', '.join(parts)}{where}{so_far}"
 
 
-def _find_shared(arms: Sequence[GridSetting]) -> list[str]:
+def _find_shared(settings: Sequence[GridSetting]) -> list[str]:
     """Return target set and variant, where the grid has only one and it is not the default."""
-    targets = {arm.setting.targets for arm in arms}
-    variants = {arm.setting.variant for arm in arms}
+    targets = {setting.levels.targets for setting in settings}
+    variants = {setting.levels.variant for setting in settings}
     words = [TARGET_LABELS[each] for each in targets] if len(targets) == 1 else []
     return words + ([*variants] if len(variants) == 1 and "lora" not in variants else [])
 

@@ -51,11 +51,11 @@ class RankLines:
     """The text of the mark, in two short lines."""
 
     y_label: str
-    on_bench: bool = False
+    beside_form: bool = False
     """Whether it is drawn beside the form, where it is shorter."""
 
     def body_height(self, width: float) -> float:
-        if self.on_bench:
+        if self.beside_form:
             return BODY_BENCH
         return BODY_WIDE if width >= NARROW_BELOW_POINTS else BODY_NARROW
 

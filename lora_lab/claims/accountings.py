@@ -85,10 +85,10 @@ def trainable_readings(sizes: Sizes) -> Iterator[AccountingReading]:
 
 def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
     """Yield what the second number can be with this quantization."""
-    quantisation = claim.quantisation
+    quantization = claim.quantization
     for total, name, why in _compute_totals(sizes):
         yield _match_exactly(total, name, why)
-        if quantisation in ("4bit", "4bit_partial"):
+        if quantization in ("4bit", "4bit_partial"):
             half = sizes.packed // 2
             yield _match_exactly(
                 total - half,
@@ -96,14 +96,14 @@ def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
                 f"4-bit weights were counted as stored, two to a byte: {total:,} − {sizes.packed:,} / 2 = "
                 f"{total - half:,}",
             )
-        if quantisation == "4bit_partial":
+        if quantization == "4bit_partial":
             yield AccountingReading(
                 total - half,
                 total,
                 "4bit_partial",
                 f"some matrices stayed in 16 bit: anything from {total - half:,} (all packed) to {total:,}",
             )
-        if quantisation == "gptq":
+        if quantization == "gptq":
             for biases in sorted({0, sizes.packed_biases}):
                 left = total - sizes.packed - biases
                 yield _match_exactly(
@@ -112,7 +112,7 @@ def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
                     f"GPTQ weights are buffers, which are not counted: {total:,} − "
                     f"{sizes.packed + biases:,} = {left:,}",
                 )
-    if quantisation == "aqlm":
+    if quantization == "aqlm":
         yield AccountingReading(
             0, 10**18, "aqlm", "AQLM's codes are not counted as weights; the total is not checked"
         )

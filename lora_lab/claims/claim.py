@@ -12,8 +12,8 @@ from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
 
-Quantisation = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
-QUANTISATIONS: tuple[Quantisation, ...] = get_args(Quantisation)
+Quantization = Literal["none", "8bit", "4bit", "4bit_partial", "gptq", "aqlm"]
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 LARGEST_RANK = 512
 """The largest rank that is tried."""
 
@@ -45,7 +45,7 @@ class Claim:
     """None when it is not stated."""
 
     targets_are_known: bool = True
-    quantisation: Quantisation = "none"
+    quantization: Quantization = "none"
     layouts: tuple[ModuleTree, ...] = ()
     """Module names to try, likeliest first."""
 
@@ -56,9 +56,9 @@ class Claim:
     """Size of the head that is trained whole, if the configuration does not build it."""
 
     def __post_init__(self) -> None:
-        if self.quantisation not in QUANTISATIONS:
+        if self.quantization not in QUANTIZATIONS:
             raise LearnerError(
-                f"quantisation must be one of {', '.join(QUANTISATIONS)}, got {self.quantisation!r}.",
+                f"quantisation must be one of {', '.join(QUANTIZATIONS)}, got {self.quantization!r}.",
                 do_next="Write one of them, or leave quantisation out.",
             )
         if self.printed == Printed():

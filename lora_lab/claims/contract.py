@@ -38,12 +38,12 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
     return judge_claim(claim_of(record, reader)).to_json()
 
 
-def judge_text(text: str, claim: Claim, quantisation: str) -> ClaimVerdict:
+def judge_text(text: str, claim: Claim, quantization: str) -> ClaimVerdict:
     """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too."""
     verdict = judge_claim(claim)
-    if verdict.answer != "impossible" or quantisation != "none" or "from_pretrained" in text:
+    if verdict.answer != "impossible" or quantization != "none" or "from_pretrained" in text:
         return verdict
-    packed = judge_claim(replace(claim, quantisation="4bit"))
+    packed = judge_claim(replace(claim, quantization="4bit"))
     if packed.answer == "impossible":
         return verdict
     return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
@@ -69,7 +69,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
         setting=setting,
         rank=None if lora.get("r") == UNKNOWN else read_whole(lora, "r", setting.default_rank),
         targets_are_known=lora.get("target_modules") != UNKNOWN,
-        quantisation=record.get("quantisation") or "none",
+        quantization=record.get("quantisation") or "none",
         printed=printed_of(_read_object(record, "printed")),
         layouts=(shape.modules,) if described else list_layouts(shape, model.get("module_layout")),
         base_parameters=_read_size(model, "base_total"),

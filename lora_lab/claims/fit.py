@@ -91,7 +91,7 @@ def _list_reasons(claim: Claim, sizes: Sizes, fit: AccountingFit) -> list[tuple[
 def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
     if sizes.saved and printed == sizes.trainable - sizes.saved:
         return f"; the printed number leaves out the head of {sizes.saved:,} that is trained too"
-    if 2 * printed == sizes.trainable and claim.quantisation.startswith("4bit"):
+    if 2 * printed == sizes.trainable and claim.quantization.startswith("4bit"):
         return "; the printed number is exactly half: some tools halve all counts on a 4-bit base"
     of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
     grows_with_rank = claim.setting.variant in ("lora", "rslora") and not claim.setting.rank_pattern

@@ -9,7 +9,7 @@ from lora_lab.claims.named_model import entry_named, find_model
 from lora_lab.claims.printed_line import PrintedLine, find_printed_line
 from lora_lab.claims.snippets import (
     Snippet,
-    Unread,
+    UnresolvedValue,
     as_list,
     find_assigned,
     find_calls,
@@ -64,7 +64,7 @@ def record_of_text(text: str) -> dict[str, Any]:
     return {
         "model": model,
         "lora": _beside_vision(text, lora) if _has_vision(model) else lora,
-        "quantisation": quantisation_of(text),
+        "quantisation": quantization_of(text),
         "printed": line.printed.to_record(),
     }
 
@@ -104,7 +104,7 @@ def _of_values(snippet: Snippet) -> dict[str, Any]:
     values = snippet.values
     rank = values.get("init_r" if snippet.variant == "adalora" else "r")
     return {
-        "r": UNKNOWN if isinstance(rank, Unread) else rank,
+        "r": UNKNOWN if isinstance(rank, UnresolvedValue) else rank,
         "target_modules": _format_targets(values.get("target_modules")),
         "variant": _read_variant(snippet.variant, values.get("use_dora"), values.get("use_rslora")),
         "task_type": _read_task(values.get("task_type")),
@@ -123,7 +123,7 @@ def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: values[name] for name in (*NARROWING, *NOT_COUNTED) if is_set(values.get(name))}
     for name, value in found.items():
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-        unread = next((each for each in parts if isinstance(each, Unread)), None)
+        unread = next((each for each in parts if isinstance(each, UnresolvedValue)), None)
         if unread is not None:
             raise UnsupportedCase(f"{name} changes what is trained, and {unread.text} can't be read")
     return found
@@ -136,14 +136,14 @@ def _read_variant(named: str, dora: object, rslora: object) -> str:
 
 
 def _keep_known(value: Any) -> Any:
-    return None if isinstance(value, Unread) else value
+    return None if isinstance(value, UnresolvedValue) else value
 
 
 def _format_targets(targets: Any) -> Any:
-    if isinstance(targets, Unread):
+    if isinstance(targets, UnresolvedValue):
         return UNKNOWN
     if isinstance(targets, list):
-        return UNKNOWN if any(isinstance(each, Unread) for each in targets) else targets
+        return UNKNOWN if any(isinstance(each, UnresolvedValue) for each in targets) else targets
     return targets
 
 
@@ -267,7 +267,7 @@ def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
 # ---- quantization
 
 
-def quantisation_of(text: str) -> str:
+def quantization_of(text: str) -> str:
     """Find how the base was loaded; `none` when the text does not say."""
     for name, signs in QUANTIZED.items():
         if re.search("|".join(signs), text, re.I):

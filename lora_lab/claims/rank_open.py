@@ -79,7 +79,7 @@ def _require_all_tried(claim: Claim, tree: ModuleTree) -> None:
 
 def _half_of(claim: Claim, tree: ModuleTree) -> str:
     """Explain a halved number: qlora.py halves the first number of a 4-bit base, adapters included."""
-    if claim.printed.trainable is None or not claim.quantisation.startswith("4bit"):
+    if claim.printed.trainable is None or not claim.quantization.startswith("4bit"):
         return ""
     doubled = replace(claim, printed=replace(claim.printed, trainable=2 * claim.printed.trainable))
     twice = _list_candidates(doubled, tree)
@@ -155,7 +155,7 @@ def _list_candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
 def _pins_adapters(claim: Claim) -> bool:
     """Return whether a printed count says how large the adapters are: a share and a range don't."""
     printed = claim.printed
-    is_range = claim.quantisation in ("4bit_partial", "aqlm")
+    is_range = claim.quantization in ("4bit_partial", "aqlm")
     return printed.trainable is not None or (printed.total is not None and not is_range)
 
 

@@ -25,7 +25,7 @@ LONGEST_TEXT = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckedClaim:
     """A claim as it was parsed, and its verdict."""
 
     claim: Claim
@@ -55,7 +55,7 @@ class ClaimService:
     def __init__(self, reader: ShapeReader) -> None:
         self._reader = reader
 
-    def check_text(self, text: str) -> Checked:
+    def check_text(self, text: str) -> CheckedClaim:
         """Check a pasted text.
 
         Raises LearnerError when it has no claim, or when the model or the setting can't be read.
@@ -68,14 +68,16 @@ class ClaimService:
         with _supported():
             record = record_of_text(text)
             claim = claim_of(record, self._reader)
-            return Checked(claim=claim, read=record, verdict=judge_text(text, claim, record["quantisation"]))
+            return CheckedClaim(
+                claim=claim, read=record, verdict=judge_text(text, claim, record["quantisation"])
+            )
 
-    def check_form(self, form: Mapping[str, str]) -> Checked:
+    def check_form(self, form: Mapping[str, str]) -> CheckedClaim:
         """Check the fields of the form. Raises LearnerError when they can't be read."""
         record = record_of_form(form)
         claim = claim_of(record, self._reader)
         with _supported():
-            return Checked(claim=claim, read=record, verdict=judge_claim(claim))
+            return CheckedClaim(claim=claim, read=record, verdict=judge_claim(claim))
 
 
 @contextmanager

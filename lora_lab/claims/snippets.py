@@ -31,7 +31,7 @@ class Snippet:
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnresolvedValue:
     """A value given by an expression that can't be resolved here."""
 
     text: str
@@ -45,7 +45,7 @@ UNSLOTH_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """unsloth/models/llama.py: its own defaults are not PEFT's."""
 
-OTHER_UNSLOTH = {"r": 16, "target_modules": Unread("a pattern that unsloth makes for the model")}
+OTHER_UNSLOTH = {"r": 16, "target_modules": UnresolvedValue("a pattern that unsloth makes for the model")}
 """unsloth/models/vision.py: without targets, and with all-linear, the pattern depends on further flags."""
 
 
@@ -96,7 +96,7 @@ def _read_unpacked(node: ast.expr, text: str) -> dict[str, Any]:
     value = _follow_name(_read_literal(node), text)
     if isinstance(value, dict):
         return {str(name): each for name, each in value.items()}
-    return dict.fromkeys(("r", "init_r", "target_modules"), Unread(ast.unparse(node)))
+    return dict.fromkeys(("r", "init_r", "target_modules"), UnresolvedValue(ast.unparse(node)))
 
 
 def _loose_keywords(body: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _read_literal(node: ast.expr) -> Any:
         return dict(zip(keys, map(_read_literal, node.values), strict=True))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return _read_built(node, node.func.id)
-    return Unread(ast.unparse(node))
+    return UnresolvedValue(ast.unparse(node))
 
 
 def _read_built(node: ast.Call, name: str) -> Any:
@@ -131,7 +131,7 @@ def _read_built(node: ast.Call, name: str) -> Any:
             return list(numbers)
     if name in ("list", "set", "tuple") and len(values) == 1 and isinstance(values[0], list):
         return values[0]
-    return Unread(ast.unparse(node))
+    return UnresolvedValue(ast.unparse(node))
 
 
 def _literal_text(text: str) -> Any:
@@ -139,12 +139,12 @@ def _literal_text(text: str) -> Any:
     try:
         return _read_literal(ast.parse(cleaned, mode="eval").body)
     except NOT_READABLE:
-        return Unread(cleaned)
+        return UnresolvedValue(cleaned)
 
 
 def _follow_name(value: Any, text: str) -> Any:
     """Resolve a name to the value that the text assigns to it."""
-    if not isinstance(value, Unread):
+    if not isinstance(value, UnresolvedValue):
         return value
     if "find_all_linear" in value.text:
         return "all-linear"
@@ -172,9 +172,9 @@ def find_assigned(text: str, name: str) -> Any:
         else:
             line = re.match(r"[^\n,)]*", rest)
             value = _literal_text(line[0] if line else "")
-        if isinstance(value, Unread) and "find_all_linear" in value.text:
+        if isinstance(value, UnresolvedValue) and "find_all_linear" in value.text:
             return "all-linear"
-        if not isinstance(value, Unread):
+        if not isinstance(value, UnresolvedValue):
             return value
     return None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lora_lab.claims.claim import QUANTISATIONS
+from lora_lab.claims.claim import QUANTIZATIONS
 from lora_lab.claims.printed_line import find_printed_line
 from lora_lab.cli.contracts import CONTRACT_NAMES
 from lora_lab.cli.runs import read_input
@@ -82,7 +82,7 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--line", help="the printed line, instead of a file")
     command.add_argument(
-        "--quantization", "--quantisation", dest="quantisation", choices=QUANTISATIONS, default="none",
+        "--quantization", "--quantisation", dest="quantisation", choices=QUANTIZATIONS, default="none",
         help="how the base is stored (default: none)",
     )  # fmt: skip
 
@@ -241,7 +241,7 @@ def claim_record(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": model,
         "lora": lora,
-        "quantisation": options.quantisation,
+        "quantisation": options.quantization,
         "printed": line.printed.to_record(),
     }
 

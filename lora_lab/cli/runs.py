@@ -137,7 +137,7 @@ def run_sweep(options: argparse.Namespace) -> int:
     engine = _build_engine(options, settings)
     now = datetime.now(UTC)
     if options.resume:
-        sweep = engine.go_on(options.resume, now=now)
+        sweep = engine.resume_sweep(options.resume, now=now)
     else:
         base, dataset = read_run(options, leave_out=SHARED_FLAGS)
         given = {name: getattr(options, name) for name in (*AXES, "alpha_per_rank")}

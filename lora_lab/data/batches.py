@@ -60,11 +60,11 @@ def even_row(*, tokens: int, answer_tokens: int, examples: int) -> RowSize:
 
 def step_plan(examples: int, *, batch: int, steps: int, seed: int) -> list[list[int]]:
     """Plan the example numbers of each step: seeded shuffles, one after another, cut into batches."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     stream: list[int] = []
     while len(stream) < batch * steps:
         epoch = list(range(examples))
-        dice.shuffle(epoch)
+        rng.shuffle(epoch)
         stream += epoch
     return [stream[start : start + batch] for start in range(0, batch * steps, batch)]
 

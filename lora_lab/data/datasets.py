@@ -143,14 +143,14 @@ def read_upload(name: str, content: bytes) -> Dataset:
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedLine:
     """A line that could not be parsed."""
 
     what: str
 
 
 Row = tuple[int, object]
-"""Line number and its content: a mapping, `Damaged`, or something else that is not an example."""
+"""Line number and its content: a mapping, `DamagedLine`, or something else that is not an example."""
 
 
 def _jsonl_rows(text: str) -> Iterator[Row]:
@@ -160,9 +160,9 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
             try:
                 yield number, json.loads(line)
             except json.JSONDecodeError as error:
-                yield number, Damaged(f"not JSON ({error.msg} at column {error.colno})")
+                yield number, DamagedLine(f"not JSON ({error.msg} at column {error.colno})")
             except (ValueError, RecursionError):
-                yield number, Damaged("not JSON (a number or a nesting beyond all measure)")
+                yield number, DamagedLine("not JSON (a number or a nesting beyond all measure)")
 
 
 def _csv_rows(name: str, text: str) -> Iterator[Row]:
@@ -177,7 +177,7 @@ def _csv_rows(name: str, text: str) -> Iterator[Row]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        yield reader.line_num, Damaged(f"not CSV ({error})")
+        yield reader.line_num, DamagedLine(f"not CSV ({error})")
 
 
 def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list[Example]:
@@ -199,7 +199,7 @@ def checked_pairs(name: str, rows: Iterable[Row], *, unit: str = "line") -> list
 
 
 def _find_problem(row: object) -> str | None:
-    if isinstance(row, Damaged):
+    if isinstance(row, DamagedLine):
         return row.what
     if not isinstance(row, dict):
         return "not an object with prompt and answer"

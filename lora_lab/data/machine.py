@@ -58,7 +58,7 @@ def is_gpu(device: Mapping[str, Any] | None) -> bool:
     return bool(device) and (device or {}).get("type", "cpu") != "cpu"
 
 
-def room_in_words(device: Mapping[str, Any] | None) -> str:
+def describe_free_memory(device: Mapping[str, Any] | None) -> str:
     """Say what a run can use, as the end of "this needs 9 GB, and ..."."""
     size = as_bytes(usable_bytes(device))
     return f"this GPU has {size} free" if is_gpu(device) else f"this machine has {size}"

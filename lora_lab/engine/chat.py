@@ -18,7 +18,7 @@ TEMPERATURE_LIMITS = (0.0, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask(Job):
+class ChatQuestion(Job):
     """A chat question and the answers so far."""
 
     runs: tuple[RunFolder, ...]
@@ -29,7 +29,7 @@ class Ask(Job):
     """Answers by run id, and under `base` the base model's."""
 
 
-class ChatQueue(JobQueue[Ask]):
+class ChatQueue(JobQueue[ChatQuestion]):
     """The job queue of chat questions. Answers are kept in memory. A run waits for the current answer."""
 
     name = "lab-chat"
@@ -38,11 +38,11 @@ class ChatQueue(JobQueue[Ask]):
     patience_seconds = 120
     lost = "The chat process ended. Ask again."
 
-    def ask(self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float) -> Ask:
+    def ask(self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float) -> ChatQuestion:
         """Enqueue a question. Raises LearnerError when it is invalid."""
         _check_request(runs, prompt, seed, temperature)
-        return self.line_up(
-            Ask(
+        return self.enqueue(
+            ChatQuestion(
                 id=uuid.uuid4().hex[:12],
                 runs=tuple(runs),
                 prompt=prompt.strip(),
@@ -51,16 +51,16 @@ class ChatQueue(JobQueue[Ask]):
             )
         )
 
-    def order_of(self, job: Ask) -> dict[str, Any]:
+    def order_of(self, job: ChatQuestion) -> dict[str, Any]:
         """Return the question as the worker's order."""
         folders = [str(run.path) for run in job.runs]
         return {"runs": folders, "prompt": job.prompt, "seed": job.seed, "temperature": job.temperature}
 
-    def after(self, job: Ask, said: dict[str, Any]) -> Ask:
+    def update_from(self, job: ChatQuestion, said: dict[str, Any]) -> ChatQuestion:
         """Return the question with what is loaded, or with the texts so far."""
         return replace(job, doing=said.get("doing", ""), texts=said.get("texts", job.texts))
 
-    def stop_working(self, job: Ask) -> None:
+    def stop_working(self, job: ChatQuestion) -> None:
         """Stop after the current token: the answer so far stays, and so does the loaded model."""
         self.tell({"stop": job.id})
 

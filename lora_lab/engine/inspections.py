@@ -71,29 +71,33 @@ class InspectionQueue(JobQueue[Inspection]):
             raise LearnerError(
                 f"There is no inspection {kind!r}.", do_next=f"Choose one of: {', '.join(KINDS)}."
             )
-        look = self.id_of(kind, order)
+        inspection = self.id_of(kind, order)
         with self._changed:
-            known = self.find(look)
+            known = self.find(inspection)
             if known is not None and known.status not in ("stopped", "failed"):
                 return known
-            return self.line_up(Inspection(id=look, kind=kind, order=dict(order)))
+            return self.enqueue(Inspection(id=inspection, kind=kind, order=dict(order)))
 
     def wait(self, kind: str, order: Mapping[str, Any], say: Callable[[str], None]) -> Inspection:
         """Wait for the finished inspection and pass progress to `say`. Raises LearnerError on failure."""
-        look: Inspection | None = self.submit(kind, order)
+        inspection: Inspection | None = self.submit(kind, order)
         told = ""
-        while look is not None and not look.ended:
-            doing = f"{look.doing}, {look.done} of {look.total}" if look.doing and look.total else look.doing
+        while inspection is not None and not inspection.ended:
+            doing = (
+                f"{inspection.doing}, {inspection.done} of {inspection.total}"
+                if inspection.doing and inspection.total
+                else inspection.doing
+            )
             if doing not in ("", told):
                 told = doing
                 say(told)
             time.sleep(LOOK_SECONDS)
-            look = self.find(look.id)
-        if look is None or look.status != "done":
+            inspection = self.find(inspection.id)
+        if inspection is None or inspection.status != "done":
             # A problem ends with its own way out, since the page shows it alone.
-            problem = look.problem if look else self.lost
+            problem = inspection.problem if inspection else self.lost
             raise LearnerError("The measurement failed.", do_next=problem or "Run the command again.")
-        return look
+        return inspection
 
     def find(self, job_id: str) -> Inspection | None:
         """Find an inspection by its id: waiting, working, or done, also before a restart."""
@@ -108,7 +112,7 @@ class InspectionQueue(JobQueue[Inspection]):
         """Return kind and order."""
         return {"kind": job.kind, "order": dict(job.order)}
 
-    def after(self, job: Inspection, said: dict[str, Any]) -> Inspection:
+    def update_from(self, job: Inspection, said: dict[str, Any]) -> Inspection:
         """Return the inspection with the new results added."""
         return replace(
             job,

@@ -67,14 +67,14 @@ class JobQueue(ABC, Generic[J]):
         self._worker: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
-        engine.before_run.append(self.give_way)
+        engine.before_run.append(self.yield_to_run)
 
     @abstractmethod
     def order_of(self, job: J) -> dict[str, Any]:
         """Build the order that the worker reads."""
 
     @abstractmethod
-    def after(self, job: J, said: dict[str, Any]) -> J:
+    def update_from(self, job: J, said: dict[str, Any]) -> J:
         """Return the job after a worker's message that doesn't end it."""
 
     @abstractmethod
@@ -101,7 +101,7 @@ class JobQueue(ABC, Generic[J]):
             else:
                 self.stop_working(job)
 
-    def give_way(self, run: RunFolder) -> None:
+    def yield_to_run(self, run: RunFolder) -> None:
         """Let the working job end, then free its memory. Callback of the engine before a run."""
         with self._changed:
             if self._in_hand():
@@ -118,7 +118,7 @@ class JobQueue(ABC, Generic[J]):
             self.end_worker()
             self._changed.notify_all()
 
-    def line_up(self, job: J) -> J:
+    def enqueue(self, job: J) -> J:
         """Enqueue a job."""
         with self._changed:
             self._jobs.pop(job.id, None)
@@ -189,7 +189,7 @@ class JobQueue(ABC, Generic[J]):
                 break
             if said["job"] != job.id:  # the rest of an earlier job
                 continue
-            job = self._ended(job, said) if "end" in said else self.after(job, said)
+            job = self._ended(job, said) if "end" in said else self.update_from(job, said)
             with self._changed:
                 if self._worker is not worker:  # what ended the worker has updated the job
                     return

@@ -14,19 +14,19 @@ from lora_lab.engine.queue import Gather, RunQueue, queue_path
 from lora_lab.engine.retries import (
     await_worker,
     await_workers,
-    begins_anew,
     create_retry,
     is_abandoned,
     is_left_over,
     is_waiting,
+    should_restart,
     sweep_of,
     what_is_left,
 )
-from lora_lab.engine.stopping import STOP_GRACE_SECONDS, falls_silent
+from lora_lab.engine.stopping import STOP_GRACE_SECONDS, is_silent
 from lora_lab.engine.worker_process import ENDED_EARLY, WorkerProcess
 from lora_lab.runs import owner
 from lora_lab.runs.durations import Paces, seconds_left_of
-from lora_lab.runs.finalize import close_the_books, cut_off, end_refused, end_silent
+from lora_lab.runs.finalize import cut_off, end_refused, fail_silent_run, write_terminal_event
 from lora_lab.runs.folder import RunFolder, create_run, list_runs, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
@@ -129,7 +129,7 @@ class LocalEngine:
         self._enqueue({runs[place]: marks[place] for place in order})
         return sweep
 
-    def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+    def resume_sweep(self, sweep_id: str, *, now: datetime) -> Sweep:
         """Queue the rest of a sweep: cells without an owner, and another run for each one that was cut off.
 
         Raises LearnerError while another process works on it.
@@ -262,7 +262,7 @@ class LocalEngine:
     def _serve(self) -> None:
         for run in reversed(self._left_over):
             with suppress(LearnerError, OSError):  # without its data, or on a full disk, the run stays ended
-                self._begin_anew(run)
+                self._restart(run)
         while self._take_job():
             try:
                 self._do_job()
@@ -270,12 +270,12 @@ class LocalEngine:
                 self._give_up(error)
             self._end_job()
 
-    def _begin_anew(self, run: RunFolder) -> None:
-        """Close the books of a run that an earlier app left; in a sweep another one takes its place."""
+    def _restart(self, run: RunFolder) -> None:
+        """Write the last event of a run that an earlier app left; in a sweep another one takes its place."""
         await_worker(run)
         self._tabulate(run)
         with self._changed:
-            if begins_anew(self.settings, run):
+            if should_restart(self.settings, run):
                 fresh = create_retry(self.settings, run, now=datetime.now(UTC))
                 self._enqueue({fresh: CellMarks.of(run.state())}, first=True)
 
@@ -364,8 +364,8 @@ class LocalEngine:
             if self._closing:
                 cut_off(run)
             elif worker.was_killed:
-                end_silent(run, STOP_GRACE_SECONDS)
-            close_the_books(run, exit_code or 0)
+                fail_silent_run(run, STOP_GRACE_SECONDS)
+            write_terminal_event(run, exit_code or 0)
             self._tabulate(run)
 
     def _tabulate(self, run: RunFolder) -> None:
@@ -390,5 +390,5 @@ class LocalEngine:
                 is_done = self._changed.wait_for(lambda: run not in self._current, seconds)
             return is_done or run.state().ended
 
-        if falls_silent(self._current, has_ended):
+        if is_silent(self._current, has_ended):
             worker.kill()

@@ -6,7 +6,7 @@ from datetime import datetime
 from lora_lab.data.datasets import Dataset
 from lora_lab.engine.worker_process import start_worker
 from lora_lab.runs import owner
-from lora_lab.runs.finalize import close_the_books
+from lora_lab.runs.finalize import write_terminal_event
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import RunSpec
 from study.base.settings import Settings
@@ -28,6 +28,6 @@ def run_now(
         except KeyboardInterrupt:
             run.ask_to_stop()
             worker.wait()
-    close_the_books(run, worker.returncode)
+    write_terminal_event(run, worker.returncode)
     watch(run)
     return run

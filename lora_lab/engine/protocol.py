@@ -17,7 +17,7 @@ class Engine(Protocol):
     def submit_sweep(self, grid: Grid, dataset: Dataset, *, now: datetime) -> Sweep:
         """Queue every cell of a grid. All of it exists on disk when this returns."""
 
-    def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+    def resume_sweep(self, sweep_id: str, *, now: datetime) -> Sweep:
         """Queue the rest of a sweep: cells without an owner, and another run for each that was cut off."""
 
     def stop(self, run_id: str) -> None:

@@ -25,7 +25,7 @@ from lora_lab.engine.retries import await_workers, what_is_left
 from lora_lab.engine.worker_process import WorkerProcess
 from lora_lab.runs import failures, owner
 from lora_lab.runs.failures import Failure
-from lora_lab.runs.finalize import close_the_books, cut_off
+from lora_lab.runs.finalize import cut_off, write_terminal_event
 from lora_lab.runs.folder import RunFolder, open_run
 from lora_lab.runs.sweeps import Sweep, create_sweep, open_sweep
 from lora_lab.runs.table import ResultsTable
@@ -56,7 +56,7 @@ class RayEngine:
         sweep = create_sweep(self.settings.sweeps_dir, self.settings.runs_dir, grid, dataset, now=now)
         return self._hold(sweep, [RunFolder(self.settings.runs_dir / run_id) for run_id in sweep.run_ids])
 
-    def go_on(self, sweep_id: str, *, now: datetime) -> Sweep:
+    def resume_sweep(self, sweep_id: str, *, now: datetime) -> Sweep:
         await_workers(self.settings, sweep_id)
         left = what_is_left(self.settings, sweep_id, now=now)
         return self._hold(open_sweep(self.settings.sweeps_dir, sweep_id), [*left])
@@ -94,7 +94,9 @@ class RayEngine:
             # The thread's outermost frame: the cluster's error becomes the terminal event of every open cell.
             problem = first_line(error)
         for run in self._cells:
-            self._end(run, failures.cluster_failed(problem), _interruption_path(self._sweep).exists())
+            self._end(
+                run, failures.describe_cluster_failure(problem), _interruption_path(self._sweep).exists()
+            )
         self._table.write(self._sweep)
 
     def _end(self, run: RunFolder, failure: Failure, interrupted: bool) -> None:
@@ -103,7 +105,7 @@ class RayEngine:
         if state.ended or (state.status == "queued" and interrupted):
             return
         if state.status != "queued" or run.stop_path.exists():
-            cut_off(run, failures.machine_lost(len(state.steps)))
+            cut_off(run, failures.describe_lost_machine(len(state.steps)))
         else:
             run.emit("failed", step=0, **asdict(failure))
 
@@ -150,7 +152,7 @@ class RayEngine:
             if capacity.demand(peak_bytes) is not None:
                 fitting.append((run, peak_bytes))
                 continue
-            failure = failures.too_large(run.spec, peak_bytes, capacity.largest_bytes)
+            failure = failures.describe_too_large(run.spec, peak_bytes, capacity.largest_bytes)
             run.emit("failed", step=0, **asdict(failure))
         largest: dict[str, int] = {}
         for run, peak_bytes in fitting:
@@ -230,7 +232,7 @@ class CellTrial(tune.Trainable):  # type: ignore[misc]
         done.set()
         if self._interruption.exists():
             cut_off(self._run)
-        close_the_books(self._run, exit_code or 0)
+        write_terminal_event(self._run, exit_code or 0)
 
 
 def _end_if_interrupted(worker: WorkerProcess, interruption: Path, done: threading.Event) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from lora_lab.data import datasets
 from lora_lab.engine.marks import CellMarks
 from lora_lab.engine.queue import served_by
-from lora_lab.engine.worker_process import wait_for_stranger
+from lora_lab.engine.worker_process import wait_for_earlier_worker
 from lora_lab.runs import owner
 from lora_lab.runs.finalize import cut_off
 from lora_lab.runs.folder import RunFolder, create_run, open_run
@@ -48,7 +48,7 @@ def create_retry(settings: Settings, run: RunFolder, *, now: datetime) -> RunFol
     return fresh
 
 
-def begins_anew(settings: Settings, run: RunFolder) -> bool:
+def should_restart(settings: Settings, run: RunFolder) -> bool:
     """Return whether a run ended only because the app went away, and is a cell of a sweep."""
     state = run.state()
     sweep = sweep_of(settings, state) if state.cut_off else None
@@ -138,7 +138,7 @@ def await_worker(run: RunFolder) -> None:
     if not state.ended:
         if state.worker_pid:
             told_at = run.events_path.stat().st_mtime
-            wait_for_stranger(state.worker_pid, SETTLE_SECONDS, since=told_at)
+            wait_for_earlier_worker(state.worker_pid, SETTLE_SECONDS, since=told_at)
         cut_off(run)
 
 

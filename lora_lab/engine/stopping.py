@@ -9,7 +9,7 @@ STOP_GRACE_SECONDS = 60
 LOOK_AGAIN_SECONDS = 1
 
 
-def falls_silent(job: Sequence[RunFolder], has_ended: Callable[[float], bool]) -> bool:
+def is_silent(job: Sequence[RunFolder], has_ended: Callable[[float], bool]) -> bool:
     """Wait until no run of a job has reported anything for the grace period; False if it ends before.
 
     `has_ended` waits up to so many seconds for the end.

@@ -155,7 +155,7 @@ def worker_environment() -> dict[str, str]:
     )
 
 
-def wait_for_stranger(pid: int, seconds: float, *, since: float) -> None:
+def wait_for_earlier_worker(pid: int, seconds: float, *, since: float) -> None:
     """Wait for a worker that an earlier app started before `since`."""
     try:
         process = psutil.Process(pid)

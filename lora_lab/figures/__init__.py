@@ -62,9 +62,9 @@ def build_figures(models_dir: Path | None = None) -> Figures:
         error_bars.FIGURE,
         split_over_gpus.FIGURE,
         trained_tokens.build_figure(models_dir),
-        whole_model.glance(),
+        whole_model.build_glance_figure(),
         whole_model.FULL,
-        whole_model.whole(),
+        whole_model.build_whole_figure(),
     )
     return {figure.id: figure for figure in every}
 

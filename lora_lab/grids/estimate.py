@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from lora_lab.data.batches import Length, RowSize
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.data.machine import is_gpu, room_in_words, usable_bytes
+from lora_lab.data.machine import describe_free_memory, is_gpu, usable_bytes
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.shapes import ModelShape
@@ -37,7 +37,7 @@ class GridEstimate:
     machine_bytes: int = 0
     """Bytes that a run can use on the device; 0 if not known yet."""
 
-    room: str = ""
+    free_memory: str = ""
     """The same in words: "this GPU has 7.10 GB free"."""
 
     @property
@@ -72,7 +72,7 @@ def estimate_here(home: LabHome, grid: Grid, digest: str, paces: Sequence[Pace])
         on_gpu=is_gpu(device),
         paces=paces,
     )
-    return replace(found, machine_bytes=usable_bytes(device), room=room_in_words(device))
+    return replace(found, machine_bytes=usable_bytes(device), free_memory=describe_free_memory(device))
 
 
 def estimate_grid(
@@ -121,7 +121,7 @@ def in_words(grid: Grid, found: GridEstimate) -> str:
     time = (
         f"about {as_duration(seconds)}" if seconds is not None else "not known, no similar run finished here"
     )
-    warning = "" if found.fits else f" {found.room[:1].upper()}{found.room[1:]}."
+    warning = "" if found.fits else f" {found.free_memory[:1].upper()}{found.free_memory[1:]}."
     return (
         f"{grid.count} cells. Largest predicted peak: {bound}{as_bytes(largest.ledger.total_bytes)} "
         f"({grid.label(largest.spec)}). Time: {time}.{warning}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lora_lab.grids.results import GridSetting, GridVariant, at_best_rate, list_rates
+from lora_lab.grids.results import GridLevels, GridSetting, at_best_rate, list_rates
 from lora_lab.grids.welch_test import Comparison, Verdict, compare_groups
 from lora_lab.settings.grid import place_of_targets
 from lora_lab.spec import BITS, VARIANTS
@@ -30,7 +30,7 @@ AXIS_WORDS: dict[str, str] = {
 SHOWN_DIFFERENCES = 3  # per sentence
 
 
-Judged = tuple[GridSetting, GridSetting, Comparison]
+ComparedPair = tuple[GridSetting, GridSetting, Comparison]
 
 
 # ---- sentences
@@ -76,13 +76,13 @@ class GridFinding:
         return f"{self.headline}{self.rate}{self.detail}{self.remark}"
 
 
-def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
+def list_findings(settings: Iterable[GridSetting]) -> list[GridFinding]:
     """Build one finding per axis and row of the grid along it, at every setting's best learning rate.
 
     Rows of one axis with the same claim share a sentence, unless they differ.
     """
-    tried = list(arms)
-    best = [arm for arm in at_best_rate(tried) if arm.losses]
+    tried = list(settings)
+    best = [setting for setting in at_best_rate(tried) if setting.losses]
     rate = _say_rate(best) if len(list_rates(tried)) > 1 else ""
     return [
         replace(finding, rate=rate)
@@ -91,16 +91,20 @@ def list_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
     ]
 
 
-def list_rate_findings(arms: Iterable[GridSetting]) -> list[GridFinding]:
+def list_rate_findings(settings: Iterable[GridSetting]) -> list[GridFinding]:
     """Compare the learning rates at the setting that ends lowest; empty unless seeds tell two apart."""
-    tried = [arm for arm in arms if arm.losses]
+    tried = [setting for setting in settings if setting.losses]
     if not tried:
         return []
-    lowest = min(at_best_rate(tried), key=_mean).setting
-    row = [arm for arm in tried if replace(arm.setting, learning_rate=lowest.learning_rate) == lowest]
+    lowest = min(at_best_rate(tried), key=_mean).levels
+    row = [
+        setting for setting in tried if replace(setting.levels, learning_rate=lowest.learning_rate) == lowest
+    ]
     context = ", ".join(name_level(lowest, axis) for axis in _list_varied("learning_rate", tried))
     found = _build_finding(
-        "learning_rate", context, sorted(row, key=lambda arm: _rank_place(arm.setting, "learning_rate"))
+        "learning_rate",
+        context,
+        sorted(row, key=lambda setting: _rank_place(setting.levels, "learning_rate")),
     )
     return [replace(found, claim=f"Learning rate {found.claim}")] if found.verdict == "differ" else []
 
@@ -112,12 +116,12 @@ def _say_rate(best: Sequence[GridSetting]) -> str:
     return ", each at its best learning rate"
 
 
-def _list_varied(axis: Axis, arms: Sequence[GridSetting]) -> list[Axis]:
+def _list_varied(axis: Axis, settings: Sequence[GridSetting]) -> list[Axis]:
     """Return the other axes that have more than one value."""
     return [
         each
         for each in COMPARED_AXES
-        if each != axis and len({getattr(arm.setting, each) for arm in arms}) > 1
+        if each != axis and len({getattr(setting.levels, each) for setting in settings}) > 1
     ]
 
 
@@ -143,20 +147,22 @@ def _list_contexts(group: Sequence[GridFinding]) -> str:
     return " and at ".join(finding.context for finding in group)
 
 
-def _list_rows(axis: Axis, arms: Sequence[GridSetting]) -> Iterator[GridFinding]:
+def _list_rows(axis: Axis, settings: Sequence[GridSetting]) -> Iterator[GridFinding]:
     others = [other for other in COMPARED_AXES if other != axis]
-    varied = _list_varied(axis, arms)
+    varied = _list_varied(axis, settings)
     rows: dict[tuple[object, ...], list[GridSetting]] = {}
-    for arm in arms:
-        rows.setdefault(tuple(getattr(arm.setting, other) for other in others), []).append(arm)
+    for setting in settings:
+        rows.setdefault(tuple(getattr(setting.levels, other) for other in others), []).append(setting)
     for row in rows.values():
         if len(row) > 1:
-            context = ", ".join(name_level(row[0].setting, other) for other in varied)
-            yield _build_finding(axis, context, sorted(row, key=lambda arm: _rank_place(arm.setting, axis)))
+            context = ", ".join(name_level(row[0].levels, other) for other in varied)
+            yield _build_finding(
+                axis, context, sorted(row, key=lambda setting: _rank_place(setting.levels, axis))
+            )
 
 
 def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> GridFinding:
-    spread = [arm for arm in row if len(set(arm.losses)) > 1]
+    spread = [setting for setting in row if len(set(setting.losses)) > 1]
     if len(spread) < 2:
         claim, detail = _say_unknown(axis, row)
         return GridFinding(axis=axis, context=context, claim=claim, detail=detail, verdict="unknown")
@@ -166,7 +172,7 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
     judged.sort(key=lambda pair: -abs(pair[2].difference))
     apart = [pair for pair in judged if pair[2].verdict == "differ"]
     claim, detail = _say_apart(axis, apart, len(pairs)) if apart else _say_alike(axis, spread, judged[0])
-    left_out = [arm for arm in row if arm not in spread]
+    left_out = [setting for setting in row if setting not in spread]
     _, _, widest = judged[0]
     return GridFinding(
         axis=axis,
@@ -182,37 +188,37 @@ def _build_finding(axis: Axis, context: str, row: Sequence[GridSetting]) -> Grid
     )
 
 
-def _mean(arm: GridSetting) -> float:
-    return arm.mean_loss if arm.mean_loss is not None else math.inf
+def _mean(setting: GridSetting) -> float:
+    return setting.mean_loss if setting.mean_loss is not None else math.inf
 
 
 def _say_unknown(axis: Axis, row: Sequence[GridSetting]) -> tuple[str, str]:
-    if any(not cell.ended for arm in row for cell in arm.cells):
+    if any(not cell.ended for setting in row for cell in setting.cells):
         best = min(row, key=_mean)
-        claim = f"So far {name_level(best.setting, axis)} ends lowest of {_list_names(row, axis)}"
+        claim = f"So far {name_level(best.levels, axis)} ends lowest of {_list_names(row, axis)}"
         return claim, f", at {_mean(best):.3f}. The seeds to come will tell whether that is luck."
-    if all(len(arm.losses) < 2 for arm in row):
+    if all(len(setting.losses) < 2 for setting in row):
         return f"One seed can't tell {_list_names(row, axis)} apart", ". Add two seeds or more."
     return f"Too few seeds finished to tell {_list_names(row, axis)} apart", "."
 
 
-def _say_alike(axis: Axis, row: Sequence[GridSetting], widest: Judged) -> tuple[str, str]:
+def _say_alike(axis: Axis, row: Sequence[GridSetting], widest: ComparedPair) -> tuple[str, str]:
     a, b, found = widest
     join, whose = "between", ""
     if len(row) > 2:
-        join, whose = "among", f" ({name_level(a.setting, axis)} and {name_level(b.setting, axis)})"
+        join, whose = "among", f" ({name_level(a.levels, axis)} and {name_level(b.levels, axis)})"
     gap = f": the largest gap{whose} is {abs(found.difference):.3f}, and seeds alone explain up to"
     claim = f"No difference beyond seed noise {join} {_list_names(row, axis)}"
     return claim, f"{gap} {found.noise:.3f} ({_count_seeds(row)})."
 
 
-def _say_apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> tuple[str, str]:
+def _say_apart(axis: Axis, apart: Sequence[ComparedPair], pairs: int) -> tuple[str, str]:
     first, *others = (_say_difference(axis, *pair) for pair in apart)
     detail = "".join(f"; {other}" for other in others[: SHOWN_DIFFERENCES - 1])
     more, rest = len(apart) - SHOWN_DIFFERENCES, pairs - len(apart)
     if more > 0:
         detail += f"; {more} more"
-    detail += f" ({_count_seeds([arm for pair in apart for arm in pair[:2]])})."
+    detail += f" ({_count_seeds([setting for pair in apart for setting in pair[:2]])})."
     if rest:
         detail += f" No difference beyond seed noise in the other {_format_pairs(rest)}."
     return first, detail
@@ -221,49 +227,52 @@ def _say_apart(axis: Axis, apart: Sequence[Judged], pairs: int) -> tuple[str, st
 def _say_difference(axis: Axis, a: GridSetting, b: GridSetting, found: Comparison) -> str:
     low, high = (a, b) if found.difference < 0 else (b, a)
     gap = f"{abs(found.difference):.3f} ± {found.noise:.3f}"
-    return f"{name_level(low.setting, axis)} ends {gap} lower than {name_level(high.setting, axis)}"
+    return f"{name_level(low.levels, axis)} ends {gap} lower than {name_level(high.levels, axis)}"
 
 
 def _format_pairs(number: int) -> str:
     return "pair" if number == 1 else f"{number} pairs"
 
 
-def _count_seeds(arms: Sequence[GridSetting]) -> str:
-    fewest, most = min(len(arm.losses) for arm in arms), max(len(arm.losses) for arm in arms)
+def _count_seeds(settings: Sequence[GridSetting]) -> str:
+    fewest, most = (
+        min(len(setting.losses) for setting in settings),
+        max(len(setting.losses) for setting in settings),
+    )
     return f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
 
 
 def _list_names(row: Sequence[GridSetting], axis: Axis) -> str:
-    *first, last = (name_level(arm.setting, axis) for arm in row)
+    *first, last = (name_level(setting.levels, axis) for setting in row)
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def name_level(setting: GridVariant, axis: Axis) -> str:
+def name_level(levels: GridLevels, axis: Axis) -> str:
     """Return `r=8`, `nf4-dq`, `attention`, `dora` or `0.01`."""
-    value = getattr(setting, axis)
+    value = getattr(levels, axis)
     if axis == "learning_rate":
         return f"{value:g}"
     return f"r={value}" if axis == "rank" else str(value)
 
 
-def _rank_place(setting: GridVariant, axis: Axis) -> Any:
+def _rank_place(levels: GridLevels, axis: Axis) -> Any:
     orders: dict[Axis, Callable[[], Any]] = {
-        "learning_rate": lambda: setting.learning_rate,
-        "rank": lambda: setting.rank,
-        "bits": lambda: BITS.index(setting.bits),
-        "targets": lambda: place_of_targets(setting.targets),
-        "variant": lambda: VARIANTS.index(setting.variant),
+        "learning_rate": lambda: levels.learning_rate,
+        "rank": lambda: levels.rank,
+        "bits": lambda: BITS.index(levels.bits),
+        "targets": lambda: place_of_targets(levels.targets),
+        "variant": lambda: VARIANTS.index(levels.variant),
     }
     return orders[axis]()
 
 
-def compare_ends(arms: Sequence[GridSetting]) -> Comparison:
+def compare_ends(settings: Sequence[GridSetting]) -> Comparison:
     """Compare the highest with the lowest mean loss.
 
     Both are selected by their loss, so every pair of settings counts as a comparison (multiple testing).
     """
-    low, high = min(arms, key=_mean), max(arms, key=_mean)
-    return compare_groups(high.losses, low.losses, comparisons=count_pairs(len(arms)))
+    low, high = min(settings, key=_mean), max(settings, key=_mean)
+    return compare_groups(high.losses, low.losses, comparisons=count_pairs(len(settings)))
 
 
 def count_pairs(settings: int) -> int:
@@ -274,18 +283,20 @@ def count_pairs(settings: int) -> int:
 # ---- learning rates
 
 
-def variants_share_one_rate(arms: Sequence[GridSetting]) -> bool:
+def variants_share_one_rate(settings: Sequence[GridSetting]) -> bool:
     """Return whether variants share a single learning rate, which says little (arXiv:2602.04998)."""
-    return len({arm.setting.variant for arm in arms}) > 1 and len(list_rates(arms)) == 1
+    return len({setting.levels.variant for setting in settings}) > 1 and len(list_rates(settings)) == 1
 
 
-def at_the_edge(arms: Sequence[GridSetting]) -> list[GridSetting]:
+def at_the_edge(settings: Sequence[GridSetting]) -> list[GridSetting]:
     """Return settings whose best rate is the lowest or highest tried: the real best may be beyond it."""
-    tried = list_rates(arms)
+    tried = list_rates(settings)
     if len(tried) < 2:
         return []
     return [
-        arm for arm in at_best_rate(arms) if arm.losses and arm.setting.learning_rate in (tried[0], tried[-1])
+        setting
+        for setting in at_best_rate(settings)
+        if setting.losses and setting.levels.learning_rate in (tried[0], tried[-1])
     ]
 
 

@@ -72,7 +72,7 @@ class GridCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridVariant:
+class GridLevels:
     """What a grid varies, except the seed."""
 
     bits: Bits
@@ -86,7 +86,7 @@ class GridVariant:
 class GridSetting:
     """All cells of one setting: the same training, repeated over seeds."""
 
-    setting: GridVariant
+    levels: GridLevels
     cells: tuple[GridCell, ...]
 
     @property
@@ -183,9 +183,9 @@ def _read_number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def setting_of(spec: RunSpec) -> GridVariant:
+def read_levels(spec: RunSpec) -> GridLevels:
     """Return the part of a spec that a grid varies."""
-    return GridVariant(
+    return GridLevels(
         bits=spec.bits,
         rank=spec.rank,
         targets=spec.targets,
@@ -194,30 +194,30 @@ def setting_of(spec: RunSpec) -> GridVariant:
     )
 
 
-def arms_of(cells: Iterable[GridCell]) -> list[GridSetting]:
+def group_by_setting(cells: Iterable[GridCell]) -> list[GridSetting]:
     """Group cells that differ only in their seed; in the order of their first cells."""
-    found: dict[GridVariant, list[GridCell]] = {}
+    found: dict[GridLevels, list[GridCell]] = {}
     for cell in cells:
-        found.setdefault(setting_of(cell.spec), []).append(cell)
-    return [GridSetting(setting=setting, cells=tuple(group)) for setting, group in found.items()]
+        found.setdefault(read_levels(cell.spec), []).append(cell)
+    return [GridSetting(levels=levels, cells=tuple(group)) for levels, group in found.items()]
 
 
-def at_best_rate(arms: Iterable[GridSetting]) -> list[GridSetting]:
+def at_best_rate(settings: Iterable[GridSetting]) -> list[GridSetting]:
     """Return each bit width, rank, target set and variant once, at the rate with the lowest mean loss.
 
     Rates that finished on more seeds are preferred to those on fewer, because one lucky seed is not a mean.
     """
-    found: dict[GridVariant, list[GridSetting]] = {}
-    for arm in arms:
-        found.setdefault(replace(arm.setting, learning_rate=0.0), []).append(arm)
+    found: dict[GridLevels, list[GridSetting]] = {}
+    for setting in settings:
+        found.setdefault(replace(setting.levels, learning_rate=0.0), []).append(setting)
     return [min(rivals, key=_by_loss) for rivals in found.values()]
 
 
-def _by_loss(arm: GridSetting) -> tuple[int, float]:
-    mean = arm.mean_loss
-    return -len(arm.losses), math.inf if mean is None else mean
+def _by_loss(setting: GridSetting) -> tuple[int, float]:
+    mean = setting.mean_loss
+    return -len(setting.losses), math.inf if mean is None else mean
 
 
-def list_rates(arms: Sequence[GridSetting]) -> list[float]:
+def list_rates(settings: Sequence[GridSetting]) -> list[float]:
     """Return the learning rates tried, ascending."""
-    return sorted({arm.setting.learning_rate for arm in arms})
+    return sorted({setting.levels.learning_rate for setting in settings})

@@ -47,7 +47,7 @@ class Decoding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class BackwardStart:
     """The workspace where forward turns into backward: T tokens, c bytes of the compute type."""
 
     tokens: int
@@ -239,14 +239,14 @@ class Turn:
         return self.tokens * self.rank * self.c + self._input if self.rank else 0
 
 
-def turn_of(work: TrainingPass, *, decoding: Decoding, recomputed: bool) -> Turn:
+def find_backward_start(work: TrainingPass, *, decoding: Decoding, recomputed: bool) -> BackwardStart:
     """Build the workspace of one pass with its last weight decoded as `decoding` says.
 
     Recomputation needs the mask all the time, so the mask then counts as saved.
     """
     last = work.last_matrix
     shape = work.shape
-    return Turn(
+    return BackwardStart(
         tokens=work.row.tokens,
         hidden=shape.hidden,
         c=work.c,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 
 from lora_lab.data.batches import RowSize
 from lora_lab.memory.activations import TrainingPass
-from lora_lab.memory.backward_peak import Decoding, Turn, turn_of
+from lora_lab.memory.backward_peak import BackwardStart, Decoding, find_backward_start
 from lora_lab.memory.optimizer_state import (
     FP32_BYTES,
     Tensors,
@@ -206,11 +206,13 @@ def _moments_of_pass(
 def _peak_with_graph(work: TrainingPass, bits: Bits, compute: Compute, *, checkpointing: bool) -> Peak:
     """Return the largest moment of the forward and backward passes through PyTorch's graph."""
     logits = LOSS_COPIES * FP32_BYTES * work.row.answer_tokens * work.shape.vocab
-    turn = turn_of(work, decoding=decoded_bytes(work.last_matrix, bits, compute), recomputed=checkpointing)
+    start = find_backward_start(
+        work, decoding=decoded_bytes(work.last_matrix, bits, compute), recomputed=checkpointing
+    )
     peak = (
-        _peak_with_checkpointing(work, turn, logits)
+        _peak_with_checkpointing(work, start, logits)
         if checkpointing
-        else Peak(work.saved_bytes, logits, max(0, turn.worst_bytes() - logits))
+        else Peak(work.saved_bytes, logits, max(0, start.worst_bytes() - logits))
     )
     # Matters only for few layers and many tokens in one row.
     at_mask = Peak(work.residual_bytes, 0, work.mask_making_bytes)
@@ -224,11 +226,11 @@ def repeats_keys(row: RowSize, compute: Compute) -> bool:
     return row.on_gpu and compute != "bf16"
 
 
-def _peak_with_checkpointing(work: TrainingPass, turn: Turn, logits: int) -> Peak:
+def _peak_with_checkpointing(work: TrainingPass, start: BackwardStart, logits: int) -> Peak:
     """Return the largest of three moments: the loss, the final norm, or the last layer recomputed."""
     kept = work.checkpoint_bytes
-    at_loss, at_norm = Peak(kept, logits, 0), Peak(kept, 0, turn.worst_at_norm())
-    in_layer = Peak(kept + work.recomputed_bytes, 0, turn.worst_in_layer())
+    at_loss, at_norm = Peak(kept, logits, 0), Peak(kept, 0, start.worst_at_norm())
+    in_layer = Peak(kept + work.recomputed_bytes, 0, start.worst_in_layer())
     return max((at_loss, at_norm, in_layer), key=sum)
 
 

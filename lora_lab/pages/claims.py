@@ -6,8 +6,8 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.claims.accountings import percent_fits
-from lora_lab.claims.claim import QUANTISATIONS, Claim
-from lora_lab.claims.service import LONGEST_TEXT, Checked, ClaimService, read_examples
+from lora_lab.claims.claim import QUANTIZATIONS, Claim
+from lora_lab.claims.service import LONGEST_TEXT, CheckedClaim, ClaimService, read_examples
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, HEADS, PLAIN_TASKS
@@ -52,7 +52,7 @@ class ClaimsPage:
             variants=ADAPTER_VARIANTS,
             biases=BIASES,
             tasks=(*PLAIN_TASKS, *HEADS),
-            quantisations=QUANTISATIONS,
+            quantizations=QUANTIZATIONS,
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -71,7 +71,7 @@ class ClaimsPage:
             "focus": "#verdict",
         }
 
-    def _checked(self, event: dict[str, Any]) -> Checked:
+    def _checked(self, event: dict[str, Any]) -> CheckedClaim:
         match event.get("act"):
             case "text":
                 return self._service.check_text(form_event.read_field(event, "text", limit=LONGEST_TEXT))
@@ -83,7 +83,7 @@ class ClaimsPage:
                 raise form_event.unknown_act(event)
 
 
-def _render_verdict(checked: Checked) -> Markup:
+def _render_verdict(checked: CheckedClaim) -> Markup:
     verdict = checked.verdict
     return render(
         "lora_lab/claims/verdict.html",
@@ -95,7 +95,7 @@ def _render_verdict(checked: Checked) -> Markup:
     )
 
 
-def _describe_claim(checked: Checked) -> list[tuple[str, str]]:
+def _describe_claim(checked: CheckedClaim) -> list[tuple[str, str]]:
     """Return the parsed claim, in a learner's words."""
     claim, model = checked.claim, checked.read["model"]
     setting = claim.setting
@@ -105,11 +105,11 @@ def _describe_claim(checked: Checked) -> list[tuple[str, str]]:
         ("Rank", _format_rank(checked)),
         ("Targets", _format_targets(claim)),
         ("Variant", ", ".join(filter(None, (setting.variant, setting.task_type)))),
-        ("Base in", "16 or 32 bit" if claim.quantisation == "none" else claim.quantisation),
+        ("Base in", "16 or 32 bit" if claim.quantization == "none" else claim.quantization),
     ]
 
 
-def _format_rank(checked: Checked) -> str:
+def _format_rank(checked: CheckedClaim) -> str:
     claim = checked.claim
     if claim.setting.variant == "ia3":
         return "IA3 has none"
@@ -127,7 +127,7 @@ def _format_targets(claim: Claim) -> str:
     return targets if isinstance(targets, str) else ", ".join(targets)
 
 
-def _list_rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
+def _list_rows(checked: CheckedClaim) -> list[tuple[str, str, str, bool | None]]:
     """Return the printed and the expected number of each row, and whether they agree."""
     printed, expected, failing = checked.claim.printed, checked.verdict.expected, checked.verdict.failing
     known = [
@@ -142,7 +142,7 @@ def _list_rows(checked: Checked) -> list[tuple[str, str, str, bool | None]]:
     return [*rows, ("trainable%", printed.percent or "—", share, _share_fits(checked))]
 
 
-def _share_fits(checked: Checked) -> bool | None:
+def _share_fits(checked: CheckedClaim) -> bool | None:
     """Return whether the printed share is the expected one; None when there is none.
 
     A share of two wrong numbers agrees with them and is still wrong.

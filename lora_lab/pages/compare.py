@@ -7,7 +7,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
-from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, Ask, shared_base
+from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, ChatQuestion, shared_base
 from lora_lab.engine.chat import MOST_RUNS as MOST_ASKED
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
@@ -158,7 +158,7 @@ class ComparePage:
         ask = self._lab.chat.find(query.get("ask", ""))
         return self._chat_part(ask, find_compared(self._lab, _parse_ids(query.get("runs", ""))))
 
-    def _chat_part(self, ask: Ask | None, runs: Sequence[ComparedRun]) -> Markup:
+    def _chat_part(self, ask: ChatQuestion | None, runs: Sequence[ComparedRun]) -> Markup:
         if ask is None:
             return NO_HTML
         letters = {item.run.run_id: item.letter for item in runs}

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
 from lora_lab.charts.grid import grid_plots, plane_at
-from lora_lab.grids.results import arms_of
+from lora_lab.grids.results import group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.papers.published_memory import published_memory
 from lora_lab.runs.cost_preview import build_preview
@@ -159,8 +159,8 @@ class Downloads:
     def sweep_plot(self, sweep_id: str, name: str, ending: str, plane: int = 0) -> Response:
         """Return a plot of a sweep, for one of its pairs of target set and variant."""
         try:
-            arms = arms_of(self._lab.cells(self._lab.sweep(sweep_id)))
-            plot = next(plot for plot in grid_plots(arms, plane_at(arms, plane)) if plot.name == name)
+            settings = group_by_setting(self._lab.cells(self._lab.sweep(sweep_id)))
+            plot = next(plot for plot in grid_plots(settings, plane_at(settings, plane)) if plot.name == name)
         except StopIteration:
             return not_found(f"There is no plot named {name}, or no cell has finished yet.")
         return plot_response(plot, ending, f"{name}-{sweep_id}")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from lora_lab.charts.grid import grid_plots, plane_at
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.grids.estimate import estimate_here
-from lora_lab.grids.results import arms_of
+from lora_lab.grids.results import group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.grid_parts import (
@@ -132,7 +132,8 @@ class GridPage:
         found = estimate_here(self._lab.home, grid, dataset.digest, [])
         if not found.fits and event.get("sure") != "yes":
             raise LearnerError(
-                f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, and {found.room}.",
+                f"The largest cell needs {as_bytes(found.largest.ledger.total_bytes)}, "
+                f"and {found.free_memory}.",
                 do_next=(
                     "Make it smaller, or press Start anyway: cells that do not fit may fail, and the others "
                     "go on."
@@ -210,8 +211,8 @@ class GridPage:
     def _drawn(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
         shown = self._shown(query)
         narrow = form_fields.is_narrow(event)
-        arms = arms_of(shown.cells)
-        plots = list(grid_plots(arms, plane_at(arms, shown.plane))) if arms else []
+        settings = group_by_setting(shown.cells)
+        plots = list(grid_plots(settings, plane_at(settings, shown.plane))) if settings else []
         html = render(
             "lora_lab/grid/plots.html",
             plots=[(plot, setting_plots.render_plot_part(plot, narrow=narrow)) for plot in plots],

@@ -11,7 +11,7 @@ from lora_lab.charts.captions import model_name
 from lora_lab.charts.grid import list_planes, plane_at
 from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
-from lora_lab.grids.results import GridCell, arms_of
+from lora_lab.grids.results import GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
@@ -83,7 +83,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         head, table = render("lora_lab/grid/no_sweep.html"), render("lora_lab/grid/no_cells.html")
         return dict.fromkeys(PARTS, NO_HTML) | {"sweep-head": head, "sweep-table": table}
     engine, sweep, cells = shown.lab.engine, shown.sweep, shown.cells
-    arms = arms_of(cells)
+    settings = group_by_setting(cells)
     waiting, model = engine.waiting(), sweep.grid.base.model
     going = not all(cell.ended for cell in cells)
     values = {
@@ -97,15 +97,15 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "paused": engine.is_paused,
         "ahead": _count_ahead(waiting, cells) if going else 0,
         "seconds_left": engine.seconds_left(now=now) if going else None,
-        "map": sweep_view.live_map(cells, plane_at(arms, shown.plane)),
-        "planes": list_planes(arms),
+        "map": sweep_view.live_map(cells, plane_at(settings, shown.plane)),
+        "planes": list_planes(settings),
         "plane": shown.plane,
-        "findings": list_findings(arms),
+        "findings": list_findings(settings),
         "known": sweep_view.known_before(sweep.grid, shown.lab.shape(model)) if going else "",
         "first": sweep_view.first_measured(cells) if going else "",
         "coming": sweep_view.what_comes(sweep.grid) if _begins_with_first(cells, waiting) else "",
-        "one_rate": variants_share_one_rate(arms),
-        "edge": at_the_edge(arms),
+        "one_rate": variants_share_one_rate(settings),
+        "edge": at_the_edge(settings),
         "choices": sweep_view.list_choices(cells),
         "choice": shown.choice,
         "rows": sweep_view.rows_of(cells, waiting, shown.choice),

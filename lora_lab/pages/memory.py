@@ -13,7 +13,7 @@ from lora_lab.data.machine import is_gpu
 from lora_lab.lab import Lab
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
-from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.memory.ledger import COMPONENTS
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import problem_part
@@ -61,7 +61,7 @@ class MemoryPage:
             choices=memory_form.CHOICES,
             labels=memory_form.LABELS,
             more_is_open=any(fields[name] != memory_form.DEFAULTS[name] for name in memory_form.MORE),
-            cards=CARDS.values(),
+            gpus=GPUS.values(),
             found_bytes=found_bytes,
             parts=self._answer_parts(fields),
             published=published_memory(),
@@ -138,7 +138,7 @@ class MemoryPage:
             components=[(field, name, parts[field]) for field, name in COMPONENTS if parts[field]],
             fields=fields,
             verdict=verdict,
-            card=None if is_found else CARDS[int(_size_of(fields["gpu"]))],
+            gpu=None if is_found else GPUS[int(_size_of(fields["gpu"]))],
             overhead_bytes=CUDA_OVERHEAD_BYTES,
             weights=fit.other_weights(fields, find),
             line=json.dumps(record),
@@ -153,7 +153,7 @@ class MemoryPage:
             return NO_HTML  # the verdict's place says why
         longer = fit.lengthened(fields, gpu_bytes, find) if verdict.fits else []
         found = [] if verdict.fits else fit.changes(fields, gpu_bytes, find)
-        joint = None if verdict.fits or found else fit.together(fields, gpu_bytes, find)
+        joint = None if verdict.fits or found else fit.combine_changes(fields, gpu_bytes, find)
         return render(
             "lora_lab/memory/advice.html",
             verdict=verdict,

@@ -44,7 +44,7 @@ class ProjectsPage:
         return self._page(visit, self._read_progress(visit, project_id)) if project_id else self._list(visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one button press or one poll of the runs."""
+        """Handle one event or one poll of the runs."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "poll":
             return self._polled(visit)

@@ -12,7 +12,7 @@ from lora_lab.pages.shared_parts import problem_part
 from lora_lab.settings.run_form import address_of
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import LONGEST_CODE, BuildTask, read_builds
-from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_families, read_knobs
+from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, read_control_notes, read_families
 from lora_lab.tasks.judge import CheckedCondition, Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
@@ -125,17 +125,17 @@ class TasksPage:
             task=task,
             found=found,
             conditions=[_describe_check(each) for each in found.checked],
-            knobs=[
+            control_effects=[
                 (
-                    read_knobs()[knob.field],
-                    task.knobs.get(knob.field, read_knobs()[knob.field].why),
-                    knob,
-                    [_describe_effect(*effect) for effect in knob.effects],
+                    read_control_notes()[control.field],
+                    task.control_notes.get(control.field, read_control_notes()[control.field].why),
+                    control,
+                    [_describe_effect(*effect) for effect in control.effects],
                     ", ".join(
-                        f"{label} {_describe_difference('needed_bytes', by)}" for label, by in knob.parts
+                        f"{label} {_describe_difference('needed_bytes', by)}" for label, by in control.parts
                     ),
                 )
-                for knob in found.knobs
+                for control in found.control_effects
             ],
             misconception=self.ports.misconception(found.misconception) if found.misconception else None,
             lab=memory_form.address_of(setting) if "needed_bytes" in task.shown else "",
@@ -155,7 +155,7 @@ class TasksPage:
             goal=goal_of(drawn),
             fixed=list_fixed(drawn),
             status=self._status(visit, task),
-            controls=[(control, read_knobs()[control.field].label) for control in task.controls],
+            controls=[(control, read_control_notes()[control.field].label) for control in task.controls],
             highest=judge.highest,
             log2=log2,
             numbers=_numbers_part(drawn, drawn.given),

@@ -257,7 +257,7 @@ class LabPage:
                 "confirm": NO_HTML,
             },
             "url": self._address(spec, visit, run.run_id),
-            "say": "Run started." if not self._panel.ahead(run) else "Run queued.",
+            "say": "Run started." if not self._panel.count_ahead(run) else "Run queued.",
             "focus": "#run",
             "then": "draw",
         }

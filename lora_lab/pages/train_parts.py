@@ -97,8 +97,8 @@ class SettingParts:
     def _plots(self, found: Preview, plots: Iterable[Plot], *, narrow: bool) -> Markup:
         parts = asdict(found.ledger)
         return render(
-            "lora_lab/lab/bench_plots.html",
-            plots=[(plot, setting_plots.drawn_on_bench(plot, narrow=narrow)) for plot in plots],
+            "lora_lab/lab/form_plots.html",
+            plots=[(plot, setting_plots.draw_beside_form(plot, narrow=narrow)) for plot in plots],
             spec=found.spec,
             components=[
                 (field, KEY_NAMES.get(field, name), parts[field])

@@ -34,7 +34,7 @@ class RunGuess:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class EndedRun:
     """The spec and the state of a run that has ended."""
 
     spec: RunSpec
@@ -96,7 +96,7 @@ def _parse_number(written: str, name: str, *, most: float) -> float | None:
     return value
 
 
-def judge_guess(guess: RunGuess, ended: Ended, rival: Ended | None) -> list[GuessVerdict]:
+def judge_guess(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> list[GuessVerdict]:
     """Judge what can be judged: a run that failed early has no peak, an interrupted one no held-out loss."""
     found = [_judge_percent(guess, ended), _judge_peak(guess, ended), _judge_lower(guess, ended, rival)]
     return [verdict for verdict in found if verdict is not None]
@@ -107,7 +107,7 @@ def within_factor(guess: float, result: float) -> bool:
     return result / FACTOR <= guess <= result * FACTOR
 
 
-def _judge_percent(guess: RunGuess, ended: Ended) -> GuessVerdict | None:
+def _judge_percent(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
     started = ended.state.started
     if guess.percent is None or started is None:
         return None
@@ -127,7 +127,7 @@ def _judge_percent(guess: RunGuess, ended: Ended) -> GuessVerdict | None:
     )
 
 
-def _judge_peak(guess: RunGuess, ended: Ended) -> GuessVerdict | None:
+def _judge_peak(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
     state = ended.state
     if guess.peak_bytes is None or state.started is None or not state.peak_bytes:
         return None
@@ -159,7 +159,7 @@ MEMORY_CONCEPTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _judge_lower(guess: RunGuess, ended: Ended, rival: Ended | None) -> GuessVerdict | None:
+def _judge_lower(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> GuessVerdict | None:
     if not guess.lower or rival is None:
         return None
     this, that = ended.state.loss_after, rival.state.loss_after
@@ -182,7 +182,7 @@ def _judge_lower(guess: RunGuess, ended: Ended, rival: Ended | None) -> GuessVer
     )
 
 
-def _list_conditions(ended: Ended) -> list[tuple[str, str]]:
+def _list_conditions(ended: EndedRun) -> list[tuple[str, str]]:
     """Return every setting, and what the machine adds: its device and the number type it computed in."""
     device = (ended.state.started or {}).get("device", {})
     return [

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
-from lora_lab.predictions.judging import FACTOR, TIE, Ended, GuessVerdict, RunGuess, guess_of, judge_guess
+from lora_lab.predictions.judging import FACTOR, TIE, EndedRun, GuessVerdict, RunGuess, guess_of, judge_guess
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -105,13 +105,13 @@ class Predictions:
         guess = RunGuess(**prediction.guess)
         return judge_guess(guess, ended, self._ended(guess.rival))
 
-    def _ended(self, run_id: str) -> Ended | None:
+    def _ended(self, run_id: str) -> EndedRun | None:
         try:
             run = self.lab.run(run_id)
         except LearnerError:
             return None
         state = run.state()
-        return Ended(spec=run.spec, state=state) if state.ended else None
+        return EndedRun(spec=run.spec, state=state) if state.ended else None
 
     def rivals(self, spec: RunSpec) -> list[tuple[str, str]]:
         """List evaluated runs on the same data, newest first: id and title."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lora_lab.grids.findings import AXIS_WORDS, Axis, list_findings, name_level
-from lora_lab.grids.results import GridCell, GridSetting, GridVariant, arms_of, setting_of
+from lora_lab.grids.results import GridCell, GridLevels, GridSetting, group_by_setting, read_levels
 from lora_lab.memory.ledger import COMPONENTS, Ledger
 from lora_lab.parameters import counts
 from lora_lab.parameters.shapes import ModelShape
@@ -68,7 +68,7 @@ def run_checks(checks: Iterable[ProjectCheck], evidence: ProjectEvidence) -> lis
 def _check_differences(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     assert axis is not None
     title = f"Does the {AXIS_WORDS[axis]} change the held-out loss beyond what seeds do?"
-    about = [found for found in list_findings(arms_of(evidence.cells)) if found.axis == axis]
+    about = [found for found in list_findings(group_by_setting(evidence.cells)) if found.axis == axis]
     if not about:
         return [_report_waiting(title)]
     answers: Mapping[str, Answer] = {"differ": "yes", "noise": "no", "unknown": "open"}
@@ -79,31 +79,35 @@ def _check_differences(evidence: ProjectEvidence, axis: Axis | None) -> list[Res
 def _check_peaks(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     assert axis is not None
     title = f"Does the {AXIS_WORDS[axis]} change the peak memory?"
-    peaks = {arm: peak for arm in arms_of(evidence.cells) if (peak := arm.peak_bytes) is not None}
-    if len({getattr(arm.setting, axis) for arm in peaks}) < 2:
+    peaks = {
+        setting: peak
+        for setting in group_by_setting(evidence.cells)
+        if (peak := setting.peak_bytes) is not None
+    }
+    if len({getattr(setting.levels, axis) for setting in peaks}) < 2:
         return [_report_waiting(title)]
     low, high = min(peaks, key=peaks.__getitem__), max(peaks, key=peaks.__getitem__)
     saved = peaks[high] - peaks[low]
     text = (
-        f"{name_level(low.setting, axis)} peaks at {as_bytes(peaks[low])} and "
-        f"{name_level(high.setting, axis)} at "
+        f"{name_level(low.levels, axis)} peaks at {as_bytes(peaks[low])} and "
+        f"{name_level(high.levels, axis)} at "
         f"{as_bytes(peaks[high])}: {as_bytes(saved)} apart, {100 * saved / peaks[high]:.0f} % of the larger."
     )
-    if any(arm.measured_peak_bytes is None for arm in peaks):
+    if any(setting.measured_peak_bytes is None for setting in peaks):
         text += f" Computed where they {SIDE_BY_SIDE}."
     rows = tuple(
         (
-            name_level(arm.setting, axis),
-            f"{as_bytes(peak)} {'measured' if arm.measured_peak_bytes else 'computed'}",
+            name_level(setting.levels, axis),
+            f"{as_bytes(peak)} {'measured' if setting.measured_peak_bytes else 'computed'}",
         )
-        for arm, peak in peaks.items()
+        for setting, peak in peaks.items()
     )
     return [Result(title=title, answer="yes" if saved else "no", text=text, rows=rows)]
 
 
 def _check_counted(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     title = "Did each run train as many parameters as the formula says?"
-    ran = {setting_of(cell.spec): cell for cell in evidence.finished if cell.trainable is not None}
+    ran = {read_levels(cell.spec): cell for cell in evidence.finished if cell.trainable is not None}
     if not ran:
         return [_report_waiting(title)]
     expected = {
@@ -115,7 +119,7 @@ def _check_counted(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]
     wrong = [setting for setting, cell in ran.items() if cell.trainable != expected[setting]]
     rows = tuple(
         (
-            _name_setting(setting),
+            _name_levels(setting),
             f"{as_count(cell.trainable or 0)} counted in the run, {as_count(expected[setting])} computed",
         )
         for setting, cell in ran.items()
@@ -131,7 +135,7 @@ def _check_counted(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]
 def _check_predicted(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     title = f"Is each measured peak within {CLOSE_PERCENT:.0f} % of the computed one?"
     known = {
-        _name_setting(setting_of(cell.spec)): (cell.peak_bytes, cell.predicted_bytes)
+        _name_levels(read_levels(cell.spec)): (cell.peak_bytes, cell.predicted_bytes)
         for cell in evidence.finished
         if cell.peak_bytes and cell.predicted_bytes
     }
@@ -166,7 +170,7 @@ def _check_components(evidence: ProjectEvidence, axis: Axis | None) -> list[Resu
         for part in names
         if getattr(first, part) or getattr(last, part)
     )
-    begins, ends = (_name_setting(setting_of(evidence.cells[at].spec)) for at in (0, -1))
+    begins, ends = (_name_levels(read_levels(evidence.cells[at].spec)) for at in (0, -1))
     sign = "more" if change[moved] > 0 else "less"
     text = (
         f"At {begins} the largest part is {names[largest]}, "
@@ -179,8 +183,8 @@ def _check_components(evidence: ProjectEvidence, axis: Axis | None) -> list[Resu
 def _rate_or_rank(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
     """Compare the spread of the best losses along each axis, with the other axis at its best."""
     title = "Does the learning rate move the held-out loss more than the rank?"
-    arms = [arm for arm in arms_of(evidence.cells) if arm.mean_loss is not None]
-    by_rate, by_rank = _find_best(arms, "learning_rate"), _find_best(arms, "rank")
+    settings = [setting for setting in group_by_setting(evidence.cells) if setting.mean_loss is not None]
+    by_rate, by_rank = _find_best(settings, "learning_rate"), _find_best(settings, "rank")
     if len(by_rate) < 2 or len(by_rank) < 2:
         return [_report_waiting(title)]
     rates, ranks = (max(best.values()) - min(best.values()) for best in (by_rate, by_rank))
@@ -188,7 +192,7 @@ def _rate_or_rank(evidence: ProjectEvidence, axis: Axis | None) -> list[Result]:
         f"With the rank at its best, the loss moves by {rates:.3f} over the learning rates; with the "
         f"learning rate at its best, by {ranks:.3f} over the ranks."
     )
-    if all(len(arm.losses) < 2 for arm in arms):
+    if all(len(setting.losses) < 2 for setting in settings):
         text += " One seed each: the seed alone may move it as well."
     rows = [(f"learning rate {rate:g}", f"{loss:.3f} at its best rank") for rate, loss in by_rate.items()]
     rows += [(f"r={rank:g}", f"{loss:.3f} at its best rate") for rank, loss in by_rank.items()]
@@ -314,10 +318,10 @@ def _describe_course(cell: GridCell) -> str:
     return f"{before} → {after}"
 
 
-def _find_best(arms: Iterable[GridSetting], name: Literal["learning_rate", "rank"]) -> dict[float, float]:
+def _find_best(settings: Iterable[GridSetting], name: Literal["learning_rate", "rank"]) -> dict[float, float]:
     best: dict[float, float] = {}
-    for arm in arms:
-        value, loss = getattr(arm.setting, name), arm.mean_loss
+    for setting in settings:
+        value, loss = getattr(setting.levels, name), setting.mean_loss
         if loss is not None:
             best[value] = min(loss, best.get(value, loss))
     return dict(sorted(best.items()))
@@ -327,20 +331,20 @@ def _by_level(
     evidence: ProjectEvidence, axis: Axis, measure: Callable[[Sequence[GridSetting]], str]
 ) -> tuple[tuple[str, str], ...]:
     groups: dict[str, list[GridSetting]] = {}
-    for arm in arms_of(evidence.cells):
-        if arm.losses:
-            groups.setdefault(name_level(arm.setting, axis), []).append(arm)
-    return tuple((name, measure(arms)) for name, arms in groups.items())
+    for setting in group_by_setting(evidence.cells):
+        if setting.losses:
+            groups.setdefault(name_level(setting.levels, axis), []).append(setting)
+    return tuple((name, measure(settings)) for name, settings in groups.items())
 
 
-def _mean_loss(arms: Sequence[GridSetting]) -> str:
-    losses = [loss for arm in arms for loss in arm.losses]
+def _mean_loss(settings: Sequence[GridSetting]) -> str:
+    losses = [loss for setting in settings for loss in setting.losses]
     runs = "1 run" if len(losses) == 1 else f"{len(losses)} runs"
     return f"{statistics.fmean(losses):.4f}, {runs} from {min(losses):.4f} to {max(losses):.4f}"
 
 
-def _name_setting(setting: GridVariant) -> str:
-    return f"r={setting.rank} {setting.bits} {setting.targets}"
+def _name_levels(levels: GridLevels) -> str:
+    return f"r={levels.rank} {levels.bits} {levels.targets}"
 
 
 def _report_waiting(title: str) -> Result:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_lab.data.batches import Length, RowSize, row_sizes
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.data.machine import COMPUTE_TYPES, is_gpu, room_in_words, usable_bytes
+from lora_lab.data.machine import COMPUTE_TYPES, describe_free_memory, is_gpu, usable_bytes
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.counts import Count, count_parameters, format_formula, short_formula
@@ -41,7 +41,7 @@ class Preview:
     machine_bytes: int
     """Memory that a run can use on the device; 0 when unknown."""
 
-    room: str
+    free_memory: str
     """The same in words: "this GPU has 7.10 GB free"."""
 
     @property
@@ -74,7 +74,7 @@ def build_preview(home: LabHome, spec: RunSpec, digest: str) -> Preview:
         compute=compute,
         compute_is_measured=measured,
         machine_bytes=usable_bytes(device),
-        room=room_in_words(device),
+        free_memory=describe_free_memory(device),
     )
 
 

@@ -41,7 +41,7 @@ def says_out_of_memory(text: str) -> bool:
     return any(mark in text for mark in OUT_OF_MEMORY)
 
 
-def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
+def describe_out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     """Describe an allocation failure on CPU or GPU."""
     return Failure(
         cause="out-of-memory",
@@ -50,7 +50,7 @@ def out_of_memory(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     )
 
 
-def non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
+def describe_non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     """Describe a loss or gradient that is not a number. Before the first update no learning rate is to blame:
     then numbers of 16 bits have most likely overflowed.
     """
@@ -72,7 +72,7 @@ def non_finite(spec: RunSpec, *, step: int, saved_step: int) -> Failure:
     )
 
 
-def ended_early(
+def describe_early_end(
     spec: RunSpec, *, exit_code: int, step: int, saved_step: int, last_lines: str | None
 ) -> Failure:
     """Describe a worker process that ended without reporting why; `last_lines` are None without a log."""
@@ -86,7 +86,7 @@ def ended_early(
             do_next=f"Start again. If it happens again: {_list_smaller(spec)}",
         )
     if says_out_of_memory(last_lines or ""):
-        return out_of_memory(spec, step=step + 1, saved_step=saved_step)
+        return describe_out_of_memory(spec, step=step + 1, saved_step=saved_step)
     log = "worker.log in the data folder" if last_lines is None else "the run's stdout.log"
     return Failure(
         cause="crash",
@@ -95,7 +95,7 @@ def ended_early(
     )
 
 
-def app_closed(step: int) -> Failure:
+def describe_closed_app(step: int) -> Failure:
     """Describe a run whose app, and with it the worker, went away before the run could end."""
     return Failure(
         cause="killed",
@@ -104,7 +104,7 @@ def app_closed(step: int) -> Failure:
     )
 
 
-def unknown(error: Exception, *, step: int, saved_step: int) -> Failure:
+def describe_unknown(error: Exception, *, step: int, saved_step: int) -> Failure:
     """Describe an error that nothing here foresees."""
     return Failure(
         cause="crash",
@@ -116,7 +116,7 @@ def unknown(error: Exception, *, step: int, saved_step: int) -> Failure:
     )
 
 
-def disk(error: Exception) -> Failure:
+def describe_disk_error(error: Exception) -> Failure:
     """Describe a file that could not be read or written."""
     return Failure(
         cause="disk",
@@ -125,7 +125,7 @@ def disk(error: Exception) -> Failure:
     )
 
 
-def refused(error: Exception) -> Failure:
+def describe_refusal(error: Exception) -> Failure:
     """Describe a run that the app could not go on with: its folder is gone, or the system refused a file or a
     process.
     """
@@ -136,7 +136,7 @@ def refused(error: Exception) -> Failure:
     )
 
 
-def ended_with_another(step: int) -> Failure:
+def describe_lost_worker(step: int) -> Failure:
     """Describe a run whose process the app ended because another run in it did not end after a stop."""
     return Failure(
         cause="killed",
@@ -165,19 +165,19 @@ def _say_lacking(measured: bool) -> str:
     return "its sample answers" if measured else "its held-out loss"
 
 
-def too_large(spec: RunSpec, peak_bytes: int, room_bytes: int) -> Failure:
+def describe_too_large(spec: RunSpec, peak_bytes: int, free_bytes: int) -> Failure:
     """Describe a run that fits on no machine of a cluster."""
     return Failure(
         cause="out-of-memory",
         what=(
             f"The predicted peak is {as_bytes(peak_bytes)}, and no machine of the cluster has more than "
-            f"{as_bytes(room_bytes)} for a run. It was not started."
+            f"{as_bytes(free_bytes)} for a run. It was not started."
         ),
         do_next=_list_smaller(spec),
     )
 
 
-def machine_lost(step: int) -> Failure:
+def describe_lost_machine(step: int) -> Failure:
     """Describe a machine of a cluster that went away, or a process there that Ray ended."""
     return Failure(
         cause="killed",
@@ -186,7 +186,7 @@ def machine_lost(step: int) -> Failure:
     )
 
 
-def cluster_failed(problem: str) -> Failure:
+def describe_cluster_failure(problem: str) -> Failure:
     """Describe a run that Ray could not start."""
     return Failure(
         cause="crash",

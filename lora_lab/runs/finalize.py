@@ -10,12 +10,12 @@ from lora_lab.runs.state import RunState
 LOG_TAIL_BYTES = 4000
 
 
-def close_the_books(run: RunFolder, exit_code: int) -> RunState:
+def write_terminal_event(run: RunFolder, exit_code: int) -> RunState:
     """Return the final state; a worker that ended without a terminal event is a failed run with a cause."""
     state = run.state()
     if state.ended:
         return state
-    failure = failures.ended_early(
+    failure = failures.describe_early_end(
         run.spec,
         exit_code=exit_code,
         step=len(state.steps),
@@ -39,17 +39,17 @@ def cut_off(run: RunFolder, failure: Failure | None = None) -> None:
         what = failures.say_cut_short(saved_step=state.saved_step, measured=measured) if step else ""
         run.emit("stopped", step=step, what=what)
     else:
-        run.emit("failed", step=step, cut_off=True, **asdict(failure or failures.app_closed(step)))
+        run.emit("failed", step=step, cut_off=True, **asdict(failure or failures.describe_closed_app(step)))
 
 
 def end_refused(run: RunFolder, error: Exception) -> None:
     """Mark a run as failed because the app itself could not go on with it."""
     state = run.state()
     if not state.ended:
-        run.emit("failed", step=len(state.steps), **asdict(failures.refused(error)))
+        run.emit("failed", step=len(state.steps), **asdict(failures.describe_refusal(error)))
 
 
-def end_silent(run: RunFolder, seconds: int) -> None:
+def fail_silent_run(run: RunFolder, seconds: int) -> None:
     """End a run whose process the app ended because a run in it did not end after a stop."""
     state = run.state()
     if state.ended:
@@ -61,7 +61,7 @@ def end_silent(run: RunFolder, seconds: int) -> None:
         )
         run.emit("stopped", step=step, what=what)
     else:
-        run.emit("failed", step=step, cut_off=True, **asdict(failures.ended_with_another(step)))
+        run.emit("failed", step=step, cut_off=True, **asdict(failures.describe_lost_worker(step)))
 
 
 def _log_tail(run: RunFolder) -> str | None:

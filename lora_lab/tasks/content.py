@@ -1,7 +1,7 @@
 """Configure tasks as content: a goal, a given setting, the controls that may move, and what is checked.
 
 tasks/families/1-fit.yaml   one file per family, with its tasks
-tasks/knobs.yaml            what each control costs, and why it acts as it does
+tasks/controls.yaml         what each control costs, and why it acts as it does
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from study.content.yaml_reader import (
 )
 
 FAMILIES_FOLDER = Path(__file__).with_name("families")
-KNOBS_FILE = Path(__file__).with_name("knobs.yaml")
+CONTROL_NOTES_FILE = Path(__file__).with_name("controls.yaml")
 
 Test = Literal["at_most", "at_least", "equals", "near"]
 TESTS: tuple[Test, ...] = get_args(Test)
@@ -107,7 +107,7 @@ def _as_setting(entry: Fields, raw: Any) -> dict[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knob:
+class ControlNote:
     """What is known of one control, in every task."""
 
     field: str
@@ -192,7 +192,7 @@ class ConfigureTask:
     printed: bool
     """Whether the goal shows the line that PEFT prints for the wanted setting."""
 
-    knobs: Annotated[Mapping[str, str], _read_sentences]
+    control_notes: Annotated[Mapping[str, str], _read_sentences]
     """What a control does in this task, where the sentence for every task says too little."""
 
     keep: str
@@ -206,7 +206,7 @@ class ConfigureTask:
             if name not in MEASURES:
                 fields.note(f"`shown`: no measure {name!r}")
         likes = [condition.like or {} for condition in self.conditions]
-        named = [self.knobs, *(slip.like for slip in self.slips), *likes, *self.wanted]
+        named = [self.control_notes, *(slip.like for slip in self.slips), *likes, *self.wanted]
         for field in (field for each in named for field in each):
             if field not in self.fields:
                 fields.note(f"{field!r} isn't a control of this task")
@@ -239,12 +239,12 @@ def tasks_by_id() -> Mapping[str, ConfigureTask]:
 def read_families(folder: Path = FAMILIES_FOLDER) -> tuple[Family, ...]:
     """Read all families in the order of their file names. Raises ContentError with every problem."""
     problems: list[Problem] = []
-    knobs = read_knobs()
+    notes = read_control_notes()
     families: list[Family] = []
     read: list[tuple[str, Fields]] = []
     for family, file in read_folder(folder, kind="family", problems=problems):
         entries = file.children("tasks", kind="task")
-        tasks = tuple(_read_task(entry, family, knobs) for entry in entries)
+        tasks = tuple(_read_task(entry, family, notes) for entry in entries)
         read += [(task.id, entry) for task, entry in zip(tasks, entries, strict=True)]
         families.append(read_declared(file, Family, id=family, tasks=tasks))
     note_repeated_ids(read)
@@ -254,21 +254,21 @@ def read_families(folder: Path = FAMILIES_FOLDER) -> tuple[Family, ...]:
 
 
 @cache
-def read_knobs() -> Mapping[str, Knob]:
+def read_control_notes() -> Mapping[str, ControlNote]:
     """Read what is known of each control. Raises ContentError with every problem."""
-    return {knob.field: knob for knob in read_declared_list(KNOBS_FILE, Knob, kind="knob")}
+    return {note.field: note for note in read_declared_list(CONTROL_NOTES_FILE, ControlNote, kind="control")}
 
 
-def _read_task(entry: Fields, family: str, knobs: Mapping[str, Knob]) -> ConfigureTask:
-    controls = tuple(_read_control(child, knobs) for child in entry.children("controls", kind="control"))
+def _read_task(entry: Fields, family: str, notes: Mapping[str, ControlNote]) -> ConfigureTask:
+    controls = tuple(_read_control(child, notes) for child in entry.children("controls", kind="control"))
     conditions = tuple(_read_condition(child) for child in entry.children("check", kind="check"))
     return read_declared(entry, ConfigureTask, family=family, controls=controls, conditions=conditions)
 
 
-def _read_control(entry: Fields, knobs: Mapping[str, Knob]) -> Control:
+def _read_control(entry: Fields, notes: Mapping[str, ControlNote]) -> Control:
     field = entry.text("field")
-    if field not in knobs:
-        entry.note(f"knobs.yaml has no {field!r}")
+    if field not in notes:
+        entry.note(f"controls.yaml has no {field!r}")
     if field in LIMITS:
         low, high = entry.raw("from"), entry.raw("to")
         made = Control(field=field, low=low or LIMITS[field][0], high=high or LIMITS[field][1])

@@ -8,7 +8,7 @@ from itertools import product
 from math import inf, log
 
 from lora_lab.parameters.adapter_config import UnsupportedCase
-from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_knobs, tasks_by_id
+from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, read_control_notes, tasks_by_id
 from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
 from lora_lab.views.fit import needed_parts
 from study.base.errors import LearnerError
@@ -48,7 +48,7 @@ class CheckedCondition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnobEffect:
+class ControlEffect:
     """What a changed control did: each measure with it put back to what was given, and as it is."""
 
     field: str
@@ -68,7 +68,7 @@ class SettingJudgement:
     """Whether a setting solves a task, and why."""
 
     checked: tuple[CheckedCondition, ...]
-    knobs: tuple[KnobEffect, ...]
+    control_effects: tuple[ControlEffect, ...]
     misconception: str
     """Of the wrong setting, where it is known; else empty."""
 
@@ -270,7 +270,7 @@ def read_setting(drawn: Drawn, form: Mapping[str, str]) -> Setting:
     setting = dict(drawn.given)
     for control in drawn.task.controls:
         value = form.get(control.field, drawn.given[control.field]).strip()
-        label = read_knobs()[control.field].label
+        label = read_control_notes()[control.field].label
         if control.choices:
             if value not in dict(control.choices):
                 problems.append(f"{label} has no {value[:40]!r}.")
@@ -294,12 +294,14 @@ def judge(drawn: Drawn, setting: Setting) -> SettingJudgement:
             _check(task, drawn.given, setting, condition, target)
             for condition, target in zip(task.conditions, drawn.targets, strict=True)
         )
-        knobs = tuple(_knob_effects(drawn, setting))
+        control_effects = tuple(_list_effects(drawn, setting))
     except UnsupportedCase as case:
         raise LearnerError(f"This is not computed: {case}.", do_next="Change the setting.") from case
     right = all(each.holds for each in checked)
     return SettingJudgement(
-        checked=checked, knobs=knobs, misconception="" if right else slip_of(task, setting, drawn.given)
+        checked=checked,
+        control_effects=control_effects,
+        misconception="" if right else slip_of(task, setting, drawn.given),
     )
 
 
@@ -317,7 +319,7 @@ def _check(
     if condition.measure == "changed":
         value = float(len(changed))
     elif condition.measure == "cost":
-        value = float(max((COSTS.index(read_knobs()[field].cost) for field in changed), default=0))
+        value = float(max((COSTS.index(read_control_notes()[field].cost) for field in changed), default=0))
     else:
         value = MEASURES[condition.measure].compute(setting)
     target = target_at(condition, target, setting)
@@ -338,7 +340,7 @@ def target_at(condition: Condition, target: float, setting: Setting) -> float:
     return MEASURES["gpu_bytes"].compute(setting) if condition.kind == "gpu" else target
 
 
-def _knob_effects(drawn: Drawn, setting: Setting) -> Iterator[KnobEffect]:
+def _list_effects(drawn: Drawn, setting: Setting) -> Iterator[ControlEffect]:
     """Yield each changed control with what it does to the shown measures, the others as they are."""
     task = drawn.task
     now = {name: MEASURES[name].compute(setting) for name in task.shown}
@@ -355,7 +357,7 @@ def _knob_effects(drawn: Drawn, setting: Setting) -> Iterator[KnobEffect]:
                 continue  # with it put back, the others can't be: trained weights in 4 bits
             if before != now[name]:
                 effects.append((name, before, now[name]))
-        yield KnobEffect(
+        yield ControlEffect(
             field=field,
             before=label_of(control, drawn.given[field]),
             after=label_of(control, setting[field]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lora_lab.memory import ledger
-from lora_lab.memory.gpu_cards import CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.sharding import zero_bytes_per_gpu
 from lora_lab.parameters.counts import Count

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from lora_lab.memory.gpu_cards import CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES
 from lora_lab.tasks import judge
 from lora_lab.tasks.building import BuildJudgement, BuildTask, judge_code, read_builds
-from lora_lab.tasks.content import ConfigureTask, read_knobs, tasks_by_id
+from lora_lab.tasks.content import ConfigureTask, read_control_notes, tasks_by_id
 from lora_lab.tasks.judge import Drawn, SettingJudgement
 from lora_lab.tasks.measures import MEASURES, Setting
 from lora_lab.tasks.reading import RunTask, read_run_tasks
@@ -170,7 +170,7 @@ def list_fixed(drawn: Drawn) -> list[str]:
     names = [name for name in FIXED if name not in controls]
     if given["method"] == "full":
         names = [name for name in names if name not in ("rank", "targets")]
-    said = [f"{read_knobs()[name].label}: {_label_of(name, given[name])}" for name in names]
+    said = [f"{read_control_notes()[name].label}: {_label_of(name, given[name])}" for name in names]
     return [*said, f"{as_bytes(CUDA_OVERHEAD_BYTES)} of the memory are the driver's"]
 
 

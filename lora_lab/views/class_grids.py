@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
 from lora_lab.grids.findings import list_findings, list_rate_findings
-from lora_lab.grids.results import GridCell, arms_of
+from lora_lab.grids.results import GridCell, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.runs.durations import seconds_of_all
 from lora_lab.settings.grid import AXES, Grid, grid_from
@@ -66,8 +66,8 @@ class LabClassGrids:
         sweep = self.lab.sweep(grid_id)
         cells = self.lab.cells(sweep)
         ended = all(cell.ended for cell in cells)
-        arms = arms_of(cells) if ended else []
-        found = [*list_findings(arms), *list_rate_findings(arms)]
+        settings = group_by_setting(cells) if ended else []
+        found = [*list_findings(settings), *list_rate_findings(settings)]
         return ClassGridState(
             address=sweep_address(grid_id),
             cells=tuple(

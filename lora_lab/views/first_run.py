@@ -1,4 +1,4 @@
-"""A learner's first run, on the page that introduces LoRA: started by one press, shown as one curve."""
+"""A learner's first run, on the page that introduces LoRA: started by one click, shown as one curve."""
 
 from dataclasses import dataclass, replace
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lora_lab.memory.frameworks.contract import NEWER_TRL, setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step, largest_batch
 from lora_lab.memory.frameworks.setting import StepSetting
-from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.memory.ledger import COMPONENTS, stored_weight_bytes
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.counts import Count, count_parameters
@@ -165,7 +165,7 @@ def changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> lis
     return found
 
 
-def together(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Change | None:
+def combine_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> Change | None:
     """Return the first changes that make it fit together, where none does alone; None if all don't.
 
     First whatever keeps the text and what can be learnt; then, of each set of matrices, each rank and each
@@ -243,7 +243,7 @@ def _tokens(change: Change) -> int:
 def smallest_gpu_gb(fields: Fields, find: FindShape = find_shape) -> int | None:
     """Find the smallest usual GPU that holds the setting as it is; None if none does."""
     needed = needed_bytes(fields, find)
-    return next((card.gb for card in CARDS.values() if card.total_bytes >= needed), None)
+    return next((gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= needed), None)
 
 
 def _needed_or_inf(fields: Fields, find: FindShape) -> float:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from lora_lab.charts.captions import model_name
 from lora_lab.charts.grid import grid_plots, list_planes
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
-from lora_lab.grids.results import GridCell, arms_of
+from lora_lab.grids.results import GridCell, group_by_setting
 from lora_lab.runs.predicted_vs_measured import percent_above
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings.grid import AXES
@@ -30,14 +30,16 @@ def sweep_json(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         "grid": json.loads(sweep.grid.to_json()),
         "data": {"label": sweep.data_label, "digest": sweep.data_digest},
         "cells": [asdict(cell) | {"versions": dict(cell.versions)} for cell in cells],
-        "findings": [asdict(found) | {"text": found.text} for found in list_findings(arms_of(cells))],
+        "findings": [
+            asdict(found) | {"text": found.text} for found in list_findings(group_by_setting(cells))
+        ],
     }
     return json.dumps(content, indent=1, allow_nan=False)
 
 
 def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
     """Render one HTML file: inlined figures, every cell, settings, device, versions, and the method."""
-    arms = arms_of(cells)
+    settings = group_by_setting(cells)
     return render_template(
         "lora_lab/grid/report.html",
         title=title_of(sweep.grid, model_name(sweep.grid.base.model)),
@@ -47,9 +49,9 @@ def render_report(sweep: Sweep, cells: Sequence[GridCell]) -> str:
         cells=list(enumerate(cells, start=1)),
         percent_above=percent_above,
         plots=figures_of(cells),
-        findings=list_findings(arms),
-        one_rate=variants_share_one_rate(arms),
-        edge=at_the_edge(arms),
+        findings=list_findings(settings),
+        one_rate=variants_share_one_rate(settings),
+        edge=at_the_edge(settings),
         settings=list_grid_settings(sweep),
         devices=devices_of(cells),
         versions=versions_of(cells),
@@ -79,10 +81,10 @@ def _render_plot(plot: Plot, number: int) -> Markup:
 
 def _all_plots(cells: Sequence[GridCell]) -> list[Plot]:
     """Return the plots of every target set and variant; the Pareto front, which covers them all, once."""
-    arms = arms_of(cells)
+    settings = group_by_setting(cells)
     found: dict[tuple[str, str, str], Plot] = {}
-    for plane in list_planes(arms):
-        for plot in grid_plots(arms, plane):
+    for plane in list_planes(settings):
+        for plot in grid_plots(settings, plane):
             found[(plot.name, *(("", "") if plot.name == "grid-front" else plane))] = plot
     return list(found.values())
 

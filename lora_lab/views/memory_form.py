@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from lora_lab.memory.frameworks.contract import bits_fields
 from lora_lab.memory.frameworks.families import FAMILIES
-from lora_lab.memory.gpu_cards import CARDS
+from lora_lab.memory.gpus import GPUS
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.settings.urls import MEMORY
@@ -78,7 +78,7 @@ SIZES: tuple[tuple[str, float, float], ...] = (
 )
 """Groups of models by parameters, those that people ask for first."""
 
-GPU_NAMES = {size: card.names for size, card in CARDS.items()}
+GPU_NAMES = {size: gpu.names for size, gpu in GPUS.items()}
 """Cards of that size, for people who know their card and not its size."""
 
 MORE = ("targets", "checkpointing", "optimizer", "attention", "loss", "measure")
@@ -101,7 +101,7 @@ def model_groups(own: Sequence[ModelShape] = ()) -> list[tuple[str, list[ModelSh
 
 def gpu_bytes_of(size: str) -> int:
     """Return what a card of that size has, as PyTorch reports it."""
-    return CARDS[int(size)].total_bytes
+    return GPUS[int(size)].total_bytes
 
 
 def fields_of(given: Mapping[str, str], own: Collection[str] = ()) -> dict[str, str]:
@@ -122,7 +122,7 @@ def read_fields(given: Mapping[str, str], own: Collection[str] = ()) -> tuple[di
     for name, choices in CHOICES.items():
         if fields[name] not in dict(choices):
             fields[name] = DEFAULTS[name]
-    if fields["gpu"] not in {str(size) for size in CARDS} | {"found"}:
+    if fields["gpu"] not in {str(size) for size in GPUS} | {"found"}:
         fields["gpu"] = DEFAULTS["gpu"]
     problems = {}
     if fields["model"] not in own and (said := _find_model_problem(fields["model"])):

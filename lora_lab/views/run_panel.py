@@ -57,7 +57,7 @@ class RunPanel:
                 pass
         return next(iter(self._lab.runs()), None)
 
-    def ahead(self, run: RunFolder) -> int:
+    def count_ahead(self, run: RunFolder) -> int:
         """Return the number of runs queued before this one; 0 when it is in progress."""
         waiting = self._lab.engine.waiting()
         if run.run_id not in waiting:
@@ -98,7 +98,7 @@ class RunPanel:
         def settled_parts() -> dict[str, Markup]:
             return self._settled_parts(run, state)
 
-        live = self._once(("live", *view), (_Same([state]), self.ahead(run), *settled[3:5]), live_parts)
+        live = self._once(("live", *view), (_Same([state]), self.count_ahead(run), *settled[3:5]), live_parts)
         parts = live | self._once(("settled", run.run_id), settled, settled_parts)
         tried = {each.run_id: each.spec for each in self._lab.runs()}
 
@@ -134,7 +134,7 @@ class RunPanel:
             "figures": run_view.read_progress(state, spec, stopping=run.stop_path.exists()),
             "curves": curves,
             "zoomed": window is not None,
-            "ahead": self.ahead(run),
+            "ahead": self.count_ahead(run),
             "has_adapter": run.has_adapter,
         }
         parts = {name: _render_part(name, values) for name in LIVE_PARTS}

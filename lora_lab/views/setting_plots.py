@@ -17,7 +17,7 @@ from study.plots.plot import Plot
 from study.plots.render import render_on_page
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
 
-BENCH_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 12-point text is 14 px
+BESIDE_FORM_INCHES = 5.2  # two of them stand beside the form at 1280 px, where 12-point text is 14 px
 
 
 def plots_of(lab: Lab, found: Preview) -> Iterator[Plot]:
@@ -49,9 +49,9 @@ def render_plot_part(plot: Plot, *, narrow: bool) -> Markup:
     return render_on_page(plot, width_inches=width)
 
 
-def drawn_on_bench(plot: Plot, *, narrow: bool) -> Markup:
+def draw_beside_form(plot: Plot, *, narrow: bool) -> Markup:
     """Render a chart for a place beside the form: shorter, and with its legend as a table of the page."""
-    width = NARROW_INCHES if narrow else BENCH_INCHES
+    width = NARROW_INCHES if narrow else BESIDE_FORM_INCHES
     if isinstance(plot.drawing, RankLines | StackedBars):
-        plot = replace(plot, drawing=replace(plot.drawing, on_bench=True))
+        plot = replace(plot, drawing=replace(plot.drawing, beside_form=True))
     return render_on_page(plot, width_inches=width)

@@ -10,7 +10,7 @@ from lora_lab.charts.grid_maps import Span, loss_format, span_losses
 from lora_lab.charts.heat_map import choose_shade, words_on
 from lora_lab.grids.estimate import GridEstimate
 from lora_lab.grids.findings import AXIS_WORDS
-from lora_lab.grids.results import STATUSES, GridCell, GridSetting, arms_of, at_best_rate
+from lora_lab.grids.results import STATUSES, GridCell, GridSetting, at_best_rate, group_by_setting
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.settings.grid import AXES, Grid
@@ -138,8 +138,11 @@ class LiveMap:
 def live_map(cells: Sequence[GridCell], plane: Plane) -> LiveMap:
     """Build the map of one target set and variant."""
     here = [cell for cell in cells if (cell.spec.targets, cell.spec.variant) == plane]
-    best = {(arm.setting.bits, arm.setting.rank): arm for arm in at_best_rate(arms_of(here))}
-    losses = [arm.mean_loss for arm in best.values() if arm.mean_loss is not None]
+    best = {
+        (setting.levels.bits, setting.levels.rank): setting
+        for setting in at_best_rate(group_by_setting(here))
+    }
+    losses = [setting.mean_loss for setting in best.values() if setting.mean_loss is not None]
     span = span_losses(list(best.values()))
     ranks = sorted({cell.spec.rank for cell in here})
     rows = []

@@ -92,7 +92,7 @@ def main() -> int:
         read_dataset(options.read, options.data, home, options.models_dir)
         return 0
     if options.run:
-        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=Orders().closed)
+        done = execute_run(RunFolder(options.run), home, options.models_dir, app_is_gone=OrderReader().closed)
         return 0 if done else 1
     return _serve(home, options.models_dir, warm=not options.cold)
 
@@ -128,7 +128,7 @@ def _limit_memory(limit_bytes: int) -> None:
 def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
     """Do the jobs that standard input names until it closes; `warm` loads the default model while idle."""
     answers = open_answers()
-    orders = Orders()
+    orders = OrderReader()
     session = None
     try:
         if warm:
@@ -142,31 +142,31 @@ def _serve(home: LabHome, models_dir: Path, *, warm: bool) -> int:
         # model and says in its own events what fails.
         traceback.print_exc()
         home.write_worker_state(pid=os.getpid(), state="no-model", **asdict(start_failure(error)))
-    bench = ModelCache(models_dir, session, home=home)
+    cache = ModelCache(models_dir, session, home=home)
     del session  # the cache alone decides how long the base stays loaded
     well = True
     while job := orders.next():
         try:
-            well = _do_job(job, home, models_dir, bench, orders)
+            well = _do_job(job, home, models_dir, cache, orders)
         except Exception:
             # The outermost frame: the engine turns an exit without a terminal event into a failed run.
             traceback.print_exc()
             return 2
-        machine = bench.machine
+        machine = cache.machine
         if machine is not None and machine.on_gpu:  # what is free has changed, and predictions use it
             _say_ready(home, machine)
-        with contextlib.suppress(OSError):  # the app is gone; `Orders` notices
+        with contextlib.suppress(OSError):  # the app is gone; `OrderReader` notices
             answers.write(DONE)
             answers.flush()
     return 0 if well else 1
 
 
 def _do_job(
-    job: list[RunFolder], home: LabHome, models_dir: Path, bench: ModelCache, orders: "Orders"
+    job: list[RunFolder], home: LabHome, models_dir: Path, cache: ModelCache, orders: "OrderReader"
 ) -> bool:
     """Do one run, or several that may train side by side; return True unless one failed."""
     _log_into(job)
-    return execute_group(job, home, models_dir, bench=bench, app_is_gone=orders.closed)
+    return execute_group(job, home, models_dir, cache=cache, app_is_gone=orders.closed)
 
 
 def _get_ready(home: LabHome, models_dir: Path) -> ModelSession:
@@ -201,7 +201,9 @@ def start_failure(error: Exception) -> StartFailure:
             do_next="Close other programs that use the device, then try again.",
         )
     if isinstance(error, OSError | SafetensorError):
-        return StartFailure(text=failures.disk(error).what, do_next="Free some disk space, then try again.")
+        return StartFailure(
+            text=failures.describe_disk_error(error).what, do_next="Free some disk space, then try again."
+        )
     return StartFailure(
         text=f"The training worker could not start ({first_line(error)}).",
         do_next=f"Try again; with {DEVICE_VARIABLE}=cpu set, the lab computes on the processor.",
@@ -231,7 +233,7 @@ def _warm_up(session: ModelSession, home: LabHome) -> None:
     gc.collect()
 
 
-class Orders:
+class OrderReader:
     """Jobs from standard input, read by a thread that notices its end even during a run."""
 
     def __init__(self) -> None:

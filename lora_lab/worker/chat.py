@@ -49,8 +49,8 @@ def serve_chat(models_dir: Path, home: LabHome) -> None:
 
     def answer(ask: dict[str, Any], say: Say, is_stopped: Callable[[], bool]) -> End:
         runs = [RunFolder(Path(folder)) for folder in ask["runs"]]
-        arms = model.arms(runs, say)
-        for texts in model.answers(arms, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]):
+        names = model.load_models(runs, say)
+        for texts in model.answers(names, ask["prompt"], seed=ask["seed"], temperature=ask["temperature"]):
             say(texts=texts)
             if is_stopped():
                 return "stopped"
@@ -66,7 +66,7 @@ class ChatAnswer:
     name: str
     ids: Tensor  # (1, new) tokens that the model has not processed yet
     cache: DynamicCache
-    dice: torch.Generator
+    rng: torch.Generator
     tokens: list[int]
     ended: bool = False
 
@@ -81,8 +81,8 @@ class ChatModel:
         self._session: ModelSession | None = None
         self._model: PeftModel | None = None
 
-    def arms(self, runs: list[RunFolder], say: Say) -> list[str]:
-        """Load what is missing; return the names of the arms that will answer, the base first."""
+    def load_models(self, runs: list[RunFolder], say: Say) -> list[str]:
+        """Load what is missing; return the names of the models that will answer, the base first."""
         spec = runs[0].spec
         wanted = (spec.model, spec.bits, spec.compute_dtype)
         if any((run.spec.model, run.spec.bits) != wanted[:2] for run in runs):
@@ -134,9 +134,9 @@ class ChatModel:
 
     @torch.no_grad()
     def answers(
-        self, arms: list[str], prompt: str, *, seed: int, temperature: float
+        self, names: list[str], prompt: str, *, seed: int, temperature: float
     ) -> Iterator[dict[str, str]]:
-        """Yield each arm's text after every round of one token each. Temperature 0 is greedy."""
+        """Yield each model's text after every round of one token each. Temperature 0 is greedy."""
         assert self._session is not None
         assert self._model is not None
         self._model.eval()
@@ -147,38 +147,46 @@ class ChatModel:
         ]
         going = [
             ChatAnswer(name, ids.to(device), DynamicCache(), torch.Generator().manual_seed(seed), [])
-            for name in arms
+            for name in names
         ]
         ends = _end_tokens(self._model, tokenizer)
         for _ in range(NEW_TOKENS):
-            for arm in going:
-                if not arm.ended:
-                    self._step(arm, temperature, ends)
-            yield {arm.name: tokenizer.decode(arm.tokens, skip_special_tokens=True).strip() for arm in going}
-            if all(arm.ended for arm in going):
+            for answer in going:
+                if not answer.ended:
+                    self._step(answer, temperature, ends)
+            yield {
+                answer.name: tokenizer.decode(answer.tokens, skip_special_tokens=True).strip()
+                for answer in going
+            }
+            if all(answer.ended for answer in going):
                 return
 
-    def _step(self, arm: ChatAnswer, temperature: float, ends: set[int]) -> None:
+    def _step(self, answer: ChatAnswer, temperature: float, ends: set[int]) -> None:
         assert self._session is not None
         with self._session.machine.autocast():
             # (vocab,), drawn from on the CPU: the same seed gives the same answer on every device.
-            logits = self._forward(arm).logits[0, -1].float().cpu()
+            logits = self._forward(answer).logits[0, -1].float().cpu()
         if temperature == 0:
             chosen = logits.argmax()[None]
         else:
-            chosen = torch.multinomial((logits / temperature).softmax(-1), 1, generator=arm.dice)
-        arm.ids = chosen[None].to(arm.ids.device)
-        arm.ended = int(chosen) in ends
-        arm.tokens.append(int(chosen))
+            chosen = torch.multinomial((logits / temperature).softmax(-1), 1, generator=answer.rng)
+        answer.ids = chosen[None].to(answer.ids.device)
+        answer.ended = int(chosen) in ends
+        answer.tokens.append(int(chosen))
 
-    def _forward(self, arm: ChatAnswer) -> Any:
+    def _forward(self, answer: ChatAnswer) -> Any:
         model = self._model
         assert model is not None
-        inputs = {"input_ids": arm.ids, self._cache_name: arm.cache, "use_cache": True, "logits_to_keep": 1}
-        if arm.name == BASE:
+        inputs = {
+            "input_ids": answer.ids,
+            self._cache_name: answer.cache,
+            "use_cache": True,
+            "logits_to_keep": 1,
+        }
+        if answer.name == BASE:
             with model.disable_adapter():
                 return model(**inputs)
-        model.set_adapter(_adapter_name(arm.name))
+        model.set_adapter(_adapter_name(answer.name))
         return model(**inputs)
 
 

@@ -211,11 +211,11 @@ def autocast() -> AbstractContextManager[Any]:
 
 def batches(examples: list[Example]) -> list[list[Example]]:
     """Plan the steps: seeded shuffles, one after another, cut into batches."""
-    dice = random.Random(SEED)
+    rng = random.Random(SEED)
     stream: list[int] = []
     while len(stream) < BATCH * STEPS:
         epoch = list(range(len(examples)))
-        dice.shuffle(epoch)
+        rng.shuffle(epoch)
         stream += epoch
     return [[examples[i] for i in stream[at : at + BATCH]] for at in range(0, BATCH * STEPS, BATCH)]
 

@@ -72,7 +72,7 @@ def each_of(first: int, second: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole:
+class WholeChange:
     """DoRA's whole change of a weight, magnitudes included: not of low rank."""
 
     norm: float
@@ -110,7 +110,7 @@ class Module:
     seen: SeenDirections | None
     """None for an update of zero, which has no directions."""
 
-    whole: Whole | None
+    whole: WholeChange | None
     """Only for DoRA."""
 
     @property
@@ -281,7 +281,7 @@ def read_xray(found: Mapping[str, Any]) -> Xray:
                 **values,
                 "values": tuple(values["values"]),
                 "seen": SeenDirections(**values["seen"]) if values["seen"] else None,
-                "whole": Whole(**values["whole"]) if values["whole"] else None,
+                "whole": WholeChange(**values["whole"]) if values["whole"] else None,
             }
         )
         for values in found["modules"]

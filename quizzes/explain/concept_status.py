@@ -26,7 +26,7 @@ the English ones.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marked:
+class HighlightedText:
     """A segment of the text and the numbers of the concepts that it is evidence for."""
 
     text: str
@@ -37,7 +37,7 @@ class Marked:
 
 def split_segments(
     text: str, evidence: Mapping[int, Iterable[Span]], *, against: Container[int] = ()
-) -> list[Marked]:
+) -> list[HighlightedText]:
     """Split the whole text into segments; `evidence` holds spans by concept number.
 
     A segment that contradicts a concept of `against` is marked for contradicted concepts only, so that no
@@ -53,7 +53,9 @@ def split_segments(
     for start, end in pairwise(cuts):
         numbers = sorted({n for n, first, last in spans if first <= start and end <= last})
         wrong = [number for number in numbers if number in against]
-        segments.append(Marked(text=text[start:end], numbers=tuple(wrong or numbers), against=bool(wrong)))
+        segments.append(
+            HighlightedText(text=text[start:end], numbers=tuple(wrong or numbers), against=bool(wrong))
+        )
     return segments
 
 
@@ -129,7 +131,7 @@ def list_statuses(
     ]
 
 
-def mark_evidence(attempt: ExplainAttempt, found: Iterable[ConceptStatus]) -> list[Marked]:
+def mark_evidence(attempt: ExplainAttempt, found: Iterable[ConceptStatus]) -> list[HighlightedText]:
     """Split the learner's text into segments for highlighting the words that carry the verdicts."""
     judged = [one for one in found if one.grader]
     spans = {one.number: one.grader.evidence for one in judged if one.grader}

@@ -28,7 +28,9 @@ class Marks:
         """The names of the form events that are handled here."""
         return frozenset({"claim", "clarify", "override", "take-back"})
 
-    def press(self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]) -> bool:
+    def handle_event(
+        self, visit: Visit, prompt: Prompt, attempt: ExplainAttempt, event: Mapping[str, Any]
+    ) -> bool:
         """Handle a form event and append it to the log; return False when it isn't one of `acts`."""
         match event.get("act"):
             case "claim":

@@ -159,7 +159,7 @@ class ExplainExercise:
 
     # ---- form events
 
-    def press(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment | None:
+    def handle_event(self, visit: Visit, event: Mapping[str, Any], *, alone: bool = True) -> Fragment | None:
         """Handle one form event; return None when nothing new is shown or the event belongs elsewhere."""
         act = event.get("act")
         if act == "draft":
@@ -181,7 +181,7 @@ class ExplainExercise:
             self._have_read(visit, prompt, attempt, again=True)
         elif act == "judge":
             self.judge(visit, prompt, attempt, event)
-        elif act != "poll" and not self.marks.press(visit, prompt, attempt, event):
+        elif act != "poll" and not self.marks.handle_event(visit, prompt, attempt, event):
             return None
         attempt = self.attempt(visit, prompt, attempt.id)
         fragment = self.look(
@@ -281,7 +281,7 @@ class ExplainExercise:
         """Return the expected seconds per explanation; texts are not timed."""
         return SECONDS_AN_EXPLANATION
 
-    def chosen(self, visit: Visit) -> str:
+    def choose_prompt(self, visit: Visit) -> str:
         """Return the prompt explained least often; on a tie, the first one."""
         attempts = [attempt.prompt_id for attempt in self.store.explains.attempts(visit.profile.id)]
         return min(self.prompts_of(visit), key=attempts.count)
@@ -301,9 +301,9 @@ class ExplainExercise:
 
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle one form event within a review."""
-        return self.press(visit, {**event, "prompt": run.prompt_id}, alone=False)
+        return self.handle_event(visit, {**event, "prompt": run.prompt_id}, alone=False)
 
-    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return how the explanation of a five-minute review went."""
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:

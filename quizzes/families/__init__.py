@@ -30,7 +30,7 @@ from quizzes.families.drawn import DrawnQuestion
 from quizzes.families.family import DrawNumbers, QuestionFamily
 from quizzes.families.family_reader import read_file
 from quizzes.kinds.choices import RIGHT, Option, Single
-from quizzes.kinds.numeric import KnownSlip, Numeric
+from quizzes.kinds.numeric import Numeric, NumericMistake
 from quizzes.kinds.question import Question
 from study.content.concepts import ConceptMap
 from study.content.evidence import Evidence
@@ -142,7 +142,7 @@ def _build_numeric(drawn: DrawnQuestion) -> Numeric:
         unit=drawn.unit,
         tolerance=drawn.tolerance,
         slips=tuple(
-            KnownSlip(id=s.id, value=s.value, misconception=s.misconception, feedback=s.feedback)
+            NumericMistake(id=s.id, value=s.value, misconception=s.misconception, feedback=s.feedback)
             for s in drawn.wrong
         ),
     )

@@ -10,9 +10,9 @@ BATCHES = (1, 2, 4, 8, 16)
 LENGTHS = (128, 256, 512, 1024, 2048)
 
 
-def draw_logits(dice: Random) -> DrawnNumbers:
+def draw_logits(rng: Random) -> DrawnNumbers:
     """Draw a question about fp32 logits, one score per token and vocabulary entry."""
-    batch, tokens, vocab = dice.choice(BATCHES[1:]), dice.choice(LENGTHS), dice.choice(VOCABULARIES)
+    batch, tokens, vocab = rng.choice(BATCHES[1:]), rng.choice(LENGTHS), rng.choice(VOCABULARIES)
     logits = build_check("logits_bytes", batch=batch, tokens=tokens, vocab=vocab, bytes_per_value=4)
     return DrawnNumbers(
         right=logits.expect,
@@ -30,12 +30,12 @@ def draw_logits(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_batch_growth(dice: Random) -> DrawnNumbers:
+def draw_batch_growth(rng: Random) -> DrawnNumbers:
     """Draw a question about activations, which grow with the tokens of a batch."""
-    batch, length = dice.choice((1, 2, 4, 8)), dice.choice(LENGTHS)
-    new_batch = dice.choice([b for b in (1, 2, 4, 8, 16) if b != batch])
-    new_length = dice.choice([n for n in LENGTHS if n != length and n * new_batch != length * batch])
-    now = dice.choice((1.2, 1.6, 2, 2.4, 3, 4)) * 10**9
+    batch, length = rng.choice((1, 2, 4, 8)), rng.choice(LENGTHS)
+    new_batch = rng.choice([b for b in (1, 2, 4, 8, 16) if b != batch])
+    new_length = rng.choice([n for n in LENGTHS if n != length and n * new_batch != length * batch])
+    now = rng.choice((1.2, 1.6, 2, 2.4, 3, 4)) * 10**9
     by_batch, by_length = new_batch / batch, new_length / length
     then = now * by_batch * by_length
     return DrawnNumbers(
@@ -63,10 +63,10 @@ def draw_batch_growth(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_checkpoints(dice: Random) -> DrawnNumbers:
+def draw_checkpoints(rng: Random) -> DrawnNumbers:
     """Draw a question about gradient checkpointing, which keeps one vector per token and layer."""
-    layers, hidden = dice.choice(((16, 2048), (24, 1024), (28, 3072), (30, 576), (32, 4096), (40, 5120)))
-    batch, tokens, width = dice.choice(BATCHES), dice.choice(LENGTHS), dice.choice((2, 4))
+    layers, hidden = rng.choice(((16, 2048), (24, 1024), (28, 3072), (30, 576), (32, 4096), (40, 5120)))
+    batch, tokens, width = rng.choice(BATCHES), rng.choice(LENGTHS), rng.choice((2, 4))
     numbers = batch * tokens * hidden * layers
     megabytes = numbers * width / MB
     return DrawnNumbers(

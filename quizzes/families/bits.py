@@ -29,9 +29,9 @@ SCHEMES = (
 )
 
 
-def draw_bits_per_weight(dice: Random) -> DrawnNumbers:
+def draw_bits_per_weight(rng: Random) -> DrawnNumbers:
     """Draw a question about bits per weight: the code and the fp32 constants of its block."""
-    scheme, size = dice.choice(SCHEMES), dice.choice(BLOCK_SIZES)
+    scheme, size = rng.choice(SCHEMES), rng.choice(BLOCK_SIZES)
     name, code, numbers = scheme.name, scheme.code_bits, scheme.constants
     bits = build_check("bits_per_param", scheme=scheme.id, block_size=size)
     constant = 32 * numbers
@@ -59,9 +59,9 @@ def draw_bits_per_weight(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_nested_overhead(dice: Random) -> DrawnNumbers:
+def draw_nested_overhead(rng: Random) -> DrawnNumbers:
     """Draw a question about the bits of both levels of constants in double quantization."""
-    size, nested = dice.choice((32, 64, 128, 256)), dice.choice((64, 128, 256, 512, 1024))
+    size, nested = rng.choice((32, 64, 128, 256)), rng.choice((64, 128, 256, 512, 1024))
     first, second = 8 / size, 32 / (size * nested)
     places = decimals_apart(first + second, first)
     return DrawnNumbers(
@@ -78,10 +78,10 @@ def draw_nested_overhead(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_percent_saved(dice: Random) -> DrawnNumbers:
+def draw_percent_saved(rng: Random) -> DrawnNumbers:
     """Draw a question about the memory that fewer bits save, constants included."""
-    wide, size = dice.choice(WIDE), dice.choice(BLOCK_SIZES[:4])
-    scheme = dice.choice(SCHEMES)
+    wide, size = rng.choice(WIDE), rng.choice(BLOCK_SIZES[:4])
+    scheme = rng.choice(SCHEMES)
     before = build_check("bits_per_param", scheme=wide)
     after = build_check("bits_per_param", scheme=scheme.id, block_size=size)
     saved = 100 * (1 - after.expect / before.expect)

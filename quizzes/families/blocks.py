@@ -8,9 +8,9 @@ WIDTHS = (512, 768, 1024, 2048, 4096)
 KB = 1000
 
 
-def draw_block_count(dice: Random) -> DrawnNumbers:
+def draw_block_count(rng: Random) -> DrawnNumbers:
     """Draw a question about the number of constants of a matrix, one per block."""
-    d_in, d_out, size = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice((32, 64, 128, 256))
+    d_in, d_out, size = rng.choice(WIDTHS), rng.choice(WIDTHS), rng.choice((32, 64, 128, 256))
     weights = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / size
     return DrawnNumbers(
@@ -27,9 +27,9 @@ def draw_block_count(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_constant_bytes(dice: Random) -> DrawnNumbers:
+def draw_constant_bytes(rng: Random) -> DrawnNumbers:
     """Draw a question about the memory of a matrix's fp32 constants."""
-    d_in, d_out, size = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice((32, 64, 128, 256))
+    d_in, d_out, size = rng.choice(WIDTHS), rng.choice(WIDTHS), rng.choice((32, 64, 128, 256))
     weights = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / size
     kilobytes = 4 * blocks / KB
@@ -47,9 +47,9 @@ def draw_constant_bytes(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_nested_bytes(dice: Random) -> DrawnNumbers:
+def draw_nested_bytes(rng: Random) -> DrawnNumbers:
     """Draw a question about constants with double quantization, as bitsandbytes stores them."""
-    d_in, d_out = dice.choice(WIDTHS), dice.choice(WIDTHS)
+    d_in, d_out = rng.choice(WIDTHS), rng.choice(WIDTHS)
     weights = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     blocks = weights.expect / 64
     nested = blocks / 256

@@ -8,9 +8,9 @@ from quizzes.families.models import NAMES, TARGETS, Model, Part, draw_model, for
 RANKS = (2, 4, 8, 16, 32, 64)
 
 
-def draw_model_count(dice: Random) -> DrawnNumbers:
+def draw_model_count(rng: Random) -> DrawnNumbers:
     """Draw a question about the parameters of all adapters of a model."""
-    model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
+    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     count = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     sides = [model.sides(part) for part in parts]
     widths = sum(d_in + d_out for d_in, d_out in sides)
@@ -37,9 +37,9 @@ def draw_model_count(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_added_targets(dice: Random) -> DrawnNumbers:
+def draw_added_targets(rng: Random) -> DrawnNumbers:
     """Draw a question about what the three MLP matrices add to an adapter on attention."""
-    model, rank = draw_model(dice), dice.choice(RANKS)
+    model, rank = draw_model(rng), rng.choice(RANKS)
     added = build_check("lora_parameters", model=model.id, rank=rank, targets=["gate", "up", "down"])
     widths = model.width + model.inner
     return DrawnNumbers(
@@ -63,9 +63,9 @@ def draw_added_targets(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_trainable_percent(dice: Random) -> DrawnNumbers:
+def draw_trainable_percent(rng: Random) -> DrawnNumbers:
     """Draw a question about the trainable share that PEFT prints."""
-    model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS[2:])
+    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS[2:])
     percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts))
     trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
     base = build_check("base_parameters", model=model.id).expect
@@ -92,9 +92,9 @@ def draw_trainable_percent(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_printed_rank(dice: Random) -> DrawnNumbers:
+def draw_printed_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about the rank behind a line that PEFT printed."""
-    model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
+    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     count = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts))
     percent = build_check("trainable_percent", model=model.id, rank=rank, targets=list(parts)).expect
     base = build_check("base_parameters", model=model.id).expect

@@ -9,9 +9,9 @@ WIDTHS = (512, 768, 1024, 2048, 4096)
 RANKS = (2, 4, 8, 16, 32, 64)
 
 
-def draw_matrix_count(dice: Random) -> DrawnNumbers:
+def draw_matrix_count(rng: Random) -> DrawnNumbers:
     """Draw a question about the adapter parameters of one matrix, square or not."""
-    d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
+    d_in, d_out, rank = rng.choice(WIDTHS), rng.choice(WIDTHS), rng.choice(RANKS)
     count = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
     full = build_check("linear_parameters", d_in=d_in, d_out=d_out).expect
     return DrawnNumbers(

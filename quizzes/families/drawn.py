@@ -1,7 +1,7 @@
 """What a family draws: numbers first, then the question that its texts make of them.
 
-    def draw_count(dice: Random) -> DrawnNumbers:
-        rank = dice.choice((4, 8, 16))
+    def draw_count(rng: Random) -> DrawnNumbers:
+        rank = rng.choice((4, 8, 16))
         count = build_check("lora_parameters_matrix", d_in=768, d_out=768, rank=rank)
         return DrawnNumbers(
             right=count.expect,
@@ -57,7 +57,7 @@ class Right:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slip:
+class DrawnMistake:
     """A distractor: a wrong answer that a misconception leads to; the log has its id."""
 
     id: str
@@ -74,7 +74,7 @@ class DrawnQuestion:
     kind: Kind
     stem: str
     right: Right
-    wrong: tuple[Slip, ...]
+    wrong: tuple[DrawnMistake, ...]
     steps: tuple[str, ...]
     """The arithmetic line by line; the last line shows the answer."""
 
@@ -107,23 +107,25 @@ def build_check(quantity: str, **arguments: Any) -> Check:
     return Check(quantity=quantity, arguments=arguments, expect=found)
 
 
-def keep_distinct(right: Right, slips: Sequence[Slip], *, tolerance: float = 0.0) -> tuple[Slip, ...]:
+def keep_distinct(
+    right: Right, slips: Sequence[DrawnMistake], *, tolerance: float = 0.0
+) -> tuple[DrawnMistake, ...]:
     """Return the distractors that differ from the right answer and each other, in value and text.
 
     For some numbers two mistakes lead to the same result, or a mistake leads to the right one.
     """
-    kept: list[Slip] = []
+    kept: list[DrawnMistake] = []
     for slip in slips:
-        others: list[Right | Slip] = [right, *kept]
+        others: list[Right | DrawnMistake] = [right, *kept]
         if not any(_are_alike(slip, other, tolerance) for other in others):
             kept.append(slip)
     return tuple(kept)
 
 
-def _are_alike(slip: Slip, other: Right | Slip, tolerance: float) -> bool:
+def _are_alike(slip: DrawnMistake, other: Right | DrawnMistake, tolerance: float) -> bool:
     # Twice the tolerance: no answer may be within reach of two numbers.
     near = math.isclose(slip.value, other.value, rel_tol=1e-9, abs_tol=2 * tolerance)
-    return near or slip.text == other.text or (isinstance(other, Slip) and slip.id == other.id)
+    return near or slip.text == other.text or (isinstance(other, DrawnMistake) and slip.id == other.id)
 
 
 def percent_of(value: float, percent: float) -> float:

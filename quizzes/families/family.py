@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 from quizzes.families.drawn import (
     WRONG_OPTIONS,
+    DrawnMistake,
     DrawnNumbers,
     DrawnQuestion,
     Kind,
     Right,
-    Slip,
     keep_distinct,
 )
 from quizzes.families.template import FamilyTemplate, read_template
@@ -67,9 +67,9 @@ class QuestionFamily:
         if not is_known_unit(self.unit):
             fields.note(f"unknown unit {self.unit!r}")
 
-    def draw(self, dice: Random) -> DrawnQuestion:
+    def draw(self, rng: Random) -> DrawnQuestion:
         """Draw numbers and fill the texts. Raises ContentError with all values that they miss."""
-        numbers = self.draw_numbers(dice)
+        numbers = self.draw_numbers(rng)
         texts = _FilledTexts(self, numbers)
         right = Right(
             value=numbers.right,
@@ -81,7 +81,7 @@ class QuestionFamily:
         if self.kind == "single":
             count = min(WRONG_OPTIONS, len(apart))
             # Sampled: a fixed choice of slips would mostly make the right number the smallest.
-            apart = apart[:count] if numbers.in_order else tuple(dice.sample(apart, count))
+            apart = apart[:count] if numbers.in_order else tuple(rng.sample(apart, count))
         filled = {name: texts.fill(name, getattr(self, name)) for name in ("stem", "hint", "keep")}
         steps = "\n".join(texts.fill("steps", step) for step in self.steps)
         if texts.problems:
@@ -132,13 +132,13 @@ class _FilledTexts:
             self._note(f"`{field}`: {{{name}}} is not drawn")
         return "" if missing else text.fill(values)
 
-    def fill_slip(self, slip_id: str, value: float) -> Slip:
+    def fill_slip(self, slip_id: str, value: float) -> DrawnMistake:
         """Return a slip with its texts; note when the family has none for it."""
         text = self._family.slips.get(slip_id)
         if text is None:
             self._note(f"`slips` has no {slip_id}")
             text = SlipText(misconception="", feedback=FamilyTemplate())
-        return Slip(
+        return DrawnMistake(
             id=slip_id,
             value=value,
             text=self._family.answer.fill({"answer": value}),

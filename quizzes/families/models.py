@@ -55,8 +55,8 @@ MODELS = (
 )
 
 
-def draw_model(dice: Random) -> Model:
-    return dice.choice(MODELS)
+def draw_model(rng: Random) -> Model:
+    return rng.choice(MODELS)
 
 
 def format_targets(parts: tuple[Part, ...]) -> str:

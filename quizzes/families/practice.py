@@ -10,13 +10,13 @@ from study.base.units import GB, MB
 RANKS = (4, 8, 16, 32, 64)
 
 
-def draw_adapter_file(dice: Random) -> DrawnNumbers:
+def draw_adapter_file(rng: Random) -> DrawnNumbers:
     """Draw a question about the size of an adapter's file in MB."""
     model, parts, rank, bits = (
-        draw_model(dice),
-        dice.choice(TARGETS),
-        dice.choice(RANKS),
-        dice.choice((16, 32)),
+        draw_model(rng),
+        rng.choice(TARGETS),
+        rng.choice(RANKS),
+        rng.choice((16, 32)),
     )
     trained = build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect
     stored = build_check("adapter_bytes", model=model.id, rank=rank, targets=list(parts), bits=bits)
@@ -44,10 +44,10 @@ def draw_adapter_file(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_adapters_that_fit(dice: Random) -> DrawnNumbers:
+def draw_adapters_that_fit(rng: Random) -> DrawnNumbers:
     """Draw a question about how many adapters fit next to one base."""
-    room, base = dice.choice((8, 12, 16, 24)), dice.choice((2.4, 3.6, 4.2, 5.5, 6.8))
-    adapter = dice.choice((30, 45, 70, 110, 160, 240))
+    room, base = rng.choice((8, 12, 16, 24)), rng.choice((2.4, 3.6, 4.2, 5.5, 6.8))
+    adapter = rng.choice((30, 45, 70, 110, 160, 240))
     free = round(room * 1000 - base * 1000)
     slips = {
         "base-for-each": room * 1000 // (base * 1000 + adapter),
@@ -70,12 +70,12 @@ def draw_adapters_that_fit(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_task_storage(dice: Random) -> DrawnNumbers:
+def draw_task_storage(rng: Random) -> DrawnNumbers:
     """Draw a question about the disk space of adapters for many tasks."""
     tasks, base, adapter = (
-        dice.choice((5, 8, 10, 20, 50)),
-        dice.choice((2.5, 6.4, 13.5, 26)),
-        dice.choice((20, 40, 80, 160)),
+        rng.choice((5, 8, 10, 20, 50)),
+        rng.choice((2.5, 6.4, 13.5, 26)),
+        rng.choice((20, 40, 80, 160)),
     )
     base_bytes, adapter_bytes = base * GB, adapter * MB
     total = base_bytes + tasks * adapter_bytes
@@ -92,11 +92,11 @@ def draw_task_storage(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_steps_an_epoch(dice: Random) -> DrawnNumbers:
+def draw_steps_an_epoch(rng: Random) -> DrawnNumbers:
     """Draw a question about the optimizer steps of an epoch whose last batch is smaller."""
-    batch, gathered = dice.choice((2, 4, 8, 16)), dice.choice((1, 2, 4, 8))
+    batch, gathered = rng.choice((2, 4, 8, 16)), rng.choice((1, 2, 4, 8))
     together = batch * gathered
-    examples = together * dice.randrange(20, 200) + dice.randrange(1, together)
+    examples = together * rng.randrange(20, 200) + rng.randrange(1, together)
     steps = ceil(examples / together)
     return DrawnNumbers(
         right=steps,
@@ -118,12 +118,12 @@ def draw_steps_an_epoch(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_tokens_a_step(dice: Random) -> DrawnNumbers:
+def draw_tokens_a_step(rng: Random) -> DrawnNumbers:
     """Draw a question about the tokens per optimizer step."""
     batch, length, gathered = (
-        dice.choice((1, 2, 4, 8)),
-        dice.choice((128, 256, 512, 1024, 2048)),
-        dice.choice((2, 4, 8, 16)),
+        rng.choice((1, 2, 4, 8)),
+        rng.choice((128, 256, 512, 1024, 2048)),
+        rng.choice((2, 4, 8, 16)),
     )
     tokens = batch * length * gathered
     return DrawnNumbers(

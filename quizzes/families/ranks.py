@@ -8,9 +8,9 @@ RANKS = (2, 4, 8, 16, 32, 64)
 WIDTHS = (512, 768, 1024, 2048, 4096)
 
 
-def draw_times_fewer(dice: Random) -> DrawnNumbers:
+def draw_times_fewer(rng: Random) -> DrawnNumbers:
     """Draw a question about how many times smaller an adapter is than its matrix."""
-    d_out, times_wider, rank = dice.choice(WIDTHS), dice.choice((1, 1, 3)), dice.choice(RANKS)
+    d_out, times_wider, rank = rng.choice(WIDTHS), rng.choice((1, 1, 3)), rng.choice(RANKS)
     d_in = d_out * times_wider
     count = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
     full = build_check("linear_parameters", d_in=d_in, d_out=d_out)
@@ -29,10 +29,10 @@ def draw_times_fewer(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_other_rank(dice: Random) -> DrawnNumbers:
+def draw_other_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about a known parameter count at another rank."""
-    rank, other = dice.sample(RANKS, 2)
-    width, matrices = dice.choice(WIDTHS), dice.choice((24, 48, 64, 96))
+    rank, other = rng.sample(RANKS, 2)
+    width, matrices = rng.choice(WIDTHS), rng.choice((24, 48, 64, 96))
     now = build_check("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=matrices).expect
     count = build_check("lora_parameters_matrix", d_in=width, d_out=width, rank=other, matrices=matrices)
     factor = other / rank
@@ -49,11 +49,11 @@ def draw_other_rank(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_break_even(dice: Random) -> DrawnNumbers:
+def draw_break_even(rng: Random) -> DrawnNumbers:
     """Draw a question about the rank at which an adapter is as large as its matrix."""
     # With these ratios d_in × d_out / (d_in + d_out) is a whole number.
-    narrow, ratio = dice.choice((512, 768, 1024, 1536, 2048, 4096)), dice.choice((1, 3, 7))
-    sides = dice.sample((narrow, narrow * ratio), 2)
+    narrow, ratio = rng.choice((512, 768, 1024, 1536, 2048, 4096)), rng.choice((1, 3, 7))
+    sides = rng.sample((narrow, narrow * ratio), 2)
     d_in, d_out = sides
     full = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     rank = d_in * d_out // (d_in + d_out)
@@ -79,10 +79,10 @@ def draw_break_even(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_same_budget(dice: Random) -> DrawnNumbers:
+def draw_same_budget(rng: Random) -> DrawnNumbers:
     """Draw a question about one budget on fewer matrices at a higher rank, or more at a lower one."""
-    before, after = dice.choice(((1, 2), (1, 4), (2, 4), (2, 1), (4, 2), (4, 1), (3, 6), (6, 3)))
-    rank, width, layers = dice.choice((16, 32, 64, 128)), dice.choice(WIDTHS), dice.choice((12, 24, 32, 48))
+    before, after = rng.choice(((1, 2), (1, 4), (2, 4), (2, 1), (4, 2), (4, 1), (3, 6), (6, 3)))
+    rank, width, layers = rng.choice((16, 32, 64, 128)), rng.choice(WIDTHS), rng.choice((12, 24, 32, 48))
     new_rank = rank * before // after
     width = max(width, 4 * new_rank)  # at a higher rank the adapter would be more than half of its matrix
     budget = build_check(
@@ -104,10 +104,10 @@ def draw_same_budget(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_sum_rank(dice: Random) -> DrawnNumbers:
+def draw_sum_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about the rank of a sum of updates."""
-    first, second = dice.sample((2, 4, 8, 12, 16, 24, 32, 48, 64), 2)
-    d_out, d_in = dice.choice((64, 768, 1024)), dice.choice((64, 96, 768, 1024))
+    first, second = rng.sample((2, 4, 8, 12, 16, 24, 32, 48, 64), 2)
+    d_out, d_in = rng.choice((64, 768, 1024)), rng.choice((64, 96, 768, 1024))
     together = first + second
     highest = min(together, d_in, d_out)
     return DrawnNumbers(

@@ -5,9 +5,9 @@ from random import Random
 from quizzes.families.drawn import DrawnNumbers, build_check, percent_of
 
 
-def draw_absmax(dice: Random) -> DrawnNumbers:
+def draw_absmax(rng: Random) -> DrawnNumbers:
     """Draw a question about the absmax constant of a small block."""
-    cents = [dice.choice((-1, 1)) * size for size in dice.sample(range(5, 99), 4)]
+    cents = [rng.choice((-1, 1)) * size for size in rng.sample(range(5, 99), 4)]
     if max(cents, key=abs) > 0:
         cents = [-cent for cent in cents]  # else the sign would not matter
     if max(cents) < 0:
@@ -30,14 +30,14 @@ def draw_absmax(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_nearest_level(dice: Random) -> DrawnNumbers:
+def draw_nearest_level(rng: Random) -> DrawnNumbers:
     """Draw a question about the NF4 level that a scaled weight is rounded to."""
-    low, side = dice.randrange(1, 14), dice.choice((-1, 1))
+    low, side = rng.randrange(1, 14), rng.choice((-1, 1))
     index = low if side == 1 else low + 1  # the weight lies between the levels `low` and `low + 1`
     levels = [build_check("nf4_level", index=i) for i in range(16)]
     level, neighbour = levels[index].expect, levels[index + side].expect
     # Between a seventh and two fifths of the way to the neighbour: near enough to look at both.
-    scaled = round(level + dice.uniform(0.15, 0.4) * (neighbour - level), 3)
+    scaled = round(level + rng.uniform(0.15, 0.4) * (neighbour - level), 3)
     other, far = levels[index - side].expect, levels[index + 2 * side].expect
     return DrawnNumbers(
         right=level,
@@ -62,9 +62,9 @@ def draw_nearest_level(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_dequantized(dice: Random) -> DrawnNumbers:
+def draw_dequantized(rng: Random) -> DrawnNumbers:
     """Draw a question about dequantization: level × constant."""
-    index, constant = dice.randrange(8, 15), dice.randrange(10, 60) / 100
+    index, constant = rng.randrange(8, 15), rng.randrange(10, 60) / 100
     level = build_check("nf4_level", index=index)
     value = round(level.expect, 4) * constant
     return DrawnNumbers(
@@ -81,9 +81,9 @@ def draw_dequantized(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_rounding_error(dice: Random) -> DrawnNumbers:
+def draw_rounding_error(rng: Random) -> DrawnNumbers:
     """Draw a question about the rounding error of 4-bit integers from −7 to 7."""
-    step, code, off = dice.choice((2, 5, 10, 20)), dice.randrange(1, 6), dice.choice((-0.4, -0.3, 0.3, 0.4))
+    step, code, off = rng.choice((2, 5, 10, 20)), rng.randrange(1, 6), rng.choice((-0.4, -0.3, 0.3, 0.4))
     largest, weight = 7 * step / 100, step * (code + off) / 100
     width, restored = step / 100, step * code / 100
     error = abs(off) * width
@@ -101,12 +101,12 @@ def draw_rounding_error(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_level_spacing(dice: Random) -> DrawnNumbers:
+def draw_level_spacing(rng: Random) -> DrawnNumbers:
     """Draw a question about the spacing of even levels from −c to c."""
-    bits = dice.choice((2, 3, 4, 8))
+    bits = rng.choice((2, 3, 4, 8))
     levels = build_check("quantization_levels", bits=bits)
     gaps = round(levels.expect) - 1
-    width = dice.randrange(1, 40 if bits < 8 else 5) / 100
+    width = rng.randrange(1, 40 if bits < 8 else 5) / 100
     largest = round(width * gaps / 2, 4)
     return DrawnNumbers(
         right=width,

@@ -9,9 +9,9 @@ RANKS = (4, 8, 16, 32, 64, 128, 256)
 ALPHAS = (8, 12, 16, 24, 32, 48, 64, 128)
 
 
-def draw_scale(dice: Random) -> DrawnNumbers:
+def draw_scale(rng: Random) -> DrawnNumbers:
     """Draw a question about LoRA's scale, alpha / rank."""
-    alpha, rank = dice.choice(ALPHAS), dice.choice(RANKS)
+    alpha, rank = rng.choice(ALPHAS), rng.choice(RANKS)
     scale = build_check("lora_scaling", alpha=alpha, rank=rank)
     return DrawnNumbers(
         right=scale.expect,
@@ -27,9 +27,9 @@ def draw_scale(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_root_scale(dice: Random) -> DrawnNumbers:
+def draw_root_scale(rng: Random) -> DrawnNumbers:
     """Draw a question about rsLoRA's scale, alpha / √rank."""
-    alpha, rank = dice.choice(ALPHAS), dice.choice((4, 16, 64, 256))
+    alpha, rank = rng.choice(ALPHAS), rng.choice((4, 16, 64, 256))
     root = isqrt(rank)
     scale = build_check("rslora_scaling", alpha=alpha, rank=rank)
     return DrawnNumbers(
@@ -47,9 +47,9 @@ def draw_root_scale(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_kept_scale(dice: Random) -> DrawnNumbers:
+def draw_kept_scale(rng: Random) -> DrawnNumbers:
     """Draw a question about the alpha that keeps the scale at a new rank."""
-    alpha, (rank, other) = dice.choice((8, 16, 32, 64)), dice.sample((8, 16, 32, 64), 2)
+    alpha, (rank, other) = rng.choice((8, 16, 32, 64)), rng.sample((8, 16, 32, 64), 2)
     new_alpha = alpha * other // rank
     before = build_check("lora_scaling", alpha=alpha, rank=rank)
     after = build_check("lora_scaling", alpha=new_alpha, rank=other)
@@ -75,9 +75,9 @@ def draw_kept_scale(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_scale_after_rank(dice: Random) -> DrawnNumbers:
+def draw_scale_after_rank(rng: Random) -> DrawnNumbers:
     """Draw a question about the scale at a new rank with the same alpha."""
-    alpha, (rank, other) = dice.choice(ALPHAS), dice.sample(RANKS, 2)
+    alpha, (rank, other) = rng.choice(ALPHAS), rng.sample(RANKS, 2)
     before = build_check("lora_scaling", alpha=alpha, rank=rank)
     after = build_check("lora_scaling", alpha=alpha, rank=other)
     return DrawnNumbers(

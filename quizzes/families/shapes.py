@@ -9,9 +9,9 @@ WIDTHS = (512, 768, 1024, 1536, 2048, 4096)
 RANKS = (2, 4, 8, 16, 32, 64)
 
 
-def draw_factor_shape(dice: Random) -> DrawnNumbers:
+def draw_factor_shape(rng: Random) -> DrawnNumbers:
     """Draw a question about the shape of A or B."""
-    (d_in, d_out), rank, factor = dice.sample(WIDTHS, 2), dice.choice(RANKS), dice.choice("AB")
+    (d_in, d_out), rank, factor = rng.sample(WIDTHS, 2), rng.choice(RANKS), rng.choice("AB")
     shape_a, shape_b = encode_shape(rank, d_in), encode_shape(d_out, rank)
     asked, other = (shape_a, shape_b) if factor == "A" else (shape_b, shape_a)
     return DrawnNumbers(
@@ -36,9 +36,9 @@ def draw_factor_shape(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_product_shape(dice: Random) -> DrawnNumbers:
+def draw_product_shape(rng: Random) -> DrawnNumbers:
     """Draw a question about the shape of the product B·A."""
-    (d_in, d_out), rank = dice.sample(WIDTHS, 2), dice.choice(RANKS)
+    (d_in, d_out), rank = rng.sample(WIDTHS, 2), rng.choice(RANKS)
     return DrawnNumbers(
         right=encode_shape(d_out, d_in),
         slips={
@@ -52,9 +52,9 @@ def draw_product_shape(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_two_step_cost(dice: Random) -> DrawnNumbers:
+def draw_two_step_cost(rng: Random) -> DrawnNumbers:
     """Draw a question about the multiplications of A and then B, without forming the product."""
-    d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
+    d_in, d_out, rank = rng.choice(WIDTHS), rng.choice(WIDTHS), rng.choice(RANKS)
     cost = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank)
     return DrawnNumbers(
         right=cost.expect,
@@ -70,9 +70,9 @@ def draw_two_step_cost(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_merged_weights(dice: Random) -> DrawnNumbers:
+def draw_merged_weights(rng: Random) -> DrawnNumbers:
     """Draw a question about the weights of a layer after merging."""
-    d_in, d_out, rank = dice.choice(WIDTHS), dice.choice(WIDTHS), dice.choice(RANKS)
+    d_in, d_out, rank = rng.choice(WIDTHS), rng.choice(WIDTHS), rng.choice(RANKS)
     full = build_check("linear_parameters", d_in=d_in, d_out=d_out)
     adapter = build_check("lora_parameters_matrix", d_in=d_in, d_out=d_out, rank=rank).expect
     return DrawnNumbers(
@@ -87,11 +87,11 @@ def draw_merged_weights(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_merged_entry(dice: Random) -> DrawnNumbers:
+def draw_merged_entry(rng: Random) -> DrawnNumbers:
     """Draw a question about one entry of W + (alpha / rank) B·A."""
-    rank, factor = 2, dice.choice((2, 3, 4))
+    rank, factor = 2, rng.choice((2, 3, 4))
     alpha = rank * factor
-    w, b_1, a_1, b_2, a_2 = (dice.choice((-3, -2, -1, 1, 2, 3)) for _ in range(5))
+    w, b_1, a_1, b_2, a_2 = (rng.choice((-3, -2, -1, 1, 2, 3)) for _ in range(5))
     if b_1 * a_1 == -b_2 * a_2:
         b_2 = -b_2  # an update of zero would ask nothing
     product = b_1 * a_1 + b_2 * a_2

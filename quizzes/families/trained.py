@@ -9,9 +9,9 @@ from study.base.units import MB
 RANKS = (4, 8, 16, 32, 64)
 
 
-def draw_adam_state(dice: Random) -> DrawnNumbers:
+def draw_adam_state(rng: Random) -> DrawnNumbers:
     """Draw a question about Adam's two moments per parameter."""
-    model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
+    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     trained = round(build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = build_check("adamw_state_bytes", parameters=trained)
     return DrawnNumbers(
@@ -28,9 +28,9 @@ def draw_adam_state(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_trained_state(dice: Random) -> DrawnNumbers:
+def draw_trained_state(rng: Random) -> DrawnNumbers:
     """Draw a question about weights, gradients and moments of an adapter."""
-    model, parts, rank = draw_model(dice), dice.choice(TARGETS), dice.choice(RANKS)
+    model, parts, rank = draw_model(rng), rng.choice(TARGETS), rng.choice(RANKS)
     trained = round(build_check("lora_parameters", model=model.id, rank=rank, targets=list(parts)).expect)
     state = build_check("trainable_state_bytes", parameters=trained)
     return DrawnNumbers(
@@ -48,10 +48,10 @@ def draw_trained_state(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_eight_bit_moments(dice: Random) -> DrawnNumbers:
+def draw_eight_bit_moments(rng: Random) -> DrawnNumbers:
     """Draw a question about bitsandbytes' block-wise 8-bit moments."""
-    width, rank = dice.choice((1024, 2048, 4096, 5120)), dice.choice((8, 16, 32, 64))
-    matrices = dice.choice((32, 48, 64, 96, 128))
+    width, rank = rng.choice((1024, 2048, 4096, 5120)), rng.choice((8, 16, 32, 64))
+    matrices = rng.choice((32, 48, 64, 96, 128))
     count = build_check("lora_parameters_matrix", d_in=width, d_out=width, rank=rank, matrices=matrices)
     trained = round(count.expect)
     blocks = trained // 256  # every A and B here is a whole number of blocks
@@ -70,10 +70,10 @@ def draw_eight_bit_moments(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_rank_step(dice: Random) -> DrawnNumbers:
+def draw_rank_step(rng: Random) -> DrawnNumbers:
     """Draw a question about what a higher rank adds to the trained state."""
-    model, parts = draw_model(dice), dice.choice(TARGETS)
-    low, high = dice.choice(((4, 8), (8, 16), (8, 32), (16, 32), (16, 64), (32, 64)))
+    model, parts = draw_model(rng), rng.choice(TARGETS)
+    low, high = rng.choice(((4, 8), (8, 16), (8, 32), (16, 32), (16, 64), (32, 64)))
     each = round(build_check("lora_parameters", model=model.id, rank=1, targets=list(parts)).expect)
     state = build_check("trainable_state_bytes", parameters=each * (high - low))
     megabytes = state.expect / MB

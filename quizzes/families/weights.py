@@ -10,9 +10,9 @@ BITS: tuple[Literal[4, 8, 16, 32], ...] = (4, 8, 16, 32)
 BILLIONS = (1, 1.5, 2, 3, 7, 8, 13, 14, 30, 32, 34, 65, 70, 72)
 
 
-def draw_weight_bytes(dice: Random) -> DrawnNumbers:
+def draw_weight_bytes(rng: Random) -> DrawnNumbers:
     """Draw a question about the weights of a catalogue model at one number of bits."""
-    model, bits = draw_model(dice), dice.choice(BITS)
+    model, bits = draw_model(rng), rng.choice(BITS)
     base = build_check("base_parameters", model=model.id).expect
     stored = build_check("weight_bytes", model=model.id, bits=bits)
     return DrawnNumbers(
@@ -37,9 +37,9 @@ def draw_weight_bytes(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_saved_gigabytes(dice: Random) -> DrawnNumbers:
+def draw_saved_gigabytes(rng: Random) -> DrawnNumbers:
     """Draw a question about the memory saved from bf16 to NF4, with or without double quantization."""
-    billions, doubled = dice.choice(BILLIONS), dice.choice((False, True))
+    billions, doubled = rng.choice(BILLIONS), rng.choice((False, True))
     scheme: Literal["nf4", "nf4-dq"] = "nf4-dq" if doubled else "nf4"
     after = build_check("bits_per_param", scheme=scheme)
     bits, gigabytes = after.expect, billions * (16 - after.expect) / 8
@@ -60,9 +60,9 @@ def draw_saved_gigabytes(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_double_saving(dice: Random) -> DrawnNumbers:
+def draw_double_saving(rng: Random) -> DrawnNumbers:
     """Draw a question about the GB that double quantization saves."""
-    billions = dice.randrange(2, 145) / 2
+    billions = rng.randrange(2, 145) / 2
     saving = build_check("double_quantization_saving_bits")
     gigabytes = billions * saving.expect / 8
     return DrawnNumbers(

@@ -6,9 +6,9 @@ from quizzes.families.drawn import DrawnNumbers, build_check
 from study.base.units import GB, MB
 
 
-def draw_full_finetuning(dice: Random) -> DrawnNumbers:
+def draw_full_finetuning(rng: Random) -> DrawnNumbers:
     """Draw a question about full fine-tuning at the paper's 12 bytes per parameter."""
-    billions = dice.randrange(2, 145) / 2
+    billions = rng.randrange(2, 145) / 2
     parameters = round(billions * GB)
     total = build_check("full_finetuning_bytes", parameters=parameters)
     return DrawnNumbers(
@@ -26,10 +26,10 @@ def draw_full_finetuning(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_resident(dice: Random) -> DrawnNumbers:
+def draw_resident(rng: Random) -> DrawnNumbers:
     """Draw a question about what QLoRA keeps in memory between two steps."""
-    billions = dice.choice((1, 3, 7, 8, 13, 14, 30, 32, 65, 70))
-    millions = billions * dice.choice((1, 2, 5, 10, 20))
+    billions = rng.choice((1, 3, 7, 8, 13, 14, 30, 32, 65, 70))
+    millions = billions * rng.choice((1, 2, 5, 10, 20))
     bits = build_check("bits_per_param", scheme="nf4-dq")
     state = build_check("trainable_state_bytes", parameters=millions * MB)
     base = billions * GB * bits.expect / 8

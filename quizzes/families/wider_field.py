@@ -43,9 +43,9 @@ LENGTHS = tuple(range(40, 521, 20))
 ROWS = 4
 
 
-def draw_kv_cache(dice: Random) -> DrawnNumbers:
+def draw_kv_cache(rng: Random) -> DrawnNumbers:
     """Draw a question about the bytes of keys and values."""
-    model, tokens = dice.choice(MODELS), dice.choice(TOKENS)
+    model, tokens = rng.choice(MODELS), rng.choice(TOKENS)
     cache = build_check("kv_cache_bytes", model=model.id, tokens=tokens)
     per_token = 2 * model.layers * model.kv_heads * model.head_dim * BYTES_PER_VALUE
     return DrawnNumbers(
@@ -71,9 +71,9 @@ def draw_kv_cache(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_zero_stage(dice: Random) -> DrawnNumbers:
+def draw_zero_stage(rng: Random) -> DrawnNumbers:
     """Draw a question about the bytes on each GPU at a stage of ZeRO."""
-    billions, gpus, stage = dice.choice(BILLIONS), dice.choice(GPUS), dice.choice(STAGES)
+    billions, gpus, stage = rng.choice(BILLIONS), rng.choice(GPUS), rng.choice(STAGES)
     held = [
         build_check("zero_bytes_per_gpu", parameters=billions * 10**9, gpus=gpus, stage=one)
         for one in range(4)
@@ -99,9 +99,9 @@ def draw_zero_stage(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_score_error(dice: Random) -> DrawnNumbers:
+def draw_score_error(rng: Random) -> DrawnNumbers:
     """Draw a question about the standard error of a share of right answers."""
-    percent, questions = dice.choice(RIGHT_PERCENT), dice.choice(QUESTIONS)
+    percent, questions = rng.choice(RIGHT_PERCENT), rng.choice(QUESTIONS)
     share = percent / 100
     error = build_check("accuracy_standard_error", accuracy=share, questions=questions)
     spread = round(share * (1 - share), 6)
@@ -125,9 +125,9 @@ def draw_score_error(dice: Random) -> DrawnNumbers:
     )
 
 
-def draw_padding(dice: Random) -> DrawnNumbers:
+def draw_padding(rng: Random) -> DrawnNumbers:
     """Draw a question about the share of padding in a batch."""
-    lengths = dice.sample(LENGTHS, ROWS)
+    lengths = rng.sample(LENGTHS, ROWS)
     padding = build_check("padding_percent", lengths=lengths)
     longest, real = max(lengths), sum(lengths)
     all_tokens = ROWS * longest

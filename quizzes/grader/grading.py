@@ -107,7 +107,7 @@ def concept_text(concept: PromptConcept) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighed:
+class ScoredConcept:
     """The passages relevant to one concept, and the likelihood of each verdict."""
 
     passages: tuple[Passage, ...]
@@ -157,7 +157,7 @@ def grade_answers(prompt: Prompt, answers: Sequence[str], score: Scorer, limits:
 
 def weigh_passages(
     prompt: Prompt, answer: str, score: Scorer, *, relevant: float, added_at: int | None = None
-) -> list[Weighed]:
+) -> list[ScoredConcept]:
     """Score every passage against every concept, then the relevant passages of each concept together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
     said = _list_claims(prompt, answer, added_at)
@@ -171,7 +171,7 @@ def weigh_passages(
     several = sorted({_join_entries(entries) for entries in found if _read_together(entries)})
     together = dict(zip(several, score(texts, several), strict=True))
     return [
-        Weighed(
+        ScoredConcept(
             passages=tuple(passage for passage, _ in entries),
             scores=together[_join_entries(entries)][at]
             if _read_together(entries)
@@ -236,7 +236,7 @@ def _join_entries(entries: Entries) -> str:
     )
 
 
-def _grade_concept(concept: PromptConcept, weighed: Weighed, limits: Limits) -> ConceptGrade:
+def _grade_concept(concept: PromptConcept, weighed: ScoredConcept, limits: Limits) -> ConceptGrade:
     verdict, confidence = decide_verdict(weighed.scores, limits)
     spans = sorted((passage.start, passage.end) for passage in weighed.passages)
     return ConceptGrade(
@@ -249,7 +249,11 @@ def _grade_concept(concept: PromptConcept, weighed: Weighed, limits: Limits) -> 
 
 
 def _with_words(
-    prompt: Prompt, answer: str, grades: Sequence[ConceptGrade], weighed: Sequence[Weighed], score: Scorer
+    prompt: Prompt,
+    answer: str,
+    grades: Sequence[ConceptGrade],
+    weighed: Sequence[ScoredConcept],
+    score: Scorer,
 ) -> list[ConceptGrade]:
     """Add the words that carry each verdict: parts of passages that give it alone, else whole passages."""
     text, concepts = without_markup(answer), [concept_text(concept) for concept in prompt.concepts]

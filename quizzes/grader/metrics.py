@@ -91,8 +91,8 @@ def _compute_f1(judged: Sequence[JudgedAnswer]) -> Metric:
     The interval is a bootstrap over answers, because the four pairs of an answer are correlated.
     """
     counts = [_count_hits(one) for one in judged]
-    dice = Random(0)
-    drawn = sorted(_f1_of(dice.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0))
+    rng = Random(0)
+    drawn = sorted(_f1_of(rng.choices(counts, k=len(counts))) for _ in range(RESAMPLES if counts else 0))
     low, high = (
         (drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]) if drawn else (math.nan, math.nan)
     )

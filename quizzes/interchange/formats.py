@@ -24,7 +24,7 @@ def read_questions(file: File) -> QuestionReading:
 
 
 def _read_file(file: File) -> QuestionReading:
-    match file.ending:
+    match file.extension:
         case "xml":
             return read_moodle_xml(file)
         case "gift" | "txt":
@@ -40,7 +40,7 @@ def _read_file(file: File) -> QuestionReading:
 
 def holds_questions(file: File) -> bool:
     """Return whether a file holds questions; tables, texts and our own form may hold cards as well."""
-    match file.ending:
+    match file.extension:
         case "xml" | "gift":
             return True
         case "txt":

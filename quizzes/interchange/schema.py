@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from quizzes.interchange.entry import QuestionEntry, QuestionReading
-from study.content.yaml_reader import Placed, Problem, parse_content
+from study.content.yaml_reader import LocatedMapping, Problem, parse_content
 from study.io.exchange import File, ImportEntry
 
 
@@ -34,8 +34,8 @@ def read_schema(file: File) -> QuestionReading:
     return QuestionReading(entries=tuple(entries), rejected=tuple(rejected))
 
 
-def as_placed(fields: Mapping[str, object], line: int) -> Placed:
+def as_placed(fields: Mapping[str, object], line: int) -> LocatedMapping:
     """Convert a question to the mapping with a line number that the bank's reader takes."""
-    placed = Placed(fields)
+    placed = LocatedMapping(fields)
     placed.line = line
     return placed

@@ -13,7 +13,15 @@ from quizzes.kinds.question import Question
 from study.base.errors import LearnerError
 from study.base.import_limits import ID_CHARACTERS, check_size, length_problems
 from study.content.concepts import ConceptMap
-from study.content.user_files import IMPORTED, Collection, Live, current, key_of, key_of_title, own_files
+from study.content.user_files import (
+    IMPORTED,
+    Collection,
+    LiveContent,
+    current,
+    key_of,
+    key_of_title,
+    own_files,
+)
 from study.content.yaml_reader import Fields, Problem
 from study.io.exchange import File
 from study.text.markup import formula_problems_in
@@ -21,7 +29,7 @@ from study.text.markup import formula_problems_in
 OPTIONAL = ("keep", "feedback", "hint")
 
 
-class LiveBank(Live[Bank], Bank):
+class LiveBank(LiveContent[Bank], Bank):
     """The questions as the files are now."""
 
     questions: tuple[Question, ...] = current("questions")

@@ -14,7 +14,7 @@ from study.content.yaml_reader import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownSlip:
+class NumericMistake:
     """A wrong number whose mistake is recognized."""
 
     id: str
@@ -32,7 +32,7 @@ class Numeric:
     feedback: str
     unit: str = ""
     tolerance: float = 0.0
-    slips: tuple[KnownSlip, ...] = ()
+    slips: tuple[NumericMistake, ...] = ()
 
     @property
     def rule(self) -> str:
@@ -113,10 +113,10 @@ def read_numeric(fields: Fields, checks: tuple[Check, ...]) -> Numeric:
     return numeric
 
 
-def _read_slip(fields: Fields) -> KnownSlip:
+def _read_slip(fields: Fields) -> NumericMistake:
     found, named = read_misconception(fields, what="a slip")
     value = _read_number(fields, "value", default=None)
-    return read_declared(fields, KnownSlip, id=found, value=value, misconception=named)
+    return read_declared(fields, NumericMistake, id=found, value=value, misconception=named)
 
 
 def _read_tolerance(fields: Fields) -> float:

@@ -25,7 +25,7 @@ BLANK = re.compile(r"\{\{((?:(?!\{\{|\}\}).)+)\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownMistake:
+class TextMistake:
     """A recognized wrong answer (a distractor), with all its spellings."""
 
     id: str
@@ -44,7 +44,7 @@ class ShortText:
     """All accepted answers; the first is shown as the answer."""
 
     feedback: str
-    mistakes: tuple[KnownMistake, ...] = ()
+    mistakes: tuple[TextMistake, ...] = ()
 
     @property
     def answer(self) -> Response:
@@ -175,9 +175,9 @@ def read_cloze(fields: Fields, stem: str) -> tuple[str, Cloze]:
     return BLANK.sub("…", stem), Cloze(segments=tuple(BLANK.split(stem)[::2]), blanks=blanks)
 
 
-def _read_mistake(fields: Fields) -> KnownMistake:
+def _read_mistake(fields: Fields) -> TextMistake:
     found, named = read_misconception(fields, what="a mistake")
-    return read_declared(fields, KnownMistake, id=found, misconception=named)
+    return read_declared(fields, TextMistake, id=found, misconception=named)
 
 
 def _blank_parts(blank: Blank, given: str, number: int) -> Sequence[GradedPart]:

@@ -69,7 +69,7 @@ class ExplainPage:
                 )
                 return {"goto": "/explain"}
         try:
-            fragment = self.exercise.press(visit, event)
+            fragment = self.exercise.handle_event(visit, event)
         except StaleError as stale:
             prompt = self.exercise.prompt(visit, form_event.read_text(event, "prompt"))
             return {**self._wrap(visit, prompt, self._opened(visit, prompt)), "error": str(stale)}

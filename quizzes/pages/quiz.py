@@ -54,7 +54,7 @@ class QuizPage:
         return self._onward(visit, record, choice).get("html", NO_HTML)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Handle one press, or a poll of the clock."""
+        """Handle one event, or a poll of the clock."""
         visit = frame.visit_of(self.context, request, event)
         match event.get("act"):
             case "start":
@@ -116,7 +116,7 @@ class QuizPage:
             concept=form_event.read_field(event, "concept"),
             length=RULES[mode].length or length,
             seconds_each=_read_pace(pace) if mode == "exam" else None,
-            seed=form_event.read_number(seed, default=new_seed(self.context.dice), low=0, high=SEEDS - 1),
+            seed=form_event.read_number(seed, default=new_seed(self.context.rng), low=0, high=SEEDS - 1),
         )
 
     def _start(self, visit: Visit, choice: QuizChoice) -> Reply:
@@ -152,7 +152,7 @@ class QuizPage:
             badge=operations.has_badge(record, now=visit.now),
             scores=by_concept(bank, answered.values()),
             missed=missed,
-            comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.returning(visit.profile.id)},
+            comes_back={e.question_id: f"{e.due_on:%A}" for e in operations.list_returning(visit.profile.id)},
             weakest=most_frequent(question.concepts for question in missed),
             explained=[] if choice.rules.feedback_at_once else self._explained(record, position),
             choice=choice,
@@ -195,7 +195,7 @@ class QuizPage:
             unfinished=self._unfinished(visit),
             returning=len(operations.due(profile_id, now=visit.now)),
             badges=operations.badges(profile_id, now=visit.now),
-            shared_count=len(operations.drawn(profile_id, shared, now=visit.now)) if shared else 0,
+            shared_count=len(operations.choose_questions(profile_id, shared, now=visit.now)) if shared else 0,
         )
 
     def _unfinished(self, visit: Visit) -> dict[str, Any] | None:

@@ -19,18 +19,18 @@ class Challenges:
     """Timed challenges by concept, with new questions each time."""
 
     operations: QuizOperations
-    dice: Random
+    rng: Random
 
     def build_link(self, visit: Visit, concept_id: str) -> ChallengeLink:
         """Return the link to a new challenge, and the result of the learner's best one."""
         fresh = QuizChoice(
-            mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.dice)
+            mode="challenge", concept=concept_id, length=RULES_OF_IT.length, seed=new_seed(self.rng)
         )
         ended = self._ended(visit, concept_id)
         best = max(ended, key=_share_right, default=None)
         return ChallengeLink(
             address=address_of(fresh),
-            problems=len(self.operations.drawn(visit.profile.id, fresh, now=visit.now)),
+            problems=len(self.operations.choose_questions(visit.profile.id, fresh, now=visit.now)),
             rules=f"{RULES_OF_IT.seconds_each // 60} minutes each, {RULES_OF_IT.attempts} attempts, a hint; "
             "a badge if all come out right.",
             best=f"{best.right} of {best.total} right" if best else "",

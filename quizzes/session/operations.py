@@ -45,7 +45,7 @@ class QuizOperations:
 
     def start(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> QuizRecord:
         """Draw the questions and record the quiz. Raises LearnerError when no question matches."""
-        drawn = self.drawn(profile_id, choice, now=now)
+        drawn = self.choose_questions(profile_id, choice, now=now)
         if not drawn:
             raise _nothing_fits(choice)
         ids = tuple(question.id for question in drawn)
@@ -53,7 +53,7 @@ class QuizOperations:
             profile_id, seed=choice.seed, question_ids=ids, choice=choice.to_json(), started_at=now
         )
 
-    def drawn(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> tuple[Question, ...]:
+    def choose_questions(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> tuple[Question, ...]:
         """Draw the questions that a quiz started now would ask."""
         pool = self.bank.pool(
             seed=choice.seed, topic=choice.topic, level=choice.level, concept=choice.concept
@@ -68,7 +68,7 @@ class QuizOperations:
                 about = [question for question in pool if weak & set(question.concepts)]
                 return draw_questions(about, seed=choice.seed, length=choice.count)
             case "again":
-                return tuple(self.again(profile_id, now=now)[: choice.count])
+                return tuple(self.list_due_again(profile_id, now=now)[: choice.count])
         return self._easy_first_while_new(
             profile_id, draw_questions(pool, seed=choice.seed, length=choice.count)
         )
@@ -147,24 +147,24 @@ class QuizOperations:
         self.store.quizzes.show_hint(record.id, question_id, at=now)
         return question.hint
 
-    def missed(self, profile_id: str) -> list[Question]:
+    def list_missed(self, profile_id: str) -> list[Question]:
         """List the questions that this learner last got wrong, oldest first."""
         return list_missed(self.bank, self.store.quizzes.history(profile_id))
 
-    def returning(self, profile_id: str) -> list[Returning]:
+    def list_returning(self, profile_id: str) -> list[Returning]:
         """List this learner's confident errors, and when each is asked again (spaced retrieval)."""
         found = list_returning(self.store.quizzes.history(profile_id), days=self._days(profile_id))
         return [each for each in found if each.question_id in self.bank.by_id]
 
     def due(self, profile_id: str, *, now: datetime) -> list[Question]:
         """List the confident errors whose day has come."""
-        come = list_due(self.returning(profile_id), now=now, days=self._days(profile_id))
+        come = list_due(self.list_returning(profile_id), now=now, days=self._days(profile_id))
         return [self.bank.by_id[each.question_id] for each in come]
 
-    def again(self, profile_id: str, *, now: datetime) -> list[Question]:
+    def list_due_again(self, profile_id: str, *, now: datetime) -> list[Question]:
         """List what to ask again: confident errors whose day has come, then what else was last missed."""
-        waiting = {each.question_id for each in self.returning(profile_id)}
-        others = [question for question in self.missed(profile_id) if question.id not in waiting]
+        waiting = {each.question_id for each in self.list_returning(profile_id)}
+        others = [question for question in self.list_missed(profile_id) if question.id not in waiting]
         return [*self.due(profile_id, now=now), *others]
 
     def weak_concepts(self, profile_id: str) -> list[str]:
@@ -223,9 +223,9 @@ class QuizOperations:
         return question
 
 
-def new_seed(dice: Random) -> int:
+def new_seed(rng: Random) -> int:
     """Draw a seed for a quiz that isn't a repetition."""
-    return dice.randrange(SEEDS)
+    return rng.randrange(SEEDS)
 
 
 def _nothing_fits(choice: QuizChoice) -> LearnerError:

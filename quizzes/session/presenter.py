@@ -185,11 +185,11 @@ class QuizExercise:
         history = self.operations.store.quizzes.history(visit.profile.id)
         return typical_seconds([a.duration_ms for a in history], until_known=SECONDS_A_QUESTION)
 
-    def returning(self, visit: Visit) -> int:
+    def count_returning(self, visit: Visit) -> int:
         """Count the confident errors that come back today."""
         return len(self.operations.due(visit.profile.id, now=visit.now))
 
-    def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
+    def draw_question_ids(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
         """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each.
 
         What comes back on a later day is left out: its page has said when.
@@ -197,8 +197,8 @@ class QuizExercise:
         history = self.operations.store.quizzes.history(visit.profile.id)
         seen = {answer.question_id for answer in history}
         due = self.operations.due(visit.profile.id, now=visit.now)
-        waiting = {each.question_id for each in self.operations.returning(visit.profile.id)}
-        missed = [q for q in self.operations.missed(visit.profile.id) if q.id not in waiting]
+        waiting = {each.question_id for each in self.operations.list_returning(visit.profile.id)}
+        missed = [q for q in self.operations.list_missed(visit.profile.id) if q.id not in waiting]
         asked_again = waiting | {question.id for question in missed}
         pool = self.operations.bank.pool(seed=seed)
         new = [question for question in pool if question.id not in seen]
@@ -224,17 +224,19 @@ class QuizExercise:
         """Handle an answer, or go on to the next question."""
         return self.answer(visit, event, alone=False) if event.get("act") == "answer" else None
 
-    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return how the questions of a five-minute review went."""
         position = self._position(visit, run)
         return Ending(
             summary=f"{position.right} of {len(position.answered)} questions right.",
-            missed=self.missed(visit, position),
+            missed=self.list_missed(visit, position),
         )
 
-    def missed(self, visit: Visit, position: Position) -> tuple[Missed, ...]:
+    def list_missed(self, visit: Visit, position: Position) -> tuple[Missed, ...]:
         """Return the questions that were answered wrong, and when each is asked again."""
-        retries = {retry.question_id: retry.due_on for retry in self.operations.returning(visit.profile.id)}
+        retries = {
+            retry.question_id: retry.due_on for retry in self.operations.list_returning(visit.profile.id)
+        }
         wrong = [
             self.operations.bank.by_id[a.question_id] for a in position.answered.values() if not a.correct
         ]

@@ -25,7 +25,7 @@ COIN = 0.25  # the Brier score of 50 % on every answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class RatedAnswer:
     """One answer with the confidence tapped before the result was shown."""
 
     confidence: Confidence
@@ -33,18 +33,18 @@ class Said:
     at: datetime
 
 
-def by_confidence(said: Sequence[Said]) -> dict[Confidence, Share]:
+def by_confidence(said: Sequence[RatedAnswer]) -> dict[Confidence, Share]:
     """Return the share that was right, for each confidence that was ever tapped."""
     shares = {name: share_of([s.correct for s in said if s.confidence == name]) for name in CONFIDENCES}
     return {name: share for name, share in shares.items() if share is not None}
 
 
-def compute_brier(said: Sequence[Said]) -> float:
+def compute_brier(said: Sequence[RatedAnswer]) -> float:
     """Return the mean squared distance between confidence and result: 0 is perfect, 1 the worst."""
     return fmean((STANDS_FOR[each.confidence] - each.correct) ** 2 for each in said)
 
 
-def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
+def calibration_figures(said: Sequence[RatedAnswer], *, now: datetime, days: StudyDays) -> Iterator[Plot]:
     """Yield calibration from `CHARTS_FROM` answers on, and the Brier score over time from two weeks on."""
     if len(said) < CHARTS_FROM:
         return
@@ -54,7 +54,7 @@ def calibration_figures(said: Sequence[Said], *, now: datetime, days: StudyDays)
         yield _brier_over_time(weeks, days.day(now))
 
 
-def _chart_calibration(said: Sequence[Said]) -> Plot:
+def _chart_calibration(said: Sequence[RatedAnswer]) -> Plot:
     shares = by_confidence(said)
     most = max(shares, key=lambda name: shares[name].trials)
     share = shares[most]
@@ -82,7 +82,7 @@ def _chart_calibration(said: Sequence[Said]) -> Plot:
     )
 
 
-def _brier_over_time(weeks: Mapping[date, Sequence[Said]], today: date) -> Plot:
+def _brier_over_time(weeks: Mapping[date, Sequence[RatedAnswer]], today: date) -> Plot:
     said = [each for found in weeks.values() for each in found]
     scores = {day: compute_brier(found) for day, found in weeks.items()}
     overall = compute_brier(said)
@@ -112,5 +112,5 @@ def _brier_over_time(weeks: Mapping[date, Sequence[Said]], today: date) -> Plot:
     )
 
 
-def _moment_of(said: Said) -> datetime:
+def _moment_of(said: RatedAnswer) -> datetime:
     return said.at

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from quizzes.bank.bank import Bank
 from quizzes.families import family_of
 from quizzes.kinds.choices import Single
-from quizzes.stats.calibration import CHARTS_FROM, Said, calibration_figures
+from quizzes.stats.calibration import CHARTS_FROM, RatedAnswer, calibration_figures
 from quizzes.stats.item_analysis import ANSWERS_NEEDED, ItemStatistics, item_statistics
 from study.base.confidence_intervals import share_of
 from study.base.html import NO_HTML
@@ -55,13 +55,13 @@ class QuizSection:
         yield from calibration_figures(self._said(visit), now=visit.now, days=visit.days)
 
     def act(self, event: dict[str, Any], visit: Visit) -> Mapping[str, Any] | None:
-        """Return None: the section has nothing to press."""
+        """Return None: the section handles no events."""
         return None
 
-    def _said(self, visit: Visit) -> list[Said]:
+    def _said(self, visit: Visit) -> list[RatedAnswer]:
         answers = self.store.quizzes.history(visit.profile.id)
         return [
-            Said(confidence=answer.confidence, correct=answer.correct, at=answer.answered_at)
+            RatedAnswer(confidence=answer.confidence, correct=answer.correct, at=answer.answered_at)
             for answer in answers
             if answer.confidence is not None
         ]

@@ -27,7 +27,7 @@ class StudyDays:
         # 30 hours later is in the next study day even across a clock change, so its start is well defined.
         return self.start(self.start(moment) + timedelta(hours=30))
 
-    def between(self, earlier: datetime, later: datetime) -> int:
+    def count_between(self, earlier: datetime, later: datetime) -> int:
         """Count the study days from one moment to another; 0 within one day."""
         return (self.day(later) - self.day(earlier)).days
 

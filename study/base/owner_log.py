@@ -136,10 +136,10 @@ class _PrivateFile(RotatingFileHandler):
         self.setFormatter(form)
 
     def _open(self) -> Any:
-        def opener(path: str, flags: int) -> int:
+        def open_private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=open_private)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Leave the line out."""

@@ -77,7 +77,7 @@ class Collection(Generic[W]):
     """What is in files that the learner wrote by hand, with the file's name; imports don't change it."""
 
 
-class Live(Generic[W]):
+class LiveContent(Generic[W]):
     """Decks or questions as the files are now; pages keep one instance from start to end."""
 
     app: W

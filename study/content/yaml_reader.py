@@ -47,17 +47,17 @@ class ContentError(LearnerError):
         )
 
 
-class Placed(dict[str, Any]):
+class LocatedMapping(dict[str, Any]):
     """A YAML mapping that remembers its first line."""
 
     line: int = 0
 
 
-class _PlacedLoader(SafeLoader):
-    """A YAML loader that builds `Placed` mappings and rejects a repeated key."""
+class _LocatingLoader(SafeLoader):
+    """A YAML loader that builds `LocatedMapping` mappings and rejects a repeated key."""
 
-    def construct_placed(self, node: yaml.MappingNode) -> Placed:
-        placed = Placed()
+    def construct_located(self, node: yaml.MappingNode) -> LocatedMapping:
+        placed = LocatedMapping()
         placed.line = node.start_mark.line + 1
         for key_node, value_node in node.value:
             key = str(self.construct_object(key_node, deep=True))
@@ -77,9 +77,11 @@ class _PlacedLoader(SafeLoader):
         return node.value if ":" in node.value else super().construct_yaml_float(node)
 
 
-_PlacedLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _PlacedLoader.construct_placed)
-_PlacedLoader.add_constructor("tag:yaml.org,2002:int", _PlacedLoader.construct_yaml_int)
-_PlacedLoader.add_constructor("tag:yaml.org,2002:float", _PlacedLoader.construct_yaml_float)
+_LocatingLoader.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _LocatingLoader.construct_located
+)
+_LocatingLoader.add_constructor("tag:yaml.org,2002:int", _LocatingLoader.construct_yaml_int)
+_LocatingLoader.add_constructor("tag:yaml.org,2002:float", _LocatingLoader.construct_yaml_float)
 
 
 class Fields:
@@ -184,7 +186,7 @@ class Fields:
         value = self._take(name)
         if not isinstance(value, dict):
             self.note(f"`{name}` must be a mapping, got {value!r}"[:200])
-        placed = value if isinstance(value, Placed) else Placed()
+        placed = value if isinstance(value, LocatedMapping) else LocatedMapping()
         placed.line = placed.line or self.line
         return self._inner(placed, kind)
 
@@ -229,7 +231,7 @@ class Fields:
 def read_yaml(path: Path, problems: list[Problem]) -> Any:
     """Read a file and keep its line numbers; return None after noting why it can't be read."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_PlacedLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LocatingLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problems.append(Problem(file=path.name, line=line, item="YAML", text=str(error.problem)))
@@ -248,7 +250,7 @@ def parse_content(name: str, content: bytes, problems: list[Problem]) -> Any:
             raise ValueError(f"YAML files may have {YAML_LIMIT_BYTES:,} bytes")
         alias = _first_alias(text)
         if alias is None:
-            return yaml.load(text, Loader=_PlacedLoader)
+            return yaml.load(text, Loader=_LocatingLoader)
         problems.append(Problem(file=name, line=alias, item="YAML", text="aliases are not read"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -271,7 +273,7 @@ def _first_alias(text: str) -> int | None:
 def read_mapping(path: Path, *, kind: str, problems: list[Problem]) -> Fields | None:
     """Read a file whose top level is one mapping."""
     content = read_yaml(path, problems)
-    if isinstance(content, Placed):
+    if isinstance(content, LocatedMapping):
         return Fields(content, file=path.name, kind=kind, problems=problems)
     if content is not None:
         problems.append(Problem(file=path.name, line=1, item=kind, text="the file must hold one mapping"))
@@ -289,7 +291,7 @@ def read_folder(folder: Path, *, kind: str, problems: list[Problem]) -> Iterator
 def read_list(path: Path, *, kind: str, problems: list[Problem]) -> list[Fields]:
     """Read a file whose top level is a list of mappings."""
     content = read_yaml(path, problems)
-    if isinstance(content, list) and all(isinstance(entry, Placed) for entry in content):
+    if isinstance(content, list) and all(isinstance(entry, LocatedMapping) for entry in content):
         return [Fields(entry, file=path.name, kind=kind, problems=problems) for entry in content]
     if content is not None:
         problems.append(

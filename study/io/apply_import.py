@@ -28,12 +28,12 @@ from study.store.logs.imports import ImportRecord, record_import, record_undo
 from study.store.merge import add_rows, take_back
 from study.store.row_verdicts import MergedRow, Verdict, compare_rows
 
-Tally = Counter[tuple[str, Verdict, str]]
+VerdictCounts = Counter[tuple[str, Verdict, str]]
 """How many rows of a table have a verdict, for a reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Undone:
+class UndoneImport:
     """An import that was undone, and what stays of it and of the time since."""
 
     record: ImportRecord
@@ -53,11 +53,11 @@ class Imports:
 
     def report(self, profile_id: str, plan: ImportPlan) -> ImportReport:
         """Return what a plan would do now (a dry run)."""
-        tally: Tally = Counter()
+        counts: VerdictCounts = Counter()
         with self.store.database.read() as connection:
-            for _ in _counted(compare_rows(connection, profile_id, plan.tables), tally):
+            for _ in _counted(compare_rows(connection, profile_id, plan.tables), counts):
                 pass
-        return _build_report(plan, tally)
+        return _build_report(plan, counts)
 
     def apply(self, profile_id: str, plan: ImportPlan, *, file_name: str, now: datetime) -> ImportReport:
         """Apply a plan in one transaction and record it. When anything raises, the files are restored.
@@ -70,10 +70,10 @@ class Imports:
             with self.store.database.write(profile_id) as connection:
                 wait_for_turn(connection, FILES_LOCK)
                 _refuse_stale(self.home, plan)
-                tally: Tally = Counter()
+                counts: VerdictCounts = Counter()
                 found = compare_rows(connection, profile_id, plan.tables)
-                changes = add_rows(connection, profile_id, _counted(found, tally))
-                report = _build_report(plan, tally)
+                changes = add_rows(connection, profile_id, _counted(found, counts))
+                report = _build_report(plan, counts)
                 files = list_changes(self.home, plan.files)
                 note_changes(self.home, profile_id, files, imported_at=now)
                 for name in files:
@@ -94,7 +94,7 @@ class Imports:
         forget_changes(self.home, profile_id)
         return report
 
-    def undo(self, profile_id: str, import_id: int, *, now: datetime) -> Undone:
+    def undo(self, profile_id: str, import_id: int, *, now: datetime) -> UndoneImport:
         """Undo one import: what it added goes, what it changed is restored, no answer given since is lost.
 
         Raises LearnerError when it was undone already, or when a file was changed after it.
@@ -120,7 +120,7 @@ class Imports:
                 write_own_file(self.home, name, text)
         forget_changes(self.home, profile_id)
         answered = self._answered(profile_id, gone, since=record.imported_at)
-        return Undone(record=record, stays=stays, answered=answered)
+        return UndoneImport(record=record, stays=stays, answered=answered)
 
     def _answered(self, profile_id: str, items: set[str], *, since: datetime) -> int:
         rated = [review.card_id for review in self.store.cards.history(profile_id, since=since)]
@@ -158,16 +158,16 @@ def _ids(text: str | None) -> set[str]:
     return {str(item["id"]) for item in listed if isinstance(item, dict) and "id" in item}
 
 
-def _counted(found: Iterable[MergedRow], tally: Tally) -> Iterator[MergedRow]:
+def _counted(found: Iterable[MergedRow], counts: VerdictCounts) -> Iterator[MergedRow]:
     """Yield the rows and count their verdicts as they pass, so that they needn't be held in memory."""
     for row in found:
-        tally[row.table.name, row.verdict, row.why] += 1
+        counts[row.table.name, row.verdict, row.why] += 1
         yield row
 
 
-def _build_report(plan: ImportPlan, tally: Tally) -> ImportReport:
+def _build_report(plan: ImportPlan, counts: VerdictCounts) -> ImportReport:
     by_table: dict[str, list[ImportEntry]] = defaultdict(list)
-    for (name, verdict, why), count in tally.items():
+    for (name, verdict, why), count in counts.items():
         by_table[name].append(ImportEntry(verdict=verdict, item="", why=why, count=count))
     rows = tuple(
         ImportGroup(title=name.replace("_", " ").capitalize(), entries=tuple(entries))

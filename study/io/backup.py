@@ -50,7 +50,7 @@ class BackupExchange:
         return ()
 
     def reads(self, file: File) -> bool:
-        return file.ending in ("json", "gz") and FORMAT.encode() in _unpack(file)[:2000]
+        return file.extension in ("json", "gz") and FORMAT.encode() in _unpack(file)[:2000]
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """Return the backup as one file, or as several where one would be too large to import."""
@@ -156,7 +156,7 @@ def _read_backup(file: File) -> dict[str, Any]:
 
 
 def _unpack(file: File) -> bytes:
-    if file.ending != "gz":
+    if file.extension != "gz":
         return file.content
     try:
         unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)

@@ -23,7 +23,7 @@ class File:
     content: bytes
 
     @property
-    def ending(self) -> str:
+    def extension(self) -> str:
         """The extension in lower case, such as `csv`; empty if it has none."""
         return PurePosixPath(self.name.replace("\\", "/")).suffix.lower().removeprefix(".")
 

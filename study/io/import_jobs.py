@@ -10,7 +10,7 @@ from typing import Any
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.base.units import as_bytes
-from study.io.planning import AFTER_A_STOP, Planned, Planner, Upload
+from study.io.planning import AFTER_A_STOP, PlannedImport, Planner, Upload
 
 MOST_WAITING = 20
 
@@ -21,13 +21,13 @@ class ImportJob:
 
     upload: Upload
     purpose: dict[str, Any]
-    future: "Future[Planned]" = field(default_factory=Future)
+    future: "Future[PlannedImport]" = field(default_factory=Future)
     done: int = 0
     of: int = 0
     running: bool = False
     stopped: bool = False
 
-    def result(self, seconds: float) -> Planned | None:
+    def result(self, seconds: float) -> PlannedImport | None:
         """Return the plan if it is there within so many seconds. Raises LearnerError when there is none."""
         try:
             return self.future.result(seconds)

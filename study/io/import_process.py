@@ -12,7 +12,7 @@ from study.base.json_lines import JsonLinesProcess
 from study.base.settings import Settings
 from study.io.backup import RowProblem
 from study.io.exchange import ImportEntry, ImportGroup, ImportPlan, ImportReport
-from study.io.planning import AFTER_A_STOP, Planned, Progress, Upload
+from study.io.planning import AFTER_A_STOP, PlannedImport, Progress, Upload
 from study.io.reading_process import name_of, raise_error
 from study.store.rows import RowTexts
 
@@ -55,7 +55,7 @@ class ProcessPlanner:
         with contextlib.suppress(LearnerError):
             self._ready()
 
-    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
+    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
         order = {
             "profile": upload.profile_id,
             "path": str(upload.path),
@@ -94,7 +94,7 @@ class ProcessPlanner:
 
     def _ask(
         self, process: JsonLinesProcess, order: Mapping[str, Any], name: str, progress: Progress
-    ) -> Planned:
+    ) -> PlannedImport:
         process.send(order)
         for found in process.read():
             if "of" in found:
@@ -152,9 +152,9 @@ class ProcessPlanner:
         process.kill()
 
 
-def _planned(found: Mapping[str, Any]) -> Planned:
+def _planned(found: Mapping[str, Any]) -> PlannedImport:
     plan, report = found["plan"], found["report"]
-    return Planned(
+    return PlannedImport(
         plan=ImportPlan(
             groups=_groups(plan["groups"]),
             notes=tuple(plan["notes"]),

@@ -22,7 +22,7 @@ FILES_AT_MOST = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
+class PendingUpload:
     """The name of an uploaded file, and a digest that identifies its content."""
 
     name: str
@@ -30,7 +30,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pending:
+class PendingUploads:
     """The folder of pending uploads. The app generates profile ids, so they are safe as file names."""
 
     folder: Path
@@ -54,12 +54,12 @@ class Pending:
         finally:
             part.unlink(missing_ok=True)
 
-    def of(self, profile_id: str) -> Waiting | None:
+    def of(self, profile_id: str) -> PendingUpload | None:
         """Return the pending file; None without one."""
         if not self.path_of(profile_id).exists():
             return None
         try:
-            return Waiting(**json.loads(self._path(profile_id, "name").read_text(encoding="utf-8")))
+            return PendingUpload(**json.loads(self._path(profile_id, "name").read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 

@@ -44,7 +44,7 @@ class Upload:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedImport:
     """A plan, and what it would do now."""
 
     plan: ImportPlan
@@ -57,7 +57,7 @@ class Planner(Protocol):
     def warm_up(self) -> None:
         """Get ready in the background."""
 
-    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
+    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
         """Plan the import of an upload. Raises LearnerError when it can't be read."""
 
     def stop(self) -> None:
@@ -77,7 +77,7 @@ class DirectPlanner:
     def warm_up(self) -> None:
         """Nothing has to be started."""
 
-    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
+    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
         file = File(name=upload.name, content=upload.path.read_bytes())
         with _reporting(progress):
             return plan_import(
@@ -104,7 +104,7 @@ def plan_import(
     *,
     may_change_files: bool = True,
     now: datetime,
-) -> Planned:
+) -> PlannedImport:
     """Plan the import of a file. Raises LearnerError when it can't be read."""
     # Before the exchange reads them: a file that changes from here on is no longer what the plan knows.
     digests = {name: compute_digest(text) for name, text in read_own_files(imports.home).items()}
@@ -112,7 +112,7 @@ def plan_import(
     if not may_change_files:
         plan = plan.without_files("the decks and questions of this server are its owner's")
     plan = replace(plan, read_from={name: digests.get(name, "") for name in plan.files})
-    return Planned(plan=plan, report=imports.report(profile_id, plan))
+    return PlannedImport(plan=plan, report=imports.report(profile_id, plan))
 
 
 def with_progress(items: Collection[T]) -> Iterator[T]:

@@ -13,11 +13,11 @@ from markupsafe import Markup
 from study.base import import_limits
 from study.base.errors import LearnerError
 from study.content.user_files import key_of
-from study.io.apply_import import Imports, Undone
+from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
-from study.io.pending_upload import Pending, Waiting
-from study.io.planning import Planned, Upload
+from study.io.pending_upload import PendingUpload, PendingUploads
+from study.io.planning import PlannedImport, Upload
 from study.ports.context import Context, Visit
 from study.store.database import end_reading
 from study.store.logs.imports import ImportRecord
@@ -29,7 +29,7 @@ from study.web.frame import Reply
 
 PATH = "/io"
 ANSWERS_AT_ONCE_SECONDS = 0.3
-"""A file of usual size is read within that time; for a larger one the page shows how far it is. Each press
+"""A file of usual size is read within that time; for a larger one the page shows how far it is. Each event
 that waits keeps a thread of the server from all others.
 """
 
@@ -56,7 +56,7 @@ WORDS = {"new": "new", "changed": "changed", "same": "the same", "rejected": "le
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asker:
+class Requester:
     """The requester of the page and their data."""
 
     visit: Visit
@@ -77,7 +77,7 @@ class InOutPage:
 
     context: Context
     exchanges: Mapping[str, Exchange]
-    pending: Pending
+    pending: PendingUploads
     jobs: ImportJobs
     """What reads the files."""
 
@@ -90,107 +90,111 @@ class InOutPage:
     def load(self, request: gr.Request) -> Markup:
         """Render the page, with the pending file if one exists."""
         self.jobs.warm_up()
-        return self._page(self._asker(request))
+        return self._page(self._requester(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        asker = self._asker(request, event)
+        requester = self._requester(request, event)
         match event.get("act"):
             case "uploaded":
-                return self._read(asker, {})
+                return self._read(requester, {})
             case "apply":
                 return self._read(
-                    asker, {name: form_event.read_text(event, name) for name in ("digest", "report")}
+                    requester, {name: form_event.read_text(event, name) for name in ("digest", "report")}
                 )
             case "poll":
-                return self._polled(asker)
+                return self._polled(requester)
             case "cancel":
-                self.jobs.stop(asker.profile_id)
-                self._drop(asker)
-                return {"html": self._page(asker), "say": "Cancelled. Nothing was changed.", "focus": "#file"}
+                self.jobs.stop(requester.profile_id)
+                self._drop(requester)
+                return {
+                    "html": self._page(requester),
+                    "say": "Cancelled. Nothing was changed.",
+                    "focus": "#file",
+                }
             case "undo":
-                self._refuse_shared(asker, event)
+                self._refuse_shared(requester, event)
                 undone = self._imports.undo(
-                    asker.profile_id, form_event.read_whole(event, "import"), now=asker.visit.now
+                    requester.profile_id, form_event.read_whole(event, "import"), now=requester.visit.now
                 )
                 said = _said_of(undone)
-                return {"html": self._page(asker, said=said), "say": said, "focus": "#said"}
+                return {"html": self._page(requester, said=said), "say": said, "focus": "#said"}
             case "restore":
-                return self._restore(asker, event)
+                return self._restore(requester, event)
         raise form_event.unknown_act(event)
 
     @property
     def _imports(self) -> Imports:
         return Imports(store=self.context.store, home=self.context.settings.home)
 
-    def _asker(self, request: gr.Request, event: dict[str, Any] | None = None) -> Asker:
-        return Asker(
+    def _requester(self, request: gr.Request, event: dict[str, Any] | None = None) -> Requester:
+        return Requester(
             visit=frame.visit_of(self.context, request, event),
             is_owner=role_of(request) == "owner",
             is_here=middleware.is_here(request),
         )
 
-    def _read(self, asker: Asker, shown: dict[str, str]) -> Reply:
+    def _read(self, requester: Requester, shown: dict[str, str]) -> Reply:
         """Read the pending file: to show what it would do, or to import what was `shown` of it."""
-        waiting = self._waiting(asker)
-        job = self._start(asker, waiting, shown)
-        return self._fetched(asker, job, ANSWERS_AT_ONCE_SECONDS) or {
-            "html": self._page(asker),
+        waiting = self._waiting(requester)
+        job = self._start(requester, waiting, shown)
+        return self._fetched(requester, job, ANSWERS_AT_ONCE_SECONDS) or {
+            "html": self._page(requester),
             "say": f"Reading {waiting.name}.",
             "focus": "#reading",
         }
 
-    def _start(self, asker: Asker, waiting: Waiting, shown: dict[str, str]) -> ImportJob:
+    def _start(self, requester: Requester, waiting: PendingUpload, shown: dict[str, str]) -> ImportJob:
         upload = Upload(
-            profile_id=asker.profile_id,
-            path=self.pending.path_of(asker.profile_id),
+            profile_id=requester.profile_id,
+            path=self.pending.path_of(requester.profile_id),
             name=waiting.name,
             digest=waiting.digest,
-            may_change_files=asker.is_owner,
+            may_change_files=requester.is_owner,
             to_import=bool(shown),
         )
-        return self.jobs.start(upload, shown, now=asker.visit.now)
+        return self.jobs.start(upload, shown, now=requester.visit.now)
 
-    def _polled(self, asker: Asker) -> Reply:
+    def _polled(self, requester: Requester) -> Reply:
         """Show how far the reading is, or what it has found."""
-        job = self.jobs.of(asker.profile_id)
+        job = self.jobs.of(requester.profile_id)
         if job is None:
-            return {"html": self._page(asker)}
+            return {"html": self._page(requester)}
         try:
-            found = self._fetched(asker, job, 0)
+            found = self._fetched(requester, job, 0)
         except LearnerError as error:
-            return {"html": self._page(asker), "error": str(error)}
+            return {"html": self._page(requester), "error": str(error)}
         return found or {"parts": {"reading": render("study/reading.html", job=job)}}
 
-    def _fetched(self, asker: Asker, job: ImportJob, seconds: float) -> Reply | None:
+    def _fetched(self, requester: Requester, job: ImportJob, seconds: float) -> Reply | None:
         """Return what to show of a job if it ends within so many seconds. Raises LearnerError."""
         end_reading()
         try:
             planned = job.result(seconds)
         except LearnerError:
             if self._is_current(job):
-                self._drop(asker)
+                self._drop(requester)
                 raise
-            return {"html": self._page(asker)}
+            return {"html": self._page(requester)}
         if planned is None:
             return None
         if not self._is_current(job):
-            return {"html": self._page(asker)}
-        return self._apply(asker, planned, job) if job.purpose else self._preview(asker, planned, job)
+            return {"html": self._page(requester)}
+        return self._apply(requester, planned, job) if job.purpose else self._preview(requester, planned, job)
 
     def _is_current(self, job: ImportJob) -> bool:
         """Forget a job that has ended; return whether the learner has sent no other file meanwhile."""
         waiting = self.pending.of(job.upload.profile_id)
         return self.jobs.fetched(job) and waiting is not None and waiting.digest == job.upload.digest
 
-    def _preview(self, asker: Asker, planned: Planned, job: ImportJob) -> Reply:
+    def _preview(self, requester: Requester, planned: PlannedImport, job: ImportJob) -> Reply:
         shown = self._remember(job, planned.report)
         report = planned.report
         counts = ", ".join(f"{report.counts[verdict]} {WORDS[verdict]}" for verdict in VERDICTS)
         said = f"{job.upload.name}: {counts}. Nothing has been changed yet."
-        return {"html": self._page(asker, preview=shown), "say": said, "focus": "#preview"}
+        return {"html": self._page(requester, preview=shown), "say": said, "focus": "#preview"}
 
-    def _apply(self, asker: Asker, planned: Planned, job: ImportJob) -> Reply:
-        if planned.plan.files and not asker.is_owner:
+    def _apply(self, requester: Requester, planned: PlannedImport, job: ImportJob) -> Reply:
+        if planned.plan.files and not requester.is_owner:
             raise LearnerError(
                 "Everyone on this server shares its decks and questions, so only its owner can import them.",
                 do_next="Send them the file.",
@@ -199,55 +203,55 @@ class InOutPage:
         if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."
             preview = self._remember(job, planned.report)
-            return {"html": self._page(asker, preview=preview), "error": error, "focus": "#preview"}
+            return {"html": self._page(requester, preview=preview), "error": error, "focus": "#preview"}
         # A learner's undo takes an import back; a backup of everyone for each of them would fill the disk.
-        if self.snapshots is not None and asker.is_owner and planned.report.counts["changed"]:
-            self.snapshots.make("import", now=asker.visit.now)
+        if self.snapshots is not None and requester.is_owner and planned.report.counts["changed"]:
+            self.snapshots.make("import", now=requester.visit.now)
         report = self._imports.apply(
-            asker.profile_id, planned.plan, file_name=job.upload.name, now=asker.visit.now
+            requester.profile_id, planned.plan, file_name=job.upload.name, now=requester.visit.now
         )
-        self._drop(asker)
+        self._drop(requester)
         counts = report.counts
         said = f"{job.upload.name} is imported: {counts['new']} new, {counts['changed']} changed."
-        done = self._imports.store.imports.list_undoable(asker.profile_id)[0]
-        return {"html": self._page(asker, said=said, done=done), "say": said, "focus": "#said"}
+        done = self._imports.store.imports.list_undoable(requester.profile_id)[0]
+        return {"html": self._page(requester, said=said, done=done), "say": said, "focus": "#said"}
 
-    def _refuse_shared(self, asker: Asker, event: Mapping[str, Any]) -> None:
+    def _refuse_shared(self, requester: Requester, event: Mapping[str, Any]) -> None:
         """Refuse a learner who would undo what the owner imported into decks and questions for everyone."""
         wanted = form_event.read_whole(event, "import")
-        record = self.context.store.imports.find_undoable(asker.profile_id, wanted)
-        if record and record.changes.get("files") and not asker.is_owner:
+        record = self.context.store.imports.find_undoable(requester.profile_id, wanted)
+        if record and record.changes.get("files") and not requester.is_owner:
             raise owners_only()
 
-    def _restore(self, asker: Asker, event: Mapping[str, Any]) -> Reply:
-        if self.snapshots is None or not asker.is_here:
+    def _restore(self, requester: Requester, event: Mapping[str, Any]) -> Reply:
+        if self.snapshots is None or not requester.is_here:
             raise LearnerError(
                 "Backups are restored at the machine that runs the app.", do_next="Ask the person there."
             )
-        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=asker.visit.now)
+        snapshot = self.snapshots.restore(form_event.read_text(event, "backup"), now=requester.visit.now)
         self.context.store.database.forget_all()
         return {"goto": PATH, "say": f"The backup of {snapshot.made} is restored."}
 
-    def _waiting(self, asker: Asker) -> Waiting:
-        waiting = self.pending.of(asker.profile_id)
+    def _waiting(self, requester: Requester) -> PendingUpload:
+        waiting = self.pending.of(requester.profile_id)
         if waiting is None:
             raise LearnerError("No file is waiting to be imported.", do_next="Choose one first.")
         return waiting
 
-    def _drop(self, asker: Asker) -> None:
-        self.pending.drop(asker.profile_id)
-        self._previews.pop(asker.profile_id, None)
+    def _drop(self, requester: Requester) -> None:
+        self.pending.drop(requester.profile_id)
+        self._previews.pop(requester.profile_id, None)
 
     def _page(
         self,
-        asker: Asker,
+        requester: Requester,
         *,
         said: str = "",
         preview: dict[str, Any] | None = None,
         done: ImportRecord | None = None,
     ) -> Markup:
-        visit, profile_id = asker.visit, asker.profile_id
-        preview = preview or self._still_waiting(asker)
+        visit, profile_id = requester.visit, requester.profile_id
+        preview = preview or self._still_waiting(requester)
         undoable = self._imports.store.imports.list_undoable(profile_id)
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
@@ -261,25 +265,25 @@ class InOutPage:
             exchanges=self.exchanges,
             imports=[one for one in undoable if not done or one.id != done.id],
             limits=import_limits,
-            data_folder=str(self.context.settings.home) if asker.is_owner else "",
+            data_folder=str(self.context.settings.home) if requester.is_owner else "",
             own_problems=[
                 problem for exchange in self.exchanges.values() for problem in exchange.own_problems()
             ],
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
-            snapshots=self.snapshots.listed() if self.snapshots is not None and asker.is_here else [],
+            snapshots=self.snapshots.listed() if self.snapshots is not None and requester.is_here else [],
         )
 
-    def _still_waiting(self, asker: Asker) -> dict[str, Any] | None:
-        waiting = self.pending.of(asker.profile_id)
+    def _still_waiting(self, requester: Requester) -> dict[str, Any] | None:
+        waiting = self.pending.of(requester.profile_id)
         if waiting is None:
             return None
-        known = self._previews.get(asker.profile_id)
+        known = self._previews.get(requester.profile_id)
         if known is not None and known["digest"] == waiting.digest:
             return known
-        if self.jobs.of(asker.profile_id) is None:  # the app was started again since
-            self._start(asker, waiting, {})
+        if self.jobs.of(requester.profile_id) is None:  # the app was started again since
+            self._start(requester, waiting, {})
         return None
 
     def _remember(self, job: ImportJob, report: ImportReport) -> dict[str, Any]:
@@ -317,7 +321,7 @@ def study_links(record: ImportRecord, *, new_today: int) -> list[tuple[str, str]
     return links or [("Study these", "/cards")]
 
 
-def _said_of(undone: Undone) -> str:
+def _said_of(undone: UndoneImport) -> str:
     """Say that an import is undone, and what stays and why."""
     sentences = [f"The import of {undone.record.file_name} is undone."]
     stays = [

@@ -64,7 +64,7 @@ class ReviewPage:
     explain: ExplainActivity
 
     @property
-    def stations(self) -> Sequence[ReviewActivity]:
+    def activities(self) -> Sequence[ReviewActivity]:
         """The activities in the order of a review."""
         return (self.cards, self.quiz, self.explain)
 
@@ -90,38 +90,38 @@ class ReviewPage:
         if event.get("act") == "next":
             return self._next(visit, run)
         try:
-            return self._press(visit, run, event)
+            return self._handle_event(visit, run, event)
         except StaleError as stale:
             return {**self._next(visit, run), "error": str(stale)}
 
-    def _press(self, visit: Visit, run: ReviewRun, event: dict[str, Any]) -> Reply:
-        station = self._owner(event)
-        piece = station.act(event, visit, run)
+    def _handle_event(self, visit: Visit, run: ReviewRun, event: dict[str, Any]) -> Reply:
+        activity = self._owner(event)
+        piece = activity.act(event, visit, run)
         if piece is None and event.get("act") == "draft":
             return {}
-        return self._next(visit, run) if piece is None else self._wrap(visit, run, station, piece)
+        return self._next(visit, run) if piece is None else self._wrap(visit, run, activity, piece)
 
     def plan(self, visit: Visit) -> ReviewPlan:
         """Plan what fits into five minutes for this learner."""
-        cards = self.cards.planned(visit, seconds=CARD_SECONDS)
+        cards = self.cards.count_planned(visit, seconds=CARD_SECONDS)
         seconds = cards * self.cards.seconds_each(visit) + self.explain.seconds_each(visit)
         seconds += QUESTIONS * self.quiz.seconds_each(visit)
         return ReviewPlan(
             cards=cards,
             questions=QUESTIONS,
             minutes=max(1, round(seconds / 60)),
-            returning=self.quiz.returning(visit),
+            returning=self.quiz.count_returning(visit),
         )
 
     def start(self, visit: Visit) -> str:
         """Record a new review and return its URL."""
-        seed = self.context.dice.randrange(SEEDS)
+        seed = self.context.rng.randrange(SEEDS)
         run = self.context.store.runs.start(
             visit.profile.id,
-            cards=self.cards.planned(visit, seconds=CARD_SECONDS),
+            cards=self.cards.count_planned(visit, seconds=CARD_SECONDS),
             seed=seed,
-            question_ids=self.quiz.drawn(visit, length=QUESTIONS, seed=seed),
-            prompt_id=self.explain.chosen(visit),
+            question_ids=self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=seed),
+            prompt_id=self.explain.choose_prompt(visit),
             started_at=visit.now,
         )
         return _address(run)
@@ -130,7 +130,7 @@ class ReviewPage:
         """Return the review that was begun last today, unless it is finished."""
         today = visit.days.start(visit.now)
         for run in self.context.store.runs.runs(visit.profile.id, since=today):
-            steps = [(station.label, station.steps(visit, run)) for station in self.stations]
+            steps = [(activity.label, activity.steps(visit, run)) for activity in self.activities]
             if any(step.done for _, step in steps):
                 finished = all(step.finished for _, step in steps)
                 return None if finished else UnfinishedReview(address=_address(run), steps=steps)
@@ -152,20 +152,20 @@ class ReviewPage:
         return owner
 
     def _next(self, visit: Visit, run: ReviewRun) -> Reply:
-        for station in self.stations:
-            if not station.steps(visit, run).finished:
-                return self._wrap(visit, run, station, station.show(visit, run))
+        for activity in self.activities:
+            if not activity.steps(visit, run).finished:
+                return self._wrap(visit, run, activity, activity.show(visit, run))
         return self._done(visit, run)
 
     def _done(self, visit: Visit, run: ReviewRun) -> Reply:
-        endings = [station.ending(visit, run) for station in self.stations]
+        endings = [activity.describe_ending(visit, run) for activity in self.activities]
         missed = [each for ending in endings for each in ending.missed]
         html = render(
             "study/review/review_done.html",
             endings=endings,
             missed=missed,
             weakest=most_frequent(each.concepts for each in missed),
-            waiting=self.cards.planned(visit, seconds=CARD_SECONDS),
+            waiting=self.cards.count_planned(visit, seconds=CARD_SECONDS),
             concepts=self.context.concepts,
             undo=self._undo(visit, run),
         )
@@ -174,14 +174,16 @@ class ReviewPage:
 
     def _undo(self, visit: Visit, run: ReviewRun) -> int | None:
         """Return the id of the last rating, which can be undone as long as the review is open."""
-        return self.cards.undoable(visit, since=run.started_at)
+        return self.cards.find_undoable(visit, since=run.started_at)
 
-    def _wrap(self, visit: Visit, run: ReviewRun, station: ReviewActivity, piece: Fragment) -> Reply:
-        steps: list[tuple[ReviewActivity, Steps]] = [(each, each.steps(visit, run)) for each in self.stations]
+    def _wrap(self, visit: Visit, run: ReviewRun, activity: ReviewActivity, piece: Fragment) -> Reply:
+        steps: list[tuple[ReviewActivity, Steps]] = [
+            (each, each.steps(visit, run)) for each in self.activities
+        ]
         html = render(
             "study/review/review.html",
             piece=piece.html,
-            current=station.label,
+            current=activity.label,
             steps=steps,
             done=sum(step.done for _, step in steps),
             total=sum(step.total for _, step in steps),

@@ -12,7 +12,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from study.base.owner_log import FILE, read_last
-from study.io.pending_upload import Pending
+from study.io.pending_upload import PendingUploads
 from study.ports.context import Context, Visit
 from study.store.logs.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
@@ -67,7 +67,7 @@ class SettingsPage:
                 return {"html": self._page(visit, **who), "focus": "#ask-delete"}
             case "delete":
                 profiles.erase(visit.profile.id)
-                Pending(folder=self.context.settings.imports_dir).drop(visit.profile.id)
+                PendingUploads(folder=self.context.settings.imports_dir).drop(visit.profile.id)
                 return {"goto": "/"}
             case "add-device" if self.devices:
                 link = self.devices.link(visit.profile.id, *_host_of(request), now=visit.now)

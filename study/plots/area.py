@@ -35,7 +35,7 @@ class Area:
             self.sheet.line([self.left, self.right], [y, y], color=INK, alpha=FAINT, lw=0.8)
         self.sheet.line([self.left, self.right], [self.bottom, self.bottom], color=INK, lw=1.0)
 
-    def below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
+    def draw_labels_below(self, labels: Sequence[tuple[float, str]], *, first: Sequence[int]) -> None:
         """Draw labels below the base line, as many as fit side by side, none beyond the sheet's edge."""
         widths = [text_width(label) for _, label in labels]
         places = [

@@ -65,7 +65,7 @@ class Columns:
     def _words(self, area: Area) -> None:
         """Draw labels below; above, every number if each fits over its column, else only the largest."""
         middles = [place + 0.5 for place in range(len(self.values))]
-        area.below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
+        area.draw_labels_below(list(zip(middles, self.labels, strict=True)), first=(0, len(middles) - 1))
         room = area.x(1.0) - area.x(0.0)
         tallest = self.values.index(max(self.values))
         all_fit = all(text_width(number) <= room for number in self.numbers)

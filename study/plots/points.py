@@ -110,7 +110,7 @@ class Points:
         area.dot(point.x, point.y, colour=BLUE, size=7.0)
 
     def _x_words(self, area: Area) -> None:
-        area.below(self.x_ticks, first=(len(self.x_ticks) - 1, 0))
+        area.draw_labels_below(self.x_ticks, first=(len(self.x_ticks) - 1, 0))
         middle = (area.left + area.right) / 2
         area.sheet.text(middle, area.bottom + BELOW, self.x_label, align="center", soft=True)
 

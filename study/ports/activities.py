@@ -85,27 +85,27 @@ class ReviewActivity(Protocol):
     def act(self, event: dict[str, Any], visit: Visit, run: ReviewRun) -> Fragment | None:
         """Handle an event: return something to show first, or None to go on. The log has it either way."""
 
-    def ending(self, visit: Visit, run: ReviewRun) -> Ending:
+    def describe_ending(self, visit: Visit, run: ReviewRun) -> Ending:
         """Return the result, what was missed, and when it comes back."""
 
 
 class CardActivity(ReviewActivity, Protocol):
     """Cards: a review holds as many as fit its time."""
 
-    def planned(self, visit: Visit, *, seconds: float) -> int:
+    def count_planned(self, visit: Visit, *, seconds: float) -> int:
         """Count the ratings that fit."""
 
-    def undoable(self, visit: Visit, *, since: datetime) -> int | None:
+    def find_undoable(self, visit: Visit, *, since: datetime) -> int | None:
         """Return the id of the rating that undo would take back."""
 
 
 class QuizActivity(ReviewActivity, Protocol):
     """Questions: a review holds a short quiz."""
 
-    def drawn(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
+    def draw_question_ids(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
         """Draw questions and return their ids."""
 
-    def returning(self, visit: Visit) -> int:
+    def count_returning(self, visit: Visit) -> int:
         """Count the questions missed with confidence that come back today."""
 
 
@@ -116,7 +116,7 @@ class ExplainActivity(ReviewActivity, Protocol):
     def acts(self) -> frozenset[str]:
         """The events that its fragments send."""
 
-    def chosen(self, visit: Visit) -> str:
+    def choose_prompt(self, visit: Visit) -> str:
         """Choose a prompt and return its id."""
 
     def prepare(self) -> None:
@@ -131,7 +131,7 @@ class ChallengeLink:
     """A link to the timed challenge of a concept."""
 
     address: str
-    """The URL of a new challenge, drawn for this learner; its page starts the clock on a press."""
+    """The URL of a new challenge, drawn for this learner; its page starts the clock on an event."""
 
     problems: int
     rules: str

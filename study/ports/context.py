@@ -22,7 +22,7 @@ class Context:
     store: Store
     concepts: ConceptMap
     clock: Callable[[], datetime]
-    dice: Random
+    rng: Random
     places: tuple[Place, ...]
     """The menu, in order."""
 
@@ -51,7 +51,7 @@ class Visit:
 
     def days_ago(self, moment: datetime) -> str:
         """Return `today`, `yesterday` or `3 days ago`, by this learner's study days."""
-        days = self.days.between(moment, self.now)
+        days = self.days.count_between(moment, self.now)
         return "today" if days <= 0 else "yesterday" if days == 1 else f"{days} days ago"
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError
 from study.base.errors import LearnerError, StorageError, StorageKind, first_line
 from study.store.classes import ClassLog
 from study.store.database import Database, open_database
-from study.store.logs.card_operations import VerbLog
+from study.store.logs.card_operations import CardOperationLog
 from study.store.logs.cards import CardLog
 from study.store.logs.explains import ExplainLog
 from study.store.logs.fits import FitLog
@@ -36,7 +36,7 @@ class Store:
         self.database = database
         self.profiles = Profiles(database)
         self.cards = CardLog(database)
-        self.verbs = VerbLog(database)
+        self.card_operations = CardOperationLog(database)
         self.quizzes = QuizLog(database)
         self.explains = ExplainLog(database)
         self.own_prompts = OwnPromptLog(database)

@@ -83,7 +83,7 @@ class ClassRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class RecordedAnswer:
     """What became of an answer, and the answer that is stored for this student and round, if any."""
 
     outcome: Outcome

@@ -16,7 +16,7 @@ from study.store.class_records import (
     ClassEvent,
     ClassRoom,
     ClassStudent,
-    Recorded,
+    RecordedAnswer,
     read_student,
 )
 from study.store.database import read_row
@@ -51,7 +51,7 @@ class AnswerJob:
     replaces: str = ""
     """The id of the student's earlier answer to the round, which this one corrects."""
 
-    def __call__(self, transaction: "ClassTransaction") -> Recorded:
+    def __call__(self, transaction: "ClassTransaction") -> RecordedAnswer:
         """Do it alone; `transact` does many at once.
 
         Raises LearnerError when the id or all that it claims is taken.
@@ -124,7 +124,7 @@ class ClassTransaction:
     def append(
         self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int | None, at: datetime
     ) -> ClassEvent:
-        """Append an event after the one that the teacher saw last, so that two presses make one step.
+        """Append an event after the one that the teacher saw last, so that two events make one step.
 
         None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
         deleted.
@@ -188,7 +188,7 @@ class ClassTransaction:
         self._connection.execute(insert(t.class_activities).values(**row))
         return position
 
-    def answer_all(self, jobs: "Sequence[AnswerJob]") -> "list[Recorded | LearnerError]":
+    def answer_all(self, jobs: "Sequence[AnswerJob]") -> "list[RecordedAnswer | LearnerError]":
         """Store each answer unless it is stored already or its round is closed.
 
         A correction replaces the answer that it names, and no other: sent again, or overtaken by
@@ -210,13 +210,13 @@ class ClassTransaction:
         stored = [read_row(ClassAnswer, row) for row in self._connection.execute(wanted)]
         by_id = {answer.id: answer for answer in stored}
         by_round = {_round_of(answer): answer for answer in stored}
-        results: list[Recorded | LearnerError] = []
+        results: list[RecordedAnswer | LearnerError] = []
         fresh: dict[str, dict[str, Any]] = {}
         for job in jobs:
             made = self._judge(job, by_id, by_round)
-            if isinstance(made, Recorded) and made.outcome == "stored" and made.answer is not None:
+            if isinstance(made, RecordedAnswer) and made.outcome == "stored" and made.answer is not None:
                 answer = replace(made.answer, revision=self._revision(job.room_id))
-                made = Recorded(outcome="stored", answer=answer)
+                made = RecordedAnswer(outcome="stored", answer=answer)
                 earlier = by_round.get(_round_of(answer))
                 by_id[answer.id] = by_round[_round_of(answer)] = answer
                 row: dict[str, Any] = {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
@@ -238,19 +238,19 @@ class ClassTransaction:
         job: "AnswerJob",
         by_id: Mapping[str, ClassAnswer],
         by_round: Mapping[tuple[str, int, int], ClassAnswer],
-    ) -> "Recorded | LearnerError":
+    ) -> "RecordedAnswer | LearnerError":
         """The outcome of an answer, given those that are stored."""
         answer = job.answer
         same_id = by_id.get(answer.id)
         if same_id is not None:
             if same_id.student_id != answer.student_id:
                 return LearnerError("That answer's id is taken.", do_next="Reload the page and answer again.")
-            return Recorded(outcome="repeated", answer=same_id)
+            return RecordedAnswer(outcome="repeated", answer=same_id)
         earlier = by_round.get(_round_of(answer))
         if earlier is not None and earlier.id != job.replaces:
-            return Recorded(outcome="answered", answer=earlier)
+            return RecordedAnswer(outcome="answered", answer=earlier)
         if job.open_at(self._step(job.room_id)) != (answer.position, answer.round):
-            return Recorded(outcome="late", answer=earlier)
+            return RecordedAnswer(outcome="late", answer=earlier)
         if job.claims:
             taken = self._claims(job.room_id, answer.position)
             own = earlier.claim if earlier is not None else None
@@ -261,7 +261,7 @@ class ClassTransaction:
             taken.discard(own or "")
             taken.add(claim)
             answer = replace(answer, claim=claim)
-        return Recorded(outcome="stored", answer=answer)
+        return RecordedAnswer(outcome="stored", answer=answer)
 
     def _claims(self, room_id: str, position: int) -> set[str]:
         """What is taken in an activity, with what this transaction gives away; read once."""

@@ -1,4 +1,4 @@
-"""One database behind any SQLAlchemy URL: reads of one press share a transaction, writes wait in line."""
+"""One database behind any SQLAlchemy URL: reads of one request share a transaction, writes wait in line."""
 
 import functools
 import os
@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 
 class ReadView:
-    """What one press sees: one read transaction until it writes, and the position of each profile."""
+    """What one request sees: one read transaction until it writes, and the position of each profile."""
 
     def __init__(self) -> None:
         self.positions: dict[str, int] = {}

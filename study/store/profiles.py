@@ -38,7 +38,7 @@ class Profile:
     named: bool
 
 
-_CHOSEN = (  # built once: every press asks it
+_CHOSEN = (  # built once: every request asks it
     select(t.profiles)
     .join(t.browsers, t.browsers.c.profile_id == t.profiles.c.id)
     .where(t.browsers.c.id == bindparam("browser_id"))

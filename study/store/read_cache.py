@@ -1,6 +1,6 @@
 """What was read of a learner's logs, kept until that learner's logs change.
 
-Every write for a profile adds one to its `position` (a column of `profiles`), in any process. A press reads
+Every write for a profile adds one to its `position` (a column of `profiles`), in any process. A request reads
 the position together with the profile; what was read before at the same position is still true, and reading
 it again costs no SQL. A write of this process keeps what it did not touch, and may say how it changes the
 rest.

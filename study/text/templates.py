@@ -32,7 +32,7 @@ def get_environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        auto_reload=False,  # or each template of each press asks the disk whether its file has changed
+        auto_reload=False,  # or each template of each request asks the disk whether its file has changed
     )
     made.filters.update(
         rich=to_html,

@@ -87,7 +87,7 @@ class Devices:
         try:
             self.context.store.profiles.switch(browser_id, profile.id, now=now)
         except BaseException:
-            self._links[token] = used  # nothing was changed: the next press may work
+            self._links[token] = used  # nothing was changed: the next request may work
             raise
 
     def recover(self, phrase: str, browser_id: str, *, now: datetime) -> None:

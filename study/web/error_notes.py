@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from study.base.owner_log import note_error
 
-PRESSES = "act"
+EVENTS_PATH = "act"
 
 
 class ErrorNotes:
@@ -27,6 +27,6 @@ class ErrorNotes:
 
 
 def area_of(path: str) -> str:
-    """Return the part of a path that names no run, class or learner: `/act/cards` of a press, else `/lab`."""
+    """Return the part of a path that names no run, class or learner: `/act/cards` of events, else `/lab`."""
     first, *rest = path.strip("/").split("/")
-    return "/".join(("", first, *(rest[:1] if first == PRESSES else ())))
+    return "/".join(("", first, *(rest[:1] if first == EVENTS_PATH else ())))

@@ -14,7 +14,7 @@ from study.web.downloads import not_found
 def register(site: FastAPI, figures: Figures) -> None:
     route = FigureRoute(figures)
     site.get("/figure/{figure_id}")(route.answer)
-    site.get("/figure/{figure_id}/whole")(route.whole)
+    site.get("/figure/{figure_id}/whole")(route.answer_whole)
 
 
 class FigureRoute:
@@ -32,7 +32,7 @@ class FigureRoute:
             return PlainTextResponse(str(error), status_code=422)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
-    def whole(self, figure_id: str, request: Request) -> Response:
+    def answer_whole(self, figure_id: str, request: Request) -> Response:
         """With its controls; a setting outside its limits is named in it."""
         figure = self._figures.get(figure_id)
         if figure is None:

@@ -1,6 +1,6 @@
 """The page frame: the head, menu and live region of every page, and the islands its content lives in.
 
-An island is HTML made by the server. `load` makes it when the page opens; `act` answers a press and may
+An island is HTML made by the server. `load` makes it when the page opens; `act` answers an event and may
 send new HTML. The browser's side of the contract is written at the top of `static/island.js`.
 """
 
@@ -118,9 +118,9 @@ def add_island(
 
 
 def acts_of(pages: gr.Blocks) -> dict[str, GuardedAct]:
-    """Return what answers the presses of each island, by its element's id.
+    """Return what answers the events of each island, by its element's id.
 
-    Raises ValueError where two islands have one id: a press couldn't tell them apart.
+    Raises ValueError where two islands have one id: an event couldn't tell them apart.
     """
     acts: dict[str, GuardedAct] = {}
     for block in pages.blocks.values():
@@ -272,7 +272,7 @@ def _with_browsers_zone(context: Context, visit: Visit, zone: object) -> Visit:
 
 
 def query_of(event: Mapping[str, Any]) -> dict[str, str]:
-    """What the address said when a press was made."""
+    """What the address said when an event was sent."""
     return _read_query(str(event.get("query", "")).removeprefix("?"))
 
 

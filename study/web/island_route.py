@@ -1,4 +1,4 @@
-"""`POST /act/<island>`: a press, answered by the island's `act` without Gradio.
+"""`POST /act/<island>`: an event, answered by the island's `act` without Gradio.
 
 Gradio's route for the same (`component_server`) adds a third to the processor time of a flip. The answer is
 the same; `static/island.js` asks Gradio where this route answers 404.
@@ -23,7 +23,7 @@ GuardedAct = Callable[[dict[str, Any], Any], Mapping[str, Any]]
 
 
 def register(site: FastAPI, acts: Mapping[str, GuardedAct]) -> None:
-    """Add the route for islands by name. Register it first: each route before it costs every press."""
+    """Add the route for islands by name. Register it first: each route before it costs every event."""
     site.add_route(PATH, IslandRoute(acts).answer, methods=["POST"], include_in_schema=False)
 
 
@@ -34,7 +34,7 @@ class IslandRoute:
         self._acts = acts
 
     async def answer(self, request: Request) -> Response:
-        """Answer one press, whose host, origin, role, rate and size the middleware has checked."""
+        """Answer one event, whose host, origin, role, rate and size the middleware has checked."""
         act = self._acts.get(request.path_params["island"])
         if act is None:
             return not_found("There is no island of that name.")

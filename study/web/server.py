@@ -29,8 +29,8 @@ STOP_SIGNALS = tuple(
 )
 FINISH_ANSWERS_SECONDS = 1
 KEEP_CONNECTION_SECONDS = 75
-"""How long an idle connection stays open. Uvicorn's 5 s end it between two presses of someone who reads,
-and a press that is sent at that moment fails.
+"""How long an idle connection stays open. Uvicorn's 5 s end it between two requests of someone who reads,
+and a request that is sent at that moment fails.
 """
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
@@ -78,7 +78,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
 def _built(
     build_app: Callable[..., Any], listening: socket.socket, settings: Settings, options: argparse.Namespace
 ) -> Any:
-    with StartupPage(listening) as page, _objects_that_stay(), _interrupted_by_any_signal():
+    with StartupPage(listening) as page, _without_garbage_collection(), _interrupted_by_any_signal():
         return build_app(
             settings,
             hosts=(options.host, *options.public_name),
@@ -209,7 +209,7 @@ def _interrupted_by_any_signal() -> Iterator[None]:
 
 
 @contextmanager
-def _objects_that_stay() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Nearly all that is made while the app is put together lives as long as the app.
 
     Looking for garbage in it takes a fifth of the start-up, and later 100 ms at a time.

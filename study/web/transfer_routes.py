@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from study.base.errors import LearnerError
 from study.base.import_limits import PACKAGE_BYTES
 from study.io.exchange import Exchange, File
-from study.io.pending_upload import Pending
+from study.io.pending_upload import PendingUploads
 from study.ports.context import Context
 from study.web import form_event, frame
 from study.web.downloads import file_response, not_found
@@ -33,7 +33,9 @@ MEDIA = {
 }
 
 
-def register(site: FastAPI, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
+def register(
+    site: FastAPI, context: Context, exchanges: Mapping[str, Exchange], pending: PendingUploads
+) -> None:
     files = Transfer(context, exchanges, pending)
     site.get("/io/{exchange}/{name}")(files.download)
     site.post(UPLOAD_PATH)(files.upload)
@@ -42,7 +44,7 @@ def register(site: FastAPI, context: Context, exchanges: Mapping[str, Exchange],
 class Transfer:
     """One method per route; what can't be done is answered with a sentence."""
 
-    def __init__(self, context: Context, exchanges: Mapping[str, Exchange], pending: Pending) -> None:
+    def __init__(self, context: Context, exchanges: Mapping[str, Exchange], pending: PendingUploads) -> None:
         self._context = context
         self._exchanges = exchanges
         self._pending = pending
@@ -58,7 +60,7 @@ class Transfer:
         except LearnerError as error:
             return PlainTextResponse(str(error), HTTPStatus.FORBIDDEN)
         file = files[0] if len(files) == 1 else _pack_files(f"lora-study-{exchange}-{name}.zip", files)
-        return file_response(file.content, MEDIA.get(file.ending, "application/octet-stream"), file.name)
+        return file_response(file.content, MEDIA.get(file.extension, "application/octet-stream"), file.name)
 
     async def upload(self, request: Request) -> Response:
         """One file; it waits until the learner has seen what it would do."""

@@ -77,15 +77,15 @@ def test_runs_ticked_in_the_lab_are_beside_each_other_and_stay_so(
 def test_base_and_tuned_answer_side_by_side(visit: Visit, address: str, run_ids: list[str]) -> None:
     page = compare(visit, address, run_ids)
     ask(page, "What is W?")
-    expect(page.locator(".arm h3")).to_have_text(
+    expect(page.locator(".chat-answer h3")).to_have_text(
         ["Base model", "A r=2 nf4-dq on tiny-random", "B r=16 nf4-dq on tiny-random"], timeout=RUN_MS
     )
     state = page.locator(".chat-state")
     expect(state).to_contain_text("Done. “What is W?”, greedy", timeout=RUN_MS)
-    said = page.locator(".arm .said").all_inner_texts()
+    said = page.locator(".chat-answer .said").all_inner_texts()
     assert len(said) == 3
     page.reload()
-    expect(page.locator(".arm .said")).to_have_text(said)
+    expect(page.locator(".chat-answer .said")).to_have_text(said)
     expect(page.get_by_label("Prompt")).to_have_value("What is W?")
 
 

@@ -383,7 +383,7 @@ def test_the_bytes_of_each_component_stand_apart_from_its_name(
     visit: Visit, lab_address: str, width: int
 ) -> None:
     page = open_lab(visit, lab_address, "/lab", width=width, height=844)
-    rows = page.locator(".bench table.components tr").evaluate_all(
+    rows = page.locator(".lab-form table.components tr").evaluate_all(
         """(rows) => rows.map((row) => {
              const [name, size] = [...row.cells].map((cell) => {
                const text = document.createRange();

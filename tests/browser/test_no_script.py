@@ -11,12 +11,13 @@ import pytest
 from markupsafe import escape
 from playwright.sync_api import Browser, Route, expect
 
-from lora_lab.engine.chat import Ask
+from lora_lab.engine.chat import ChatQuestion
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from study.text.templates import render
 from study.web.middleware import COOKIE
 from tests.browser.conftest import StartApp, Visit
+from tests.browser.events_in import events_in_html
 from tests.browser.hostile import (
     BAIT,
     BROWSER,
@@ -28,7 +29,6 @@ from tests.browser.hostile import (
     hostile_home,
     runs_of,
 )
-from tests.browser.presses import presses_on
 from tests.visits import opened
 from tests.whole_app import WholeApp, whole_app
 
@@ -67,7 +67,7 @@ def press_everything(app: WholeApp, path: str, query: str, found: Collected, *, 
     seen: set[str] = set()
 
     def press(html: str, left: int) -> None:
-        for event in presses_on(html, HOSTILE):
+        for event in events_in_html(html, HOSTILE):
             if event["act"] in seen and left < deep:
                 continue
             seen.add(event["act"])
@@ -185,7 +185,7 @@ def _html_in(answer: Any) -> Iterator[str]:
 def chat_answers(found: Collected) -> None:
     """What models answer in a chat; the answers are kept in memory, so that no page has any here."""
     runs = (RunFolder(Path(SHORT)),)
-    ask = Ask(
+    ask = ChatQuestion(
         id="x", runs=runs, prompt=HOSTILE, seed=0, temperature=0.0, texts={"base": HOSTILE}, status="done"
     )
     shown = render("lora_lab/compare/chat.html", ask=ask, columns=[("base", HOSTILE)], most_tokens=96)

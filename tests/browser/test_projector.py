@@ -217,8 +217,8 @@ def test_the_projector_view_makes_figures_larger(
     page.goto(f"{at}/lab?view=projector")
     chart = page.locator("#plot-parameters-by-rank svg").first
     chart.wait_for()
-    assert page.locator(".bench .trained strong").first.bounding_box()["y"] < size[1] / 2  # type: ignore[index]
+    assert page.locator(".lab-form .trained strong").first.bounding_box()["y"] < size[1] / 2  # type: ignore[index]
     assert chart.bounding_box()["y"] < size[1] * 0.6  # type: ignore[index]
     start = page.locator("#start").evaluate("one => one.getBoundingClientRect().right")
-    assert start <= page.locator(".bench .left").evaluate("one => one.getBoundingClientRect().right")
+    assert start <= page.locator(".lab-form .left").evaluate("one => one.getBoundingClientRect().right")
     page.close()

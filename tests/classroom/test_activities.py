@@ -276,14 +276,14 @@ def test_close_is_within_a_tenth() -> None:
 
 
 def test_drawn_names_are_two_words_and_unique() -> None:
-    dice, taken = Random(1), set[str]()
+    rng, taken = Random(1), set[str]()
     for _ in range(300):
-        drawn = names.draw_name(taken, dice)
+        drawn = names.draw_name(taken, rng)
         assert drawn not in taken
         assert len(drawn) <= names.LONGEST_NAME
         taken.add(drawn)
     everything = {f"{a} {b}" for a in names.FIRST for b in names.SECOND}
-    assert names.draw_name(everything, dice).endswith(" 2")
+    assert names.draw_name(everything, rng).endswith(" 2")
 
 
 REFUSED = [

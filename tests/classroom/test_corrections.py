@@ -82,7 +82,7 @@ def test_a_corrected_claim_is_free_for_others(school: School) -> None:
             assert (await ben.state())["free"]["0/0"] == 1
             assert await correct(ana, cell="1/1", number="5 nats") == "stored"
             assert (await ben.state())["free"] == {"0/0": 2, "0/1": 2, "1/0": 2, "1/1": 1}
-            assert set(live.claims()) == {"1/1/0"}
+            assert set(live.reservations()) == {"1/1/0"}
 
     played(play)
 

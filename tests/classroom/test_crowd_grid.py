@@ -37,7 +37,7 @@ def test_a_cell_is_claimed_once_for_each_seed(context: Context) -> None:
         ):
             both = await asyncio.gather(*(each.answer(0, 1, cell="1/0", number="5") for each in (ana, ben)))
             assert [answer.json()["outcome"] for answer in both] == ["stored", "stored"]
-            assert set(live.claims()) == {"1/0/0", "1/0/1"}
+            assert set(live.reservations()) == {"1/0/0", "1/0/1"}
             late = await cyd.answer(0, 1, cell="1/0", number="5")
             assert (late.status_code, "taken" in late.json()["error"]) == (400, True)
             shown = await cyd.state()
@@ -80,13 +80,13 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
             assert "2 of 8 runs have ended" in shown
             assert "the mean held-out loss of 2 seeds" in shown
             assert "Lighter is lower" in shown
-            own = student_state(live, live.students[live.claims()["1/1/0"]])["html"]
+            own = student_state(live, live.students[live.reservations()["1/1/0"]])["html"]
             assert "<svg" in own
             assert "Measured:" in own
             assert "within 10 %" in own
             assert "one of 2 with different seeds" in own
             assert "Measured:" not in (await ben.state())["html"]
-            name = live.students[live.claims()["1/1/0"]].name
+            name = live.students[live.reservations()["1/1/0"]].name
             assert "".join(word[0] for word in name.split()) in shown
             assert name not in shown
 

@@ -9,13 +9,13 @@ import pytest
 
 from classroom.__main__ import main
 from classroom.simulation.rehearsal import Rehearsal
-from classroom.simulation.student import Manners, answer_to
+from classroom.simulation.student import StudentBehaviour, answer_to
 from study.ports.context import Context
 from tests.classroom.builders import NUMBER, POLL, QUESTION, TEXT, WALL
 from tests.classroom.rooms import School
 from tests.classroom.serving import serving
 
-QUICK = Manners(think_seconds=(0.0, 0.2), drop_rate=0.5, away_seconds=(0.0, 0.2), silent_rate=0.0)
+QUICK = StudentBehaviour(think_seconds=(0.0, 0.2), drop_rate=0.5, away_seconds=(0.0, 0.2), silent_rate=0.0)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def address(school: School) -> Iterator[str]:
 def test_a_rehearsal_loses_and_doubles_nothing(address: str, context: Context) -> None:
     lines: list[str] = []
     played = Rehearsal(
-        address=address, students=25, say=lines.append, plan="short", lead_seconds=1.0, manners=QUICK
+        address=address, students=25, say=lines.append, plan="short", lead_seconds=1.0, behaviour=QUICK
     )
     asyncio.run(asyncio.wait_for(played.play(), 60))
     [room] = context.store.classes.rooms()
@@ -69,26 +69,26 @@ def test_an_address_that_is_not_plain_http_is_refused(
 
 
 def test_answers_are_right_at_the_rate_of_their_round() -> None:
-    dice = Random(3)
+    rng = Random(3)
 
     def rate(number: int) -> float:
-        given: list[Any] = [answer_to(QUESTION, number, dice) for _ in range(2000)]
+        given: list[Any] = [answer_to(QUESTION, number, rng) for _ in range(2000)]
         return sum(bool(each["option"] == "right") for each in given) / len(given)
 
     assert rate(1) == pytest.approx(0.45, abs=0.04)
     assert rate(2) == pytest.approx(0.70, abs=0.04)
-    assert {answer_to(POLL, 1, dice)["option"] for _ in range(50)} == {"1", "2"}
-    assert 0 < float(answer_to(NUMBER, 1, dice)["number"]) < 40 * 20
+    assert {answer_to(POLL, 1, rng)["option"] for _ in range(50)} == {"1", "2"}
+    assert 0 < float(answer_to(NUMBER, 1, rng)["number"]) < 40 * 20
 
 
 def test_simulated_students_write_different_things_and_rarely_that_they_do_not_know() -> None:
-    dice = Random(3)
+    rng = Random(3)
     for activity in (TEXT, WALL):
-        texts = [answer_to(activity, 1, dice)["text"] for _ in range(400)]
+        texts = [answer_to(activity, 1, rng)["text"] for _ in range(400)]
         assert len(set(texts)) >= 5
         unsure = sum(text in ("I don't know.", "No idea yet.") for text in texts)
         assert 10 <= unsure <= 60
-    walls = [answer_to(WALL, 1, dice)["text"] for _ in range(400)]
+    walls = [answer_to(WALL, 1, rng)["text"] for _ in range(400)]
     main, last = (sum(definition in text for text in walls) for definition in (
         "The base is frozen.", "Two small matrices are trained.",
     ))  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from classroom.live.live_room import LiveRoom
-from classroom.live.name_keeper import NameKeeper
+from classroom.live.name_expiry import NameExpiry
 from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
@@ -612,10 +612,10 @@ def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
         looks.release()
         return next(moments, live.room.names_until)
 
-    keeper = NameKeeper(context.store.classes, clock, look_again_seconds=0.01)
+    name_expiry = NameExpiry(context.store.classes, clock, look_again_seconds=0.01)
     for _ in range(3):
         assert looks.acquire(timeout=10)
-    keeper.close()
+    name_expiry.close()
     record = context.store.classes.record(live.room.code)
     assert record is not None
     assert [student.name for student in record.students] == [""]

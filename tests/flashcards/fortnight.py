@@ -22,7 +22,7 @@ class Answered:
 
 def study(reviews: Reviews, profile: str, *, first_day: datetime, days: int = 14) -> Iterator[Answered]:
     """Every day at the same hour, until no card is left; three of four answers are Good."""
-    dice = Random(1)
+    rng = Random(1)
     for day in range(days):
         now = first_day + timedelta(days=day)
         while (card := (snapshot := reviews.snapshot(profile, now=now)).session().card) is not None:
@@ -31,5 +31,5 @@ def study(reviews: Reviews, profile: str, *, first_day: datetime, days: int = 14
             seen = ShownCard(
                 card_id=card.id, expected_review_id=review_id, shown_at=flipped, flipped_at=flipped
             )
-            reviews.rate(profile, seen, rating=dice.choice((1, 3, 3, 3)), now=now)
+            reviews.rate(profile, seen, rating=rng.choice((1, 3, 3, 3)), now=now)
             yield Answered(day=day, card_id=card.id, note_id=card.note_id, new=memory is None)

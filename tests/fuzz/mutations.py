@@ -31,107 +31,107 @@ TOKENS = (
 )  # fmt: skip
 
 
-def text(content: bytes, dice: Random) -> bytes:
+def text(content: bytes, rng: Random) -> bytes:
     """Change lines, tokens or bytes."""
     lines = content.splitlines(keepends=True) or [b""]
-    at = dice.randrange(len(lines))
-    match dice.randrange(8):
+    at = rng.randrange(len(lines))
+    match rng.randrange(8):
         case 0:
             del lines[at]
         case 1:
-            lines.insert(dice.randrange(len(lines) + 1), lines[at])
+            lines.insert(rng.randrange(len(lines) + 1), lines[at])
         case 2:
-            other = dice.randrange(len(lines))
+            other = rng.randrange(len(lines))
             lines[at], lines[other] = lines[other], lines[at]
         case 3 | 4 | 5:
-            place = dice.randrange(len(lines[at]) + 1)
-            lines[at] = lines[at][:place] + dice.choice(TOKENS) + lines[at][place:]
+            place = rng.randrange(len(lines[at]) + 1)
+            lines[at] = lines[at][:place] + rng.choice(TOKENS) + lines[at][place:]
         case 6:
-            start, end = sorted(dice.randrange(len(content) + 1) for _ in range(2))
+            start, end = sorted(rng.randrange(len(content) + 1) for _ in range(2))
             return content[:start] + content[min(end, start + 40) :]
         case 7:
-            place = dice.randrange(len(content) + 1)
-            return content[:place] + bytes([dice.randrange(256)]) + content[place + 1 :]
+            place = rng.randrange(len(content) + 1)
+            return content[:place] + bytes([rng.randrange(256)]) + content[place + 1 :]
     return b"".join(lines)
 
 
-def tree(value: Any, dice: Random) -> Any:
+def tree(value: Any, rng: Random) -> Any:
     """Change one node of a tree of lists, mappings and scalars."""
-    if not isinstance(value, dict | list) or not value or dice.random() < 0.05:
-        return dice.choice(JUNK)
+    if not isinstance(value, dict | list) or not value or rng.random() < 0.05:
+        return rng.choice(JUNK)
     if isinstance(value, dict):
-        name = dice.choice(list(value))
-        match dice.randrange(10):
+        name = rng.choice(list(value))
+        match rng.randrange(10):
             case 0:
                 return {key: kept for key, kept in value.items() if key != name}
             case 1:
-                return {str(dice.choice(JUNK))[:60] if key == name else key: v for key, v in value.items()}
+                return {str(rng.choice(JUNK))[:60] if key == name else key: v for key, v in value.items()}
             case 2:
-                return value | {"unknown": dice.choice(JUNK)}
-        return value | {name: tree(value[name], dice)}
-    at = dice.randrange(len(value))
-    match dice.randrange(10):
+                return value | {"unknown": rng.choice(JUNK)}
+        return value | {name: tree(value[name], rng)}
+    at = rng.randrange(len(value))
+    match rng.randrange(10):
         case 0:
             return value[:at] + value[at + 1 :]
         case 1:
             return [*value, value[at]]
         case 2:
-            return [*value, dice.choice(JUNK)]
-    return [*value[:at], tree(value[at], dice), *value[at + 1 :]]
+            return [*value, rng.choice(JUNK)]
+    return [*value[:at], tree(value[at], rng), *value[at + 1 :]]
 
 
-def json_tree(content: bytes, dice: Random) -> bytes:
+def json_tree(content: bytes, rng: Random) -> bytes:
     """Change a node of a JSON document, or its text."""
-    if dice.random() < 0.15:
-        return text(content, dice)
+    if rng.random() < 0.15:
+        return text(content, rng)
     try:
-        return json.dumps(tree(json.loads(content), dice)).encode()
+        return json.dumps(tree(json.loads(content), rng)).encode()
     except (ValueError, RecursionError):
-        return text(content, dice)
+        return text(content, rng)
 
 
-def json_lines(content: bytes, dice: Random) -> bytes:
+def json_lines(content: bytes, rng: Random) -> bytes:
     """Change a node of one line of JSON."""
     lines = content.splitlines()
-    if not lines or dice.random() < 0.3:
-        return text(content, dice)
-    at = dice.randrange(len(lines))
-    lines[at] = json_tree(lines[at], dice)
+    if not lines or rng.random() < 0.3:
+        return text(content, rng)
+    at = rng.randrange(len(lines))
+    lines[at] = json_tree(lines[at], rng)
     return b"\n".join(lines) + b"\n"
 
 
-def yaml_tree(content: bytes, dice: Random) -> bytes:
+def yaml_tree(content: bytes, rng: Random) -> bytes:
     """Change the text of YAML, or write a changed tree as JSON, which YAML reads as well."""
     import yaml
 
     from study.base.yaml_loader import load_yaml
 
-    if dice.random() < 0.5:
-        return text(content, dice)
+    if rng.random() < 0.5:
+        return text(content, rng)
     try:
-        return json.dumps(tree(load_yaml(content), dice), default=str).encode()
+        return json.dumps(tree(load_yaml(content), rng), default=str).encode()
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError):
-        return text(content, dice)
+        return text(content, rng)
 
 
-def xml_tree(content: bytes, dice: Random) -> bytes:
+def xml_tree(content: bytes, rng: Random) -> bytes:
     """Change an element, an attribute or a text of XML, or its characters."""
-    if dice.random() < 0.4:
-        return text(content, dice)
+    if rng.random() < 0.4:
+        return text(content, rng)
     try:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError):
-        return text(content, dice)
+        return text(content, rng)
     elements = list(root.iter())
-    element, other = dice.choice(elements), dice.choice(elements)
-    match dice.randrange(6):
+    element, other = rng.choice(elements), rng.choice(elements)
+    match rng.randrange(6):
         case 0:
-            element.text = _words(dice)
+            element.text = _words(rng)
         case 1:
             element.tag = other.tag
         case 2:
             for name in element.attrib:
-                element.set(name, _words(dice))
+                element.set(name, _words(rng))
         case 3 if other not in element.iter() and element not in other.iter():
             element.append(other)
         case 4:
@@ -139,43 +139,43 @@ def xml_tree(content: bytes, dice: Random) -> bytes:
                 element.remove(child)
         case _:
             element.set(
-                "type", dice.choice(("cloze", "matching", "numerical", "essay", "x", "", "shortanswer"))
+                "type", rng.choice(("cloze", "matching", "numerical", "essay", "x", "", "shortanswer"))
             )
     try:
         return ElementTree.tostring(root)
     except (UnicodeEncodeError, TypeError, ValueError):
-        return text(content, dice)
+        return text(content, rng)
 
 
-def _words(dice: Random) -> str:
-    written = str(dice.choice(JUNK))
+def _words(rng: Random) -> str:
+    written = str(rng.choice(JUNK))
     return "".join(
         character for character in written if character >= " " and not "\ud800" <= character < "\ue000"
     )
 
 
-def package(content: bytes, dice: Random) -> bytes:
+def package(content: bytes, rng: Random) -> bytes:
     """Change a row or a table of the database in an Anki package, or a file in it, or the package's bytes."""
-    if dice.random() < 0.1:
-        return text(content, dice)
+    if rng.random() < 0.1:
+        return text(content, rng)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError):
-        return text(content, dice)
+        return text(content, rng)
     databases = [name for name in files if "anki2" in name or "anki21" in name]
-    if databases and dice.random() < 0.85:
-        name = dice.choice(databases)
-        files[name] = _database(files[name], dice)
+    if databases and rng.random() < 0.85:
+        name = rng.choice(databases)
+        files[name] = _database(files[name], rng)
     elif files:
-        name = dice.choice(list(files))
-        match dice.randrange(3):
+        name = rng.choice(list(files))
+        match rng.randrange(3):
             case 0:
-                files[name] = text(files[name], dice)
+                files[name] = text(files[name], rng)
             case 1:
                 del files[name]
             case 2:
-                files[dice.choice(("media", "../x", "collection.anki21b", "meta", "a/b"))] = files[name]
+                files[rng.choice(("media", "../x", "collection.anki21b", "meta", "a/b"))] = files[name]
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, inside in files.items():
@@ -183,7 +183,7 @@ def package(content: bytes, dice: Random) -> bytes:
     return packed.getvalue()
 
 
-def _database(content: bytes, dice: Random) -> bytes:
+def _database(content: bytes, rng: Random) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "collection"
         path.write_bytes(content)
@@ -191,20 +191,20 @@ def _database(content: bytes, dice: Random) -> bytes:
             suppress(sqlite3.Error, UnicodeEncodeError, OverflowError),
             closing(sqlite3.connect(path)) as opened,
         ):
-            _change_row(opened, dice)
+            _change_row(opened, rng)
             opened.commit()
         return path.read_bytes()
 
 
-def _change_row(opened: sqlite3.Connection, dice: Random) -> None:
+def _change_row(opened: sqlite3.Connection, rng: Random) -> None:
     tables = [row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     if not tables:  # an earlier change has dropped the last one, or emptied the file
         return
-    table = dice.choice(tables)
+    table = rng.choice(tables)
     columns = [row[1] for row in opened.execute(f'PRAGMA table_info("{table}")')]
-    column = dice.choice(columns)
+    column = rng.choice(columns)
     rows = [row[0] for row in opened.execute(f'SELECT rowid FROM "{table}"')] or [0]
-    match dice.randrange(12):
+    match rng.randrange(12):
         case 0:
             opened.execute(f'DROP TABLE "{table}"')
         case 1:
@@ -212,16 +212,16 @@ def _change_row(opened: sqlite3.Connection, dice: Random) -> None:
         case 2:
             opened.execute(f'ALTER TABLE "{table}" RENAME COLUMN "{column}" TO "renamed"')
         case _:
-            row = dice.choice(rows)
+            row = rng.choice(rows)
             old = opened.execute(f'SELECT "{column}" FROM "{table}" WHERE rowid = ?', (row,)).fetchone()
-            opened.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', (_cell(old, dice), row))
+            opened.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', (_cell(old, rng), row))
 
 
-def _cell(old: Sequence[Any] | None, dice: Random) -> Any:
+def _cell(old: Sequence[Any] | None, rng: Random) -> Any:
     value = old[0] if old else None
-    if isinstance(value, str) and value.startswith(("{", "[")) and dice.random() < 0.8:
-        return json_tree(value.encode(), dice).decode("utf-8", "replace")
-    if isinstance(value, str) and dice.random() < 0.4:
-        return text(value.encode(), dice).decode("utf-8", "replace")
-    junk = dice.choice(JUNK)
+    if isinstance(value, str) and value.startswith(("{", "[")) and rng.random() < 0.8:
+        return json_tree(value.encode(), rng).decode("utf-8", "replace")
+    if isinstance(value, str) and rng.random() < 0.4:
+        return text(value.encode(), rng).decode("utf-8", "replace")
+    junk = rng.choice(JUNK)
     return str(junk) if isinstance(junk, list | dict) else junk

@@ -145,10 +145,10 @@ def test_a_changed_file_is_read_or_refused_and_pages_open(target: ImportTarget, 
     failed: list[bytes] = []
 
     def one_case(seed: int) -> None:
-        dice = Random(seed)
+        rng = Random(seed)
         content = first
-        for _ in range(dice.choice((1, 1, 1, 2, 3, 6))):
-            content = mutate(content, dice)
+        for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+            content = mutate(content, rng)
         try:
             read_or_refuse(target, format_name, content)
         except BaseException:

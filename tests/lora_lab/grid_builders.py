@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from lora_lab.grids.results import CellStatus, GridCell, GridSetting, arms_of
+from lora_lab.grids.results import CellStatus, GridCell, GridSetting, group_by_setting
 from lora_lab.spec import Bits, RunSpec
 
 STORED_BYTES: dict[Bits, int] = {"bf16": 780_000_000, "int8": 610_000_000, "nf4": 480_000_000}
@@ -41,10 +41,10 @@ def grid(
     failed: Sequence[tuple[Bits, int]] = (),
 ) -> list[GridSetting]:
     """Losses that fall with the rank, and vary with the seed."""
-    dice = random.Random(1)
-    return arms_of(
+    rng = random.Random(1)
+    return group_by_setting(
         cell(
-            None if (each, rank) in failed else 2 + 0.8 / rank**0.5 + dice.gauss(0, noise),
+            None if (each, rank) in failed else 2 + 0.8 / rank**0.5 + rng.gauss(0, noise),
             rank=rank,
             bits=each,
             seed=seed,

@@ -70,7 +70,7 @@ def adapter_count(rank: int, targets: str = "all-linear") -> Count:
     return count_parameters(find_shape(EMBEDDED_MODEL), rank=rank, targets=targets)
 
 
-def glance(predict: PredictStep = predict_step) -> Figure[GlanceSettings]:
+def build_glance_figure(predict: PredictStep = predict_step) -> Figure[GlanceSettings]:
     """Return the figure of a newcomer's page."""
     return Figure(
         id="lora-at-a-glance",
@@ -127,7 +127,7 @@ def show_full(settings: FullSettings) -> FigureView:
     )
 
 
-def whole(predict: PredictStep = predict_step) -> Figure[WholeSettings]:
+def build_whole_figure(predict: PredictStep = predict_step) -> Figure[WholeSettings]:
     """Return the figure that puts an adapter on a base in 4 bits beside full fine-tuning."""
     return Figure(
         id="adapter-of-a-model",

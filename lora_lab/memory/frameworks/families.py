@@ -57,7 +57,7 @@ class ModelFamily:
     splits_heads: bool = False
     """Whether queries, keys and values are copied head by head, so that attention's result is copied back."""
 
-    hears: bool = False
+    takes_audio: bool = False
     """Whether the encoder's input is sound, which two convolutions shorten to half."""
 
     relative: Literal["", "bias", "disentangled"] = ""
@@ -66,7 +66,7 @@ class ModelFamily:
     shares_layers: bool = False
     """Whether all layers share one module (ALBERT)."""
 
-    sees: bool = False
+    takes_images: bool = False
     """Whether its input is an image."""
 
     vision: str = ""
@@ -130,7 +130,9 @@ _BART = ModelFamily(
     norm="layer", activation="gelu", gated=False, rotary=False, dropout=True, post_norm=True,
     embedding_norm=True,
 )  # fmt: skip
-_VIT = ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, sees=True, final_norm=True)
+_VIT = ModelFamily(
+    norm="layer", activation="gelu", gated=False, rotary=False, takes_images=True, final_norm=True
+)
 _T5 = ModelFamily(
     activation="relu", gated=False, rotary=False, dropout=True, attention_dropout=True, norm_in_own_type=True,
     final_norm=True, inner_dropout=True, relative="bias",
@@ -161,11 +163,11 @@ TOWER_FAMILIES: dict[str, ModelFamily] = {
         final_norm=True,
         dropout=False,
         splits_heads=True,
-        hears=True,
+        takes_audio=True,
     ),
     "llava": ModelFamily(vision="clip_vision_model"),
 }
-"""Encoders, encoder-decoders and vision models; each of their stacks is played by itself."""
+"""Encoders, encoder-decoders and vision models; each of their stacks is simulated by itself."""
 
 ALIASES = {
     "qwen2_vl_text": "qwen2",

@@ -88,12 +88,12 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
     """
     lines = _moments_by_batch(replace(setting, measure="allocated"))
     limit_bytes -= CONTEXT_BYTES if setting.measure == "device" else 0
-    room_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
+    free_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
     best = most
     for start, slope in lines:
         if slope:
-            best = min(best, int((room_bytes - start) // slope))
-        elif start > room_bytes:
+            best = min(best, int((free_bytes - start) // slope))
+        elif start > free_bytes:
             return 0
     return max(0, best)
 
@@ -286,7 +286,7 @@ def _forecast_training(setting: StepSetting) -> Ledger:
 
 def simulate_step(setting: StepSetting, *, keep_history: bool = False) -> Tape:
     usual = TowerStep if has_towers(setting.shape, setting.traits) else TransformersStep
-    return STEPS.get(setting.framework, usual)(setting, keep_history=keep_history).play()
+    return STEPS.get(setting.framework, usual)(setting, keep_history=keep_history).simulate_step()
 
 
 def _optimizer_moment(setting: StepSetting, resident: Ledger) -> Ledger:

@@ -17,12 +17,12 @@ class LitgptStep(NativeStep):
     saves_quantized_input = True
     """bitsandbytes 0.42, which litgpt requires, saves a quantized product's input; later versions don't."""
 
-    def play(self) -> Tape:
+    def simulate_step(self) -> Tape:
         """Simulate the step with the previous micro-batch's `logits` and `loss`, until they are replaced."""
         before = 0 if self.setting.seq_len % ROUND_LENGTH else self.rows
         self.old_logits = self.tape.new(before * self.shape.vocab, FP32, "logits")
         self.old_graph = self.tape.new(before * self._kept_by_graph(), self.width, "activations")
-        return super().play()
+        return super().simulate_step()
 
     def _kept_by_graph(self) -> int:
         """Count numbers per token that a graph holds after its backward pass: the input of each quantized

@@ -22,7 +22,7 @@ from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
 from lora_lab.memory.frameworks.towers import Tower, count_image_tokens, stays_whole, towers_of
-from lora_lab.memory.frameworks.transformers import LAYERS_PLAYED, TransformersStep, with_traits
+from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep, with_traits
 
 
 class TowerStep(TransformersStep):
@@ -65,7 +65,7 @@ class TowerStep(TransformersStep):
 
     # ---- simulation
 
-    def play(self) -> Tape:
+    def simulate_step(self) -> Tape:
         """Simulate one step through all towers."""
         x: Tensor | None = None
         for number, tower in enumerate(self.towers):
@@ -94,13 +94,13 @@ class TowerStep(TransformersStep):
         if tower.kind == "text":
             self.position_tables()
         layers = tower.shape.layers
-        played = min(layers, LAYERS_PLAYED)
-        for number in range(played):
+        simulated = min(layers, SIMULATED_LAYERS)
+        for number in range(simulated):
             live, trained = self.tape.live_bytes, len(self.parameters)
             x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
-            if number == 1 and layers > played:
+            if number == 1 and layers > simulated:
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeated(x, layers - played, self.tape.live_bytes - live, gradients)
+                x = self.repeated(x, layers - simulated, self.tape.live_bytes - live, gradients)
         if tower.kind == "vision" and not last:
             # LLaVA reads the result before the last layer's (vision_feature_layer -2), and keeps both.
             self.unread = x
@@ -145,7 +145,7 @@ class TowerStep(TransformersStep):
         """Turn token ids or pixels into the first residual."""
         if self.tower.kind == "vision":
             return self.embed_image()
-        if self.family.hears and self.tower.kind == "encoder":
+        if self.family.takes_audio and self.tower.kind == "encoder":
             return self.embed_sound()
         x = super().embed()
         if self.family.embedding_norm:

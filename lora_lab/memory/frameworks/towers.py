@@ -41,7 +41,7 @@ def stays_whole(model_type: str, role: str) -> bool:
 
 
 def has_towers(shape: ModelShape, traits: ConfigTraits) -> bool:
-    """Return whether a model is played tower by tower: no plain decoder, or a text model that sees."""
+    """Return whether a model is simulated stack by stack: no plain decoder, or one that takes images."""
     return shape.model_type in TOWER_FAMILIES or _sees(shape, traits)
 
 
@@ -113,7 +113,7 @@ def _build(prefix: str, linears: list[Linear], setting: StepSetting, family: Mod
 
 
 def _find_kind(prefix: str, linears: list[Linear], family: ModelFamily) -> TowerKind:
-    if any(word in prefix for word in VISION) or family.sees:
+    if any(word in prefix for word in VISION) or family.takes_images:
         return "vision"
     if "decoder" in prefix or any(_find_block(linear.name) == "cross" for linear in linears):
         return "decoder"

@@ -11,7 +11,7 @@ from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import ConfigTraits, StepSetting
 from lora_lab.memory.frameworks.tape import STOP, Leaf, Storage, Tape, Tensor
 
-LAYERS_PLAYED = 4
+SIMULATED_LAYERS = 4
 """First, last and two in between; the other layers are like the second, which counts for them."""
 
 
@@ -54,18 +54,18 @@ class TransformersStep(LinearLayers):
 
     # ---- simulation
 
-    def play(self) -> Tape:
+    def simulate_step(self) -> Tape:
         """Simulate one step from the first to the last operator; what is resident is counted elsewhere."""
         x = self.embed()
         self.position_tables()
-        played = min(self.shape.layers, LAYERS_PLAYED)
-        for number in range(played):
+        simulated = min(self.shape.layers, SIMULATED_LAYERS)
+        for number in range(simulated):
             before, trained = self.tape.live_bytes, len(self.parameters)
             x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
-            if number == 1 and self.shape.layers > played:
+            if number == 1 and self.shape.layers > simulated:
                 saved = self.tape.live_bytes - before
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeated(x, self.shape.layers - played, saved, gradients)
+                x = self.repeated(x, self.shape.layers - simulated, saved, gradients)
         loss = self.loss(x)
         del x
         self.casts.clear()

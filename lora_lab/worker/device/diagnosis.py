@@ -38,7 +38,7 @@ class Notice:
 class Setup:
     """What is installed: card, driver, and the build of PyTorch."""
 
-    card: str
+    gpu: str
     """The card's name; empty when this machine has no NVIDIA card."""
 
     driver: str = ""
@@ -60,12 +60,12 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
 
     `problem` is the error of the first product on the device.
     """
-    if not setup.card or (setup.usable and not problem):
+    if not setup.gpu or (setup.usable and not problem):
         return None
     if setup.capability and setup.capability < OLDEST_CAPABILITY:
         return Notice(
             what=(
-                f"The {setup.card} has compute capability {_name_capability(setup.capability)}, and no "
+                f"The {setup.gpu} has compute capability {_name_capability(setup.capability)}, and no "
                 "build of PyTorch that this app can use has kernels for less than "
                 f"{_name_capability(OLDEST_CAPABILITY)}."
             ),
@@ -73,7 +73,7 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
         )
     if setup.built_for is None:
         return Notice(
-            what=f"This machine's {setup.card} is not used: the installed PyTorch is built for the CPU.",
+            what=f"This machine's {setup.gpu} is not used: the installed PyTorch is built for the CPU.",
             do_next=_install(build_for(setup)),
         )
     if _is_too_old(setup):
@@ -81,7 +81,7 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
         named = _name_capability(setup.capability)
         return Notice(
             what=(
-                f"The {setup.card} has compute capability {named}, and the installed PyTorch "
+                f"The {setup.gpu} has compute capability {named}, and the installed PyTorch "
                 f"(CUDA {setup.built_for}) has no kernels for it."
             ),
             do_next=_install(build_for(setup)),
@@ -90,18 +90,18 @@ def diagnose(setup: Setup, problem: str = "") -> Notice | None:
     if setup.driver and _major(setup.driver) < needed:
         return Notice(
             what=(
-                f"The driver of the {setup.card} is version {setup.driver}, and the installed PyTorch "
+                f"The driver of the {setup.gpu} is version {setup.driver}, and the installed PyTorch "
                 f"(CUDA {setup.built_for}) needs {needed} or newer."
             ),
             do_next=f"Update the driver, or: {_install(build_for(setup))}",
         )
     if problem:
         return Notice(
-            what=f"The {setup.card} did not compute ({problem}).",
+            what=f"The {setup.gpu} did not compute ({problem}).",
             do_next="Close other programs that use it, then start the app again.",
         )
     return Notice(
-        what=f"PyTorch (CUDA {setup.built_for}) does not see this machine's {setup.card}.",
+        what=f"PyTorch (CUDA {setup.built_for}) does not see this machine's {setup.gpu}.",
         do_next="Check that `nvidia-smi` lists it and that CUDA_VISIBLE_DEVICES is not set.",
     )
 
@@ -116,10 +116,10 @@ def build_for(setup: Setup) -> str:
 
 def read_setup() -> Setup:
     """Read the setup of this machine. Asks `nvidia-smi`, and without it looks for an NVIDIA display card."""
-    name, driver, capability = _asked() or (_card_on_the_bus(), "", None)
+    name, driver, capability = _asked() or (_find_pci_gpu(), "", None)
     usable = torch.cuda.is_available()
     return Setup(
-        card=name,
+        gpu=name,
         driver=driver,
         capability=torch.cuda.get_device_capability() if usable else capability,
         built_for=torch.version.cuda,
@@ -151,7 +151,7 @@ def _asked() -> tuple[str, str, tuple[int, int] | None] | None:
     return parse_smi(next(iter(found.splitlines()), ""))
 
 
-def _card_on_the_bus(devices: Path = Path("/sys/bus/pci/devices")) -> str:
+def _find_pci_gpu(devices: Path = Path("/sys/bus/pci/devices")) -> str:
     """Look for a display card by NVIDIA, which has no driver if `nvidia-smi` is missing. Linux only."""
     for device in sorted(devices.glob("*")):
         try:

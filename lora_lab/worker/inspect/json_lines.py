@@ -21,8 +21,8 @@ Do = Callable[[dict[str, Any], Say, Callable[[], bool]], End]
 """Does one order, passes interim results to Say, and polls now and then whether it was stopped."""
 
 
-def serve_orders(do: Do, sorry: str, *, do_next: str) -> None:
-    """Do orders from standard input until it closes. `sorry` and `do_next` describe unexpected errors."""
+def serve_orders(do: Do, error_text: str, *, do_next: str) -> None:
+    """Do orders from standard input until it closes. An unexpected error says `error_text` and `do_next`."""
     orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
     stopped: set[str] = set()
     answers = open_answers()
@@ -40,7 +40,7 @@ def serve_orders(do: Do, sorry: str, *, do_next: str) -> None:
             say(end="failed", what=error.what, do_next=error.do_next)
         except Exception as error:
             # The outermost frame: any exception of a library ends this job, not the process.
-            say(end="failed", what=f"{sorry} ({str(error) or type(error).__name__}).", do_next=do_next)
+            say(end="failed", what=f"{error_text} ({str(error) or type(error).__name__}).", do_next=do_next)
 
 
 def _read_orders(orders: "queue.Queue[dict[str, Any] | None]", stopped: set[str]) -> None:

@@ -25,12 +25,12 @@ from lora_lab.worker.training.session import ModelSession
 if TYPE_CHECKING:
     from lora_lab.worker.inspect.serve import ProgressCallback  # which imports this module
 
-ARMS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
+VARIANTS = ("base", *(f"{how}_{side}" for how in ("only", "all") for side in SIDES))
 """The variants whose loss is measured: the base, this matrix in a scheme, every matrix in a scheme."""
 
 
 class Losses:
-    """A measurement of five arms' held-out losses that reports progress after each batch."""
+    """A measurement of five variants' held-out losses that reports progress after each batch."""
 
     def __init__(
         self, session: ModelSession, examples: Sequence[Encoded], report: "ProgressCallback", models_dir: Path
@@ -48,11 +48,13 @@ class Losses:
         decoded: Mapping[Side, Tensor],
         schemes: Mapping[Side, Mapping[str, Any]],
     ) -> None:
-        """Report each arm's loss as soon as it is measured; the model's weights are restored at the end."""
-        self._arm("base", "as it is")
+        """Report each variant's loss once it is measured; the model's weights are restored at the end."""
+        self._measure_variant("base", "as it is")
         for side in SIDES:
             put_weight(layer, decoded[side])
-            self._arm(f"only_{side}", f"this matrix in {QuantizationScheme(**schemes[side]).name}")
+            self._measure_variant(
+                f"only_{side}", f"this matrix in {QuantizationScheme(**schemes[side]).name}"
+            )
         put_weight(layer, weight)
         for side in SIDES:
             problem = self._why_not(schemes[side])
@@ -62,11 +64,13 @@ class Losses:
                 self._say(f"{QuantizationScheme(**schemes[side]).name} can't hold every matrix")
                 continue
             kept = dict(self._replace_all(schemes[side]))
-            self._arm(f"all_{side}", f"every matrix in {QuantizationScheme(**schemes[side]).name}")
+            self._measure_variant(
+                f"all_{side}", f"every matrix in {QuantizationScheme(**schemes[side]).name}"
+            )
             for changed, original in kept.items():
                 put_weight(changed, original.float())
 
-    def _arm(self, arm: str, words: str) -> None:
+    def _measure_variant(self, variant: str, words: str) -> None:
         before = self._done
 
         def measured(done: int) -> None:
@@ -74,12 +78,12 @@ class Losses:
             self._say(f"Held-out loss, {words}: {done} of {len(self._examples)} examples")
 
         measured(0)
-        self._found[arm] = held_out_loss(self._session.base, self._examples, nullcontext, measured)
+        self._found[variant] = held_out_loss(self._session.base, self._examples, nullcontext, measured)
         self._say(f"Held-out loss, {words}: measured")
 
     def _say(self, doing: str) -> None:
         about = {"examples": len(self._examples), "answers": sum(e.answer_tokens for e in self._examples)}
-        total = len(ARMS) * self._batches
+        total = len(VARIANTS) * self._batches
         self._report(doing, done=self._done, total=total, found={"losses": about | self._found})
 
     def _why_not(self, scheme: Mapping[str, Any]) -> str:

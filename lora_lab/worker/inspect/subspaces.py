@@ -75,14 +75,14 @@ def compute_overlap(
     ]
 
 
-def random_directions(size: int, count: int, dice: torch.Generator) -> Tensor:
+def random_directions(size: int, count: int, rng: torch.Generator) -> Tensor:
     """Sample orthonormal columns (size, count) of a random subspace; Gaussians prefer no direction."""
-    drawn = torch.randn(size, min(size, count), generator=dice, dtype=torch.float64)
+    drawn = torch.randn(size, min(size, count), generator=rng, dtype=torch.float64)
     basis: Tensor = torch.linalg.qr(drawn)[0]
     return basis
 
 
-def seen_through(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
+def project_through_weight(weight: Tensor, outputs: Tensor, inputs: Tensor) -> float:
     """Compute ||Uᵀ W V||, the part of W (d_out, d_in) in the directions U (d_out, k) and V (d_in, k)."""
     kind = weight.dtype
     return float(torch.linalg.norm(outputs.to(kind).T @ (weight @ inputs.to(kind))))

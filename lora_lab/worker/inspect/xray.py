@@ -21,8 +21,8 @@ from lora_lab.worker.inspect.subspaces import (
     compute_spectrum,
     count_nonzero,
     decompose_update,
+    project_through_weight,
     random_directions,
-    seen_through,
     whole_change,
 )
 from lora_lab.worker.model.load import load_model
@@ -33,7 +33,7 @@ from study.base.errors import LearnerError
 if TYPE_CHECKING:  # it names this module's function in its list
     from lora_lab.worker.inspect.serve import ProgressCallback
 
-DICE = 0
+SEED = 0
 """Seed of the random baselines, so repeating an X-ray gives the same numbers."""
 
 DIGITS = 6
@@ -72,7 +72,7 @@ def _inspect_one(
         models_dir=models_dir,
         report=loading,
     )
-    dice = torch.Generator().manual_seed(DICE)
+    rng = torch.Generator().manual_seed(SEED)
     place = {name: number for number, (name, _) in enumerate(base.named_modules())}
     modules = []
     for done, update in enumerate(sorted(adapter.updates, key=lambda update: place.get(update.name, -1))):
@@ -84,11 +84,11 @@ def _inspect_one(
                 f"The base model has no {update.name}, which the adapter changes.",
                 do_next="Start the run again.",
             ) from error
-        modules.append(_inspect_module(update, dense_weight(layer, torch.float32).cpu(), dice))
+        modules.append(_inspect_module(update, dense_weight(layer, torch.float32).cpu(), rng))
     return {"method": adapter.method, "beside": list(adapter.beside), "modules": modules}
 
 
-def _inspect_module(update: Update, weight: Tensor, dice: torch.Generator) -> dict[str, Any]:
+def _inspect_module(update: Update, weight: Tensor, rng: torch.Generator) -> dict[str, Any]:
     """Inspect one update and its weight (d_out, d_in)."""
     d_out, d_in = weight.shape
     narrow = update.narrowed(d_out, d_in)
@@ -96,12 +96,12 @@ def _inspect_module(update: Update, weight: Tensor, dice: torch.Generator) -> di
     count = count_nonzero(found.values, max(d_out, d_in))
     seen = None
     if count:
-        outputs, inputs = random_directions(d_out, count, dice), random_directions(d_in, count, dice)
+        outputs, inputs = random_directions(d_out, count, rng), random_directions(d_in, count, rng)
         seen = {
             "directions": count,
-            "update": seen_through(weight, found.outputs[:, :count], found.inputs[:, :count]),
+            "update": project_through_weight(weight, found.outputs[:, :count], found.inputs[:, :count]),
             "own": float(compute_spectrum(weight)[:count].norm()),
-            "random": seen_through(weight, outputs, inputs),
+            "random": project_through_weight(weight, outputs, inputs),
         }
     values = found.values.tolist() if count else [0.0] * len(found.values)
     return {
@@ -158,8 +158,8 @@ def _inspect_pair(run: RunFolder, beside: RunFolder, report: "ProgressCallback")
 
 def _random_overlap(size: int, firsts: Sequence[int], seconds: Sequence[int]) -> list[list[float | None]]:
     """Compute the overlap of two independent random subspaces of `size` dimensions."""
-    dice = torch.Generator().manual_seed(DICE)
-    one, other = (random_directions(size, most, dice) for most in (firsts[-1], seconds[-1]))
+    rng = torch.Generator().manual_seed(SEED)
+    one, other = (random_directions(size, most, rng) for most in (firsts[-1], seconds[-1]))
     return _round_rows(compute_overlap(one, other, firsts, seconds))
 
 

@@ -37,7 +37,7 @@ def record_merging(models_dir: Path, machine: Machine) -> dict[str, Any]:
     layers = dict(linears_of(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
     base_loss, _ = _measure_answers(plain, held_out)
-    trial = Trial(plain, layers, base, held_out)
+    trial = MergeMeasurement(plain, layers, base, held_out)
     return {
         "model": EMBEDDED_MODEL,
         "bits": SPEC.bits, "rank": SPEC.rank, "targets": SPEC.targets, "batch": SPEC.batch,
@@ -81,7 +81,7 @@ WAYS: tuple[Bits, ...] = ("fp32", "bf16", "nf4")
 """How the sum is stored after the base was dequantized."""
 
 
-class Trial:
+class MergeMeasurement:
     """A plain model whose weights are set to one merge after the other."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Trial:
         hooks = []
         for name, layer in self._layers.items():
             put_weight(layer, self._base[name])
-            hooks.append(layer.register_forward_hook(Branch(update[name])))
+            hooks.append(layer.register_forward_hook(MergePath(update[name])))
         asked = _measure_answers(self._plain, self._held_out)
         for hook in hooks:
             hook.remove()
@@ -127,7 +127,7 @@ class Trial:
         }
 
 
-class Branch:
+class MergePath:
     """A forward hook that adds an update's product to a layer's output."""
 
     def __init__(self, update: Tensor) -> None:

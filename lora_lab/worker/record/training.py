@@ -83,7 +83,7 @@ def _build_row(tokens: Sequence[int], *, examples: int, length: int, machine: Ma
     return pack_examples([Encoded(ids=ids, answer_tokens=length // 2) for ids in parts], machine.device)
 
 
-class Stepper:
+class StepRecorder:
     """A model with a fresh adapter and its optimizer, stepped like the loop in worker/training/loop.py."""
 
     def __init__(self, session: ModelSession, spec: RunSpec) -> None:
@@ -125,7 +125,7 @@ def _one_setting(
     session: ModelSession, tokens: Sequence[int], length: int, checkpointing: bool
 ) -> dict[str, Any]:
     spec = RunSpec(bits="nf4-dq", rank=8, checkpointing=checkpointing, batch=BATCH, seed=0)
-    stepper = Stepper(session, spec)
+    stepper = StepRecorder(session, spec)
     row = _build_row(tokens, examples=BATCH, length=length, machine=session.machine)
     for _ in range(MEASURED_STEP - 1):
         stepper.step(row)
@@ -156,7 +156,7 @@ def _thin_samples(samples: Sequence[int]) -> list[int]:
 
 def _measure_spike(session: ModelSession, tokens: Sequence[int]) -> dict[str, Any]:
     spec = RunSpec(bits="nf4-dq", rank=SPIKE_RANK, batch=1, steps=STEPS, seed=0)
-    stepper = Stepper(session, spec)
+    stepper = StepRecorder(session, spec)
     steps = []
     for number in range(1, STEPS + 1):
         length = LONG_TOKENS if number == LONG_STEP else SHORT_TOKENS

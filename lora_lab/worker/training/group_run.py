@@ -55,22 +55,22 @@ class GroupedRuns:
         self._home, self._app_is_gone = home, app_is_gone
         self._well = True
 
-    def execute(self, bench: ModelCache) -> bool:
+    def execute(self, cache: ModelCache) -> bool:
         """Do the runs. An error in one run ends that run; in a chunk, those of it that still train."""
         try:
-            self._do([work for work in self._works if not work.leaves_early()], bench)
+            self._do([work for work in self._works if not work.leaves_early()], cache)
         except Exception as error:  # before the first chunk: none of them can be trained
             self._fail_together(self._works, error)
-            bench.clear()
+            cache.clear()
         return self._well
 
-    def _do(self, works: Sequence[Work], bench: ModelCache) -> None:
+    def _do(self, works: Sequence[Work], cache: ModelCache) -> None:
         if not works:
             return
         spec = works[0].spec
         self._tell(works, PREPARING)
         dataset = datasets.load_saved(works[0].run.path)
-        session = bench.session_for(spec, partial(self._report, works))
+        session = cache.session_for(spec, partial(self._report, works))
         material = Material(session, dataset, self._home, spec)
         chunks = material.chunks(works)
         for later in chunks[1:]:
@@ -78,36 +78,36 @@ class GroupedRuns:
                 say_waiting(work.run)
         for chunk in chunks:
             try:
-                self._do_chunk([work for work in chunk if not work.leaves_early()], material, bench)
+                self._do_chunk([work for work in chunk if not work.leaves_early()], material, cache)
             except Exception as error:  # most likely memory: a smaller chunk may still fit
                 self._fail_together(chunk, error)
-                bench.clear()
+                cache.clear()
 
-    def _do_chunk(self, chunk: Sequence[Work], material: "Material", bench: ModelCache) -> None:
+    def _do_chunk(self, chunk: Sequence[Work], material: "Material", cache: ModelCache) -> None:
         if not chunk:
             return
         self._tell(chunk, PREPARING)
-        session = bench.session_for(chunk[0].spec, partial(self._report, chunk))
-        if not self._side_by_side(session, bench, chunk, material):
+        session = cache.session_for(chunk[0].spec, partial(self._report, chunk))
+        if not self._side_by_side(session, cache, chunk, material):
             for work in chunk[1:]:
                 say_waiting(work.run)
             for work in chunk:
-                self._alone(work, bench)
+                self._alone(work, cache)
 
     def _side_by_side(
-        self, session: ModelSession, bench: ModelCache, chunk: Sequence[Work], material: "Material"
+        self, session: ModelSession, cache: ModelCache, chunk: Sequence[Work], material: "Material"
     ) -> bool:
         """Train a chunk side by side; return whether this model's layer is the one written out here."""
         group = AdapterGroup(session, [work.spec for work in chunk], material.shape)
         agrees = group.agrees_with_library(material.examples)
         if agrees:
             self._train(group, chunk, material)
-        bench.take_back(group.model)
+        cache.take_back(group.model)
         return agrees
 
-    def _alone(self, work: Work, bench: ModelCache) -> None:
+    def _alone(self, work: Work, cache: ModelCache) -> None:
         work.ended = True  # `execute_with_graph` writes the terminal event
-        self._well &= execute_with_graph(work.run, self._home, bench, app_is_gone=self._app_is_gone)
+        self._well &= execute_with_graph(work.run, self._home, cache, app_is_gone=self._app_is_gone)
 
     def _train(self, group: AdapterGroup, chunk: Sequence[Work], material: "Material") -> None:
         work_of = dict(zip(group.cells, chunk, strict=True))
@@ -130,7 +130,7 @@ class GroupedRuns:
             work_of[cell].save(work_of[cell].step)
         self._finish(group, {cell: work_of[cell] for cell in finished}, material)
         for work in chunk:
-            work.put_down()
+            work.release_model()
 
     def _leave(
         self,

@@ -70,7 +70,7 @@ def answer_loss(model: nn.Module, row: PackedRow, autocast: AbstractContextManag
     return F.cross_entropy(logits.float(), row.targets)
 
 
-def never() -> bool:
+def never_stop() -> bool:
     """Return False: nobody stops the run."""
     return False
 
@@ -83,7 +83,7 @@ def train_adapter(
     autocast: Callable[[], AbstractContextManager[Any]],
     meter: Meter,
     on_step: Callable[[StepResult], None],
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
     scaled: bool = False,
 ) -> GpuMemory | None:
     """Run `spec.steps` optimizer steps on the adapter, or fewer when asked to stop; return the figures of a

@@ -107,5 +107,5 @@ def describe_error(error: Exception) -> str:
     if is_out_of_memory(error):
         return "There was not enough memory: this holds the whole model in fp32, 4 bytes per parameter."
     if isinstance(error, OSError | SafetensorError):
-        return f"{failures.disk(error).what} Free some disk space."
+        return f"{failures.describe_disk_error(error).what} Free some disk space."
     return str(error) if isinstance(error, LearnerError) else first_line(error)

@@ -9,7 +9,7 @@ from lora_lab.memory.written_out import is_written_out
 from lora_lab.runs.folder import RunFolder
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group_run import GroupedRuns
-from lora_lab.worker.training.loop import never
+from lora_lab.worker.training.loop import never_stop
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.work import execute_with_graph, say_waiting, shape_for
 
@@ -19,14 +19,14 @@ def execute_run(
     home: LabHome,
     models_dir: Path,
     *,
-    bench: ModelCache | None = None,
-    app_is_gone: Callable[[], bool] = never,
+    cache: ModelCache | None = None,
+    app_is_gone: Callable[[], bool] = never_stop,
 ) -> bool:
     """Do the run; every way it can end is an event. Return True unless it failed.
 
     With a model cache, its loaded base is used if it fits, and stays loaded for the next run.
     """
-    return execute_group([run], home, models_dir, bench=bench, app_is_gone=app_is_gone)
+    return execute_group([run], home, models_dir, cache=cache, app_is_gone=app_is_gone)
 
 
 def execute_group(
@@ -34,15 +34,15 @@ def execute_group(
     home: LabHome,
     models_dir: Path,
     *,
-    bench: ModelCache | None = None,
-    app_is_gone: Callable[[], bool] = never,
+    cache: ModelCache | None = None,
+    app_is_gone: Callable[[], bool] = never_stop,
 ) -> bool:
     """Do the runs; every way each can end is an event. Return True unless one of them failed."""
-    bench = bench or ModelCache(models_dir, home=home)
+    cache = cache or ModelCache(models_dir, home=home)
     turns: list[tuple[list[RunFolder], bool]] = []
     for places in grouping.group_by_base([run.spec for run in runs]):
         together = [runs[place] for place in places]
-        shares = _takes_written_layer(together[0].spec, home, bench)
+        shares = _takes_written_layer(together[0].spec, home, cache)
         turns += [(together, True)] if shares else [([run], False) for run in together]
     for later, _ in turns[1:]:
         for run in later:
@@ -50,16 +50,16 @@ def execute_group(
     well = True
     for turn, shares in turns:
         if shares:
-            well &= GroupedRuns(turn, home, app_is_gone).execute(bench)
+            well &= GroupedRuns(turn, home, app_is_gone).execute(cache)
         else:
-            well &= execute_with_graph(turn[0], home, bench, app_is_gone=app_is_gone)
+            well &= execute_with_graph(turn[0], home, cache, app_is_gone=app_is_gone)
     return well
 
 
-def _takes_written_layer(spec: RunSpec, home: LabHome, bench: ModelCache) -> bool:
+def _takes_written_layer(spec: RunSpec, home: LabHome, cache: ModelCache) -> bool:
     """Return whether runs like `spec` can train through worker/training/group_layer.py here."""
     try:
-        shape, compute = shape_for(spec.model, home), bench.machine_for(spec).compute_name
+        shape, compute = shape_for(spec.model, home), cache.machine_for(spec).compute_name
     except Exception:  # the run itself meets it again, and says why
         return False
     return is_written_out(shape.model_type, compute, variant=spec.variant, optimizer=spec.optimizer)

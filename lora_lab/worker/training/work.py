@@ -54,22 +54,22 @@ HELD_OUT = "held-out "
 
 
 def execute_with_graph(
-    run: RunFolder, home: LabHome, bench: ModelCache, *, app_is_gone: Callable[[], bool]
+    run: RunFolder, home: LabHome, cache: ModelCache, *, app_is_gone: Callable[[], bool]
 ) -> bool:
     """Do a run with PyTorch's graph; every way it can end is an event. Return True unless it failed."""
     work = Work(run, run.spec, home, app_is_gone)
     failure: Failure | None = None
     try:
-        work.do(bench)
+        work.do(cache)
     except Exception as error:  # the run's outermost frame: whatever it was, the next run can begin
         failure = describe_failure(error, work)
         work.end("failed", **asdict(failure))
-    model = work.put_down()
+    model = work.release_model()
     if failure is not None and failure.cause in ("out-of-memory", "crash"):
         del model  # something failed at an unknown point: the base may be damaged
-        bench.clear()
+        cache.clear()
     elif model is not None:
-        bench.take_back(model)
+        cache.take_back(model)
     return failure is None
 
 
@@ -83,13 +83,13 @@ def describe_failure(error: Exception, work: "Work") -> Failure:
     if isinstance(error, NonFiniteLoss):
         with contextlib.suppress(OSError, SafetensorError):
             work.save(error.step - 1)
-        return failures.non_finite(work.spec, step=error.step, saved_step=work.saved_step)
+        return failures.describe_non_finite(work.spec, step=error.step, saved_step=work.saved_step)
     if is_out_of_memory(error):
-        return failures.out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
+        return failures.describe_out_of_memory(work.spec, step=work.step + 1, saved_step=work.saved_step)
     if isinstance(error, OSError | SafetensorError):  # safetensors raises the second on a full disk
-        return failures.disk(error)
+        return failures.describe_disk_error(error)
     traceback.print_exception(error)
-    return failures.unknown(error, step=work.step, saved_step=work.saved_step)
+    return failures.describe_unknown(error, step=work.step, saved_step=work.saved_step)
 
 
 def say_waiting(run: RunFolder) -> None:
@@ -112,12 +112,12 @@ class Work:
         self.saved_step = 0
         self._saved_at = time.monotonic()
 
-    def do(self, bench: ModelCache) -> None:
+    def do(self, cache: ModelCache) -> None:
         """Load, attach, train, compare, finish."""
         if self.leaves_early():
             return
         self.report(Progress(step=PREPARING))
-        session = bench.session_for(self.spec, self.report)
+        session = cache.session_for(self.spec, self.report)
         dataset = datasets.load_saved(self.run.path)
         everything = [encode_example(session.tokenizer, example) for example in dataset.train]
         shape = shape_for(self.spec.model, self.home)
@@ -204,7 +204,7 @@ class Work:
         self.saved_step, self._saved_at = step, time.monotonic()
         self.run.emit("saved", step=step)
 
-    def put_down(self) -> PeftModel | None:
+    def release_model(self) -> PeftModel | None:
         """Release the model with its adapter and return it; None before the adapter was attached."""
         adapted, self._adapted, self.writer = self._adapted, None, None
         return adapted.model if adapted else None

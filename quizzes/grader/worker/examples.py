@@ -1,6 +1,6 @@
 """Training examples from labelled answers: as written, several joined, or with typos (augmentation).
 
-All randomness comes from `dice`, so one seed gives one order of examples.
+All randomness comes from `rng`, so one seed gives one order of examples.
 """
 
 import re
@@ -44,31 +44,31 @@ def merge_verdicts(verdicts: Sequence[tuple[Verdict, ...]]) -> tuple[Verdict, ..
 
 
 def draw_groups(
-    answers: Sequence[LabelledAnswer], dice: Random, *, share: float, new: Collection[str]
+    answers: Sequence[LabelledAnswer], rng: Random, *, share: float, new: Collection[str]
 ) -> list[LabelledAnswer]:
     """Draw this share of the groups, and all groups of the prompts that are new to the network."""
     groups = sorted({answer.group for answer in answers})
-    drawn = set(dice.sample(groups, round(share * len(groups))))
+    drawn = set(rng.sample(groups, round(share * len(groups))))
     return [answer for answer in answers if answer.group in drawn or answer.prompt_id in new]
 
 
-def split_epoch(answers: Sequence[LabelledAnswer], dice: Random, *, rows: int) -> list[list[LabelledAnswer]]:
+def split_epoch(answers: Sequence[LabelledAnswer], rng: Random, *, rows: int) -> list[list[LabelledAnswer]]:
     """Split one epoch into batches of about `rows` answers of similar length; minimal pairs share a batch."""
     groups: dict[str, list[LabelledAnswer]] = {}
     for answer in answers:
         groups.setdefault(answer.group, []).append(answer)
-    groups |= {f"joined {at}": [answer] for at, answer in enumerate(_draw_joined(answers, dice))}
-    jitter = {name: dice.uniform(0.7, 1.4) for name in groups}
+    groups |= {f"joined {at}": [answer] for at, answer in enumerate(_draw_joined(answers, rng))}
+    jitter = {name: rng.uniform(0.7, 1.4) for name in groups}
     batches: list[list[LabelledAnswer]] = [[]]
     for name in sorted(groups, key=lambda name: max(len(one.text) for one in groups[name]) * jitter[name]):
         if len(batches[-1]) >= rows:
             batches.append([])
         batches[-1] += groups[name]
-    dice.shuffle(batches)
+    rng.shuffle(batches)
     return batches
 
 
-def _draw_joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[LabelledAnswer]:
+def _draw_joined(answers: Sequence[LabelledAnswer], rng: Random) -> Iterator[LabelledAnswer]:
     """Yield joined examples: two or three short answers to one prompt in random order, noise included."""
     short: dict[str, list[LabelledAnswer]] = {}
     for answer in answers:
@@ -76,7 +76,7 @@ def _draw_joined(answers: Sequence[LabelledAnswer], dice: Random) -> Iterator[La
             short.setdefault(answer.prompt_id, []).append(answer)
     for choices in short.values():
         for _ in range(round(JOINED_SHARE * len(choices))):
-            parts = dice.sample(choices, min(len(choices), dice.choice((2, 2, 3))))
+            parts = rng.sample(choices, min(len(choices), rng.choice((2, 2, 3))))
             if not all(part.kind in NOISE for part in parts):
                 yield replace(
                     parts[0],
@@ -92,21 +92,21 @@ def close_sentence(text: str) -> str:
     return text if text[-1] in ".!?" else f"{text}."
 
 
-def mistype(text: str, dice: Random) -> str:
+def mistype(text: str, rng: Random) -> str:
     """Sometimes swap two letters of a word, drop one, or drop the punctuation."""
-    if dice.random() >= MISTYPED_SHARE:
+    if rng.random() >= MISTYPED_SHARE:
         return text
-    words = (re.sub(r"[,.;:]", "", text) if dice.random() < 0.4 else text).split() or [text]
+    words = (re.sub(r"[,.;:]", "", text) if rng.random() < 0.4 else text).split() or [text]
     for _ in range(1 + len(words) // 12):
-        at = dice.randrange(len(words))
-        words[at] = _misspell(words[at], dice)
+        at = rng.randrange(len(words))
+        words[at] = _misspell(words[at], rng)
     return " ".join(words)
 
 
-def _misspell(word: str, dice: Random) -> str:
+def _misspell(word: str, rng: Random) -> str:
     if len(word) < LEAST_LETTERS or not word.isalpha():
         return word
-    at = dice.randrange(1, len(word) - 2)
-    if dice.random() < 0.5:
+    at = rng.randrange(1, len(word) - 2)
+    if rng.random() < 0.5:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     return word[:at] + word[at + 1 :]

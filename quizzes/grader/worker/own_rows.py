@@ -22,7 +22,7 @@ NO_STATEMENTS = NOISE | {"other-language", "misspelt", "rejects-false"}
 STATEMENTS, TWINS = 0.11, 0.22
 """Share of concepts that are read as a right statement, and as a twin or another false statement."""
 
-STRANGERS = 0.12
+FOREIGN_CONCEPTS = 0.12
 """Share of concepts that are taken from a prompt about something else; an answer says nothing of them."""
 
 ABOUT_LORA = ("explain-", "l-")
@@ -35,11 +35,9 @@ Key = tuple[str, int]
 class OwnRowBuilder:
     """Builds rows from answers for a network that has no parts of its own for any concept."""
 
-    def __init__(
-        self, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer], dice: Random
-    ) -> None:
+    def __init__(self, prompts: Mapping[str, Prompt], answers: Sequence[LabelledAnswer], rng: Random) -> None:
         self._prompts = prompts
-        self._dice = dice
+        self._rng = rng
         self._ids = sorted({answer.prompt_id for answer in answers})
         self._right = list_statements(answers, "covered")
         self._false = list_statements(answers, "contradicted")
@@ -47,7 +45,7 @@ class OwnRowBuilder:
 
     def build_batch(self, batch: Sequence[LabelledAnswer]) -> list[Row]:
         """Build the rows of a batch; their concepts stand in an order drawn for the batch."""
-        order = self._dice.sample(range(CONCEPTS), CONCEPTS)
+        order = self._rng.sample(range(CONCEPTS), CONCEPTS)
         return [self._build_row(answer, order) for answer in batch]
 
     def _build_row(self, answer: LabelledAnswer, order: Sequence[int]) -> Row:
@@ -55,32 +53,32 @@ class OwnRowBuilder:
         row = NetworkRow(
             concepts=tuple(text for text, _ in read),
             numbers=(0,) * CONCEPTS,
-            text=mistype(answer.text, self._dice),
+            text=mistype(answer.text, self._rng),
         )
         return row, tuple(verdict for _, verdict in read)
 
     def _read_concept(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict]:
         """Return a text to read as the concept, and what the answer says of this text."""
-        key, verdict, drawn = (answer.prompt_id, at), answer.verdicts[at], self._dice.random()
+        key, verdict, drawn = (answer.prompt_id, at), answer.verdicts[at], self._rng.random()
         if drawn < TWINS:
             turned = self._draw_twin(answer, at) or self._draw_false(key, verdict)
             if turned is not None:
                 return turned
         if drawn < TWINS + STATEMENTS and key in self._right:
-            return self._dice.choice(self._right[key]), verdict
-        if self._dice.random() < STRANGERS:
-            other = self._dice.choice(self._ids)
+            return self._rng.choice(self._right[key]), verdict
+        if self._rng.random() < FOREIGN_CONCEPTS:
+            other = self._rng.choice(self._ids)
             if _subject(other) != _subject(answer.prompt_id):
-                stranger = self._dice.choice(self._prompts[other].concepts)
-                return word_concept(stranger, self._dice), "missing"
-        return word_concept(self._prompts[answer.prompt_id].concepts[at], self._dice), verdict
+                foreign = self._rng.choice(self._prompts[other].concepts)
+                return word_concept(foreign, self._rng), "missing"
+        return word_concept(self._prompts[answer.prompt_id].concepts[at], self._rng), verdict
 
     def _draw_twin(self, answer: LabelledAnswer, at: int) -> tuple[str, Verdict] | None:
         """Draw another answer of the contrast group: it says the same about the concept, or the opposite."""
         twins = [one for one in self._twins.get((answer.group, at), ()) if one.text != answer.text]
         if not twins or answer.verdicts[at] not in ("covered", "contradicted"):
             return None
-        twin = self._dice.choice(twins)
+        twin = self._rng.choice(twins)
         return twin.text, "covered" if twin.verdicts[at] == answer.verdicts[at] else "contradicted"
 
     def _draw_false(self, key: Key, verdict: Verdict) -> tuple[str, Verdict] | None:
@@ -88,17 +86,17 @@ class OwnRowBuilder:
         said: dict[Verdict, Verdict] = {"missing": "missing", "covered": "contradicted"}
         if verdict not in said or key not in self._false:
             return None
-        return self._dice.choice(self._false[key]), said[verdict]
+        return self._rng.choice(self._false[key]), said[verdict]
 
 
-def word_concept(concept: PromptConcept, dice: Random) -> str:
+def word_concept(concept: PromptConcept, rng: Random) -> str:
     """Return a concept as somebody might write it down: whole, its label, its definition or its start."""
     label, rest = concept.label, concept.definition
     if rest.startswith(label):  # a line of somebody's own prompt, with or without a colon
-        if dice.random() < 0.5:
+        if rng.random() < 0.5:
             return concept.definition
         rest = rest.partition(":")[2].strip() or rest
-    drawn = dice.random()
+    drawn = rng.random()
     if drawn < 0.45:
         return f"{label}: {_lower_first(rest)}"
     if drawn < 0.6:
@@ -107,7 +105,7 @@ def word_concept(concept: PromptConcept, dice: Random) -> str:
         return label
     if drawn < 0.85:
         parts = re.split(r"(?<=[,;])\s", rest)
-        start = " ".join(parts[: dice.randint(1, len(parts))]).rstrip(",; ")
+        start = " ".join(parts[: rng.randint(1, len(parts))]).rstrip(",; ")
         return f"{label}: {_lower_first(start)}"
     return f"{label}. {rest}"
 

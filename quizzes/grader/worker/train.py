@@ -204,7 +204,7 @@ def train_network(
 ) -> AnswerReader:
     """Train a network, from MiniLM or from the stored tensors `resume`: all epochs in one loop."""
     torch.manual_seed(recipe.seed)
-    dice = Random(recipe.seed)
+    rng = Random(recipe.seed)
     network, tokenizer = build_network(
         base,
         known_concepts=0 if own else len(material.prompts) * CONCEPTS,
@@ -229,13 +229,13 @@ def train_network(
     optimizer = torch.optim.AdamW(groups, weight_decay=decay, fused=True)
     batches = [
         split_epoch(
-            draw_groups(material.learnt, dice, share=recipe.drawn, new=material.new), dice, rows=recipe.rows
+            draw_groups(material.learnt, rng, share=recipe.drawn, new=material.new), rng, rows=recipe.rows
         )
         for _ in range(recipe.epochs)
     ]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_then_down(sum(map(len, batches))))
     examples: Builder = (
-        OwnRowBuilder(material.prompts, material.learnt, dice) if own else RowBuilder(material.prompts, dice)
+        OwnRowBuilder(material.prompts, material.learnt, rng) if own else RowBuilder(material.prompts, rng)
     )
     begun = time.monotonic()
     for number, part in enumerate(batches, start=1):
@@ -308,9 +308,9 @@ def _find_place(answer: LabelledAnswer, batch: Sequence[LabelledAnswer]) -> int:
 class RowBuilder:
     """Builds rows for a network that knows the concepts: labels in the prompt's order, with their numbers."""
 
-    def __init__(self, prompts: Mapping[str, Prompt], dice: Random) -> None:
+    def __init__(self, prompts: Mapping[str, Prompt], rng: Random) -> None:
         self._prompts = prompts
-        self._dice = dice
+        self._rng = rng
         self._first = {prompt_id: at * CONCEPTS + 1 for at, prompt_id in enumerate(prompts)}
 
     def build_batch(self, batch: Sequence[LabelledAnswer]) -> list[Row]:
@@ -322,7 +322,7 @@ class RowBuilder:
         row = NetworkRow(
             concepts=tuple(concept.label for concept in self._prompts[answer.prompt_id].concepts),
             numbers=tuple(range(first, first + CONCEPTS)),
-            text=mistype(answer.text, self._dice),
+            text=mistype(answer.text, self._rng),
         )
         return row, answer.verdicts
 

@@ -1,6 +1,6 @@
-"""The verbs of card study: each a row that undo can take back, the last one first, whatever kind it is.
+"""The operations of card study: each a row that undo can take back, the last one first, whatever kind it is.
 
-Ratings have their own log; their verb only points there. All other verbs hold what they say in `value`. They
+Ratings have their own log; their operation only points there. All others hold what they say in `value`. They
 are in the order of their time, not of their numbers: a backup of another machine brings earlier ones later.
 """
 
@@ -21,7 +21,7 @@ NAMES: tuple[Name, ...] = get_args(Name)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verb:
+class CardOperation:
     """One thing done to a card. The subject of an edit is its note; a spread has none."""
 
     id: int
@@ -32,8 +32,8 @@ class Verb:
     at: datetime
 
 
-class VerbLog(StoreLog):
-    """Verbs, appended and undone, never changed."""
+class CardOperationLog(StoreLog):
+    """Operations, appended and undone, never changed."""
 
     def append(
         self,
@@ -45,7 +45,7 @@ class VerbLog(StoreLog):
         at: datetime,
         expected_id: int | None = None,
     ) -> int:
-        """Record a verb; with `expected_id` only if that is the last such verb on its subject (0: none)."""
+        """Record an operation; with `expected_id` only if that is the last one on its subject (0: none)."""
         with self._database.write(profile_id) as connection:
             if expected_id is not None:
                 same = t.card_verbs.c.verb == name, t.card_verbs.c.subject == subject
@@ -55,10 +55,10 @@ class VerbLog(StoreLog):
                         "Another window changed this meanwhile.",
                         do_next="Copy what you wrote, reload the page and look at it again.",
                     )
-            return record_verb(connection, profile_id, name, subject, value=value, at=at)
+            return record_operation(connection, profile_id, name, subject, value=value, at=at)
 
-    def undo(self, profile_id: str, *, expected_id: int, undone_at: datetime) -> Verb:
-        """Take back the last verb and return it, unless another window did something meanwhile."""
+    def undo(self, profile_id: str, *, expected_id: int, undone_at: datetime) -> CardOperation:
+        """Take back the last operation and return it, unless another window did something meanwhile."""
         with self._database.write(profile_id) as connection:
             last = _find_last(connection, profile_id)
             if last is None:
@@ -76,25 +76,27 @@ class VerbLog(StoreLog):
             return last
 
     @cache_reads
-    def last(self, profile_id: str) -> Verb | None:
-        """The verb that undo would take back."""
+    def last(self, profile_id: str) -> CardOperation | None:
+        """The operation that undo would take back."""
         with self._database.read() as connection:
             return _find_last(connection, profile_id)
 
-    def live(self, profile_id: str, names: Iterable[Name], *, since: datetime | None = None) -> list[Verb]:
-        """The verbs of these names that were not undone, oldest first."""
+    def live(
+        self, profile_id: str, names: Iterable[Name], *, since: datetime | None = None
+    ) -> list[CardOperation]:
+        """The operations of these names that were not undone, oldest first."""
         return self._live(profile_id, tuple(names), since)
 
     @cache_reads
-    def _live(self, profile_id: str, names: tuple[Name, ...], since: datetime | None) -> list[Verb]:
+    def _live(self, profile_id: str, names: tuple[Name, ...], since: datetime | None) -> list[CardOperation]:
         wanted = _select_live(profile_id, *t.card_verbs.c).where(t.card_verbs.c.verb.in_(names))
         if since is not None:
             wanted = wanted.where(t.card_verbs.c.at >= since)
-        return [_read_verb(row) for row in self._rows(wanted.order_by(*_IN_TIME))]
+        return [_read_operation(row) for row in self._rows(wanted.order_by(*_IN_TIME))]
 
     @cache_reads
-    def just_undone(self, profile_id: str) -> Verb | None:
-        """The verb that was taken back last, until another one follows; its card is shown first."""
+    def just_undone(self, profile_id: str) -> CardOperation | None:
+        """The operation that was taken back last, until another one follows; its card is shown first."""
         undone = (
             select(*t.card_verbs.c)
             .join(t.verb_undos, t.verb_undos.c.verb_id == t.card_verbs.c.id)
@@ -107,7 +109,7 @@ class VerbLog(StoreLog):
             if row is None:
                 return None
             last = _find_last(connection, profile_id)
-        taken_back = _read_verb(row)
+        taken_back = _read_operation(row)
         return taken_back if last is None or time_of(taken_back) > time_of(last) else None
 
 
@@ -115,12 +117,12 @@ _select_live = partial(select_live, t.verb_undos.c.verb_id)
 _IN_TIME = (t.card_verbs.c.at, t.card_verbs.c.id)
 
 
-def time_of(verb: Verb) -> tuple[datetime, int]:
-    """Return what verbs are ordered by."""
-    return verb.at, verb.id
+def time_of(operation: CardOperation) -> tuple[datetime, int]:
+    """Return what operations are ordered by."""
+    return operation.at, operation.id
 
 
-def record_verb(
+def record_operation(
     connection: Connection,
     profile_id: str,
     name: Name,
@@ -130,7 +132,7 @@ def record_verb(
     at: datetime,
     review_id: int | None = None,
 ) -> int:
-    """Record a verb inside a transaction that records more than it."""
+    """Record an operation inside a transaction that records more than it."""
     verb_id: int = connection.execute(
         insert(t.card_verbs)
         .values(profile_id=profile_id, verb=name, subject=subject, review_id=review_id, value=value, at=at)
@@ -139,14 +141,14 @@ def record_verb(
     return verb_id
 
 
-def _find_last(connection: Connection, profile_id: str, *wanted: ColumnElement[bool]) -> Verb | None:
+def _find_last(connection: Connection, profile_id: str, *wanted: ColumnElement[bool]) -> CardOperation | None:
     live = _select_live(profile_id, *t.card_verbs.c).where(*wanted)
     row = connection.execute(live.order_by(*(column.desc() for column in _IN_TIME)).limit(1)).first()
-    return _read_verb(row) if row else None
+    return _read_operation(row) if row else None
 
 
-def _read_verb(row: Row[Any]) -> Verb:
+def _read_operation(row: Row[Any]) -> CardOperation:
     name = next(name for name in NAMES if name == row.verb)
-    return Verb(
+    return CardOperation(
         id=row.id, name=name, subject=row.subject, review_id=row.review_id, value=row.value, at=row.at
     )

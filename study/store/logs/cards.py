@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, exists, func, insert, select
 from study.base.errors import StaleError
 from study.store import schema as t
 from study.store.database import StoreLog, cache_reads, read_row, select_live
-from study.store.logs.card_operations import Verb, VerbLog, record_verb, time_of
+from study.store.logs.card_operations import CardOperation, CardOperationLog, record_operation, time_of
 from study.store.read_cache import Amend
 
 FORGOTTEN = 1  # the rating Again
@@ -56,7 +56,7 @@ class CardRequest:
 
 
 class CardLog(StoreLog):
-    """Card reviews, appended, never changed; `VerbLog.undo` takes one back."""
+    """Card reviews, appended, never changed; `CardOperationLog.undo` takes one back."""
 
     def append(
         self,
@@ -101,7 +101,7 @@ class CardLog(StoreLog):
                 )
                 .returning(t.card_reviews.c.id)
             ).scalar_one()
-            made.verb_id = record_verb(
+            made.verb_id = record_operation(
                 connection,
                 profile_id,
                 "rate",
@@ -133,7 +133,7 @@ class CardLog(StoreLog):
 
     @cache_reads
     def lapses(self, profile_id: str) -> dict[str, list[int]]:
-        """For each card that was forgotten after it had been learnt, the verbs by which it was, in order.
+        """For each card that was forgotten after it was learnt, the operations by which it was, in order.
 
         A rating that came with an import has no verb here and counts as verb 0.
         """
@@ -221,9 +221,9 @@ class _Rating:
             CardLog.count.__qualname__: lambda _, found: found + 1,
             CardLog.last_durations_ms.__qualname__: self._durations,
             CardLog.lapses.__qualname__: self._lapses,
-            VerbLog.last.__qualname__: self._last_verb,
-            VerbLog.just_undone.__qualname__: self._just_undone,
-            VerbLog._live.__qualname__: self._live_verbs,
+            CardOperationLog.last.__qualname__: self._last_operation,
+            CardOperationLog.just_undone.__qualname__: self._just_undone,
+            CardOperationLog._live.__qualname__: self._live_operations,
         }
 
     def _latest(self, found: dict[str, LatestReview]) -> LatestReview:
@@ -257,19 +257,19 @@ class _Rating:
             return found
         return found | {self.card_id: [*found.get(self.card_id, []), self.verb_id]}
 
-    def _live_verbs(self, asked: tuple[Any, ...], found: list[Verb]) -> list[Verb]:
+    def _live_operations(self, asked: tuple[Any, ...], found: list[CardOperation]) -> list[CardOperation]:
         names, since = asked
         counts = "rate" in names and (since is None or self.reviewed_at >= since)
-        return sorted([*found, self._verb()], key=time_of) if counts else found
+        return sorted([*found, self._operation()], key=time_of) if counts else found
 
-    def _last_verb(self, _: tuple[Any, ...], found: Verb | None) -> Verb | None:
-        return max(found or self._verb(), self._verb(), key=time_of)
+    def _last_operation(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
+        return max(found or self._operation(), self._operation(), key=time_of)
 
-    def _just_undone(self, _: tuple[Any, ...], found: Verb | None) -> Verb | None:
-        return found if found and time_of(found) > time_of(self._verb()) else None
+    def _just_undone(self, _: tuple[Any, ...], found: CardOperation | None) -> CardOperation | None:
+        return found if found and time_of(found) > time_of(self._operation()) else None
 
-    def _verb(self) -> Verb:
-        return Verb(
+    def _operation(self) -> CardOperation:
+        return CardOperation(
             id=self.verb_id,
             name="rate",
             subject=self.card_id,

@@ -19,7 +19,7 @@ from classroom.__main__ import main
 from classroom.activities.activity import activity_from
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
-from classroom.simulation.student import Manners, Student
+from classroom.simulation.student import Student, StudentBehaviour
 from study.base.settings import Settings
 from tests.classroom.builders import PLAN
 from tests.classroom.rooms import School
@@ -68,9 +68,11 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
     async def play(address: str, parent: psutil.Process) -> LiveRoom:
         live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=PLAN[:2]))
         plan = [activity_from(activity.to_json()) for activity in live.plan]
-        manners = Manners(think_seconds=(0.2, 1.0), drop_rate=0.3, away_seconds=(0.0, 0.3), silent_rate=0.0)
+        behaviour = StudentBehaviour(
+            think_seconds=(0.2, 1.0), drop_rate=0.3, away_seconds=(0.0, 0.3), silent_rate=0.0
+        )
         students = [
-            Student(address, live.room.code, plan, Random(number), manners, heard)
+            Student(address, live.room.code, plan, Random(number), behaviour, heard)
             for number in range(STUDENTS)
         ]
         playing = [asyncio.create_task(student.play()) for student in students]

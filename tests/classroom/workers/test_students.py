@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from classroom.live import spread
+from classroom.live import process_sync
 from classroom.plans.plan import Plan
 from classroom.workers.site import build_students_site
 from flashcards.interchange.class_cards import write_class_cards
@@ -127,7 +127,7 @@ def test_a_worker_that_has_not_heard_of_the_end_of_a_vote_refuses_late_answers(
 def test_what_a_lost_message_would_have_told_comes_a_little_later(
     school: School, workers: list[FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spread, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(process_sync, "LOOK_SECONDS", 0.1)
 
     async def play() -> None:
         live = await school.start()

@@ -28,7 +28,7 @@ from tests.flashcards.anki_oracle import (
     take_table,
 )
 from tests.flashcards.builders import NOW
-from tests.flashcards.presses import shown
+from tests.flashcards.card_events import shown
 
 
 def test_anki_takes_every_kind_of_card_and_knows_it_again(tmp_path: Path) -> None:

@@ -183,11 +183,11 @@ def test_a_card_of_the_app_is_rewritten_as_an_edit_is_and_keeps_its_id(
     assert b"A: In my words." in exported.content
     [record] = imports.store.imports.list_undoable(ana)
     imports.undo(ana, record.id, now=_never())
-    assert store.verbs.live(ana, ["edit"]) == []
+    assert store.card_operations.live(ana, ["edit"]) == []
 
 
 def edit(store: Store, profile: str, note_id: str, **texts: str) -> None:
-    store.verbs.append(profile, "edit", note_id, at=_never(), value=texts)
+    store.card_operations.append(profile, "edit", note_id, at=_never(), value=texts)
 
 
 def import_cards(store: Store, profile: str, home: Path, concepts: ConceptMap, file: File) -> dict[str, int]:
@@ -207,7 +207,7 @@ def test_a_changed_back_keeps_the_learners_own_front(
     changed = [replace(e, back="A BACK FROM THE TABLE") if e.id == note.id else e for e in entries]
     file = File(name="t.csv", content=write_csv(changed))
     assert import_cards(store, ana, tmp_path, concepts, file)["changed"] == 1
-    [verb] = store.verbs.live(ana, ["edit"])[-1:]
+    [verb] = store.card_operations.live(ana, ["edit"])[-1:]
     card = decks.edited({note.id: verb.value}).by_id[note.id]
     assert (card.front, card.back, card.why) == ("MY OWN FRONT", "A BACK FROM THE TABLE", note.texts["why"])
 
@@ -220,7 +220,7 @@ def test_a_changed_front_of_a_computed_card_keeps_the_place_of_its_number(
     entry = next(entry for entry in entries_of(decks) if entry.id == note.id)
     file = File(name="t.csv", content=write_csv([replace(entry, front="Asked in my words?")]))
     assert import_cards(store, ana, tmp_path, concepts, file)["changed"] == 1
-    [verb] = store.verbs.live(ana, ["edit"])
+    [verb] = store.card_operations.live(ana, ["edit"])
     assert verb.value == {**note.texts, "front": "Asked in my words?"}
 
 
@@ -234,7 +234,7 @@ def test_other_accepted_answers_of_a_card_of_the_app_do_not_touch_the_learners_w
     package = write_apkg([replace(known, accept=("another spelling",))], now=_never())
     file = File(name="t.apkg", content=package)
     assert import_cards(store, ana, tmp_path, concepts, file)["same"] == 1
-    assert len(store.verbs.live(ana, ["edit"])) == 1
+    assert len(store.card_operations.live(ana, ["edit"])) == 1
 
 
 def test_own_words_in_an_imported_deck_are_kept_by_the_file(

@@ -7,7 +7,7 @@ from flashcards.pages.browse import AT_ONCE, BrowsePage
 from flashcards.review.presenter import card_exercise
 from study.ports.context import Context
 from study.web.frame import Reply
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def search(page: BrowsePage, **fields: str) -> Reply:
 
 
 def of_row(html: str, card: str) -> dict[str, str]:
-    return {**press(html, "open"), "card": card}
+    return {**build_event(html, "open"), "card": card}
 
 
 def test_a_search_narrows_the_list_and_stands_in_the_address(page: BrowsePage) -> None:
@@ -53,14 +53,14 @@ def test_an_open_row_shows_both_sides_and_what_can_be_done(page: BrowsePage) -> 
     assert "It takes a list of names" not in words(found)
     opened_row = results(page.act(of_row(found, "typed-target-modules"), opened("b1")))
     assert "It takes a list of names" in words(opened_row)
-    suspended = page.act(press(opened_row, "suspend"), opened("b1"))
+    suspended = page.act(build_event(opened_row, "suspend"), opened("b1"))
     assert suspended["say"] == "Suspended."
     assert "· suspended" in words(results(suspended))
-    flagged = results(page.act(press(results(suspended), "flag", nth=3), opened("b1")))
+    flagged = results(page.act(build_event(results(suspended), "flag", nth=3), opened("b1")))
     assert "⚑ Ask someone" in words(flagged)
-    undone = results(page.act(press(flagged, "undo", card="typed-target-modules"), opened("b1")))
+    undone = results(page.act(build_event(flagged, "undo", card="typed-target-modules"), opened("b1")))
     assert "⚑" not in words(undone)
-    back = results(page.act(press(undone, "resume"), opened("b1")))
+    back = results(page.act(build_event(undone, "resume"), opened("b1")))
     assert "· suspended" not in words(back)
 
 
@@ -68,7 +68,9 @@ def test_a_card_is_rewritten_from_its_row(page: BrowsePage) -> None:
     found = results(search(page, words="target_modules argument"))
     form = page.act({**of_row(found, "typed-target-modules"), "act": "edit"}, opened("b1"))
     fields = {"front": ["Mine"], "back": ["target_modules"], "why": ["so"]}
-    saved = page.act(press(results(form), "save-edit", fields=fields, query="?words=Mine"), opened("b1"))
+    saved = page.act(
+        build_event(results(form), "save-edit", fields=fields, query="?words=Mine"), opened("b1")
+    )
     assert saved["say"].startswith("Saved.")
     assert "your own text" in words(results(saved))
 

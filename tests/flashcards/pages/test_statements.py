@@ -11,7 +11,7 @@ from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import card_exercise
 from study.ports.context import Context
 from study.store.database import one_view
-from tests.visits import opened, press
+from tests.visits import build_event, opened
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def test_a_flip_takes_ten_statements_at_most_and_a_rating_twelve_in_two_transact
     page = CardsPage(context=context, exercise=card_exercise(context))
     with one_view():
         front = page.load(opened("b1"))
-        back = page.act(press(front, "flip"), opened("b1"))["html"]
-        front = page.act(press(back, "rate", nth=2), opened("b1"))["html"]
+        back = page.act(build_event(front, "flip"), opened("b1"))["html"]
+        front = page.act(build_event(back, "rate", nth=2), opened("b1"))["html"]
     for _ in range(3):
         statements.clear()
         with one_view():
-            back = page.act(press(front, "flip"), opened("b1"))["html"]
+            back = page.act(build_event(front, "flip"), opened("b1"))["html"]
         assert len(statements) <= 10
         statements.clear()
         with one_view():
-            front = page.act(press(back, "rate", nth=2), opened("b1"))["html"]
+            front = page.act(build_event(back, "rate", nth=2), opened("b1"))["html"]
         assert len(statements) <= 12
         assert sum(statement.startswith("BEGIN") for statement in statements) == 2

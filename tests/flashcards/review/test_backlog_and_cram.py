@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashcards.review.cram import CramAnswer, next_in_cram, started_at
-from flashcards.scheduling.backlog import Backlog, count_room, spread_backlog
+from flashcards.scheduling.backlog import Backlog, count_fitting, spread_backlog
 from study.base.days import StudyDays
 from study.base.errors import LearnerError
 from tests.flashcards.builders import NOW, card
@@ -31,9 +31,9 @@ def test_a_spread_loses_nothing_is_even_and_starts_with_the_shakiest(
 def test_a_backlog_is_what_does_not_fit_into_the_day_or_the_session() -> None:
     assert not Backlog(waiting=20, fit=20).is_too_much
     assert Backlog(waiting=50, fit=20).days == 3
-    assert count_room(reviews_left=100, minutes_left=None, seconds_each=10) == 100
-    assert count_room(reviews_left=100, minutes_left=5, seconds_each=10) == 30
-    assert count_room(reviews_left=100, minutes_left=-1, seconds_each=10) == 0
+    assert count_fitting(reviews_left=100, minutes_left=None, seconds_each=10) == 100
+    assert count_fitting(reviews_left=100, minutes_left=5, seconds_each=10) == 30
+    assert count_fitting(reviews_left=100, minutes_left=-1, seconds_each=10) == 0
 
 
 def test_a_cram_asks_each_card_then_the_misses_until_all_are_known() -> None:

@@ -14,7 +14,7 @@ from flashcards.review.session import CardFilter
 from study.base.errors import LearnerError, StaleError
 from study.content.concepts import ConceptMap
 from study.store import Store
-from tests.flashcards.presses import rate_next, shown, undo
+from tests.flashcards.card_events import rate_next, shown, undo
 
 ALL = CardFilter()
 DAY = timedelta(days=1)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from flashcards.decks.deck import Decks
 from flashcards.review.operations import REQUESTED_AT_MOST, Reviews, ShownCard
-from flashcards.review.snapshot import Extra
+from flashcards.review.snapshot import RuleOverrides
 from flashcards.scheduling.scheduler import RATINGS, preview_outcomes
 from study.base.errors import LearnerError, StaleError
 from study.store import Store
 from tests.flashcards.builders import card
-from tests.flashcards.presses import rate_next, shown, undo
+from tests.flashcards.card_events import rate_next, shown, undo
 
 CARDS = tuple(card(name, concepts=("rank", name)) for name in "abcdef")
 ACTIONS = st.lists(st.one_of(st.sampled_from(RATINGS), st.just("undo")), max_size=12)
@@ -159,7 +159,7 @@ def test_a_request_is_met_by_rating_and_comes_back_with_undo(
 def test_the_daily_limit_is_the_learners_own(reviews: Reviews, ana: str, now: datetime) -> None:
     reviews.store.notes.prefer(ana, new_cards_a_day=2)
     assert reviews.due(ana, now=now).new == 2
-    assert reviews.snapshot(ana, now=now).session(extra=Extra(new_cards=5)).counts.new == 5
+    assert reviews.snapshot(ana, now=now).session(extra=RuleOverrides(new_cards=5)).counts.new == 5
 
 
 def test_the_forecast_counts_cards_by_study_day(reviews: Reviews, ana: str, now: datetime) -> None:

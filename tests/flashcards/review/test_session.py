@@ -54,9 +54,9 @@ def test_a_review_due_this_evening_is_shown_this_morning() -> None:
 
 
 def test_the_longest_overdue_review_comes_first() -> None:
-    dues = {"young": -DAY, "old": -9 * DAY, "middle": -3 * DAY}
-    memories = {name: memory(due_in=due) for name, due in dues.items()}
-    shown = session([card(name) for name in dues], Log(memories=memories)).card
+    due_dates = {"young": -DAY, "old": -9 * DAY, "middle": -3 * DAY}
+    memories = {name: memory(due_in=due) for name, due in due_dates.items()}
+    shown = session([card(name) for name in due_dates], Log(memories=memories)).card
     assert shown is not None
     assert shown.id == "old"
 
@@ -120,17 +120,17 @@ def test_done_counts_cards_seen_today_that_need_nothing_more() -> None:
 
 
 @given(
-    dues=st.dictionaries(st.sampled_from("abcdef"), st.integers(-5000, 5000)),
+    due_dates=st.dictionaries(st.sampled_from("abcdef"), st.integers(-5000, 5000)),
     learning=st.sets(st.sampled_from("abcdef")),
     requested=st.sets(st.sampled_from("abcdef")),
     new=st.integers(0, 8),
 )
 def test_a_card_is_shown_exactly_when_something_is_left(
-    dues: dict[str, int], learning: set[str], requested: set[str], new: int
+    due_dates: dict[str, int], learning: set[str], requested: set[str], new: int
 ) -> None:
     memories = {
         name: memory(due_in=due * MINUTE, phase="learning" if name in learning else "review")
-        for name, due in dues.items()
+        for name, due in due_dates.items()
     }
     log = Log(memories=memories, requested=frozenset(requested))
     found = session([card(name) for name in "abcdef"], log, new=new)

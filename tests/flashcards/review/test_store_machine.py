@@ -18,7 +18,7 @@ from flashcards.review.session import CardFilter
 from flashcards.scheduling.scheduler import RATINGS, Memory, preview_outcomes
 from study.content.evidence import Evidence
 from study.store import Store, open_store
-from study.store.logs.card_operations import record_verb
+from study.store.logs.card_operations import record_operation
 from study.store.logs.cards import CardReview
 
 START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -68,7 +68,7 @@ class Learner(RuleBasedStateMachine):
     def stored(self) -> Any:
         """All that the app would read from the log, apart from what was just undone and from the hour."""
         snapshot = self.reviews.snapshot(self.ana, now=START)
-        crams = self.reviews.store.verbs.live(self.ana, ["cram"])
+        crams = self.reviews.store.card_operations.live(self.ana, ["cram"])
         return (
             dict(snapshot.latest),
             snapshot.status,
@@ -137,7 +137,7 @@ class Learner(RuleBasedStateMachine):
 
     def _undo(self, times: int) -> None:
         while self.past and times:
-            last = self.reviews.store.verbs.last(self.ana)
+            last = self.reviews.store.card_operations.last(self.ana)
             assert last is not None
             self.reviews.undo(self.ana, expected_id=last.id, now=self.now)
             assert self.stored() == self.past.pop()
@@ -162,7 +162,7 @@ class Learner(RuleBasedStateMachine):
     def crash_in_the_middle_of_a_press(self, card: str) -> None:
         before = self.stored()
         with suppress(InterruptedError), self.reviews.store.database.write() as connection:
-            record_verb(connection, self.ana, "suspend", card, value=None, at=self.now)
+            record_operation(connection, self.ana, "suspend", card, value=None, at=self.now)
             raise InterruptedError
         assert self.stored() == before
 

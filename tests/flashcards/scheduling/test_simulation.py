@@ -69,7 +69,7 @@ def test_through_the_real_store_and_queue_the_aim_is_within_what_chance_explains
     history = CardHistory(
         reviews=tuple(store.cards.history(ana)),
         memories={},
-        dues={},
+        due_dates={},
         scheduling=reviews.scheduling(ana),
         now=start + timedelta(days=40),
         day_of=MACHINE_DAYS.day,
@@ -87,7 +87,7 @@ class Forgetful:
     def __init__(self, reviews: Reviews, profile: str) -> None:
         self._reviews, self._profile = reviews, profile
         self._memories: dict[str, Memory] = {}
-        self._dice = Random(5)
+        self._rng = Random(5)
 
     def study_all_that_waits(self, now: datetime) -> None:
         """One session: until no card is left, or the next one is for another day."""
@@ -110,4 +110,4 @@ class Forgetful:
         if memory is None:
             return 3
         chance = compute_retrievability(memory, now=now, scheduling=Scheduling())
-        return 3 if self._dice.random() < chance else 1
+        return 3 if self._rng.random() < chance else 1

@@ -54,7 +54,7 @@ def history(*reviews: CardReview, now: datetime = NOW) -> CardHistory:
     return CardHistory(
         reviews=reviews,
         memories=known,
-        dues={card_id: memory.due for card_id, memory in known.items()},
+        due_dates={card_id: memory.due for card_id, memory in known.items()},
         scheduling=Scheduling(),
         now=now,
         day_of=utc_day,

@@ -16,7 +16,7 @@ from lora_lab.charts.heat_map import TileMap, choose_shade, compute_contrast, wo
 from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
 from lora_lab.charts.seeds import LOOKS
 from lora_lab.grids.findings import compare_ends
-from lora_lab.grids.results import GridSetting, arms_of
+from lora_lab.grids.results import GridSetting, group_by_setting
 from lora_lab.spec import BITS
 from study.plots.plot import Plot, to_csv
 from study.plots.render import render_plot
@@ -27,8 +27,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["grid-loss", "grid-memory", "grid-seconds", "grid-front", "grid-ranks"]
 
 
-def plots(arms: list[GridSetting]) -> dict[str, Plot]:
-    return {plot.name: plot for plot in grid_plots(arms, list_planes(arms)[0])}
+def plots(settings: list[GridSetting]) -> dict[str, Plot]:
+    return {plot.name: plot for plot in grid_plots(settings, list_planes(settings)[0])}
 
 
 def texts(plot: Plot, *, inches: float = WIDE_INCHES) -> list[str]:
@@ -41,19 +41,19 @@ def test_a_finished_grid_has_three_maps_a_front_and_lines_by_rank() -> None:
 
 
 def test_a_map_writes_every_value_into_its_tile_with_the_spread_of_the_seeds() -> None:
-    arms = grid()
-    shown = texts(plots(arms)["grid-loss"])
-    for arm in arms:
-        assert f"{arm.mean_loss:.2f}" in shown
-        assert f"± {(max(arm.losses) - min(arm.losses)) / 2:.2f}" in shown
-    assert "783" in texts(plots(arms)["grid-memory"])
+    settings = grid()
+    shown = texts(plots(settings)["grid-loss"])
+    for setting in settings:
+        assert f"{setting.mean_loss:.2f}" in shown
+        assert f"± {(max(setting.losses) - min(setting.losses)) / 2:.2f}" in shown
+    assert "783" in texts(plots(settings)["grid-memory"])
 
 
 @pytest.mark.parametrize("inches", [WIDE_INCHES, NARROW_INCHES])
 def test_failed_and_waiting_cells_say_so_in_words(inches: float) -> None:
-    arms = grid(failed=[("int8", 64)])
-    arms += arms_of([cell(None, status="waiting", rank=64, bits="fp4", seed=0)])
-    shown = texts(plots(arms)["grid-loss"], inches=inches)
+    settings = grid(failed=[("int8", 64)])
+    settings += group_by_setting([cell(None, status="waiting", rank=64, bits="fp4", seed=0)])
+    shown = texts(plots(settings)["grid-loss"], inches=inches)
     assert "failed" in shown
     assert "waiting" in shown
     assert shown.count("not run") == 2  # fp4 at ranks 2 and 8
@@ -90,31 +90,35 @@ def test_every_title_of_a_partial_grid_says_how_many_cells_are_behind_it() -> No
         cell(None, status="waiting", rank=rank, bits="nf4", seed=seed)
         for rank, seed in ((64, 0), (1, 1), (64, 1))
     ]
-    first = plots(arms_of([cell(4.161, rank=1, bits="nf4"), *waiting]))
+    first = plots(group_by_setting([cell(4.161, rank=1, bits="nf4"), *waiting]))
     assert {name: plot.title for name, plot in first.items()} == {
         "grid-loss": "So far, 1 of 4 cells: held-out loss is 4.16 at r=1, nf4",
         "grid-memory": "So far, 1 of 4 cells: peak memory is 481 MB at r=1, nf4",
         "grid-seconds": "So far, 1 of 4 cells: a step takes 1.2 s at r=1, nf4, trained alone",
         "grid-front": "So far, 1 of 4 cells: r1 nf4 (481 MB, loss 4.16)",
     }
-    second = plots(arms_of([cell(4.161, rank=1, bits="nf4"), cell(4.2, rank=64, bits="nf4"), *waiting[1:]]))
+    second = plots(
+        group_by_setting([cell(4.161, rank=1, bits="nf4"), cell(4.2, rank=64, bits="nf4"), *waiting[1:]])
+    )
     assert all(plot.title.startswith("So far, 2 of 4 cells: ") for plot in second.values())
     assert second["grid-ranks"].title == "So far, 2 of 4 cells: r=1 ends lowest of r=1 and r=64"
-    ended = plots(arms_of([cell(4.161, rank=1, bits="nf4"), cell(None, rank=64, bits="nf4")]))
+    ended = plots(group_by_setting([cell(4.161, rank=1, bits="nf4"), cell(None, rank=64, bits="nf4")]))
     assert not [plot.title for plot in ended.values() if "far" in plot.title or "lowest" in plot.title]
 
 
 def test_times_of_cells_trained_side_by_side_are_compared_with_none() -> None:
     alone = cell(4.16, rank=1, bits="nf4")
     shared = [cell(4.16, rank=rank, bits="nf4", seed=1, shared_by=3) for rank in (1, 64)]
-    drawn = plots(arms_of([alone, *(replace(each, seconds_a_step=0.7) for each in shared)]))["grid-seconds"]
+    drawn = plots(group_by_setting([alone, *(replace(each, seconds_a_step=0.7) for each in shared)]))[
+        "grid-seconds"
+    ]
     assert drawn.title == "A step takes 1.2 s at r=1, nf4, trained alone"
     assert [row[3] for row in drawn.rows] == [pytest.approx(1.201), "side by side"]
-    assert "grid-seconds" not in plots(arms_of(shared))
+    assert "grid-seconds" not in plots(group_by_setting(shared))
 
 
 def losses_by_rank(means: dict[int, float], *, spread: float) -> list[GridSetting]:
-    return arms_of(
+    return group_by_setting(
         cell(mean + step * spread, rank=rank, bits="nf4", seed=seed)
         for rank, mean in means.items()
         for seed, step in enumerate((-1, 0, 1))
@@ -122,12 +126,12 @@ def losses_by_rank(means: dict[int, float], *, spread: float) -> list[GridSettin
 
 
 def test_losses_that_seeds_cannot_tell_apart_have_nearly_the_same_shade() -> None:
-    arms = losses_by_rank({1: 4.163, 64: 4.162}, spread=0.002)
-    drawing = plots(arms)["grid-loss"].drawing
+    settings = losses_by_rank({1: 4.163, 64: 4.162}, spread=0.002)
+    drawing = plots(settings)["grid-loss"].drawing
     assert isinstance(drawing, TileMap)
-    assert drawing.span == span_losses(arms)
+    assert drawing.span == span_losses(settings)
     low, high = drawing.span or (0.0, 0.0)
-    assert high - low == pytest.approx(compare_ends(arms).noise)
+    assert high - low == pytest.approx(compare_ends(settings).noise)
     assert high - low > 4 * 0.001
     assert (low + high) / 2 == pytest.approx(4.1625)
 
@@ -138,7 +142,7 @@ def test_losses_that_differ_beyond_seed_noise_span_all_shades() -> None:
 
 def test_without_a_spread_over_seeds_the_shades_span_the_losses() -> None:
     assert span_losses(grid(seeds=(0,))) == pytest.approx((2.1, 2.6), abs=0.1)
-    assert span_losses(arms_of([cell(None)])) is None
+    assert span_losses(group_by_setting([cell(None)])) is None
 
 
 def test_with_one_seed_the_title_says_that_it_cannot_tell() -> None:
@@ -148,11 +152,11 @@ def test_with_one_seed_the_title_says_that_it_cannot_tell() -> None:
 
 
 def test_losses_are_drawn_at_the_best_learning_rate_and_the_subtitle_says_so() -> None:
-    arms = arms_of(
+    settings = group_by_setting(
         cell(loss, rank=8, bits="nf4", learning_rate=rate)
         for rate, loss in ((1e-4, 4.0), (1e-3, 2.0), (1e-2, 3.0))
     )
-    plot = plots(arms)["grid-loss"]
+    plot = plots(settings)["grid-loss"]
     assert plot.rows == (("nf4", 8, "0.001", 2.0, 1, 2.0, 2.0),)
     assert "each at the best of 3 learning rates" in plot.subtitle
 
@@ -195,9 +199,9 @@ def test_boxes_that_share_an_edge_meet() -> None:
 
 
 def test_lines_by_rank_hold_every_seed() -> None:
-    arms = grid(failed=[("int8", 64)])
-    plot = plots(arms)["grid-ranks"]
-    assert len(plot.rows) == sum(len(arm.losses) for arm in arms) == 24
+    settings = grid(failed=[("int8", 64)])
+    plot = plots(settings)["grid-ranks"]
+    assert len(plot.rows) == sum(len(setting.losses) for setting in settings) == 24
     assert {row[2] for row in plot.rows} == {0, 1, 2}
 
 
@@ -226,22 +230,22 @@ def test_any_grid_can_be_drawn_at_both_widths(
     ranks: tuple[int, ...], widths: int, seeds: int, failing: bool
 ) -> None:
     failed = [(BITS[0], ranks[0])] if failing and widths > 1 else []
-    arms = grid(ranks=ranks, bits=BITS[:widths], seeds=range(seeds), failed=failed)
-    for plot in plots(arms).values():
+    settings = grid(ranks=ranks, bits=BITS[:widths], seeds=range(seeds), failed=failed)
+    for plot in plots(settings).values():
         for inches in (WIDE_INCHES, NARROW_INCHES):
             assert render_plot(plot, "svg", on_page=True, width_inches=inches).startswith(b"<svg")
 
 
 def test_nothing_finished_means_nothing_drawn() -> None:
-    assert plots(arms_of([cell(None, status="running"), cell(None, status="failed", seed=1)])) == {}
+    assert plots(group_by_setting([cell(None, status="running"), cell(None, status="failed", seed=1)])) == {}
 
 
 def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_them_all() -> None:
-    arms = arms_of(
+    settings = group_by_setting(
         cell(2.0 + rank / 100, rank=rank, variant=variant) for variant in ("lora", "dora") for rank in (2, 8)
     )
-    assert list_planes(arms) == [("all-linear", "lora"), ("all-linear", "dora")]
-    dora = {plot.name: plot for plot in grid_plots(arms, list_planes(arms)[1])}
+    assert list_planes(settings) == [("all-linear", "lora"), ("all-linear", "dora")]
+    dora = {plot.name: plot for plot in grid_plots(settings, list_planes(settings)[1])}
     assert len(dora["grid-loss"].rows) == 2
     assert ", dora, " in dora["grid-loss"].subtitle
     assert [row[0] for row in dora["grid-front"].rows] == [
@@ -253,14 +257,14 @@ def test_a_plane_is_drawn_for_each_target_set_and_variant_and_the_front_shows_th
 
 
 def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
-    arms = arms_of(
+    settings = group_by_setting(
         [
             cell(2.0, rank=8, bits="nf4", shared_by=2),
             cell(2.5, rank=2, bits="nf4", shared_by=2),
             cell(2.2, rank=2, bits="bf16"),
         ]
     )
-    drawn = plots(arms)
+    drawn = plots(settings)
     memory = drawn["grid-memory"]
     assert [row[3:] for row in memory.rows if row[0] == "nf4"] == [
         (487.8, "computed"),
@@ -277,10 +281,10 @@ def test_cells_trained_side_by_side_have_a_computed_peak_that_says_so() -> None:
 def test_an_end_of_the_front_close_behind_the_other_is_labelled_all_the_same() -> None:
     """As measured on the embedded model: three ranks whose losses differ by less than their seeds."""
     spreads = {1: (3.657, 3.649, 3.723), 8: (3.650, 3.630, 3.720), 64: (3.653, 3.638, 3.732)}
-    arms = arms_of(
+    settings = group_by_setting(
         cell(loss, rank=rank, bits="nf4", seed=seed)
         for rank, losses in spreads.items()
         for seed, loss in enumerate(losses)
     )
-    shown = texts(plots(arms)["grid-front"])
+    shown = texts(plots(settings)["grid-front"])
     assert {"r1 nf4", "r8 nf4"} <= set(shown)

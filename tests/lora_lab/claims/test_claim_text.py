@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lora_lab.claims.contract import claim_answer
-from lora_lab.claims.pasted import quantisation_of, record_of_text
+from lora_lab.claims.pasted import quantization_of, record_of_text
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import UnsupportedCase
@@ -185,7 +185,7 @@ def test_of_several_configurations_the_last_one_before_the_line_counts() -> None
     ],
 )
 def test_the_base_models_quantization_is_read(text: str, kind: str) -> None:
-    assert quantisation_of(text) == kind
+    assert quantization_of(text) == kind
 
 
 FALCON_LINE = "trainable params: 4718592 || all params: 3613463424 || trainable%: 0.13058363808693696"

@@ -228,9 +228,9 @@ def test_every_example_is_on_one_side_and_neither_side_is_empty(items: list[Exam
 
 
 @given(st.randoms(use_true_random=False))
-def test_the_split_does_not_depend_on_the_order_of_the_file(dice: object) -> None:
+def test_the_split_does_not_depend_on_the_order_of_the_file(rng: object) -> None:
     items = [Example(prompt=p, answer=a) for p, a in PAIRS]
-    shuffled = sorted(items, key=lambda _: dice.random())  # type: ignore[attr-defined]
+    shuffled = sorted(items, key=lambda _: rng.random())  # type: ignore[attr-defined]
     assert split_examples(shuffled, label="x").held_out == split_examples(items, label="x").held_out
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lora_lab.data.datasets import own_dataset
-from lora_lab.engine.chat import BASE, Ask, ChatQueue
+from lora_lab.engine.chat import BASE, ChatQuestion, ChatQueue
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.own_worker import run_now
 from lora_lab.runs.folder import RunFolder
@@ -52,7 +52,7 @@ def wait_a_moment(run: RunFolder) -> None:
     threading.Event().wait(0.1)
 
 
-def until(queue: ChatQueue, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
+def until(queue: ChatQueue, asked: ChatQuestion, true: Callable[[ChatQuestion], bool]) -> ChatQuestion:
     """The question once that is so."""
     found = asked
     for _ in range(PATIENCE_SECONDS * 20):
@@ -63,7 +63,7 @@ def until(queue: ChatQueue, asked: Ask, true: Callable[[Ask], bool]) -> Ask:
     raise AssertionError(f"still {found.status}: {found.doing}")
 
 
-def is_ended(ask: Ask) -> bool:
+def is_ended(ask: ChatQuestion) -> bool:
     return ask.ended
 
 

@@ -171,7 +171,7 @@ def test_a_run_in_a_cells_place_keeps_its_marks(engine: LocalEngine, settings: S
         marks = {"alone": run_id == other.run_ids[0], "first_seed": True}
         run_of(settings, run_id).emit("queued", sweep=other.sweep_id, held_by=_nobody(), **marks)
     run_of(settings, other.run_ids[0]).emit("stopped", step=1, cut_off=True)
-    found = engine.go_on(other.sweep_id, now=LATER)
+    found = engine.resume_sweep(other.sweep_id, now=LATER)
     states = [run_of(settings, run_id).state() for run_id in found.run_ids]
     assert [state.alone for state in states] == [True, False, False, False]
     assert all(state.first_seed for state in states)
@@ -187,7 +187,7 @@ def test_runs_that_are_made_in_the_place_of_others_at_once_all_belong_to_the_swe
         run_of(settings, run_id).emit("stopped", step=1, cut_off=True)
     for run_id in sweep.run_ids[1::2]:
         run_of(settings, run_id).emit("stopped", step=1)
-    going_on = threading.Thread(target=engine.go_on, args=[sweep.sweep_id], kwargs={"now": LATER})
+    going_on = threading.Thread(target=engine.resume_sweep, args=[sweep.sweep_id], kwargs={"now": LATER})
     going_on.start()
     fresh = {engine.retry(run_id, now=LATER).run_id for run_id in sweep.run_ids[1::2]}
     going_on.join()
@@ -281,7 +281,7 @@ def test_nobody_goes_on_with_a_sweep_that_a_living_process_works_on(
     for run_id in held.run_ids:
         run_of(settings, run_id).emit("queued", sweep=held.sweep_id, held_by=_parent())
     with pytest.raises(LearnerError, match=f"Process {os.getppid()} works on that sweep"):
-        engine.go_on(held.sweep_id, now=LATER)
+        engine.resume_sweep(held.sweep_id, now=LATER)
 
 
 def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
@@ -294,12 +294,12 @@ def test_going_on_takes_over_what_waits_and_begins_anew_what_was_cut_off(
     cells[0].emit("finished", step=3)
     cells[1].emit("stopped", step=2, cut_off=True)
     cells[2].emit("status", text="Training", worker_pid=0)
-    found = engine.go_on(sweep.sweep_id, now=LATER)
+    found = engine.resume_sweep(sweep.sweep_id, now=LATER)
     assert [len(attempts) for attempts in found.attempts] == [1, 2, 2, 1]
     assert engine.waiting() == list(found.run_ids[1:])
     assert fold_events(cells[2].events()).cut_off
     assert not fold_events(cells[3].events()).held_by
-    assert engine.go_on(sweep.sweep_id, now=LATER) == found, "twice is once"
+    assert engine.resume_sweep(sweep.sweep_id, now=LATER) == found, "twice is once"
     assert engine.waiting() == list(found.run_ids[1:])
 
 

@@ -18,7 +18,7 @@ import pytest
 from lora_lab.data.datasets import own_dataset
 from lora_lab.engine import worker_process
 from lora_lab.engine.local import LocalEngine
-from lora_lab.engine.worker_process import open_log, wait_for_stranger
+from lora_lab.engine.worker_process import open_log, wait_for_earlier_worker
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.settings.grid import grid_from
@@ -171,7 +171,7 @@ def test_a_process_that_only_has_the_number_of_an_earlier_worker_is_not_waited_f
     command = [sys.executable, "-c", "input()", "lora_lab.worker"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as younger:
         begun = time.monotonic()
-        wait_for_stranger(younger.pid, DEADLINE_SECONDS, since=time.time() - 60)
+        wait_for_earlier_worker(younger.pid, DEADLINE_SECONDS, since=time.time() - 60)
         assert time.monotonic() - begun < DEADLINE_SECONDS / 2
         with pytest.raises(psutil.TimeoutExpired):
             psutil.Process(younger.pid).wait(0)

@@ -68,7 +68,7 @@ def losses(run: RunFolder) -> list[float]:
     return [step["loss"] for step in state.steps] + [state.loss_before or 0.0, state.loss_after or 0.0]
 
 
-def never() -> bool:
+def never_stop() -> bool:
     return False
 
 
@@ -171,7 +171,7 @@ def test_a_cell_has_the_losses_of_the_same_spec_run_alone(
     """Cell 4 comes after failed cells and another base, cells 1 and 5 after a base that was used."""
     in_sweep = on_command_line.runs[cell]
     alone = create_run(tmp_path / "runs", in_sweep.spec, own_dataset(), now=NOW)
-    assert execute_run(alone, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(alone, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     assert losses(in_sweep) == losses(alone)
     measured = [
         [

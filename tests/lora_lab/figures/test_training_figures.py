@@ -179,8 +179,8 @@ def predict_megabytes(rank: int, targets: str) -> Ledger:
 
 
 def test_both_figures_of_the_whole_model_show_the_same_step() -> None:
-    glance = whole_model.glance(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
-    whole = whole_model.whole(predict_megabytes).show(whole_model.WholeSettings(rank=16))
+    glance = whole_model.build_glance_figure(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
+    whole = whole_model.build_whole_figure(predict_megabytes).show(whole_model.WholeSettings(rank=16))
     assert dict(glance.numbers)["memory"] == dict(whole.numbers)["peak of a step"] == "16.0 MB"
     assert dict(whole.numbers)["kept for training"] == "8.00 MB"
     assert "8.00 MB for the frozen base in 4 bits" in whole.alt
@@ -193,7 +193,7 @@ def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
         "Rank 8 trains 2,442,240 of 136,957,248 numbers, 1.78 %. Training keeps 151 MB, not 2.15 GB: "
         "the frozen base in 4 bits and 39.1 MB for the adapter."
     )
-    glance = whole_model.glance(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
+    glance = whole_model.build_glance_figure(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())
     assert dict(full.numbers)["four sets"] == "2.15 GB"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lora_lab.grids.results import arms_of, cells_of
+from lora_lab.grids.results import cells_of, group_by_setting
 from lora_lab.runs.folder import RunFolder, delete_run
 from lora_lab.runs.state import RunState, fold_events
 from study.base.settings import Settings
@@ -57,8 +57,8 @@ def test_a_cell_is_measured_before_it_answers_questions_and_says_what_it_does(se
         run.emit("status", text="Asking both models the same questions")
     cells = cells_of(sweep.cells(settings.runs_dir), state_of)
     assert [cell.comparable for cell in cells[:2]] == [True, False]  # a stopped run is evaluated, too
-    arm = arms_of(cells)[0]
-    assert (arm.losses, arm.peak_bytes, arm.seconds_a_step) == ((2.5,), 920_000, 0.5)
+    setting = group_by_setting(cells)[0]
+    assert (setting.losses, setting.peak_bytes, setting.seconds_a_step) == ((2.5,), 920_000, 0.5)
 
 
 def test_a_loss_that_is_no_number_is_no_loss(settings: Settings) -> None:
@@ -72,12 +72,12 @@ def test_a_loss_that_is_no_number_is_no_loss(settings: Settings) -> None:
 
 def test_an_arm_is_a_setting_over_its_seeds(settings: Settings) -> None:
     sweep = finished_sweep(settings)
-    arms = arms_of(cells_of(sweep.cells(settings.runs_dir), state_of))
-    assert [(arm.setting.bits, arm.setting.rank) for arm in arms] == [
+    grouped = group_by_setting(cells_of(sweep.cells(settings.runs_dir), state_of))
+    assert [(setting.levels.bits, setting.levels.rank) for setting in grouped] == [
         ("nf4", 2), ("nf4", 8), ("bf16", 2), ("bf16", 8)
     ]  # fmt: skip
-    assert arms[0].losses == pytest.approx((2.8, 2.801))
-    assert arms[1].peak_bytes == 980_000
+    assert grouped[0].losses == pytest.approx((2.8, 2.801))
+    assert grouped[1].peak_bytes == 980_000
 
 
 def test_an_arm_without_a_number_says_why_by_its_worst_cell(settings: Settings) -> None:
@@ -86,8 +86,8 @@ def test_an_arm_without_a_number_says_why_by_its_worst_cell(settings: Settings) 
     begin(runs[0])
     fail(runs[2])
     by_setting = {
-        (arm.setting.bits, arm.setting.rank): arm
-        for arm in arms_of(cells_of(sweep.cells(settings.runs_dir), state_of))
+        (setting.levels.bits, setting.levels.rank): setting
+        for setting in group_by_setting(cells_of(sweep.cells(settings.runs_dir), state_of))
     }
     assert by_setting["nf4", 2].word == "failed"  # one seed failed, the other runs
     assert by_setting["nf4", 8].word == "waiting"

@@ -22,7 +22,7 @@ from tests import visits
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import Form, part
 from tests.lora_lab.sweep_builders import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
-from tests.visits import press, words
+from tests.visits import build_event, words
 
 
 class Visitor(visits.Visitor[GridPage]):
@@ -318,7 +318,7 @@ def test_a_grid_that_is_too_large_for_the_machine_asks_before_it_starts(ana: Vis
     with pytest.raises(LearnerError, match=r"this GPU has 1\.00 kB free.*press Start anyway"):
         ana.sends("start")
     assert lab.sweeps() == []
-    ana.sends(**press(cost, "start"))
+    ana.sends(**build_event(cost, "start"))
     assert len(lab.engine.waiting()) == 8
 
 

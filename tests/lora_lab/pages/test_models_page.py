@@ -13,7 +13,7 @@ from lora_lab.runs.folder import delete_run
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
-from tests.visits import Visitor, press
+from tests.visits import Visitor, build_event
 
 NAME = "ana/a & b"
 
@@ -32,7 +32,7 @@ def ana(lab: Lab) -> Visitor[ModelsPage]:
 
 
 def test_an_added_model_is_deleted_after_a_question(ana: Visitor[ModelsPage], lab: Lab) -> None:
-    button = press(ana.opens("/models"), "delete")
+    button = build_event(ana.opens("/models"), "delete")
     assert button["confirm"] == f"Delete {NAME}? Its config.json brings it back."
     reply = ana.sends("delete", name=button["name"])
     assert lab.home.shapes() == []

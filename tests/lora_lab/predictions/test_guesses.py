@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.predictions.judging import FACTOR, TIE, Ended, RunGuess, guess_of, judge_guess, within_factor
+from lora_lab.predictions.judging import FACTOR, TIE, EndedRun, RunGuess, guess_of, judge_guess, within_factor
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.spec import RunSpec
@@ -18,12 +18,12 @@ from tests.lora_lab import run_builders
 
 
 @pytest.fixture
-def ended(tmp_path: Path) -> Ended:
+def ended(tmp_path: Path) -> EndedRun:
     return ended_run(run_builders.finished(tmp_path / "runs"))
 
 
-def ended_run(run: RunFolder) -> Ended:
-    return Ended(spec=run.spec, state=fold_events(run.events()))
+def ended_run(run: RunFolder) -> EndedRun:
+    return EndedRun(spec=run.spec, state=fold_events(run.events()))
 
 
 @given(st.floats(1e-3, 1e9), st.floats(0.5, 2))
@@ -36,7 +36,9 @@ def test_a_number_is_right_within_the_stated_factor_both_ways(result: float, off
 @pytest.mark.parametrize(
     ("percent", "right"), [(4.48, True), (5.5, True), (3.6, True), (5.7, False), (1, False)]
 )
-def test_the_percentage_is_judged_by_the_counts_of_the_run(ended: Ended, percent: float, right: bool) -> None:
+def test_the_percentage_is_judged_by_the_counts_of_the_run(
+    ended: EndedRun, percent: float, right: bool
+) -> None:
     [verdict] = judge_guess(RunGuess(percent=percent), ended, None)
     assert (verdict.quantity, verdict.right, verdict.result) == ("percent", right, "4.48 %")
     assert verdict.reason == (
@@ -44,7 +46,7 @@ def test_the_percentage_is_judged_by_the_counts_of_the_run(ended: Ended, percent
     )
 
 
-def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_parts(ended: Ended) -> None:
+def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_parts(ended: EndedRun) -> None:
     [verdict] = judge_guess(RunGuess(peak_bytes=2e6), ended, None)
     assert not verdict.right
     assert (verdict.guess, verdict.result) == ("2.00 MB", "990 kB")
@@ -56,7 +58,9 @@ def test_the_peak_is_judged_by_the_measured_one_and_explained_by_its_largest_par
 
 
 @pytest.mark.parametrize("changed", ["weights", "optimizer", "constants", "scratch", "logits"])
-def test_a_wrong_peak_points_to_what_takes_the_most(ended: Ended, changed: str, concepts: ConceptMap) -> None:
+def test_a_wrong_peak_points_to_what_takes_the_most(
+    ended: EndedRun, changed: str, concepts: ConceptMap
+) -> None:
     started = {**(ended.state.started or {}), "predicted": {**run_builders.PREDICTED, changed: 9_000_000}}
     [verdict] = judge_guess(
         RunGuess(peak_bytes=1), replace(ended, state=replace(ended.state, started=started)), None
@@ -65,8 +69,8 @@ def test_a_wrong_peak_points_to_what_takes_the_most(ended: Ended, changed: str, 
     assert "The largest part is" in verdict.reason
 
 
-def losses(ended: Ended, loss_after: float, **changed: Any) -> Ended:
-    return Ended(spec=replace(ended.spec, **changed), state=replace(ended.state, loss_after=loss_after))
+def losses(ended: EndedRun, loss_after: float, **changed: Any) -> EndedRun:
+    return EndedRun(spec=replace(ended.spec, **changed), state=replace(ended.state, loss_after=loss_after))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def losses(ended: Ended, loss_after: float, **changed: Any) -> Ended:
     ],
 )
 def test_the_lower_loss_is_judged_and_a_tie_is_nobodys_mistake(
-    ended: Ended, this: float, that: float, said: Any, right: bool
+    ended: EndedRun, this: float, that: float, said: Any, right: bool
 ) -> None:
     guess = RunGuess(rival="other", lower=said)
     [verdict] = judge_guess(guess, losses(ended, this), losses(ended, that, rank=64))
@@ -89,21 +93,21 @@ def test_the_lower_loss_is_judged_and_a_tie_is_nobodys_mistake(
     assert "lora-rank" in verdict.concepts
 
 
-def test_a_difference_of_seeds_alone_is_called_chance(ended: Ended) -> None:
+def test_a_difference_of_seeds_alone_is_called_chance(ended: EndedRun) -> None:
     guess = RunGuess(rival="other", lower="this")
     [verdict] = judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0, seed=1))
     assert "this much is chance" in verdict.reason
     assert verdict.concepts == ("held-out-evaluation",)
 
 
-def test_another_number_type_or_device_is_named_as_a_difference(ended: Ended) -> None:
+def test_another_number_type_or_device_is_named_as_a_difference(ended: EndedRun) -> None:
     guess = RunGuess(rival="other", lower="this")
     [same] = judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0))
     assert same.reason.startswith("Settings and device are equal, so only rounding can differ")
     started = ended.state.started or {}
     device = {**started["device"], "compute_dtype": "another", "name": "GPU"}
     there = replace(losses(ended, 1.0).state, started={**started, "device": device})
-    [other] = judge_guess(guess, losses(ended, 2.0), Ended(spec=ended.spec, state=there))
+    [other] = judge_guess(guess, losses(ended, 2.0), EndedRun(spec=ended.spec, state=there))
     here = started["device"]
     assert f"computed in {here['compute_dtype']} here, another there" in other.reason
     assert f"device {here['name']} here, GPU there" in other.reason
@@ -114,7 +118,7 @@ def test_another_number_type_or_device_is_named_as_a_difference(ended: Ended) ->
     [{"learning_rate": 1e-4}, {"alpha": 2.0}, {"bits": "int8"}, {"targets": "q+v"}, {"steps": 3}, {}],
 )
 def test_every_concept_that_a_verdict_names_is_in_the_map(
-    ended: Ended, concepts: ConceptMap, changed: dict[str, Any]
+    ended: EndedRun, concepts: ConceptMap, changed: dict[str, Any]
 ) -> None:
     guess = RunGuess(percent=1, peak_bytes=1, rival="other", lower="this")
     for verdict in judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0, **changed)):
@@ -124,7 +128,7 @@ def test_every_concept_that_a_verdict_names_is_in_the_map(
 
 def test_what_the_run_did_not_come_to_is_not_judged() -> None:
     guess = RunGuess(percent=1, peak_bytes=1, rival="other", lower="this")
-    nothing = Ended(spec=RunSpec(), state=RunState(status="failed"))
+    nothing = EndedRun(spec=RunSpec(), state=RunState(status="failed"))
     assert judge_guess(guess, nothing, nothing) == []
     assert judge_guess(guess, nothing, None) == []
 

@@ -32,7 +32,7 @@ from study.ports.context import Context, find_visit
 from tests.lora_lab.grid_builders import cell
 from tests.lora_lab.run_builders import NOW
 from tests.lora_lab.sweep_builders import TINY, fail, finish, finished_sweep, runs_of, sweep_of
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 SHAPE = find_shape("tiny-random")
 
@@ -209,7 +209,7 @@ class Ana:
         return self.page.load(opened("browser-of-ana", self.query))
 
     def sends(self, html: str, act: str, **values: Any) -> dict[str, Any]:
-        event = press(html, act, query=f"?{self.query}", **values)
+        event = build_event(html, act, query=f"?{self.query}", **values)
         return dict(self.page.act(event, opened("browser-of-ana", self.query)))
 
 

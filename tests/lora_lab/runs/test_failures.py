@@ -7,7 +7,7 @@ import pytest
 
 from lora_lab.runs import failures
 from lora_lab.runs.failures import Failure
-from lora_lab.runs.finalize import close_the_books, cut_off
+from lora_lab.runs.finalize import cut_off, write_terminal_event
 from lora_lab.spec import RunSpec
 from tests.lora_lab import run_builders
 
@@ -16,13 +16,13 @@ LIGHT = RunSpec(rank=1, batch=1, seq_len_tokens=64, bits="nf4-dq")
 
 
 def ended(exit_code: int, *, step: int = 12, saved_step: int = 10, last_lines: str = "") -> Failure:
-    return failures.ended_early(
+    return failures.describe_early_end(
         HEAVY, exit_code=exit_code, step=step, saved_step=saved_step, last_lines=last_lines
     )
 
 
 def test_out_of_memory_says_what_is_kept_and_what_to_lower_in_order() -> None:
-    failure = failures.out_of_memory(HEAVY, step=12, saved_step=10)
+    failure = failures.describe_out_of_memory(HEAVY, step=12, saved_step=10)
     assert failure.cause == "out-of-memory"
     assert failure.what == "Ran out of memory at step 12. The adapter of step 10 is saved."
     assert failure.do_next == (
@@ -31,7 +31,7 @@ def test_out_of_memory_says_what_is_kept_and_what_to_lower_in_order() -> None:
 
 
 def test_nothing_is_suggested_that_would_not_help() -> None:
-    failure = failures.out_of_memory(LIGHT, step=1, saved_step=0)
+    failure = failures.describe_out_of_memory(LIGHT, step=1, saved_step=0)
     assert failure.do_next == "Close other programs or choose a smaller model."
     assert "No adapter had been saved yet; your settings are kept." in failure.what
 
@@ -46,11 +46,11 @@ def test_nothing_is_suggested_that_would_not_help() -> None:
     ],
 )
 def test_each_suggestion_comes_where_it_applies(spec: RunSpec, suggested: str) -> None:
-    assert failures.out_of_memory(spec, step=1, saved_step=0).do_next == f"Try {suggested}."
+    assert failures.describe_out_of_memory(spec, step=1, saved_step=0).do_next == f"Try {suggested}."
 
 
 def test_a_loss_that_is_no_number_names_the_learning_rate() -> None:
-    failure = failures.non_finite(RunSpec(learning_rate=50), step=4, saved_step=3)
+    failure = failures.describe_non_finite(RunSpec(learning_rate=50), step=4, saved_step=3)
     assert failure.cause == "non-finite"
     assert failure.what == "The loss stopped being a number at step 4. The adapter of step 3 is saved."
     assert "Lower the learning rate: 50 is probably too high here. Try 0.002." in failure.do_next
@@ -82,11 +82,14 @@ def test_other_errors_of_a_gpu_are_no_lack_of_memory(text: str) -> None:
 
 @pytest.mark.parametrize(("rate", "tried"), [(1e30, "0.002"), (2e-3, "0.0002"), (1e-4, "1e-05")])
 def test_the_rate_to_try_is_always_lower(rate: float, tried: str) -> None:
-    assert f"Try {tried}." in failures.non_finite(RunSpec(learning_rate=rate), step=4, saved_step=3).do_next
+    assert (
+        f"Try {tried}."
+        in failures.describe_non_finite(RunSpec(learning_rate=rate), step=4, saved_step=3).do_next
+    )
 
 
 def test_at_the_first_step_nothing_was_learnt_yet() -> None:
-    failure = failures.non_finite(RunSpec(), step=1, saved_step=0)
+    failure = failures.describe_non_finite(RunSpec(), step=1, saved_step=0)
     assert failure.what.endswith("The adapter had not learnt anything yet.")
     assert "learning rate" not in failure.do_next, "no update has happened that it could have spoilt"
     assert failure.do_next.startswith("Compute in fp32")
@@ -108,7 +111,7 @@ def test_a_killed_worker_names_both_reasons_and_what_to_try(exit_code: int) -> N
 )
 def test_an_allocators_last_words_are_out_of_memory(last_lines: str) -> None:
     failure = ended(1, last_lines=f"Traceback ...\n{last_lines}\n")
-    assert failure == failures.out_of_memory(HEAVY, step=13, saved_step=10)
+    assert failure == failures.describe_out_of_memory(HEAVY, step=13, saved_step=10)
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, -signal.SIGSEGV])
@@ -122,7 +125,7 @@ def test_any_other_end_gives_the_status_and_where_to_look(exit_code: int) -> Non
 
 def test_a_worker_that_died_before_the_job_has_written_to_the_other_log(tmp_path: Path) -> None:
     run = run_builders.queued(tmp_path)
-    assert "worker.log in the data folder" in close_the_books(run, 1).failure_text
+    assert "worker.log in the data folder" in write_terminal_event(run, 1).failure_text
 
 
 def test_a_stop_before_the_app_was_closed_stays_a_stop(tmp_path: Path) -> None:
@@ -138,16 +141,16 @@ def test_a_stop_before_the_app_was_closed_stays_a_stop(tmp_path: Path) -> None:
 
 
 def test_a_closed_app_is_said_and_offers_a_new_start() -> None:
-    failure = failures.app_closed(5)
+    failure = failures.describe_closed_app(5)
     assert failure.what == "The app was closed after step 5 of this run."
     assert failure.do_next == "Start it again with the same settings."
 
 
 def test_no_failure_scolds_or_shouts() -> None:
     everyone = [
-        failures.out_of_memory(HEAVY, step=1, saved_step=0),
-        failures.non_finite(HEAVY, step=2, saved_step=0),
-        failures.app_closed(1),
+        failures.describe_out_of_memory(HEAVY, step=1, saved_step=0),
+        failures.describe_non_finite(HEAVY, step=2, saved_step=0),
+        failures.describe_closed_app(1),
         ended(-signal.SIGKILL),
         ended(1),
     ]

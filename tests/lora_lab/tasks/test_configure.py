@@ -82,14 +82,14 @@ def test_a_base_in_fp32_takes_four_bytes_for_every_weight() -> None:
 def test_each_changed_control_says_what_it_did_with_the_others_as_they_are() -> None:
     drawn = judge.draw("fit-longest-context", 0)
     setting = judge.read_setting(drawn, {"bits": "nf4-dq", "checkpointing": "yes", "seq_len": "4096"})
-    knobs = {
-        knob.field: {name: after - before for name, before, after in knob.effects}
-        for knob in judge.judge(drawn, setting).knobs
+    control_effects = {
+        control.field: {name: after - before for name, before, after in control.effects}
+        for control in judge.judge(drawn, setting).control_effects
     }
-    assert set(knobs) == {"bits", "checkpointing", "seq_len"}
+    assert set(control_effects) == {"bits", "checkpointing", "seq_len"}
     back = {**setting, "bits": "bf16"}
-    assert knobs["bits"]["needed_bytes"] == fit.needed_bytes(setting) - fit.needed_bytes(back) < 0
-    assert knobs["seq_len"]["seq_len"] == 4096 - 1024
+    assert control_effects["bits"]["needed_bytes"] == fit.needed_bytes(setting) - fit.needed_bytes(back) < 0
+    assert control_effects["seq_len"]["seq_len"] == 4096 - 1024
 
 
 PRINTED = [task_id for task_id, task in TASKS.items() if task.printed]

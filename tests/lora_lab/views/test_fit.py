@@ -4,7 +4,7 @@ import pytest
 
 from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.forecast import forecast_step
-from lora_lab.memory.gpu_cards import CARDS, CUDA_OVERHEAD_BYTES
+from lora_lab.memory.gpus import CUDA_OVERHEAD_BYTES, GPUS
 from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.views import fit
@@ -54,7 +54,7 @@ def test_every_change_that_is_offered_makes_it_fit(given: dict[str, str], size_g
     fields = fields_of(given)
     assert not fit.verdict_of(fields, size_gb * GB).fits
     offered = fit.changes(fields, size_gb * GB)
-    joint = fit.together(fields, size_gb * GB)
+    joint = fit.combine_changes(fields, size_gb * GB)
     assert offered or joint
     assert len(offered) <= fit.OFFERED
     for change in [*offered, *([joint] if joint else [])]:
@@ -72,13 +72,13 @@ def test_what_changes_no_result_is_offered_first() -> None:
 def test_a_model_that_is_far_too_large_says_so() -> None:
     fields = fields_of({"model": "llama-3.1-70b"})
     assert fit.changes(fields, 12 * GB) == []
-    assert fit.together(fields, 12 * GB) is None
+    assert fit.combine_changes(fields, 12 * GB) is None
     assert fit.smallest_gpu_gb(fields) == 80
 
 
 def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined() -> None:
     fields = fields_of({"model": "qwen3-14b"})
-    joint = fit.together(fields, 12 * GB)
+    joint = fit.combine_changes(fields, 12 * GB)
     assert fit.changes(fields, 12 * GB) == []
     assert joint is not None
     assert joint.fields["framework"] == "unsloth"
@@ -86,11 +86,11 @@ def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined()
 
     smaller = {**fields, "rank": "256", "targets": "all-linear"}
     least = fit.needed_bytes({**joint.fields, "rank": "1", "targets": "q+v", "seq_len": "64"})
-    tight = fit.together(smaller, least)
+    tight = fit.combine_changes(smaller, least)
     assert tight is not None
     assert (tight.fields["targets"], tight.fields["rank"]) == ("q+v", "1")
     assert "adapters on query + value only" in ", ".join(tight.texts)
-    assert fit.together(smaller, least - 1) is None
+    assert fit.combine_changes(smaller, least - 1) is None
 
 
 def test_of_several_ranks_that_fit_only_the_highest_is_offered() -> None:
@@ -122,12 +122,12 @@ def test_what_makes_a_longer_text_fit_is_offered_with_its_length() -> None:
 
 
 def test_a_card_has_what_pytorch_reports_for_it() -> None:
-    for card in CARDS.values():
-        assert 0.9 * card.gb < card.gib < card.gb, card
-        assert card.source
+    for gpu in GPUS.values():
+        assert 0.9 * gpu.gb < gpu.gib < gpu.gb, gpu
+        assert gpu.source
     assert gpu_bytes_of("24") == round(23.64 * 2**30)
     assert fit.smallest_gpu_gb(LLAMA) == next(
-        card.gb for card in CARDS.values() if card.total_bytes >= fit.needed_bytes(LLAMA)
+        gpu.gb for gpu in GPUS.values() if gpu.total_bytes >= fit.needed_bytes(LLAMA)
     )
 
 

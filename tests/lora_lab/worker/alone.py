@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from lora_lab.spec import RunSpec
 from lora_lab.worker.training.group import AdapterGroup
 from lora_lab.worker.training.group_loop import train_group
-from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, never, train_adapter
+from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, held_out_loss, never_stop, train_adapter
 from lora_lab.worker.training.memory_meter import Meter
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.session import Adapted, ModelSession
@@ -19,7 +19,7 @@ def train_alone(
     *,
     meter: Meter,
     on_step: Callable[[StepResult], None],
-    should_stop: Callable[[], bool] = never,
+    should_stop: Callable[[], bool] = never_stop,
 ) -> None:
     """Run `spec.steps` optimizer steps, or fewer when asked to stop. Raises NonFiniteLoss."""
     if isinstance(adapted, Adapted):

@@ -42,7 +42,7 @@ def silent(progress: object) -> None:
     """Nobody watches."""
 
 
-def never() -> bool:
+def never_stop() -> bool:
     """Nobody stops the run."""
     return False
 
@@ -91,7 +91,7 @@ class Lab:
             spec or self.spec,
             meter=meter_for(self.model, self.session.machine),
             on_step=results.append,
-            should_stop=never,
+            should_stop=never_stop,
         )
         return results
 

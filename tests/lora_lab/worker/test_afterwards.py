@@ -15,7 +15,7 @@ from lora_lab.worker import extra_measurements
 from lora_lab.worker.extra_measurements import measure_run
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab import run_builders
-from tests.lora_lab.worker.builders import TINY, never, small_dataset
+from tests.lora_lab.worker.builders import TINY, never_stop, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 def trained(tmp_path: Path, models_dir: Path, bits: Bits) -> RunFolder:
     spec = replace(TINY, bits=bits, steps=5, learning_rate=0.02)
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     return run
 
 

@@ -19,7 +19,7 @@ from lora_lab.worker.chat import ChatModel
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.worker.training.run import execute_run
 from study.base.errors import LearnerError
-from tests.lora_lab.worker.builders import TINY, linears, never, plain_peft, small_dataset
+from tests.lora_lab.worker.builders import TINY, linears, never_stop, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 SPEC = replace(TINY, steps=12, learning_rate=2e-2)
@@ -28,7 +28,7 @@ SPEC = replace(TINY, steps=12, learning_rate=2e-2)
 
 def trained(folder: Path, models_dir: Path, spec: RunSpec) -> RunFolder:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
     return run
 
 
@@ -46,8 +46,8 @@ def said(**values: Any) -> None:
 def answer(models_dir: Path, runs: list[RunFolder], prompt: str, **how: Any) -> dict[str, str]:
     """The last round of an answer."""
     model = ChatModel(models_dir)
-    arms = model.arms(runs, said)
-    *_, last = model.answers(arms, prompt, **({"seed": 0, "temperature": 0.0} | how))
+    names = model.load_models(runs, said)
+    *_, last = model.answers(names, prompt, **({"seed": 0, "temperature": 0.0} | how))
     assert list(last) == [BASE, *(run.run_id for run in runs)]
     return last
 
@@ -79,7 +79,7 @@ def test_hqq_bases_and_dora_adapters_answer_as_after_the_run_in_much_and_in_litt
     run = trained(tmp_path, models_dir, replace(SPEC, bits=bits, variant=variant))
     sample = run.samples()[0]
     model = ChatModel(models_dir)
-    *_, last = model.answers(model.arms([run], said), sample["prompt"], seed=0, temperature=0.0)
+    *_, last = model.answers(model.load_models([run], said), sample["prompt"], seed=0, temperature=0.0)
     assert last[BASE].startswith(sample["base"])
     assert last[run.run_id].startswith(sample["tuned"])
     assert last[BASE] != last[run.run_id]
@@ -99,7 +99,7 @@ def test_decoded_once_a_model_has_plain_layers_with_the_same_numbers(models_dir:
 
 def test_every_round_adds_to_each_answer_that_has_not_ended(models_dir: Path, runs: list[RunFolder]) -> None:
     model = ChatModel(models_dir)
-    rounds = list(model.answers(model.arms(runs[:1], said), "What is 1 + 1?", seed=0, temperature=0.0))
+    rounds = list(model.answers(model.load_models(runs[:1], said), "What is 1 + 1?", seed=0, temperature=0.0))
     assert 1 < len(rounds) <= NEW_TOKENS
     assert all(len(after[BASE]) >= len(before[BASE]) for before, after in pairwise(rounds))
 
@@ -118,10 +118,10 @@ def test_a_loaded_base_is_kept_for_the_next_question(models_dir: Path, runs: lis
     def say(doing: str) -> None:
         doings.append(doing)
 
-    model.arms(runs[:1], say)
+    model.load_models(runs[:1], say)
     assert "Loading the model" in doings
     doings.clear()
-    model.arms(runs, say)
+    model.load_models(runs, say)
     assert doings == ["Loading the adapters"]
 
 
@@ -130,9 +130,9 @@ def test_runs_of_two_bases_and_damaged_adapters_are_refused(
 ) -> None:
     other = trained(tmp_path, models_dir, replace(SPEC, bits="fp32", steps=1))
     with pytest.raises(LearnerError, match="different base models"):
-        ChatModel(models_dir).arms([runs[0], other], said)
+        ChatModel(models_dir).load_models([runs[0], other], said)
     (other.adapter_path / "adapter_model.safetensors").write_bytes(b"no adapter")
     model = ChatModel(models_dir)
     for _ in range(2):  # asked again, it would answer as the base
         with pytest.raises(LearnerError, match="can't be read"):
-            model.arms([other], said)
+            model.load_models([other], said)

@@ -30,7 +30,7 @@ from lora_lab.worker.model.load import load_model
 from lora_lab.worker.model.quantization import dense_weight
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.families import FAMILIES
-from tests.lora_lab.worker.builders import CPU, TINY, linears, never, silent, small_dataset
+from tests.lora_lab.worker.builders import CPU, TINY, linears, never_stop, silent, small_dataset
 from tests.lora_lab.worker.model.test_models import folder_of
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -66,7 +66,7 @@ RunIt = Callable[..., RunFolder]
 def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
     def do(spec: RunSpec, dataset: Dataset | None = None) -> RunFolder:
         run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
-        assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+        assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
         return run
 
     return do

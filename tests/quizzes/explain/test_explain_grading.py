@@ -17,7 +17,7 @@ from study.store.logs.explains import ExplainAttempt, Judgement
 from study.text.markup import to_html
 from study.web import frame
 from tests.quizzes.rule_grader import RuleGrader
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 QUERY = "prompt=explain-lora"
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -54,7 +54,7 @@ def page(context: Context, grader: RuleGrader, cards: Cards) -> ExplainPage:
 
 
 def act(page: ExplainPage, html: str, name: str, *, nth: int = 0, **changed: object) -> str:
-    return page.act(press(html, name, nth=nth, **changed), opened("b1")).get("html", "")
+    return page.act(build_event(html, name, nth=nth, **changed), opened("b1")).get("html", "")
 
 
 def polled(page: ExplainPage, html: str) -> str:
@@ -89,7 +89,7 @@ def test_while_an_answer_is_read_the_page_says_so_and_then_shows_each_verdict(
     page: ExplainPage, grader: RuleGrader
 ) -> None:
     box = page.load(opened("b1", QUERY))
-    reply = page.act(press(box, "submit", fields={"answer": [TEXT]}), opened("b1"))
+    reply = page.act(build_event(box, "submit", fields={"answer": [TEXT]}), opened("b1"))
     assert reply["url"] == "/explain?prompt=explain-lora&attempt=1"
     html = polled(page, reply["html"])
     assert "1 of 4 concepts" in words(html)
@@ -205,7 +205,7 @@ def test_the_learners_word_stands_beside_the_graders_and_settles_nothing_alone(p
 def test_where_the_grader_is_unsure_the_learners_word_counts(page: ExplainPage) -> None:
     html = explained(page)
     assert "I did say this" in idea(html, 3)
-    reply = page.act(press(html, "claim", nth=2), opened("b1"))
+    reply = page.act(build_event(html, "claim", nth=2), opened("b1"))
     assert reply["focus"] == "#idea-3"
     html = reply["html"]
     assert "2 of 4 concepts" in words(html)
@@ -264,7 +264,7 @@ def test_a_teachers_mark_has_a_reason_decides_and_can_be_undone(page: ExplainPag
     undone = act(page, html, "take-back")
     assert "1 of 4 concepts" in words(undone)
     assert "(taken back)" in words(undone)
-    stale = page.act(press(html, "take-back"), opened("b1"))
+    stale = page.act(build_event(html, "take-back"), opened("b1"))
     assert "already removed" in stale["error"]
     assert "unsure" not in TEACHER_VERDICTS
 
@@ -394,7 +394,7 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     )
     exercise = page.exercise
     box = exercise.show(visit, run)
-    piece = exercise.act(press(box.html, "submit", fields={"answer": [TEXT]}), visit, run)
+    piece = exercise.act(build_event(box.html, "submit", fields={"answer": [TEXT]}), visit, run)
     assert piece is not None
     exercise.room.finish()
     piece = exercise.act({"act": "poll", "attempt": piece.key}, visit, run)
@@ -402,16 +402,16 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     assert "Go on Enter" in words(piece.html)
     assert "Contradicted" in idea(piece.html, 2)
     assert exercise.steps(visit, run).finished
-    ending = exercise.ending(visit, run)
+    ending = exercise.describe_ending(visit, run)
     assert ending.summary == "1 of 4 concepts explained."
     wrong = ending.missed[0]
     assert (str(wrong.name), wrong.returns) == (
         "Low-rank update",
         "explained wrongly; cards about it are due now",
     )
-    press_of_ours = press(piece.html, "claim")
-    assert press_of_ours["act"] in exercise.acts
-    assert exercise.act(press_of_ours, visit, run) is not None
+    event_of_ours = build_event(piece.html, "claim")
+    assert event_of_ours["act"] in exercise.acts
+    assert exercise.act(event_of_ours, visit, run) is not None
     assert exercise.act({"act": "draft", "prompt": "explain-lora", "value": "x"}, visit, run) is None
 
 
@@ -492,5 +492,5 @@ def test_an_own_prompt_that_cannot_be_graded_is_refused_in_words(
 def test_a_withdrawn_prompt_is_off_the_list(page: ExplainPage) -> None:
     prompt_id = own(page, LINES)
     form = page.load(opened("b1", f"own={prompt_id}"))
-    page.act(press(form, "own-withdraw"), opened("b1"))
+    page.act(build_event(form, "own-withdraw"), opened("b1"))
     assert "Explain $5" not in words(page.load(opened("b1")))

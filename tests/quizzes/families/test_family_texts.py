@@ -68,8 +68,8 @@ def test_a_template_takes_plain_names_and_known_formats_only(text: str) -> None:
 
 @EACH
 def test_every_drawn_value_is_named_and_every_text_is_shown(family: QuestionFamily) -> None:
-    dice = [Random(question_id(family.id, seed)) for seed in range(400)]
-    assert {slip.id for each in dice for slip in family.draw(each).wrong} == set(family.slips)
+    rng = [Random(question_id(family.id, seed)) for seed in range(400)]
+    assert {slip.id for each in rng for slip in family.draw(each).wrong} == set(family.slips)
     drawn = [family.draw_numbers(Random(question_id(family.id, seed))) for seed in range(400)]
     assert {name for numbers in drawn for name in numbers.values} == family.names
     for name, texts in family.phrases.items():
@@ -109,12 +109,12 @@ ENTRY = """\
 """
 
 
-def draw_half(dice: Random) -> DrawnNumbers:
-    whole = 2 * dice.randrange(2, 50)
+def draw_half(rng: Random) -> DrawnNumbers:
+    whole = 2 * rng.randrange(2, 50)
     return DrawnNumbers(
         right=whole // 2,
         slips={"doubled": 2 * whole, "kept": whole},
-        values={"whole": whole, "side": dice.choice(("left", "right"))},
+        values={"whole": whole, "side": rng.choice(("left", "right"))},
     )
 
 

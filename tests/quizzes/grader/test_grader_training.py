@@ -157,9 +157,9 @@ def test_of_two_statements_the_stronger_wins() -> None:
 
 
 def test_a_slip_of_the_keyboard_leaves_short_words_alone() -> None:
-    dice = Random(5)
+    rng = Random(5)
     for _ in range(200):
-        words = mistype("It is not only the base that stays quantized", dice).split()
+        words = mistype("It is not only the base that stays quantized", rng).split()
         assert words[:7] == ["It", "is", "not", "only", "the", "base", "that"]
 
 

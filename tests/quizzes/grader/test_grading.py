@@ -52,9 +52,9 @@ def test_both_the_right_and_the_wrong_thing_is_contradicted() -> None:
 
 
 @given(ANSWERS, st.randoms(use_true_random=False))
-def test_order_case_and_spacing_of_sentences_change_no_verdict(answer: list[str], dice: object) -> None:
+def test_order_case_and_spacing_of_sentences_change_no_verdict(answer: list[str], rng: object) -> None:
     mixed = list(answer)
-    dice.shuffle(mixed)  # type: ignore[attr-defined]
+    rng.shuffle(mixed)  # type: ignore[attr-defined]
     plain = verdicts(" ".join(answer))
     assert verdicts(" ".join(mixed)) == plain
     assert verdicts(" ".join(answer).upper()) == plain

@@ -33,14 +33,14 @@ def own_answers() -> list[LabelledAnswer]:
 def test_the_reader_of_own_prompts_sees_a_concept_in_many_wordings_and_without_a_number(
     own_answers: list[LabelledAnswer],
 ) -> None:
-    dice, concept = Random(3), PROMPTS["explain-nf4"].concepts[0]
-    wordings = {word_concept(concept, dice) for _ in range(60)}
+    rng, concept = Random(3), PROMPTS["explain-nf4"].concepts[0]
+    wordings = {word_concept(concept, rng) for _ in range(60)}
     assert {concept.label, concept.definition, f"{concept.label}: {concept.definition[:1].lower()}"} <= {
         *wordings,
         *(wording[: len(concept.label) + 3] for wording in wordings),
     }
     line = next(c for prompt in OWN.values() for c in prompt.concepts if ":" in c.definition)
-    assert {line.definition, line.label} <= {word_concept(line, dice) for _ in range(60)}
+    assert {line.definition, line.label} <= {word_concept(line, rng) for _ in range(60)}
     rows = OwnRowBuilder(OWN, own_answers, Random(5)).build_batch(own_answers[:50])
     assert not any(number for row, _ in rows for number in row.numbers)
 

@@ -13,7 +13,7 @@ from quizzes.bank.bank import Question, load_bank
 from quizzes.kinds import KINDS
 from quizzes.kinds.arranging import ArrangedItem, Matching, MatchingPair, Ordering
 from quizzes.kinds.choices import Multiple, Option, TrueFalse
-from quizzes.kinds.numeric import KnownSlip, Numeric
+from quizzes.kinds.numeric import Numeric, NumericMistake
 from quizzes.session.session import offer_choices
 from study.base.errors import LearnerError
 from study.content.concepts import load_concepts
@@ -124,7 +124,7 @@ def test_a_right_number_is_shown_as_it_was_typed(typed: str, shown: str) -> None
 
 
 def test_a_known_slip_is_explained_and_any_other_says_how_far_off() -> None:
-    slip = KnownSlip(id="half", value=4, misconception="forgets B", feedback="That is A alone.")
+    slip = NumericMistake(id="half", value=4, misconception="forgets B", feedback="That is A alone.")
     task = Numeric(value=8, feedback="so", unit="parameters", slips=(slip,))
     known, other = task.grade({"text": "4"}).parts[0], task.grade({"text": "80"}).parts[0]
     assert (known.id, known.feedback, known.misconception) == ("half", "That is A alone.", "forgets B")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quizzes.kinds.words import Blank, Cloze, KnownMistake, ShortText, match_text
+from quizzes.kinds.words import Blank, Cloze, ShortText, TextMistake, match_text
 
 LETTERS = st.sampled_from("abcdefghijklmnopqrstuvwxyz")
 
@@ -59,7 +59,7 @@ def test_one_changed_letter_after_the_first_is_forgiven(word: str, at: int, lett
 
 
 def test_a_known_mistake_is_explained_even_if_it_is_spelled_like_the_answer() -> None:
-    mistake = KnownMistake(id="pages", texts=("pages",), misconception="m", feedback="why")
+    mistake = TextMistake(id="pages", texts=("pages",), misconception="m", feedback="why")
     task = ShortText(accept=("paged",), feedback="so", mistakes=(mistake,))
     assert task.grade({"text": "Paged"}).correct
     assert task.grade({"text": "pagd"}).correct
@@ -75,7 +75,7 @@ def test_blanks_count_one_by_one_and_an_empty_one_is_not_marked_as_given() -> No
 
 
 def test_a_known_mistake_that_is_a_number_is_that_number_with_its_sign() -> None:
-    mistake = KnownMistake(id="minus-one", texts=("-1",), misconception="m", feedback="why")
+    mistake = TextMistake(id="minus-one", texts=("-1",), misconception="m", feedback="why")
     task = ShortText(accept=("-100",), feedback="so", mistakes=(mistake,))
     for text in ("-1", "−1", "-1.0"):
         assert task.grade({"text": text}).parts[0].id == "minus-one"

@@ -5,7 +5,7 @@ import pytest
 from quizzes.explain.presenter import explain_exercise
 from quizzes.pages.explain import ExplainPage
 from study.ports.context import Context
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 QUERY = "prompt=explain-lora"
 TEXT = "The base stays frozen & <only> two small matrices learn."
@@ -18,7 +18,7 @@ def page(context: Context) -> ExplainPage:
 
 def submit(page: ExplainPage, text: str = TEXT) -> str:
     html = page.load(opened("b1", QUERY))
-    return page.act(press(html, "submit", fields={"answer": [text]}), opened("b1"))["html"]
+    return page.act(build_event(html, "submit", fields={"answer": [text]}), opened("b1"))["html"]
 
 
 def test_all_prompts_are_listed_with_how_they_went(page: ExplainPage) -> None:
@@ -39,7 +39,7 @@ def test_the_hint_comes_when_it_is_asked_for(page: ExplainPage) -> None:
     html = page.load(opened("b1", QUERY))
     prompt = page.exercise.prompts["explain-lora"]
     assert prompt.hint not in words(html)
-    assert prompt.hint in words(page.act(press(html, "hint"), opened("b1"))["html"])
+    assert prompt.hint in words(page.act(build_event(html, "hint"), opened("b1"))["html"])
 
 
 def test_the_concepts_and_the_model_answer_come_after_the_text(page: ExplainPage) -> None:
@@ -50,13 +50,13 @@ def test_the_concepts_and_the_model_answer_come_after_the_text(page: ExplainPage
     assert prompt.concepts[0].label in words(rubric)
     assert prompt.model_answer not in words(rubric)
     ticked = {"concept": ["frozen-base", "low-rank-update", "few-trainable-params"]}
-    reply = page.act(press(rubric, "judge", fields=ticked), opened("b1"))
+    reply = page.act(build_event(rubric, "judge", fields=ticked), opened("b1"))
     assert reply["say"].startswith("3 of 4 concepts. Base weights stay frozen: said;")
     assert prompt.model_answer in words(reply["html"])
 
 
 def test_ticks_are_stored_as_the_learners_verdicts(page: ExplainPage) -> None:
-    page.act(press(submit(page), "judge", fields={"concept": ["frozen-base"]}), opened("b1"))
+    page.act(build_event(submit(page), "judge", fields={"concept": ["frozen-base"]}), opened("b1"))
     [profile] = page.context.store.profiles.all()
     [attempt] = page.context.store.explains.attempts(profile.id)
     assert attempt.text == TEXT
@@ -67,12 +67,12 @@ def test_ticks_are_stored_as_the_learners_verdicts(page: ExplainPage) -> None:
 def test_a_reload_between_text_and_ticks_loses_nothing(page: ExplainPage) -> None:
     submit(page)
     reloaded = page.load(opened("b1", QUERY))
-    assert press(reloaded, "judge")["attempt"] == "1"
+    assert build_event(reloaded, "judge")["attempt"] == "1"
     assert TEXT in words(reloaded)
 
 
 def test_earlier_explanations_can_be_read_again(page: ExplainPage) -> None:
-    page.act(press(submit(page), "judge", fields={"concept": ["frozen-base"]}), opened("b1"))
+    page.act(build_event(submit(page), "judge", fields={"concept": ["frozen-base"]}), opened("b1"))
     html = words(page.load(opened("b1", QUERY)))
     assert "Your earlier explanations (1)" in html
     assert "today · 1 of 4 concepts" in html
@@ -89,7 +89,7 @@ def test_an_empty_box_is_asked_for_words(page: ExplainPage) -> None:
 def test_someone_elses_explanation_cannot_be_judged(page: ExplainPage) -> None:
     rubric = submit(page)
     with pytest.raises(Exception, match="not in this profile"):
-        page.act(press(rubric, "judge", fields={"concept": []}), opened("b2"))
+        page.act(build_event(rubric, "judge", fields={"concept": []}), opened("b2"))
 
 
 def test_an_unknown_prompt_says_so(page: ExplainPage) -> None:

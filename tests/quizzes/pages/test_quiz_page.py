@@ -19,7 +19,7 @@ from study.text.markup import to_html
 from study.web import frame
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields, wrong_response
-from tests.visits import opened, press, primary, query_of, words
+from tests.visits import build_event, opened, primary, query_of, words
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ def start(page: QuizPage, **chosen: str) -> Reply:
 
 
 def question_in(page: QuizPage, html: str) -> Question:
-    return page.exercise.operations.bank.by_id[press(html, "answer")["question"]]
+    return page.exercise.operations.bank.by_id[build_event(html, "answer")["question"]]
 
 
 def answer(page: QuizPage, html: str, query: str, *, correct: bool, seed: int = 7) -> Reply:
     """Give the right answer; or a wrong one, and then look at the solution instead of trying again."""
     fields = (right_fields if correct else wrong_fields)(question_in(page, html), seed=seed)
-    reply = page.act(press(html, "answer", query=query, fields=fields), opened("b1"))
+    reply = page.act(build_event(html, "answer", query=query, fields=fields), opened("b1"))
     if correct or "error" in reply:
         return reply
-    return page.act(press(reply["html"], "give-up", query=query), opened("b1"))
+    return page.act(build_event(reply["html"], "give-up", query=query), opened("b1"))
 
 
 def onward(page: QuizPage, query: str) -> Reply:
@@ -95,7 +95,7 @@ def test_a_reload_goes_on_at_the_same_question(page: QuizPage) -> None:
     answer(page, started["html"], query, correct=True)
     second = onward(page, query)["html"]
     reloaded = page.load(opened("b1", query[1:]))
-    assert press(reloaded, "answer")["question"] == press(second, "answer")["question"]
+    assert build_event(reloaded, "answer")["question"] == build_event(second, "answer")["question"]
     assert "Question 2 of 5" in words(reloaded)
 
 
@@ -132,7 +132,7 @@ def test_an_exam_ends_with_each_question_once_and_its_right_answer_in_sight(page
         question = question_in(page, html)
         asked.append(question)
         fields = (right_fields if number % 2 else wrong_fields)(question, seed=7)
-        html = page.act(press(html, "answer", query=query, fields=fields), opened("b1"))["html"]
+        html = page.act(build_event(html, "answer", query=query, fields=fields), opened("b1"))["html"]
     assert primary(html) == ["Review the cards that are due"]
     assert "Missed question 1 , question 3 , question 5" in words(html)
     sheets = re.findall(
@@ -192,7 +192,7 @@ def test_an_unfinished_quiz_is_offered_again(page: QuizPage) -> None:
 def test_checking_without_a_choice_says_what_to_do(page: QuizPage) -> None:
     html = start(page, topic="lora")["html"]
     with pytest.raises(Exception, match="No answer is chosen yet"):
-        page.act(press(html, "answer", fields={}), opened("b1"))
+        page.act(build_event(html, "answer", fields={}), opened("b1"))
 
 
 def test_a_second_answer_from_another_window_counts_for_nothing(page: QuizPage) -> None:

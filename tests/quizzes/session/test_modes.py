@@ -18,7 +18,7 @@ from study.ports.context import Context
 from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields
-from tests.visits import opened, press, query_of, words
+from tests.visits import build_event, opened, query_of, words
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Learner:
 
     @property
     def question(self) -> Question:
-        return self.page.exercise.operations.bank.by_id[press(self.html, "answer")["question"]]
+        return self.page.exercise.operations.bank.by_id[build_event(self.html, "answer")["question"]]
 
     @property
     def log(self) -> list[QuizAnswer]:
@@ -56,7 +56,7 @@ class Learner:
         return self.page.context.store.quizzes.answers(record.id)
 
     def press(self, act: str, **changed: Any) -> Reply:
-        reply = self.page.act(press(self.html, act, query=self.query, **changed), opened("b1"))
+        reply = self.page.act(build_event(self.html, act, query=self.query, **changed), opened("b1"))
         self.html = reply.get("html", self.html)
         return reply
 
@@ -127,10 +127,10 @@ def test_a_hint_stays_through_a_reload_and_is_not_given_where_there_is_none(ana:
 
 def test_the_second_attempt_is_still_open_after_a_reload_but_not_for_a_form_from_before(ana: Learner) -> None:
     ana.start("practice", topic="lora", length="5")
-    form_from_before = press(ana.html, "answer", query=ana.query)
+    form_from_before = build_event(ana.html, "answer", query=ana.query)
     ana.answer(wrong_fields)
     ana.html = ana.page.load(opened("b1", ana.query[1:]))
-    assert press(ana.html, "answer")["attempt"] == "2"
+    assert build_event(ana.html, "answer")["attempt"] == "2"
     form_from_before["fields"] = right_fields(ana.question, seed=7)
     stale = ana.page.act(form_from_before, opened("b1"))
     assert "answered in another window already" in stale["error"]
@@ -165,7 +165,7 @@ def test_an_exam_tells_nothing_until_its_end_and_then_explains_every_answer(ana:
 def test_an_exam_ends_when_its_time_is_over_whether_or_not_the_page_is_open(ana: Learner) -> None:
     ana.start("exam", length="5", pace="60")
     ana.answer(right_fields)
-    late = press(ana.html, "answer", query=ana.query, fields=right_fields(ana.question, seed=7))
+    late = build_event(ana.html, "answer", query=ana.query, fields=right_fields(ana.question, seed=7))
     ana.later(minutes=5)
     refused = ana.page.act(late, opened("b1"))
     assert "The time for this quiz is up" in refused["error"]

@@ -110,6 +110,6 @@ def test_practice_begins_easy_until_half_of_its_concepts_were_met(
     ]
     for question_id in record.question_ids[:4]:  # of two of three concepts
         operations.answer(record, question_id, {"option": "right"}, shown_at=now, now=now)
-    again = operations.drawn(ana, choice, now=now)
+    again = operations.choose_questions(ana, choice, now=now)
     assert {each.id for each in again} == set(record.question_ids)
     assert [each.id for each in again] != list(record.question_ids)

@@ -6,7 +6,7 @@ import pytest
 
 from quizzes.stats.calibration import (
     STANDS_FOR,
-    Said,
+    RatedAnswer,
     by_confidence,
     calibration_figures,
     compute_brier,
@@ -19,9 +19,9 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 UTC_DAYS = StudyDays(zone=UTC)
 
 
-def said(confidence: Confidence, *results: bool, days_ago: int = 0) -> list[Said]:
+def said(confidence: Confidence, *results: bool, days_ago: int = 0) -> list[RatedAnswer]:
     at = NOW - timedelta(days=days_ago)
-    return [Said(confidence=confidence, correct=correct, at=at) for correct in results]
+    return [RatedAnswer(confidence=confidence, correct=correct, at=at) for correct in results]
 
 
 def test_the_brier_score_is_the_mean_squared_distance() -> None:

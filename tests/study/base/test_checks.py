@@ -5,7 +5,7 @@ import pytest
 from study.base.checks import Check, check_holds, evaluate, prints_number, register_quantity
 from study.base.errors import LearnerError
 from study.content.evidence import read_checks
-from study.content.yaml_reader import Fields, Placed, Problem
+from study.content.yaml_reader import Fields, LocatedMapping, Problem
 
 
 def double(number: float) -> float:
@@ -67,6 +67,6 @@ def test_what_is_computed_can_be_read() -> None:
 )
 def test_a_malformed_check_is_noted(written: object) -> None:
     problems: list[Problem] = []
-    fields = Fields(Placed(id="c", check=written), file="f.yaml", kind="card", problems=problems)
+    fields = Fields(LocatedMapping(id="c", check=written), file="f.yaml", kind="card", problems=problems)
     assert read_checks(fields) == ()
     assert len(problems) == 1

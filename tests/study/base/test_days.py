@@ -56,7 +56,7 @@ def test_a_learner_chooses_when_a_day_begins_and_where() -> None:
     assert tokyo.day(night) == date(2026, 3, 5)
     assert Preferences(time_zone="Europe/Berlin").days.day(night) == date(2026, 3, 4)
     assert tokyo.end(night) - tokyo.start(night) == timedelta(days=1)
-    assert tokyo.between(night, night + timedelta(days=2)) == 2
+    assert tokyo.count_between(night, night + timedelta(days=2)) == 2
 
 
 @pytest.mark.parametrize(

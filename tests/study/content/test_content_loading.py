@@ -7,7 +7,7 @@ import pytest
 from study.content.yaml_reader import (
     ContentError,
     Fields,
-    Placed,
+    LocatedMapping,
     Problem,
     note_repeated_ids,
     read_list,
@@ -17,7 +17,7 @@ from study.content.yaml_reader import (
 
 def fields_of(**values: object) -> tuple[Fields, list[Problem]]:
     problems: list[Problem] = []
-    return Fields(Placed(values), file="deck.yaml", kind="card", problems=problems), problems
+    return Fields(LocatedMapping(values), file="deck.yaml", kind="card", problems=problems), problems
 
 
 def test_a_problem_names_file_line_and_item(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_an_id_used_in_two_files_is_reported_once() -> None:
 
 
 def test_an_option_without_an_id_is_named_by_its_owner() -> None:
-    fields, problems = fields_of(id="q1", options=[Placed(text="")])
+    fields, problems = fields_of(id="q1", options=[LocatedMapping(text="")])
     fields.children("options", kind="option")[0].text("text")
     assert problems[0].item == "option of card q1"
 

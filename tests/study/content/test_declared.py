@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 
 from study.content.declared import read_declared, read_declared_list
-from study.content.yaml_reader import ContentError, Fields, Placed, Problem
+from study.content.yaml_reader import ContentError, Fields, LocatedMapping, Problem
 
 
 def read_size(fields: Fields, name: str) -> int:
@@ -40,12 +40,18 @@ class Cabinet:
     size: Annotated[int, read_size]
 
 
-WHOLE = {"id": "c", "wood": "pine", "drawers": [Placed(label="a")], "top": Placed(label="b"), "size": 4}
+WHOLE = {
+    "id": "c",
+    "wood": "pine",
+    "drawers": [LocatedMapping(label="a")],
+    "top": LocatedMapping(label="b"),
+    "size": 4,
+}
 
 
 def read(**changes: object) -> tuple[Cabinet, list[str]]:
     problems: list[Problem] = []
-    fields = Fields(Placed(WHOLE | changes), file="c.yaml", kind="cabinet", problems=problems)
+    fields = Fields(LocatedMapping(WHOLE | changes), file="c.yaml", kind="cabinet", problems=problems)
     return read_declared(fields, Cabinet), [f"{problem.item}: {problem.text}" for problem in problems]
 
 
@@ -70,7 +76,7 @@ def test_what_has_a_default_may_be_missing_or_empty() -> None:
 
 
 def test_problems_of_fields_parts_and_unknown_names_come_together() -> None:
-    _, problems = read(id="x", wood="steel", drawers=[Placed(label="two words")], top=None, extra=1)
+    _, problems = read(id="x", wood="steel", drawers=[LocatedMapping(label="two words")], top=None, extra=1)
     assert problems == [
         "cabinet x: `wood` must be one of oak, pine, got 'steel'",
         "drawer of cabinet x: a label is one word",
@@ -82,7 +88,7 @@ def test_problems_of_fields_parts_and_unknown_names_come_together() -> None:
 
 def test_a_known_value_is_not_read() -> None:
     problems: list[Problem] = []
-    fields = Fields(Placed(), file="c.yaml", kind="drawer", problems=problems)
+    fields = Fields(LocatedMapping(), file="c.yaml", kind="drawer", problems=problems)
     assert read_declared(fields, Drawer, label="given") == Drawer(label="given")
     assert problems == []
 

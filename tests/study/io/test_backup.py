@@ -226,9 +226,9 @@ def test_an_undo_of_an_import_takes_an_undo_of_its_rows_along(store: Store, ana:
     ben = store.profiles.add("browser of Ben", "Ben", now=NOW).id
     before = everything(store)
     restore(store, ben, tmp_path, content)
-    last = store.verbs.last(ben)
+    last = store.card_operations.last(ben)
     assert last is not None
-    store.verbs.undo(ben, expected_id=last.id, undone_at=NOW)
+    store.card_operations.undo(ben, expected_id=last.id, undone_at=NOW)
     [record] = store.imports.list_undoable(ben)
     assert Imports(store=store, home=tmp_path).undo(ben, record.id, now=NOW).stays == {}
     assert everything(store) == before

@@ -21,7 +21,7 @@ from study.io import import_process
 from study.io.backup_text import write_document
 from study.io.import_jobs import ImportJobs
 from study.io.import_process import ProcessPlanner
-from study.io.planning import Planned, Upload
+from study.io.planning import PlannedImport, Upload
 from study.store import open_store
 from study.text.html_import import from_html
 from tests.study.io.bombs import FILES
@@ -63,7 +63,7 @@ def upload(home: Path, profile: str, name: str, content: bytes) -> Upload:
     return Upload(profile_id=profile, path=path, name=name)
 
 
-def read(planner: ProcessPlanner, home: Path, profile: str, name: str, content: bytes) -> Planned:
+def read(planner: ProcessPlanner, home: Path, profile: str, name: str, content: bytes) -> PlannedImport:
     return planner.plan(upload(home, profile, name, content), now=NOW, progress=lambda done, of: None)
 
 

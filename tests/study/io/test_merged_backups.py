@@ -53,7 +53,7 @@ def test_what_an_older_machine_wrote_does_not_replace_what_is_newer_here(
     for at, there, who in ((MONDAY, other, ben), (WEDNESDAY, store, ana)):
         there.notes.save_draft(who, "explain:x", f"draft of {at:%A}", at=at)
         there.lessons.stop_at(who, "nf4", "learn", at.day, at=at)
-        there.verbs.append(who, "suspend" if there is other else "resume", "card", at=at)
+        there.card_operations.append(who, "suspend" if there is other else "resume", "card", at=at)
         there.fits.append(who, fit_of(at))
         there.projects.write(who, "rank", "hypothesis", f"{at:%A}", at=at)
 
@@ -63,7 +63,10 @@ def test_what_an_older_machine_wrote_does_not_replace_what_is_newer_here(
     assert [found.text for found in store.own_prompts.all(ana)] == ["of Wednesday"]
     assert store.notes.draft(ana, "explain:x") == "draft of Wednesday"
     assert store.lessons.place(ana, "nf4", "learn") == WEDNESDAY.day
-    assert [verb.name for verb in store.verbs.live(ana, ["suspend", "resume"])] == ["suspend", "resume"]
+    assert [verb.name for verb in store.card_operations.live(ana, ["suspend", "resume"])] == [
+        "suspend",
+        "resume",
+    ]
     newest = store.fits.newest(ana)
     assert newest is not None
     assert newest.fitted_at == WEDNESDAY
@@ -106,11 +109,11 @@ def test_undo_takes_back_what_was_done_last_and_not_what_came_with_a_backup(
     rate(other, ben, "older", MONDAY)
     rate(store, ana, "newer", WEDNESDAY)
     restore(store, ana, tmp_path, backup_of(other, ben, tmp_path))
-    last = store.verbs.last(ana)
+    last = store.card_operations.last(ana)
     assert last is not None
     assert last.subject == "newer"
-    assert store.verbs.undo(ana, expected_id=last.id, undone_at=WEDNESDAY).subject == "newer"
-    undone = store.verbs.just_undone(ana)
+    assert store.card_operations.undo(ana, expected_id=last.id, undone_at=WEDNESDAY).subject == "newer"
+    undone = store.card_operations.just_undone(ana)
     assert undone is not None
     assert undone.subject == "newer"
     assert [review.card_id for review in store.cards.history(ana)] == ["older"]

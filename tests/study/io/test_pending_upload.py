@@ -9,7 +9,7 @@ import pytest
 from study.base import import_limits
 from study.base.errors import LearnerError
 from study.io import pending_upload
-from study.io.pending_upload import Pending
+from study.io.pending_upload import PendingUploads
 from tests.study.pages.importing import receive
 
 
@@ -19,7 +19,7 @@ def age(folder: Path, seconds: float) -> None:
 
 
 def test_files_left_behind_go_with_the_next_upload_after_a_day(tmp_path: Path) -> None:
-    pending = Pending(folder=tmp_path)
+    pending = PendingUploads(folder=tmp_path)
     receive(pending, "a", "a.md", b"x")
     (tmp_path / "b.1234.part").write_bytes(b"cut off")
     (tmp_path / "unfinished-c.json").write_bytes(b"a note that is no upload")
@@ -29,7 +29,7 @@ def test_files_left_behind_go_with_the_next_upload_after_a_day(tmp_path: Path) -
 
 
 def test_uploads_of_many_browsers_fill_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pending = Pending(folder=tmp_path)
+    pending = PendingUploads(folder=tmp_path)
     monkeypatch.setattr(pending_upload, "FOLDER_BYTES", import_limits.PACKAGE_BYTES + 100)
     receive(pending, "a", "a.md", b"x" * 50)
     receive(pending, "b", "a.md", b"x" * 50)

@@ -15,8 +15,8 @@ from study.io.apply_import import Imports
 from study.io.backup import BackupExchange
 from study.io.exchange import Exchange
 from study.io.import_jobs import ImportJobs
-from study.io.pending_upload import Pending
-from study.io.planning import AFTER_A_STOP, DirectPlanner, Planned, Planner, Progress, Upload
+from study.io.pending_upload import PendingUploads
+from study.io.planning import AFTER_A_STOP, DirectPlanner, PlannedImport, Planner, Progress, Upload
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from tests.visits import opened
@@ -36,11 +36,11 @@ def build_page(context: Context) -> InOutPage:
     imports = Imports(store=context.store, home=home)
     jobs = ImportJobs(DirectPlanner(exchanges=list(exchanges.values()), imports=imports))
     return InOutPage(
-        context=context, exchanges=exchanges, pending=Pending(folder=home / "imports"), jobs=jobs
+        context=context, exchanges=exchanges, pending=PendingUploads(folder=home / "imports"), jobs=jobs
     )
 
 
-def receive(pending: Pending, profile_id: str, name: str, content: bytes) -> None:
+def receive(pending: PendingUploads, profile_id: str, name: str, content: bytes) -> None:
     """Send a file in two pieces."""
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -58,7 +58,7 @@ def send(page: InOutPage, name: str, content: bytes, browser: str = "b1") -> str
 def send_as(page: InOutPage, name: str, content: bytes, request: Any) -> str:
     """Upload a file with a request of one's own."""
     page.load(request)
-    receive(page.pending, page._asker(request).profile_id, name, content)
+    receive(page.pending, page._requester(request).profile_id, name, content)
     return page.act({"act": "uploaded"}, request)["html"]
 
 
@@ -72,7 +72,7 @@ class SlowPlanner:
     def warm_up(self) -> None:
         """Nothing has to be started."""
 
-    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> Planned:
+    def plan(self, upload: Upload, *, now: datetime, progress: Progress) -> PlannedImport:
         progress(3, 10)
         self.begun.set()
         assert self.let_go.wait(60)

@@ -31,7 +31,7 @@ from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context
 from study.store import Store
 from tests.study.lesson_files import CONCEPT, write_lesson
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 ADDRESS = f"id={CONCEPT}"
 
@@ -75,7 +75,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
         figures=FIGURES,
         links=ModeLinks(
             lab=build_lab_link,
-            challenge=Challenges(operations=operations, dice=context.dice).build_link,
+            challenge=Challenges(operations=operations, rng=context.rng).build_link,
             project=ProjectService(store=context.store, lab=lab).build_link,
             tasks=TaskService(store=context.store).links,
         ),
@@ -100,7 +100,7 @@ def test_a_mode_that_was_read_is_ticked_and_leads_to_the_next(
     ana_reads: Reader, store: Store, ana: str
 ) -> None:
     html = ana_reads.opens()
-    reply = ana_reads.sends(**press(html, "done"))
+    reply = ana_reads.sends(**build_event(html, "done"))
     assert reply["step"] == "/concept?id=lora-rank&mode=why"
     assert reply["focus"] == "#mode"
     assert reply["say"] == "Why: what it is for, about 3 minutes."

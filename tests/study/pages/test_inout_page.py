@@ -14,9 +14,9 @@ from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.web.transfer_routes import Transfer
-from tests.flashcards.presses import shown
+from tests.flashcards.card_events import shown
 from tests.study.pages.importing import DECK, build_page, send
-from tests.visits import opened, press, primary, words
+from tests.visits import build_event, opened, primary, words
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_imported_cards_are_studied_at_once_and_an_undo_takes_them_away(
     page: InOutPage, exercise: CardExercise
 ) -> None:
     before = len(exercise.reviews.decks.cards)
-    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    done = page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))
     assert done["say"] == "mine.md is imported: 2 new, 0 changed."
     assert len(exercise.reviews.decks.cards) == before + 2
     card = exercise.reviews.decks.by_id["mine-what-is-the-rank-of-b-a"]
@@ -86,7 +86,7 @@ def test_imported_cards_are_studied_at_once_and_an_undo_takes_them_away(
         (),
         "your own card",
     )
-    undone = page.act(press(done["html"], "undo"), opened("b1"))
+    undone = page.act(build_event(done["html"], "undo"), opened("b1"))
     assert undone["say"] == "The import of mine.md is undone."
     assert len(exercise.reviews.decks.cards) == before
     assert files_of(page.context.settings.decks_dir) == {}
@@ -94,27 +94,27 @@ def test_imported_cards_are_studied_at_once_and_an_undo_takes_them_away(
 
 
 def test_an_import_ends_in_studying_it_or_undoing_it(page: InOutPage, exercise: CardExercise) -> None:
-    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
+    done = page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
     assert primary(done) == ["Study these"]
     assert 'class="button primary" href="/cards?deck=mine&amp;new=2"' in done
-    assert press(done, "undo")["import"]
+    assert build_event(done, "undo")["import"]
     later = page.load(opened("b1"))
     assert primary(later) == ["Download everything"]
     assert 'href="/cards?deck=mine&amp;new=2"' in later
 
 
 def test_an_undo_keeps_the_ratings_given_since_and_says_so(page: InOutPage, exercise: CardExercise) -> None:
-    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
+    done = page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
     profile, now = page.context.store.profiles.all()[0].id, page.context.clock()
     card = "mine-what-is-the-rank-of-b-a"
     exercise.reviews.rate(profile, shown(exercise.reviews, profile, card, now=now), rating=3, now=now)
-    undone = page.act(press(done, "undo"), opened("b1"))
+    undone = page.act(build_event(done, "undo"), opened("b1"))
     assert undone["say"] == (
         "The import of mine.md is undone. 1 answer that you have given to its cards or questions since then "
         "stays in your log, and will count again if you import the file again."
     )
     assert [review.card_id for review in page.context.store.cards.history(profile)] == [card]
-    page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))
     assert card in exercise.reviews.snapshot(profile, now=now).latest
 
 
@@ -145,7 +145,7 @@ def test_cards_in_a_text_file_are_read_as_in_markdown(page: InOutPage) -> None:
     ],
 )
 def test_a_file_without_news_says_why(page: InOutPage, name: str, again: bytes, sentence: str) -> None:
-    page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))
     html = send(page, name, again)
     assert sentence in words(html)
     assert "Choose another file" in words(html)
@@ -154,15 +154,15 @@ def test_a_file_without_news_says_why(page: InOutPage, name: str, again: bytes, 
 def test_a_later_import_of_a_corrected_card_changes_it_and_undo_brings_the_old_words(
     page: InOutPage, exercise: CardExercise
 ) -> None:
-    page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))
+    page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))
     first = files_of(page.context.settings.home)
     html = send(page, "mine.md", DECK.replace(b"At most r.", b"r or less."))
     assert "Cards 0 1 1 1" in words(html)
-    done = page.act(press(html, "apply"), opened("b1"))
+    done = page.act(build_event(html, "apply"), opened("b1"))
     assert exercise.reviews.decks.by_id["mine-what-is-the-rank-of-b-a"].back == "r or less."
     with pytest.raises(LearnerError, match="Undo the later import first"):
-        page.act(press(done["html"], "undo", nth=1), opened("b1"))
-    page.act(press(done["html"], "undo"), opened("b1"))
+        page.act(build_event(done["html"], "undo", nth=1), opened("b1"))
+    page.act(build_event(done["html"], "undo"), opened("b1"))
     assert files_of(page.context.settings.home) == first
 
 
@@ -170,10 +170,10 @@ def test_what_changed_since_the_preview_is_shown_again_instead_of_imported(page:
     html = send(page, "mine.md", DECK)
     (page.context.settings.decks_dir).mkdir()
     (page.context.settings.decks_dir / "mine.md").write_bytes(DECK)
-    reply = page.act(press(html, "apply"), opened("b1"))
+    reply = page.act(build_event(html, "apply"), opened("b1"))
     assert "changed since the preview" in reply["error"]
     assert "Cards 0 0 2 1" in words(reply["html"])
-    put_away = page.act(press(reply["html"], "cancel"), opened("b1"))
+    put_away = page.act(build_event(reply["html"], "cancel"), opened("b1"))
     assert "nothing has been changed yet" not in words(put_away["html"])
 
 

@@ -12,7 +12,7 @@ from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.store.snapshots import Snapshots
 from tests.study.pages.importing import DECK, build_page, send, send_as
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOut
     html = send_as(page, "b.json", content, learner("another browser of lea"))
     assert "Own decks and questions 0 0 0 1" in words(html)
     assert "the decks and questions of this server are its owner's" in words(html)
-    done = page.act(press(html, "apply"), learner("another browser of lea"))
+    done = page.act(build_event(html, "apply"), learner("another browser of lea"))
     assert done["say"] == "b.json is imported: 1 new, 0 changed."
     found = store.profiles.of_browser("another browser of lea", now=now).id
     assert store.notes.preferences(found).new_cards_a_day == 7
@@ -54,7 +54,7 @@ def test_a_learners_backup_comes_back_after_the_owner_changed_a_deck(page: InOut
 def test_a_learner_imports_no_decks(page: InOutPage) -> None:
     html = send_as(page, "mine.md", DECK, learner("lea"))
     with pytest.raises(LearnerError, match="only its owner can import them"):
-        page.act(press(html, "apply"), learner("lea"))
+        page.act(build_event(html, "apply"), learner("lea"))
     assert not page.context.settings.decks_dir.exists()
 
 
@@ -63,12 +63,12 @@ def test_only_an_import_of_the_owner_makes_a_backup_of_everything(page: InOutPag
     snapshots = Snapshots(settings.home / "study.sqlite3", settings.home)
     page = replace(page, snapshots=snapshots)
     for request, made in ((learner("lea"), 0), (opened("ola"), 1)):
-        profile = page._asker(request).profile_id
+        profile = page._requester(request).profile_id
         store.notes.prefer(profile, new_cards_a_day=7)
         content = backup_of(page, profile)
         store.notes.prefer(profile, new_cards_a_day=8)
         html = send_as(page, "b.json", content, request)
-        assert "1 changed" in page.act(press(html, "apply"), request)["say"]
+        assert "1 changed" in page.act(build_event(html, "apply"), request)["say"]
         assert len(snapshots.listed()) == made
 
 
@@ -83,7 +83,7 @@ def test_the_list_of_backups_stays_after_a_press(page: InOutPage, now: datetime)
     page = replace(page, snapshots=Snapshots(home / "study.sqlite3", home))
     assert page.snapshots is not None
     page.snapshots.make("daily", now=now)
-    done = page.act(press(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
+    done = page.act(build_event(send(page, "mine.md", DECK), "apply"), opened("b1"))["html"]
     assert "Automatic backups" in done
     assert "Automatic backups" not in page.act({"act": "cancel"}, learner("b1"))["html"]
 
@@ -95,6 +95,6 @@ def test_few_previews_are_kept_and_none_of_a_file_that_is_gone(
     for number in range(5):
         html = send(page, "mine.md", DECK, f"browser-{number}")
     assert len(page._previews) == 3
-    page.act(press(html, "apply"), opened("browser-4"))
+    page.act(build_event(html, "apply"), opened("browser-4"))
     page.act({"act": "cancel"}, opened("browser-3"))
     assert len(page._previews) == 1

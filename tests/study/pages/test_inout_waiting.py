@@ -5,17 +5,17 @@ from sqlalchemy.pool import QueuePool
 
 from study.base.errors import LearnerError
 from study.io.import_jobs import ImportJob
-from study.io.planning import Planned
+from study.io.planning import PlannedImport
 from study.pages import inout
 from study.pages.inout import InOutPage
 from study.ports.context import Context
 from study.store.database import one_view
 from tests.study.pages.importing import DECK, SlowPlanner, build_page, send, slow_page
-from tests.visits import opened, press, words
+from tests.visits import build_event, opened, words
 
 
 def job_of(page: InOutPage, browser: str = "b1") -> ImportJob:
-    job = page.jobs.of(page._asker(opened(browser)).profile_id)
+    job = page.jobs.of(page._requester(opened(browser)).profile_id)
     assert job is not None
     return job
 
@@ -55,7 +55,7 @@ def test_a_large_file_can_be_stopped(slow: tuple[InOutPage, SlowPlanner]) -> Non
     reading = send(page, "deck.md", DECK)
     assert planner.begun.wait(60)
     job = job_of(page)
-    reply = page.act(press(reading, "cancel"), opened("b1"))
+    reply = page.act(build_event(reading, "cancel"), opened("b1"))
     assert "Nothing was changed" in reply["say"]
     with pytest.raises(LearnerError, match="was stopped"):
         job.result(60)
@@ -70,7 +70,7 @@ def test_a_second_file_is_shown_while_the_first_is_being_read(slow: tuple[InOutP
     assert "Reading second.md" in send(page, "second.md", DECK + b"\n")
     with pytest.raises(LearnerError, match="was stopped"):
         first.result(60)
-    told = page._fetched(page._asker(opened("b1")), first, 0)
+    told = page._fetched(page._requester(opened("b1")), first, 0)
     assert told is not None
     assert "error" not in told
     planner.let_go.set()
@@ -87,7 +87,7 @@ def test_a_press_that_waits_for_a_file_keeps_no_connection_from_others(
     kept = []
     result = ImportJob.result
 
-    def note_connections(job: ImportJob, seconds: float) -> Planned | None:
+    def note_connections(job: ImportJob, seconds: float) -> PlannedImport | None:
         kept.append(pool.checkedout())
         return result(job, seconds)
 
@@ -121,7 +121,7 @@ def test_a_deck_that_changed_while_an_import_was_under_way_is_not_overwritten(
     assert job_of(page).result(60)
     html = page.act({"act": "poll"}, opened("b1"))["html"]
     planner.let_go.clear()
-    assert "Reading mine.md" in page.act(press(html, "apply"), opened("b1"))["html"]
+    assert "Reading mine.md" in page.act(build_event(html, "apply"), opened("b1"))["html"]
     planner.let_go.set()
     assert job_of(page).result(60)
     folder = page.context.settings.decks_dir

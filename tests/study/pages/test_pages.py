@@ -19,10 +19,10 @@ from study.ports.activities import Subjects
 from study.ports.context import Context
 from study.store.logs.quizzes import QuizAnswer
 from study.text.markup import to_html
-from tests.flashcards.presses import shown
+from tests.flashcards.card_events import shown
 from tests.quizzes.answering import right_fields, wrong_fields
 from tests.quizzes.rule_grader import RuleGrader
-from tests.visits import opened, press, primary, query_of, words
+from tests.visits import build_event, opened, primary, query_of, words
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: S
         review=review,
         cards_due=cards.due,
         subjects=subjects,
-        figures={GLANCE: whole_model.glance()},
+        figures={GLANCE: whole_model.build_glance_figure()},
         last_run=str,
     )
 
@@ -79,7 +79,7 @@ def test_a_fresh_browser_is_asked_once_who_it_is(today: TodayPage, now: datetime
     ana = today.context.store.profiles.add("b1", "Ana", now=now)
     html = today.load(opened("b2"))
     assert "Who are you? Ana" in words(html)
-    assert today.act(press(html, "switch"), opened("b2")) == {"goto": "/"}
+    assert today.act(build_event(html, "switch"), opened("b2")) == {"goto": "/"}
     assert today.context.store.profiles.of_browser("b2", now=now).id == ana.id
     assert "Guest" not in {profile.name for profile in today.context.store.profiles.all()}
 
@@ -96,7 +96,7 @@ def test_a_browser_elsewhere_is_not_asked_who_it_is_and_takes_no_profile(
 
 
 def test_who_knows_it_sees_today_and_never_the_newcomers_page_again(today: TodayPage) -> None:
-    html = today.act(press(today.load(opened("b1")), "know"), opened("b1"))["html"]
+    html = today.act(build_event(today.load(opened("b1")), "know"), opened("b1"))["html"]
     for page in (html, today.load(opened("b1"))):
         assert "Start the review" in words(page)
         assert "two thin matrices" not in words(page)
@@ -137,7 +137,7 @@ def test_today_says_which_confident_errors_come_back_and_the_review_asks_them_fi
     html = today.load(opened("b1"))
     assert "1 question comes back today : you were sure and missed it." in words(html)
     assert 'href="/quiz?mode=again"' in html
-    goto = today.act(press(html, "start"), opened("b1"))["goto"]
+    goto = today.act(build_event(html, "start"), opened("b1"))["goto"]
     run = store.runs.run(profile, goto.removeprefix("/review?run="))
     assert run is not None
     record = store.quizzes.session(profile, run.quiz_session_id)
@@ -181,8 +181,8 @@ def test_a_review_that_was_begun_today_is_gone_on_with(
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
     assert "Go on with your review" not in words(review.load(opened("b1")))
     html = review.load(opened("b1", query[1:]))
-    back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
-    review.act(press(back, "rate", nth=3, query=query), opened("b1"))
+    back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+    review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))
     later = replace(review, context=replace(review.context, clock=lambda: now + timedelta(minutes=1)))
     later.act({"act": "start"}, opened("b1"))  # another one, left before its first answer
     for html in (today.load(opened("b1")), review.load(opened("b1"))):
@@ -203,7 +203,7 @@ def test_the_start_button_opens_a_review_at_once(
 ) -> None:
     profile = today.context.store.profiles.add("b1", "Ana", now=now).id
     rate_one(cards, profile, 3, now)
-    goto = today.act(press(today.load(opened("b1")), "start"), opened("b1"))["goto"]
+    goto = today.act(build_event(today.load(opened("b1")), "start"), opened("b1"))["goto"]
     assert goto.startswith("/review?run=")
     assert today.context.store.runs.run(profile, goto.removeprefix("/review?run=")) is not None
 
@@ -217,20 +217,20 @@ def test_a_review_goes_from_cards_over_questions_to_one_explanation(review: Revi
     html = review.load(opened("b1", query[1:]))
     assert "cards 0/9 questions 0/3 explanation 0/1" in words(html)
     for _ in range(9):
-        back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
-        html = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
+        back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+        html = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     for number in range(3):
         assert f"questions {number}/3" in words(html)
-        event = press(html, "answer", query=query, fields=right_answer(review, html))
+        event = build_event(html, "answer", query=query, fields=right_answer(review, html))
         feedback = review.act(event, opened("b1"))["html"]
         assert "✓ Your answer, right" in words(feedback)
         assert ("Go on Enter" if number == 2 else "Next question Enter") in words(feedback)
-        html = review.act(press(feedback, "next", query=query), opened("b1"))["html"]
-    event = press(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
+        html = review.act(build_event(feedback, "next", query=query), opened("b1"))["html"]
+    event = build_event(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
     rubric = review.act(event, opened("b1"))["html"]
-    event = press(rubric, "judge", query=query, fields={"concept": ["frozen-base"]})
+    event = build_event(rubric, "judge", query=query, fields={"concept": ["frozen-base"]})
     result = review.act(event, opened("b1"))["html"]
-    done = review.act(press(result, "next", query=query), opened("b1"))["html"]
+    done = review.act(build_event(result, "next", query=query), opened("b1"))["html"]
     assert "9 cards rated. 3 of 3 questions right. 1 of 4 concepts explained." in words(done)
     assert "Few trainable parameters not explained; cards about it are due now" in words(done)
     assert words(review.load(opened("b1", query[1:]))) == words(done)
@@ -241,19 +241,21 @@ def reviewed(review: ReviewPage, *, first_rating: int = 4, wrong: int = 0) -> tu
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
     html = review.load(opened("b1", query[1:]))
     for number in range(9):
-        back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
+        back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
         rating = first_rating if number == 0 else 4
-        html = review.act(press(back, "rate", nth=rating - 1, query=query), opened("b1"))["html"]
+        html = review.act(build_event(back, "rate", nth=rating - 1, query=query), opened("b1"))["html"]
     questions = html
     for number in range(3):
         fields = wrong_answer(review, html) if number < wrong else right_answer(review, html)
-        feedback = review.act(press(html, "answer", query=query, fields=fields), opened("b1"))["html"]
-        html = review.act(press(feedback, "next", query=query), opened("b1"))["html"]
-    submit = press(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
+        feedback = review.act(build_event(html, "answer", query=query, fields=fields), opened("b1"))["html"]
+        html = review.act(build_event(feedback, "next", query=query), opened("b1"))["html"]
+    submit = build_event(html, "submit", query=query, fields={"answer": ["The base is frozen."]})
     rubric = review.act(submit, opened("b1"))["html"]
     ticked = ["frozen-base", "low-rank-update", "few-trainable-params", "less-training-memory"]
-    result = review.act(press(rubric, "judge", query=query, fields={"concept": ticked}), opened("b1"))["html"]
-    done = review.act(press(result, "next", query=query), opened("b1"))["html"]
+    result = review.act(build_event(rubric, "judge", query=query, fields={"concept": ticked}), opened("b1"))[
+        "html"
+    ]
+    done = review.act(build_event(result, "next", query=query), opened("b1"))["html"]
     return query, questions, done
 
 
@@ -263,7 +265,7 @@ def test_a_review_ends_with_what_was_missed_when_it_comes_back_and_one_next_step
     forgotten = next(r for r in review.context.store.cards.history(profile.id) if r.rating == 1)
     card = card_exercise(review.context).reviews.decks.by_id[forgotten.card_id]
     bank = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations.bank
-    question = bank.by_id[press(questions, "answer")["question"]]
+    question = bank.by_id[build_event(questions, "answer")["question"]]
     shown = words(done)
     assert f"Missed {words(to_html(card.front))} comes back" in shown
     assert f"{words(to_html(question.stem))} asked again in a later review" in shown
@@ -281,15 +283,15 @@ def test_a_review_without_a_miss_says_no_miss_and_has_one_next_step(review: Revi
 
 def test_the_last_card_of_a_review_can_be_taken_back_until_its_end(review: ReviewPage) -> None:
     query, _, done = reviewed(review)
-    undone = review.act(press(done, "undo", query=query), opened("b1"))["html"]
+    undone = review.act(build_event(done, "undo", query=query), opened("b1"))["html"]
     assert "cards 8/9 questions 3/3 explanation 1/1" in words(undone)
-    back = review.act(press(undone, "flip", query=query), opened("b1"))["html"]
-    again = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    back = review.act(build_event(undone, "flip", query=query), opened("b1"))["html"]
+    again = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
     assert "Done for now." in words(again)
 
 
 def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
-    event = press(html, "answer")
+    event = build_event(html, "answer")
     quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
@@ -297,7 +299,7 @@ def wrong_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
 
 
 def right_answer(review: ReviewPage, html: str) -> dict[str, list[str]]:
-    event = press(html, "answer")
+    event = build_event(html, "answer")
     quiz = quiz_exercise(review.context, ask_for_cards=card_exercise(review.context).ask_for).operations
     [profile] = review.context.store.profiles.all()
     record = quiz.record(profile.id, event["session"])
@@ -315,19 +317,19 @@ def test_the_grader_loads_from_the_first_card_of_a_review_on(review: ReviewPage)
 def test_leaving_a_review_and_coming_back_goes_on(review: ReviewPage) -> None:
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
     html = review.load(opened("b1", query[1:]))
-    back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
-    review.act(press(back, "rate", nth=3, query=query), opened("b1"))
+    back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+    review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))
     assert "cards 1/9" in words(review.load(opened("b1", query[1:])))
 
 
 def test_the_last_rating_of_a_review_can_be_undone(review: ReviewPage) -> None:
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
     html = review.load(opened("b1", query[1:]))
-    first = press(html, "flip")["card"]
-    back = review.act(press(html, "flip", query=query), opened("b1"))["html"]
-    rated = review.act(press(back, "rate", nth=3, query=query), opened("b1"))["html"]
-    undone = review.act(press(rated, "undo", query=query), opened("b1"))["html"]
-    assert press(undone, "flip")["card"] == first
+    first = build_event(html, "flip")["card"]
+    back = review.act(build_event(html, "flip", query=query), opened("b1"))["html"]
+    rated = review.act(build_event(back, "rate", nth=3, query=query), opened("b1"))["html"]
+    undone = review.act(build_event(rated, "undo", query=query), opened("b1"))["html"]
+    assert build_event(undone, "flip")["card"] == first
     assert "cards 0/9" in words(undone)
 
 
@@ -340,9 +342,11 @@ def test_a_review_of_another_profile_is_not_shown(review: ReviewPage) -> None:
 
 def test_a_card_rated_elsewhere_does_not_stop_a_review(review: ReviewPage) -> None:
     query = query_of(review.act({"act": "start"}, opened("b1"))["goto"])
-    back = review.act(press(review.load(opened("b1", query[1:])), "flip", query=query), opened("b1"))["html"]
-    review.act(press(back, "rate", nth=2, query=query), opened("b1"))
-    again = review.act(press(back, "rate", nth=2, query=query), opened("b1"))
+    back = review.act(build_event(review.load(opened("b1", query[1:])), "flip", query=query), opened("b1"))[
+        "html"
+    ]
+    review.act(build_event(back, "rate", nth=2, query=query), opened("b1"))
+    again = review.act(build_event(back, "rate", nth=2, query=query), opened("b1"))
     assert "another window" in again["error"]
     assert "Show the answer" in words(again["html"])
 
@@ -357,11 +361,11 @@ def test_profiles_are_added_renamed_switched_and_deleted(context: Context) -> No
     page.act({"act": "add", "fields": {"name": ["Ben <b>"]}}, opened("b1"))
     html = page.load(opened("b1"))
     assert 'value="Ben &lt;b&gt;"' in html
-    assert page.act(press(html, "switch"), opened("b1")) == {"goto": "/settings?saved=1"}
+    assert page.act(build_event(html, "switch"), opened("b1")) == {"goto": "/settings?saved=1"}
     assert 'value="Ana"' in page.load(opened("b1", "saved=1"))
     asked = page.act({"act": "ask-delete"}, opened("b1"))["html"]
     assert "Delete Ana with 0 card ratings" in words(asked)
-    page.act(press(asked, "delete"), opened("b1"))
+    page.act(build_event(asked, "delete"), opened("b1"))
     assert [profile.name for profile in context.store.profiles.all()] == ["Ben <b>"]
 
 
@@ -384,7 +388,7 @@ def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
     html = page.load(opened("b1"))
     chosen = {"reviews_a_day": "30", "session_minutes": "15", "learn_ahead_minutes": "5"}
     chosen |= {"day_begins_hour": "3", "card_order": "weakest", "time_zone": "Asia/Tokyo"}
-    form = press(html, "prefer", fields={name: [text] for name, text in chosen.items()})
+    form = build_event(html, "prefer", fields={name: [text] for name, text in chosen.items()})
     page.act(form, opened("b1"))
     [profile] = context.store.profiles.all()
     saved = context.store.notes.preferences(profile.id)

@@ -144,8 +144,8 @@ def test_charts_come_afterwards_of_all_cards_or_of_a_part(page: ProgressPage, st
 def test_the_forecast_counts_the_cards_that_today_counts(
     cards: CardExercise, sections: tuple[Section, ...], context: Context, studied: str, now: datetime
 ) -> None:
-    dues = cards.reviews.snapshot(studied, now=now).dues()
-    first, second, *_ = sorted(dues, key=dues.__getitem__)
+    due_dates = cards.reviews.snapshot(studied, now=now).due_dates()
+    first, second, *_ = sorted(due_dates, key=due_dates.__getitem__)
     cards.reviews.suspend(studied, first, now=now)
     cards.reviews.bury(studied, second, now=now)
     visit = find_visit(context, browser_id=ANA, query={})

@@ -44,13 +44,13 @@ def answer(store: Store, ana: str, at: datetime) -> None:
 
 
 def undo(store: Store, ana: str, at: datetime) -> None:
-    last = store.verbs.last(ana)
+    last = store.card_operations.last(ana)
     if last is not None:
-        store.verbs.undo(ana, expected_id=last.id, undone_at=at)
+        store.card_operations.undo(ana, expected_id=last.id, undone_at=at)
 
 
 def everything(store: Store, ana: str) -> list[Any]:
-    cards, verbs = store.cards, store.verbs
+    cards, verbs = store.cards, store.card_operations
     return [
         cards.latest(ana),
         cards.lapses(ana),
@@ -84,7 +84,7 @@ def rating(card_id: str, rating: int) -> Action:
 ACTIONS: dict[str, Action] = {
     **{f"rate {card} {number}": rating(card, number) for card in CARDS for number in (1, 3)},
     "undo": undo,
-    "flag": lambda s, a, at: s.verbs.append(a, "flag", "a", value="red", at=at),
+    "flag": lambda s, a, at: s.card_operations.append(a, "flag", "a", value="red", at=at),
     "answer": answer,
     "ask": lambda s, a, at: s.cards.request(a, ["b"], because="q", at=at),
     "explain": lambda s, a, at: s.explains.submit(a, "p", "words", at=at),
@@ -154,7 +154,7 @@ def test_a_write_that_fails_changes_nothing_that_is_remembered(store: Store, ana
         store.profiles.of_browser("browser-of-ana", now=NOW)
         before = everything(store, ana)
         with pytest.raises(LearnerError):
-            store.verbs.append(ana, "edit", "a", value={}, at=NOW, expected_id=99)
+            store.card_operations.append(ana, "edit", "a", value={}, at=NOW, expected_id=99)
         assert everything(store, ana) == before
 
 

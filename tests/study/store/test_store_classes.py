@@ -15,7 +15,7 @@ from classroom.activities.room import open_round
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from study.store import Store, open_store
-from study.store.class_records import ClassAnswer, ClassRecord, ClassRoom, Recorded
+from study.store.class_records import ClassAnswer, ClassRecord, ClassRoom, RecordedAnswer
 from study.store.class_schema import CLASS_TABLES, class_rooms
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
 
@@ -78,9 +78,9 @@ def join(room_id: str, device: str, name: str, now: datetime) -> JoinJob:
     return JoinJob(room_id=room_id, device=device, names=(name,), at=now)
 
 
-def send(store: Store, given: ClassAnswer, room_id: str = "room") -> Recorded:
+def send(store: Store, given: ClassAnswer, room_id: str = "room") -> RecordedAnswer:
     [recorded] = do(store, job(given, room_id=room_id))
-    assert isinstance(recorded, Recorded)
+    assert isinstance(recorded, RecordedAnswer)
     return recorded
 
 

@@ -107,9 +107,9 @@ def fill(store: Store, profile: str, now: datetime) -> None:
             before=None,
             after={"due": "later"},
         )
-    done = store.verbs.last(profile)
+    done = store.card_operations.last(profile)
     assert done is not None
-    store.verbs.undo(profile, expected_id=done.id, undone_at=now)
+    store.card_operations.undo(profile, expected_id=done.id, undone_at=now)
     store.cards.request(profile, ["c"], because="q", at=now)
     run = store.runs.start(profile, cards=1, seed=1, question_ids=("q",), prompt_id="p", started_at=now)
     store.quizzes.append(run.quiz_session_id, quiz_answer("q", now=now))

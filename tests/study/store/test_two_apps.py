@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from study.base.settings import Settings
-from tests.visits import press, words
+from tests.visits import build_event, words
 from tests.whole_app import WholeApp, whole_app
 
 pytestmark = pytest.mark.postgres
@@ -72,11 +72,11 @@ def browser(tmp_path: Path, postgres_database: str) -> Iterator[TwoApps]:
 def test_cards_are_flipped_rated_and_undone_by_either(browser: TwoApps) -> None:
     html = browser.open("/cards")
     for _ in range(5):
-        flipped = browser.act("cards", press(html, "flip"))["html"]
-        html = browser.act("cards", press(flipped, "rate", nth=2))["html"]
+        flipped = browser.act("cards", build_event(html, "flip"))["html"]
+        html = browser.act("cards", build_event(flipped, "rate", nth=2))["html"]
     browser.open_all()
-    undone = browser.act("cards", press(html, "undo"))["html"]
-    assert press(undone, "flip")["card"] == press(browser.open("/cards"), "flip")["card"]
+    undone = browser.act("cards", build_event(html, "undo"))["html"]
+    assert build_event(undone, "flip")["card"] == build_event(browser.open("/cards"), "flip")["card"]
     browser.open_all()
 
 
@@ -84,10 +84,10 @@ def test_a_quiz_goes_on_in_the_other(browser: TwoApps) -> None:
     answered = 0
     while answered < 3:
         html = browser.act("quiz", {"act": "start"})["html"]
-        while 'data-submit="answer"' in html and press(html, "answer").get("kind") == "single":
+        while 'data-submit="answer"' in html and build_event(html, "answer").get("kind") == "single":
             options = re.findall(r'<input type="radio" name="option" value="([^"]*)"', html)
             fields = {"option": options[:1], "confidence": ["think"]}
-            browser.act("quiz", {**press(html, "answer"), "fields": fields})
+            browser.act("quiz", {**build_event(html, "answer"), "fields": fields})
             html = browser.act("quiz", {"act": "next"})["html"]
             answered += 1
     browser.open_all()
@@ -104,8 +104,8 @@ def test_settings_and_own_prompts_are_there_in_the_other(browser: TwoApps) -> No
 def test_a_file_is_uploaded_to_one_read_by_the_other_and_undone(browser: TwoApps) -> None:
     browser.send_file("mine.csv", b"front,back\nWhat do two apps share?,A database.\n")
     html = browser.wait_for("inout", {"act": "uploaded"}, 'data-act="apply"')
-    done = browser.wait_for("inout", press(html, "apply"), "mine.csv is imported")
+    done = browser.wait_for("inout", build_event(html, "apply"), "mine.csv is imported")
     assert "What do two apps share?" in browser.open("/browse", words="two apps")
-    browser.act("inout", press(done, "undo"))
+    browser.act("inout", build_event(done, "undo"))
     assert "What do two apps share?" not in browser.open("/browse", words="two apps")
     browser.open_all()

@@ -25,7 +25,7 @@ from study.web.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, browser
 HOST = "http://192.168.1.20:7860"
 
 
-def answer_press(event: dict[str, Any], request: Any) -> frame.Reply:
+def answer_event(event: dict[str, Any], request: Any) -> frame.Reply:
     """An island that knows two acts and shows what it sees of the request."""
     match event.get("act"):
         case "greet":
@@ -42,9 +42,9 @@ def site(context: Context) -> FastAPI:
     with frame.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
         with frame.add_page(blocks, context, title="Cards", path="/cards"):
-            frame.add_island(answer_press, lambda request: NO_HTML, "cards")
+            frame.add_island(answer_event, lambda request: NO_HTML, "cards")
         with frame.add_page(blocks, context, title="Lab", path="/lab"):
-            frame.add_island(answer_press, lambda request: NO_HTML, "lab", learners_may={"look"})
+            frame.add_island(answer_event, lambda request: NO_HTML, "lab", learners_may={"look"})
     made = FastAPI()
     storage_troubles.register(made)
     island_route.register(made, frame.acts_of(blocks))
@@ -148,7 +148,7 @@ def test_two_islands_of_one_name_are_refused(context: Context) -> None:
         blocks = gr.Blocks(analytics_enabled=False)
         for path in ("/", "/cards"):
             with frame.add_page(blocks, context, title=path, path=path):
-                frame.add_island(answer_press, lambda request: NO_HTML, "twin")
+                frame.add_island(answer_event, lambda request: NO_HTML, "twin")
     with pytest.raises(ValueError, match="twin"):
         frame.acts_of(blocks)
 
@@ -162,7 +162,7 @@ def test_a_refused_press_is_not_kept(context: Context) -> None:
     with frame.building_pages():
         blocks = gr.Blocks(analytics_enabled=False)
         with frame.add_page(blocks, context, title="Lab", path="/lab"):
-            frame.add_island(answer_press, lambda request: NO_HTML, "lab", learners_may={"look"})
+            frame.add_island(answer_event, lambda request: NO_HTML, "lab", learners_may={"look"})
     request = Request({"type": "http", "role": "learner"})
     assert "owner" in frame.acts_of(blocks)["lab"]({"act": "start"}, request)["error"]
     kept = weakref.ref(request)

@@ -19,7 +19,7 @@ from study.web import server
 from study.web.middleware import is_this_machine, own_names
 from study.web.server import address_of, is_loopback, network_notice
 from tests.study.web.test_web import ask
-from tests.visits import opened, press
+from tests.visits import build_event, opened
 
 ELSEWHERE = "192.168.1.77"
 
@@ -105,7 +105,7 @@ def test_a_browser_elsewhere_sees_and_chooses_no_other_profile(context: Context,
 
 def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, now: datetime) -> None:
     settings, store = context.settings, context.store
-    from study.io.pending_upload import Pending
+    from study.io.pending_upload import PendingUploads
 
     snapshots = snapshots_of(settings.database_url, settings.home)
     assert snapshots is not None
@@ -115,7 +115,7 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
     page = InOutPage(
         context=context,
         exchanges={},
-        pending=Pending(folder=settings.imports_dir),
+        pending=PendingUploads(folder=settings.imports_dir),
         jobs=ImportJobs(DirectPlanner(exchanges=[], imports=Imports(store=store, home=settings.home))),
         snapshots=snapshots,
     )
@@ -124,7 +124,7 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
     elsewhere = opened("browser-of-ana", client=ELSEWHERE)
     assert "Automatic backups" not in page.load(elsewhere)
     with pytest.raises(LearnerError, match="at the machine that runs the app"):
-        page.act(press(shown, "restore"), elsewhere)
-    reply = page.act(press(shown, "restore"), opened("browser-of-ana"))
+        page.act(build_event(shown, "restore"), elsewhere)
+    reply = page.act(build_event(shown, "restore"), opened("browser-of-ana"))
     assert reply["goto"] == "/io"
     assert [profile.name for profile in store.profiles.all()] == ["Ana"]

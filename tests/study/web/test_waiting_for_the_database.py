@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 
 from study.base.errors import LearnerError
-from study.io.pending_upload import Pending
+from study.io.pending_upload import PendingUploads
 from study.ports.context import Context
 from study.store.profiles import Profile, Profiles
 from study.web.access import ServerKeys
@@ -59,7 +59,7 @@ def token_of(devices: Devices, profile_id: str, now: datetime) -> str:
 
 
 def test_an_upload_of_a_new_browser_keeps_nobody_waiting(context: Context, writers: list[int]) -> None:
-    files = Transfer(context, {}, Pending(folder=context.settings.imports_dir))
+    files = Transfer(context, {}, PendingUploads(folder=context.settings.imports_dir))
     answer = asyncio.run(files.upload(request_of("new", b"x", "name=a%00.md")))
     assert answer.body == b"{}"
     assert writers

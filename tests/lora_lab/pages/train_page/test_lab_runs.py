@@ -27,7 +27,7 @@ from study.web.middleware import COOKIE
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, all_parts, asked, fields_of, part, uploads
-from tests.visits import press, words
+from tests.visits import build_event, words
 
 # ---- starting, watching, stopping
 
@@ -150,7 +150,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_queue(ana: Visitor, lab: Lab) -> 
     start = ana.sends("start")
     ana.opens(start["url"])
     html = " ".join(start["parts"].values())
-    ana.sends("stop", run=press(html, "stop")["run"])
+    ana.sends("stop", run=build_event(html, "stop")["run"])
     assert lab.engine.waiting() == []
     assert "Stopped" in words(ana.opens(start["url"]))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_lab.worker.device.diagnosis import Setup, _card_on_the_bus, build_for, diagnose, parse_smi
+from lora_lab.worker.device.diagnosis import Setup, _find_pci_gpu, build_for, diagnose, parse_smi
 
 H100 = Setup(
-    card="NVIDIA H100",
+    gpu="NVIDIA H100",
     driver="580.65.06",
     capability=(9, 0),
     built_for="13.0",
@@ -19,7 +19,7 @@ H100 = Setup(
 
 def test_a_card_that_computes_and_a_machine_without_one_have_nothing_to_say() -> None:
     assert diagnose(H100) is None
-    assert diagnose(Setup(card="")) is None
+    assert diagnose(Setup(gpu="")) is None
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_a_card_that_computes_and_a_machine_without_one_have_nothing_to_say() ->
         ),
         (replace(H100, driver="550.54", usable=False), "", "needs 580 or newer", "whl/cu126"),
         (
-            replace(H100, card="Tesla V100", capability=(7, 0)),
+            replace(H100, gpu="Tesla V100", capability=(7, 0)),
             "CUDA error: no kernel image is available for execution on the device",
             "has compute capability 7.0, and the installed PyTorch (CUDA 13.0) has no kernels for it",
             "whl/cu126",
         ),
         (
-            replace(H100, card="GeForce GTX 1080", capability=(6, 1), usable=True),
+            replace(H100, gpu="GeForce GTX 1080", capability=(6, 1), usable=True),
             "no kernel image",
             "compute capability 6.1",
             "whl/cu126",
@@ -77,7 +77,7 @@ def test_a_card_that_pytorch_does_not_see_is_named_too() -> None:
 def test_a_card_without_kernels_in_any_build_is_told_to_install_nothing() -> None:
     for built_for in (None, "12.6"):
         notice = diagnose(
-            replace(H100, card="Tesla K80", capability=(3, 7), built_for=built_for, usable=False)
+            replace(H100, gpu="Tesla K80", capability=(3, 7), built_for=built_for, usable=False)
         )
         assert notice is not None
         assert "has compute capability 3.7" in notice.what
@@ -107,5 +107,5 @@ def test_a_card_without_a_driver_is_found_on_the_bus(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "vendor").write_text(f"{vendor}\n")
         (tmp_path / name / "class").write_text(f"{kind}\n")
-    assert _card_on_the_bus(tmp_path) == "NVIDIA card"
-    assert _card_on_the_bus(tmp_path / "0000:00:02.0") == ""
+    assert _find_pci_gpu(tmp_path) == "NVIDIA card"
+    assert _find_pci_gpu(tmp_path / "0000:00:02.0") == ""

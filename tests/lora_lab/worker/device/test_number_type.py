@@ -15,7 +15,7 @@ from lora_lab.worker.training.model_cache import ModelCache
 from study.base.errors import LearnerError
 from tests.lora_lab.worker.builders import silent
 
-CARDS: list[tuple[str, tuple[int, int], Compute]] = [
+GPUS: list[tuple[str, tuple[int, int], Compute]] = [
     ("GTX 1080", (6, 1), "fp32"),
     ("V100", (7, 0), "fp16"),
     ("T4", (7, 5), "fp16"),
@@ -26,9 +26,9 @@ CARDS: list[tuple[str, tuple[int, int], Compute]] = [
 ]
 
 
-@pytest.mark.parametrize(("card", "capability", "compute"), CARDS)
+@pytest.mark.parametrize(("card", "capability", "compute"), GPUS)
 def test_a_gpus_type_follows_from_its_capability(
-    card: str, capability: tuple[int, int], compute: Compute
+    gpu: str, capability: tuple[int, int], compute: Compute
 ) -> None:
     """`is_bf16_supported()` says yes for a T4 and a V100, which emulate it."""
     found, why = type_of_gpu(capability)
@@ -85,15 +85,15 @@ def test_before_a_worker_has_looked_a_choice_is_refused_in_words(tmp_path: Path)
 
 def test_predictions_and_runs_use_the_same_type_also_after_a_change(tmp_path: Path, models_dir: Path) -> None:
     home, spec = LabHome(tmp_path), RunSpec(model=TINY_MODEL)
-    bench = ModelCache(models_dir, home=home)
-    machine = bench.session_for(spec, silent).machine
+    cache = ModelCache(models_dir, home=home)
+    machine = cache.session_for(spec, silent).machine
     home.write_worker_state(state="ready", device=machine.description)
     assert build_preview(home, spec, "none").compute == machine.compute_name
 
     other: Compute = "fp32" if machine.compute_name == "bf16" else "bf16"
     home.choose_number_type(other)
     assert build_preview(home, spec, "none").compute == other
-    assert bench.session_for(spec, silent).machine.compute_name == other
+    assert cache.session_for(spec, silent).machine.compute_name == other
 
 
 def test_a_damaged_file_is_decided_anew(tmp_path: Path) -> None:

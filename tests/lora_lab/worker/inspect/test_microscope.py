@@ -72,10 +72,10 @@ def test_weights_come_before_what_runs_the_model(found: Watch) -> None:
 
 def test_losses_are_those_of_models_loaded_in_the_scheme(found: Watch, models_dir: Path) -> None:
     losses = found.found["losses"]
-    for arm, bits in (("base", "fp32"), ("all_first", "nf4-dq")):
+    for variant, bits in (("base", "fp32"), ("all_first", "nf4-dq")):
         session = open_session(TINY_MODEL, bits, machine("fp32"), models_dir=models_dir, report=silent)  # type: ignore[arg-type]
         examples = [encode_example(session.tokenizer, example) for example in own_dataset().held_out]
-        assert losses[arm] == pytest.approx(held_out_loss(session.base, examples, nullcontext), abs=2e-6)
+        assert losses[variant] == pytest.approx(held_out_loss(session.base, examples, nullcontext), abs=2e-6)
     assert losses["answers"] == sum(example.answer_tokens for example in examples)
     assert len({losses[name] for name in ("base", "only_first", "only_second", "all_first")}) == 4
 

@@ -15,9 +15,9 @@ from lora_lab.worker.inspect.subspaces import (
     compute_spectrum,
     count_nonzero,
     decompose_update,
+    project_through_weight,
     random_directions,
     row_directions,
-    seen_through,
     whole_change,
 )
 from lora_lab.xray.result import expected_overlap
@@ -113,10 +113,10 @@ def test_where_an_update_has_fewer_directions_there_is_no_phi() -> None:
 def test_random_subspaces_overlap_by_the_larger_dimension_over_all_of_them(
     size: int, first: int, second: int
 ) -> None:
-    dice = torch.Generator().manual_seed(6)
+    rng = torch.Generator().manual_seed(6)
     drawn_phis = []
     for _ in range(1500):
-        one, other = (random_directions(size, count, dice) for count in (first, second))
+        one, other = (random_directions(size, count, rng) for count in (first, second))
         drawn_phis.append(compute_overlap(one, other, [first], [second])[0][0])
     phis = torch.tensor(drawn_phis)
     error = float(phis.std()) / math.sqrt(len(phis))
@@ -144,15 +144,15 @@ def test_amplification_of_a_constructed_case() -> None:
     update = Update(name="q", left=outputs[:, 1:], right=inputs[:, 1:].T, scale=6.0)
     found = decompose_update(update)
     assert float(found.values.norm()) == pytest.approx(6)
-    assert seen_through(weight, found.outputs, found.inputs) == pytest.approx(3)
+    assert project_through_weight(weight, found.outputs, found.inputs) == pytest.approx(3)
     assert float(compute_spectrum(weight)[:1].norm()) == pytest.approx(10)
 
 
 def test_random_directions_hold_the_share_of_w_that_the_closed_form_says() -> None:
     """k ||W|| / sqrt(d_in d_out), in the root mean square."""
-    weight, dice = drawn(24, 16, seed=9), torch.Generator().manual_seed(10)
+    weight, rng = drawn(24, 16, seed=9), torch.Generator().manual_seed(10)
     squares = [
-        seen_through(weight, random_directions(24, 3, dice), random_directions(16, 3, dice)) ** 2
+        project_through_weight(weight, random_directions(24, 3, rng), random_directions(16, 3, rng)) ** 2
         for _ in range(1500)
     ]
     mean = torch.tensor(squares).mean().sqrt()

@@ -53,7 +53,7 @@ from tests.lora_lab.worker.builders import (
     gradient,
     linears,
     machine,
-    never,
+    never_stop,
     silent,
     small_dataset,
     stored_codes,
@@ -158,7 +158,7 @@ def test_the_tiny_model_is_the_same_wherever_it_is_written(tmp_path: Path, model
     assert all(torch.equal(tensor, kept[name]) for name, tensor in fresh.items())
 
 
-def test_writing_the_tiny_model_leaves_the_dice_alone(tmp_path: Path) -> None:
+def test_writing_the_tiny_model_leaves_the_random_generator_alone(tmp_path: Path) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
@@ -227,7 +227,7 @@ def folder_of(family: str, config: dict[str, Any], folder: Path, **changes: Any)
 
 def run_in(folder: Path, spec: RunSpec, models_dir: Path) -> RunState:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW)
-    execute_run(run, LabHome(folder), models_dir, app_is_gone=never)
+    execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
     return fold_events(run.events())
 
 

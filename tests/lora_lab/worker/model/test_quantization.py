@@ -143,7 +143,7 @@ def test_16_and_32_bits_and_hqq_are_not_bitsandbytes_schemes() -> None:
 @pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("bits", BITS)
 def test_linear_weights_stay_in_their_bits(bits: Bits, compute: Compute, models_dir: Path) -> None:
-    """The 16-bit arm above all: `prepare_model_for_kbit_training` would widen it to fp32."""
+    """The 16-bit setting above all: `prepare_model_for_kbit_training` would widen it to fp32."""
     lab = tiny(bits, compute, models_dir)
     lab.train()
     for layer in linears(lab.model):

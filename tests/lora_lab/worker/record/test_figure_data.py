@@ -67,12 +67,12 @@ def test_an_exact_merge_leaves_the_logits_and_quantizing_again_does_not(tmp_path
     plain = load_model(
         TINY_MODEL, "fp32", compute_dtype=torch.float32, device=cpu, models_dir=tmp_path, report=silent
     )
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     layers = dict(linears_of(plain))
     base = {name: copy_weight(layer) for name, layer in layers.items()}
-    update = {name: 0.01 * torch.randn(weight.shape, generator=dice) for name, weight in base.items()}
+    update = {name: 0.01 * torch.randn(weight.shape, generator=rng) for name, weight in base.items()}
     held_out = [encode_example(tiny_tokenizer(), Example(prompt="Why?", answer="Because."))]
-    found = merging.Trial(plain, layers, base, held_out).of(update)["ways"]
+    found = merging.MergeMeasurement(plain, layers, base, held_out).of(update)["ways"]
     assert found["fp32"]["weight_error_over_update"] == 0
     assert found["fp32"]["logit_error"] < 1e-5 < found["bf16"]["logit_error"] < found["nf4"]["logit_error"]
 

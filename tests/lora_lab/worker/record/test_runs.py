@@ -15,7 +15,7 @@ from lora_lab.worker.record.runs import RECIPES, FaultyRunRecipe, Recorder
 from lora_lab.worker.training.loop import StepResult, train_adapter
 from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
-from tests.lora_lab.worker.builders import machine, never, silent
+from tests.lora_lab.worker.builders import machine, never_stop, silent
 
 SPEC = RunSpec(model=TINY_MODEL, bits="fp32", rank=2, batch=2, steps=4, seq_len_tokens=96)
 EXAMPLES = [Example(prompt=f"Question {number}?", answer=f"Answer {number * 7}.") for number in range(10)]
@@ -44,7 +44,7 @@ def test_without_a_fault_the_steps_are_those_of_the_lab(session: ModelSession) -
         autocast=session.machine.autocast,
         meter=meter_for(adapted, session.machine),
         on_step=steps.append,
-        should_stop=never,
+        should_stop=never_stop,
     )
     found = recorded["steps"]
     assert isinstance(found, list)

@@ -85,11 +85,11 @@ def measure_family(cell: FamilyCell) -> Counted:
 
 
 def _inputs(cell: FamilyCell, model: Any) -> dict[str, torch.Tensor]:
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     config = cell.config
 
     def ids(length: int) -> torch.Tensor:
-        return torch.randint(3, 64, (BATCH, length), generator=dice)
+        return torch.randint(3, 64, (BATCH, length), generator=rng)
 
     labels = torch.zeros(BATCH, dtype=torch.long)
     dtype = TYPES[cell.base]

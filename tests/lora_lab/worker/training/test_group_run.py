@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 
 from lora_lab.data.lab_folder import LabHome
-from lora_lab.runs.finalize import close_the_books
+from lora_lab.runs.finalize import write_terminal_event
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.runs.predicted_vs_measured import measured_runs
 from lora_lab.runs.state import RunState, fold_events
@@ -25,7 +25,7 @@ from lora_lab.worker.training.group_loop import train_group
 from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import Encoded
 from lora_lab.worker.training.run import execute_group, execute_run
-from tests.lora_lab.worker.builders import never, plain_peft, small_dataset
+from tests.lora_lab.worker.builders import never_stop, plain_peft, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TINY = RunSpec(model=TINY_MODEL, bits="nf4", steps=3, compute_dtype="fp32")
@@ -66,9 +66,9 @@ def make_runs(folder: Path, specs: tuple[RunSpec, ...]) -> list[RunFolder]:
 def job(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Job:
     folder = tmp_path_factory.mktemp("job")
     *runs, alone = make_runs(folder, (*SPECS, SPECS[1]))
-    bench = ModelCache(models_dir)
-    well = execute_group(runs, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
-    execute_run(alone, LabHome(folder), models_dir, bench=bench, app_is_gone=never)
+    cache = ModelCache(models_dir)
+    well = execute_group(runs, LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
+    execute_run(alone, LabHome(folder), models_dir, cache=cache, app_is_gone=never_stop)
     return Job(runs, [fold_events(run.events()) for run in runs], well, alone, models_dir)
 
 
@@ -123,7 +123,7 @@ def test_cells_that_do_not_fit_into_memory_with_others_fail_alone_and_wait_for_t
     monkeypatch.setattr(group_run, "free_bytes", lambda device: 1)
     monkeypatch.setattr(group_run, "train_group", lack_memory_once)
     runs = make_runs(tmp_path, SPECS[:2])
-    assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     first, second = (fold_events(run.events()) for run in runs)
     assert chunks == [1, 1]
     assert first.failure is not None
@@ -140,7 +140,7 @@ def test_the_runs_of_a_job_have_one_log(tmp_path: Path) -> None:
     with open(open_log(runs), "wb") as log:
         log.write(b"Error out of memory at line 383 in file /src/csrc/ops.cu")
     for run in runs:
-        failure = close_the_books(run, 1).failure
+        failure = write_terminal_event(run, 1).failure
         assert failure is not None
         assert failure["cause"] == "out-of-memory"
 
@@ -263,12 +263,12 @@ def test_the_base_is_measured_once_for_runs_on_the_same_data(
         return whole(group, examples, on_batch)
 
     monkeypatch.setattr(AdapterGroup, "base_loss", counted)
-    bench = ModelCache(models_dir)
+    cache = ModelCache(models_dir)
     runs = make_runs(tmp_path, (TINY, replace(TINY, rank=2)))
     fewer = replace(small_dataset(), held_out=small_dataset().held_out[:2])
     runs.append(create_run(tmp_path / "runs", TINY, fewer, now=NOW + timedelta(minutes=1)))
     for run in runs:
-        assert execute_run(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)
+        assert execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
     assert measured == [3, 2]
     first, second, third = (fold_events(run.events()).loss_before for run in runs)
     assert first == second != third
@@ -277,6 +277,6 @@ def test_the_base_is_measured_once_for_runs_on_the_same_data(
 def test_data_that_nothing_is_left_of_fails_every_run_in_words(tmp_path: Path, models_dir: Path) -> None:
     short = replace(TINY, seq_len_tokens=16)
     runs = make_runs(tmp_path, (short, replace(short, seed=1)))
-    assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert not execute_group(runs, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     failures = [fold_events(run.events()).failure for run in runs]
     assert all(failure is not None and failure["cause"] == "settings" for failure in failures)

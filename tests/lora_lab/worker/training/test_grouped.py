@@ -21,7 +21,7 @@ from lora_lab.worker.training.loop import NonFiniteLoss, StepResult, answer_loss
 from lora_lab.worker.training.packing import Encoded, cut_to, encode_example, pack_examples
 from lora_lab.worker.training.session import ModelSession, attach_adapter, meter_for, open_session
 from tests.lora_lab.families import FAMILIES, shape_of
-from tests.lora_lab.worker.builders import CPU, cell_gradient, cosine, gradient, machine, never, silent
+from tests.lora_lab.worker.builders import CPU, cell_gradient, cosine, gradient, machine, never_stop, silent
 from tests.lora_lab.worker.model.test_models import folder_of
 from tests.lora_lab.worker.quick_bf16 import quick_bf16
 
@@ -101,7 +101,7 @@ def trained_alone(session: ModelSession, spec: RunSpec, examples: list[Encoded])
         autocast=session.machine.autocast,
         meter=meter_for(adapted.model, session.machine),
         on_step=steps.append,
-        should_stop=never,
+        should_stop=never_stop,
     )
     held_out = held_out_loss(adapted.model, examples[:6], session.machine.autocast)
     adapter = {name: p.detach().clone() for name, p in adapted.model.named_parameters() if p.requires_grad}

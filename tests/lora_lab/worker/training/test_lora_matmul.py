@@ -220,12 +220,12 @@ class YoungAdapter:
     """One layer of the embedded model's width, and B as AdamW leaves it after one step: lr times a sign."""
 
     def __init__(self) -> None:
-        dice = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         d_in, d_out, rank, tokens, learning_rate = 576, 576, 8, 256, 2e-4
-        self.x = torch.randn(tokens, d_in, generator=dice).bfloat16()
-        self.w = (0.1 * torch.randn(d_out, d_in, generator=dice)).bfloat16()
-        self.a = torch.empty(rank, d_in).uniform_(-(d_in**-0.5), d_in**-0.5, generator=dice)
-        self.b = learning_rate * torch.randn(d_out, rank, generator=dice).sign()
+        self.x = torch.randn(tokens, d_in, generator=rng).bfloat16()
+        self.w = (0.1 * torch.randn(d_out, d_in, generator=rng)).bfloat16()
+        self.a = torch.empty(rank, d_in).uniform_(-(d_in**-0.5), d_in**-0.5, generator=rng)
+        self.b = learning_rate * torch.randn(d_out, rank, generator=rng).sign()
 
     def decode(self) -> Tensor:
         return self.w

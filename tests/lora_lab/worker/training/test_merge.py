@@ -37,7 +37,7 @@ from lora_lab.worker.model.quantization import (
 from lora_lab.worker.training.merge import load_base, load_dequantized, merge_run
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab import run_builders
-from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, silent, small_dataset
+from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never_stop, silent, small_dataset
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 TINY_SIZES = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "vocab_size": 64}
@@ -47,7 +47,7 @@ IDS = torch.arange(24)[None] % 250
 def trained(tmp_path: Path, models_dir: Path, bits: Bits, variant: Variant = "lora") -> RunFolder:
     spec = replace(TINY, bits=bits, variant=variant, steps=2)
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     return run
 
 

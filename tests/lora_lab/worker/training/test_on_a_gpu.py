@@ -36,7 +36,7 @@ from tests.lora_lab.worker.builders import (
     CPU,
     Lab,
     machine,
-    never,
+    never_stop,
     open_lab,
     rows_of,
     silent,
@@ -176,7 +176,7 @@ def test_a_step_stays_within_its_launches_and_waits(path: str, models_dir: Path)
 
 def finished(spec: RunSpec, folder: Path, models_dir: Path, minute: int = 0) -> tuple[RunFolder, RunState]:
     run = create_run(folder / "runs", spec, small_dataset(), now=NOW.replace(minute=minute))
-    execute_run(run, LabHome(folder), models_dir, app_is_gone=never)
+    execute_run(run, LabHome(folder), models_dir, app_is_gone=never_stop)
     return run, fold_events(run.events())
 
 
@@ -197,8 +197,8 @@ def test_runs_chat_and_xray_work_on_quantized_layers(
             assert state.started["device"]["type"] == NAME
             runs.append(run)
         model = ChatModel(models_dir)
-        arms = model.arms(runs, lambda **values: None)
-        answered = list(islice(model.answers(arms, "What is 2 + 2?", seed=1, temperature=0.7), 3))
+        names = model.load_models(runs, lambda **values: None)
+        answered = list(islice(model.answers(names, "What is 2 + 2?", seed=1, temperature=0.7), 3))
         assert set(answered[-1]) == {"base", *(run.run_id for run in runs)}
         looked = xray.inspect_runs(
             {"run": str(runs[0].path)}, models_dir, LabHome(tmp_path), lambda *a, **values: None

@@ -56,7 +56,7 @@ def test_tuned_norms_are_fp32_under_autocast_and_right_to_half_a_percent() -> No
     cell = Cell(config=LLAMA, variant="norms", autocast=True)
     step, counted = TransformersStep(setting_of(cell)), measure(cell)
     step.autocast = True
-    assert step.play().peak_bytes == pytest.approx(counted.peak - counted.resident, rel=0.005)
+    assert step.simulate_step().peak_bytes == pytest.approx(counted.peak - counted.resident, rel=0.005)
 
 
 @pytest.mark.parametrize("quant", [None, "nf4"])
@@ -64,7 +64,7 @@ def test_autocast_is_right_to_half_a_percent(quant: str | None) -> None:
     cell = Cell(config=LLAMA, quant=quant, targets=ALL, autocast=True)
     step, counted = TransformersStep(setting_of(cell)), measure(cell)
     step.autocast = True
-    assert step.play().peak_bytes == pytest.approx(counted.peak - counted.resident, rel=0.005)
+    assert step.simulate_step().peak_bytes == pytest.approx(counted.peak - counted.resident, rel=0.005)
 
 
 @pytest.mark.parametrize("name", CHECKPOINTED)

@@ -32,7 +32,15 @@ from lora_lab.worker.training.model_cache import ModelCache
 from lora_lab.worker.training.packing import encode_example
 from lora_lab.worker.training.run import execute_run
 from lora_lab.worker.training.session import open_session
-from tests.lora_lab.worker.builders import CPU, TINY, full_disk, never, padded_loss, silent, small_dataset
+from tests.lora_lab.worker.builders import (
+    CPU,
+    TINY,
+    full_disk,
+    never_stop,
+    padded_loss,
+    silent,
+    small_dataset,
+)
 
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 ADAPTER = "adapter_model.safetensors"
@@ -51,7 +59,7 @@ def run_it(tmp_path: Path, models_dir: Path) -> RunIt:
     ) -> RunFolder:
         run = create_run(tmp_path / "runs", spec, dataset or small_dataset(), now=NOW)
         prepare(run)
-        execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+        execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
         return run
 
     return do
@@ -228,7 +236,7 @@ def test_the_embedded_model_trains_on_nf4_and_plain_peft_loads_its_adapter(
 ) -> None:
     spec = RunSpec(model=EMBEDDED_MODEL, bits="nf4-dq", steps=2, compute_dtype="fp32")
     run = create_run(tmp_path / "runs", spec, small_dataset(), now=NOW)
-    execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never)
+    execute_run(run, LabHome(tmp_path), embedded_dir, app_is_gone=never_stop)
     state = state_of(run)
     assert state.status == "finished"
     assert state.started is not None
@@ -246,8 +254,8 @@ def test_a_warm_session_gives_the_losses_of_a_cold_one(
     assert not session.fits(replace(TINY, bits="int8"), in_fp32)
     assert not session.fits(TINY, find_machine("bf16"))
     run = create_run(tmp_path / "warm", TINY, small_dataset(), now=NOW)
-    bench = ModelCache(models_dir, session)
-    execute_run(run, LabHome(tmp_path), models_dir, bench=bench, app_is_gone=never)
+    cache = ModelCache(models_dir, session)
+    execute_run(run, LabHome(tmp_path), models_dir, cache=cache, app_is_gone=never_stop)
     assert losses(run) == losses(run_it(TINY))
 
 

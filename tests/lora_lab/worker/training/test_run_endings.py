@@ -17,7 +17,7 @@ from lora_lab.worker.__main__ import main
 from lora_lab.worker.training import group_run, work
 from lora_lab.worker.training.run import execute_run
 from tests.lora_lab.run_builders import NOW
-from tests.lora_lab.worker.builders import TINY, never, small_dataset
+from tests.lora_lab.worker.builders import TINY, never_stop, small_dataset
 
 
 @pytest.fixture(params=["lora", "dora"])
@@ -40,7 +40,7 @@ def test_a_run_that_was_stopped_before_it_begins_loads_and_measures_nothing(
 ) -> None:
     run = a_run(tmp_path, variant)
     run.ask_to_stop()
-    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     assert kinds(run) == ["stopped"]
     assert not run.state().cut_off
 
@@ -71,7 +71,7 @@ def test_an_error_that_nothing_foresees_ends_its_run_in_words_and_not_the_proces
     for place, trained in ((work, "train_adapter"), (group_run, "train_group")):
         monkeypatch.setattr(place, trained, fail)
     run = a_run(tmp_path, variant)
-    assert not execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never)
+    assert not execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
     failure = run.state().failure
     assert failure is not None
     assert failure["cause"] == "crash"

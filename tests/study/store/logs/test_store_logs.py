@@ -57,8 +57,8 @@ def test_a_card_rated_in_another_window_is_not_rated_twice(store: Store, ana: st
 
 
 def undo(store: Store, profile: str, *, at: datetime) -> str:
-    last = store.verbs.last(profile)
-    return store.verbs.undo(profile, expected_id=last.id if last else 0, undone_at=at).subject
+    last = store.card_operations.last(profile)
+    return store.card_operations.undo(profile, expected_id=last.id if last else 0, undone_at=at).subject
 
 
 def test_undo_reaches_back_one_rating_at_a_time(store: Store, ana: str, now: datetime) -> None:
@@ -72,44 +72,44 @@ def test_undo_reaches_back_one_rating_at_a_time(store: Store, ana: str, now: dat
 
 def test_undo_takes_back_only_what_the_page_showed_as_last(store: Store, ana: str, now: datetime) -> None:
     rate(store, ana, "a", at=now)
-    first = store.verbs.last(ana)
+    first = store.card_operations.last(ana)
     assert first is not None
     rate(store, ana, "b", at=now)
     with pytest.raises(StaleError, match="Another window did something"):
-        store.verbs.undo(ana, expected_id=first.id, undone_at=now)
+        store.card_operations.undo(ana, expected_id=first.id, undone_at=now)
     assert len(store.cards.history(ana)) == 2
 
 
 def test_the_card_just_undone_is_known_until_the_next_rating(store: Store, ana: str, now: datetime) -> None:
     for card in "ab":
         rate(store, ana, card, at=now)
-    assert store.verbs.just_undone(ana) is None
+    assert store.card_operations.just_undone(ana) is None
     for card in "ba":
         undo(store, ana, at=now)
-        undone = store.verbs.just_undone(ana)
+        undone = store.card_operations.just_undone(ana)
         assert undone is not None
         assert undone.subject == card
     rate(store, ana, "a", at=now)
-    assert store.verbs.just_undone(ana) is None
+    assert store.card_operations.just_undone(ana) is None
 
 
 def test_one_undo_covers_every_verb_in_the_order_they_were_done(
     store: Store, ana: str, now: datetime
 ) -> None:
-    store.verbs.append(ana, "flag", "a", value="ask", at=now)
+    store.card_operations.append(ana, "flag", "a", value="ask", at=now)
     rate(store, ana, "b", at=now)
-    store.verbs.append(ana, "bury", "c", value=now.isoformat(), at=now)
+    store.card_operations.append(ana, "bury", "c", value=now.isoformat(), at=now)
     assert [undo(store, ana, at=now) for _ in range(3)] == ["c", "b", "a"]
-    assert store.verbs.live(ana, ["flag", "rate", "bury"]) == []
+    assert store.card_operations.live(ana, ["flag", "rate", "bury"]) == []
 
 
 def test_a_verb_that_another_window_has_done_meanwhile_is_refused(
     store: Store, ana: str, now: datetime
 ) -> None:
-    first = store.verbs.append(ana, "edit", "a", value={"front": "x"}, at=now, expected_id=0)
+    first = store.card_operations.append(ana, "edit", "a", value={"front": "x"}, at=now, expected_id=0)
     with pytest.raises(StaleError, match="Another window changed this"):
-        store.verbs.append(ana, "edit", "a", value={"front": "y"}, at=now, expected_id=0)
-    store.verbs.append(ana, "edit", "a", value=None, at=now, expected_id=first)
+        store.card_operations.append(ana, "edit", "a", value={"front": "y"}, at=now, expected_id=0)
+    store.card_operations.append(ana, "edit", "a", value=None, at=now, expected_id=first)
 
 
 def test_lapses_are_counted_where_a_learnt_card_was_forgotten(store: Store, ana: str, now: datetime) -> None:
@@ -125,7 +125,7 @@ def test_lapses_are_counted_where_a_learnt_card_was_forgotten(store: Store, ana:
             before=before,
             after={},
         )
-    verbs = store.verbs.live(ana, ["rate"])
+    verbs = store.card_operations.live(ana, ["rate"])
     assert store.cards.lapses(ana) == {"c": [verb.id for verb in verbs[2:]]}
     assert store.cards.repeats_since(ana, since=now) == 1
 

@@ -24,7 +24,7 @@ from study.store.notices import Notices
 TICK_SECONDS = 0.1
 """NOTIFY takes a lock of the whole server at its commit: one for all that happened in a tick."""
 
-STAFF_SECONDS = 0.2
+TEACHER_SECONDS = 0.2
 STUDENT_SECONDS = 1.0
 """How long a process waits before it reads what others have stored: short where a teacher's screen shows
 counts, longer where only phones listen. A step of the teacher is read at once."""
@@ -47,7 +47,7 @@ class _Reading:
 
 
 @dataclass(kw_only=True)
-class Spread:
+class ProcessSync:
     """Used from one event loop."""
 
     log: ClassLog
@@ -111,9 +111,9 @@ class Spread:
     def _from_thread(self, message: str) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._hear, message)
+            self._loop.call_soon_threadsafe(self._on_notice, message)
 
-    def _hear(self, message: str) -> None:
+    def _on_notice(self, message: str) -> None:
         """Read a room that another process has changed; an empty message: all of them."""
         told: dict[str, Any] = json.loads(message) if message else {}
         if told.get("from") == self.own_id:
@@ -126,7 +126,7 @@ class Spread:
             if told.get("urgent", True):
                 self._start_reading(live)
             else:
-                self._read_within(live, STAFF_SECONDS if live.has_staff else STUDENT_SECONDS)
+                self._read_within(live, TEACHER_SECONDS if live.has_teacher else STUDENT_SECONDS)
 
     def _read_within(self, live: LiveRoom, seconds: float) -> None:
         reading = self._readings.setdefault(live.room.id, _Reading())

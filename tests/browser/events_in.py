@@ -9,7 +9,7 @@ DESTROYS = {"delete", "erase", "restore", "cancel", "undo", "switch", "new", "cl
 """Presses that take away what the next ones would show."""
 
 
-def presses_on(html: str, text: str) -> Iterator[dict[str, Any]]:
+def events_in_html(html: str, text: str) -> Iterator[dict[str, Any]]:
     """The events that the page's buttons and forms would send."""
     reader = _Reader(text)
     reader.feed(html)

@@ -1,9 +1,9 @@
-"""Processor time of one press on Cards, at the server's process, one press at a time (Linux).
+"""Processor time of one event on Cards, at the server's process, one event at a time (Linux).
 
-    python -m benchmarks.press_cost                  300 ratings and 600 flips
+    python -m benchmarks.event_cost                  300 ratings and 600 flips
 
-Presses go through the app's own route and through Gradio's in turns, so that both see the same machine; the
-median of each is printed. On a machine with other work on all its cores the same press takes about twice the
+Events go through the app's own route and through Gradio's in turns, so that both see the same machine; the
+median of each is printed. On a machine with other work on all its cores the same event takes about twice the
 processor time of a quiet one (caches, shared cores), so the load is printed as well.
 """
 
@@ -24,7 +24,7 @@ WITHOUT_LIMITS = "?new=500&minutes=0"  # a card always waits
 
 
 async def cost(address: str, server_pid: int, ratings: int) -> dict[tuple[str, bool], float]:
-    """Return the median processor milliseconds by the kind of press and whether Gradio brought it."""
+    """Return the median processor milliseconds by the kind of event and whether Gradio brought it."""
     taken: dict[tuple[str, bool], list[float]] = defaultdict(list)
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
         browser = SimulatedBrowser(client, Measured(), query=WITHOUT_LIMITS)
@@ -33,16 +33,16 @@ async def cost(address: str, server_pid: int, ratings: int) -> dict[tuple[str, b
             front = browser.html
             for through_gradio in (number % 2 == 1, number % 2 == 0):
                 browser.html, browser.through_gradio = front, through_gradio
-                taken["flip", through_gradio].append(await _press_ms(browser, server_pid))
-            taken["rate", browser.through_gradio].append(await _press_ms(browser, server_pid))
+                taken["flip", through_gradio].append(await _event_ms(browser, server_pid))
+            taken["rate", browser.through_gradio].append(await _event_ms(browser, server_pid))
     return {kind: statistics.median(values) for kind, values in taken.items()}
 
 
-async def _press_ms(browser: SimulatedBrowser, server_pid: int) -> float:
+async def _event_ms(browser: SimulatedBrowser, server_pid: int) -> float:
     clock = (~server_pid << 3) | 2  # of all threads of that process, see clock_getcpuclockid(3)
     before = time.clock_gettime_ns(clock)
-    await browser.press()
-    await asyncio.sleep(0.002)  # what the server does after its answer belongs to the press
+    await browser.send()
+    await asyncio.sleep(0.002)  # what the server does after its answer belongs to the event
     return (time.clock_gettime_ns(clock) - before) / 1e6
 
 

@@ -13,7 +13,7 @@ from study.store.classes import ClassLog
 LOOK_AGAIN_SECONDS = 3600.0
 
 
-class NameKeeper:
+class NameExpiry:
     """A thread that deletes expired names at start and every hour."""
 
     def __init__(

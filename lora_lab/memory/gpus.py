@@ -18,7 +18,7 @@ frameworks/forecast.CONTEXT_BYTES counts in what a driver shows: a verdict "it f
 
 
 @dataclass(frozen=True, kw_only=True)
-class GpuCard:
+class GpuModel:
     """One size of cards."""
 
     gb: int
@@ -37,34 +37,36 @@ class GpuCard:
         return round(self.gib * 2**30)
 
 
-_CARDS = (
-    GpuCard(
+_GPUS = (
+    GpuModel(
         gb=6, names="RTX 2060", reported="RTX 2060", gib=5.79, source="facebookresearch/meshrcnn issue 92"
     ),
-    GpuCard(gb=8, names="RTX 4060", reported="RTX 4060", gib=7.75, source="ESRSchao/EdgeRegNet issue 2"),
-    GpuCard(
+    GpuModel(gb=8, names="RTX 4060", reported="RTX 4060", gib=7.75, source="ESRSchao/EdgeRegNet issue 2"),
+    GpuModel(
         gb=12,
         names="RTX 3060, 4070",
         reported="RTX 3060",
         gib=11.75,
         source="PromtEngineer/localGPT-Vision issue 14",
     ),
-    GpuCard(gb=15, names="T4", reported="T4", gib=14.56, source="Zheng-Chong/CatVTON issue 133"),
-    GpuCard(
+    GpuModel(gb=15, names="T4", reported="T4", gib=14.56, source="Zheng-Chong/CatVTON issue 133"),
+    GpuModel(
         gb=16, names="RTX A4000, 4080", reported="RTX A4000", gib=15.61, source="DengKaiCQ/VGGT-Long issue 6"
     ),
-    GpuCard(gb=24, names="RTX 3090, 4090", reported="RTX 4090", gib=23.64, source="ali-vilab/VGen issue 104"),
-    GpuCard(gb=32, names="RTX 5090", reported="RTX 5090", gib=31.37, source="Wan-Video/Wan2.1 issue 465"),
-    GpuCard(gb=45, names="L40S", reported="L40S", gib=44.42, source="stepfun-ai/Step-Video-T2V issue 8"),
-    GpuCard(
+    GpuModel(
+        gb=24, names="RTX 3090, 4090", reported="RTX 4090", gib=23.64, source="ali-vilab/VGen issue 104"
+    ),
+    GpuModel(gb=32, names="RTX 5090", reported="RTX 5090", gib=31.37, source="Wan-Video/Wan2.1 issue 465"),
+    GpuModel(gb=45, names="L40S", reported="L40S", gib=44.42, source="stepfun-ai/Step-Video-T2V issue 8"),
+    GpuModel(
         gb=48,
         names="A6000, RTX 8000",
         reported="RTX 8000",
         gib=47.46,
         source="Victarry/stable-dreambooth issue 8",
     ),
-    GpuCard(gb=80, names="A100, H100", reported="H100", gib=79.11, source="vllm-project/vllm issue 27508"),
-    GpuCard(gb=141, names="H200", reported="H200", gib=139.81, source="vllm-project/vllm issue 34553"),
+    GpuModel(gb=80, names="A100, H100", reported="H100", gib=79.11, source="vllm-project/vllm issue 27508"),
+    GpuModel(gb=141, names="H200", reported="H200", gib=139.81, source="vllm-project/vllm issue 34553"),
 )
-CARDS: dict[int, GpuCard] = {card.gb: card for card in _CARDS}
+GPUS: dict[int, GpuModel] = {gpu.gb: gpu for gpu in _GPUS}
 """By the size that people call them by, smallest first."""

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from flashcards.review.operations import Reviews, ShownCard
 from flashcards.scheduling.scheduler import RatingOutcome
-from study.store.logs.card_operations import Verb
+from study.store.logs.card_operations import CardOperation
 
 
 def shown(reviews: Reviews, profile: str, card_id: str, *, now: datetime) -> ShownCard:
@@ -18,7 +18,7 @@ def rate_next(reviews: Reviews, profile: str, rating: int, *, now: datetime) -> 
     return reviews.rate(profile, shown(reviews, profile, found.id, now=now), rating=rating, now=now)
 
 
-def undo(reviews: Reviews, profile: str, *, now: datetime) -> Verb:
-    last = reviews.undoable(profile, now=now)
+def undo(reviews: Reviews, profile: str, *, now: datetime) -> CardOperation:
+    last = reviews.find_undoable(profile, now=now)
     assert last is not None
     return reviews.undo(profile, expected_id=last.id, now=now)
