@@ -346,7 +346,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(interrupted: Interr
     assert interrupted.statuses_before == ["finished", "stopped", "queued"]
     last = interrupted.said.splitlines()[-1]
     assert last == (
-        f"Go on with: python -m lora_lab sweep --resume {interrupted.sweep_id} --engine local"
+        f"Continue with: python -m lora_lab sweep --resume {interrupted.sweep_id} --engine local"
         f" --data-folder {interrupted.settings.home} --one-by-one"
     )
 

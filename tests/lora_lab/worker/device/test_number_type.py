@@ -26,7 +26,7 @@ GPUS: list[tuple[str, tuple[int, int], Compute]] = [
 ]
 
 
-@pytest.mark.parametrize(("card", "capability", "compute"), GPUS)
+@pytest.mark.parametrize(("gpu", "capability", "compute"), GPUS)
 def test_a_gpus_type_follows_from_its_capability(
     gpu: str, capability: tuple[int, int], compute: Compute
 ) -> None:
