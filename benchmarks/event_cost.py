@@ -49,7 +49,7 @@ async def _event_ms(browser: SimulatedBrowser, server_pid: int) -> float:
 def main() -> None:
     """Print one line per kind of press."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.press_cost",
+        prog="python -m benchmarks.event_cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

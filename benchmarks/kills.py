@@ -317,7 +317,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--kills", type=int, default=200, help="times that the app is killed (default: 200)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same presses")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same events")
     options = parser.parse_args()
     rng, counted, lost, damaged = random.Random(options.seed), Counter[str](), 0, 0
     began = time.monotonic()

@@ -41,7 +41,7 @@ class RunWatch:
         if position in live.state.runs and not await self._has_failed(live, position):
             return False
         key = (live.room.code, position)
-        if key in self._starting:  # a second event while forty folders are written
+        if key in self._starting:  # the teacher clicked twice while forty folders are written
             raise LearnerError("The training is being started.", do_next="Wait a moment.")
         self._starting.add(key)
         try:

@@ -19,7 +19,7 @@ from study.store.logs.fits import ParameterFit
 
 NEEDED = 512  # reviews; FSRS's own optimizer needs as many before it leaves the defaults
 GROWTH = 1.25  # the next fit starts when the log has a quarter more reviews
-LOOK_EVERY = 16  # ratings between two checks, so few ratings count the whole log
+LOOK_EVERY = 16  # ratings between two checks, so that the whole log is rarely counted
 LIMIT_SECONDS = 1800
 
 log = logging.getLogger(__name__)

@@ -82,7 +82,7 @@ def add_claim_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--line", help="the printed line, instead of a file")
     command.add_argument(
-        "--quantization", "--quantisation", dest="quantisation", choices=QUANTIZATIONS, default="none",
+        "--quantization", "--quantisation", dest="quantization", choices=QUANTIZATIONS, default="none",
         help="how the base is stored (default: none)",
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import re
 import threading
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ class ReadExample:
 
     pieces: tuple[str, ...]
     answer_tokens: int
+
+
+CHOSEN_VARIABLE = "LORA_STUDY_CHOSEN_DEVICE"
+"""Tells a worker the device that the learner chose on the lab's page, for as long as the process lives."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ class LabHome:
         return described | {"compute_dtype": kept.compute, "because": kept.because}
 
     def chosen_device(self) -> str:
-        """Read which device a learner chose for this machine, such as `cuda:1`; empty without a choice."""
-        return str(read_json(self._device_path).get("device", ""))
+        """Read which device a learner chose on this machine, such as `cuda:1`; empty without a choice."""
+        return str(read_json(self._device_path).get(platform.node(), ""))
 
     def choose_device(self, device_id: str) -> None:
         """Keep a learner's choice of a device. Raises LearnerError when the worker has not found it here."""
@@ -78,7 +83,7 @@ class LabHome:
                 f"This machine has no device {device_id}.",
                 do_next=f"Choose one of {', '.join(found)}." if found else "Wait until the worker is ready.",
             )
-        write_json(self._device_path, {"device": device_id})
+        write_json(self._device_path, read_json(self._device_path) | {platform.node(): device_id})
 
     def number_type(self) -> NumberType | None:
         """Read the number type that `auto` stands for on this machine; None before it is decided."""
@@ -208,7 +213,10 @@ def _is_description(device: dict[str, Any]) -> bool:
     found = device.get("devices", [])
     return (
         isinstance(found, list)
-        and all(isinstance(each, dict) and {"id", "name"} <= each.keys() for each in found)
+        and all(
+            isinstance(each, dict) and all(isinstance(each.get(name), str) for name in ("id", "name"))
+            for each in found
+        )
         and isinstance(notice, dict)
         and all(isinstance(text, str) for text in (*texts, notice.get("what"), notice.get("do_next")))
         and all(isinstance(size, int) and 0 <= size < 2**63 for size in sizes)

@@ -152,6 +152,12 @@ class JobQueue(ABC, Generic[J]):
                 cast(IO[bytes], self._worker.stdin).close()
             self._worker = None
 
+    def end_idle_worker(self) -> None:
+        """End the worker unless it works: the next job starts one with today's choices."""
+        with self._changed:
+            if not self._in_hand():
+                self.end_worker()
+
     def _in_hand(self) -> list[J]:
         return [job for job in self._jobs.values() if job.status == "working"]
 

@@ -19,7 +19,7 @@ import ray
 from ray import tune
 
 from lora_lab.data.datasets import Dataset
-from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.engine.ray_capacity import Capacity, Demand, predicted_peaks
 from lora_lab.engine.retries import await_workers, what_is_left
 from lora_lab.engine.worker_process import WorkerProcess
@@ -223,6 +223,7 @@ class CellTrial(tune.Trainable):  # type: ignore[misc]
 
     def _do(self) -> None:
         if self._worker is None or not self._worker.is_alive:
+            os.environ[CHOSEN_VARIABLE] = ""  # Ray has given this trial its device
             self._worker = WorkerProcess(self._settings, ["--cold"])
         self._run.emit("status", text="Starting the worker", worker_pid=self._worker.pid)
         done = threading.Event()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.runs import owner
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import ROOT, Settings
@@ -102,7 +103,7 @@ def start_worker(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if answers else output,
             stderr=output,
-            env=worker_environment(),
+            env=chosen_device(settings.home) | worker_environment(),
             cwd=ROOT,
             start_new_session=True,
         )
@@ -153,6 +154,12 @@ def worker_environment() -> dict[str, str]:
             "PYTHONUNBUFFERED": "1",
         }
     )
+
+
+def chosen_device(home: Path) -> dict[str, str]:
+    """Return the variable with the device that a learner chose for this machine; empty without a choice."""
+    chosen = LabHome(home).chosen_device()
+    return {CHOSEN_VARIABLE: chosen} if chosen else {}
 
 
 def wait_for_earlier_worker(pid: int, seconds: float, *, since: float) -> None:

@@ -22,6 +22,7 @@ from lora_lab.pages.grid_parts import (
 from lora_lab.pages.shared_parts import (
     WORKER_ACTS,
     data_part,
+    is_for_another_machine,
     problem_part,
     store_upload,
     worker_act,
@@ -202,7 +203,7 @@ class GridPage:
         shown = self._shown(query)
         parts = self._parts(shown) | {"worker": worker_part(self._lab), "sweeps": render_sweeps(shown)}
         reply: Reply = {"parts": parts}
-        if form_event.read_field(event, "reading"):
+        if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
         elif form_event.read_field(event, "drawn") != build_token(shown):
             reply["then"] = "draw"

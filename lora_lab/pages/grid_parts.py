@@ -13,6 +13,7 @@ from lora_lab.grids.estimate import estimate_here
 from lora_lab.grids.findings import at_the_edge, list_findings, variants_share_one_rate
 from lora_lab.grids.results import GridCell, group_by_setting
 from lora_lab.lab import Lab
+from lora_lab.pages.shared_parts import machine_part
 from lora_lab.runs.sweeps import Sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -74,7 +75,7 @@ def render_cost(lab: Lab, grid: Grid) -> Markup:
         one_rate=len(grid.variants) > 1 and len(grid.learning_rates) == 1,
         rates=format_list(grid_form.rates_around(grid)),
         command=grid_form.command_of_grid(grid, data_file=dataset.label),
-    )
+    ) + machine_part(lab)
 
 
 def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import title_of
-from lora_lab.data.machine import COMPUTE_TYPES
+from lora_lab.data.machine import COMPUTE_TYPES, name_of
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.runs.separate_files import read_upload_apart
@@ -46,6 +46,25 @@ def worker_part(lab: Lab) -> Markup:
     )
 
 
+def machine_part(lab: Lab) -> Markup:
+    """Render what the costs beside it were computed for."""
+    return render("lora_lab/shared/machine.html", machine=_name_machine(lab))
+
+
+def is_for_another_machine(lab: Lab, event: Mapping[str, Any]) -> bool:
+    """Return whether the costs that the page shows are for another device than the worker's. While a guess is
+    typed, costs stay as they are.
+    """
+    return not form_fields.is_guessing(event) and any(
+        name != _name_machine(lab) for name in form_event.read_fields(event, "machine")
+    )
+
+
+def _name_machine(lab: Lab) -> str:
+    device = lab.home.device()
+    return f"{device.get('id', '')} {name_of(device)}".strip()
+
+
 WORKER_ACTS = ("retry-model", "device", "number-type")
 
 
@@ -61,8 +80,10 @@ def worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 
 def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep the device that the learner chose; a warm worker starts anew on it, unless it is training."""
+    """Keep the device that the learner chose. Idle workers start anew on it; one that works ends its job."""
     lab.home.choose_device(form_event.read_text(event, "device"))
+    lab.chat.end_idle_worker()
+    lab.inspections.end_idle_worker()
     if lab.engine.is_warm:
         lab.engine.retry_model()
     return {"say": "Runs that start from now on use it.", "parts": {"worker": worker_part(lab)}}

@@ -17,6 +17,7 @@ from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import (
     WORKER_ACTS,
     data_part,
+    is_for_another_machine,
     problem_part,
     store_upload,
     worker_act,
@@ -313,7 +314,7 @@ class LabPage:
                 "runs": self._panel.list_part(run.run_id if run else ""),
             }
         }
-        if form_event.read_field(event, "reading"):
+        if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
         elif form_event.read_field(event, "drawn") != self._panel.latest_ended() or form_event.read_field(
             event, "tokenizing"

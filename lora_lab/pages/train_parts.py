@@ -10,6 +10,7 @@ from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
+from lora_lab.pages.shared_parts import machine_part
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
 from lora_lab.settings.run_form import address_of, command_of
@@ -46,7 +47,7 @@ class SettingParts:
             return no_cost(render("lora_lab/shared/reading.html", model=spec.model))
         values = {"guess": self._predictions.kept(kept) if kept else None, **self._list_values(found)}
         return {
-            "cost": render("lora_lab/lab/cost.html", **values),
+            "cost": render("lora_lab/lab/cost.html", **values) + machine_part(self._lab),
             "notes": render("lora_lab/lab/cost_notes.html", **values),
             "counted": render("lora_lab/lab/cost_counted.html", **values),
         }

@@ -1,8 +1,8 @@
 """Question families: generators of one idea with new numbers per seed.
 
 A module draws the numbers of its families, and the file of the same name in `texts` has what they say.
-An id such as `lora-count@1234` (family and seed) is the same question for every learner at any time:
-sessions, the log and feedback refer to it by this id.
+An id such as `lora-count@1234` (family and seed) is the same question for every learner: sessions, the log
+and feedback refer to it by this id. Its right answer stays; a better wrong option may replace another.
 """
 
 import re

@@ -131,7 +131,7 @@ class ChallengeLink:
     """A link to the timed challenge of a concept."""
 
     address: str
-    """The URL of a new challenge, drawn for this learner; its page starts the clock on an event."""
+    """The URL of a new challenge, drawn for this learner; the clock starts when they press Start."""
 
     problems: int
     rules: str

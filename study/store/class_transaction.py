@@ -124,7 +124,7 @@ class ClassTransaction:
     def append(
         self, room_id: str, kind: str, value: Mapping[str, Any], *, after: int | None, at: datetime
     ) -> ClassEvent:
-        """Append an event after the one that the teacher saw last, so that two events make one step.
+        """Append an event after the one that the teacher saw last, so that two clicks on Next make one step.
 
         None appends it wherever the room is. Raises LearnerError when the room has gone on meanwhile, or is
         deleted.

@@ -181,12 +181,14 @@ def set_gradio_environment(settings: Settings) -> None:
 def print_line(line: str, stream: TextIO | None = None) -> None:
     """Print a line for the person who started the app; a closed terminal isn't an error."""
     stream = stream or sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(line, file=stream, flush=True)
     except (OSError, ValueError):
         # What is left in the stream's buffer would fail again when Python ends, with exit status 120.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _respected_signals() -> list[signal.Signals]:

@@ -173,6 +173,8 @@ def test_a_three_step_nf4_run_streams_survives_a_refresh_and_answers_before_and_
     state = fold_events(RunFolder(lab_folder / "runs" / run_id).events())
     assert state.started is not None
     predicted_bytes = state.started["predicted_bytes"]
+    if sum(state.started["row"]["lengths"]) == state.steps[0]["tokens"]:  # it decides, and makes the moments
+        predicted_bytes -= state.started["predicted"]["optimizer"]
     slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
     assert abs(state.peak_bytes - predicted_bytes) <= slack
     expect(page.locator("#plot-memory-by-rank")).to_contain_text("measured", ignore_case=True)

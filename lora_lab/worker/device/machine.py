@@ -2,7 +2,7 @@
 
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from typing import Any, cast
@@ -10,7 +10,7 @@ from typing import Any, cast
 import psutil
 import torch
 
-from lora_lab.data.lab_folder import LabHome
+from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
 from lora_lab.data.machine import NumberType, name_of
 from lora_lab.spec import Compute, ComputeType
 from lora_lab.worker.device.diagnosis import Notice, diagnose, read_setup
@@ -21,9 +21,8 @@ from study.base.errors import LearnerError, first_line
 CORES = torch.get_num_threads()  # PyTorch's own default: physical cores
 SHORT_OPERATORS_HIDDEN = 1024
 DEVICE_VARIABLE = "LORA_STUDY_DEVICE"
-"""Names the device, such as `cpu` or `cuda:1`; without it the one that a learner chose on the page, the first
-GPU, or the CPU.
-"""
+"""Names the device, such as `cpu` or `cuda:1`; without it CHOSEN_VARIABLE, the first GPU, or the CPU."""
+
 
 CPU = torch.device("cpu")
 
@@ -38,7 +37,7 @@ class Machine:
     """The reason for the number type, as the end of "computing in bf16, because ..."."""
 
     notice: Notice | None = None
-    """Why a GPU of this machine is not used."""
+    """Why a GPU of this machine, or the device that was chosen, is not used."""
 
     @property
     def description(self) -> dict[str, Any]:
@@ -46,7 +45,8 @@ class Machine:
         can choose between several.
         """
         more: dict[str, Any] = {"notice": asdict(self.notice)} if self.notice else {}
-        if len(devices := list_devices()) > 1:
+        devices = list_devices()
+        if len(devices) > 1 or os.environ.get(CHOSEN_VARIABLE):
             more |= {"id": str(self.device), "devices": devices}
         return self._hardware | more | {"compute_dtype": self.compute_name, "because": self.why}
 
@@ -90,12 +90,12 @@ class Machine:
 
 
 def find_machine(wanted: ComputeType = "auto", home: LabHome | None = None) -> Machine:
-    """Find the GPU if any works, otherwise the CPU; the number type that `wanted` names.
+    """Find the device that is named, chosen or first, and the number type that `wanted` names.
 
     `auto` is decided by the device's instructions and kept in the data folder, where a learner may change it.
     Raises LearnerError when LORA_STUDY_DEVICE names a device that doesn't work.
     """
-    device, notice = find_device(home.chosen_device() if home else "")
+    device, notice = find_device()
     found = Machine(device=device, compute_dtype=torch.float32, notice=notice)
     if wanted != "auto":
         return replace(found, compute_dtype=DTYPES[wanted])
@@ -110,22 +110,27 @@ def find_machine(wanted: ComputeType = "auto", home: LabHome | None = None) -> M
 
 
 @cache
-def find_device(chosen: str = "") -> tuple[torch.device, Notice | None]:
+def find_device() -> tuple[torch.device, Notice | None]:
     """Find the device once per process, with one small product on it; and why a GPU is not used.
 
     A driver can list a card that then fails: no kernels for it, held by another process, or out of memory.
-    The same may have become of the device that a learner has `chosen`: another one is used then.
+    The same may have become of the device that a learner chose: the first GPU or the CPU is used then.
     Raises LearnerError when LORA_STUDY_DEVICE names a device that doesn't work.
     """
-    named = os.environ.get(DEVICE_VARIABLE, "")
+    named, chosen = os.environ.get(DEVICE_VARIABLE, ""), os.environ.get(CHOSEN_VARIABLE, "")
     if named:
         return _named_device(named), None
-    if chosen:
-        try:
-            return _try_device(chosen), None
-        except RuntimeError as error:
-            problem = f"{chosen}, which you chose, can't compute ({first_line(error)})."
-            return find_device()[0], Notice(what=problem, do_next="Choose another device.")
+    if not chosen:
+        return _first_device()
+    try:
+        return _try_device(chosen), None
+    except RuntimeError as error:
+        device, notice = _first_device()
+        problem = f"{chosen}, which you chose, can't compute ({first_line(error)})."
+        return device, notice or Notice(what=problem, do_next="Choose another device.")
+
+
+def _first_device() -> tuple[torch.device, Notice | None]:
     setup, problem = read_setup(), ""
     if setup.usable:
         device = torch.device("cuda", torch.cuda.current_device())
@@ -160,8 +165,10 @@ def list_devices() -> list[dict[str, str]]:
     """
     if os.environ.get(DEVICE_VARIABLE):
         return []
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    found = [{"id": f"cuda:{place}", "name": torch.cuda.get_device_name(place)} for place in range(count)]
+    found = []
+    with suppress(RuntimeError, AssertionError):  # a driver that lists a card and fails
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        found = [{"id": f"cuda:{place}", "name": torch.cuda.get_device_name(place)} for place in range(count)]
     return [*found, {"id": "cpu", "name": "Processor"}]
 
 

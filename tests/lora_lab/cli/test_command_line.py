@@ -68,6 +68,13 @@ def test_count_agrees_with_the_page(
     assert format_formula(shape, rank=16, targets=targets) in out
 
 
+@pytest.mark.parametrize("flag", ["--quantization", "--quantisation"])
+def test_a_claim_of_flags_is_judged_in_words(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    line = "trainable params: 4,194,304 || all params: 6,742,609,920 || trainable%: 0.0622"
+    setting = ("--model", "llama-2-7b", "--rank", "8", "--targets", "q_proj,v_proj")
+    assert said(capsys, "claim", *setting, flag, "none", "--line", line).startswith("possible: ")
+
+
 def test_targets_may_be_names_separated_by_commas(capsys: pytest.CaptureFixture[str]) -> None:
     by_name = said(capsys, "count", "--model", "llama-7b", "--targets", "q_proj,v_proj")
     assert by_name.startswith("4,194,304 trainable")

@@ -1,5 +1,7 @@
 """The worker's part of Lab and Grid: what its buttons change on either page."""
 
+import re
+
 import pytest
 
 from lora_lab.data.machine import NumberType
@@ -9,7 +11,9 @@ from lora_lab.pages.train import LabPage
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab import run_builders
-from tests.lora_lab.pages.lab_visits import asked, part
+from tests.lora_lab.pages.lab_visits import LIGHT, asked, fields_of, part
+from tests.lora_lab.pages.test_grid_page import fields_of as grid_fields
+from tests.lora_lab.sweep_builders import tiny_grid
 from tests.visits import Visitor
 
 
@@ -60,3 +64,17 @@ def test_a_worker_that_did_not_start_is_started_again(
     monkeypatch.setattr(lab.engine, "retry_model", lambda: started.append(True))
     assert ana.sends("retry-model")["say"] == "Trying again."
     assert started == [True]
+
+
+def test_costs_for_another_device_are_computed_anew(ana: Visitor[LabPage | GridPage], lab: Lab) -> None:
+    device = {**run_builders.DEVICE, "type": "cuda", "id": "cuda:0"}
+    lab.home.write_worker_state(state="ready", device=device | {"name": "Small card"})
+    fields = dict(grid_fields(tiny_grid()) if isinstance(ana.page, GridPage) else fields_of(LIGHT))
+    costs = ana.sends("change", fields=fields)["parts"]["cost"]
+    fields |= {"machine": re.findall('name="machine" value="([^"]*)"', costs)}
+    assert fields["machine"] == ["cuda:0 Small card"]
+    assert ana.sends("poll", fields=fields).get("then") != "change"
+
+    lab.home.write_worker_state(state="ready", device=device | {"name": "Large card"})
+
+    assert ana.sends("poll", fields=fields)["then"] == "change"

@@ -3,18 +3,25 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from lora_lab.data.lab_folder import LabHome
-from lora_lab.engine.worker_process import worker_environment
+from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
+from lora_lab.engine.worker_process import chosen_device, worker_environment
 from lora_lab.spec import TINY_MODEL, Bits
 from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker.__main__ import start_failure
 from lora_lab.worker.device.gpu import choose_kernels
-from lora_lab.worker.device.machine import DEVICE_VARIABLE, find_device, find_machine, problem_with
+from lora_lab.worker.device.machine import (
+    DEVICE_VARIABLE,
+    find_device,
+    find_machine,
+    list_devices,
+    problem_with,
+)
 from lora_lab.worker.model.load import load_model
 from lora_lab.worker.training.memory_meter import is_out_of_memory
 from study.base.errors import LearnerError
@@ -42,8 +49,9 @@ def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: py
     find_device.cache_clear()
 
 
-def test_the_device_that_a_learner_chose_is_used_and_another_one_where_it_fails(tmp_path: Path) -> None:
+def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
     home = LabHome(tmp_path)
+    assert chosen_device(tmp_path) == {}
     devices = [{"id": "cuda:7", "name": "A card"}, {"id": "cpu", "name": "Processor"}]
     with pytest.raises(LearnerError, match="no device cpu") as raised:
         home.choose_device("cpu")
@@ -52,14 +60,47 @@ def test_the_device_that_a_learner_chose_is_used_and_another_one_where_it_fails(
     with pytest.raises(LearnerError, match="no device cuda:1"):
         home.choose_device("cuda:1")
 
-    home.choose_device("cpu")
-    assert (find_machine(home=home).device, find_machine(home=home).notice) == (CPU, None)
+    home.choose_device("cuda:7")
+    assert chosen_device(tmp_path) == {CHOSEN_VARIABLE: "cuda:7"}
 
-    home.choose_device("cuda:7")  # it was there when the worker looked, and is gone
-    machine = find_machine(home=home)
-    assert machine.device == find_device()[0]
+
+@pytest.fixture
+def nothing_found_yet() -> Iterator[None]:
+    """Devices are looked for once per process: forget them before and after."""
+    for looked in (find_device, list_devices):
+        looked.cache_clear()
+    yield
+    for looked in (find_device, list_devices):
+        looked.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_a_chosen_device_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CHOSEN_VARIABLE, "cpu")
+    assert (find_machine().device, find_machine().notice) == (CPU, None)
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_a_chosen_device_that_is_gone_is_named_and_another_one_can_be_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(CHOSEN_VARIABLE, "cuda:7")
+    machine = find_machine()
+    assert machine.device == CPU
     assert machine.notice is not None
     assert machine.notice.what.startswith("cuda:7, which you chose, can't compute (")
+    assert machine.description["devices"] == [{"id": "cpu", "name": "Processor"}]
+
+
+@pytest.mark.usefixtures("nothing_found_yet")
+def test_a_card_that_fails_when_it_is_named_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_place: int) -> str:
+        raise RuntimeError("CUDA driver error")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", fail)
+    assert list_devices() == [{"id": "cpu", "name": "Processor"}]
 
 
 def test_a_disk_that_refuses_the_model_is_said_at_the_start(
