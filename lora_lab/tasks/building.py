@@ -19,6 +19,9 @@ LONGEST_CODE = 4000
 DEEPEST = 60
 """Levels of nesting that are read; a call inside a call of a script has about ten."""
 
+MISSING = "missing"
+"""Among `shown_by`: that the argument is not given shows the misconception."""
+
 RuleKind = Literal["calls", "keyword", "argument", "absent", "before"]
 RULE_KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
 
@@ -152,7 +155,8 @@ def judge_code(task: BuildTask, code: str) -> BuildJudgement:
 
 def _with_what_it_shows(rule: Rule, calls: list[ast.Call]) -> Rule:
     """Return a broken rule; without its misconception where the code has none of the values that show it."""
-    if not rule.shown_by or _given(rule, calls) & _as_written(rule.shown_by):
+    given = _given(rule, calls)
+    if not rule.shown_by or given & _as_written(rule.shown_by) or (MISSING in rule.shown_by and not given):
         return rule
     return replace(rule, misconception="", shown_by=())
 
@@ -230,4 +234,4 @@ def _given(rule: Rule, calls: list[ast.Call]) -> set[str]:
 
 
 def _as_written(values: tuple[str, ...]) -> set[str]:
-    return {ast.unparse(ast.parse(value, mode="eval")) for value in values}
+    return {ast.unparse(ast.parse(value, mode="eval")) for value in values if value != MISSING}

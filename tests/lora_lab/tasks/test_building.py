@@ -81,6 +81,11 @@ def test_only_a_value_that_shows_a_misconception_names_it() -> None:
     assert judge_code(task, task.start).misconception == ""
     smaller = task.solution.replace("paged_adamw_8bit", "adamw_8bit")
     assert judge_code(task, smaller).misconception == "paging-is-8-bit"
+    task = BUILDS["build-bnb-config"]
+    assert judge_code(task, task.start).misconception == "target-defaults"
+    other = task.solution.replace("torch.bfloat16", "torch.float16")
+    assert other != task.solution
+    assert judge_code(task, other).misconception == ""
 
 
 def test_a_scale_of_rslora_is_not_that_of_lora() -> None:
