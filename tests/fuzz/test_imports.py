@@ -43,6 +43,7 @@ CHOSEN = os.environ.get("FUZZ_FORMATS", ",".join(FORMATS)).split(",")
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS = 10
 OPEN_PAGES_AFTER = 400
+FEW = 10
 PAGES = ("/", "/learn", "/cards", "/browse", "/quiz", "/explain", "/review", "/progress", "/io", "/settings")
 """The pages that show what was imported."""
 
@@ -65,6 +66,10 @@ class ImportTarget:
         """Read one file. Anything but a LearnerError is a failure."""
         if format_name == "run":
             read_run_file("run.json", content, self.uploads)
+            kept = list(self.uploads.folder.glob("*.json"))
+            if len(kept) > FEW:  # a run's data are looked for among all that are kept
+                for path in kept:
+                    path.unlink()
         elif format_name.startswith("data-"):
             self.uploads.add(FORMATS[format_name].name, content)
         else:
