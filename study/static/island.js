@@ -514,9 +514,9 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
   // A focused button, link or field keeps its own Space and Enter (a slider has no use for them), unless it was clicked
-  // and its answer is on the way: then the key is meant for what comes.
+  // and its answer is on the way: then the key is meant for what comes. What came already keeps them.
   const keeps = (name === 'Space' || name === 'Enter') && pressesItself(event.target);
-  if (keeps && !(busy && byPointer && element.contains(event.target))) return;
+  if (keeps && !(busy && byPointer && oldControls.has(keeps.closest('[data-act], form')))) return;
   if (busy) { // Space and 3 in quick succession mean: flip, then rate
     waitingKeys.push(name);
     if (keeps || controlOf(name)) event.preventDefault(); // the whole site has no use for it
