@@ -85,7 +85,7 @@ def test_a_look_can_be_stopped_and_begun_again(visit: Visit) -> None:
 
 def test_a_key_counts_on_what_the_answer_has_just_brought(visit: Visit) -> None:
     page = visit().open(f"{TINY}&second=hqq3&layer=1")
-    page.evaluate("() => { window.requestAnimationFrame = () => 0; }")  # the answer takes its longest to settle
+    page.evaluate("() => { window.requestAnimationFrame = () => 0; }")  # settling takes its longest
     page.get_by_role("button", name="Look without a guess").click()
     page.locator("#stop-looking").press("Enter")
     expect(page.locator("#found")).to_contain_text("Stopped. What had been found by then is below.")
