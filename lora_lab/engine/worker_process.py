@@ -103,7 +103,7 @@ def start_worker(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if answers else output,
             stderr=output,
-            env=chosen_device(settings.home) | worker_environment(),
+            env=device_environment(settings.home) | worker_environment(),
             cwd=ROOT,
             start_new_session=True,
         )
@@ -156,7 +156,7 @@ def worker_environment() -> dict[str, str]:
     )
 
 
-def chosen_device(home: Path) -> dict[str, str]:
+def device_environment(home: Path) -> dict[str, str]:
     """Return the variable with the device that a learner chose for this machine; empty without a choice."""
     chosen = LabHome(home).chosen_device()
     return {CHOSEN_VARIABLE: chosen} if chosen else {}

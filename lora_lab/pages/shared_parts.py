@@ -80,13 +80,13 @@ def worker_act(lab: Lab, event: Mapping[str, Any]) -> Reply:
 
 
 def _device_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:
-    """Keep the device that the learner chose. Idle workers start anew on it; one that works ends its job."""
+    """Keep the device that the learner chose. Idle workers start anew on it; a busy one finishes first."""
     lab.home.choose_device(form_event.read_text(event, "device"))
     lab.chat.end_idle_worker()
     lab.inspections.end_idle_worker()
     if lab.engine.is_warm:
         lab.engine.retry_model()
-    return {"say": "Runs that start from now on use it.", "parts": {"worker": worker_part(lab)}}
+    return {"say": "New runs will use it.", "parts": {"worker": worker_part(lab)}}
 
 
 def _number_type_chosen(lab: Lab, event: Mapping[str, Any]) -> Reply:

@@ -121,16 +121,16 @@ def find_device() -> tuple[torch.device, Notice | None]:
     if named:
         return _named_device(named), None
     if not chosen:
-        return _first_device()
+        return _find_first_device()
     try:
         return _try_device(chosen), None
     except RuntimeError as error:
-        device, notice = _first_device()
+        device, notice = _find_first_device()
         problem = f"{chosen}, which you chose, can't compute ({first_line(error)})."
         return device, notice or Notice(what=problem, do_next="Choose another device.")
 
 
-def _first_device() -> tuple[torch.device, Notice | None]:
+def _find_first_device() -> tuple[torch.device, Notice | None]:
     setup, problem = read_setup(), ""
     if setup.usable:
         device = torch.device("cuda", torch.cuda.current_device())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lora_lab.data.lab_folder import CHOSEN_VARIABLE, LabHome
-from lora_lab.engine.worker_process import chosen_device, worker_environment
+from lora_lab.engine.worker_process import device_environment, worker_environment
 from lora_lab.spec import TINY_MODEL, Bits
 from lora_lab.worker import __main__ as worker_main
 from lora_lab.worker.__main__ import start_failure
@@ -51,7 +51,7 @@ def test_a_named_device_that_cannot_compute_is_an_error_in_words(monkeypatch: py
 
 def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
     home = LabHome(tmp_path)
-    assert chosen_device(tmp_path) == {}
+    assert device_environment(tmp_path) == {}
     devices = [{"id": "cuda:7", "name": "A card"}, {"id": "cpu", "name": "Processor"}]
     with pytest.raises(LearnerError, match="no device cpu") as raised:
         home.choose_device("cpu")
@@ -61,7 +61,7 @@ def test_only_a_device_of_this_machine_can_be_chosen(tmp_path: Path) -> None:
         home.choose_device("cuda:1")
 
     home.choose_device("cuda:7")
-    assert chosen_device(tmp_path) == {CHOSEN_VARIABLE: "cuda:7"}
+    assert device_environment(tmp_path) == {CHOSEN_VARIABLE: "cuda:7"}
 
 
 @pytest.fixture
