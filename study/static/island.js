@@ -104,6 +104,8 @@ function tell(event) {
 }
 
 // One press at a time. Pressing the same button twice is one press; pressing what the answer brought is the next.
+// Once the answer stands on the page, what stayed there may be pressed anew: a corrected form is handed in again.
+const answerShown = new MutationObserver(() => oldControls.clear());
 async function send(event, control = null) {
   if (busy) {
     if (control && !oldControls.has(control)) waitingPress = () => control.isConnected && send(event, control);
@@ -154,11 +156,13 @@ async function show(reply, event) {
   if (reply.goto) return void location.assign(reply.goto);
   if (reply.step && reply.step !== location.pathname + location.search) history.pushState(null, '', reply.step);
   if (reply.url) history.replaceState(null, '', reply.url);
+  answerShown.observe(element, { childList: true, subtree: true, characterData: true });
   if (typeof reply.html === 'string') props.value = reply.html;
   if (reply.parts) replaceParts(reply.parts);
   say(reply.say);
   follow(reply);
   await nextFrame();
+  answerShown.disconnect();
   settle();
   focusOn(reply.focus);
   if (reply.error) trouble(reply.error, {});

@@ -228,9 +228,8 @@ def test_a_phone_whose_streams_are_kept_back_asks_every_two_seconds(classroom: C
     ana.clock.install()
     ana.goto(f"{classroom.address}/class/{classroom.code}")
     expect(ana.get_by_text("Joining the class")).to_be_visible()
-    ana.wait_for_function(
-        "document.querySelector('#name').textContent === '…' && !document.querySelector('#me').hidden"
-    )
+    expect(ana.locator("#me")).to_be_visible()
+    expect(ana.locator("#name")).to_have_text("…")
     for _ in range(2):
         with ana.expect_response("**/state"):
             ana.clock.run_for(35_000)

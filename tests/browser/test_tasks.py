@@ -95,6 +95,16 @@ def test_a_script_is_completed(visit: Visit) -> None:
     assert violations(page) == []
 
 
+def test_a_corrected_script_counts_as_soon_as_the_judgement_stands_there(visit: Visit) -> None:
+    page = visit().open("/tasks?id=build-rslora")
+    page.evaluate("() => { window.requestAnimationFrame = () => 0; }")  # an answer settles late
+    box = page.get_by_label("Your code")
+    for switch, judgement in (("False", "rsLoRA is off"), ("True", "Solved")):
+        box.fill(f"config = LoraConfig(r=64, lora_alpha=16, use_rslora={switch})")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#judgement")).to_contain_text(judgement)
+
+
 def test_a_concept_and_the_search_lead_to_a_task(visit: Visit) -> None:
     page = visit().open("/concept?id=lora-alpha&mode=try")
     page.get_by_role("link", name="A higher rank at the same scale").click()
