@@ -62,16 +62,16 @@ from study.web import (
     figure_route,
     frame,
     island_route,
-    middleware,
     page_files,
     progress_files,
     search_route,
     storage_troubles,
     transfer_routes,
 )
-from study.web.access import RoleGate, ServerKeys
 from study.web.device_routes import Devices
-from study.web.error_notes import ErrorNotes
+from study.web.security import middleware
+from study.web.security.access import RoleGate, ServerKeys
+from study.web.security.error_notes import ErrorNotes
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
 

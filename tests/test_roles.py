@@ -13,8 +13,8 @@ import app as the_app
 from lora_lab.pages import compare, grid, microscope, models, projects, train, xray
 from study.base.owner_log import FILE
 from study.base.settings import Settings
-from study.web.access import KEY_FILE, ServerKeys
-from study.web.middleware import COOKIE
+from study.web.security.access import KEY_FILE, ServerKeys
+from study.web.security.middleware import COOKIE
 from tests.visits import build_event
 from tests.whole_app import WholeApp
 

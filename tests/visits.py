@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.datastructures import QueryParams
 
 from study.web.frame import Reply
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 
 
 @dataclass(frozen=True)

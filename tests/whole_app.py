@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 import app
 from study.base.settings import Settings
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 
 CONCEPTS = ("lora-rank", "nf4")
 

@@ -11,8 +11,8 @@ from classroom.live.hub import Hub
 from classroom.pages.requests import TOO_OFTEN, WAIT
 from study.base.errors import LearnerError
 from study.web.downloads import not_found
-from study.web.middleware import browser_of
-from study.web.rates import Rates
+from study.web.security.middleware import browser_of
+from study.web.security.rates import Rates
 
 
 class FigureRoutes:

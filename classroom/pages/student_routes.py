@@ -17,8 +17,8 @@ from classroom.pages.requests import json_of, tell_trouble, too_often
 from classroom.views.screens import student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
-from study.web.middleware import browser_of
-from study.web.rates import Rates
+from study.web.security.middleware import browser_of
+from study.web.security.rates import Rates
 
 STREAMS_AT_MOST = 4
 """Of one student: a phone and a few tabs."""

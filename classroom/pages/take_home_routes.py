@@ -19,8 +19,8 @@ from study.ports.classes import ClassCard, WriteClassCards
 from study.ports.context import Context, find_visit
 from study.text.markup import to_html
 from study.web.downloads import file_response, not_found
-from study.web.middleware import browser_of
-from study.web.rates import Rates
+from study.web.security.middleware import browser_of
+from study.web.security.rates import Rates
 
 
 class TakeHomeRoutes:

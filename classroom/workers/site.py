@@ -13,7 +13,7 @@ from study.figures.figure import Figures
 from study.ports.classes import WriteClassCards
 from study.ports.context import Context
 from study.web import storage_troubles
-from study.web.middleware import RequestGuard
+from study.web.security.middleware import RequestGuard
 
 
 def build_students_site(

@@ -11,7 +11,7 @@ from study.base.errors import LearnerError
 from study.ports.context import Context, find_visit
 from study.text.templates import render
 from study.web.downloads import not_found
-from study.web.middleware import browser_of
+from study.web.security.middleware import browser_of
 
 
 def project_report(service: ProjectService, progress: ProjectProgress, *, by: str) -> Markup:

@@ -55,8 +55,8 @@ from study.ports.activities import AskForCards
 from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame
-from study.web.access import may_use_lab, role_of
 from study.web.frame import Reply
+from study.web.security.access import may_use_lab, role_of
 
 LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",

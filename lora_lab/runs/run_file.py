@@ -14,7 +14,7 @@ from lora_lab.spec import RunSpec, spec_from
 from study.base.errors import LearnerError
 
 MAX_RUN_FILE_BYTES = (
-    2_900_000  # in base64 it must stay below what a browser may send (study/web/middleware.py)
+    2_900_000  # in base64 it must stay below what a browser may send (study/web/security/middleware.py)
 )
 """The largest data set, 2,000 steps with their measurements, and the answers."""
 

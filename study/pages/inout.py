@@ -23,9 +23,10 @@ from study.store.database import end_reading
 from study.store.logs.imports import ImportRecord
 from study.store.snapshots import Snapshots
 from study.text.templates import render
-from study.web import form_event, frame, middleware
-from study.web.access import owners_only, role_of
+from study.web import form_event, frame
 from study.web.frame import Reply
+from study.web.security import middleware
+from study.web.security.access import owners_only, role_of
 
 PATH = "/io"
 ANSWERS_AT_ONCE_SECONDS = 0.3

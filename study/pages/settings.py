@@ -17,10 +17,11 @@ from study.ports.context import Context, Visit
 from study.store.logs.preferences_and_drafts import CardOrder
 from study.store.profiles import NAME_LIMIT
 from study.text.templates import render
-from study.web import form_event, frame, middleware
-from study.web.access import role_of
+from study.web import form_event, frame
 from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
+from study.web.security import middleware
+from study.web.security.access import role_of
 from study.web.server import is_loopback, own_addresses
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")

@@ -16,8 +16,9 @@ from study.pages.review import ReviewPage
 from study.ports.activities import CardsDue, Subjects
 from study.ports.context import Context, Visit
 from study.text.templates import render
-from study.web import form_event, frame, middleware
+from study.web import form_event, frame
 from study.web.frame import Reply
+from study.web.security import middleware
 
 GLANCE = "lora-at-a-glance"
 WEEK = timedelta(days=7)

@@ -45,7 +45,7 @@ def get_environment() -> Environment:
         bytes=units.as_bytes,
         computed=_evaluate,
     )
-    # For pages that Gradio does not make; the policy knows it by its hash (study/web/content_policy.py).
+    # For pages that Gradio does not make; study/web/security/content_policy.py knows it by its hash.
     made.globals["look_script"] = trust_html(LOOK_SCRIPT.read_text("utf-8"))
     made.globals["page_style"] = trust_html(PAGE_STYLE.read_text("utf-8"))
     return made

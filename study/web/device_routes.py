@@ -24,8 +24,8 @@ from study.base.settings import APP_NAME
 from study.ports.context import Context
 from study.store.profiles import Profile
 from study.text.templates import render
-from study.web.access import ServerKeys
-from study.web.middleware import browser_of
+from study.web.security.access import ServerKeys
+from study.web.security.middleware import browser_of
 
 PATH = "/devices/join"
 LINK_MINUTES = 10

@@ -33,10 +33,11 @@ from study.ports.places import find_place
 from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web import form_event, middleware, page_files
-from study.web.access import may_use_lab, owners_only
-from study.web.content_policy import GradioPages
+from study.web import form_event, page_files
 from study.web.island_route import GuardedAct
+from study.web.security import middleware
+from study.web.security.access import may_use_lab, owners_only
+from study.web.security.content_policy import GradioPages
 from study.web.theme import THEME
 
 _original_session = gradio.state_holder.SessionState

@@ -21,7 +21,7 @@ from study.base.settings import Settings
 from study.store.snapshots import snapshots_of
 from study.store.storage_errors import in_words
 from study.text.templates import render
-from study.web.middleware import RequestGuard, is_here
+from study.web.security.middleware import RequestGuard, is_here
 
 CHOICE_BYTES = 2_000
 

@@ -143,7 +143,7 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
 
     `public_names` are those of a proxy, which the app has to be told.
     """
-    from study.web.middleware import own_names
+    from study.web.security.middleware import own_names
 
     names = [host]
     if host in ("0.0.0.0", "::", ""):

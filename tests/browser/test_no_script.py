@@ -15,7 +15,7 @@ from lora_lab.engine.chat import ChatQuestion
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from study.text.templates import render
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.browser.conftest import StartApp, Visit
 from tests.browser.events_in import events_in_html
 from tests.browser.hostile import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.browser.axe import violations
 from tests.browser.conftest import StartApp, Visit, Visitor
 from tests.seeded import seed_home

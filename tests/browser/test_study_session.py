@@ -14,7 +14,7 @@ from flashcards.review.operations import Reviews
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
 from study.store import open_store
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.browser.axe import violations
 from tests.browser.conftest import Visit, launch
 from tests.browser.test_study_cards import answer_by_keyboard, question

@@ -24,7 +24,7 @@ from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plan, Plans
 from flashcards.interchange.class_cards import write_class_cards
 from study.ports.context import Context, Visit
-from study.web.middleware import COOKIE, RequestGuard
+from study.web.security.middleware import COOKIE, RequestGuard
 from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question, search_questions
 
 PHONE = "192.0.2.50"

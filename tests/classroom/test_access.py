@@ -17,7 +17,7 @@ from classroom.access.keys import COOKIE, Keys
 from study.base.settings import Settings
 from study.ports.context import Context
 from study.store.schema import metadata
-from study.web import middleware
+from study.web.security import middleware
 from tests.classroom.rooms import PHONE, School, played
 
 STUDENT_ROUTES = {

@@ -17,7 +17,7 @@ from classroom.pages import streams
 from classroom.pages.student_routes import STREAMS_AT_MOST
 from study.ports.context import Context
 from study.store.classes import ClassLog
-from study.web.rates import Rates
+from study.web.security.rates import Rates
 from tests.classroom.rooms import PHONE, School, Streaming, phone, played
 
 

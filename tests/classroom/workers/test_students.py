@@ -19,7 +19,7 @@ from study.base.settings import Settings
 from study.ports.context import Context
 from study.store import open_store
 from study.store.notices import Notices
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played
 from tests.classroom.workers.waiting import until

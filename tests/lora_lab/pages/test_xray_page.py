@@ -22,7 +22,7 @@ from lora_lab.xray.service import XrayService
 from study.base.errors import LearnerError
 from study.ports.context import Context, Visit
 from study.web.frame import Reply
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.lora_lab import run_builders as runs
 from tests.lora_lab import xrays
 from tests.visits import words

@@ -12,7 +12,7 @@ from lora_lab.runs.folder import create_run
 from lora_lab.runs.run_file import MAX_RUN_FILE_BYTES, read_run_file, run_file
 from lora_lab.spec import OWN_DATA
 from study.base.errors import LearnerError
-from study.web.middleware import BODY_LIMIT_BYTES
+from study.web.security.middleware import BODY_LIMIT_BYTES
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 

@@ -21,8 +21,8 @@ from study.ports.activities import Section, Subjects
 from study.ports.context import Context, find_visit
 from study.store.logs.quizzes import QuizAnswer
 from study.text.templates import render
-from study.web.middleware import COOKIE
 from study.web.progress_files import register
+from study.web.security.middleware import COOKIE
 from tests.seeded import keep, simulated
 from tests.visits import opened, words
 

@@ -6,7 +6,7 @@ import brotli  # type: ignore[import-untyped]
 
 from study.base.settings import Settings
 from study.web.assets import GRADIO_FILES, KEEP, UNUSED_SCRIPT
-from study.web.content_policy import HEADER
+from study.web.security.content_policy import HEADER
 from tests.whole_app import whole_app
 
 BROWSER = {"accept-encoding": "gzip, deflate, br"}

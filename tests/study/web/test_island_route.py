@@ -17,10 +17,10 @@ from study.base.html import NO_HTML
 from study.base.owner_log import OwnerLog, read_last
 from study.ports.context import Context
 from study.web import frame, island_route, storage_troubles
-from study.web.access import RoleGate, ServerKeys
-from study.web.error_notes import ErrorNotes, area_of
 from study.web.form_event import unknown_act
-from study.web.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, browser_of
+from study.web.security.access import RoleGate, ServerKeys
+from study.web.security.error_notes import ErrorNotes, area_of
+from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard, browser_of
 
 HOST = "http://192.168.1.20:7860"
 

@@ -14,9 +14,9 @@ from study.base.errors import LearnerError
 from study.io.pending_upload import PendingUploads
 from study.ports.context import Context
 from study.store.profiles import Profile, Profiles
-from study.web.access import ServerKeys
 from study.web.device_routes import DeviceRoutes, Devices
-from study.web.middleware import COOKIE
+from study.web.security.access import ServerKeys
+from study.web.security.middleware import COOKIE
 from study.web.transfer_routes import Transfer
 
 

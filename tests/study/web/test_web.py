@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from study.web.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard
+from study.web.security.middleware import BODY_LIMIT_BYTES, COOKIE, RequestGuard
 
 PAGE = {"accept": "text/html"}
 LARGER = {"/io/upload": BODY_LIMIT_BYTES + 10}

@@ -10,7 +10,7 @@ from lora_lab.lab import Lab
 from lora_lab.runs import separate_files
 from lora_lab.settings.run_form import read_presets
 from study.base.errors import LearnerError
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor
 from tests.visits import words

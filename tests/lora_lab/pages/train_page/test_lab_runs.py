@@ -23,7 +23,7 @@ from study.base.errors import LearnerError
 from study.base.units import as_count
 from study.ports.context import Context
 from study.web.frame import Reply
-from study.web.middleware import COOKIE
+from study.web.security.middleware import COOKIE
 from tests.lora_lab import run_builders
 from tests.lora_lab.data.pairs import PAIRS, jsonl
 from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor, all_parts, asked, fields_of, part, uploads

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from study.base.settings import Settings
-from study.web.content_policy import HEADER, content_policy, hash_of
+from study.web.security.content_policy import HEADER, content_policy, hash_of
 from tests.whole_app import whole_app
 
 PAGE = {"accept": "text/html"}

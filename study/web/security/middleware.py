@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.text.templates import LOOK_SCRIPT
-from study.web.content_policy import HEADER, content_policy, hash_of
+from study.web.security.content_policy import HEADER, content_policy, hash_of
 
 COOKIE = "learner"
 COOKIE_SECONDS = 5 * 365 * 24 * 3600

@@ -16,7 +16,7 @@ from study.pages.settings import SettingsPage
 from study.ports.context import Context
 from study.store.snapshots import snapshots_of
 from study.web import server
-from study.web.middleware import is_this_machine, own_names
+from study.web.security.middleware import is_this_machine, own_names
 from study.web.server import address_of, is_loopback, network_notice
 from tests.study.web.test_web import ask
 from tests.visits import build_event, opened

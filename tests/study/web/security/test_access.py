@@ -10,12 +10,12 @@ import pytest
 from starlette.types import Scope
 
 from study.base.errors import LearnerError, StorageError
-from study.web.access import KEY_FILE, RoleGate, ServerKeys
+from study.web.security.access import KEY_FILE, RoleGate, ServerKeys
 
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from study.web.access import ServerKeys
+from study.web.security.access import ServerKeys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 ServerKeys(Path(sys.argv[1]))

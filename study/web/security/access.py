@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.store.storage_errors import in_words
-from study.web.middleware import COOKIE as LEARNER_COOKIE
-from study.web.middleware import is_browser_id, is_this_machine
-from study.web.rates import Rates
+from study.web.security.middleware import COOKIE as LEARNER_COOKIE
+from study.web.security.middleware import is_browser_id, is_this_machine
+from study.web.security.rates import Rates
 
 Role = Literal["owner", "learner"]
 COOKIE = "owner"
