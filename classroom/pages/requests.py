@@ -14,6 +14,7 @@ from classroom.live.hub import KickedError
 from classroom.live.writer import NotSavedError
 from classroom.plans.on_the_spot import FieldError
 from study.base.errors import LearnerError
+from study.web.form_event import clean
 
 P = ParamSpec("P")
 LONGEST_BODY_BYTES = 4096
@@ -24,14 +25,22 @@ WAIT = {"Retry-After": "2"}
 async def json_of(request: Request) -> Mapping[str, Any]:
     """The JSON object of a request. Raises LearnerError for anything else."""
     try:
-        read = json.loads(await _body(request) or b"{}")
-        # Half a pair of surrogates, as of an emoji that was cut, is in no file and no answer of the app.
-        read = json.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
+        read = _clean(json.loads(await _body(request) or b"{}"))
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
         raise LearnerError("This app could not read that.", do_next="Reload the page.")
     return read
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, dict):
+        return {clean(name): _clean(each) for name, each in value.items()}
+    return value
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -41,7 +50,8 @@ async def form_of(request: Request) -> dict[str, str]:
 
 async def fields_of(request: Request, *, at_most: int = LONGEST_BODY_BYTES) -> list[tuple[str, str]]:
     """The fields of a form in which a name may stand more than once, in order."""
-    return parse_qsl((await _body(request, at_most)).decode("utf-8", "replace"))
+    sent = parse_qsl((await _body(request, at_most)).decode("utf-8", "replace"))
+    return [(clean(name), clean(value)) for name, value in sent]
 
 
 def trouble(error: LearnerError) -> JSONResponse:
