@@ -12,7 +12,7 @@ from lora_lab.claims.pasted import record_of_text
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import KIND_OF_TASK
-from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_whole, setting_of
+from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.module_tree import ModuleTree
@@ -67,7 +67,7 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     return Claim(
         shape=shape,
         setting=setting,
-        rank=None if lora.get("r") == UNKNOWN else read_whole(lora, "r", setting.default_rank),
+        rank=None if lora.get("r") == UNKNOWN else read_rank(lora, setting.default_rank),
         targets_are_known=lora.get("target_modules") != UNKNOWN,
         quantization=record.get("quantisation") or "none",
         printed=printed_of(_read_object(record, "printed")),

@@ -64,8 +64,13 @@ def find_explanations(
     ranks: Iterable[int | None] = ALL_RANKS if rank is None else (rank,)
     if setting.variant == "ia3":
         ranks = (None,)
-    solved_sets = itertools.islice(_solve_sets(_list_lines(tree, setting), left, ranks), MOST_SETTINGS)
-    found = [Explanation(each, tuple(sorted(names))) for each, names in solved_sets]
+    required = frozenset(setting.required_targets)
+    solved_sets = (
+        Explanation(each, tuple(sorted(names)))
+        for each, names in _solve_sets(_list_lines(tree, setting), left, ranks)
+        if required <= set(names)
+    )
+    found = itertools.islice(solved_sets, MOST_SETTINGS)
     return tuple(sorted(found, key=rank_simplicity))
 
 

@@ -218,8 +218,9 @@ def _list_numbers(claim: Claim, tree: ModuleTree) -> list[tuple[int, int]]:
 
 def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
     """Count what does not depend on rank and targets, for the first name that the setting applies to."""
-    names = [claim.setting.targets] if claim.targets_are_known else [(name,) for name in tree.linear_names]
-    for targets in names:
+    required = claim.setting.required_targets
+    each_name = [tuple(dict.fromkeys((name, *required))) for name in tree.linear_names]
+    for targets in [claim.setting.targets] if claim.targets_are_known else each_name:
         try:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=targets))
         except (LearnerError, UnsupportedCase):

@@ -18,7 +18,7 @@ from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
-from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_whole, setting_of
+from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_rank, read_whole, setting_of
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
@@ -49,7 +49,7 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
     """Answer with trainable, total and percent, as PEFT's print_trainable_parameters has them."""
     setting = setting_of(record, targets="targets")
     shape = shape_of(record, reader)
-    rank = read_whole(record, "r", setting.default_rank)
+    rank = read_rank(record, setting.default_rank)
     found = count_adapter(shape, setting, rank=rank)
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
 
@@ -107,7 +107,7 @@ def _ledger_answer(ledger: Ledger) -> Answer:
 def _own_ledger(record: Record, shape: ModelShape, *, graph: bool) -> Ledger:
     """Estimate the ledger of the lab's own run, or with `graph` of its loop with PyTorch's graph."""
     adapter = adapter_of(record)
-    rank = read_whole(adapter, "r", LORA_RANK)
+    rank = read_rank(adapter, LORA_RANK)
     batch, seq_len = read_whole(record, "micro_batch", 1), read_whole(record, "seq_len", 128)
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     return memory.predict_adapted(

@@ -71,6 +71,9 @@ class AdapterSetting:
     rank_pattern: tuple[tuple[str, int], ...] = ()
     """Ranks of their own: names or patterns of a name's end, the first one that matches counts."""
 
+    ties_weights: bool = False
+    """Whether an adapter of tied embeddings comes to the head as well: PEFT's `ensure_weight_tying`."""
+
     def __post_init__(self) -> None:
         tasks = (None, *PLAIN_TASKS, *HEADS)
         for name, value, allowed in (
@@ -96,6 +99,12 @@ class AdapterSetting:
     def saved(self) -> tuple[str, ...]:
         """Modules trained whole, including the task's own head."""
         return (*self.modules_to_save, *HEADS.get(self.task_type or "", ()))
+
+    @property
+    def required_targets(self) -> tuple[str, ...]:
+        """Names that PEFT wants among any targets: IA3's feed-forward modules where they are listed."""
+        listed = self.variant == "ia3" and isinstance(self.feedforward, tuple)
+        return tuple(self.feedforward or ()) if listed else ()
 
     @property
     def is_narrowed(self) -> bool:

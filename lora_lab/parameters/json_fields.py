@@ -11,8 +11,10 @@ LARGEST_WHOLE = 10**9  # larger than any model, and short enough to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
 
-NARROWING = ("exclude_modules", "layers_to_transform", "rank_pattern")
-"""PEFT's fields beyond the contracts that leave modules out or change their rank."""
+VARIANT_FIELDS = ("variant", "use_dora", "use_rslora", "init_r")
+
+NARROWING = ("exclude_modules", "layers_to_transform", "rank_pattern", "ensure_weight_tying")
+"""PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt one more."""
 
 NOT_COUNTED = (
     "layers_pattern", "target_parameters", "layer_replication", "trainable_token_indices", "lora_bias",
@@ -87,12 +89,30 @@ def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
         excluded=read_names(lora, "exclude_modules") or (),
         layers=_read_layers(lora),
         rank_pattern=_read_rank_pattern(lora),
-        variant=lora.get("variant") or "lora",
+        ties_weights=read_flag(lora, "ensure_weight_tying"),
+        variant=read_variant(lora) or "lora",
         task_type=lora.get("task_type"),
         modules_to_save=listed_names(lora, "modules_to_save"),
         bias=lora.get("bias") or "none",
         feedforward=read_names(lora, "feedforward_modules"),
     )
+
+
+def read_variant(lora: Mapping[str, Any]) -> Any:
+    """Parse the variant, or PEFT's own fields for it, `use_dora` and `use_rslora`; None without any."""
+    variant = lora.get("variant")
+    if variant not in (None, "lora", "rslora"):
+        return variant
+    if read_flag(lora, "use_dora"):
+        return "dora"
+    return "rslora" if read_flag(lora, "use_rslora") else variant
+
+
+def read_rank(lora: Mapping[str, Any], default: int) -> int:
+    """Parse the rank; of AdaLoRA PEFT reads `init_r`. Raises LearnerError outside of 1 to LARGEST_WHOLE."""
+    field = "init_r" if lora.get("variant") == "adalora" and is_set(lora.get("init_r")) else "r"
+    rank: int = read_whole(lora, field, default)
+    return rank
 
 
 def refuse_fields(lora: Mapping[str, Any], fields: Collection[str]) -> None:
@@ -156,7 +176,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     adapter = record.get("lora")
     if adapter is None:
-        fields = ("r", "targets", "target_modules", "variant", *NARROWING, *NOT_COUNTED)
+        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *NARROWING, *NOT_COUNTED)
         adapter = {name: record[name] for name in fields if name in record}
     if not isinstance(adapter, dict):
         raise LearnerError(
@@ -173,4 +193,4 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             do_next='Write them as ["q_proj", "v_proj"].',
         )
     refuse_fields(adapter, (*NARROWING, *NOT_COUNTED))
-    return adapter
+    return {**adapter, "variant": read_variant(adapter)}

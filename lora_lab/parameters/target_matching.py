@@ -67,12 +67,21 @@ class _Rules:
                 f"No module of this model is named {_list_targets(targets)}.", do_next=what_it_has(self.tree)
             )
         saved = tuple(self._saved(matches))
+        if self.setting.ties_weights:
+            self._refuse_tied(matches, saved)
         return Adaptation(
             matches=tuple(matches),
             saved=saved,
             biases=self._biases(matches, saved),
             frozen_extra=sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0,
         )
+
+    def _refuse_tied(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> None:
+        """Raise UnsupportedCase where an adapter or a copy of one tied module would come to the other too."""
+        owners = {owner for group in self.groups for owner, _ in group.tied}
+        adapts = any(match.group.tied or owners.intersection(match.names) for match in matches)
+        if owners and (saved or adapts):
+            raise UnsupportedCase("ensure_weight_tying on tied embeddings")
 
     # ---- which names
 

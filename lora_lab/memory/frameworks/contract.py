@@ -25,7 +25,7 @@ from lora_lab.memory.frameworks.setting import (
 )
 from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
-from lora_lab.parameters.json_fields import adapter_of, one_of, read_whole
+from lora_lab.parameters.json_fields import adapter_of, one_of, read_rank, read_whole
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
 Record = Mapping[str, Any]
@@ -151,7 +151,7 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         shape=shape,
         adapted=() if full or variant == "norms" else _select_adapted(shape, targets),
         adapts_head=not full and variant != "norms" and _names_head(targets),
-        rank=read_whole(adapter, "r", DEFAULT_RANKS.get(variant, LORA_RANK)),
+        rank=read_rank(adapter, DEFAULT_RANKS.get(variant, LORA_RANK)),
         variant=variant,
         dropout=framework == "litgpt" or bool(adapter.get("dropout")),
         base_type=base_type,

@@ -148,6 +148,14 @@ OPEN = LLAMA | {"lora": {"r": "unknown", "target_modules": "unknown"}}
             | {"printed": {"pct": "0.0058"}},
             [{"r": None, "target_modules": ["k_proj", "o_proj", "q_proj"]}],
         ),
+        (  # k_proj and v_proj at their output, 32 x 4,096 each, and down_proj at its input, 32 x 11,008
+            {
+                "model": "llama-2-7b",
+                "lora": {"variant": "ia3", "target_modules": "unknown", "feedforward_modules": ["down_proj"]},
+                "printed": {"trainable": 614_400, "all": 6_739_030_016},
+            },
+            [{"r": None, "target_modules": ["down_proj", "k_proj", "v_proj"]}],
+        ),
     ],
     ids=str,
 )

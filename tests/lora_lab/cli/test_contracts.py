@@ -90,6 +90,7 @@ def test_names_that_match_nothing_at_all_list_what_there_is(reader: ShapeReader)
         ({"model": "llama-3.2-3b", "r": 32, "variant": "dora"}, 9_289_728, 3_222_039_552),
         ({"model": "llama-3.2-3b", "variant": "vera"}, 129_024, 3_212_878_848),
         ({"model": "llama-3.2-3b", "r": 64, "variant": "adalora"}, 18_353_664, 3_231_103_544),
+        ({"model": "llama-3.2-3b", "init_r": 64, "variant": "adalora"}, 18_353_664, 3_231_103_544),
         ({"model": "llama-3.2-3b", "variant": "ia3"}, 286_720, 3_213_036_544),
         ({"model": "llama-7b", "modules_to_save": ["lm_head"]}, 135_266_304, 6_873_681_920),
         ({"model": "gpt2", "bias": "lora_only"}, 322_560, 124_734_720),

@@ -208,6 +208,38 @@ def test_left_out_modules_single_layers_and_ranks_of_their_own_are_counted(
     assert count_adapter(shape_of(family), setting, rank=4) == Count(trainable=trainable, total=total)
 
 
+PEFT_FIELDS: list[dict[str, Any]] = [
+    {"target_modules": ["q_proj"], "use_dora": True},
+    {"target_modules": ["q_proj"], "use_rslora": True},
+    {"target_modules": ["q_proj"], "ensure_weight_tying": True},
+    {"target_modules": ["q_proj", "embed_tokens"], "ensure_weight_tying": True},
+]
+
+
+@pytest.mark.filterwarnings("ignore:You have requested .ensure_weight_tying.")
+@pytest.mark.parametrize("config", PEFT_FIELDS, ids=str)
+def test_a_setting_may_be_written_in_the_fields_of_peft(config: dict[str, Any]) -> None:
+    with torch.device("meta"):
+        adapted = get_peft_model(model_of("llama"), LoraConfig(r=4, **config))
+    trainable, total = adapted.get_nb_trainable_parameters()
+    setting = setting_of(config, targets="target_modules")
+    assert count_adapter(shape_of("llama"), setting, rank=4) == Count(trainable=trainable, total=total)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"target_modules": ["q_proj", "embed_tokens"]}, {"modules_to_save": ["embed_tokens"]}],
+    ids=str,
+)
+def test_an_adapter_that_comes_to_the_tied_head_as_well_is_not_guessed(config: dict[str, Any]) -> None:
+    tied = find_shape("qwen3-0.6b")
+    tying = setting_of(
+        {"target_modules": ["q_proj"], **config, "ensure_weight_tying": True}, targets="targets"
+    )
+    with pytest.raises(UnsupportedCase, match="tied"):
+        count_adapter(tied, tying, rank=4)
+
+
 @pytest.mark.parametrize(
     ("family", "setting"),
     [
