@@ -30,7 +30,7 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.spec import TINY_MODEL, RunSpec
 from lora_lab.worker.training.run import execute_run
 from study.base.settings import Settings
-from tests.lora_lab.engine.test_engine import (
+from tests.lora_lab.engine.real_runs import (
     NOW,
     ROOT,
     SHORT,
