@@ -1,5 +1,6 @@
 """Runs in real worker processes: what is trained, waiting for it, and whether a process is gone."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -73,3 +74,7 @@ def is_gone(pid: int) -> bool:
 
 def kinds(run: RunFolder) -> list[str]:
     return [event["kind"] for event in run.events()]
+
+
+def environment(models_dir: Path) -> dict[str, str]:
+    return os.environ | {"LORA_STUDY_MODELS": str(models_dir)}
