@@ -1,4 +1,4 @@
-"""A real Chromium and a real app: a server and data folder a module, a browser profile a test."""
+"""A real Chromium and real apps: some for all tests, others for one module; a browser profile a test."""
 
 import os
 import queue
@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from study.base.settings import ROOT
 from tests.browser.chromium import PAGE_IS_THERE, launch_chromium
+from tests.browser.classrooms import Classroom
 
 START_SECONDS = 180
 
@@ -160,6 +161,23 @@ def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert [problem for visitor in visitors for problem in visitor.problems] == []
+
+
+@pytest.fixture(scope="session")
+def class_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An app that serves classes, for all tests: each starts a class of its own."""
+    with starter(tmp_path_factory) as start:
+        yield start("--class", "--no-worker")
+
+
+@pytest.fixture
+def classroom(chromium: Browser, class_address: str) -> Iterator[Classroom]:
+    """Browsers of one class; what went wrong in any of them fails the test at its end."""
+    made = Classroom(chromium, class_address)
+    yield made
+    for context in made.contexts:
+        context.close()
+    assert made.problems == []
 
 
 def _address_of(process: subprocess.Popen[str]) -> str:

@@ -5,15 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.classrooms import PHONE, Classroom, press_next, vote
 from tests.browser.conftest import StartApp
-from tests.browser.test_classroom import (  # noqa: F401 - two of them are fixtures
-    PHONE,
-    Classroom,
-    address,
-    classroom,
-    press_next,
-    vote,
-)
 
 pytestmark = pytest.mark.browser
 
@@ -26,7 +19,7 @@ def lead_to(teacher: Page, position: int, phase: str) -> None:
     step.evaluate("step => step.click()")
 
 
-def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Classroom) -> None:  # noqa: F811
+def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Classroom) -> None:
     teacher, screen, ana = classroom.start("rank-25"), classroom.screen(), classroom.phone()
     for phase, nth in (("vote", 0), ("revote", 1)):
         lead_to(teacher, 0, phase)
@@ -59,7 +52,7 @@ def test_an_answer_fits_or_has_parts_that_page_down_shows_first(classroom: Class
     assert screen.evaluate("scrollY") == 0
 
 
-def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Classroom) -> None:  # noqa: F811
+def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Classroom) -> None:
     teacher, screen = classroom.start("opener"), classroom.screen()
     shown = screen.locator(".corner .address").inner_text()
     code = screen.locator(".corner .qr").inner_html()
@@ -70,7 +63,7 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
     assert screen.locator(".corner .qr").inner_html() == code
 
 
-def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:  # noqa: F811
+def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")
     option = screen.locator("ol.options li").first.evaluate(TEXT_PX)
@@ -88,7 +81,7 @@ def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Cl
     assert picture["width"] >= 1920 / 2
 
 
-def test_a_student_who_comes_takes_no_press_from_the_teacher(classroom: Classroom) -> None:  # noqa: F811
+def test_a_student_who_comes_takes_no_press_from_the_teacher(classroom: Classroom) -> None:
     teacher = classroom.start("rank-25")
     expect(teacher.locator("#now")).to_contain_text("0 in the room")
     start = teacher.get_by_role("button", name="Next:").bounding_box()
@@ -108,7 +101,7 @@ def test_a_student_who_comes_takes_no_press_from_the_teacher(classroom: Classroo
     assert step.evaluate("button => button.isConnected && button.checkVisibility()")
 
 
-def test_a_mistaken_tap_is_corrected(classroom: Classroom) -> None:  # noqa: F811
+def test_a_mistaken_tap_is_corrected(classroom: Classroom) -> None:
     teacher, ana = classroom.start("rank-25"), classroom.phone()
     expect(ana.locator("#name")).to_be_visible()
     lead_to(teacher, 0, "vote")
@@ -129,7 +122,7 @@ def test_a_mistaken_tap_is_corrected(classroom: Classroom) -> None:  # noqa: F81
     expect(teacher.locator("#answered-line")).to_be_hidden()
 
 
-def test_a_sliders_question_leaves_only_the_slider_free(classroom: Classroom) -> None:  # noqa: F811
+def test_a_sliders_question_leaves_only_the_slider_free(classroom: Classroom) -> None:
     teacher, ana = classroom.start("rank-25"), classroom.phone()
     lead_to(teacher, 2, "vote")
     expect(ana.locator("form.answer")).to_contain_text("Matrix: query (q)")
@@ -138,7 +131,7 @@ def test_a_sliders_question_leaves_only_the_slider_free(classroom: Classroom) ->
     expect(ana.get_by_label("Rank r")).to_be_enabled()
 
 
-def test_a_phone_without_a_connection_says_so_where_it_is_seen(classroom: Classroom) -> None:  # noqa: F811
+def test_a_phone_without_a_connection_says_so_where_it_is_seen(classroom: Classroom) -> None:
     teacher, ana = classroom.start("rank-25"), classroom.phone()
     lead_to(teacher, 0, "vote")
     expect(ana.locator("form.answer")).to_be_visible()
@@ -158,7 +151,7 @@ def test_a_phone_without_a_connection_says_so_where_it_is_seen(classroom: Classr
     classroom.problems = [p for p in classroom.problems if "ERR_INTERNET_DISCONNECTED" not in p]
 
 
-def test_the_keyboard_stays_where_the_page_changes(classroom: Classroom) -> None:  # noqa: F811
+def test_the_keyboard_stays_where_the_page_changes(classroom: Classroom) -> None:
     teacher, ana = classroom.start("rank-25"), classroom.phone()
     lead_to(teacher, 0, "vote")
     ana.locator("label.option input").first.press("Space")
@@ -182,7 +175,7 @@ def test_the_keyboard_stays_where_the_page_changes(classroom: Classroom) -> None
     classroom.problems = [p for p in classroom.problems if "400" not in p]
 
 
-def test_a_student_who_types_the_address_alone_joins_with_the_digits(classroom: Classroom) -> None:  # noqa: F811
+def test_a_student_who_types_the_address_alone_joins_with_the_digits(classroom: Classroom) -> None:
     classroom.start("opener")
     student = classroom.browser(**PHONE, extra_http_headers={"X-Forwarded-For": "192.0.2.50"})
     for path in ("/", "/class", "/join"):

@@ -1,4 +1,4 @@
-"""What tests of classes with runs share: a lab whose engine trains."""
+"""What tests of classes share: a lab whose engine trains, and a class behind its routes."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,8 @@ import pytest
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from study.base.settings import Settings
+from study.ports.context import Context
+from tests.classroom.rooms import School
 
 
 @pytest.fixture
@@ -16,3 +18,9 @@ def lab(settings: Settings) -> Iterator[Lab]:
     opened = Lab(settings, engine)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def school(context: Context) -> School:
+    """The routes of a class on the test's own store."""
+    return School(context)

@@ -205,3 +205,9 @@ def played(play: Callable[[], Awaitable[T]]) -> T:
         return await asyncio.wait_for(play(), 60)
 
     return asyncio.run(whole())
+
+
+def stored(context: Context, live: LiveRoom) -> list[tuple[str, int, Any]]:
+    record = context.store.classes.record(live.room.code)
+    assert record is not None
+    return [(answer.id, answer.round, answer.value) for answer in record.answers]

@@ -15,11 +15,6 @@ from tests.classroom.builders import GRID, PREDICT, QUESTION, WALL
 from tests.classroom.rooms import Phone, School, Streaming, phone, played
 
 
-@pytest.fixture
-def school(context: Context) -> School:
-    return School(context)
-
-
 def plan_of(*activities: object) -> Plan:
     return Plan(id="test", title="A plan", about="", minutes=5, activities=activities)  # type: ignore[arg-type]
 

@@ -23,11 +23,6 @@ from tests.classroom.rooms import School, phone, played
 BOM = "\ufeff"
 
 
-@pytest.fixture
-def school(context: Context) -> School:
-    return School(context)
-
-
 async def play_class(school: School) -> Any:
     """Ana and Ben vote twice and on the twin, Cyd once and is taken out; all guess 38, 10 and 40."""
     live = await school.start(names_typed=True)

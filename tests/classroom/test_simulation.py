@@ -19,11 +19,6 @@ QUICK = StudentBehaviour(think_seconds=(0.0, 0.2), drop_rate=0.5, away_seconds=(
 
 
 @pytest.fixture
-def school(context: Context) -> School:
-    return School(context)
-
-
-@pytest.fixture
 def address(school: School) -> Iterator[str]:
     with serving(school) as served:
         yield served

@@ -11,7 +11,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState, fold_events
 from lora_lab.runs.summary import summarize
 from lora_lab.settings.grid import grid_from
-from tests.lora_lab.engine.test_engine import NOW, SHORT, ended, settings_in, sums, two_steps_done, wait_until
+from tests.lora_lab.engine.real_runs import NOW, SHORT, ended, settings_in, sums, two_steps_done, wait_until
 
 LONG = replace(SHORT, steps=60, batch=1)
 

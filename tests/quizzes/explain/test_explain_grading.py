@@ -1,4 +1,4 @@
-"""Explain with a grader: verdicts and evidence, people's marks beside them, a question back, a second try."""
+"""Explain with a grader: verdicts and evidence, what becomes due, a question back, a second try."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,83 +6,20 @@ from datetime import UTC, datetime
 import pytest
 
 from quizzes.explain.concept_status import list_statuses, mark_evidence
-from quizzes.explain.judgements import TEACHER_VERDICTS
-from quizzes.explain.presenter import ANSWER_LIMIT, explain_exercise
+from quizzes.explain.presenter import ANSWER_LIMIT
 from quizzes.grader.limits import MeasuredAccuracy, limits_sentence, trust_sentence
 from quizzes.grader.prompts import load_prompts
 from quizzes.pages.explain import ExplainPage
 from study.content.concepts import load_concepts
-from study.ports.context import Context, Visit
+from study.ports.context import Context
 from study.store.logs.explains import ExplainAttempt, Judgement
 from study.text.markup import to_html
 from study.web import frame
+from tests.quizzes.explain.explaining import QUERY, TEXT, Cards, act, explained, idea, newest, polled
 from tests.quizzes.rule_grader import RuleGrader
 from tests.visits import build_event, opened, words
 
-QUERY = "prompt=explain-lora"
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
-# Of the four concepts: covered, contradicted, unsure (the key word and no claim), missing.
-TEXT = "We say frozen & <b>bold</b>. We do not product. Some few things."
-
-
-class Cards:
-    """What was asked for, as flashcards would."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, ...]] = []
-
-    def __call__(self, visit: Visit, concepts: tuple[str, ...], *, because: str) -> int:
-        assert because.startswith(("explain-", "own-"))
-        self.asked.append(concepts)
-        return len(concepts)
-
-
-@pytest.fixture
-def grader() -> RuleGrader:
-    return RuleGrader()
-
-
-@pytest.fixture
-def cards() -> Cards:
-    return Cards()
-
-
-@pytest.fixture
-def page(context: Context, grader: RuleGrader, cards: Cards) -> ExplainPage:
-    exercise = explain_exercise(context, ask_for_cards=cards, grader=grader)
-    return ExplainPage(context=context, exercise=exercise)
-
-
-def act(page: ExplainPage, html: str, name: str, *, nth: int = 0, **changed: object) -> str:
-    return page.act(build_event(html, name, nth=nth, **changed), opened("b1")).get("html", "")
-
-
-def polled(page: ExplainPage, html: str) -> str:
-    """What is shown once the grader's thread is through."""
-    page.exercise.room.finish()
-    if 'data-poll="' not in html:
-        return html
-    event = {
-        "act": "poll",
-        "prompt": "explain-lora",
-        "attempt": html.split('data-attempt="')[1].split('"')[0],
-    }
-    return page.act(event, opened("b1"))["html"]
-
-
-def explained(page: ExplainPage, text: str = TEXT) -> str:
-    box = page.load(opened("b1", QUERY))
-    return polled(page, act(page, box, "submit", fields={"answer": [text]}))
-
-
-def newest(page: ExplainPage) -> ExplainAttempt:
-    [profile] = page.context.store.profiles.all()
-    return page.context.store.explains.attempts(profile.id)[0]
-
-
-def idea(html: str, number: int) -> str:
-    """What a person reads beside one concept."""
-    return words(html.split(f'id="idea-{number}"')[1].split("</li>")[0].partition(">")[2])
 
 
 def test_while_an_answer_is_read_the_page_says_so_and_then_shows_each_verdict(
@@ -186,45 +123,6 @@ def test_a_reply_that_is_still_unclear_is_not_asked_about_again(page: ExplainPag
         act(page, explained(page), "clarify", fields={"reply": [" again"]}, attempt="1")
 
 
-def test_the_learners_word_stands_beside_the_graders_and_settles_nothing_alone(page: ExplainPage) -> None:
-    html = explained(page)
-    assert html.count('data-act="claim"') == 4
-    assert "I disagree" in idea(html, 4)
-    html = act(page, html, "claim", nth=3)  # of the missing one
-    assert "counts neither way until a teacher decides" in idea(html, 4)
-    assert 'aria-pressed="true"' in html
-    attempt = newest(page)
-    assert attempt.verdicts is not None
-    assert "less-training-memory" not in attempt.verdicts
-    assert [each.by for each in attempt.of("less-training-memory")] == ["grader", "learner"]
-    html = act(page, html, "claim", nth=3)
-    assert 'aria-pressed="true"' not in html
-    assert (newest(page).verdicts or {})["less-training-memory"] == "missing"
-
-
-def test_where_the_grader_is_unsure_the_learners_word_counts(page: ExplainPage) -> None:
-    html = explained(page)
-    assert "I did say this" in idea(html, 3)
-    reply = page.act(build_event(html, "claim", nth=2), opened("b1"))
-    assert reply["focus"] == "#idea-3"
-    html = reply["html"]
-    assert "2 of 4 concepts" in words(html)
-    assert "your own judgement counts here" in idea(html, 3)
-
-
-@pytest.mark.parametrize(("nth", "verdict"), [(0, "missing"), (1, "covered")])
-def test_who_disagrees_says_the_opposite_and_it_counts_neither_way(
-    page: ExplainPage, nth: int, verdict: str
-) -> None:
-    html = act(page, explained(page), "claim", nth=nth)
-    concept = page.exercise.prompts["explain-lora"].concepts[nth].id
-    last = newest(page).newest(concept, "learner")
-    assert last is not None
-    assert last.verdict == verdict
-    assert newest(page).counted(concept) is None
-    assert "counts neither way until a teacher decides" in idea(html, nth + 1)
-
-
 def test_one_line_says_how_far_to_trust_the_grader_and_the_rest_is_folded(page: ExplainPage) -> None:
     html = explained(page)
     folded = html[html.index('<details class="trust">') :]
@@ -252,23 +150,6 @@ def test_the_grader_begins_to_load_when_the_page_opens(
     assert grader.prepared == 1
 
 
-def test_a_teachers_mark_has_a_reason_decides_and_can_be_undone(page: ExplainPage) -> None:
-    html = explained(page)
-    mark = {"concept": ["less-training-memory"], "verdict": ["covered"], "reason": [""]}
-    with pytest.raises(Exception, match="needs a reason"):
-        act(page, html, "override", fields=mark)
-    html = act(page, html, "override", fields={**mark, "reason": ["Said aloud in class."]})
-    assert "Covered" in idea(html, 4)
-    assert "Said aloud in class. (grader: missing)" in idea(html, 4)
-    assert "2 of 4 concepts" in words(html)
-    undone = act(page, html, "take-back")
-    assert "1 of 4 concepts" in words(undone)
-    assert "(taken back)" in words(undone)
-    stale = page.act(build_event(html, "take-back"), opened("b1"))
-    assert "already removed" in stale["error"]
-    assert "unsure" not in TEACHER_VERDICTS
-
-
 def test_a_second_try_shows_what_is_new_and_what_got_lost(page: ExplainPage) -> None:
     html = act(page, explained(page), "edit")
     assert "We say frozen &amp;" in html.split("<textarea")[1]
@@ -277,42 +158,6 @@ def test_a_second_try_shows_what_is_new_and_what_got_lost(page: ExplainPage) -> 
     assert "New since your last try: Low-rank update, Less training memory." in read
     assert "Said last time, not now: Base weights stay frozen." in read
     assert "Your earlier explanations (1)" in read
-
-
-def test_without_the_models_files_the_learner_ticks_and_can_ask_again(
-    page: ExplainPage, grader: RuleGrader, cards: Cards
-) -> None:
-    grader.has_files = False
-    rubric = explained(page)
-    assert "The grader's model is not here. Connect once, then try again." in words(rubric)
-    assert "The grader's model is not here." in words(page.load(opened("b1", QUERY)))
-    html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
-    assert "1 of 4 concepts" in words(html)
-    assert cards.asked == [("lora-update", "counting-parameters", "trainable-state")]
-    grader.has_files = True
-    html = polled(page, act(page, html, "retry"))
-    assert "Contradicted" in idea(html, 2)
-    assert "The grader's model is not here." not in words(html)
-
-
-def test_who_would_not_wait_ticks_and_finds_the_graders_word_later(
-    page: ExplainPage, grader: RuleGrader
-) -> None:
-    with grader.busy:
-        reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
-        assert "Reading your answer" in words(reading)
-        rubric = act(page, reading, "self")
-        html = act(page, rubric, "judge", fields={"concept": ["frozen-base"]})
-        assert "1 of 4 concepts" in words(html)
-    page.exercise.room.finish()
-    assert "Contradicted" in idea(page.load(opened("b1", f"{QUERY}&attempt=1")), 2)
-
-
-def test_ticks_have_a_way_back_to_the_text(page: ExplainPage, grader: RuleGrader) -> None:
-    grader.has_files = False
-    box = act(page, explained(page), "edit")
-    assert "We say frozen" in box
-    assert "<textarea" in page.load(opened("b1", QUERY))
 
 
 def test_a_text_over_the_limit_is_refused_whole_and_a_megabyte_as_well(
@@ -356,24 +201,6 @@ def test_what_does_not_read_as_english_is_said_to_be_so(page: ExplainPage) -> No
     assert "does not read as English" not in words(explained(page, "It is about the price of the boats."))
 
 
-def test_agreement_is_shown_from_twenty_concepts_on_that_were_ticked_unseen(
-    page: ExplainPage, grader: RuleGrader
-) -> None:
-    html = explained(page)
-    for nth in (0, 1, 3):
-        html = act(page, html, "claim", nth=nth)  # a disagreement with a verdict that was seen
-    assert "once 20 concepts have been marked" in words(html)
-    assert "there are 0 so far" in words(html)
-    for _ in range(7):
-        with grader.busy:
-            reading = act(page, page.load(opened("b1", QUERY)), "submit", fields={"answer": [TEXT]})
-            html = act(page, act(page, reading, "self"), "judge", fields={"concept": ["frozen-base"]})
-        page.exercise.room.finish()
-        html = page.load(opened("b1", f"{QUERY}&attempt={newest(page).id}"))
-    assert "Over 21 concepts" in words(html)
-    assert "agreed with the grader on 21 (Cohen's kappa 1.00" in words(html)
-
-
 def test_the_page_says_what_a_verdict_is_worth_and_that_nothing_leaves(page: ExplainPage) -> None:
     measured = MeasuredAccuracy(answers=518, precision=0.8, recall=0.7, false_accepted=0.1, unsure=0.12)
     page = replace(page, exercise=replace(page.exercise, measured=measured))
@@ -413,84 +240,3 @@ def test_in_the_five_minute_review_an_explanation_is_read_like_anywhere(
     assert event_of_ours["act"] in exercise.acts
     assert exercise.act(event_of_ours, visit, run) is not None
     assert exercise.act({"act": "draft", "prompt": "explain-lora", "value": "x"}, visit, run) is None
-
-
-# ---- prompts of one's own
-
-LINES = ["apple: fruit", "brick: houses", "cloud: weather", "daisy: flowers"]
-
-
-def own(page: ExplainPage, lines: list[str], *, prompt_id: str = "") -> str:
-    """The id of a saved prompt."""
-    fields = {"id": [prompt_id], "text": ["Explain $5 <things>."], "hint": [""], "concept": lines}
-    goto = page.act({"act": "own-save", "fields": fields}, opened("b1"))["goto"]
-    return goto.split("prompt=")[1].split("&")[0]
-
-
-def test_an_own_prompt_warns_is_graded_like_the_others_and_belongs_to_its_writer(page: ExplainPage) -> None:
-    form = words(page.load(opened("b1", "own=new")))
-    assert "answers to prompts that it had not learnt from" in form
-    prompt_id = own(page, LINES)
-    assert "Explain $5 <things>." in words(page.load(opened("b1")))
-    box = page.load(opened("b1", f"prompt={prompt_id}&saved=yes"))
-    assert "Try it on an answer now." in words(box)
-    html = act(page, box, "submit", fields={"answer": ["We say apple. We do not brick."]})
-    page.exercise.room.finish()
-    html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
-    assert "Covered" in idea(html, 1)
-    assert "Contradicted" in idea(html, 2)
-    assert "answers to prompts that it had not learnt from" in words(html)
-    with pytest.raises(Exception, match="There is no prompt"):
-        page.load(opened("b2", f"prompt={prompt_id}"))
-
-
-def test_changing_a_concept_reads_again_what_it_touches_and_nothing_else(
-    page: ExplainPage, grader: RuleGrader
-) -> None:
-    prompt_id = own(page, LINES)
-    box = page.load(opened("b1", f"prompt={prompt_id}"))
-    act(page, box, "submit", fields={"answer": ["We say apple. We say bread."]})
-    page.exercise.room.finish()
-    own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
-    page.exercise.room.finish()
-    attempt = newest(page)
-    assert (attempt.verdicts or {})["concept-2"] == "covered"
-    assert [len(attempt.of(f"concept-{number}")) for number in (1, 2, 3, 4)] == [1, 2, 1, 1]
-    own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
-    assert len(grader.read) == 2
-
-
-def test_a_mark_on_an_earlier_wording_no_longer_counts(page: ExplainPage) -> None:
-    prompt_id = own(page, LINES)
-    act(page, page.load(opened("b1", f"prompt={prompt_id}")), "submit", fields={"answer": ["We say apple."]})
-    page.exercise.room.finish()
-    html = page.load(opened("b1", f"prompt={prompt_id}&attempt=1"))
-    mark = {"concept": ["concept-2"], "verdict": ["covered"], "reason": ["Meant."]}
-    act(page, html, "override", fields=mark)
-    assert (newest(page).verdicts or {})["concept-2"] == "covered"
-    own(page, [LINES[0], "bread: food", *LINES[2:]], prompt_id=prompt_id)
-    page.exercise.room.finish()
-    assert (newest(page).verdicts or {})["concept-2"] == "missing"
-
-
-@pytest.mark.parametrize(
-    ("lines", "why"),
-    [
-        (LINES[:3], "3 of 4 concepts are written"),
-        ([*LINES[:3], " "], "3 of 4 concepts are written"),
-        ([*LINES[:3], LINES[0].upper()], "Two concepts are the same"),
-        ([*LINES[:3], "x" * 400], "has 400 characters"),
-    ],
-)
-def test_an_own_prompt_that_cannot_be_graded_is_refused_in_words(
-    page: ExplainPage, lines: list[str], why: str
-) -> None:
-    with pytest.raises(Exception, match=why):
-        own(page, lines)
-
-
-def test_a_withdrawn_prompt_is_off_the_list(page: ExplainPage) -> None:
-    prompt_id = own(page, LINES)
-    form = page.load(opened("b1", f"own={prompt_id}"))
-    page.act(build_event(form, "own-withdraw"), opened("b1"))
-    assert "Explain $5" not in words(page.load(opened("b1")))

@@ -1,0 +1,195 @@
+"""The lab as a person sets it up: controls, plots and limits, on one screen and on a phone."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from tests.browser.axe import violations
+from tests.browser.conftest import StartApp, Visit
+from tests.browser.lab.lab_page import RUN_MS, open_lab
+
+pytestmark = pytest.mark.browser
+
+
+def test_moving_the_rank_updates_count_formula_memory_and_plots(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab")
+    expect(page.locator("#trainable")).to_have_text("2,442,240")
+    page.get_by_role("spinbutton", name="Rank r").fill("16")
+    expect(page.locator("#trainable")).to_have_text("4,884,480")
+    expect(page.locator("#formula")).to_have_text("= 30 layers × 16 × 10,176")
+    expect(page.locator("#plot-parameters-by-rank h3")).to_contain_text("Rank 16")
+    expect(page.locator("#plot-memory-by-rank svg")).to_have_attribute("aria-label", re.compile("16"))
+    expect(page).to_have_url(re.compile("rank=16"))
+
+
+def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab")
+    slider = page.get_by_role("slider", name="Rank slider, 1 to 256")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#trainable")).to_have_text("2,747,520")
+    expect(slider).to_have_attribute("aria-valuetext", "9")
+    slider.fill("8")
+    expect(page.get_by_role("spinbutton", name="Rank r")).to_have_value("256")
+    expect(page.locator("#trainable")).to_have_text("78,151,680")
+    expect(page.locator("#lab")).to_contain_text("it can express no more than rank 192")
+
+
+def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
+    lab.get_by_role("spinbutton", name="Rank r").fill("300")
+    expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")
+    expect(lab.locator("#setup figure svg:visible")).to_have_count(0)
+    lab.get_by_role("button", name="Start training").click()
+    expect(lab.get_by_role("alert")).to_have_count(1)
+    lab.get_by_role("spinbutton", name="Rank r").fill("4")
+    expect(lab.locator("#trainable")).to_have_text("8,192")
+
+
+def test_a_model_is_looked_up_once_its_name_is_whole(lab: Page) -> None:
+    asked: set[str] = set()
+    typed = re.compile(r'"model_other":\["([^"]+)"\]')
+
+    def listen(request: Request) -> None:
+        if "poll" not in (sent := request.post_data or ""):
+            asked.update(typed.findall(sent))
+
+    lab.on("request", listen)
+    lab.locator("#model").select_option("other")
+    field = lab.get_by_label("Folder or hub id")
+    field.press_sequentially("/no/such/folder", delay=40)
+    field.press("Tab")
+    expect(lab.get_by_role("alert")).to_contain_text("/no/such/folder could not be read", timeout=60_000)
+    assert asked == {"/no/such/folder"}
+
+
+def test_an_address_reproduces_a_setting(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab?model=llama-3.2-1b&bits=bf16&rank=64&targets=q%2Bv")
+    expect(page.locator("#bits")).to_have_value("bf16")
+    expect(page.get_by_role("radio", name="query + value")).to_be_checked()
+    expect(page.locator("#trainable")).to_have_text("6,815,744")
+
+
+def test_every_plot_states_a_finding_and_comes_as_png_svg_and_csv(lab: Page, lab_address: str) -> None:
+    for name in ("parameters-by-rank", "memory-by-rank", "memory-by-bits"):
+        figure = lab.locator(f"#plot-{name}")
+        if name == "memory-by-bits":
+            lab.locator("summary", has_text="Memory by bit width").click()
+        figure.locator("summary", has_text="Numbers and files").click()
+        assert re.search(r"\d", figure.locator("h3").inner_text())
+        assert re.search(r"\d", figure.locator("svg").first.get_attribute("aria-label") or "")
+        for ending, start_of_file in (("png", b"\x89PNG"), ("svg", b"<"), ("csv", b"\xef\xbb\xbf")):
+            href = figure.get_by_role("link", name=ending.upper()).get_attribute("href")
+            answer = lab.request.get(f"{lab_address}{href}")
+            assert answer.status == 200
+            assert answer.body().startswith(start_of_file)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_lab(visit: Visit, lab_address: str, scheme: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", color_scheme=scheme, reduced_motion="reduce")
+    for summary in page.locator("#lab summary").all():
+        if summary.is_visible():
+            summary.click()
+    assert violations(page) == []
+
+
+def test_the_lab_fits_a_phone(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=390, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.get_by_role("link", name="Lab", exact=True)).to_be_in_viewport(ratio=0.9)
+
+
+def test_without_network_the_lab_says_what_is_missing_and_the_cards_work(
+    visit: Visit, start_app: StartApp, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    nowhere = {
+        "LORA_STUDY_MODELS": str(tmp_path_factory.mktemp("no-models")),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": "",
+    }
+    address = start_app(environment=nowhere)
+    visitor = visit(address=address)
+    page = visitor.open("/lab")
+    expect(page.get_by_role("alert")).to_contain_text("could not be downloaded", timeout=RUN_MS)
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Cards, quizzes and all computed charts work without it"
+    )
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.locator("#trainable")).to_have_text("2,442,240")
+    visitor.open("/cards")
+    page.keyboard.press("Space")
+    expect(page.locator("#answer")).to_be_visible()
+
+
+ON_ONE_SCREEN = ("input[data-drives=rank]", "#bits", "#start", "#trainable", "#predicted",
+                 "#plot-parameters-by-rank svg", "#plot-memory-by-rank svg", "table.components")  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "width", "height"), [("", 1280, 800), ("?view=projector", 1920, 1080)])
+def test_slider_bits_both_charts_and_start_are_on_one_screen(
+    visit: Visit, lab_address: str, query: str, width: int, height: int
+) -> None:
+    page = open_lab(visit, lab_address, f"/lab{query}", width=width, height=height)
+    for selector in ON_ONE_SCREEN:
+        expect(page.locator(selector)).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_on_a_phone_the_controls_come_first_then_the_charts(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=390, height=844)
+    for selector in ("input[data-drives=rank]", "#bits", "#start", "#trainable"):
+        expect(page.locator(selector)).to_be_in_viewport(ratio=1)
+    expect(page.locator("#plot-parameters-by-rank svg")).to_be_in_viewport(ratio=0.4)
+    above, below = page.locator("#plot-memory-by-rank").bounding_box(), page.locator("#model").bounding_box()
+    assert above
+    assert below
+    assert above["y"] < below["y"]
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_the_bytes_of_each_component_stand_apart_from_its_name(
+    visit: Visit, lab_address: str, width: int
+) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=width, height=844)
+    rows = page.locator(".lab-form table.components tr").evaluate_all(
+        """(rows) => rows.map((row) => {
+             const [name, size] = [...row.cells].map((cell) => {
+               const text = document.createRange();
+               text.selectNodeContents(cell);
+               return text.getBoundingClientRect();
+             });
+             return [size.left - name.right, innerWidth - size.right];
+           })"""
+    )
+    assert len(rows) >= 6
+    assert min(gap for gap, _ in rows) >= 4
+    assert min(edge for _, edge in rows) >= 0
+
+
+def test_no_label_of_a_control_is_cut(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab", width=1280, height=800)
+    page.locator("summary", has_text="More:").click()
+    cut = page.evaluate(
+        """[...document.querySelectorAll('#setup select')].filter((select) => {
+             const text = document.createElement('span'), look = getComputedStyle(select);
+             text.style.cssText = `position:absolute;font:${look.font};white-space:nowrap`;
+             text.textContent = select.selectedOptions[0].textContent;
+             document.body.append(text);
+             const arrow = 20, room = select.clientWidth - parseFloat(look.paddingLeft) - arrow;
+             return text.getBoundingClientRect().width > room;
+           }).map((select) => select.name)"""
+    )
+    assert cut == []
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_the_open_tab_is_in_view_on_a_phone(visit: Visit, lab_address: str, width: int) -> None:
+    visitor = visit(address=lab_address, width=width, height=844)
+    for path in ("/lab", "/grid", "/memory", "/models", "/claims", "/papers", "/microscope", "/compare"):
+        page = visitor.open(path)
+        current = page.get_by_role("navigation", name="Lab").locator("[aria-current]")
+        expect(current).to_have_count(2)  # the tab and its view
+        for each in current.all():
+            expect(each).to_be_in_viewport(ratio=1)

@@ -1,0 +1,228 @@
+"""Runs in the lab as a person sees them: start, watch, break, zoom, and what a run leaves."""
+
+import io
+import json
+import os
+import re
+import signal
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from lora_lab.runs.folder import RunFolder
+from lora_lab.runs.state import fold_events
+from tests.browser.axe import violations
+from tests.browser.conftest import Visit
+from tests.browser.lab.lab_page import INSTANT, RUN_MS, open_lab, start, wait_for
+from tests.lora_lab.exactness import slack_bytes
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.embedded
+def test_a_three_step_nf4_run_streams_survives_a_refresh_and_answers_before_and_after(
+    visit: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    page = open_lab(visit, lab_address, "/lab?steps=3&rank=4&bits=nf4&batch=2")
+    run_id = start(page)
+    expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^[12] / 3"), timeout=RUN_MS)
+    page.reload()
+    expect(page.locator("figure.plot")).to_have_count(3)
+    wait_for(page, "Finished")
+    expect(page.locator("#run dl.readings dd").first).to_have_text("3 / 3")
+    expect(page.locator("table.samples tbody tr")).to_have_count(3)
+    expect(page.locator("#run")).to_contain_text("Held-out loss")
+
+    state = fold_events(RunFolder(lab_folder / "runs" / run_id).events())
+    assert state.started is not None
+    predicted_bytes = state.started["predicted_bytes"]
+    if sum(state.started["row"]["lengths"]) == state.steps[0]["tokens"]:  # it decides, and makes the moments
+        predicted_bytes -= state.started["predicted"]["optimizer"]
+    slack = slack_bytes(predicted_bytes, state.started["versions"]["torch"])
+    assert abs(state.peak_bytes - predicted_bytes) <= slack
+    expect(page.locator("#plot-memory-by-rank")).to_contain_text("measured", ignore_case=True)
+    packed = page.request.get(f"{lab_address}/lab/runs/{run_id}/adapter.zip")
+    names = zipfile.ZipFile(io.BytesIO(packed.body())).namelist()
+    assert "adapter/adapter_model.safetensors" in names
+
+
+def test_a_second_start_is_queued_stop_keeps_the_adapter_and_another_tab_shows_the_same_run(
+    visit: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    first = open_lab(visit, lab_address, INSTANT + "&steps=2000")
+    second = open_lab(visit, lab_address, INSTANT + "&steps=3")
+    first_id = start(first)
+    start(second)
+    wait_for(second, "Queued: 1 run before it")
+    expect(first.locator("#run dl.readings dd").first).to_have_text(
+        re.compile(r"^\d\d+ / 2000"), timeout=RUN_MS
+    )
+
+    watcher = open_lab(visit, lab_address, f"/lab?run={first_id}")
+    expect(watcher.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d\d+ / 2000"))
+    watcher.get_by_role("button", name="Stop and keep the adapter").click()
+    wait_for(first, "Stopped at step")
+    assert (lab_folder / "runs" / first_id / "adapter" / "adapter_model.safetensors").is_file()
+    wait_for(second, "Finished")
+
+
+def test_a_killed_worker_is_explained_and_the_next_run_starts(
+    visit: Visit, lab_address: str, lab_folder: Path
+) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=2000")
+    run_id = start(page)
+    expect(page.locator("#run dl.readings dd").first).to_have_text(re.compile(r"^\d+ / 2000"), timeout=RUN_MS)
+    expect(page.locator("#run dl.readings dd").nth(1)).not_to_have_text("–", timeout=RUN_MS)
+    pid = fold_events(RunFolder(lab_folder / "runs" / run_id).events()).worker_pid
+    assert "lora_lab.worker" in psutil.Process(pid).cmdline()
+    os.kill(pid, signal.SIGKILL)
+    wait_for(page, "Failed")
+    expect(page.locator("#run .trouble")).to_contain_text("killed from outside")
+    expect(page.locator("#run .trouble")).to_contain_text("Try a batch of 2")
+
+    page.locator("summary", has_text="More:").click()
+    page.locator("input[name=steps]").fill("2")
+    page.get_by_role("button", name="Start training").click()
+    wait_for(page, "Finished")
+
+
+def test_a_learning_rate_far_too_high_is_explained(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&learning_rate=1e30")
+    start(page)
+    wait_for(page, "Failed")
+    expect(page.locator("#run .trouble")).to_contain_text("The loss stopped being a number at step")
+    expect(page.locator("#run .trouble")).to_contain_text(
+        "Lower the learning rate: 1e+30 is probably too high here"
+    )
+
+
+def test_a_file_with_bad_lines_is_refused_by_line_and_a_good_one_is_trained_on(
+    lab: Page, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"prompt": "a", "answer": "b"}\nnot json\n{"prompt": "", "answer": "c"}\n', "utf-8")
+    good = tmp_path / "mine.csv"
+    good.write_text("prompt,answer\n" + "".join(f"Question {i}?,Answer {i}.\n" for i in range(9)), "utf-8")
+    lab.locator("summary", has_text="More:").click()
+    chooser = lab.get_by_label("Your own examples")
+    chooser.set_input_files(bad)
+    refused = lab.get_by_role("alert").filter(has_text="bad.jsonl")
+    expect(refused).to_contain_text("line 2: not JSON")
+    expect(refused).to_contain_text("line 3: prompt is missing or empty")
+    for _ in range(2):  # the page polls each second; what the learner has not read yet stays
+        with lab.expect_response("**/act/**"):
+            pass
+    expect(refused).to_be_visible()
+    chooser.set_input_files(good)
+    expect(lab.get_by_label("Train on").locator("option:checked")).to_have_text("mine.csv")
+    start(lab)
+    wait_for(lab, "Finished")
+    lab.locator("summary", has_text="Settings, device and versions").click()
+    expect(lab.locator("#run dl.settings")).to_contain_text("8 examples")
+
+
+def test_runs_from_before_a_restart_are_listed_and_deleted(visit: Visit, lab_address: str) -> None:
+    page = open_lab(visit, lab_address, "/lab")
+    page.locator("summary", has_text="Earlier runs").click()
+    rows = page.locator("table.runs tbody tr")
+    before = rows.count()
+    page.on("dialog", accept)
+    page.get_by_role("button", name="Delete r=2 nf4-dq on tiny-random").first.click()
+    expect(rows).to_have_count(before - 1)
+
+
+def accept(dialog: object) -> None:
+    """Say yes to a question of the browser."""
+    dialog.accept()  # type: ignore[attr-defined]
+
+
+def test_zooming_into_the_curves_outlasts_a_reload(visit: Visit, lab_address: str, finished_run: str) -> None:
+    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+    whole = page.locator("#run .curve svg").first.inner_html()
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page.get_by_role("button", name="Whole run")).to_be_visible()
+    zoomed = page.locator("#run .curve svg").first.inner_html()
+    assert zoomed != whole
+    page.reload()
+    expect(page.locator("figure.plot")).to_have_count(3)
+    expect(page.get_by_role("button", name="Whole run")).to_be_visible()
+    assert page.locator("#run .curve svg").first.inner_html() == zoomed
+
+
+def test_the_focus_stays_on_a_link_whose_part_is_rendered_again(
+    visit: Visit, lab_address: str, finished_run: str
+) -> None:
+    guest = visit(address=lab_address)
+    held: list[Route] = []
+    guest.page.route("**/act/**", lambda route: held.append(route))
+    page = guest.open(f"/lab?run={finished_run}")
+    link = page.get_by_role("link", name="X-ray this adapter")
+    link.focus()
+    first = link.element_handle()
+    for route in held:
+        route.continue_()
+    page.unroute("**/act/**")
+    page.wait_for_function("link => !link.isConnected", arg=first)
+    expect(link).to_be_focused()
+
+
+def test_the_run_as_json_holds_settings_versions_and_steps(
+    lab: Page, lab_address: str, finished_run: str
+) -> None:
+    content = json.loads(lab.request.get(f"{lab_address}/lab/runs/{finished_run}/run.json").text())
+    assert content["spec"]["seed"] == 7
+    kinds = [event["kind"] for event in content["events"]]
+    assert kinds.count("step") == 40
+    started = next(event for event in content["events"] if event["kind"] == "started")
+    assert set(started["versions"]) == {"torch", "transformers", "peft", "bitsandbytes", "hqq"}
+
+
+def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
+    visit: Visit, lab_address: str
+) -> None:
+    page = open_lab(visit, lab_address, INSTANT + "&steps=30&from=lora-rank", width=1280, height=800)
+    expect(page.locator("#origin")).to_contain_text("You came from")
+    page.keyboard.press("r")
+    expect(page.locator("#rank")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("4")
+    expect(page.locator("#trainable")).to_have_text("8,192")
+    page.keyboard.press("Enter")
+    expect(page.locator("#setup")).to_be_visible()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#setup")).to_be_hidden()
+    expect(page.locator("#run .curve svg").first).to_be_in_viewport(ratio=1)
+    expect(page.locator("#run .curve svg").nth(1)).to_be_in_viewport(ratio=1)
+    wait_for(page, "Finished")
+    expect(page.locator("#outcome")).to_contain_text("the loop works")
+    expect(page.locator("#outcome")).to_be_in_viewport(ratio=1)
+    following = page.get_by_role("link", name="Now rank 1, same seed: what do you expect?")
+    expect(following).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("link", name="Download adapter")).to_be_hidden()  # files are folded
+    assert violations(page) == []
+
+    following.click()
+    expect(page.locator("#guess-percent")).to_be_visible()
+    expect(page.locator("#rank")).to_have_value("1")
+    expect(page.locator("#plots-hidden, .plots-hidden").first).to_be_visible()
+    page.get_by_role("radio", name="that one").check()
+    page.get_by_role("button", name="Keep my guess and show the figures").click()
+    expect(page.locator("#kept-guess")).to_contain_text("the lower held-out loss in the earlier run")
+    expect(page.locator("#plot-memory-by-rank svg")).to_be_visible()
+    start(page)
+    wait_for(page, "Finished")
+    expect(page.locator("#run .prediction")).to_contain_text("you said the earlier run")
+    page.get_by_role("link", name="Change the settings").click()
+    expect(page.locator("#setup")).to_be_visible()
+
+
+def test_views_of_a_result_lead_back_to_it(visit: Visit, lab_address: str, finished_run: str) -> None:
+    page = open_lab(visit, lab_address, f"/lab?run={finished_run}")
+    for name in ("Compare and chat", "X-ray this adapter", "Its weights under the microscope"):
+        page.get_by_role("link", name=name).click()
+        page.get_by_role("link", name="Back to the run").click()
+        expect(page.locator("#outcome")).to_be_visible()
+        expect(page).to_have_url(re.compile(f"run={finished_run}"))

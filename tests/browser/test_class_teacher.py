@@ -1,0 +1,163 @@
+"""The teacher's pages of a class: starting one, plans and questions of one's own, the projector's state."""
+
+import re
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.axe import violations
+from tests.browser.classrooms import Classroom, press_next, vote
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_question_typed_on_the_spot_and_what_a_student_takes_home(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    screen, ana = classroom.screen(), classroom.phone()
+    teacher.get_by_text("Ask something now").click()
+    teacher.get_by_label("Question", exact=True).fill("What is $r$?")
+    teacher.get_by_label("Options").fill("* The rank\nThe rate")
+    assert violations(teacher) == []
+    teacher.get_by_role("button", name="Ask now").click()
+    expect(screen.locator("math")).to_be_visible()
+    vote(ana, 1)
+    press_next(teacher, "Voting closed")
+    teacher.get_by_text("The plan", exact=True).click()
+    teacher.locator("li", has_text="asked on the spot").get_by_role("button", name="Answer").click()
+    expect(ana.get_by_text("Your answer, not right")).to_be_visible()
+    teacher.once("dialog", lambda dialog: dialog.accept())
+    teacher.get_by_role("button", name="End the class").click()
+    ana.get_by_role("link", name="What you take home").click()
+    expect(ana.locator("section.told")).to_contain_text("The rank")
+    assert violations(ana) == []
+    with ana.expect_download() as download:
+        ana.get_by_role("link", name="Download for Anki").click()
+    assert download.value.suggested_filename.endswith(".apkg")
+
+
+PRESS_START_TWICE = """() => {
+  let sent = 0;
+  addEventListener('submit', (event) => { sent += !event.defaultPrevented; event.preventDefault(); });
+  for (let press = 0; press < 2; press += 1) document.querySelector('#start').requestSubmit();
+  return sent;
+}"""
+
+
+def test_two_presses_ask_once_and_start_one_class(classroom: Classroom) -> None:
+    teacher = classroom.browser()
+    teacher.goto(f"{classroom.address}/class")
+    assert teacher.evaluate(PRESS_START_TWICE) == 1
+    teacher = classroom.start("opener")
+    steps = teacher.locator("ol.plan li")
+    expect(steps.first).to_be_attached()
+    planned = steps.count()
+    teacher.get_by_text("Ask something now").click()
+    teacher.get_by_label("Question", exact=True).fill("What is r?")
+    teacher.get_by_label("Options").fill("* The rank\nThe rate")
+    teacher.get_by_role("button", name="Put it next").dblclick()
+    expect(teacher.get_by_label("Question", exact=True)).to_be_hidden()
+    expect(steps).to_have_count(planned + 1)
+
+
+def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom) -> None:
+    teacher = classroom.browser()
+    teacher.goto(f"{classroom.address}/class")
+    rank = teacher.locator(".choice", has=teacher.locator("input[value=rank-25]"))
+    rank.get_by_text("What is in it").click()
+    expect(rank.locator("li").nth(2)).to_contain_text("A and B beside W · Live figure · 2 min")
+    assert violations(teacher) == []
+    rank.get_by_role("link", name="Make it yours").click()
+    names = teacher.locator("#entries strong")
+    expect(names).to_have_count(7)
+    expect(teacher.locator("#editor-title")).to_be_focused()
+    teacher.wait_for_load_state()  # the list stands before the script that moves its entries
+    down = teacher.get_by_role("button", name="Move “What r sets” down")
+    down.press("Enter")
+    down.press("Enter")
+    expect(teacher.locator("#moved")).to_have_text("“What r sets” is 3 of 7.")
+    expect(down).to_be_focused()
+    teacher.get_by_role("checkbox", name="A and B beside W").press("Space")
+    teacher.get_by_text("Add from other plans").click()
+    teacher.get_by_role("button", name="Add “What LoRA is for” to the plan").click()
+    teacher.get_by_text("Add a question of the app").click()
+    teacher.get_by_role("searchbox", name="Words").fill("optimizer")
+    teacher.context.set_offline(True)
+    teacher.get_by_role("searchbox", name="Words").press("Enter")
+    expect(teacher.locator("#count")).to_contain_text("did not answer")
+    teacher.context.set_offline(False)
+    held: list[Route] = []
+    teacher.route("**/questions?words=rank", lambda route: held.append(route))
+    for words in ("rank", "optimizer"):
+        teacher.get_by_role("searchbox", name="Words").fill(words)
+        teacher.get_by_role("searchbox", name="Words").press("Enter")
+    found = teacher.locator("#found")
+    expect(found.locator("[data-add]").first).to_be_visible()
+    newest = found.inner_text()
+    with teacher.expect_response("**/questions?words=rank"):
+        held[0].continue_()
+    teacher.wait_for_timeout(200)
+    assert found.inner_text() == newest  # an older answer never replaces a newer one
+    found.locator("[data-add]").first.click()
+    teacher.get_by_text("Add a question of your own").click()
+    teacher.get_by_label("Question", exact=True).fill("What is $r$?")
+    options = teacher.get_by_label("Options")
+    options.fill("The rank\nThe rate")
+    teacher.get_by_role("button", name="Add it to the plan").click()
+    expect(teacher.locator("#ask-trouble")).to_be_in_viewport()
+    expect(options).to_be_focused()
+    options.fill("* The rank\nThe rate")
+    assert violations(teacher) == []
+    teacher.context.set_offline(True)
+    teacher.get_by_role("button", name="Add it to the plan").click()
+    expect(teacher.locator("#ask-trouble")).to_contain_text("did not answer")
+    teacher.context.set_offline(False)
+    teacher.get_by_role("button", name="Add it to the plan").click()
+    expect(names).to_have_count(10)
+    teacher.set_viewport_size({"width": 390, "height": 800})
+    assert teacher.evaluate("document.documentElement.scrollWidth") <= 390
+    teacher.get_by_label("Title").fill("Mine")
+    teacher.get_by_role("button", name="Save as my plan").click()
+    expect(teacher.get_by_role("status").first).to_contain_text("“Mine” is saved")
+    teacher.get_by_role("button", name="Start the class").click()
+    teacher.get_by_text("The plan", exact=True).click()
+    titles = teacher.locator("ol.plan strong").all_inner_texts()
+    assert titles[:2] == ["Two thin matrices", "What r sets"]  # the figure between them was left out
+    assert len(titles) == 9
+    assert titles[-1] == "What is r?"
+    expected = re.compile("400|ERR_INTERNET_DISCONNECTED")
+    classroom.problems = [each for each in classroom.problems if not expected.search(each)]
+
+
+def test_the_teachers_page_says_what_the_projector_does_and_back_stays_in_its_place(
+    classroom: Classroom,
+) -> None:
+    teacher = classroom.start("opener")
+    screen = classroom.screen()
+    screen.keyboard.press("b")
+    expect(teacher.locator("[data-blank]")).to_contain_text("The projector is blank")
+    screen.keyboard.press("b")
+    expect(teacher.locator("[data-blank]")).to_have_count(0)
+    back = teacher.locator("[data-do=back]")
+    before = back.bounding_box()
+    teacher.locator("ol.plan li").last.locator("[data-phase=reveal]").evaluate("step => step.click()")
+    expect(teacher.get_by_role("button", name="This is the end of the plan")).to_be_disabled()
+    assert back.bounding_box() == before
+
+
+def test_the_teacher_searches_from_the_class_page(classroom: Classroom) -> None:
+    teacher = classroom.browser()
+    teacher.goto(f"{classroom.address}/class")
+    teacher.keyboard.press("/")
+    teacher.get_by_role("combobox", name="Search").fill("double quantization")
+    teacher.locator("#search-found a", has_text="Double quantization").first.click()
+    expect(teacher.locator("h1")).to_have_text("Double quantization")
+
+
+def test_the_bar_of_the_projector_leaves_room_for_an_answer(classroom: Classroom) -> None:
+    teacher, screen = classroom.start("rank-25"), classroom.screen()
+    screen.set_viewport_size({"width": 1280, "height": 720})
+    teacher.locator("ol.plan li").first.locator("[data-phase=vote]").evaluate("step => step.click()")
+    expect(screen.locator("#now ol.options")).to_be_visible()
+    bar = screen.locator(".corner").bounding_box()
+    assert bar is not None
+    assert bar["height"] <= 120

@@ -1,0 +1,167 @@
+"""The streams of a class: states that come once, reconnects that miss nothing, few for one phone."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from classroom.pages import streams
+from classroom.pages.student_routes import STREAMS_AT_MOST
+from tests.classroom.rooms import School, Streaming, phone, played
+
+
+def test_one_phone_holds_only_a_few_streams(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"), phone(school, live, "ben"):
+            path = f"/class/{live.room.code}/events"
+            async with AsyncExitStack() as open_streams:
+                for _ in range(STREAMS_AT_MOST):
+                    stream = await open_streams.enter_async_context(Streaming(school.site, path, "ana"))
+                    await stream.next()
+                one_more = await open_streams.enter_async_context(Streaming(school.site, path, "ana"))
+                other = await open_streams.enter_async_context(Streaming(school.site, path, "ben"))
+                await other.next()
+                assert (one_more.status, other.status) == (429, 200)
+
+    played(play)
+
+
+def test_a_stream_sends_states_with_ids_and_wakes_for_a_step(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"):
+            path = f"/class/{live.room.code}/events"
+            async with Streaming(school.site, path, "ana") as stream:
+                first = await stream.next()
+                assert "You are in" in first["data"]["html"]
+                await school.lead(live, "next")
+                second = await stream.next()
+                assert float(second["id"]) > float(first["id"])
+                assert "What is q?" in second["data"]["html"]
+
+    played(play)
+
+
+def test_a_reconnect_brings_what_was_missed_and_nothing_twice(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"):
+            path = f"/class/{live.room.code}/events"
+            async with Streaming(school.site, path, "ana") as stream:
+                seen = (await stream.next())["id"]
+            async with Streaming(school.site, path, "ana", last_event_id=seen) as stream:
+                assert (await stream.next())["event"] == "beat"
+                await school.lead(live, "next")
+                assert "What is q?" in (await stream.next())["data"]["html"]
+            await school.lead(live, "next")
+            async with Streaming(school.site, path, "ana", last_event_id=seen) as stream:
+                assert "Voting is closed" in (await stream.next())["data"]["html"]
+
+    played(play)
+
+
+def test_a_reconnect_brings_a_name_that_has_changed_meanwhile(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben"):
+            path = f"/class/{live.room.code}"
+            seen = {}
+            for browser in ("ana", "ben"):
+                async with Streaming(school.site, f"{path}/events", browser) as stream:
+                    seen[browser] = (await stream.next())["id"]
+            drawn = (await ana.client.post(f"{path}/name", json={"draw": True})).json()["name"]
+            async with Streaming(school.site, f"{path}/events", "ana", last_event_id=seen["ana"]) as stream:
+                assert (await stream.next())["data"]["name"] == drawn
+            async with Streaming(school.site, f"{path}/events", "ben", last_event_id=seen["ben"]) as stream:
+                assert (await stream.next())["event"] == "beat"
+            await school.lead(live, "forget-names")
+            async with Streaming(school.site, f"{path}/events", "ben", last_event_id=seen["ben"]) as stream:
+                assert (await stream.next())["data"]["name"] == "Student 2"
+
+    played(play)
+
+
+def test_another_address_reaches_the_projector_with_its_code(school: School) -> None:
+    async def play() -> None:
+        live = await school.start(address="192.0.2.7")
+        path = f"/class/{live.room.code}/screen/events"
+        async with Streaming(school.site, path, "teacher", address="127.0.0.1") as stream:
+            before = (await stream.next())["data"]
+            await school.hub.use_address(live, "192.0.2.99")
+            after = (await stream.next())["data"]
+        assert before["link"] == f"192.0.2.7/class/{live.room.code}"
+        assert after["link"] == f"192.0.2.99/class/{live.room.code}"
+        assert after["link"] in after["html"]
+        assert after["qr"] != before["qr"]
+
+    played(play)
+
+
+def test_staff_get_counts_in_a_few_states_not_one_for_each_vote(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        students = [await school.hub.join(live, f"browser-{number}") for number in range(30)]
+        await school.lead(live, "next")
+        path = f"/class/{live.room.code}/screen/events"
+        async with Streaming(school.site, path, "teacher", address="127.0.0.1") as stream:
+            assert (await stream.next())["data"]["answered"] == 0
+            given = {"position": 0, "round": 1, "option": "right"}
+            began = perf_counter()
+            for student in students:
+                await school.hub.answer(live, student, given | {"id": f"answer-{student.number}"})
+            states = 0
+            while True:
+                states += 1
+                if (await stream.next())["data"]["answered"] == 30:
+                    break
+            ticks = (perf_counter() - began) / streams.TICK_SECONDS
+            assert states <= 2 + ticks
+
+    played(play)
+
+
+def test_a_phones_stream_is_not_woken_by_other_answers(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"), phone(school, live, "ben") as ben:
+            await school.lead(live, "next")
+            async with Streaming(school.site, f"/class/{live.room.code}/events", "ana") as stream:
+                await stream.next()
+                await ben.answer(0, 1, option="right")
+                await asyncio.sleep(3 * streams.TICK_SECONDS)
+                assert stream.events.empty()
+
+    played(play)
+
+
+def test_a_quiet_stream_has_a_heartbeat(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        live = await school.start()
+        request: Any = type("R", (), {"headers": {}})()
+        answer: Any = streams.stream(live, lambda: {"a": 1}, request, heartbeat_seconds=0.01)
+        pieces = [piece async for piece, _ in _first(answer.body_iterator, 4)]
+        assert pieces[0].startswith("retry:")
+        assert pieces[1].startswith("id: ")
+        assert pieces[2:] == ["event: beat\ndata: {}\n\n"] * 2
+
+    played(play)
+
+
+async def _first(pieces: Any, count: int) -> Any:
+    for number in range(count):
+        yield await anext(pieces), number
+
+
+def test_a_closed_stream_leaves_nothing_behind(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana"):
+            async with Streaming(school.site, f"/class/{live.room.code}/events", "ana") as stream:
+                await stream.next()
+                assert len(live.online()) == 1
+            assert live.online() == set()
+
+    played(play)

@@ -1,0 +1,132 @@
+"""Bad records: an error with its id for each, and no line that spoils another."""
+
+import json
+from typing import Any
+
+import psutil
+import pytest
+
+from lora_lab.cli import contracts
+from lora_lab.engine.shape_reader import ShapeReader
+from study.base.errors import LearnerError
+from tests.lora_lab.cli.asking import counted, weighed
+from tests.lora_lab.families import config_of
+
+COMPUTE = {"count": contracts.count_answer, "memory": contracts.memory_answer}
+
+
+@pytest.mark.parametrize("name", COMPUTE)
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (None, "must hold one JSON object"),
+        ([], "must hold one JSON object"),
+        ("gpt2", "must hold one JSON object"),
+        ({}, "needs a model or a config"),
+        ({"model": 7}, "needs a model or a config"),
+        ({"model": ""}, "is not in the catalogue"),
+        ({"model": "gpt5"}, "is not in the catalogue. Known models: "),
+        ({"config": "gpt2"}, "needs a model or a config"),
+    ],
+)
+def test_a_line_without_a_model_is_an_error(reader: ShapeReader, name: str, record: Any, said: str) -> None:
+    answer = contracts.answer_record(record, COMPUTE[name], reader)
+    assert said in answer["error"]
+    assert "trainable" not in answer
+
+
+@pytest.mark.parametrize("rank", [0, -8, 1.5, "8", True, [], 10**400])
+def test_a_rank_that_is_none_is_an_error_with_its_id(reader: ShapeReader, rank: object) -> None:
+    for answer in (
+        counted(reader, id="x", model="gpt2", r=rank),
+        weighed(reader, id="x", model="llama-7b", lora={"r": rank}),
+    ):
+        assert answer["id"] == "x"
+        assert answer["error"].startswith("r must be a whole number from 1 to 1,000,000,000, got ")
+
+
+@pytest.mark.parametrize("targets", [7, {}, ["q", 7], [], ["w_pack"], "w_pack", "", [""]])
+def test_targets_that_name_nothing_are_an_error(reader: ShapeReader, targets: object) -> None:
+    assert counted(reader, model="llama-7b", targets=targets)["error"]
+    assert weighed(reader, model="llama-7b", lora={"targets": targets})["error"]
+
+
+@pytest.mark.parametrize("adapter", ["r8", 8, ["q"], True])
+def test_lora_that_is_no_object_is_an_error(reader: ShapeReader, adapter: object) -> None:
+    assert "lora must be an object" in weighed(reader, model="llama-7b", lora=adapter)["error"]
+
+
+@pytest.mark.parametrize("field", ["seq_len", "micro_batch"])
+def test_a_size_that_is_no_number_is_named(reader: ShapeReader, field: str) -> None:
+    assert f"{field} must be a whole number" in weighed(reader, model="llama-7b", **{field: "long"})["error"]
+
+
+@pytest.mark.parametrize("where", [{}, {"device": "cuda"}, {"framework": "litgpt"}])
+def test_without_a_lora_object_the_fields_of_count_are_taken(
+    reader: ShapeReader, where: dict[str, str]
+) -> None:
+    adapter = {"r": 64, "targets": ["q_proj", "v_proj"], "variant": "dora"}
+    assert weighed(reader, model="llama-7b", **where, **adapter) == weighed(
+        reader, model="llama-7b", **where, lora=adapter
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"gradient_checkpointing": "no"}, "gradient_checkpointing must be true or false"),
+        ({"double_quant": 1, "quant": "nf4"}, "double_quant must be true or false"),
+        ({"device": "tpu"}, "device must be one of cuda, cpu"),
+    ],
+)
+@pytest.mark.parametrize("framework", ["lora_lab", "peft"])
+def test_a_word_where_yes_or_no_belongs_is_an_error(
+    reader: ShapeReader, framework: str, change: dict[str, Any], said: str
+) -> None:
+    assert said in weighed(reader, model="llama-7b", framework=framework, **change)["error"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"model_type": "no-such-model"}, {"model_type": 7}, {"model_type": "llama", "hidden_size": -1}],
+)
+def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
+    reader: ShapeReader, config: dict[str, Any]
+) -> None:
+    assert "describes no model" in counted(reader, config=config)["error"]
+    assert counted(reader, config=config_of("llama"))["trainable"] > 0
+
+
+def test_an_unknown_kind_lists_the_known_ones(reader: ShapeReader) -> None:
+    error = counted(reader, config=config_of("llama"), kind="vision")["error"]
+    assert "kind must be one of causal, encoder, base, seq2seq, asr, seqcls, imgcls, vlm, " in error
+
+
+@pytest.mark.parametrize("given", [7, "a", None, ["x"], {"a": 1}, 1.5, False])
+def test_any_id_is_given_back(reader: ShapeReader, given: object) -> None:
+    for record in ({"model": "gpt2"}, {"model": "gpt5"}, {"model": "gpt2", "bias": "all"}):
+        assert counted(reader, id=given, **record)["id"] == given
+    assert "id" not in counted(reader, model="gpt2")
+
+
+def test_every_answer_can_be_written_as_one_line(reader: ShapeReader) -> None:
+    for answer in (
+        counted(reader, model="gpt2"),
+        weighed(reader, model="gpt2"),
+        counted(reader, model="é\n"),
+    ):
+        assert "\n" not in json.dumps(answer)
+
+
+def test_a_reader_that_was_killed_fails_one_line_and_starts_again(reader: ShapeReader) -> None:
+    before = counted(reader, config=config_of("gpt2"))
+    [worker] = [child for child in psutil.Process().children() if "--shapes" in child.cmdline()]
+    worker.kill()
+    worker.wait()
+    with pytest.raises(LearnerError, match=r"ended unexpectedly\. Try again"):
+        reader.read(config_of("gpt2") | {"n_layer": 3})
+    assert counted(reader, config=config_of("gpt2")) == before
+
+
+def test_closing_a_reader_that_never_read_is_nothing() -> None:
+    ShapeReader().close()

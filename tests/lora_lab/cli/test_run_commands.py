@@ -1,0 +1,93 @@
+"""train and export: the run of the page, a summary with every field, and a script or JSON of it."""
+
+import json
+import shlex
+from dataclasses import fields
+
+import pytest
+from hypothesis import assume, given
+
+from lora_lab.__main__ import main
+from lora_lab.data.datasets import own_dataset
+from lora_lab.data.uploads import Uploads
+from lora_lab.runs.folder import RunFolder, create_run
+from lora_lab.runs.run_file import read_run_file
+from lora_lab.runs.summary import summarize
+from lora_lab.settings.run_form import command_of
+from lora_lab.spec import OWN_DATA, RunSpec, spec_from
+from study.base.settings import Settings
+from tests.golden.counts import EMBEDDED
+from tests.lora_lab import run_builders
+from tests.lora_lab.runs.test_run_folder import NOW
+from tests.lora_lab.spec_strategies import any_spec
+
+
+@given(any_spec)
+def test_the_command_on_the_page_starts_the_run_on_the_page(spec: RunSpec) -> None:
+    assume(not spec.model.startswith("-"))
+    words = shlex.split(command_of(spec, data_file="my file.jsonl"))
+    assert words[:4] == ["python", "-m", "lora_lab", "train"]
+    values = {
+        name.removeprefix("--").replace("-", "_"): value
+        for name, value in zip(words[4::2], words[5::2], strict=True)
+    }
+    assert values.pop("data", OWN_DATA) == (OWN_DATA if spec.data == OWN_DATA else "my file.jsonl")
+    assert spec_from(values | {"data": spec.data}) == spec
+
+
+def test_every_setting_of_a_run_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    for field in fields(RunSpec):
+        assert f"--{field.name.replace('_', '-')} " in shown
+
+
+def test_the_summary_has_every_field_of_its_contract(run: RunFolder) -> None:
+    run.emit("evaluated", loss_before=3.4, loss_after=2.4)
+    run.emit("finished", step=2)
+    summary = summarize(run)
+    contract = (
+        "run_dir trainable total loss_first loss_last eval_loss_before eval_loss_after peak_bytes "
+        "predicted_bytes tokens_per_second seconds device compute_dtype"
+    )
+    assert set(contract.split()) == summary.keys()
+    assert (summary["trainable"], summary["total"]) == EMBEDDED
+    assert (summary["loss_first"], summary["loss_last"]) == (3.5, 2.5)
+    assert (summary["eval_loss_before"], summary["eval_loss_after"]) == (3.4, 2.4)
+    assert (summary["peak_bytes"], summary["tokens_per_second"]) == (990, 150)
+    assert summary["seconds"] >= 0
+    assert (summary["device"], summary["compute_dtype"]) == ("CPU, 2 threads", "fp32")
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_the_summary_of_a_failed_run_says_what_happened_and_what_to_try(run: RunFolder) -> None:
+    run.emit("failed", step=2, cause="killed", what="The process was killed.", do_next="Start again.")
+    summary = summarize(run)
+    assert summary["error"] == "The process was killed. Start again."
+    assert summary["loss_last"] == 2.5
+
+
+def test_the_summary_of_a_run_that_never_began_has_no_invented_numbers(settings: Settings) -> None:
+    made = create_run(settings.runs_dir, RunSpec(), own_dataset(), now=NOW)
+    made.emit("queued")
+    made.emit("failed", step=0, cause="settings", what="No model.", do_next="Choose one.")
+    summary = summarize(made)
+    assert summary["trainable"] is summary["loss_first"] is summary["device"] is None
+
+
+def test_a_run_is_printed_as_a_script_or_as_json(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = run_builders.finished(settings.runs_dir)
+    where = ["--run", str(finished.path), "--data-folder", str(settings.home)]
+    assert main(["export", "--format", "script", *where]) == 0
+    compile(capsys.readouterr().out, "run.py", "exec")
+    assert main(["export", "--format", "json", *where]) == 0
+    printed = capsys.readouterr().out.encode()
+    assert read_run_file("run.json", printed, Uploads(settings.home))[0] == finished.spec
+
+
+def test_a_folder_that_is_no_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--format", "json", "--run", str(settings.home)]) == 1
+    assert "isn't a run's folder" in capsys.readouterr().err

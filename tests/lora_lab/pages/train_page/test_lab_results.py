@@ -1,0 +1,234 @@
+"""The run in the form's place on the Lab page: what it means, what it leads to, and earlier runs."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from starlette.datastructures import QueryParams
+
+from lora_lab.lab import Lab
+from lora_lab.parameters.counts import count_parameters
+from lora_lab.parameters.shapes import find_shape
+from lora_lab.runs.merged_model import Merged
+from lora_lab.spec import RunSpec
+from lora_lab.views.run_panel import last_run
+from study.base.errors import LearnerError
+from study.base.units import as_count
+from study.ports.context import Context
+from tests.lora_lab import run_builders
+from tests.lora_lab.pages.lab_visits import LIGHT, Form, Visitor
+from tests.visits import words
+
+
+def stage_of(html: str) -> str:
+    found = re.search(r'data-stage="([a-z]+)"', html)
+    assert found
+    return found[1]
+
+
+def test_a_run_in_the_address_takes_the_forms_place_and_a_failed_one_stands_above_it(
+    ana: Visitor, lab: Lab
+) -> None:
+    assert stage_of(ana.opens("/lab")) == "setup"
+    run = run_builders.training(lab.settings.runs_dir)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert stage_of(html) == "run"
+    assert 'href="/lab?model=tiny-random&amp;steps=20">Set up another</a>' in html
+    ended = run_builders.finished(lab.settings.runs_dir, after_seconds=1)
+    assert stage_of(ana.opens(f"/lab?run={ended.run_id}")) == "run"
+    failed = run_builders.failed(lab.settings.runs_dir, after_seconds=2)
+    assert stage_of(ana.opens(f"/lab?run={failed.run_id}")) == "failed"
+
+
+def test_starting_swaps_form_and_run(ana: Visitor) -> None:
+    assert stage_of(ana.sends("start")["parts"]["stage"]) == "run"
+
+
+def test_above_the_form_a_run_that_goes_on_elsewhere_can_be_watched(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.training(lab.settings.runs_dir)
+    html = ana.opens("/lab?preset=instant")
+    assert "step 3 of 20. Watch it" in words(html)
+    assert f"run={run.run_id}" in html
+
+
+def test_a_finished_run_says_what_it_means_and_sets_up_the_next_one(ana: Visitor, lab: Lab) -> None:
+    spec = replace(LIGHT, model="smollm2-135m", steps=3)
+    run = run_builders.finished(lab.settings.runs_dir, spec)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    assert "After 3 steps it predicts the next word of your cards' answers much better" in words(html)
+    assert "Now rank 1, same seed: what do you expect?" in words(html)
+    [address] = re.findall(r'id="next-experiment" href="([^"]+)"', html)
+    following = ana.opens(address.replace("&amp;", "&"))
+    values = Form(following).values
+    assert (values["rank"], values["alpha"], values["rival"]) == (["1"], ["2"], [run.run_id])
+    assert values["predicting"] == ["yes"]
+    exact = count_parameters(find_shape("smollm2-135m"), rank=1, targets="all-linear")
+    assert as_count(exact.trainable) not in words(following)  # hidden until it is guessed
+
+
+def test_results_lead_to_their_views(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.finished(lab.settings.runs_dir)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    for path in ("/compare?runs=", "/xray?run=", "/microscope?model=tiny-random&amp;run="):
+        assert f'href="{path}{run.run_id}"' in html
+
+
+def test_a_run_started_from_a_concept_marks_its_mode_try_as_done(ana: Visitor, context: Context) -> None:
+    ana.opens("/lab?from=lora-rank")
+    ana.sends("change", RunSpec(rank=3))
+    profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
+    assert context.store.lessons.marks(profile) == []
+    ana.sends("start")
+    assert [(m.concept_id, m.mode, m.mark) for m in context.store.lessons.marks(profile)] == [
+        ("lora-rank", "try", "done")
+    ]
+    ana.opens("/lab?from=no-concept")
+    ana.sends("start")
+    assert len(context.store.lessons.marks(profile)) == 1
+
+
+def test_the_way_back_to_a_concept_stays_in_the_address(ana: Visitor, lab: Lab) -> None:
+    html = ana.opens("/lab?from=lora-rank")
+    assert "You came from Rank" in words(html)
+    assert 'href="/concept?id=lora-rank"' in html
+    assert "from=lora-rank" in ana.sends("change", RunSpec(rank=3))["url"]
+    assert "from=lora-rank" in ana.sends("start")["url"]
+
+
+# ---- after a run
+
+
+def test_a_finished_run_shows_answers_losses_and_downloads(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.finished(lab.settings.runs_dir)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    shown = words(html)
+    for text in (
+        "Finished",
+        "What is W?",
+        "Frozen.",
+        "The frozen weight.",
+        "5.50 → 2.25",
+        "3 cut to",
+        "peft",
+    ):
+        assert text in shown
+    assert "&lt;b&gt;W&lt;/b&gt;" in html
+    for file in ("adapter.zip", "run.json", "run.py", "steps.csv"):
+        assert f"/lab/runs/{run.run_id}/{file}" in html
+
+
+def test_a_run_that_shared_its_steps_shows_the_peak_of_all_as_that(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.side_by_side(lab.settings.runs_dir)
+    html = ana.opens(f"/lab?run={run.run_id}")
+    shown = words(html)
+    assert "measured 1.99 MB for 3 runs side by side, computed 2.00 MB; for this one alone, computed" in shown
+    assert "Memory of 3 runs side by side" in html
+
+
+def test_a_failed_run_says_what_happened_and_what_to_try(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.failed(lab.settings.runs_dir)
+    shown = words(ana.opens(f"/lab?run={run.run_id}"))
+    assert "The process was killed. Start again." in shown
+    assert f"/lab/runs/{run.run_id}/adapter.zip" not in shown
+
+
+def test_runs_are_listed_newest_first_and_open_again(ana: Visitor, lab: Lab) -> None:
+    old = run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
+    new = run_builders.failed(lab.settings.runs_dir, replace(LIGHT, rank=3), after_seconds=1)
+    html = ana.opens("/lab")
+    listed = re.findall(r'id="tick-([^"]+)"', html)
+    assert listed == [new.run_id, old.run_id]
+    assert "2 nf4-dq on" in words(ana.opens(f"/lab?run={old.run_id}")).partition("Run r=")[2][:40]
+
+
+def test_without_a_run_in_the_address_the_newest_is_shown(ana: Visitor, lab: Lab) -> None:
+    run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
+    run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=5), after_seconds=1)
+    assert "5 nf4-dq" in words(ana.opens("/lab")).partition("Run r=")[2][:40]
+
+
+def test_a_run_is_deleted_once_it_has_ended(ana: Visitor, lab: Lab) -> None:
+    going = run_builders.training(lab.settings.runs_dir)
+    ended = run_builders.finished(lab.settings.runs_dir, after_seconds=1)
+    with pytest.raises(LearnerError, match=r"has not ended\. Stop it first"):
+        ana.sends("delete", run=going.run_id)
+    ana.opens(f"/lab?run={ended.run_id}")
+    reply = ana.sends("delete", run=ended.run_id)
+    assert reply["say"] == "Run deleted."
+    assert ended.run_id not in reply["url"] + " ".join(reply["parts"].values())
+    assert lab.runs() == [going]
+
+
+@pytest.mark.parametrize("run_id", ["../runs", "", "/etc", "nothing"])
+def test_nothing_but_a_run_can_be_deleted_or_stopped(ana: Visitor, run_id: str) -> None:
+    for act in ("delete", "stop"):
+        with pytest.raises(LearnerError, match="There is no run with that name"):
+            ana.sends(act, run=run_id)
+
+
+def test_a_merged_model_is_offered_shown_at_work_and_kept(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.finished(lab.settings.runs_dir)
+    address, merged = f"/lab?run={run.run_id}", Merged(run)
+    assert 'data-act="merge"' in ana.opens(address)
+    merged.state_path.write_text(json.dumps({"state": "working", "text": "Saving", "pid": os.getpid()}))
+    assert "Merging base and adapter into one model: Saving" in words(ana.opens(address))
+    merged.folder.mkdir()
+    merged.state_path.write_text('{"state": "done"}')
+    html = ana.opens(address)
+    assert str(merged.folder) in html
+    assert f"/lab/runs/{run.run_id}/merged.zip" in html
+    merged.state_path.write_text('{"state": "failed", "text": "There was not enough memory."}')
+    html = ana.opens(address)
+    assert "There was not enough memory." in html
+    assert 'data-act="merge"' in html
+
+
+def test_ticked_runs_are_compared_on_their_own_page(ana: Visitor, lab: Lab) -> None:
+    ids = [run_builders.finished(lab.settings.runs_dir, after_seconds=at).run_id for at in (0, 1)]
+    assert ana.sends("compare", fields={"runs": ids}) == {"goto": f"/compare?runs={ids[0]},{ids[1]}"}
+
+
+def test_zooming_is_kept_in_the_address_and_comes_back(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.finished(lab.settings.runs_dir, steps=20)
+    setting = {"run": run.run_id, "preset": "a b&c=d"}
+    ana.opens(f"/lab?{QueryParams(setting)}")
+    reply = ana.sends("zoom", direction="in")
+    query = dict(parse_qsl(urlsplit(reply["url"]).query))
+    assert query == setting | {"steps_shown": "10-20"}
+    assert "zoom-all" in ana.opens(reply["url"])
+    back = ana.sends("zoom", direction="all")
+    assert dict(parse_qsl(urlsplit(back["url"]).query)) == setting
+
+
+@pytest.mark.parametrize(
+    "directions", ["in in in in", "in earlier earlier earlier", "in later", "in out out", "out"]
+)
+def test_no_zoom_leaves_the_run(ana: Visitor, lab: Lab, directions: str) -> None:
+    run = run_builders.finished(lab.settings.runs_dir, steps=20)
+    address = f"/lab?run={run.run_id}"
+    for direction in directions.split():
+        ana.opens(address)
+        address = ana.sends("zoom", direction=direction)["url"]
+        query = dict(parse_qsl(urlsplit(address).query))
+        first, last = query.get("steps_shown", "1-20").split("-")
+        assert 1 <= int(first) < int(last) <= 20
+
+
+def test_a_run_kept_by_an_earlier_version_does_not_close_the_page(ana: Visitor, lab: Lab) -> None:
+    run = run_builders.finished(lab.settings.runs_dir)
+    old = run_builders.finished(lab.settings.runs_dir, after_seconds=1)
+    (old.path / "spec.json").write_text('{"epochs": 3}')
+    assert re.findall(r'id="tick-([^"]+)"', ana.opens("/lab")) == [run.run_id]
+
+
+def test_today_shows_the_newest_run_that_was_evaluated(lab: Lab) -> None:
+    assert last_run(lab) is None
+    run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
+    run_builders.failed(lab.settings.runs_dir, after_seconds=1)
+    line = last_run(lab)
+    assert line is not None
+    assert "r=2 nf4-dq on" in words(line)
+    assert "5.50 → 2.25" in words(line)
