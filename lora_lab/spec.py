@@ -169,7 +169,7 @@ def spec_from(values: Mapping[str, Any]) -> RunSpec:
         if value is None
     ]
     if problems:
-        raise LearnerError(" ".join(problems), do_next="Correct it and try again.")
+        raise LearnerError(" ".join(problems), do_next="Change that, then try again.")
     return RunSpec(**converted)
 
 

@@ -92,3 +92,13 @@ def shared_base(runs: Sequence[RunFolder]) -> list[RunFolder]:
     able = [run for run in runs if run.has_adapter]
     same = [run for run in able if (run.spec.model, run.spec.bits) == (able[0].spec.model, able[0].spec.bits)]
     return same[:MOST_RUNS]
+
+
+def explain_left_out(run: RunFolder, runs: Sequence[RunFolder]) -> str:
+    """Say why a run isn't among those of `runs` that `shared_base` selects."""
+    if not run.has_adapter:
+        return "no adapter"
+    first = next(each for each in runs if each.has_adapter).spec
+    if run.spec.model != first.model:
+        return "another base model"
+    return "another bit width" if run.spec.bits != first.bits else f"beyond the first {MOST_RUNS}"

@@ -7,8 +7,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from lora_lab.charts.run_view import detail_of, title_of
-from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, ChatQuestion, shared_base
-from lora_lab.engine.chat import MOST_RUNS as MOST_ASKED
+from lora_lab.engine.chat import BASE, NEW_TOKENS, PROMPT_LIMIT, ChatQuestion, explain_left_out, shared_base
 from lora_lab.lab import Lab
 from lora_lab.pages import form_fields
 from lora_lab.pages.form_fields import is_narrow
@@ -120,7 +119,7 @@ class ComparePage:
                 "run": run,
                 "state": run.state(),
                 "title": title_of(run.spec),
-                "detail": detail_of(run.spec),
+                "detail": detail_of(run.spec, run.state()),
                 "ticked": run.run_id in chosen,
             }
             for run in listed
@@ -128,7 +127,8 @@ class ComparePage:
 
     def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:
         beside, answered = comparison.list_answers(runs)
-        asked = shared_base([item.run for item in runs])
+        folders = [item.run for item in runs]
+        asked = shared_base(folders)
         return {
             "charts": render(
                 "lora_lab/compare/charts.html",
@@ -149,8 +149,11 @@ class ComparePage:
                 "lora_lab/compare/asked.html",
                 runs=runs,
                 asked=[item for item in runs if item.run in asked],
-                left_out=[item for item in runs if item.run not in asked],
-                most=MOST_ASKED,
+                left_out=[
+                    (item.letter, explain_left_out(item.run, folders))
+                    for item in runs
+                    if item.run not in asked
+                ],
             ),
         }
 

@@ -134,7 +134,7 @@ class XrayPage:
         listed = self._service.runs()
         older = [run for run in named if run not in listed]
         return [
-            (run.run_id, title_of(run.spec), f"{detail_of(run.spec)}, {run.started_at}")
+            (run.run_id, title_of(run.spec), f"{detail_of(run.spec, run.state())}, {run.started_at}")
             for run in (*listed, *older)
         ]
 

@@ -110,7 +110,7 @@ def grid_from(base: RunSpec, values: Mapping[str, Any]) -> Grid:
     if alpha_per_rank is not None:
         (alpha_per_rank,) = _convert_values(base, "alpha", [alpha_per_rank], problems) or (1.0,)
     if problems:
-        raise LearnerError(" ".join(problems), do_next="Correct it and try again.")
+        raise LearnerError(" ".join(problems), do_next="Change that, then try again.")
     return Grid(base=base, **axes, alpha_per_rank=alpha_per_rank)
 
 

@@ -37,7 +37,7 @@ class ComparedRun:
     @property
     def detail(self) -> str:
         """What distinguishes it from others of the same title."""
-        return run_view.detail_of(self.run.spec)
+        return run_view.detail_of(self.run.spec, self.state)
 
     @property
     def css_colour(self) -> str:

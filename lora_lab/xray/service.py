@@ -82,7 +82,7 @@ class XrayStatus:
     @property
     def conditions(self) -> str:
         """The caption of every chart."""
-        return f"{title_of(self.run.spec)}, {detail_of(self.run.spec).replace(' · ', ', ')}"
+        return f"{title_of(self.run.spec)}, {detail_of(self.run.spec, self.run.state()).replace(' · ', ', ')}"
 
     def plots(self) -> Iterator[Plot]:
         """Plot every chart that has data."""

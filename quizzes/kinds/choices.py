@@ -22,7 +22,7 @@ from study.content.yaml_reader import Fields
 RIGHT = "right"  # the id of the right option; the id of a wrong one is its misconception
 
 _MISCONCEPTION = re.compile(r"(?P<slug>[a-z0-9]+(?:-[a-z0-9]+)*): (?P<name>.+)")
-_CHOOSE_ONE = "Choose one first, with the key of its letter."
+_CHOOSE_ONE = "Choose an answer first."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,9 +63,9 @@ def list_rows(question: Question, grade: Grade, offered: Offered) -> list[Feedba
 def format_verdict(answer: QuizAnswer, grade: Grade) -> str:
     """Say right, partly right or not right, and the score where that isn't obvious."""
     if grade.correct:
-        return "Right." if answer.score == 1 else f"Right. It counts {answer.score:.2f}."
+        return "Right." if answer.score == 1 else f"Right. It counts as {answer.score:.2f} of a point."
     if grade.fraction:
-        return f"Partly right. It counts {answer.score:.2f}."
+        return f"Partly right. It counts as {answer.score:.2f} of a point."
     return "Not right."
 
 

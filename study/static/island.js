@@ -5,7 +5,8 @@
 // <form data-submit="start">           act({act: "start", ..., fields: {name: [values]}}) when submitted; its data-progress
 //                                      stands in the part data-progress-in until the answer comes
 // <button data-key="3">                the same as a press, by that key ("Space", "Enter", "Escape" by name); a form whose
-//                                      text is being typed in takes Escape too, and Ctrl+Enter hands it in
+//                                      text is being typed in takes Escape too, and Ctrl+Enter hands it in; where
+//                                      nothing takes Escape it leaves the field, so that letters are keys again
 // <textarea data-autosave="draft">     act({act: "draft", ..., value}) 600 ms after the last letter; not shown anew
 // <section data-poll="1000">           act({act: "poll", ...}) at that interval while the page is looked at
 // <div data-part="loss">               when a poll answers, only the parts whose HTML changed are replaced
@@ -509,12 +510,14 @@ async function sendFile(input) {
 const KEY_NAMES = { ' ': 'Space' };
 const isTyping = (target) => target.isContentEditable
   || (target.matches('input, textarea, select') && !target.matches('[type=radio], [type=checkbox], [type=range]'));
+const isLetter = (key) => /^[a-df-z]$/i.test(key); // `e` is part of a number
+const takesLetters = (target) => isTyping(target) && !target.matches('[type=number]');
 const pressesItself = (target) => target.closest('button, a, summary, input:not([type=range]), select, textarea');
 
 function onKey(event) {
   if (!element.isConnected || event.altKey || event.repeat || event.isComposing) return;
   if (document.querySelector('dialog[open]')) return; // nobody sees what a key would do behind it
-  if (isTyping(event.target)) return onKeyInText(event);
+  if (isLetter(event.key) ? takesLetters(event.target) : isTyping(event.target)) return onKeyInText(event);
   if (event.ctrlKey || event.metaKey || document.querySelector('[data-shortcuts="off"]')) return;
   const name = KEY_NAMES[event.key] || (event.key.length === 1 ? event.key.toLowerCase() : event.key);
   // A focused button, link or field keeps its own Space and Enter (a slider has no use for them), unless it was clicked
@@ -529,7 +532,9 @@ function onKey(event) {
 
 // No single letters here: they are being typed.
 function onKeyInText(event) {
-  const form = element.contains(event.target) && event.target.closest('form[data-submit]');
+  if (!element.contains(event.target)) return;
+  const form = event.target.closest('form[data-submit]');
+  if (event.key === 'Escape' && !form?.querySelector('[data-key="Escape"]')) return event.target.blur(); // keys again
   if (!form) return;
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();

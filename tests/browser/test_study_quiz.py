@@ -52,7 +52,7 @@ def test_practice_by_keyboard_with_confidence_hint_and_a_second_attempt(visit: V
     page.keyboard.type("18.9 million")
     page.keyboard.press("Enter")
     expect(page.locator("#next")).to_be_focused()
-    expect(page.locator("strong", has_text="Right. It counts 0.67.")).to_be_visible()
+    expect(page.locator("strong", has_text="Right. It counts as 0.67 of a point.")).to_be_visible()
     expect(page.locator(".steps li")).to_have_count(3)
     computed = page.locator("details.computed").first
     expect(computed).to_contain_text("Checked, computed here: ")

@@ -36,6 +36,20 @@ def test_the_slider_moves_by_one_rank_a_key_and_says_its_value(visit: Visit, lab
     expect(page.locator("#lab")).to_contain_text("it can express no more than rank 192")
 
 
+def test_the_keys_work_in_a_number_box_and_escape_leaves_a_list(lab: Page) -> None:
+    rank, bits = lab.get_by_role("spinbutton", name="Rank r"), lab.locator("#bits")
+    lab.keyboard.press("r")
+    expect(rank).to_be_focused()
+    lab.keyboard.type("6b")
+    expect(bits).to_be_focused()
+    lab.keyboard.press("r")  # a list takes letters for its own
+    expect(bits).to_be_focused()
+    lab.keyboard.press("Escape")
+    lab.keyboard.press("r")
+    expect(rank).to_be_focused()
+    expect(rank).to_have_value("68")
+
+
 def test_a_setting_out_of_its_limits_says_so_and_keeps_the_page(lab: Page) -> None:
     lab.get_by_role("spinbutton", name="Rank r").fill("300")
     expect(lab.get_by_role("alert")).to_contain_text("rank must be 1 to 256, got 300")

@@ -177,7 +177,10 @@ def test_a_run_without_a_step_yet_has_a_column_and_no_line(ana: Visitor, lab: La
 def test_runs_of_the_first_ones_base_are_asked_and_the_others_named(ana: Visitor, lab: Lab) -> None:
     found = some(lab, {"rank": 2}, {"bits": "int8"}, {"rank": 16})
     shown = words(ana.opens(address(found)))
-    assert "from A r=2 nf4-dq on tiny-random, C r=16 nf4-dq on tiny-random. Left out: B" in shown
+    assert (
+        "from A r=2 nf4-dq on tiny-random, C r=16 nf4-dq on tiny-random. Left out: B (another bit width)."
+        in shown
+    )
 
 
 def test_four_at_most_share_one_question(lab: Lab) -> None:

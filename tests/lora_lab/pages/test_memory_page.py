@@ -42,7 +42,7 @@ def shown(lab: Lab, query: dict[str, str] | None = None) -> str:
 def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> None:
     text = words(shown(lab))
     for heading in (
-        "Fits in 24 GB with",
+        "Fits in 24 GB: needs",
         "Where the memory goes",
         "What fits",
         "others measured",
@@ -147,8 +147,10 @@ def test_the_framework_is_in_view_and_what_is_folded_opens_on_a_change(lab: Lab)
 
 def test_the_page_says_what_a_card_counts_as_and_where_the_drivers_share_comes_from(lab: Lab) -> None:
     said = words(shown(lab, {"gpu": "24"}))
-    assert "It needs 13.4 GB: what the allocator reserves" in said
-    assert "The card has 25.4 GB." in said
+    assert "The 13.4 GB that it needs: what the allocator reserves" in said
+    assert (
+        "The box counts 24 GB in GiB, of which PyTorch sees 23.64: 25.4 GB of a billion bytes each." in said
+    )
     assert (
         "A card sold with 24 GB is counted with the 23.64 GiB that PyTorch reports for the RTX 4090" in said
     )

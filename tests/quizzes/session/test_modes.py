@@ -91,7 +91,7 @@ def test_a_second_attempt_after_a_hint_counts_two_thirds_and_the_log_tells_all_o
     assert "Second attempt. A right second attempt counts for two thirds." in words(ana.html)
     assert words(ana.html).count("tried, not right") == (ana.question.kind == "single")
     ana.answer(right_fields, sure="sure")
-    assert "Right. It counts 0.67." in words(ana.html)
+    assert "Right. It counts as 0.67 of a point." in words(ana.html)
     first, second = ana.log
     assert (first.attempt, first.correct, first.points, first.confidence, first.hints) == (
         1,
