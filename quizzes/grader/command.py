@@ -21,6 +21,11 @@ from study.content.concepts import load_concepts
 def add_grade_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
     parser.add_argument("--jsonl", action="store_true", help="read and print one JSON object per line")
+    parser.add_argument(
+        "--words",
+        action="store_true",
+        help="evidence is the words that carry a verdict instead of whole passages; takes about three times as long",
+    )
     parser.add_argument("--prompt", default="", help="id of a prompt; the answer follows")
     parser.add_argument("answer", nargs="?", default="", help="the answer to --prompt")
     parser.add_argument("--data-folder", type=Path, help="where models are kept (default: as the app)")
@@ -35,15 +40,16 @@ def grade_answers(options: argparse.Namespace) -> None:
     grader = GraderClient(load_settings(home=options.data_folder).models_dir)
     try:
         if options.jsonl:
-            _grade_lines(grader, prompts)
+            _grade_lines(grader, prompts, find_words=options.words)
         else:
             prompt = _find_prompt(prompts, options.prompt)
-            _print(prompt, options.answer, grader.grade(prompt, options.answer, report=_print_progress))
+            graded = grader.grade(prompt, options.answer, report=_print_progress, find_words=True)
+            _print(prompt, options.answer, graded)
     finally:
         grader.close()
 
 
-def _grade_lines(grader: GraderClient, prompts: Mapping[str, Prompt]) -> None:
+def _grade_lines(grader: GraderClient, prompts: Mapping[str, Prompt], *, find_words: bool) -> None:
     """Grade each line before the next is read; a bad line is answered with its error and counted."""
     grader.prepare(_print_progress)
     refused = 0
@@ -52,7 +58,8 @@ def _grade_lines(grader: GraderClient, prompts: Mapping[str, Prompt]) -> None:
             continue
         try:
             prompt, answer = _parse_line(line, prompts)
-            said = as_json(prompt, answer, grader.grade(prompt, answer))
+            graded = grader.grade(prompt, answer, find_words=find_words)
+            said = as_json(prompt, answer, graded)
         except LearnerError as error:
             refused += 1
             said = {"error": str(error)}
@@ -94,7 +101,7 @@ def as_json(prompt: Prompt, answer: str, grading: Grading) -> dict[str, Any]:
         "evidence": {
             concept.concept_id: [
                 {"start": span.start, "end": span.end, "text": answer[span.start : span.end]}
-                for span in concept.evidence
+                for span in concept.words or concept.evidence
             ]
             for concept in grading.concepts
         },
@@ -108,7 +115,7 @@ def _print(prompt: Prompt, answer: str, grading: Grading) -> None:
     lines = []
     for concept, graded in zip(prompt.concepts, grading.concepts, strict=True):
         lines.append(f"{graded.verdict:13}{graded.confidence:5.0%}  {concept.label}")
-        lines += [f"{'':20} > {answer[span.start : span.end]}" for span in graded.evidence]
+        lines += [f"{'':20} > {answer[span.start : span.end]}" for span in graded.words or graded.evidence]
         lines.append(f"{'':20} {graded.reason}")
     if grading.cut:
         lines.append(

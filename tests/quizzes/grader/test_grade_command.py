@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from quizzes.grader.command import as_json
 from quizzes.grader.grader_client import GraderClient
 from quizzes.grader.labelled_answers import (
     NOISE,
@@ -161,6 +162,8 @@ def test_the_words_that_contradict_are_marked_and_not_the_sentence(grader: Grade
         "trained in bf16. It is faster than LoRA because the weights are smaller."
     )
     graded = grader.grade(PROMPTS["explain-qlora"], answer, find_words=True)
+    [shown] = as_json(PROMPTS["explain-qlora"], answer, graded)["evidence"]["dequantize-to-compute"]
+    assert shown["text"] == "It is faster than LoRA"
     assert graded.verdicts["dequantize-to-compute"] == "contradicted"
     carried = {c.concept_id: [answer[s.start : s.end] for s in c.words] for c in graded.concepts}
     assert carried["dequantize-to-compute"] == ["It is faster than LoRA"]
