@@ -128,7 +128,7 @@ def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
     print(f"  back after a drop, ms: {spread(figures.back_seconds)} ({len(figures.back_seconds)} times)")
     print(f"  lost {lost}, doubled {doubled}, outcomes {dict(figures.outcomes)}")
     print(f"  answers per second, from press to the last: {stored / sum(figures.vote_seconds):.0f}")
-    print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms an answer, the database left out")
+    print(f"  the servers computed {1000 * busy_seconds / stored:.1f} ms per answer, without the database")
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
 
 

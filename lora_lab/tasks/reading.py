@@ -38,12 +38,12 @@ class FaultOption:
     """May name facts of the run, and of the healthy one as {healthy_…}."""
 
     misconception: str = ""
-    """Empty for the right option."""
+    """Empty for the right option, and where choosing a wrong one shows none."""
 
     def note_problems(self, fields: Fields) -> None:
-        """Note a wrong option without a misconception."""
-        if self.right == bool(self.misconception):
-            fields.note("every option but the right one names its misconception")
+        """Note a right option with a misconception."""
+        if self.right and self.misconception:
+            fields.note("the right option names a misconception")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def add_grade_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words",
         action="store_true",
-        help="evidence is the words that carry a verdict instead of whole passages; takes about three times as long",
+        help="evidence is the words that carry a verdict, not whole passages; about three times as slow",
     )
     parser.add_argument("--prompt", default="", help="id of a prompt; the answer follows")
     parser.add_argument("answer", nargs="?", default="", help="the answer to --prompt")

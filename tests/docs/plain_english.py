@@ -51,7 +51,9 @@ SOURCES = {
     "'takes ... for' as a mistake": r"\btakes (?:\w+ ){1,4}for (?:bytes|bits|granted|square|one|the)\b",
     "'a thousand million'": r"\bthousand million\b",
     "'in place of' for 'instead of'": r"\bin place of\b",
-    "absolute ', X left out'": r",(?: [\w'-]+){1,4} (?:aside|left out|(?<!told )(?<!them )apart)(?=[.,;:?)])",
+    "absolute ', X left out'": (
+        r",(?: [\w'-]+){1,4} (?:aside|left out|(?<!told )(?<!them )apart)(?=[.,;:?)]|$)"
+    ),
     "'goes on' for 'continues'": r"\b(?:goes?|went|going) on(?: \w+ing\b|[.,;:]| and\b| until\b| with\b)",
     "'an own'": r"\b(?:an|no) own\b",
     "'Who does' for 'anyone who does'": r"(?:(?<=[.:] )|^)(?:Whoever|Who \w+s)\b[^?]*$",
@@ -170,10 +172,11 @@ def _comments(source: str) -> Iterator[str]:
 
 
 def _shown(template: str) -> Iterator[str]:
-    """Yield the texts between the tags of a template, with 8 for what it fills in."""
+    """Yield the texts of a template, also for a hover or a screen reader, with 8 for what it fills in."""
     plain = re.sub(r"\{#.*?#\}|\{%.*?%\}", "", template, flags=re.DOTALL)
     filled = re.sub(r"\{\{.*?\}\}", "8", plain, flags=re.DOTALL)
-    for text in re.split(r"<[^>]+>", filled):
+    told = re.findall(r"\b(?:title|aria-label|alt)=\"([^\"]*)\"", filled)
+    for text in (*re.split(r"<[^>]+>", filled), *told):
         if text.strip():
             yield " ".join(text.split())
 
