@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from lora_lab.parameters.adapter_config import AdapterSetting
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
@@ -78,9 +79,14 @@ class Claim:
         return not self.targets_are_known or self.is_rank_open
 
     def applies_to(self, tree: ModuleTree) -> bool:
-        """Return whether PEFT accepts the setting under these module names."""
+        """Return whether PEFT accepts the setting under these module names.
+
+        Raises MatchingRefused where that is not known.
+        """
         try:
             find_adaptation(tree, self.setting)
+        except MatchingRefused:
+            raise
         except LearnerError:
             return False
         return True
