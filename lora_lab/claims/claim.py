@@ -106,7 +106,9 @@ def _require_percent(value: object) -> str | None:
     if value is None:
         return None
     digits = str(value).strip().rstrip("%").strip().replace(",", ".")
-    if isinstance(value, bool) or not re.fullmatch(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", digits, re.ASCII):
+    if isinstance(value, bool) or not re.fullmatch(
+        r"(\d++(?:\.\d*+)?|\.\d++)([eE][+-]?\d{1,3})?", digits, re.ASCII
+    ):
         raise LearnerError(
             f"printed.pct must be a percentage, got {value!r}.", do_next='Write printed.pct as "0.0622".'
         )
