@@ -1,6 +1,5 @@
 """The lab's shared state, used by pages, downloads and Today."""
 
-import contextlib
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -96,14 +95,28 @@ class Lab:
         self._measured.pop(run_id, None)
         self._cells.clear()
 
-    def shape(self, model: str) -> ModelShape | None:
-        """Return a model's shape; None while a worker reads it. Raises LearnerError when it can't be read."""
-        with contextlib.suppress(LearnerError):
+    def known_shape(self, model: str) -> ModelShape | None:
+        """Return the shape of a model in the catalogue or the data folder; None of any other."""
+        try:
             return self.home.shape(model)
+        except LearnerError:
+            return None
+
+    def shape(self, model: str, *, may_read: bool) -> ModelShape | None:
+        """Return a model's shape; None while a worker reads it. Raises LearnerError when it can't be read,
+        and when it is not known and nobody may have it read, whether it exists or not.
+        """
+        if known := self.known_shape(model):
+            return known
+        if not may_read:
+            raise LearnerError(
+                f"{model} is not among the models of this server.",
+                do_next="Choose one of the list, or ask the owner to add it on the Models page.",
+            )
         if self._shape_jobs.is_working(model):
             return None
-        with contextlib.suppress(LearnerError):
-            return self.home.shape(model)
+        if known := self.known_shape(model):
+            return known
         self._shape_jobs.forget(model)
         raise LearnerError(
             f"{model} could not be read: no such folder, or the hub does not answer.",

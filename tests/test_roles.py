@@ -1,15 +1,19 @@
 """A server for learners: every route and every press, asked by a stranger, a learner and the owner."""
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.datastructures import QueryParams
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import app as the_app
+from lora_lab.engine.shape_jobs import ShapeJobs
 from lora_lab.pages import compare, grid, microscope, models, projects, train, xray
 from study.base.owner_log import FILE
 from study.base.settings import Settings
@@ -60,7 +64,8 @@ def served(home: Path) -> Iterator[WholeApp]:
         home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
     )
     site = the_app.build_app(settings, hosts=("0.0.0.0",), worker=False)
-    yield WholeApp(site, {})
+    functions = site.routes[-1].app.get_blocks().fns.values()
+    yield WholeApp(site, {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"})
     site.state.close()
 
 
@@ -273,3 +278,87 @@ def test_the_owner_reads_what_was_refused_and_nobody_else_does(
     kept = (home / FILE).read_text("utf-8")
     for private in ("secret-run", "flooding-browser", "browser-of", ELSEWHERE, "evil.example"):
         assert private not in kept, private
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models for which a worker was started."""
+    asked: list[str] = []
+
+    def note(jobs: ShapeJobs, model: str) -> bool:
+        asked.append(model)
+        return True
+
+    monkeypatch.setattr(ShapeJobs, "is_working", note)
+    return asked
+
+
+MODEL_PRESSES = {
+    "lab": {"act": "change", "fields": {"rank": ["8"]}},
+    "grid": {
+        "act": "change",
+        "fields": {
+            "ranks": ["8"],
+            "seeds": ["0"],
+            "bits": ["nf4"],
+            "targets": ["q+v"],
+            "variants": ["lora"],
+            "learning_rates": ["0.001"],
+        },
+    },
+    "microscope": {"act": "change", "fields": {}},
+}
+
+
+@pytest.mark.parametrize("island", MODEL_PRESSES)
+def test_a_learners_model_is_one_that_the_server_knows(
+    served: WholeApp, asking: dict[str, TestClient], reading: list[str], tmp_path: Path, island: str
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    said = {}
+    for model in (str(tmp_path), str(tmp_path / "none"), "owner/some-model"):
+        said[model] = _press_with(asking["learner"], island, model)
+        assert "ask the owner to add it on the Models page" in said[model], said[model]
+    there, missing = (said[str(path)] for path in (tmp_path, tmp_path / "none"))
+    assert there.replace(str(tmp_path), "") == missing.replace(str(tmp_path / "none"), "")
+    assert reading == []
+    assert "ask the owner" not in _press_with(asking["learner"], island, "smollm2-135m")
+    for role in ("owner", "at the machine"):
+        assert "ask the owner" not in _press_with(asking[role], island, str(tmp_path))
+    assert set(reading) == {str(tmp_path)}
+
+
+@pytest.mark.parametrize("path", ["/lab", "/grid", "/microscope"])
+def test_a_learners_address_starts_no_worker_either(
+    served: WholeApp, reading: list[str], tmp_path: Path, path: str
+) -> None:
+    for role, started in (("learner", []), ("owner", [str(tmp_path)])):
+        request = SimpleNamespace(
+            cookies={COOKIE: "browser-of-lea"},
+            query_params=QueryParams({"model": str(tmp_path)}),
+            scope={"role": role},
+        )
+        shown = str(served.loads[path](request))
+        assert ("ask the owner to add it" in shown) == (role == "learner")
+        assert sorted(set(reading)) == started
+
+
+def test_an_open_lab_reads_every_model_for_everyone(reading: list[str], tmp_path: Path) -> None:
+    settings = Settings(
+        home=tmp_path, database_url=f"sqlite:///{tmp_path / 's.sqlite3'}", models_dir=tmp_path / "models"
+    )
+    site = the_app.build_app(settings, hosts=("0.0.0.0",), worker=False, open_lab=True)
+    try:
+        learner = client(WholeApp(site, {}), **{COOKIE: "browser-of-lea"})
+        assert "ask the owner" not in _press_with(learner, "lab", "owner/some-model")
+        assert reading == ["owner/some-model"]
+    finally:
+        site.state.close()
+
+
+def _press_with(browser: TestClient, island: str, model: str) -> str:
+    press: dict[str, Any] = MODEL_PRESSES[island]
+    event = {**press, "query": "", "fields": {**press["fields"], "model": [model]}}
+    answer = browser.post(f"/act/{island}", json=event)
+    assert answer.status_code == 200
+    return html.unescape(answer.json().get("error", "") + " ".join(answer.json().get("parts", {}).values()))

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from lora_lab.parameters.adapter_config import AdapterSetting
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.module_tree import ModuleTree
+from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
@@ -78,9 +79,14 @@ class Claim:
         return not self.targets_are_known or self.is_rank_open
 
     def applies_to(self, tree: ModuleTree) -> bool:
-        """Return whether PEFT accepts the setting under these module names."""
+        """Return whether PEFT accepts the setting under these module names.
+
+        Raises MatchingRefused where that is not known.
+        """
         try:
             find_adaptation(tree, self.setting)
+        except MatchingRefused:
+            raise
         except LearnerError:
             return False
         return True
@@ -100,7 +106,9 @@ def _require_percent(value: object) -> str | None:
     if value is None:
         return None
     digits = str(value).strip().rstrip("%").strip().replace(",", ".")
-    if isinstance(value, bool) or not re.fullmatch(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", digits, re.ASCII):
+    if isinstance(value, bool) or not re.fullmatch(
+        r"(\d++(?:\.\d*+)?|\.\d++)([eE][+-]?\d{1,3})?", digits, re.ASCII
+    ):
         raise LearnerError(
             f"printed.pct must be a percentage, got {value!r}.", do_next='Write printed.pct as "0.0622".'
         )

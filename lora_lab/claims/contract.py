@@ -23,7 +23,7 @@ LAYOUT = "layout"
 """The kind of a model of which nothing is known but its layout."""
 
 OLDER = re.compile(
-    r"<\s*=?\s*v?[45]|old|pre|legacy|un-?fused|v?4\.|v4|block_sparse|per.?expert|separate|w1|modulelist"
+    r"<\s*+=?\s*+v?[45]|old|pre|legacy|un-?fused|v?4\.|v4|block_sparse|per.?expert|separate|w1|modulelist"
 )
 NEWER = re.compile(r"fused|current|new|v?5")
 

@@ -19,8 +19,10 @@ ENDINGS = re.compile(rf"[-_. ](?:{_COPIES}|v0[._]\d|v1[._]\d|v1|v2)(?![a-z0-9])"
 """The same suffixes and versions, which mostly share their shapes too."""
 
 MOST_WORDS = 4000
+MOST_LOADED = 50
+LONGEST_NAME = 500
 
-LOADING = re.compile(r"(\w*)\.?from_pretrained\(\s*(?:\w+\s*=\s*)?([^,)\n]+)")
+LOADING = re.compile(r"(\w{0,60})\.?from_pretrained\(\s*(?:\w+\s*=\s*)?([^,)\n]+)")
 NO_MODEL = re.compile(r"Tokenizer|Processor|Config|FeatureExtractor")
 ADAPTER = re.compile(r"Peft|Adapter")
 OPTIONS = (
@@ -32,7 +34,7 @@ HUB_ID = re.compile(r"\w[\w-]*/[\w.-]+")
 BARE_ID = re.compile(r"\w+(?:-[\w.]+)+")
 """A name on the hub without its owner; not a word such as `output`."""
 
-HUB_ID_IN_TEXT = re.compile(r"\b[\w.-]+/[\w.-]+\b")
+HUB_ID_IN_TEXT = re.compile(r"(?<![\w.-])[.-]*+([\w.-]++/[\w.-]+\b)")
 
 GENERIC_TYPES = ("bert", "roberta", "xlm-roberta", "distilbert", "albert", "t5", "bart", "gpt2", "vit")
 """Types whose names say nothing of whose model it is: klue/bert-base has another vocabulary than Google's."""
@@ -68,7 +70,7 @@ def _build_unknown(name: str) -> LearnerError:
 
 def _list_explicit(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the names that the text gives to its model, those that are loaded first, and whether they are."""
-    for loader, argument in LOADING.findall(text):
+    for loader, argument in LOADING.findall(text)[:MOST_LOADED]:
         if not NO_MODEL.search(loader) and not ADAPTER.search(loader):
             yield from ((name, True) for name in _resolve(argument, text))
     for option in OPTIONS:
@@ -78,7 +80,7 @@ def _list_explicit(text: str) -> Iterator[tuple[str, bool]]:
 
 def _list_tokenizers(text: str) -> Iterator[str]:
     """Yield the names of tokenizers and processors, which mostly are the model's too."""
-    for loader, argument in LOADING.findall(text):
+    for loader, argument in LOADING.findall(text)[:MOST_LOADED]:
         if NO_MODEL.search(loader) and not ADAPTER.search(loader):
             yield from _resolve(argument, text)
 
@@ -102,6 +104,8 @@ def _list_ngrams(text: str) -> Iterator[str]:
 
 def entry_named(written: str) -> CatalogueEntry | None:
     """Find a catalogue entry by name, hub id, or a name that differs only in its suffixes."""
+    if len(written) > LONGEST_NAME:
+        return None
     for endings in (FORKS, ENDINGS):
         key = _normalize_name(written, endings)
         found = _by_plain_name(endings).get(key) if len(key) > 2 else None

@@ -12,7 +12,7 @@ from lora_lab.claims.snippets import (
     UnresolvedValue,
     as_list,
     find_assigned,
-    find_calls,
+    find_call,
     find_option,
     yaml_list,
 )
@@ -44,6 +44,9 @@ VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*
 TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
 """`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
 
+MOST_READ = 3_000_000
+"""Characters: 50 times the longest text."""
+
 IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
 
 
@@ -73,7 +76,10 @@ def record_of_text(text: str) -> dict[str, Any]:
 
 
 def _read_lora(text: str, line: PrintedLine) -> dict[str, Any]:
-    found = list(find_calls(text)) or list(_pasted_adapters(text))
+    call = find_call(text, line.start)
+    if call is not None:
+        return _of_values(call)
+    found = list(_pasted_adapters(text))
     before = [each for each in found if each.end <= line.start]
     if found:
         return _of_values((before or found[:1])[-1])
@@ -195,7 +201,7 @@ def _is_true(written: str | None) -> bool:
 
 
 def _rank_in_prose(text: str) -> str | None:
-    found = re.search(r"\brank(?:\s+(?:of|is|was))?\s*[:=]?\s*\(?r?\s*=?\s*(\d+)", text, re.I)
+    found = re.search(r"\brank(?:\s++(?:of|is|was))?\s*+[:=]?\s*+\(?r?\s*+=?\s*+(\d+)", text, re.I)
     return found[1] if found else None
 
 
@@ -255,13 +261,23 @@ def _pasted_config(text: str) -> dict[str, Any] | None:
 
 
 def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield every JSON object in the text, and where it ends."""
-    for match in re.finditer(r"\{", text):
+    """Yield every JSON object in the text, and where it ends.
+
+    Each bracket inside an object is tried again, so the characters that all tries may read are limited.
+    """
+    left = MOST_READ
+    for match in re.finditer(r"\{(?=\s*+[\"}])", text):
+        start, end = match.start(), len(text)
         try:
-            value, end = json.JSONDecoder().raw_decode(text, match.start())
+            value, end = json.JSONDecoder().raw_decode(text, start)
+            yield value, end
+        except json.JSONDecodeError as error:
+            end = error.pos
         except (ValueError, RecursionError):
-            continue
-        yield value, end
+            pass
+        left -= end - start + 200  # an error costs about as much as so many characters
+        if left < 0:
+            return
 
 
 # ---- quantization

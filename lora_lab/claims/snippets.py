@@ -1,12 +1,13 @@
 """Values in a text that contains code: keyword arguments, assignments, YAML lines, flags and JSON."""
 
 import ast
+import itertools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from lora_lab.parameters.json_fields import parse_digits
+from lora_lab.parameters.json_fields import NARROWING, NOT_COUNTED, parse_digits
 
 CALLS = re.compile(
     r"\b(LoraConfig|AdaLoraConfig|VeraConfig|IA3Config|DoraConfig|Fast\w*Model\.get_peft_model)\s*\("
@@ -16,6 +17,20 @@ VARIANTS = {"AdaLoraConfig": "adalora", "VeraConfig": "vera", "IA3Config": "ia3"
 NOT_READABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What parsing raises: a null byte is a ValueError, deep nesting one of the last two."""
 
+
+ENCLOSED = r"\[[^\]]{0,10000}+\]|\{[^}]{0,10000}+\}|\"[^\"]{0,10000}+\"|'[^']{0,10000}+'"
+"""Up to its end; limited, because each of many that have no end would be read to the end of the text."""
+
+OPENING = re.compile(r"(?:dict|list|set|tuple|range)?[\[({]")
+LINE = re.compile(r"[^\n,)]*")
+MOST_ASSIGNED = 50
+MOST_READ = 20_000
+"""How many assignments of one name are read, and characters of their values: a script has a few."""
+
+FIELDS = frozenset((
+    "r", "init_r", "target_modules", "use_dora", "use_rslora", "task_type", "modules_to_save", "bias",
+    "feedforward_modules", *NARROWING, *NOT_COUNTED,
+))  # fmt: skip
 
 LONGEST_RANGE = 1000
 """More layers than any model has."""
@@ -49,14 +64,17 @@ OTHER_UNSLOTH = {"r": 16, "target_modules": UnresolvedValue("a pattern that unsl
 """unsloth/models/vision.py: without targets, and with all-linear, the pattern depends on further flags."""
 
 
-def find_calls(text: str) -> Iterator[Snippet]:
-    """Yield the configurations written as Python calls, in order."""
-    for match in CALLS.finditer(text):
-        body = _read_balanced(text, match.end() - 1)
-        values = {name: _follow_name(value, text) for name, value in _read_keywords(body, text).items()}
-        if match[1].startswith("Fast"):
-            values = _with_unsloth_defaults(match[1], values)
-        yield Snippet(values, VARIANTS.get(match[1], "lora"), match.end() + len(body))
+def find_call(text: str, start: int) -> Snippet | None:
+    """Find the last configuration written as a Python call that ends before `start`, otherwise the first."""
+    calls = [(match, _find_end(text, match.end() - 1)) for match in CALLS.finditer(text)]
+    if not calls:
+        return None
+    match, end = next((each for each in reversed(calls) if each[1] <= start), calls[0])
+    read = _read_keywords(text[match.end() : end], text)
+    values = {name: _follow_name(value, text) for name, value in read.items() if name in FIELDS}
+    if match[1].startswith("Fast"):
+        values = _with_unsloth_defaults(match[1], values)
+    return Snippet(values, VARIANTS.get(match[1], "lora"), end)
 
 
 def _with_unsloth_defaults(call: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -67,18 +85,25 @@ def _with_unsloth_defaults(call: str, values: dict[str, Any]) -> dict[str, Any]:
     return usual | given
 
 
-def _read_balanced(text: str, opening: int) -> str:
-    """Return the text between the bracket at `opening` and its partner, or up to the end."""
-    depth = 0
-    for at in range(opening, len(text)):
-        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text[at], 0)
-        if not depth:
-            return text[opening + 1 : at]
-    return text[opening + 1 :]
+def _find_end(text: str, opening: int) -> int:
+    """Find the partner of the bracket at `opening`; the end of the text where it has none."""
+    return _pair_brackets(text).get(opening, len(text))
+
+
+@lru_cache(maxsize=4)  # a text of unclosed brackets would be read to its end for each of them
+def _pair_brackets(text: str) -> dict[int, int]:
+    open_at: list[int] = []
+    pairs: dict[int, int] = {}
+    for bracket in re.finditer(r"[()\[\]{}]", text):
+        if bracket[0] in "([{":
+            open_at.append(bracket.start())
+        elif open_at:
+            pairs[open_at.pop()] = bracket.start()
+    return pairs
 
 
 def _read_keywords(body: str, text: str) -> dict[str, Any]:
-    plain = re.sub(r"^\s*(?:>>>|\.\.\.)", "", body, flags=re.M).replace("“", '"').replace("”", '"')
+    plain = re.sub(r"^[^\S\n]*+(?:>>>|\.\.\.)", "", body, flags=re.M).replace("“", '"').replace("”", '"')
     try:
         call = ast.parse(f"f({plain}\n)", mode="eval").body
         if isinstance(call, ast.Call):  # `f(")") + g("(")` is a sum
@@ -101,7 +126,7 @@ def _read_unpacked(node: ast.expr, text: str) -> dict[str, Any]:
 
 def _loose_keywords(body: str) -> dict[str, Any]:
     """Parse a body that is not Python: `name = value` up to the next one."""
-    found = re.findall(r"(\w+)\s*[=:]\s*(\[[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|'[^']*'|[\w.]+)", body)
+    found = re.findall(rf"(?<!\w)(\w++)\s*+[=:]\s*+({ENCLOSED}|[\w.]+)", body)
     return {name: _literal_text(value) for name, value in found}
 
 
@@ -161,17 +186,19 @@ def _follow_name(value: Any, text: str) -> Any:
 
 def find_assigned(text: str, name: str) -> Any:
     """Return the value of `name = value` or `name: value`; None when it is missing or can't be read."""
-    pattern = rf"(?<![\w.]){re.escape(name)}\s*(?::\s*[\w\[\], ]+)?\s*[=:]\s*"
-    for match in re.finditer(pattern, text):
-        rest = text[match.end() :]
-        opening = re.match(r"(?:dict|list|set|tuple|range)?[\[({]", rest)
+    annotation = r"(?::(?:\s*+[\w\[\],][\w\[\], ]*+|[^\S ]*+ \s*+))?"
+    pattern = rf"(?<![\w.]){re.escape(name)}\s*+{annotation}\s*+[=:]\s*"
+    left = MOST_READ
+    for match in itertools.islice(re.finditer(pattern, text), MOST_ASSIGNED):
+        opening = OPENING.match(text, match.end())
         if opening:
-            closing = len(_read_balanced(rest, opening.end() - 1)) + opening.end() + 1
-            value = _literal_text(rest[:closing].replace("\n", " ") if "#" not in rest[:closing] else
-                                  re.sub(r"#.*", "", rest[:closing]).replace("\n", " "))  # fmt: skip
+            written = text[match.end() : _find_end(text, opening.end() - 1) + 1]
         else:
-            line = re.match(r"[^\n,)]*", rest)
-            value = _literal_text(line[0] if line else "")
+            written = LINE.match(text, match.end())[0]  # type: ignore[index]  # it matches nothing too
+        left -= len(written)
+        if left < 0:
+            return None
+        value = _literal_text(re.sub(r"#.*", "", written).replace("\n", " ") if opening else written)
         if isinstance(value, UnresolvedValue) and "find_all_linear" in value.text:
             return "all-linear"
         if not isinstance(value, UnresolvedValue):
@@ -186,7 +213,7 @@ def find_option(text: str, *names: str, many: bool = False) -> str | None:
         loose = re.escape(name).replace("_", "[_-]")
         found = re.search(
             rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*[:=][ \t]*)"
-            rf"(\[[^\]]*\]|\{{[^}}]*\}}|\"[^\"]*\"|'[^']*'|{bare})",
+            rf"({ENCLOSED}|{bare})",
             text,
         )
         if found:

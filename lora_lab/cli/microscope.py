@@ -61,6 +61,6 @@ def _build_question(options: argparse.Namespace, shape: ModelShape) -> Microscop
 
 
 def _read_shape(lab: Lab, model: str) -> ModelShape:
-    while (shape := lab.shape(model)) is None:
+    while (shape := lab.shape(model, may_read=True)) is None:
         time.sleep(LOOK_SECONDS)
     return shape

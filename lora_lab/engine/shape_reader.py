@@ -1,9 +1,10 @@
 """Reads shapes of configurations that are not in the catalogue, with a worker process that has torch."""
 
 import json
-from collections.abc import Callable, Mapping
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from threading import Lock
 from typing import Any
 
 from lora_lab.engine.worker_process import worker_environment
@@ -12,9 +13,26 @@ from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
 from study.base.json_lines import JsonLinesProcess
+from study.base.short_queue import ShortQueue
 
 MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
 """`base` and `encoder` are a model without a head; `vlm` is a text model with a vision tower."""
+
+LARGEST_SIZES = (
+    (re.compile(r"(layers?|depths?|blocks)$"), 1_000),
+    (re.compile(r"experts$"), 10_000),
+    (re.compile(r"labels$"), 100_000),
+    (re.compile(r"vocab"), 100_000_000),
+    (re.compile(r"(size|dim|width|channels|heads|hidden|d_model|d_ff|d_kv|n_embd|n_inner)$"), 1_000_000),
+)
+"""By the end of a field's name. The largest published: 126 layers, 2,048 experts, a width of 53,248 and a
+vocabulary of 262,144.
+"""
+
+CLOCK_SECONDS = 120.0
+"""For one configuration, with the seconds in which the worker starts. Its own limits are in read_shape.py."""
+
+SHAPES_KEPT = 64
 
 
 def parse_config(text: str) -> dict[str, Any]:
@@ -36,12 +54,13 @@ class ShapeReader:
     def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
         self._named = named
         self._known: dict[str, ModelShape] = {}
-        self._lock = Lock()  # a page's handlers run in several threads
+        self._queue = ShortQueue("Other configurations")  # a page's handlers run in several threads
 
     def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
         """Read the shape of a Hugging Face config with its `model_type`, built as `kind` or the usual kind.
 
-        `anew` ignores the catalogue's shape. Raises LearnerError when the config describes no model.
+        `anew` ignores the catalogue's shape. Raises LearnerError when the config describes no model, or one
+        that is larger than any, and while too many others are read.
         """
         if kind is not None and kind not in MODEL_KINDS:
             raise LearnerError(
@@ -51,12 +70,17 @@ class ShapeReader:
         kept = None if anew else _in_catalogue(config, kind)
         if kept is not None:
             return kept
+        _check_sizes(config)
         request = {"config": dict(config), "kind": kind}
         key = json.dumps(request, sort_keys=True)
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = self._read(request)
-            return self._known[key]
+        shape = self._known.get(key)
+        if shape is None:
+            with self._queue.turn():
+                shape = self._known.pop(key, None) or self._read(request)
+                self._known[key] = shape
+                for oldest in list(self._known)[:-SHAPES_KEPT]:
+                    del self._known[oldest]
+        return shape
 
     def find(self, name: str, *, kind: str | None = None) -> ModelShape:
         """Find a catalogue model, built as `kind` where the catalogue holds another kind."""
@@ -71,11 +95,18 @@ class ShapeReader:
         return self.read(entry.config, kind=kind)
 
     def _read(self, request: Mapping[str, Any]) -> ModelShape:
-        self._process.send(request)
-        answer = next(self._process.read(), None)
+        process = self._process
+        process.send(request)
+        limit = threading.Timer(CLOCK_SECONDS, process.kill)
+        limit.start()
+        answer = next(process.read(), None)
+        limit.cancel()
         if answer is None:
             self.close()  # the next configuration gets a new worker
-            raise LearnerError("The shape reader ended unexpectedly.", do_next="Try again.")
+            raise LearnerError(
+                "This configuration takes too long or too much memory to read.",
+                do_next="Check how many layers and experts it has, or try again.",
+            )
         if "error" in answer:
             raise LearnerError(
                 f"That configuration describes no model ({answer['error']}).",
@@ -92,6 +123,32 @@ class ShapeReader:
     @cached_property
     def _process(self) -> JsonLinesProcess:
         return JsonLinesProcess("lora_lab.worker", "--shapes", environment=worker_environment())
+
+
+def _check_sizes(config: Mapping[str, Any]) -> None:
+    """Raise LearnerError on a size that no model has: its modules would fill the memory."""
+    for name, size in _list_sizes(config):
+        most = next((most for ending, most in LARGEST_SIZES if ending.search(name)), None)
+        if most is not None and size > most:
+            raise LearnerError(
+                f"{name} is {size:,}, and no model has more than {most:,}."
+                if size < 10**15
+                else f"{name} is larger than any model's.",
+                do_next=f"Correct {name} in the configuration.",
+            )
+
+
+def _list_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, int | float]]:
+    """Yield each number of a configuration with the field that holds it, also those in lists."""
+    waiting: list[tuple[str, Any]] = [("", config)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += ((str(key), inner) for key, inner in value.items())
+        elif isinstance(value, list | tuple):
+            waiting += ((name, inner) for inner in value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, value
 
 
 def _in_catalogue(config: Mapping[str, Any], kind: str | None) -> ModelShape | None:

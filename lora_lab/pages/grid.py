@@ -54,6 +54,7 @@ from study.ports.context import Context
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
+from study.web.security.access import may_use_lab
 
 GRID_NAMES = (*grid_form.BASE_NAMES, *AXES, "alpha_per_rank", "preset")
 
@@ -76,13 +77,13 @@ class GridPage:
         """Render the page for the grid and sweep that the address names."""
         query = form_fields.query_of(request)
         shown = self._shown(query)
-        return self._page(_grid_of(query, shown), shown)
+        return self._page(_grid_of(query, shown), shown, may_read=may_use_lab(request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         query = dict(frame.visit_of(self._context, request, event).query)
         match event.get("act"):
             case "change":
-                return self._changed(event, query)
+                return self._changed(event, query, may_read=may_use_lab(request))
             case "draw":
                 return self._drawn(event, query)
             case "poll":
@@ -94,7 +95,7 @@ class GridPage:
             case "upload":
                 return store_upload(self._lab, event)
             case "rates":
-                return self._swept_rates(event, query)
+                return self._swept_rates(event, query, may_read=may_use_lab(request))
             case act if act in WORKER_ACTS:
                 return worker_act(self._lab, event)
             case "delete":
@@ -105,21 +106,21 @@ class GridPage:
 
     # ---- the form and what it costs
 
-    def _changed(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _changed(self, event: Mapping[str, Any], query: Mapping[str, str], *, may_read: bool) -> Reply:
         try:
             grid = grid_of_form(form_fields.form_of(event))
-            cost = render_cost(self._lab, grid)
+            cost = render_cost(self._lab, grid, may_read=may_read)
         except LearnerError as error:
             return {"parts": {"cost": problem_part(error)}}
         return {"parts": {"cost": cost}, "url": self._shown(query).address(grid)}
 
-    def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _swept_rates(self, event: Mapping[str, Any], query: Mapping[str, str], *, may_read: bool) -> Reply:
         shown = self._shown(query)
         of_sweep = shown.sweep is not None and form_event.read_field(event, "of") == "sweep"
         grid = shown.sweep.grid if shown.sweep and of_sweep else grid_of_form(form_fields.form_of(event))
         grid = grid_form.with_rate_sweep(grid)
         return {
-            "html": self._page(grid, shown),
+            "html": self._page(grid, shown, may_read=may_read),
             "url": shown.address(grid),
             "say": f"Learning rates {format_list(grid.learning_rates)}: {grid.count} cells.",
             "focus": "#learning_rates",
@@ -257,9 +258,9 @@ class GridPage:
         at_work = [sweep for sweep in sweeps if current in sweep.run_ids]
         return next(iter([*named, *at_work, *sweeps]), None)
 
-    def _page(self, grid: Grid, shown: ShownGrid) -> Markup:
+    def _page(self, grid: Grid, shown: ShownGrid, *, may_read: bool) -> Markup:
         try:
-            cost = render_cost(self._lab, grid)
+            cost = render_cost(self._lab, grid, may_read=may_read)
         except LearnerError as error:
             cost = problem_part(error)
         paces = self._lab.paces.newest_first()

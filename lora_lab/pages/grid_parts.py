@@ -59,9 +59,9 @@ class ShownGrid:
         return with_origin(address, self.query)
 
 
-def render_cost(lab: Lab, grid: Grid) -> Markup:
+def render_cost(lab: Lab, grid: Grid, *, may_read: bool) -> Markup:
     """Render how many cells a grid has, their time and their memory."""
-    if lab.shape(grid.base.model) is None:
+    if lab.shape(grid.base.model, may_read=may_read) is None:
         return render("lora_lab/shared/reading.html", model=grid.base.model)
     dataset = lab.uploads.find(grid.base.data)
     found = estimate_here(lab.home, grid, dataset.digest, lab.paces.newest_first())
@@ -102,7 +102,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "planes": list_planes(settings),
         "plane": shown.plane,
         "findings": list_findings(settings),
-        "known": sweep_view.known_before(sweep.grid, shown.lab.shape(model)) if going else "",
+        "known": sweep_view.known_before(sweep.grid, shown.lab.known_shape(model)) if going else "",
         "first": sweep_view.first_measured(cells) if going else "",
         "coming": sweep_view.what_comes(sweep.grid) if _begins_with_first(cells, waiting) else "",
         "one_rate": variants_share_one_rate(settings),

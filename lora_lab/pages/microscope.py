@@ -76,7 +76,7 @@ class MicroscopePage:
             schemes=[(bits, NAMES[bits]) for bits in SCHEMES],
             has_blocks=has_blocks,
             block_sizes=BLOCK_SIZES,
-            parts=self._parts(visit, question),
+            parts={"places": NO_HTML, **self._parts(visit, question)},  # a problem leaves no places
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
@@ -102,7 +102,7 @@ class MicroscopePage:
     def _look(self, visit: Visit, fields: Mapping[str, str], *, guessed: bool) -> Reply:
         """Store the prediction, if any, then start the inspection."""
         question = question_of(fields)
-        shape = self._lab.shape(question.model)
+        shape = self._lab.shape(question.model, may_read=visit.may_use_lab)
         if shape is None:
             return {"parts": self._parts(visit, question)}
         question = check_question(settle_question(question, shape), shape)
@@ -132,8 +132,8 @@ class MicroscopePage:
 
     def _known(self, question: MicroscopeQuestion) -> MicroscopeQuestion:
         """Return the question with a layer and a matrix that the model has, if its shape is known."""
+        shape = self._lab.known_shape(question.model)
         try:
-            shape = self._lab.shape(question.model)
             return settle_question(question, shape) if shape else question
         except LearnerError:  # the page's parts show the error
             return question
@@ -159,7 +159,7 @@ class MicroscopePage:
     def _parts(self, visit: Visit, question: MicroscopeQuestion) -> dict[str, Markup]:
         """Render the choices that depend on the model, and below them the prediction form or the results."""
         try:
-            shape = self._lab.shape(question.model)
+            shape = self._lab.shape(question.model, may_read=visit.may_use_lab)
             if shape is None:
                 waits = render("lora_lab/microscope/reading.html", model=question.model)
                 return {"places": NO_HTML, "look": waits}

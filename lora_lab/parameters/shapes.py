@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from lora_lab.parameters.catalogue import names_by_id
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, tree_from_json
-from lora_lab.parameters.target_matching import name_test
+from lora_lab.parameters.target_matching import select_names
 from lora_lab.parameters.target_syntax import as_targets
 from study.base.errors import LearnerError
 
@@ -180,11 +180,11 @@ class ModelShape:
 
     def _matching_names(self, wanted: str | tuple[str, ...]) -> dict[Linear, list[str]]:
         """Return the full names that match, by their layer."""
-        test = name_test(wanted)
+        wanted_names = set(select_names(wanted, [name for g in self.modules.linears for name in g.names]))
         found: dict[tuple[str, int, int], list[str]] = {}
         for group in self.modules.linears:
             names = found.setdefault((group.path, group.d_in, group.d_out), [])
-            names += filter(test, group.names)
+            names += filter(wanted_names.__contains__, group.names)
         return {
             linear: names
             for linear in self.linears

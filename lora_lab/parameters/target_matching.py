@@ -5,7 +5,7 @@ Rules and their places in PEFT: `check_target_module_exists`, `_set_trainable`,
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from lora_lab.parameters.adapter_config import (
@@ -21,6 +21,7 @@ from lora_lab.parameters.adapter_config import (
     UnsupportedCase,
 )
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
+from lora_lab.parameters.name_patterns import first_matches
 from study.base.errors import LearnerError
 
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
@@ -48,9 +49,6 @@ class _Rules:
         self.setting = setting
         self.family = FAMILY.get(setting.variant, setting.variant)
         self.groups = tuple(group for group in tree.groups if not group.is_alias)
-        self.excluded = tuple(_compile_pattern(rf"(^|.*\.){name}($|\..*)") for name in setting.never_adapted)
-        self.named_out = name_test(setting.excluded)
-        self.ranks = tuple((_compile_pattern(rf"(.*\.)?({name})$"), r) for name, r in setting.rank_pattern)
 
     def adaptation(self) -> Adaptation:
         if self.setting.is_narrowed and (self.family != "lora" or self.tree.renamed):
@@ -137,17 +135,28 @@ class _Rules:
     # ---- modules
 
     def _modules(self, targets: str | tuple[str, ...], feedforward: str | tuple[str, ...]) -> Iterator[Match]:
-        wanted, scaled_at_input = name_test(targets), name_test(feedforward, anywhere=True)
+        every = [name for group in self.groups for name in group.names]
+        wanted = [name for name in self._select(targets, every) if self._is_in_layers(name, targets)]
+        scaled_at_input = set(select_names(feedforward, every, anywhere=True))
+        ranks = [rank for _, rank in self.setting.rank_pattern]
+        patterns = [pattern for pattern, _ in self.setting.rank_pattern]
+        own_ranks = {
+            name: ranks[at] for name, at in first_matches(every, patterns, within=r"(.*\.)?({})$").items()
+        }
+        kept = set(wanted)
         for group in self.groups:
-            names = tuple(name for name in group.names if wanted(name) and not self._is_excluded(name))
-            names = tuple(name for name in names if self._is_in_layers(name, targets))
             for at_input in (False, True):
-                here = tuple(name for name in names if scaled_at_input(name) == at_input)
+                here = [
+                    name for name in group.names if name in kept and (name in scaled_at_input) == at_input
+                ]
                 if here:
-                    yield from self._by_rank(group, here, self._line(group, at_input=at_input))
+                    yield from self._by_rank(group, here, self._line(group, at_input=at_input), own_ranks)
 
-    def _is_excluded(self, name: str) -> bool:
-        return self.named_out(name) or any(pattern.match(name) for pattern in self.excluded)
+    def _select(self, targets: str | tuple[str, ...], names: Sequence[str]) -> list[str]:
+        """Select the names that targets mean and that nothing excludes."""
+        without = set(select_names(self.setting.excluded, names))
+        without.update(first_matches(names, self.setting.never_adapted, within=r"(^|.*\.){}($|\..*)"))
+        return [name for name in select_names(targets, names) if name not in without]
 
     def _is_in_layers(self, name: str, targets: str | tuple[str, ...]) -> bool:
         if not self.setting.layers or isinstance(targets, str) or name in targets:
@@ -155,12 +164,13 @@ class _Rules:
         found = LAYER_NUMBER.match(name)
         return found is not None and int(found[1]) in self.setting.layers
 
-    def _by_rank(self, group: ModuleGroup, names: tuple[str, ...], each: LinearCount) -> Iterator[Match]:
+    def _by_rank(
+        self, group: ModuleGroup, names: Iterable[str], each: LinearCount, own_ranks: Mapping[str, int]
+    ) -> Iterator[Match]:
         """Yield the modules of one rank after another; a rank of their own makes their count a fixed one."""
         alike_at: dict[int | None, list[str]] = {}
         for name in names:
-            own = next((rank for pattern, rank in self.ranks if pattern.match(name)), None)
-            alike_at.setdefault(own, []).append(name)
+            alike_at.setdefault(own_ranks.get(name), []).append(name)
         for own, alike in alike_at.items():
             line = each if own is None else LinearCount(0, each.at(own))
             yield Match(group=group, names=tuple(alike), each=line, own_rank=own)
@@ -228,14 +238,13 @@ class _Rules:
         if targets.lower() == ALL_LINEAR:
             names = {group.suffix for group in self._all_linear()}
             return tuple(sorted(names | set(renamed)))
-        wanted = name_test(targets)
         keys = [name for group in self.groups for name in group.names]
         keys += [key for key, _ in self._tensor_names()]
         keys += [f"{name}.weight" for group in self.groups for name in group.names if group.own]
-        found = {key.rsplit(".", 1)[-1] for key in keys if wanted(key) and not self._is_excluded(key)}
+        found = {key.rsplit(".", 1)[-1] for key in self._select(targets, keys)}
         for old, new in renamed.items():
             containers = [key.rsplit(".", 1)[0] for key, _ in self._tensor_names() if key.endswith(f".{new}")]
-            if any(wanted(f"{container}.{old}") for container in containers):
+            if select_names(targets, [f"{container}.{old}" for container in containers]):
                 found.add(old)
         return tuple(sorted(found))
 
@@ -334,36 +343,17 @@ def _is_within(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
 
 
-class _NameTest:
-    """A test whether a configuration means a module name, as PEFT decides it."""
-
-    def __init__(self, wanted: str | tuple[str, ...], *, anywhere: bool) -> None:
-        self._pattern = _compile_pattern(wanted) if isinstance(wanted, str) else None
-        self._exact = frozenset() if isinstance(wanted, str) else frozenset(wanted)
-        self._ends = () if isinstance(wanted, str) else tuple(n if anywhere else f".{n}" for n in wanted)
-
-    def __call__(self, name: str) -> bool:
-        if self._pattern is not None:
-            return self._pattern.fullmatch(name) is not None
-        return name in self._exact or name.endswith(self._ends)
-
-
-def name_test(wanted: str | tuple[str, ...], *, anywhere: bool = False) -> _NameTest:
-    """Build a test for names: a string is a regular expression for the whole name, names match last parts.
+def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywhere: bool = False) -> list[str]:
+    """Select the names that a configuration means, as PEFT does: a string is a regular expression for the
+    whole name, names match last parts.
 
     `anywhere` lets a suffix begin within a part, as IA3 does for its feed-forward modules. Raises
-    LearnerError on a string that is not a regular expression.
+    LearnerError on a string that is not a regular expression, or takes too long to match.
     """
-    return _NameTest(wanted, anywhere=anywhere)
-
-
-def _compile_pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise LearnerError(
-            f"{text!r} isn't a regular expression ({error}).", do_next="Correct it, or list module names."
-        ) from error
+    if isinstance(wanted, str):
+        return list(first_matches(names, (wanted,)))
+    exact, ends = frozenset(wanted), tuple(each if anywhere else f".{each}" for each in wanted)
+    return [name for name in names if name in exact or name.endswith(ends)]
 
 
 def _list_targets(targets: str | tuple[str, ...]) -> str:

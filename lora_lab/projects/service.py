@@ -126,7 +126,7 @@ class ProjectService:
         """Compute the checks on the runs; empty without a grid."""
         if progress.sweep is None:
             return []
-        shape = self.lab.shape(progress.sweep.grid.base.model)
+        shape = self.lab.known_shape(progress.sweep.grid.base.model)  # its first run has kept it
         if shape is None:
             return []
         found = estimate_here(self.lab.home, progress.sweep.grid, progress.sweep.data_digest, [])

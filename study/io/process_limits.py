@@ -11,12 +11,12 @@ if sys.platform != "win32":  # which has no such limits; the app's own limit on 
     import resource
 
 
-def limit_memory() -> None:
-    """From now on this process can take READING_BYTES more."""
+def limit_memory(more_bytes: int = READING_BYTES) -> None:
+    """From now on this process can take so many bytes more."""
     if sys.platform == "win32" or not Path("/proc/self/statm").exists():
         return
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + READING_BYTES
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + more_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 

@@ -43,6 +43,8 @@ class Visit:
     preferences: Preferences
     query: Mapping[str, str]
     now: datetime
+    may_use_lab: bool = False
+    """Whether this request may start, stop and read in the Lab what isn't there yet."""
 
     @property
     def days(self) -> StudyDays:

@@ -251,6 +251,7 @@ def visit_of(context: Context, request: gr.Request | Request, event: dict[str, A
     browser_id = middleware.browser_of(dict(request.cookies))
     query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)
+    found = replace(found, may_use_lab=may_use_lab(request))
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
             "Another profile was chosen in another window; nothing was changed here.",

@@ -21,6 +21,7 @@ from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
+from study.web.stop_guard import start_guard
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -34,12 +35,16 @@ and a request that is sent at that moment fails.
 """
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
+KILL_SECONDS = 4.8
+"""The same where no line of Python runs any more."""
 EVERY_ADDRESS = "0.0.0.0"
 
 
 def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
     """Read the command line, build the app, serve it until interrupted. Returns the exit status."""
     options = _read_options(arguments)
+    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        start_guard(_respected_signals(), KILL_SECONDS)
     try:
         listening = take_port(options.host, options.port)
         settings = load_settings(home=options.data_folder)
@@ -116,6 +121,7 @@ def _config(app: Any) -> uvicorn.Config:
     # An open event stream would delay the end for ever, hence a limit.
     return uvicorn.Config(
         app,
+        loop="asyncio",  # uvloop would take the pipe that stop_guard.py reads
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=FINISH_ANSWERS_SECONDS,

@@ -29,6 +29,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 from lora_lab.worker.model.read_tree import tree_of_model
+from study.io.process_limits import limit_cpu_time, limit_memory
 
 # Names that published architectures give to one role; an unlisted name is "other".
 ROLES: dict[str, Role] = {
@@ -65,6 +66,10 @@ BUILDERS: dict[str, tuple[Any, ...]] = {
 
 RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
 """Fields of a config.json that don't affect shapes and need packages or remote code."""
+
+SHAPE_BYTES = 1_000_000_000
+SHAPE_CPU_SECONDS = 60
+"""Limits on one configuration. Switch-C has 61,440 experts, each a module: it takes 41 s and 200 MB."""
 
 
 def build_model(config: dict[str, Any], kind: str | None) -> PreTrainedModel:
@@ -112,13 +117,20 @@ def shape_of_config(
 
 
 def serve_shapes() -> None:
-    """Read one JSON request per line, `{"config": ..., "kind": ...}`; answer with a shape or an error."""
+    """Read one JSON request per line, `{"config": ..., "kind": ...}`; answer with a shape or an error.
+
+    The process ends at a configuration that reaches a limit.
+    """
+    limit_memory(SHAPE_BYTES)
     for line in sys.stdin:
+        limit_cpu_time(SHAPE_CPU_SECONDS)
         request = json.loads(line)
         name = str(request["config"].get("_name_or_path") or "this model")
         try:
             shape = shape_of_config(request["config"], name=name, kind=request["kind"])
             answer = {"shape": shape.to_json()}
+        except MemoryError:
+            return  # with what it holds the process could read nothing else
         except Exception as error:
             # Any architecture's own code runs here; any exception is an answer about this one config.
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}

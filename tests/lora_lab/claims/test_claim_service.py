@@ -104,3 +104,19 @@ def test_an_unreadable_claim_is_said_beside_its_field(
     parts = ClaimsPage(service).act({"act": act, "fields": fields}, opened("ana"))["parts"]
     assert said in words(parts[f"{act}-problem"])
     assert parts["verdict"] == ""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'target_modules="(.*)*x"',
+        'target_modules=["q_proj"], exclude_modules="(.*)*x"',
+        'target_modules=["q_proj"], rank_pattern={"(.*)*x": 4}',
+        'target_modules=find_them(), exclude_modules="(.*)*x"',
+    ],
+)
+def test_an_expression_that_takes_too_long_is_no_verdict(service: ClaimService, setting: str) -> None:
+    with pytest.raises(LearnerError, match="takes too long"):
+        service.check_text(f"llama-2-7b LoraConfig(r=8, {setting})\n{LINE}")
+    with pytest.raises(LearnerError, match="takes too long"):
+        service.check_form({"model": "llama-7b", "line": LINE, "rank": "8", "targets": "(.*)*y"})

@@ -121,3 +121,36 @@ def test_a_signal_before_the_app_is_ready_ends_it_as_well(tmp_path: Path) -> Non
     app.send_signal(signal.SIGTERM)
     said, complaints = app.communicate(timeout=LIMIT_SECONDS)
     assert (app.returncode, said, complaints) == (0, "Stopped before it was ready.\n", "")
+
+
+HOLDING = """
+import re, signal, sys, threading, time
+from study.web import server
+from starlette.applications import Starlette
+
+def build(*arguments, **named):
+    app = Starlette()
+    app.state.close = lambda: None
+    app.state.owner_key = ""
+    threading.Timer(1, lambda: (print("Held.", flush=True), re.fullmatch("(.*)*x", "a" * 60))).start()
+    return app
+
+sys.exit(server.run(build, ["--port", "0", "--data-folder", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no pipe for signals")
+def test_a_call_that_lets_no_python_run_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    app = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert app.stdout is not None
+        assert any(line == "Held.\n" for line in app.stdout)
+        begun = time.monotonic()
+        app.send_signal(signal.SIGTERM)
+        assert app.wait(timeout=4 * LIMIT_SECONDS) == -signal.SIGKILL
+        assert time.monotonic() - begun > 1  # an app that can close still has the time for it
+    finally:
+        app.kill()
+        app.communicate()

@@ -1,0 +1,136 @@
+"""Module names that a learner's regular expressions match, found in a process that a time limit ends.
+
+`re` has no time limit and lets no other thread run: `(.*)*x` on one name would stop every page for hours. The
+expression has to mean what it means in PEFT, which uses `re`, so it can't be given to another engine: RE2 has
+no lookahead, and `regex` reads `{e<=1}` and `[[:alpha:]]` differently and compiles without a limit.
+
+`python -m lora_lab.parameters.name_patterns` is that process. It takes `{"patterns", "within", "names"}` per
+line and answers `{"first": [[name, index], ...]}` or `{"wrong": pattern, "why": ...}`.
+"""
+
+import atexit
+import json
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from study.base.errors import LearnerError
+from study.base.json_lines import JsonLinesProcess, open_answers
+from study.base.short_queue import ShortQueue
+from study.io.process_limits import limit_memory
+
+CPU_SECONDS = 0.5
+"""Processor time for all patterns of one question; `.*\\.q_proj` on 3,000 names takes a few milliseconds."""
+
+CLOCK_SECONDS = 10.0 if hasattr(signal, "setitimer") else 3.0
+"""By the clock, for a busy machine; on Windows, which has no timer of processor time, the only limit."""
+
+WHOLE = "{}"
+"""The pattern is for a whole name."""
+
+PLAIN = re.compile(r"[\w.]*")
+MOST_PLAIN = 50
+"""So many patterns that only spell a name are matched here: a process for them would only take time."""
+
+
+def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str = WHOLE) -> dict[str, int]:
+    """Find the first of the patterns that matches, for each name that any matches.
+
+    `within` is the pattern in which each stands as `{}`. Raises LearnerError on a string that is not a
+    regular expression; MatchingRefused on one that takes longer than CPU_SECONDS, and while too many others
+    are matched.
+    """
+    patterns, names = tuple(patterns), tuple(names)
+    if not patterns:
+        return {}
+    answer = _answer(patterns, within, names)
+    if answer is None:
+        raise MatchingRefused(
+            "This expression takes too long to be matched with the model's modules.",
+            do_next="Name the modules instead, such as q_proj, v_proj.",
+        )
+    if "wrong" in answer:
+        raise LearnerError(
+            f"{answer['wrong']!r} isn't a regular expression ({answer['why']}).",
+            do_next="Correct it, or list module names.",
+        )
+    return dict(answer["first"])
+
+
+@lru_cache(maxsize=64)  # one press may ask the same many times, and each time may take a second
+def _answer(patterns: tuple[str, ...], within: str, names: tuple[str, ...]) -> Mapping[str, Any] | None:
+    is_plain = len(patterns) <= MOST_PLAIN and all(map(PLAIN.fullmatch, patterns))
+    return (_match if is_plain else _matcher.ask)(patterns=patterns, within=within, names=names)
+
+
+class MatchingRefused(LearnerError):
+    """The error when it is not known what an expression matches."""
+
+
+class _Matcher:
+    """The client of one process, started for the first question and after each that took too long."""
+
+    def __init__(self) -> None:
+        self._queue = ShortQueue("Other regular expressions", wait_seconds=5)
+        self._process: JsonLinesProcess | None = None
+
+    def ask(self, **question: Any) -> Mapping[str, Any] | None:
+        """Return the process's answer; None when a limit ended it."""
+        with self._queue.turn(MatchingRefused):
+            process = self._process = self._process or JsonLinesProcess(__name__)
+            process.send(question)
+            limit = threading.Timer(CLOCK_SECONDS, process.kill)
+            limit.start()
+            answer: Mapping[str, Any] | None = next(process.read(), None)
+            limit.cancel()
+            if answer is None:
+                self.close()
+            return answer
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
+
+
+_matcher = _Matcher()
+atexit.register(_matcher.close)
+
+
+def _match(*, patterns: Iterable[str], within: str, names: Iterable[str]) -> dict[str, Any]:
+    compiled = []
+    for pattern in patterns:
+        whole = within.replace("{}", pattern)
+        try:
+            found = re.compile(whole)
+        except (re.error, RecursionError, OverflowError) as error:
+            return {"wrong": whole, "why": str(error)}
+        compiled.append(found.fullmatch if within == WHOLE else found.match)
+    firsts = ((name, next((at for at, match in enumerate(compiled) if match(name)), None)) for name in names)
+    return {"first": [(name, at) for name, at in firsts if at is not None]}
+
+
+def main() -> None:
+    """Answer questions until standard input closes; one that takes too long ends the process."""
+    answers = open_answers()
+    limit_memory()
+    for line in sys.stdin:
+        _limit_cpu_time(CPU_SECONDS)
+        answer = json.dumps(_match(**json.loads(line)))
+        _limit_cpu_time(0)
+        answers.write(answer.encode() + b"\n")
+        answers.flush()
+
+
+def _limit_cpu_time(seconds: float) -> None:
+    """Let the system end this process, which Python could not do while `re` matches; 0 takes that back."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+if __name__ == "__main__":
+    main()
