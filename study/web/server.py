@@ -36,7 +36,7 @@ and a request that is sent at that moment fails.
 CLOSE_SECONDS = 4.5
 """From the signal to the end of the process, whatever still hangs: terminals and systems kill after five."""
 KILL_SECONDS = 4.8
-"""The same where no line of Python runs any more."""
+"""The same while a call lets no line of Python run."""
 EVERY_ADDRESS = "0.0.0.0"
 
 
