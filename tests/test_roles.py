@@ -64,14 +64,14 @@ def served(home: Path) -> Iterator[WholeApp]:
     site.state.close()
 
 
-def client(served: WholeApp, address: str = ELSEWHERE, **cookies: str) -> TestClient:
+def client(served: WholeApp, address: str = ELSEWHERE, host: str = HOST, **cookies: str) -> TestClient:
     return TestClient(
         served.site,
         cookies=cookies,
-        base_url=f"http://{HOST}",
+        base_url=f"http://{host}",
         client=(address, 50_000),
         follow_redirects=False,
-        headers={"origin": f"http://{HOST}"},
+        headers={"origin": f"http://{host}"},
     )
 
 
@@ -82,7 +82,7 @@ def asking(served: WholeApp) -> dict[str, TestClient]:
         "stranger": client(served),
         "learner": client(served, **{COOKIE: "browser-of-lea"}),
         "owner": client(served, **{COOKIE: "browser-of-ola", "owner": key}),
-        "at the machine": client(served, "127.0.0.1", **{COOKIE: "browser-here"}),
+        "at the machine": client(served, "127.0.0.1", "localhost:7860", **{COOKIE: "browser-here"}),
     }
 
 

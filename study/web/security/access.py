@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +21,7 @@ from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.store.storage_errors import in_words
 from study.web.security.middleware import COOKIE as LEARNER_COOKIE
-from study.web.security.middleware import is_browser_id, is_this_machine
+from study.web.security.middleware import is_browser_id
 from study.web.security.rates import Rates
 
 Role = Literal["owner", "learner"]
@@ -117,8 +116,7 @@ class RoleGate:
     def _answer(self, scope: Scope) -> ASGIApp | None:
         connection = HTTPConnection(scope)
         address = scope["client"][0] if scope.get("client") else ""
-        here = is_this_machine(address, Headers(scope=scope).keys())
-        owner = here or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
+        owner = scope.get("here", False) or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
         scope["role"] = "owner" if owner else "learner"
         scope["open_lab"] = self._open_lab
         cookie = connection.cookies.get(LEARNER_COOKIE, "")

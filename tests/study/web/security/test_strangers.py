@@ -1,11 +1,14 @@
 """What a start with --host says, and what browsers elsewhere on the network can't see or do."""
 
+import asyncio
 import socket
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from starlette.types import Scope
 
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports
@@ -16,7 +19,8 @@ from study.pages.settings import SettingsPage
 from study.ports.context import Context
 from study.store.snapshots import snapshots_of
 from study.web import server
-from study.web.security.middleware import is_this_machine, own_names
+from study.web.security.access import RoleGate, ServerKeys
+from study.web.security.middleware import RequestGuard, own_names
 from study.web.server import address_of, is_loopback, network_notice
 from tests.study.web.test_web import ask
 from tests.visits import build_event, opened
@@ -82,12 +86,60 @@ def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     assert ask("POST", headers={"content-length": length.encode().decode("latin-1")}).status_code == 400
 
 
-def test_a_request_that_a_proxy_passed_on_comes_from_elsewhere() -> None:
-    assert is_this_machine("127.0.0.1", ["host"])
-    assert is_this_machine("::1", [])
-    assert not is_this_machine("127.0.0.1", ["X-Forwarded-For"])
-    assert not is_this_machine(ELSEWHERE, [])
-    assert not is_this_machine("", [])
+OWN_NAME = sorted(own_names())[0]
+
+
+def is_owner(headers: dict[str, str], keys: ServerKeys, *, client: str = "127.0.0.1") -> bool:
+    """Ask a server behind the proxy `study.example.org` who asks: the owner or a learner."""
+    found: list[str] = []
+
+    async def app(scope: Scope, *_: object) -> None:
+        found.append(scope["role"])
+
+    guard = RequestGuard(RoleGate(app, keys=keys), hosts=["0.0.0.0", "study.example.org", "Study.Lan"])
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": encoded,
+                    "client": (client, 1)}  # fmt: skip
+
+    async def nothing(*_: object) -> Any: ...
+
+    asyncio.run(guard(scope, nothing, nothing))
+    return found == ["owner"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:7860", "127.0.0.1:7860", "127.0.0.1", "[::1]:7860", f"{OWN_NAME}:7860"]
+)
+def test_a_browser_on_this_machine_is_the_owners(host: str, tmp_path: Path) -> None:
+    keys = ServerKeys(tmp_path)
+    assert is_owner({"host": host}, keys)
+    assert is_owner({"host": host}, keys, client="::1")
+    assert is_owner({"host": host}, keys, client="::ffff:127.0.0.1")  # of a server that listens on ::
+    for client in (ELSEWHERE, "", "testclient"):
+        assert not is_owner({"host": host}, keys, client=client)
+
+
+@pytest.mark.parametrize(
+    "passed_on",
+    [{}, *({name: "203.0.113.9"} for name in (
+        "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP",
+        "CF-Connecting-IP"))],
+)  # fmt: skip
+def test_whoever_comes_through_a_proxy_on_this_machine_is_the_owner_by_the_key_alone(
+    passed_on: dict[str, str], tmp_path: Path
+) -> None:
+    keys = ServerKeys(tmp_path)
+    for host in ("study.example.org", "study.lan:443", "192.168.1.20:7860"):
+        assert not is_owner({"host": host, **passed_on}, keys)
+        assert is_owner({"host": host, **passed_on, "cookie": f"owner={keys.owner}"}, keys)
+    assert is_owner({"host": "localhost", **passed_on}, keys) == (not passed_on)
+
+
+def test_a_public_name_is_not_this_machine_even_where_the_machine_has_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "study.example.org")
+    assert not is_owner({"host": "study.example.org"}, ServerKeys(tmp_path))
 
 
 def test_a_browser_elsewhere_sees_and_chooses_no_other_profile(context: Context, now: datetime) -> None:
