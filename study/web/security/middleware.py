@@ -49,7 +49,7 @@ def is_browser_id(cookie: str) -> bool:
 
 
 def is_by_proxy(headers: Headers, public_names: Collection[str] = ()) -> bool:
-    """Return whether a proxy passed a request on: it says so, or the browser asked for a name of the proxy."""
+    """Return whether a proxy passed a request on: it says so, or its browser asked for a public name."""
     named = any(name in PROXY_HEADERS or name.startswith("x-forwarded") for name in headers)
     return named or _host_name(headers) in public_names
 
@@ -58,8 +58,8 @@ def is_this_machine(client: str, headers: Headers, public_names: Collection[str]
     """Return whether a request comes from the machine that runs the app.
 
     `client` is the address it comes from. That alone says little: a proxy on this machine has a local address
-    too, and many pass on no header of their own. So the browser must have asked for this machine by one of its
-    local names, which nobody elsewhere can have typed.
+    too, and many pass on no header of their own. So the browser must have asked for this machine by one of
+    its local names, which nobody elsewhere can have typed.
     """
     host = _host_name(headers)
     local = host in ("localhost", *own_names()) or _is_loopback(host)
