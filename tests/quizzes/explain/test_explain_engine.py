@@ -1,6 +1,8 @@
 """What stands behind the Explain page: highlights, agreement, the reading queue, advice for every concept."""
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,7 +137,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     queue = GradingQueue(BrokenGrader())
-    queue.read(ATTEMPT, TOY, keep)
+    queue.read(ATTEMPT, TOY, keep, learner="ana")
     queue.finish()
     assert queue.trouble(1) == BROKEN
     assert "KeyError" in caplog.text
@@ -144,7 +146,46 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
 
 def test_a_queue_without_a_grader_reads_nothing_and_says_so() -> None:
     queue = GradingQueue(None)
-    queue.read(ATTEMPT, TOY, keep)
+    queue.read(ATTEMPT, TOY, keep, learner="ana")
     assert not queue.open
     assert queue.trouble(1) == NO_GRADER
     queue.close()
+
+
+class PatientGrader(BrokenGrader):
+    """Grades nothing before it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+
+    def grade(
+        self, prompt: Prompt, answer: str, *, report: Report, find_words: bool, added_at: int | None
+    ) -> Grading:
+        self.may.wait(20)
+        return Grading(concepts=())
+
+
+def test_learners_take_turns_and_every_answer_is_graded() -> None:
+    grader, graded = PatientGrader(), []
+    queue = GradingQueue(grader)
+    for learner, first, count in (("ana", 0, 300), ("ben", 1000, 1), ("cem", 2000, 2)):
+        for number in range(first, first + count):
+            attempt = replace(ATTEMPT, id=number)
+            queue.read(attempt, TOY, lambda _, number=number: graded.append(number), learner=learner)
+    grader.may.set()
+    queue.finish()
+    assert max(map(graded.index, (1000, 2000))) <= 3  # behind what was being graded, and one of each other
+    assert graded.index(2001) <= 5
+    assert sorted(graded) == [*range(300), 1000, 2000, 2001]
+    queue.close(wait=True)
+    assert queue._waiting == {}
+
+
+def test_closing_lets_nobody_wait_for_what_is_not_graded() -> None:
+    grader = PatientGrader()
+    queue = GradingQueue(grader)
+    for number in range(3):
+        queue.read(replace(ATTEMPT, id=number), TOY, lambda _: None, learner="ana")
+    queue.close()
+    grader.may.set()
+    queue.finish()
