@@ -230,6 +230,15 @@ def test_a_lost_profile_comes_back_by_its_phrase(served: WholeApp) -> None:
     assert "Mia" in _settings(found)[1]
 
 
+def test_nobody_learns_from_a_name_who_else_studies_here(served: WholeApp) -> None:
+    pages = {browser: client(served, **{COOKIE: browser}) for browser in ("of-maria", "of-a-snoop")}
+    for act, browser in (("rename", "of-maria"), ("rename", "of-a-snoop"), ("add", "of-a-snoop")):
+        island, _ = _settings(pages[browser])
+        said = _send(pages[browser], island, {"act": act, "fields": {"name": ["Maria Muster"]}})
+        assert "error" not in said
+        assert "Maria Muster" in _settings(pages[browser])[1]
+
+
 def test_a_browser_that_asks_too_often_is_told_so_and_others_are_not(served: WholeApp) -> None:
     flood, other = client(served, **{COOKIE: "flood"}), client(served, **{COOKIE: "calm"})
     answers = (flood.get("/fonts/none") for _ in range(5_000))  # a slow machine earns tokens meanwhile

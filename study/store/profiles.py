@@ -74,16 +74,22 @@ class Profiles(StoreLog):
         with self._database.read() as connection:
             return _by_id(connection, profile_id)
 
-    def add(self, browser_id: str, name: str, *, now: datetime) -> Profile:
-        """Make a profile and use it in this browser from now on."""
+    def add(self, browser_id: str, name: str, *, now: datetime, shared: bool = False) -> Profile:
+        """Make a profile and use it in this browser from now on; `shared` as in `rename`."""
         with self._database.write() as connection:
-            profile = _insert_profile(connection, _free_name(connection, name), named=True, now=now)
+            chosen = clean_name(name) if shared else _free_name(connection, name)
+            profile = _insert_profile(connection, chosen, named=True, now=now)
             _choose_profile(connection, browser_id, profile.id, now)
         return profile
 
-    def rename(self, profile_id: str, name: str) -> None:
+    def rename(self, profile_id: str, name: str, *, shared: bool = False) -> None:
+        """Give a profile a name. Raises LearnerError on a name that it can't have.
+
+        A name is taken once on one machine, where it tells learners apart. Not on a `shared` server, where
+        nobody sees the others' profiles: a refusal would tell who else studies there.
+        """
         with self._database.write() as connection:
-            chosen = _free_name(connection, name, own_id=profile_id)
+            chosen = clean_name(name) if shared else _free_name(connection, name, own_id=profile_id)
             connection.execute(
                 update(t.profiles).where(t.profiles.c.id == profile_id).values(name=chosen, named=True)
             )
