@@ -172,8 +172,15 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
         snapshots=snapshots,
     )
     shown = page.load(opened("browser-of-ana"))
-    assert "4 March, 10:00 UTC" in shown
+    assert "The newest backup was made today, 4 March, 10:00 UTC." in shown
+    assert "failed" not in shown
+    snapshots.problem = "The disk is full."
+    assert "The last automatic backup failed. The disk is full." in page.load(opened("browser-of-ana"))
+    snapshots.problem = ""
     elsewhere = opened("browser-of-ana", client=ELSEWHERE)
+    assert "The newest backup was made today" in page.load(elsewhere)  # the owner, by the owner's address
+    assert "Restore" not in page.load(elsewhere)
+    elsewhere.scope["role"] = "learner"
     assert "Automatic backups" not in page.load(elsewhere)
     with pytest.raises(LearnerError, match="at the machine that runs the app"):
         page.act(build_event(shown, "restore"), elsewhere)
