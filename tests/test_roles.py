@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import app as the_app
 from lora_lab.pages import compare, grid, microscope, models, projects, train, xray
@@ -165,6 +166,14 @@ def test_the_owners_link_makes_a_browser_the_owners(served: WholeApp, home: Path
     opened = browser.get(f"/owner?key={served.site.state.owner_key}")
     assert opened.status_code == 303
     assert "httponly" in opened.headers["set-cookie"].lower()
+    assert "secure" not in opened.headers["set-cookie"].lower()  # a browser would not send it back
+    passed_on = ProxyHeadersMiddleware(served.site, trusted_hosts="127.0.0.1")  # as uvicorn has it
+    for proxy, believed in (("127.0.0.1", True), (ELSEWHERE, False)):
+        there = TestClient(passed_on, base_url=f"http://{HOST}", client=(proxy, 1), follow_redirects=False)
+        answer = there.get(
+            f"/owner?key={served.site.state.owner_key}", headers={"x-forwarded-proto": "https"}
+        )
+        assert ("secure" in answer.headers["set-cookie"].lower()) == believed
     assert browser.get("/class").status_code == 200
     assert (home / KEY_FILE).stat().st_mode & 0o077 == 0
     assert ServerKeys(home).owner == served.site.state.owner_key  # the same after a restart

@@ -76,9 +76,7 @@ class InspectionQueue(JobQueue[Inspection]):
             known = self.find(inspection)
             if known is not None and known.status not in ("stopped", "failed"):
                 return known
-            return self.enqueue(
-                Inspection(id=inspection, kind=kind, order=dict(order), asked_by=learner)
-            )
+            return self.enqueue(Inspection(id=inspection, kind=kind, order=dict(order), asked_by=learner))
 
     def wait(self, kind: str, order: Mapping[str, Any], say: Callable[[str], None]) -> Inspection:
         """Wait for the finished inspection and pass progress to `say`. Raises LearnerError on failure."""

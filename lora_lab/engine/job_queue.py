@@ -135,7 +135,8 @@ class JobQueue(ABC, Generic[J]):
                 )
             if len(waiting) >= WAITING_OF_ALL:
                 raise LearnerError(
-                    f"{WAITING_OF_ALL} questions to the Lab wait for their answer.", do_next="Try again later."
+                    f"{WAITING_OF_ALL} questions to the Lab wait for their answer.",
+                    do_next="Try again later.",
                 )
             self._jobs.pop(job.id, None)
             self._jobs[job.id] = job

@@ -124,7 +124,7 @@ class GradingQueue:
         with self._lock:
             for job, _ in chain.from_iterable(self._waiting.values()):
                 job.cancel()
-                job.set_running_or_notify_cancel()  # who waits for it is woken only now
+                job.set_running_or_notify_cancel()  # this wakes whoever waits for it
             self._waiting.clear()
 
     def _prepare(self, grader: AnswerGrader) -> None:

@@ -17,7 +17,7 @@ GUESTS_KEPT = timedelta(days=30)
 
 
 class Upkeep:
-    """A thread that looks every hour what is due. `snapshots` is None where the database has its own backups."""
+    """A thread that looks every hour what is due; `snapshots` is None where the database is a server's."""
 
     def __init__(self, profiles: Profiles, snapshots: Snapshots | None) -> None:
         self._profiles = profiles

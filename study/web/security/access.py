@@ -168,7 +168,10 @@ class RoleGate:
             return PlainTextResponse("That is not the key of this server's owner.", 403)
         answer = RedirectResponse("/", 303)
         if self._keys.is_owner(key):
-            answer.set_cookie(COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax")
+            encrypted = connection.url.scheme == "https"  # here, or at a proxy that uvicorn believes
+            answer.set_cookie(
+                COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=encrypted
+            )
         return answer
 
 

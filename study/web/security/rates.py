@@ -39,7 +39,7 @@ class _Line:
 
 @dataclass(kw_only=True)
 class Turns:
-    """`at_once` requests of one device are worked on, `waiting` more wait in their order, without a thread."""
+    """`at_once` requests of one device are worked on, `waiting` more wait in turn, without a thread."""
 
     at_once: int
     waiting: int

@@ -37,6 +37,21 @@ def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_wor
     assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
 
 
+def test_a_start_on_all_addresses_of_ipv6_prints_those_that_a_browser_can_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def at(address: str) -> SimpleNamespace:
+        return SimpleNamespace(family=socket.AF_INET6 if ":" in address else socket.AF_INET, address=address)
+
+    found = {"lo": [at("::1"), at("127.0.0.1")],
+             "eth0": [at("2001:db8::5"), at("fe80::1%eth0"), at("192.168.1.5")]}  # fmt: skip
+    monkeypatch.setattr("psutil.net_if_addrs", lambda: found)
+    lines = [line.strip() for line in network_notice("::", 7860, "k").splitlines()]
+    assert lines[1:3] == ["http://192.168.1.5:7860", "http://[2001:db8::5]:7860"]
+    assert not any("fe80" in line or "::1]" in line for line in lines)
+    assert "2001" not in network_notice("0.0.0.0", 7860, "k")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_start_behind_a_proxy_prints_the_owners_address_under_the_public_name(
     host: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
