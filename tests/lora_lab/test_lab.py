@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -28,7 +29,11 @@ def test_closing_the_lab_ends_what_tokenizes_and_merges(
         lab.read_data(TINY_MODEL, OWN_DATA)
     lab.merge(run_builders.finished(settings.runs_dir, RunSpec(model=TINY_MODEL)))
     other = run_builders.finished(settings.runs_dir, RunSpec(model=TINY_MODEL))
-    for third in (lambda: lab.read_data("another", OWN_DATA), lambda: lab.merge(other)):
+    thirds: list[Callable[[], None]] = [
+        lambda: lab.read_data("another", OWN_DATA),
+        lambda: lab.merge(other),
+    ]
+    for third in thirds:
         with pytest.raises(LearnerError, match=r"2 other processes .* Wait until one of them has ended"):
             third()
     assert lab.is_reading(TINY_MODEL, OWN_DATA)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic, sleep
 
 import pytest
@@ -111,8 +112,12 @@ def test_one_learner_is_fitted_at_a_time_and_the_others_wait_in_turn(
     learners = [reviews.store.profiles.add(f"browser-{name}", name, now=now).id for name in "abcd"]
     assert all(fitting.consider(learner) for learner in learners)
     assert not any(fitting._start(learner) for learner in learners)  # each waits once
+
+    def has_started(count: int) -> bool:
+        return len(workers) == count
+
     for nth in range(4):
-        wait_until(lambda nth=nth: len(workers) == nth + 1)
+        wait_until(partial(has_started, nth + 1))
         assert [fitting.state(learner).running for learner in learners] == [each >= nth for each in range(4)]
         sleep(0.1)
         assert len(workers) == nth + 1
@@ -139,7 +144,13 @@ def test_a_fit_that_fails_leaves_the_next_learner_theirs(
 ) -> None:
     fitting = fitting_of(reviews, now)
     ana, ben = (reviews.store.profiles.add(f"browser-{name}", name, now=now).id for name in "ab")
-    monkeypatch.setattr(reviews.store.cards, "history", lambda learner: 1 / (learner == ben) and [])
+
+    def read(learner: str) -> list[CardReview]:
+        if learner == ana:
+            raise ValueError("such as a profile that was deleted meanwhile")
+        return []
+
+    monkeypatch.setattr(reviews.store.cards, "history", read)
     assert fitting._start(ana)
     assert fitting._start(ben)
     wait_until(lambda: len(workers) == 1)

@@ -99,7 +99,12 @@ def test_every_wrong_value_is_named(values: dict[str, object], said: str) -> Non
 
 def test_values_that_are_too_many_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[object] = []
-    monkeypatch.setattr("lora_lab.settings.grid.spec_from", lambda values: read.append(values) or BASE)
+
+    def count(values: object) -> RunSpec:
+        read.append(values)
+        return BASE
+
+    monkeypatch.setattr("lora_lab.settings.grid.spec_from", count)
     with pytest.raises(LearnerError, match=r"ranks has 200,000 values"):
         grid_from(BASE, {"ranks": ["4"] * 200_000})
     assert read == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quizzes.explain.advice import load_advice
 from quizzes.explain.agreement import compute_kappa
 from quizzes.explain.concept_status import reads_as_english, split_segments
-from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue
+from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue, Keep
 from quizzes.grader.grading import Grading
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer, load_answers
 from quizzes.grader.limits import limits_sentence, read_measured, write_measured
@@ -166,12 +166,17 @@ class PatientGrader(BrokenGrader):
 
 
 def test_learners_take_turns_and_every_answer_is_graded() -> None:
-    grader, graded = PatientGrader(), []
+    graded: list[int] = []
+    grader = PatientGrader()
     queue = GradingQueue(grader)
+
+    def note_as(number: int) -> Keep:
+        return lambda _: graded.append(number)
+
     for learner, first, count in (("ana", 0, 300), ("ben", 1000, 1), ("cem", 2000, 2)):
         for number in range(first, first + count):
             attempt = replace(ATTEMPT, id=number)
-            queue.read(attempt, TOY, lambda _, number=number: graded.append(number), learner=learner)
+            queue.read(attempt, TOY, note_as(number), learner=learner)
     grader.may.set()
     queue.finish()
     assert max(map(graded.index, (1000, 2000))) <= 3  # behind what was being graded, and one of each other

@@ -107,11 +107,13 @@ class SlowServer:
         scope: Scope = {"type": "http", "method": "GET", "path": path, "headers": headers,
                         "query_string": b"", "client": ("192.0.2.7", 1)}  # fmt: skip
 
+        async def receive() -> Any: ...
+
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
                 self.statuses.append(message["status"])
 
-        return asyncio.create_task(self.gate(scope, _nothing, send))
+        return asyncio.create_task(self.gate(scope, receive, send))
 
 
 async def settle() -> None:
