@@ -167,7 +167,9 @@ def test_the_owners_link_makes_a_browser_the_owners(served: WholeApp, home: Path
     assert opened.status_code == 303
     assert "httponly" in opened.headers["set-cookie"].lower()
     assert "secure" not in opened.headers["set-cookie"].lower()  # a browser would not send it back
-    passed_on = ProxyHeadersMiddleware(served.site, trusted_hosts="127.0.0.1")  # as uvicorn has it
+    # As uvicorn has it; its types of a scope are narrower than those of Starlette.
+    site: Any = served.site
+    passed_on: Any = ProxyHeadersMiddleware(site, trusted_hosts="127.0.0.1")
     for proxy, believed in (("127.0.0.1", True), (ELSEWHERE, False)):
         there = TestClient(passed_on, base_url=f"http://{HOST}", client=(proxy, 1), follow_redirects=False)
         answer = there.get(

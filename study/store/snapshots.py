@@ -105,7 +105,7 @@ class Snapshots:
             for old in alike[KEPT:]:
                 try:
                     old.path.unlink(missing_ok=True)
-                except OSError:  # the new backup is made all the same
+                except OSError:  # the new backup is there already
                     note("backup", "An old backup could not be deleted.")
         return Snapshot(path=path, made_at=now, reason=reason)
 
