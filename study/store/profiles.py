@@ -87,8 +87,8 @@ class Profiles(StoreLog):
     def rename(self, profile_id: str, name: str, *, shared: bool = False) -> None:
         """Give a profile a name. Raises LearnerError on a name that it can't have.
 
-        On one machine a name tells learners apart and is taken once. On a `shared` server several may have it:
-        a refusal would tell who else studies there.
+        On one machine a name tells learners apart and is taken once. On a `shared` server several may
+        have it: a refusal would tell who else studies there.
         """
         with self._database.write() as connection:
             chosen = clean_name(name) if shared else _free_name(connection, name, own_id=profile_id)
