@@ -22,6 +22,7 @@ from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
+WORKERS_AT_ONCE = 2  # beside a run and a queue's worker: each imports torch, some 300 MB, and loads a model
 CLOSE_SECONDS = 2.5
 """A step of the embedded model takes 2 s on two cores; the whole app closes in under 5 s."""
 
@@ -124,7 +125,10 @@ class Lab:
         )
 
     def read_data(self, model: str, data: str) -> None:
-        """Start a worker that tokenizes a data set, unless one is already running."""
+        """Start a worker that tokenizes a data set, unless one is already running.
+
+        Raises LearnerError while WORKERS_AT_ONCE others read, merge or measure.
+        """
         order = ("--read", model, "--data", data)
         self._start_unless_busy(order, order)
 
@@ -133,16 +137,21 @@ class Lab:
         return self._is_busy(("--read", model, "--data", data))
 
     def merge(self, run: RunFolder) -> None:
-        """Start a worker that merges a run's adapter into its base; its progress is in the run's folder."""
+        """Start a worker that merges a run's adapter into its base; its progress is in the run's folder.
+
+        Raises LearnerError as `read_data`.
+        """
         merged = Merged(run)
         with self._lock:
             if merged.state["state"] != "working":
-                worker = start_worker(self.settings, ["--merge", str(run.path)])
+                worker = self._start(("--merge", run.run_id), ["--merge", str(run.path)])
                 write_json(merged.state_path, {"state": "working", "text": "Starting", "pid": worker.pid})
-                self._workers["--merge", run.run_id] = worker
 
     def measure_afterwards(self, sweep: Sweep) -> None:
-        """Start a worker that measures the sweep's finished runs with an adapter and no such measurement."""
+        """Start a worker that measures the sweep's finished runs with an adapter and no such measurement.
+
+        Raises LearnerError as `read_data`.
+        """
         runs = [run for _, run in sweep.cells(self.settings.runs_dir) if run is not None]
         left = [str(run.path) for run in runs if ExtraMeasurements(run).can_be_measured]
         if left:
@@ -155,7 +164,18 @@ class Lab:
     def _start_unless_busy(self, key: tuple[str, ...], options: Sequence[str]) -> None:
         with self._lock:
             if not self._is_busy(key):
-                self._workers[key] = start_worker(self.settings, [*options])
+                self._start(key, options)
+
+    def _start(self, key: tuple[str, ...], options: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Start a worker; the caller holds the lock."""
+        self._workers = {known: worker for known, worker in self._workers.items() if worker.poll() is None}
+        if len(self._workers) >= WORKERS_AT_ONCE:
+            raise LearnerError(
+                f"{WORKERS_AT_ONCE} other processes of the Lab read examples, merge or measure just now.",
+                do_next="Wait until one of them has ended, then press again.",
+            )
+        self._workers[key] = start_worker(self.settings, [*options])
+        return self._workers[key]
 
     def _is_busy(self, key: tuple[str, ...]) -> bool:
         worker = self._workers.get(key)

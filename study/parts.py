@@ -54,7 +54,8 @@ from study.ports.context import Context
 from study.ports.places import Place
 from study.ports.ports import Ports
 from study.store import open_store
-from study.store.snapshots import DailyBackups, snapshots_of
+from study.store.snapshots import snapshots_of
+from study.store.upkeep import Upkeep
 from study.web import (
     assets,
     device_routes,
@@ -196,7 +197,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
     sections = [section for part in parts for section in part.sections]
     snapshots = snapshots_of(core.settings.database_url, home)
     jobs = ImportJobs(_build_planner(core, parts, exchanges))
-    daily = (DailyBackups(snapshots).close,) if snapshots else ()
+    upkeep = Upkeep(context.store.profiles, snapshots).start()
     pending = PendingUploads(folder=core.settings.imports_dir)
     transfer = inout.InOutPage(
         context=context, exchanges=exchanges, pending=pending, jobs=jobs, snapshots=snapshots
@@ -220,7 +221,7 @@ def _build_shared(core: Core, parts: Sequence[AppPart], devices: Devices | None)
             partial(transfer_routes.register, context=context, exchanges=exchanges, pending=pending),
             partial(search_route.register, searchable=searchable),
         ),
-        closers=(OwnerLog(home).close, context.store.close, *daily, jobs.close),
+        closers=(OwnerLog(home).close, context.store.close, upkeep.close, jobs.close),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import app as the_app
 from lora_lab.engine.shape_jobs import ShapeJobs
@@ -69,14 +70,14 @@ def served(home: Path) -> Iterator[WholeApp]:
     site.state.close()
 
 
-def client(served: WholeApp, address: str = ELSEWHERE, **cookies: str) -> TestClient:
+def client(served: WholeApp, address: str = ELSEWHERE, host: str = HOST, **cookies: str) -> TestClient:
     return TestClient(
         served.site,
         cookies=cookies,
-        base_url=f"http://{HOST}",
+        base_url=f"http://{host}",
         client=(address, 50_000),
         follow_redirects=False,
-        headers={"origin": f"http://{HOST}"},
+        headers={"origin": f"http://{host}"},
     )
 
 
@@ -87,7 +88,7 @@ def asking(served: WholeApp) -> dict[str, TestClient]:
         "stranger": client(served),
         "learner": client(served, **{COOKIE: "browser-of-lea"}),
         "owner": client(served, **{COOKIE: "browser-of-ola", "owner": key}),
-        "at the machine": client(served, "127.0.0.1", **{COOKIE: "browser-here"}),
+        "at the machine": client(served, "127.0.0.1", "localhost:7860", **{COOKIE: "browser-here"}),
     }
 
 
@@ -170,6 +171,16 @@ def test_the_owners_link_makes_a_browser_the_owners(served: WholeApp, home: Path
     opened = browser.get(f"/owner?key={served.site.state.owner_key}")
     assert opened.status_code == 303
     assert "httponly" in opened.headers["set-cookie"].lower()
+    assert "secure" not in opened.headers["set-cookie"].lower()  # a browser would not send it back
+    # As uvicorn has it; its types of a scope are narrower than those of Starlette.
+    site: Any = served.site
+    passed_on: Any = ProxyHeadersMiddleware(site, trusted_hosts="127.0.0.1")
+    for proxy, believed in (("127.0.0.1", True), (ELSEWHERE, False)):
+        there = TestClient(passed_on, base_url=f"http://{HOST}", client=(proxy, 1), follow_redirects=False)
+        answer = there.get(
+            f"/owner?key={served.site.state.owner_key}", headers={"x-forwarded-proto": "https"}
+        )
+        assert ("secure" in answer.headers["set-cookie"].lower()) == believed
     assert browser.get("/class").status_code == 200
     assert (home / KEY_FILE).stat().st_mode & 0o077 == 0
     assert ServerKeys(home).owner == served.site.state.owner_key  # the same after a restart
@@ -233,6 +244,15 @@ def test_a_lost_profile_comes_back_by_its_phrase(served: WholeApp) -> None:
     typed = f"  {phrase[1].upper().replace('-', ' ')} "
     assert _send(found, island, {"act": "recover", "fields": {"phrase": [typed]}})["goto"] == "/"
     assert "Mia" in _settings(found)[1]
+
+
+def test_nobody_learns_from_a_name_who_else_studies_here(served: WholeApp) -> None:
+    pages = {browser: client(served, **{COOKIE: browser}) for browser in ("of-maria", "of-a-snoop")}
+    for act, browser in (("rename", "of-maria"), ("rename", "of-a-snoop"), ("add", "of-a-snoop")):
+        island, _ = _settings(pages[browser])
+        said = _send(pages[browser], island, {"act": act, "fields": {"name": ["Maria Muster"]}})
+        assert "error" not in said
+        assert "Maria Muster" in _settings(pages[browser])[1]
 
 
 def test_a_browser_that_asks_too_often_is_told_so_and_others_are_not(served: WholeApp) -> None:

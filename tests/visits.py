@@ -27,11 +27,13 @@ class Request:
     query_params: str = ""
     client: Client = Client()
     headers: dict[str, str] = field(default_factory=dict)
+    scope: dict[str, Any] = field(default_factory=dict)
 
 
 def opened(browser: str, query: str = "", *, client: str = "127.0.0.1") -> Any:
     """A page being opened."""
-    return Request(cookies={COOKIE: browser}, query_params=query, client=Client(client))
+    scope = {"here": client == "127.0.0.1"}  # which the guard in front of the pages finds out
+    return Request(cookies={COOKIE: browser}, query_params=query, client=Client(client), scope=scope)
 
 
 def build_event(html: str, act: str, *, nth: int = 0, **changed: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Keys:
         if scope.get("role") == "owner":  # of a server for learners, by its own key
             return True
         client = scope.get("client")
-        if client is not None and is_own_address(client[0]):
+        if client is not None and is_own_address(client[0]) and not scope.get("by_proxy", True):
             return True
         asked = QueryParams(scope.get("query_string", b"")).get("key", "")
         return self.holds(HTTPConnection(scope).cookies.get(COOKIE, "")) or self.holds(asked)

@@ -41,7 +41,10 @@ class FitState:
 
 
 class Fitting:
-    """A scheduler of background fits, one at a time per learner. A check whether one is due costs one count.
+    """A scheduler of background fits, one at a time; learners wait in turn, each once.
+
+    A fit loads torch: several at once would leave no memory and no core to those who study. A check whether
+    one is due costs one count.
 
     `clock` dates a fit when it is stored: buttons shown before that keep their intervals.
     """
@@ -50,12 +53,15 @@ class Fitting:
         self._reviews = reviews
         self._clock = clock
         self._looked_at: dict[str, int] = {}  # profile id -> number of ratings at the last check
-        self._running: dict[str, subprocess.Popen[str]] = {}
-        self._threads: list[Thread] = []
+        self._asked: list[str] = []
+        """Profile ids in their order; the first one is being fitted."""
+        self._process: subprocess.Popen[str] | None = None
+        self._thread: Thread | None = None  # ends when nobody waits
+        self._closing = False
         self._lock = Lock()
 
     def consider(self, profile_id: str) -> bool:
-        """Start a fit if one is due, without waiting for it; return whether one was started."""
+        """Queue a fit if one is due, without waiting for it; return whether one was queued."""
         total = self._reviews.store.cards.count(profile_id)
         if total < NEEDED or total < self._looked_at.get(profile_id, -LOOK_EVERY) + LOOK_EVERY:
             return False
@@ -72,45 +78,69 @@ class Fitting:
             have=sum(1 for _ in after_a_day(self._history(profile_id))),
             newest=fits.newest(profile_id),
             kept=fits.newest(profile_id, kept=True),
-            running=profile_id in self._running,
+            running=profile_id in self._asked,
         )
 
     def wait(self) -> None:
-        """Wait until every started fit is stored."""
-        for thread in self._threads:
+        """Wait until every queued fit is stored."""
+        thread = self._thread
+        if thread is not None:
             thread.join()
 
     def close(self) -> None:
-        """Kill the running fits; they start again when the learner comes back."""
-        for process in list(self._running.values()):
-            process.kill()
+        """Kill the running fit and drop the waiting ones; they start again when the learner comes back."""
+        with self._lock:
+            self._closing = True
+            if self._process is not None:
+                self._process.kill()
         self.wait()
 
     def _start(self, profile_id: str) -> bool:
         with self._lock:
-            if profile_id in self._running:
+            if profile_id in self._asked or self._closing:
                 return False
-            self._running[profile_id] = start_worker()
-        thread = Thread(target=self._fit, args=(profile_id,), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+            self._asked.append(profile_id)
+            if self._thread is None:
+                self._thread = Thread(target=self._serve, name="fits", daemon=True)
+                self._thread.start()
         return True
 
+    def _serve(self) -> None:
+        while (profile_id := self._next()) is not None:
+            try:
+                self._fit(profile_id)
+            except Exception:  # such as a profile deleted meanwhile: the next learner's fit goes on
+                log.exception("Fitting the card scheduler failed.")
+            finally:
+                self._process = None
+                self._asked.remove(profile_id)
+
+    def _next(self) -> str | None:
+        """Return who is fitted next; None ends the thread."""
+        with self._lock:
+            if self._asked and not self._closing:
+                return self._asked[0]
+            self._asked.clear()
+            self._thread = None
+            return None
+
     def _fit(self, profile_id: str) -> None:
-        process = self._running[profile_id]
+        asked = build_request(self._history(profile_id), self._reviews.scheduling(profile_id).parameters)
+        with self._lock:
+            if self._closing:
+                return
+            process = self._process = start_worker()
         try:
-            asked = build_request(self._history(profile_id), self._reviews.scheduling(profile_id).parameters)
             answer, problem = process.communicate(asked, timeout=LIMIT_SECONDS)
-            if process.returncode == 0:
-                self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), self._clock()))
-            elif process.returncode > 0:  # below zero is a signal: the app is being closed
-                log.warning("Fitting the card scheduler failed: %s", problem.strip().splitlines()[-1:])
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             log.warning("Fitting the card scheduler took over %s s and was ended.", LIMIT_SECONDS)
-        finally:
-            del self._running[profile_id]
+            return
+        if process.returncode == 0:
+            self._reviews.store.fits.append(profile_id, fit_of(json.loads(answer), self._clock()))
+        elif process.returncode > 0:  # below zero is a signal: the app is being closed
+            log.warning("Fitting the card scheduler failed: %s", problem.strip().splitlines()[-1:])
 
     def _history(self, profile_id: str) -> list[CardReview]:
         return self._reviews.store.cards.history(profile_id)

@@ -38,8 +38,10 @@ class ChatQueue(JobQueue[ChatQuestion]):
     patience_seconds = 120
     lost = "The chat process ended. Ask again."
 
-    def ask(self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float) -> ChatQuestion:
-        """Enqueue a question. Raises LearnerError when it is invalid."""
+    def ask(
+        self, runs: Sequence[RunFolder], prompt: str, *, seed: int, temperature: float, learner: str = ""
+    ) -> ChatQuestion:
+        """Enqueue a learner's question. Raises LearnerError when it is invalid, or too many wait."""
         _check_request(runs, prompt, seed, temperature)
         return self.enqueue(
             ChatQuestion(
@@ -48,6 +50,7 @@ class ChatQueue(JobQueue[ChatQuestion]):
                 prompt=prompt.strip(),
                 seed=seed,
                 temperature=temperature,
+                asked_by=learner,
             )
         )
 

@@ -62,10 +62,10 @@ class InspectionQueue(JobQueue[Inspection]):
         super().__init__(settings, engine)
         self._folder = settings.home / "lab" / "inspections"
 
-    def submit(self, kind: str, order: Mapping[str, Any]) -> Inspection:
+    def submit(self, kind: str, order: Mapping[str, Any], *, learner: str = "") -> Inspection:
         """Enqueue an inspection, unless it is queued or done already. A failed one is tried again.
 
-        Raises LearnerError on an unknown kind.
+        Raises LearnerError on an unknown kind, and when too many wait.
         """
         if kind not in KINDS:
             raise LearnerError(
@@ -76,7 +76,7 @@ class InspectionQueue(JobQueue[Inspection]):
             known = self.find(inspection)
             if known is not None and known.status not in ("stopped", "failed"):
                 return known
-            return self.enqueue(Inspection(id=inspection, kind=kind, order=dict(order)))
+            return self.enqueue(Inspection(id=inspection, kind=kind, order=dict(order), asked_by=learner))
 
     def wait(self, kind: str, order: Mapping[str, Any], say: Callable[[str], None]) -> Inspection:
         """Wait for the finished inspection and pass progress to `say`. Raises LearnerError on failure."""

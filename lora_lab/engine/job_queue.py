@@ -16,11 +16,15 @@ from typing import IO, Any, ClassVar, Generic, Literal, TypeVar, cast
 from lora_lab.engine.local import LocalEngine
 from lora_lab.engine.worker_process import kill_worker, start_worker
 from lora_lab.runs.folder import RunFolder
+from study.base.errors import LearnerError
 from study.base.settings import Settings
 
 IDLE_SECONDS = 180
 LOOK_SECONDS = 0.3
 KEPT_JOBS = 50
+WAITING_OF_ONE = 20
+WAITING_OF_ALL = 100
+"""How many jobs may wait. Cells of grids aren't among them: they wait in the engine's queue."""
 
 Status = Literal["waiting", "working", "done", "stopped", "failed"]
 
@@ -33,6 +37,8 @@ class Job:
     status: Status = "waiting"
     doing: str = ""
     problem: str = ""
+    asked_by: str = ""
+    """The learner's profile id; empty for a command line."""
 
     @property
     def ended(self) -> bool:
@@ -119,8 +125,19 @@ class JobQueue(ABC, Generic[J]):
             self._changed.notify_all()
 
     def enqueue(self, job: J) -> J:
-        """Enqueue a job."""
+        """Enqueue a job. Raises LearnerError when too many wait already."""
         with self._changed:
+            waiting = [each.asked_by for each in self._jobs.values() if each.status == "waiting"]
+            if job.asked_by and waiting.count(job.asked_by) >= WAITING_OF_ONE:
+                raise LearnerError(
+                    f"{WAITING_OF_ONE} of your questions to the Lab wait for their answer.",
+                    do_next="Wait until the first has come, then ask again.",
+                )
+            if len(waiting) >= WAITING_OF_ALL:
+                raise LearnerError(
+                    f"{WAITING_OF_ALL} questions to the Lab wait for their answer.",
+                    do_next="Try again later.",
+                )
             self._jobs.pop(job.id, None)
             self._jobs[job.id] = job
             for old in list(self._jobs)[:-KEPT_JOBS]:

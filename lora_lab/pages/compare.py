@@ -61,14 +61,15 @@ class ComparePage:
         )
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        query = dict(frame.visit_of(self._context, request, event).query)
+        visit = frame.visit_of(self._context, request, event)
+        query = dict(visit.query)
         match event.get("act"):
             case "tick" | "draw":
                 return self._ticked(event, query)
             case "poll":
                 return self._polled(event, query)
             case "ask":
-                return self._asked(event, query)
+                return self._asked(event, query, learner=visit.profile.id)
             case "stop":
                 self._lab.chat.stop(form_event.read_text(event, "ask"))
                 return {"say": "Stopping the answers.", "parts": {"chat": self._chat_of(query)}}
@@ -95,13 +96,14 @@ class ComparePage:
         parts = self._parts(runs, narrow=is_narrow(event)) if going else {}
         return {"parts": parts | {"chat": self._chat_of(query)}}
 
-    def _asked(self, event: Mapping[str, Any], query: Mapping[str, str]) -> Reply:
+    def _asked(self, event: Mapping[str, Any], query: Mapping[str, str], *, learner: str) -> Reply:
         runs = find_compared(self._lab, _parse_ids(query.get("runs", "")))
         ask = self._lab.chat.ask(
             shared_base([item.run for item in runs]),
             form_event.read_field(event, "prompt", limit=PROMPT_LIMIT),
             seed=_parse_whole(form_event.read_field(event, "seed", default="0")),
             temperature=_parse_number(form_event.read_field(event, "temperature", default="0")),
+            learner=learner,
         )
         return {
             "parts": {"chat": self._chat_part(ask, runs)},

@@ -24,12 +24,11 @@ def form_of(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, list[str
 
     Raises LearnerError when the event has no form.
     """
-    form = event.get("fields")
-    if not isinstance(form, dict):
+    if not isinstance(event.get("fields"), dict):
         raise LearnerError(
             "The request came without the form's values.", do_next="Reload the page and try again."
         )
-    return {str(name): form_event.read_fields(event, str(name), limit=limit) for name in form}
+    return form_event.read_form(event, limit=limit)
 
 
 def read_firsts(event: Mapping[str, Any], *, limit: int = 500) -> dict[str, str]:

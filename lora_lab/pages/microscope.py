@@ -108,7 +108,7 @@ class MicroscopePage:
         question = check_question(settle_question(question, shape), shape)
         if guessed:
             self._predictions.commit(visit, question, fields)
-        look = self._lab.inspections.submit(KIND, question.order)
+        look = self._lab.inspections.submit(KIND, question.order, learner=visit.profile.id)
         self._predictions.settle(visit)
         looking = replace(visit, query=question.address | {"look": look.id})
         return {

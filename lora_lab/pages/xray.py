@@ -79,7 +79,7 @@ class XrayPage:
                 return self._polled(status, query, event, visit)
             case "start":
                 told.refuse_slip(query["guess"])  # fail before seconds of computing
-                self._service.start(status)
+                self._service.start(status, learner=visit.profile.id)
                 shown = self._again(query, visit, narrow=is_narrow(event))
                 return shown | {"say": "Looking.", "focus": "#stop-xray"}
             case "stop":
@@ -94,7 +94,7 @@ class XrayPage:
         if before is not None and before.run != status.run:
             query["guess"] = ""  # it belonged to another run
         if status.xray and status.pair_look is None:
-            self._service.compare(status)
+            self._service.compare(status, learner=visit.profile.id)
         reply = self._again(query, visit, narrow=narrow)
         if before is not None and (before.run, before.beside) == (status.run, status.beside):
             return _keep_untouched(reply)

@@ -120,8 +120,10 @@ def _read_axis(base: RunSpec, axis: str, given: Any, problems: list[str]) -> tup
         return (getattr(base, field),)
     if isinstance(given, str):
         given = [part.strip() for part in given.split(",") if part.strip()]
-    elif not isinstance(given, Iterable):
-        given = [given]
+    given = list(given) if isinstance(given, Iterable) else [given]
+    if len(given) > MAX_CELLS:  # before each of them is read, which takes .1 ms
+        problems.append(f"{axis} has {len(given):,} values; the limit is {MAX_CELLS} cells.")
+        return ()
     return _convert_values(base, field, given, problems)
 
 

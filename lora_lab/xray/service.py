@@ -131,15 +131,15 @@ class XrayService:
             side=side if side in SIDES else "A",
         )
 
-    def start(self, status: XrayStatus) -> None:
+    def start(self, status: XrayStatus, *, learner: str = "") -> None:
         """Queue the inspections that are missing."""
-        self.lab.inspections.submit(KIND, order_of(status.run))
-        self.compare(status)
+        self.lab.inspections.submit(KIND, order_of(status.run), learner=learner)
+        self.compare(status, learner=learner)
 
-    def compare(self, status: XrayStatus) -> None:
+    def compare(self, status: XrayStatus, *, learner: str = "") -> None:
         """Queue the inspection of the overlap with the second run."""
         if status.beside is not None:
-            self.lab.inspections.submit(KIND, order_of(status.run, status.beside))
+            self.lab.inspections.submit(KIND, order_of(status.run, status.beside), learner=learner)
 
     def stop(self, status: XrayStatus) -> None:
         """Stop the running and queued inspections of these runs."""

@@ -3,9 +3,12 @@
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from quizzes.grader.grading import Grading
@@ -55,13 +58,18 @@ Keep = Callable[[Grading], None]
 
 
 class GradingQueue:
-    """A queue of answers to grade, one job per attempt, with progress. Without a grader it runs none."""
+    """A queue of answers to grade, one job per attempt, with progress. Without a grader it runs none.
+
+    Learners take turns: nobody's answer waits for more than one of everybody else's.
+    """
 
     def __init__(self, grader: AnswerGrader | None) -> None:
         self._grader = grader
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader")
         self._asked: dict[int, Future[None]] = {}
+        self._waiting: dict[str, deque[tuple[Future[None], Callable[[], None]]]] = {}
+        """What each learner waits for, the learner whose turn it is first."""
         self._prepared = False
         self.step = ""
         """The grader's current preparation, such as fetching its model; empty while it grades."""
@@ -78,13 +86,19 @@ class GradingQueue:
                 self._prepared = True
                 self._thread.submit(self._prepare, self._grader)
 
-    def read(self, attempt: ExplainAttempt, prompt: Prompt, keep: Keep, *, again: bool = False) -> None:
-        """Queue an answer for grading unless it is queued already; `keep` stores the result."""
+    def read(
+        self, attempt: ExplainAttempt, prompt: Prompt, keep: Keep, *, learner: str, again: bool = False
+    ) -> None:
+        """Queue a learner's answer for grading unless it is queued already; `keep` stores the result."""
         with self._lock:
             asked = self._asked.get(attempt.id)
             if self._grader is None or (asked is not None and not (again and asked.done())):
                 return
-            self._asked[attempt.id] = self._thread.submit(self._read, self._grader, attempt, prompt, keep)
+            job: Future[None] = Future()
+            self._asked[attempt.id] = job
+            grade = partial(self._read, self._grader, attempt, prompt, keep)
+            self._waiting.setdefault(learner, deque()).append((job, grade))
+            self._thread.submit(self._read_next)
 
     def trouble(self, attempt_id: int) -> Trouble | None:
         """Return why this answer can't be graded; None while it is queued, or when it is graded."""
@@ -107,12 +121,33 @@ class GradingQueue:
     def close(self, *, wait: bool = False) -> None:
         """Cancel all queued jobs; `wait` for the one that runs."""
         self._thread.shutdown(wait=wait, cancel_futures=not wait)
+        with self._lock:
+            for job, _ in chain.from_iterable(self._waiting.values()):
+                job.cancel()
+                job.set_running_or_notify_cancel()  # this wakes whoever waits for it
+            self._waiting.clear()
 
     def _prepare(self, grader: AnswerGrader) -> None:
         with contextlib.suppress(LearnerError):  # reported when an answer is graded
             if grader.has_files:
                 grader.prepare(self._report)
         self.step = ""
+
+    def _read_next(self) -> None:
+        with self._lock:
+            learner = next(iter(self._waiting), None)
+            if learner is None:  # closed meanwhile
+                return
+            own = self._waiting.pop(learner)
+            job, grade = own.popleft()
+            if own:
+                self._waiting[learner] = own  # behind the others
+        try:
+            grade()
+        except Exception as error:
+            job.set_exception(error)
+        else:
+            job.set_result(None)
 
     def _read(self, grader: AnswerGrader, attempt: ExplainAttempt, prompt: Prompt, keep: Keep) -> None:
         said, added_at = attempt.said, len(attempt.text)

@@ -247,7 +247,7 @@ class ExplainExercise:
         if not list_unread(prompt, attempt):
             return None
         keep = partial(self._keep, visit, prompt, attempt.id)
-        self.room.read(attempt, prompt, keep, again=again)
+        self.room.read(attempt, prompt, keep, learner=visit.profile.id, again=again)
         return self.room.trouble(attempt.id)
 
     def _keep(self, visit: Visit, prompt: Prompt, attempt_id: int, grading: Grading) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from study.base.settings import ROOT
 
-Kind = Literal["start", "stop", "refused", "limit", "import", "error"]
+Kind = Literal["start", "stop", "refused", "limit", "import", "backup", "error"]
 
 FILE = "owner.log"
 FILE_BYTES = 200_000

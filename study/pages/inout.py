@@ -254,6 +254,7 @@ class InOutPage:
         visit, profile_id = requester.visit, requester.profile_id
         preview = preview or self._still_waiting(requester)
         undoable = self._imports.store.imports.list_undoable(profile_id)
+        kept = self.snapshots.listed() if self.snapshots else []
         begins = visit.days.start(visit.now)
         new_today = sum(r.new for r in self.context.store.cards.history(profile_id, since=begins))
         return render(
@@ -273,7 +274,10 @@ class InOutPage:
             profile=visit.profile,
             words=WORDS,
             verdicts=VERDICTS,
-            snapshots=self.snapshots.listed() if self.snapshots is not None and requester.is_here else [],
+            snapshots=kept if requester.is_here else [],
+            newest=kept[0] if kept and requester.is_owner else None,
+            newest_age=visit.days_ago(kept[0].made_at) if kept else "",
+            backup_problem=self.snapshots.problem if self.snapshots and requester.is_owner else "",
         )
 
     def _still_waiting(self, requester: Requester) -> dict[str, Any] | None:

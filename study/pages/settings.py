@@ -52,12 +52,13 @@ class SettingsPage:
         visit = frame.visit_of(self.context, request, event)
         who = _who(request)
         is_here = who["is_here"]
-        profiles = self.context.store.profiles
+        profiles, shared = self.context.store.profiles, self.context.shared
         match event.get("act"):
             case "rename":
-                profiles.rename(visit.profile.id, form_event.read_field(event, "name"))
+                profiles.rename(visit.profile.id, form_event.read_field(event, "name"), shared=shared)
             case "add":
-                profiles.add(visit.browser_id, form_event.read_field(event, "name"), now=visit.now)
+                name = form_event.read_field(event, "name")
+                profiles.add(visit.browser_id, name, now=visit.now, shared=shared)
             case "switch" if is_here:
                 profiles.switch(visit.browser_id, form_event.read_text(event, "profile"), now=visit.now)
             case "prefer":

@@ -3,17 +3,18 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, count
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Table,
     bindparam,
     delete,
     exists,
     func,
     insert,
+    not_,
     select,
     update,
 )
@@ -27,6 +28,7 @@ from study.store.rows import of_profile
 
 GUEST_NAME = "Guest learner"
 NAME_LIMIT = 40
+ERASED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +76,22 @@ class Profiles(StoreLog):
         with self._database.read() as connection:
             return _by_id(connection, profile_id)
 
-    def add(self, browser_id: str, name: str, *, now: datetime) -> Profile:
-        """Make a profile and use it in this browser from now on."""
+    def add(self, browser_id: str, name: str, *, now: datetime, shared: bool = False) -> Profile:
+        """Make a profile and use it in this browser from now on; `shared` as in `rename`."""
         with self._database.write() as connection:
-            profile = _insert_profile(connection, _free_name(connection, name), named=True, now=now)
+            chosen = clean_name(name) if shared else _free_name(connection, name)
+            profile = _insert_profile(connection, chosen, named=True, now=now)
             _choose_profile(connection, browser_id, profile.id, now)
         return profile
 
-    def rename(self, profile_id: str, name: str) -> None:
+    def rename(self, profile_id: str, name: str, *, shared: bool = False) -> None:
+        """Give a profile a name. Raises LearnerError on a name that it can't have.
+
+        On one machine a name tells learners apart and is taken once. On a `shared` server several may
+        have it: a refusal would tell who else studies there.
+        """
         with self._database.write() as connection:
-            chosen = _free_name(connection, name, own_id=profile_id)
+            chosen = clean_name(name) if shared else _free_name(connection, name, own_id=profile_id)
             connection.execute(
                 update(t.profiles).where(t.profiles.c.id == profile_id).values(name=chosen, named=True)
             )
@@ -102,6 +110,27 @@ class Profiles(StoreLog):
                 and not _did_anything(connection, left.id)
             ):
                 _erase_profile(connection, left.id)
+
+    def remove_idle_guests(self, *, before: datetime) -> int:
+        """Erase guests who came before a moment and never did anything; return how many.
+
+        A few in each transaction, so that nobody's write waits for all of them.
+        """
+        with self._database.read() as connection:
+            idle = list(connection.scalars(_select_idle(before)))
+        erased = 0
+        for start in range(0, len(idle), ERASED_AT_ONCE):
+            some = t.profiles.c.id.in_(idle[start : start + ERASED_AT_ONCE])
+            with self._database.write() as connection:
+                # Asked again: one of them may have done something since. Locked where the database has locks
+                # of rows; who is writing just now is left out.
+                still = _select_idle(before).where(some).with_for_update(skip_locked=True, of=t.profiles)
+                ids = list(connection.scalars(still))
+                for table in (t.preferences, t.browsers):
+                    connection.execute(delete(table).where(table.c.profile_id.in_(ids)))
+                connection.execute(delete(t.profiles).where(t.profiles.c.id.in_(ids)))
+            erased += len(ids)
+        return erased
 
     def browsers_of(self, profile_id: str) -> list[tuple[str, datetime]]:
         """Read the ids of the browsers that use a profile, and since when; the newest first."""
@@ -148,9 +177,9 @@ def _chosen_by(connection: Connection, browser_id: str) -> Profile | None:
 
 
 def _welcome_guest(connection: Connection, browser_id: str, now: datetime) -> Profile:
-    taken = set(connection.scalars(select(func.lower(t.profiles.c.name))))
-    names = chain([GUEST_NAME], (f"{GUEST_NAME} {number}" for number in count(2)))
-    name = next(name for name in names if name.lower() not in taken)
+    # The other names aren't read: on a server there may be thousands, and everybody's writes wait meanwhile.
+    is_first = connection.scalar(select(t.profiles.c.id).limit(1)) is None
+    name = GUEST_NAME if is_first else f"{GUEST_NAME} {uuid.uuid4().hex[:4]}"
     profile = _insert_profile(connection, name, named=False, now=now)
     # Inserted without deleting first: of two first requests on a server, the second must fail and use the
     # profile of the first, not replace it.
@@ -186,11 +215,28 @@ def _by_hand(table: Table) -> list[ColumnElement[bool]]:
     return [t.preferences.c.name != "time_zone"] if table is t.preferences else []
 
 
-def _did_anything(connection: Connection, profile_id: str) -> bool:
-    return any(
-        connection.scalar(select(exists().where(table.c.profile_id == profile_id, *_by_hand(table))))
+def _activities(profile_id: ColumnElement[str] | str) -> list[ColumnElement[bool]]:
+    """Return the conditions that a profile has a row of each kind."""
+    return [
+        exists().where(table.c.profile_id == profile_id, *_by_hand(table))
         for table in t.metadata.sorted_tables
         if "profile_id" in table.c and table is not t.browsers
+    ]
+
+
+def _did_anything(connection: Connection, profile_id: str) -> bool:
+    return any(connection.scalar(select(activity)) for activity in _activities(profile_id))
+
+
+def _select_idle(before: datetime) -> Select[tuple[str]]:
+    """Select the guests who came before a moment, chose no browser since and have no row of any kind."""
+    lately = select(t.browsers.c.profile_id).where(t.browsers.c.chosen_at >= before)
+    columns = t.profiles.c
+    return select(columns.id).where(
+        not_(columns.named),
+        columns.created_at < before,
+        columns.id.not_in(lately),
+        *(~activity for activity in _activities(columns.id)),
     )
 
 

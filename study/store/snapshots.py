@@ -22,6 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from study.base.errors import LearnerError, StorageError
+from study.base.owner_log import note
 from study.base.settings import OWN_FOLDERS
 from study.store.snapshot_copies import (
     copy_database,
@@ -34,7 +35,6 @@ from study.store.storage_errors import kind_of
 Reason = Literal["daily", "upgrade", "import", "restore"]
 KEPT = 10
 EVERY = timedelta(days=1)
-LOOK_EVERY_SECONDS = 3600
 DATABASE = "study.sqlite3"
 WITHOUT_CLASSES = b"without live classes"
 """The comment of a zip: earlier versions of the app left classes in."""
@@ -70,6 +70,8 @@ class Snapshots:
         self._home = home or database.parent
         self.folder = self._home / "backups"
         self._lock = threading.Lock()
+        self.problem = ""
+        """Why the last automatic backup was not made, for the owner; empty when it was."""
 
     def listed(self) -> list[Snapshot]:
         """Return all backups, newest first."""
@@ -101,7 +103,10 @@ class Snapshots:
                 raise _told(error) from error
             alike = [made for made in self.listed() if made.reason == reason]
             for old in alike[KEPT:]:
-                old.path.unlink(missing_ok=True)
+                try:
+                    old.path.unlink(missing_ok=True)
+                except OSError:  # the new backup is there already
+                    note("backup", "An old backup could not be deleted.")
         return Snapshot(path=path, made_at=now, reason=reason)
 
     def make_if_due(self, *, now: datetime) -> Snapshot | None:
@@ -239,27 +244,6 @@ def is_whole(database: Path) -> bool:
             return list(connection.execute("PRAGMA quick_check(1)")) == [("ok",)]
     except sqlite3.Error:
         return False
-
-
-class DailyBackups:
-    """A thread that looks every hour whether the daily backup is due; before, it mends older backups."""
-
-    def __init__(self, snapshots: Snapshots) -> None:
-        self._snapshots = snapshots
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="daily-backups", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Start no further backup."""
-        self._closing.set()
-
-    def _run(self) -> None:
-        self._snapshots.leave_classes_out_of_older()
-        while not self._closing.is_set():
-            with suppress(LearnerError):  # a full disk: the next hour tries again
-                self._snapshots.make_if_due(now=datetime.now(UTC))
-            self._closing.wait(LOOK_EVERY_SECONDS)
 
 
 def _upgrade(snapshot: Snapshot, copy: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from study.base.errors import LearnerError
 
 _STALE = "Reload the page and try again."
+MOST_VALUES = 300  # of a form: a grid of 200 runs is ticked whole, and each value costs reading it
 LONGEST_WHOLE = 18  # a database takes no more digits
 
 
@@ -70,6 +71,7 @@ def read_fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> lis
     values = form.get(name, []) if isinstance(form, dict) else []
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise LearnerError(f"The form came without a usable {name!r}.", do_next=_STALE)
+    _refuse_many(len(values))
     if too_long := [value for value in values if len(value) > limit]:
         raise LearnerError(
             f"{name!r} has {len(too_long[0]):,} characters.", do_next=f"Keep it under {limit:,}."
@@ -77,10 +79,21 @@ def read_fields(event: Mapping[str, Any], name: str, *, limit: int = 200) -> lis
     return [clean(value) for value in values]
 
 
-def read_form(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    """All fields of a submitted form."""
+def read_form(event: Mapping[str, Any], *, limit: int = 200) -> dict[str, list[str]]:
+    """All fields of a submitted form, each with its values of at most `limit` characters."""
     sent = event.get("fields")
-    return {name: read_fields(event, name) for name in sent} if isinstance(sent, dict) else {}
+    if not isinstance(sent, dict):
+        return {}
+    _refuse_many(sum(len(values) if isinstance(values, list) else 1 for values in sent.values()))
+    _refuse_many(len(sent))
+    return {name: read_fields(event, name, limit=limit) for name in sent}
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_VALUES:
+        raise LearnerError(
+            f"The form came with {count:,} values; {MOST_VALUES} are the limit.", do_next="Choose fewer."
+        )
 
 
 def read_number(written: str, *, default: int, low: int, high: int) -> int:

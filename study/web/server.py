@@ -153,7 +153,10 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
 
     names = [host]
     if host in ("0.0.0.0", "::", ""):
-        names = [*own_addresses(), *(name for name in own_names() if name.endswith(".local"))]
+        names = [
+            *own_addresses(ipv6=host == "::"),
+            *(name for name in own_names() if name.endswith(".local")),
+        ]
     direct = [address_of(name, port) for name in names if not is_loopback(name)]
     shown = [*(f"http://{name}" for name in public_names), *direct]
     by_proxy = ("Where a proxy encrypts, its addresses begin with https.",) if public_names else ()
@@ -169,13 +172,16 @@ def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequen
     )
 
 
-def own_addresses() -> list[str]:
-    """Return the IPv4 addresses of this machine in its networks."""
+def own_addresses(*, ipv6: bool = False) -> list[str]:
+    """Return the IPv4 addresses of this machine in its networks, and behind them the IPv6 ones if wanted."""
     import psutil
 
     found = (part for parts in psutil.net_if_addrs().values() for part in parts)
-    numbers = {part.address for part in found if part.family == socket.AF_INET}
-    return sorted(number for number in numbers if not is_loopback(number))
+    wanted = (socket.AF_INET, socket.AF_INET6) if ipv6 else (socket.AF_INET,)
+    numbers = {part.address for part in found if part.family in wanted}
+    # A browser can't open an address such as fe80::1%eth0, which is complete only with its interface.
+    usable = (number for number in numbers if not is_loopback(number) and not number.startswith("fe80:"))
+    return sorted(usable, key=lambda number: (":" in number, number))
 
 
 def set_gradio_environment(settings: Settings) -> None:

@@ -144,6 +144,11 @@ def test_a_forged_header_does_not_make_a_phone_this_machine(served: Any) -> None
     assert ask(served, "GET", "/class", headers={"host": "127.0.0.1:7860"}) == 403
 
 
+def test_a_proxy_on_this_machine_makes_nobody_the_teacher(served: Any) -> None:
+    for name in ("x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip"):
+        assert ask(served, "GET", "/class", address="127.0.0.1", headers={name: "203.0.113.9"}) == 403
+
+
 def test_this_machine_reaches_everything_through_any_of_its_addresses(served: Any) -> None:
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1", *(each.address for each in lan_addresses())):
         assert is_own_address(address)

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from lora_lab.engine.local import LocalEngine
 from lora_lab.lab import Lab
 from lora_lab.spec import OWN_DATA, TINY_MODEL, RunSpec
+from study.base.errors import LearnerError
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
 
@@ -25,9 +27,21 @@ def test_closing_the_lab_ends_what_tokenizes_and_merges(
     lab = Lab(settings, LocalEngine(settings, warm=False))
     for _ in range(2):
         lab.read_data(TINY_MODEL, OWN_DATA)
-        lab.merge(run_builders.finished(settings.runs_dir, RunSpec(model=TINY_MODEL)))
+    lab.merge(run_builders.finished(settings.runs_dir, RunSpec(model=TINY_MODEL)))
+    other = run_builders.finished(settings.runs_dir, RunSpec(model=TINY_MODEL))
+    thirds: list[Callable[[], None]] = [
+        lambda: lab.read_data("another", OWN_DATA),
+        lambda: lab.merge(other),
+    ]
+    for third in thirds:
+        with pytest.raises(LearnerError, match=r"2 other processes .* Wait until one of them has ended"):
+            third()
     assert lab.is_reading(TINY_MODEL, OWN_DATA)
-    assert len(started) == 3
+    assert len(started) == 2
+    started[1].kill()
+    started[1].wait()
+    lab.merge(other)  # there is room again, and what has ended isn't kept
+    assert list(lab._workers.values()) == [started[0], started[2]]
     lab.close()
     assert not lab.is_reading(TINY_MODEL, OWN_DATA)
     assert all(process.poll() is not None for process in started)

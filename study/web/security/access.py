@@ -8,22 +8,22 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.store.storage_errors import in_words
 from study.web.security.middleware import COOKIE as LEARNER_COOKIE
-from study.web.security.middleware import is_browser_id, is_this_machine
-from study.web.security.rates import Rates
+from study.web.security.middleware import is_browser_id
+from study.web.security.rates import Rates, Turns
 
 Role = Literal["owner", "learner"]
 COOKIE = "owner"
@@ -34,6 +34,16 @@ SECRET_BYTES = 32
 PHRASE_GROUPS = 5  # of four letters, 100 bits together
 
 TOO_MANY = "Too many requests from this browser. Wait a moment, then reload the page."
+TOO_MUCH_AT_ONCE = (
+    "This browser asks for too much at once. Wait until some of it has been answered, then press again."
+)
+
+_COMPUTED = re.compile(
+    r"/(act/|io/(?!upload$)|lab/|projects/|figure/|search$|progress/plots/|docs/|class/[0-9]{6}/cards"
+    r"|gradio_api/(component_server|run/|api/|call/|queue/join))"
+)
+"""What is computed for the one who asks, in one of the server's few threads. Uploads take as long as the
+network does, and files of pages are many and cheap."""
 
 
 def owners_only() -> LearnerError:
@@ -105,6 +115,10 @@ class RoleGate:
         self._by_browser = Rates(burst=300, per_second=10)
         # All learners of a school may have one address.
         self._by_address = Rates(burst=6_000, per_second=150)
+        # Two, so that one tab's long export leaves a place for presses and polls. A third would take a thread
+        # from somebody else, so it waits. Opening a page asks for three things and an open tab polls one; a
+        # browser sends six at once, a hundred through a proxy with HTTP/2: ten tabs that open together fit.
+        self._turns = Turns(at_once=2, waiting=30)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with one sentence."""
@@ -112,18 +126,32 @@ class RoleGate:
             await self._app(scope, receive, send)
             return
         answer = self._answer(scope)
+        if answer is None and scope["role"] == "learner" and _COMPUTED.match(scope["path"]):
+            answer = self._in_turn
         await (answer or self._app)(scope, receive, send)
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        browser = _browser_in(scope)
+        if self._turns.are_taken(browser):
+            note("limit", "A browser asked for too much at once.")
+            await PlainTextResponse(TOO_MUCH_AT_ONCE, 429, headers={"Retry-After": "2"})(scope, receive, send)
+            return
+        async with self._turns.take(browser) as leave:
+
+            async def send_answer(message: Message) -> None:
+                leave()  # it is computed; how fast it arrives is up to the network
+                await send(message)
+
+            await self._app(scope, receive, send_answer)
 
     def _answer(self, scope: Scope) -> ASGIApp | None:
         connection = HTTPConnection(scope)
-        address = scope["client"][0] if scope.get("client") else ""
-        here = is_this_machine(address, Headers(scope=scope).keys())
-        owner = here or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
+        address = _address_in(scope)
+        owner = scope.get("here", False) or self._keys.is_owner(connection.cookies.get(COOKIE, ""))
         scope["role"] = "owner" if owner else "learner"
         scope["open_lab"] = self._open_lab
-        cookie = connection.cookies.get(LEARNER_COOKIE, "")
-        browser = cookie if is_browser_id(cookie) else address  # what is kept of a stranger stays short
-        if not owner and not (self._by_address.allows(address) and self._by_browser.allows(browser)):
+        allowed = owner or (self._by_address.allows(address) and self._by_browser.allows(_browser_in(scope)))
+        if not allowed:
             note("limit", "A browser or an address asked too often and was told to wait.")
             return PlainTextResponse(TOO_MANY, 429, headers={"Retry-After": "2"})
         if scope["path"] == OWNER_PATH:
@@ -140,8 +168,21 @@ class RoleGate:
             return PlainTextResponse("That is not the key of this server's owner.", 403)
         answer = RedirectResponse("/", 303)
         if self._keys.is_owner(key):
-            answer.set_cookie(COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax")
+            encrypted = connection.url.scheme == "https"  # here, or at a proxy that uvicorn believes
+            answer.set_cookie(
+                COOKIE, key, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", secure=encrypted
+            )
         return answer
+
+
+def _browser_in(scope: Scope) -> str:
+    """Return what a request's browser is known by: what is kept of a stranger stays short."""
+    cookie = HTTPConnection(scope).cookies.get(LEARNER_COOKIE, "")
+    return cookie if is_browser_id(cookie) else _address_in(scope)
+
+
+def _address_in(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def is_owners(method: str, path: str) -> bool:

@@ -3,7 +3,7 @@
 import ipaddress
 import secrets
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,9 @@ BODY_LIMIT_BYTES = 4_000_000  # a data set of prompt and answer pairs fits, a vi
 CONTENT_POLICY = content_policy(hash_of(LOOK_SCRIPT.read_text("utf-8")))
 """Of every answer that has none of its own: the one script that applies the chosen look, and no other."""
 
+PROXY_HEADERS = ("cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip")
+"""With all that begin with `x-forwarded`: what proxies add. A browser sends none of them."""
+
 FILES_OF_PAGES = ("text/css", "text/javascript", "application/javascript", "font/")
 """Types of answers that are not pages: the page's rules hold for them, so the policy would only add bytes."""
 
@@ -45,23 +48,31 @@ def is_browser_id(cookie: str) -> bool:
     return 0 < len(cookie) <= 64
 
 
-def is_this_machine(client: str, headers: Iterable[str]) -> bool:
+def is_by_proxy(headers: Headers, public_names: Collection[str] = ()) -> bool:
+    """Return whether a proxy passed a request on: it says so, or its browser asked for a public name."""
+    named = any(name in PROXY_HEADERS or name.startswith("x-forwarded") for name in headers)
+    return named or _host_name(headers) in public_names
+
+
+def is_this_machine(client: str, headers: Headers, public_names: Collection[str] = ()) -> bool:
     """Return whether a request comes from the machine that runs the app.
 
-    `client` is the address it comes from, `headers` are the names of its headers: one that a proxy has passed
-    on comes from elsewhere.
+    `client` is the address it comes from. That alone says little: a proxy on this machine has a local address
+    too, and many pass on no header of their own. So the browser must have asked for this machine by one of
+    its local names, which nobody elsewhere can have typed.
     """
-    try:
-        near = ipaddress.ip_address(client).is_loopback
-    except ValueError:
-        return False
-    return near and not {"forwarded", "x-forwarded-for"}.intersection(name.lower() for name in headers)
+    host = _host_name(headers)
+    local = host in ("localhost", *own_names()) or _is_loopback(host)
+    return local and _is_loopback(client) and not is_by_proxy(headers, public_names)
 
 
 def is_here(request: Any) -> bool:
-    """Return whether a Starlette or Gradio request comes from a browser on the machine that runs the app."""
-    client = getattr(request, "client", None)
-    return client is not None and is_this_machine(client.host, dict(request.headers))
+    """Return whether a Starlette or Gradio request comes from a browser on the machine that runs the app.
+
+    `RequestGuard` has found that out; without it nobody is here.
+    """
+    inner = getattr(request, "request", request)  # Gradio wraps Starlette's
+    return bool(inner.scope.get("here"))
 
 
 class RequestGuard:
@@ -69,6 +80,8 @@ class RequestGuard:
 
     - A request for a foreign host name is refused: that is how a web site elsewhere would reach a server on
       this machine (DNS rebinding). Addresses written as numbers can't be rebound and are let in.
+    - The scope gets `by_proxy` and `here`: whether a proxy passed the request on, and whether it comes from a
+      browser on this machine.
     - A request that changes something must come from one of our own pages (its `Origin` is our host).
     - A body over the limit is refused; `larger` names paths with a limit of their own.
     - A browser gets a random id as a cookie with its first page. `Lax` rather than `Strict`: with `Strict` a
@@ -80,7 +93,9 @@ class RequestGuard:
     ) -> None:
         self._app = app
         self._larger = larger or {}
-        self._hosts = {"localhost", *own_names(), *(host.lower() for host in hosts)}
+        given = {host.lower() for host in hosts}
+        self._public_names = {host for host in given if host != "localhost" and not _is_address(host)}
+        self._hosts = {"localhost", *own_names(), *given}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,6 +108,9 @@ class RequestGuard:
             note("refused", f"{bytes(refusal.body).decode()} ({refusal.status_code})")
             await refusal(scope, receive, send)
             return
+        client = scope["client"][0] if scope.get("client") else ""
+        scope["by_proxy"] = is_by_proxy(headers, self._public_names)
+        scope["here"] = is_this_machine(client, headers, self._public_names)
         cookie = _new_cookie(scope, headers)
         await self._app(scope, _limit_body(receive, limit_bytes), _with_headers(send, cookie))
 
@@ -100,7 +118,8 @@ class RequestGuard:
         if "\0" in scope["path"]:  # no file has such a name, and the operating system raises ValueError
             return PlainTextResponse("There is nothing at that address.", status_code=404)
         host, method = headers.get("host", ""), scope["method"]
-        if not self._is_ours(host):
+        name = _host_name(headers)
+        if name not in self._hosts and not _is_address(name):
             return PlainTextResponse("This app does not answer to that host name.", status_code=400)
         origin = headers.get("origin")
         if method not in ("GET", "HEAD", "OPTIONS") and origin and _netloc(origin) != host:
@@ -111,13 +130,6 @@ class RequestGuard:
         if int(length[:20]) > limit_bytes:
             return PlainTextResponse("That is too large.", status_code=413)
         return None
-
-    def _is_ours(self, host: str) -> bool:
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-        except ValueError:  # such as an address in brackets that never close
-            return False
-        return name in self._hosts or _is_address(name)
 
 
 def own_names() -> set[str]:
@@ -131,6 +143,22 @@ def _netloc(origin: str) -> str:
         return urlsplit(origin).netloc
     except ValueError:
         return ""
+
+
+def _host_name(headers: Headers) -> str:
+    """Return the name that the browser asked for, without its port."""
+    try:
+        return (urlsplit(f"//{headers.get('host', '')}").hostname or "").lower()
+    except ValueError:  # such as an address in brackets that never close
+        return ""
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        read = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(read, "ipv4_mapped", None) or read).is_loopback
 
 
 def _is_address(name: str) -> bool:

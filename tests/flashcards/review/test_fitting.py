@@ -1,11 +1,17 @@
 """Parameters are fitted in a process of their own, by themselves, and kept only if they predict better."""
 
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic, sleep
 
 import pytest
 
 from flashcards.decks.deck import Decks
+from flashcards.review import fit_scheduler
 from flashcards.review.fit_scheduler import NEEDED, Fitting, fit_of
 from flashcards.review.operations import Reviews
 from flashcards.scheduling.fit_worker import fit_parameters
@@ -73,6 +79,90 @@ def test_a_learner_who_forgets_fast_gets_parameters_that_reach_the_aim(
         assert before is not None
         assert before < aim - 0.05
         assert after == pytest.approx(aim, abs=0.02)
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[str]]]:
+    """Workers that sleep until they are killed, in the order of their start; fits are due at once."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", "import time; time.sleep(60)"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    monkeypatch.setattr(fit_scheduler, "start_worker", start)
+    monkeypatch.setattr(fit_scheduler, "NEEDED", 0)
+    yield started
+    for worker in started:
+        worker.kill()
+
+
+def test_one_learner_is_fitted_at_a_time_and_the_others_wait_in_turn(
+    reviews: Reviews, now: datetime, workers: list[subprocess.Popen[str]]
+) -> None:
+    fitting = fitting_of(reviews, now)
+    learners = [reviews.store.profiles.add(f"browser-{name}", name, now=now).id for name in "abcd"]
+    assert all(fitting.consider(learner) for learner in learners)
+    assert not any(fitting._start(learner) for learner in learners)  # each waits once
+
+    def has_started(count: int) -> bool:
+        return len(workers) == count
+
+    for nth in range(4):
+        wait_until(partial(has_started, nth + 1))
+        assert [fitting.state(learner).running for learner in learners] == [each >= nth for each in range(4)]
+        sleep(0.1)
+        assert len(workers) == nth + 1
+        workers[nth].kill()
+    wait_until(lambda: fitting._thread is None)
+    assert not fitting.state(learners[3]).running
+
+
+def test_closing_ends_the_running_fit_and_starts_no_other(
+    reviews: Reviews, now: datetime, workers: list[subprocess.Popen[str]]
+) -> None:
+    fitting = fitting_of(reviews, now)
+    learners = [reviews.store.profiles.add(f"browser-{name}", name, now=now).id for name in "abc"]
+    assert all(fitting.consider(learner) for learner in learners)
+    wait_until(lambda: len(workers) == 1)
+    fitting.close()
+    assert [worker.poll() is None for worker in workers] == [False]
+    assert fitting._thread is None
+    assert not fitting._start(learners[1])
+
+
+def test_a_fit_that_fails_leaves_the_next_learner_theirs(
+    reviews: Reviews, now: datetime, workers: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = fitting_of(reviews, now)
+    ana, ben = (reviews.store.profiles.add(f"browser-{name}", name, now=now).id for name in "ab")
+
+    def read(learner: str) -> list[CardReview]:
+        if learner == ana:
+            raise ValueError("such as a profile that was deleted meanwhile")
+        return []
+
+    monkeypatch.setattr(reviews.store.cards, "history", read)
+    assert fitting._start(ana)
+    assert fitting._start(ben)
+    wait_until(lambda: len(workers) == 1)
+    assert fitting._asked == [ben]
+    fitting.close()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = monotonic() + 20
+    while not holds():
+        assert monotonic() < end
+        sleep(0.01)
 
 
 def test_too_few_reviews_start_nothing(reviews: Reviews, ana: str, now: datetime) -> None:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from lora_lab.engine.inspections import KINDS, Inspection, InspectionQueue
+from lora_lab.engine.job_queue import WAITING_OF_ALL, WAITING_OF_ONE
 from lora_lab.engine.local import LocalEngine
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -206,3 +207,22 @@ def test_another_file_in_the_named_folder_is_another_inspection(queue: CountingQ
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert queue.id_of("weights", order) != before
     assert queue.id_of("adapter", order) != queue.id_of("weights", order)
+
+
+def test_questions_that_wait_have_a_limit_for_each_learner_and_for_all(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(settings, warm=False)
+    engine.training = True  # so that all of them wait
+    queue = InspectionQueue(settings, engine)
+    waiting = [queue.submit("weights", {"to": number}, learner="ana") for number in range(WAITING_OF_ONE)]
+    with pytest.raises(LearnerError, match=r"20 of your questions .* wait"):
+        queue.submit("weights", {"to": -1}, learner="ana")
+    assert queue.submit("weights", {"to": 0}, learner="ana") == waiting[0]  # it waits already
+    for number in range(WAITING_OF_ONE, WAITING_OF_ALL):
+        queue.submit("weights", {"to": number}, learner=f"learner {number}")
+    with pytest.raises(LearnerError, match=r"100 questions .* Try again later"):
+        queue.submit("weights", {"to": -1}, learner="ben")
+    queue.stop(waiting[0].id)
+    queue.submit("weights", {"to": -1}, learner="ben")
+    queue.close()

@@ -85,7 +85,8 @@ def test_a_cell_is_named_by_rank_bits_and_what_the_grid_varies() -> None:
         ({"bits": "nf4,1bit"}, "bits must be one of"),
         ({"ranks": "4,1,4"}, "ranks names 4 more than once."),
         ({"ranks": " , "}, "ranks has no value."),
-        ({"seeds": range(201)}, f"The grid has 201 cells; the limit is {MAX_CELLS}."),
+        ({"seeds": range(201)}, f"seeds has 201 values; the limit is {MAX_CELLS} cells."),
+        ({"seeds": range(21), "ranks": range(1, 12)}, f"The grid has 231 cells; the limit is {MAX_CELLS}."),
         ({"alpha_per_rank": -1}, "alpha must be a number above 0, got -1.0."),
         ({"batch": "1,2"}, "A grid has no axis batch. It has bits, variants, targets, seeds,"),
     ],
@@ -94,6 +95,19 @@ def test_every_wrong_value_is_named(values: dict[str, object], said: str) -> Non
     with pytest.raises(LearnerError) as raised:
         grid_from(BASE, values)
     assert said in str(raised.value)
+
+
+def test_values_that_are_too_many_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+
+    def count(values: object) -> RunSpec:
+        read.append(values)
+        return BASE
+
+    monkeypatch.setattr("lora_lab.settings.grid.spec_from", count)
+    with pytest.raises(LearnerError, match=r"ranks has 200,000 values"):
+        grid_from(BASE, {"ranks": ["4"] * 200_000})
+    assert read == []
 
 
 def test_a_grid_built_directly_names_each_cell_that_no_run_can_be() -> None:

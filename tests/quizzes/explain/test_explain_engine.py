@@ -1,6 +1,8 @@
 """What stands behind the Explain page: highlights, agreement, the reading queue, advice for every concept."""
 
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from quizzes.explain.advice import load_advice
 from quizzes.explain.agreement import compute_kappa
 from quizzes.explain.concept_status import reads_as_english, split_segments
-from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue
+from quizzes.explain.grading_queue import BROKEN, NO_GRADER, GradingQueue, Keep
 from quizzes.grader.grading import Grading
 from quizzes.grader.labelled_answers import NOISE, LabelledAnswer, load_answers
 from quizzes.grader.limits import limits_sentence, read_measured, write_measured
@@ -135,7 +137,7 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     queue = GradingQueue(BrokenGrader())
-    queue.read(ATTEMPT, TOY, keep)
+    queue.read(ATTEMPT, TOY, keep, learner="ana")
     queue.finish()
     assert queue.trouble(1) == BROKEN
     assert "KeyError" in caplog.text
@@ -144,7 +146,51 @@ def test_a_bug_in_the_grader_is_logged_and_leaves_the_learner_a_way_on(
 
 def test_a_queue_without_a_grader_reads_nothing_and_says_so() -> None:
     queue = GradingQueue(None)
-    queue.read(ATTEMPT, TOY, keep)
+    queue.read(ATTEMPT, TOY, keep, learner="ana")
     assert not queue.open
     assert queue.trouble(1) == NO_GRADER
     queue.close()
+
+
+class PatientGrader(BrokenGrader):
+    """Grades nothing before it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+
+    def grade(
+        self, prompt: Prompt, answer: str, *, report: Report, find_words: bool, added_at: int | None
+    ) -> Grading:
+        self.may.wait(20)
+        return Grading(concepts=())
+
+
+def test_learners_take_turns_and_every_answer_is_graded() -> None:
+    graded: list[int] = []
+    grader = PatientGrader()
+    queue = GradingQueue(grader)
+
+    def note_as(number: int) -> Keep:
+        return lambda _: graded.append(number)
+
+    for learner, first, count in (("ana", 0, 300), ("ben", 1000, 1), ("cem", 2000, 2)):
+        for number in range(first, first + count):
+            attempt = replace(ATTEMPT, id=number)
+            queue.read(attempt, TOY, note_as(number), learner=learner)
+    grader.may.set()
+    queue.finish()
+    assert max(map(graded.index, (1000, 2000))) <= 3  # behind what was being graded, and one of each other
+    assert graded.index(2001) <= 5
+    assert sorted(graded) == [*range(300), 1000, 2000, 2001]
+    queue.close(wait=True)
+    assert queue._waiting == {}
+
+
+def test_closing_lets_nobody_wait_for_what_is_not_graded() -> None:
+    grader = PatientGrader()
+    queue = GradingQueue(grader)
+    for number in range(3):
+        queue.read(replace(ATTEMPT, id=number), TOY, lambda _: None, learner="ana")
+    queue.close()
+    grader.may.set()
+    queue.finish()

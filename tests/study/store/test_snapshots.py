@@ -34,6 +34,24 @@ def store(settings: Settings) -> Iterator[Store]:
     opened.close()
 
 
+def test_an_old_backup_that_can_not_be_deleted_spoils_no_new_one(
+    snapshots: Snapshots, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(KEPT):
+        snapshots.make("daily", now=now + timedelta(days=day))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        made = snapshots.make("daily", now=now + timedelta(days=KEPT))
+    assert snapshots.listed()[0] == made
+    assert len(snapshots.listed()) == KEPT + 1
+    snapshots.make("daily", now=now + timedelta(days=KEPT + 1))
+    assert len(snapshots.listed()) == KEPT
+
+
 @pytest.fixture
 def snapshots(settings: Settings, store: Store) -> Snapshots:
     found = snapshots_of(settings.database_url, settings.home)

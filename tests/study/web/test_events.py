@@ -45,6 +45,18 @@ def test_a_malformed_form_is_refused(form: object) -> None:
         form_event.read_field({"fields": form}, "name")
 
 
+@pytest.mark.parametrize(
+    "form", [{"ranks": ["4"] * 301}, {f"field-{number}": [] for number in range(301)},
+             {"ranks": ["4"] * 200, "seeds": ["1"] * 101}],
+)  # fmt: skip
+def test_a_form_of_too_many_values_is_refused_in_words(form: dict[str, list[str]]) -> None:
+    with pytest.raises(LearnerError, match=r"came with 301 values; 300 are the limit. Choose fewer"):
+        form_event.read_form({"fields": form})
+    assert form_event.read_form({"fields": {"runs": ["r"] * 300}}) == {"runs": ["r"] * 300}
+    with pytest.raises(LearnerError, match="301 values"):
+        form_event.read_fields({"fields": {"runs": ["r"] * 301}}, "runs")
+
+
 def test_a_text_over_its_limit_says_by_how_much() -> None:
     with pytest.raises(LearnerError, match=r"'answer' has 1,001 characters. Keep it under 1,000"):
         form_event.read_field({"fields": {"answer": ["x" * 1001]}}, "answer", limit=1000)

@@ -1,5 +1,6 @@
 """The server's key is whole or there is none, and what strangers send is not kept."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -80,6 +81,99 @@ def ask(gate: RoleGate, cookie: str, address: str = "192.0.2.7") -> bool:
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b"",
                     "client": (address, 1)}  # fmt: skip
     return gate._answer(scope) is None
+
+
+class SlowServer:
+    """A gate before an app that answers once it may; it tells what is worked on and what was answered."""
+
+    def __init__(self, home: Path) -> None:
+        self.keys = ServerKeys(home)
+        self.gate = RoleGate(self._answer, keys=self.keys)
+        self.may = asyncio.Event()
+        self.worked_on: list[str] = []
+        self.arrives = asyncio.Event()
+        self.statuses: list[int] = []
+
+    async def _answer(self, scope: Scope, receive: Any, send: Any) -> None:
+        self.worked_on.append(scope["path"])
+        await self.may.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await self.arrives.wait()
+        self.worked_on.remove(scope["path"])
+
+    def ask(self, path: str, browser: str = "flood", *, owner: bool = False) -> asyncio.Task[None]:
+        cookie = f"learner={browser}" + (f"; owner={self.keys.owner}" if owner else "")
+        headers = [(b"host", b"192.0.2.1"), (b"cookie", cookie.encode())]
+        scope: Scope = {"type": "http", "method": "GET", "path": path, "headers": headers,
+                        "query_string": b"", "client": ("192.0.2.7", 1)}  # fmt: skip
+
+        async def receive() -> Any: ...
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self.statuses.append(message["status"])
+
+        return asyncio.create_task(self.gate(scope, receive, send))
+
+
+async def settle() -> None:
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("path", ["/act/grid", "/io/cards/apkg", "/lab/runs/x/run.json", "/search",
+                                  "/gradio_api/component_server", "/gradio_api/run/predict"])  # fmt: skip
+def test_a_browser_is_worked_for_twice_at_once_and_the_rest_waits_or_is_told(
+    tmp_path: Path, path: str
+) -> None:
+    async def flood() -> None:
+        server = SlowServer(tmp_path)
+        asked = [server.ask(path) for _ in range(40)]
+        await settle()
+        assert server.worked_on == [path] * 2
+        assert server.statuses == [429] * 8  # 30 more wait
+        asked += [server.ask("/look/site.css"), server.ask(path, "calm"), server.ask(path, owner=True)]
+        await settle()
+        assert server.worked_on == [path, path, "/look/site.css", path, path]
+        server.may.set()
+        server.arrives.set()
+        await asyncio.gather(*asked)
+        assert sorted(server.statuses) == [200] * 35 + [429] * 8
+        assert server.gate._turns._lines == {}
+
+    asyncio.run(flood())
+
+
+def test_ten_tabs_of_one_browser_are_all_answered(tmp_path: Path) -> None:
+    async def open_tabs() -> None:
+        server = SlowServer(tmp_path)
+        asked = [server.ask("/gradio_api/run/predict") for _ in range(20)]
+        asked += [server.ask("/act/lab") for _ in range(10)]
+        await settle()
+        server.may.set()
+        server.arrives.set()
+        await asyncio.gather(*asked)
+        assert server.statuses == [200] * 30
+
+    asyncio.run(open_tabs())
+
+
+def test_a_slow_download_and_an_upload_keep_no_place(tmp_path: Path) -> None:
+    async def download() -> None:
+        server = SlowServer(tmp_path)
+        asked = [server.ask("/io/upload") for _ in range(3)]
+        await settle()
+        assert len(server.worked_on) == 3
+        server.may.set()
+        asked += [server.ask("/lab/runs/x/merged.zip") for _ in range(3)]  # answered, and still on the way
+        await settle()
+        assert server.worked_on.count("/lab/runs/x/merged.zip") == 3
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert server.gate._turns._lines == {}
+
+    asyncio.run(download())
 
 
 def test_what_is_kept_of_a_browser_is_short_whatever_its_cookie(tmp_path: Path) -> None:

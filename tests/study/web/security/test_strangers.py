@@ -1,11 +1,14 @@
 """What a start with --host says, and what browsers elsewhere on the network can't see or do."""
 
+import asyncio
 import socket
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from starlette.types import Scope
 
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports
@@ -16,7 +19,8 @@ from study.pages.settings import SettingsPage
 from study.ports.context import Context
 from study.store.snapshots import snapshots_of
 from study.web import server
-from study.web.security.middleware import is_this_machine, own_names
+from study.web.security.access import RoleGate, ServerKeys
+from study.web.security.middleware import RequestGuard, own_names
 from study.web.server import address_of, is_loopback, network_notice
 from tests.study.web.test_web import ask
 from tests.visits import build_event, opened
@@ -31,6 +35,21 @@ def test_a_start_for_the_network_says_what_is_open_and_prints_addresses_that_wor
     assert "/owner?key=the-key" in said
     assert f"http://{socket.gethostname().lower().removesuffix('.local')}.local:7860" in said
     assert network_notice("192.168.1.5", 7860, "k").splitlines()[1].strip() == "http://192.168.1.5:7860"
+
+
+def test_a_start_on_all_addresses_of_ipv6_prints_those_that_a_browser_can_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def at(address: str) -> SimpleNamespace:
+        return SimpleNamespace(family=socket.AF_INET6 if ":" in address else socket.AF_INET, address=address)
+
+    found = {"lo": [at("::1"), at("127.0.0.1")],
+             "eth0": [at("2001:db8::5"), at("fe80::1%eth0"), at("192.168.1.5")]}  # fmt: skip
+    monkeypatch.setattr("psutil.net_if_addrs", lambda: found)
+    lines = [line.strip() for line in network_notice("::", 7860, "k").splitlines()]
+    assert lines[1:3] == ["http://192.168.1.5:7860", "http://[2001:db8::5]:7860"]
+    assert not any("fe80" in line or "::1]" in line for line in lines)
+    assert "2001" not in network_notice("0.0.0.0", 7860, "k")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
@@ -82,12 +101,60 @@ def test_a_length_that_is_no_number_is_refused(length: str) -> None:
     assert ask("POST", headers={"content-length": length.encode().decode("latin-1")}).status_code == 400
 
 
-def test_a_request_that_a_proxy_passed_on_comes_from_elsewhere() -> None:
-    assert is_this_machine("127.0.0.1", ["host"])
-    assert is_this_machine("::1", [])
-    assert not is_this_machine("127.0.0.1", ["X-Forwarded-For"])
-    assert not is_this_machine(ELSEWHERE, [])
-    assert not is_this_machine("", [])
+OWN_NAME = sorted(own_names())[0]
+
+
+def is_owner(headers: dict[str, str], keys: ServerKeys, *, client: str = "127.0.0.1") -> bool:
+    """Ask a server behind the proxy `study.example.org` who asks: the owner or a learner."""
+    found: list[str] = []
+
+    async def app(scope: Scope, *_: object) -> None:
+        found.append(scope["role"])
+
+    guard = RequestGuard(RoleGate(app, keys=keys), hosts=["0.0.0.0", "study.example.org", "Study.Lan"])
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": encoded,
+                    "client": (client, 1)}  # fmt: skip
+
+    async def nothing(*_: object) -> Any: ...
+
+    asyncio.run(guard(scope, nothing, nothing))
+    return found == ["owner"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:7860", "127.0.0.1:7860", "127.0.0.1", "[::1]:7860", f"{OWN_NAME}:7860"]
+)
+def test_a_browser_on_this_machine_is_the_owners(host: str, tmp_path: Path) -> None:
+    keys = ServerKeys(tmp_path)
+    assert is_owner({"host": host}, keys)
+    assert is_owner({"host": host}, keys, client="::1")
+    assert is_owner({"host": host}, keys, client="::ffff:127.0.0.1")  # of a server that listens on ::
+    for client in (ELSEWHERE, "", "testclient"):
+        assert not is_owner({"host": host}, keys, client=client)
+
+
+@pytest.mark.parametrize(
+    "passed_on",
+    [{}, *({name: "203.0.113.9"} for name in (
+        "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP",
+        "CF-Connecting-IP"))],
+)  # fmt: skip
+def test_whoever_comes_through_a_proxy_on_this_machine_is_the_owner_by_the_key_alone(
+    passed_on: dict[str, str], tmp_path: Path
+) -> None:
+    keys = ServerKeys(tmp_path)
+    for host in ("study.example.org", "study.lan:443", "192.168.1.20:7860"):
+        assert not is_owner({"host": host, **passed_on}, keys)
+        assert is_owner({"host": host, **passed_on, "cookie": f"owner={keys.owner}"}, keys)
+    assert is_owner({"host": "localhost", **passed_on}, keys) == (not passed_on)
+
+
+def test_a_public_name_is_not_this_machine_even_where_the_machine_has_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "study.example.org")
+    assert not is_owner({"host": "study.example.org"}, ServerKeys(tmp_path))
 
 
 def test_a_browser_elsewhere_sees_and_chooses_no_other_profile(context: Context, now: datetime) -> None:
@@ -120,8 +187,15 @@ def test_backups_are_seen_and_restored_at_this_machine_only(context: Context, no
         snapshots=snapshots,
     )
     shown = page.load(opened("browser-of-ana"))
-    assert "4 March, 10:00 UTC" in shown
+    assert "The newest backup was made today, 4 March, 10:00 UTC." in shown
+    assert "failed" not in shown
+    snapshots.problem = "The disk is full."
+    assert "The last automatic backup failed. The disk is full." in page.load(opened("browser-of-ana"))
+    snapshots.problem = ""
     elsewhere = opened("browser-of-ana", client=ELSEWHERE)
+    assert "The newest backup was made today" in page.load(elsewhere)  # the owner, by the owner's address
+    assert "Restore" not in page.load(elsewhere)
+    elsewhere.scope["role"] = "learner"
     assert "Automatic backups" not in page.load(elsewhere)
     with pytest.raises(LearnerError, match="at the machine that runs the app"):
         page.act(build_event(shown, "restore"), elsewhere)
