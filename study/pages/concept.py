@@ -30,6 +30,7 @@ from study.lessons.lesson_text import LessonText, Terms
 from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
 from study.store.logs.lessons import ModeMark
+from study.text.computed_text import settings_named_in
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -165,7 +166,8 @@ class ConceptPage:
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
-            inside["figure"] = figure.fragment(settings) if figure else None
+            used = settings_named_in(lesson.learn.paragraphs) if mode == "learn" else None
+            inside["figure"] = figure.fragment(settings, beside=used) if figure else None
         elif lesson is not None and mode == "try":
             inside["link"] = self.links.lab(lesson.try_it.preset)
             inside["tasks"] = self.links.tasks(visit, concept.id)
