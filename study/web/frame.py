@@ -53,6 +53,7 @@ class Reply(TypedDict, total=False):
     step: str
     goto: str
     error: str
+    beside: str
     parts: dict[str, Markup]
     then: str
 
