@@ -41,6 +41,9 @@ class Preferences:
     day_begins_hour: int = 4
     time_zone: str = ""
     tour_seen: bool = False
+    asked_who: bool = False
+    """Whether this learner has said to be new at this machine."""
+
     desired_retention: float = 0.9
     """The share of due cards to aim to recall."""
 
