@@ -199,7 +199,9 @@ class CardExercise:
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
         done = len(self._in_run(visit, run))
-        return Steps(done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards))
+        return Steps(
+            done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards)
+        )
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next card."""

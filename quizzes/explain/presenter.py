@@ -282,7 +282,7 @@ class ExplainExercise:
         return SECONDS_AN_EXPLANATION
 
     def choose_prompt(self, visit: Visit, concept: str = "") -> str:
-        """Return the prompt explained least often, on a tie the first one; empty if none is about the concept."""
+        """Return the prompt explained least often, on a tie the first; empty if none is about the concept."""
         attempts = [attempt.prompt_id for attempt in self.store.explains.attempts(visit.profile.id)]
         about = [each for each, concepts in self.subjects.items() if concept in concepts]
         return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")

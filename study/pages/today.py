@@ -35,8 +35,8 @@ class TodayPage:
     cards_due: Callable[[Visit], CardsDue]
     subjects: Subjects
     figures: Figures
-    last_run: Callable[[], str | None]
-    """One line about the lab's last training run; None or empty without one."""
+    last_run: Callable[[Visit], str | None]
+    """One line about the learner's last training run, or the lab's; None or empty without one."""
 
     def load(self, request: gr.Request) -> Markup:
         """Render a newcomer's page, or a learner's."""
@@ -80,7 +80,7 @@ class TodayPage:
             unfinished=self.review.unfinished(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
-            last_run=(self.last_run() or ""),
+            last_run=(self.last_run(visit) or ""),
             weekdays=_list_weekdays(visit),
             **self._concepts(visit),
         )

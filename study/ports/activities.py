@@ -248,6 +248,13 @@ class FirstRunView:
     outcome: str
     """`falls`, `stays` or `rises`; empty until both losses were measured."""
 
+    guessed: str
+    """What the learner said of the loss, in the words of `outcome`; empty without a guess."""
+
+    peak: str
+    """The measured peak memory, once the run has ended."""
+
+    guessed_peak: str
     again: str
     """The URL of the same run at rank 1, filled in but not started."""
 
@@ -255,10 +262,10 @@ class FirstRunView:
 class FirstRuns(Protocol):
     """Starts and shows the training run at the end of the introduction."""
 
-    def start(self, visit: Visit, *, anew: bool) -> str:
-        """Start the run and return its id."""
+    def start(self, visit: Visit, *, anew: bool, guess: Mapping[str, str]) -> str:
+        """Start the run with the learner's guess and return its id. Raises LearnerError on a bad guess."""
 
-    def show(self, run_id: str) -> FirstRunView:
+    def show(self, visit: Visit, run_id: str) -> FirstRunView:
         """Render the run as it is now. Raises LearnerError when there is no such run."""
 
     def duration(self) -> str:

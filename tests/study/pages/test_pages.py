@@ -51,7 +51,7 @@ def today(context: Context, review: ReviewPage, cards: CardExercise, subjects: S
         cards_due=cards.due,
         subjects=subjects,
         figures={GLANCE: whole_model.build_glance_figure()},
-        last_run=str,
+        last_run=lambda _: None,
     )
 
 
