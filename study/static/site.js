@@ -171,9 +171,10 @@
   const KEY_WORDS = { ' ': 'Space', ArrowLeft: '←', ArrowRight: '→' };
 
   function openKeys() {
-    const rows = [['/', 'Search'], ['?', 'Show these keys'], ['Tab', 'Go to the next control'], ['Esc', 'Close what is open']];
+    const everywhere = [['/', 'Search'], ['?', 'Show these keys'], ['Tab', 'Go to the next control'], ['Esc', 'Close what is open']];
     const off = document.querySelector('[data-shortcuts="off"]');
     const here = off ? [] : [...document.querySelectorAll('#main [data-key]')].filter((one) => one.offsetParent !== null);
+    const rows = everywhere.filter(([key]) => !here.some((one) => one.dataset.key === key)); // a page's own key goes first
     for (const one of here) {
       const key = KEY_WORDS[one.dataset.key] || one.dataset.key;
       const words = (one.getAttribute('aria-label') || [...one.childNodes].filter((node) => node.nodeName !== 'KBD').map((node) => node.textContent).join(' ')).replace(/\s+/g, ' ').trim();
