@@ -25,6 +25,7 @@ from lora_lab.pages.tasks import TasksPage
 from lora_lab.pages.train import LabPage
 from lora_lab.pages.xray import XrayPage
 from lora_lab.predictions import judging, of_microscope
+from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.projects.service import ProjectService
 from lora_lab.tasks.service import TaskService, list_entries
 from lora_lab.views.class_grids import LabClassGrids
@@ -58,10 +59,15 @@ def build(core: Core, engine: LocalEngine) -> AppPart:
     )
     ports.lab_link = build_lab_link
     ports.project_link = guided.build_link
-    ports.first_run = FirstRun(lab)
+    guesses = Predictions(
+        context=context,
+        lab=lab,
+        ask_for_cards=lambda *args, **more: ports.ask_for_cards(*args, **more),  # the cards are built later
+    )
+    ports.first_run = FirstRun(lab, guesses)
     ports.class_runs = LabClassRuns(lab=lab)
     ports.class_grids = LabClassGrids(lab=lab)
-    ports.last_run = partial(last_run, lab)
+    ports.last_run = partial(last_run, lab, guesses)
     ports.tasks_about = judged.links
     ports.tasks_done = judged.done
     ports.task_misses = judged.misses

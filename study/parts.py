@@ -254,6 +254,7 @@ def _list_study_pages(core: Core) -> Sequence[frame.IslandPage]:
             terms=terms,
             figures=ports.figures,
             links=links,
+            review=mixed,
         ),
         start.StartPage(context=context, figures=ports.figures, terms=terms, first_run=ports.first_run),
         figures.FiguresPage(context=context, figures=ports.figures),

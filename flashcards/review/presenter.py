@@ -12,7 +12,7 @@ from flashcards.interchange.user_decks import LiveDecks
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.fit_scheduler import Fitting
 from flashcards.review.operations import Reviews, ShownCard
-from flashcards.review.session import CardSession
+from flashcards.review.session import CardFilter, CardSession
 from flashcards.review.snapshot import CardSnapshot
 from study.base import units
 from study.base.errors import LearnerError, StaleError
@@ -169,9 +169,9 @@ class CardExercise:
             return None
         return None if cram and not (last.name == "cram" and last.value["run"] == cram) else last.id
 
-    def session(self, visit: Visit) -> CardSession:
-        """Return the learner's session over all cards."""
-        return self.snapshot(visit).session()
+    def session(self, visit: Visit, concept: str = "") -> CardSession:
+        """Return the learner's session over all cards, or over those about one concept."""
+        return self.snapshot(visit).session(wanted=CardFilter(concept=concept))
 
     def seconds_each(self, visit: Visit) -> float:
         """Estimate the seconds that this learner takes per card."""
@@ -191,20 +191,22 @@ class CardExercise:
 
     # ---- activity of the five-minute review ----
 
-    def count_planned(self, visit: Visit, *, seconds: float) -> int:
+    def count_planned(self, visit: Visit, *, seconds: float, concept: str = "") -> int:
         """Return how many ratings fit into this time; at least one, if a card waits."""
         fits = max(1, round(seconds / self.seconds_each(visit)))
-        return min(self.session(visit).counts.left, fits)
+        return min(self.session(visit, concept).counts.left, fits)
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
         """Count the ratings since the review began; it is done early when no card is left."""
         done = len(self._in_run(visit, run))
-        return Steps(done=done, total=run.cards if self.session(visit).card else min(done, run.cards))
+        return Steps(
+            done=done, total=run.cards if self.session(visit, run.concept).card else min(done, run.cards)
+        )
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the next card."""
         snapshot = self.snapshot(visit)
-        card = snapshot.session().card
+        card = snapshot.session(wanted=CardFilter(concept=run.concept)).card
         if card is None:
             raise LearnerError("No card is waiting now.", do_next="Reload the page to go on.")
         return self.front(snapshot, card)

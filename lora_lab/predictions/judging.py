@@ -18,6 +18,8 @@ TIE = 0.01
 """Held-out losses nearer than this count as equal, and either answer as right."""
 
 Lower = Literal["this", "that", ""]
+Course = Literal["falls", "stays", "rises", ""]
+COURSES: tuple[Course, ...] = ("falls", "stays", "rises")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,9 @@ class RunGuess:
 
     lower: Lower = ""
     """Which of the two will end with the lower held-out loss."""
+
+    course: Course = ""
+    """What the held-out loss will do while the run trains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ QUANTITY_CONCEPTS: dict[str, tuple[str, ...]] = {
     "percent": ("counting-parameters", "lora-rank"),
     "peak": ("activation-memory",),
     "lower": ("held-out-evaluation",),
+    "course": ("held-out-evaluation",),
     "directions": ("svd-truncation", "lora-rank"),
 }
 """The study concepts of a guess about each quantity, whatever the setting."""
@@ -72,6 +78,7 @@ def guess_of(form: Mapping[str, str]) -> RunGuess:
         peak_bytes=None if peak_mb is None else peak_mb * MB,
         rival=rival,
         lower=lower if rival else "",
+        course=next((each for each in COURSES if each == form.get("course")), ""),
     )
     if guess == RunGuess():
         raise LearnerError(
@@ -98,13 +105,43 @@ def _parse_number(written: str, name: str, *, most: float) -> float | None:
 
 def judge_guess(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> list[GuessVerdict]:
     """Judge what can be judged: a run that failed early has no peak, an interrupted one no held-out loss."""
-    found = [_judge_percent(guess, ended), _judge_peak(guess, ended), _judge_lower(guess, ended, rival)]
+    found = [
+        _judge_course(guess, ended),
+        _judge_percent(guess, ended),
+        _judge_peak(guess, ended),
+        _judge_lower(guess, ended, rival),
+    ]
     return [verdict for verdict in found if verdict is not None]
 
 
 def within_factor(guess: float, result: float) -> bool:
     """Return whether a guessed number counts as right."""
     return result / FACTOR <= guess <= result * FACTOR
+
+
+def course_of(before: float | None, after: float | None) -> Course:
+    """Say what a held-out loss did; empty until it was measured twice."""
+    if before is None or after is None:
+        return ""
+    if abs(after - before) <= TIE:
+        return "stays"
+    return "falls" if after < before else "rises"
+
+
+def _judge_course(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
+    state = ended.state
+    course = course_of(state.loss_before, state.loss_after)
+    if not guess.course or not course:
+        return None
+    return GuessVerdict(
+        quantity="course",
+        guess=guess.course,
+        result=f"{course}: {state.loss_before:.2f} before, {state.loss_after:.2f} after",
+        right=guess.course == course,
+        reason="It is measured on examples that are not trained on, before the first step and after the last"
+        " one.",
+        concepts=QUANTITY_CONCEPTS["course"],
+    )
 
 
 def _judge_percent(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:

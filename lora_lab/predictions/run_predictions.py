@@ -97,6 +97,11 @@ class Predictions:
             tie=TIE,
         )
 
+    def guess_about(self, visit: Visit, run_id: str) -> RunGuess | None:
+        """Return what this learner guessed about a run; None without a guess."""
+        found = self.context.store.predictions.of_run(visit.profile.id, run_id)
+        return RunGuess(**found.guess) if found else None
+
     def _verdicts(self, prediction: Prediction) -> list[GuessVerdict]:
         """Return the verdicts; empty while the run is at work, or when it was deleted."""
         ended = self._ended(prediction.run_id)
@@ -130,7 +135,14 @@ class Predictions:
         return {"id": prediction.id, "guessed": list(_in_words(RunGuess(**prediction.guess)))}
 
 
+def say_guess(guess: RunGuess) -> str:
+    """Say a guess in words."""
+    return ", ".join(_in_words(guess))
+
+
 def _in_words(guess: RunGuess) -> Iterator[str]:
+    if guess.course:
+        yield f"a held-out loss that {guess.course}"
     if guess.percent is not None:
         yield f"{as_percent(guess.percent)} trainable"
     if guess.peak_bytes is not None:

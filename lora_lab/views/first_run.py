@@ -1,16 +1,18 @@
 """A learner's first run, on the page that introduces LoRA: started by one click, shown as one curve."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import Ledger
-from lora_lab.predictions.judging import TIE
+from lora_lab.predictions.judging import course_of
+from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import build_preview, seconds_a_token
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import at_rank
-from study.base.units import as_duration
+from study.base.units import as_bytes, as_duration
 from study.ports.activities import FirstRunView
 from study.ports.context import Visit
 from study.text.templates import render
@@ -18,15 +20,22 @@ from study.text.templates import render
 
 @dataclass(frozen=True)
 class FirstRun:
-    """Starts the lab's first preset and shows its progress."""
+    """Starts the lab's first preset and shows its progress beside what the learner guessed."""
 
     lab: Lab
+    predictions: Predictions
 
-    def start(self, visit: Visit, *, anew: bool) -> str:
-        """Submit the run to the engine and return its id.
+    def start(self, visit: Visit, *, anew: bool, guess: Mapping[str, str]) -> str:
+        """Store the guess, submit the run and return its id. Raises LearnerError on an unreadable guess.
 
         Without `anew`, one that has been started already is shown instead: learners of a server share it.
         """
+        made = self.predictions.commit(visit, self._spec, guess)
+        run_id = self._submit(visit, anew=anew)
+        self.predictions.started(visit, made, self.lab.run(run_id))
+        return run_id
+
+    def _submit(self, visit: Visit, *, anew: bool) -> str:
         spec = self._spec
         if not anew:
             for run in self.lab.runs():
@@ -34,9 +43,12 @@ class FirstRun:
                     return run.run_id
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
 
-    def show(self, run_id: str) -> FirstRunView:
+    def show(self, visit: Visit, run_id: str) -> FirstRunView:
         run = self.lab.run(run_id)
         state = run.state()
+        guess = self.predictions.guess_about(visit, run_id)
+        if state.ended:
+            self.predictions.settle(visit)
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
@@ -52,7 +64,10 @@ class FirstRun:
             ended=state.ended,
             loss_before=state.loss_before,
             loss_after=state.loss_after,
-            outcome=_outcome(state.loss_before, state.loss_after),
+            outcome=course_of(state.loss_before, state.loss_after),
+            guessed=guess.course if guess else "",
+            peak=as_bytes(state.peak_bytes) if state.ended and state.peak_bytes else "",
+            guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
             again=address_of(at_rank(run.spec, 1)),
         )
 
@@ -75,11 +90,3 @@ def predict_step(lab: Lab, rank: int, targets: str) -> Ledger:
     """Predict the memory of the first preset at a rank and on target matrices, as the Lab page shows it."""
     spec = replace(read_presets()[0].spec, rank=rank, targets=targets)
     return build_preview(lab.home, spec, lab.uploads.find(spec.data).digest).ledger
-
-
-def _outcome(before: float | None, after: float | None) -> str:
-    if before is None or after is None:
-        return ""
-    if abs(after - before) <= TIE:
-        return "stays"
-    return "falls" if after < before else "rises"

@@ -68,6 +68,8 @@ class Change:
     texts: tuple[str, ...]
     fields: Mapping[str, str]
     needed_bytes: int
+    freed: tuple[int, ...] = ()
+    """Of several together: what each frees once those before it are made."""
 
 
 def verdict_of(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> FitVerdict:
@@ -179,7 +181,7 @@ def combine_changes(fields: Fields, gpu_bytes: int, find: FindShape = find_shape
             changed, needed = following, int(smaller)
             said |= dict.fromkeys(change, text)
         if needed <= gpu_bytes:
-            return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed)
+            return _joined(fields, changed, said, find)
     # At the peak of another moment each of these may count, so all are made, and what was not needed undone.
     for text, change in _lossless(fields):
         if "framework" not in change:
@@ -206,7 +208,18 @@ def _only_needed(
         if _needed_or_inf({**kept, field: fields[field]}, find) <= gpu_bytes:
             kept[field] = fields[field]
             del texts[field]
-    return Change(texts=tuple(texts.values()), fields=kept, needed_bytes=needed_bytes(kept, find))
+    return _joined(fields, kept, texts, find)
+
+
+def _joined(fields: Fields, changed: Fields, said: Mapping[str, str], find: FindShape) -> Change:
+    """Make the changes one after the other and note what each frees."""
+    made, needed, freed = dict(fields), needed_bytes(fields, find), []
+    for field in said:
+        made[field] = changed[field]
+        before, after = needed, _needed_or_inf(made, find)  # on the way it may be a case without a formula
+        needed = before if after == math.inf else int(after)
+        freed.append(before - needed)
+    return Change(texts=tuple(said.values()), fields=changed, needed_bytes=needed, freed=tuple(freed))
 
 
 def lengthened(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> list[Change]:

@@ -77,7 +77,14 @@ def _answers(samples: Sequence[Mapping[str, Any]]) -> str:
     held = {
         who: sum(holds(sample[who], sample["reference"]) for sample in samples) for who in ("base", "tuned")
     }
-    of = f"{held['tuned'] or 'none'} of its {len(samples)} sample answers"
+    if not held["tuned"]:
+        many = f"None of its {len(samples)} sample answers comes"
+        none = many if len(samples) > 1 else "Its sample answer does not come"
+        return (
+            f"{none} near the right one, with all of its numbers and at least half of its longer words "
+            f"({held['base']} before training)."
+        )
+    of = f"{held['tuned']} of its {len(samples)} sample answers"
     verb = "has" if held["tuned"] < 2 else "have"
     still = (
         "Not every sample comes near the right answer"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lora_lab.charts import run_view
 from lora_lab.lab import Lab
 from lora_lab.parameters.json_fields import parse_digits
-from lora_lab.predictions.run_predictions import Predictions
+from lora_lab.predictions.run_predictions import Predictions, say_guess
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.state import RunState
@@ -238,17 +238,26 @@ def _render_part(name: str, values: Mapping[str, Any]) -> Markup:
     return render(f"lora_lab/lab/{name.replace('-', '_')}.html", **values)
 
 
-def last_run(lab: Lab) -> Markup | None:
-    """Render one line about the newest finished run, for the Today page."""
-    for run in lab.runs():
+def last_run(lab: Lab, predictions: Predictions, visit: Visit) -> Markup | None:
+    """Render one line for the Today page: on the newest run that this learner guessed about, else on any."""
+    runs = lab.runs()
+    guessed = predictions.context.store.predictions.run_ids(visit.profile.id)
+    mine = [run for run in runs if run.run_id in guessed]
+    for run in (*mine, *runs):
         state = run.state()
-        if state.ended and state.loss_after is not None:
-            return render(
-                "lora_lab/lab/last_run.html",
-                title=run_view.title_of(run.spec),
-                state=state,
-                address=address_of(run.spec, run_id=run.run_id),
-            )
+        if not state.ended or state.loss_after is None:
+            continue
+        guess = predictions.guess_about(visit, run.run_id)
+        return render(
+            "lora_lab/lab/last_run.html",
+            title=run_view.title_of(run.spec),
+            state=state,
+            address=address_of(run.spec, run_id=run.run_id),
+            guessed=say_guess(guess) if guess else "",
+            next=next_experiment(run.spec, state, run.run_id, [each.spec for each in runs])
+            if guess
+            else None,
+        )
     return None
 
 

@@ -281,15 +281,18 @@ class ExplainExercise:
         """Return the expected seconds per explanation; texts are not timed."""
         return SECONDS_AN_EXPLANATION
 
-    def choose_prompt(self, visit: Visit) -> str:
-        """Return the prompt explained least often; on a tie, the first one."""
+    def choose_prompt(self, visit: Visit, concept: str = "") -> str:
+        """Return the prompt explained least often, on a tie the first; empty if none is about the concept."""
         attempts = [attempt.prompt_id for attempt in self.store.explains.attempts(visit.profile.id)]
-        return min(self.prompts_of(visit), key=attempts.count)
+        about = [each for each, concepts in self.subjects.items() if concept in concepts]
+        return min(about if concept else self.prompts_of(visit), key=attempts.count, default="")
 
     def steps(self, visit: Visit, run: ReviewRun) -> Steps:
         """Return the progress: done when an explanation of this review has verdicts."""
         attempt = self._in_run(visit, run)
-        return Steps(done=int(attempt is not None and attempt.verdicts is not None), total=1)
+        return Steps(
+            done=int(attempt is not None and attempt.verdicts is not None), total=int(bool(run.prompt_id))
+        )
 
     def show(self, visit: Visit, run: ReviewRun) -> Fragment:
         """Render the text box, or the attempt if one is submitted already."""
@@ -307,7 +310,7 @@ class ExplainExercise:
         """Return how the explanation of a five-minute review went."""
         attempt = self._in_run(visit, run)
         if attempt is None or attempt.verdicts is None:
-            return Ending(summary="No explanation written.")
+            return Ending(summary="No explanation written." if run.prompt_id else "")
         prompt, verdicts = self.prompt(visit, run.prompt_id), attempt.verdicts
         wanting = [concept for concept in prompt.concepts if verdicts.get(concept.id) in NEED_WORK]
         return Ending(

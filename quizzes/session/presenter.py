@@ -189,7 +189,9 @@ class QuizExercise:
         """Count the confident errors that come back today."""
         return len(self.operations.due(visit.profile.id, now=visit.now))
 
-    def draw_question_ids(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
+    def draw_question_ids(
+        self, visit: Visit, *, length: int, seed: int, concept: str = ""
+    ) -> tuple[str, ...]:
         """Draw what comes back today, missed, new, other questions, in this order; the seed shuffles each.
 
         What comes back on a later day is left out: its page has said when.
@@ -200,13 +202,16 @@ class QuizExercise:
         waiting = {each.question_id for each in self.operations.list_returning(visit.profile.id)}
         missed = [q for q in self.operations.list_missed(visit.profile.id) if q.id not in waiting]
         asked_again = waiting | {question.id for question in missed}
-        pool = self.operations.bank.pool(seed=seed)
+        pool = self.operations.bank.pool(seed=seed, concept=concept)
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
         beginners = [question for question in new if question.level == "beginner"]
         groups = (due, missed, beginners, [question for question in new if question not in beginners], rest)
         ordered = [
-            question for group in groups for question in draw_questions(group, seed=seed, length=len(group))
+            question
+            for group in groups
+            for question in draw_questions(group, seed=seed, length=len(group))
+            if not concept or concept in question.concepts
         ]
         return tuple(question.id for question in ordered[:length])
 

@@ -10,7 +10,7 @@ from quizzes.session.modes import MODES, REVIEW, RULES, Mode, ModeRules
 from quizzes.session.session import USUAL_LENGTH
 from study.base.errors import LearnerError
 from study.store.json_columns import LONGEST_QUIZ
-from study.store.logs.quizzes import QuizRecord
+from study.store.logs.quizzes import REVIEW_OF, QuizRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class QuizChoice:
 
 def choice_of(record: QuizRecord) -> QuizChoice | None:
     """Parse the choice that a quiz was drawn from; None for the quiz of a five-minute review."""
-    if not record.choice:
+    if not record.choice or REVIEW_OF in record.choice:
         return None
     written: Mapping[str, Any] = record.choice
     mode: Mode = next((mode for mode in MODES if mode == written.get("mode")), "practice")

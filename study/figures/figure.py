@@ -16,11 +16,13 @@ from markupsafe import Markup
 
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
-from study.figures.controls import controls_of, settings_from
+from study.figures.controls import ChoiceControl, Control, controls_of, settings_from
 from study.text.templates import render
 
 S = TypeVar("S")
 Row = tuple[str, ...]
+MOST_OPTIONS = 6
+"""Of a list that stays unfolded beside a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +79,23 @@ class Figure(Generic[S]):
     further: tuple[str, str] | None = None
     """A link to continue alone: words and address."""
 
-    def fragment(self, query: Mapping[str, str]) -> Markup:
-        """Render controls, picture and numbers; name a setting outside its limits and show the default."""
+    def fragment(self, query: Mapping[str, str], *, beside: Iterable[str] | None = None) -> Markup:
+        """Render controls, picture and numbers; name a setting outside its limits and show the default.
+
+        `beside` holds the settings that a text beside it speaks of: they stay unfolded, below the picture.
+        """
         try:
             settings, problem = settings_from(self.settings, query), ""
         except LearnerError as error:
             settings, problem = self.settings(), str(error)
+        used = [name for name, _ in self._controls()] if beside is None else self._choose_used(set(beside))
+        controls = [(name, control, getattr(settings, name)) for name, control in self._controls()]
         return render(
             "study/figures/figure.html",
             figure=self,
-            controls=[(name, control, getattr(settings, name)) for name, control in self._controls()],
+            beside=beside is not None,
+            controls=[each for each in controls if each[0] in used],
+            folded=[each for each in controls if each[0] not in used],
             problem=problem,
             shown=self.show(settings),
         )
@@ -96,8 +105,21 @@ class Figure(Generic[S]):
         shown = self.show(settings_from(self.settings, query))
         return render("study/figures/figure_shown.html", shown=shown)
 
-    def _controls(self) -> list[tuple[str, Any]]:
+    def _choose_used(self, named: set[str]) -> list[str]:
+        """Return the named settings without long lists, else all of them, else the figure's first slider."""
+        controls = self._controls()
+        used = [name for name, _ in controls if name in named]
+        short = [name for name, control in controls if name in named and not _is_long_list(control)]
+        sliders = [name for name, control in controls if control.kind == "slider"]
+        return short or used or (sliders or [name for name, _ in controls])[:1]
+
+    def _controls(self) -> list[tuple[str, Control]]:
         return list(controls_of(self.settings))
+
+
+def _is_long_list(control: Control) -> bool:
+    """Return whether a control lists models or matrices, which a text names once and leaves alone."""
+    return isinstance(control, ChoiceControl) and len(control.listed) > MOST_OPTIONS
 
 
 Figures = Mapping[str, Figure[Any]]

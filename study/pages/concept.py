@@ -27,9 +27,11 @@ from study.learner.study_modes import (
 )
 from study.lessons.lesson import Lesson, Lessons
 from study.lessons.lesson_text import LessonText, Terms
+from study.pages.review import ReviewPage
 from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context, Visit
 from study.store.logs.lessons import ModeMark
+from study.text.computed_text import settings_named_in
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
@@ -67,6 +69,7 @@ class ConceptPage:
     terms: Terms
     figures: Figures
     links: ModeLinks
+    review: ReviewPage
 
     def load(self, request: gr.Request) -> Markup:
         """Render the mode in the URL, else the last opened one, else the explanation."""
@@ -75,7 +78,7 @@ class ConceptPage:
         return self._opened(visit, concept, mode_of(visit.query.get("mode", "")))[0]
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Open a mode, mark one as done, or store the reading place."""
+        """Open a mode, start its review, mark one as done, or store the reading place."""
         visit = frame.visit_of(self.context, request, event)
         if event.get("act") == "here":
             return self._back(visit)
@@ -85,6 +88,8 @@ class ConceptPage:
             raise LearnerError("There is no such study mode.", do_next="Choose one from the row of modes.")
         store, profile_id = self.context.store.lessons, visit.profile.id
         match event.get("act"):
+            case "review":
+                return {"goto": self.review.start(visit, concept.id)}
             case "mode":
                 return self._went(visit, concept, mode)
             case "done":
@@ -162,10 +167,12 @@ class ConceptPage:
             inside["met"] = self._met(visit)
             inside["materials"] = self._materials(concept.id, inside["met"])
             inside["words"] = self.subjects.asked
+            inside["plan"] = self.review.plan(visit, concept.id)
         elif lesson is not None and mode in ("learn", "visualize"):
             figure = self.figures.get(lesson.visualize.figure)
             settings = {name: value for name, value in visit.query.items() if name not in ("id", "mode")}
-            inside["figure"] = figure.fragment(settings) if figure else None
+            used = settings_named_in(lesson.learn.paragraphs) if mode == "learn" else None
+            inside["figure"] = figure.fragment(settings, beside=used) if figure else None
         elif lesson is not None and mode == "try":
             inside["link"] = self.links.lab(lesson.try_it.preset)
             inside["tasks"] = self.links.tasks(visit, concept.id)

@@ -163,7 +163,7 @@ class InOutPage:
         try:
             found = self._fetched(requester, job, 0)
         except LearnerError as error:
-            return {"html": self._page(requester), "error": str(error)}
+            return {"html": self._page(requester), "error": str(error), "beside": "#file"}
         return found or {"parts": {"reading": render("study/reading.html", job=job)}}
 
     def _fetched(self, requester: Requester, job: ImportJob, seconds: float) -> Reply | None:

@@ -36,6 +36,7 @@ class ReviewPlan:
     cards: int
     questions: int
     minutes: int
+    explanations: int = 1
 
     returning: int = 0
     """Due retries: questions missed with confidence that come back today."""
@@ -101,27 +102,31 @@ class ReviewPage:
             return {}
         return self._next(visit, run) if piece is None else self._wrap(visit, run, activity, piece)
 
-    def plan(self, visit: Visit) -> ReviewPlan:
-        """Plan what fits into five minutes for this learner."""
-        cards = self.cards.count_planned(visit, seconds=CARD_SECONDS)
-        seconds = cards * self.cards.seconds_each(visit) + self.explain.seconds_each(visit)
-        seconds += QUESTIONS * self.quiz.seconds_each(visit)
+    def plan(self, visit: Visit, concept: str = "") -> ReviewPlan:
+        """Plan what fits into five minutes for this learner, of everything or of one concept."""
+        cards = self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept)
+        questions = len(self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=0, concept=concept))
+        explanations = int(bool(self.explain.choose_prompt(visit, concept)))
+        seconds = cards * self.cards.seconds_each(visit) + questions * self.quiz.seconds_each(visit)
+        seconds += explanations * self.explain.seconds_each(visit)
         return ReviewPlan(
             cards=cards,
-            questions=QUESTIONS,
+            questions=questions,
+            explanations=explanations,
             minutes=max(1, round(seconds / 60)),
             returning=self.quiz.count_returning(visit),
         )
 
-    def start(self, visit: Visit) -> str:
-        """Record a new review and return its URL."""
+    def start(self, visit: Visit, concept: str = "") -> str:
+        """Record a new review, of everything or of one concept, and return its URL."""
         seed = self.context.rng.randrange(SEEDS)
         run = self.context.store.runs.start(
             visit.profile.id,
-            cards=self.cards.count_planned(visit, seconds=CARD_SECONDS),
+            cards=self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept),
             seed=seed,
-            question_ids=self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=seed),
-            prompt_id=self.explain.choose_prompt(visit),
+            question_ids=self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=seed, concept=concept),
+            prompt_id=self.explain.choose_prompt(visit, concept),
+            concept=concept,
             started_at=visit.now,
         )
         return _address(run)
@@ -162,6 +167,7 @@ class ReviewPage:
         missed = [each for ending in endings for each in ending.missed]
         html = render(
             "study/review/review_done.html",
+            concept=self.context.concepts.by_id.get(run.concept),
             endings=endings,
             missed=missed,
             weakest=most_frequent(each.concepts for each in missed),
@@ -182,6 +188,7 @@ class ReviewPage:
         ]
         html = render(
             "study/review/review.html",
+            concept=self.context.concepts.by_id.get(run.concept),
             piece=piece.html,
             current=activity.label,
             steps=steps,

@@ -61,7 +61,8 @@ class StartPage:
 
     def load(self, request: gr.Request) -> Markup:
         """Render the step in the URL."""
-        return self._page(self._place(frame.visit_of(self.context, request)))
+        visit = frame.visit_of(self.context, request)
+        return self._page(visit, self._place(visit))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         """Go to a step, take an answer, start the run, or show how far it is."""
@@ -69,48 +70,57 @@ class StartPage:
         place = self._place(visit)
         match event.get("act"):
             case "here":
-                return {"html": self._page(place), "focus": "#step-title"}
+                return {"html": self._page(visit, place), "focus": "#step-title"}
             case "go":
                 step = form_event.read_number(
                     form_event.read_text(event, "step"), default=1, low=1, high=len(introduction())
                 )
-                return self._went(IntroductionPlace(step=step), focus="#step-title")
+                return self._went(
+                    visit, self._resumed(visit, IntroductionPlace(step=step)), focus="#step-title"
+                )
             case "answer":
-                return self._answered(visit, place, form_event.read_field(event, "choice"))
+                return self._answered(visit, place, event)
             case "poll":
-                return self._polled(place)
+                return self._polled(visit, place)
+            case "anew":
+                self.context.store.notes.prefer(visit.profile.id, first_run="")
+                return self._went(visit, IntroductionPlace(step=place.step), focus="#step-title")
             case "end":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 return {"goto": "/"}
         raise form_event.unknown_act(event)
 
-    def _answered(self, visit: Visit, place: IntroductionPlace, choice: str) -> Reply:
+    def _answered(self, visit: Visit, place: IntroductionPlace, event: Mapping[str, Any]) -> Reply:
         step = introduction()[place.step - 1]
+        choice = form_event.read_field(event, "choice")
         answer = form_event.read_number(choice, default=0, low=0, high=len(step.choices))
         if not answer:
             raise LearnerError("No answer is chosen.", do_next="Choose one; a guess is fine.")
         run = place.run
         if step.runs and not run:
-            run = self.first_run.start(visit, anew=not self.context.shared)
-            self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
-        return self._went(replace(place, answer=answer, run=run), focus="#verdict")
+            guess = {"course": OUTCOMES[answer - 1], "guess_mb": form_event.read_field(event, "guess_mb")}
+            run = self.first_run.start(visit, anew=not self.context.shared, guess=guess)
+            self.context.store.notes.prefer(visit.profile.id, tour_seen=True, first_run=run)
+        return self._went(visit, replace(place, answer=answer, run=run), focus="#verdict")
 
-    def _went(self, place: IntroductionPlace, *, focus: str) -> Reply:
+    def _went(self, visit: Visit, place: IntroductionPlace, *, focus: str) -> Reply:
         step = introduction()[place.step - 1]
         said = f"Step {place.step} of {len(introduction())}: {step.title}." if not place.answer else ""
-        return {"html": self._page(place), "step": place.address, "focus": focus, "say": said}
+        return {"html": self._page(visit, place), "step": place.address, "focus": focus, "say": said}
 
-    def _polled(self, place: IntroductionPlace) -> Reply:
+    def _polled(self, visit: Visit, place: IntroductionPlace) -> Reply:
         if not place.run:
             return {}
-        view = self.first_run.show(place.run)
+        view = self.first_run.show(visit, place.run)
         if view.ended:
-            return {"html": self._page(place), "say": "The run has ended."}
+            return {"html": self._page(visit, place), "say": "The run has ended."}
         return {"parts": {"run": view.html}}
 
-    def _page(self, place: IntroductionPlace) -> Markup:
+    def _page(self, visit: Visit, place: IntroductionPlace) -> Markup:
         steps = introduction()
         step = steps[place.step - 1]
+        view = self.first_run.show(visit, place.run) if place.run else None
+        said = OUTCOMES.index(view.guessed) + 1 if view and view.guessed else place.answer
         return render(
             "study/start.html",
             steps=steps,
@@ -118,10 +128,10 @@ class StartPage:
             place=place,
             text=LessonText(self.terms, "", linked=False).rich(step.text),
             figure=self._figure(step, place.settings),
-            view=self.first_run.show(place.run) if place.run else None,
-            guess=step.choices[place.answer - 1].say if place.answer else "",
+            view=view,
+            guess=step.choices[said - 1].say if said else "",
+            said=OUTCOMES[said - 1] if step.runs and said else "",
             right=step.runs or place.answer == step.right,
-            outcomes=OUTCOMES,
             duration=self.first_run.duration() if step.runs and not place.run else "",
         )
 
@@ -134,9 +144,21 @@ class StartPage:
         step = form_event.read_number(query.get("step", ""), default=1, low=1, high=len(introduction()))
         figure = self.figures.get(introduction()[step - 1].figure)
         names = [name for name, _ in controls_of(figure.settings)] if figure else []
-        return IntroductionPlace(
+        place = IntroductionPlace(
             step=step,
             answer=form_event.read_number(query.get("answer", ""), default=0, low=0, high=len(OUTCOMES)),
             run=query.get("run", "")[:100],
             settings={name: query[name] for name in names if name in query},
         )
+        return self._resumed(visit, place)
+
+    def _resumed(self, visit: Visit, place: IntroductionPlace) -> IntroductionPlace:
+        """Return to the run that was started here before, unless it was deleted."""
+        run = visit.preferences.first_run
+        if place.run or not run or not introduction()[place.step - 1].runs:
+            return place
+        try:
+            self.first_run.show(visit, run)
+        except LearnerError:
+            return place
+        return replace(place, run=run)

@@ -35,31 +35,33 @@ class TodayPage:
     cards_due: Callable[[Visit], CardsDue]
     subjects: Subjects
     figures: Figures
-    last_run: Callable[[], str | None]
-    """One line about the lab's last training run; None or empty without one."""
+    last_run: Callable[[Visit], str | None]
+    """One line about the learner's last training run, or the lab's; None or empty without one."""
 
     def load(self, request: gr.Request) -> Markup:
         """Render a newcomer's page, or a learner's."""
-        return self._page(frame.visit_of(self.context, request), is_here=middleware.is_here(request))
+        return self._page(frame.visit_of(self.context, request))
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
-        """Start the review, or leave the newcomer's page, perhaps as a learner who was here before."""
+        """Start the review, leave the newcomer's page, or take what a fresh browser says of its learner."""
         visit = frame.visit_of(self.context, request, event)
-        is_here = middleware.is_here(request)
         match event.get("act"):
             case "start":
                 return {"goto": self.review.start(visit)}
-            case "switch" if is_here:
+            case "switch" if middleware.is_here(request):
                 profile_id = form_event.read_text(event, "profile")
                 self.context.store.profiles.switch(visit.browser_id, profile_id, now=visit.now)
                 return {"goto": "/"}
+            case "new-here":
+                self.context.store.notes.prefer(visit.profile.id, asked_who=True)
+                return {}
             case "know":
                 self.context.store.notes.prefer(visit.profile.id, tour_seen=True)
                 visit = frame.visit_of(self.context, request, event)
-                return {"html": self._page(visit, is_here=is_here), "focus": "#main"}
+                return {"html": self._page(visit), "focus": "#main"}
         raise form_event.unknown_act(event)
 
-    def _page(self, visit: Visit, *, is_here: bool) -> Markup:
+    def _page(self, visit: Visit) -> Markup:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
         answers = store.quizzes.history(profile_id)
@@ -68,11 +70,7 @@ class TodayPage:
         moments.extend(attempt.submitted_at for attempt in attempts)
         if not moments and not visit.preferences.tour_seen:
             figure = self.figures.get(GLANCE)
-            return render(
-                "study/today/newcomer.html",
-                figure=figure.fragment({}) if figure else "",
-                others=[profile for profile in store.profiles.all() if is_here and profile.named],
-            )
+            return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")
         return render(
             "study/today/today.html",
             greeting=_format_greeting(visit),
@@ -82,7 +80,7 @@ class TodayPage:
             unfinished=self.review.unfinished(visit),
             streak=progress.streak_days(moments, today=visit.days.day(visit.now), days=visit.days),
             recalled=progress.count_recalled(r for r in reviews if r.reviewed_at >= visit.now - WEEK),
-            last_run=(self.last_run() or ""),
+            last_run=(self.last_run(visit) or ""),
             weekdays=_list_weekdays(visit),
             **self._concepts(visit),
         )

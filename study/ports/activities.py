@@ -92,8 +92,8 @@ class ReviewActivity(Protocol):
 class CardActivity(ReviewActivity, Protocol):
     """Cards: a review holds as many as fit its time."""
 
-    def count_planned(self, visit: Visit, *, seconds: float) -> int:
-        """Count the ratings that fit."""
+    def count_planned(self, visit: Visit, *, seconds: float, concept: str = "") -> int:
+        """Count the ratings that fit; with a concept, of its cards."""
 
     def find_undoable(self, visit: Visit, *, since: datetime) -> int | None:
         """Return the id of the rating that undo would take back."""
@@ -102,8 +102,10 @@ class CardActivity(ReviewActivity, Protocol):
 class QuizActivity(ReviewActivity, Protocol):
     """Questions: a review holds a short quiz."""
 
-    def draw_question_ids(self, visit: Visit, *, length: int, seed: int) -> tuple[str, ...]:
-        """Draw questions and return their ids."""
+    def draw_question_ids(
+        self, visit: Visit, *, length: int, seed: int, concept: str = ""
+    ) -> tuple[str, ...]:
+        """Draw questions, with a concept about it, and return their ids."""
 
     def count_returning(self, visit: Visit) -> int:
         """Count the questions missed with confidence that come back today."""
@@ -116,8 +118,8 @@ class ExplainActivity(ReviewActivity, Protocol):
     def acts(self) -> frozenset[str]:
         """The events that its fragments send."""
 
-    def choose_prompt(self, visit: Visit) -> str:
-        """Choose a prompt and return its id."""
+    def choose_prompt(self, visit: Visit, concept: str = "") -> str:
+        """Choose a prompt and return its id; empty if none is about the concept."""
 
     def prepare(self) -> None:
         """Start to load what grading needs, in the background."""
@@ -246,6 +248,13 @@ class FirstRunView:
     outcome: str
     """`falls`, `stays` or `rises`; empty until both losses were measured."""
 
+    guessed: str
+    """What the learner said of the loss, in the words of `outcome`; empty without a guess."""
+
+    peak: str
+    """The measured peak memory, once the run has ended."""
+
+    guessed_peak: str
     again: str
     """The URL of the same run at rank 1, filled in but not started."""
 
@@ -253,10 +262,10 @@ class FirstRunView:
 class FirstRuns(Protocol):
     """Starts and shows the training run at the end of the introduction."""
 
-    def start(self, visit: Visit, *, anew: bool) -> str:
-        """Start the run and return its id."""
+    def start(self, visit: Visit, *, anew: bool, guess: Mapping[str, str]) -> str:
+        """Start the run with the learner's guess and return its id. Raises LearnerError on a bad guess."""
 
-    def show(self, run_id: str) -> FirstRunView:
+    def show(self, visit: Visit, run_id: str) -> FirstRunView:
         """Render the run as it is now. Raises LearnerError when there is no such run."""
 
     def duration(self) -> str:

@@ -62,7 +62,7 @@ class Ports:
     class_grids: ClassGrids = field(init=False)
     class_grader: ClassGrader = field(init=False)
     class_cards: WriteClassCards = field(init=False)
-    last_run: Callable[[], str | None] = str
+    last_run: Callable[[Visit], str | None] = lambda _: None
     tasks_about: Callable[[Visit, str], Sequence[TaskLink]] = lambda *_: ()
     tasks_done: Callable[[Visit], TasksDone] = lambda _: TasksDone()
     task_misses: Callable[[Visit], Sequence[tuple[TaskAttempt, str]]] = lambda _: ()

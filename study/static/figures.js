@@ -2,7 +2,8 @@
 //
 // <figure data-figure="lora-to-scale">      asks GET /figure/lora-to-scale?rank=8
 //   <input data-setting="rank">             one setting; `data-stops` are the values a slider halts at
-//   <div data-figure-shown>                 what the answer replaces; [data-finding] in it is announced at rest
+//   <p data-figure-part="finding">          what the answer replaces, part by part; [data-finding] is announced at rest
+//   <div data-figure-trouble>               where it says what went wrong, otherwise on top
 // <details data-figure-of="merging">        gets GET /figure/merging/whole into its [data-figure-place] when it is unfolded
 //
 // <button data-set="rank=64&bits=nf4">    sets the figure in its [data-figure-scope], or the first one of the page
@@ -71,20 +72,25 @@
   }
 
   function show(figure, html) {
-    figure.querySelector(':scope > .trouble')?.remove();
-    const place = figure.querySelector('[data-figure-shown]');
-    const open = [...place.querySelectorAll('details')].map((one) => one.open);
-    place.innerHTML = html;
-    place.querySelectorAll('details').forEach((one, at) => { one.open = Boolean(open[at]); });
+    figure.querySelector('.trouble')?.remove();
+    const answer = document.createElement('template');
+    answer.innerHTML = html;
+    const folds = (part) => [part, ...part.querySelectorAll('*')].filter((one) => one.matches('details'));
+    for (const part of answer.content.querySelectorAll('[data-figure-part]')) {
+      const place = figure.querySelector(`[data-figure-part="${part.dataset.figurePart}"]`);
+      const open = folds(place).map((one) => one.open);
+      folds(part).forEach((one, at) => { one.open = Boolean(open[at]); });
+      place.replaceWith(part);
+    }
   }
 
   function trouble(figure, text) {
-    let box = figure.querySelector(':scope > .trouble');
+    let box = figure.querySelector('.trouble');
     if (!box) {
       box = document.createElement('p');
       box.className = 'trouble';
       box.setAttribute('role', 'alert');
-      figure.prepend(box);
+      (figure.querySelector('[data-figure-trouble]') || figure).prepend(box);
     }
     box.textContent = text;
   }

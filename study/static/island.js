@@ -27,7 +27,7 @@
 //
 // What Python answers, all optional: html (show this), say (announce this), focus (a selector), url (put this into
 // the address bar), step (the same, as a step that the browser's Back undoes), goto (open this page), error (show this, and keep all that is on the page unless there is html
-// too), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
+// too), beside (a selector: where that error stands), parts ({part name: html}), then (what the live form asks next, while the learner goes on).
 //
 // Events go to `POST /act/<island>` with the address's query and the browser's time zone, and through Gradio where that address does not know the island.
 // Gradio gives `element`, `props`, `server` and `watch`, and runs this once per island.
@@ -64,22 +64,49 @@ function say(text) {
 
 // Ours goes when the next answer comes; one that the server made stays. A poll answers every second without the
 // learner, so it takes away only what a poll said ("connection"); typing takes away only what was "refused".
-function trouble(text, { again = null, kind = 'refused' }) {
-  find('[data-passing]')?.remove();
+// It stands beside the form or control that was used (`near`), where there is one.
+function trouble(text, { again = null, kind = 'refused', near = null }) {
+  dropTrouble('[data-passing]');
   const box = document.createElement('div');
   box.className = 'trouble';
+  box.id = `${island}-trouble`;
   box.dataset.passing = kind;
   box.setAttribute('role', 'alert');
-  box.append(text);
+  text.split(/`([^`]+)`/).forEach((piece, at) => {
+    if (at % 2 === 0) return box.append(piece);
+    box.append(Object.assign(document.createElement('code'), { textContent: piece }));
+  });
   if (again) {
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = 'Try again';
-    button.addEventListener('click', () => send(again));
+    button.addEventListener('click', () => send(again, near));
     box.append(' ', button);
   }
-  (find('.page') || element).prepend(box);
+  if (!near?.isConnected || !standBeside(box, near)) (find('.page') || element).prepend(box);
   box.scrollIntoView({ block: 'nearest' });
+}
+
+// Before the button that was pressed or hands a form in, after a field; false where a page has no such place.
+function standBeside(box, near) {
+  const control = near.matches('form') ? near.querySelector('button:not([type="button"])') : near;
+  const row = control?.closest('.actions, .trouble');
+  if (control?.matches('input')) (control.closest('label') || control).after(box);
+  else if (row) row.before(box);
+  else if (control && near !== control) control.before(box);
+  else return false;
+  control.setAttribute('aria-describedby', [control.getAttribute('aria-describedby'), box.id].filter(Boolean).join(' '));
+  return true;
+}
+
+function dropTrouble(selector) {
+  const box = find(selector);
+  if (!box) return;
+  for (const control of element.querySelectorAll(`[aria-describedby~="${box.id}"]`)) {
+    const others = control.getAttribute('aria-describedby').split(' ').filter((id) => id !== box.id).join(' ');
+    if (others) control.setAttribute('aria-describedby', others); else control.removeAttribute('aria-describedby');
+  }
+  box.remove();
 }
 
 // ---- asking the server ---------------------------------------------------------------------------------------
@@ -122,10 +149,10 @@ async function send(event, control = null) {
     pressed += 1;
     const reply = await tell(event);
     pressed += 1; // before the answer is shown: showing takes a frame, in which an older answer may come
-    await show(reply, event);
+    await show(reply, event, control);
   } catch (failure) {
     waitingKeys = [];
-    trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable' });
+    trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable', near: control });
   } finally {
     busy = false;
     progress?.remove();
@@ -147,12 +174,13 @@ function showProgress(form) {
   return progress;
 }
 
-async function show(reply, event) {
+async function show(reply, event, control) {
+  const near = () => (reply.beside ? find(reply.beside) : control);
   if (reply.error && typeof reply.html !== 'string') {
     if (reply.parts) replaceParts(reply.parts); // what no longer belongs to what was typed
-    return trouble(reply.error, {});
+    return trouble(reply.error, { near: near() });
   }
-  find('[data-passing]')?.remove();
+  dropTrouble('[data-passing]');
   if (event.fields) drafts().forEach((box) => sessionStorage.removeItem(draftName(box)));
   if (reply.goto) return void location.assign(reply.goto);
   if (reply.step && reply.step !== location.pathname + location.search) history.pushState(null, '', reply.step);
@@ -166,7 +194,7 @@ async function show(reply, event) {
   answerShown.disconnect();
   settle();
   focusOn(reply.focus);
-  if (reply.error) trouble(reply.error, {});
+  if (reply.error) trouble(reply.error, { near: near() });
 }
 
 // A window in the background draws no frames.
@@ -299,10 +327,10 @@ async function poll() {
     const reply = await ask({ ...place.dataset, act: 'poll', ...liveFields() });
     await fingerUp;
     if (before !== pressed) return void schedulePoll(); // a press has changed the page meanwhile
-    find('[data-passing="connection"]')?.remove();
+    dropTrouble('[data-passing="connection"]');
     if (typeof reply.html === 'string') await showPolled(reply.html, reply.focus);
     if (reply.parts) replaceParts(reply.parts);
-    if (reply.error) trouble(reply.error, { kind: 'connection' }); // the next poll takes it away
+    if (reply.error) trouble(reply.error, { kind: 'connection', near: reply.beside && find(reply.beside) }); // the next poll takes it away
     say(reply.say);
     follow(reply);
   } catch {
@@ -403,7 +431,7 @@ async function askLive(act) {
         asking[act] = 'again';
         continue;
       }
-      if (reply.error) trouble(reply.error, {}); else find('[data-passing]')?.remove();
+      if (reply.error) trouble(reply.error, { near: liveForm() }); else dropTrouble('[data-passing]');
       if (reply.url) history.replaceState(null, '', reply.url);
       if (reply.parts) replaceParts(reply.parts);
       say(reply.say);
@@ -474,7 +502,7 @@ function chosenFile(input) {
   if (!file || !(file.size > limit)) return file; // without a limit, any size
   input.value = '';
   const size = (file.size / 1e6).toFixed(1);
-  trouble(`${file.name} is ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, {});
+  trouble(`${file.name} is ${size} MB; the limit is ${limit / 1e6} MB. Nothing was sent: choose a smaller file.`, { near: input });
   return null;
 }
 
@@ -484,7 +512,7 @@ async function upload(input) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   let text = '';
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
-  await send({ ...input.dataset, act: input.dataset.upload, name: file.name, content: btoa(text), ...liveFields() });
+  await send({ ...input.dataset, act: input.dataset.upload, name: file.name, content: btoa(text), ...liveFields() }, input);
   input.value = '';
 }
 
@@ -496,10 +524,10 @@ async function sendFile(input) {
   try {
     const answer = await fetch(`${input.dataset.send}?name=${encodeURIComponent(file.name)}`, { method: 'POST', body: file });
     const reply = answer.ok ? await answer.json() : { error: `The app did not take ${file.name} (${answer.status}).` };
-    if (reply.error) return trouble(reply.error, {});
-    await send({ act: input.dataset.thenAct });
+    if (reply.error) return trouble(reply.error, { near: input });
+    await send({ act: input.dataset.thenAct }, input);
   } catch {
-    trouble(UNREACHABLE, { kind: 'unreachable' });
+    trouble(UNREACHABLE, { kind: 'unreachable', near: input });
   } finally {
     input.value = '';
   }
@@ -601,7 +629,7 @@ element.addEventListener('submit', (event) => {
 });
 
 element.addEventListener('input', (event) => {
-  if (!event.target.closest('form[data-live]')) find('[data-passing="refused"]')?.remove();
+  if (!event.target.closest('form[data-live]')) dropTrouble('[data-passing="refused"]');
   if (event.target.matches('[data-autosave]')) saveSoon(event.target);
   else if (event.target.closest('form[data-live]') && event.target.type !== 'file') onLiveInput(event);
 });

@@ -2,6 +2,7 @@
 //
 // <a|button data-means="...">           shows the meaning of a word
 // <button data-open-search>              opens the search; answers come from GET /search?q=
+// <button data-who-act="switch" data-profile="..."> answers "Who are you?"
 // <input name="theme|text-size" ...> in a form with `data-look` sets the look at once and keeps it in this browser
 
 (() => {
@@ -36,6 +37,27 @@
       if (input) input.checked = true;
     }
   })).observe(document.documentElement, { childList: true, subtree: true });
+
+  // ---- who are you? Today answers it on every page
+
+  document.addEventListener('click', async (event) => {
+    const choice = event.target.closest('[data-who-act]');
+    if (!choice) return;
+    const notice = choice.closest('[data-who]');
+    try {
+      const answer = await fetch('/act/today', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ act: choice.dataset.whoAct, profile: choice.dataset.profile }),
+      });
+      const reply = await answer.json();
+      if (reply.error) notice.lastElementChild.append(` ${reply.error}`);
+      else if (reply.goto) location.reload();
+      else { notice.remove(); document.getElementById('main')?.focus({ preventScroll: true }); }
+    } catch {
+      notice.lastElementChild.append(' The app did not answer. Press it again.');
+    }
+  });
 
   // ---- dialogs
 
@@ -149,9 +171,10 @@
   const KEY_WORDS = { ' ': 'Space', ArrowLeft: '←', ArrowRight: '→' };
 
   function openKeys() {
-    const rows = [['/', 'Search'], ['?', 'Show these keys'], ['Tab', 'Go to the next control'], ['Esc', 'Close what is open']];
+    const everywhere = [['/', 'Search'], ['?', 'Show these keys'], ['Tab', 'Go to the next control'], ['Esc', 'Close what is open']];
     const off = document.querySelector('[data-shortcuts="off"]');
     const here = off ? [] : [...document.querySelectorAll('#main [data-key]')].filter((one) => one.offsetParent !== null);
+    const rows = everywhere.filter(([key]) => !here.some((one) => one.dataset.key === key)); // a page's own key goes first
     for (const one of here) {
       const key = KEY_WORDS[one.dataset.key] || one.dataset.key;
       const words = (one.getAttribute('aria-label') || [...one.childNodes].filter((node) => node.nodeName !== 'KBD').map((node) => node.textContent).join(' ')).replace(/\s+/g, ' ').trim();

@@ -6,7 +6,7 @@ After a bar comes what to print it as: `|GB`, `|MB`, `|kB`, `|percent`, or a num
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,12 @@ def figure_setting(match: re.Match[str]) -> FigureSetting | None:
     if not pairs or not all("=" in pair for pair in pairs) or not match["unit"]:
         raise LearnerError(f"{match[0]} sets nothing.", do_next="Write [[set rank=64|the phrase]].")
     return FigureSetting(settings="&".join(pairs), phrase=match["unit"])
+
+
+def settings_named_in(texts: Iterable[str]) -> set[str]:
+    """Return the names of the figure's settings that phrases in these texts set."""
+    found = (figure_setting(match) for text in texts for match in PLACEHOLDER.finditer(text))
+    return {pair.partition("=")[0] for setting in found if setting for pair in setting.settings.split("&")}
 
 
 def fill_numbers(text: str) -> str:

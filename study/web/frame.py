@@ -34,6 +34,7 @@ from study.store.database import one_view
 from study.store.storage_errors import in_words
 from study.text.templates import render
 from study.web import form_event, page_files
+from study.web.fresh_browser import list_known
 from study.web.island_route import GuardedAct
 from study.web.security import middleware
 from study.web.security.access import may_use_lab, owners_only
@@ -53,6 +54,7 @@ class Reply(TypedDict, total=False):
     step: str
     goto: str
     error: str
+    beside: str
     parts: dict[str, Markup]
     then: str
 
@@ -157,10 +159,11 @@ def add_page(app: gr.Blocks, context: Context, *, title: str, path: str, under: 
                 apply_default_css=False,
             )
             who = gr.HTML("", elem_id="who", apply_default_css=False)
+        asks = gr.HTML("", elem_id="asks", apply_default_css=False)
         blocks.load(
-            _HeaderView(context).load,
+            HeaderView(context).load,
             None,
-            who,
+            [who, asks],
             queue=False,
             show_progress="hidden",
             api_visibility="private",
@@ -231,19 +234,21 @@ def _whole(text: T) -> T:
     return text
 
 
-class _HeaderView:
-    """The profile name at the right end of the menu, and whether single-key shortcuts are on."""
+class HeaderView:
+    """The profile name at the right end of the menu, its shortcuts, and "Who are you?" below."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def load(self, request: gr.Request) -> Markup:
+    def load(self, request: gr.Request) -> tuple[Markup, Markup]:
         try:
             with in_words(), one_view():
                 visitor = visit_of(self._context, request)
+                known = list_known(self._context, visitor) if middleware.is_here(request) else []
         except LearnerError:  # a browser without cookies: the page itself says so
-            return NO_HTML
-        return render("study/frame/who.html", visit=visitor)
+            return NO_HTML, NO_HTML
+        asks = render("study/frame/who_are_you.html", known=known) if known else NO_HTML
+        return render("study/frame/who.html", visit=visitor), asks
 
 
 def visit_of(context: Context, request: gr.Request | Request, event: dict[str, Any] | None = None) -> Visit:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 from playwright.sync_api import Locator, Page, expect
 
 from lora_lab.figures import FIGURES
@@ -26,6 +27,7 @@ from lora_lab.quantities import (
     trainable_percent,
 )
 from study.base.units import MB, as_bytes, as_percent
+from study.lessons.lesson import LESSONS_DIR
 from tests.browser.answering import answer_by_keyboard
 from tests.browser.axe import violations
 from tests.browser.conftest import Visit
@@ -154,6 +156,20 @@ DRIVEN = [  # figure, its slider or list, a key or what is typed, and a number b
 ]
 
 
+PHONE = {"width": 390, "height": 844}
+COVERED = """() => {
+  const at = document.activeElement.getBoundingClientRect();
+  const top = document.elementFromPoint(at.left + at.width / 2, at.top + at.height / 2);
+  return Boolean(top?.closest('.fig-seen'));
+}"""
+
+
+def concepts_by_figure() -> dict[str, str]:
+    """A concept whose page shows the figure beside its text, for each such figure."""
+    lessons = (yaml.safe_load(path.read_text("utf-8")) for path in sorted(LESSONS_DIR.glob("*.yaml")))
+    return {lesson["visualize"]["figure"]: lesson["concept"] for lesson in lessons}
+
+
 def drive(page: Page, name: str, control: str, key: str, number: str) -> None:
     """Press a key on one control of a figure, and read the number."""
     one = Figure(page, name)
@@ -176,6 +192,48 @@ def test_every_figure_answers_the_keyboard_with_the_labs_number(visit: Visit) ->
     page = visit().open("/figures")
     for driven in DRIVEN:
         drive(page, *driven)
+
+
+def test_every_figure_beside_a_text_answers_the_keyboard_on_a_phone_and_leaves_room_to_read(
+    visit: Visit,
+) -> None:
+    visitor = visit(**PHONE)
+    for figure, concept in concepts_by_figure().items():
+        page = visitor.open(f"/concept?id={concept}&mode=learn")
+        driven = next(driven for driven in DRIVEN if driven[0] == figure)
+        seen = page.locator(".fig-seen").bounding_box()
+        assert seen is not None
+        assert seen["height"] <= 0.4 * PHONE["height"] + 1, figure
+        if not page.locator(".fig").get_by_text(driven[1], exact=True).is_visible():
+            page.locator(".fig-rest > summary").press("Enter")
+        drive(page, *driven)
+
+
+def test_a_phrase_sets_the_figure_in_view_on_a_phone_and_the_figure_covers_no_focus(visit: Visit) -> None:
+    page = visit(**PHONE, has_touch=True).open("/concept?id=lora-rank&mode=learn")
+    first, figure = page.locator("#place-1").bounding_box(), page.locator(".fig-seen").bounding_box()
+    assert first is not None
+    assert figure is not None
+    assert 0 <= figure["y"] - first["y"] - first["height"] < 40  # under the first paragraph
+    page.get_by_role("button", name="r = 1", exact=True).tap()
+    Figure(page, "lora-to-scale").says("At rank 1, ")
+    for part in (".fig-finding", ".fig-picture"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.locator(".actions a, .actions button").last.focus()
+    for _ in range(30):
+        page.keyboard.press("Shift+Tab")
+        assert not page.evaluate(COVERED), page.evaluate("document.activeElement.outerHTML")
+
+
+def test_a_figure_beside_a_text_is_in_the_first_window_and_stays_in_view(visit: Visit) -> None:
+    page = visit(width=1280, height=800).open("/concept?id=lora-rank&mode=learn")
+    whole = (".fig-picture", ".fig-finding", "input[data-setting=rank]")
+    for part in whole:
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    page.locator("[data-place]").last.scroll_into_view_if_needed()
+    for part in whole:
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
 
 
 def test_a_figure_stands_alone_at_its_address_and_fits_a_phone(visit: Visit) -> None:

@@ -37,11 +37,13 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
         expect(page).to_have_url(re.compile(rf"step={number + 1}$"))
         expect(page.get_by_role("radio", checked=True)).to_have_count(0)
     page.get_by_label("falls").check()
+    page.get_by_label("And the peak memory of a step, in MB?").fill("500")
     page.get_by_role("button", name="Start the run").click()
     expect(page).to_have_url(re.compile(r"run=\d{8}-"))
-    page.reload()
-    visitor.settled()
-    expect(page.get_by_text("You said that the loss on unseen pairs falls.")).to_be_visible()
+    page = visitor.open("/start?step=6")  # left during the run
+    expect(
+        page.get_by_text("You said that the loss on unseen pairs falls, with a peak of 500 MB.")
+    ).to_be_visible()
     expect(page.get_by_text(re.compile(r"It went from \d\.\d\d to \d\.\d\d, as you said"))).to_be_visible(
         timeout=RUN_MS
     )
@@ -49,6 +51,7 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
         expect(page.get_by_role("link", name=name)).to_be_visible()
     visitor.open("/")
     expect(page.get_by_role("button", name="Start the review")).to_be_visible()
+    expect(page.get_by_text("you predicted a held-out loss that falls, a peak of 500 MB")).to_be_visible()
 
 
 def test_a_wrong_answer_is_explained_and_the_figure_shows_its_numbers_only_then(visit: Visit) -> None:

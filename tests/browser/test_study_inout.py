@@ -1,6 +1,7 @@
 """Import and export in a real browser: look first, import, study, take back, download everything."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,10 +66,18 @@ def test_plain_notes_are_refused_in_view_with_what_was_found(visit: Visit, tmp_p
     file = tmp_path / "notes.md"
     file.write_text("LoRA trains two thin matrices.\nThe base is frozen.\n")
     page = visit(width=390, height=844).open("/io")
-    page.get_by_label("A file with cards, questions or a backup").set_input_files(file)
+    field = page.get_by_label("A file with cards, questions or a backup")
+    field.set_input_files(file)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("notes.md has 2 lines of text and no card.")
     expect(alert).to_be_in_viewport()
+    expect(alert.locator("code").first).to_have_text("Q:")
+    expect(alert).not_to_contain_text("`")
+    expect(field).to_have_accessible_description(re.compile("2 lines of text"))
+    above, below = field.bounding_box(), alert.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert 0 <= below["y"] - above["y"] - above["height"] < 40
 
 
 def test_everything_is_downloaded_and_comes_back_for_another_learner(visit: Visit, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Several learners at one machine: a guest without asking, names, switching, and no mixing."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -38,6 +40,34 @@ def test_a_learner_is_recognized_renamed_added_and_switched(visit: Visit) -> Non
     expect(page.locator(".who .name")).to_have_text("Ana <i>")
     visitor.open("/cards?new=2")
     expect(page.get_by_text("1 of 2 done")).to_be_visible()
+
+
+def test_a_fresh_browser_is_asked_who_it_is_on_any_page(visit: Visit) -> None:
+    first = visit()
+    page = first.open("/cards?new=1")
+    page.keyboard.press("Space")
+    page.keyboard.press("4")
+    expect(page.locator(".lead", has_text="No card is waiting")).to_be_visible()
+    guest = page.locator(".who .name").text_content()
+
+    for width in (1280, 390):
+        page = visit(width=width, height=844).open("/quiz")
+        asked = page.get_by_role("group", name="Who are you?")
+        here = asked.get_by_role("button", name=re.compile(f"^{guest}, last here today, 1 answer$"))
+        expect(here).to_be_in_viewport()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    here.press("Enter")
+    expect(page.locator(".who .name")).to_have_text(guest or "")
+    expect(asked).to_have_count(0)
+
+    other = visit()
+    page = other.open("/quiz")
+    asked = page.get_by_role("group", name="Who are you?")
+    asked.get_by_role("button", name="I am new here").click()
+    expect(asked).to_have_count(0)
+    other.open("/learn")
+    expect(page.locator(".who .name")).to_be_visible()
+    expect(asked).to_have_count(0)
 
 
 def test_deleting_asks_first_and_then_leaves_a_fresh_start(visit: Visit) -> None:

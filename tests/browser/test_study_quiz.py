@@ -131,10 +131,17 @@ def test_an_exam_ends_when_its_time_runs_out(visit: Visit) -> None:
 
 
 def test_options_are_one_radio_group_for_arrow_keys_and_an_answer_is_needed(visit: Visit) -> None:
-    page = visit().open("/quiz")
+    page = visit(width=390, height=844).open("/quiz")
     start_quiz(page)
-    page.get_by_role("button", name="Check answer").click()
-    expect(page.get_by_role("alert")).to_contain_text("No answer is chosen yet")
+    check = page.get_by_role("button", name="Check answer")
+    check.click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("No answer is chosen yet")
+    expect(check).to_have_accessible_description(re.compile("No answer is chosen yet"))
+    said, button = alert.bounding_box(), check.bounding_box()
+    assert said is not None
+    assert button is not None
+    assert 0 <= button["y"] - said["y"] - said["height"] < 60
     page.locator("[name=option]").first.focus()
     page.keyboard.press("ArrowDown")
     expect(page.locator("[name=option]").nth(1)).to_be_checked()

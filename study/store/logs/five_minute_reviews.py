@@ -1,14 +1,17 @@
 """The log of five-minute reviews: what each was to hold. How far it got is read from the other logs."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 
 from study.store import schema as t
-from study.store.database import StoreLog, cache_reads, read_row
-from study.store.logs.quizzes import QuizRecord, insert_session
+from study.store.database import StoreLog, cache_reads
+from study.store.logs.quizzes import REVIEW_OF, QuizRecord, insert_session
+
+RUNS = select(t.review_runs, t.quiz_sessions.c.choice).join(t.quiz_sessions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,8 @@ class ReviewRun:
     quiz_session_id: str
     prompt_id: str
     started_at: datetime
+    concept: str = ""
+    """The one concept it is about; empty for a review of everything."""
 
 
 class ReviewRuns(StoreLog):
@@ -34,10 +39,12 @@ class ReviewRuns(StoreLog):
         question_ids: tuple[str, ...],
         prompt_id: str,
         started_at: datetime,
+        concept: str = "",
     ) -> ReviewRun:
-        """Record a run together with its short quiz."""
+        """Record a run together with its short quiz, which keeps the concept."""
+        choice = {REVIEW_OF: concept} if concept else {}
         quiz = QuizRecord(
-            id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice={}, started_at=started_at
+            id=uuid.uuid4().hex, seed=seed, question_ids=question_ids, choice=choice, started_at=started_at
         )
         run = ReviewRun(
             id=uuid.uuid4().hex,
@@ -45,25 +52,30 @@ class ReviewRuns(StoreLog):
             quiz_session_id=quiz.id,
             prompt_id=prompt_id,
             started_at=started_at,
+            concept=concept,
         )
+        written = {name: value for name, value in vars(run).items() if name != "concept"}
         with self._database.write(profile_id) as connection:
             insert_session(connection, profile_id, quiz)
-            connection.execute(insert(t.review_runs).values(profile_id=profile_id, **vars(run)))
+            connection.execute(insert(t.review_runs).values(profile_id=profile_id, **written))
         return run
 
     @cache_reads
     def run(self, profile_id: str, run_id: str) -> ReviewRun | None:
         """A run of this profile, or None."""
-        wanted = select(t.review_runs).where(
-            t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id
-        )
+        wanted = RUNS.where(t.review_runs.c.id == run_id, t.review_runs.c.profile_id == profile_id)
         with self._database.read() as connection:
             row = connection.execute(wanted).first()
-        return read_row(ReviewRun, row) if row else None
+        return _read_run(row) if row else None
 
     @cache_reads
     def runs(self, profile_id: str, *, since: datetime) -> list[ReviewRun]:
         """The runs of a profile from a moment on, newest first."""
         runs = t.review_runs
-        wanted = select(runs).where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
-        return [read_row(ReviewRun, row) for row in self._rows(wanted.order_by(runs.c.started_at.desc()))]
+        wanted = RUNS.where(runs.c.profile_id == profile_id, runs.c.started_at >= since)
+        return [_read_run(row) for row in self._rows(wanted.order_by(runs.c.started_at.desc()))]
+
+
+def _read_run(row: Row[Any]) -> ReviewRun:
+    planned = {each.name: getattr(row, each.name) for each in fields(ReviewRun) if each.name != "concept"}
+    return ReviewRun(**planned, concept=row.choice.get(REVIEW_OF, ""))

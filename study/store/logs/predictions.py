@@ -83,6 +83,10 @@ class PredictionLog(StoreLog):
         """This profile's guess about a run, or None."""
         return next(iter(self._where(profile_id, t.prediction_runs.c.run_id == run_id)), None)
 
+    def run_ids(self, profile_id: str) -> set[str]:
+        """The ids of all runs that this profile has guessed about."""
+        return {each.run_id for each in self._where(profile_id, t.prediction_runs.c.run_id.is_not(None))}
+
     def unjudged(self, profile_id: str) -> list[Prediction]:
         """Guesses about runs that were started, without a verdict yet, oldest first."""
         judged = exists().where(t.prediction_verdicts.c.prediction_id == t.predictions.c.id)

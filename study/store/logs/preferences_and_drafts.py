@@ -41,6 +41,12 @@ class Preferences:
     day_begins_hour: int = 4
     time_zone: str = ""
     tour_seen: bool = False
+    first_run: str = ""
+    """The id of the run at the end of the introduction."""
+
+    asked_who: bool = False
+    """Whether this learner has said to be new at this machine."""
+
     desired_retention: float = 0.9
     """The share of due cards to aim to recall."""
 

@@ -49,6 +49,10 @@ class QuizAnswer:
         return float(self.correct) if self.points is None else self.points
 
 
+REVIEW_OF = "review_of"
+"""In the choice of a five-minute review's quiz: the concept it is limited to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuizRecord:
     """One quiz: the questions in the order asked. The seed also decides the order of the options.

@@ -1,17 +1,85 @@
-"""The introduction's first run, which the learners of a server share."""
+"""The introduction's first run: shared by the learners of a server, and shown beside each one's guess."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from lora_lab.lab import Lab
+from lora_lab.predictions.run_predictions import Predictions
+from lora_lab.runs.folder import RunFolder
 from lora_lab.views.first_run import FirstRun
-from tests.lora_lab.run_builders import NOW
+from lora_lab.views.run_panel import last_run
+from study.base.errors import LearnerError
+from study.ports.context import Context, Visit, find_visit
+from tests.lora_lab import run_builders
+from tests.visits import words
+
+YEARS = 10**8  # seconds: later than any run that is started here
+GUESS = {"course": "falls", "guess_mb": "500"}
 
 
-def test_a_first_run_is_shown_to_the_next_learner_unless_somebody_has_stopped_it(lab: Lab) -> None:
-    first_run = FirstRun(lab)
-    visit: Any = SimpleNamespace(now=NOW)
-    begun = first_run.start(visit, anew=False)
-    assert first_run.start(visit, anew=False) == begun
-    lab.engine.stop(begun)
-    assert first_run.start(visit, anew=False) != begun
+@pytest.fixture
+def first_run(context: Context, lab: Lab) -> FirstRun:
+    def ask_for_nothing(*_: Any, **__: Any) -> int:
+        return 0
+
+    return FirstRun(lab, Predictions(context=context, lab=lab, ask_for_cards=ask_for_nothing))
+
+
+@pytest.fixture
+def visit(context: Context) -> Visit:
+    return find_visit(context, browser_id="b1", query={})
+
+
+def end(run: RunFolder, *, after: float) -> None:
+    run_builders.train(run, steps=3)
+    run.emit("saved", step=3)
+    run.emit("evaluated", loss_before=4.4, loss_after=after, examples=20)
+    run.emit("finished", step=3)
+
+
+def test_a_first_run_is_shown_to_the_next_learner_unless_somebody_has_stopped_it(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    begun = first_run.start(visit, anew=False, guess=GUESS)
+    assert first_run.start(visit, anew=False, guess=GUESS) == begun
+    first_run.lab.engine.stop(begun)
+    assert first_run.start(visit, anew=False, guess=GUESS) != begun
+
+
+def test_the_guess_is_kept_with_the_run_and_judged_when_it_has_ended(
+    first_run: FirstRun, visit: Visit, context: Context
+) -> None:
+    with pytest.raises(LearnerError, match="Peak memory must be a number above 0"):
+        first_run.start(visit, anew=True, guess=GUESS | {"guess_mb": "much"})
+    assert first_run.lab.runs() == []
+    begun = first_run.start(visit, anew=True, guess=GUESS)
+    view = first_run.show(visit, begun)
+    assert (view.guessed, view.guessed_peak, view.peak) == ("falls", "500 MB", "")
+    end(first_run.lab.run(begun), after=3.5)
+    view = first_run.show(visit, begun)
+    assert (view.outcome, view.guessed) == ("falls", "falls")
+    assert view.peak
+    judged = context.store.predictions.of_run(visit.profile.id, begun)
+    assert judged
+    assert context.store.predictions.verdicts(judged.id)["course"] is True
+
+
+def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    lab, guesses = first_run.lab, first_run.predictions
+    assert last_run(lab, guesses, visit) is None
+    begun = first_run.start(visit, anew=True, guess=GUESS)
+    end(first_run.lab.run(begun), after=3.5)
+    other = replace(run_builders.TINY, rank=2)
+    run_builders.finished(lab.settings.runs_dir, other, after_seconds=YEARS)
+    line = words(last_run(lab, guesses, visit) or "")
+    assert "held-out loss 4.40 → 3.50" in line
+    assert "you predicted a held-out loss that falls, a peak of 500 MB" in line
+    assert "what do you expect?" in line
+    stranger = find_visit(guesses.context, browser_id="b2", query={})
+    said = words(last_run(lab, guesses, stranger) or "")
+    assert "r=2" in said
+    assert "predicted" not in said

@@ -85,6 +85,9 @@ def test_changes_of_framework_optimizer_matrices_rank_and_context_are_combined()
     assert joint is not None
     assert joint.fields["framework"] == "unsloth"
     assert joint.needed_bytes <= 12 * GB
+    assert len(joint.freed) == len(joint.texts)
+    assert min(joint.freed) >= 0
+    assert fit.needed_bytes(fields) - sum(joint.freed) == joint.needed_bytes == fit.needed_bytes(joint.fields)
 
     smaller = {**fields, "rank": "256", "targets": "all-linear"}
     least = fit.needed_bytes({**joint.fields, "rank": "1", "targets": "q+v", "seq_len": "64"})

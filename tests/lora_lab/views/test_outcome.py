@@ -79,6 +79,12 @@ def test_answers_are_counted_before_and_after() -> None:
         "Not every sample comes near the right answer: 1 of its 3 sample answers has all of the right "
         "answer's numbers and at least half of its longer words (1 before training)."
     )
+    outcome = outcome_of(SPEC, ended(4.4, 3.5), [sample("No.", base=right), sample("No."), sample("No.")])
+    assert outcome is not None
+    assert outcome.answers == (
+        "None of its 3 sample answers comes near the right one, with all of its numbers and at least half of "
+        "its longer words (1 before training)."
+    )
 
 
 def test_the_next_experiment_changes_one_thing_and_was_not_run_before() -> None:

@@ -1,17 +1,19 @@
 """The introduction's data: its numbers hold, its figures exist, and every phrase sets what its figure has."""
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+import yaml
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.figures import FIGURES
 from study.content.evidence import check_claims
 from study.figures.controls import controls_of, settings_from
 from study.lessons.introduction import IntroductionStep, introduction
-from study.lessons.lesson import LESSONS_DIR, read_lesson
-from study.text.computed_text import PLACEHOLDER, figure_setting
+from study.lessons.lesson import LESSONS_DIR, Lesson, read_lesson
+from study.text.computed_text import PLACEHOLDER, FigureSetting, figure_setting, fill_numbers
 
 WITH_A_FIGURE = [step for step in introduction() if step.figure]
 
@@ -72,5 +74,31 @@ def test_a_lessons_phrases_set_what_its_figure_has(path: Path) -> None:
                 assert not (stops := getattr(controls[name], "stops", ())) or int(value) in stops
 
 
-def test_six_lessons_at_least_let_their_words_move_the_figure() -> None:
-    assert sum("[[set " in path.read_text("utf-8") for path in LESSONS_DIR.glob("*.yaml")) >= 6
+def phrases_of(lesson: Lesson) -> list[tuple[FigureSetting, str]]:
+    """The phrases of an explanation that set its figure, each with what is said after it in its sentence."""
+    found = []
+    for text in lesson.learn.paragraphs:
+        matches = [(match, figure_setting(match)) for match in PLACEHOLDER.finditer(text)]
+        set_by = [(match, setting) for match, setting in matches if setting]
+        ends = [*(match.start() for match, _ in set_by), len(text)][1:]
+        for (match, setting), end in zip(set_by, ends, strict=True):
+            found.append((setting, re.split(r"[.;?] ", text[match.end() : end])[0]))
+    return found
+
+
+LESSONS = [read_lesson(path, lambda preset: None) for path in sorted(LESSONS_DIR.glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.concept)
+def test_a_number_said_of_a_phrase_is_the_one_that_the_figure_then_shows(lesson: Lesson) -> None:
+    for setting, said in phrases_of(lesson):
+        shown = FIGURES[lesson.visualize.figure].answer(dict(parse_qsl(setting.settings)))
+        for number in PLACEHOLDER.finditer(said):
+            assert fill_numbers(number[0]) in shown, f"{setting.phrase}: {number[0]}"
+
+
+def test_every_lesson_of_the_path_and_twenty_in_all_let_two_phrases_or_more_move_the_figure() -> None:
+    moving = {lesson.concept for lesson in LESSONS if len(phrases_of(lesson)) >= 2}
+    path = yaml.safe_load((LESSONS_DIR.parent / "content" / "path.yaml").read_text("utf-8"))
+    assert set(path) <= moving
+    assert len(moving) >= 20

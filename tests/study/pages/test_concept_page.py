@@ -27,6 +27,7 @@ from study.lessons.lesson import Lessons
 from study.lessons.lesson_text import terms_of
 from study.pages.concept import ConceptPage
 from study.pages.learn import LearnPage
+from study.pages.review import ReviewPage
 from study.ports.activities import ModeLinks, Subjects
 from study.ports.context import Context
 from study.store import Store
@@ -65,7 +66,10 @@ def subjects(context: Context) -> Subjects:
 @pytest.fixture
 def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) -> Reader:
     write_lesson(tmp_path)
-    operations = quiz_exercise(context, ask_for_cards=card_exercise(context).ask_for).operations
+    cards = card_exercise(context)
+    quiz = quiz_exercise(context, ask_for_cards=cards.ask_for)
+    operations = quiz.operations
+    explain = explain_exercise(context)
     lab = Lab(context.settings, LocalEngine(context.settings, warm=False))
     page = ConceptPage(
         context=context,
@@ -79,6 +83,7 @@ def ana_reads(context: Context, subjects: Subjects, tmp_path: Path, ana: str) ->
             project=ProjectService(store=context.store, lab=lab).build_link,
             tasks=TaskService(store=context.store).links,
         ),
+        review=ReviewPage(context=context, cards=cards, quiz=quiz, explain=explain),
     )
     return Reader(page, operations)
 
@@ -201,6 +206,29 @@ def test_a_question_with_drawn_numbers_counts_as_answered(ana_reads: Reader, ana
     assert re.search(
         r"\d+ questions 0 answered, and 2 with drawn numbers", words(ana_reads.opens("&mode=review"))
     )
+
+
+def test_one_button_starts_a_review_that_asks_about_this_concept_alone(ana_reads: Reader, ana: str) -> None:
+    html = ana_reads.opens("&mode=review")
+    assert html.count('class="primary') == 1
+    offered = re.search(r"Start: (\d+) cards, (\d+) questions, one explanation", words(html))
+    assert offered
+    review, subjects = ana_reads.page.review, ana_reads.page.subjects
+    address = ana_reads.sends("review", "review")["goto"]
+    query = address.partition("?")[2]
+    run = ana_reads.page.context.store.runs.run(ana, query.removeprefix("run="))
+    assert run
+    quiz = ana_reads.operations.store.quizzes.session(ana, run.quiz_session_id)
+    assert quiz
+    assert [run.cards, len(quiz.question_ids)] == [int(number) for number in offered.groups()]
+    bank = ana_reads.operations.bank
+    assert all(CONCEPT in bank.by_id[question].concepts for question in quiz.question_ids)
+    assert CONCEPT in subjects.of_prompt[run.prompt_id]
+    shown = review.load(opened("browser-of-ana", query))
+    card = re.search(r'data-card="([^"]+)"', shown)
+    assert card
+    assert CONCEPT in subjects.of_card[card[1]]
+    assert "Review: Rank r of an adapter" in words(shown)
 
 
 def test_a_concept_without_a_lesson_shows_what_there_is_to_review(ana_reads: Reader) -> None:

@@ -1,25 +1,44 @@
 """The introduction's address: how the figure was set stays with the answer, and goes with the step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what the texts compute
 from lora_lab.figures import FIGURES
+from study.base.errors import LearnerError
+from study.base.html import NO_HTML
 from study.lessons.lesson_text import terms_of
 from study.pages.start import StartPage
-from study.ports.context import Context
+from study.ports.activities import FirstRunView
+from study.ports.context import Context, find_visit
 from tests.visits import opened, words
 
 
-class NoRuns:
-    """Stands for the lab, which no test here asks to train."""
+class OneRun:
+    """Stands for the lab: it keeps the guess and never trains."""
 
-    def start(self, visit: Any, *, anew: bool) -> str:
-        raise NotImplementedError
+    guess: Mapping[str, str] | None = None
 
-    def show(self, run_id: str) -> Any:
-        raise NotImplementedError
+    def start(self, visit: Any, *, anew: bool, guess: Mapping[str, str]) -> str:
+        self.guess = guess
+        return "20260304-one"
+
+    def show(self, visit: Any, run_id: str) -> FirstRunView:
+        if self.guess is None or run_id != "20260304-one":
+            raise LearnerError("That run is gone.", do_next="Start another.")
+        return FirstRunView(
+            html=NO_HTML,
+            ended=True,
+            loss_before=4.4,
+            loss_after=3.5,
+            outcome="falls",
+            guessed=self.guess["course"],
+            peak="513 MB",
+            guessed_peak="400 MB",
+            again="/lab?rank=1",
+        )
 
     def duration(self) -> str:
         return ""
@@ -27,7 +46,7 @@ class NoRuns:
 
 @pytest.fixture
 def page(context: Context) -> StartPage:
-    return StartPage(context=context, figures=FIGURES, terms=terms_of(context.concepts), first_run=NoRuns())
+    return StartPage(context=context, figures=FIGURES, terms=terms_of(context.concepts), first_run=OneRun())
 
 
 def answered(page: StartPage, query: str) -> Any:
@@ -48,3 +67,26 @@ def test_the_next_step_starts_with_its_own_settings(page: StartPage) -> None:
 
 def test_a_setting_that_the_figure_does_not_have_is_named(page: StartPage) -> None:
     assert "must be a whole number, got 'many'" in words(page.load(opened("b1", "step=2&rank=many")))
+
+
+def test_the_run_of_the_last_step_is_there_again_with_the_guess_until_it_is_run_anew(page: StartPage) -> None:
+    assert "Start the run" in words(page.load(opened("b1", "step=6")))
+    fields = {"choice": ["2"], "guess_mb": ["400"]}
+    reply = page.act({"act": "answer", "fields": fields, "query": "?step=6"}, opened("b1"))
+    assert reply["step"] == "/start?step=6&answer=2&run=20260304-one"
+    assert isinstance(page.first_run, OneRun)
+    assert page.first_run.guess == {"course": "stays", "guess_mb": "400"}
+    again = words(page.load(opened("b1", "step=6")))
+    assert "You said that the loss on unseen pairs stays within 0.01 , with a peak of 400 MB ." in again
+    assert "It went from 4.40 to 3.50." in again
+    assert "as you said" not in again
+    assert "The peak memory of a step was 513 MB; you said 400 MB." in again
+    assert "Start the run" not in again
+    assert "Start the run" in words(page.act({"act": "anew", "query": "?step=6"}, opened("b1"))["html"])
+    assert "Start the run" in words(page.load(opened("b1", "step=6")))
+
+
+def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:
+    visit = find_visit(page.context, browser_id="b1", query={})
+    page.context.store.notes.prefer(visit.profile.id, first_run="20250101-gone")
+    assert "Start the run" in words(page.load(opened("b1", "step=6")))

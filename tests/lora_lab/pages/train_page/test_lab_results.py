@@ -14,7 +14,6 @@ from lora_lab.parameters.counts import count_parameters
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.runs.merged_model import Merged
 from lora_lab.spec import RunSpec
-from lora_lab.views.run_panel import last_run
 from study.base.errors import LearnerError
 from study.base.units import as_count
 from study.ports.context import Context
@@ -222,13 +221,3 @@ def test_a_run_kept_by_an_earlier_version_does_not_close_the_page(ana: Visitor, 
     old = run_builders.finished(lab.settings.runs_dir, after_seconds=1)
     (old.path / "spec.json").write_text('{"epochs": 3}')
     assert re.findall(r'id="tick-([^"]+)"', ana.opens("/lab")) == [run.run_id]
-
-
-def test_today_shows_the_newest_run_that_was_evaluated(lab: Lab) -> None:
-    assert last_run(lab) is None
-    run_builders.finished(lab.settings.runs_dir, replace(LIGHT, rank=2))
-    run_builders.failed(lab.settings.runs_dir, after_seconds=1)
-    line = last_run(lab)
-    assert line is not None
-    assert "r=2 nf4-dq on" in words(line)
-    assert "5.50 → 2.25" in words(line)
