@@ -399,3 +399,18 @@ def test_today_shows_the_newest_run_that_was_evaluated(lab: Lab) -> None:
     assert line is not None
     assert "r=2 nf4-dq on" in words(line)
     assert "5.50 → 2.25" in words(line)
+
+
+def test_runs_that_cant_be_read_are_named_and_set_aside(ana: Visitor, lab: Lab) -> None:
+    whole, *damaged = (
+        run_builders.finished(lab.settings.runs_dir, after_seconds=number) for number in range(3)
+    )
+    assert "can't be read" not in words(ana.opens("/lab"))
+    for run in damaged:
+        (run.path / "spec.json").write_text("null")
+    shown = part(ana.sends("poll"), "runs")
+    assert "2 folders can't be read" in shown
+    assert all(run.run_id in shown for run in damaged)
+    assert "can't be read" not in part(ana.sends("set-aside"), "runs")
+    assert [run.run_id for run in lab.runs()] == [whole.run_id]
+    assert all((lab.settings.home / "set-aside" / "runs" / run.run_id).is_dir() for run in damaged)
