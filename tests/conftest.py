@@ -2,15 +2,18 @@
 
 import gc
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import hypothesis
 import pytest
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from study.base.settings import Settings
@@ -159,3 +162,16 @@ def context(settings: Settings, store: Store, concepts: ConceptMap, now: datetim
     return Context(
         settings=settings, store=store, concepts=concepts, clock=clock, rng=Random(1), places=PLACES
     )
+
+
+@pytest.fixture
+def statements(context: Context) -> Iterator[list[str]]:
+    """The SQL that is sent to the context's store, as it comes."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(context.store.database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(context.store.database.engine, "before_cursor_execute", note)
