@@ -51,7 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server before the processes that share it."""
+    """Keep tests and the apps they start on the CPU, unless `-m gpu` asks for the GPU's own tests.
+
+    A database server is started here, before the processes that share it.
+    """
+    if not re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr")):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read when torch first looks for devices
     if config.getoption("--postgres") and not os.environ.get(SERVER):
         os.environ[SERVER] = _SERVERS.enter_context(throwaway_server())
 
