@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from lora_lab.data.lab_folder import LabHome, write_json
 from lora_lab.data.uploads import Uploads
@@ -15,10 +16,10 @@ from lora_lab.grids.results import GridCell, cells_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
-from lora_lab.runs.folder import RunFolder, list_runs, open_run
+from lora_lab.runs.folder import RunFolder, list_damaged, list_runs, open_run
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
-from lora_lab.runs.sweeps import Sweep, list_sweeps, open_sweep
+from lora_lab.runs.sweeps import Sweep, list_damaged_sweeps, list_sweeps, open_sweep
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 
@@ -69,6 +70,14 @@ class Lab:
     def sweep(self, sweep_id: str) -> Sweep:
         """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
+
+    def damaged_runs(self) -> list[Path]:
+        """Return what stands among the runs and can't be read, newest first."""
+        return list_damaged(self.settings.runs_dir)
+
+    def damaged_sweeps(self) -> list[Path]:
+        """Return what stands among the sweeps and can't be read, newest first."""
+        return list_damaged_sweeps(self.settings.sweeps_dir)
 
     def cells(self, sweep: Sweep) -> list[GridCell]:
         """Return the sweep's current cells in the order of its grid; an ended sweep is read only once."""

@@ -2,15 +2,18 @@
 
 import gc
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import hypothesis
 import pytest
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from study.base.settings import Settings
@@ -48,7 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the server before the processes that share it."""
+    """Keep tests and the apps they start on the CPU, unless `-m gpu` asks for the GPU's own tests.
+
+    A database server is started here, before the processes that share it.
+    """
+    if not re.search(r"(?<!not )\bgpu\b", config.getoption("markexpr")):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read when torch first looks for devices
     if config.getoption("--postgres") and not os.environ.get(SERVER):
         os.environ[SERVER] = _SERVERS.enter_context(throwaway_server())
 
@@ -159,3 +167,16 @@ def context(settings: Settings, store: Store, concepts: ConceptMap, now: datetim
     return Context(
         settings=settings, store=store, concepts=concepts, clock=clock, rng=Random(1), places=PLACES
     )
+
+
+@pytest.fixture
+def statements(context: Context) -> Iterator[list[str]]:
+    """The SQL that is sent to the context's store, as it comes."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(context.store.database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(context.store.database.engine, "before_cursor_execute", note)

@@ -1,25 +1,32 @@
-"""A damaged file of a run, a sweep, an upload or the lab harms nothing else: every page still opens."""
+"""A damaged file of the lab, or of one's own content, harms nothing else: every page still opens."""
 
 import json
 import shutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from classroom.plans.plan import PLANS_DIR
 from lora_lab.data.datasets import own_dataset
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.machine import NumberType
 from lora_lab.data.uploads import Uploads
+from lora_lab.parameters.shapes import find_shape
 from study.base.settings import Settings
+from tests.browser.hostile import write_own_files
 from tests.lora_lab import run_builders, sweep_builders
 from tests.whole_app import WholeApp, whole_app
 
-PAGES = ("/", "/lab", "/grid", "/compare", "/memory", "/models", "/projects", "/xray")
+READ_THE_LAB = ("/", "/lab", "/grid", "/compare", "/memory", "/models", "/projects", "/xray")
 """The pages that read the lab's files."""
+
+OWN_CONTENT = ("decks", "questions", "plans")
+"""Folders of what a learner or a teacher wrote."""
 
 PARTS = 20
 """pytest-xdist starts with the files of many tests; as one test this would begin when all else has ended."""
@@ -32,7 +39,7 @@ JUNK: list[Any] = [None, [], {}, "x", -1, 1e308, True, {"x": [1]}]
 
 @dataclass(frozen=True)
 class Filled:
-    """A data folder with a run that ended, one that was compared, a sweep and an upload."""
+    """A data folder with a run that ended, one that was compared, a sweep, an upload, and own content."""
 
     home: Path
     runs: tuple[str, ...]
@@ -42,7 +49,8 @@ class Filled:
 
     def files(self) -> list[Path]:
         """What is damaged."""
-        folders = (*(self.home / "runs" / run for run in self.runs), self.home / "sweeps", self.home / "lab")
+        names = (*(f"runs/{run}" for run in self.runs), "sweeps", "lab", *OWN_CONTENT)
+        folders = [self.home / name for name in names]
         return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
@@ -58,6 +66,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     lab.save_number_type(NumberType(device="x86_64", decided="bf16", why="this processor has bf16"))
     uploads = Uploads(folder / "lab" / "data")
     uploads._store(own_dataset())
+    lab.save_shape(replace(find_shape("smollm2-135m"), name="own-model"))
+    write_own_files(folder, "of one's own", name="own")
+    (folder / "plans").mkdir()
+    shutil.copy(PLANS_DIR / "rank-25.yaml", folder / "plans" / "plan.yaml")
     return Filled(folder, (alone.run_id, compared.run_id, sweep.run_ids[0]), sweep.sweep_id)
 
 
@@ -72,17 +84,21 @@ def app(filled: Filled) -> Iterator[WholeApp]:
         yield opened
 
 
-def _open_everything(app: WholeApp, filled: Filled) -> None:
+def _open_everything(app: WholeApp, filled: Filled, pages: Collection[str] = ()) -> None:
+    """Open these pages, or all there are, and the lab's downloads."""
     queries = {
         "/lab": [{"run": run} for run in filled.runs],
         "/grid": [{"sweep": filled.sweep}],
         "/compare": [{"runs": ",".join(filled.runs)}, {"run": filled.runs[0]}],
         "/xray": [{"run": filled.runs[0]}],
+        "/memory": [{"model": "own-model"}],
     }
-    for path in PAGES:
+    for path in pages or app.loads:
         for query in ({}, *queries.get(path, ())):
             app.open(path, **query)
     with app.client() as client:
+        if not pages:
+            assert client.get("/class?edit=own-plan").status_code == 200
         for run in filled.runs:
             for name in ("run.json", "run.py", "steps.csv"):
                 assert client.get(f"/lab/runs/{run}/{name}").status_code in (200, 404, 409, 422), name
@@ -103,10 +119,13 @@ def _damages(content: bytes) -> Iterator[bytes | None]:
 
 
 def _other_types(content: bytes) -> Iterator[bytes]:
-    """Each value of each line, or of the whole file, replaced by values of other types."""
+    """Each value of each line, or of the whole file, replaced by values of other types. JSON is YAML too."""
     try:
         yield from (_json(changed) for changed in _changed(json.loads(content)))
     except ValueError:
+        if not content.startswith(b"{"):
+            yield from (_json(changed) for changed in _changed(yaml.safe_load(content)))
+            return
         lines = content.splitlines()
         for number, line in enumerate(lines[:6]):
             try:
@@ -128,6 +147,8 @@ def _changed(value: Any) -> Iterator[Any]:
                 for key in inside:
                     for junk in JUNK:
                         yield value | {name: inside | {key: junk}}
+            if isinstance(inside, list) and inside:
+                yield from (value | {name: [changed, *inside[1:]]} for changed in _changed(inside[0]))
 
 
 def _json(value: Any) -> bytes:
@@ -138,14 +159,14 @@ def _json(value: Any) -> bytes:
 def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, filled: Filled, part: int) -> None:
     _open_everything(app, filled)
     problems = []
-    for path, damaged in _cases(filled)[part::PARTS]:
+    for path, damaged, pages in _cases(filled)[part::PARTS]:
         content = path.read_bytes()
         if damaged is None:
             path.unlink()
         else:
             path.write_bytes(damaged)
         try:
-            _open_everything(app, filled)
+            _open_everything(app, filled, pages)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             shown = (damaged or b"deleted")[:150]
@@ -154,15 +175,22 @@ def test_every_page_and_download_opens_with_a_damaged_file(app: WholeApp, filled
     assert not problems, "\n".join(problems)
 
 
-def _cases(filled: Filled) -> list[tuple[Path, bytes | None]]:
-    """Every damage of a whole file, and a 13th of the fields with values of other types."""
-    cases: list[tuple[Path, bytes | None]] = []
+def _cases(filled: Filled) -> list[tuple[Path, bytes | None, Collection[str]]]:
+    """Every damage of a whole file, and a 13th of the fields with values of other types.
+
+    With them the pages to open: all; of a field of the lab, and of a further run, those that read the lab.
+    """
+    others = [filled.home / "runs" / run for run in filled.runs[1:]]
+    cases: list[tuple[Path, bytes | None, Collection[str]]] = []
     number = 0
     for path in filled.files():
         for position, damaged in enumerate(_damages(path.read_bytes())):
             number += 1
-            if position < WHOLE_FILE_DAMAGES or number % FIELDS_SHARE == 0:
-                cases.append((path, damaged))
+            whole = position < WHOLE_FILE_DAMAGES
+            if whole or number % FIELDS_SHARE == 0:
+                everywhere = whole or path.parent.name in OWN_CONTENT
+                everywhere &= not any(map(path.is_relative_to, others))
+                cases.append((path, damaged, () if everywhere else READ_THE_LAB))
     return cases
 
 

@@ -165,6 +165,21 @@ def test_a_learner_is_refused_settings_and_runs_of_others_in_words(asking: dict[
             assert "error" in stopped
 
 
+def test_only_the_owner_sets_damaged_folders_aside(
+    served: WholeApp, home: Path, asking: dict[str, TestClient]
+) -> None:
+    for folder, island in (("runs", "lab"), ("sweeps", "grid")):
+        middle = "tiny-random-r8-nf4" if folder == "runs" else "sweep"
+        damaged = home / folder / f"20260304-100000000-{middle}-abcdef"
+        damaged.mkdir(parents=True)
+        for role in ("stranger", "learner"):
+            asking[role].post(f"/act/{island}", json={"act": "set-aside", "query": ""})
+            assert damaged.is_dir(), role
+        asking["owner"].post(f"/act/{island}", json={"act": "set-aside", "query": ""})
+        assert not damaged.exists()
+        assert (home / "set-aside" / folder / damaged.name).is_dir()
+
+
 def test_the_owners_link_makes_a_browser_the_owners(served: WholeApp, home: Path) -> None:
     assert client(served).get("/owner?key=wrong").status_code == 403
     browser = client(served)

@@ -7,13 +7,13 @@ import platform
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from lora_lab.data.batches import Length
 from lora_lab.data.machine import NumberType, name_of, number_type_from
-from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
+from lora_lab.parameters.shapes import Linear, ModelShape, find_shape, shape_from_json
 from lora_lab.spec import Compute
 from study.base.errors import LearnerError
 
@@ -193,9 +193,17 @@ def _shape_in(path: Path) -> ModelShape | None:
     try:
         shape = shape_from_json(path.read_text("utf-8"))
         shape.total_parameters  # noqa: B018 - computed from every field
+        hash(shape)  # a key of caches
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LearnerError):
         return None
-    return shape
+    return shape if all(map(_has_its_types, (shape, *shape.linears))) else None
+
+
+def _has_its_types(sizes: ModelShape | Linear) -> bool:
+    """Return whether each number and text is one; pages format them as such."""
+    return all(
+        isinstance(getattr(sizes, each.name), each.type) for each in fields(sizes) if each.type in (int, str)
+    )
 
 
 def _fits(value: Any, usual: Any) -> bool:

@@ -30,6 +30,7 @@ from lora_lab.pages.shared_parts import (
 )
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.runs.durations import seconds_of_all
+from lora_lab.runs.folder import set_aside
 from lora_lab.runs.sweeps import Sweep, delete_sweep
 from lora_lab.settings import grid_form
 from lora_lab.settings.grid import AXES, Grid
@@ -100,6 +101,8 @@ class GridPage:
                 return worker_act(self._lab, event)
             case "delete":
                 return self._deleted(event, query)
+            case "set-aside":
+                return self._set_aside(query)
             case "pause" | "resume" | "stop" | "stop-sweep" | "move" | "retry" as what:
                 return self._queued(what, event, query)
         raise form_event.unknown_act(event)
@@ -196,6 +199,14 @@ class GridPage:
             "url": shown.address(_grid_of(query, shown)),
             "say": "Sweep deleted.",
             "then": "draw",
+        }
+
+    def _set_aside(self, query: Mapping[str, str]) -> Reply:
+        set_aside(self._lab.damaged_sweeps())
+        return {
+            "parts": {"sweeps": render_sweeps(self._shown(query))},
+            "say": "Moved to set-aside/sweeps in the data folder.",
+            "focus": "#sweeps-title",
         }
 
     # ---- what is shown

@@ -126,7 +126,13 @@ def render_sweeps(shown: ShownGrid) -> Markup:
         title = sweep_view.title_of(sweep.grid, model_name(sweep.grid.base.model))
         rows.append((sweep, title, cells, [cell for cell in cells if cell.comparable]))
     chosen = shown.sweep.sweep_id if shown.sweep else ""
-    return render("lora_lab/grid/sweeps.html", rows=rows, shown=chosen, address=sweep_address)
+    return render(
+        "lora_lab/grid/sweeps.html",
+        rows=rows,
+        shown=chosen,
+        address=sweep_address,
+        damaged=shown.lab.damaged_sweeps(),
+    )
 
 
 def build_token(shown: ShownGrid) -> str:

@@ -26,7 +26,7 @@ from lora_lab.pages.shared_parts import (
 from lora_lab.pages.train_parts import SettingParts, no_figures
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview
-from lora_lab.runs.folder import delete_run
+from lora_lab.runs.folder import delete_run, set_aside
 from lora_lab.runs.run_file import read_run_file
 from lora_lab.runs.separate_files import parse_run_file_apart
 from lora_lab.settings.run_form import (
@@ -122,6 +122,8 @@ class LabPage:
                 return {"goto": compare_address(form_event.read_fields(event, "runs"))}
             case "delete":
                 return self._deleted(event, visit)
+            case "set-aside":
+                return self._set_aside(visit)
         raise form_event.unknown_act(event)
 
     # ---- the form and what it costs
@@ -354,6 +356,15 @@ class LabPage:
             "say": "Run deleted.",
             "focus": "#runs-title",
             "then": "draw",
+        }
+
+    def _set_aside(self, visit: Visit) -> Reply:
+        set_aside(self._lab.damaged_runs())
+        run = self._panel.run_of(visit.query)
+        return {
+            "parts": {"runs": self._panel.list_part(run.run_id if run else "")},
+            "say": "Moved to set-aside/runs in the data folder.",
+            "focus": "#runs-title",
         }
 
     # ---- parts of the page

@@ -1,15 +1,18 @@
 """A run folder: spec.json, data-*.jsonl, events.jsonl, adapter/, samples.json, stdout.log."""
 
 import json
+import os
 import re
 import secrets
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +174,29 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
 
 
 def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
-    """Yield every run, newest first."""
-    if runs_dir.is_dir():
-        for path in sorted(runs_dir.iterdir(), reverse=True):
-            if RUN_ID.fullmatch(path.name) and _is_run(path):
-                yield RunFolder(path)
+    """Yield every run, newest first; damaged ones are skipped."""
+    return (RunFolder(path) for path in paths_named(RUN_ID, runs_dir) if _is_run(path))
+
+
+def list_damaged(runs_dir: Path) -> list[Path]:
+    """List what has a run's name and can't be read as one, newest first."""
+    return [path for path in paths_named(RUN_ID, runs_dir) if not _is_run(path)]
+
+
+def paths_named(pattern: re.Pattern[str], folder: Path) -> list[Path]:
+    """List the paths in a folder whose whole name matches, newest first; none where there is no folder."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted((path for path in found if pattern.fullmatch(path.name)), reverse=True)
+
+
+def set_aside(damaged: Iterable[Path]) -> None:
+    """Move folders of `runs` to `set-aside/runs` beside it, of `sweeps` likewise; none is overwritten."""
+    for path in damaged:
+        aside = path.parent.parent / "set-aside" / path.parent.name
+        aside.mkdir(parents=True, exist_ok=True)
+        names = chain([path.name], (f"{path.name}-{number}" for number in count(2)))
+        with suppress(FileNotFoundError):  # pressed twice, or deleted meanwhile
+            path.rename(next(aside / name for name in names if not os.path.lexists(aside / name)))
 
 
 def _is_run(path: Path) -> bool:

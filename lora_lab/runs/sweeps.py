@@ -14,7 +14,7 @@ from typing import Any
 from lora_lab.data.datasets import Dataset
 from lora_lab.data.lab_folder import write_json
 from lora_lab.runs.event_fields import is_moment
-from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run, time_stamp
+from lora_lab.runs.folder import RunFolder, create_run, delete_run, open_run, paths_named, time_stamp
 from lora_lab.settings.grid import Grid
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
@@ -107,11 +107,15 @@ def open_sweep(sweeps_dir: Path, sweep_id: str) -> Sweep:
 
 def list_sweeps(sweeps_dir: Path) -> Iterator[Sweep]:
     """Yield every sweep, newest first; damaged ones are skipped."""
-    if sweeps_dir.is_dir():
-        for path in sorted(sweeps_dir.iterdir(), reverse=True):
-            sweep = _read_sweep(path) if SWEEP_ID.fullmatch(path.name) else None
-            if sweep is not None:
-                yield sweep
+    for path in paths_named(SWEEP_ID, sweeps_dir):
+        sweep = _read_sweep(path)
+        if sweep is not None:
+            yield sweep
+
+
+def list_damaged_sweeps(sweeps_dir: Path) -> list[Path]:
+    """List what has a sweep's name and can't be read as one, newest first."""
+    return [path for path in paths_named(SWEEP_ID, sweeps_dir) if _read_sweep(path) is None]
 
 
 def delete_sweep(sweep: Sweep, runs_dir: Path) -> None:

@@ -203,6 +203,7 @@ class RunPanel:
         runs = self._lab.runs()[:RUNS_SHOWN]
         states = [run.state() for run in runs]
         adapters = [run.has_adapter for run in runs]
+        damaged = self._lab.damaged_runs()
 
         def make() -> dict[str, Markup]:
             rows = [
@@ -215,9 +216,9 @@ class RunPanel:
                 }
                 for run, state in zip(runs, states, strict=True)
             ]
-            return {"runs": render("lora_lab/lab/runs.html", rows=rows, shown=shown)}
+            return {"runs": render("lora_lab/lab/runs.html", rows=rows, shown=shown, damaged=damaged)}
 
-        made_of = ([run.run_id for run in runs], _Same(states), adapters)
+        made_of = ([run.run_id for run in runs], _Same(states), adapters, damaged)
         return self._once(("runs", shown), made_of, make)["runs"]
 
 

@@ -90,7 +90,8 @@ class QuizExercise:
         self.operations.give_up(record, question.id, now=visit.now)
         made = self.operations.store.quizzes.answers(record.id)
         first = next(answer for answer in made if answer.question_id == question.id)
-        return self._feedback(visit, record, question, first, alone=True)
+        position = self.operations.position(record, now=visit.now)
+        return self._feedback(record, question, first, position, alone=True)
 
     def hint(self, visit: Visit, event: Mapping[str, Any]) -> Markup:
         """Render the place of the hint, with the hint in it."""
@@ -123,7 +124,7 @@ class QuizExercise:
         position = self.operations.position(record, now=visit.now)
         if position.tried is not None and position.tried.question_id == question.id:
             return self._not_yet(record, question, given, position, asked_for=asked_for)
-        return self._feedback(visit, record, question, given, alone=alone, asked_for=asked_for)
+        return self._feedback(record, question, given, position, alone=alone, asked_for=asked_for)
 
     def _not_yet(
         self, record: QuizRecord, question: Question, given: QuizAnswer, position: Position, *, asked_for: int
@@ -149,15 +150,14 @@ class QuizExercise:
 
     def _feedback(
         self,
-        visit: Visit,
         record: QuizRecord,
         question: Question,
         given: QuizAnswer,
+        position: Position,
         *,
         alone: bool,
         asked_for: int = 0,
     ) -> Fragment:
-        position = self.operations.position(record, now=visit.now)
         grade = question.task.grade(given.given)
         listed = list_rows(question, grade, offer_choices(question, seed=record.seed))
         html = render(

@@ -12,12 +12,6 @@ from lora_lab.lab import Lab
 from study.base.settings import Settings
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _on_the_processor() -> None:
-    """These tests are about the CPU, also on a machine with a GPU; tests/gpu is about that one."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
-
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """Where model files are kept; the tiny random model is written there by whoever needs it first."""

@@ -1,29 +1,11 @@
 """How much SQL a press on the Cards page takes, once the learner's logs have been read."""
 
-from collections.abc import Iterator
-from typing import Any
-
-import pytest
-from sqlalchemy import event
-
 import lora_lab.quantities  # noqa: F401 - a card shows the number it was checked against
 from flashcards.pages.cards import CardsPage
 from flashcards.review.presenter import card_exercise
 from study.ports.context import Context
 from study.store.database import one_view
 from tests.visits import build_event, opened
-
-
-@pytest.fixture
-def statements(context: Context) -> Iterator[list[str]]:
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    event.listen(context.store.database.engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(context.store.database.engine, "before_cursor_execute", note)
 
 
 def test_a_flip_takes_ten_statements_at_most_and_a_rating_twelve_in_two_transactions(

@@ -396,3 +396,13 @@ def test_a_cell_that_measures_after_its_steps_says_so(ana: Visitor, context: Con
 def test_a_sweep_in_the_list_opens_at_the_sweep(ana: Visitor, context: Context) -> None:
     sweep = finished_sweep(context.settings)
     assert f'href="/grid?sweep={sweep.sweep_id}#sweep"' in ana.opens("/grid")
+
+
+def test_a_sweep_that_cant_be_read_is_named_and_set_aside(ana: Visitor, context: Context, lab: Lab) -> None:
+    sweep = finished_sweep(context.settings)
+    (sweep.path / "sweep.json").write_text("null")
+    shown = words(ana.opens("/grid"))
+    assert f"1 folder can't be read: {sweep.sweep_id}" in shown
+    assert "can't be read" not in part(ana.sends("set-aside"), "sweeps")
+    assert (lab.settings.home / "set-aside" / "sweeps" / sweep.sweep_id / "sweep.json").read_text() == "null"
+    assert len(lab.runs()) == len(sweep.run_ids)  # its runs can be read

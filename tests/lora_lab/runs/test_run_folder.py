@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from lora_lab.data.datasets import load_saved, own_dataset
 from lora_lab.runs import folder
 from lora_lab.runs.events import Event, read_events
-from lora_lab.runs.folder import RUN_ID, RunFolder, create_run, delete_run, list_runs, open_run
+from lora_lab.runs.folder import (
+    RUN_ID,
+    RunFolder,
+    create_run,
+    delete_run,
+    list_damaged,
+    list_runs,
+    open_run,
+    set_aside,
+)
 from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from tests.lora_lab.spec_strategies import any_spec
@@ -192,3 +201,16 @@ def test_half_a_line_is_read_once_it_is_whole(run: RunFolder) -> None:
         assert run.state().status == "queued"
         file.write('"text": "Loading"}\n')
     assert run.state().doing == "Loading"
+
+
+def test_only_damaged_folders_are_set_aside_and_none_is_overwritten(runs_dir: Path, run: RunFolder) -> None:
+    damaged = create_run(runs_dir, RunSpec(), own_dataset(), now=NOW + timedelta(seconds=1))
+    for content in ("null", "[", "5"):
+        damaged.path.mkdir(exist_ok=True)
+        (damaged.path / "spec.json").write_text(content)
+        assert list_damaged(runs_dir) == [damaged.path]
+        set_aside([*list_damaged(runs_dir), runs_dir / "gone"])
+    assert [kept.path for kept in list_runs(runs_dir)] == [run.path]
+    aside = runs_dir.parent / "set-aside" / "runs"
+    kept = [aside / f"{damaged.run_id}{again}" / "spec.json" for again in ("", "-2", "-3")]
+    assert [path.read_text() for path in kept] == ["null", "[", "5"]

@@ -172,3 +172,18 @@ def test_a_second_browser_sees_the_same_run(context: Context, ana: Visitor, lab:
     run.emit("failed", step=3, cause="killed", what="Killed.", do_next="Start again.")
     for visitor in (ana, ben):
         assert "Killed. Start again." in all_parts(visitor.sends("poll"))
+
+
+def test_runs_that_cant_be_read_are_named_and_set_aside(ana: Visitor, lab: Lab) -> None:
+    whole, *damaged = (
+        run_builders.finished(lab.settings.runs_dir, after_seconds=number) for number in range(3)
+    )
+    assert "can't be read" not in words(ana.opens("/lab"))
+    for run in damaged:
+        (run.path / "spec.json").write_text("null")
+    shown = part(ana.sends("poll"), "runs")
+    assert "2 folders can't be read" in shown
+    assert all(run.run_id in shown for run in damaged)
+    assert "can't be read" not in part(ana.sends("set-aside"), "runs")
+    assert [run.run_id for run in lab.runs()] == [whole.run_id]
+    assert all((lab.settings.home / "set-aside" / "runs" / run.run_id).is_dir() for run in damaged)
