@@ -32,7 +32,9 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
         figures=figures,
         own_folder=context.settings.plans_dir,
     )
-    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
+    hub = Hub(
+        context=context, runs=runs, grids=grids, grader=grader, figures=figures, kinds=ports.class_kinds
+    )
     keys = Keys(log=context.store.classes)
     name_expiry = NameExpiry(context.store.classes, context.clock)
     return AppPart(

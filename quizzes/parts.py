@@ -15,6 +15,7 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages.explain import ExplainPage
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.challenge import Challenges
+from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question, search_class_questions
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
@@ -50,6 +51,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
+    ports.class_kinds = QuizClassKinds()
     ports.class_question = partial(class_question, bank.by_id)
     ports.search_class_questions = partial(search_class_questions, bank.by_id)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)

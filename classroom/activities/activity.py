@@ -1,6 +1,6 @@
 """The kinds of activity and the phases each goes through. Specs are JSON, as the room stores them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -11,14 +11,14 @@ from classroom.activities.number import NATS, read_number
 from classroom.activities.wall import read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
-from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion
+from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion, ClassResponse
 
 Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KIND_NAMES: Mapping[Kind, str] = {
     "talk": "Talk",
-    "question": "Question with one right option",
+    "question": "Question",
     "poll": "Poll",
     "number": "Number to guess",
     "predict": "Prediction and run",
@@ -49,6 +49,14 @@ ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
+
+ReadResponse = Callable[[Mapping[str, Any], Mapping[str, Sequence[str]]], ClassResponse]
+"""Reads the form of a question with a task: `ClassKinds.read`."""
+
+
+def refuse_response(_task: Mapping[str, Any], _form: Mapping[str, Sequence[str]]) -> ClassResponse:
+    """Read nothing: the process knows no kinds of question."""
+    raise LearnerError("This process can't read that answer.", do_next="Tell your teacher.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +150,13 @@ class Activity:
     def asked_in(self, round_number: int) -> ClassQuestion | None:
         return self.twin if round_number == ROUNDS["twin"] else self.asked
 
-    def read_answer(self, round_number: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    def read_answer(
+        self, round_number: int, given: Mapping[str, Any], read: ReadResponse = refuse_response
+    ) -> dict[str, Any]:
         """Parse an answer as a phone sends it. Raises LearnerError when it doesn't fit this activity."""
         asked = self.asked_in(round_number)
+        if asked is not None and asked.task:
+            return asdict(read(asked.task, _read_form(given.get("fields"))))
         if asked is not None:
             option = given.get("option")
             if option not in [each.id for each in asked.options]:
@@ -164,11 +176,31 @@ class Activity:
         asked = self.asked_in(round_number)
         if asked is None or not asked.right:
             return None
-        return bool(value.get("option") == asked.right)
+        return key_of(value) == asked.right
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec that `activity_from` reads."""
         return asdict(self)
+
+
+def key_of(value: Mapping[str, Any]) -> str:
+    """What two answers to a question have in common that say the same: an option, or the key of its kind."""
+    return str(value["option"] if "option" in value else value["key"])
+
+
+def chosen_in(value: Mapping[str, Any]) -> Sequence[str]:
+    """The options that an answer to a question chooses."""
+    return [value["option"]] if "option" in value else value["chosen"]
+
+
+def _read_form(sent: Any) -> dict[str, list[str]]:
+    """The fields of a phone's form; anything else in it counts as not filled in."""
+    fields = sent if isinstance(sent, dict) else {}
+    return {
+        str(name): [value for value in values if isinstance(value, str)]
+        for name, values in fields.items()
+        if isinstance(values, list)
+    }
 
 
 def activity_from(spec: Mapping[str, Any]) -> Activity:
@@ -210,4 +242,5 @@ def _asked(spec: Mapping[str, Any] | None) -> ClassQuestion | None:
         return None
     options = tuple(ClassOption(**_with_html(option, "feedback")) for option in spec["options"])
     concepts = tuple(spec.get("concepts", ()))
-    return ClassQuestion(**{**_with_html(spec, "keep"), "options": options, "concepts": concepts})
+    rendered = [name for name in ("keep", "fields", "figure", "listed", "answer", "because") if name in spec]
+    return ClassQuestion(**{**_with_html(spec, *rendered), "options": options, "concepts": concepts})

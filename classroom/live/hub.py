@@ -30,7 +30,7 @@ from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
 from study.figures.figure import Figures
-from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
+from study.ports.classes import ClassGrader, ClassGrids, ClassKinds, ClassRuns
 from study.ports.context import Context
 from study.store.class_records import ClassStudent, RecordedAnswer
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
@@ -56,6 +56,7 @@ class Hub:
 
     context: Context
     figures: Figures
+    kinds: ClassKinds
     runs: ClassRuns | None = None
     grids: ClassGrids | None = None
     grader: ClassGrader | None = None
@@ -224,7 +225,7 @@ class Hub:
         position = given.get("position")
         if self.sync and type(position) is int and position >= len(live.plan):  # asked on the spot
             await self.sync.refresh(live)
-        answer = read_answer(live, student, given, at=self._now())
+        answer = read_answer(live, student, given, read=self.kinds.read, at=self._now())
         crowd = live.plan[answer.position].crowd
         claims = tuple(crowd.claims(answer.value)) if crowd else ()
         job = AnswerJob(

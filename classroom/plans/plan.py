@@ -204,7 +204,7 @@ class Plans:
         question_id = fields.text(name)
         found = self.find_question(question_id)
         if found is None:
-            fields.note(f"{question_id!r} isn't a question with one right option")
+            fields.note(f"{question_id!r} isn't a question of the app")
         return found
 
     def _prediction(self, fields: Fields) -> Guessed:

@@ -8,6 +8,7 @@ from classroom.activities.room import fold
 from classroom.reports.report import Report, value_of
 from study.base.html import NO_HTML
 from study.store.class_records import ClassAnswer
+from study.text.markup import to_plain
 
 Table = Sequence[Sequence[Any]]
 """A header, then one line for each row."""
@@ -16,7 +17,7 @@ ANSWER_HEADER = (
     "student", "name", "activity", "title", "round", "answer", "right", "value", "confidence", "at", "unit",
 )  # fmt: skip
 RIGHT, WRONG = 100, 0
-"""Grades in percent."""
+"""Grades in percent; what is partly right lies between."""
 
 
 def answer_table(found: Report) -> Table:
@@ -75,6 +76,8 @@ def _grade(
     for number in (2, 1):
         answer = given.get((student_id, position, number))
         if answer is not None:
+            if "fraction" in answer.value:
+                return round(RIGHT * float(answer.value["fraction"]))
             return RIGHT if activity.is_correct(number, answer.value) else WRONG
     return None
 
@@ -82,6 +85,8 @@ def _grade(
 def _in_words(activity: Activity, answer: ClassAnswer) -> Any:
     value = answer.value
     asked = activity.asked_in(answer.round)
+    if asked is not None and asked.task:
+        return to_plain(value["words"])
     if asked is not None:
         chosen = next((option.html for option in asked.options if option.id == value["option"]), NO_HTML)
         return chosen.striptags()

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from
+from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from, key_of
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.peer_instruction import transition
@@ -262,8 +262,8 @@ def _subject(activity: Activity) -> str:
 
 
 def list_choices(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
-    """The option that each student chose."""
-    return {student: str(answer.value["option"]) for student, answer in given.items()}
+    """What each student chose; equal where two answers say the same."""
+    return {student: key_of(answer.value) for student, answer in given.items()}
 
 
 def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:

@@ -77,9 +77,9 @@ function focusOn(element) {
 }
 
 function fieldOf(form) {
-  const typed = form.querySelector('input:not([type=hidden], [type=radio]):enabled, textarea');
-  const chosen = form.querySelector('input[type=radio]:checked');
-  return (chosen && typed) || chosen || form.querySelector('input[type=radio]:enabled') || typed;
+  const typed = form.querySelector('input:not([type=hidden], [type=radio], [type=checkbox]):enabled, textarea, select');
+  const chosen = form.querySelector('input:checked');
+  return (chosen && typed) || chosen || form.querySelector('input[type=radio]:enabled, input[type=checkbox]:enabled') || typed;
 }
 
 function prepare(form, state) {
@@ -155,6 +155,7 @@ const FIELDS = ['option', 'cell', 'number', 'text'];
 
 function values(form) {
   const data = new FormData(form);
+  if ('whole' in form.dataset) return { fields: Object.fromEntries([...new Set(data.keys())].map((name) => [name, data.getAll(name)])) };
   return Object.fromEntries(FIELDS.filter((name) => data.has(name)).map((name) => [name, data.get(name)]));
 }
 
@@ -162,10 +163,11 @@ function restore(form) {
   let draft = null;
   try { draft = JSON.parse(localStorage.getItem(draftKey)); } catch { return; }
   if (!draft || draft.form !== form.dataset.form) return;
-  for (const field of form.querySelectorAll('input[name], textarea[name]')) {
-    if (draft[field.name] === undefined) continue;
-    if (field.type === 'radio') field.checked = field.value === draft[field.name] && !field.disabled;
-    else field.value = draft[field.name];
+  for (const field of form.querySelectorAll('input[name], textarea[name], select[name]')) {
+    const kept = draft.fields ? draft.fields[field.name] : draft[field.name] && [draft[field.name]];
+    if (!kept) continue;
+    if (field.type === 'radio' || field.type === 'checkbox') field.checked = kept.includes(field.value) && !field.disabled;
+    else [field.value] = kept;
   }
 }
 

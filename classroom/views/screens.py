@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from classroom.activities.activity import chosen_in
 from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
 from classroom.activities.room import LOBBY, next_step, order_of
@@ -132,7 +133,7 @@ def teacher_state(live: LiveRoom) -> State:
         for student in live.students.values()
     }
     discussing = live.state.phase in ("advice", "discuss")
-    common = _common(live, shown=True, settings=live.figure_settings)
+    common = _common(live, shown=True, settings=live.figure_settings, singles=True)
     html = render(
         "classroom/teacher_now.html",
         **common,
@@ -203,8 +204,13 @@ def _in_words(control: Control, value: Any) -> str:
     return control.shown(value) if isinstance(control, SliderControl) else str(value)
 
 
-def _common(live: LiveRoom, *, shown: bool, settings: Mapping[str, str]) -> Mapping[str, Any]:
-    """What all templates use; results are left out where they are still hidden. `settings`: of the figure."""
+def _common(
+    live: LiveRoom, *, shown: bool, settings: Mapping[str, str], singles: bool = False
+) -> Mapping[str, Any]:
+    """What all templates use; results are left out where they are still hidden.
+
+    `settings`: of the figure. `singles`: list what one student alone has typed.
+    """
     state, activity = live.state, live.activity
     return {
         "live": live,
@@ -225,8 +231,11 @@ def _common(live: LiveRoom, *, shown: bool, settings: Mapping[str, str]) -> Mapp
         "slider": activity.figure.slider if activity and activity.figure else "",
         "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
         "round": state.round,
-        "results": results.context(live) if shown else {},
+        "results": results.context(live, singles=singles) if shown else {},
         "letters": results.LETTERS,
+        "open_kinds": results.OPEN_KINDS,
+        "typed_kinds": results.TYPED_KINDS,
+        "chosen_in": chosen_in,
         "run": live.run,
         "number": as_number,
         "tell_distance": tell_distance,

@@ -24,6 +24,7 @@ from study.ports.activities import (
 from study.ports.classes import (
     ClassGrader,
     ClassGrids,
+    ClassKinds,
     ClassRuns,
     FindClassQuestion,
     SearchClassQuestions,
@@ -56,6 +57,7 @@ class Ports:
     challenge_link: Callable[[Visit, str], ChallengeLink] = field(init=False)
     project_link: Callable[[Visit, str], ProjectLink] = field(init=False)
     first_run: FirstRuns = field(init=False)
+    class_kinds: ClassKinds = field(init=False)
     class_question: FindClassQuestion = field(init=False)
     search_class_questions: SearchClassQuestions = field(init=False)
     class_runs: ClassRuns = field(init=False)

@@ -15,6 +15,7 @@ from classroom.live import process_sync
 from classroom.plans.plan import Plan
 from classroom.workers.site import build_students_site
 from flashcards.interchange.class_cards import write_class_cards
+from quizzes.session.class_answers import QuizClassKinds
 from study.base.settings import Settings
 from study.ports.context import Context
 from study.store import open_store
@@ -39,7 +40,10 @@ def workers(context: Context) -> Iterator[list[FastAPI]]:
             opened.callback(store.close)
             sites.append(
                 build_students_site(
-                    replace(context, store=store), figures=FIGURES, write_cards=write_class_cards
+                    replace(context, store=store),
+                    figures=FIGURES,
+                    kinds=QuizClassKinds(),
+                    write_cards=write_class_cards,
                 )
             )
         yield sites

@@ -10,7 +10,7 @@ def test_questions_are_found_by_all_words_in_any_order(concepts: ConceptMap) -> 
     found = search_class_questions(questions, "BLOCKS nf4")
     assert "q-bits-nf4" in [question.id for question in found]
     assert [each.id for each in search_class_questions(questions, "nf4 blocks")] == [q.id for q in found]
-    assert all(sum(option.correct for option in question.options) == 1 for question in found)
+    assert all(question.right for question in found)
     assert len(search_class_questions(questions, "a")) == MOST_FOUND
     assert search_class_questions(questions, "  ") == []
     assert search_class_questions(questions, "nf4 xyzzy") == []
