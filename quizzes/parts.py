@@ -22,7 +22,7 @@ from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
 from study.content.concepts import concept_address
 from study.content.search import SearchEntry
-from study.parts import AppPart, Core
+from study.parts import QUESTION_STYLES, AppPart, Core
 from study.ports.activities import MisconceptionLink, RecurringMiss
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
@@ -72,7 +72,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
             ),
         ),
         searchable=(lambda: map(_search_entry, bank.questions),),
-        styles=(STATIC / "quiz.css", STATIC / "explain.css"),
+        styles=(QUESTION_STYLES, STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.
         closers=(*((client.close,) if client else ()), explain.room.close),
     )

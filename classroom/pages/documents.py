@@ -31,13 +31,14 @@ def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResp
 
 
 def static(name: str) -> Response:
-    """A style sheet or script; each page's script comes with what it shares, in one file."""
+    """A style sheet or script; each comes with what it shares, in one file."""
     headers = {"Cache-Control": "no-cache"}
     if name in SHARED_FILES:
         kind = "text/css" if name.endswith(".css") else "text/javascript"
         return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=headers)
     if name == "class.css":
-        return Response(_read("class.css"), media_type="text/css", headers=headers)
+        style = _read_text(STUDY_STATIC / "questions.css") + _read("class.css")
+        return Response(style, media_type="text/css", headers=headers)
     if name in SCRIPTS:
         script = "".join(map(_read, (*SCRIPTS[name], name)))
         return Response(script, media_type="text/javascript", headers=headers)

@@ -64,7 +64,7 @@ class QuizClassKinds:
             given=given,
             fraction=grade.fraction,
             key=RIGHT_KEY if grade.correct else f"wrong/{_key(kind, given)}",
-            said=_say(kind, given, offered),
+            said=say(kind, given, offered),
             words=in_words(kind, given),
             why="" if grade.correct else _explain(grade),
             chosen=_chosen(given),
@@ -143,7 +143,8 @@ def _same(text: str, accepted: Sequence[str]) -> str:
     return accepted[0] if text and any(match_text(text, each) for each in accepted) else ""
 
 
-def _say(task: FormTask, given: Response, offered: Offered) -> str:
+def say(task: FormTask, given: Response, offered: Offered) -> str:
+    """Return an answer in words, an arranged one by its letters."""
     letters = {choice.id: letter for letter, choice in offered}
     match task:
         case Matching():

@@ -11,7 +11,7 @@ from quizzes.kinds.grade import LETTERS, letter_choices
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
-from quizzes.session.class_answers import FormTask, in_words, list_reasons, salt_of, store_task
+from quizzes.session.class_answers import FormTask, in_words, list_reasons, salt_of, say, store_task
 from study.base.html import NO_HTML
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
@@ -56,7 +56,7 @@ def build_class_question(question: Question) -> ClassQuestion:
 def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
     """Add the form, and the right answer in words."""
     offered = task.offered(salt_of(question.id))
-    answer = in_words(task, task.answer)
+    answer, by_letters = in_words(task, task.answer), say(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):
         options = _verdicts(task) + _options(task, question.id, ids=True)
@@ -65,8 +65,8 @@ def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> Clas
         options=options,
         task=store_task(question.id, task),
         fields=render("quizzes/quiz/class_fields.html", task=task, offered=offered, needed=True),
-        listed=render("quizzes/quiz/class_listed.html", task=task, offered=offered),
-        answer=to_html(answer),
+        listed=render("quizzes/quiz/class_listed.html", task=task, offered=offered) if offered else NO_HTML,
+        answer=to_html(answer if by_letters == answer else f"{by_letters} · {answer}"),
         answer_text=answer,
         because=NO_HTML if options else to_html(list_reasons(task.grade(task.answer), ("right",))),
         unit=task.unit if isinstance(task, Numeric) else "",
