@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
+from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import Multiple, Single, TrueFalse
-from quizzes.kinds.grade import LETTERS, letter_choices
+from quizzes.kinds.grade import LETTERS, Offered, letter_choices
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
@@ -65,13 +66,19 @@ def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> Clas
         options=options,
         task=store_task(question.id, task),
         fields=render("quizzes/quiz/class_fields.html", task=task, offered=offered, needed=True),
-        listed=render("quizzes/quiz/class_listed.html", task=task, offered=offered) if offered else NO_HTML,
+        listed=_list_items(task, offered),
         answer=to_html(answer if by_letters == answer else f"{by_letters} · {answer}"),
         answer_text=answer,
         because=NO_HTML if options else to_html(list_reasons(task.grade(task.answer), ("right",))),
         unit=task.unit if isinstance(task, Numeric) else "",
         value=task.value if isinstance(task, Numeric) else None,
     )
+
+
+def _list_items(task: FormTask, offered: Offered) -> Markup:
+    """What is to be arranged, for the projector."""
+    arranged = isinstance(task, Matching | Ordering)
+    return render("quizzes/quiz/class_listed.html", task=task, offered=offered) if arranged else NO_HTML
 
 
 def _draw(question: Question) -> Markup:

@@ -136,7 +136,7 @@ def test_what_is_missed_is_a_card_with_the_answer_in_words(context: Context) -> 
     page = played(play)
     assert page.count('<section class="told">') == len(KINDS)
     assert "You answered: " in page
-    assert str(of_kind("ordering").answer) in page
+    assert of_kind("ordering").answer_text in page
 
 
 def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(context: Context) -> None:
