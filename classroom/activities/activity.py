@@ -13,7 +13,7 @@ from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
 from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion, ClassResponse
 
-Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
+Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure", "quiz"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KIND_NAMES: Mapping[Kind, str] = {
@@ -26,6 +26,7 @@ KIND_NAMES: Mapping[Kind, str] = {
     "text": "Short text",
     "wall": "Explanation, read by the grader",
     "figure": "Live figure",
+    "quiz": "Self-paced quiz",
 }
 
 Phase = Literal[
@@ -42,6 +43,7 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
     "text": ("vote", "reveal"),
     "wall": ("vote", "reveal"),
     "figure": ("show", "vote", "reveal"),
+    "quiz": ("vote", "reveal"),
 }
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
@@ -110,6 +112,9 @@ class Activity:
     twin: ClassQuestion | None = None
     """The same concept with fresh content, to tell understanding from copying."""
 
+    questions: tuple[ClassQuestion, ...] = ()
+    """Of a quiz: each is answered in a round of its own, whenever a student gets there."""
+
     guessed: Guessed | None = None
     crowd: CrowdGrid | None = None
     wanted: ClassPrompt | None = None
@@ -147,7 +152,14 @@ class Activity:
         """The unit of what is guessed; a grid's cells are guessed by their held-out loss."""
         return self.guessed.unit if self.guessed else NATS if self.crowd else ""
 
+    @property
+    def rounds(self) -> Sequence[int]:
+        """The numbers that the rounds of an answer can have."""
+        return range(1, len(self.questions) + 1) if self.questions else tuple(ROUNDS.values())
+
     def asked_in(self, round_number: int) -> ClassQuestion | None:
+        if self.questions:
+            return self.questions[round_number - 1] if round_number in self.rounds else None
         return self.twin if round_number == ROUNDS["twin"] else self.asked
 
     def read_answer(
@@ -213,6 +225,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         html=trust_html(spec["html"]),
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
+        questions=tuple(map(_question, spec.get("questions", ()))),
         guessed=Guessed(**_with_html(guessed)) if guessed else None,
         crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
@@ -238,8 +251,10 @@ def _wanted(spec: Mapping[str, Any]) -> ClassPrompt:
 
 
 def _asked(spec: Mapping[str, Any] | None) -> ClassQuestion | None:
-    if spec is None:
-        return None
+    return None if spec is None else _question(spec)
+
+
+def _question(spec: Mapping[str, Any]) -> ClassQuestion:
     options = tuple(ClassOption(**_with_html(option, "feedback")) for option in spec["options"])
     concepts = tuple(spec.get("concepts", ()))
     rendered = [name for name in ("keep", "fields", "figure", "listed", "answer", "because") if name in spec]

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
-from classroom.activities.room import add_on_the_spot, next_step, open_round, previous_step, step_to
+from classroom.activities.room import (
+    add_on_the_spot,
+    next_step,
+    open_in_quiz,
+    open_round,
+    previous_step,
+    step_to,
+)
 from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
@@ -226,12 +233,12 @@ class Hub:
         if self.sync and type(position) is int and position >= len(live.plan):  # asked on the spot
             await self.sync.refresh(live)
         answer = read_answer(live, student, given, read=self.kinds.read, at=self._now())
-        crowd = live.plan[answer.position].crowd
+        activity, crowd = live.plan[answer.position], live.plan[answer.position].crowd
         claims = tuple(crowd.claims(answer.value)) if crowd else ()
         job = AnswerJob(
             room_id=live.room.id,
             answer=answer,
-            open_at=open_round,
+            open_at=partial(open_in_quiz, round_number=answer.round) if activity.questions else open_round,
             claims=claims,
             replaces=str(given.get("replaces") or ""),
         )

@@ -68,7 +68,7 @@ def read_answer(
         raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
     assert isinstance(position, int)
     assert isinstance(round_number, int)
-    if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):
+    if not 0 <= position < len(live.plan) or round_number not in live.plan[position].rounds:
         raise LearnerError("This class has no such question.", do_next="Reload the page.")
     confidence = given.get("confidence")
     return ClassAnswer(

@@ -49,6 +49,8 @@ OWN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 MOST_ACTIVITIES, LONGEST_TITLE, LONGEST_TEXT = 40, 80, 2000
 LARGEST_OWN_BYTES = 100_000
+MOST_QUIZ_QUESTIONS = 12
+"""A phone holds the forms of all of them."""
 
 
 def find_nothing(words: str) -> Sequence[ClassQuestion]:
@@ -179,6 +181,8 @@ class Plans:
                 values = {"asked": asked}
                 if fields.has("twin"):
                     values["twin"] = self._question(fields, "twin")
+            case "quiz":
+                values = self._quiz(fields)
             case "poll":
                 values = {"asked": read_poll(fields)}
             case "number":
@@ -201,11 +205,23 @@ class Plans:
         return activity
 
     def _question(self, fields: Fields, name: str) -> ClassQuestion | None:
-        question_id = fields.text(name)
+        return self._find(fields, fields.text(name))
+
+    def _find(self, fields: Fields, question_id: str) -> ClassQuestion | None:
         found = self.find_question(question_id)
         if found is None:
             fields.note(f"{question_id!r} isn't a question of the app")
         return found
+
+    def _quiz(self, fields: Fields) -> dict[str, Any]:
+        ids = fields.texts("questions")
+        if not 2 <= len(ids) <= MOST_QUIZ_QUESTIONS:
+            fields.note(f"a quiz needs 2 to {MOST_QUIZ_QUESTIONS} questions, got {len(ids)}")
+        if len(set(ids)) != len(ids):
+            fields.note("a quiz asks each question once")
+        found = [self._find(fields, question_id) for question_id in ids]
+        text = f"{len(ids)} questions, which each student answers at their own pace."
+        return {"questions": tuple(each for each in found if each), "html": to_html(text)}
 
     def _prediction(self, fields: Fields) -> Guessed:
         quantity = fields.choice("quantity", QUANTITIES)

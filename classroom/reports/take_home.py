@@ -61,6 +61,9 @@ def _of_activity(
     last = given.get((position, 2)) or given.get((position, 1))
     if activity.asked is not None and "reveal" in shown:
         yield from _of_question(position, activity.asked, last)
+    if "reveal" in shown:
+        for number, asked in enumerate(activity.questions, start=1):
+            yield from _of_question(position, asked, given.get((position, number)))
     if activity.twin is not None and "twin-reveal" in shown:
         yield from _of_question(position, activity.twin, given.get((position, 3)))
     if activity.guessed is not None or (activity.crowd is not None and last is not None):

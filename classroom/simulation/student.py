@@ -131,14 +131,21 @@ class Student:
                 self._answered.add(asked)
                 if self.rng.random() < self.behaviour.silent_rate:
                     continue
-                await asyncio.sleep(self.rng.uniform(*self.behaviour.think_seconds))
-                await self.answer(*asked)
+                await self._answer_all(*asked)
                 if self.rng.random() < self.behaviour.drop_rate:
                     await states.aclose()  # type: ignore[attr-defined]
                     await asyncio.sleep(self.rng.uniform(*self.behaviour.away_seconds))
                     self._woke_at = asyncio.get_running_loop().time()
                     return False
         return False
+
+    async def _answer_all(self, position: int, round_number: int) -> None:
+        """Answer what is asked; a quiz question after question, until the class goes on."""
+        activity = self.plan[position]
+        for number in activity.rounds if activity.questions else (round_number,):
+            await asyncio.sleep(self.rng.uniform(*self.behaviour.think_seconds))
+            if await self.answer(position, number) == "late":
+                return
 
     def _is_back(self) -> None:
         if self._woke_at is not None:
@@ -163,7 +170,7 @@ def answer_to(
         return {"number": f"{(value or 5.0) * math.exp(rng.gauss(0, GUESS_SPREAD)):.3g}"}
     if not asked.right:
         return {"option": rng.choice(asked.options).id}
-    is_right = rng.random() < RIGHT_RATES[round_number]
+    is_right = rng.random() < RIGHT_RATES[1 if activity.questions else round_number]
     wrong = [option.id for option in asked.options if not option.correct]
     # Those who are right are surer, yet not always.
     confidence = rng.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]

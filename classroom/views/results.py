@@ -68,7 +68,7 @@ def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bo
     """
     given = [answer.value for answer in live.answers(round_number).values()]
     if asked.kind in OPEN_KINDS:
-        options = _frequent(live, asked, singles=singles)
+        options = _frequent(live, asked, _rounds_of(live, asked, round_number), singles=singles)
         listed = {option.id for option in options}
         chosen = [key if (key := key_of(value)) in listed else OTHERS for value in given]
     else:
@@ -91,9 +91,15 @@ def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bo
     ]
 
 
-def _frequent(live: LiveRoom, asked: ClassQuestion, *, singles: bool) -> tuple[ClassOption, ...]:
-    """The right answer to an open question, and the wrong ones that most gave in any round, as options."""
-    rounds = (3,) if live.activity and asked is live.activity.twin else (1, 2)
+def _rounds_of(live: LiveRoom, asked: ClassQuestion, round_number: int) -> Sequence[int]:
+    """The rounds whose answers stand beside each other."""
+    return (1, 2) if live.activity and asked is live.activity.asked else (round_number,)
+
+
+def _frequent(
+    live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int], *, singles: bool
+) -> tuple[ClassOption, ...]:
+    """The right answer to an open question, and the wrong ones that most gave in these rounds, as options."""
     values = [answer.value for number in rounds for answer in live.answers(number).values()]
     said = {key_of(value): str(value["said"]) for value in values}
     wrong = Counter(key for value in values if (key := key_of(value)) != asked.right)

@@ -65,7 +65,7 @@ def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> Clas
         basis,
         options=options,
         task=store_task(question.id, task),
-        fields=render("quizzes/quiz/class_fields.html", task=task, offered=offered, needed=True),
+        fields=render("quizzes/quiz/class_fields.html", task=task, offered=offered, prefix=f"{question.id}-"),
         listed=_list_items(task, offered),
         answer=to_html(answer if by_letters == answer else f"{by_letters} · {answer}"),
         answer_text=answer,
