@@ -63,7 +63,7 @@ def main() -> None:
     figures = build_figures(settings.models_dir)
     bank = load_bank(context.concepts)
     plans = Plans(
-        find_question=partial(class_question, bank.by_id),
+        find_question=partial(class_question, bank),
         runs=runs,
         grids=grids,
         grader=grader,

@@ -26,6 +26,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
     plans = Plans(
         find_question=ports.class_question,
         search_questions=ports.search_class_questions,
+        find_twins=ports.class_twins,
         runs=runs,
         grids=grids,
         grader=grader,

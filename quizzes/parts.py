@@ -16,7 +16,7 @@ from quizzes.pages.explain import ExplainPage
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_answers import QuizClassKinds
-from quizzes.session.class_questions import class_question, search_class_questions
+from quizzes.session.class_questions import class_question, class_twins, search_class_questions
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
@@ -52,8 +52,9 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
     ports.class_kinds = QuizClassKinds()
-    ports.class_question = partial(class_question, bank.by_id)
-    ports.search_class_questions = partial(search_class_questions, bank.by_id)
+    ports.class_question = partial(class_question, bank)
+    ports.class_twins = partial(class_twins, bank)
+    ports.search_class_questions = partial(search_class_questions, bank, rng=context.rng)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)
     ports.misconception = find_misconception
     ports.recurring_misses = partial(list_recurring, context, ports, bank)

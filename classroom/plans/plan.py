@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from classroom.activities.activity import KINDS, Activity, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.plans.fields import (
@@ -34,6 +36,7 @@ from study.ports.classes import (
     ClassQuestion,
     ClassRuns,
     FindClassQuestion,
+    FindClassTwins,
     SearchClassQuestions,
 )
 from study.text.markup import to_html
@@ -86,6 +89,7 @@ class Plans:
     grader: ClassGrader
     figures: Figures
     search_questions: SearchClassQuestions = find_nothing
+    find_twins: FindClassTwins = find_nothing
     folder: Path = PLANS_DIR
     own_folder: Path | None = None
 
@@ -133,6 +137,17 @@ class Plans:
             found.append(Problem(file=name, line=1, item="plan", text="the file must hold one mapping"))
         problems += found
         return None if found else plan
+
+    def read_entry(self, entry: Mapping[str, Any]) -> Activity:
+        """Read one activity as a plan's file has it. Raises LearnerError with every problem."""
+        plan = {"title": OWN, "about": OWN, "minutes": 1, "activities": [entry]}
+        problems: list[Problem] = []
+        read = self.read_own("", yaml.safe_dump(plan, allow_unicode=True).encode(), problems)
+        if read is None:
+            raise LearnerError(
+                "; ".join(problem.text for problem in problems), do_next="Change that, then press again."
+            )
+        return read.activities[0]
 
     def _read_own_file(self, path: Path, problems: list[Problem]) -> Plan | None:
         if not OWN_NAME.fullmatch(path.stem):

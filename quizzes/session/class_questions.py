@@ -1,10 +1,14 @@
 """Questions of every kind for a live class, as HTML; found by id or by words."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
+from random import Random
 
 from markupsafe import Markup
 
+from quizzes import families
+from quizzes.bank.bank import Bank
 from quizzes.kinds.arranging import Matching, Ordering
 from quizzes.kinds.charts import ReadChart
 from quizzes.kinds.choices import Multiple, Single, TrueFalse
@@ -19,12 +23,18 @@ from study.text.markup import to_html
 from study.text.templates import render
 
 MOST_FOUND = 20
+MOST_TWINS = 10
 
 
-def class_question(questions: Mapping[str, Question], question_id: str) -> ClassQuestion | None:
+def class_question(bank: Bank, question_id: str) -> ClassQuestion | None:
     """Find a question; None for an unknown id."""
-    question = questions.get(question_id)
-    return None if question is None else build_class_question(question)
+    question = bank.by_id.get(question_id)
+    return None if question is None else _build(bank, question)
+
+
+def _build(bank: Bank, question: Question) -> ClassQuestion:
+    fresh = families.find_fresh_variant(question.id, bank.families)
+    return replace(build_class_question(question), fresh=fresh)
 
 
 def build_class_question(question: Question) -> ClassQuestion:
@@ -132,16 +142,34 @@ def _option(
     )
 
 
-def search_class_questions(questions: Mapping[str, Question], words: str) -> list[ClassQuestion]:
-    """The first MOST_FOUND questions whose id, stem, answers and concepts have every word."""
+def search_class_questions(bank: Bank, words: str, *, rng: Random) -> list[ClassQuestion]:
+    """The first MOST_FOUND questions whose id, kind, stem, answers and concepts have every word.
+
+    A family is one question, with numbers drawn for this search.
+    """
     wanted = words.casefold().split()
-    found: list[ClassQuestion] = []
-    for question_id in questions if wanted else ():
-        question = questions[question_id]
-        texts = (question.id, question.kind, question.stem, *question.concepts, *question.task.texts)
-        searched = " ".join(texts).casefold()
-        if all(word in searched for word in wanted):
-            found.append(build_class_question(question))
-        if len(found) == MOST_FOUND:
-            break
-    return found
+    if not wanted:
+        return []
+    seed = rng.randrange(families.VARIANTS)
+    candidates = (question for question in bank.pool(seed=seed) if _has_all(question, wanted))
+    return [_build(bank, question) for question in islice(candidates, MOST_FOUND)]
+
+
+def _has_all(question: Question, wanted: Sequence[str]) -> bool:
+    drawn = "numbers drawn" if question.topic == families.TOPIC else ""
+    texts = (question.id, question.kind, drawn, question.stem, *question.concepts, *question.task.texts)
+    searched = " ".join(texts).casefold()
+    return all(word in searched for word in wanted)
+
+
+def class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
+    """The same question with other numbers, then those with most concepts in common."""
+    asked = class_question(bank, question_id)
+    if asked is None:
+        return []
+    fresh = class_question(bank, asked.fresh) if asked.fresh else None
+    family, about = question_id.partition("@")[0], set(asked.concepts)
+    others = [question for question in bank.pool(seed=0) if about.intersection(question.concepts)]
+    others.sort(key=lambda question: len(about.intersection(question.concepts)), reverse=True)
+    apart = [question for question in others if question.id.partition("@")[0] != family]
+    return [*filter(None, [fresh]), *(_build(bank, question) for question in apart[:MOST_TWINS])]

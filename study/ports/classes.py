@@ -69,6 +69,9 @@ class ClassQuestion:
     value: float | None = None
     """Of a number that is asked for."""
 
+    fresh: str = ""
+    """The id of the same question with other numbers; empty for a question without drawn ones."""
+
     @property
     def right(self) -> str:
         """The id of the right option, or RIGHT_KEY for a question with a task; empty for a poll."""
@@ -121,6 +124,9 @@ class ClassKinds(Protocol):
 
 FindClassQuestion = Callable[[str], ClassQuestion | None]
 """Finds a question by its id; None for an unknown one. From quizzes."""
+
+FindClassTwins = Callable[[str], Sequence[ClassQuestion]]
+"""Questions that ask for the same as a question, the closest first. From quizzes."""
 
 SearchClassQuestions = Callable[[str], Sequence[ClassQuestion]]
 """Finds the first questions that have every word; none for an empty text. From quizzes."""

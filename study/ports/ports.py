@@ -27,6 +27,7 @@ from study.ports.classes import (
     ClassKinds,
     ClassRuns,
     FindClassQuestion,
+    FindClassTwins,
     SearchClassQuestions,
     WriteClassCards,
 )
@@ -59,6 +60,7 @@ class Ports:
     first_run: FirstRuns = field(init=False)
     class_kinds: ClassKinds = field(init=False)
     class_question: FindClassQuestion = field(init=False)
+    class_twins: FindClassTwins = field(init=False)
     search_class_questions: SearchClassQuestions = field(init=False)
     class_runs: ClassRuns = field(init=False)
     class_grids: ClassGrids = field(init=False)

@@ -161,6 +161,11 @@ def find_question(question_id: str) -> ClassQuestion | None:
     )
 
 
+def find_twins(question_id: str) -> list[ClassQuestion]:
+    found = find_question(f"{question_id}-twin")
+    return [found] if found else []
+
+
 def search_questions(words: str) -> list[ClassQuestion]:
     found = find_question(f"q-{words}") if words else None
     return [found] if found else []

@@ -26,7 +26,16 @@ from flashcards.interchange.class_cards import write_class_cards
 from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context, Visit
 from study.web.security.middleware import COOKIE, RequestGuard
-from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question, search_questions
+from tests.classroom.builders import (
+    FIGURES,
+    PLAN,
+    Grader,
+    Grids,
+    Runs,
+    find_question,
+    find_twins,
+    search_questions,
+)
 
 PHONE = "192.0.2.50"
 """An address that is never this machine's (RFC 5737)."""
@@ -61,6 +70,7 @@ class School:
             grader=self.grader,
             figures=FIGURES,
             search_questions=search_questions,
+            find_twins=find_twins,
             folder=Path(__file__).parent / "plans",
             own_folder=self.context.settings.plans_dir,
         )

@@ -35,7 +35,7 @@ def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Co
         "grader": Grader(),
         "figures": build_figures(lab.settings.models_dir),
     }
-    plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs, **others).find("rank-25")
+    plan = Plans(find_question=partial(class_question, bank), runs=runs, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 
     async def play() -> LiveRoom:
