@@ -47,6 +47,8 @@ function askForm(form, send) {
   fit();
 }
 
+const MOST_FOUND = 20; // the search gives no more
+
 // `asks`: what is found has buttons to ask it at once.
 function searchForm(asks = '') {
   const found = document.getElementById('found');
@@ -62,7 +64,9 @@ function searchForm(asks = '') {
       if (number !== asked) return; // an older answer never replaces a newer one
       if (answer.ok) {
         found.innerHTML = html;
-        told = found.children.length ? `${found.children.length} found.` : 'No question has all of these words.';
+        const count = found.children.length;
+        told = !count ? 'No question has all of these words.' : count < MOST_FOUND ? `${count} found.`
+          : `The first ${count} are shown; add a word for others.`;
       }
     } catch { /* told below */ }
     if (number === asked) document.getElementById('count').textContent = told;
