@@ -154,7 +154,7 @@ def test_the_editor_sets_twins_and_makes_a_quiz(chromium: Browser, school: Schoo
     assert json.loads(last.locator("[name=entry]").input_value())["twin"] == "q-two-twin"
     assert violations(page) == []
     page.get_by_role("button", name="Save as my plan").click()
-    page.wait_for_url("**saved=**")
+    expect(page.get_by_role("status").filter(has_text="is saved and chosen below")).to_be_visible()
     assert problems == []
 
 

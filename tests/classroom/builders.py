@@ -149,6 +149,7 @@ def find_question(question_id: str) -> ClassQuestion | None:
     return ClassQuestion(
         id=question_id,
         html=Markup(f"What is {question_id}?"),
+        text=f"What is {question_id}?",
         options=(
             ClassOption(
                 id="right", html=Markup("R"), correct=True, feedback=Markup("Yes."), misconception=""
