@@ -28,6 +28,7 @@ from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
 from quizzes.explain.class_grader import QuizClassGrader
 from quizzes.grader.prompts import load_prompts
+from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question
 from study.base.settings import load_settings
 from study.content.concepts import load_concepts
@@ -62,13 +63,13 @@ def main() -> None:
     figures = build_figures(settings.models_dir)
     bank = load_bank(context.concepts)
     plans = Plans(
-        find_question=partial(class_question, bank.by_id),
+        find_question=partial(class_question, bank),
         runs=runs,
         grids=grids,
         grader=grader,
         figures=figures,
     )
-    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
+    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures, kinds=QuizClassKinds())
     keys = Keys(log=context.store.classes)
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     TeacherRoutes(context, hub, plans, keys, reachable=True).register(site)

@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
+    from quizzes.session.class_answers import QuizClassKinds
+
     rehearsal = Rehearsal(
+        kinds=QuizClassKinds(),
         address=options.address.rstrip("/"),
         students=options.students,
         say=print,
@@ -74,6 +77,7 @@ def _work(options: argparse.Namespace) -> int:
     from classroom.workers.worker import serve
     from flashcards.interchange.class_cards import write_class_cards
     from lora_lab.figures import build_figures
+    from quizzes.session.class_answers import QuizClassKinds
     from study.content.concepts import load_concepts
     from study.ports.context import Context
     from study.store import open_store
@@ -96,6 +100,7 @@ def _work(options: argparse.Namespace) -> int:
         site = build_students_site(
             context,
             figures=build_figures(settings.models_dir),
+            kinds=QuizClassKinds(),
             write_cards=write_class_cards,
             hosts=tuple(options.public_name),
         )

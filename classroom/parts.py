@@ -26,13 +26,16 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
     plans = Plans(
         find_question=ports.class_question,
         search_questions=ports.search_class_questions,
+        find_twins=ports.class_twins,
         runs=runs,
         grids=grids,
         grader=grader,
         figures=figures,
         own_folder=context.settings.plans_dir,
     )
-    hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
+    hub = Hub(
+        context=context, runs=runs, grids=grids, grader=grader, figures=figures, kinds=ports.class_kinds
+    )
     keys = Keys(log=context.store.classes)
     name_expiry = NameExpiry(context.store.classes, context.clock)
     return AppPart(

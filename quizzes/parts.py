@@ -15,13 +15,14 @@ from quizzes.interchange.user_bank import LiveBank
 from quizzes.pages.explain import ExplainPage
 from quizzes.pages.quiz import QuizPage
 from quizzes.session.challenge import Challenges
-from quizzes.session.class_questions import class_question, search_class_questions
+from quizzes.session.class_answers import QuizClassKinds
+from quizzes.session.class_questions import class_question, class_twins, search_class_questions
 from quizzes.session.presenter import quiz_exercise
 from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
 from study.content.concepts import concept_address
 from study.content.search import SearchEntry
-from study.parts import AppPart, Core
+from study.parts import QUESTION_STYLES, AppPart, Core
 from study.ports.activities import MisconceptionLink, RecurringMiss
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
@@ -50,8 +51,10 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
-    ports.class_question = partial(class_question, bank.by_id)
-    ports.search_class_questions = partial(search_class_questions, bank.by_id)
+    ports.class_kinds = QuizClassKinds()
+    ports.class_question = partial(class_question, bank)
+    ports.class_twins = partial(class_twins, bank)
+    ports.search_class_questions = partial(search_class_questions, bank, rng=context.rng)
     ports.class_grader = QuizClassGrader(prompts=explain.prompts, client=client)
     ports.misconception = find_misconception
     ports.recurring_misses = partial(list_recurring, context, ports, bank)
@@ -70,7 +73,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
             ),
         ),
         searchable=(lambda: map(_search_entry, bank.questions),),
-        styles=(STATIC / "quiz.css", STATIC / "explain.css"),
+        styles=(QUESTION_STYLES, STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.
         closers=(*((client.close,) if client else ()), explain.room.close),
     )

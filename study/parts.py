@@ -75,6 +75,8 @@ from study.web.security.access import RoleGate, ServerKeys
 from study.web.security.error_notes import ErrorNotes
 
 FIGURE_STYLES = Path(__file__).parent / "static" / "figures.css"
+QUESTION_STYLES = Path(__file__).parent / "static" / "questions.css"
+"""Of the kinds of question, for the quiz; a class's pages have them too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The kinds of activity and the phases each goes through. Specs are JSON, as the room stores them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -11,14 +11,14 @@ from classroom.activities.number import NATS, read_number
 from classroom.activities.wall import read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
-from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion
+from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion, ClassResponse
 
-Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure"]
+Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure", "quiz"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KIND_NAMES: Mapping[Kind, str] = {
     "talk": "Talk",
-    "question": "Question with one right option",
+    "question": "Question",
     "poll": "Poll",
     "number": "Number to guess",
     "predict": "Prediction and run",
@@ -26,6 +26,7 @@ KIND_NAMES: Mapping[Kind, str] = {
     "text": "Short text",
     "wall": "Explanation, read by the grader",
     "figure": "Live figure",
+    "quiz": "Self-paced quiz",
 }
 
 Phase = Literal[
@@ -42,6 +43,7 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
     "text": ("vote", "reveal"),
     "wall": ("vote", "reveal"),
     "figure": ("show", "vote", "reveal"),
+    "quiz": ("vote", "reveal"),
 }
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
@@ -49,6 +51,14 @@ ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
+
+ReadResponse = Callable[[Mapping[str, Any], Mapping[str, Sequence[str]]], ClassResponse]
+"""Reads the form of a question with a task: `ClassKinds.read`."""
+
+
+def refuse_response(_task: Mapping[str, Any], _form: Mapping[str, Sequence[str]]) -> ClassResponse:
+    """Read nothing: the process knows no kinds of question."""
+    raise LearnerError("This process can't read that answer.", do_next="Tell your teacher.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +112,9 @@ class Activity:
     twin: ClassQuestion | None = None
     """The same concept with fresh content, to tell understanding from copying."""
 
+    questions: tuple[ClassQuestion, ...] = ()
+    """Of a quiz: each is answered in a round of its own, whenever a student gets there."""
+
     guessed: Guessed | None = None
     crowd: CrowdGrid | None = None
     wanted: ClassPrompt | None = None
@@ -139,12 +152,23 @@ class Activity:
         """The unit of what is guessed; a grid's cells are guessed by their held-out loss."""
         return self.guessed.unit if self.guessed else NATS if self.crowd else ""
 
+    @property
+    def rounds(self) -> Sequence[int]:
+        """The numbers that the rounds of an answer can have."""
+        return range(1, len(self.questions) + 1) if self.questions else tuple(ROUNDS.values())
+
     def asked_in(self, round_number: int) -> ClassQuestion | None:
+        if self.questions:
+            return self.questions[round_number - 1] if round_number in self.rounds else None
         return self.twin if round_number == ROUNDS["twin"] else self.asked
 
-    def read_answer(self, round_number: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    def read_answer(
+        self, round_number: int, given: Mapping[str, Any], read: ReadResponse = refuse_response
+    ) -> dict[str, Any]:
         """Parse an answer as a phone sends it. Raises LearnerError when it doesn't fit this activity."""
         asked = self.asked_in(round_number)
+        if asked is not None and asked.task:
+            return asdict(read(asked.task, _read_form(given.get("fields"))))
         if asked is not None:
             option = given.get("option")
             if option not in [each.id for each in asked.options]:
@@ -164,11 +188,31 @@ class Activity:
         asked = self.asked_in(round_number)
         if asked is None or not asked.right:
             return None
-        return bool(value.get("option") == asked.right)
+        return key_of(value) == asked.right
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec that `activity_from` reads."""
         return asdict(self)
+
+
+def key_of(value: Mapping[str, Any]) -> str:
+    """What two answers to a question have in common that say the same: an option, or the key of its kind."""
+    return str(value["option"] if "option" in value else value["key"])
+
+
+def chosen_in(value: Mapping[str, Any]) -> Sequence[str]:
+    """The options that an answer to a question chooses."""
+    return [value["option"]] if "option" in value else value["chosen"]
+
+
+def _read_form(sent: Any) -> dict[str, list[str]]:
+    """The fields of a phone's form; anything else in it counts as not filled in."""
+    fields = sent if isinstance(sent, dict) else {}
+    return {
+        str(name): [value for value in values if isinstance(value, str)]
+        for name, values in fields.items()
+        if isinstance(values, list)
+    }
 
 
 def activity_from(spec: Mapping[str, Any]) -> Activity:
@@ -181,6 +225,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         html=trust_html(spec["html"]),
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
+        questions=tuple(map(_question, spec.get("questions", ()))),
         guessed=Guessed(**_with_html(guessed)) if guessed else None,
         crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
@@ -206,8 +251,11 @@ def _wanted(spec: Mapping[str, Any]) -> ClassPrompt:
 
 
 def _asked(spec: Mapping[str, Any] | None) -> ClassQuestion | None:
-    if spec is None:
-        return None
+    return None if spec is None else _question(spec)
+
+
+def _question(spec: Mapping[str, Any]) -> ClassQuestion:
     options = tuple(ClassOption(**_with_html(option, "feedback")) for option in spec["options"])
     concepts = tuple(spec.get("concepts", ()))
-    return ClassQuestion(**{**_with_html(spec, "keep"), "options": options, "concepts": concepts})
+    rendered = [name for name in ("keep", "fields", "figure", "listed", "answer", "because") if name in spec]
+    return ClassQuestion(**{**_with_html(spec, *rendered), "options": options, "concepts": concepts})

@@ -154,6 +154,12 @@ def open_round(step: Mapping[str, Any] | None) -> tuple[int, int]:
     return step["position"], ROUNDS.get(step["phase"], 0)
 
 
+def open_in_quiz(step: Mapping[str, Any] | None, *, round_number: int) -> tuple[int, int]:
+    """The same for one question of a quiz: all of them take answers while the class is at it."""
+    position, is_open = open_round(step)
+    return position, round_number if is_open else 0
+
+
 def next_step(room: Room, plan: Sequence[Activity], *, advised: Phase | None = None) -> dict[str, Any]:
     """The step after this one; `advised` is the phase that the first vote suggests.
 

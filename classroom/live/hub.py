@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
-from classroom.activities.room import add_on_the_spot, next_step, open_round, previous_step, step_to
+from classroom.activities.room import (
+    add_on_the_spot,
+    next_step,
+    open_in_quiz,
+    open_round,
+    previous_step,
+    step_to,
+)
 from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
@@ -30,7 +37,7 @@ from classroom.live.writer import Writer
 from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
 from study.figures.figure import Figures
-from study.ports.classes import ClassGrader, ClassGrids, ClassRuns
+from study.ports.classes import ClassGrader, ClassGrids, ClassKinds, ClassRuns
 from study.ports.context import Context
 from study.store.class_records import ClassStudent, RecordedAnswer
 from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
@@ -56,6 +63,7 @@ class Hub:
 
     context: Context
     figures: Figures
+    kinds: ClassKinds
     runs: ClassRuns | None = None
     grids: ClassGrids | None = None
     grader: ClassGrader | None = None
@@ -224,13 +232,13 @@ class Hub:
         position = given.get("position")
         if self.sync and type(position) is int and position >= len(live.plan):  # asked on the spot
             await self.sync.refresh(live)
-        answer = read_answer(live, student, given, at=self._now())
-        crowd = live.plan[answer.position].crowd
+        answer = read_answer(live, student, given, read=self.kinds.read, at=self._now())
+        activity, crowd = live.plan[answer.position], live.plan[answer.position].crowd
         claims = tuple(crowd.claims(answer.value)) if crowd else ()
         job = AnswerJob(
             room_id=live.room.id,
             answer=answer,
-            open_at=open_round,
+            open_at=partial(open_in_quiz, round_number=answer.round) if activity.questions else open_round,
             claims=claims,
             replaces=str(given.get("replaces") or ""),
         )

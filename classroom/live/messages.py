@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from classroom.activities.activity import CONFIDENCES
+from classroom.activities.activity import CONFIDENCES, ReadResponse
 from classroom.activities.room import step_to
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
@@ -59,7 +59,7 @@ def read_withdrawn(live: LiveRoom, position: Any) -> int:
 
 
 def read_answer(
-    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, at: datetime
+    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, read: ReadResponse, at: datetime
 ) -> ClassAnswer:
     """Read what a phone sends as an answer. Raises LearnerError when it fits no round of this class."""
     answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
@@ -68,7 +68,7 @@ def read_answer(
         raise LearnerError("That isn't an answer.", do_next="Reload the page and answer again.")
     assert isinstance(position, int)
     assert isinstance(round_number, int)
-    if not 0 <= position < len(live.plan) or round_number not in (1, 2, 3):
+    if not 0 <= position < len(live.plan) or round_number not in live.plan[position].rounds:
         raise LearnerError("This class has no such question.", do_next="Reload the page.")
     confidence = given.get("confidence")
     return ClassAnswer(
@@ -76,7 +76,7 @@ def read_answer(
         student_id=student.id,
         position=position,
         round=round_number,
-        value=live.plan[position].read_answer(round_number, given),
+        value=live.plan[position].read_answer(round_number, given, read),
         confidence=confidence if confidence in CONFIDENCES else None,
         at=at,
     )

@@ -14,6 +14,12 @@ STUDY_STATIC = PAGE_STYLE.parent
 SHARED_FILES = {"figures.css", "figures.js", "site.js"}
 """Of the study pages: live figures for a plan that has one, and the search for the teacher."""
 
+STYLES = {
+    "class.css": (STUDY_STATIC / "questions.css", STATIC / "class.css"),
+    "lead.css": (STATIC / "lead.css",),
+}
+"""Each style sheet with what it shares with the quiz; `lead.css` is the teacher's and the projector's."""
+
 SCRIPTS = {
     "student.js": ("live.js",),
     "screen.js": ("live.js",),
@@ -31,13 +37,14 @@ def page(name: str, *, title: str, status: int = 200, **values: Any) -> HTMLResp
 
 
 def static(name: str) -> Response:
-    """A style sheet or script; each page's script comes with what it shares, in one file."""
+    """A style sheet or script; each comes with what it shares, in one file."""
     headers = {"Cache-Control": "no-cache"}
     if name in SHARED_FILES:
         kind = "text/css" if name.endswith(".css") else "text/javascript"
         return Response(_read_text(STUDY_STATIC / name), media_type=kind, headers=headers)
-    if name == "class.css":
-        return Response(_read("class.css"), media_type="text/css", headers=headers)
+    if name in STYLES:
+        style = "".join(map(_read_text, STYLES[name]))
+        return Response(style, media_type="text/css", headers=headers)
     if name in SCRIPTS:
         script = "".join(map(_read, (*SCRIPTS[name], name)))
         return Response(script, media_type="text/javascript", headers=headers)

@@ -22,7 +22,7 @@ from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
 from classroom.pages.requests import fields_of, form_of, json_of, tell_trouble
-from classroom.plans.on_the_spot import KINDS, entry_of, name_of, read_activity
+from classroom.plans.on_the_spot import KINDS, entry_of, name_of, read_activity, read_typed_minutes
 from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
 from study.base.errors import LearnerError
@@ -30,6 +30,7 @@ from study.base.html import NO_HTML
 from study.content.yaml_reader import Problem
 from study.ports.classes import ClassQuestion
 from study.ports.context import Context
+from study.text.markup import to_plain
 from study.text.templates import render
 
 LONGEST_SEARCH = 200
@@ -54,7 +55,9 @@ class StartRoutes:
         site.post("/class/plans", response_model=None)(self.save)
         site.post("/class/plans/delete", response_model=None)(self.delete)
         site.post("/class/plans/typed", response_model=None)(self.typed)
+        site.post("/class/plans/quiz", response_model=None)(self.quiz)
         site.get("/class/plans/questions", response_model=None)(self.questions)
+        site.get("/class/plans/twins", response_model=None)(self.twins)
 
     async def classes(self, request: Request) -> Response:
         """The page; `edit` names the plan that the editor begins with, `plan` the one that is chosen."""
@@ -160,9 +163,28 @@ class StartRoutes:
         entry = entry_of(form)
         return _render([_entry(entry, read_activity(form).html_asked)])
 
-    def questions(self, words: str = "") -> Response:
-        """The app's questions that have every word, as entries of the editor."""
-        return _render([_question(each) for each in self._plans.search_questions(words[:LONGEST_SEARCH])])
+    @tell_trouble
+    async def quiz(self, request: Request) -> Response:
+        """A self-paced quiz as an entry of the editor."""
+        form = await json_of(request)
+        title, questions = str(form.get("title", "")).strip(), form.get("questions")
+        entry: dict[str, Any] = {"kind": "quiz", "title": title or "A quiz", "questions": questions}
+        minutes = read_typed_minutes({"minutes": str(form.get("minutes", ""))})
+        activity = await run_in_threadpool(
+            self._plans.read_entry, entry | ({"minutes": minutes} if minutes else {})
+        )
+        return _render([_entry(entry | ({"minutes": minutes} if minutes else {}), activity.html_asked)])
+
+    def questions(self, words: str = "", asks: str = "") -> Response:
+        """The app's questions that have every word, as entries of the editor, or to ask at once."""
+        found = self._plans.search_questions(words[:LONGEST_SEARCH])
+        return _render([_question(each) for each in found], asks=bool(asks))
+
+    def twins(self, question: str = "") -> Response:
+        """Questions that ask for the same, as options of a choice."""
+        found = self._plans.find_twins(question[:LONGEST_SEARCH])
+        named = [(each.id, f"{to_plain(each.text)} ({each.id})") for each in found]
+        return HTMLResponse(render("classroom/twins.html", twins=named))
 
 
 def known_address(asked: str, addresses: Sequence[LanAddress]) -> str:
@@ -208,21 +230,33 @@ class EditorEntry:
     html: Markup = NO_HTML
     """What students see as the task."""
 
+    question: str = ""
+    """The id of the question of the app that it asks."""
+
+    twin: str = ""
+    """The id of its twin question."""
+
 
 def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> EditorEntry:
     said = [KIND_NAMES.get(written.get("kind"), "")]  # type: ignore[arg-type]
-    said += ["with a twin"] * ("twin" in written) + [f"{written.get('minutes')} min"] * ("minutes" in written)
+    said += [f"{len(written['questions'])} questions"] if "questions" in written else []
+    said += [f"{written.get('minutes')} min"] if "minutes" in written else []
     return EditorEntry(
         written=json.dumps(written, ensure_ascii=False),
         title=str(written.get("title", "")) or "Without a title",
         kind=" · ".join(filter(None, said)),
         html=html,
+        question=str(written.get("question", "")),
+        twin=str(written.get("twin", "")),
     )
 
 
 def _question(found: ClassQuestion) -> EditorEntry:
+    twin = {"twin": found.fresh} if found.fresh else {}
     named = {"kind": "question", "title": name_of(found.text), "question": found.id}
-    return _entry(named | {"minutes": VOTE_MINUTES}, found.html)
+    entry = _entry(named | {"minutes": VOTE_MINUTES} | twin, found.html)
+    how = [found.kind.replace("-", " ")] + ["numbers drawn for you"] * bool(found.fresh)
+    return replace(entry, kind=" · ".join([entry.kind, *how]))
 
 
 def _entries_of(plan: Plan) -> list[EditorEntry]:
@@ -239,5 +273,5 @@ def _shown(written: str) -> EditorEntry:
         return EditorEntry(written=written, title="Not readable", kind="")
 
 
-def _render(entries: Sequence[EditorEntry]) -> Response:
-    return HTMLResponse(render("classroom/plan_entries.html", entries=entries))
+def _render(entries: Sequence[EditorEntry], *, asks: bool = False) -> Response:
+    return HTMLResponse(render("classroom/plan_entries.html", entries=entries, asks=asks))

@@ -3,6 +3,7 @@
 The gate (`classroom/access/gate.py`) lets nobody else in here.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from http import HTTPStatus
 
@@ -14,13 +15,14 @@ from starlette.requests import Request
 
 from classroom.access.addresses import lan_addresses
 from classroom.access.keys import COOKIE, Keys, new_key
+from classroom.activities.activity import Activity
 from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
 from classroom.pages.requests import form_of, json_of, tell_trouble
 from classroom.pages.start_routes import StartRoutes, known_address
-from classroom.plans.on_the_spot import KINDS, read_activity
+from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
 from classroom.views.screens import screen_state, teacher_state
 from study.base.errors import LearnerError
@@ -46,6 +48,7 @@ class TeacherRoutes:
         `students_at` is the address that students open, where others than this app answer them.
         """
         self._hub = hub
+        self._plans = plans
         self._keys = keys
         self._reachable = reachable or bool(students_at)
         self._start = StartRoutes(context, hub, plans, reachable=self._reachable)
@@ -159,8 +162,19 @@ class TeacherRoutes:
         live = await self._hub.find(code)
         form = {name: str(value) for name, value in (await json_of(request)).items()}
         ask = self._hub.ask_next if form.get("when") == "next" else self._hub.ask_now
-        await ask(live, read_activity(form))
+        await ask(live, await self._read(form))
         return JSONResponse({"after": live.state.last})
+
+    async def _read(self, form: Mapping[str, str]) -> Activity:
+        """What the teacher has typed, or a question of the app with its twin."""
+        if "question" not in form:
+            return read_activity(form)
+        minutes = read_typed_minutes(form)
+        named = {"question": form["question"]} | ({"twin": form["twin"]} if form.get("twin") else {})
+        entry = {"kind": "question", "title": form.get("title") or "A question"} | named
+        return await run_in_threadpool(
+            self._plans.read_entry, entry | ({"minutes": minutes} if minutes else {})
+        )
 
     async def address(self, code: str, request: Request) -> Response:
         """Show another address of this machine in the link and the QR code."""

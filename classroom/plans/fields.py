@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from classroom.activities.activity import Guessed
-from classroom.plans.on_the_spot import FieldError, read_activity
+from classroom.plans.on_the_spot import LONGEST_MINUTES, FieldError, read_activity
 from study.base.numbers import is_finite_number
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields
@@ -72,7 +72,7 @@ def _read_guess(fields: Fields, value: float | None) -> Guessed:
 def read_minutes(fields: Fields, name: str) -> int:
     """A number of minutes; anything else is a problem of the file."""
     value = fields.raw(name)
-    if not isinstance(value, int) or not 0 < value <= 180:
+    if not isinstance(value, int) or not 0 < value <= LONGEST_MINUTES:
         fields.note(f"`{name}` must be a whole number of minutes, got {value!r}")
         return 0
     return value

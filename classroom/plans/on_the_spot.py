@@ -1,6 +1,7 @@
 """An activity that the teacher types, during a class or for a plan, read from a form."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from textwrap import shorten
 from typing import Any
 
@@ -13,6 +14,7 @@ from study.text.markup import formula_problems, to_html, to_plain
 KINDS: Mapping[str, str] = {kind: KIND_NAMES[kind] for kind in ("question", "poll", "number", "text")}
 FEWEST_OPTIONS, MOST_OPTIONS = 2, 6
 LONGEST_ASK, LONGEST_OPTION, LONGEST_UNIT = 600, 200, 20
+LONGEST_MINUTES = 180
 RIGHT_MARK = "*"
 """Begins the line of the right option."""
 
@@ -29,10 +31,25 @@ class FieldError(LearnerError):
 
 
 def read_activity(form: Mapping[str, str]) -> Activity:
-    """Read what was typed: `kind`, `ask`, and `options` by line, or `value` and `unit`.
+    """Read what was typed: `kind`, `ask`, `minutes`, and `options` by line, or `value` and `unit`.
 
     Raises FieldError that says what is missing where.
     """
+    return replace(_read(form), minutes=read_typed_minutes(form))
+
+
+def read_typed_minutes(form: Mapping[str, str]) -> int:
+    """Read the minutes for an answer; 0, no timer, for nothing typed. Raises FieldError for anything else."""
+    typed = form.get("minutes", "").strip()
+    if not typed:
+        return 0
+    if not (typed.isdecimal() and len(typed) < 4 and 0 < int(typed) <= LONGEST_MINUTES):
+        what = f"“{typed[:20]}” isn't a number of minutes from 1 to {LONGEST_MINUTES}."
+        raise FieldError("minutes", what, do_next="Type digits, or leave it empty for no timer.")
+    return int(typed)
+
+
+def _read(form: Mapping[str, str]) -> Activity:
     kind, ask = form.get("kind", ""), form.get("ask", "").strip()
     if kind not in KINDS:
         raise FieldError("kind", "There is no such kind of activity.", do_next="Choose one that is listed.")
@@ -63,6 +80,8 @@ def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
     entry: dict[str, Any] = {"kind": activity.kind, "title": activity.title, "ask": form["ask"].strip()}
     if activity.asked is not None:
         entry["options"] = [line.strip() for line in form["options"].splitlines() if line.strip()]
+    if activity.minutes:
+        entry["minutes"] = activity.minutes
     if activity.guessed is not None:
         entry |= {"value": activity.guessed.value, "unit": activity.guessed.unit}
     return entry

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from classroom.activities.activity import KINDS, Activity, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
 from classroom.plans.fields import (
@@ -34,6 +36,7 @@ from study.ports.classes import (
     ClassQuestion,
     ClassRuns,
     FindClassQuestion,
+    FindClassTwins,
     SearchClassQuestions,
 )
 from study.text.markup import to_html
@@ -49,6 +52,8 @@ OWN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 MOST_ACTIVITIES, LONGEST_TITLE, LONGEST_TEXT = 40, 80, 2000
 LARGEST_OWN_BYTES = 100_000
+MOST_QUIZ_QUESTIONS = 12
+"""A phone holds the forms of all of them."""
 
 
 def find_nothing(words: str) -> Sequence[ClassQuestion]:
@@ -84,6 +89,7 @@ class Plans:
     grader: ClassGrader
     figures: Figures
     search_questions: SearchClassQuestions = find_nothing
+    find_twins: FindClassTwins = find_nothing
     folder: Path = PLANS_DIR
     own_folder: Path | None = None
 
@@ -132,6 +138,17 @@ class Plans:
         problems += found
         return None if found else plan
 
+    def read_entry(self, entry: Mapping[str, Any]) -> Activity:
+        """Read one activity as a plan's file has it. Raises LearnerError with every problem."""
+        plan = {"title": OWN, "about": OWN, "minutes": 1, "activities": [entry]}
+        problems: list[Problem] = []
+        read = self.read_own("", yaml.safe_dump(plan, allow_unicode=True).encode(), problems)
+        if read is None:
+            raise LearnerError(
+                "; ".join(problem.text for problem in problems), do_next="Change that, then press again."
+            )
+        return read.activities[0]
+
     def _read_own_file(self, path: Path, problems: list[Problem]) -> Plan | None:
         if not OWN_NAME.fullmatch(path.stem):
             text = "needs a name of small letters, digits and hyphens"
@@ -179,6 +196,8 @@ class Plans:
                 values = {"asked": asked}
                 if fields.has("twin"):
                     values["twin"] = self._question(fields, "twin")
+            case "quiz":
+                values = self._quiz(fields)
             case "poll":
                 values = {"asked": read_poll(fields)}
             case "number":
@@ -201,11 +220,23 @@ class Plans:
         return activity
 
     def _question(self, fields: Fields, name: str) -> ClassQuestion | None:
-        question_id = fields.text(name)
+        return self._find(fields, fields.text(name))
+
+    def _find(self, fields: Fields, question_id: str) -> ClassQuestion | None:
         found = self.find_question(question_id)
         if found is None:
-            fields.note(f"{question_id!r} isn't a question with one right option")
+            fields.note(f"{question_id!r} isn't a question of the app")
         return found
+
+    def _quiz(self, fields: Fields) -> dict[str, Any]:
+        ids = fields.texts("questions")
+        if not 2 <= len(ids) <= MOST_QUIZ_QUESTIONS:
+            fields.note(f"a quiz needs 2 to {MOST_QUIZ_QUESTIONS} questions, got {len(ids)}")
+        if len(set(ids)) != len(ids):
+            fields.note("a quiz asks each question once")
+        found = [self._find(fields, question_id) for question_id in ids]
+        text = f"{len(ids)} questions, which each student answers at their own pace."
+        return {"questions": tuple(each for each in found if each), "html": to_html(text)}
 
     def _prediction(self, fields: Fields) -> Guessed:
         quantity = fields.choice("quantity", QUANTITIES)

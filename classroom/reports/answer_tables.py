@@ -1,6 +1,6 @@
 """Tables of single answers: one line for each answer, and grades as Moodle's gradebook imports them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from classroom.activities.activity import Activity, activity_from
@@ -8,6 +8,7 @@ from classroom.activities.room import fold
 from classroom.reports.report import Report, value_of
 from study.base.html import NO_HTML
 from study.store.class_records import ClassAnswer
+from study.text.markup import to_plain
 
 Table = Sequence[Sequence[Any]]
 """A header, then one line for each row."""
@@ -16,7 +17,7 @@ ANSWER_HEADER = (
     "student", "name", "activity", "title", "round", "answer", "right", "value", "confidence", "at", "unit",
 )  # fmt: skip
 RIGHT, WRONG = 100, 0
-"""Grades in percent."""
+"""Grades in percent; what is partly right lies between."""
 
 
 def answer_table(found: Report) -> Table:
@@ -56,25 +57,40 @@ def grade_table(found: Report) -> Table:
     plan = [activity_from(spec) for spec in record.activities]
     given = {(answer.student_id, answer.position, answer.round): answer for answer in record.answers}
     asked = [
-        position
+        (position, rounds)
         for position, activity in enumerate(plan)
-        if activity.asked and activity.asked.right and any(key[1] == position for key in given)
+        if any(key[1] == position for key in given)
+        for rounds in _graded_rounds(activity)
     ]
-    titles = [f"{position + 1}. {plan[position].title}" for position in asked]
+    titles = [_column(plan[position], position, rounds) for position, rounds in asked]
     rows: list[Sequence[Any]] = [("name", *titles, "Class total")]
     for student in record.students:
-        grades = [_grade(plan[position], position, student.id, given) for position in asked]
+        grades = [
+            _grade(plan[position], rounds, [given.get((student.id, position, number)) for number in rounds])
+            for position, rounds in asked
+        ]
         total = sum(grade or 0 for grade in grades) / len(grades) if grades else None
         rows.append((student.name or f"Student {student.number}", *grades, total))
     return rows
 
 
-def _grade(
-    activity: Activity, position: int, student_id: str, given: Mapping[tuple[str, int, int], ClassAnswer]
-) -> int | None:
-    for number in (2, 1):
-        answer = given.get((student_id, position, number))
+def _graded_rounds(activity: Activity) -> list[tuple[int, ...]]:
+    """The rounds of each grade: the last vote of two, or one question of a quiz."""
+    if activity.questions:
+        return [(number,) for number in activity.rounds]
+    return [(2, 1)] if activity.asked and activity.asked.right else []
+
+
+def _column(activity: Activity, position: int, rounds: tuple[int, ...]) -> str:
+    part = f".{rounds[0]}" if activity.questions else ""
+    return f"{position + 1}{part}. {activity.title}"
+
+
+def _grade(activity: Activity, rounds: tuple[int, ...], answers: Sequence[ClassAnswer | None]) -> int | None:
+    for number, answer in zip(rounds, answers, strict=True):
         if answer is not None:
+            if "fraction" in answer.value:
+                return round(RIGHT * float(answer.value["fraction"]))
             return RIGHT if activity.is_correct(number, answer.value) else WRONG
     return None
 
@@ -82,6 +98,8 @@ def _grade(
 def _in_words(activity: Activity, answer: ClassAnswer) -> Any:
     value = answer.value
     asked = activity.asked_in(answer.round)
+    if asked is not None and asked.task:
+        return to_plain(value["words"])
     if asked is not None:
         chosen = next((option.html for option in asked.options if option.id == value["option"]), NO_HTML)
         return chosen.striptags()

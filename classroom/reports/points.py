@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from classroom.activities.activity import Activity
+from classroom.activities.activity import ROUNDS, Activity
 from classroom.activities.distribution import is_close
 from classroom.activities.room import Event, Room
 from classroom.reports.report import value_of
 from classroom.reports.take_home import seen_answers
 from study.store.class_records import ClassAnswer
 
+TWIN = ROUNDS["twin"]
 SHOWN_AT_MOST = 5
 """Places of the leaderboard: nobody is shown as the last one."""
 
@@ -28,14 +29,16 @@ def count_points(
 ) -> dict[str, int]:
     """Points by student, of everyone who has answered. The last vote on a question counts, and its twin."""
     shown = seen_answers(events)
-    last: dict[tuple[str, int, bool], ClassAnswer] = {}
+    last: dict[tuple[str, int, int], ClassAnswer] = {}
     points: dict[str, int] = {}
     for answer in answers:
         points.setdefault(answer.student_id, 0)
-        key = (answer.student_id, answer.position, answer.round == 3)
+        in_quiz = bool(plan[answer.position].questions)
+        key = (answer.student_id, answer.position, answer.round if in_quiz else answer.round == TWIN)
         if key not in last or last[key].round < answer.round:
             last[key] = answer
-    for (student, position, is_twin), answer in last.items():
+    for (student, position, _), answer in last.items():
+        is_twin = answer.round == TWIN and not plan[position].questions
         phases = ("twin-reveal",) if is_twin else ("reveal", "run")
         if any((position, phase) in shown for phase in phases):
             points[student] += _is_worth_a_point(plan[position], answer, room)

@@ -1,14 +1,14 @@
 """The results of a class by student and by item, computed from what is stored."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import StatisticsError, correlation, fmean, median
 from typing import Any
 
 from markupsafe import Markup
 
-from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from
+from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from, key_of
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.peer_instruction import transition
@@ -113,12 +113,36 @@ def report(record: ClassRecord) -> Report:
         )
         for student in record.students
     )
+    parts = [part for position, activity in enumerate(plan) for part in _parts(position, activity, counted)]
     items = tuple(
-        _item(position, activity, plan, counted, room)
-        for position, activity in enumerate(plan)
-        if activity.kind != "talk" and position not in room.withdrawn
+        _item(part, parts, room)
+        for part in parts
+        if part.activity.kind != "talk" and part.position not in room.withdrawn
     )
     return Report(record=record, students=students, items=items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What one row of the items is about: an activity, or one question of a quiz."""
+
+    position: int
+    activity: Activity
+    rounds: Mapping[int, Mapping[str, ClassAnswer]]
+    """The answers by round, then by student; those to a question of a quiz are its first round."""
+
+    def given(self, number: int) -> Mapping[str, ClassAnswer]:
+        return self.rounds.get(number, {})
+
+
+def _parts(position: int, activity: Activity, answers: Answers) -> Iterator[_Part]:
+    rounds = {number: given for (where, number), given in answers.items() if where == position}
+    if not activity.questions:
+        yield _Part(position=position, activity=activity, rounds=rounds)
+    for number, asked in enumerate(activity.questions, start=1):
+        title = f"{activity.title}: question {number} of {len(activity.questions)}"
+        alone = replace(activity, title=title, questions=(), asked=asked)
+        yield _Part(position=position, activity=alone, rounds={1: rounds.get(number, {})})
 
 
 def _by_round(answers: Iterable[ClassAnswer], *, without: frozenset[str]) -> Answers:
@@ -165,15 +189,15 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
             counts["guesses"] += 1
             counts["guesses_close"] += known is not None and is_close(answer.value["number"], known)
         elif correct is not None:
-            counts[names[number][0]] += 1
-            counts[names[number][1]] += correct
+            votes, right = names[ROUNDS["vote"] if activity.questions else number]
+            counts[votes] += 1
+            counts[right] += correct
     return counts
 
 
-def _item(
-    position: int, activity: Activity, plan: Sequence[Activity], answers: Answers, room: Room
-) -> ItemRow:
-    first, second, twin = (answers.get((position, number), {}) for number in (1, 2, 3))
+def _item(part: _Part, parts: Sequence[_Part], room: Room) -> ItemRow:
+    position, activity = part.position, part.activity
+    first, second, twin = map(part.given, (1, 2, 3))
     guessed = [answer for answer in first.values() if "number" in answer.value]
     guesses = [float(answer.value["number"]) for answer in guessed]
     values = [value_of(room, activity, answer.position, answer) for answer in guessed]
@@ -189,11 +213,11 @@ def _item(
         question=_subject(activity),
         first_votes=len(first),
         first_right=_share(activity, 1, first),
-        discrimination=_discrimination(position, plan, answers),
+        discrimination=_discrimination(part, parts),
         confidence=fmean(said) if said else None,
         confident_wrong=sum(
-            activity.is_correct(answer.round, answer.value) is False and answer.confidence == "sure"
-            for given in (first, second, twin)
+            activity.is_correct(number, answer.value) is False and answer.confidence == "sure"
+            for number, given in part.rounds.items()
             for answer in given.values()
         ),
         second_votes=len(second),
@@ -262,8 +286,8 @@ def _subject(activity: Activity) -> str:
 
 
 def list_choices(given: Mapping[str, ClassAnswer]) -> dict[str, str]:
-    """The option that each student chose."""
-    return {student: str(answer.value["option"]) for student, answer in given.items()}
+    """What each student chose; equal where two answers say the same."""
+    return {student: key_of(answer.value) for student, answer in given.items()}
 
 
 def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) -> float | None:
@@ -273,17 +297,18 @@ def _share(activity: Activity, number: int, given: Mapping[str, ClassAnswer]) ->
     return sum(map(bool, judged)) / len(judged)
 
 
-def _discrimination(position: int, plan: Sequence[Activity], answers: Answers) -> float | None:
+def _discrimination(part: _Part, parts: Sequence[_Part]) -> float | None:
     """The corrected item-total correlation over students who voted here and on another question."""
     here, elsewhere = [], []
-    for student, answer in answers.get((position, 1), {}).items():
-        correct = plan[position].is_correct(1, answer.value)
+    for student, answer in part.given(1).items():
+        correct = part.activity.is_correct(1, answer.value)
         others = [
             judged
-            for other, activity in enumerate(plan)
-            if other != position and student in (given := answers.get((other, 1), {}))
-            and (judged := activity.is_correct(1, given[student].value)) is not None
-        ]  # fmt: skip
+            for other in parts
+            if other is not part
+            and student in (given := other.given(1))
+            and (judged := other.activity.is_correct(1, given[student].value)) is not None
+        ]
         if correct is not None and others:
             here.append(float(correct))
             elsewhere.append(fmean(others))

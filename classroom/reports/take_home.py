@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from classroom.activities.activity import Activity
+from classroom.activities.activity import Activity, key_of
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.room import Event, Room
@@ -61,6 +61,9 @@ def _of_activity(
     last = given.get((position, 2)) or given.get((position, 1))
     if activity.asked is not None and "reveal" in shown:
         yield from _of_question(position, activity.asked, last)
+    if "reveal" in shown:
+        for number, asked in enumerate(activity.questions, start=1):
+            yield from _of_question(position, asked, given.get((position, number)))
     if activity.twin is not None and "twin-reveal" in shown:
         yield from _of_question(position, activity.twin, given.get((position, 3)))
     if activity.guessed is not None or (activity.crowd is not None and last is not None):
@@ -70,21 +73,40 @@ def _of_activity(
 
 
 def _of_question(position: int, asked: ClassQuestion, answer: ClassAnswer | None) -> Iterator[ClassCard]:
-    right = next((option for option in asked.options if option.correct), None)
-    if right is None or (answer is not None and answer.value["option"] == right.id):
+    if not asked.right or (answer is not None and key_of(answer.value) == asked.right):
         return
     why = [UNANSWERED]
-    if answer is not None:
-        chosen = next((option for option in asked.options if option.id == answer.value["option"]), right)
+    if answer is not None and asked.task:
+        why = [f"You answered: {answer.value['words']}", answer.value["why"]]
+    elif answer is not None:
+        chosen = next(option for option in asked.options if option.id == answer.value["option"])
         why = [chosen.feedback_text or from_html(chosen.feedback)]
     why.append(asked.keep_text or from_html(asked.keep))
     yield ClassCard(
         id=f"{position + 1}-{asked.id}",
-        front=asked.text or from_html(asked.html),
-        back=right.text or from_html(right.html),
+        front=_front(asked),
+        back=_back(asked),
         why="\n".join(filter(None, why)),
         concepts=asked.concepts,
     )
+
+
+def _front(asked: ClassQuestion) -> str:
+    """The question, with what it says apart from its stem where that is needed to answer it."""
+    said = asked.text or from_html(asked.html)
+    items = [from_html(piece) for piece in (asked.figure, asked.listed) if piece]
+    if asked.kind in ("multiple", "find-the-error"):
+        items += [option.text for option in asked.options]
+    return "\n".join([said, *items])
+
+
+def _back(asked: ClassQuestion) -> str:
+    right = next((option for option in asked.options if option.id == asked.right), None)
+    if right is None:
+        return asked.answer_text
+    if asked.kind == "find-the-error":
+        return f"{right.text}\n{right.feedback_text}"
+    return right.text or from_html(right.html)
 
 
 def _of_guess(

@@ -11,6 +11,7 @@ from classroom.activities.activity import activity_from
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour
 from study.base.errors import LearnerError
+from study.ports.classes import ClassKinds
 
 
 @dataclass(kw_only=True)
@@ -19,6 +20,7 @@ class Rehearsal:
 
     address: str
     students: int
+    kinds: ClassKinds
     say: Callable[[str], object]
     code: str = ""
     plan: str = "opener"
@@ -49,7 +51,9 @@ class Rehearsal:
         plan = [activity_from(spec) for spec in told["activities"]]
         rng = Random(self.seed)
         students = [
-            Student(self.address, code, plan, Random(rng.random()), self.behaviour, self._heard)
+            Student(
+                self.address, code, plan, Random(rng.random()), self.behaviour, self._heard, kinds=self.kinds
+            )
             for _ in range(self.students)
         ]
         playing = [asyncio.create_task(student.play()) for student in students]

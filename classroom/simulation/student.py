@@ -16,7 +16,7 @@ import yaml
 from classroom.activities.activity import CONFIDENCES, Activity
 from classroom.activities.wall import LONGEST_TEXT
 from classroom.simulation.http_client import Client
-from study.ports.classes import ClassPrompt
+from study.ports.classes import ClassKinds, ClassPrompt
 
 RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
 """By round: about what peer instruction reports before and after discussion (Crouch and Mazur 2001)."""
@@ -61,6 +61,9 @@ class Student:
     came_back: Callable[[float], object] = lambda _: None
     """Told how many seconds after waking the phone was in the class again."""
 
+    kinds: ClassKinds | None = None
+    """Fill in the forms of questions that aren't answered by one option; needed where a plan has some."""
+
     client: Client = field(init=False)
     name: str = ""
     _answered: set[tuple[int, int]] = field(default_factory=set)
@@ -95,7 +98,7 @@ class Student:
     async def answer(self, position: int, round_number: int) -> str:
         """Send one answer under one id until it is acknowledged or refused; returns the outcome."""
         given = {"id": uuid.uuid4().hex, "position": position, "round": round_number}
-        given |= answer_to(self.plan[position], round_number, self.rng)
+        given |= answer_to(self.plan[position], round_number, self.rng, self.kinds)
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -128,8 +131,7 @@ class Student:
                 self._answered.add(asked)
                 if self.rng.random() < self.behaviour.silent_rate:
                     continue
-                await asyncio.sleep(self.rng.uniform(*self.behaviour.think_seconds))
-                await self.answer(*asked)
+                await self._answer_all(*asked)
                 if self.rng.random() < self.behaviour.drop_rate:
                     await states.aclose()  # type: ignore[attr-defined]
                     await asyncio.sleep(self.rng.uniform(*self.behaviour.away_seconds))
@@ -137,13 +139,23 @@ class Student:
                     return False
         return False
 
+    async def _answer_all(self, position: int, round_number: int) -> None:
+        """Answer what is asked; a quiz question after question, until the class goes on."""
+        activity = self.plan[position]
+        for number in activity.rounds if activity.questions else (round_number,):
+            await asyncio.sleep(self.rng.uniform(*self.behaviour.think_seconds))
+            if await self.answer(position, number) == "late":
+                return
+
     def _is_back(self) -> None:
         if self._woke_at is not None:
             self.came_back(asyncio.get_running_loop().time() - self._woke_at)
             self._woke_at = None
 
 
-def answer_to(activity: Activity, round_number: int, rng: Random) -> dict[str, Any]:
+def answer_to(
+    activity: Activity, round_number: int, rng: Random, kinds: ClassKinds | None = None
+) -> dict[str, Any]:
     """A plausible answer: right at the round's rate, guesses spread around the value."""
     asked = activity.asked_in(round_number)
     if activity.crowd is not None:
@@ -158,10 +170,13 @@ def answer_to(activity: Activity, round_number: int, rng: Random) -> dict[str, A
         return {"number": f"{(value or 5.0) * math.exp(rng.gauss(0, GUESS_SPREAD)):.3g}"}
     if not asked.right:
         return {"option": rng.choice(asked.options).id}
-    is_right = rng.random() < RIGHT_RATES[round_number]
+    is_right = rng.random() < RIGHT_RATES[1 if activity.questions else round_number]
     wrong = [option.id for option in asked.options if not option.correct]
     # Those who are right are surer, yet not always.
     confidence = rng.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]
+    if asked.task:
+        assert kinds is not None
+        return {"fields": kinds.example(asked.task, right=is_right, rng=rng), "confidence": confidence}
     return {"option": asked.right if is_right else rng.choice(wrong), "confidence": confidence}
 
 

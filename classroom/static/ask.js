@@ -1,4 +1,6 @@
-// The form for a question that the teacher types. `send` takes its fields and returns {} or {error, field}.
+// Ways to a question: a form for one that the teacher types, and the search among those of the app.
+//
+// `send` takes its fields and returns {} or {error, field}.
 'use strict';
 
 function askForm(form, send) {
@@ -43,4 +45,30 @@ function askForm(form, send) {
     form.closest('details').open = false;
   });
   fit();
+}
+
+const MOST_FOUND = 20; // the search gives no more
+
+// `asks`: what is found has buttons to ask it at once.
+function searchForm(asks = '') {
+  const found = document.getElementById('found');
+  let asked = 0;
+  document.getElementById('search').addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const words = new URLSearchParams({ words: event.target.elements.words.value, asks });
+    const number = ++asked;
+    let told = 'The app did not answer. Search once more.';
+    try {
+      const answer = await fetch(`/class/plans/questions?${words}`);
+      const html = await answer.text();
+      if (number !== asked) return; // an older answer never replaces a newer one
+      if (answer.ok) {
+        found.innerHTML = html;
+        const count = found.children.length;
+        told = !count ? 'No question has all of these words.' : count < MOST_FOUND ? `${count} found.`
+          : `The first ${count} are shown; add a word for others.`;
+      }
+    } catch { /* told below */ }
+    if (number === asked) document.getElementById('count').textContent = told;
+  });
 }

@@ -26,27 +26,80 @@ document.getElementById('editor').addEventListener('click', (event) => {
   if (button) add(button.closest('li').cloneNode(true));
 });
 
-const found = document.getElementById('found');
-let asked = 0;
-document.getElementById('search').addEventListener('submit', async (event) => {
-  event.preventDefault();
-  const words = new URLSearchParams(new FormData(event.target));
-  const number = ++asked;
-  let told = 'The app did not answer. Search once more.';
+searchForm();
+
+// The twin of a question: the choices come when they are asked for.
+const valueOf = (entry) => JSON.parse(entry.querySelector('[name=entry]').value);
+
+list.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-twin]');
+  if (!button) return;
+  const entry = button.closest('li');
+  const choice = document.createElement('select');
+  choice.setAttribute('aria-label', `Twin of “${nameOf(entry)}”`);
   try {
-    const answer = await fetch(`/class/plans/questions?${words}`);
-    const html = await answer.text();
-    if (number !== asked) return; // an older answer never replaces a newer one
-    if (answer.ok) {
-      found.innerHTML = html;
-      told = found.children.length ? `${found.children.length} found.` : 'No question has all of these words.';
-    }
-  } catch { /* told below */ }
-  if (number === asked) document.getElementById('count').textContent = told;
+    const answer = await fetch(`/class/plans/twins?${new URLSearchParams({ question: button.dataset.twin })}`);
+    if (!answer.ok) throw new Error('no choices');
+    choice.innerHTML = await answer.text();
+  } catch { return say('The app did not answer. Press once more.'); }
+  const chosen = valueOf(entry).twin || '';
+  if (![...choice.options].some((each) => each.value === chosen)) choice.append(new Option(chosen, chosen));
+  choice.value = chosen;
+  choice.addEventListener('change', () => {
+    const { twin, ...rest } = valueOf(entry);
+    entry.querySelector('[name=entry]').value = JSON.stringify(choice.value ? { ...rest, twin: choice.value } : rest);
+    entry.querySelector('[data-has-twin]').hidden = !choice.value;
+    say(choice.value ? `“${nameOf(entry)}” has a twin.` : `“${nameOf(entry)}” has no twin.`);
+  });
+  button.replaceWith(choice);
+  choice.focus();
 });
 
-askForm(document.getElementById('ask'), async (fields) => {
-  const answer = await fetch('/class/plans/typed', {
+// Questions for a self-paced quiz, in the order in which they are pressed.
+const quiz = document.getElementById('quiz');
+const picked = document.getElementById('picked');
+const quizTrouble = document.getElementById('quiz-trouble');
+
+function tellQuiz(text) {
+  quizTrouble.textContent = text;
+  quizTrouble.hidden = !text;
+}
+
+document.getElementById('found').addEventListener('click', (event) => {
+  const button = event.target.closest('[data-quiz]');
+  if (!button) return;
+  const entry = document.createElement('li');
+  entry.dataset.question = button.dataset.quiz;
+  entry.append(`${nameOf(button.closest('li'))} `);
+  const out = document.createElement('button');
+  Object.assign(out, { type: 'button', className: 'link', textContent: 'Take it out' });
+  out.setAttribute('aria-label', `Take out “${nameOf(button.closest('li'))}”`);
+  out.addEventListener('click', () => {
+    entry.remove();
+    quiz.hidden = !picked.children.length;
+    (picked.querySelector('button') || document.querySelector('#search input')).focus();
+  });
+  entry.append(out);
+  picked.append(entry);
+  quiz.hidden = false;
+  say(`The quiz has ${picked.children.length} questions.`);
+});
+
+quiz.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const questions = [...picked.children].map((each) => each.dataset.question);
+  const told = await addFrom('/class/plans/quiz', { ...Object.fromEntries(new FormData(quiz)), questions })
+    .catch(() => ({ error: 'The app did not answer. Press once more.' }));
+  tellQuiz(told.error || '');
+  if (told.error) return;
+  picked.replaceChildren();
+  quiz.reset();
+  quiz.hidden = true;
+});
+
+// An entry that the server makes; {} or {error, field}.
+async function addFrom(path, fields) {
+  const answer = await fetch(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(fields),
@@ -54,6 +107,8 @@ askForm(document.getElementById('ask'), async (fields) => {
   if (!answer.ok) return answer.json();
   const made = document.createElement('template');
   made.innerHTML = await answer.text();
-  add(made.content.firstElementChild);
+  add(made.content.querySelector('li'));
   return {};
-});
+}
+
+askForm(document.getElementById('ask'), (fields) => addFrom('/class/plans/typed', fields));

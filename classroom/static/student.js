@@ -61,13 +61,43 @@ function show(state, refused = '') {
   byId('now').innerHTML = state.html;
   free = false;
   setFigureFree();
-  const form = document.querySelector('form.answer');
-  if (form) prepare(form, state);
-  const again = form && form.dataset.form === refused;
-  if (again && form.hidden) correct(true);
+  for (const form of document.querySelectorAll('form.answer')) prepare(form, state);
+  const again = document.querySelector(`form.answer[data-form="${refused}"]`);
+  if (again?.hidden) correct(again, true);
+  showStep(state, again);
   if (!focused) return;
-  if (again) fieldOf(form)?.focus();
-  else focusOn(byId('now').querySelector('h1'));
+  if (again) fieldOf(again)?.focus();
+  else focusOn(byId('now').querySelector('[data-step]:not([hidden]) h2') || byId('now').querySelector('h1'));
+}
+
+// A quiz has its questions as steps, of which a phone shows one, and an end. The student goes back and forth; after
+// an answer comes the next question without one.
+let quiz = { position: null, step: 0, wasOpen: false };
+const steps = () => [...document.querySelectorAll('[data-step]')];
+const isOpen = (step) => Boolean(step && step.querySelector('form') && !step.querySelector('[data-saved]'));
+
+function showStep(state, refused) {
+  const all = steps();
+  if (!all.length) return;
+  const next = (from) => { // after `from`, else from the start, else the end
+    const open = all.map((step, at) => at).filter((at) => isOpen(all[at]));
+    return open.find((at) => at >= from) ?? open[0] ?? all.length - 1;
+  };
+  let at = quiz.step;
+  if (refused) at = all.indexOf(refused.closest('[data-step]'));
+  else if (quiz.position !== state.position) at = next(0);
+  else if (quiz.wasOpen && !isOpen(all[at])) at = next(at);
+  turnTo(at, state.position);
+}
+
+function turnTo(at, position) {
+  const all = steps();
+  quiz = { position, step: at, wasOpen: isOpen(all[at]) };
+  all.forEach((step, index) => { step.hidden = index !== at; });
+  for (const button of document.querySelectorAll('[data-turn]')) {
+    const to = at + Number(button.dataset.turn);
+    button.disabled = to < 0 || to >= all.length;
+  }
 }
 
 // Where the keyboard is when what it was at is gone.
@@ -77,21 +107,25 @@ function focusOn(element) {
 }
 
 function fieldOf(form) {
-  const typed = form.querySelector('input:not([type=hidden], [type=radio]):enabled, textarea');
-  const chosen = form.querySelector('input[type=radio]:checked');
-  return (chosen && typed) || chosen || form.querySelector('input[type=radio]:enabled') || typed;
+  const typed = form.querySelector('input:not([type=hidden], [type=radio], [type=checkbox]):enabled, textarea, select');
+  const chosen = form.querySelector('input:checked');
+  return (chosen && typed) || chosen || form.querySelector('input[type=radio]:enabled, input[type=checkbox]:enabled') || typed;
 }
 
 function prepare(form, state) {
   form.addEventListener('submit', submit);
-  form.addEventListener('input', () => localStorage.setItem(draftKey, JSON.stringify({ form: form.dataset.form, ...values(form) })));
+  form.addEventListener('input', () => {
+    const [position] = form.dataset.form.split('/');
+    const kept = Object.entries(drafts()).filter(([name]) => name.split('/')[0] === position);
+    localStorage.setItem(draftKey, JSON.stringify({ ...Object.fromEntries(kept), [form.dataset.form]: values(form) }));
+  });
   restore(form);
   // A question about one slider is about the settings that it names.
   for (const control of form.querySelectorAll('[data-asks] [data-setting]')) {
     control.disabled = control.dataset.setting !== control.closest('[data-asks]').dataset.asks;
   }
   const waiting = unsent().find((answer) => formOf(answer) === form.dataset.form);
-  if (waiting && waiting.id !== state.given) waitIn(form);
+  if (waiting && waiting.id !== (form.dataset.given ?? state.given)) waitIn(form);
 }
 
 // A figure follows the teacher's until it is set free.
@@ -122,16 +156,22 @@ function followFigure(settings) {
 }
 
 // The form stands beside a saved answer, ready to correct it.
-function correct(isOpen) {
-  const form = document.querySelector('form.answer');
+function correct(form, isOpen) {
+  const place = form.closest('[data-step]') || document;
   form.hidden = !isOpen;
-  document.querySelector('[data-saved]').hidden = isOpen;
-  (isOpen ? form.querySelector('input:checked') || fieldOf(form) : document.querySelector('[data-change]'))?.focus();
+  place.querySelector('[data-saved]').hidden = isOpen;
+  (isOpen ? form.querySelector('input:checked') || fieldOf(form) : place.querySelector('[data-change]'))?.focus();
 }
 
 byId('now').addEventListener('click', (event) => {
-  if (event.target.closest('[data-change]')) return correct(true);
-  if (event.target.closest('[data-keep]')) return correct(false);
+  const turn = event.target.closest('[data-turn]');
+  if (turn) {
+    turnTo(quiz.step + Number(turn.dataset.turn), quiz.position);
+    return focusOn(byId('now').querySelector('[data-step]:not([hidden]) h2'));
+  }
+  const place = event.target.closest('[data-step]') || document;
+  if (event.target.closest('[data-change]')) return correct(place.querySelector('form.answer'), true);
+  if (event.target.closest('[data-keep]')) return correct(place.querySelector('form.answer'), false);
   if (!event.target.closest('button[data-free]')) return;
   free = !free;
   setFigureFree();
@@ -155,22 +195,28 @@ const FIELDS = ['option', 'cell', 'number', 'text'];
 
 function values(form) {
   const data = new FormData(form);
+  if ('whole' in form.dataset) return { fields: Object.fromEntries([...new Set(data.keys())].map((name) => [name, data.getAll(name)])) };
   return Object.fromEntries(FIELDS.filter((name) => data.has(name)).map((name) => [name, data.get(name)]));
 }
 
+// What is typed and not sent, by form: of a quiz several.
+function drafts() {
+  try { return JSON.parse(localStorage.getItem(draftKey)) || {}; } catch { return {}; }
+}
+
 function restore(form) {
-  let draft = null;
-  try { draft = JSON.parse(localStorage.getItem(draftKey)); } catch { return; }
-  if (!draft || draft.form !== form.dataset.form) return;
-  for (const field of form.querySelectorAll('input[name], textarea[name]')) {
-    if (draft[field.name] === undefined) continue;
-    if (field.type === 'radio') field.checked = field.value === draft[field.name] && !field.disabled;
-    else field.value = draft[field.name];
+  const draft = drafts()[form.dataset.form];
+  if (!draft) return;
+  for (const field of form.querySelectorAll('input[name], textarea[name], select[name]')) {
+    const kept = draft.fields ? draft.fields[field.name] : draft[field.name] && [draft[field.name]];
+    if (!kept) continue;
+    if (field.type === 'radio' || field.type === 'checkbox') field.checked = kept.includes(field.value) && !field.disabled;
+    else [field.value] = kept;
   }
 }
 
 function waitIn(form) {
-  if (form.hidden) correct(true); // a correction that was on its way when the page was closed
+  if (form.hidden) correct(form, true); // a correction that was on its way when the page was closed
   const focused = form.contains(document.activeElement);
   for (const control of form.elements) control.disabled = true;
   let note = form.querySelector('.waiting');
@@ -190,7 +236,7 @@ function submit(event) {
   const slider = form.querySelector('[data-slider]');
   if (slider) slider.value = settingOf(form.querySelector(`[data-setting="${slider.dataset.slider}"]`));
   const [position, round] = form.dataset.form.split('/').map(Number);
-  const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined, replaces: shown.given || undefined };
+  const answer = { id: newId(), position, round, ...values(form), confidence: event.submitter?.value || undefined, replaces: (form.dataset.given ?? shown.given) || undefined };
   keep([...unsent().filter((each) => each.position !== position || each.round !== round), answer]);
   trouble('');
   waitIn(form);

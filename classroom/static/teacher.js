@@ -140,3 +140,16 @@ async function send(what, body) {
 }
 
 askForm(byId('ask'), (fields) => ask('ask', fields));
+
+searchForm('yes');
+let asking = false; // a second press asks nothing twice
+byId('found').addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-when]');
+  if (!button || asking) return;
+  asking = true;
+  const { question, title, twin } = JSON.parse(button.closest('li').querySelector('[name=entry]').value);
+  const minutes = byId('search').elements.minutes.value;
+  const { error = '' } = await ask('ask', { question, title, twin: twin || '', minutes, when: button.dataset.when });
+  asking = false;
+  byId('count').textContent = error || (button.dataset.when === 'now' ? 'The class is at it.' : 'It comes next.');
+});

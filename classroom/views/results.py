@@ -1,23 +1,36 @@
 """The results of one activity as the templates show them: bars, guesses, transitions."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
+from classroom.activities.activity import chosen_in, key_of
+from classroom.activities.distribution import Bins, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
 from classroom.reports.report import list_choices, value_of
-from study.ports.classes import ClassQuestion
+from study.ports.classes import ClassOption, ClassQuestion
 
 LETTERS = "ABCDEFGH"
+OPEN_KINDS = ("numeric", "short-text", "cloze", "matching", "ordering")
+"""Kinds whose answers are counted as a whole: right, or one of the frequent wrong ones."""
+
+TYPED_KINDS = ("numeric", "short-text", "cloze")
+MOST_WRONG = 5
+"""Wrong answers that are listed; the others are counted together."""
+
+FEWEST_ALIKE = 2
+"""So many must have typed the same before the class sees it: one student's joke is for the teacher alone."""
+
+OTHERS = "others"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One option with its votes."""
+    """One option, or one answer, with its votes."""
 
     id: str
     letter: str
@@ -48,23 +61,53 @@ class Guesses:
         return max((count for _, _, count in self.columns), default=1) or 1
 
 
-def bars(live: LiveRoom, asked: ClassQuestion, round_number: int) -> list[Bar]:
-    """Votes of a round by option."""
-    given = list_choices(live.answers(round_number)).values()
-    counts = count_votes([option.id for option in asked.options], given)
+def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bool = True) -> list[Bar]:
+    """Votes of a round by option; answers to an open question by what they say, the same in each round.
+
+    `singles`: list what one student alone has typed.
+    """
+    given = [answer.value for answer in live.answers(round_number).values()]
+    if asked.kind in OPEN_KINDS:
+        options = _frequent(live, asked, _rounds_of(live, asked, round_number), singles=singles)
+        listed = {option.id for option in options}
+        chosen = [key if (key := key_of(value)) in listed else OTHERS for value in given]
+    else:
+        options = asked.options
+        chosen = [option for value in given for option in chosen_in(value)]
+    letters = LETTERS if asked.kind not in OPEN_KINDS else " " * len(options)
+    counts = Counter(chosen)
     return [
         Bar(
             id=option.id,
-            letter=letter,
+            letter=option.letter or letter.strip(),
             html=option.html,
-            votes=count,
-            percent=100 * count / len(given) if given else 0.0,
+            votes=counts[option.id],
+            percent=100 * counts[option.id] / len(given) if given else 0.0,
             correct=option.correct,
             misconception=option.misconception,
             feedback=option.feedback,
         )
-        for letter, option, count in zip(LETTERS, asked.options, counts, strict=False)
+        for letter, option in zip(letters, options, strict=False)
     ]
+
+
+def _rounds_of(live: LiveRoom, asked: ClassQuestion, round_number: int) -> Sequence[int]:
+    """The rounds whose answers stand beside each other."""
+    return (1, 2) if live.activity and asked is live.activity.asked else (round_number,)
+
+
+def _frequent(
+    live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int], *, singles: bool
+) -> tuple[ClassOption, ...]:
+    """The right answer to an open question, and the wrong ones that most gave in these rounds, as options."""
+    values = [answer.value for number in rounds for answer in live.answers(number).values()]
+    said = {key_of(value): str(value["said"]) for value in values}
+    wrong = Counter(key for value in values if (key := key_of(value)) != asked.right)
+    fewest = FEWEST_ALIKE if asked.kind in TYPED_KINDS and not singles else 1
+    listed = [key for key, count in wrong.most_common(MOST_WRONG) if count >= fewest]
+    right = ClassOption(id=asked.right, html=asked.answer, correct=True, feedback=asked.because)
+    others = [ClassOption(id=OTHERS, html=escape("Other answers"))] if len(listed) < len(wrong) else []
+    return (right, *(ClassOption(id=key, html=escape(said[key])) for key in listed), *others)
 
 
 def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
@@ -76,7 +119,8 @@ def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
 def slips(listed: list[Bar], asked: ClassQuestion) -> list[Bar]:
     """The wrong options that were chosen, the most popular first."""
     by_id = {bar.id: bar for bar in listed}
-    return [by_id[each] for each in popular_wrong([(bar.id, bar.votes) for bar in listed], asked.right)]
+    wrong = [(bar.id, bar.votes) for bar in listed if not bar.correct]
+    return [by_id[each] for each in popular_wrong(wrong, asked.right)]
 
 
 def guesses(live: LiveRoom, value: float | None) -> Guesses:
@@ -85,13 +129,25 @@ def guesses(live: LiveRoom, value: float | None) -> Guesses:
     assert activity is not None
     assert activity.guessed is not None
     given = [float(answer.value["number"]) for answer in live.answers(1).values()]
+    return _spread(given, value, activity.guessed.unit)
+
+
+def numbers(live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int]) -> Guesses | None:
+    """The numbers of the latest round of a question that asks for one."""
+    if asked.value is None:
+        return None
+    answered = next((given for number in reversed(rounds) if (given := live.answers(number))), {})
+    return _spread([float(answer.value["value"]) for answer in answered.values()], asked.value, asked.unit)
+
+
+def _spread(given: Sequence[float], value: float | None, unit: str) -> Guesses:
     spread = spread_guesses(given, value=value)
     value_at = None
     if value is not None and spread.edges:
         value_at = 100 * (value - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])
     return Guesses(
         bins=spread,
-        unit=activity.guessed.unit,
+        unit=unit,
         count=len(given),
         value=value,
         value_at=value_at,
@@ -117,7 +173,7 @@ def question_of(live: LiveRoom) -> ClassQuestion | None:
     return live.activity.twin if live.state.phase in ("twin", "twin-reveal") else live.activity.asked
 
 
-def context(live: LiveRoom) -> Mapping[str, Any]:
+def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
     """The results that the current phase may show, by the names that the templates use."""
     activity, state = live.activity, live.state
     if activity is None:
@@ -130,12 +186,17 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
         return {}
     twin = asked is activity.twin
     rounds = [(3, "")] if twin else [(1, "First vote"), (2, "Second vote")]
-    shown = [(label, bars(live, asked, number)) for number, label in rounds if live.answers(number)]
+    shown = [
+        (label, bars(live, asked, number, singles=singles))
+        for number, label in rounds
+        if live.answers(number)
+    ]
     latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0])
     return {
         "asked": asked,
         "rounds": shown,
         "latest": latest,
+        "numbers": numbers(live, asked, [number for number, _ in rounds]),
         "moved": None if twin else count_moves(live, asked),
         "slips": slips(latest, asked),
     }

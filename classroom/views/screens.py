@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from classroom.activities.activity import chosen_in
 from classroom.activities.number import UNIT_MEANINGS, as_number, tell_distance
 from classroom.activities.peer_instruction import ADVICE_TEXTS, disagreeing_pairs
 from classroom.activities.room import LOBBY, next_step, order_of
@@ -13,7 +14,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.advice import advice, advised
 from classroom.live.live_room import LiveRoom
 from classroom.reports.report import list_choices
-from classroom.views import crowd, results, wall
+from classroom.views import crowd, quiz, results, wall
 from classroom.views.standings import own_team, standings
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -40,6 +41,7 @@ PHASE_LABELS = {
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
     "figure": {"show": "Look", "vote": "Move the slider"},
+    "quiz": {"vote": "Everyone at their own pace", "reveal": "The answers"},
     "text": {"vote": "Write", "reveal": "The answers"},
     "wall": {"vote": "Write", "reveal": "The answers"},
 }
@@ -51,17 +53,19 @@ TIMED = ("vote", "discuss", "revote", "twin")
 def student_state(live: LiveRoom, student: ClassStudent) -> State:
     """What one phone shows. `key` changes when its form must be drawn anew."""
     state = live.state
-    given = live.answer_of(student.id, state.round or _last_round(live))
-    if given is None and state.phase == "reveal":
+    in_quiz = bool(live.activity and live.activity.questions)
+    given = None if in_quiz else live.answer_of(student.id, state.round or _last_round(live))
+    if not in_quiz and given is None and state.phase == "reveal":
         given = live.answer_of(student.id, 1)  # who voted once sees that vote
     kicked, shown = student.id in state.kicked, results.is_shown(live)
     own, detail = _own(live, student, given, shown=shown)
+    begun = _begun(live) if state.round else live.figure_settings
 
     def make() -> Markup:
         return render(
             "classroom/student_now.html",
-            **_common(live, shown=shown, settings=_begun(live) if state.round else live.figure_settings),
-            **{"cell": None, "verdicts": [], "free": {}, **own},
+            **_common(live, shown=shown, settings=begun, student=True),
+            **{"cell": None, "verdicts": [], "free": {}, "own": [], **own},
             kicked=kicked,
             given=given,
             shown=shown,
@@ -70,16 +74,16 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
 
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
     vote = str(given and (given.value, given.confidence))
-    html = live.fragment((live.run, kicked, detail, vote), make)
+    html = make() if in_quiz else live.fragment((live.run, kicked, detail, vote), make)
     mark = f"{state.position}/{state.phase}/{state.ended}/{kicked}/{given.id if given else ''}"
     running = f"/{live.state.measured.get(state.position)}" if state.phase == "run" else ""
     return {
         **_frame(live),
-        "key": mark + running + (detail if shown else ""),
+        "key": mark + running + (detail if shown or in_quiz else ""),
         "name": student.name or f"Student {student.number}",
         "team": own_team(live, student),
         "status": "kicked" if kicked else "ended" if state.ended else "open",
-        "answered": given is not None,
+        "answered": all(each.given for each in own["own"]) if in_quiz else given is not None,
         "given": given.id if given else "",
         "free": own.get("free"),
         "figure": _figure_settings(live),
@@ -95,6 +99,9 @@ def _own(
     activity = live.activity
     if activity is None:
         return {}, ""
+    if activity.questions:
+        questions = quiz.own_questions(live, activity, student.id)
+        return {"own": questions}, f"/{[each.given and each.given.id for each in questions]}"
     if activity.crowd is not None:
         cell = crowd.own_cell(live, activity.crowd, student.id)
         free = crowd.free_places(live, activity.crowd, claimed=given.claim if given else None)
@@ -124,7 +131,7 @@ def screen_state(live: LiveRoom, *, link: str) -> State:
 def teacher_state(live: LiveRoom) -> State:
     """What the teacher sees: the hidden histogram, the advice, every student and the next step."""
     online = live.online()
-    answers = live.answers(live.state.round) if live.state.round else {}
+    answered = quiz.students_done(live)
     found = advice(live)
     hidden = live.state.names_hidden
     named = {
@@ -132,7 +139,7 @@ def teacher_state(live: LiveRoom) -> State:
         for student in live.students.values()
     }
     discussing = live.state.phase in ("advice", "discuss")
-    common = _common(live, shown=True, settings=live.figure_settings)
+    common = _common(live, shown=True, settings=live.figure_settings, singles=True)
     html = render(
         "classroom/teacher_now.html",
         **common,
@@ -141,7 +148,7 @@ def teacher_state(live: LiveRoom) -> State:
                 "id": student.id,
                 "name": named[student.id],
                 "online": student.id in online,
-                "answered": student.id in answers,
+                "answered": student.id in answered,
                 "kicked": student.id in live.state.kicked,
             }
             for student in live.students.values()
@@ -203,8 +210,19 @@ def _in_words(control: Control, value: Any) -> str:
     return control.shown(value) if isinstance(control, SliderControl) else str(value)
 
 
-def _common(live: LiveRoom, *, shown: bool, settings: Mapping[str, str]) -> Mapping[str, Any]:
-    """What all templates use; results are left out where they are still hidden. `settings`: of the figure."""
+def _common(
+    live: LiveRoom,
+    *,
+    shown: bool,
+    settings: Mapping[str, str],
+    singles: bool = False,
+    student: bool = False,
+) -> Mapping[str, Any]:
+    """What all templates use; results are left out where they are still hidden.
+
+    `settings`: of the figure. `singles`: list what one student alone has typed. `student`: for a phone, which
+    does without how far everyone is in a quiz.
+    """
     state, activity = live.state, live.activity
     return {
         "live": live,
@@ -225,8 +243,13 @@ def _common(live: LiveRoom, *, shown: bool, settings: Mapping[str, str]) -> Mapp
         "slider": activity.figure.slider if activity and activity.figure else "",
         "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
         "round": state.round,
-        "results": results.context(live) if shown else {},
+        "results": results.context(live, singles=singles) if shown else {},
+        "quiz_done": 0 if student else len(quiz.students_done(live)),
+        "quiz": quiz.count_questions(live, activity, singles=singles) if activity and not student else [],
         "letters": results.LETTERS,
+        "open_kinds": results.OPEN_KINDS,
+        "typed_kinds": results.TYPED_KINDS,
+        "chosen_in": chosen_in,
         "run": live.run,
         "number": as_number,
         "tell_distance": tell_distance,
@@ -256,7 +279,7 @@ def _counts(live: LiveRoom) -> State:
     """Students connected, away, and with an answer; `expected` leaves out those who left before."""
     present, online = {student.id for student in live.present}, live.online()
     here = present & online
-    answered = live.answers(live.state.round).keys() if live.state.round else set()
+    answered = quiz.students_done(live)
     return {
         "in_room": len(here),
         "away": len(present) - len(here),
@@ -300,7 +323,7 @@ def _said(live: LiveRoom, *, kicked: bool = False) -> str:
         return "The class has ended."
     if activity is None:
         return "The class begins soon."
-    asked = activity.asked_in(live.state.round)
+    asked = None if activity.questions else activity.asked_in(live.state.round)
     html = asked.html if asked else activity.html_asked
     question = to_plain(html.striptags()) if live.state.round else activity.title
     return f"{phase_label(activity.kind, live.state.phase or 'show')}: {question}"

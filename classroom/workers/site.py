@@ -10,17 +10,22 @@ from classroom.pages.figure_routes import FigureRoutes
 from classroom.pages.student_routes import StudentRoutes
 from classroom.pages.take_home_routes import TakeHomeRoutes
 from study.figures.figure import Figures
-from study.ports.classes import WriteClassCards
+from study.ports.classes import ClassKinds, WriteClassCards
 from study.ports.context import Context
 from study.web import storage_troubles
 from study.web.security.middleware import RequestGuard
 
 
 def build_students_site(
-    context: Context, *, figures: Figures, write_cards: WriteClassCards, hosts: tuple[str, ...] = ()
+    context: Context,
+    *,
+    figures: Figures,
+    kinds: ClassKinds,
+    write_cards: WriteClassCards,
+    hosts: tuple[str, ...] = (),
 ) -> FastAPI:
     """Build it. `hosts` are names that browsers reach it by, besides this machine's own and all addresses."""
-    hub = Hub(context=context, figures=figures)
+    hub = Hub(context=context, figures=figures, kinds=kinds)
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     storage_troubles.register(site)
     TakeHomeRoutes(context, hub, write_cards=write_cards, ask_for_cards=None, only_class=True).register(site)

@@ -39,6 +39,8 @@ from study.content.yaml_reader import ContentError, Problem
 TOPIC = "families"
 TOPIC_TITLE = "Arithmetic with drawn numbers"
 VARIANTS = 10_000
+MOST_TRIED = 20
+"""Variants, to find one with other numbers."""
 
 TEXTS_DIR = Path(__file__).with_name("texts")
 DRAWS: Mapping[str, Mapping[str, DrawNumbers]] = {
@@ -119,6 +121,20 @@ def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Qu
     found = _ID.fullmatch(written_id)
     family = families.get(found["family"]) if found else None
     return build_question(family, int(found["seed"])) if found and family else None
+
+
+def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) -> str:
+    """Return the id of the next variant with other numbers; empty for a question that isn't a family's."""
+    question, found = find_question(written_id, families), _ID.fullmatch(written_id)
+    if question is None or found is None:
+        return ""
+    family, seed = families[found["family"]], int(found["seed"])
+    ids = (question_id(family.id, (seed + step) % VARIANTS) for step in range(1, MOST_TRIED + 1))
+    return next((each for each in ids if build_question(family, _seed_of(each)).stem != question.stem), "")
+
+
+def _seed_of(written_id: str) -> int:
+    return int(written_id.partition("@")[2])
 
 
 def choose_variant(family: QuestionFamily, *, seed: int) -> str:

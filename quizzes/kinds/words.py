@@ -139,7 +139,7 @@ def match_text(given: str, accepted: str) -> bool:
     same = _are_same_number(given, accepted)
     if same is not None:
         return same
-    mine, right = _normalize(given), _normalize(accepted)
+    mine, right = normalize(given), normalize(accepted)
     if mine.replace(" ", "") == right.replace(" ", ""):
         return bool(right)
     words = list(zip(mine.split(), right.split(), strict=False))
@@ -206,7 +206,7 @@ def _one_of(given: str, accepted: Sequence[str], *, exactly: bool = False) -> bo
 def _same_exactly(given: str, text: str) -> bool:
     """Return whether two texts are the same number or have the same letters: 1 is not −1."""
     same = _are_same_number(given, text)
-    return _normalize(given) == _normalize(text) if same is None else same
+    return normalize(given) == normalize(text) if same is None else same
 
 
 def _are_same_number(given: str, text: str) -> bool | None:
@@ -217,7 +217,7 @@ def _are_same_number(given: str, text: str) -> bool | None:
         return None
 
 
-def _normalize(text: str) -> str:
+def normalize(text: str) -> str:
     """Return small letters without accents; a point stays only inside a number."""
     bare = unicodedata.normalize("NFKD", text.casefold())
     bare = "".join(c for c in bare if not unicodedata.combining(c))

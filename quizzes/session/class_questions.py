@@ -1,61 +1,175 @@
-"""Questions for a live class: those with one right option, as HTML; found by id or by words."""
+"""Questions of every kind for a live class, as HTML; found by id or by words."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from random import Random
 
-from quizzes.kinds.choices import Single
-from quizzes.kinds.grade import letter_choices
+from markupsafe import Markup
+
+from quizzes import families
+from quizzes.bank.bank import Bank
+from quizzes.kinds.arranging import Matching, Ordering
+from quizzes.kinds.charts import ReadChart
+from quizzes.kinds.choices import Multiple, Single, TrueFalse
+from quizzes.kinds.grade import LETTERS, Offered, letter_choices
+from quizzes.kinds.lines import FindTheError
+from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
+from quizzes.session.class_answers import FormTask, in_words, list_reasons, salt_of, say, store_task
+from study.base.html import NO_HTML
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
+from study.text.templates import render
 
 MOST_FOUND = 20
+MOST_TWINS = 10
 
 
-def class_question(questions: Mapping[str, Question], question_id: str) -> ClassQuestion | None:
-    """Find a question; None for an unknown id and for a kind that can't be voted on.
+def class_question(bank: Bank, question_id: str) -> ClassQuestion | None:
+    """Find a question; None for an unknown id."""
+    question = bank.by_id.get(question_id)
+    return None if question is None else _build(bank, question)
 
-    The options are shuffled the same way every time, so that all phones and both rounds show one order.
-    """
-    question = questions.get(question_id)
-    if question is None or not isinstance(question.task, Single):
-        return None
-    shuffled = letter_choices(question.task.options, salt=f"class/{question.id}")
-    return ClassQuestion(
+
+def _build(bank: Bank, question: Question) -> ClassQuestion:
+    fresh = families.find_fresh_variant(question.id, bank.families)
+    return replace(build_class_question(question), fresh=fresh)
+
+
+def build_class_question(question: Question) -> ClassQuestion:
+    """Build what the screens of a class show of a question."""
+    task = question.task.asked if isinstance(question.task, ReadChart) else question.task
+    basis = ClassQuestion(
         id=question.id,
         html=to_html(question.stem),
-        options=tuple(
-            ClassOption(
-                id=option.id,
-                html=to_html(option.text),
-                correct=option.correct,
-                feedback=to_html(option.feedback),
-                misconception=option.misconception,
-                text=option.text,
-                feedback_text=option.feedback,
-            )
-            for _, option in shuffled
-        ),
         keep=to_html(question.keep),
         text=question.stem,
         keep_text=question.keep,
         concepts=question.concepts,
+        kind=task.kind,
+        figure=_draw(question),
+    )
+    match task:
+        case Single():
+            return replace(basis, options=_options(task, question.id))
+        case FindTheError():
+            grade = task.grade(task.answer)
+            fixed = {part.id: part.feedback for part in grade.parts}
+            lines = tuple(
+                _option(letter, letter, f"`{line.text}`", fixed[line.id], correct=line.error)
+                for letter, line in zip(LETTERS, task.lines, strict=False)
+            )
+            return replace(basis, options=lines)
+    return _with_form(basis, question, task)
+
+
+def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
+    """Add the form, and the right answer in words."""
+    offered = task.offered(salt_of(question.id))
+    answer, by_letters = in_words(task, task.answer), say(task, task.answer, offered)
+    options: tuple[ClassOption, ...] = ()
+    if isinstance(task, Multiple | TrueFalse):
+        options = _verdicts(task) + _options(task, question.id, ids=True)
+    return replace(
+        basis,
+        options=options,
+        task=store_task(question.id, task),
+        fields=render("quizzes/quiz/class_fields.html", task=task, offered=offered, prefix=f"{question.id}-"),
+        listed=_list_items(task, offered),
+        answer=to_html(answer if by_letters == answer else f"{by_letters} · {answer}"),
+        answer_text=answer,
+        because=NO_HTML if options else to_html(list_reasons(task.grade(task.answer), ("right",))),
+        unit=task.unit if isinstance(task, Numeric) else "",
+        value=task.value if isinstance(task, Numeric) else None,
     )
 
 
-def search_class_questions(questions: Mapping[str, Question], words: str) -> list[ClassQuestion]:
-    """The first MOST_FOUND questions whose id, stem, options and concepts have every word."""
+def _list_items(task: FormTask, offered: Offered) -> Markup:
+    """What is to be arranged, for the projector."""
+    arranged = isinstance(task, Matching | Ordering)
+    return render("quizzes/quiz/class_listed.html", task=task, offered=offered) if arranged else NO_HTML
+
+
+def _draw(question: Question) -> Markup:
+    """The chart of a question, or its matrix."""
+    if isinstance(question.task, ReadChart):
+        return render("quizzes/quiz/chart.html", chart=question.task.chart)
+    if question.shape is not None:
+        return render("quizzes/quiz/shape.html", question=question, shape=question.shape)
+    return NO_HTML
+
+
+def _options(
+    task: Single | Multiple | TrueFalse, question_id: str, *, ids: bool = False
+) -> tuple[ClassOption, ...]:
+    """Options by their letters; a phone has them, and their ids in the bank say which one is right."""
+    return tuple(
+        _option(
+            option.id if ids else letter,
+            letter,
+            option.text,
+            option.feedback,
+            correct=option.correct,
+            misconception=option.misconception,
+        )
+        for letter, option in letter_choices(task.options, salt=salt_of(question_id))
+    )
+
+
+def _verdicts(task: Multiple | TrueFalse) -> tuple[ClassOption, ...]:
+    """True and false as options of their own, before the reasons."""
+    if isinstance(task, Multiple):
+        return ()
+    return tuple(
+        _option(f"verdict-{word.lower()}", word[0], word, task.feedback, correct=task.truth is verdict)
+        for word, verdict in (("True", True), ("False", False))
+    )
+
+
+def _option(
+    option_id: str, letter: str, text: str, feedback: str, *, correct: bool, misconception: str = ""
+) -> ClassOption:
+    return ClassOption(
+        id=option_id,
+        html=to_html(text),
+        correct=correct,
+        feedback=to_html(feedback),
+        misconception=misconception,
+        text=text,
+        feedback_text=feedback,
+        letter=letter,
+    )
+
+
+def search_class_questions(bank: Bank, words: str, *, rng: Random) -> list[ClassQuestion]:
+    """The first MOST_FOUND questions whose id, kind, stem, answers and concepts have every word.
+
+    A family is one question, with numbers drawn for this search.
+    """
     wanted = words.casefold().split()
-    found: list[ClassQuestion] = []
-    for question_id in questions if wanted else ():
-        question = questions[question_id]
-        if not isinstance(question.task, Single):
-            continue
-        texts = (question.id, question.stem, *question.concepts, *(o.text for o in question.task.options))
-        searched = " ".join(texts).casefold()
-        if all(word in searched for word in wanted):
-            shown = class_question(questions, question_id)
-            assert shown is not None
-            found.append(shown)
-        if len(found) == MOST_FOUND:
-            break
-    return found
+    if not wanted:
+        return []
+    seed = rng.randrange(families.VARIANTS)
+    candidates = (question for question in bank.pool(seed=seed) if _has_all(question, wanted))
+    return [_build(bank, question) for question in islice(candidates, MOST_FOUND)]
+
+
+def _has_all(question: Question, wanted: Sequence[str]) -> bool:
+    drawn = "numbers drawn" if question.topic == families.TOPIC else ""
+    texts = (question.id, question.kind, drawn, question.stem, *question.concepts, *question.task.texts)
+    searched = " ".join(texts).casefold()
+    return all(word in searched for word in wanted)
+
+
+def class_twins(bank: Bank, question_id: str) -> list[ClassQuestion]:
+    """The same question with other numbers, then those with most concepts in common."""
+    asked = class_question(bank, question_id)
+    if asked is None:
+        return []
+    fresh = class_question(bank, asked.fresh) if asked.fresh else None
+    family, about = question_id.partition("@")[0], set(asked.concepts)
+    others = [question for question in bank.pool(seed=0) if about.intersection(question.concepts)]
+    others.sort(key=lambda question: len(about.intersection(question.concepts)), reverse=True)
+    apart = [question for question in others if question.id.partition("@")[0] != family]
+    return [*filter(None, [fresh]), *(_build(bank, question) for question in apart[:MOST_TWINS])]

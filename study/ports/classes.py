@@ -1,8 +1,9 @@
-"""What other parts provide for a live class: questions to vote on, training runs and grids of them."""
+"""What other parts provide for a live class: questions of every kind, training runs and grids of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random
 from typing import Any, Literal, Protocol, get_args
 
 from markupsafe import Markup
@@ -23,27 +24,109 @@ class ClassOption:
     feedback_text: str = ""
     """The same before it was made HTML, for cards; empty in classes from before there were any."""
 
+    letter: str = ""
+    """Where it isn't the one of its place: T and F of a statement."""
+
+
+RIGHT_KEY = "right"
+"""The key of every right answer to a question that isn't answered by one option."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassQuestion:
-    """A question with one right option, or a poll, ready to show."""
+    """A question of any kind, or a poll, ready to show."""
 
     id: str
     html: Markup
-    options: tuple[ClassOption, ...]
+    options: tuple[ClassOption, ...] = ()
+    """What can be chosen; empty where the answer is typed or arranged."""
+
     keep: Markup = NO_HTML
     text: str = ""
     keep_text: str = ""
     concepts: tuple[str, ...] = ()
+    kind: str = "single"
+    task: Mapping[str, Any] = field(default_factory=dict)
+    """What `ClassKinds` reads an answer with; empty where the answer is one option."""
+
+    fields: Markup = NO_HTML
+    """The form's fields on a phone, for a question with a task."""
+
+    figure: Markup = NO_HTML
+    """A chart, or the matrix that the question is about."""
+
+    listed: Markup = NO_HTML
+    """What the projector lists where there are no options: items to arrange."""
+
+    answer: Markup = NO_HTML
+    """The right answer, for a question with a task."""
+
+    answer_text: str = ""
+    because: Markup = NO_HTML
+    """Why it is right."""
+
+    unit: str = ""
+    value: float | None = None
+    """Of a number that is asked for."""
+
+    fresh: str = ""
+    """The id of the same question with other numbers; empty for a question without drawn ones."""
 
     @property
     def right(self) -> str:
-        """The id of the right option; empty for a poll."""
+        """The id of the right option, or RIGHT_KEY for a question with a task; empty for a poll."""
+        if self.task:
+            return RIGHT_KEY
         return next((option.id for option in self.options if option.correct), "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassResponse:
+    """An answer to a question with a task, read and graded by its kind."""
+
+    given: Mapping[str, Any]
+    """As the quiz's log stores it."""
+
+    fraction: float
+    """How much of it is right, from 0 to 1."""
+
+    key: str
+    """Equal for answers that say the same; RIGHT_KEY for all right ones."""
+
+    said: str
+    """The answer in words, for a list of answers: an arranged one by its letters."""
+
+    words: str
+    """The answer in words that stand alone."""
+
+    why: str
+    """What is wrong with it; empty where nothing is, or nothing is known."""
+
+    chosen: tuple[str, ...] = ()
+    """The options that it chooses."""
+
+    value: float | None = None
+    """A typed number, in the unit of the question."""
+
+
+class ClassKinds(Protocol):
+    """The kinds of question that aren't answered by one option; quizzes provides them.
+
+    A task is `ClassQuestion.task`, as it was stored with the class.
+    """
+
+    def read(self, task: Mapping[str, Any], form: Mapping[str, Sequence[str]]) -> ClassResponse:
+        """Read and grade the fields of a form. Raises LearnerError when they are no answer."""
+
+    def example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
+        """Fill in the form as a student might, for a rehearsal."""
+
+
 FindClassQuestion = Callable[[str], ClassQuestion | None]
-"""Finds a question by its id; None for an unknown one, or one that can't be voted on. From quizzes."""
+"""Finds a question by its id; None for an unknown one. From quizzes."""
+
+FindClassTwins = Callable[[str], Sequence[ClassQuestion]]
+"""Questions that ask for the same as a question, the closest first. From quizzes."""
 
 SearchClassQuestions = Callable[[str], Sequence[ClassQuestion]]
 """Finds the first questions that have every word; none for an empty text. From quizzes."""

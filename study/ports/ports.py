@@ -24,8 +24,10 @@ from study.ports.activities import (
 from study.ports.classes import (
     ClassGrader,
     ClassGrids,
+    ClassKinds,
     ClassRuns,
     FindClassQuestion,
+    FindClassTwins,
     SearchClassQuestions,
     WriteClassCards,
 )
@@ -56,7 +58,9 @@ class Ports:
     challenge_link: Callable[[Visit, str], ChallengeLink] = field(init=False)
     project_link: Callable[[Visit, str], ProjectLink] = field(init=False)
     first_run: FirstRuns = field(init=False)
+    class_kinds: ClassKinds = field(init=False)
     class_question: FindClassQuestion = field(init=False)
+    class_twins: FindClassTwins = field(init=False)
     search_class_questions: SearchClassQuestions = field(init=False)
     class_runs: ClassRuns = field(init=False)
     class_grids: ClassGrids = field(init=False)

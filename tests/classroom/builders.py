@@ -149,6 +149,7 @@ def find_question(question_id: str) -> ClassQuestion | None:
     return ClassQuestion(
         id=question_id,
         html=Markup(f"What is {question_id}?"),
+        text=f"What is {question_id}?",
         options=(
             ClassOption(
                 id="right", html=Markup("R"), correct=True, feedback=Markup("Yes."), misconception=""
@@ -159,6 +160,11 @@ def find_question(question_id: str) -> ClassQuestion | None:
         ),
         keep=Markup("Keep."),
     )
+
+
+def find_twins(question_id: str) -> list[ClassQuestion]:
+    found = find_question(f"{question_id}-twin")
+    return [found] if found else []
 
 
 def search_questions(words: str) -> list[ClassQuestion]:

@@ -23,9 +23,19 @@ from classroom.pages.take_home_routes import TakeHomeRoutes
 from classroom.pages.teacher_routes import TeacherRoutes
 from classroom.plans.plan import Plan, Plans
 from flashcards.interchange.class_cards import write_class_cards
+from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context, Visit
 from study.web.security.middleware import COOKIE, RequestGuard
-from tests.classroom.builders import FIGURES, PLAN, Grader, Grids, Runs, find_question, search_questions
+from tests.classroom.builders import (
+    FIGURES,
+    PLAN,
+    Grader,
+    Grids,
+    Runs,
+    find_question,
+    find_twins,
+    search_questions,
+)
 
 PHONE = "192.0.2.50"
 """An address that is never this machine's (RFC 5737)."""
@@ -60,6 +70,7 @@ class School:
             grader=self.grader,
             figures=FIGURES,
             search_questions=search_questions,
+            find_twins=find_twins,
             folder=Path(__file__).parent / "plans",
             own_folder=self.context.settings.plans_dir,
         )
@@ -86,7 +97,14 @@ class School:
 
     def new_hub(self, context: Context) -> Hub:
         """A hub as after a restart: it knows what is stored."""
-        return Hub(context=context, runs=self.runs, grids=self.grids, grader=self.grader, figures=FIGURES)
+        return Hub(
+            context=context,
+            runs=self.runs,
+            grids=self.grids,
+            grader=self.grader,
+            figures=FIGURES,
+            kinds=QuizClassKinds(),
+        )
 
     def client(self, *, browser: str = "", address: str = PHONE, **options: Any) -> httpx.AsyncClient:
         """A browser; the teacher's has the address 127.0.0.1."""

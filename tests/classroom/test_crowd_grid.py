@@ -14,6 +14,7 @@ from classroom.reports.report import report
 from classroom.views.screens import screen_state, student_state, teacher_state
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
+from quizzes.session.class_answers import QuizClassKinds
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
@@ -228,7 +229,9 @@ def test_a_real_grid_of_the_tiny_model_fills_the_map(context: Context, lab: Lab)
     plan = Plan(id="real", title="Real", about="", minutes=1, activities=(real,))
 
     async def play() -> None:
-        hub = Hub(context=context, runs=Runs(), grids=grids, grader=Grader(), figures={})
+        hub = Hub(
+            context=context, runs=Runs(), grids=grids, grader=Grader(), figures={}, kinds=QuizClassKinds()
+        )
         live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         student = await hub.join(live, "ana")
         await hub.command(live, {"do": "next"})

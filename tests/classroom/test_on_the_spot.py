@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from classroom.activities.room import LOBBY
-from classroom.plans.on_the_spot import read_activity
+from classroom.plans.on_the_spot import entry_of, read_activity
 from classroom.views.screens import screen_state, teacher_state
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -42,6 +42,8 @@ def test_a_question_poll_number_and_text_are_read_from_a_form() -> None:
         ({"options": "* One\n" + "x" * 201}, "200 characters"),
         ({"ask": "What is $x^{$?"}, "formula"),
         ({"kind": "number", "value": "many"}, "not a number"),
+        ({"minutes": "0"}, "number of minutes from 1 to 180"),
+        ({"minutes": "soon"}, "number of minutes"),
     ],
 )
 def test_what_is_missing_is_told(changed: dict[str, str], said: str) -> None:
@@ -106,5 +108,47 @@ def test_an_activity_that_is_read_after_it_was_taken_in_stands_once_in_the_plan(
         assert len(found.activities) == 1  # read from the numbers of before
         live.take_in(found)
         assert len(live.plan) == len(PLAN) + 1
+
+    played(play)
+
+
+def test_a_typed_question_has_a_timer_where_minutes_are_typed() -> None:
+    assert read_activity(QUESTION | {"minutes": " 3 "}).minutes == 3
+    assert read_activity(QUESTION | {"minutes": ""}).minutes == 0
+    assert entry_of(QUESTION | {"minutes": "3"})["minutes"] == 3
+    assert "minutes" not in entry_of(QUESTION)
+
+
+def test_a_question_of_the_app_is_searched_and_asked_at_once_with_its_twin(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        path = f"/class/{live.room.code}/ask"
+        asked = {"question": "q-new", "twin": "q-new-twin", "title": "New", "minutes": "4", "when": "now"}
+        async with school.teacher() as teacher, school.client(browser="a") as student:
+            found = (await teacher.get("/class/plans/questions", params={"words": "new", "asks": "yes"})).text
+            assert "Ask now" in found
+            assert "data-add" not in found
+            assert (await teacher.post(path, json=asked)).status_code == 200
+            assert (live.state.position, live.state.phase) == (len(PLAN), "vote")
+            made = live.plan[-1]
+            assert made.asked is not None
+            assert made.twin is not None
+            assert (made.title, made.minutes, made.asked.id, made.twin.id) == (
+                "New",
+                4,
+                "q-new",
+                "q-new-twin",
+            )
+            assert (await teacher.post(path, json=asked | {"when": "next", "twin": ""})).status_code == 200
+            assert live.plan[-1].twin is None
+            assert live.state.position == len(PLAN)
+            for wrong, said in (({"question": "unknown"}, "unknown"), ({"minutes": "x"}, "minutes")):
+                refused = await teacher.post(path, json=asked | wrong)
+                assert refused.status_code == 400
+                assert said in refused.json()["error"]
+            assert (await student.post(path, json=asked)).status_code == 403
+            assert (await student.get("/class/plans/twins")).status_code == 403
 
     played(play)

@@ -1,7 +1,9 @@
 """A teacher's own plans: made at /class from others' activities and typed questions, kept as files."""
 
 import json
+import re
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -235,5 +237,36 @@ def test_a_class_that_has_ended_is_told_from_one_that_is_open(context: Context) 
             assert (await teacher.get("/class")).text.count("UTC · ended") == 1
             await school.lead(live, "go", position=0, phase="vote")
             assert (await teacher.get("/class")).text.count("UTC · ended") == 0
+
+    played(play)
+
+
+def test_a_quiz_and_a_twin_are_chosen_in_the_editor(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        async with school.teacher() as teacher:
+            sent = {"title": "Check", "minutes": "5", "questions": ["q-one", "q-two"]}
+            made = (await teacher.post("/class/plans/quiz", json=sent)).text
+            written = json.loads(unescape(re.findall(r'value="([^"]*)"', made)[0]))
+            assert written == {
+                "kind": "quiz",
+                "title": "Check",
+                "questions": ["q-one", "q-two"],
+                "minutes": 5,
+            }
+            assert "Self-paced quiz · 2 questions · 5 min" in made
+            for wrong, said in (
+                ({"questions": ["q-one"]}, "2 to 12 questions"),
+                ({"questions": "q-one"}, "list"),
+                ({"questions": [["a"], {}]}, "questions"),
+                ({"minutes": "-1"}, "minutes"),
+            ):
+                refused = await teacher.post("/class/plans/quiz", json=sent | wrong)
+                assert refused.status_code == 400
+                assert said in refused.json()["error"]
+            twins = (await teacher.get("/class/plans/twins", params={"question": "q-one"})).text
+            assert "No twin" in twins
+            assert '<option value="q-one-twin">' in twins
 
     played(play)

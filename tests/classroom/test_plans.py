@@ -29,7 +29,7 @@ def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
     lab = Lab(settings, LocalEngine(settings, warm=False))
     bank = load_bank(concepts)
     return Plans(
-        find_question=partial(class_question, bank.by_id),
+        find_question=partial(class_question, bank),
         runs=LabClassRuns(lab=lab),
         grids=LabClassGrids(lab=lab),
         grader=QuizClassGrader(prompts=load_prompts(concepts), client=None),
@@ -39,7 +39,9 @@ def shipped(settings: Settings, concepts: ConceptMap) -> Plans:
 
 def test_five_plans_are_shipped_and_valid(shipped: Plans) -> None:
     plans = shipped.all()
-    assert [plan.id for plan in plans] == ["opener", "qlora-memory-25", "rank-25", "revision", "lab-45"]
+    assert [plan.id for plan in plans] == [
+        "opener", "self-paced", "qlora-memory-25", "rank-25", "revision", "lab-45",
+    ]  # fmt: skip
     for plan in plans:
         assert all(activity.title and activity.phases for activity in plan.activities)
         for activity in plan.activities:

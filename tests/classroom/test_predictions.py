@@ -16,6 +16,7 @@ from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
 from lora_lab.views.class_runs import LabClassRuns
 from quizzes.bank.bank import load_bank
+from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question
 from study.base.errors import LearnerError
 from study.ports.classes import ClassRunState
@@ -35,11 +36,11 @@ def test_a_real_run_of_the_tiny_model_answers_what_the_class_guessed(context: Co
         "grader": Grader(),
         "figures": build_figures(lab.settings.models_dir),
     }
-    plan = Plans(find_question=partial(class_question, bank.by_id), runs=runs, **others).find("rank-25")
+    plan = Plans(find_question=partial(class_question, bank), runs=runs, **others).find("rank-25")
     [position] = [n for n, activity in enumerate(plan.activities) if activity.kind == "predict"]
 
     async def play() -> LiveRoom:
-        hub = Hub(context=context, runs=runs, **others)
+        hub = Hub(context=context, runs=runs, kinds=QuizClassKinds(), **others)
         live = await hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
         student = await hub.join(live, "ana")
         await hub.command(live, {"do": "go", "position": position, "phase": "vote"})

@@ -10,6 +10,7 @@ import pytest
 from classroom.__main__ import main
 from classroom.simulation.rehearsal import Rehearsal
 from classroom.simulation.student import StudentBehaviour, answer_to
+from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context
 from tests.classroom.builders import NUMBER, POLL, QUESTION, TEXT, WALL
 from tests.classroom.rooms import School
@@ -27,7 +28,13 @@ def address(school: School) -> Iterator[str]:
 def test_a_rehearsal_loses_and_doubles_nothing(address: str, context: Context) -> None:
     lines: list[str] = []
     played = Rehearsal(
-        address=address, students=25, say=lines.append, plan="short", lead_seconds=1.0, behaviour=QUICK
+        address=address,
+        students=25,
+        kinds=QuizClassKinds(),
+        say=lines.append,
+        plan="short",
+        lead_seconds=1.0,
+        behaviour=QUICK,
     )
     asyncio.run(asyncio.wait_for(played.play(), 60))
     [room] = context.store.classes.rooms()

@@ -13,8 +13,11 @@ from sqlalchemy.engine import make_url
 
 from classroom.live import process_sync
 from classroom.plans.plan import Plan
+from classroom.reports.report import report
 from classroom.workers.site import build_students_site
 from flashcards.interchange.class_cards import write_class_cards
+from quizzes.kinds import KINDS
+from quizzes.session.class_answers import QuizClassKinds
 from study.base.settings import Settings
 from study.ports.context import Context
 from study.store import open_store
@@ -22,6 +25,8 @@ from study.store.notices import Notices
 from study.web.security.middleware import COOKIE
 from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION
 from tests.classroom.rooms import PHONE, Phone, School, Streaming, played
+from tests.classroom.test_kinds import activity_of, answers_to, of_kind
+from tests.classroom.test_quiz import QUIZ
 from tests.classroom.workers.waiting import until
 
 pytestmark = pytest.mark.postgres
@@ -39,7 +44,10 @@ def workers(context: Context) -> Iterator[list[FastAPI]]:
             opened.callback(store.close)
             sites.append(
                 build_students_site(
-                    replace(context, store=store), figures=FIGURES, write_cards=write_class_cards
+                    replace(context, store=store),
+                    figures=FIGURES,
+                    kinds=QuizClassKinds(),
+                    write_cards=write_class_cards,
                 )
             )
         yield sites
@@ -102,6 +110,35 @@ def test_a_phone_is_the_same_student_at_any_worker(school: School, workers: list
         record = school.context.store.classes.record(code)
         assert record is not None
         assert (len(record.students), len(record.answers)) == (1, 1)
+
+    played(play)
+
+
+def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
+    school: School, workers: list[FastAPI]
+) -> None:
+    """A worker has no bank of questions: the task comes with the class."""
+    activities = (*(activity_of(of_kind(kind)) for kind in KINDS), QUIZ)
+
+    async def play() -> None:
+        live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=activities))
+        async with at(workers[0], "ana") as here, at(workers[1], "ana") as there:
+            phones = Phone(here, live.room.code), Phone(there, live.room.code)
+            await phones[0].join()
+            for position, activity in enumerate(activities):
+                await school.lead(live, "go", position=position, phase="vote")
+                for number in activity.rounds if activity.questions else (1,):
+                    asked = activity.asked_in(number)
+                    assert asked is not None
+                    each = phones[(position + number) % 2]
+                    sent = await each.answer(position, number, **answers_to(asked, right=True))
+                    assert sent.json() == {"outcome": "stored"}, asked.kind
+            await until(lambda: len(live.answers(3)) == 1)
+            assert (await phones[0].state())["answered"] is True
+        record = school.context.store.classes.record(live.room.code)
+        assert record is not None
+        right = [row.first_right for row in report(record).items]
+        assert right == [1.0] * (len(KINDS) + len(QUIZ.questions))
 
     played(play)
 

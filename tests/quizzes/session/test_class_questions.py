@@ -1,16 +1,72 @@
-"""Questions for a class's plan are found by words in any of their texts."""
+"""Questions for a class's plan are found by words in any of their texts, families and twins among them."""
 
-from quizzes.bank.bank import load_bank
-from quizzes.session.class_questions import MOST_FOUND, search_class_questions
+from random import Random
+
+import lora_lab.quantities  # noqa: F401 - registers what a chart is drawn of
+from quizzes.bank.bank import Bank, load_bank
+from quizzes.kinds import KINDS
+from quizzes.session.class_questions import (
+    MOST_FOUND,
+    MOST_TWINS,
+    class_question,
+    class_twins,
+    search_class_questions,
+)
 from study.content.concepts import ConceptMap
 
 
+def ids(bank: Bank, words: str, *, seed: int = 1) -> list[str]:
+    return [question.id for question in search_class_questions(bank, words, rng=Random(seed))]
+
+
 def test_questions_are_found_by_all_words_in_any_order(concepts: ConceptMap) -> None:
-    questions = load_bank(concepts).by_id
-    found = search_class_questions(questions, "BLOCKS nf4")
-    assert "q-bits-nf4" in [question.id for question in found]
-    assert [each.id for each in search_class_questions(questions, "nf4 blocks")] == [q.id for q in found]
-    assert all(sum(option.correct for option in question.options) == 1 for question in found)
-    assert len(search_class_questions(questions, "a")) == MOST_FOUND
-    assert search_class_questions(questions, "  ") == []
-    assert search_class_questions(questions, "nf4 xyzzy") == []
+    bank = load_bank(concepts)
+    assert "q-bits-nf4" in ids(bank, "BLOCKS nf4")
+    assert ids(bank, "nf4 blocks") == ids(bank, "BLOCKS nf4")
+    assert len(ids(bank, "a")) == MOST_FOUND
+    assert ids(bank, "  ") == []
+    assert ids(bank, "nf4 xyzzy") == []
+
+
+def test_each_kind_is_found_by_its_name(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    for kind in KINDS:
+        found = ids(bank, kind)
+        assert any(bank.by_id[each].kind == kind for each in found), kind
+
+
+def test_a_family_is_found_once_with_numbers_of_its_own_and_a_twin_with_others(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    [one] = [each for each in ids(bank, "numbers drawn lora-matrix-count") if "@" in each]
+    [other] = [each for each in ids(bank, "numbers drawn lora-matrix-count", seed=2) if "@" in each]
+    assert one.startswith("lora-matrix-count@")
+    assert one != other
+    asked = class_question(bank, one)
+    assert asked is not None
+    twin = class_question(bank, asked.fresh)
+    assert twin is not None
+    assert twin.id.startswith("lora-matrix-count@")
+    assert twin.html != asked.html
+
+
+def test_each_family_has_a_variant_with_other_numbers(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    for family in bank.families:
+        asked = class_question(bank, f"{family}@3")
+        assert asked is not None
+        assert asked.fresh, family
+
+
+def test_twins_ask_about_the_same_concepts_and_other_numbers_come_first(concepts: ConceptMap) -> None:
+    bank = load_bank(concepts)
+    family = class_twins(bank, "lora-matrix-count@3")
+    assert family[0].id == "lora-matrix-count@4"
+    assert all(not each.id.startswith("lora-matrix-count") for each in family[1:])
+    written = class_twins(bank, "q-init-output")
+    assert 1 < len(written) <= MOST_TWINS
+    asked = class_question(bank, "q-init-output")
+    assert asked is not None
+    assert asked.fresh == ""
+    assert all({*each.concepts} & {*asked.concepts} for each in written)
+    assert "q-init-output" not in [each.id for each in written]
+    assert class_twins(bank, "no-such") == []

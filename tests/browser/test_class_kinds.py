@@ -1,0 +1,172 @@
+"""Questions of every kind and a self-paced quiz on a real phone, and the editor that plans them."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from classroom.activities.activity import Activity
+from classroom.plans.plan import Plan
+from quizzes.kinds import KINDS
+from study.ports.context import Context
+from tests.browser.axe import violations
+from tests.classroom.builders import QUESTION
+from tests.classroom.rooms import School, played
+from tests.classroom.serving import serving
+from tests.classroom.test_kinds import GRADED, activity_of, of_kind
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 360, "height": 740}
+QUIZ = Activity(
+    kind="quiz", title="A quiz", questions=(of_kind("single"), of_kind("short-text"), of_kind("cloze"))
+)
+ACTIVITIES = (*(activity_of(of_kind(kind)) for kind in KINDS), QUIZ)
+
+
+@pytest.fixture
+def school(context: Context) -> School:
+    return School(context)
+
+
+@pytest.fixture
+def address(school: School, chromium: Browser) -> Iterator[str]:
+    with serving(school) as served:
+        yield served
+        for each in chromium.contexts:
+            each.close()  # a stream that is open holds the server up
+
+
+def start(school: School, *activities: Activity) -> str:
+    """The code of a class that another hub opens: Playwright has this thread's event loop."""
+
+    async def play() -> str:
+        options: dict[str, Any] = {"names_typed": False, "keep_names_days": 30, "address": "127.0.0.1"}
+        plan = Plan(id="t", title="T", about="", minutes=9, activities=activities)
+        return (await school.new_hub(school.context).open(plan, **options)).room.code
+
+    with ThreadPoolExecutor() as thread:
+        return thread.submit(played, play).result()
+
+
+def open_page(chromium: Browser, address: str, path: str, problems: list[str], **size: int) -> Page:
+    page = chromium.new_context(viewport=size, has_touch=True).new_page()  # type: ignore[arg-type]
+    page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(address + path)
+    return page
+
+
+def fill_in(form: Locator, fields: dict[str, list[str]]) -> None:
+    for name, values in fields.items():
+        for value in values:
+            field = form.locator(f'[name="{name}"]').first
+            if not field.count():
+                continue
+            if field.evaluate("each => each.tagName") == "SELECT":
+                field.select_option(value)
+            elif field.get_attribute("type") in ("radio", "checkbox"):
+                form.locator(f'[name="{name}"][value="{value}"]').check()
+            else:
+                field.fill(value)
+
+
+def test_every_kind_is_answered_on_a_phone(chromium: Browser, school: School, address: str) -> None:
+    problems: list[str] = []
+    code = start(school, *ACTIVITIES)
+    phone = open_page(chromium, address, f"/class/{code}", problems, **PHONE)
+    expect(phone.get_by_role("heading", name="You are in")).to_be_visible()
+
+    def go(position: int, phase: str) -> None:
+        phone.request.post(
+            f"{address}/class/{code}/command", data={"do": "go", "position": position, "phase": phase}
+        )
+
+    for position, activity in enumerate(ACTIVITIES[:-1]):
+        asked = activity.asked
+        assert asked is not None
+        go(position, "vote")
+        form = phone.locator(f'form.answer[data-form="{position}/1"]')
+        expect(form).to_be_visible()
+        if asked.task:
+            fill_in(form, GRADED.example(asked.task, right=True, rng=Random(1)))
+        else:
+            form.locator(f'[value="{asked.right}"]').check()
+        phone.reload()  # what is filled in and not sent stays
+        form.get_by_role("button", name="Sure", exact=True).click()
+        expect(phone.get_by_role("heading", name="Your answer is saved")).to_be_visible()
+        assert violations(phone) == []
+        assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        go(position, "reveal")
+        expect(phone.get_by_text("✓ Right").first).to_be_visible()
+        assert violations(phone) == []
+
+    go(len(ACTIVITIES) - 1, "vote")
+    step = phone.locator("[data-step]:visible")
+    expect(step.get_by_role("heading")).to_have_text("Question 1 of 3")
+    phone.get_by_role("button", name="Next question").click()
+    expect(step.get_by_role("heading")).to_be_focused()
+    step.get_by_role("textbox").fill("double quantization")
+    phone.get_by_role("button", name="Back", exact=True).click()
+    step.get_by_role("radio").first.check()
+    step.get_by_role("button", name="A guess").click()
+    expect(step.get_by_role("heading")).to_have_text("Question 2 of 3")  # the next one without an answer
+    expect(step.get_by_role("textbox")).to_have_value("double quantization")
+    step.get_by_role("button", name="Sure", exact=True).click()
+    expect(step.get_by_role("heading")).to_have_text("Question 3 of 3")
+    assert violations(phone) == []
+    phone.reload()
+    expect(step.get_by_role("heading")).to_have_text("Question 3 of 3")
+    phone.get_by_role("button", name="Back", exact=True).click()
+    step.get_by_role("button", name="Change my answer").click()
+    step.get_by_role("textbox").fill("something else")
+    step.get_by_role("button", name="Sure", exact=True).click()
+    expect(step.get_by_text("something else")).to_be_visible()
+    expect(phone.get_by_text("2 of 3 answered")).to_be_visible()
+    go(len(ACTIVITIES) - 1, "reveal")
+    expect(phone.get_by_text("✗ Your answer, not right").first).to_be_visible()
+    expect(phone.get_by_text("You sent no answer to this one.")).to_be_visible()
+    assert problems == []
+
+
+def test_the_editor_sets_twins_and_makes_a_quiz(chromium: Browser, school: School, address: str) -> None:
+    problems: list[str] = []
+    page = open_page(chromium, address, "/class?edit=short", problems, **PHONE)
+    page.get_by_text("Add a question of the app").click()
+    for words in ("one", "two"):
+        page.get_by_label("Words").fill(words)
+        page.locator("#search").get_by_role("button").click()
+        expect(page.locator("#found li")).to_contain_text(f"What is q-{words}?")
+        page.get_by_role("button", name="To a quiz").click()
+    page.get_by_label("Title").last.fill("Check")
+    page.get_by_role("button", name="Add the quiz to the plan").click()
+    last = page.locator("#entries li").last
+    expect(last).to_contain_text("Check · Self-paced quiz · 2 questions")
+    page.get_by_role("button", name="Add “", exact=False).last.click()
+    page.locator("#entries [data-twin]").last.click()
+    choice = page.locator("#entries select")
+    expect(choice).to_be_focused()
+    choice.select_option("q-two-twin")
+    assert json.loads(last.locator("[name=entry]").input_value())["twin"] == "q-two-twin"
+    assert violations(page) == []
+    page.get_by_role("button", name="Save as my plan").click()
+    expect(page.get_by_role("status").filter(has_text="is saved and chosen below")).to_be_visible()
+    assert problems == []
+
+
+def test_a_question_of_the_app_is_asked_now(chromium: Browser, school: School, address: str) -> None:
+    problems: list[str] = []
+    code = start(school, QUESTION)
+    page = open_page(chromium, address, f"/class/{code}/teach", problems, width=390, height=844)
+    page.get_by_text("Ask something now or next").click()
+    page.get_by_label("Words").fill("new")
+    page.locator("#search").get_by_role("button").click()
+    page.locator("#found").get_by_role("button", name="Ask now").click()
+    expect(page.locator("#now .stem")).to_have_text("What is q-new?")
+    expect(page.locator("#clock")).to_contain_text("left")
+    assert violations(page) == []
+    assert problems == []
