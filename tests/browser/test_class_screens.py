@@ -1,0 +1,51 @@
+"""What teacher, projector and phones show in a class, and phones with the browsers of five years ago."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import StartApp
+from tests.browser.test_classroom import PHONE, Classroom, press_next
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def address(start_app: StartApp) -> str:
+    return start_app("--class", "--no-worker")
+
+
+@pytest.fixture
+def classroom(chromium: Browser, address: str) -> Iterator[Classroom]:
+    made = Classroom(chromium, address)
+    yield made
+    for context in made.contexts:
+        context.close()
+    assert made.problems == []
+
+
+def test_an_older_browser_sends_answers_and_asks_for_states(classroom: Classroom) -> None:
+    teacher = classroom.start("opener")
+    ana = classroom.browser(**PHONE)
+    ana.add_init_script("delete AbortSignal.timeout; delete window.EventSource;")
+    ana.goto(f"{classroom.address}/class/{classroom.code}")
+    expect(ana.get_by_role("heading", name="You are in")).to_be_visible()
+    press_next(teacher, "Where we stand")
+    ana.locator("label.option").nth(1).click()
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    expect(teacher.locator("#answered")).to_have_text("1")
+
+
+def test_a_refusal_goes_when_the_class_goes_on(classroom: Classroom) -> None:
+    teacher, ana = classroom.start("lab-45"), classroom.phone()
+    predict = teacher.locator("ol.plan li", has_text="How much is trained?")
+    predict.locator("[data-phase=vote]").evaluate("step => step.click()")
+    ana.get_by_label("Your guess").fill("500")
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.locator("#trouble")).to_contain_text("500 % isn't a possible value")
+    press_next(teacher, "The guesses")
+    expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")
+    expect(ana.locator("#trouble")).to_be_hidden()
+    classroom.problems = [p for p in classroom.problems if "400" not in p]
