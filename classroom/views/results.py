@@ -1,6 +1,6 @@
 """The results of one activity as the templates show them: bars, guesses, transitions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,10 +73,14 @@ def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
     return found if found.both else None
 
 
-def slips(listed: list[Bar], asked: ClassQuestion) -> list[Bar]:
-    """The wrong options that were chosen, the most popular first."""
-    by_id = {bar.id: bar for bar in listed}
-    return [by_id[each] for each in popular_wrong([(bar.id, bar.votes) for bar in listed], asked.right)]
+def slips(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
+    """The wrong options that were chosen in either round, the one with most votes in a round first.
+
+    After a good discussion nobody chooses them any more; why they were chosen is still worth a word.
+    """
+    by_id = {each[0].id: each for each in zip(*rounds, strict=True)}
+    most = [(option, max(bar.votes for bar in each)) for option, each in by_id.items()]
+    return [by_id[option][-1] for option in popular_wrong(most, asked.right)]
 
 
 def guesses(live: LiveRoom, value: float | None) -> Guesses:
@@ -137,5 +141,5 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
         "rounds": shown,
         "latest": latest,
         "moved": None if twin else count_moves(live, asked),
-        "slips": slips(latest, asked),
+        "slips": slips([listed for _, listed in shown], asked),
     }
