@@ -39,6 +39,7 @@ PHASE_LABELS = {
 }
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
+    "poll": {"reveal": "The votes"},
     "figure": {"show": "Look", "vote": "Move the slider"},
     "text": {"vote": "Write", "reveal": "The answers"},
     "wall": {"vote": "Write", "reveal": "The answers"},

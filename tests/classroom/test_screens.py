@@ -2,7 +2,7 @@
 
 import pytest
 
-from classroom.views.screens import screen_state
+from classroom.views.screens import screen_state, teacher_state
 from study.ports.context import Context
 from tests.classroom.rooms import School, phone, played
 
@@ -25,5 +25,16 @@ def test_the_projector_names_slips_that_the_discussion_has_ended(school: School)
             shown = screen_state(live, link="x")["html"]
             assert "Anyone who chooses A a slip." in shown
             assert "another slip" not in shown  # nobody chose it
+
+    played(play)
+
+
+def test_a_poll_promises_votes_and_no_answer(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=1, phase="vote")
+        assert "Next: The votes" in teacher_state(live)["html"]
+        await school.lead(live, "next")
+        assert "A poll · The votes" in screen_state(live, link="x")["html"]
 
     played(play)
