@@ -250,7 +250,11 @@ class Hub:
         match order.get("do"):
             case "next":
                 await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
-            case "back":
+            case "back" if live.state.ended:  # a clicker's button, pressed once too often
+                raise LearnerError(
+                    "This class has ended.", do_next="Open it again on the teacher's page to go back."
+                )
+            case "back" | "reopen":
                 await self._go(live, previous_step(live.state), after=after)
             case "go":
                 await self._step(live, read_step(live, order), after=after)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import StartApp
-from tests.browser.test_classroom import PHONE, Classroom, press_next
+from tests.browser.test_classroom import PHONE, Classroom, press_next, vote
 
 pytestmark = pytest.mark.browser
 
@@ -49,3 +49,38 @@ def test_a_refusal_goes_when_the_class_goes_on(classroom: Classroom) -> None:
     expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")
     expect(ana.locator("#trouble")).to_be_hidden()
     classroom.problems = [p for p in classroom.problems if "400" not in p]
+
+
+def test_the_teachers_page_may_be_projected_and_its_buttons_look_as_they_are(classroom: Classroom) -> None:
+    teacher = classroom.start("rank-25")
+    entrance = teacher.locator("details", has_text="How students get in")
+    expect(entrance.locator("svg")).to_be_visible()  # nobody has joined
+    expect(teacher.get_by_role("link", name="Open the projector screen")).to_be_visible()
+    back = teacher.locator("[data-do=back]")
+    expect(back).to_be_disabled()
+    expect(back).to_have_css("cursor", "default")
+    expect(back).to_have_css("border-style", "dashed")
+    ana = classroom.phone()
+    teacher.reload()
+    expect(teacher.locator("#in-room")).to_have_text("1")
+    expect(entrance.locator("svg")).to_be_hidden()
+    press_next(teacher, "Vote")
+    vote(ana, 0)
+    expect(teacher.locator("table.bars")).to_be_visible()
+    expect(teacher.locator("table.bars")).not_to_contain_text("✓")
+    expect(teacher.locator("table.bars tr.right")).to_have_count(0)
+    right = teacher.locator("details", has_text="Show the right answer")
+    expect(right.locator("p")).to_be_hidden()
+    right.locator("summary").click()
+    expect(right.locator("p")).to_be_visible()
+    teacher.locator("ol.plan li").first.locator("[data-phase=reveal]").evaluate("step => step.click()")
+    expect(teacher.locator("table.bars")).to_contain_text("✓")
+    teacher.once("dialog", lambda dialog: dialog.accept())
+    teacher.get_by_role("button", name="End the class").click()
+    expect(teacher.get_by_role("heading", name="The class has ended")).to_be_visible()
+    teacher.once("dialog", lambda dialog: dialog.dismiss())
+    teacher.get_by_role("button", name="Open the class again").click()
+    expect(ana.get_by_role("heading", name="The class has ended")).to_be_visible()
+    teacher.once("dialog", lambda dialog: dialog.accept())
+    teacher.get_by_role("button", name="Open the class again").click()
+    expect(ana.locator(".told.right")).to_be_visible()

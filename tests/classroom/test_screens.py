@@ -1,5 +1,7 @@
 """What the three screens say: why wrong options were chosen, and what is known so far."""
 
+import re
+
 import pytest
 
 from classroom.views.screens import screen_state, teacher_state
@@ -36,5 +38,22 @@ def test_a_poll_promises_votes_and_no_answer(school: School) -> None:
         assert "Next: The votes" in teacher_state(live)["html"]
         await school.lead(live, "next")
         assert "A poll · The votes" in screen_state(live, link="x")["html"]
+
+    played(play)
+
+
+def test_an_ended_class_is_opened_again_by_that_button_only(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "next")
+        await school.lead(live, "end")
+        shown = teacher_state(live)["html"]
+        assert re.findall('data-do="(next|back|end|lock|unlock|reopen)"', shown) == ["reopen"]
+        assert 'data-do="reopen" data-ask="Open the class again for everyone?"' in shown
+        refused = await school.lead(live, "back")  # a clicker, pressed once more
+        assert (refused.status_code, live.state.ended) == (400, True)
+        assert "Open it again" in refused.json()["error"]
+        await school.lead(live, "reopen")
+        assert (live.state.position, live.state.phase, live.state.ended) == (0, "vote", False)
 
     played(play)
