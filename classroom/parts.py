@@ -31,6 +31,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
         grader=grader,
         figures=figures,
         own_folder=context.settings.plans_dir,
+        concepts=context.concepts,
     )
     hub = Hub(context=context, runs=runs, grids=grids, grader=grader, figures=figures)
     keys = Keys(log=context.store.classes)

@@ -73,6 +73,14 @@ class Guessed:
     described: str = ""
     """The setting in words."""
 
+    why: Markup = NO_HTML
+    why_text: str = ""
+    """Why the run measures what it does, shown with the measured value; the text is for cards."""
+
+    concept: str = ""
+    concept_name: str = ""
+    """What it is an example of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFigure:
@@ -181,7 +189,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         html=trust_html(spec["html"]),
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
-        guessed=Guessed(**_with_html(guessed)) if guessed else None,
+        guessed=Guessed(**_with_html({"why": "", **guessed}, "why")) if guessed else None,
         crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
         figure=ShownFigure(**figure) if figure else None,

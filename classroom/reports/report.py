@@ -236,7 +236,8 @@ def _summary(
         if guesses and min(guesses) < max(guesses):
             said.append(f"from {as_number(min(guesses))} to {with_unit(max(guesses), activity.unit)}")
         if value is not None:
-            said.append(f"{'measured:' if activity.kind == 'predict' else 'the value is'} {with_unit(value, activity.unit)}")
+            known_by = "measured:" if activity.kind == "predict" else "the value is"
+            said.append(f"{known_by} {with_unit(value, activity.unit)}")
         if known:
             close = sum(is_close(guess, value) for guess, value in known)
             said.append(f"{close} of {len(known)} within 10 %")

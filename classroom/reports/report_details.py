@@ -59,7 +59,11 @@ def list_sentences(record: ClassRecord) -> list[SeenSentences]:
     found = []
     for position, activity in _shown(record, room):
         given = sorted(
-            (each for each in record.answers if each.position == position and each.student_id not in room.kicked),
+            (
+                each
+                for each in record.answers
+                if each.position == position and each.student_id not in room.kicked
+            ),
             key=lambda answer: answer.id,
         )
         if activity.wanted is None or not given:

@@ -68,7 +68,9 @@ def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCe
             who=tuple(_initials(live, claimed[claim]) for claim in claims if claim in claimed),
             free=sum(claim not in claimed for claim in claims),
             loss=mean,
-            text=_mean_text(mean, len(by_cell[cell]), crowd) if mean is not None else _progress(claims, running),
+            text=_mean_text(mean, len(by_cell[cell]), crowd)
+            if mean is not None
+            else _progress(claims, running),
             shade=0.0 if mean is None or high == low else DARKEST * (mean - low) / (high - low),
         )
 

@@ -38,6 +38,12 @@ class Guesses:
     count: int
     value: float | None
     value_at: float | None
+    so_far: float | None
+    """What the run has come to, until it has ended."""
+
+    so_far_at: float | None
+    """At the edge where it is beyond the guesses."""
+
     close: int
     columns: tuple[tuple[float, float, int], ...]
     """(left edge, right edge, guesses) of each interval."""
@@ -83,22 +89,28 @@ def slips(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
     return [by_id[option][-1] for option in popular_wrong(most, asked.right)]
 
 
-def guesses(live: LiveRoom, value: float | None) -> Guesses:
-    """The guesses of the current activity, with the true value once it may be shown."""
+def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:
+    """The guesses of the current activity, with the true value once it may be shown, or what is known so far."""
     activity = live.activity
     assert activity is not None
     assert activity.guessed is not None
     given = [float(answer.value["number"]) for answer in live.answers(1).values()]
     spread = spread_guesses(given, value=value)
-    value_at = None
-    if value is not None and spread.edges:
-        value_at = 100 * (value - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])
+
+    def place(number: float | None) -> float | None:
+        if number is None or not spread.edges:
+            return None
+        share = (number - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])
+        return 100 * min(1.0, max(0.0, share))
+
     return Guesses(
         bins=spread,
         unit=activity.guessed.unit,
         count=len(given),
         value=value,
-        value_at=value_at,
+        value_at=place(value),
+        so_far=so_far,
+        so_far_at=place(so_far),
         close=0 if value is None else sum(is_close(guess, value) for guess in given),
         columns=tuple(zip(spread.edges, spread.edges[1:], spread.counts, strict=False)),
     )
@@ -128,7 +140,9 @@ def context(live: LiveRoom) -> Mapping[str, Any]:
         return {}
     if activity.guessed is not None:
         shows_value = activity.guessed.value is not None or state.phase == "run"
-        return {"guesses": guesses(live, true_value(live) if shows_value else None)}
+        value = true_value(live) if shows_value else None
+        so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
+        return {"guesses": guesses(live, value, so_far=so_far)}
     asked = question_of(live)
     if asked is None:
         return {}

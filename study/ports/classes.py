@@ -63,6 +63,8 @@ class ClassRunState:
     ended: bool
     value: float | None
     error: str = ""
+    so_far: float | None = None
+    """What the quantity has come to while the run trains, where it changes."""
 
 
 class ClassRuns(Protocol):

@@ -117,7 +117,10 @@ def test_the_report_has_what_was_measured_and_the_sentences_that_the_class_saw(
             await school.lead(live, "go", position=0, phase="run")
             while not live.state.measured:
                 await asyncio.sleep(0.02)
-            assert report(record_of(context, live.room.code)).items[0].summary == "nobody guessed; measured: 15.25 %"
+            assert (
+                report(record_of(context, live.room.code)).items[0].summary
+                == "nobody guessed; measured: 15.25 %"
+            )
             await school.lead(live, "go", position=0, phase="vote")
             for each, guess in ((ana, 10), (ben, 15)):
                 await each.answer(0, 1, number=guess)

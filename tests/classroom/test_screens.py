@@ -1,10 +1,12 @@
 """What the three screens say: why wrong options were chosen, and what is known so far."""
 
+import asyncio
 import re
 
 import pytest
 
-from classroom.views.screens import screen_state, teacher_state
+from classroom.reports.take_home import take_home
+from classroom.views.screens import screen_state, student_state, teacher_state
 from study.ports.context import Context
 from tests.classroom.rooms import School, phone, played
 
@@ -55,5 +57,41 @@ def test_an_ended_class_is_opened_again_by_that_button_only(school: School) -> N
         assert "Open it again" in refused.json()["error"]
         await school.lead(live, "reopen")
         assert (live.state.position, live.state.phase, live.state.ended) == (0, "vote", False)
+
+    played(play)
+
+
+def test_a_run_shows_what_it_has_come_to_and_why_it_ends_there(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        student = await school.hub.join(live, "ana")
+        await school.lead(live, "go", position=3, phase="vote")
+        for number, guess in enumerate(("10", "30")):
+            guesser = await school.hub.join(live, f"guesser-{number}")
+            given = {"id": f"a-guess-{number}", "position": 3, "round": 1, "number": guess}
+            await school.hub.answer(live, guesser, given)
+        school.runs.so_far = 20.0
+        await school.lead(live, "next")
+        await school.lead(live, "next")
+        while not live.run or live.run.so_far is None:
+            await asyncio.sleep(0.02)
+        shown = screen_state(live, link="x")["html"]
+        assert 'class="truth so-far"' in shown
+        assert "So far: <strong" in shown
+        assert "A and B are small." not in shown
+        school.runs.value = 15.0
+        while not live.state.measured:
+            await asyncio.sleep(0.02)
+        shown, phone_shows = screen_state(live, link="x")["html"], student_state(live, student)["html"]
+        assert "so-far" not in shown
+        for html in (shown, phone_shows, teacher_state(live)["html"]):
+            assert "A and B are small." in html
+            assert "(Counting)" in html
+        [card] = [
+            card
+            for card in take_home(live.plan, live.events, live.state, (), joined_at=student.joined_at)
+            if card.id == "4-guess"
+        ]
+        assert card.why.endswith("A and B are small.")
 
     played(play)
