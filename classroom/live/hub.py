@@ -20,6 +20,7 @@ from classroom.live.messages import (
     read_answer,
     read_figure_settings,
     read_step,
+    read_student,
     read_verdict,
     read_withdrawn,
 )
@@ -263,10 +264,9 @@ class Hub:
             case "hide-names" | "show-names" as what:
                 await self._append(live, "names", {"hidden": what == "hide-names"})
             case "kick" | "readmit" as what:
-                student = live.students.get(str(order.get("student")))
-                if student is None:
-                    raise LearnerError("That student is not in this class.", do_next="Reload the page.")
-                await self._append(live, what, {"student": student.id})
+                await self._append(live, what, {"student": read_student(live, order).id})
+            case "rename":
+                await self.rename(live, read_student(live, order), None)
             case "show-quote" | "hide-quote" as what:
                 await self._append(
                     live, "quote", {"answers": choose_answers(live, order), "shown": what[0] == "s"}

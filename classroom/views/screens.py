@@ -141,6 +141,7 @@ def teacher_state(live: LiveRoom) -> State:
             {
                 "id": student.id,
                 "name": named[student.id],
+                "is_named": bool(student.name) and not hidden,
                 "online": student.id in online,
                 "answered": student.id in answers,
                 "kicked": student.id in live.state.kicked,

@@ -95,3 +95,20 @@ def test_a_run_shows_what_it_has_come_to_and_why_it_ends_there(school: School) -
         assert card.why.endswith("A and B are small.")
 
     played(play)
+
+
+def test_the_teacher_draws_another_name_for_a_student(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana:
+            before = (await ana.state())["name"]
+            student = next(iter(live.students))
+            assert f'data-do="rename" data-student="{student}"' in teacher_state(live)["html"]
+            assert (await school.lead(live, "rename", student=student)).status_code == 200
+            assert (await ana.state())["name"] not in (before, "")
+            refused = await school.lead(live, "rename", student="nobody")
+            assert "not in this class" in refused.json()["error"]
+            await school.hub.forget_names(live)
+            assert 'data-do="rename"' not in teacher_state(live)["html"]
+
+    played(play)
