@@ -18,7 +18,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
-from classroom.pages.requests import form_of, json_of, tell_trouble
+from classroom.pages.requests import form_of, json_of, port_of, tell_trouble
 from classroom.pages.start_routes import StartRoutes, known_address
 from classroom.plans.on_the_spot import KINDS, read_activity
 from classroom.plans.plan import Plans
@@ -206,9 +206,7 @@ class TeacherRoutes:
 
 def _own_link(live: LiveRoom, request: Request) -> str:
     """A class at this app: this machine's chosen address, and the port of this request."""
-    server = request.scope.get("server") or ("", 80)
-    port = f":{server[1]}" if server[1] not in (None, 80) else ""
-    return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
+    return f"http://{live.room.options['address']}{port_of(request)}/class/{live.room.code}"
 
 
 @lru_cache(maxsize=32)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.browser.axe import violations
 from tests.browser.conftest import StartApp
 from tests.browser.test_classroom import PHONE, Classroom, press_next, vote
 
@@ -84,3 +85,23 @@ def test_the_teachers_page_may_be_projected_and_its_buttons_look_as_they_are(cla
     teacher.once("dialog", lambda dialog: dialog.accept())
     teacher.get_by_role("button", name="Open the class again").click()
     expect(ana.locator(".told.right")).to_be_visible()
+
+
+def test_a_phone_says_whether_it_reaches_the_class(classroom: Classroom) -> None:
+    elsewhere = {"X-Forwarded-For": "192.0.2.50"}
+    ana = classroom.browser(**PHONE, extra_http_headers=elsewhere)
+    ana.goto(f"{classroom.address}/class/help")
+    expect(ana.locator("#reach")).to_have_text("This phone reaches the class ✓")
+    assert violations(ana) == []
+    ana.route("**/class/help/events", lambda route: None)  # a proxy that waits for the end of a stream
+    ana.reload()
+    expect(ana.locator("#reach")).to_contain_text("up to two seconds late")
+    ana.route(
+        "**/class/help", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
+    )
+    ana.reload()
+    expect(ana.locator("#reach")).to_contain_text("answers don’t arrive")
+    teacher = classroom.browser()
+    teacher.goto(f"{classroom.address}/class/help")
+    expect(teacher.locator(".qr svg")).to_be_visible()
+    classroom.problems = [each for each in classroom.problems if "ERR_FAILED" not in each]
