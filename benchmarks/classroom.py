@@ -191,7 +191,7 @@ async def _lesson(teacher_address: str, address: str, count: int, votes: int, dr
     figures, teacher = Figures(), Client(teacher_address, "teacher")
     code, plan = await open_class(teacher)
     behaviour = StudentBehaviour(
-        think_seconds=THINK_SECONDS, drop_rate=drop, away_seconds=AWAY_SECONDS, silent_rate=0.0
+        think_seconds=THINK_SECONDS, drop_rate=drop, away_seconds=AWAY_SECONDS, silent_rate=0.0, late_rate=0.0
     )
     students = [
         Student(
@@ -247,7 +247,7 @@ async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
         # A plan of eight questions has 24 votes; then the next class begins.
         code, plan = await open_class(teacher)
         behaviour = StudentBehaviour(
-            think_seconds=(0.0, 0.8), drop_rate=0.1, away_seconds=(0.0, 0.5), silent_rate=0.0
+            think_seconds=(0.0, 0.8), drop_rate=0.1, away_seconds=(0.0, 0.5), silent_rate=0.0, late_rate=0.0
         )
         students = [
             Student(address, code, plan, Random(f"{code}/{number}"), behaviour, figures.note_answer)

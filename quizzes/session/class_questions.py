@@ -39,6 +39,7 @@ def class_question(questions: Mapping[str, Question], question_id: str) -> Class
         text=question.stem,
         keep_text=question.keep,
         concepts=question.concepts,
+        level=question.level,
     )
 
 

@@ -35,6 +35,8 @@ class ClassQuestion:
     text: str = ""
     keep_text: str = ""
     concepts: tuple[str, ...] = ()
+    level: str = ""
+    """`beginner`, `intermediate` or `advanced`; empty for what a teacher types."""
 
     @property
     def right(self) -> str:
