@@ -114,7 +114,7 @@ class TeacherRoutes:
             code=code,
             figures=live.has_figures,
             qr=_students_qr_code(link),
-            shown_link=_shown(link),
+            join_link=_where_codes_go(link),
         )
 
     @tell_trouble
@@ -143,8 +143,8 @@ class TeacherRoutes:
     def _screen_state(self, live: LiveRoom, request: Request) -> dict[str, object]:
         """With the link as it is now: the teacher may choose another address."""
         link = self._link(live, request)
-        shown = _shown(link)
-        return {**screen_state(live, link=shown), "link": shown, "qr": _students_qr_code(link)}
+        state = screen_state(live, link=_shown(link))
+        return {**state, "join": _where_codes_go(link), "qr": _students_qr_code(link)}
 
     @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
@@ -213,6 +213,11 @@ def _own_link(live: LiveRoom, request: Request) -> str:
 def _students_qr_code(link: str) -> Markup:
     """Kept, because each state of the projector has it."""
     return qr_code(link)
+
+
+def _where_codes_go(link: str) -> str:
+    """The page that takes the six digits of any class."""
+    return _shown(link).rpartition("/")[0] + "/join"
 
 
 def _shown(link: str) -> str:

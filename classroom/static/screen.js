@@ -1,11 +1,11 @@
 // The projector: one thing at a time. PageDown and PageUp lead on and back, B blanks the screen.
-// What is longer than the screen is scaled down a little. What then still does not fit has parts, which PageDown
+// What is shorter than the screen is scaled up, what is longer down a little. What then still does not fit has parts, which PageDown
 // shows before it leads on.
 
 let after = 0;
 let html = '';
 let step = '';
-const SCALES = [1, 0.93, 0.86, 0.8];
+const SCALES = [1.4, 1.25, 1.12, 1, 0.93, 0.86, 0.8];
 const KEPT_SHARE = 0.1; // of a part, which the next one shows again
 
 follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) => {
@@ -13,8 +13,8 @@ follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) =>
   count(state);
   byId('locked').hidden = !state.locked;
   const address = document.querySelector('.corner .address');
-  if (address.textContent !== state.link) {
-    address.textContent = state.link;
+  if (address.textContent !== state.join) {
+    address.textContent = state.join;
     document.querySelector('.corner .qr').innerHTML = state.qr;
   }
   document.body.dataset.lobby = state.position < 0 ? 'yes' : '';

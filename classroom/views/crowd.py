@@ -139,7 +139,7 @@ def _progress(claims: list[str], running: Mapping[str, ClassCell]) -> str:
         return ""
     furthest = max(known, key=lambda cell: len(cell.curve))
     if furthest.doing == "running":
-        return f"{len(furthest.curve)} of {furthest.steps}"
+        return f"step {len(furthest.curve)} of {furthest.steps}"
     return furthest.doing
 
 

@@ -1,5 +1,6 @@
 """What teacher, projector and phones show in a class, and phones with the browsers of five years ago."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -105,3 +106,21 @@ def test_a_phone_says_whether_it_reaches_the_class(classroom: Classroom) -> None
     teacher.goto(f"{classroom.address}/class/help")
     expect(teacher.locator(".qr svg")).to_be_visible()
     classroom.problems = [each for each in classroom.problems if "ERR_FAILED" not in each]
+
+
+def test_the_projector_uses_its_width_and_says_where_codes_are_typed(classroom: Classroom) -> None:
+    teacher, ana, screen = classroom.start("opener"), classroom.phone(), classroom.screen()
+    expect(screen.locator(".corner")).to_contain_text(f"Code {classroom.code}")
+    expect(screen.locator(".corner .address")).to_have_text(re.compile(r"[\d.]+:\d+/class/join"))
+    press_next(teacher, "Vote")
+    ana.locator("label.option").nth(0).click()
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    press_next(teacher, "The votes")
+    expect(screen.locator(".bars")).to_be_visible()
+    bar = screen.locator(".bars .fill").first.bounding_box()
+    assert bar is not None
+    assert bar["width"] >= 1920 / 4
+    text = screen.locator(".bars .option-text").first
+    assert text.evaluate("one => parseFloat(getComputedStyle(one).fontSize)") >= 40
+    assert screen.evaluate("document.documentElement.scrollHeight") <= 1080

@@ -18,6 +18,9 @@ from tests.browser.test_classroom import (  # noqa: F401 - two of them are fixtu
 pytestmark = pytest.mark.browser
 
 SIZES = ((1920, 1080), (1280, 720), (1024, 768))
+FULL_SCREEN_PX = 32
+"""What a vote that fills 1920 x 1080 is written in."""
+
 TEXT_PX = "element => parseFloat(getComputedStyle(element).fontSize)"
 
 
@@ -70,17 +73,17 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
     assert screen.locator(".corner .qr").inner_html() == code
 
 
-def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:  # noqa: F811
+def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_full_vote(classroom: Classroom) -> None:  # noqa: F811
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")
-    option = screen.locator("ol.options li").first.evaluate(TEXT_PX)
+    assert screen.locator("ol.options li").first.evaluate(TEXT_PX) > FULL_SCREEN_PX  # a short vote grows
     lead_to(teacher, 1, "show")
     expect(screen.locator("p.stem")).to_contain_text("LoRA writes")
-    assert screen.locator("p.stem").evaluate(TEXT_PX) >= option
+    assert screen.locator("p.stem").evaluate(TEXT_PX) >= FULL_SCREEN_PX
     lead_to(teacher, 2, "show")
     finding = screen.locator("[data-finding]")
     expect(finding).to_be_visible()
-    assert finding.evaluate(TEXT_PX) >= option
+    assert finding.evaluate(TEXT_PX) >= FULL_SCREEN_PX
     value = screen.locator(".fig-numbers dd").first.evaluate(TEXT_PX)
     assert screen.locator(".fig-origins").evaluate(TEXT_PX) < value
     picture = screen.locator(".fig-picture svg").bounding_box()

@@ -83,6 +83,7 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
             assert "So far each number is the mean held-out loss of the seeds that have ended" in shown
             assert "5.500</span>" in shown  # both seeds of the cell have ended
             assert "5.125 (1 of 2)</span>" in shown
+            assert "step 2 of 20</span>" in shown
             assert "Lighter is lower" in shown
             own = student_state(live, live.students[live.reservations()["1/1/0"]])["html"]
             assert "<svg" in own
