@@ -225,3 +225,27 @@ def test_the_projector_view_makes_figures_larger(
     start = page.locator("#start").evaluate("one => one.getBoundingClientRect().right")
     assert start <= page.locator(".lab-form .left").evaluate("one => one.getBoundingClientRect().right")
     page.close()
+
+
+def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_names_nobody(
+    chromium: Browser, start_app: StartApp
+) -> None:
+    at = start_app("--no-worker")
+    heights: dict[str, tuple[float, float]] = {}
+    for size, view in (("usual", "usual"), ("usual", "projector"), ("larger", "projector")):
+        context = chromium.new_context(viewport={"width": 1920, "height": 1080})
+        context.add_init_script(f"localStorage.setItem('text-size', '{size}')")
+        page = context.new_page()
+        page.goto(f"{at}/lab?view={view}")
+        label = page.locator("#plot-parameters-by-rank svg text").first
+        label.wait_for()
+        page.keyboard.press("/")
+        field = page.locator("dialog[open] input")
+        boxes = [label.bounding_box(), field.bounding_box()]
+        heights[f"{size} {view}"] = (boxes[0]["height"], boxes[1]["height"])  # type: ignore[index]
+        page.goto(f"{at}/settings?view={view}")
+        expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+        expect(page.get_by_label("Your name")).to_be_visible(visible=view == "usual")
+        context.close()
+    usual, projector, larger = heights.values()
+    assert all(a < b < c for a, b, c in zip(usual, projector, larger, strict=True)), heights
