@@ -90,7 +90,7 @@ def slips(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
 
 
 def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:
-    """The guesses of the current activity, with the true value once it may be shown, or what is known so far."""
+    """The guesses of the current activity, and what may be shown of the value, or of it so far."""
     activity = live.activity
     assert activity is not None
     assert activity.guessed is not None

@@ -84,7 +84,8 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
         "  - {kind: grid, title: E, ask: Which?, axes: {bits: [nf4, fp32]}, run: {}}\n"
         "  - {kind: wall, title: F, prompt: unknown-2}\n"
         "  - {kind: figure, title: G, figure: unknown-3}\n"
-        "  - {kind: predict, title: J, ask: H?, unit: MB, quantity: peak-memory, run: {}, why: So., concept: nothing}\n"
+        "  - {kind: predict, title: J, ask: H?, unit: MB, quantity: peak-memory, run: {}, why: So.,"
+        " concept: nothing}\n"
         "  - {kind: figure, title: I, figure: of-rank, slider: rank, ask: W?, source: x, value: 17}\n"
         "  - {kind: figure, title: H, figure: of-rank, set: {rank: 65}, slider: width, ask: W?, source: x}\n",
         "utf-8",
