@@ -22,10 +22,15 @@ follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) =>
     byId('now').innerHTML = html = state.html;
     fit();
   }
-  if (`${state.position}/${state.phase}` !== step) scrollTo(0, 0);
+  if (`${state.position}/${state.phase}` !== step) { scrollTo(0, 0); showTrouble(''); }
   step = `${state.position}/${state.phase}`;
   sayParts();
 });
+
+function showTrouble(text) {
+  byId('trouble').textContent = text;
+  byId('trouble').hidden = !text;
+}
 
 const last = () => document.documentElement.scrollHeight - innerHeight;
 const stride = () => (1 - KEPT_SHARE) * (innerHeight - document.querySelector('.corner').offsetHeight);
@@ -63,7 +68,12 @@ addEventListener('keydown', (event) => {
     event.preventDefault();
     if (turn(event.key === 'PageDown' ? 1 : -1)) return;
     post(`/class/${code}/command`, { do: event.key === 'PageDown' ? 'next' : 'back', after })
-      .then(async (answer) => { if (!answer.ok) tell((await answer.json()).error); }, () => lost(true));
+      .then(async (answer) => {
+        if (answer.ok) return;
+        const { error } = await answer.json();
+        tell(error);
+        if (answer.status >= 500) showTrouble(error); // who holds the clicker sees no other screen
+      }, () => lost(true));
   } else if (event.key === 'b' || event.key === 'B' || event.key === '.') {
     byId('blank').hidden = !byId('blank').hidden;
     document.body.classList.toggle('blanked', !byId('blank').hidden);

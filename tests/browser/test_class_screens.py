@@ -1,7 +1,10 @@
 """What teacher, projector and phones show in a class, and phones with the browsers of five years ago."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -11,6 +14,10 @@ from tests.browser.conftest import StartApp
 from tests.browser.test_classroom import PHONE, Classroom, press_next, vote
 
 pytestmark = pytest.mark.browser
+
+
+QUICK_TO_SAY = {"LORA_STUDY_BUSY_SECONDS": "1"}
+"""How long the app waits for a database that others write to."""
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +131,30 @@ def test_the_projector_uses_its_width_and_says_where_codes_are_typed(classroom: 
     text = screen.locator(".bars .option-text").first
     assert text.evaluate("one => parseFloat(getComputedStyle(one).fontSize)") >= 40
     assert screen.evaluate("document.documentElement.scrollHeight") <= 1080
+
+
+def test_all_screens_say_that_nothing_can_be_saved(
+    chromium: Browser, start_app: StartApp, tmp_path: Path
+) -> None:
+    classroom = Classroom(
+        chromium, start_app("--class", "--no-worker", folder=tmp_path, environment=QUICK_TO_SAY)
+    )
+    teacher, screen, ana = classroom.start("opener"), classroom.screen(), classroom.phone()
+    press_next(teacher, "Where we stand")
+    expect(ana.locator("form.answer")).to_be_visible()
+    with closing(sqlite3.connect(tmp_path / "study.sqlite3", isolation_level=None, timeout=30)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        ana.locator("label.option").nth(1).click()
+        ana.get_by_role("button", name="Send").click()
+        expect(ana.locator(".waiting")).to_contain_text("kept on this phone until it has arrived")
+        screen.keyboard.press("PageDown")
+        expect(screen.locator("#trouble")).to_contain_text("can't save at the moment", timeout=60_000)
+        teacher.locator("[data-do=next]").click()
+        expect(teacher.locator("#trouble")).to_contain_text("can't save at the moment", timeout=60_000)
+        expect(ana.get_by_text("Your answer is saved")).to_have_count(0)
+        held.execute("ROLLBACK")
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible(timeout=30_000)
+    press_next(teacher, "The votes")
+    expect(screen.locator("#trouble")).to_be_hidden()
+    for context in classroom.contexts:
+        context.close()
