@@ -2,6 +2,8 @@
 
     python -m benchmarks.classroom                    # 200 students and a plan of 20 votes; then 20 kills
     python -m benchmarks.classroom --students 50 --kills 0 --drop 0.3
+    python -m benchmarks.classroom --like-classquiz   # what ClassQuiz's load-test.py does by default
+    python -m benchmarks.classroom --database-away 20 # nobody can write for 20 s, in the middle of a vote
     python -m benchmarks.classroom --classes 10       # after one another: does the server's memory grow?
     python -m tests.postgres python -m benchmarks.classroom --students 1000 --workers 3 --kills 0
 
@@ -14,6 +16,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -21,8 +24,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -43,6 +46,15 @@ AWAY_SECONDS = (0.5, 3.0)
 SETTLE_SECONDS = 15.0
 """After a class: its connections end, and a collection has run."""
 
+PUNCTUAL = StudentBehaviour(
+    think_seconds=THINK_SECONDS, drop_rate=0.0, away_seconds=AWAY_SECONDS, silent_rate=0.0, late_rate=0.0
+)
+LIKE_CLASSQUIZ = StudentBehaviour(
+    think_seconds=(0.2, 1.0), drop_rate=0.0, silent_rate=0.0, late_rate=1.0, late_seconds=(0.0, 10.0)
+)
+"""Clients start within 10 s and think .2 to 1 s (load-test.py in its repository, commit 4d1f1d3)."""
+
+CLASSQUIZ_VOTES = 15
 SERVER = os.environ.get("DATABASE_URL", "")
 
 
@@ -93,18 +105,34 @@ def main() -> None:
     parser.add_argument(
         "--drop", type=float, default=0.0, help="share of answers after which the connection drops"
     )
+    parser.add_argument(
+        "--like-classquiz", action="store_true", help="200 students as its load test has them"
+    )
+    parser.add_argument(
+        "--database-away",
+        type=float,
+        default=0.0,
+        help="seconds for which nobody can write, SQLite; no kills",
+    )
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start")
     if options.classes:
         memory_test(options.classes, options.students)
         return
+    if options.database_away:
+        away_test(options.students, options.database_away)
+        return
+    if options.like_classquiz:
+        load_test(200, workers=options.workers, votes=CLASSQUIZ_VOTES, behaviour=LIKE_CLASSQUIZ)
+        return
     if options.students:
-        load_test(options.students, workers=options.workers, votes=options.votes, drop=options.drop)
+        behaviour = replace(PUNCTUAL, drop_rate=options.drop)
+        load_test(options.students, workers=options.workers, votes=options.votes, behaviour=behaviour)
     if options.kills:
         kill_test(options.kills)
 
 
-def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
+def load_test(count: int, *, workers: int, votes: int, behaviour: StudentBehaviour) -> None:
     """A class on the whole app: join, then every vote of a plan, or the first ones."""
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
@@ -116,7 +144,7 @@ def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
         servers = [each for process, _ in processes for each in family(process.pid)]
         memory_before, cpu_before = memory_of(servers), cpu_of(servers)
         (_, teacher), (_, students) = processes[0], processes[-1]
-        figures = asyncio.run(_lesson(teacher, students, count, votes, drop))
+        figures = asyncio.run(_lesson(teacher, students, count, votes, behaviour))
         grown, busy_seconds = memory_of(servers) - memory_before, cpu_of(servers) - cpu_before
         lost, doubled, stored = compare(url, figures)
     where = "PostgreSQL" if SERVER else "SQLite"
@@ -132,6 +160,39 @@ def load_test(count: int, *, workers: int, votes: int, drop: float) -> None:
     print(f"  memory grew by {grown / 1e6:.0f} MB; load {os.getloadavg()[0]:.1f} at the end")
 
 
+def away_test(count: int, seconds: float) -> None:
+    """Votes of a class; in the second one another process holds the database's write lock for a while."""
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        url = f"sqlite:///{folder / 'study.sqlite3'}"
+        _, address = opened.enter_context(running(["app.py", "--class", "--no-worker"], folder, url))
+        figures = asyncio.run(_away(address, folder / "study.sqlite3", count, seconds))
+        lost, doubled, stored = compare(url, figures)
+    print(f"{count} students, 3 votes, nobody can write for {seconds:.0f} s of the second: {stored} stored")
+    print(f"  acknowledged {len(figures.acknowledged)}, of these lost {lost}; doubled {doubled}")
+    print(f"  answer, ms: {spread(figures.answer_seconds)}; load {os.getloadavg()[0]:.1f} at the end")
+
+
+async def _away(address: str, path: Path, count: int, seconds: float) -> Figures:
+    async def hold() -> None:
+        while len(figures.sent_at) < 2:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
+        before = len(figures.acknowledged)
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            during = len(figures.acknowledged)
+            await asyncio.sleep(seconds)
+            print(f"  acknowledged before {before}, while away {len(figures.acknowledged) - during}")
+            connection.execute("ROLLBACK")
+
+    figures = Figures()
+    holding = asyncio.create_task(hold())
+    await _lesson(address, address, count, 3, PUNCTUAL, figures)
+    await holding
+    return figures
+
+
 def memory_test(classes: int, count: int) -> None:
     """Classes of two votes after one another in one server, and its resident memory after each."""
     with ExitStack() as opened:
@@ -141,7 +202,7 @@ def memory_test(classes: int, count: int) -> None:
         sizes = [memory_of(family(server.pid))]
         print(f"  before the first class: {sizes[0] / 1e6:.0f} MB", flush=True)
         for number in range(1, classes + 1):
-            asyncio.run(_lesson(address, address, count, 2, 0.0))
+            asyncio.run(_lesson(address, address, count, 2, PUNCTUAL))
             time.sleep(SETTLE_SECONDS)
             sizes.append(memory_of(family(server.pid)))
             print(f"  after class {number}: {sizes[-1] / 1e6:.0f} MB", flush=True)
@@ -187,12 +248,16 @@ def cpu_of(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-async def _lesson(teacher_address: str, address: str, count: int, votes: int, drop: float) -> Figures:
-    figures, teacher = Figures(), Client(teacher_address, "teacher")
+async def _lesson(
+    teacher_address: str,
+    address: str,
+    count: int,
+    votes: int,
+    behaviour: StudentBehaviour,
+    figures: Figures | None = None,
+) -> Figures:
+    figures, teacher = figures or Figures(), Client(teacher_address, "teacher")
     code, plan = await open_class(teacher)
-    behaviour = StudentBehaviour(
-        think_seconds=THINK_SECONDS, drop_rate=drop, away_seconds=AWAY_SECONDS, silent_rate=0.0
-    )
     students = [
         Student(
             address,
@@ -247,7 +312,7 @@ async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
         # A plan of eight questions has 24 votes; then the next class begins.
         code, plan = await open_class(teacher)
         behaviour = StudentBehaviour(
-            think_seconds=(0.0, 0.8), drop_rate=0.1, away_seconds=(0.0, 0.5), silent_rate=0.0
+            think_seconds=(0.0, 0.8), drop_rate=0.1, away_seconds=(0.0, 0.5), silent_rate=0.0, late_rate=0.0
         )
         students = [
             Student(address, code, plan, Random(f"{code}/{number}"), behaviour, figures.note_answer)

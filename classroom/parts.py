@@ -32,6 +32,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
         grader=grader,
         figures=figures,
         own_folder=context.settings.plans_dir,
+        concepts=context.concepts,
     )
     hub = Hub(
         context=context, runs=runs, grids=grids, grader=grader, figures=figures, kinds=ports.class_kinds
@@ -49,7 +50,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
                 ask_for_cards=ports.ask_for_cards,
                 only_class=only_class,
             ).register,
-            StudentRoutes(hub).register,
+            StudentRoutes(hub, reachable=reachable or bool(students_at), students_at=students_at).register,
             FigureRoutes(hub).register,
         ),
         closers=(name_expiry.close,),

@@ -14,10 +14,10 @@ from study.text.templates import render
 REFUSAL = "Only the teacher's computer opens this page: to take part, open the address on the screen."
 
 _READ = re.compile(
-    r"/class/(join|help|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
-    r"|static/(class\.css|student\.js|figures\.(css|js)))"
+    r"/join/[0-9]{6}|/class/(join|help|help/events|[0-9]{6}|[0-9]{6}/(events|state|figure|cards|cards\.apkg)"
+    r"|static/(class\.css|student\.js|help\.js|figures\.(css|js)))"
 )
-_WRITE = re.compile(r"/class/[0-9]{6}/(join|answer|name|study)")
+_WRITE = re.compile(r"/class/(help|[0-9]{6}/(join|answer|name|study))")
 
 
 def is_for_students(method: str, path: str) -> bool:

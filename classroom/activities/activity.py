@@ -83,6 +83,14 @@ class Guessed:
     described: str = ""
     """The setting in words."""
 
+    why: Markup = NO_HTML
+    why_text: str = ""
+    """Why the run measures what it does, shown with the measured value; the text is for cards."""
+
+    concept: str = ""
+    concept_name: str = ""
+    """What it is an example of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFigure:
@@ -226,7 +234,7 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         asked=_asked(spec["asked"]),
         twin=_asked(spec["twin"]),
         questions=tuple(map(_question, spec.get("questions", ()))),
-        guessed=Guessed(**_with_html(guessed)) if guessed else None,
+        guessed=Guessed(**_with_html({"why": "", **guessed}, "why")) if guessed else None,
         crowd=_crowd(crowd) if crowd else None,
         wanted=_wanted(wanted) if wanted else None,
         figure=ShownFigure(**figure) if figure else None,

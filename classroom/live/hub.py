@@ -27,6 +27,7 @@ from classroom.live.messages import (
     read_answer,
     read_figure_settings,
     read_step,
+    read_student,
     read_verdict,
     read_withdrawn,
 )
@@ -258,7 +259,11 @@ class Hub:
         match order.get("do"):
             case "next":
                 await self._step(live, next_step(live.state, live.plan, advised=advised(live)), after=after)
-            case "back":
+            case "back" if live.state.ended:  # a clicker's button, pressed once too often
+                raise LearnerError(
+                    "This class has ended.", do_next="Open it again on the teacher's page to go back."
+                )
+            case "back" | "reopen":
                 await self._go(live, previous_step(live.state), after=after)
             case "go":
                 await self._step(live, read_step(live, order), after=after)
@@ -267,10 +272,9 @@ class Hub:
             case "hide-names" | "show-names" as what:
                 await self._append(live, "names", {"hidden": what == "hide-names"})
             case "kick" | "readmit" as what:
-                student = live.students.get(str(order.get("student")))
-                if student is None:
-                    raise LearnerError("That student is not in this class.", do_next="Reload the page.")
-                await self._append(live, what, {"student": student.id})
+                await self._append(live, what, {"student": read_student(live, order).id})
+            case "rename":
+                await self.rename(live, read_student(live, order), None)
             case "show-quote" | "hide-quote" as what:
                 await self._append(
                     live, "quote", {"answers": choose_answers(live, order), "shown": what[0] == "s"}

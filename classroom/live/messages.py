@@ -38,6 +38,14 @@ def read_verdict(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, str]:
     return {"answer": answer, "concept": str(order["concept"]), "verdict": str(order["verdict"])}
 
 
+def read_student(live: LiveRoom, order: Mapping[str, Any]) -> ClassStudent:
+    """Read which student an order is about."""
+    student = live.students.get(str(order.get("student")))
+    if student is None:
+        raise LearnerError("That student is not in this class.", do_next="Reload the page.")
+    return student
+
+
 def read_step(live: LiveRoom, order: Mapping[str, Any]) -> dict[str, Any]:
     """Read the step that the teacher goes to. Raises LearnerError when the plan has none such."""
     position = order.get("position")

@@ -26,6 +26,7 @@ SCRIPTS = {
     "teacher.js": ("live.js", "ask.js"),
     "plans.js": ("ask.js",),
     "once.js": (),
+    "help.js": (),
 }
 """Each page's own script, with what it shares with others."""
 

@@ -13,6 +13,7 @@ from classroom.pages import documents
 from classroom.pages.requests import form_of
 from classroom.reports.export import FILES, export
 from classroom.reports.report import Report, report
+from classroom.reports.report_details import list_grids, list_sentences
 from study.base.confidence_intervals import format_percent
 from study.base.errors import LearnerError
 from study.ports.context import Context
@@ -41,6 +42,8 @@ class ReportRoutes:
             code=code,
             found=found,
             record=found.record,
+            grids=list_grids(found.record),
+            sentences=list_sentences(found.record),
             files=FILES,
             percent=_as_percent,
         )

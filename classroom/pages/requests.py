@@ -80,6 +80,12 @@ def tell_trouble(route: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitab
     return told
 
 
+def port_of(request: Request) -> str:
+    """The port of this server as an address has it: `:7860`, or nothing for the usual one."""
+    server = request.scope.get("server") or ("", 80)
+    return f":{server[1]}" if server[1] not in (None, 80) else ""
+
+
 def too_often() -> JSONResponse:
     """This device asks too often."""
     return JSONResponse({"error": TOO_OFTEN}, HTTPStatus.TOO_MANY_REQUESTS, headers=WAIT)

@@ -38,6 +38,20 @@ def stream(
     )
 
 
+def stream_one_beat() -> Response:
+    """Answer a self-test. The stream stays open: what waits for its end keeps the beat back."""
+
+    async def beat() -> AsyncIterator[str]:
+        yield "event: beat\ndata: {}\n\n"
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    return StreamingResponse(
+        beat(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
 def one_state(make: MakeState) -> Response:
     """The same state as JSON, for a browser or network in which streams break."""
     return JSONResponse(_with_now(make()), headers={"Cache-Control": "no-store"})

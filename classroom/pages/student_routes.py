@@ -8,15 +8,16 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.requests import Request
 
-from classroom.access.addresses import is_own_address
+from classroom.access.addresses import is_own_address, lan_addresses
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.live.writer import NotSavedError
 from classroom.pages import documents, streams
-from classroom.pages.requests import json_of, tell_trouble, too_often
+from classroom.pages.requests import json_of, port_of, tell_trouble, too_often
 from classroom.views.screens import student_state
 from study.base.errors import LearnerError
 from study.store.class_records import ClassStudent
+from study.web.device_routes import qr_code
 from study.web.security.middleware import browser_of
 from study.web.security.rates import Rates
 
@@ -29,8 +30,11 @@ LATE_CHANGE = "Voting was closed before your change arrived, so your earlier ans
 
 
 class StudentRoutes:
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, *, reachable: bool = True, students_at: str = "") -> None:
+        """Create them; `students_at` is the address that students open, where others than this app answer."""
         self._hub = hub
+        self._reachable = reachable
+        self._students_at = students_at.rstrip("/")
         self._asking = Rates(burst=30, per_second=3)
         # A school's network may show all phones as one address; who is in already may reload at any time.
         self._joining = Rates(burst=400, per_second=20)
@@ -38,7 +42,10 @@ class StudentRoutes:
 
     def register(self, site: FastAPI) -> None:
         site.get("/class/join", response_model=None)(self.type_code)
+        site.get("/join/{code}", response_model=None)(self.to_class)
         site.get("/class/help", response_model=None)(self.help)
+        site.post("/class/help", response_model=None)(self.reach)
+        site.get("/class/help/events", response_model=None)(self.reach_events)
         site.get("/class/static/{name}", response_model=None)(self.static)
         site.get("/class/{code}", response_model=None)(self.page)
         site.post("/class/{code}/join", response_model=None)(self.join)
@@ -62,9 +69,36 @@ class StudentRoutes:
         error = "A code has six digits." if code else ""
         return documents.page("join", title="Join a class", error=error)
 
-    async def help(self) -> Response:
+    async def to_class(self, code: str) -> Response:
+        """The short address of a class."""
+        return await self.type_code(code)
+
+    async def help(self, request: Request) -> Response:
         """What to check when phones can't connect; opened on a phone it is the test itself."""
-        return documents.page("help", title="When phones can't connect")
+        is_phone = request.client is not None and not is_own_address(request.client.host)
+        links = [] if is_phone else self._help_links(request)
+        return documents.page(
+            "help",
+            title="When phones can't connect",
+            is_phone=is_phone,
+            links=links,
+            qr=qr_code(links[0]) if links else "",
+        )
+
+    async def reach(self) -> Response:
+        """A phone's test message has arrived."""
+        return JSONResponse({})
+
+    async def reach_events(self) -> Response:
+        """The stream of the test."""
+        return streams.stream_one_beat()
+
+    def _help_links(self, request: Request) -> list[str]:
+        """Where phones open the test, the address that this machine prefers first."""
+        if self._students_at:
+            return [f"{self._students_at}/class/help"]
+        addresses = lan_addresses() if self._reachable else []
+        return [f"http://{each.address}{port_of(request)}/class/help" for each in addresses]
 
     async def static(self, name: str) -> Response:
         """A style sheet or script."""

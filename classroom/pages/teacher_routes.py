@@ -20,7 +20,7 @@ from classroom.activities.wall import VERDICT_LABELS
 from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.pages import documents, streams
-from classroom.pages.requests import form_of, json_of, tell_trouble
+from classroom.pages.requests import form_of, json_of, port_of, tell_trouble
 from classroom.pages.start_routes import StartRoutes, known_address
 from classroom.plans.on_the_spot import KINDS, read_activity, read_typed_minutes
 from classroom.plans.plan import Plans
@@ -117,7 +117,7 @@ class TeacherRoutes:
             code=code,
             figures=live.has_figures,
             qr=_students_qr_code(link),
-            shown_link=_shown(link),
+            join_link=_where_codes_go(link),
         )
 
     @tell_trouble
@@ -146,8 +146,8 @@ class TeacherRoutes:
     def _screen_state(self, live: LiveRoom, request: Request) -> dict[str, object]:
         """With the link as it is now: the teacher may choose another address."""
         link = self._link(live, request)
-        shown = _shown(link)
-        return {**screen_state(live, link=shown), "link": shown, "qr": _students_qr_code(link)}
+        state = screen_state(live, link=_shown(link))
+        return {**state, "join": _where_codes_go(link), "qr": _students_qr_code(link)}
 
     @tell_trouble
     async def command(self, code: str, request: Request) -> Response:
@@ -220,15 +220,18 @@ class TeacherRoutes:
 
 def _own_link(live: LiveRoom, request: Request) -> str:
     """A class at this app: this machine's chosen address, and the port of this request."""
-    server = request.scope.get("server") or ("", 80)
-    port = f":{server[1]}" if server[1] not in (None, 80) else ""
-    return f"http://{live.room.options['address']}{port}/class/{live.room.code}"
+    return f"http://{live.room.options['address']}{port_of(request)}/class/{live.room.code}"
 
 
 @lru_cache(maxsize=32)
 def _students_qr_code(link: str) -> Markup:
     """Kept, because each state of the projector has it."""
     return qr_code(link)
+
+
+def _where_codes_go(link: str) -> str:
+    """The page that takes the six digits of any class."""
+    return _shown(link).rpartition("/")[0] + "/join"
 
 
 def _shown(link: str) -> str:

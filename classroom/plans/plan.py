@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from classroom.plans.fields import (
     read_typed,
 )
 from study.base.errors import LearnerError
+from study.content.concepts import ConceptMap, load_concepts, note_unknown_concepts
+from study.content.evidence import read_evidence
 from study.content.yaml_reader import (
     ContentError,
     Fields,
@@ -92,6 +94,7 @@ class Plans:
     find_twins: FindClassTwins = find_nothing
     folder: Path = PLANS_DIR
     own_folder: Path | None = None
+    concepts: ConceptMap = field(default_factory=load_concepts)
 
     def all(self, broken: list[Problem] | None = None) -> list[Plan]:
         """Every plan that can be read, the teacher's own first, then the shortest first.
@@ -204,7 +207,7 @@ class Plans:
                 typed = is_own and fields.has("value")
                 values = {"guessed": read_typed(fields, "number") if typed else read_number_guess(fields)}
             case "predict":
-                values = {"guessed": self._prediction(fields)}
+                values = {"guessed": self._prediction(fields, is_own=is_own)}
             case "grid":
                 values = {"crowd": self._grid(fields)}
             case "figure":
@@ -238,13 +241,18 @@ class Plans:
         text = f"{len(ids)} questions, which each student answers at their own pace."
         return {"questions": tuple(each for each in found if each), "html": to_html(text)}
 
-    def _prediction(self, fields: Fields) -> Guessed:
+    def _prediction(self, fields: Fields, *, is_own: bool) -> Guessed:
         quantity = fields.choice("quantity", QUANTITIES)
         setting = dict(read_settings(fields, "run"))
         problem = self.runs.problem(setting, quantity)
         if problem:
             fields.note(problem)
-        text = fields.text("ask")
+        text, why, concept = (
+            fields.text("ask"),
+            fields.text("why", default=""),
+            fields.text("concept", default=""),
+        )
+        note_unknown_concepts(fields, filter(None, [concept]), self.concepts)
         return Guessed(
             html=to_html(text),
             text=text,
@@ -252,6 +260,11 @@ class Plans:
             quantity=quantity,
             setting=setting,
             described="" if problem else self.runs.describe(setting),
+            why=to_html(why),
+            why_text=why,
+            concept=concept,
+            concept_name=self.concepts.name(concept),
+            source=read_evidence(fields, printed=why, computed=is_own or not why).source,
         )
 
     def _grid(self, fields: Fields) -> CrowdGrid | None:

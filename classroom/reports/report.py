@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from, key_of
 from classroom.activities.distribution import is_close
-from classroom.activities.number import with_unit
+from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import transition
 from classroom.activities.room import Room, fold
 from classroom.activities.wall import VERDICT_LABELS, ConceptGroups, WrittenAnswer, group_answers
@@ -231,7 +231,7 @@ def _item(part: _Part, parts: Sequence[_Part], room: Room) -> ItemRow:
         text=_text_asked(activity),
         unit=activity.unit,
         asked_on_the_spot=activity.asked_after is not None,
-        summary=_summary(activity, first, guesses, known, room),
+        summary=_summary(position, activity, first, guesses, known, room),
     )
 
 
@@ -246,6 +246,7 @@ def _plain(html: Markup) -> str:
 
 
 def _summary(
+    position: int,
     activity: Activity,
     given: Mapping[str, ClassAnswer],
     guesses: Sequence[float],
@@ -253,10 +254,14 @@ def _summary(
     room: Room,
 ) -> str:
     """Guesses, the votes of a poll, or the verdicts on each concept, in words."""
-    if guesses:
-        said = [f"median guess {with_unit(median(guesses), activity.unit)}"]
-        if known and activity.crowd is None:
-            said.append(f"the value is {with_unit(known[0][1], activity.unit)}")
+    value = None if activity.crowd else value_of(room, activity, position)
+    if guesses or value is not None:
+        said = [f"median guess {with_unit(median(guesses), activity.unit)}" if guesses else "nobody guessed"]
+        if guesses and min(guesses) < max(guesses):
+            said.append(f"from {as_number(min(guesses))} to {with_unit(max(guesses), activity.unit)}")
+        if value is not None:
+            known_by = "measured:" if activity.kind == "predict" else "the value is"
+            said.append(f"{known_by} {with_unit(value, activity.unit)}")
         if known:
             close = sum(is_close(guess, value) for guess, value in known)
             said.append(f"{close} of {len(known)} within 10 %")

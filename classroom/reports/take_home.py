@@ -126,16 +126,17 @@ def _of_guess(
         front=f"{front}\n{cell}".strip(),
         back=with_unit(value, activity.unit),
         why=f"{said} {_reason(activity)}",
+        concepts=(activity.guessed.concept,) if activity.guessed and activity.guessed.concept else (),
     )
 
 
 def _reason(activity: Activity) -> str:
-    """How the value is known, in one sentence."""
+    """How the value is known, and why it is that."""
     guessed, crowd = activity.guessed, activity.crowd
     if crowd is not None:
         return f"Measured in class: the held-out loss at the end of this run ({crowd.described})."
     if guessed is not None and guessed.quantity:
-        return f"Measured in class by a run ({guessed.described})."
+        return f"Measured in class by a run ({guessed.described}). {guessed.why_text}".rstrip()
     return (guessed.source if guessed else "") or "The value is from your teacher."
 
 

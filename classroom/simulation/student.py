@@ -21,6 +21,9 @@ from study.ports.classes import ClassKinds, ClassPrompt
 RIGHT_RATES = {1: 0.45, 2: 0.70, 3: 0.65}
 """By round: about what peer instruction reports before and after discussion (Crouch and Mazur 2001)."""
 
+LEVEL_SHIFT = {"beginner": 0.2, "advanced": -0.2}
+"""What a question's level adds to that."""
+
 GUESS_SPREAD = 0.6
 """Standard deviation of ln(guess / value)."""
 
@@ -45,6 +48,11 @@ class StudentBehaviour:
     away_seconds: tuple[float, float] = (2.0, 8.0)
     silent_rate: float = 0.08
     """Of not answering at all."""
+
+    late_rate: float = 0.1
+    """Of joining only after `late_seconds`."""
+
+    late_seconds: tuple[float, float] = (20.0, 60.0)
 
 
 @dataclass
@@ -76,6 +84,8 @@ class Student:
     async def play(self) -> None:
         """Take part until the class has ended or the task is cancelled."""
         try:
+            if self.rng.random() < self.behaviour.late_rate:
+                await asyncio.sleep(self.rng.uniform(*self.behaviour.late_seconds))
             await self.join()
             while not await self._follow():
                 if self._woke_at is None:  # the stream broke; a phone that wakes asks at once
@@ -156,7 +166,7 @@ class Student:
 def answer_to(
     activity: Activity, round_number: int, rng: Random, kinds: ClassKinds | None = None
 ) -> dict[str, Any]:
-    """A plausible answer: right at the round's rate, guesses spread around the value."""
+    """A plausible answer: right at the rate of round and level, guesses spread around the value."""
     asked = activity.asked_in(round_number)
     if activity.crowd is not None:
         return {
@@ -170,7 +180,8 @@ def answer_to(
         return {"number": f"{(value or 5.0) * math.exp(rng.gauss(0, GUESS_SPREAD)):.3g}"}
     if not asked.right:
         return {"option": rng.choice(asked.options).id}
-    is_right = rng.random() < RIGHT_RATES[1 if activity.questions else round_number]
+    rate = RIGHT_RATES[1 if activity.questions else round_number] + LEVEL_SHIFT.get(asked.level, 0.0)
+    is_right = rng.random() < rate
     wrong = [option.id for option in asked.options if not option.correct]
     # Those who are right are surer, yet not always.
     confidence = rng.choices(CONFIDENCES, weights=(1, 2, 4) if is_right else (3, 3, 2))[0]

@@ -45,7 +45,7 @@ function follow(streamUrl, stateUrl, show) {
   async function poll() {
     clearTimeout(polling);
     try {
-      const answer = await fetch(stateUrl, { cache: 'no-store', signal: AbortSignal.timeout(POLL_LIMIT_MS) });
+      const answer = await fetch(stateUrl, { cache: 'no-store', signal: timeLimit(POLL_LIMIT_MS) });
       if (answer.ok) take(await answer.json());
       else lost(answer.status >= 500, answer.status < 500 ? await refusalOf(answer) : '');
       if (answer.ok && window.EventSource && (failures < FAILURES_BEFORE_POLLING || Date.now() > againAt)) return connect();
@@ -128,6 +128,13 @@ function settingOf(control) {
 
 function settingsOf(place) {
   return Object.fromEntries([...place.querySelectorAll('[data-setting]')].map((each) => [each.dataset.setting, settingOf(each)]));
+}
+
+// AbortSignal.timeout is not in the browsers of older phones.
+function timeLimit(ms) {
+  const limit = new AbortController();
+  setTimeout(() => limit.abort(), ms);
+  return limit.signal;
 }
 
 async function post(path, body, options = {}) {

@@ -1,11 +1,11 @@
 // The projector: one thing at a time. PageDown and PageUp lead on and back, B blanks the screen.
-// What is longer than the screen is scaled down a little. What then still does not fit has parts, which PageDown
+// What is shorter than the screen is scaled up, what is longer down a little. What then still does not fit has parts, which PageDown
 // shows before it leads on.
 
 let after = 0;
 let html = '';
 let step = '';
-const SCALES = [1, 0.93, 0.86, 0.8];
+const SCALES = [1.4, 1.25, 1.12, 1, 0.93, 0.86, 0.8];
 const KEPT_SHARE = 0.1; // of a part, which the next one shows again
 
 follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) => {
@@ -13,8 +13,8 @@ follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) =>
   count(state);
   byId('locked').hidden = !state.locked;
   const address = document.querySelector('.corner .address');
-  if (address.textContent !== state.link) {
-    address.textContent = state.link;
+  if (address.textContent !== state.join) {
+    address.textContent = state.join;
     document.querySelector('.corner .qr').innerHTML = state.qr;
   }
   document.body.dataset.lobby = state.position < 0 ? 'yes' : '';
@@ -22,10 +22,15 @@ follow(`/class/${code}/screen/events`, `/class/${code}/screen/state`, (state) =>
     byId('now').innerHTML = html = state.html;
     fit();
   }
-  if (`${state.position}/${state.phase}` !== step) scrollTo(0, 0);
+  if (`${state.position}/${state.phase}` !== step) { scrollTo(0, 0); showTrouble(''); }
   step = `${state.position}/${state.phase}`;
   sayParts();
 });
+
+function showTrouble(text) {
+  byId('trouble').textContent = text;
+  byId('trouble').hidden = !text;
+}
 
 const last = () => document.documentElement.scrollHeight - innerHeight;
 const stride = () => (1 - KEPT_SHARE) * (innerHeight - document.querySelector('.corner').offsetHeight);
@@ -63,7 +68,12 @@ addEventListener('keydown', (event) => {
     event.preventDefault();
     if (turn(event.key === 'PageDown' ? 1 : -1)) return;
     post(`/class/${code}/command`, { do: event.key === 'PageDown' ? 'next' : 'back', after })
-      .then(async (answer) => { if (!answer.ok) tell((await answer.json()).error); }, () => lost(true));
+      .then(async (answer) => {
+        if (answer.ok) return;
+        const { error } = await answer.json();
+        tell(error);
+        if (answer.status >= 500) showTrouble(error); // who holds the clicker sees no other screen
+      }, () => lost(true));
   } else if (event.key === 'b' || event.key === 'B' || event.key === '.') {
     byId('blank').hidden = !byId('blank').hidden;
     document.body.classList.toggle('blanked', !byId('blank').hidden);

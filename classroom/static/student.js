@@ -15,6 +15,7 @@ function keep(answers) {
   localStorage.setItem(unsentKey, JSON.stringify(answers));
 }
 
+const stepOf = (state) => `${state.position}/${state.phase}`;
 const formOf = (answer) => `${answer.position}/${answer.round}`;
 
 function newId() { // crypto.randomUUID needs https, which a laptop in a classroom does not have
@@ -51,6 +52,7 @@ async function join() {
 
 // `refused`: the form whose answer was no answer, ready to mend it.
 function show(state, refused = '') {
+  if (shown && stepOf(shown) !== stepOf(state)) trouble('');
   shown = state;
   byId('name').textContent = state.name;
   byId('team').textContent = ` · Team ${state.team}`;
@@ -254,13 +256,13 @@ async function sendUnsent() {
 }
 
 async function sendAnswer(answer) {
-  const got = await post(`/class/${code}/answer`, answer, { signal: AbortSignal.timeout(ANSWER_MS) });
+  const got = await post(`/class/${code}/answer`, answer, { signal: timeLimit(ANSWER_MS) });
   if (got.status === 429 || got.status >= 500) throw new Error('later');
   const told = await got.json();
   keep(unsent().filter((each) => each.id !== answer.id));
-  if (told.error) trouble(told.error); // stays beside the answer that follows
   if (!got.ok) drawn = ''; // the next state draws the form anew
   if (!got.ok && (told.state || shown)) show(told.state || shown, told.state ? '' : formOf(answer));
+  if (told.error) trouble(told.error); // stays beside the answer that follows, until the class goes on
 }
 
 byId('rename').addEventListener('click', async () => {

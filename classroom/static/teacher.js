@@ -47,9 +47,8 @@ function redraw(next) {
   const same = [...place.querySelectorAll('[data-do], [data-judge]')];
   const sameAnswer = same.find((each) => (focused.answer && each.dataset.answer === focused.answer)
     || (focused.judge && each.dataset.judge === focused.judge && each.dataset.concept === focused.concept));
-  (sameAnswer || same.find((each) => each.dataset.student === focused.student && (each.dataset.do === focused.do || focused.student)
-    && each.dataset.phase === focused.phase && each.dataset.position === focused.position)
-    || same[0])?.focus();
+  const samePlace = same.filter((each) => ['student', 'phase', 'position'].every((name) => each.dataset[name] === focused[name]));
+  (sameAnswer || samePlace.find((each) => each.dataset.do === focused.do) || (focused.student && samePlace[0]) || same[0])?.focus();
 }
 
 // Keeps the parts that stay equal, in their order, and replaces the others.

@@ -32,7 +32,7 @@ class MapCell:
     """The mean held-out loss of the runs that finished."""
 
     text: str
-    """The loss, or how far the runs are."""
+    """The loss, of how many seeds while it is not of all, or how far the runs are."""
 
     shade: float
     """0 for the lowest loss of the map, DARKEST for the highest."""
@@ -53,11 +53,10 @@ def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCe
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
     claimed = live.reservations(position)
-    means = {
-        cell: fmean(found)
-        for cell in crowd.cells
-        if (found := [loss for claim, loss in losses.items() if claim.startswith(f"{cell}/")])
+    by_cell = {
+        cell: [loss for claim, loss in losses.items() if claim.startswith(f"{cell}/")] for cell in crowd.cells
     }
+    means = {cell: fmean(found) for cell, found in by_cell.items() if found}
     low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
 
     def made(cell: str) -> MapCell:
@@ -69,7 +68,9 @@ def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCe
             who=tuple(_initials(live, claimed[claim]) for claim in claims if claim in claimed),
             free=sum(claim not in claimed for claim in claims),
             loss=mean,
-            text=f"{mean:.3f}" if mean is not None else _progress(claims, running),
+            text=_mean_text(mean, len(by_cell[cell]), crowd)
+            if mean is not None
+            else _progress(claims, running),
             shade=0.0 if mean is None or high == low else DARKEST * (mean - low) / (high - low),
         )
 
@@ -126,6 +127,11 @@ def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:
     return {claim: cell.loss for claim, cell in _running(live, position).items() if cell.loss is not None}
 
 
+def _mean_text(mean: float, measured: int, crowd: CrowdGrid) -> str:
+    """The mean; of some of the seeds only, it says of how many."""
+    return f"{mean:.3f}" + (f" ({measured} of {crowd.seeds})" if measured < crowd.seeds else "")
+
+
 def _progress(claims: list[str], running: Mapping[str, ClassCell]) -> str:
     """The state of the run that is furthest."""
     known = [running[claim] for claim in claims if claim in running]
@@ -133,7 +139,7 @@ def _progress(claims: list[str], running: Mapping[str, ClassCell]) -> str:
         return ""
     furthest = max(known, key=lambda cell: len(cell.curve))
     if furthest.doing == "running":
-        return f"{len(furthest.curve)} of {furthest.steps}"
+        return f"step {len(furthest.curve)} of {furthest.steps}"
     return furthest.doing
 
 

@@ -7,6 +7,9 @@ from markupsafe import Markup
 from study.text.templates import render
 
 WIDTH, HEIGHT = 320, 150
+NARROWEST = 0.1
+"""Nats between the ends of the axis, so that they differ as they are written."""
+
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
 
 
@@ -14,7 +17,9 @@ def draw_curve(losses: Sequence[float], *, steps: int, guess: float, measured: f
     """Draw the training loss over the steps, the guess as a dashed line, and the measured loss as a dot."""
     values = [*losses, guess, *([measured] if measured is not None else [])]
     low, high = min(values), max(values)
-    span = (high - low) or 1.0
+    if high - low < NARROWEST:  # a guess alone, before the first step
+        low, high = low - NARROWEST / 2, high + NARROWEST / 2
+    span = high - low
 
     def x(step: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * step / max(1, steps)

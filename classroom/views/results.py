@@ -51,6 +51,12 @@ class Guesses:
     count: int
     value: float | None
     value_at: float | None
+    so_far: float | None
+    """What the run has come to, until it has ended."""
+
+    so_far_at: float | None
+    """At the edge where it is beyond the guesses."""
+
     close: int
     columns: tuple[tuple[float, float, int], ...]
     """(left edge, right edge, guesses) of each interval."""
@@ -116,20 +122,23 @@ def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
     return found if found.both else None
 
 
-def slips(listed: list[Bar], asked: ClassQuestion) -> list[Bar]:
-    """The wrong options that were chosen, the most popular first."""
-    by_id = {bar.id: bar for bar in listed}
-    wrong = [(bar.id, bar.votes) for bar in listed if not bar.correct]
-    return [by_id[each] for each in popular_wrong(wrong, asked.right)]
+def slips(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
+    """The wrong options that were chosen in either round, the one with most votes in a round first.
+
+    After a good discussion nobody chooses them any more; why they were chosen is still worth a word.
+    """
+    by_id = {bar.id: bar for listed in rounds for bar in listed if not bar.correct}
+    most = {option: max(bar.votes for each in rounds for bar in each if bar.id == option) for option in by_id}
+    return [by_id[option] for option in popular_wrong(list(most.items()), asked.right)]
 
 
-def guesses(live: LiveRoom, value: float | None) -> Guesses:
-    """The guesses of the current activity, with the true value once it may be shown."""
+def guesses(live: LiveRoom, value: float | None, *, so_far: float | None) -> Guesses:
+    """The guesses of the current activity, and what may be shown of the value, or of it so far."""
     activity = live.activity
     assert activity is not None
     assert activity.guessed is not None
     given = [float(answer.value["number"]) for answer in live.answers(1).values()]
-    return _spread(given, value, activity.guessed.unit)
+    return _spread(given, value, activity.guessed.unit, so_far=so_far)
 
 
 def numbers(live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int]) -> Guesses | None:
@@ -140,17 +149,25 @@ def numbers(live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int]) -> Gues
     return _spread([float(answer.value["value"]) for answer in answered.values()], asked.value, asked.unit)
 
 
-def _spread(given: Sequence[float], value: float | None, unit: str) -> Guesses:
+def _spread(
+    given: Sequence[float], value: float | None, unit: str, *, so_far: float | None = None
+) -> Guesses:
     spread = spread_guesses(given, value=value)
-    value_at = None
-    if value is not None and spread.edges:
-        value_at = 100 * (value - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])
+
+    def place(number: float | None) -> float | None:
+        if number is None or not spread.edges:
+            return None
+        share = (number - spread.edges[0]) / (spread.edges[-1] - spread.edges[0])
+        return 100 * min(1.0, max(0.0, share))
+
     return Guesses(
         bins=spread,
         unit=unit,
         count=len(given),
         value=value,
-        value_at=value_at,
+        value_at=place(value),
+        so_far=so_far,
+        so_far_at=place(so_far),
         close=0 if value is None else sum(is_close(guess, value) for guess in given),
         columns=tuple(zip(spread.edges, spread.edges[1:], spread.counts, strict=False)),
     )
@@ -180,7 +197,9 @@ def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
         return {}
     if activity.guessed is not None:
         shows_value = activity.guessed.value is not None or state.phase == "run"
-        return {"guesses": guesses(live, true_value(live) if shows_value else None)}
+        value = true_value(live) if shows_value else None
+        so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
+        return {"guesses": guesses(live, value, so_far=so_far)}
     asked = question_of(live)
     if asked is None:
         return {}
@@ -198,5 +217,5 @@ def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
         "latest": latest,
         "numbers": numbers(live, asked, [number for number, _ in rounds]),
         "moved": None if twin else count_moves(live, asked),
-        "slips": slips(latest, asked),
+        "slips": slips([listed for _, listed in shown], asked),
     }

@@ -40,6 +40,7 @@ PHASE_LABELS = {
 }
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
+    "poll": {"reveal": "The votes"},
     "figure": {"show": "Look", "vote": "Move the slider"},
     "quiz": {"vote": "Everyone at their own pace", "reveal": "The answers"},
     "text": {"vote": "Write", "reveal": "The answers"},
@@ -147,6 +148,7 @@ def teacher_state(live: LiveRoom) -> State:
             {
                 "id": student.id,
                 "name": named[student.id],
+                "is_named": bool(student.name) and not hidden,
                 "online": student.id in online,
                 "answered": student.id in answered,
                 "kicked": student.id in live.state.kicked,

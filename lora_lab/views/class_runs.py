@@ -55,6 +55,7 @@ class LabClassRuns:
             ended=state.ended,
             value=_measured(state, quantity),
             error=state.failure_text,
+            so_far=_newest(state, quantity),
         )
 
 
@@ -63,6 +64,11 @@ def _measured(state: RunState, quantity: str) -> float | None:
     if quantity == "percent-trainable":
         started = state.started
         return 100 * float(started["trainable"]) / float(started["total"]) if started else None
-    if state.status != "finished" or not state.steps:
+    return _newest(state, quantity) if state.status == "finished" else None
+
+
+def _newest(state: RunState, quantity: str) -> float | None:
+    """The peak or the loss after the newest step; None for what does not change."""
+    if quantity == "percent-trainable" or not state.steps:
         return None
     return state.peak_bytes / MEGABYTE if quantity == "peak-memory" else float(state.steps[-1]["loss"])

@@ -49,6 +49,7 @@ def build_class_question(question: Question) -> ClassQuestion:
         concepts=question.concepts,
         kind=task.kind,
         figure=_draw(question),
+        level=question.level,
     )
     match task:
         case Single():

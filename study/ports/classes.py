@@ -72,6 +72,9 @@ class ClassQuestion:
     fresh: str = ""
     """The id of the same question with other numbers; empty for a question without drawn ones."""
 
+    level: str = ""
+    """`beginner`, `intermediate` or `advanced`; empty for what a teacher types."""
+
     @property
     def right(self) -> str:
         """The id of the right option, or RIGHT_KEY for a question with a task; empty for a poll."""
@@ -146,6 +149,8 @@ class ClassRunState:
     ended: bool
     value: float | None
     error: str = ""
+    so_far: float | None = None
+    """What the quantity has come to while the run trains, where it changes."""
 
 
 class ClassRuns(Protocol):

@@ -1,6 +1,7 @@
 // Runs in every page before anything is drawn: the look that this browser has chosen in Settings, kept in this browser.
 
 const TEXT_SIZES = { small: '93.75%', usual: '', large: '118%', larger: '137%' };
+const ROOMY_PX = 1760; // from here on a projector has room for two charts beside the controls; larger letters need more
 const DARK_SYSTEM = matchMedia('(prefers-color-scheme: dark)');
 
 // 'theme' or 'text-size'; a browser that blocks storage has chosen nothing.
@@ -10,7 +11,9 @@ function chosenLook(name) {
 
 function applyLook() {
   const root = document.documentElement;
-  root.style.fontSize = TEXT_SIZES[chosenLook('text-size')] || '';
+  const size = TEXT_SIZES[chosenLook('text-size')] || '';
+  root.style.fontSize = size;
+  root.classList.toggle('tight', innerWidth < (ROOMY_PX * (parseFloat(size) || 100)) / 100);
   const dark = chosenLook('theme') === 'dark' || (chosenLook('theme') !== 'light' && DARK_SYSTEM.matches);
   // Gradio keeps the class at the body and follows the system there; pages without Gradio have it at the root alone.
   for (const place of [root, document.body]) {
@@ -20,3 +23,4 @@ function applyLook() {
 
 applyLook();
 DARK_SYSTEM.addEventListener('change', applyLook);
+addEventListener('resize', applyLook);

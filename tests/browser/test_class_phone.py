@@ -36,7 +36,7 @@ def test_an_answer_that_waited_too_long_is_told_so(classroom: Classroom) -> None
     ana.context.set_offline(True)
     ana.locator("label.option").nth(1).click()
     ana.get_by_role("button", name="Send").click()
-    press_next(teacher, "Answer")
+    press_next(teacher, "The votes")
     ana.context.set_offline(False)
     expect(ana.locator("#trouble")).to_contain_text("does not count")
     expect(ana.locator("#now")).to_contain_text("You sent no answer to this one")

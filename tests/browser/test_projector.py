@@ -11,6 +11,9 @@ from tests.browser.conftest import StartApp
 pytestmark = pytest.mark.browser
 
 SIZES = ((1920, 1080), (1280, 720), (1024, 768))
+FULL_SCREEN_PX = 32
+"""What a vote that fills 1920 x 1080 is written in."""
+
 TEXT_PX = "element => parseFloat(getComputedStyle(element).fontSize)"
 
 
@@ -63,17 +66,17 @@ def test_the_bar_shows_the_address_and_code_of_the_newest_state(classroom: Class
     assert screen.locator(".corner .qr").inner_html() == code
 
 
-def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_vote(classroom: Classroom) -> None:
+def test_a_figure_and_a_talk_are_as_large_as_the_options_of_a_full_vote(classroom: Classroom) -> None:
     teacher, screen = classroom.start("rank-25"), classroom.screen()
     lead_to(teacher, 0, "vote")
-    option = screen.locator("ol.options li").first.evaluate(TEXT_PX)
+    assert screen.locator("ol.options li").first.evaluate(TEXT_PX) > FULL_SCREEN_PX  # a short vote grows
     lead_to(teacher, 1, "show")
     expect(screen.locator("p.stem")).to_contain_text("LoRA writes")
-    assert screen.locator("p.stem").evaluate(TEXT_PX) >= option
+    assert screen.locator("p.stem").evaluate(TEXT_PX) >= FULL_SCREEN_PX
     lead_to(teacher, 2, "show")
     finding = screen.locator("[data-finding]")
     expect(finding).to_be_visible()
-    assert finding.evaluate(TEXT_PX) >= option
+    assert finding.evaluate(TEXT_PX) >= FULL_SCREEN_PX
     value = screen.locator(".fig-numbers dd").first.evaluate(TEXT_PX)
     assert screen.locator(".fig-origins").evaluate(TEXT_PX) < value
     picture = screen.locator(".fig-picture svg").bounding_box()
@@ -215,3 +218,27 @@ def test_the_projector_view_makes_figures_larger(
     start = page.locator("#start").evaluate("one => one.getBoundingClientRect().right")
     assert start <= page.locator(".lab-form .left").evaluate("one => one.getBoundingClientRect().right")
     page.close()
+
+
+def test_larger_text_in_the_projector_view_makes_labels_and_dialogs_larger_and_names_nobody(
+    chromium: Browser, start_app: StartApp
+) -> None:
+    at = start_app("--no-worker")
+    heights: dict[str, tuple[float, float]] = {}
+    for size, view in (("usual", "usual"), ("usual", "projector"), ("larger", "projector")):
+        context = chromium.new_context(viewport={"width": 1920, "height": 1080})
+        context.add_init_script(f"localStorage.setItem('text-size', '{size}')")
+        page = context.new_page()
+        page.goto(f"{at}/lab?view={view}")
+        label = page.locator("#plot-parameters-by-rank svg text").first
+        label.wait_for()
+        page.keyboard.press("/")
+        field = page.locator("dialog[open] input")
+        boxes = [label.bounding_box(), field.bounding_box()]
+        heights[f"{size} {view}"] = (boxes[0]["height"], boxes[1]["height"])  # type: ignore[index]
+        page.goto(f"{at}/settings?view={view}")
+        expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+        expect(page.get_by_label("Your name")).to_be_visible(visible=view == "usual")
+        context.close()
+    usual, projector, larger = heights.values()
+    assert all(a < b < c for a, b, c in zip(usual, projector, larger, strict=True)), heights

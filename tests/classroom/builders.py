@@ -64,7 +64,13 @@ PREDICT = Activity(
     kind="predict",
     title="A run",
     guessed=Guessed(
-        html=escape("What percentage?"), unit="%", quantity="percent-trainable", setting={"rank": 8}
+        html=escape("What percentage?"),
+        unit="%",
+        quantity="percent-trainable",
+        setting={"rank": 8},
+        why=escape("A and B are small."),
+        why_text="A and B are small.",
+        concept_name="Counting",
     ),
 )
 TALK = Activity(kind="talk", title="A talk", html=escape("Listen."))
@@ -178,6 +184,7 @@ class Runs:
     def __init__(self) -> None:
         self.started: list[Mapping[str, Any]] = []
         self.value: float | None = None
+        self.so_far: float | None = None
 
     def problem(self, setting: Mapping[str, Any], quantity: str) -> str:
         return ""
@@ -199,6 +206,7 @@ class Runs:
             steps=10,
             ended=ended,
             value=self.value,
+            so_far=self.so_far,
         )
 
 

@@ -18,11 +18,14 @@ from study.base.settings import Settings
 from study.ports.context import Context
 from study.store.schema import metadata
 from study.web.security import middleware
-from tests.classroom.rooms import PHONE, School, played
+from tests.classroom.rooms import PHONE, School, Streaming, played
 
 STUDENT_ROUTES = {
     ("GET", "/class/join"),
+    ("GET", "/join/{code}"),
     ("GET", "/class/help"),
+    ("POST", "/class/help"),
+    ("GET", "/class/help/events"),
     ("GET", "/class/static/{name}"),
     ("GET", "/class/{code}"),
     ("GET", "/class/{code}/events"),
@@ -113,7 +116,7 @@ def test_a_student_on_the_network_reaches_the_student_routes_and_nothing_else(se
         status = ask(served, method, filled(path))
         asked = ("GET" if method == "HEAD" else method, path)
         if asked in STUDENT_ROUTES:
-            assert status in (200, 400, 404), (method, path, status)
+            assert status in (200, 303, 400, 404), (method, path, status)
         else:
             assert status == 403, (method, path, status)
 
@@ -299,6 +302,38 @@ def test_a_students_page_is_small_and_asks_nothing_of_other_sites(context: Conte
             return sum(len(each.content) for each in parts)
 
     assert played(play) < 60_000
+
+
+def test_a_short_address_leads_to_the_class(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        live = await school.start()
+        async with school.client() as student:
+            led = await student.get(f"/join/{live.room.code}")
+            assert (led.status_code, led.headers["location"]) == (303, f"/class/{live.room.code}")
+            assert (await student.get("/join/12345", headers={"accept": "text/html"})).status_code == 403
+
+    played(play)
+
+
+def test_the_self_test_has_its_address_here_and_tests_on_a_phone(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        async with school.teacher() as laptop, school.client() as student:
+            here, there = (await laptop.get("/class/help")).text, (await student.get("/class/help")).text
+            assert "<svg" in here
+            assert f"http://{lan_addresses()[0].address}" in here
+            assert "help.js" not in here
+            assert "help.js" in there
+            assert "<svg" not in there
+            assert (await student.post("/class/help")).status_code == 200
+            assert (await student.get("/class/static/help.js")).status_code == 200
+        async with Streaming(school.site, "/class/help/events", "ana") as stream:
+            assert (await stream.next())["event"] == "beat"
+
+    played(play)
 
 
 def test_no_address_of_a_student_is_stored(context: Context) -> None:

@@ -1,6 +1,7 @@
 """The crowd's grid: claims, a fair queue, the heat map, a phone's curve, real cells of the tiny model."""
 
 import asyncio
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from classroom.live.hub import Hub
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan
 from classroom.reports.report import report
+from classroom.views.curve import draw_curve
 from classroom.views.screens import screen_state, student_state, teacher_state
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
@@ -73,13 +75,16 @@ def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -
             await school.lead(live, "next")
             assert len(school.grids.started) == 1  # the same grid goes on
 
-            school.grids.losses = {(1, 1, 0): 5.25, (1, 1, 1): 5.75}
-            while live.grids.get(0) is None or count(live) < 2:
+            school.grids.losses = {(1, 1, 0): 5.25, (1, 1, 1): 5.75, (0, 1, 1): 5.125}
+            while live.grids.get(0) is None or count(live) < 3:
                 await asyncio.sleep(0.05)
             shown = screen_state(live, link="x")["html"]
             assert "5.500" in shown  # the mean of both seeds
-            assert "2 of 8 runs have ended" in shown
-            assert "the mean held-out loss of 2 seeds" in shown
+            assert "3 of 8 runs have ended" in shown
+            assert "So far each number is the mean held-out loss of the seeds that have ended" in shown
+            assert "5.500</span>" in shown  # both seeds of the cell have ended
+            assert "5.125 (1 of 2)</span>" in shown
+            assert "step 2 of 20</span>" in shown
             assert "Lighter is lower" in shown
             own = student_state(live, live.students[live.reservations()["1/1/0"]])["html"]
             assert "<svg" in own
@@ -122,8 +127,17 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
         found = report(record)
         assert (found.students[0].guesses, found.students[0].guesses_close) == (1, 1)
         assert found.items[0].close == 1.0
+        async with school.teacher() as teacher:
+            page = (await teacher.get(f"/class/{live.room.code}/report")).text
+        assert page.count("5.000 (2 seeds)") == 4
+        assert "0.2 ± 0.1" in page
 
     played(play)
+
+
+def test_a_phones_curve_has_an_axis_before_the_first_step() -> None:
+    drawn = draw_curve((), steps=20, guess=5.4)
+    assert re.findall(r">(\d\.\d\d)<", drawn) == ["5.45", "5.35"]
 
 
 def test_a_finding_reaches_every_phone(context: Context) -> None:

@@ -55,9 +55,10 @@ def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
         file = read_mapping(path, kind="plan", problems=[])
         assert file is not None
         for entry in file.raw("activities"):
-            if written := entry.get("check"):
+            checks = entry.get("check", [])
+            for written in checks if isinstance(checks, list) else [checks]:
                 known = {"quantity", "expect", "tolerance"}
-                arguments = {name: value for name, value in entry["check"].items() if name not in known}
+                arguments = {name: value for name, value in written.items() if name not in known}
                 check = Check(
                     quantity=written["quantity"],
                     arguments=arguments,
@@ -66,7 +67,13 @@ def test_the_true_values_of_guesses_are_those_that_the_lab_computes() -> None:
                 )
                 assert check_holds(check), path.name
                 checked += 1
-    assert checked == 3
+    assert checked == 11
+
+
+def test_every_shipped_prediction_says_why_it_is_so(shipped: Plans) -> None:
+    guessed = [each.guessed for plan in shipped.all() for each in plan.activities if each.kind == "predict"]
+    assert len(guessed) == 4
+    assert all(each and each.why and each.concept_name != each.concept for each in guessed)
 
 
 def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
@@ -79,6 +86,8 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
         "  - {kind: grid, title: E, ask: Which?, axes: {bits: [nf4, fp32]}, run: {}}\n"
         "  - {kind: wall, title: F, prompt: unknown-2}\n"
         "  - {kind: figure, title: G, figure: unknown-3}\n"
+        "  - {kind: predict, title: J, ask: H?, unit: MB, quantity: peak-memory, run: {}, why: So.,"
+        " concept: nothing}\n"
         "  - {kind: figure, title: I, figure: of-rank, slider: rank, ask: W?, source: x, value: 17}\n"
         "  - {kind: figure, title: H, figure: of-rank, set: {rank: 65}, slider: width, ask: W?, source: x}\n",
         "utf-8",
@@ -101,6 +110,8 @@ def test_a_broken_plan_reports_every_problem(tmp_path: Path) -> None:
         "A grid has ranks",
         "unknown-2",
         "unknown-3",
+        "no source and no check",
+        "unknown concept 'nothing'",
         "65",
         "no slider 'width'",
         "`value` must be",

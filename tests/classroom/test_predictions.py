@@ -78,6 +78,10 @@ def test_each_quantity_is_read_from_the_run(lab: Lab) -> None:
     assert (going.value, going.step, going.steps, going.ended) == (4.48, 3, 20, False)
     assert runs.state(run.run_id, "peak-memory").value is None
     assert runs.state(run.run_id, "final-loss").value is None
+    newest = run.state()
+    assert runs.state(run.run_id, "percent-trainable").so_far is None
+    assert runs.state(run.run_id, "peak-memory").so_far == newest.peak_bytes / 1e6
+    assert runs.state(run.run_id, "final-loss").so_far == newest.steps[-1]["loss"]
     run.emit("finished", step=3)
     ended = run.state()
     assert runs.state(run.run_id, "peak-memory").value == ended.peak_bytes / 1e6

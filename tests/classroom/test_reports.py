@@ -17,7 +17,7 @@ from classroom.views.screens import screen_state
 from study.ports.context import Context
 from study.store.class_records import ClassRecord
 from study.store.class_schema import CLASS_TABLES
-from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, QUESTION, TEXT, WALL
+from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, PREDICT, QUESTION, TEXT, WALL
 from tests.classroom.rooms import School, phone, played
 
 BOM = "\ufeff"
@@ -99,6 +99,43 @@ def test_one_of_each_is_told_as_one_and_a_value_that_nobody_guessed_is_told(
 
     items = report(record_of(context, played(play))).items
     assert [item.value for item in items] == [40.0, None, 40.0]
+
+
+def test_the_report_has_what_was_measured_and_the_sentences_that_the_class_saw(
+    school: School, context: Context
+) -> None:
+    async def play() -> None:
+        plan = Plan(id="p", title="P", about="", minutes=1, activities=(PREDICT, TEXT, WALL))
+        live = await school.hub.open(plan, names_typed=False, keep_names_days=30, address="127.0.0.1")
+        school.runs.value = 15.25
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+            await school.lead(live, "go", position=0, phase="run")
+            while not live.state.measured:
+                await asyncio.sleep(0.02)
+            assert (
+                report(record_of(context, live.room.code)).items[0].summary
+                == "nobody guessed; measured: 15.25 %"
+            )
+            await school.lead(live, "go", position=0, phase="vote")
+            for each, guess in ((ana, 10), (ben, 15)):
+                await each.answer(0, 1, number=guess)
+            for position, said in ((1, "I expected less."), (2, "The base is frozen here.")):
+                await school.lead(live, "go", position=position, phase="vote")
+                await ana.answer(position, 1, text=said)
+                await ben.answer(position, 1, text="This stays hidden.")
+                written = next(each for each in live.answers(1).values() if each.value["text"] == said)
+                await school.lead(live, "show-quote", answer=written.id)
+            while any(each.graded is None for each in live.answers(1, 2).values()):
+                await asyncio.sleep(0.02)
+        async with school.teacher() as teacher:
+            page = (await teacher.get(f"/class/{live.room.code}/report")).text
+        assert "median guess 12.5 %; from 10 to 15 %; measured: 15.25 %; 1 of 2 within 10 %" in page
+        assert "<blockquote>I expected less.</blockquote>" in page
+        assert "<h3>Frozen base: covered</h3><blockquote>The base is frozen here.</blockquote>" in page
+        assert "stays hidden" not in page
+        assert page.count("1 text was not shown to the class.") == 2
+
+    played(play)
 
 
 def test_discrimination_needs_ten_students_and_finds_agreement(school: School, context: Context) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -9,14 +10,16 @@ import pytest
 
 from classroom.__main__ import main
 from classroom.simulation.rehearsal import Rehearsal
-from classroom.simulation.student import StudentBehaviour, answer_to
+from classroom.simulation.student import Student, StudentBehaviour, answer_to
 from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context
 from tests.classroom.builders import NUMBER, POLL, QUESTION, TEXT, WALL
 from tests.classroom.rooms import School
 from tests.classroom.serving import serving
 
-QUICK = StudentBehaviour(think_seconds=(0.0, 0.2), drop_rate=0.5, away_seconds=(0.0, 0.2), silent_rate=0.0)
+QUICK = StudentBehaviour(
+    think_seconds=(0.0, 0.2), drop_rate=0.5, away_seconds=(0.0, 0.2), silent_rate=0.0, late_rate=0.0
+)
 
 
 @pytest.fixture
@@ -62,6 +65,24 @@ def test_without_an_app_the_command_says_how_to_start_one(capsys: pytest.Capture
     assert "python app.py --class" in capsys.readouterr().err
 
 
+def test_a_tenth_joins_late() -> None:
+    class Waiting(Student):
+        async def join(self) -> None:
+            raise PermissionError  # the class takes nobody, so that playing ends here
+
+    async def count_late() -> int:
+        behaviour = StudentBehaviour(late_seconds=(60.0, 60.0))
+        students = [Waiting("http://127.0.0.1:9", "1", (), Random(seed), behaviour) for seed in range(400)]
+        playing = [asyncio.create_task(student.play()) for student in students]
+        _, late = await asyncio.wait(playing, timeout=2)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
+        return len(late)
+
+    assert 20 <= asyncio.run(count_late()) <= 60
+
+
 @pytest.mark.parametrize("address", ["https://class.example.org", "127.0.0.1:7860", "http://"])
 def test_an_address_that_is_not_plain_http_is_refused(
     address: str, capsys: pytest.CaptureFixture[str]
@@ -73,12 +94,15 @@ def test_an_address_that_is_not_plain_http_is_refused(
 def test_answers_are_right_at_the_rate_of_their_round() -> None:
     rng = Random(3)
 
-    def rate(number: int) -> float:
-        given: list[Any] = [answer_to(QUESTION, number, rng) for _ in range(2000)]
+    def rate(number: int, level: str = "") -> float:
+        asked = replace(QUESTION, asked=replace(QUESTION.asked, level=level))  # type: ignore[type-var]
+        given: list[Any] = [answer_to(asked, number, rng) for _ in range(2000)]
         return sum(bool(each["option"] == "right") for each in given) / len(given)
 
     assert rate(1) == pytest.approx(0.45, abs=0.04)
     assert rate(2) == pytest.approx(0.70, abs=0.04)
+    assert rate(1, "beginner") == pytest.approx(0.65, abs=0.04)
+    assert rate(1, "advanced") == pytest.approx(0.25, abs=0.04)
     assert {answer_to(POLL, 1, rng)["option"] for _ in range(50)} == {"1", "2"}
     assert 0 < float(answer_to(NUMBER, 1, rng)["number"]) < 40 * 20
 

@@ -69,7 +69,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
         live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=PLAN[:2]))
         plan = [activity_from(activity.to_json()) for activity in live.plan]
         behaviour = StudentBehaviour(
-            think_seconds=(0.2, 1.0), drop_rate=0.3, away_seconds=(0.0, 0.3), silent_rate=0.0
+            think_seconds=(0.2, 1.0), drop_rate=0.3, away_seconds=(0.0, 0.3), silent_rate=0.0, late_rate=0.0
         )
         students = [
             Student(address, live.room.code, plan, Random(number), behaviour, heard)

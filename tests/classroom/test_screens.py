@@ -1,0 +1,114 @@
+"""What the three screens say: why wrong options were chosen, and what is known so far."""
+
+import asyncio
+import re
+
+import pytest
+
+from classroom.reports.take_home import take_home
+from classroom.views.screens import screen_state, student_state, teacher_state
+from study.ports.context import Context
+from tests.classroom.rooms import School, phone, played
+
+
+@pytest.fixture
+def school(context: Context) -> School:
+    return School(context)
+
+
+def test_the_projector_names_slips_that_the_discussion_has_ended(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana, phone(school, live, "ben") as ben:
+            votes = {"vote": (("slip", "slip"), 1), "revote": (("right", "right"), 2)}
+            for phase, (options, number) in votes.items():
+                await school.lead(live, "go", position=0, phase=phase)
+                for each, option in zip((ana, ben), options, strict=True):
+                    await each.answer(0, number, option=option, confidence="think")
+            await school.lead(live, "go", position=0, phase="reveal")
+            shown = screen_state(live, link="x")["html"]
+            assert "Anyone who chooses A a slip." in shown
+            assert "another slip" not in shown  # nobody chose it
+
+    played(play)
+
+
+def test_a_poll_promises_votes_and_no_answer(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=1, phase="vote")
+        assert "Next: The votes" in teacher_state(live)["html"]
+        await school.lead(live, "next")
+        assert "A poll · The votes" in screen_state(live, link="x")["html"]
+
+    played(play)
+
+
+def test_an_ended_class_is_opened_again_by_that_button_only(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "next")
+        await school.lead(live, "end")
+        shown = teacher_state(live)["html"]
+        assert re.findall('data-do="(next|back|end|lock|unlock|reopen)"', shown) == ["reopen"]
+        assert 'data-do="reopen" data-ask="Open the class again for everyone?"' in shown
+        refused = await school.lead(live, "back")  # a clicker, pressed once more
+        assert (refused.status_code, live.state.ended) == (400, True)
+        assert "Open it again" in refused.json()["error"]
+        await school.lead(live, "reopen")
+        assert (live.state.position, live.state.phase, live.state.ended) == (0, "vote", False)
+
+    played(play)
+
+
+def test_a_run_shows_what_it_has_come_to_and_why_it_ends_there(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        student = await school.hub.join(live, "ana")
+        await school.lead(live, "go", position=3, phase="vote")
+        for number, guess in enumerate(("10", "30")):
+            guesser = await school.hub.join(live, f"guesser-{number}")
+            given = {"id": f"a-guess-{number}", "position": 3, "round": 1, "number": guess}
+            await school.hub.answer(live, guesser, given)
+        school.runs.so_far = 20.0
+        await school.lead(live, "next")
+        await school.lead(live, "next")
+        while not live.run or live.run.so_far is None:
+            await asyncio.sleep(0.02)
+        shown = screen_state(live, link="x")["html"]
+        assert 'class="truth so-far"' in shown
+        assert "So far: <strong" in shown
+        assert "A and B are small." not in shown
+        school.runs.value = 15.0
+        while not live.state.measured:
+            await asyncio.sleep(0.02)
+        shown, phone_shows = screen_state(live, link="x")["html"], student_state(live, student)["html"]
+        assert "so-far" not in shown
+        for html in (shown, phone_shows, teacher_state(live)["html"]):
+            assert "A and B are small." in html
+            assert "(Counting)" in html
+        [card] = [
+            card
+            for card in take_home(live.plan, live.events, live.state, (), joined_at=student.joined_at)
+            if card.id == "4-guess"
+        ]
+        assert card.why.endswith("A and B are small.")
+
+    played(play)
+
+
+def test_the_teacher_draws_another_name_for_a_student(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        async with phone(school, live, "ana") as ana:
+            before = (await ana.state())["name"]
+            student = next(iter(live.students))
+            assert f'data-do="rename" data-student="{student}"' in teacher_state(live)["html"]
+            assert (await school.lead(live, "rename", student=student)).status_code == 200
+            assert (await ana.state())["name"] not in (before, "")
+            refused = await school.lead(live, "rename", student="nobody")
+            assert "not in this class" in refused.json()["error"]
+            await school.hub.forget_names(live)
+            assert 'data-do="rename"' not in teacher_state(live)["html"]
+
+    played(play)
