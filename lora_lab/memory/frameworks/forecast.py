@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from lora_lab.memory.frameworks.experts import expert_tensors
 from lora_lab.memory.frameworks.families import find_family
 from lora_lab.memory.frameworks.litgpt import LitgptStep
 from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
@@ -198,9 +199,13 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
-        small = [(shape.other_parameters // shape.hidden, shape.hidden)]  # norms, one tensor each
+        stored = [math.prod(sizes) for sizes in expert_tensors(shape)]
+        outer += [(shape.layers, size) for size in stored]
+        rest = shape.other_parameters - shape.layers * sum(stored)
+        small = [(rest // shape.hidden, shape.hidden)]  # norms, one tensor each
         return [kind for kind in [*kinds, *outer, *small] if kind[1]]
     kinds = [(1, setting.saved_head)] if setting.saved_head else []
+    kinds += [(shape.layers, size) for one in setting.fused for size in (one.a, one.b)]
     if setting.variant == "norms":
         return [*kinds, *_norm_tensors(shape)]
     if setting.variant == "ia3":

@@ -6,6 +6,7 @@ Shapes: x (rows x d_in), down = A (rank x d_in), up = B (d_out x rank), result (
 from lora_lab.memory.frameworks.operators import HALF, Operators
 from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Part, Storage, Tape, Tensor
+from lora_lab.parameters.shapes import Linear
 
 
 class LinearLayers:
@@ -20,7 +21,13 @@ class LinearLayers:
         self.width = setting.width
         self.autocast = setting.autocast
         self.adapter_width = WIDTHS[setting.adapter_type]
-        self.roles = {linear.role: linear for linear in setting.adapted}
+        self.roles: dict[str, Linear] = {
+            "shared_gate" if linear.suffix == "shared_expert_gate" else linear.role: linear
+            for linear in setting.adapted
+        }
+        self.copies = 1
+        """How many equal matrices take turns: of the experts each one trains an adapter of its own."""
+
         self.casts: dict[int, Tensor] = {}
         """Copies of trained weights in 16 bits that autocast keeps, by the id of the weight."""
 
@@ -36,7 +43,7 @@ class LinearLayers:
 
     def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply a frozen matrix with its adapter, if it has one."""
-        linear = self.roles.get(role)  # type: ignore[call-overload]
+        linear = self.roles.get(role)
         if self.setting.variant == "ia3" and linear is not None:
             return self.rescaled(role, x, d_in, d_out)
         result = self.base(x, d_in, d_out)
@@ -57,7 +64,8 @@ class LinearLayers:
     def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
-            weight = self.parameter(d_in * d_out, self.width, trained=self.setting.trains_everything)
+            trained = self.setting.trains_everything
+            weight = self.parameter(self.copies * d_in * d_out, self.width, trained=trained)
             return self.product(x, weight, d_in, d_out)
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
@@ -102,8 +110,8 @@ class LinearLayers:
         # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
         # inputs are kept as LoRA's are: without them 2 GB would be missing.
         frozen = self.setting.variant == "vera"
-        down = self.parameter(rank * d_in, a, trained=not frozen)
-        up = self.parameter(rank * d_out, a, trained=not frozen)
+        down = self.parameter(self.copies * rank * d_in, a, trained=not frozen)
+        up = self.parameter(self.copies * rank * d_out, a, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
         if frozen:
