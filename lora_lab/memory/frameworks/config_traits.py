@@ -25,7 +25,14 @@ TASK_OF_KIND: dict[str, Task] = {
 TASK_TYPES = {kind: task for task, kind in KIND_OF_TASK.items()}
 """The task type that PEFT is given for a kind of model, and that decides which head is trained."""
 
-RESIDUAL_DROPOUT = ("residual_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout_rate", "resid_pdrop", "dropout")
+RESIDUAL_DROPOUT = (
+    "residual_dropout",
+    "hidden_dropout_prob",
+    "hidden_dropout",
+    "dropout_rate",
+    "resid_pdrop",
+    "dropout",
+)
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
 DISTANCES = 512
 """DeBERTa's default max_position_embeddings, the farthest distance where none is stated."""

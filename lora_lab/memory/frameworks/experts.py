@@ -6,7 +6,6 @@ And PEFT's adapter on such a tensor adds B·A to all of it before the product, s
 second copy of its experts. Earlier releases had three linear layers an expert.
 """
 
-import math
 import re
 from dataclasses import dataclass, replace
 
@@ -19,9 +18,6 @@ GATE_UP, DOWN = "gate_up_proj", "down_proj"
 EARLIER = re.compile(r"transformers[^0-9<]{0,4}(v?4\b|<=?\s*[45])")
 """A framework's text that names a release of transformers before its fifth."""
 
-LORA: tuple[str, ...] = ("lora", "rslora", "dora", "lora-fa")
-"""Variants that PEFT's conversion to fused tensors knows; the others adapt linear layers alone."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Experts:
@@ -31,7 +27,6 @@ class Experts:
     width: int
     """The intermediate width of one expert."""
 
-    biased: bool = False
     fused: bool = True
     """Whether they are two tensors; otherwise three linear layers each."""
 
@@ -45,8 +40,6 @@ class FusedAdapter:
     """Numbers of A for all experts of a layer."""
 
     b: int
-    weight: int
-    """Numbers of the tensor itself."""
 
 
 def experts_in(shape: ModelShape) -> Experts | None:
@@ -64,11 +57,11 @@ def experts_in(shape: ModelShape) -> Experts | None:
     down = tensors.get(DOWN, ())
     if group.count != shape.layers or GATE_UP not in tensors or len(down) != 3:
         raise UnsupportedCase(
-            f"what the experts of {shape.model_type} save can't be derived: not every layer has the two tensors "
-            f"{GATE_UP} and {DOWN}"
+            f"what the experts of {shape.model_type} save can't be derived: {GATE_UP} and "
+            f"{DOWN} aren't in every layer"
         )
     width = next((size for size in down[1:] if size != shape.hidden), shape.hidden)
-    return Experts(count=down[0], width=width, biased=f"{DOWN}_bias" in tensors)
+    return Experts(count=down[0], width=width)
 
 
 def expert_tensors(shape: ModelShape) -> tuple[tuple[int, ...], ...]:
@@ -81,7 +74,7 @@ def _fused_group(shape: ModelShape) -> ModuleGroup:
 
 
 def find_fused_adapters(adaptation: Adaptation, rank: int) -> tuple[FusedAdapter, ...]:
-    """List the adapters on tensors that are no linear layers: experts, and the router beside them."""
+    """List the adapters on other tensors than linear layers: experts, and the router beside them."""
     found = []
     for match in adaptation.matches:
         if match.group.is_linear:
@@ -90,7 +83,7 @@ def find_fused_adapters(adaptation: Adaptation, rank: int) -> tuple[FusedAdapter
         name = match.names[0].rsplit(".", 1)[-1]
         sizes = dict(match.group.tensors)[name]
         a = per_number * sizes[-1] // (sizes[-1] + sizes[-2])
-        found.append(FusedAdapter(name=name, a=a, b=per_number - a, weight=math.prod(sizes)))
+        found.append(FusedAdapter(name=name, a=a, b=per_number - a))
     return tuple(found)
 
 

@@ -30,6 +30,9 @@ class ModelFamily:
     writes_attention: bool = False
     """Whether transformers has no fused attention for it, or calls it in a way that PyTorch can't fuse."""
 
+    scores_in_fp32: bool = False
+    """Whether queries and keys are cast to fp32 for their product (GPT-J)."""
+
     softcap: bool = False
     dropout: bool = False
     """Whether its usual configuration applies dropout to residuals during training."""
@@ -45,7 +48,6 @@ class ModelFamily:
 
     has_sinks: bool = False
     """Whether a learned number per head joins the scores of attention, as in gpt-oss."""
-
 
     # ---- what decoders don't have
 
@@ -99,8 +101,9 @@ FAMILIES: dict[str, ModelFamily] = {
     "qwen2_moe": ModelFamily(experts_used=4),
     "qwen3": ModelFamily(head_norms=True),
     "smollm3": ModelFamily(),
+    "olmo": ModelFamily(),
     "olmo2": ModelFamily(head_norms=True),
-    "cohere": ModelFamily(norm="layer", parallel=True, norms=1),
+    "cohere": ModelFamily(norm="gemma", parallel=True, norms=1),
     "starcoder2": ModelFamily(norm="layer", activation="gelu", gated=False),
     "gpt_bigcode": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False),
     "mpt": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
@@ -130,6 +133,7 @@ FAMILIES: dict[str, ModelFamily] = {
         norms=1,
         rotates_all=False,
         writes_attention=True,
+        scores_in_fp32=True,
     ),
     "gpt_neox": ModelFamily(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
     "phi": ModelFamily(
@@ -171,6 +175,7 @@ TOWER_FAMILIES: dict[str, ModelFamily] = {
     "deberta-v2": replace(_BERT, relative="disentangled", writes_attention=True),
     "vit": _VIT,
     "deit": _VIT,
+    "dinov2": _VIT,
     "clip_vision_model": replace(_VIT, activation="quick_gelu", norms_patches=True),
     "siglip_vision_model": _VIT,
     "idefics3_vision": _VIT,
@@ -248,7 +253,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
 
 
 def find_stranger(shape: ModelShape) -> str:
-    """Return what in an unlisted decoder's layers saves something that its matrices don't show; "" if nothing.
+    """Return what in an unlisted decoder's layers saves more than its matrices show; "" if nothing does.
 
     Without that, every known decoder that is read from its matrices is within 5 % of its real step.
     """
@@ -268,6 +273,10 @@ def find_stranger(shape: ModelShape) -> str:
         return f"the activation {activation}"
     if any(_is_norm(group) and group.own and _length(group) not in widths for group in groups):
         return "a norm inside its MLP"
+    if not any(_is_norm(group) and group.own for group in groups):
+        return "norms without weights"
+    if any(group.kind == "other" and group.own and not _is_norm(group) for group in groups):
+        return "parameters that are neither a matrix nor a norm"
     return ""
 
 
@@ -283,7 +292,8 @@ def _is_norm(group: ModuleGroup) -> bool:
 def _norms_heads(group: ModuleGroup, shape: ModelShape) -> bool:
     """Return whether a norm is one of queries or keys, head by head or all heads at once (OLMo 3)."""
     is_of_one = group.suffix.lower().startswith(("q_", "k_", "query_", "key_"))
-    return "*" in group.path and bool(group.own) and (is_of_one or group.own == shape.head_dim)
+    is_short = group.own == shape.head_dim != shape.hidden
+    return "*" in group.path and bool(group.own) and (is_of_one or is_short)
 
 
 def _length(group: ModuleGroup) -> int:

@@ -213,7 +213,8 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
         return [*kinds, *factors]
     if setting.variant == "vera":
         return [*kinds, *((one.count, size) for one in setting.adapted for size in (rank, one.d_out))]
-    for linear in setting.adapted:
+    pairs = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
+    for linear, rank in pairs or [(one, setting.rank) for one in setting.adapted]:
         kinds += [(linear.count, rank * linear.d_in)] if setting.variant != "lora-fa" else []
         kinds += [(linear.count, rank * linear.d_out)]
         if setting.variant == "adalora":
@@ -228,7 +229,7 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
 def _frozen_adapter_numbers(setting: StepSetting) -> int:
     """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
     rank, adapted = setting.rank, setting.adapted
-    if setting.variant == "lora-fa":
+    if setting.variant == "lora-fa":  # PEFT counts no rank pattern for it
         return sum(one.count * rank * one.d_in for one in adapted)
     if setting.variant == "vera" and adapted:
         return rank * (max(one.d_in for one in adapted) + max(one.d_out for one in adapted))

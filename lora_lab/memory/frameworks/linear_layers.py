@@ -25,6 +25,10 @@ class LinearLayers:
             "shared_gate" if linear.suffix == "shared_expert_gate" else linear.role: linear
             for linear in setting.adapted
         }
+        self.rank = setting.rank
+        self.ranks: dict[str, int] = {}
+        """Ranks by role in the layer that runs, where they differ."""
+
         self.copies = 1
         """How many equal matrices take turns: of the experts each one trains an adapter of its own."""
 
@@ -47,6 +51,7 @@ class LinearLayers:
         if self.setting.variant == "ia3" and linear is not None:
             return self.rescaled(role, x, d_in, d_out)
         result = self.base(x, d_in, d_out)
+        self.rank = self.ranks.get(role, self.setting.rank)
         return self.adapted(x, result, d_in, d_out) if linear is not None else result
 
     def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
@@ -100,7 +105,7 @@ class LinearLayers:
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
-        ops, rank, a = self.ops, self.setting.rank, self.adapter_width
+        ops, rank, a = self.ops, self.rank, self.adapter_width
         expected = result.width
         four_bit = self.setting.quantized and self.setting.bits != "int8"
         if four_bit:
@@ -128,7 +133,7 @@ class LinearLayers:
 
     def vectors_of_shared(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
-        ops, rank = self.ops, self.setting.rank
+        ops, rank = self.ops, self.rank
         inner = self.parameter(rank, self.adapter_width, trained=True)
         outer = self.parameter(d_out, self.adapter_width, trained=True)
         reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
@@ -136,7 +141,7 @@ class LinearLayers:
 
     def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
-        ops, rank = self.ops, self.setting.rank
+        ops, rank = self.ops, self.rank
         matrix = d_in * d_out * x.width
         spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
         del spent

@@ -53,12 +53,24 @@ class ConfigTraits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerAdapter:
+    """One matrix in some of the layers, and the rank of its adapter there."""
+
+    linear: Linear
+    layers: tuple[int, ...]
+    rank: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepSetting:
     """Everything that decides the peak of one step on one device."""
 
     shape: ModelShape
     adapted: tuple[Linear, ...] = ()
     """Empty, with `adapts_head` false: every weight is trained."""
+
+    by_layer: tuple[LayerAdapter, ...] = ()
+    """All adapters, where layers differ in them or matrices in their rank; else empty."""
 
     fused: tuple[FusedAdapter, ...] = ()
     """Adapters on the tensors of a layer's experts."""

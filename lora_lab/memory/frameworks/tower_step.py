@@ -226,7 +226,7 @@ class TowerStep(TransformersStep):
         weight = self.parameter(d_in * d_out, self.wide, trained=False)
         x = self.ops.cast(x, self.wide)
         result = self.product(x, weight, d_in, d_out)
-        linear = self.roles.get(role)  # type: ignore[call-overload]
+        linear = self.roles.get(role)
         result = self.adapted(x, result, d_in, d_out) if linear is not None else result
         return result if self.wide == entered else self.ops.cast(result, entered)
 

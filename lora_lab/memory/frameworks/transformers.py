@@ -38,6 +38,7 @@ class TransformersStep(LinearLayers):
         self.shape = setting.shape
         self.family: ModelFamily = with_traits(find_family(self.shape) or ModelFamily(), setting.traits)
         self.experts = experts_in(self.shape)
+        self.number = 0
         self.seq_len = setting.seq_len
         self.rows = setting.tokens
         self.wide = FP32 if setting.prepared else setting.width
@@ -61,19 +62,29 @@ class TransformersStep(LinearLayers):
         """Simulate one step from the first to the last operator; what is resident is counted elsewhere."""
         x = self.embed()
         self.position_tables()
-        simulated = min(self.shape.layers, SIMULATED_LAYERS)
+        layers, differ = self.shape.layers, bool(self.setting.by_layer)
+        simulated = layers if differ else min(layers, SIMULATED_LAYERS)
         for number in range(simulated):
+            self.enter_layer(number)
             before, trained = self.tape.live_bytes, len(self.parameters)
             x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
-            if number == 1 and self.shape.layers > simulated:
+            if number == 1 and layers > simulated:
                 saved = self.tape.live_bytes - before
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeated(x, self.shape.layers - simulated, saved, gradients)
+                x = self.repeated(x, layers - simulated, saved, gradients)
         loss = self.loss(x)
         del x
         self.casts.clear()
         self.tape.run_backward(loss.node, self.tape.new(1, FP32))
         return self.tape
+
+    def enter_layer(self, number: int) -> None:
+        """Take the adapters of one layer, where layers differ in them."""
+        self.number = number
+        if self.setting.by_layer:
+            here = [one for one in self.setting.by_layer if number in one.layers]
+            self.roles = {one.linear.role: one.linear for one in here}
+            self.ranks = {one.linear.role: one.rank for one in here}
 
     def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
         """Stand in for more layers like the last: what they save and, once they are done, their gradients."""
@@ -111,10 +122,11 @@ class TransformersStep(LinearLayers):
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
             # Recomputing stops before the layer's result, which isn't needed again.
+            self.enter_layer(layer)
             came_back = kept or self.tape.new(numbers, width)
             return [self.tape.run_backward(self.layer(self.entering(came_back)).node, gradient)]
 
-        numbers, width = x.numbers, x.width
+        numbers, width, layer = x.numbers, x.width, self.number
         kept = None if self.offloads else Tensor(numbers, width, x.storage)
         return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
 
@@ -221,6 +233,8 @@ class TransformersStep(LinearLayers):
         if self.writes_attention():
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             pairs = self.setting.batch * heads * self.seq_len**2
+            if self.family.scores_in_fp32:
+                q, k = self.ops.cast(q, FP32), self.ops.cast(k, FP32)
             if self.family.has_sinks:
                 return self.ops.sink_attention(q, k, v, pairs=pairs)
             if self.family.attention_dropout:
@@ -322,7 +336,7 @@ class TransformersStep(LinearLayers):
         return out if self.autocast else self.ops.cast(out, entered)
 
     def merged(self, name: str, weight: Tensor) -> Tensor:
-        """Return a fused tensor with its adapter added, W + B·A for all experts, as peft multiplies with it."""
+        """Return a fused tensor as peft multiplies with it: W + B·A for all experts, where it's adapted."""
         adapter = next((one for one in self.setting.fused if one.name == name), None)
         if adapter is None:
             return weight
@@ -332,7 +346,9 @@ class TransformersStep(LinearLayers):
 
     def shared_expert(self, x: Tensor) -> Tensor | None:
         """Run the expert that all tokens share, scaled by a gate of its own (Qwen2-MoE)."""
-        up = next((linear for linear in self.shape.linears if linear.name.endswith("shared_expert.up_proj")), None)
+        up = next(
+            (linear for linear in self.shape.linears if linear.name.endswith("shared_expert.up_proj")), None
+        )
         if up is None:
             return None
         out = self.dense(x, up.d_out)

@@ -43,7 +43,7 @@ ROLES: dict[str, Role] = {
     "up_proj": "up", "fc1": "up", "c_fc": "up", "dense_h_to_4h": "up", "intermediate.dense": "up", "wi": "up",
     "lin1": "up", "lin2": "down", "wi_0": "gate", "wi_1": "up", "ffn": "up", "ffn_output": "down",
     "down_proj": "down", "fc2": "down", "mlp.c_proj": "down", "dense_4h_to_h": "down", "output.dense": "down",
-    "wo": "down",
+    "wo": "down", "fc_in": "up", "fc_out": "down",
 }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ SETTINGS = (
 """Fields of a text model's configuration that memory depends on, and that no module shows."""
 
 VISION_SETTINGS = (
-    "model_type", "num_attention_heads", "num_heads", "hidden_act", "image_size", "patch_size", "spatial_merge_size",
+    "model_type", "num_attention_heads", "num_heads", "hidden_act", "spatial_merge_size",
 )  # fmt: skip
 
 RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
@@ -179,7 +179,9 @@ def shape_of_model(
 
 def _read_settings(config: Any, text: Any) -> dict[str, Any]:
     """Read what modules don't show, with the library's defaults; the models inside by their own name."""
-    said = {name: value for name in SETTINGS if isinstance(value := _read_field(text, name), str | int | float)}
+    said: dict[str, Any] = {
+        name: value for name in SETTINGS if isinstance(value := _read_field(text, name), str | int | float)
+    }
     for inner, fields in (("text_config", ("model_type",)), ("vision_config", VISION_SETTINGS)):
         if part := getattr(config, inner, None):
             said[inner] = {name: value for name in fields if (value := getattr(part, name, None))}

@@ -32,6 +32,9 @@ class FamilyCell:
     checkpointing: bool = False
     eager: bool = False
     autocast: bool = False
+    narrowing: Config = field(default_factory=dict, hash=False)
+    """PEFT's fields that leave modules out or change ranks."""
+
     image: bool = True
     """Whether a model with a vision tower reads an image in each row."""
 
@@ -48,7 +51,7 @@ def record_of(cell: FamilyCell) -> dict[str, Any]:
         "method": "full" if cell.everything else "lora",
         "base_dtype": cell.base,
         "quant": cell.quant,
-        "lora": None if cell.everything else {"r": RANK, "targets": targets},
+        "lora": None if cell.everything else {"r": RANK, "targets": targets, **cell.narrowing},
         "seq_len": cell.tokens,
         "target_len": cell.target_len,
         "micro_batch": BATCH,
@@ -112,7 +115,9 @@ def _inputs(cell: FamilyCell, model: Any) -> dict[str, torch.Tensor]:
             if not cell.image:
                 return {"input_ids": rows, "labels": rows}
             side = config["vision_config"]["image_size"]
-            tokens = (side // config["vision_config"]["patch_size"]) ** 2 // config.get("scale_factor", 1) ** 2
+            tokens = (side // config["vision_config"]["patch_size"]) ** 2 // config.get(
+                "scale_factor", 1
+            ) ** 2
             tokens = config.get("mm_tokens_per_image", tokens)
             rows[:, 1 : 1 + tokens] = config["image_token_index"]
             one = (1,) if config["model_type"] == "idefics3" else ()  # a row may have several images
@@ -153,5 +158,6 @@ def _build(cell: FamilyCell) -> Any:
     if not cell.everything:
         targets = list(cell.targets) if isinstance(cell.targets, tuple) else cell.targets
         task = TASKS.get(cell.kind)
-        made = get_peft_model(made, LoraConfig(r=RANK, target_modules=targets, task_type=task))
+        adapter = LoraConfig(r=RANK, target_modules=targets, task_type=task, **cell.narrowing)
+        made = get_peft_model(made, adapter)
     return made.train()

@@ -30,7 +30,7 @@ GPT_OSS = SIZES | {"model_type": "gpt_oss", "head_dim": 32, "num_local_experts":
 PROJECTIONS = ("q_proj", "v_proj")
 
 # PEFT doubles the rank of gate and up together, and says so where only one of its two names matches.
-pytestmark = pytest.mark.filterwarnings("ignore:The following rank_pattern keys:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys:RuntimeWarning")
 
 
 def cell(config: dict[str, Any], **values: Any) -> FamilyCell:

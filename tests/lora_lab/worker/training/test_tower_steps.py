@@ -116,7 +116,7 @@ IDEFICS3: dict[str, Any] = {
     "scale_factor": 2,
     "pad_token_id": 0,
     "text_config": LLAVA["text_config"],
-    "vision_config": {**LLAVA["vision_config"], "model_type": "idefics3_vision", "image_size": 96},
+    "vision_config": {**LLAVA["vision_config"], "model_type": "idefics3_vision"},
 }
 
 GPT2 = {
@@ -154,11 +154,22 @@ CELLS = {
     "bart, all linear": FamilyCell(config=BART, kind="seq2seq"),
     "bart full": FamilyCell(config=BART, kind="seq2seq", everything=True),
     "whisper, all linear": FamilyCell(config=WHISPER, kind="asr"),
+    "dinov2": FamilyCell(
+        config=VIT | {"model_type": "dinov2", "mlp_ratio": 4}, kind="imgcls", targets=PROJECTIONS
+    ),
     "vit": FamilyCell(config=VIT, kind="imgcls", targets=PROJECTIONS),
     "vit bf16, all linear": FamilyCell(config=VIT, kind="imgcls", base="bf16"),
     "llava": FamilyCell(config=LLAVA, kind="vlm", targets=PROJECTIONS),
     "gpt2, whose dropout unfuses attention": FamilyCell(config=GPT2, kind="causal", targets=("c_attn",)),
-    "olmo, which is not listed": FamilyCell(config=SIZES | {"model_type": "olmo"}, kind="causal"),
+    "helium, which is not listed": FamilyCell(
+        config=SIZES | {"model_type": "helium", "head_dim": 32, "num_key_value_heads": 2}, kind="causal"
+    ),
+    "olmo 3, which is not listed": FamilyCell(config=SIZES | {"model_type": "olmo3"}, kind="causal"),
+    "seed-oss, whose dropout is a default": FamilyCell(
+        config=SIZES | {"model_type": "seed_oss", "head_dim": 32, "num_key_value_heads": 2},
+        kind="causal",
+        targets=PROJECTIONS,
+    ),
     "llava text alone": FamilyCell(config=LLAVA, kind="vlm", targets=("gate_proj", "down_proj")),
     "gemma 3": FamilyCell(config=GEMMA3, kind="vlm", base="bf16", targets=PROJECTIONS),
     "gemma 3, all linear": FamilyCell(config=GEMMA3, kind="vlm", base="bf16"),
