@@ -27,6 +27,11 @@ from study.base.errors import LearnerError
 Record = Mapping[str, Any]
 Answer = dict[str, Any]
 
+FUSED_EXPERTS = (
+    "experts are two tensors a layer, as in transformers 5, which no quantization packs; before it they were "
+    "linear layers: name the framework as transformers 4"
+)
+SINGLE_EXPERTS = "experts are linear layers, as before transformers 5, and quantized as such"
 CONTRACT_NAMES = {"constants": "quantization"}
 
 
@@ -84,8 +89,10 @@ def memory_answer(record: Record, reader: ShapeReader) -> Answer:
         return _ledger_answer(_own_ledger(record, shape, graph=measured)) | basis
     setting = contract.setting_of(record, shape)
     known = is_listed(shape) or has_towers(shape, setting.traits) or setting.phase != "train"
-    basis = {} if known else {"basis": f"the layer of {shape.model_type} as its matrices and norms show it"}
-    return _ledger_answer(forecast_step(setting)) | basis
+    how = "" if known else f"the layer of {shape.model_type} as its matrices and norms show it"
+    if shape.fused_experts and setting.quantized:
+        how = FUSED_EXPERTS if setting.shape.fused_experts else SINGLE_EXPERTS
+    return _ledger_answer(forecast_step(setting)) | ({"basis": how} if how else {})
 
 
 def usual_framework(record: Record, reader: ShapeReader) -> str:
@@ -159,7 +166,10 @@ def _find_refusal(record: Record) -> str | None:
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
-    variant = adapter_of(record).get("variant")
+    adapter, narrowing = contract.read_adapter(record)
+    if narrowing:
+        return f"the lab's own loop has no {' or '.join(narrowing)}"
+    variant = adapter.get("variant")
     if variant not in (None, *VARIANTS):
         return f"the lab's own loop has no variant {variant!r}"
     if record.get("quant") == "fp4" and record.get("double_quant"):

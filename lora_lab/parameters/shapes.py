@@ -5,7 +5,7 @@ A shape is read once from the model's own code on the meta device (worker/model/
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -93,6 +93,11 @@ class ModelShape:
 
     default_targets: tuple[str, ...] = ()
     """PEFT's own target modules for this model type when none are given."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What its configuration says, the library's defaults included, of what no module shows: dropout,
+    activation, experts per token, how an image is pooled.
+    """
 
     tree: ModuleTree | None = field(default=None, hash=False)
     """All modules, for exact counts of any adapter; files of earlier versions have none."""

@@ -25,20 +25,32 @@ TASK_OF_KIND: dict[str, Task] = {
 TASK_TYPES = {kind: task for task, kind in KIND_OF_TASK.items()}
 """The task type that PEFT is given for a kind of model, and that decides which head is trained."""
 
-RESIDUAL_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "dropout_rate", "resid_pdrop", "dropout")
+RESIDUAL_DROPOUT = (
+    "residual_dropout",
+    "hidden_dropout_prob",
+    "hidden_dropout",
+    "dropout_rate",
+    "resid_pdrop",
+    "dropout",
+)
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
 DISTANCES = 512
 """DeBERTa's default max_position_embeddings, the farthest distance where none is stated."""
 
 
-def config_in(record: Record) -> Mapping[str, Any]:
-    """Return a record's configuration, or the catalogue's for its model; empty where neither is there."""
+def config_in(record: Record, shape: ModelShape) -> Mapping[str, Any]:
+    """Return a record's configuration, or the catalogue's for its model, over the library's defaults."""
     given = record.get("config")
-    if isinstance(given, Mapping):
-        return given
-    name = str(record.get("model") or "")
-    name = names_by_id().get(name.lower(), name)
-    return next((entry.config for entry in read_entries() if entry.name == name), {})
+    if not isinstance(given, Mapping):
+        name = str(record.get("model") or "")
+        name = names_by_id().get(name.lower(), name)
+        given = next((entry.config for entry in read_entries() if entry.name == name), {})
+    inner = {
+        name: {**usual, **given[name]} if isinstance(given.get(name), Mapping) else usual
+        for name, usual in shape.settings.items()
+        if isinstance(usual, Mapping)
+    }
+    return {**shape.settings, **given, **inner}
 
 
 def kind_of(record: Record, shape: ModelShape) -> str:
@@ -82,7 +94,11 @@ def read_traits(config: Mapping[str, Any]) -> ConfigTraits:
         gated=projection.startswith("gated") if projection else None,
         activation="gelu_new" if projection == "gated-gelu" else "",
         text_type=str(text.get("model_type") or "llama") if isinstance(text, Mapping) else "",
-        vision_heads=_read_int(vision, "num_attention_heads"),
+        experts_per_token=_read_int(config, "num_experts_per_tok"),
+        vision_type=str(vision.get("model_type") or "") if isinstance(vision, Mapping) else "",
+        vision_heads=_read_int(vision, "num_attention_heads") or _read_int(vision, "num_heads"),
+        image_tokens=_read_int(config, "mm_tokens_per_image"),
+        merged_side=_read_int(config, "scale_factor") or _read_int(vision, "spatial_merge_size") or 1,
         relative_positions=_count_distances(config),
     )
 

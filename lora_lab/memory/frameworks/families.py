@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from lora_lab.parameters.module_tree import ModuleGroup
 from lora_lab.parameters.shapes import ModelShape, Role
 
 
@@ -29,6 +30,9 @@ class ModelFamily:
     writes_attention: bool = False
     """Whether transformers has no fused attention for it, or calls it in a way that PyTorch can't fuse."""
 
+    scores_in_fp32: bool = False
+    """Whether queries and keys are cast to fp32 for their product (GPT-J)."""
+
     softcap: bool = False
     dropout: bool = False
     """Whether its usual configuration applies dropout to residuals during training."""
@@ -36,7 +40,14 @@ class ModelFamily:
     attention_dropout: bool = False
     """Whether its usual configuration applies dropout to attention's weights."""
 
-    experts_used: int = 1
+    experts_used: int = 0
+    """Experts per token where the configuration doesn't say; 0 in a family without experts."""
+
+    clamps_gate: bool = False
+    """Whether the gate is clamped and scaled as in gpt-oss."""
+
+    has_sinks: bool = False
+    """Whether a learned number per head joins the scores of attention, as in gpt-oss."""
 
     # ---- what decoders don't have
 
@@ -69,8 +80,17 @@ class ModelFamily:
     takes_images: bool = False
     """Whether its input is an image."""
 
+    norms_patches: bool = False
+    """CLIP norms its patches before the first layer."""
+
     vision: str = ""
-    """The type of the vision tower beside a text model."""
+    """The usual type of the vision tower beside a text model."""
+
+    masks_images: bool = False
+    """Whether an image's tokens see each other: a mask of its own, for which keys are repeated."""
+
+    reads_last_but_one: bool = False
+    """Whether the text model reads the image as it is before the tower's last layer (LLaVA)."""
 
 
 FAMILIES: dict[str, ModelFamily] = {
@@ -81,14 +101,17 @@ FAMILIES: dict[str, ModelFamily] = {
     "qwen2_moe": ModelFamily(experts_used=4),
     "qwen3": ModelFamily(head_norms=True),
     "smollm3": ModelFamily(),
+    "olmo": ModelFamily(),
     "olmo2": ModelFamily(head_norms=True),
-    "cohere": ModelFamily(norm="layer", parallel=True, norms=1),
+    "cohere": ModelFamily(norm="gemma", parallel=True, norms=1),
     "starcoder2": ModelFamily(norm="layer", activation="gelu", gated=False),
     "gpt_bigcode": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False),
     "mpt": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
     "phi3": ModelFamily(),
     "mixtral": ModelFamily(experts_used=2),
     "qwen3_moe": ModelFamily(head_norms=True, experts_used=8),
+    "olmoe": ModelFamily(head_norms=True, experts_used=8),
+    "gpt_oss": ModelFamily(experts_used=4, clamps_gate=True, has_sinks=True, writes_attention=True),
     "gemma": ModelFamily(norm="gemma", activation="gelu"),
     "gemma2": ModelFamily(norm="gemma", activation="gelu", norms=4, softcap=True, writes_attention=True),
     "gemma3": ModelFamily(norm="gemma", activation="gelu", norms=4, head_norms=True),
@@ -110,6 +133,7 @@ FAMILIES: dict[str, ModelFamily] = {
         norms=1,
         rotates_all=False,
         writes_attention=True,
+        scores_in_fp32=True,
     ),
     "gpt_neox": ModelFamily(norm="layer", activation="gelu", gated=False, parallel=True, rotates_all=False),
     "phi": ModelFamily(
@@ -151,7 +175,11 @@ TOWER_FAMILIES: dict[str, ModelFamily] = {
     "deberta-v2": replace(_BERT, relative="disentangled", writes_attention=True),
     "vit": _VIT,
     "deit": _VIT,
-    "clip_vision_model": replace(_VIT, activation="quick_gelu"),
+    "dinov2": _VIT,
+    "clip_vision_model": replace(_VIT, activation="quick_gelu", norms_patches=True),
+    "siglip_vision_model": _VIT,
+    "idefics3_vision": _VIT,
+    "smolvlm_vision": _VIT,
     "t5": _T5,
     "mt5": _T5,
     "bart": _BART,
@@ -165,7 +193,11 @@ TOWER_FAMILIES: dict[str, ModelFamily] = {
         splits_heads=True,
         takes_audio=True,
     ),
-    "llava": ModelFamily(vision="clip_vision_model"),
+    "llava": ModelFamily(vision="clip_vision_model", reads_last_but_one=True),
+    "gemma3": ModelFamily(vision="siglip_vision_model", masks_images=True),
+    "paligemma": ModelFamily(vision="siglip_vision_model", masks_images=True),
+    "idefics3": ModelFamily(vision="idefics3_vision"),
+    "smolvlm": ModelFamily(vision="smolvlm_vision"),
 }
 """Encoders, encoder-decoders and vision models; each of their stacks is simulated by itself."""
 
@@ -199,22 +231,73 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
         return FAMILIES[name]
     if shape.model_type in TOWER_FAMILIES or not (shape.heads and shape.hidden and shape.vocab):
         return None
+    if find_stranger(shape):
+        return None
     roles = {linear.role for linear in shape.linears if linear.count == shape.layers}
     mlp = next((kind for kind in _MLP if roles.issuperset(kind)), None)
     if mlp is None or not any(roles.issuperset(kind) for kind in _ATTENTION):
         return None
     groups = shape.modules.groups
-    norms = [group for group in groups if "norm" in group.suffix.lower() or group.suffix.startswith("ln_")]
-    in_layers = [group for group in norms if "*" in group.path and group.own]
+    norms = [group for group in groups if _is_norm(group)]
+    of_heads = [group for group in norms if _norms_heads(group, shape)]
+    in_layers = [group for group in norms if "*" in group.path and group.own and group not in of_heads]
     has_positions = any(group.kind == "embedding" and _means_position(group.suffix) for group in groups)
     return ModelFamily(
         norm="layer" if any(group.bias for group in norms) else "rms",
         activation="gelu" if mlp == ("up", "down") else "silu",
         gated=mlp != ("up", "down"),
         norms=4 if len([group for group in in_layers if group.own >= shape.hidden]) >= 4 else 2,
-        head_norms=any(group.own == shape.head_dim for group in in_layers),
+        head_norms=bool(of_heads),
         rotary=not has_positions,
     )
+
+
+def find_stranger(shape: ModelShape) -> str:
+    """Return what in an unlisted decoder's layers saves more than its matrices show; "" if nothing does.
+
+    Without that, every known decoder that is read from its matrices is within 5 % of its real step.
+    """
+    groups = [group for group in shape.modules.groups if "*" in group.path]
+    stacks = {linear.name.split(".*")[0] for linear in shape.linears if "*" in linear.name}
+    activation = next((str(shape.settings[name]) for name in ACTIVATIONS if name in shape.settings), "silu")
+    widths = {shape.hidden, shape.head_dim, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim}
+    if shape.modules.refused or any(group.kind == "convolution" for group in groups):
+        return "a convolution or a state-space layer"
+    if any(len(sizes) > 2 for group in groups for _, sizes in group.tensors) or any(
+        "expert" in linear.name and linear.count > shape.layers for linear in shape.linears
+    ):
+        return "experts"
+    if len(stacks) > 1:
+        return "a second stack of layers"
+    if activation not in KNOWN_ACTIVATIONS:
+        return f"the activation {activation}"
+    if any(_is_norm(group) and group.own and _length(group) not in widths for group in groups):
+        return "a norm inside its MLP"
+    if not any(_is_norm(group) and group.own for group in groups):
+        return "norms without weights"
+    if any(group.kind == "other" and group.own and not _is_norm(group) for group in groups):
+        return "parameters that are neither a matrix nor a norm"
+    return ""
+
+
+ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function", "activation")
+KNOWN_ACTIVATIONS = ("silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "relu2")
+"""Activations that save one number each, but for gelu_new, which only listed families write out."""
+
+
+def _is_norm(group: ModuleGroup) -> bool:
+    return "norm" in group.suffix.lower() or group.suffix.startswith("ln_")
+
+
+def _norms_heads(group: ModuleGroup, shape: ModelShape) -> bool:
+    """Return whether a norm is one of queries or keys, head by head or all heads at once (OLMo 3)."""
+    is_of_one = group.suffix.lower().startswith(("q_", "k_", "query_", "key_"))
+    is_short = group.own == shape.head_dim != shape.hidden
+    return "*" in group.path and bool(group.own) and (is_of_one or is_short)
+
+
+def _length(group: ModuleGroup) -> int:
+    return group.own - group.bias
 
 
 def _means_position(name: str) -> bool:

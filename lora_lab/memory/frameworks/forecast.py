@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from lora_lab.memory.frameworks.experts import expert_tensors
 from lora_lab.memory.frameworks.families import find_family
 from lora_lab.memory.frameworks.litgpt import LitgptStep
 from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
@@ -198,9 +199,13 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
-        small = [(shape.other_parameters // shape.hidden, shape.hidden)]  # norms, one tensor each
+        stored = [math.prod(sizes) for sizes in expert_tensors(shape)]
+        outer += [(shape.layers, size) for size in stored]
+        rest = shape.other_parameters - shape.layers * sum(stored)
+        small = [(rest // shape.hidden, shape.hidden)]  # norms, one tensor each
         return [kind for kind in [*kinds, *outer, *small] if kind[1]]
     kinds = [(1, setting.saved_head)] if setting.saved_head else []
+    kinds += [(shape.layers, size) for one in setting.fused for size in (one.a, one.b)]
     if setting.variant == "norms":
         return [*kinds, *_norm_tensors(shape)]
     if setting.variant == "ia3":
@@ -208,7 +213,8 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
         return [*kinds, *factors]
     if setting.variant == "vera":
         return [*kinds, *((one.count, size) for one in setting.adapted for size in (rank, one.d_out))]
-    for linear in setting.adapted:
+    pairs = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
+    for linear, rank in pairs or [(one, setting.rank) for one in setting.adapted]:
         kinds += [(linear.count, rank * linear.d_in)] if setting.variant != "lora-fa" else []
         kinds += [(linear.count, rank * linear.d_out)]
         if setting.variant == "adalora":
@@ -223,7 +229,7 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
 def _frozen_adapter_numbers(setting: StepSetting) -> int:
     """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
     rank, adapted = setting.rank, setting.adapted
-    if setting.variant == "lora-fa":
+    if setting.variant == "lora-fa":  # PEFT counts no rank pattern for it
         return sum(one.count * rank * one.d_in for one in adapted)
     if setting.variant == "vera" and adapted:
         return rank * (max(one.d_in for one in adapted) + max(one.d_out for one in adapted))

@@ -6,6 +6,7 @@ Shapes: x (rows x d_in), down = A (rank x d_in), up = B (d_out x rank), result (
 from lora_lab.memory.frameworks.operators import HALF, Operators
 from lora_lab.memory.frameworks.setting import WIDTHS, StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Part, Storage, Tape, Tensor
+from lora_lab.parameters.shapes import Linear
 
 
 class LinearLayers:
@@ -20,7 +21,17 @@ class LinearLayers:
         self.width = setting.width
         self.autocast = setting.autocast
         self.adapter_width = WIDTHS[setting.adapter_type]
-        self.roles = {linear.role: linear for linear in setting.adapted}
+        self.roles: dict[str, Linear] = {
+            "shared_gate" if linear.suffix == "shared_expert_gate" else linear.role: linear
+            for linear in setting.adapted
+        }
+        self.rank = setting.rank
+        self.ranks: dict[str, int] = {}
+        """Ranks by role in the layer that runs, where they differ."""
+
+        self.copies = 1
+        """How many equal matrices take turns: of the experts each one trains an adapter of its own."""
+
         self.casts: dict[int, Tensor] = {}
         """Copies of trained weights in 16 bits that autocast keeps, by the id of the weight."""
 
@@ -36,10 +47,11 @@ class LinearLayers:
 
     def linear(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply a frozen matrix with its adapter, if it has one."""
-        linear = self.roles.get(role)  # type: ignore[call-overload]
+        linear = self.roles.get(role)
         if self.setting.variant == "ia3" and linear is not None:
             return self.rescaled(role, x, d_in, d_out)
         result = self.base(x, d_in, d_out)
+        self.rank = self.ranks.get(role, self.setting.rank)
         return self.adapted(x, result, d_in, d_out) if linear is not None else result
 
     def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
@@ -57,7 +69,8 @@ class LinearLayers:
     def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""
         if not self.setting.quantized:
-            weight = self.parameter(d_in * d_out, self.width, trained=self.setting.trains_everything)
+            trained = self.setting.trains_everything
+            weight = self.parameter(self.copies * d_in * d_out, self.width, trained=trained)
             return self.product(x, weight, d_in, d_out)
         entered, came = x.width, x
         x = self.ops.cast(x, self.width if self.setting.bits != "int8" else x.width)
@@ -92,7 +105,7 @@ class LinearLayers:
 
     def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
-        ops, rank, a = self.ops, self.setting.rank, self.adapter_width
+        ops, rank, a = self.ops, self.rank, self.adapter_width
         expected = result.width
         four_bit = self.setting.quantized and self.setting.bits != "int8"
         if four_bit:
@@ -102,8 +115,8 @@ class LinearLayers:
         # LoRA-FA's A is frozen too, but the one published peak (peft's method comparison) shows that its
         # inputs are kept as LoRA's are: without them 2 GB would be missing.
         frozen = self.setting.variant == "vera"
-        down = self.parameter(rank * d_in, a, trained=not frozen)
-        up = self.parameter(rank * d_out, a, trained=not frozen)
+        down = self.parameter(self.copies * rank * d_in, a, trained=not frozen)
+        up = self.parameter(self.copies * rank * d_out, a, trained=not frozen)
         if self.setting.dropout:
             x = ops.dropout(x)
         if frozen:
@@ -120,7 +133,7 @@ class LinearLayers:
 
     def vectors_of_shared(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
-        ops, rank = self.ops, self.setting.rank
+        ops, rank = self.ops, self.rank
         inner = self.parameter(rank, self.adapter_width, trained=True)
         outer = self.parameter(d_out, self.adapter_width, trained=True)
         reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
@@ -128,7 +141,7 @@ class LinearLayers:
 
     def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
         """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
-        ops, rank = self.ops, self.setting.rank
+        ops, rank = self.ops, self.rank
         matrix = d_in * d_out * x.width
         spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
         del spent

@@ -189,7 +189,19 @@ class Operators:
         scores = self.apply(
             pairs, FP32, scores, save_result=True, temporary_bytes=upcast, backward_bytes=upcast
         )
-        scores = self.cast(scores, q.width)
+        scores = self.cast(scores, v.width)
+        out = self.apply(q.numbers, v.width, scores, v, saved=_saved_factors(scores, v))
+        del scores
+        return self.copy(out)
+
+    def sink_attention(self, q: Tensor, k: Tensor, v: Tensor, *, pairs: int) -> Tensor:
+        """Compute gpt-oss' attention: a number per head joins the scores, and leaves after softmax."""
+        scores = self.scale(self.apply(pairs, q.width, q, k, saved=_saved_factors(q, k)))
+        scores = self.apply(pairs, q.width, scores, passes=True)  # the mask is added
+        scores = self.apply(pairs, q.width, scores)  # joined with the sinks
+        scores = self.apply(pairs, q.width, scores, passes=True)  # less the largest
+        scores = self.apply(pairs, q.width, scores, save_result=True)
+        scores = self.view(scores, pairs - 1)
         out = self.apply(q.numbers, q.width, scores, v, saved=_saved_factors(scores, v))
         del scores
         return self.copy(out)

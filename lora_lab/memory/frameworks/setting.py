@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lora_lab.memory.frameworks.experts import FusedAdapter
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import Bits
 
@@ -38,9 +39,26 @@ class ConfigTraits:
     text_type: str = ""
     """The type of the text model inside a vision-language model."""
 
+    experts_per_token: int = 0
+    vision_type: str = ""
     vision_heads: int = 0
+    image_tokens: int = 0
+    """Tokens that an image takes of the text model where it is pooled to a fixed number (Gemma 3)."""
+
+    merged_side: int = 1
+    """The side of the square of patches that become one token (Idefics3's scale_factor, Qwen-VL's merge)."""
+
     relative_positions: int = 0
     """DeBERTa: rows of its table of relative positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerAdapter:
+    """One matrix in some of the layers, and the rank of its adapter there."""
+
+    linear: Linear
+    layers: tuple[int, ...]
+    rank: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +68,12 @@ class StepSetting:
     shape: ModelShape
     adapted: tuple[Linear, ...] = ()
     """Empty, with `adapts_head` false: every weight is trained."""
+
+    by_layer: tuple[LayerAdapter, ...] = ()
+    """All adapters, where layers differ in them or matrices in their rank; else empty."""
+
+    fused: tuple[FusedAdapter, ...] = ()
+    """Adapters on the tensors of a layer's experts."""
 
     adapts_head: bool = False
     rank: int = 8
@@ -90,7 +114,7 @@ class StepSetting:
     @property
     def trains_everything(self) -> bool:
         """Whether this is full fine-tuning."""
-        return not self.adapted and not self.adapts_head and self.variant != "norms"
+        return not self.adapted and not self.fused and not self.adapts_head and self.variant != "norms"
 
     @property
     def trains_norms(self) -> bool:

@@ -18,10 +18,11 @@ test_tower_steps.py holds each family against real steps.
 
 from collections.abc import Callable
 
+from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
-from lora_lab.memory.frameworks.towers import Tower, count_image_tokens, stays_whole, towers_of
+from lora_lab.memory.frameworks.towers import Tower, count_patches, runs_vision, stays_whole, towers_of
 from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep, with_traits
 
 
@@ -40,6 +41,7 @@ class TowerStep(TransformersStep):
     def __init__(self, setting: StepSetting, *, keep_history: bool = False) -> None:
         super().__init__(setting, keep_history=keep_history)
         self.whole = setting.shape
+        self.whole_family = TOWER_FAMILIES.get(self.whole.model_type, ModelFamily())
         self.towers = towers_of(setting)
         self.adapted_names = {linear.name for linear in setting.adapted}
         self.biases: dict[str, Tensor | None] = {}
@@ -101,10 +103,11 @@ class TowerStep(TransformersStep):
             if number == 1 and layers > simulated:
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
                 x = self.repeated(x, layers - simulated, self.tape.live_bytes - live, gradients)
-        if tower.kind == "vision" and not last:
+        if tower.kind == "vision" and not last and self.whole_family.reads_last_but_one:
             # LLaVA reads the result before the last layer's (vision_feature_layer -2), and keeps both.
             self.unread = x
-        if last or tower.kind in ("text", "vision"):
+            return x
+        if last or tower.kind == "text":
             return x
         return self.drop_embedding(self.norm(x)) if self.family.final_norm else x
 
@@ -164,7 +167,7 @@ class TowerStep(TransformersStep):
         x = self.ops.apply(numbers, self.wide, weight)
         if self.setting.checkpointing and not x.needs_gradient:
             x.leaf = Leaf()
-        return self.norm(x) if self.whole.vocab else x  # CLIP norms before its layers
+        return self.norm(x) if self.family.norms_patches else x
 
     def embed_sound(self) -> Tensor:
         """Convolve a spectrogram twice, the second time to half its length, each with gelu; add positions."""
@@ -181,9 +184,11 @@ class TowerStep(TransformersStep):
 
     def enter_text(self, image: Tensor) -> Tensor:
         """Project patches to the text's width, and put them where the image's tokens stand."""
-        numbers = self.rows * self.shape.hidden
-        seen = self.towers[0].shape.hidden * count_image_tokens(self.setting)
-        x = self.ops.apply(self.setting.batch * seen, image.width, image)
+        numbers, batch = self.rows * self.shape.hidden, self.setting.batch
+        width, pooled = self.towers[0].shape.hidden, self.setting.traits.image_tokens
+        x = self.ops.apply(batch * width * count_patches(self.setting), image.width, image)
+        if pooled:
+            x = self.pool(x, batch * pooled, width)
         projectors = [linear for linear in self.whole.linears if "*" not in linear.name]
         for number, linear in enumerate(projectors):
             if x.numbers % linear.d_in:  # not a part of the way from patches to words
@@ -195,6 +200,14 @@ class TowerStep(TransformersStep):
         words = self.ops.apply(numbers, self.outer, self.table)
         mask = self.tape.new(numbers, 1)
         return self.ops.apply(numbers, self.outer, words, x, saved=(mask,))
+
+    def pool(self, x: Tensor, rows: int, width: int) -> Tensor:
+        """Average squares of patches, norm and project them (Gemma 3); the pooling saves its input."""
+        x = self.ops.apply(rows * width, x.width, x, saved=(x,))
+        norm = self.parameter(width, self.wide, trained=self.setting.trains_norms)
+        x = self.ops.rms_norm(x, norm, rows=rows, in_fp32=True)
+        matrix = self.parameter(width * self.shape.hidden, self.wide, trained=self.setting.trains_everything)
+        return self.ops.matmul(x, matrix, rows=rows, d_out=self.shape.hidden)
 
     def position_bias(self) -> Tensor | None:
         """Make T5's bias of self-attention: heads x n x n, looked up in a small table."""
@@ -213,7 +226,7 @@ class TowerStep(TransformersStep):
         weight = self.parameter(d_in * d_out, self.wide, trained=False)
         x = self.ops.cast(x, self.wide)
         result = self.product(x, weight, d_in, d_out)
-        linear = self.roles.get(role)  # type: ignore[call-overload]
+        linear = self.roles.get(role)
         result = self.adapted(x, result, d_in, d_out) if linear is not None else result
         return result if self.wide == entered else self.ops.cast(result, entered)
 
@@ -261,6 +274,9 @@ class TowerStep(TransformersStep):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Run self-attention."""
         if self.tower.kind == "text":
+            if self.whole_family.masks_images and runs_vision(self.setting) and not self.is_eager():
+                groups = self.shape.heads // self.shape.kv_heads
+                k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             return super().attend(q, k, v)
         return self.attend_to(q, k, v, keys=self.seq_len, block=self.tower.kind)
 

@@ -91,7 +91,7 @@ def _build(prefix: str, linears: list[Linear], setting: StepSetting, family: Mod
     if kind == "text":
         family = FAMILIES[_text_type(traits.text_type) or "llama"]
     elif kind == "vision" and family.vision:
-        family = TOWER_FAMILIES[family.vision]
+        family = TOWER_FAMILIES.get(traits.vision_type or family.vision, TOWER_FAMILIES[family.vision])
     blocks = {(_find_block(linear.name), linear.role): linear for linear in linears}
     query, up = blocks.get(("self", "q")), blocks.get(("self", "up")) or blocks.get(("self", "gate"))
     if query is None or up is None:
@@ -144,14 +144,28 @@ def _count_positions(kind: TowerKind, prefix: str, setting: StepSetting) -> int:
             most = max((rows for path, rows in tables if "decoder" in path), default=target)
             return min(target, most)  # it decodes 448 tokens at most
         case "text":
-            return max(setting.seq_len, count_image_tokens(setting))
+            return max(setting.seq_len, count_image_tokens(setting) if runs_vision(setting) else 0)
     if setting.shape.model_type == "whisper":
         return max(rows for path, rows in tables if "encoder" in path)
     return setting.seq_len
 
 
+def runs_vision(setting: StepSetting) -> bool:
+    """Return whether an image is read that keeps anything: text alone trains where no vision matrix does."""
+    named = [linear.name for linear in setting.adapted]
+    return setting.trains_norms or any(word in name for name in named for word in VISION)
+
+
 def count_image_tokens(setting: StepSetting) -> int:
-    """Return how many positions of the text model one image takes: one per patch, without the class token."""
+    """Return how many positions of the text model one image takes: a patch each, without the class token,
+    unless several patches become one (Gemma 3's 4,096 are pooled to 256).
+    """
+    traits = setting.traits
+    return traits.image_tokens or count_patches(setting) // traits.merged_side**2
+
+
+def count_patches(setting: StepSetting) -> int:
+    """Return the patches of one image, without a class token."""
     rows = [count for path, count in _position_tables(setting.shape) if any(w in path for w in VISION)]
     side = int(max(rows, default=0) ** 0.5)
     return side * side

@@ -5,6 +5,7 @@ Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = h
 
 from dataclasses import replace
 
+from lora_lab.memory.frameworks.experts import DOWN, GATE_UP, Experts, experts_in
 from lora_lab.memory.frameworks.families import ModelFamily, find_family
 from lora_lab.memory.frameworks.linear_layers import LinearLayers
 from lora_lab.memory.frameworks.operators import FP32, HALF
@@ -24,6 +25,7 @@ def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
             family.attention_dropout if traits.attention_dropout is None else traits.attention_dropout
         ),
         gated=family.gated if traits.gated is None else traits.gated,
+        experts_used=traits.experts_per_token or family.experts_used,
         activation=traits.activation or family.activation,
     )
 
@@ -35,6 +37,8 @@ class TransformersStep(LinearLayers):
         super().__init__(setting, keep_history=keep_history)
         self.shape = setting.shape
         self.family: ModelFamily = with_traits(find_family(self.shape) or ModelFamily(), setting.traits)
+        self.experts = experts_in(self.shape)
+        self.number = 0
         self.seq_len = setting.seq_len
         self.rows = setting.tokens
         self.wide = FP32 if setting.prepared else setting.width
@@ -58,19 +62,29 @@ class TransformersStep(LinearLayers):
         """Simulate one step from the first to the last operator; what is resident is counted elsewhere."""
         x = self.embed()
         self.position_tables()
-        simulated = min(self.shape.layers, SIMULATED_LAYERS)
+        layers, differ = self.shape.layers, bool(self.setting.by_layer)
+        simulated = layers if differ else min(layers, SIMULATED_LAYERS)
         for number in range(simulated):
+            self.enter_layer(number)
             before, trained = self.tape.live_bytes, len(self.parameters)
             x = self.checkpointed(x) if self.setting.checkpointing else self.layer(x)
-            if number == 1 and self.shape.layers > simulated:
+            if number == 1 and layers > simulated:
                 saved = self.tape.live_bytes - before
                 gradients = sum(one.size_bytes for one in self.parameters[trained:])
-                x = self.repeated(x, self.shape.layers - simulated, saved, gradients)
+                x = self.repeated(x, layers - simulated, saved, gradients)
         loss = self.loss(x)
         del x
         self.casts.clear()
         self.tape.run_backward(loss.node, self.tape.new(1, FP32))
         return self.tape
+
+    def enter_layer(self, number: int) -> None:
+        """Take the adapters of one layer, where layers differ in them."""
+        self.number = number
+        if self.setting.by_layer:
+            here = [one for one in self.setting.by_layer if number in one.layers]
+            self.roles = {one.linear.role: one.linear for one in here}
+            self.ranks = {one.linear.role: one.rank for one in here}
 
     def repeated(self, x: Tensor, times: int, saved_bytes: int, gradient_bytes: int) -> Tensor:
         """Stand in for more layers like the last: what they save and, once they are done, their gradients."""
@@ -108,10 +122,11 @@ class TransformersStep(LinearLayers):
 
         def backward(gradient: Tensor) -> list[Tensor | None]:
             # Recomputing stops before the layer's result, which isn't needed again.
+            self.enter_layer(layer)
             came_back = kept or self.tape.new(numbers, width)
             return [self.tape.run_backward(self.layer(self.entering(came_back)).node, gradient)]
 
-        numbers, width = x.numbers, x.width
+        numbers, width, layer = x.numbers, x.width, self.number
         kept = None if self.offloads else Tensor(numbers, width, x.storage)
         return self.tape.record(out, [x], saved=[kept] if kept else [], backward=backward)
 
@@ -218,6 +233,10 @@ class TransformersStep(LinearLayers):
         if self.writes_attention():
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             pairs = self.setting.batch * heads * self.seq_len**2
+            if self.family.scores_in_fp32:
+                q, k = self.ops.cast(q, FP32), self.ops.cast(k, FP32)
+            if self.family.has_sinks:
+                return self.ops.sink_attention(q, k, v, pairs=pairs)
             if self.family.attention_dropout:
                 unfused = self.ops.plain_attention if self.is_eager() else self.ops.composed_attention
                 return unfused(q, k, v, pairs=pairs, dropout=True)
@@ -237,19 +256,104 @@ class TransformersStep(LinearLayers):
     # ---- the MLP
 
     def mlp(self, x: Tensor) -> Tensor:
-        """Run the MLP, gated or plain; a mixture of experts computes as many experts per token as it uses."""
+        """Run the MLP, gated or plain, or a mixture of experts."""
+        if self.experts:
+            return self.mixture(x, self.experts)
+        return self.dense(x, self.shape.intermediate)
+
+    def dense(self, x: Tensor, f: int) -> Tensor:
+        """Run an MLP of intermediate width f."""
         ops, d = self.ops, self.shape.hidden
-        f = self.shape.intermediate * self.family.experts_used
         if not self.family.gated:
             x = self.drop_inner(self.activate(self.linear("up", x, d, f)))
             return self.linear("down", x, f, d)
         if self.has("gate_up"):
-            gate, up = ops.split(self.linear("gate_up", x, d, 2 * f), [self.rows * f] * 2)
+            gate, up = ops.split(self.linear("gate_up", x, d, 2 * f), [x.numbers // d * f] * 2)
             x = ops.multiply(up, self.activate(gate))
             del gate, up
         else:
             x = ops.multiply(self.activate(self.linear("gate", x, d, f)), self.linear("up", x, d, f))
         return self.linear("down", self.drop_inner(x), f, d)
+
+    def mixture(self, x: Tensor, experts: Experts) -> Tensor:
+        """Route each token to its experts, run them on those rows, sort back and add up.
+
+        rows · k tokens of hidden width go in and come out; in between an expert keeps gate and up together
+        (2f), the activated gate (f), and, for the routing weights' gradient, its result.
+        """
+        ops, k, d = self.ops, self.family.experts_used, self.shape.hidden
+        shared = self.shared_expert(x)
+        weights = self.route(x, experts, k)
+        chosen = self.rows * k
+        index = self.tape.new(chosen, 8)
+        order = self.tape.new(chosen, 8)
+        selected = ops.apply(chosen * d, x.width, x, saved=(index,), backward_bytes=0)
+        weights = ops.apply(chosen, weights.width, weights, saved=(order,))
+        del x, index
+        if experts.fused:
+            out = self.fused_experts(selected, experts)
+        else:
+            self.copies = experts.count
+            out = self.dense(selected, experts.width)
+            self.copies = 1
+        del selected
+        out = ops.multiply(out, weights)
+        out = ops.apply(out.numbers, out.width, out, saved=(order,))
+        out = ops.apply(self.rows * d, out.width, out)
+        return out if shared is None else ops.add(out, shared)
+
+    def route(self, x: Tensor, experts: Experts, k: int) -> Tensor:
+        """Compute the router's probabilities in fp32 and keep the k largest of each token."""
+        ops, d = self.ops, self.shape.hidden
+        table = self.parameter(d * experts.count, self.wide, trained=self.setting.trains_everything)
+        logits = self.product(x, self.merged("weight", table), d, experts.count)
+        scores = ops.apply(logits.numbers, FP32, logits, save_result=True)
+        index = self.tape.new(self.rows * k, 8)
+        return ops.cast(ops.apply(self.rows * k, FP32, scores, saved=(index,)), x.width)
+
+    def fused_experts(self, x: Tensor, experts: Experts) -> Tensor:
+        """Run all chosen rows through the two tensors of a layer's experts."""
+        ops, d, f = self.ops, self.shape.hidden, experts.width
+        rows = x.numbers // d
+        both = self.grouped(GATE_UP, x, d, 2 * f, experts)
+        gate, up = ops.split(both, [rows * f] * 2)
+        del both, x
+        if self.family.clamps_gate:  # (up clamped + 1) · gate clamped · sigmoid(gate · 1.702)
+            gate, up = ops.unary(gate), ops.unary(up)
+            gate = ops.multiply(gate, ops.unary(ops.scale(gate), saves_result=True))
+            inner = ops.multiply(ops.apply(up.numbers, up.width, up, passes=True), gate)
+        else:
+            inner = ops.multiply(self.activate(gate), up)
+        del gate, up
+        return self.grouped(DOWN, inner, f, d, experts)
+
+    def grouped(self, name: str, x: Tensor, d_in: int, d_out: int, experts: Experts) -> Tensor:
+        """Multiply rows sorted by expert with their expert's matrix."""
+        trained = self.setting.trains_everything
+        weight = self.merged(name, self.parameter(experts.count * d_in * d_out, self.wide, trained=trained))
+        entered = x.width
+        out = self.ops.matmul(self.ops.cast(x, weight.width), weight, rows=x.numbers // d_in, d_out=d_out)
+        return out if self.autocast else self.ops.cast(out, entered)
+
+    def merged(self, name: str, weight: Tensor) -> Tensor:
+        """Return a fused tensor as peft multiplies with it: W + B·A for all experts, where it's adapted."""
+        adapter = next((one for one in self.setting.fused if one.name == name), None)
+        if adapter is None:
+            return weight
+        a, b = (self.parameter(size, self.adapter_width, trained=True) for size in (adapter.a, adapter.b))
+        a, b = self.ops.cast(a, weight.width), self.ops.cast(b, weight.width)
+        return self.ops.apply(weight.numbers, weight.width, a, b, weight, saved=(a, b))
+
+    def shared_expert(self, x: Tensor) -> Tensor | None:
+        """Run the expert that all tokens share, scaled by a gate of its own (Qwen2-MoE)."""
+        up = next(
+            (linear for linear in self.shape.linears if linear.name.endswith("shared_expert.up_proj")), None
+        )
+        if up is None:
+            return None
+        out = self.dense(x, up.d_out)
+        gate = self.ops.unary(self.linear("shared_gate", x, self.shape.hidden, 1), saves_result=True)
+        return self.ops.multiply(gate, out)
 
     def drop_inner(self, x: Tensor) -> Tensor:
         """Apply the residual's dropout to the MLP's hidden numbers, where the family does."""

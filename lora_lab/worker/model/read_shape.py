@@ -44,7 +44,7 @@ ROLES: dict[str, Role] = {
     "up_proj": "up", "fc1": "up", "c_fc": "up", "dense_h_to_4h": "up", "intermediate.dense": "up", "wi": "up",
     "lin1": "up", "lin2": "down", "wi_0": "gate", "wi_1": "up", "ffn": "up", "ffn_output": "down",
     "down_proj": "down", "fc2": "down", "mlp.c_proj": "down", "dense_4h_to_h": "down", "output.dense": "down",
-    "wo": "down",
+    "wo": "down", "fc_in": "up", "fc_out": "down",
 }  # fmt: skip
 
 
@@ -63,6 +63,17 @@ BUILDERS: dict[str, tuple[Any, ...]] = {
     "qa": (AutoModelForQuestionAnswering,),
 }
 """The classes that build a kind of model; the first one that knows the type is used."""
+
+SETTINGS = (
+    "hidden_act", "hidden_activation", "activation_function", "activation", "hidden_dropout_prob",
+    "hidden_dropout", "residual_dropout", "dropout_rate", "resid_pdrop", "dropout",
+    "attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "num_experts_per_tok",
+)  # fmt: skip
+"""Fields of a text model's configuration that memory depends on, and that no module shows."""
+
+VISION_SETTINGS = (
+    "model_type", "num_attention_heads", "num_heads", "hidden_act", "spatial_merge_size",
+)  # fmt: skip
 
 RUNTIME_FIELDS = ("quantization_config", "auto_map", "attn_implementation", "_attn_implementation")
 """Fields of a config.json that don't affect shapes and need packages or remote code."""
@@ -173,8 +184,21 @@ def shape_of_model(
         vocab=_read_number(text, "vocab_size"),
         fused_experts=any(p.ndim > 2 and "expert" in path for path, p in model.named_parameters()),
         default_targets=() if isinstance(defaults, str) else defaults,
+        settings=_read_settings(model.config, text),
         tree=tree,
     )
+
+
+def _read_settings(config: Any, text: Any) -> dict[str, Any]:
+    """Read what modules don't show, with the library's defaults; the models inside by their own name."""
+    said: dict[str, Any] = {
+        name: value for name in SETTINGS if isinstance(value := _read_field(text, name), str | int | float)
+    }
+    for inner, fields in (("text_config", ("model_type",)), ("vision_config", VISION_SETTINGS)):
+        if part := getattr(config, inner, None):
+            said[inner] = {name: value for name in fields if (value := getattr(part, name, None))}
+    pooled = {name: getattr(config, name, None) for name in ("mm_tokens_per_image", "scale_factor")}
+    return said | {name: value for name, value in pooled.items() if value}
 
 
 def _list_linears(model: PreTrainedModel, head: nn.Module | None) -> tuple[Linear, ...]:
@@ -217,8 +241,12 @@ def _read_number(text: Any, name: str) -> int:
     Where layers differ in it (Gemma 4's head_dim), transformers 5.24 raises a RuntimeError: then it is what
     most layers have. Counts need only the modules; memory is estimated for families that have all fields.
     """
-    try:
-        value = getattr(text, name, None)
-    except RuntimeError:
-        value = mode(getattr(layer, name, None) for layer in text.per_layer_config)
+    value = _read_field(text, name)
     return value if isinstance(value, int) else 0
+
+
+def _read_field(text: Any, name: str) -> Any:
+    try:
+        return getattr(text, name, None)
+    except RuntimeError:
+        return mode(getattr(layer, name, None) for layer in text.per_layer_config)

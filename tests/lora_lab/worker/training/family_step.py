@@ -32,6 +32,12 @@ class FamilyCell:
     checkpointing: bool = False
     eager: bool = False
     autocast: bool = False
+    narrowing: Config = field(default_factory=dict, hash=False)
+    """PEFT's fields that leave modules out or change ranks."""
+
+    image: bool = True
+    """Whether a model with a vision tower reads an image in each row."""
+
     tokens: int = TOKENS
     target_len: int | None = None
 
@@ -45,7 +51,7 @@ def record_of(cell: FamilyCell) -> dict[str, Any]:
         "method": "full" if cell.everything else "lora",
         "base_dtype": cell.base,
         "quant": cell.quant,
-        "lora": None if cell.everything else {"r": RANK, "targets": targets},
+        "lora": None if cell.everything else {"r": RANK, "targets": targets, **cell.narrowing},
         "seq_len": cell.tokens,
         "target_len": cell.target_len,
         "micro_batch": BATCH,
@@ -105,12 +111,20 @@ def _inputs(cell: FamilyCell, model: Any) -> dict[str, torch.Tensor]:
             mel = torch.randn(BATCH, config["num_mel_bins"], 2 * config["max_source_positions"], dtype=dtype)
             return {"input_features": mel, "labels": ids(cell.tokens)}
         case "vlm":
-            vision = config["vision_config"]
-            side, images = vision["image_size"], (vision["image_size"] // vision["patch_size"]) ** 2
             rows = ids(cell.tokens)
-            rows[:, 1 : 1 + images] = config["image_token_index"]
-            pixels = torch.randn(BATCH, 3, side, side, dtype=dtype)
-            return {"input_ids": rows, "pixel_values": pixels, "labels": rows}
+            if not cell.image:
+                return {"input_ids": rows, "labels": rows}
+            side = config["vision_config"]["image_size"]
+            tokens = (side // config["vision_config"]["patch_size"]) ** 2 // config.get(
+                "scale_factor", 1
+            ) ** 2
+            tokens = config.get("mm_tokens_per_image", tokens)
+            rows[:, 1 : 1 + tokens] = config["image_token_index"]
+            one = (1,) if config["model_type"] == "idefics3" else ()  # a row may have several images
+            pixels = torch.randn(BATCH, *one, 3, side, side, dtype=dtype)
+            seen = {"input_ids": rows, "pixel_values": pixels, "labels": rows}
+            is_image = rows == config["image_token_index"]
+            return seen | ({"token_type_ids": is_image.long()} if config["model_type"] == "gemma3" else {})
         case "encoder":
             return {"input_ids": ids(cell.tokens)}
     rows = ids(cell.tokens)
@@ -144,5 +158,6 @@ def _build(cell: FamilyCell) -> Any:
     if not cell.everything:
         targets = list(cell.targets) if isinstance(cell.targets, tuple) else cell.targets
         task = TASKS.get(cell.kind)
-        made = get_peft_model(made, LoraConfig(r=RANK, target_modules=targets, task_type=task))
+        adapter = LoraConfig(r=RANK, target_modules=targets, task_type=task, **cell.narrowing)
+        made = get_peft_model(made, adapter)
     return made.train()

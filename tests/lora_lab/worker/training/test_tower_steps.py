@@ -90,6 +90,34 @@ LLAVA: dict[str, Any] = {
         "projection_dim": 96,
     },
 }
+GEMMA3: dict[str, Any] = {
+    "model_type": "gemma3",
+    "image_token_index": 2,
+    "mm_tokens_per_image": 16,
+    "text_config": {
+        **SIZES,
+        "model_type": "gemma3_text",
+        "intermediate_size": 352,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+    },
+    "vision_config": {
+        **LLAVA["vision_config"],
+        "model_type": "siglip_vision_model",
+        "image_size": 128,
+        "vision_use_head": False,
+    },
+}
+"""256 patches, pooled to 16 tokens: without the pooling the text model would get four times its 64 tokens."""
+IDEFICS3: dict[str, Any] = {
+    "model_type": "idefics3",
+    "image_token_id": 2,
+    "image_token_index": 2,
+    "scale_factor": 2,
+    "pad_token_id": 0,
+    "text_config": LLAVA["text_config"],
+    "vision_config": {**LLAVA["vision_config"], "model_type": "idefics3_vision"},
+}
 
 GPT2 = {
     "model_type": "gpt2",
@@ -126,12 +154,29 @@ CELLS = {
     "bart, all linear": FamilyCell(config=BART, kind="seq2seq"),
     "bart full": FamilyCell(config=BART, kind="seq2seq", everything=True),
     "whisper, all linear": FamilyCell(config=WHISPER, kind="asr"),
+    "dinov2": FamilyCell(
+        config=VIT | {"model_type": "dinov2", "mlp_ratio": 4}, kind="imgcls", targets=PROJECTIONS
+    ),
     "vit": FamilyCell(config=VIT, kind="imgcls", targets=PROJECTIONS),
     "vit bf16, all linear": FamilyCell(config=VIT, kind="imgcls", base="bf16"),
     "llava": FamilyCell(config=LLAVA, kind="vlm", targets=PROJECTIONS),
     "gpt2, whose dropout unfuses attention": FamilyCell(config=GPT2, kind="causal", targets=("c_attn",)),
-    "olmo, which is not listed": FamilyCell(config=SIZES | {"model_type": "olmo"}, kind="causal"),
+    "helium, which is not listed": FamilyCell(
+        config=SIZES | {"model_type": "helium", "head_dim": 32, "num_key_value_heads": 2}, kind="causal"
+    ),
+    "olmo 3, which is not listed": FamilyCell(config=SIZES | {"model_type": "olmo3"}, kind="causal"),
+    "seed-oss, whose dropout is a default": FamilyCell(
+        config=SIZES | {"model_type": "seed_oss", "head_dim": 32, "num_key_value_heads": 2},
+        kind="causal",
+        targets=PROJECTIONS,
+    ),
     "llava text alone": FamilyCell(config=LLAVA, kind="vlm", targets=("gate_proj", "down_proj")),
+    "gemma 3": FamilyCell(config=GEMMA3, kind="vlm", base="bf16", targets=PROJECTIONS),
+    "gemma 3, all linear": FamilyCell(config=GEMMA3, kind="vlm", base="bf16"),
+    "gemma 3 text alone": FamilyCell(
+        config=GEMMA3, kind="vlm", base="bf16", targets=("gate_proj", "down_proj"), image=False
+    ),
+    "idefics 3": FamilyCell(config=IDEFICS3, kind="vlm", targets=PROJECTIONS),
 }
 CHECKPOINTED = {
     "bert": FamilyCell(config=BERT, kind="seqcls", targets=QUERY_VALUE, checkpointing=True),
