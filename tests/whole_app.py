@@ -27,7 +27,9 @@ class WholeApp:
 
     def open(self, path: str, browser: str = "browser-of-ana", **query: str) -> str:
         """The HTML of one page. Whatever a page raises, except a LearnerError, reaches the test."""
-        request = SimpleNamespace(cookies={COOKIE: browser}, query_params=QueryParams(query))
+        request = SimpleNamespace(
+            cookies={COOKIE: browser}, query_params=QueryParams(query), scope={"here": True}
+        )
         return str(self.loads[path](request))
 
     def open_all(

@@ -291,7 +291,7 @@ def test_the_projector_shows_the_address_that_workers_answer(context: Context) -
         live = await school.start()
         async with school.teacher() as teacher:
             screen = (await teacher.get(f"/class/{live.room.code}/screen")).text
-            assert f"class.example.org/class/{live.room.code}" in screen
+            assert "class.example.org/class/join" in screen
             page = await teacher.post(f"/class/{live.room.code}/key")
             assert "http://127.0.0.1:7860/class" in page.text  # the teacher's own device asks this app
             assert "name=address" not in page.text.replace('"', "")
