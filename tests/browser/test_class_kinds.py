@@ -142,7 +142,7 @@ def test_the_editor_sets_twins_and_makes_a_quiz(chromium: Browser, school: Schoo
         page.locator("#search").get_by_role("button").click()
         expect(page.locator("#found li")).to_contain_text(f"What is q-{words}?")
         page.get_by_role("button", name="To a quiz").click()
-    page.get_by_label("Title").last.fill("Check")
+    page.get_by_label("Name of the quiz").fill("Check")
     page.get_by_role("button", name="Add the quiz to the plan").click()
     last = page.locator("#entries li").last
     expect(last).to_contain_text("Check · Self-paced quiz · 2 questions")
