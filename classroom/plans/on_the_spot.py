@@ -11,7 +11,10 @@ from study.base.errors import LearnerError
 from study.ports.classes import ClassOption, ClassPrompt, ClassQuestion
 from study.text.markup import formula_problems, to_html, to_plain
 
-KINDS: Mapping[str, str] = {kind: KIND_NAMES[kind] for kind in ("question", "poll", "number", "text")}
+KINDS: Mapping[str, str] = {
+    "question": "Question with one right option",
+    **{kind: KIND_NAMES[kind] for kind in ("poll", "number", "text")},
+}
 FEWEST_OPTIONS, MOST_OPTIONS = 2, 6
 LONGEST_ASK, LONGEST_OPTION, LONGEST_UNIT = 600, 200, 20
 LONGEST_MINUTES = 180

@@ -150,7 +150,7 @@ class Student:
         return False
 
     async def _answer_all(self, position: int, round_number: int) -> None:
-        """Answer what is asked; a quiz question after question, until the class goes on."""
+        """Answer what is asked; a quiz question after question, until the teacher closes it."""
         activity = self.plan[position]
         for number in activity.rounds if activity.questions else (round_number,):
             await asyncio.sleep(self.rng.uniform(*self.behaviour.think_seconds))

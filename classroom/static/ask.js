@@ -55,7 +55,7 @@ function searchForm(asks = '') {
   let asked = 0;
   document.getElementById('search').addEventListener('submit', async (event) => {
     event.preventDefault();
-    const words = new URLSearchParams({ words: event.target.elements.words.value, asks });
+    const words = new URLSearchParams({ words: event.target.elements.words.value, ...(asks && { asks }) });
     const number = ++asked;
     let told = 'The app did not answer. Search once more.';
     try {

@@ -66,7 +66,7 @@ def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> lis
 
 
 def students_done(live: LiveRoom) -> set[str]:
-    """Who has answered what the class is at: of a quiz, all of it."""
+    """The students who have answered what the class is at: of a quiz, all of it."""
     if not live.state.round:
         return set()
     rounds = live.activity.rounds if live.activity and live.activity.questions else (live.state.round,)

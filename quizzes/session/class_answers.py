@@ -56,7 +56,7 @@ class QuizClassKinds:
     """What the kinds of question offer a live class (`study.ports.classes.ClassKinds`)."""
 
     def read(self, task: Mapping[str, Any], form: Form) -> ClassResponse:
-        """Read and grade the fields of a form. Raises LearnerError when they are no answer."""
+        """Read and grade the fields of a form. Raises LearnerError when too little is filled in."""
         kind, offered = load_task(task)
         given = kind.read(form, offered)
         grade = kind.grade(given)

@@ -119,7 +119,7 @@ class ClassKinds(Protocol):
     """
 
     def read(self, task: Mapping[str, Any], form: Mapping[str, Sequence[str]]) -> ClassResponse:
-        """Read and grade the fields of a form. Raises LearnerError when they are no answer."""
+        """Read and grade the fields of a form. Raises LearnerError when too little is filled in."""
 
     def example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
         """Fill in the form as a student might, for a rehearsal."""

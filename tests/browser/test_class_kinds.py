@@ -80,6 +80,7 @@ def test_every_kind_is_answered_on_a_phone(chromium: Browser, school: School, ad
     code = start(school, *ACTIVITIES)
     phone = open_page(chromium, address, f"/class/{code}", problems, **PHONE)
     expect(phone.get_by_role("heading", name="You are in")).to_be_visible()
+    screen = open_page(chromium, address, f"/class/{code}/screen", problems, width=1280, height=720)
 
     def go(position: int, phase: str) -> None:
         phone.request.post(
@@ -103,7 +104,8 @@ def test_every_kind_is_answered_on_a_phone(chromium: Browser, school: School, ad
         assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         go(position, "reveal")
         expect(phone.get_by_text("✓ Right").first).to_be_visible()
-        assert violations(phone) == []
+        expect(screen.locator("tr.right").first).to_contain_text("(100 %)")
+        assert violations(phone) == violations(screen) == []
 
     go(len(ACTIVITIES) - 1, "vote")
     step = phone.locator("[data-step]:visible")
@@ -142,7 +144,7 @@ def test_the_editor_sets_twins_and_makes_a_quiz(chromium: Browser, school: Schoo
         page.locator("#search").get_by_role("button").click()
         expect(page.locator("#found li")).to_contain_text(f"What is q-{words}?")
         page.get_by_role("button", name="To a quiz").click()
-    page.get_by_label("Title").last.fill("Check")
+    page.get_by_label("Name of the quiz").fill("Check")
     page.get_by_role("button", name="Add the quiz to the plan").click()
     last = page.locator("#entries li").last
     expect(last).to_contain_text("Check · Self-paced quiz · 2 questions")
