@@ -42,8 +42,9 @@
 
   document.addEventListener('click', async (event) => {
     const choice = event.target.closest('[data-who-act]');
+    const notice = document.querySelector('[data-who]');
+    if (notice && event.target.closest('#main [data-act]')) notice.remove(); // who starts to answer is new here
     if (!choice) return;
-    const notice = choice.closest('[data-who]');
     try {
       const answer = await fetch('/act/today', {
         method: 'POST',

@@ -6,8 +6,6 @@ from datetime import datetime
 from study.ports.context import Context, Visit
 from study.store import Store
 
-MOST = 6
-
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
@@ -32,7 +30,7 @@ def list_known(context: Context, visit: Visit) -> list[Known]:
     known.sort(key=lambda each: max(moments[each.id], default=never), reverse=True)
     return [
         Known(id=each.id, name=each.name, seen="" if each.named else _describe(visit, moments[each.id]))
-        for each in known[:MOST]
+        for each in known
     ]
 
 
