@@ -196,7 +196,8 @@ def _shape_in(path: Path) -> ModelShape | None:
         hash(shape)  # a key of caches
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LearnerError):
         return None
-    return shape if all(map(_has_its_types, (shape, *shape.linears))) else None
+    sizes: tuple[ModelShape | Linear, ...] = (shape, *shape.linears)
+    return shape if all(_has_its_types(each) for each in sizes) else None
 
 
 def _has_its_types(sizes: ModelShape | Linear) -> bool:
