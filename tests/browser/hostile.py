@@ -77,6 +77,27 @@ SHORT = f'"><img {BAIT} src=x onerror=ran=1>'
 """For fields that hold 40 characters."""
 
 
+TYPED = tuple(f"{text[: 199 - len(_IMG)]} {_IMG}" for text in FAMILIES.values() if "$" not in text)
+"""For what a teacher or a student types: at most 200 characters, and no formula that the app refuses."""
+
+
+def hostile_plan() -> dict[str, Any]:
+    """A teacher's own plan with the payloads in each of its texts."""
+    every = " ".join(TYPED)
+    return {
+        "title": SHORT,
+        "about": every,
+        "minutes": 5,
+        "activities": [
+            {"kind": "talk", "title": SHORT, "text": every},
+            {"kind": "text", "title": SHORT, "ask": TYPED[0]},
+            {"kind": "wall", "title": SHORT, "prompt": "explain-rank"},
+            {"kind": "poll", "title": SHORT, "ask": TYPED[1], "options": list(TYPED[2:8])},
+            {"kind": "number", "title": SHORT, "ask": TYPED[3], "value": 1, "unit": SHORT[:20]},
+        ],
+    }
+
+
 def fill_store(store: Store, profile_id: str, text: str) -> None:
     """Rows in every table that a profile owns, the text in every column that holds one."""
     with store.database.write() as connection:
@@ -225,6 +246,7 @@ def hostile_home(home: Path) -> Settings:
         store.projects.write(reader.id, project, "conclusion", HOSTILE[:4000], at=NOW)
     store.close()
     write_own_files(home, HOSTILE)
+    _write(home / "plans" / "hostile.yaml", hostile_plan())
     write_lab(settings, HOSTILE)
     return settings
 

@@ -11,6 +11,7 @@ import pytest
 from markupsafe import escape
 from playwright.sync_api import Browser, Route, expect
 
+from classroom.reports.export import FILES
 from lora_lab.engine.chat import ChatQuestion
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
@@ -25,6 +26,7 @@ from tests.browser.hostile import (
     PROJECTS,
     RAN,
     SHORT,
+    TYPED,
     hostile_files,
     hostile_home,
     runs_of,
@@ -154,20 +156,50 @@ def import_previews(app: WholeApp, tmp_path: Path, found: Collected) -> None:
             found.add(f"/io problem of {name}", reply.get("error") and str(escape(reply["error"])))
 
 
+CLASS_VIEWS = ("teach", "teach/state", "screen", "screen/state", "state", "report", "cards", "")
+
+
 def class_pages(app: WholeApp, found: Collected) -> None:
-    """A class whose student asks for a payload as a name: the teacher's, projector's and student's pages."""
+    """A class on a hostile plan, with questions typed on the spot; its student types payloads everywhere."""
     with app.client(BROWSER) as client:
         client.headers["origin"] = "http://localhost"
-        started = client.post("/class/open", data={"plan": "rank-25", "typed": "yes"}, follow_redirects=False)
+        for query in ({}, {"edit": "own-hostile"}, {"plan": HOSTILE}):
+            found.add(f"/class?{urlencode(query)}", client.get("/class", params=query).text)
+        form = {"plan": "own-hostile", "typed": "yes"}
+        started = client.post("/class/open", data=form, follow_redirects=False)
         code = started.headers["location"].split("/")[2]
         client.post(f"/class/{code}/join", json={"name": SHORT})
         refused = client.post(f"/class/{code}/name", json={"name": SHORT})
         assert refused.status_code == 400  # letters and digits only
         client.post(f"/class/{code}/address", data={"address": f"http://{SHORT}"}, follow_redirects=False)
-        for path in ("teach", "teach/state", "screen", "screen/state", "state", "report", ""):
-            answer = client.get(f"/class/{code}/{path}".rstrip("/"))
-            for html in _html_in(answer):
-                found.add(f"/class/{path}", html)
+        typed = {"when": "next", "ask": TYPED[4], "value": "1", "unit": SHORT[:20]}
+        for kind, options in (("question", ["*right", *TYPED[:3]]), ("poll", TYPED[3:6]), ("text", [])):
+            asked = client.post(
+                f"/class/{code}/ask", json={**typed, "kind": kind, "options": "\n".join(options)}
+            )
+            assert asked.status_code == 200, asked.text
+
+        def read() -> None:
+            for path in CLASS_VIEWS:
+                for html in _html_in(client.get(f"/class/{code}/{path}".rstrip("/"))):
+                    found.add(f"/class/{path}", html)
+
+        quotes = 0
+        for number in range(40):
+            state = client.get(f"/class/{code}/state").json()
+            if state["round"]:  # each kind of question takes its own of these
+                given = {"text": " ".join(TYPED)[:600], "option": "1", "number": "1"}
+                made = {"id": f"answer-{number}", "position": state["position"], "round": state["round"]}
+                assert client.post(f"/class/{code}/answer", json=given | made).is_success
+            elif state["phase"] == "reveal":
+                quotes += client.post(f"/class/{code}/command", json={"do": "show-quote"}).is_success
+            read()
+            if client.post(f"/class/{code}/command", json={"do": "next"}).is_error:
+                break  # the plan is at its end
+        assert quotes >= 3, "what the student wrote has to be shown"
+        for name in FILES:  # never shown as a page
+            sent = client.get(f"/class/{code}/export/{name}")
+            assert sent.headers["content-disposition"].startswith("attachment"), name
 
 
 def _html_in(answer: Any) -> Iterator[str]:
@@ -177,7 +209,9 @@ def _html_in(answer: Any) -> Iterator[str]:
     waiting = [answer.json()]
     while waiting:
         value = waiting.pop()
-        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+        if isinstance(value, dict):  # `say` is set as text
+            waiting += [inside for name, inside in value.items() if name != "say"]
+        waiting += value if isinstance(value, list) else []
         if isinstance(value, str):
             yield value
 
@@ -218,7 +252,7 @@ def test_no_payload_in_any_field_runs_where_nothing_but_the_escaping_stands(
     showing = [where for html, where in found.pieces.items() if BAIT in html]
     assert len(showing) > 80, "the payloads have to be on the pages"
     places = {where.split("?")[0].split(" ")[0] for where in showing}
-    assert places >= SHOWS_STRANGERS, SHOWS_STRANGERS - places
+    assert places >= SHOWS_STRANGERS | SHOWN_IN_CLASS, (SHOWS_STRANGERS | SHOWN_IN_CLASS) - places
 
     page = chromium.new_context().new_page()
     outside: list[str] = []
@@ -241,11 +275,14 @@ def test_no_payload_in_any_field_runs_where_nothing_but_the_escaping_stands(
 
 
 SHOWS_STRANGERS = {"/", "/settings", "/io", "/cards", "/browse", "/quiz", "/explain", "/lab", "/grid",
-                   "/compare", "/projects", "/memory", "chat"}  # fmt: skip
+                   "/compare", "/projects", "/memory", "/class", "chat"}  # fmt: skip
 """Pages that show what others wrote."""
 
+SHOWN_IN_CLASS = {f"/class/{view}" for view in ("teach", "screen", "state", "report")}
+
 IN_THE_APP = ("/", "/cards?deck=hostile&new=2", "/browse?deck=hostile", "/quiz", "/explain", "/settings",
-              "/io", "/lab", "/grid", "/projects?id=does-rank-matter")  # fmt: skip
+              "/io", "/lab", "/grid", "/projects?id=does-rank-matter", "/progress", "/review", "/compare",
+              "/memory", "/models", "/tasks", "/learn", "/concept?id=lora-rank")  # fmt: skip
 
 
 def test_no_payload_runs_in_the_app(visit: Visit, start_app: StartApp, tmp_path: Path) -> None:
@@ -253,10 +290,14 @@ def test_no_payload_runs_in_the_app(visit: Visit, start_app: StartApp, tmp_path:
     settings = hostile_home(tmp_path)
     visitor = visit(address=start_app("--no-worker", folder=tmp_path))
     visitor.page.context.add_cookies([{"name": COOKIE, "value": BROWSER, "url": visitor.address}])
-    for address in (*IN_THE_APP, f"/lab?run={runs_of(settings)[0].run_id}"):
+    run_id = runs_of(settings)[0].run_id
+    for address in (*IN_THE_APP, f"/lab?run={run_id}", f"/xray?run={run_id}"):
         page = visitor.page
         page.goto(visitor.address + address)
         visitor.settled()
+        assert page.evaluate(BAITS) == [0, 0], address
+    for address in ("/class?edit=own-hostile", f"/search?{urlencode({'q': 'hostile'})}"):
+        page.goto(visitor.address + address)  # pages beside the frame's
         assert page.evaluate(BAITS) == [0, 0], address
     page = visitor.open("/cards?deck=hostile&new=2")
     page.keyboard.press("Space")
