@@ -125,7 +125,7 @@ def count_moves(live: LiveRoom, asked: ClassQuestion) -> Transition | None:
 def slips(rounds: Sequence[list[Bar]], asked: ClassQuestion) -> list[Bar]:
     """The wrong options that were chosen in either round, the one with most votes in a round first.
 
-    After a good discussion nobody chooses them any more; why they were chosen is still worth a word.
+    After a good discussion nobody chooses them, and the class still learns why they were chosen.
     """
     by_id = {bar.id: bar for listed in rounds for bar in listed if not bar.correct}
     most = {option: max(bar.votes for each in rounds for bar in each if bar.id == option) for option in by_id}
