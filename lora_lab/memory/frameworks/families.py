@@ -101,7 +101,6 @@ FAMILIES: dict[str, ModelFamily] = {
     "qwen2_moe": ModelFamily(experts_used=4),
     "qwen3": ModelFamily(head_norms=True),
     "smollm3": ModelFamily(),
-    "olmo": ModelFamily(),
     "olmo2": ModelFamily(head_norms=True),
     "cohere": ModelFamily(norm="gemma", parallel=True, norms=1),
     "starcoder2": ModelFamily(norm="layer", activation="gelu", gated=False),
@@ -273,8 +272,6 @@ def find_stranger(shape: ModelShape) -> str:
         return f"the activation {activation}"
     if any(_is_norm(group) and group.own and _length(group) not in widths for group in groups):
         return "a norm inside its MLP"
-    if not any(_is_norm(group) and group.own for group in groups):
-        return "norms without weights"
     if any(group.kind == "other" and group.own and not _is_norm(group) for group in groups):
         return "parameters that are neither a matrix nor a norm"
     return ""
@@ -293,7 +290,7 @@ def _norms_heads(group: ModuleGroup, shape: ModelShape) -> bool:
     """Return whether a norm is one of queries or keys, head by head or all heads at once (OLMo 3)."""
     is_of_one = group.suffix.lower().startswith(("q_", "k_", "query_", "key_"))
     is_short = group.own == shape.head_dim != shape.hidden
-    return "*" in group.path and bool(group.own) and (is_of_one or is_short)
+    return "*" in group.path and (is_of_one or is_short)
 
 
 def _length(group: ModuleGroup) -> int:
