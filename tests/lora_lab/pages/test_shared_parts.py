@@ -55,6 +55,17 @@ def test_the_learner_chooses_between_the_machines_devices(ana: Visitor[LabPage |
         ana.sends("device", device="cuda:1")
 
 
+def test_beside_several_cards_the_way_to_use_all_of_them_is_named(
+    ana: Visitor[LabPage | GridPage], lab: Lab
+) -> None:
+    cards = [{"id": f"cuda:{number}", "name": "Card"} for number in range(2)]
+    device = {**run_builders.DEVICE, "type": "cuda", "id": "cuda:0"}
+    for used in (1, 2):
+        devices = [*cards[:used], {"id": "cpu", "name": "Processor"}]
+        lab.home.write_worker_state(state="ready", device={**device, "devices": devices})
+        assert ("/docs/guide/several-machines.md" in ana.sends("poll")["parts"]["worker"]) == (used > 1)
+
+
 def test_a_worker_that_did_not_start_is_started_again(
     ana: Visitor[LabPage | GridPage], lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
