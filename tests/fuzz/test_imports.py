@@ -12,9 +12,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,8 +25,13 @@ from hypothesis import strategies as st
 from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.exchange import card_exchange
 from flashcards.interchange.user_decks import LiveDecks
+from lora_lab.data.datasets import Dataset
+from lora_lab.data.lab_folder import LabHome
 from lora_lab.data.uploads import Uploads
+from lora_lab.runs.folder import create_run, delete_run
 from lora_lab.runs.run_file import read_run_file
+from lora_lab.settings.run_form import address_of
+from lora_lab.spec import RunSpec
 from quizzes.interchange.exchange import question_exchange
 from study.base.errors import LearnerError
 from study.base.settings import Settings
@@ -35,6 +42,7 @@ from study.io.exchange import Exchange, ImportPlan, exchange_for
 from study.store import Store, open_store
 from tests.flashcards.builders import NOW
 from tests.fuzz.formats import FORMATS, file_of, first_files
+from tests.lora_lab import run_builders
 from tests.time_limit import cpu_time_limit
 from tests.whole_app import WholeApp, whole_app
 
@@ -44,8 +52,16 @@ SEEDS = Path(__file__).parent / "seeds"
 SECONDS = 10
 OPEN_PAGES_AFTER = 400
 FEW = 10
-PAGES = ("/", "/learn", "/cards", "/browse", "/quiz", "/explain", "/review", "/progress", "/io", "/settings")
-"""The pages that show what was imported."""
+OPENED_OF_LAB = 10
+"""Of so many accepted runs and data sets one is opened, which takes as long as reading twenty."""
+
+READER = "browser-of-fuzz-reader"
+PAGES = ("/", "/learn", "/cards", "/browse", "/quiz", "/explain", "/review", "/progress", "/io", "/settings",
+         "/lab", "/grid", "/compare", "/start", "/practise")  # fmt: skip
+"""The pages that show what was imported; a concept's page does as well."""
+
+# Python's hint about a regular expression among a run's settings; the pages only print it.
+pytestmark = pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
 
 
 @dataclass
@@ -61,22 +77,45 @@ class ImportTarget:
     firsts: dict[str, bytes]
     uploads: Uploads
     accepted: list[tuple[bytes, ImportPlan]] = field(default_factory=list)
+    lab: list[tuple[RunSpec, Dataset]] = field(default_factory=list)
 
     def read(self, format_name: str, content: bytes) -> None:
         """Read one file. Anything but a LearnerError is a failure."""
         if format_name == "run":
-            read_run_file("run.json", content, self.uploads)
-            kept = list(self.uploads.folder.glob("*.json"))
-            if len(kept) > FEW:  # a run's data are looked for among all that are kept
-                for path in kept:
-                    path.unlink()
+            spec, dataset = read_run_file("run.json", content, self.uploads)
+            LabHome(self.home).shape(spec.model)  # an unknown model is refused before there is a run
+            self.lab.append((spec, dataset))
         elif format_name.startswith("data-"):
-            self.uploads.add(FORMATS[format_name].name, content)
+            dataset = self.uploads.add(FORMATS[format_name].name, content)
+            self.lab.append((RunSpec(data=self.uploads.name_of(dataset)), dataset))
         else:
             file = file_of(format_name, content)
             plan = exchange_for(file, self.exchanges).plan(self.profile, file, now=NOW)
             if self.imports.report(self.profile, plan).does_something:
                 self.accepted.append((content, plan))
+
+    def open_lab(self) -> None:
+        """Start runs of some of what was accepted, open the pages that show them, then delete everything."""
+        chosen, self.lab = self.lab[::OPENED_OF_LAB], []
+        runs = []
+        for number, (spec, dataset) in enumerate(chosen):
+            run = create_run(self.home / "runs", spec, dataset, now=NOW + timedelta(seconds=number))
+            run.emit("queued")
+            run_builders.train(run, steps=2)
+            run.emit("finished", step=2)
+            runs.append(run)
+        addresses = [address_of(run.spec, run_id=run.run_id) for run in runs]
+        addresses += [f"/lab?data={spec.data}" for spec, _ in chosen]
+        named = ",".join(run.run_id for run in runs[:4])
+        try:
+            for address in (*addresses, "/", "/memory", "/grid", f"/compare?runs={named}"):
+                path, _, query = address.partition("?")
+                self.app.open(path, READER, **dict(parse_qsl(query)))
+        finally:
+            for run in runs:
+                delete_run(run)
+            for kept in self.uploads.folder.glob("*.json"):
+                kept.unlink()
 
     def open_pages(self) -> None:
         """Apply what was accepted, open every page that shows it, then take everything back."""
@@ -97,8 +136,9 @@ class ImportTarget:
 
     def _open(self) -> None:
         for path in PAGES:
-            self.app.open(path, "browser-of-fuzz-reader")
-        with self.app.client("browser-of-fuzz-reader") as client:
+            self.app.open(path, READER)
+        self.app.open("/concept", READER, id="lora-rank")
+        with self.app.client(READER) as client:
             for address in ("/io/backup/json", "/io/cards/csv", "/io/cards/md", "/io/questions/gift"):
                 assert client.get(address).status_code == 200, address
 
@@ -116,7 +156,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImportTarget]:
         card_exchange(store, home, concepts, decks),
     ]
     firsts = first_files(store, home, questions)
-    reader = store.profiles.add("browser-of-fuzz-reader", "Reader", now=NOW)
+    reader = store.profiles.add(READER, "Reader", now=NOW)
     with whole_app(Settings(home=home, database_url=database, models_dir=home / "models")) as app:
         yield ImportTarget(
             store=store,
@@ -126,7 +166,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImportTarget]:
             profile=reader.id,
             app=app,
             firsts=firsts,
-            uploads=Uploads(home / "uploads-of-fuzz"),
+            uploads=Uploads(home / "lab" / "data"),
         )
     store.close()
 
@@ -137,6 +177,8 @@ def read_or_refuse(target: ImportTarget, format_name: str, content: bytes) -> No
         target.read(format_name, content)
     if len(target.accepted) >= OPEN_PAGES_AFTER:
         target.open_pages()
+    if len(target.lab) >= FEW * OPENED_OF_LAB:
+        target.open_lab()
 
 
 @pytest.mark.parametrize("format_name", CHOSEN)
@@ -168,6 +210,7 @@ def test_a_changed_file_is_read_or_refused_and_pages_open(target: ImportTarget, 
         _keep(format_name, failed)
         raise
     target.open_pages()
+    target.open_lab()
 
 
 def _keep(format_name: str, failed: list[bytes]) -> None:
@@ -185,3 +228,5 @@ def _keep(format_name: str, failed: list[bytes]) -> None:
 def test_a_file_that_once_went_wrong_is_read_or_refused(target: ImportTarget, path: Path) -> None:
     read_or_refuse(target, path.parent.name, path.read_bytes())
     target.open_pages()
+    if target.lab:
+        target.open_lab()
