@@ -72,14 +72,13 @@ class SweepWatcher:
         """Whether every cell has ended and was returned."""
         return not self._left
 
-    def look(self) -> list[RunFolder]:
-        """Return the cells that ended since the last call, up to the first one that hasn't ended."""
+    def look(self) -> RunFolder | None:
+        """Return the first cell if it has ended, before anything is printed of the cells after it."""
         for cell in self._left:
             cell.look()
-        ended = []
-        while self._left and self._left[0].state.ended:
-            ended.append(self._left.popleft().run)
-        return ended
+            if cell is self._left[0] and cell.state.ended:
+                return self._left.popleft().run
+        return None
 
 
 class _Cell:
@@ -112,6 +111,7 @@ def cells_as_they_end(sweep: Sweep, runs_dir: Path, write: Write) -> Iterator[Ru
     watcher = SweepWatcher(sweep, runs_dir, write)
     while not watcher.all_ended:
         ended = watcher.look()
-        yield from ended
-        if not ended:
+        if ended is None:
             time.sleep(WATCH_SECONDS)
+        else:
+            yield ended

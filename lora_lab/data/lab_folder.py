@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,8 @@ def _shape_in(path: Path) -> ModelShape | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, LearnerError):
         return None
     parts: tuple[ModelShape | Linear, ...] = (shape, *shape.linears)
-    return shape if all(_has_its_types(each) for each in parts) else None
+    whole = isinstance(shape.settings, Mapping) and all(_has_its_types(each) for each in parts)
+    return shape if whole else None
 
 
 def _has_its_types(sizes: ModelShape | Linear) -> bool:

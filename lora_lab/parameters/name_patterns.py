@@ -26,8 +26,9 @@ from study.io.process_limits import limit_memory
 CPU_SECONDS = 0.5
 """Processor time for all patterns of one question; `.*\\.q_proj` on 3,000 names takes a few milliseconds."""
 
-CLOCK_SECONDS = 10.0 if hasattr(signal, "setitimer") else 3.0
-"""By the clock, for a busy machine; on Windows, which has no timer of processor time, the only limit."""
+CLOCK_SECONDS = 60.0 if hasattr(signal, "setitimer") else 3.0
+"""By the clock, the start of the process included, on a busy machine; on Windows, which has no timer of
+processor time, the only limit."""
 
 WHOLE = "{}"
 """The pattern is for a whole name."""
