@@ -379,10 +379,9 @@ def _fewer_bits(bits: str) -> tuple[Bits, ...]:
 
 def in_words(verdict: FitVerdict, gpu: str) -> str:
     """Say in one sentence whether it fits; `gpu` is the card's size as people call it."""
-    needed = f"needs {as_bytes(verdict.needed_bytes)} of the card's {as_bytes(verdict.gpu_bytes)}"
     if verdict.fits:
-        return f"Fits in {gpu}: {needed}, {as_bytes(verdict.left_bytes)} left."
-    return f"Does not fit in {gpu}: {needed}, {as_bytes(-verdict.left_bytes)} short."
+        return f"Fits in {gpu} with {as_bytes(verdict.left_bytes)} left."
+    return f"Does not fit in {gpu}: {as_bytes(-verdict.left_bytes)} short."
 
 
 def trained_in_words(verdict: FitVerdict) -> str:

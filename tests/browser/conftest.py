@@ -40,6 +40,13 @@ class Visitor:
         self.settled()
         return self.page
 
+    def answer_who(self) -> None:
+        """Answer "Who are you?", which every page asks where the app has profiles already."""
+        new_here = self.page.get_by_role("button", name="I am new here")
+        if new_here.count():
+            new_here.click()
+            expect(new_here).to_have_count(0)
+
     def settled(self) -> None:
         """Wait until the content of the page is there."""
         self.page.wait_for_function(PAGE_IS_THERE)

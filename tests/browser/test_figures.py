@@ -210,7 +210,9 @@ def test_every_figure_beside_a_text_answers_the_keyboard_on_a_phone_and_leaves_r
 
 
 def test_a_phrase_sets_the_figure_in_view_on_a_phone_and_the_figure_covers_no_focus(visit: Visit) -> None:
-    page = visit(**PHONE, has_touch=True).open("/concept?id=lora-rank&mode=learn")
+    visitor = visit(**PHONE, has_touch=True)
+    page = visitor.open("/concept?id=lora-rank&mode=learn")
+    visitor.answer_who()
     first, figure = page.locator("#place-1").bounding_box(), page.locator(".fig-seen").bounding_box()
     assert first is not None
     assert figure is not None
@@ -227,7 +229,9 @@ def test_a_phrase_sets_the_figure_in_view_on_a_phone_and_the_figure_covers_no_fo
 
 
 def test_a_figure_beside_a_text_is_in_the_first_window_and_stays_in_view(visit: Visit) -> None:
-    page = visit(width=1280, height=800).open("/concept?id=lora-rank&mode=learn")
+    visitor = visit(width=1280, height=800)
+    page = visitor.open("/concept?id=lora-rank&mode=learn")
+    visitor.answer_who()
     whole = (".fig-picture", ".fig-finding", "input[data-setting=rank]")
     for part in whole:
         expect(page.locator(part)).to_be_in_viewport(ratio=1)

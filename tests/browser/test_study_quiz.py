@@ -97,7 +97,9 @@ def test_every_kind_by_keyboard_on_a_phone_in_the_dark(visit: Visit) -> None:
 def test_start_is_on_the_first_screen_and_only_an_exam_has_a_time(
     visit: Visit, width: int, height: int
 ) -> None:
-    page = visit(width=width, height=height).open("/quiz")
+    visitor = visit(width=width, height=height)
+    page = visitor.open("/quiz")
+    visitor.answer_who()
     expect(page.get_by_label("Exam time")).to_be_hidden()
     for mode in (
         "Practice",

@@ -15,7 +15,9 @@ def sentence(page: Page) -> str:
 
 def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     page = visit(width=1280, height=800).open("/memory")
-    expect(page.locator("#fit")).to_contain_text("12.0 GB left. 41,943,040 trainable")
+    expect(page.locator("#fit")).to_contain_text(
+        "12.0 GB left. It needs 13.4 GB of the card's 25.4 GB. 41,943,040 trainable"
+    )
     expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
     expect(page.locator("#longest")).to_contain_text("tokens per sequence")
     page.get_by_label("Rank r").fill("8")

@@ -85,9 +85,12 @@ def forecast_step(setting: StepSetting) -> Ledger:
 def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -> int:
     """Find the most sequences per step whose peak is below the limit; 0 if even one is too large.
 
-    Every moment of a step is linear in the batch, so two simulations determine all moments.
+    Every moment of a step is linear in the batch, so two simulations determine all moments; not so where
+    experts share the tokens, or where a second sequence brings further moments (DeBERTa).
     """
-    lines = _moments_by_batch(replace(setting, measure="allocated"))
+    lines = None if setting.shape.fused_experts else _moments_by_batch(replace(setting, measure="allocated"))
+    if lines is None:
+        return _search_largest_batch(setting, limit_bytes, most)
     limit_bytes -= CONTEXT_BYTES if setting.measure == "device" else 0
     free_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
     best = most
@@ -99,23 +102,42 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
     return max(0, best)
 
 
-def _moments_by_batch(setting: StepSetting) -> list[tuple[int, int]]:
-    """Return (bytes at batch 0, bytes per sequence) of every moment that may be the peak."""
+def _search_largest_batch(setting: StepSetting, limit_bytes: int, most: int) -> int:
+    """Halve the range of batches, because the peak grows with the batch."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if forecast_step(replace(setting, batch=middle)).total_bytes <= limit_bytes:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _moments_by_batch(setting: StepSetting) -> list[tuple[int, int]] | None:
+    """Return (bytes at batch 0, bytes per sequence) of every moment that may be the peak; None where two
+    batches differ in their moments.
+    """
     resident = _at_rest(setting)
     base = resident.weights + resident.constants + resident.adapters + resident.optimizer + resident.gradients
     # How constants are stored changes no tensor of the step.
     plain = replace(setting, batch=1, bits="nf4") if setting.bits == "nf4-dq" else replace(setting, batch=1)
-    lines = [(base + start, slope) for start, slope in _played_lines(plain)]
+    played = _played_lines(plain)
+    if played is None:
+        return None
+    lines = [(base + start, slope) for start, slope in played]
     one, two = (_optimizer_moment(replace(setting, batch=batch), resident).total_bytes for batch in (1, 2))
     # A line through (1, one) and (2, two) has slope two - one and intercept 2 one - two.
     return [*lines, (2 * one - two, two - one)]
 
 
 @lru_cache(maxsize=4096)
-def _played_lines(setting: StepSetting) -> tuple[tuple[int, int], ...]:
+def _played_lines(setting: StepSetting) -> tuple[tuple[int, int], ...] | None:
     one, two = (
         simulate_step(replace(setting, batch=batch), keep_history=True).history or [] for batch in (1, 2)
     )
+    if len(one) != len(two):
+        return None
     lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
     return tuple(_upper_envelope(sorted(lines, key=lambda line: (line[1], line[0]))))
 

@@ -210,3 +210,14 @@ def test_the_largest_batch_fits_and_one_more_does_not(one: StepSetting, size_gb:
         assert forecast_step(replace(one, batch=batch)).total_bytes <= size_gb * GB * 1.01
     if batch < 1024:
         assert forecast_step(replace(one, batch=batch + 1)).total_bytes > size_gb * GB * 0.99
+
+
+@pytest.mark.parametrize("model", ["mixtral-8x7b", "qwen3-30b-a3b", "deberta-v3-base"])
+def test_the_largest_batch_is_found_where_moments_are_not_linear_in_it(model: str) -> None:
+    record = {"model": model, "quant": "nf4", "lora": {"r": 16}, "seq_len": 1024, "device": "cuda"}
+    one = setting_of(record, find_shape(model))
+    batch = largest_batch(one, 400 * GB)
+    assert batch
+    peaks = [forecast_step(replace(one, batch=each)).total_bytes for each in (batch, batch + 1)]
+    assert peaks[0] <= 400 * GB
+    assert batch == 1024 or peaks[1] > 400 * GB

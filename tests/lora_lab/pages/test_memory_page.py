@@ -42,7 +42,7 @@ def shown(lab: Lab, query: dict[str, str] | None = None) -> str:
 def test_the_page_shows_a_ledger_what_fits_and_every_published_row(lab: Lab) -> None:
     text = words(shown(lab))
     for heading in (
-        "Fits in 24 GB: needs",
+        "Fits in 24 GB with",
         "Where the memory goes",
         "What fits",
         "others measured",
