@@ -188,7 +188,9 @@ def test_a_miss_comes_back_as_cards(visit: Visit) -> None:
 
 
 def test_a_chart_leaves_room_for_the_answers_and_stays_after_a_wrong_one(visit: Visit) -> None:
-    page = open_quiz(visit(height=800), "topic=kinds-numbers&n=5&seed=3")
+    visitor = visit(height=800)
+    page = open_quiz(visitor, "topic=kinds-numbers&n=5&seed=3")
+    visitor.answer_who()
     expect(page.locator("form.question .option").last).to_be_in_viewport(ratio=1)
     title, tick = page.locator(".chart text").first.bounding_box(), page.get_by_text("10", exact=True)
     top = tick.first.bounding_box()
