@@ -27,7 +27,6 @@ class NameExpiry:
         self._hourly.close()
 
     def _look(self) -> None:
-        with contextlib.suppress(
-            SQLAlchemyError, StorageError
-        ):  # away for a while: the next look deletes them
+        # Where the database is away for a while, the next look deletes them.
+        with contextlib.suppress(SQLAlchemyError, StorageError):
             self._log.transact([lambda t: t.forget_names(now=self._clock())])

@@ -113,7 +113,7 @@ class Profiles(StoreLog):
                 _erase_profile(connection, left.id)
 
     def remove_idle_guests(self, *, before: datetime, stop: Callable[[], bool] = bool) -> int:
-        """Erase guests who came before a moment and never did anything, until `stop` says so; return how many.
+        """Erase guests from before a moment who never did anything, until `stop` is true; return how many.
 
         A few in each transaction, so that nobody's write waits for all of them.
         """
