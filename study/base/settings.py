@@ -33,7 +33,7 @@ class Settings:
     """Model files; separate, so that several data folders can share them."""
 
     public_names: tuple[str, ...] = ()
-    """Names that a proxy in front of the app has: who asks for one doesn't sit at this machine."""
+    """Names of a proxy in front of the app: a browser that asks for one isn't on this machine."""
 
     @property
     def runs_dir(self) -> Path:
