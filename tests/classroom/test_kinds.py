@@ -11,7 +11,6 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a chart is drawn of
 from classroom.activities.activity import Activity, activity_from
-from classroom.plans.plan import Plan
 from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
 from classroom.simulation.student import answer_to
@@ -23,7 +22,8 @@ from quizzes.session.class_questions import build_class_question
 from study.content.concepts import load_concepts
 from study.ports.classes import ClassQuestion
 from study.ports.context import Context
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.builders import plan_of
+from tests.classroom.rooms import School, phone, played, record_of
 
 GRADED = QuizClassKinds()
 
@@ -66,14 +66,13 @@ def test_each_question_of_the_bank_can_be_asked_and_is_graded_as_in_the_quiz() -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_goes_through_both_rounds_to_report_and_cards(context: Context, kind: Kind) -> None:
+def test_a_kind_goes_through_both_rounds_to_report_and_cards(
+    school: School, context: Context, kind: Kind
+) -> None:
     asked = of_kind(kind)
-    plan = Plan(
-        id="t", title="T", about="", minutes=9, activities=(activity_of(asked, twin=of_kind("numeric")),)
-    )
+    plan = plan_of(activity_of(asked, twin=of_kind("numeric")))
 
     async def play() -> None:
-        school = School(context)
         live = await school.start(plan)
         async with phone(school, live, "one") as one, phone(school, live, "two") as two:
             await school.lead(live, "next")
@@ -105,8 +104,7 @@ def test_a_kind_goes_through_both_rounds_to_report_and_cards(context: Context, k
 
         again = await school.new_hub(context).find(live.room.code)
         assert again.plan == live.plan
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         [item] = report(record).items
         assert (item.first_right, item.second_right, item.gain) == (0.5, 1.0, 1.0)
         assert item.confident_wrong == 1
@@ -118,12 +116,11 @@ def test_a_kind_goes_through_both_rounds_to_report_and_cards(context: Context, k
     played(play)
 
 
-def test_what_is_missed_is_a_card_with_the_answer_in_words(context: Context) -> None:
+def test_what_is_missed_is_a_card_with_the_answer_in_words(school: School) -> None:
     activities = tuple(activity_of(of_kind(kind)) for kind in KINDS)
 
     async def play() -> str:
-        school = School(context)
-        live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=activities))
+        live = await school.start(plan_of(*activities))
         async with phone(school, live, "one") as one:
             for position, activity in enumerate(activities):
                 assert activity.asked is not None
@@ -139,37 +136,32 @@ def test_what_is_missed_is_a_card_with_the_answer_in_words(context: Context) -> 
     assert of_kind("ordering").answer_text in page
 
 
-def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(context: Context) -> None:
+def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(
+    school: School, context: Context
+) -> None:
     asked = of_kind("cloze")
     form = GRADED.example(asked.task, right=True, rng=Random(1))
     form["blank-1"] = ["something else"]
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         async with phone(school, live, "one") as one:
             await school.lead(live, "next")
             assert (await one.answer(0, 1, fields=form)).status_code == 200
             await school.lead(live, "go", position=0, phase="reveal")
             assert "partly right" in (await one.state())["html"]
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         assert report(record).items[0].first_right == 0
         assert grade_table(report(record))[1][1] in range(1, 100)
 
     played(play)
 
 
-def test_a_form_that_is_no_answer_is_told_in_words(context: Context) -> None:
+def test_a_form_that_is_no_answer_is_told_in_words(school: School) -> None:
     asked = of_kind("ordering")
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         async with phone(school, live, "one") as one:
             await school.lead(live, "next")
             hostile: list[Any] = [{}, {"place-1": ["A"]}, [], "x", {"place-1": "A", "place-2": [3]}, None]
@@ -181,15 +173,12 @@ def test_a_form_that_is_no_answer_is_told_in_words(context: Context) -> None:
     played(play)
 
 
-def test_what_one_student_alone_typed_is_for_the_teacher_only(context: Context) -> None:
+def test_what_one_student_alone_typed_is_for_the_teacher_only(school: School) -> None:
     """A joke or an insult doesn't reach the projector; a frequent mistake does."""
     asked = of_kind("short-text")
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         typed = ["a rude word", "Often <b>wrong</b>", "often <b>Wrong</b>"]
         await school.lead(live, "next")
         for number, text in enumerate(typed):
@@ -209,14 +198,11 @@ def test_what_one_student_alone_typed_is_for_the_teacher_only(context: Context) 
     played(play)
 
 
-def test_numbers_are_a_histogram_with_the_right_one(context: Context) -> None:
+def test_numbers_are_a_histogram_with_the_right_one(school: School) -> None:
     asked = of_kind("numeric")
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         await school.lead(live, "next")
         for number, right in enumerate((True, False, True)):
             async with phone(school, live, f"browser-{number}") as each:

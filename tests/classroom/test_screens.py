@@ -3,17 +3,9 @@
 import asyncio
 import re
 
-import pytest
-
 from classroom.reports.take_home import take_home
 from classroom.views.screens import screen_state, student_state, teacher_state
-from study.ports.context import Context
 from tests.classroom.rooms import School, phone, played
-
-
-@pytest.fixture
-def school(context: Context) -> School:
-    return School(context)
 
 
 def test_the_projector_names_slips_that_the_discussion_has_ended(school: School) -> None:
