@@ -1,6 +1,7 @@
 """Questions of every kind in a class: the phone's form, grading, distribution, report and cards."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,8 @@ from classroom.activities.activity import Activity, activity_from
 from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
 from classroom.simulation.student import answer_to
+from classroom.views.results import OPEN_KINDS
+from classroom.views.screens import screen_state, teacher_state
 from quizzes.bank.bank import Bank, load_bank
 from quizzes.kinds import KINDS, Kind
 from quizzes.kinds.question import Question
@@ -196,6 +199,51 @@ def test_what_one_student_alone_typed_is_for_the_teacher_only(school: School) ->
             assert "(67 %)" in html
 
     played(play)
+
+
+def test_what_one_student_typed_in_both_rounds_is_still_one_students(school: School) -> None:
+    asked = of_kind("short-text")
+
+    async def play() -> str:
+        live = await school.start(plan_of(activity_of(asked)))
+        for number, step in ((1, "vote"), (2, "revote")):
+            await school.lead(live, "go", position=0, phase=step)
+            for browser, text in (("one", "a rude word"), ("two", f"try {number}"), ("three", "try 1")):
+                async with phone(school, live, browser) as each:
+                    assert (await each.answer(0, number, fields={"text": [text]})).status_code == 200
+        await school.lead(live, "go", position=0, phase="reveal")
+        return str(screen_state(live, link="x")["html"])
+
+    screen = played(play)
+    assert "rude" not in screen
+    assert "try 1" in screen
+
+
+@pytest.mark.parametrize("kind", OPEN_KINDS)
+def test_the_teachers_page_folds_an_open_questions_answers_until_the_reveal(
+    school: School, kind: Kind
+) -> None:
+    """Where the page is on the projector too, it would tell the right one."""
+    asked = of_kind(kind)
+
+    async def play() -> tuple[str, str]:
+        live = await school.start(plan_of(activity_of(asked)))
+        await school.lead(live, "next")
+        async with phone(school, live, "one") as one:
+            assert (await one.answer(0, 1, **answers_to(asked, right=True))).status_code == 200
+        before = teacher_state(live)["html"]
+        await school.lead(live, "go", position=0, phase="reveal")
+        return before, teacher_state(live)["html"]
+
+    before, after = played(play)
+    seen, folded, _ = re.split(r"(<details data-keep=\"right-.*?</details>)", before, flags=re.DOTALL)
+    assert "Show the right answer and all answers" in folded
+    shown = ('<table class="bars"', str(asked.answer), *(['class="truth"'] if kind == "numeric" else []))
+    for piece in shown:
+        assert piece not in seen
+        assert piece in folded
+        assert piece in after
+    assert '<details data-keep="right-' not in after
 
 
 def test_numbers_are_a_histogram_with_the_right_one(school: School) -> None:
