@@ -128,13 +128,16 @@ def test_the_editor_sets_twins_and_makes_a_quiz(classroom: Classroom) -> None:
     page = classroom.browser(**PHONE, has_touch=True)
     page.goto(f"{classroom.address}/class?edit=short")
     page.get_by_text("Add a question of the app").click()
-    for words in ("one", "two"):
+    for words, told in (("one", "The quiz has 1 question."), ("two", "The quiz has 2 questions.")):
         page.get_by_label("Words").fill(words)
         page.locator("#search").get_by_role("button").click()
         expect(page.locator("#found li")).to_contain_text(f"What is q-{words}?")
-        page.get_by_role("button", name="To a quiz").click()
+        page.get_by_role("button", name="Add to a quiz").click()
+        expect(page.locator("#moved")).to_have_text(told)
     page.get_by_label("Name of the quiz").fill("Check")
-    page.get_by_role("button", name="Add the quiz to the plan").click()
+    page.get_by_role("button", name="Add the quiz to the plan").evaluate(
+        "button => { button.click(); button.click(); }"  # two presses add one quiz
+    )
     last = page.locator("#entries li").last
     expect(last).to_contain_text("Check · Self-paced quiz · 2 questions")
     page.get_by_role("button", name="Add “", exact=False).last.click()
@@ -144,6 +147,7 @@ def test_the_editor_sets_twins_and_makes_a_quiz(classroom: Classroom) -> None:
     choice.select_option("q-two-twin")
     assert json.loads(last.locator("[name=entry]").input_value())["twin"] == "q-two-twin"
     assert violations(page) == []
+    expect(page.locator("#entries li", has_text="Self-paced quiz")).to_have_count(1)
     page.get_by_role("button", name="Save as my plan").click()
     expect(page.get_by_role("status").filter(has_text="is saved and chosen below")).to_be_visible()
 
