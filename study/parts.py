@@ -182,7 +182,12 @@ def build_site(
     site.state.owner_key = keys.owner if keys else ""
     if keys:
         site.add_middleware(RoleGate, keys=keys, open_lab=open_lab)
-    site.add_middleware(middleware.RequestGuard, hosts=hosts, larger=transfer_routes.LARGER_BODIES)
+    site.add_middleware(
+        middleware.RequestGuard,
+        hosts=hosts,
+        public_names=core.settings.public_names,
+        larger=transfer_routes.LARGER_BODIES,
+    )
     styles = [*(sheet for part in parts for sheet in part.styles), FIGURE_STYLES]
     return frame.mount(site, blocks, head=page_files.build_head(styles, projector=projector))
 

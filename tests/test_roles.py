@@ -13,7 +13,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-import app as the_app
 from lora_lab.engine.shape_jobs import ShapeJobs
 from lora_lab.pages import compare, grid, microscope, models, projects, train, xray
 from study.base.owner_log import FILE
@@ -21,7 +20,7 @@ from study.base.settings import Settings
 from study.web.security.access import KEY_FILE, ServerKeys
 from study.web.security.middleware import COOKIE
 from tests.visits import build_event
-from tests.whole_app import WholeApp
+from tests.whole_app import WholeApp, whole_app
 
 HOST = "192.168.1.20:7860"
 ELSEWHERE = "192.168.1.77"
@@ -64,10 +63,8 @@ def served(home: Path) -> Iterator[WholeApp]:
     settings = Settings(
         home=home, database_url=f"sqlite:///{home / 'study.sqlite3'}", models_dir=home / "models"
     )
-    site = the_app.build_app(settings, hosts=("0.0.0.0",), worker=False)
-    functions = site.routes[-1].app.get_blocks().fns.values()
-    yield WholeApp(site, {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"})
-    site.state.close()
+    with whole_app(settings, hosts=("0.0.0.0",)) as served:
+        yield served
 
 
 def client(served: WholeApp, address: str = ELSEWHERE, host: str = HOST, **cookies: str) -> TestClient:
@@ -282,16 +279,11 @@ def test_on_ones_own_machine_everything_is_open(tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path, database_url=f"sqlite:///{tmp_path / 's.sqlite3'}", models_dir=tmp_path / "models"
     )
-    site = the_app.build_app(settings, hosts=("127.0.0.1",), worker=False)
-    try:
-        browser = TestClient(
-            site, base_url="http://localhost", client=("127.0.0.1", 1), cookies={COOKIE: "me"}
-        )
+    with whole_app(settings, hosts=("127.0.0.1",)) as served:
+        browser = served.client("me")
         assert not (tmp_path / KEY_FILE).exists()
         assert "Your devices" not in _settings(browser)[1]
         assert browser.get("/class").status_code == 200
-    finally:
-        site.state.close()
 
 
 def test_the_owner_reads_what_was_refused_and_nobody_else_does(
@@ -382,13 +374,10 @@ def test_an_open_lab_reads_every_model_for_everyone(reading: list[str], tmp_path
     settings = Settings(
         home=tmp_path, database_url=f"sqlite:///{tmp_path / 's.sqlite3'}", models_dir=tmp_path / "models"
     )
-    site = the_app.build_app(settings, hosts=("0.0.0.0",), worker=False, open_lab=True)
-    try:
-        learner = client(WholeApp(site, {}), **{COOKIE: "browser-of-lea"})
+    with whole_app(settings, hosts=("0.0.0.0",), open_lab=True) as served:
+        learner = client(served, **{COOKIE: "browser-of-lea"})
         assert "ask the owner" not in _press_with(learner, "lab", "owner/some-model")
         assert reading == ["owner/some-model"]
-    finally:
-        site.state.close()
 
 
 def _press_with(browser: TestClient, island: str, model: str) -> str:

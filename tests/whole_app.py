@@ -51,9 +51,9 @@ class WholeApp:
 
 
 @contextmanager
-def whole_app(settings: Settings, *, study_only: bool = False) -> Iterator[WholeApp]:
-    """The app without workers; closed at the end."""
-    site = app.build_app(settings, worker=False, study_only=study_only)
+def whole_app(settings: Settings, **options: Any) -> Iterator[WholeApp]:
+    """The app without workers, built with these options; closed at the end."""
+    site = app.build_app(settings, worker=False, **options)
     functions = site.routes[-1].app.get_blocks().fns.values()
     loads = {f"/{made.page}": made.fn for made in functions if made.name == "guarded_load"}
     try:

@@ -2,9 +2,7 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 from lora_lab.engine.worker_process import worker_environment
@@ -12,7 +10,7 @@ from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape, shape_from_json
 from lora_lab.spec import parse_object
 from study.base.errors import LearnerError
-from study.base.json_lines import JsonLinesProcess
+from study.base.json_lines import AskedProcess
 from study.base.short_queue import ShortQueue
 
 MODEL_KINDS = ("causal", "encoder", "base", "seq2seq", "asr", "seqcls", "imgcls", "vlm", "tokencls", "qa")
@@ -54,6 +52,7 @@ class ShapeReader:
     def __init__(self, named: Callable[[str], ModelShape] = find_shape) -> None:
         self._named = named
         self._known: dict[str, ModelShape] = {}
+        self._process = AskedProcess("lora_lab.worker", "--shapes", environment=worker_environment())
         self._queue = ShortQueue("Other configurations")  # a page's handlers run in several threads
 
     def read(self, config: Mapping[str, Any], *, kind: str | None = None, anew: bool = False) -> ModelShape:
@@ -95,14 +94,8 @@ class ShapeReader:
         return self.read(entry.config, kind=kind)
 
     def _read(self, request: Mapping[str, Any]) -> ModelShape:
-        process = self._process
-        process.send(request)
-        limit = threading.Timer(CLOCK_SECONDS, process.kill)
-        limit.start()
-        answer = next(process.read(), None)
-        limit.cancel()
+        answer = self._process.ask(request, seconds=CLOCK_SECONDS)
         if answer is None:
-            self.close()  # the next configuration gets a new worker
             raise LearnerError(
                 "This configuration takes too long or too much memory to read.",
                 do_next="Check how many layers and experts it has, or try again.",
@@ -116,13 +109,7 @@ class ShapeReader:
 
     def close(self) -> None:
         """End the worker, if it was started: it stores nothing."""
-        worker = self.__dict__.pop("_process", None)
-        if worker is not None:
-            worker.close()
-
-    @cached_property
-    def _process(self) -> JsonLinesProcess:
-        return JsonLinesProcess("lora_lab.worker", "--shapes", environment=worker_environment())
+        self._process.close()
 
 
 def _check_sizes(config: Mapping[str, Any]) -> None:

@@ -13,13 +13,12 @@ import json
 import re
 import signal
 import sys
-import threading
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from study.base.errors import LearnerError
-from study.base.json_lines import JsonLinesProcess, open_answers
+from study.base.json_lines import AskedProcess, open_answers
 from study.base.short_queue import ShortQueue
 from study.io.process_limits import limit_memory
 
@@ -65,44 +64,25 @@ def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str 
 @lru_cache(maxsize=64)  # one press may ask the same many times, and each time may take a second
 def _answer(patterns: tuple[str, ...], within: str, names: tuple[str, ...]) -> Mapping[str, Any] | None:
     is_plain = len(patterns) <= MOST_PLAIN and all(map(PLAIN.fullmatch, patterns))
-    return (_match if is_plain else _matcher.ask)(patterns=patterns, within=within, names=names)
+    if is_plain:
+        return _match(patterns, within, names)
+    with _queue.turn(MatchingRefused):
+        answer: Mapping[str, Any] | None = _matcher.ask(
+            {"patterns": patterns, "within": within, "names": names}, seconds=CLOCK_SECONDS
+        )
+    return answer
 
 
 class MatchingRefused(LearnerError):
     """The error when it is not known what an expression matches."""
 
 
-class _Matcher:
-    """The client of one process, started for the first question and after each that took too long."""
-
-    def __init__(self) -> None:
-        self._queue = ShortQueue("Other regular expressions", wait_seconds=5)
-        self._process: JsonLinesProcess | None = None
-
-    def ask(self, **question: Any) -> Mapping[str, Any] | None:
-        """Return the process's answer; None when a limit ended it."""
-        with self._queue.turn(MatchingRefused):
-            process = self._process = self._process or JsonLinesProcess(__name__)
-            process.send(question)
-            limit = threading.Timer(CLOCK_SECONDS, process.kill)
-            limit.start()
-            answer: Mapping[str, Any] | None = next(process.read(), None)
-            limit.cancel()
-            if answer is None:
-                self.close()
-            return answer
-
-    def close(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.close()
-
-
-_matcher = _Matcher()
+_queue = ShortQueue("Other regular expressions", wait_seconds=5)
+_matcher = AskedProcess(__name__)
 atexit.register(_matcher.close)
 
 
-def _match(*, patterns: Iterable[str], within: str, names: Iterable[str]) -> dict[str, Any]:
+def _match(patterns: Iterable[str], within: str, names: Iterable[str]) -> dict[str, Any]:
     compiled = []
     for pattern in patterns:
         whole = within.replace("{}", pattern)

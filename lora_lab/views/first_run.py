@@ -12,6 +12,7 @@ from lora_lab.runs.cost_preview import build_preview, seconds_a_token
 from lora_lab.settings.run_form import address_of, read_presets
 from lora_lab.spec import RunSpec
 from lora_lab.views.outcome import at_rank
+from study.base.errors import LearnerError
 from study.base.units import as_bytes, as_duration
 from study.ports.activities import FirstRunView
 from study.ports.context import Visit
@@ -42,6 +43,13 @@ class FirstRun:
                 if run.spec == spec and run.state().status not in ("failed", "stopped"):
                     return run.run_id
         return self.lab.engine.submit(spec, self.lab.uploads.find(spec.data), now=visit.now).run_id
+
+    def has(self, run_id: str) -> bool:
+        try:
+            self.lab.run(run_id)
+        except LearnerError:
+            return False
+        return True
 
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         run = self.lab.run(run_id)

@@ -206,7 +206,8 @@ class QuizExercise:
         new = [question for question in pool if question.id not in seen]
         rest = [q for q in pool if q.id in seen and q.id not in asked_again]
         beginners = [question for question in new if question.level == "beginner"]
-        groups = (due, missed, beginners, [question for question in new if question not in beginners], rest)
+        others = [question for question in new if question.level != "beginner"]
+        groups = (due, missed, beginners, others, rest)
         ordered = [
             question
             for group in groups

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
@@ -71,3 +72,35 @@ class JsonLinesProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+class AskedProcess:
+    """A module that answers each question with one line, in a process that starts for the first question.
+
+    Whatever ended it since, the next question gets a new one. One thread asks at a time.
+    """
+
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self._command, self._environment = (module, *arguments), environment
+        self._process: JsonLinesProcess | None = None
+
+    def ask(self, question: Mapping[str, Any], *, seconds: float) -> Any | None:
+        """Return the answer; None when the process ended first, which it does after so many seconds."""
+        if self._process is not None and not self._process.is_alive:
+            self.close()
+        process = self._process = self._process or JsonLinesProcess(
+            *self._command, environment=self._environment
+        )
+        process.send(question)
+        limit = threading.Timer(seconds, process.kill)
+        limit.start()
+        answer = next(process.read(), None)
+        limit.cancel()
+        if answer is None:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()

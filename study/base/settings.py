@@ -1,6 +1,7 @@
 """Where this machine stores what a learner typed, trained and downloaded."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,9 @@ class Settings:
 
     models_dir: Path
     """Model files; separate, so that several data folders can share them."""
+
+    public_names: tuple[str, ...] = ()
+    """Names of a proxy in front of the app: a browser that asks for one isn't on this machine."""
 
     @property
     def runs_dir(self) -> Path:
@@ -62,7 +66,7 @@ class Settings:
         return self.home / "plans"
 
 
-def load_settings(*, home: Path | None = None) -> Settings:
+def load_settings(*, home: Path | None = None, public_names: Iterable[str] = ()) -> Settings:
     """Read the settings from the argument, then `LORA_STUDY_HOME`, then the platform's user data folder.
 
     `DATABASE_URL` and `LORA_STUDY_MODELS` override the two parts that are often shared. Raises LearnerError
@@ -81,4 +85,5 @@ def load_settings(*, home: Path | None = None) -> Settings:
         home=folder,
         database_url=os.environ.get("DATABASE_URL") or f"sqlite:///{folder / 'study.sqlite3'}",
         models_dir=Path(os.environ.get("LORA_STUDY_MODELS") or folder / "models").expanduser().resolve(),
+        public_names=tuple(public_names),
     )

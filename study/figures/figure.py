@@ -88,8 +88,8 @@ class Figure(Generic[S]):
             settings, problem = settings_from(self.settings, query), ""
         except LearnerError as error:
             settings, problem = self.settings(), str(error)
-        used = [name for name, _ in self._controls()] if beside is None else self._choose_used(set(beside))
         controls = [(name, control, getattr(settings, name)) for name, control in self._controls()]
+        used = [name for name, *_ in controls] if beside is None else self._choose_used(set(beside))
         return render(
             "study/figures/figure.html",
             figure=self,

@@ -105,8 +105,10 @@ class ReviewPage:
     def plan(self, visit: Visit, concept: str = "") -> ReviewPlan:
         """Plan what fits into five minutes for this learner, of everything or of one concept."""
         cards = self.cards.count_planned(visit, seconds=CARD_SECONDS, concept=concept)
-        questions = len(self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=0, concept=concept))
-        explanations = int(bool(self.explain.choose_prompt(visit, concept)))
+        questions, explanations = QUESTIONS, 1
+        if concept:  # which may have fewer
+            questions = len(self.quiz.draw_question_ids(visit, length=QUESTIONS, seed=0, concept=concept))
+            explanations = int(bool(self.explain.choose_prompt(visit, concept)))
         seconds = cards * self.cards.seconds_each(visit) + questions * self.quiz.seconds_each(visit)
         seconds += explanations * self.explain.seconds_each(visit)
         return ReviewPlan(

@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 import gradio as gr
 from markupsafe import Markup
 
+from study.base.addresses import is_loopback
 from study.base.owner_log import FILE, read_last
 from study.io.pending_upload import PendingUploads
 from study.ports.context import Context, Visit
@@ -22,7 +23,7 @@ from study.web.device_routes import LINK_MINUTES, Devices, qr_code
 from study.web.frame import Reply
 from study.web.security import middleware
 from study.web.security.access import role_of
-from study.web.server import is_loopback, own_addresses
+from study.web.server import own_addresses
 
 NUMBERS = ("new_cards_a_day", "reviews_a_day", "learn_ahead_minutes", "session_minutes", "day_begins_hour")
 WORDS = ("card_order", "time_zone")

@@ -157,8 +157,4 @@ class StartPage:
         run = visit.preferences.first_run
         if place.run or not run or not introduction()[place.step - 1].runs:
             return place
-        try:
-            self.first_run.show(visit, run)
-        except LearnerError:
-            return place
-        return replace(place, run=run)
+        return replace(place, run=run) if self.first_run.has(run) else place

@@ -64,10 +64,7 @@ class TodayPage:
     def _page(self, visit: Visit) -> Markup:
         store, profile_id = self.context.store, visit.profile.id
         reviews = store.cards.history(profile_id)
-        answers = store.quizzes.history(profile_id)
-        attempts = store.explains.attempts(profile_id)
-        moments = [*(r.reviewed_at for r in reviews), *(a.answered_at for a in answers)]
-        moments.extend(attempt.submitted_at for attempt in attempts)
+        moments = store.list_answer_times(profile_id)
         if not moments and not visit.preferences.tour_seen:
             figure = self.figures.get(GLANCE)
             return render("study/today/newcomer.html", figure=figure.fragment({}) if figure else "")

@@ -265,6 +265,9 @@ class FirstRuns(Protocol):
     def start(self, visit: Visit, *, anew: bool, guess: Mapping[str, str]) -> str:
         """Start the run with the learner's guess and return its id. Raises LearnerError on a bad guess."""
 
+    def has(self, run_id: str) -> bool:
+        """Return whether there is such a run, or it was deleted."""
+
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         """Render the run as it is now. Raises LearnerError when there is no such run."""
 

@@ -78,6 +78,7 @@
     const folds = (part) => [part, ...part.querySelectorAll('*')].filter((one) => one.matches('details'));
     for (const part of answer.content.querySelectorAll('[data-figure-part]')) {
       const place = figure.querySelector(`[data-figure-part="${part.dataset.figurePart}"]`);
+      if (!place) continue;
       const open = folds(place).map((one) => one.open);
       folds(part).forEach((one, at) => { one.open = Boolean(open[at]); });
       place.replaceWith(part);

@@ -9,11 +9,15 @@ function chosenLook(name) {
   try { return localStorage.getItem(name) || ''; } catch { return ''; }
 }
 
+function setTight() {
+  const size = parseFloat(document.documentElement.style.fontSize) || 100;
+  document.documentElement.classList.toggle('tight', innerWidth < (ROOMY_PX * size) / 100);
+}
+
 function applyLook() {
   const root = document.documentElement;
-  const size = TEXT_SIZES[chosenLook('text-size')] || '';
-  root.style.fontSize = size;
-  root.classList.toggle('tight', innerWidth < (ROOMY_PX * (parseFloat(size) || 100)) / 100);
+  root.style.fontSize = TEXT_SIZES[chosenLook('text-size')] || '';
+  setTight();
   const dark = chosenLook('theme') === 'dark' || (chosenLook('theme') !== 'light' && DARK_SYSTEM.matches);
   // Gradio keeps the class at the body and follows the system there; pages without Gradio have it at the root alone.
   for (const place of [root, document.body]) {
@@ -23,4 +27,4 @@ function applyLook() {
 
 applyLook();
 DARK_SYSTEM.addEventListener('change', applyLook);
-addEventListener('resize', applyLook);
+addEventListener('resize', setTight);

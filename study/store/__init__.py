@@ -56,6 +56,14 @@ class Store:
         """Whether a database server keeps it, which several processes may use for the same class."""
         return self.database.is_shared
 
+    def list_answer_times(self, profile_id: str) -> list[datetime]:
+        """Return when each card was rated and each question and prompt answered."""
+        return [
+            *(review.reviewed_at for review in self.cards.history(profile_id)),
+            *(answer.answered_at for answer in self.quizzes.history(profile_id)),
+            *(attempt.submitted_at for attempt in self.explains.attempts(profile_id)),
+        ]
+
     def open_notices(self) -> Notices:
         """Messages to and from other processes, until the store is closed. Only where it `is_shared`."""
         assert self.is_shared

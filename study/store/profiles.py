@@ -1,6 +1,7 @@
 """Learners: a profile is a name and no password; a browser remembers which profile it last chose."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -111,8 +112,8 @@ class Profiles(StoreLog):
             ):
                 _erase_profile(connection, left.id)
 
-    def remove_idle_guests(self, *, before: datetime) -> int:
-        """Erase guests who came before a moment and never did anything; return how many.
+    def remove_idle_guests(self, *, before: datetime, stop: Callable[[], bool] = bool) -> int:
+        """Erase guests from before a moment who never did anything, until `stop` is true; return how many.
 
         A few in each transaction, so that nobody's write waits for all of them.
         """
@@ -120,6 +121,8 @@ class Profiles(StoreLog):
             idle = list(connection.scalars(_select_idle(before)))
         erased = 0
         for start in range(0, len(idle), ERASED_AT_ONCE):
+            if stop():
+                break
             some = t.profiles.c.id.in_(idle[start : start + ERASED_AT_ONCE])
             with self._database.write() as connection:
                 # Asked again: one of them may have done something since. Locked where the database has locks

@@ -84,8 +84,7 @@ def read_form(event: Mapping[str, Any], *, limit: int = 200) -> dict[str, list[s
     sent = event.get("fields")
     if not isinstance(sent, dict):
         return {}
-    _refuse_many(sum(len(values) if isinstance(values, list) else 1 for values in sent.values()))
-    _refuse_many(len(sent))
+    _refuse_many(sum(max(1, len(values)) if isinstance(values, list) else 1 for values in sent.values()))
     return {name: read_fields(event, name, limit=limit) for name in sent}
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from study.ports.context import Context, Visit
-from study.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,27 +18,19 @@ class Known:
 
 def list_known(context: Context, visit: Visit) -> list[Known]:
     """List who may sit at a browser whose guest has done nothing yet, the last one here first."""
-    profile, preferences = visit.profile, visit.preferences
-    store = context.store
-    if profile.named or preferences.tour_seen or preferences.asked_who or _list_moments(store, profile.id):
+    profile, preferences, store = visit.profile, visit.preferences, context.store
+    if profile.named or preferences.tour_seen or preferences.asked_who:
         return []
     others = [each for each in store.profiles.all() if each.id != profile.id]
-    moments = {each.id: _list_moments(store, each.id) for each in others}
+    if not others or store.list_answer_times(profile.id):
+        return []
+    moments = {each.id: store.list_answer_times(each.id) for each in others}
     never = datetime.min.replace(tzinfo=visit.now.tzinfo)
     known = [each for each in others if each.named or moments[each.id]]
     known.sort(key=lambda each: max(moments[each.id], default=never), reverse=True)
     return [
         Known(id=each.id, name=each.name, seen="" if each.named else _describe(visit, moments[each.id]))
         for each in known
-    ]
-
-
-def _list_moments(store: Store, profile_id: str) -> list[datetime]:
-    """Return when each card was rated and each question and prompt answered."""
-    return [
-        *(review.reviewed_at for review in store.cards.history(profile_id)),
-        *(answer.answered_at for answer in store.quizzes.history(profile_id)),
-        *(attempt.submitted_at for attempt in store.explains.attempts(profile_id)),
     ]
 
 

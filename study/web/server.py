@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import gc
-import ipaddress
 import logging
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import Any, TextIO
 
 import uvicorn
 
+from study.base.addresses import is_loopback
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
@@ -47,7 +47,7 @@ def run(build_app: Callable[..., Any], arguments: Sequence[str] | None = None) -
         start_guard(_respected_signals(), KILL_SECONDS)
     try:
         listening = take_port(options.host, options.port)
-        settings = load_settings(home=options.data_folder)
+        settings = load_settings(home=options.data_folder, public_names=options.public_name)
         address = address_of(options.host, listening.getsockname()[1])
         app = None
         while app is None:
@@ -134,14 +134,6 @@ def address_of(host: str, port: int) -> str:
     if host in ("0.0.0.0", "::", ""):
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def network_notice(host: str, port: int, owner_key: str, *, public_names: Sequence[str] = ()) -> str:

@@ -10,7 +10,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.store.storage_errors import in_words
 from study.web.security.middleware import COOKIE as LEARNER_COOKIE
-from study.web.security.middleware import is_browser_id
+from study.web.security.middleware import is_browser_id, scope_of
 from study.web.security.rates import Rates, Turns
 
 Role = Literal["owner", "learner"]
@@ -90,18 +90,13 @@ class ServerKeys:
 
 def role_of(request: Any) -> Role:
     """Return the role of a Starlette or Gradio request; on one's own machine everyone is the owner."""
-    role: Role = _scope_of(request).get("role", "owner")
+    role: Role = scope_of(request).get("role", "owner")
     return role
 
 
 def may_use_lab(request: Any) -> bool:
     """Return whether a request may start, stop and delete in the Lab."""
-    return role_of(request) == "owner" or bool(_scope_of(request).get("open_lab"))
-
-
-def _scope_of(request: Any) -> Mapping[str, Any]:
-    inner = getattr(request, "request", request)  # Gradio wraps Starlette's
-    return getattr(inner, "scope", None) or {}
+    return role_of(request) == "owner" or bool(scope_of(request).get("open_lab"))
 
 
 class RoleGate:

@@ -3,7 +3,7 @@
 import ipaddress
 import secrets
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
 from study.base.owner_log import note
 from study.text.templates import LOOK_SCRIPT
@@ -48,31 +49,18 @@ def is_browser_id(cookie: str) -> bool:
     return 0 < len(cookie) <= 64
 
 
-def is_by_proxy(headers: Headers, public_names: Collection[str] = ()) -> bool:
-    """Return whether a proxy passed a request on: it says so, or its browser asked for a public name."""
-    named = any(name in PROXY_HEADERS or name.startswith("x-forwarded") for name in headers)
-    return named or _host_name(headers) in public_names
-
-
-def is_this_machine(client: str, headers: Headers, public_names: Collection[str] = ()) -> bool:
-    """Return whether a request comes from the machine that runs the app.
-
-    `client` is the address it comes from. That alone says little: a proxy on this machine has a local address
-    too, and many pass on no header of their own. So the browser must have asked for this machine by one of
-    its local names, which nobody elsewhere can have typed.
-    """
-    host = _host_name(headers)
-    local = host in ("localhost", *own_names()) or _is_loopback(host)
-    return local and _is_loopback(client) and not is_by_proxy(headers, public_names)
+def scope_of(request: Any) -> Mapping[str, Any]:
+    """Return the ASGI scope of a Starlette or Gradio request; empty where a test has none."""
+    inner = getattr(request, "request", request)  # Gradio wraps Starlette's
+    return getattr(inner, "scope", None) or {}
 
 
 def is_here(request: Any) -> bool:
-    """Return whether a Starlette or Gradio request comes from a browser on the machine that runs the app.
+    """Return whether a request comes from a browser on the machine that runs the app.
 
     `RequestGuard` has found that out; without it nobody is here.
     """
-    inner = getattr(request, "request", request)  # Gradio wraps Starlette's
-    return bool(inner.scope.get("here"))
+    return bool(scope_of(request).get("here"))
 
 
 class RequestGuard:
@@ -80,8 +68,9 @@ class RequestGuard:
 
     - A request for a foreign host name is refused: that is how a web site elsewhere would reach a server on
       this machine (DNS rebinding). Addresses written as numbers can't be rebound and are let in.
-    - The scope gets `by_proxy` and `here`: whether a proxy passed the request on, and whether it comes from a
-      browser on this machine.
+    - The scope gets `by_proxy`, whether a proxy passed the request on: it says so, or the browser asked for
+      one of `public_names`. And `here`, whether it comes from a browser on this machine: from a loopback
+      address, which a proxy here has too, and by a local name.
     - A request that changes something must come from one of our own pages (its `Origin` is our host).
     - A body over the limit is refused; `larger` names paths with a limit of their own.
     - A browser gets a random id as a cookie with its first page. `Lax` rather than `Strict`: with `Strict` a
@@ -89,13 +78,18 @@ class RequestGuard:
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Iterable[str] = (), larger: Mapping[str, int] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str] = (),
+        public_names: Iterable[str] = (),
+        larger: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._larger = larger or {}
-        given = {host.lower() for host in hosts}
-        self._public_names = {host for host in given if host != "localhost" and not _is_address(host)}
-        self._hosts = {"localhost", *own_names(), *given}
+        self._own_names = own_names()
+        self._public_names = {name.lower() for name in public_names}
+        self._hosts = {"localhost", *self._own_names, *self._public_names, *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,22 +97,26 @@ class RequestGuard:
             return
         headers = Headers(scope=scope)
         limit_bytes = self._larger.get(scope["path"], BODY_LIMIT_BYTES)
-        refusal = self._refusal(scope, headers, limit_bytes)
+        name = _host_name(headers)
+        refusal = self._refusal(scope, headers, name, limit_bytes)
         if refusal is not None:
             note("refused", f"{bytes(refusal.body).decode()} ({refusal.status_code})")
             await refusal(scope, receive, send)
             return
         client = scope["client"][0] if scope.get("client") else ""
-        scope["by_proxy"] = is_by_proxy(headers, self._public_names)
-        scope["here"] = is_this_machine(client, headers, self._public_names)
+        says_so = any(each in PROXY_HEADERS or each.startswith("x-forwarded") for each in headers)
+        scope["by_proxy"] = says_so or name in self._public_names
+        is_local = name in self._own_names or is_loopback(name)
+        scope["here"] = is_local and is_loopback(client) and not scope["by_proxy"]
         cookie = _new_cookie(scope, headers)
         await self._app(scope, _limit_body(receive, limit_bytes), _with_headers(send, cookie))
 
-    def _refusal(self, scope: Scope, headers: Headers, limit_bytes: int) -> PlainTextResponse | None:
+    def _refusal(
+        self, scope: Scope, headers: Headers, name: str, limit_bytes: int
+    ) -> PlainTextResponse | None:
         if "\0" in scope["path"]:  # no file has such a name, and the operating system raises ValueError
             return PlainTextResponse("There is nothing at that address.", status_code=404)
         host, method = headers.get("host", ""), scope["method"]
-        name = _host_name(headers)
         if name not in self._hosts and not _is_address(name):
             return PlainTextResponse("This app does not answer to that host name.", status_code=400)
         origin = headers.get("origin")
@@ -151,14 +149,6 @@ def _host_name(headers: Headers) -> str:
         return (urlsplit(f"//{headers.get('host', '')}").hostname or "").lower()
     except ValueError:  # such as an address in brackets that never close
         return ""
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        read = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(read, "ipv4_mapped", None) or read).is_loopback
 
 
 def _is_address(name: str) -> bool:

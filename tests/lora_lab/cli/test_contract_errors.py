@@ -8,7 +8,6 @@ import pytest
 
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
-from study.base.errors import LearnerError
 from tests.lora_lab.cli.asking import counted, weighed
 from tests.lora_lab.families import config_of
 
@@ -118,13 +117,12 @@ def test_every_answer_can_be_written_as_one_line(reader: ShapeReader) -> None:
         assert "\n" not in json.dumps(answer)
 
 
-def test_a_reader_that_was_killed_fails_one_line_and_starts_again(reader: ShapeReader) -> None:
+def test_after_its_worker_was_killed_a_reader_starts_another_one(reader: ShapeReader) -> None:
     before = counted(reader, config=config_of("gpt2"))
     [worker] = [child for child in psutil.Process().children() if "--shapes" in child.cmdline()]
     worker.kill()
     worker.wait()
-    with pytest.raises(LearnerError, match=r"takes too long or too much memory to read\. .*try again"):
-        reader.read(config_of("gpt2") | {"n_layer": 3})
+    assert reader.read(config_of("gpt2") | {"n_layer": 3}).layers == 3
     assert counted(reader, config=config_of("gpt2")) == before
 
 

@@ -11,6 +11,7 @@ from lora_lab.engine import shape_reader
 from lora_lab.engine.shape_reader import SHAPES_KEPT, ShapeReader
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.shapes import ModelShape, find_shape
+from study.base import json_lines
 from study.base.errors import LearnerError
 
 LLAMA: dict[str, Any] = {
@@ -82,7 +83,7 @@ def test_a_configuration_within_the_sizes_ends_at_the_workers_limits(
 
 
 def test_whoever_waits_behind_a_slow_one_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shape_reader, "JsonLinesProcess", Slow)
+    monkeypatch.setattr(json_lines, "JsonLinesProcess", Slow)
     monkeypatch.setattr(shape_reader, "CLOCK_SECONDS", 3.0)
     reader = ShapeReader()
     said: list[str] = []

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from study.base.json_lines import JsonLinesProcess
+from study.base.json_lines import AskedProcess, JsonLinesProcess
 
 ECHO = """
 import json, sys
@@ -21,9 +22,14 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[JsonLinesProcess]:
+def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "echo_worker.py").write_text(ECHO, "utf-8")
-    opened = JsonLinesProcess("echo_worker", environment={"PYTHONPATH": str(tmp_path)})
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+@pytest.fixture
+def worker(environment: dict[str, str]) -> Iterator[JsonLinesProcess]:
+    opened = JsonLinesProcess("echo_worker", environment=environment)
     yield opened
     opened.close()
 
@@ -52,3 +58,24 @@ def test_a_killed_process_gives_no_answer_to_whoever_waits_for_one(worker: JsonL
     assert list(worker.read()) == []
     worker.close()
     assert list(worker.read()) == []
+
+
+def test_a_question_after_the_process_was_killed_is_answered_by_another_one(
+    environment: dict[str, str],
+) -> None:
+    asked = AskedProcess("echo_worker", environment=environment)
+    before = set(psutil.Process().children())
+    assert asked.ask({"times": 1}, seconds=60) == {"number": 0}
+    (first,) = set(psutil.Process().children()) - before
+    first.kill()
+    first.wait()
+    assert asked.ask({"times": 1}, seconds=60) == {"number": 0}
+    asked.close()
+    assert set(psutil.Process().children()) == before
+
+
+def test_a_question_without_an_answer_ends_with_its_time(environment: dict[str, str]) -> None:
+    asked = AskedProcess("echo_worker", environment=environment)
+    assert asked.ask({"times": 0}, seconds=0.5) is None
+    assert asked.ask({"times": 1}, seconds=60) == {"number": 0}
+    asked.close()

@@ -1,4 +1,4 @@
-"""Today, the five-minute review, Learn and Settings as functions: what is shown, and what each press does."""
+"""Today, the five-minute review and Learn as functions: what is shown, and what each press does."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,6 @@ from quizzes.explain.presenter import explain_exercise
 from quizzes.session.presenter import quiz_exercise
 from study.base.errors import LearnerError
 from study.pages.review import ReviewPage
-from study.pages.settings import SettingsPage
 from study.pages.today import GLANCE, TodayPage
 from study.ports.activities import Subjects
 from study.ports.context import Context
@@ -366,52 +365,3 @@ def test_a_card_rated_elsewhere_does_not_stop_a_review(review: ReviewPage) -> No
     again = review.act(build_event(back, "rate", nth=2, query=query), opened("b1"))
     assert "another window" in again["error"]
     assert "Show the answer" in words(again["html"])
-
-
-# ---- Settings ----
-
-
-def test_profiles_are_added_renamed_switched_and_deleted(context: Context) -> None:
-    page = SettingsPage(context=context)
-    page.load(opened("b1"))
-    page.act({"act": "rename", "fields": {"name": ["Ana"]}}, opened("b1"))
-    page.act({"act": "add", "fields": {"name": ["Ben <b>"]}}, opened("b1"))
-    html = page.load(opened("b1"))
-    assert 'value="Ben &lt;b&gt;"' in html
-    assert page.act(build_event(html, "switch"), opened("b1")) == {"goto": "/settings?saved=1"}
-    assert 'value="Ana"' in page.load(opened("b1", "saved=1"))
-    asked = page.act({"act": "ask-delete"}, opened("b1"))["html"]
-    assert "Delete Ana with 0 card ratings" in words(asked)
-    page.act(build_event(asked, "delete"), opened("b1"))
-    assert [profile.name for profile in context.store.profiles.all()] == ["Ben <b>"]
-
-
-def test_preferences_are_saved_and_checked(context: Context) -> None:
-    page = SettingsPage(context=context)
-    page.act({"act": "prefer", "fields": {"new_cards_a_day": ["4"]}}, opened("b1"))
-    [profile] = context.store.profiles.all()
-    chosen = context.store.notes.preferences(profile.id)
-    assert (chosen.shortcuts, chosen.new_cards_a_day) == (False, 4)
-    with pytest.raises(Exception, match="'many' isn't a number"):
-        page.act({"act": "prefer", "fields": {"new_cards_a_day": ["many"]}}, opened("b1"))
-
-
-def test_settings_say_where_the_data_is(context: Context) -> None:
-    assert str(context.settings.home) in words(SettingsPage(context=context).load(opened("b1")))
-
-
-def test_the_rules_of_studying_are_saved_together(context: Context) -> None:
-    page = SettingsPage(context=context)
-    html = page.load(opened("b1"))
-    chosen = {"reviews_a_day": "30", "session_minutes": "15", "learn_ahead_minutes": "5"}
-    chosen |= {"day_begins_hour": "3", "card_order": "weakest", "time_zone": "Asia/Tokyo"}
-    form = build_event(html, "prefer", fields={name: [text] for name, text in chosen.items()})
-    page.act(form, opened("b1"))
-    [profile] = context.store.profiles.all()
-    saved = context.store.notes.preferences(profile.id)
-    assert {name: str(getattr(saved, name)) for name in chosen} == chosen
-    again = page.load(opened("b1"))
-    assert '<option value="weakest" selected>' in again
-    assert 'value="Asia/Tokyo"' in again
-    with pytest.raises(Exception, match="No time zone is called 'Moon'"):
-        page.act({**form, "fields": {"time_zone": ["Moon"]}}, opened("b1"))

@@ -123,3 +123,11 @@ def test_a_failed_backup_is_noted_and_told_until_one_succeeds(
     upkeep.look(now=now)
     assert snapshots.problem == ""
     log.close()
+
+
+def test_removing_guests_ends_when_the_app_closes(store: Store, now: datetime) -> None:
+    for number in range(50):
+        store.profiles.of_browser(f"idle-{number}", now=now)
+    asked = iter([False, True])
+    assert store.profiles.remove_idle_guests(before=now + MONTH, stop=lambda: next(asked)) == 20
+    assert len(names(store)) == 30

@@ -13,8 +13,9 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
+from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
-from study.web.server import _config, _read_options, is_loopback, run, take_port
+from study.web.server import _config, _read_options, run, take_port
 
 ROOT = Path(__file__).parents[3]
 

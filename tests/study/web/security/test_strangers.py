@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import Scope
 
+from study.base.addresses import is_loopback
 from study.base.errors import LearnerError
 from study.io.apply_import import Imports
 from study.io.import_jobs import ImportJobs
@@ -21,7 +22,7 @@ from study.store.snapshots import snapshots_of
 from study.web import server
 from study.web.security.access import RoleGate, ServerKeys
 from study.web.security.middleware import RequestGuard, own_names
-from study.web.server import address_of, is_loopback, network_notice
+from study.web.server import address_of, network_notice
 from tests.study.web.test_web import ask
 from tests.visits import build_event, opened
 
@@ -111,7 +112,11 @@ def is_owner(headers: dict[str, str], keys: ServerKeys, *, client: str = "127.0.
     async def app(scope: Scope, *_: object) -> None:
         found.append(scope["role"])
 
-    guard = RequestGuard(RoleGate(app, keys=keys), hosts=["0.0.0.0", "study.example.org", "Study.Lan"])
+    guard = RequestGuard(
+        RoleGate(app, keys=keys),
+        hosts=["0.0.0.0", "bound.lan"],
+        public_names=["study.example.org", "Study.Lan"],
+    )
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": encoded,
                     "client": (client, 1)}  # fmt: skip
@@ -148,6 +153,22 @@ def test_whoever_comes_through_a_proxy_on_this_machine_is_the_owner_by_the_key_a
         assert not is_owner({"host": host, **passed_on}, keys)
         assert is_owner({"host": host, **passed_on, "cookie": f"owner={keys.owner}"}, keys)
     assert is_owner({"host": "localhost", **passed_on}, keys) == (not passed_on)
+
+
+def test_a_name_that_the_app_was_bound_to_is_no_proxys() -> None:
+    asked: list[Scope] = []
+
+    async def app(scope: Scope, *_: object) -> None:
+        asked.append(scope)
+
+    async def nothing(*_: object) -> Any: ...
+
+    guard = RequestGuard(app, hosts=["bound.lan"], public_names=["study.example.org"])
+    for host in (b"bound.lan:7860", b"study.example.org"):
+        scope: Scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"",
+                        "headers": [(b"host", host)], "client": ("192.168.1.5", 1)}  # fmt: skip
+        asyncio.run(guard(scope, nothing, nothing))
+    assert [scope["by_proxy"] for scope in asked] == [False, True]
 
 
 def test_a_public_name_is_not_this_machine_even_where_the_machine_has_it(
