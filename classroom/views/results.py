@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from classroom.activities.activity import chosen_in, key_of
-from classroom.activities.distribution import Bins, count_votes, is_close, spread_guesses
+from classroom.activities.distribution import Bins, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
 from classroom.reports.report import list_choices, value_of
@@ -82,19 +82,19 @@ def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bo
         options = asked.options
         chosen = [option for value in given for option in chosen_in(value)]
         letters = LETTERS
-    votes = count_votes([option.id for option in options], chosen)
+    counts = Counter(chosen)
     return [
         Bar(
             id=option.id,
             letter=option.letter or letter,
             html=option.html,
-            votes=count,
-            percent=100 * count / len(given) if given else 0.0,
+            votes=counts[option.id],
+            percent=100 * counts[option.id] / len(given) if given else 0.0,
             correct=option.correct,
             misconception=option.misconception,
             feedback=option.feedback,
         )
-        for letter, option, count in zip(letters, options, votes, strict=False)
+        for letter, option in zip(letters, options, strict=False)
     ]
 
 
@@ -109,7 +109,7 @@ def _frequent(
     """The right answer to an open question, and the wrong ones that most gave in these rounds, as options."""
     given = [(student, a.value) for number in rounds for student, a in live.answers(number).items()]
     said = {key_of(value): str(value["said"]) for _, value in given}
-    # Who gives the same answer twice is still one student.
+    # A student who gives the same answer in both rounds counts once.
     pairs = dict.fromkeys((student, key_of(value)) for student, value in given)
     wrong = Counter(key for _, key in pairs if key != asked.right)
     fewest = FEWEST_ALIKE if asked.kind in TYPED_KINDS and not singles else 1
