@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from benchmarks.classroom import cpu_of, family, open_class, running
+from benchmarks.class_app import cpu_of, family, open_class, running
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student
 

@@ -18,29 +18,35 @@ import signal
 import socket
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import psutil
 from sqlalchemy import create_engine, select
 
-from benchmarks.pages import served_at
-from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
+from benchmarks.class_app import (
+    SERVER,
+    cpu_of,
+    database,
+    family,
+    lead,
+    memory_of,
+    open_class,
+    running,
+    start,
+    votes_of,
+)
+from classroom.activities.activity import ROUNDS
 from classroom.simulation.http_client import Client
 from classroom.simulation.student import Student, StudentBehaviour
 from study.store.class_schema import class_answers
-from tests.postgres import new_database
 
-ROOT = Path(__file__).parents[1]
 THINK_SECONDS = (0.0, 2.0)
 AWAY_SECONDS = (0.5, 3.0)
 SETTLE_SECONDS = 15.0
@@ -55,7 +61,6 @@ LIKE_CLASSQUIZ = StudentBehaviour(
 """Clients start within 10 s and think .2 to 1 s (load-test.py in its repository, commit 4d1f1d3)."""
 
 CLASSQUIZ_VOTES = 15
-SERVER = os.environ.get("DATABASE_URL", "")
 
 
 @dataclass
@@ -211,43 +216,6 @@ def memory_test(classes: int, count: int) -> None:
     print(f"; load {os.getloadavg()[0]:.1f} at the end")
 
 
-@contextmanager
-def database(folder: Path) -> Iterator[str]:
-    """A new database on the server of DATABASE_URL, or the file in a data folder."""
-    if not SERVER:
-        yield f"sqlite:///{folder / 'study.sqlite3'}"
-        return
-    with new_database(SERVER) as url:
-        yield url
-
-
-@contextmanager
-def running(command: list[str], folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A server and its address, until the end of the block."""
-    server, address = start(command, folder, url)
-    try:
-        yield server, address
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """A process and those that it has started."""
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
-
-
-def memory_of(processes: list[psutil.Process]) -> int:
-    """Resident bytes."""
-    return sum(process.memory_info().rss for process in processes)
-
-
-def cpu_of(processes: list[psutil.Process]) -> float:
-    """Seconds of processor time."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-
 async def _lesson(
     teacher_address: str,
     address: str,
@@ -336,36 +304,6 @@ async def _killed(folder: Path, url: str, kills: int) -> tuple[Figures, int]:
     return figures, done
 
 
-def votes_of(plan: list[Activity]) -> list[tuple[int, Phase]]:
-    """Every vote on the questions of a plan: (position, phase)."""
-    return [
-        (position, phase)
-        for position, activity in enumerate(plan)
-        if activity.kind == "question"
-        for phase in activity.phases
-        if phase in ROUNDS
-    ]
-
-
-async def open_class(teacher: Client) -> tuple[str, list[Activity]]:
-    """Start the revision plan; its code and activities."""
-    _, place = await teacher.post("/class/open", "plan=revision&days=1", form=True)
-    code = str(place).split("/")[2]
-    _, told = await teacher.get(f"/class/{code}/export/class.json")
-    plan = [activity_from(spec) for spec in told["activities"]]
-    return code, plan
-
-
-async def lead(teacher: Client, code: str, order: Mapping[str, Any]) -> None:
-    """A command, again until the server is there."""
-    while True:
-        try:
-            await teacher.post(f"/class/{code}/command", order)
-            return
-        except ConnectionError:
-            await asyncio.sleep(0.1)
-
-
 def compare(url: str, figures: Figures) -> tuple[int, int, int]:
     """Acknowledged answers that are not stored as sent; answers stored twice; all stored ones."""
     columns = class_answers.c
@@ -379,18 +317,6 @@ def compare(url: str, figures: Figures) -> tuple[int, int, int]:
         stored.get(key) != (given["position"], given["round"]) for key, given in figures.acknowledged.items()
     )
     return lost, len(rows) - len({row[1:] for row in rows}), len(rows)
-
-
-def start(command: list[str], folder: Path, url: str, port: int = 0) -> tuple["subprocess.Popen[str]", str]:
-    """Start a server and wait until it says where it is."""
-    server = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port), "--data-folder", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return server, served_at(server)
 
 
 def spread(seconds: list[float]) -> str:

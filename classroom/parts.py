@@ -50,7 +50,7 @@ def build(core: Core, *, only_class: bool, reachable: bool, students_at: str = "
                 ask_for_cards=ports.ask_for_cards,
                 only_class=only_class,
             ).register,
-            StudentRoutes(hub, reachable=reachable or bool(students_at), students_at=students_at).register,
+            StudentRoutes(hub, reachable=reachable, students_at=students_at).register,
             FigureRoutes(hub).register,
         ),
         closers=(name_expiry.close,),

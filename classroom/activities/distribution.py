@@ -1,8 +1,7 @@
-"""How answers are spread: votes by option, and guesses of a number by interval."""
+"""How guesses of a number are spread, by interval."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -18,12 +17,6 @@ quartile of a normal distribution."""
 
 CLOSE_SHARE = 0.10
 """A guess within 10 % of the true value is close."""
-
-
-def count_votes(options: Sequence[str], chosen: Iterable[str]) -> list[int]:
-    """Votes for each option, in the order of the options."""
-    counts = Counter(chosen)
-    return [counts[option] for option in options]
 
 
 @dataclass(frozen=True, kw_only=True)

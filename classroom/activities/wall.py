@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from study.base.errors import LearnerError
@@ -111,6 +111,12 @@ def group_answers(
         )
         for concept in concepts
     ]
+
+
+def worth_showing(found: ConceptGroups) -> ConceptGroups:
+    """Without quotes of a word or two, and without groups that then have none."""
+    kept = ((group, tuple(quote for quote in group.quotes if quote.says_enough)) for group in found.groups)
+    return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))
 
 
 def _quotes(

@@ -11,20 +11,13 @@ from typing import Any, TypeVar
 from classroom.access.keys import hash_of
 from classroom.activities import names
 from classroom.activities.activity import Activity
-from classroom.activities.room import (
-    add_on_the_spot,
-    next_step,
-    open_in_quiz,
-    open_round,
-    previous_step,
-    step_to,
-)
+from classroom.activities.room import add_on_the_spot, next_step, previous_step, step_to
 from classroom.live.advice import advised
 from classroom.live.answer_grading import AnswerGrading
 from classroom.live.live_room import LiveRoom
 from classroom.live.messages import (
     choose_answers,
-    read_answer,
+    read_answer_job,
     read_figure_settings,
     read_step,
     read_student,
@@ -41,7 +34,7 @@ from study.figures.figure import Figures
 from study.ports.classes import ClassGrader, ClassGrids, ClassKinds, ClassRuns
 from study.ports.context import Context
 from study.store.class_records import ClassStudent, RecordedAnswer
-from study.store.class_transaction import AnswerJob, ClassTransaction, JoinJob
+from study.store.class_transaction import ClassTransaction, JoinJob
 
 STUDENTS_AT_MOST = 2000
 NAMES_DRAWN = 3
@@ -233,17 +226,8 @@ class Hub:
         position = given.get("position")
         if self.sync and type(position) is int and position >= len(live.plan):  # asked on the spot
             await self.sync.refresh(live)
-        answer = read_answer(live, student, given, read=self.kinds.read, at=self._now())
-        activity, crowd = live.plan[answer.position], live.plan[answer.position].crowd
-        claims = tuple(crowd.claims(answer.value)) if crowd else ()
-        job = AnswerJob(
-            room_id=live.room.id,
-            answer=answer,
-            open_at=partial(open_in_quiz, round_number=answer.round) if activity.questions else open_round,
-            claims=claims,
-            replaces=str(given.get("replaces") or ""),
-        )
-        recorded = await self._write(live, job, live.apply_answer, urgent=bool(claims))
+        job = read_answer_job(live, student, given, read=self.kinds.read, at=self._now())
+        recorded = await self._write(live, job, live.apply_answer, urgent=bool(job.claims))
         if recorded.outcome == "late" and self.sync:  # the phone gets the state that made it late
             await self.sync.refresh(live)
         if self.grading:

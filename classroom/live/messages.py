@@ -3,16 +3,18 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from classroom.activities.activity import CONFIDENCES, ReadResponse
-from classroom.activities.room import step_to
+from classroom.activities.room import open_in_quiz, open_round, step_to
 from classroom.live.live_room import LiveRoom
 from study.base.errors import LearnerError
 from study.figures.controls import settings_from
 from study.figures.figure import Figures
 from study.ports.classes import VERDICTS
 from study.store.class_records import ClassAnswer, ClassStudent
+from study.store.class_transaction import AnswerJob
 
 ANSWER_ID = re.compile("[0-9A-Za-z_-]{8,64}")
 """A phone makes 32 hexadecimal digits."""
@@ -66,10 +68,24 @@ def read_withdrawn(live: LiveRoom, position: Any) -> int:
     return position
 
 
-def read_answer(
+def read_answer_job(
+    live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, read: ReadResponse, at: datetime
+) -> AnswerJob:
+    """Read what a phone sends as an answer. Raises LearnerError when it fits no round of this class."""
+    answer = _read_answer(live, student, given, read=read, at=at)
+    activity = live.plan[answer.position]
+    return AnswerJob(
+        room_id=live.room.id,
+        answer=answer,
+        open_at=partial(open_in_quiz, round_number=answer.round) if activity.questions else open_round,
+        claims=tuple(activity.crowd.claims(answer.value)) if activity.crowd else (),
+        replaces=str(given.get("replaces") or ""),
+    )
+
+
+def _read_answer(
     live: LiveRoom, student: ClassStudent, given: Mapping[str, Any], *, read: ReadResponse, at: datetime
 ) -> ClassAnswer:
-    """Read what a phone sends as an answer. Raises LearnerError when it fits no round of this class."""
     answer_id, position, round_number = given.get("id"), given.get("position"), given.get("round")
     whole = type(position) is int and type(round_number) is int
     if not (isinstance(answer_id, str) and ANSWER_ID.fullmatch(answer_id) and whole):

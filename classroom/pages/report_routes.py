@@ -42,8 +42,8 @@ class ReportRoutes:
             code=code,
             found=found,
             record=found.record,
-            grids=list_grids(found.record),
-            sentences=list_sentences(found.record),
+            grids=list_grids(found),
+            sentences=list_sentences(found),
             files=FILES,
             percent=_as_percent,
         )

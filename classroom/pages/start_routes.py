@@ -169,11 +169,10 @@ class StartRoutes:
         form = await json_of(request)
         title, questions = str(form.get("title", "")).strip(), form.get("questions")
         entry: dict[str, Any] = {"kind": "quiz", "title": title or "A quiz", "questions": questions}
-        minutes = read_typed_minutes({"minutes": str(form.get("minutes", ""))})
-        activity = await run_in_threadpool(
-            self._plans.read_entry, entry | ({"minutes": minutes} if minutes else {})
-        )
-        return _render([_entry(entry | ({"minutes": minutes} if minutes else {}), activity.html_asked)])
+        if minutes := read_typed_minutes({"minutes": str(form.get("minutes", ""))}):
+            entry["minutes"] = minutes
+        activity = await run_in_threadpool(self._plans.read_entry, entry)
+        return _render([_entry(entry, activity.html_asked)])
 
     def questions(self, words: str = "", asks: str = "") -> Response:
         """The app's questions that have every word, as entries of the editor, or to ask at once."""

@@ -17,6 +17,7 @@ TICK_SECONDS = 0.1
 
 HEARTBEAT_SECONDS = 10.0
 RECONNECT_MS = 1000
+BEAT = "event: beat\ndata: {}\n\n"
 
 MakeState = Callable[[], dict[str, Any]]
 
@@ -31,30 +32,30 @@ def stream(
 ) -> Response:
     """Answer with a stream. A phone that comes back with the id of the newest state gets what follows."""
     known = request.headers.get("last-event-id", "")
-    return StreamingResponse(
-        _states(live, make, student_id, known, heartbeat_seconds),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _event_stream(_states(live, make, student_id, known, heartbeat_seconds))
 
 
 def stream_one_beat() -> Response:
     """Answer a self-test. The stream stays open: what waits for its end keeps the beat back."""
 
     async def beat() -> AsyncIterator[str]:
-        yield "event: beat\ndata: {}\n\n"
+        yield BEAT
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    return StreamingResponse(
-        beat(),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _event_stream(beat())
 
 
 def one_state(make: MakeState) -> Response:
     """The same state as JSON, for a browser or network in which streams break."""
     return JSONResponse(_with_now(make()), headers={"Cache-Control": "no-store"})
+
+
+def _event_stream(pieces: AsyncIterator[str]) -> Response:
+    return StreamingResponse(
+        pieces,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
 
 
 async def _states(
@@ -63,7 +64,7 @@ async def _states(
     with live.watching(student_id) as waker:
         yield f"retry: {RECONNECT_MS}\n\n"
         if student_id and known == _event_id(live, student_id) and live.state.phase != "run":
-            yield "event: beat\ndata: {}\n\n"
+            yield BEAT
             await waker.wait()
         while True:
             waker.clear()
@@ -73,7 +74,7 @@ async def _states(
                 try:
                     await asyncio.wait_for(waker.wait(), heartbeat_seconds)
                 except TimeoutError:
-                    yield "event: beat\ndata: {}\n\n"
+                    yield BEAT
 
 
 def _event_id(live: LiveRoom, student_id: str) -> str:

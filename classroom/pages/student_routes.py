@@ -42,7 +42,7 @@ class StudentRoutes:
 
     def register(self, site: FastAPI) -> None:
         site.get("/class/join", response_model=None)(self.type_code)
-        site.get("/join/{code}", response_model=None)(self.to_class)
+        site.get("/join/{code}", response_model=None)(self.type_code)
         site.get("/class/help", response_model=None)(self.help)
         site.post("/class/help", response_model=None)(self.reach)
         site.get("/class/help/events", response_model=None)(self.reach_events)
@@ -63,15 +63,11 @@ class StudentRoutes:
         return documents.page("student", title=live.room.title, code=code, figures=live.has_figures)
 
     async def type_code(self, code: str = "") -> Response:
-        """For those who can't scan."""
+        """For those who can't scan, and the short address of a class."""
         if re.fullmatch("[0-9]{6}", code):
             return RedirectResponse(f"/class/{code}", HTTPStatus.SEE_OTHER)
         error = "A code has six digits." if code else ""
         return documents.page("join", title="Join a class", error=error)
-
-    async def to_class(self, code: str) -> Response:
-        """The short address of a class."""
-        return await self.type_code(code)
 
     async def help(self, request: Request) -> Response:
         """What to check when phones can't connect; opened on a phone it is the test itself."""

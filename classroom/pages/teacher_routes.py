@@ -6,6 +6,7 @@ The gate (`classroom/access/gate.py`) lets nobody else in here.
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -169,12 +170,13 @@ class TeacherRoutes:
         """What the teacher has typed, or a question of the app with its twin."""
         if "question" not in form:
             return read_activity(form)
-        minutes = read_typed_minutes(form)
-        named = {"question": form["question"]} | ({"twin": form["twin"]} if form.get("twin") else {})
-        entry = {"kind": "question", "title": form.get("title") or "A question"} | named
-        return await run_in_threadpool(
-            self._plans.read_entry, entry | ({"minutes": minutes} if minutes else {})
-        )
+        title = form.get("title") or "A question"
+        entry: dict[str, Any] = {"kind": "question", "title": title, "question": form["question"]}
+        if form.get("twin"):
+            entry["twin"] = form["twin"]
+        if minutes := read_typed_minutes(form):
+            entry["minutes"] = minutes
+        return await run_in_threadpool(self._plans.read_entry, entry)
 
     async def address(self, code: str, request: Request) -> Response:
         """Show another address of this machine in the link and the QR code."""

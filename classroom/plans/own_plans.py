@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from classroom.plans.plan import LONGEST_TITLE, OWN, OWN_NAME, Plan, Plans
+from classroom.plans.plan import LONGEST_TITLE, OWN, OWN_NAME, Plan, Plans, tell_problem
 from study.base.errors import LearnerError
 from study.content.user_files import replace_file
 from study.content.yaml_reader import Problem
@@ -65,7 +65,7 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
     written = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=100).encode()
     plan = plans.read_own(path.name, written, found)
     if plan is None:
-        raise PlanError([_in_words(problem) for problem in found])
+        raise PlanError([tell_problem(f"{problem.item}: {problem.text}") for problem in found])
     if not draft.plan_id and path.exists() and not draft.replace:
         raise TitleTakenError(
             f"You have a plan named “{plan.title}” already.",
@@ -119,9 +119,3 @@ def _read_entry(entry: str, number: int) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
-
-
-def _in_words(problem: Problem) -> str:
-    """Without the line of a file that the teacher never sees."""
-    text = re.sub("`([^`]*)`", r"“\1”", f"{problem.item}: {problem.text}")
-    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -147,9 +147,8 @@ class Plans:
         problems: list[Problem] = []
         read = self.read_own("", yaml.safe_dump(plan, allow_unicode=True).encode(), problems)
         if read is None:
-            raise LearnerError(
-                "; ".join(problem.text for problem in problems), do_next="Change that, then press again."
-            )
+            told = " ".join(tell_problem(problem.text) for problem in problems)
+            raise LearnerError(told, do_next="Change that, then press again.")
         return read.activities[0]
 
     def _read_own_file(self, path: Path, problems: list[Problem]) -> Plan | None:
@@ -316,3 +315,9 @@ def _short(fields: Fields, name: str, longest: int) -> str:
     if len(text) > longest:
         fields.note(f"`{name}` may have {longest} characters, got {len(text)}")
     return text
+
+
+def tell_problem(text: str) -> str:
+    """A problem as a sentence on a page, without the file and line, which the teacher never sees."""
+    quoted = re.sub("`([^`]*)`", r"“\1”", text)
+    return quoted[:1].upper() + quoted[1:].rstrip(".") + "."

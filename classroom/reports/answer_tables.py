@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from classroom.activities.activity import Activity, activity_from
-from classroom.activities.room import fold
+from classroom.activities.activity import Activity
 from classroom.reports.report import Report, value_of
 from study.base.html import NO_HTML
 from study.store.class_records import ClassAnswer
@@ -22,12 +21,10 @@ RIGHT, WRONG = 100, 0
 
 def answer_table(found: Report) -> Table:
     """Every answer in words, with whether it is right, or the value that was guessed."""
-    record = found.record
-    plan = [activity_from(spec) for spec in record.activities]
-    room, students = fold(record.events), {student.id: student for student in record.students}
+    students = {student.id: student for student in found.record.students}
     rows: list[Sequence[Any]] = [ANSWER_HEADER]
-    for answer in record.answers:
-        student, activity = students[answer.student_id], plan[answer.position]
+    for answer in found.record.answers:
+        student, activity = students[answer.student_id], found.plan[answer.position]
         correct = activity.is_correct(answer.round, answer.value)
         rows.append(
             (
@@ -38,7 +35,7 @@ def answer_table(found: Report) -> Table:
                 answer.round,
                 _in_words(activity, answer),
                 None if correct is None else int(correct),
-                value_of(room, activity, answer.position, answer) if "number" in answer.value else None,
+                value_of(found.room, activity, answer.position, answer) if "number" in answer.value else None,
                 answer.confidence,
                 answer.at.isoformat(timespec="seconds"),
                 activity.unit if "number" in answer.value else None,
@@ -53,8 +50,7 @@ def grade_table(found: Report) -> Table:
     The last vote on a question counts. A question that a student left out stays empty, and counts as wrong in
     the mean. The name is what Moodle maps to its users: their user name or ID number, if students typed that.
     """
-    record = found.record
-    plan = [activity_from(spec) for spec in record.activities]
+    record, plan = found.record, found.plan
     given = {(answer.student_id, answer.position, answer.round): answer for answer in record.answers}
     asked = [
         (position, rounds)

@@ -90,16 +90,18 @@ class ItemRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Both tables of one class."""
+    """Both tables of one class, and what they are computed from."""
 
     record: ClassRecord
+    plan: tuple[Activity, ...]
+    room: Room
     students: tuple[StudentRow, ...]
     items: tuple[ItemRow, ...]
 
 
 def report(record: ClassRecord) -> Report:
     """Compute both tables. Students who were taken out are listed, and left out of the items."""
-    plan = [activity_from(spec) for spec in record.activities]
+    plan = tuple(activity_from(spec) for spec in record.activities)
     room = fold(record.events)
     everyone = _by_round(record.answers, without=frozenset())
     counted = _by_round(record.answers, without=room.kicked)
@@ -119,7 +121,7 @@ def report(record: ClassRecord) -> Report:
         for part in parts
         if part.activity.kind != "talk" and part.position not in room.withdrawn
     )
-    return Report(record=record, students=students, items=items)
+    return Report(record=record, plan=plan, room=room, students=students, items=items)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from classroom.activities.activity import Activity, activity_from
-from classroom.activities.room import Room, fold
-from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, group_answers
+from classroom.activities.activity import Activity
+from classroom.activities.crowd_grid import select_losses
+from classroom.activities.room import Room
+from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, group_answers, worth_showing
+from classroom.reports.report import Report
 from study.ports.classes import ClassPrompt
-from study.store.class_records import ClassAnswer, ClassRecord
+from study.store.class_records import ClassAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,7 @@ class MeasuredGrid:
     position: int
     activity: Activity
     rows: tuple[tuple[str, ...], ...]
-    """`5.305 (3 seeds)` for each setting; `–` where no run has ended."""
+    """`5.305 (3 seeds)` for each setting; `–` where no loss is stored."""
 
     findings: tuple[str, ...]
 
@@ -36,14 +38,17 @@ class SeenSentences:
     """How many answers the class has not seen."""
 
 
-def list_grids(record: ClassRecord) -> list[MeasuredGrid]:
-    """The grids of a class in the order of its plan, as far as their runs have ended."""
-    room = fold(record.events)
+def list_grids(report: Report) -> list[MeasuredGrid]:
+    """The grids of a class that have begun, in the order of its plan.
+
+    Losses are stored when a grid has ended; before that only where other processes serve the class as well.
+    """
+    room = report.room
     found = []
-    for position, activity in _shown(record, room):
+    for position, activity in _shown(report):
         if activity.crowd is None or position not in room.runs:
             continue
-        losses = _losses(record, room, position)
+        losses = _losses(report, position)
         texts = [_mean_text(cell, losses) for cell in activity.crowd.cells]
         across = len(activity.crowd.columns)
         rows = tuple(tuple(texts[i : i + across]) for i in range(0, len(texts), across))
@@ -53,20 +58,16 @@ def list_grids(record: ClassRecord) -> list[MeasuredGrid]:
     return found
 
 
-def list_sentences(record: ClassRecord) -> list[SeenSentences]:
+def list_sentences(report: Report) -> list[SeenSentences]:
     """What was written, in the order of answers' ids, which says nothing about who wrote it."""
-    room = fold(record.events)
+    room = report.room
+    answers = sorted(report.record.answers, key=lambda answer: answer.id)
     found = []
-    for position, activity in _shown(record, room):
-        given = sorted(
-            (
-                each
-                for each in record.answers
-                if each.position == position and each.student_id not in room.kicked
-            ),
-            key=lambda answer: answer.id,
-        )
-        if activity.wanted is None or not given:
+    for position, activity in _shown(report):
+        if activity.wanted is None:
+            continue
+        given = [each for each in answers if each.position == position and each.student_id not in room.kicked]
+        if not given:
             continue
         quoted = [each for each in given if each.id in room.quoted]
         found.append(
@@ -80,21 +81,20 @@ def list_sentences(record: ClassRecord) -> list[SeenSentences]:
     return found
 
 
-def _shown(record: ClassRecord, room: Room) -> list[tuple[int, Activity]]:
-    plan = enumerate(map(activity_from, record.activities))
-    return [(position, activity) for position, activity in plan if position not in room.withdrawn]
+def _shown(report: Report) -> list[tuple[int, Activity]]:
+    return [each for each in enumerate(report.plan) if each[0] not in report.room.withdrawn]
 
 
-def _losses(record: ClassRecord, room: Room, position: int) -> Mapping[str, float]:
-    result = room.grids.get(position)
+def _losses(report: Report, position: int) -> Mapping[str, float]:
+    result = report.room.grids.get(position)
     if result is not None:
         return result.losses
-    cells = record.progress.get(position, {}).get("cells", ())
+    cells = report.record.progress.get(position, {}).get("cells", ())
     return {"/".join(map(str, cell["place"])): cell["loss"] for cell in cells if cell["loss"] is not None}
 
 
 def _mean_text(cell: str, losses: Mapping[str, float]) -> str:
-    of_seeds = [loss for claim, loss in losses.items() if claim.startswith(f"{cell}/")]
+    of_seeds = select_losses(losses, cell)
     seeds = "1 seed" if len(of_seeds) == 1 else f"{len(of_seeds)} seeds"
     return f"{fmean(of_seeds):.3f} ({seeds})" if of_seeds else "–"
 
@@ -105,8 +105,7 @@ def _grouped(
     written = [WrittenAnswer.of(answer) for answer in quoted]
     if not wanted.concepts and written:
         yield "", tuple(each.text for each in written)
-    for found in group_answers(written, wanted.concepts, room.overruled):
+    for found in map(worth_showing, group_answers(written, wanted.concepts, room.overruled)):
         for group in found.groups:
-            sentences = tuple(quote.text for quote in group.quotes if quote.says_enough)
-            if sentences:
-                yield f"{found.concept.label}: {VERDICT_LABELS[group.verdict].lower()}", sentences
+            heading = f"{found.concept.label}: {VERDICT_LABELS[group.verdict].lower()}"
+            yield heading, tuple(quote.text for quote in group.quotes)

@@ -11,7 +11,7 @@
     said.textContent = 'This phone opens pages of the class, yet its answers don’t arrive. Turn off its VPN and its data saver, then reload.';
     return;
   }
-  const late = 'This phone reaches the class. Something on the way keeps news back, so it sees each step up to two seconds late.';
+  const late = 'This phone reaches the class. Something in between delays updates, so it sees each step up to two seconds late.';
   if (!window.EventSource) { said.textContent = late; return; }
   const stream = new EventSource('/class/help/events');
   const end = (text) => { stream.close(); clearTimeout(limit); said.textContent = text; };

@@ -82,14 +82,19 @@ document.getElementById('found').addEventListener('click', (event) => {
   entry.append(out);
   picked.append(entry);
   quiz.hidden = false;
-  say(`The quiz has ${picked.children.length} questions.`);
+  const count = picked.children.length;
+  say(`The quiz has ${count} ${count === 1 ? 'question' : 'questions'}.`);
 });
 
+let sending = false; // a second press adds nothing twice
 quiz.addEventListener('submit', async (event) => {
   event.preventDefault();
+  if (sending) return;
   const questions = [...picked.children].map((each) => each.dataset.question);
+  sending = true;
   const told = await addFrom('/class/plans/quiz', { ...Object.fromEntries(new FormData(quiz)), questions })
     .catch(() => ({ error: 'The app did not answer. Press once more.' }));
+  sending = false;
   tellQuiz(told.error || '');
   if (told.error) return;
   picked.replaceChildren();

@@ -79,7 +79,7 @@ byId('now').addEventListener('click', (event) => {
   const button = event.target.closest('[data-do]');
   if (!button || (button.dataset.ask && !confirm(button.dataset.ask))) return;
   const { do: what, student, position, phase, answer } = button.dataset;
-  const steps = ['next', 'back', 'go'].includes(what);
+  const steps = ['next', 'back', 'reopen', 'go'].includes(what);
   command({ do: what, student, phase, answer, position: position === undefined ? undefined : Number(position), after: steps ? after : undefined });
 });
 
@@ -150,5 +150,5 @@ byId('found').addEventListener('click', async (event) => {
   const minutes = byId('search').elements.minutes.value;
   const { error = '' } = await ask('ask', { question, title, twin: twin || '', minutes, when: button.dataset.when });
   asking = false;
-  byId('count').textContent = error || (button.dataset.when === 'now' ? 'The class is at it.' : 'It comes next.');
+  byId('count').textContent = error || (button.dataset.when === 'now' ? 'Asked now.' : 'It comes next.');
 });

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from classroom.activities.crowd_grid import CrowdGrid, initials
+from classroom.activities.crowd_grid import CrowdGrid, initials, select_losses
 from classroom.live.live_room import LiveRoom
 from classroom.views.curve import draw_curve
 from study.base.html import NO_HTML
@@ -53,9 +53,7 @@ def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCe
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
     claimed = live.reservations(position)
-    by_cell = {
-        cell: [loss for claim, loss in losses.items() if claim.startswith(f"{cell}/")] for cell in crowd.cells
-    }
+    by_cell = {cell: select_losses(losses, cell) for cell in crowd.cells}
     means = {cell: fmean(found) for cell, found in by_cell.items() if found}
     low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
 

@@ -1,7 +1,7 @@
 """A self-paced quiz as the templates show it: one student's questions, and how far everyone is."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from classroom.activities.activity import Activity
@@ -50,14 +50,15 @@ def own_questions(live: LiveRoom, activity: Activity, student_id: str) -> list[O
 
 def count_questions(live: LiveRoom, activity: Activity, *, singles: bool) -> list[QuizQuestion]:
     """How far the class is with each question; `singles` as in `bars`."""
-    at = Counter(_first_open(live, activity, student.id) for student in live.present)
+    given = {number: live.answers(number) for number in activity.rounds}
+    at = Counter(_first_open(given, student.id) for student in live.present)
     return [
         QuizQuestion(
             number=number,
             asked=asked,
             waiting=at[number],
-            answered=len(live.answers(number)),
-            right=sum(bool(activity.is_correct(number, a.value)) for a in live.answers(number).values()),
+            answered=len(given[number]),
+            right=sum(bool(activity.is_correct(number, a.value)) for a in given[number].values()),
             latest=bars(live, asked, number, singles=singles),
             numbers=numbers(live, asked, [number]),
         )
@@ -73,5 +74,5 @@ def students_done(live: LiveRoom) -> set[str]:
     return set.intersection(*(set(live.answers(number)) for number in rounds))
 
 
-def _first_open(live: LiveRoom, activity: Activity, student_id: str) -> int | None:
-    return next((n for n in activity.rounds if student_id not in live.answers(n)), None)
+def _first_open(given: Mapping[int, Mapping[str, ClassAnswer]], student_id: str) -> int | None:
+    return next((number for number, answers in given.items() if student_id not in answers), None)

@@ -67,7 +67,7 @@ class Guesses:
         return max((count for _, _, count in self.columns), default=1) or 1
 
 
-def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bool = True) -> list[Bar]:
+def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bool) -> list[Bar]:
     """Votes of a round by option; answers to an open question by what they say, the same in each round.
 
     `singles`: list what one student alone has typed.
@@ -77,15 +77,16 @@ def bars(live: LiveRoom, asked: ClassQuestion, round_number: int, *, singles: bo
         options = _frequent(live, asked, _rounds_of(live, asked, round_number), singles=singles)
         listed = {option.id for option in options}
         chosen = [key if (key := key_of(value)) in listed else OTHERS for value in given]
+        letters: Sequence[str] = [""] * len(options)
     else:
         options = asked.options
         chosen = [option for value in given for option in chosen_in(value)]
-    letters = LETTERS if asked.kind not in OPEN_KINDS else " " * len(options)
+        letters = LETTERS
     counts = Counter(chosen)
     return [
         Bar(
             id=option.id,
-            letter=option.letter or letter.strip(),
+            letter=option.letter or letter,
             html=option.html,
             votes=counts[option.id],
             percent=100 * counts[option.id] / len(given) if given else 0.0,
@@ -106,9 +107,11 @@ def _frequent(
     live: LiveRoom, asked: ClassQuestion, rounds: Sequence[int], *, singles: bool
 ) -> tuple[ClassOption, ...]:
     """The right answer to an open question, and the wrong ones that most gave in these rounds, as options."""
-    values = [answer.value for number in rounds for answer in live.answers(number).values()]
-    said = {key_of(value): str(value["said"]) for value in values}
-    wrong = Counter(key for value in values if (key := key_of(value)) != asked.right)
+    given = [(student, a.value) for number in rounds for student, a in live.answers(number).items()]
+    said = {key_of(value): str(value["said"]) for _, value in given}
+    # A student who gives the same answer in both rounds counts once.
+    pairs = dict.fromkeys((student, key_of(value)) for student, value in given)
+    wrong = Counter(key for _, key in pairs if key != asked.right)
     fewest = FEWEST_ALIKE if asked.kind in TYPED_KINDS and not singles else 1
     listed = [key for key, count in wrong.most_common(MOST_WRONG) if count >= fewest]
     right = ClassOption(id=asked.right, html=asked.answer, correct=True, feedback=asked.because)
@@ -210,7 +213,7 @@ def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
         for number, label in rounds
         if live.answers(number)
     ]
-    latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0])
+    latest = shown[-1][1] if shown else bars(live, asked, rounds[0][0], singles=singles)
     return {
         "asked": asked,
         "rounds": shown,

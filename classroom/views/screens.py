@@ -75,7 +75,8 @@ def student_state(live: LiveRoom, student: ClassStudent) -> State:
 
     # Most phones show the same few fragments: two hundred of them cost a handful of renderings a step.
     vote = str(given and (given.value, given.confidence))
-    html = make() if in_quiz else live.fragment((live.run, kicked, detail, vote), make)
+    has_own = any(each.given for each in own.get("own", ()))  # what one student has answered in a quiz
+    html = make() if has_own else live.fragment((live.run, kicked, detail, vote), make)
     mark = f"{state.position}/{state.phase}/{state.ended}/{kicked}/{given.id if given else ''}"
     running = f"/{live.state.measured.get(state.position)}" if state.phase == "run" else ""
     return {
@@ -118,21 +119,23 @@ def _own(
 
 def screen_state(live: LiveRoom, *, link: str) -> State:
     """What the projector shows; it names nobody."""
-    shown = results.is_shown(live)
+    shown, counts = results.is_shown(live), _counts(live, quiz.students_done(live))
     html = render(
         "classroom/screen_now.html",
         **_common(live, shown=shown, settings=live.figure_settings),
         link=link,
         shown=shown,
         standings=standings(live),
+        **counts,
     )
-    return {**_frame(live), **_counts(live), "locked": live.state.locked, "html": html, "say": _said(live)}
+    return {**_frame(live), **counts, "locked": live.state.locked, "html": html, "say": _said(live)}
 
 
 def teacher_state(live: LiveRoom) -> State:
     """What the teacher sees: the hidden histogram, the advice, every student and the next step."""
     online = live.online()
     answered = quiz.students_done(live)
+    counts = _counts(live, answered)
     found = advice(live)
     hidden = live.state.names_hidden
     named = {
@@ -165,10 +168,10 @@ def teacher_state(live: LiveRoom) -> State:
         phase_label=phase_label,
         seconds=live.grid_seconds.get(live.state.position),
         trouble=live.grading_trouble,
-        **_counts(live),
+        **counts,
     )
     moved = {"at": live.state.position, "html": common["figure"]} if shows_figure(live) else None
-    return {**_frame(live), **_counts(live), "html": html, "figure": moved, "say": ""}
+    return {**_frame(live), **counts, "html": html, "figure": moved, "say": ""}
 
 
 def shows_figure(live: LiveRoom) -> bool:
@@ -246,8 +249,9 @@ def _common(
         "wall": wall.wall_view(live, activity.wanted) if shown and activity and activity.wanted else None,
         "round": state.round,
         "results": results.context(live, singles=singles) if shown else {},
-        "quiz_done": 0 if student else len(quiz.students_done(live)),
-        "quiz": quiz.count_questions(live, activity, singles=singles) if activity and not student else [],
+        "quiz": quiz.count_questions(live, activity, singles=singles)
+        if activity and activity.questions and not student
+        else [],
         "letters": results.LETTERS,
         "open_kinds": results.OPEN_KINDS,
         "typed_kinds": results.TYPED_KINDS,
@@ -277,11 +281,10 @@ def _frame(live: LiveRoom) -> State:
     }
 
 
-def _counts(live: LiveRoom) -> State:
+def _counts(live: LiveRoom, answered: set[str]) -> State:
     """Students connected, away, and with an answer; `expected` leaves out those who left before."""
     present, online = {student.id for student in live.present}, live.online()
     here = present & online
-    answered = quiz.students_done(live)
     return {
         "in_room": len(here),
         "away": len(present) - len(here),

@@ -1,7 +1,7 @@
 """Own words as the templates show them: groups for the screen, every answer for the teacher."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from classroom.activities.wall import (
     VERDICT_LABELS,
@@ -9,6 +9,7 @@ from classroom.activities.wall import (
     WrittenAnswer,
     group_answers,
     verdict_on,
+    worth_showing,
 )
 from classroom.live.live_room import LiveRoom
 from study.ports.classes import ClassPrompt
@@ -52,7 +53,7 @@ def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
     shown = group_answers([each for each in written if each.id in quoted], wanted.concepts, overruled)
     answers = tuple(_judged(each, wanted, live) for each in written)
     return WallView(
-        groups=tuple(map(_worth_showing, shown)),
+        groups=tuple(map(worth_showing, shown)),
         counts={
             found.concept.id: tuple(
                 (VERDICT_LABELS[group.verdict], len(group.quotes)) for group in found.groups
@@ -63,12 +64,6 @@ def wall_view(live: LiveRoom, wanted: ClassPrompt) -> WallView:
         shown=tuple(each for each in answers if each.shown),
         graded=sum(each.graded is not None for each in written),
     )
-
-
-def _worth_showing(found: ConceptGroups) -> ConceptGroups:
-    """Without quotes of a word or two, and without groups that then have none."""
-    kept = ((group, tuple(quote for quote in group.quotes if quote.says_enough)) for group in found.groups)
-    return replace(found, groups=tuple(replace(group, quotes=quotes) for group, quotes in kept if quotes))
 
 
 def own_verdicts(live: LiveRoom, wanted: ClassPrompt, answer: ClassAnswer) -> list[tuple[str, str, str]]:

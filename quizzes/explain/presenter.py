@@ -33,7 +33,8 @@ ANSWER_LIMIT = 5_500
 """The longest explanation in characters, about 900 words; with four replies it fits what the grader reads."""
 
 ANY_LENGTH = 4_000_000
-"""Up to BODY_LIMIT_BYTES of study/web/security/middleware.py a text that is too long is told so in words."""
+"""Up to BODY_LIMIT_BYTES of study/web/security/middleware.py a text that is too long gets a message; beyond
+that the request fails."""
 
 
 @dataclass(frozen=True, kw_only=True)

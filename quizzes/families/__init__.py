@@ -125,16 +125,13 @@ def find_question(written_id: str, families: Mapping[str, QuestionFamily]) -> Qu
 
 def find_fresh_variant(written_id: str, families: Mapping[str, QuestionFamily]) -> str:
     """Return the id of the next variant with other numbers; empty for a question that isn't a family's."""
-    question, found = find_question(written_id, families), _ID.fullmatch(written_id)
-    if question is None or found is None:
+    family = family_of(written_id, families)
+    if family is None:
         return ""
-    family, seed = families[found["family"]], int(found["seed"])
-    ids = (question_id(family.id, (seed + step) % VARIANTS) for step in range(1, MOST_TRIED + 1))
-    return next((each for each in ids if build_question(family, _seed_of(each)).stem != question.stem), "")
-
-
-def _seed_of(written_id: str) -> int:
-    return int(written_id.partition("@")[2])
+    seed = int(written_id.partition("@")[2])
+    stem = build_question(family, seed).stem
+    others = (build_question(family, (seed + step) % VARIANTS) for step in range(1, MOST_TRIED + 1))
+    return next((other.id for other in others if other.stem != stem), "")
 
 
 def choose_variant(family: QuestionFamily, *, seed: int) -> str:

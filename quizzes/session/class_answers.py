@@ -4,7 +4,7 @@ A task travels with its class as JSON, so that a process without the bank reads 
 changes later changes no result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from random import Random
 from typing import Any
@@ -26,7 +26,7 @@ FormTask = Multiple | TrueFalse | Numeric | ShortText | Matching | Ordering | Cl
 KINDS: Mapping[str, type[FormTask]] = {
     kind.kind: kind for kind in (Multiple, TrueFalse, Numeric, ShortText, Matching, Ordering, Cloze)
 }
-VERDICTS = {True: "true", False: "false"}
+TRUTH_WORDS = {True: "true", False: "false"}
 EMPTY = "–"
 
 
@@ -64,7 +64,7 @@ class QuizClassKinds:
             given=given,
             fraction=grade.fraction,
             key=RIGHT_KEY if grade.correct else f"wrong/{_key(kind, given)}",
-            said=say(kind, given, offered),
+            said=say_by_letters(kind, given, offered),
             words=in_words(kind, given),
             why="" if grade.correct else _explain(grade),
             chosen=_chosen(given),
@@ -74,7 +74,7 @@ class QuizClassKinds:
     def example(self, task: Mapping[str, Any], *, right: bool, rng: Random) -> dict[str, list[str]]:
         """Fill in the form as a student might."""
         kind, offered = load_task(task)
-        return _fill_in(kind.answer if right else _err(kind, rng), offered)
+        return _fill_in(kind.answer if right else _answer_wrongly(kind, rng), offered)
 
 
 def in_words(task: Task, given: Response) -> str:
@@ -84,7 +84,7 @@ def in_words(task: Task, given: Response) -> str:
             return "; ".join(option.text for option in task.options if option.id in given["options"])
         case TrueFalse():
             reason = next(option.text for option in task.options if option.id == given["option"])
-            return f"{VERDICTS[given['verdict']].capitalize()}: {reason}"
+            return f"{TRUTH_WORDS[given['verdict']].capitalize()}: {reason}"
         case Numeric():
             text = str(given["text"])
             return text if read_number(text).unit else f"{text} {task.unit}".strip()
@@ -100,15 +100,14 @@ def in_words(task: Task, given: Response) -> str:
     return str(given["text"])
 
 
-def list_reasons(grade: Grade, states: Sequence[str]) -> str:
+def list_reasons(parts: Iterable[GradedPart], states: Sequence[str]) -> str:
     """Return the feedback to the parts in some states, one in each line."""
-    return "\n".join(_reason(part) for part in grade.parts if part.state in states and part.feedback)
+    return "\n".join(_reason(part) for part in parts if part.state in states and part.feedback)
 
 
 def _explain(grade: Grade) -> str:
     """What is wrong; why the right answer is right stands beside it, once for everyone."""
-    parts = tuple(part for part in grade.parts if part.id != "right")
-    return list_reasons(Grade(fraction=grade.fraction, parts=parts), ("wrong", "missed"))
+    return list_reasons((part for part in grade.parts if part.id != "right"), ("wrong", "missed"))
 
 
 def _reason(part: GradedPart) -> str:
@@ -116,7 +115,7 @@ def _reason(part: GradedPart) -> str:
 
 
 def _chosen(given: Response) -> tuple[str, ...]:
-    verdict = (f"verdict-{VERDICTS[given['verdict']]}",) if "verdict" in given else ()
+    verdict = (f"verdict-{TRUTH_WORDS[given['verdict']]}",) if "verdict" in given else ()
     option = (given["option"],) if "option" in given else ()
     return (*verdict, *option, *given.get("options", ()))
 
@@ -143,7 +142,7 @@ def _same(text: str, accepted: Sequence[str]) -> str:
     return accepted[0] if text and any(match_text(text, each) for each in accepted) else ""
 
 
-def say(task: FormTask, given: Response, offered: Offered) -> str:
+def say_by_letters(task: FormTask, given: Response, offered: Offered) -> str:
     """Return an answer in words, an arranged one by its letters."""
     letters = {choice.id: letter for letter, choice in offered}
     match task:
@@ -166,7 +165,7 @@ def _fill_in(answer: Response, offered: Offered) -> dict[str, list[str]]:
             case "option":
                 form["option"] = [letters[value]]
             case "verdict":
-                form["verdict"] = [VERDICTS[value]]
+                form["verdict"] = [TRUTH_WORDS[value]]
             case "pairs":
                 form |= {f"pair-{pair}": [letters[choice]] for pair, choice in value.items()}
             case "order":
@@ -178,7 +177,7 @@ def _fill_in(answer: Response, offered: Offered) -> dict[str, list[str]]:
     return form
 
 
-def _err(task: FormTask, rng: Random) -> Response:
+def _answer_wrongly(task: FormTask, rng: Random) -> Response:
     """A wrong answer as students give it."""
     match task:
         case Multiple():

@@ -16,7 +16,14 @@ from quizzes.kinds.grade import LETTERS, Offered, letter_choices
 from quizzes.kinds.lines import FindTheError
 from quizzes.kinds.numeric import Numeric
 from quizzes.kinds.question import Question
-from quizzes.session.class_answers import FormTask, in_words, list_reasons, salt_of, say, store_task
+from quizzes.session.class_answers import (
+    FormTask,
+    in_words,
+    list_reasons,
+    salt_of,
+    say_by_letters,
+    store_task,
+)
 from study.base.html import NO_HTML
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
@@ -68,7 +75,7 @@ def build_class_question(question: Question) -> ClassQuestion:
 def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> ClassQuestion:
     """Add the form, and the right answer in words."""
     offered = task.offered(salt_of(question.id))
-    answer, by_letters = in_words(task, task.answer), say(task, task.answer, offered)
+    answer, by_letters = in_words(task, task.answer), say_by_letters(task, task.answer, offered)
     options: tuple[ClassOption, ...] = ()
     if isinstance(task, Multiple | TrueFalse):
         options = _verdicts(task) + _options(task, question.id, ids=True)
@@ -80,7 +87,7 @@ def _with_form(basis: ClassQuestion, question: Question, task: FormTask) -> Clas
         listed=_list_items(task, offered),
         answer=to_html(answer if by_letters == answer else f"{by_letters} · {answer}"),
         answer_text=answer,
-        because=NO_HTML if options else to_html(list_reasons(task.grade(task.answer), ("right",))),
+        because=NO_HTML if options else to_html(list_reasons(task.grade(task.answer).parts, ("right",))),
         unit=task.unit if isinstance(task, Numeric) else "",
         value=task.value if isinstance(task, Numeric) else None,
     )

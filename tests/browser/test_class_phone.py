@@ -10,7 +10,8 @@ from tests.browser.classrooms import PHONE, Classroom, press_next
 pytestmark = pytest.mark.browser
 
 
-def test_an_answer_given_without_a_connection_is_sent_once_when_it_is_back(classroom: Classroom) -> None:
+def answered_offline(classroom: Classroom) -> tuple[Page, Page]:
+    """The teacher's page, and a phone that has answered while its connection is away."""
     teacher = classroom.start("opener")
     ana = classroom.phone()
     press_next(teacher, "Where we stand")
@@ -18,6 +19,11 @@ def test_an_answer_given_without_a_connection_is_sent_once_when_it_is_back(class
     ana.context.set_offline(True)
     ana.locator("label.option").nth(1).click()
     ana.get_by_role("button", name="Send").click()
+    return teacher, ana
+
+
+def test_an_answer_given_without_a_connection_is_sent_once_when_it_is_back(classroom: Classroom) -> None:
+    teacher, ana = answered_offline(classroom)
     expect(ana.locator(".waiting")).to_contain_text("on its way")
     assert "position" in ana.evaluate("Object.entries(localStorage).flat().join()")
     ana.wait_for_timeout(2000)
@@ -29,13 +35,7 @@ def test_an_answer_given_without_a_connection_is_sent_once_when_it_is_back(class
 
 
 def test_an_answer_that_waited_too_long_is_told_so(classroom: Classroom) -> None:
-    teacher = classroom.start("opener")
-    ana = classroom.phone()
-    press_next(teacher, "Where we stand")
-    expect(ana.locator("form.answer")).to_be_visible()
-    ana.context.set_offline(True)
-    ana.locator("label.option").nth(1).click()
-    ana.get_by_role("button", name="Send").click()
+    teacher, ana = answered_offline(classroom)
     press_next(teacher, "The votes")
     ana.context.set_offline(False)
     expect(ana.locator("#trouble")).to_contain_text("does not count")

@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from classroom.activities.activity import Activity, Guessed, ShownFigure
 from classroom.activities.crowd_grid import CrowdGrid
+from classroom.plans.plan import Plan
 from study.base.errors import LearnerError
 from study.figures.controls import choice_field, slider_field
 from study.figures.figure import Figure, Figures, FigureView
@@ -75,6 +76,10 @@ PREDICT = Activity(
 )
 TALK = Activity(kind="talk", title="A talk", html=escape("Listen."))
 PLAN = (QUESTION, POLL, NUMBER, PREDICT, TALK)
+
+
+def plan_of(*activities: Activity) -> Plan:
+    return Plan(id="test", title="A plan", about="", minutes=5, activities=activities)
 
 
 @dataclass(frozen=True, kw_only=True)

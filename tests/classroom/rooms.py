@@ -25,6 +25,7 @@ from classroom.plans.plan import Plan, Plans
 from flashcards.interchange.class_cards import write_class_cards
 from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context, Visit
+from study.store.class_records import ClassRecord
 from study.web.security.middleware import COOKIE, RequestGuard
 from tests.classroom.builders import (
     FIGURES,
@@ -225,7 +226,13 @@ def played(play: Callable[[], Awaitable[T]]) -> T:
     return asyncio.run(whole())
 
 
-def stored(context: Context, live: LiveRoom) -> list[tuple[str, int, Any]]:
-    record = context.store.classes.record(live.room.code)
+def record_of(context: Context, code: str) -> ClassRecord:
+    """What is stored of a class."""
+    record = context.store.classes.record(code)
     assert record is not None
+    return record
+
+
+def stored(context: Context, live: LiveRoom) -> list[tuple[str, int, Any]]:
+    record = record_of(context, live.room.code)
     return [(answer.id, answer.round, answer.value) for answer in record.answers]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from classroom.activities import names
 from classroom.activities.activity import activity_from
-from classroom.activities.distribution import count_votes, is_close, spread_guesses
+from classroom.activities.distribution import is_close, spread_guesses
 from classroom.activities.number import as_number, read_number, tell_distance
 from classroom.activities.peer_instruction import (
     advise,
@@ -250,7 +250,6 @@ def test_pairs_disagree_and_name_each_student_once(chosen: dict[str, str]) -> No
 
 def test_popular_wrong_options_come_in_order() -> None:
     assert popular_wrong([("slip", 2), ("right", 5), ("other", 3), ("none", 0)], "right") == ["other", "slip"]
-    assert count_votes(["slip", "right"], ["right", "right", "gone"]) == [0, 2]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=60), st.none() | st.floats(-1e9, 1e9))

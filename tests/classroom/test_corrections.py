@@ -8,15 +8,10 @@ import pytest
 
 from classroom.live import live_room
 from classroom.live.live_room import LiveRoom
-from classroom.plans.plan import Plan
 from classroom.views.screens import screen_state, teacher_state
 from study.ports.context import Context
-from tests.classroom.builders import GRID, PREDICT, QUESTION, WALL
+from tests.classroom.builders import GRID, PREDICT, QUESTION, WALL, plan_of
 from tests.classroom.rooms import Phone, School, Streaming, phone, played
-
-
-def plan_of(*activities: object) -> Plan:
-    return Plan(id="test", title="A plan", about="", minutes=5, activities=activities)  # type: ignore[arg-type]
 
 
 async def correct(one: Phone, **value: object) -> str:

@@ -20,7 +20,7 @@ from quizzes.session.class_answers import QuizClassKinds
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.classroom.builders import GRID, TALK, Grader, Grids, Runs
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.rooms import School, phone, played, record_of
 
 GRID_PLAN = Plan(id="grid", title="A grid", about="For tests.", minutes=10, activities=(GRID, TALK))
 SETTING = {"model": "tiny-random", "bits": "fp32", "steps": 4, "batch": 1, "seq_len_tokens": 64}
@@ -122,8 +122,7 @@ def test_a_finding_appears_when_all_cells_have_ended_and_survives_a_restart(cont
         await school.lead(live, "back")
         again = await school.new_hub(context).find(live.room.code)
         assert "0.2 ± 0.1" in screen_state(again, link="x")["html"]
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         found = report(record)
         assert (found.students[0].guesses, found.students[0].guesses_close) == (1, 1)
         assert found.items[0].close == 1.0

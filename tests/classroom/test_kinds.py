@@ -1,6 +1,7 @@
 """Questions of every kind in a class: the phone's form, grading, distribution, report and cards."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -11,10 +12,11 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - registers what a chart is drawn of
 from classroom.activities.activity import Activity, activity_from
-from classroom.plans.plan import Plan
 from classroom.reports.answer_tables import answer_table, grade_table
 from classroom.reports.report import report
 from classroom.simulation.student import answer_to
+from classroom.views.results import OPEN_KINDS
+from classroom.views.screens import screen_state, teacher_state
 from quizzes.bank.bank import Bank, load_bank
 from quizzes.kinds import KINDS, Kind
 from quizzes.kinds.question import Question
@@ -23,7 +25,8 @@ from quizzes.session.class_questions import build_class_question
 from study.content.concepts import load_concepts
 from study.ports.classes import ClassQuestion
 from study.ports.context import Context
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.builders import plan_of
+from tests.classroom.rooms import School, phone, played, record_of
 
 GRADED = QuizClassKinds()
 
@@ -66,14 +69,13 @@ def test_each_question_of_the_bank_can_be_asked_and_is_graded_as_in_the_quiz() -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_goes_through_both_rounds_to_report_and_cards(context: Context, kind: Kind) -> None:
+def test_a_kind_goes_through_both_rounds_to_report_and_cards(
+    school: School, context: Context, kind: Kind
+) -> None:
     asked = of_kind(kind)
-    plan = Plan(
-        id="t", title="T", about="", minutes=9, activities=(activity_of(asked, twin=of_kind("numeric")),)
-    )
+    plan = plan_of(activity_of(asked, twin=of_kind("numeric")))
 
     async def play() -> None:
-        school = School(context)
         live = await school.start(plan)
         async with phone(school, live, "one") as one, phone(school, live, "two") as two:
             await school.lead(live, "next")
@@ -105,8 +107,7 @@ def test_a_kind_goes_through_both_rounds_to_report_and_cards(context: Context, k
 
         again = await school.new_hub(context).find(live.room.code)
         assert again.plan == live.plan
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         [item] = report(record).items
         assert (item.first_right, item.second_right, item.gain) == (0.5, 1.0, 1.0)
         assert item.confident_wrong == 1
@@ -118,12 +119,11 @@ def test_a_kind_goes_through_both_rounds_to_report_and_cards(context: Context, k
     played(play)
 
 
-def test_what_is_missed_is_a_card_with_the_answer_in_words(context: Context) -> None:
+def test_what_is_missed_is_a_card_with_the_answer_in_words(school: School) -> None:
     activities = tuple(activity_of(of_kind(kind)) for kind in KINDS)
 
     async def play() -> str:
-        school = School(context)
-        live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=activities))
+        live = await school.start(plan_of(*activities))
         async with phone(school, live, "one") as one:
             for position, activity in enumerate(activities):
                 assert activity.asked is not None
@@ -139,37 +139,32 @@ def test_what_is_missed_is_a_card_with_the_answer_in_words(context: Context) -> 
     assert of_kind("ordering").answer_text in page
 
 
-def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(context: Context) -> None:
+def test_partly_right_is_no_right_answer_and_counts_in_part_in_the_gradebook(
+    school: School, context: Context
+) -> None:
     asked = of_kind("cloze")
     form = GRADED.example(asked.task, right=True, rng=Random(1))
     form["blank-1"] = ["something else"]
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         async with phone(school, live, "one") as one:
             await school.lead(live, "next")
             assert (await one.answer(0, 1, fields=form)).status_code == 200
             await school.lead(live, "go", position=0, phase="reveal")
             assert "partly right" in (await one.state())["html"]
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         assert report(record).items[0].first_right == 0
         assert grade_table(report(record))[1][1] in range(1, 100)
 
     played(play)
 
 
-def test_a_form_that_is_no_answer_is_told_in_words(context: Context) -> None:
+def test_a_form_that_is_no_answer_is_told_in_words(school: School) -> None:
     asked = of_kind("ordering")
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         async with phone(school, live, "one") as one:
             await school.lead(live, "next")
             hostile: list[Any] = [{}, {"place-1": ["A"]}, [], "x", {"place-1": "A", "place-2": [3]}, None]
@@ -181,15 +176,12 @@ def test_a_form_that_is_no_answer_is_told_in_words(context: Context) -> None:
     played(play)
 
 
-def test_what_one_student_alone_typed_is_for_the_teacher_only(context: Context) -> None:
+def test_what_one_student_alone_typed_is_for_the_teacher_only(school: School) -> None:
     """A joke or an insult doesn't reach the projector; a frequent mistake does."""
     asked = of_kind("short-text")
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         typed = ["a rude word", "Often <b>wrong</b>", "often <b>Wrong</b>"]
         await school.lead(live, "next")
         for number, text in enumerate(typed):
@@ -209,14 +201,56 @@ def test_what_one_student_alone_typed_is_for_the_teacher_only(context: Context) 
     played(play)
 
 
-def test_numbers_are_a_histogram_with_the_right_one(context: Context) -> None:
+def test_what_one_student_typed_in_both_rounds_is_still_one_students(school: School) -> None:
+    asked = of_kind("short-text")
+
+    async def play() -> str:
+        live = await school.start(plan_of(activity_of(asked)))
+        for number, step in ((1, "vote"), (2, "revote")):
+            await school.lead(live, "go", position=0, phase=step)
+            for browser, text in (("one", "a rude word"), ("two", f"try {number}"), ("three", "try 1")):
+                async with phone(school, live, browser) as each:
+                    assert (await each.answer(0, number, fields={"text": [text]})).status_code == 200
+        await school.lead(live, "go", position=0, phase="reveal")
+        return str(screen_state(live, link="x")["html"])
+
+    screen = played(play)
+    assert "rude" not in screen
+    assert "try 1" in screen
+
+
+@pytest.mark.parametrize("kind", OPEN_KINDS)
+def test_the_teachers_page_folds_an_open_questions_answers_until_the_reveal(
+    school: School, kind: Kind
+) -> None:
+    """Where the page is on the projector too, it would tell the right one."""
+    asked = of_kind(kind)
+
+    async def play() -> tuple[str, str]:
+        live = await school.start(plan_of(activity_of(asked)))
+        await school.lead(live, "next")
+        async with phone(school, live, "one") as one:
+            assert (await one.answer(0, 1, **answers_to(asked, right=True))).status_code == 200
+        before = teacher_state(live)["html"]
+        await school.lead(live, "go", position=0, phase="reveal")
+        return before, teacher_state(live)["html"]
+
+    before, after = played(play)
+    seen, folded, _ = re.split(r"(<details data-keep=\"right-.*?</details>)", before, flags=re.DOTALL)
+    assert "Show the right answer and all answers" in folded
+    shown = ('<table class="bars"', str(asked.answer), *(['class="truth"'] if kind == "numeric" else []))
+    for piece in shown:
+        assert piece not in seen
+        assert piece in folded
+        assert piece in after
+    assert '<details data-keep="right-' not in after
+
+
+def test_numbers_are_a_histogram_with_the_right_one(school: School) -> None:
     asked = of_kind("numeric")
 
     async def play() -> None:
-        school = School(context)
-        live = await school.start(
-            Plan(id="t", title="T", about="", minutes=9, activities=(activity_of(asked),))
-        )
+        live = await school.start(plan_of(activity_of(asked)))
         await school.lead(live, "next")
         for number, right in enumerate((True, False, True)):
             async with phone(school, live, f"browser-{number}") as each:

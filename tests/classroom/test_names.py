@@ -10,7 +10,7 @@ from classroom.live.live_room import LiveRoom
 from classroom.live.name_expiry import NameExpiry
 from study.ports.context import Context
 from study.store.classes import ClassLog
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.rooms import School, phone, played, record_of
 
 
 def test_names_are_drawn_and_typed_where_that_is_allowed(school: School) -> None:
@@ -75,8 +75,7 @@ def test_names_go_while_nobody_looks(school: School, context: Context) -> None:
     for _ in range(3):
         assert looks.acquire(timeout=10)
     name_expiry.close()
-    record = context.store.classes.record(live.room.code)
-    assert record is not None
+    record = record_of(context, live.room.code)
     assert [student.name for student in record.students] == [""]
 
 

@@ -261,6 +261,7 @@ def test_a_quiz_and_a_twin_are_chosen_in_the_editor(context: Context) -> None:
                 ({"questions": "q-one"}, "list"),
                 ({"questions": [["a"], {}]}, "questions"),
                 ({"minutes": "-1"}, "minutes"),
+                ({"title": "x" * 81}, "“title” may have 80 characters, got 81. Change that"),
             ):
                 refused = await teacher.post("/class/plans/quiz", json=sent | wrong)
                 assert refused.status_code == 400

@@ -22,7 +22,7 @@ from study.base.errors import LearnerError
 from study.ports.classes import ClassRunState
 from study.ports.context import Context
 from tests.classroom.builders import PREDICT, Grader, Runs
-from tests.classroom.rooms import TEST_PLAN, School, phone, played
+from tests.classroom.rooms import TEST_PLAN, School, phone, played, record_of
 from tests.lora_lab import run_builders
 
 RUN_SECONDS = 240
@@ -161,8 +161,7 @@ def test_a_run_that_ends_after_the_class_has_gone_on_is_measured(context: Contex
             await school.lead(live, "end")
             school.runs.value = 2.1
             await until(lambda: live.state.measured)
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         assert report(record).items[3].value == 2.1
 
     played(play)

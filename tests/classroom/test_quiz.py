@@ -12,19 +12,18 @@ from classroom.reports.report import report
 from classroom.simulation.student import answer_to
 from study.content.yaml_reader import Problem
 from study.ports.context import Context
-from tests.classroom.builders import FIGURES, QUESTION, TALK, Grader, Grids, Runs, find_question
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.builders import FIGURES, QUESTION, TALK, Grader, Grids, Runs, find_question, plan_of
+from tests.classroom.rooms import School, phone, played, record_of
 from tests.classroom.test_kinds import GRADED, answers_to, of_kind
 
 QUESTIONS = tuple(of_kind(kind) for kind in ("single", "numeric", "ordering"))
 PLANS = Plans(find_question=find_question, runs=Runs(), grids=Grids(), grader=Grader(), figures=FIGURES)
 QUIZ = Activity(kind="quiz", title="A quiz", minutes=5, questions=QUESTIONS)
-PLAN = Plan(id="t", title="T", about="", minutes=9, activities=(QUIZ, QUESTION, TALK))
+PLAN = plan_of(QUIZ, QUESTION, TALK)
 
 
-def test_everyone_answers_in_their_own_order_until_the_quiz_closes(context: Context) -> None:
+def test_everyone_answers_in_their_own_order_until_the_quiz_closes(school: School, context: Context) -> None:
     async def play() -> None:
-        school = School(context)
         live = await school.start(PLAN)
         async with phone(school, live, "one") as one, phone(school, live, "two") as two:
             await school.lead(live, "next")
@@ -66,9 +65,8 @@ def test_everyone_answers_in_their_own_order_until_the_quiz_closes(context: Cont
     played(play)
 
 
-def test_an_answer_is_corrected_while_the_quiz_is_open(context: Context) -> None:
+def test_an_answer_is_corrected_while_the_quiz_is_open(school: School, context: Context) -> None:
     async def play() -> None:
-        school = School(context)
         live = await school.start(PLAN)
         async with phone(school, live, "one") as one:
             await school.lead(live, "next")
@@ -77,16 +75,14 @@ def test_an_answer_is_corrected_while_the_quiz_is_open(context: Context) -> None
             assert again.json() == {"outcome": "answered"}
             changed = await one.answer(0, 1, replaces="a" * 32, **answers_to(QUESTIONS[0], right=True))
             assert changed.json() == {"outcome": "stored"}
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         assert report(record).items[0].first_right == 1.0
 
     played(play)
 
 
-def test_the_report_counts_each_question(context: Context) -> None:
+def test_the_report_counts_each_question(school: School, context: Context) -> None:
     async def play() -> None:
-        school = School(context)
         live = await school.start(PLAN)
         await school.lead(live, "next")
         for student, rights in enumerate(((True, True, False), (False, True), ())):
@@ -94,8 +90,7 @@ def test_the_report_counts_each_question(context: Context) -> None:
                 for number, right in enumerate(rights, start=1):
                     given = answers_to(QUESTIONS[number - 1], right=right)
                     assert (await each.answer(0, number, confidence="sure", **given)).status_code == 200
-        record = context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(context, live.room.code)
         found = report(record)
         rows = [
             (row.position, row.title, row.first_votes, row.first_right, row.confident_wrong)
@@ -115,9 +110,8 @@ def test_the_report_counts_each_question(context: Context) -> None:
     played(play)
 
 
-def test_a_point_for_each_right_answer_once_the_quiz_is_closed(context: Context) -> None:
+def test_a_point_for_each_right_answer_once_the_quiz_is_closed(school: School) -> None:
     async def play() -> Any:
-        school = School(context)
         live = await school.start(PLAN)
         async with phone(school, live, "one") as one:
             await school.lead(live, "next")

@@ -15,10 +15,9 @@ from classroom.plans.plan import Plan
 from classroom.reports.report import report
 from classroom.views.screens import screen_state
 from study.ports.context import Context
-from study.store.class_records import ClassRecord
 from study.store.class_schema import CLASS_TABLES
 from tests.classroom.builders import FIGURE, GRID, NUMBER, POLL, PREDICT, QUESTION, TEXT, WALL
-from tests.classroom.rooms import School, phone, played
+from tests.classroom.rooms import School, phone, played, record_of
 
 BOM = "\ufeff"
 
@@ -48,12 +47,6 @@ async def play_class(school: School) -> Any:
     await school.lead(live, "kick", student=list(live.students)[2])
     await school.lead(live, "end")
     return live
-
-
-def record_of(context: Context, code: str) -> ClassRecord:
-    record = context.store.classes.record(code)
-    assert record is not None
-    return record
 
 
 def test_results_by_item_and_by_student(school: School, context: Context) -> None:

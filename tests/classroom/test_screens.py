@@ -3,17 +3,9 @@
 import asyncio
 import re
 
-import pytest
-
 from classroom.reports.take_home import take_home
 from classroom.views.screens import screen_state, student_state, teacher_state
-from study.ports.context import Context
 from tests.classroom.rooms import School, phone, played
-
-
-@pytest.fixture
-def school(context: Context) -> School:
-    return School(context)
 
 
 def test_the_projector_names_slips_that_the_discussion_has_ended(school: School) -> None:
@@ -55,7 +47,9 @@ def test_an_ended_class_is_opened_again_by_that_button_only(school: School) -> N
         refused = await school.lead(live, "back")  # a clicker, pressed once more
         assert (refused.status_code, live.state.ended) == (400, True)
         assert "Open it again" in refused.json()["error"]
-        await school.lead(live, "reopen")
+        seen = live.state.last
+        pressed = [await school.lead(live, "reopen", after=seen) for _ in range(2)]
+        assert [answer.status_code for answer in pressed] == [200, 400]
         assert (live.state.position, live.state.phase, live.state.ended) == (0, "vote", False)
 
     played(play)

@@ -14,7 +14,7 @@ from classroom.simulation.student import Student, StudentBehaviour, answer_to
 from quizzes.session.class_answers import QuizClassKinds
 from study.ports.context import Context
 from tests.classroom.builders import NUMBER, POLL, QUESTION, TEXT, WALL
-from tests.classroom.rooms import School
+from tests.classroom.rooms import School, record_of
 from tests.classroom.serving import serving
 
 QUICK = StudentBehaviour(
@@ -41,8 +41,7 @@ def test_a_rehearsal_loses_and_doubles_nothing(address: str, context: Context) -
     )
     asyncio.run(asyncio.wait_for(played.play(), 60))
     [room] = context.store.classes.rooms()
-    record = context.store.classes.record(room.code)
-    assert record is not None
+    record = record_of(context, room.code)
     assert len(record.students) == 25
     assert len(record.answers) == played.outcomes["stored"] > 25
     assert len({(a.student_id, a.position, a.round) for a in record.answers}) == len(record.answers)

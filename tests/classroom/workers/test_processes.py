@@ -18,11 +18,10 @@ import pytest
 from classroom.__main__ import main
 from classroom.activities.activity import activity_from
 from classroom.live.live_room import LiveRoom
-from classroom.plans.plan import Plan
 from classroom.simulation.student import Student, StudentBehaviour
 from study.base.settings import Settings
-from tests.classroom.builders import PLAN
-from tests.classroom.rooms import School
+from tests.classroom.builders import PLAN, plan_of
+from tests.classroom.rooms import School, record_of
 from tests.classroom.workers.waiting import SECONDS, until
 
 pytestmark = pytest.mark.postgres
@@ -66,7 +65,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
         acknowledged[given["id"]] = given
 
     async def play(address: str, parent: psutil.Process) -> LiveRoom:
-        live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=PLAN[:2]))
+        live = await school.start(plan_of(*PLAN[:2]))
         plan = [activity_from(activity.to_json()) for activity in live.plan]
         behaviour = StudentBehaviour(
             think_seconds=(0.2, 1.0), drop_rate=0.3, away_seconds=(0.0, 0.3), silent_rate=0.0, late_rate=0.0
@@ -92,8 +91,7 @@ def test_one_of_two_workers_is_killed_in_a_vote_and_the_class_goes_on(
 
     with served(settings, share_socket=share_socket) as (address, parent):
         live = asyncio.run(asyncio.wait_for(play(address, parent), 3 * SECONDS))
-    record = school.context.store.classes.record(live.room.code)
-    assert record is not None
+    record = record_of(school.context, live.room.code)
     stored = {answer.id: (answer.position, answer.round) for answer in record.answers}
     assert {key: (given["position"], given["round"]) for key, given in acknowledged.items()} == stored
     assert len({(a.student_id, a.position, a.round) for a in record.answers}) == 2 * STUDENTS == len(stored)

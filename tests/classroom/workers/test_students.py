@@ -23,8 +23,8 @@ from study.ports.context import Context
 from study.store import open_store
 from study.store.notices import Notices
 from study.web.security.middleware import COOKIE
-from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION
-from tests.classroom.rooms import PHONE, Phone, School, Streaming, played
+from tests.classroom.builders import FIGURES, GRID, PREDICT, QUESTION, plan_of
+from tests.classroom.rooms import PHONE, Phone, School, Streaming, played, record_of
 from tests.classroom.test_kinds import activity_of, answers_to, of_kind
 from tests.classroom.test_quiz import QUIZ
 from tests.classroom.workers.waiting import until
@@ -107,8 +107,7 @@ def test_a_phone_is_the_same_student_at_any_worker(school: School, workers: list
             assert (await second.state())["answered"]
             assert (await second.join()).json()["name"] == name
         assert len(live.students) <= 1
-        record = school.context.store.classes.record(code)
-        assert record is not None
+        record = record_of(school.context, code)
         assert (len(record.students), len(record.answers)) == (1, 1)
 
     played(play)
@@ -121,7 +120,7 @@ def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
     activities = (*(activity_of(of_kind(kind)) for kind in KINDS), QUIZ)
 
     async def play() -> None:
-        live = await school.start(Plan(id="t", title="T", about="", minutes=9, activities=activities))
+        live = await school.start(plan_of(*activities))
         async with at(workers[0], "ana") as here, at(workers[1], "ana") as there:
             phones = Phone(here, live.room.code), Phone(there, live.room.code)
             await phones[0].join()
@@ -135,8 +134,7 @@ def test_a_worker_reads_every_kind_and_each_question_of_a_quiz(
                     assert sent.json() == {"outcome": "stored"}, asked.kind
             await until(lambda: len(live.answers(3)) == 1)
             assert (await phones[0].state())["answered"] is True
-        record = school.context.store.classes.record(live.room.code)
-        assert record is not None
+        record = record_of(school.context, live.room.code)
         right = [row.first_right for row in report(record).items]
         assert right == [1.0] * (len(KINDS) + len(QUIZ.questions))
 

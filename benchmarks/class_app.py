@@ -1,0 +1,100 @@
+"""The app that a benchmark of a class runs on: its start, its processes, and its teacher's steps."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.pages import served_at
+from classroom.activities.activity import ROUNDS, Activity, Phase, activity_from
+from classroom.simulation.http_client import Client
+from tests.postgres import new_database
+
+ROOT = Path(__file__).parents[1]
+SERVER = os.environ.get("DATABASE_URL", "")
+"""Of PostgreSQL; empty: classes are in SQLite."""
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """A new database on the server of DATABASE_URL, or the file in a data folder."""
+    if not SERVER:
+        yield f"sqlite:///{folder / 'study.sqlite3'}"
+        return
+    with new_database(SERVER) as url:
+        yield url
+
+
+@contextmanager
+def running(command: list[str], folder: Path, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A server and its address, until the end of the block."""
+    server, address = start(command, folder, url)
+    try:
+        yield server, address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def start(command: list[str], folder: Path, url: str, port: int = 0) -> tuple["subprocess.Popen[str]", str]:
+    """Start a server and wait until it says where it is."""
+    server = subprocess.Popen(
+        [sys.executable, *command, "--port", str(port), "--data-folder", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return server, served_at(server)
+
+
+async def open_class(teacher: Client) -> tuple[str, list[Activity]]:
+    """Start the revision plan; its code and activities."""
+    _, place = await teacher.post("/class/open", "plan=revision&days=1", form=True)
+    code = str(place).split("/")[2]
+    _, told = await teacher.get(f"/class/{code}/export/class.json")
+    plan = [activity_from(spec) for spec in told["activities"]]
+    return code, plan
+
+
+def votes_of(plan: list[Activity]) -> list[tuple[int, Phase]]:
+    """Every vote on the questions of a plan: (position, phase)."""
+    return [
+        (position, phase)
+        for position, activity in enumerate(plan)
+        if activity.kind == "question"
+        for phase in activity.phases
+        if phase in ROUNDS
+    ]
+
+
+async def lead(teacher: Client, code: str, order: Mapping[str, Any]) -> None:
+    """A command, again until the server is there."""
+    while True:
+        try:
+            await teacher.post(f"/class/{code}/command", order)
+            return
+        except ConnectionError:
+            await asyncio.sleep(0.1)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and those that it has started."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def memory_of(processes: list[psutil.Process]) -> int:
+    """Resident bytes."""
+    return sum(process.memory_info().rss for process in processes)
+
+
+def cpu_of(processes: list[psutil.Process]) -> float:
+    """Seconds of processor time."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
