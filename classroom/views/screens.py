@@ -113,7 +113,8 @@ def _own(
         moving = cell and (cell.label, len(cell.curve), cell.doing, cell.loss)
         return {"cell": cell}, f"/{moving}{crowd.findings(live, live.state.position)}"
     if activity.compared is not None:
-        return {}, f"/{crowd.count_ended(live, live.state.position)}"
+        position = live.state.position
+        return {}, f"/{crowd.count_ended(live, position)}{position in live.state.grids}"
     if activity.wanted is not None and shown and given is not None:
         verdicts = wall.own_verdicts(live, activity.wanted, given)
         return {"verdicts": verdicts}, f"/{given.id}{verdicts}"

@@ -14,7 +14,7 @@ from classroom.activities.crowd_grid import RunGrid
 from classroom.live.live_room import LiveRoom
 from classroom.plans.plan import Plan, Plans
 from classroom.reports.report import report
-from classroom.views.screens import screen_state, teacher_state
+from classroom.views.screens import screen_state, student_state, teacher_state
 from flashcards.interchange.anki_file import read_anki
 from lora_lab.lab import Lab
 from lora_lab.views.class_grids import LabClassGrids
@@ -125,6 +125,9 @@ def test_a_class_votes_and_the_runs_decide(context: Context) -> None:
             [note] = read_anki(File(name="cards.apkg", content=answer.content)).notes
             assert note.values[:2] == ("Which ends lower?", "r=64")
             assert FINDING in note.values[2]
+        drawn = student_state(live, live.present[0])["key"]
+        live.state = replace(live.state, grids={})
+        assert student_state(live, live.present[0])["key"] != drawn  # a phone draws the result when it comes
         async with school.teacher() as teacher:
             page = (await teacher.get(f"/class/{live.room.code}/report")).text
         assert "5.510 (3 seeds)" in page
