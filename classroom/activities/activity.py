@@ -6,14 +6,16 @@ from typing import Any, Literal, get_args
 
 from markupsafe import Markup
 
-from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.crowd_grid import CrowdGrid, RunGrid
 from classroom.activities.number import NATS, read_number
 from classroom.activities.wall import read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
 from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion, ClassResponse
 
-Kind = Literal["talk", "question", "poll", "number", "predict", "grid", "text", "wall", "figure", "quiz"]
+Kind = Literal[
+    "talk", "question", "poll", "number", "predict", "compare", "grid", "text", "wall", "figure", "quiz"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KIND_NAMES: Mapping[Kind, str] = {
@@ -22,6 +24,7 @@ KIND_NAMES: Mapping[Kind, str] = {
     "poll": "Poll",
     "number": "Number to guess",
     "predict": "Prediction and run",
+    "compare": "Prediction and runs that compare",
     "grid": "Grid of runs",
     "text": "Short text",
     "wall": "Explanation, read by the grader",
@@ -39,6 +42,7 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
     "poll": ("vote", "reveal"),
     "number": ("vote", "reveal"),
     "predict": ("vote", "distribution", "run"),
+    "compare": ("vote", "distribution", "run"),
     "grid": ("vote", "run"),
     "text": ("vote", "reveal"),
     "wall": ("vote", "reveal"),
@@ -125,6 +129,9 @@ class Activity:
 
     guessed: Guessed | None = None
     crowd: CrowdGrid | None = None
+    compared: RunGrid | None = None
+    """One row of settings; `asked` asks which of them ends lowest."""
+
     wanted: ClassPrompt | None = None
     """The text that students write."""
 
@@ -141,6 +148,11 @@ class Activity:
         """What students answer; None where they only look."""
         parts = (self.asked, self.guessed, self.crowd, self.wanted)
         return next((part for part in parts if part is not None), None)
+
+    @property
+    def trained(self) -> RunGrid | None:
+        """The grid of runs that the lab trains for it."""
+        return self.crowd or self.compared
 
     @property
     def html_asked(self) -> Markup:
@@ -226,6 +238,7 @@ def _read_form(sent: Any) -> dict[str, list[str]]:
 def activity_from(spec: Mapping[str, Any]) -> Activity:
     """Read a stored spec, whose texts were rendered when it was made; also of a version with fewer kinds."""
     guessed, crowd, wanted, figure = (spec.get(name) for name in ("guessed", "crowd", "wanted", "figure"))
+    compared = spec.get("compared")
     return Activity(
         kind=spec["kind"],
         title=spec["title"],
@@ -235,7 +248,8 @@ def activity_from(spec: Mapping[str, Any]) -> Activity:
         twin=_asked(spec["twin"]),
         questions=tuple(map(_question, spec.get("questions", ()))),
         guessed=Guessed(**_with_html({"why": "", **guessed}, "why")) if guessed else None,
-        crowd=_crowd(crowd) if crowd else None,
+        crowd=CrowdGrid(**_grid(_with_html(crowd))) if crowd else None,
+        compared=RunGrid(**_grid(compared)) if compared else None,
         wanted=_wanted(wanted) if wanted else None,
         figure=ShownFigure(**figure) if figure else None,
         asked_after=spec.get("asked_after"),
@@ -248,9 +262,8 @@ def _with_html(spec: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {**spec, **{name: trust_html(spec[name]) for name in ("html", *names)}}
 
 
-def _crowd(spec: Mapping[str, Any]) -> CrowdGrid:
-    rows, columns = tuple(spec["rows"]), tuple(spec["columns"])
-    return CrowdGrid(**{**_with_html(spec), "rows": rows, "columns": columns})
+def _grid(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {**spec, "rows": tuple(spec["rows"]), "columns": tuple(spec["columns"])}
 
 
 def _wanted(spec: Mapping[str, Any]) -> ClassPrompt:

@@ -1,4 +1,4 @@
-"""The crowd's grid: a student claims a cell with a guess of its loss; equal cells differ by their seed."""
+"""Grids of runs that the lab trains for a class, and the crowd's grid, whose cells students claim."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,9 @@ from study.ports.classes import ClassGridPlan, Place
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrowdGrid(ClassGridPlan):
-    """What can be claimed."""
+class RunGrid(ClassGridPlan):
+    """What the lab trains: every cell once for each seed."""
 
-    html: Markup
-    text: str
     setting: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, Any] = field(default_factory=dict)
     """What the lab makes the cells of."""
@@ -26,6 +24,24 @@ class CrowdGrid(ClassGridPlan):
         """Every setting as `row/column`, row by row."""
         return [f"{row}/{column}" for row in range(len(self.rows)) for column in range(len(self.columns))]
 
+    def runs_of(self, cell: str) -> list[str]:
+        """The runs of a cell, `row/column/seed`."""
+        return [f"{cell}/{seed}" for seed in range(self.seeds)]
+
+    def label(self, run: str) -> str:
+        """A run in words: `nf4, r=8, seed 1`, its seeds counted from 1."""
+        row, column, seed = place_of(run)
+        named = f"{self.rows[row]}, {self.columns[column]}"
+        return f"{named}, seed {seed + 1}" if self.seeds > 1 else named
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrowdGrid(RunGrid):
+    """A student claims one run with a guess of its loss."""
+
+    html: Markup
+    text: str
+
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Parse a claim, `{"cell": "row/column", "number": guess}`. Raises LearnerError for anything else."""
         if given.get("cell") not in self.cells:
@@ -34,19 +50,13 @@ class CrowdGrid(ClassGridPlan):
         return {"cell": given["cell"], "number": guess}
 
     def claims(self, value: Mapping[str, Any]) -> list[str]:
-        """The runs of a chosen cell, `row/column/seed`; a student gets the first one that is free."""
-        return [f"{value['cell']}/{seed}" for seed in range(self.seeds)]
-
-    def label(self, claim: str) -> str:
-        """A run in words: `nf4, r=8, seed 1`, its seeds counted from 1."""
-        row, column, seed = place_of(claim)
-        named = f"{self.rows[row]}, {self.columns[column]}"
-        return f"{named}, seed {seed + 1}" if self.seeds > 1 else named
+        """The runs of the cell that was chosen; a student gets the first one that is free."""
+        return self.runs_of(value["cell"])
 
 
-def place_of(claim: str) -> Place:
-    """The row, column and seed of a claim."""
-    row, column, seed = (int(part) for part in claim.split("/"))
+def place_of(run: str) -> Place:
+    """The row, column and seed of a run of a grid."""
+    row, column, seed = (int(part) for part in run.split("/"))
     return row, column, seed
 
 

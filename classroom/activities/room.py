@@ -39,6 +39,8 @@ class GridResult:
     """The held-out loss of each run that finished, by its claim `row/column/seed`."""
 
     findings: tuple[str, ...]
+    lowest: int | None = None
+    """The column that ends lower than all others beyond the noise of seeds; None where none does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,9 @@ def _after(room: Room, event: Event) -> Room:
         case "measured":
             return replace(room, measured={**room.measured, value["position"]: value["value"]})
         case "grid":
-            result = GridResult(losses=value["losses"], findings=tuple(value["findings"]))
+            result = GridResult(
+                losses=value["losses"], findings=tuple(value["findings"]), lowest=value.get("lowest")
+            )
             return replace(room, grids={**room.grids, value["position"]: result})
         case "figure":
             return replace(room, figures={**room.figures, value["position"]: value["settings"]})

@@ -284,7 +284,7 @@ class LiveRoom:
 
     def _take_in_progress(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
         for position, value in progress.items():
-            if self.plan[position].crowd is not None:
+            if self.plan[position].trained is not None:
                 self.grid_moved(position, GRID_STATE.validate_python(value))
             else:
                 self.run_moved(position, RUN_STATE.validate_python(value))

@@ -66,12 +66,12 @@ class RunWatch:
     async def _start(self, live: LiveRoom, position: int) -> str:
         """Queue the run or the grid and return its id."""
         activity = live.plan[position]
-        if activity.crowd is not None:
+        trained = activity.trained
+        if trained is not None:
             # Who claimed first is trained first; cells that share a base with theirs come along.
             claimed = live.answers(1, position).values()
             first = [place_of(answer.claim) for answer in claimed if answer.claim]
-            crowd = activity.crowd
-            return await asyncio.to_thread(self.grids.start, crowd.setting, crowd.axes, first)
+            return await asyncio.to_thread(self.grids.start, trained.setting, trained.axes, first)
         assert activity.guessed is not None
         return await asyncio.to_thread(self.runs.start, activity.guessed.setting)
 
@@ -79,13 +79,14 @@ class RunWatch:
         """Watch every run and grid that is not measured, wherever the class is meanwhile."""
         state = live.state
         activity = live.activity
-        if activity and activity.crowd and state.phase == "vote" and state.position not in live.grid_seconds:
+        waits = state.phase in ("vote", "distribution") and state.position not in live.grid_seconds
+        if activity and activity.trained and waits:
             self._ensure(live, state.position, self._estimate)
         for position, run_id in state.runs.items():
             if run_id in self._deleted:
                 continue
             run = live.run_at(position)
-            if live.plan[position].crowd is not None:
+            if live.plan[position].trained is not None:
                 if position not in state.grids:
                     self._ensure(live, position, self._watch_grid)
             elif position not in state.measured and not (run and run.ended):
@@ -127,9 +128,9 @@ class RunWatch:
 
     async def _estimate(self, live: LiveRoom, position: int) -> None:
         """How long a grid takes, for the teacher to say before it starts."""
-        crowd = live.plan[position].crowd
-        assert crowd is not None
-        seconds = await asyncio.to_thread(self.grids.seconds, crowd.setting, crowd.axes)
+        trained = live.plan[position].trained
+        assert trained is not None
+        seconds = await asyncio.to_thread(self.grids.seconds, trained.setting, trained.axes)
         live.apply_estimate(position, seconds)
 
     async def _watch_grid(self, live: LiveRoom, position: int) -> None:
@@ -147,7 +148,7 @@ class RunWatch:
                 losses = {
                     "/".join(map(str, cell.place)): cell.loss for cell in found.cells if cell.loss is not None
                 }
-                result = {"position": position, "losses": losses, "findings": list(found.findings)}
-                await self.append(live, "grid", result)
+                result = {"losses": losses, "findings": list(found.findings), "lowest": found.lowest}
+                await self.append(live, "grid", {"position": position, **result})
                 return
             await asyncio.sleep(LOOK_AT_GRID_SECONDS)

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from classroom.activities.activity import KINDS, Activity, Guessed, ShownFigure
-from classroom.activities.crowd_grid import CrowdGrid
+from classroom.activities.comparison import list_options
+from classroom.activities.crowd_grid import CrowdGrid, RunGrid
 from classroom.plans.fields import (
     read_minutes,
     read_number_guess,
@@ -56,6 +57,9 @@ MOST_ACTIVITIES, LONGEST_TITLE, LONGEST_TEXT = 40, 80, 2000
 LARGEST_OWN_BYTES = 100_000
 MOST_QUIZ_QUESTIONS = 12
 """A phone holds the forms of all of them."""
+
+FEWEST_SEEDS = 3
+"""Of runs that are compared."""
 
 
 def find_nothing(words: str) -> Sequence[ClassQuestion]:
@@ -207,8 +211,10 @@ class Plans:
                 values = {"guessed": read_typed(fields, "number") if typed else read_number_guess(fields)}
             case "predict":
                 values = {"guessed": self._prediction(fields, is_own=is_own)}
+            case "compare":
+                values = self._comparison(fields, is_own=is_own)
             case "grid":
-                values = {"crowd": self._grid(fields)}
+                values = self._grid(fields)
             case "figure":
                 values = self._figure(fields)
             case "text":
@@ -266,15 +272,41 @@ class Plans:
             source=read_evidence(fields, printed=why, computed=is_own or not why).source,
         )
 
-    def _grid(self, fields: Fields) -> CrowdGrid | None:
+    def _comparison(self, fields: Fields, *, is_own: bool) -> dict[str, Any]:
+        """A question which rank ends lowest; the options are the ranks, and that the seeds can't tell."""
+        text, why = fields.text("ask"), fields.text("why", default="")
+        concepts = tuple(filter(None, [fields.text("concept", default="")]))
+        note_unknown_concepts(fields, concepts, self.concepts)
+        read_evidence(fields, printed=why, computed=is_own or not why)
+        cells = self._cells(fields)
+        if not cells:
+            return {}
+        compared = RunGrid(**cells)
+        if len(compared.rows) > 1:
+            fields.note("a comparison varies `ranks` and `seeds` only")
+        if compared.seeds < FEWEST_SEEDS:
+            fields.note(f"a comparison needs {FEWEST_SEEDS} seeds or more: fewer tell nothing")
+        asked = ClassQuestion(
+            id="compare", html=to_html(text), text=text, options=list_options(compared),
+            keep=to_html(why), keep_text=why, concepts=concepts,
+        )  # fmt: skip
+        return {"asked": asked, "compared": compared}
+
+    def _grid(self, fields: Fields) -> dict[str, Any]:
         text = fields.text("ask")
+        cells = self._cells(fields)
+        if len(cells.get("rows", "ab")) < 2:
+            fields.note("a grid of the class needs `bits` or `learning_rates` besides ranks")
+        return {"crowd": CrowdGrid(html=to_html(text), text=text, **cells)} if cells else {}
+
+    def _cells(self, fields: Fields) -> dict[str, Any]:
+        """The fields of a RunGrid; empty after noting why the lab can't train it."""
         setting, axes = dict(read_settings(fields, "run")), dict(read_settings(fields, "axes"))
         try:
-            found = self.grids.plan(setting, axes)
+            return {"setting": setting, "axes": axes, **asdict(self.grids.plan(setting, axes))}
         except LearnerError as error:
             fields.note(str(error))
-            return None
-        return CrowdGrid(html=to_html(text), text=text, setting=setting, axes=axes, **asdict(found))
+            return {}
 
     def _figure(self, fields: Fields) -> dict[str, Any]:
         """A figure alone, or with a question about the position of one of its sliders."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from classroom.activities.activity import ROUNDS, Activity
+from classroom.activities.comparison import measured_option
 from classroom.activities.distribution import is_close
 from classroom.activities.room import Event, Room
 from classroom.reports.report import value_of
@@ -69,6 +70,9 @@ def _is_worth_a_point(activity: Activity, answer: ClassAnswer, room: Room) -> bo
     correct = activity.is_correct(answer.round, answer.value)
     if correct is not None:
         return correct
+    if activity.compared is not None:
+        measured = measured_option(activity.compared, room.grids.get(answer.position))
+        return measured == str(answer.value["option"])
     if "number" not in answer.value:
         return False
     value = value_of(room, activity, answer.position, answer)

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from classroom.activities.activity import CONFIDENCES, ROUNDS, Activity, activity_from, key_of
+from classroom.activities.comparison import mark_measured, measured_option
 from classroom.activities.distribution import is_close
 from classroom.activities.number import as_number, with_unit
 from classroom.activities.peer_instruction import transition
@@ -186,7 +187,11 @@ def _counts_of(student: str, plan: Sequence[Activity], answers: Answers, room: R
         counts["answered"] += 1
         activity, answer = plan[position], given[student]
         correct = activity.is_correct(number, answer.value)
-        if "number" in answer.value:
+        if activity.compared is not None:
+            counts["guesses"] += 1
+            measured = measured_option(activity.compared, room.grids.get(position))
+            counts["guesses_close"] += measured == answer.value["option"]
+        elif "number" in answer.value:
             known = value_of(room, activity, answer.position, answer)
             counts["guesses"] += 1
             counts["guesses_close"] += known is not None and is_close(answer.value["number"], known)
@@ -270,7 +275,11 @@ def _summary(
         return "; ".join(said)
     if activity.asked is not None and not activity.asked.right:
         votes = Counter(list_choices(given).values())
-        return "; ".join(f"{_plain(option.html)}: {votes[option.id]}" for option in activity.asked.options)
+        said = [f"{_plain(option.html)}: {votes[option.id]}" for option in activity.asked.options]
+        if activity.compared is not None:
+            asked = mark_measured(activity.asked, activity.compared, room.grids.get(position))
+            said += [f"measured: {_plain(option.html)}" for option in asked.options if option.correct]
+        return "; ".join(said)
     if activity.wanted is not None:
         written = map(WrittenAnswer.of, given.values())
         grouped = group_answers(written, activity.wanted.concepts, room.overruled)

@@ -46,11 +46,11 @@ def list_grids(report: Report) -> list[MeasuredGrid]:
     room = report.room
     found = []
     for position, activity in _shown(report):
-        if activity.crowd is None or position not in room.runs:
+        if activity.trained is None or position not in room.runs:
             continue
         losses = _losses(report, position)
-        texts = [_mean_text(cell, losses) for cell in activity.crowd.cells]
-        across = len(activity.crowd.columns)
+        texts = [_mean_text(cell, losses) for cell in activity.trained.cells]
+        across = len(activity.trained.columns)
         rows = tuple(tuple(texts[i : i + across]) for i in range(0, len(texts), across))
         result = room.grids.get(position)
         findings = result.findings if result else ()

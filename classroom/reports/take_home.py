@@ -1,9 +1,11 @@
 """What a student takes home: each miss, wrong guess, idea left out and question not answered, as a card."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from classroom.activities.activity import Activity, key_of
+from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import is_close
 from classroom.activities.number import with_unit
 from classroom.activities.room import Event, Room
@@ -61,6 +63,13 @@ def _of_activity(
     last = given.get((position, 2)) or given.get((position, 1))
     if activity.asked is not None and "reveal" in shown:
         yield from _of_question(position, activity.asked, last)
+    if activity.asked is not None and activity.compared is not None:
+        result = room.grids.get(position)
+        found = mark_measured(activity.asked, activity.compared, result)
+        measured = " ".join(result.findings) if result else ""
+        yield from _of_question(
+            position, replace(found, keep_text=f"{measured}\n{found.keep_text}".strip()), last
+        )
     if "reveal" in shown:
         for number, asked in enumerate(activity.questions, start=1):
             yield from _of_question(position, asked, given.get((position, number)))

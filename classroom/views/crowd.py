@@ -6,7 +6,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from classroom.activities.crowd_grid import CrowdGrid, initials, select_losses
+from classroom.activities.crowd_grid import CrowdGrid, RunGrid, initials, select_losses
 from classroom.live.live_room import LiveRoom
 from classroom.views.curve import draw_curve
 from study.base.html import NO_HTML
@@ -49,31 +49,29 @@ class OwnCell:
     curve: Markup
 
 
-def heat_map(live: LiveRoom, crowd: CrowdGrid, position: int) -> list[list[MapCell]]:
+def heat_map(live: LiveRoom, grid: RunGrid, position: int) -> list[list[MapCell]]:
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
     claimed = live.reservations(position)
-    by_cell = {cell: select_losses(losses, cell) for cell in crowd.cells}
+    by_cell = {cell: select_losses(losses, cell) for cell in grid.cells}
     means = {cell: fmean(found) for cell, found in by_cell.items() if found}
     low, high = min(means.values(), default=0.0), max(means.values(), default=0.0)
 
     def made(cell: str) -> MapCell:
-        claims = crowd.claims({"cell": cell})
+        runs = grid.runs_of(cell)
         mean = means.get(cell)
         return MapCell(
             cell=cell,
-            label=crowd.label(claims[0]).partition(", seed")[0],
-            who=tuple(_initials(live, claimed[claim]) for claim in claims if claim in claimed),
-            free=sum(claim not in claimed for claim in claims),
+            label=grid.label(runs[0]).partition(", seed")[0],
+            who=tuple(_initials(live, claimed[run]) for run in runs if run in claimed),
+            free=sum(run not in claimed for run in runs),
             loss=mean,
-            text=_mean_text(mean, len(by_cell[cell]), crowd)
-            if mean is not None
-            else _progress(claims, running),
+            text=_mean_text(mean, len(by_cell[cell]), grid) if mean is not None else _progress(runs, running),
             shade=0.0 if mean is None or high == low else DARKEST * (mean - low) / (high - low),
         )
 
-    across = len(crowd.columns)
-    return [[made(cell) for cell in crowd.cells[i : i + across]] for i in range(0, len(crowd.cells), across)]
+    across = len(grid.columns)
+    return [[made(cell) for cell in grid.cells[i : i + across]] for i in range(0, len(grid.cells), across)]
 
 
 def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
@@ -125,14 +123,14 @@ def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:
     return {claim: cell.loss for claim, cell in _running(live, position).items() if cell.loss is not None}
 
 
-def _mean_text(mean: float, measured: int, crowd: CrowdGrid) -> str:
+def _mean_text(mean: float, measured: int, grid: RunGrid) -> str:
     """The mean; of some of the seeds only, it says of how many."""
-    return f"{mean:.3f}" + (f" ({measured} of {crowd.seeds})" if measured < crowd.seeds else "")
+    return f"{mean:.3f}" + (f" ({measured} of {grid.seeds})" if measured < grid.seeds else "")
 
 
-def _progress(claims: list[str], running: Mapping[str, ClassCell]) -> str:
+def _progress(runs: list[str], running: Mapping[str, ClassCell]) -> str:
     """The state of the run that is furthest."""
-    known = [running[claim] for claim in claims if claim in running]
+    known = [running[run] for run in runs if run in running]
     if not known:
         return ""
     furthest = max(known, key=lambda cell: len(cell.curve))

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from classroom.activities.activity import chosen_in, key_of
+from classroom.activities.comparison import mark_measured
 from classroom.activities.distribution import Bins, is_close, spread_guesses
 from classroom.activities.peer_instruction import Transition, popular_wrong, transition
 from classroom.live.live_room import LiveRoom
@@ -190,7 +191,10 @@ def question_of(live: LiveRoom) -> ClassQuestion | None:
     """The question that the current phase is about: a twin, or the one before it."""
     if live.activity is None:
         return None
-    return live.activity.twin if live.state.phase in ("twin", "twin-reveal") else live.activity.asked
+    asked = live.activity.twin if live.state.phase in ("twin", "twin-reveal") else live.activity.asked
+    if asked is None or live.activity.compared is None:
+        return asked
+    return mark_measured(asked, live.activity.compared, live.state.grids.get(live.state.position))
 
 
 def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:

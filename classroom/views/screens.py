@@ -40,6 +40,7 @@ PHASE_LABELS = {
 }
 KIND_LABELS: Mapping[str, Mapping[str, str]] = {
     "grid": {"vote": "Claim a cell", "run": "Training"},
+    "compare": {"distribution": "The votes", "run": "The runs"},
     "poll": {"reveal": "The votes"},
     "figure": {"show": "Look", "vote": "Move the slider"},
     "quiz": {"vote": "Everyone at their own pace", "reveal": "The answers"},
@@ -111,6 +112,9 @@ def _own(
             return {"cell": cell, "free": free}, f"/{cell and cell.label}{sorted(free.items())}"
         moving = cell and (cell.label, len(cell.curve), cell.doing, cell.loss)
         return {"cell": cell}, f"/{moving}{crowd.findings(live, live.state.position)}"
+    if activity.compared is not None:
+        position = live.state.position
+        return {}, f"/{crowd.count_ended(live, position)}{position in live.state.grids}"
     if activity.wanted is not None and shown and given is not None:
         verdicts = wall.own_verdicts(live, activity.wanted, given)
         return {"verdicts": verdicts}, f"/{given.id}{verdicts}"
@@ -239,7 +243,10 @@ def _common(
         "label": phase_label(activity.kind, state.phase) if activity and state.phase else "",
         "task": activity.html_asked if activity else "",
         "crowd": activity.crowd if activity else None,
-        "map": crowd.heat_map(live, activity.crowd, state.position) if activity and activity.crowd else None,
+        "trained": activity.trained if activity else None,
+        "map": crowd.heat_map(live, activity.trained, state.position)
+        if activity and activity.trained
+        else None,
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.findings(live, state.position),
         "wanted": activity.wanted if activity else None,

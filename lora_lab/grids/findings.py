@@ -275,6 +275,16 @@ def compare_ends(settings: Sequence[GridSetting]) -> Comparison:
     return compare_groups(high.losses, low.losses, comparisons=count_pairs(len(settings)))
 
 
+def find_lowest(settings: Sequence[GridSetting]) -> GridSetting | None:
+    """Return the setting that ends lower than each of the others; None where the seeds don't show one."""
+    if any(len(set(setting.losses)) < 2 for setting in settings):
+        return None
+    pairs = count_pairs(len(settings))
+    lowest, *others = sorted(settings, key=_mean)
+    judged = (compare_groups(lowest.losses, other.losses, comparisons=pairs) for other in others)
+    return lowest if all(found.verdict == "differ" for found in judged) else None
+
+
 def count_pairs(settings: int) -> int:
     """Return the number of comparisons that settings make with each other."""
     return settings * (settings - 1) // 2

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lora_lab.charts.run_view import SETTING_NAMES, settings_of
-from lora_lab.grids.findings import list_findings, list_rate_findings
-from lora_lab.grids.results import GridCell, group_by_setting
+from lora_lab.grids.findings import find_lowest, list_findings, list_rate_findings
+from lora_lab.grids.results import GridCell, GridSetting, group_by_setting
 from lora_lab.lab import Lab
 from lora_lab.runs.durations import seconds_of_all
 from lora_lab.settings.grid import AXES, Grid, grid_from
@@ -18,7 +18,7 @@ from study.base.errors import LearnerError
 from study.ports.classes import ClassCell, ClassGridPlan, ClassGridState, Place
 
 ROW_AXES = {"bits": "Bits", "learning_rates": "Learning rate"}
-"""What the rows may be; the columns are ranks."""
+"""What the rows may be, or the one row of a grid of ranks; the columns are ranks."""
 
 FEWEST, MOST = 2, 8
 """Values of an axis that fit on a phone."""
@@ -74,6 +74,7 @@ class LabClassGrids:
                 self._cell(place, cell) for place, cell in zip(_places(sweep.grid), cells, strict=True)
             ),
             findings=tuple(each.text for each in found if each.verdict != "unknown"),
+            lowest=_lowest(sweep.grid, settings) if ended else None,
             error=next((cell.failure for cell in cells if cell.failure), ""),
         )
 
@@ -92,22 +93,28 @@ class LabClassGrids:
 
 
 def _grid(setting: Mapping[str, Any], axes: Mapping[str, Any]) -> Grid:
-    """Raises LearnerError for anything but ranks and one of ROW_AXES, with seeds."""
+    """Raises LearnerError for anything but ranks and at most one of ROW_AXES, with seeds."""
     grid = grid_from(spec_from(setting), axes)
     rows = [axis for axis in ROW_AXES if axis in grid.varied]
     others = set(grid.varied) - {"ranks", "seeds", *rows}
     sizes = [len(grid.ranks), *(len(getattr(grid, axis)) for axis in rows)]
-    if len(rows) != 1 or others or not all(FEWEST <= size <= MOST for size in sizes):
+    if len(rows) > 1 or others or not all(FEWEST <= size <= MOST for size in sizes):
         raise LearnerError(
-            f"A crowd's grid has {FEWEST} to {MOST} ranks and {FEWEST} to {MOST} bit widths or learning "
-            "rates.",
-            do_next="Write `ranks`, and `bits` or `learning_rates`; `seeds` may be added.",
+            f"A class's grid has {FEWEST} to {MOST} ranks, and {FEWEST} to {MOST} bit widths or learning "
+            "rates, or one of each.",
+            do_next="Write `ranks`, and `bits` or `learning_rates` for a grid; `seeds` may be added.",
         )
     return grid
 
 
 def _row_axis(grid: Grid) -> str:
-    return next(axis for axis in ROW_AXES if axis in grid.varied)
+    return next((axis for axis in ROW_AXES if axis in grid.varied), "bits")
+
+
+def _lowest(grid: Grid, settings: Sequence[GridSetting]) -> int | None:
+    """The column of the rank that ends lowest, where only ranks are compared."""
+    lowest = find_lowest(settings) if len(settings) == len(grid.ranks) else None
+    return grid.ranks.index(lowest.levels.rank) if lowest else None
 
 
 def _places(grid: Grid) -> list[Place]:

@@ -223,6 +223,12 @@ class ClassGridState:
     findings: tuple[str, ...]
     """Sentences that the spread over seeds supports; empty until every cell has ended."""
 
+    lowest: int | None = None
+    """Of a grid of one row: the column that ends lower than all others beyond the noise of seeds.
+
+    None before every cell has ended, and where none does.
+    """
+
     error: str = ""
     """Why a cell failed, and what to do next; empty where none did."""
 

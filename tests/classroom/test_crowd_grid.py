@@ -269,7 +269,7 @@ BITS = ["nf4", "fp32"]
 @pytest.mark.parametrize(
     "axes",
     [
-        {"ranks": [1, 2]},
+        {"ranks": [1]},
         {"bits": BITS},
         {"ranks": [1], "bits": BITS},
         {"ranks": [1, 2], "bits": BITS, "learning_rates": [0.1, 0.2]},

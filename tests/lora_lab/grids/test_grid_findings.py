@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_lab.grids.findings import at_the_edge, list_findings, list_rate_findings, variants_share_one_rate
+from lora_lab.grids.findings import (
+    at_the_edge,
+    find_lowest,
+    list_findings,
+    list_rate_findings,
+    variants_share_one_rate,
+)
 from lora_lab.grids.results import GridSetting, at_best_rate, group_by_setting
 from lora_lab.grids.welch_test import compare_groups, t_quantile
 from tests.lora_lab.grid_builders import cell
@@ -32,6 +38,24 @@ def test_targets_of_the_learners_own_come_after_the_named_sets() -> None:
     )
     [found] = list_findings(own)
     assert "all-linear, q_proj and q_proj,v_proj" in found.headline
+
+
+@pytest.mark.parametrize(
+    ("by_rank", "lowest"),
+    [
+        ({1: [5.5, 5.51, 5.52], 64: [5.3, 5.31, 5.32]}, 64),
+        ({1: [5.3, 5.31, 5.32], 64: [5.5, 5.51, 5.52]}, 1),
+        ({1: [5.3, 5.4, 5.5], 64: [5.31, 5.41, 5.49]}, None),  # within the noise
+        ({1: [5.5, 5.51, 5.52], 8: [5.3, 5.31, 5.32], 64: [5.3, 5.311, 5.32]}, None),  # below one, not both
+        ({1: [5.5, 5.5, 5.5], 64: [5.3, 5.3, 5.3]}, None),  # no spread: nothing is known of the noise
+        ({1: [5.5], 64: [5.3]}, None),
+    ],
+)
+def test_the_lowest_is_below_every_other_beyond_the_noise(
+    by_rank: dict[int, list[float]], lowest: int | None
+) -> None:
+    found = find_lowest(settings(by_rank))
+    assert (found.levels.rank if found else None) == lowest
 
 
 # Two-sided 95 % and 99 % points of Student's t, as printed in Biometrika Tables for Statisticians, table 12.
