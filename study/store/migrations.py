@@ -17,7 +17,7 @@ from study.store.schema import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 BASELINE = "0001"
 SCRIPTS = Path(__file__).parent / "alembic"
 STEPS_BEFORE_ALEMBIC = 8

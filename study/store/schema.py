@@ -61,6 +61,7 @@ browsers = Table(
     Column("id", String(64), primary_key=True),
     Column("profile_id", ForeignKey("profiles.id"), nullable=False),
     Column("chosen_at", UtcDateTime, nullable=False),
+    Index("browsers_by_profile", "profile_id"),
 )
 
 preferences = Table(
