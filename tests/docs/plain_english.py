@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[2]
 
 UNITS = (
     r"(?:bits?|bytes?|[kMG]B|ms|numbers?|seconds?|minutes?|steps?|constants?|codes?|tables?|passes|matrices|row|"
-    r"column|examples?|objects?|lines?|tokens?|sequences?|presses|operators?|files?|methods?|launches)"
+    r"column|examples?|objects?|lines?|tokens?|sequences?|presses|operators?|files?|methods?|launches|levels?)"
 )
 WHOLES = (
     r"(?:weight|parameter|number|step|token|block|layer|row|matrix|epoch|value|adapter|second|constant|batch|"
@@ -35,6 +35,16 @@ VERBS = (
     r"(?:is|are|was|were|has|have|had|can|can't|would|must|needs?|takes?|holds?|keeps?|stays?|shares?|bring|"
     r"brings|matters?|mattered|depends?|differs?)"
 )
+COSTS = (
+    r"(?:for|and|or|in|back|home|neither|care|longer|memory|room|time|seconds?|minutes?|hours?|days?|steps?|place|"
+    r"turns?|pass|passes|sizes)"
+)
+"""Words after "takes" with which "for" doesn't name a mistake."""
+TAKEN = (
+    r"(?:an?|the|that|what|one|its|bits|bytes|equality|granted|large|more|noise|quantization|right|rounding|small|square|"
+    r"stored|\w+'s)"
+)
+STORED = r"(?:adapter|file|model|cache|tensor|checkpoint|copy|matrix|layer|download|weights?|states?)"
 
 SOURCES = {
     "negated noun, 'is no X'": (
@@ -47,8 +57,20 @@ SOURCES = {
         rf"(?:[\w'-]+ ){{1,5}}?{VERBS}\b"
     ),
     "'a' for 'per'": rf"\b{UNITS} an? {WHOLES}\b(?! (?:\w+s|of|that|with|can|in|from|at|has|for|time)\b|'s)",
-    "'takes' for 'needs'": rf"\b(?:takes?|took) {ABOUT}{SIZE}(?: more| extra)? ?(?:bits?|bytes?|[kMG]B)\b",
-    "'takes ... for' as a mistake": r"\btakes (?:\w+ ){1,4}for (?:bytes|bits|granted|square|one|the)\b",
+    "'takes' for 'needs'": (
+        rf"\b(?:takes?|took) {ABOUT}(?:{SIZE}(?: more| extra)? ?(?:bits?|bytes?|[kMG]B)\b|"
+        r"\[\[[^\]]+\|[kMG]B\]\]|(?:the same|no) room\b|(?:bits|bytes) per\b|"
+        r"an? (?:half|third|quarter|fifth|eighth)"
+        r"(?:[.;]| (?:less|more) memory| of (?:\d|the (?:memory|bytes|room))))"
+    ),
+    "'takes ... for' as a mistake": (
+        rf"\b(?:takes?|took|taking) (?:(?!{COSTS}\b)[a-z][\w'-]* ){{1,6}}for {TAKEN}\b"
+    ),
+    "'has' for a size": (
+        rf"\b{STORED}(?: itself| alone| above)? (?:has|have|had) {ABOUT}(?:\d[\d.,]*|\[\[[^\]]+\]\]) ?"
+        r"(?:bytes|[kMG]B)\b(?! of (?:memory|RAM))|"
+        r"\b(?:has|have|had) \[\[[^\]]+\|[kMG]B\]\](?! of (?:memory|RAM))"
+    ),
     "'a thousand million'": r"\bthousand million\b",
     "'in place of' for 'instead of'": r"\bin place of\b",
     "absolute ', X left out'": (
@@ -102,15 +124,15 @@ NOT_IN_COMMENTS = frozenset({"causal ', as'"})
 
 YAML_FOLDERS = (
     "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/families",
-    "quizzes/explain", "lora_lab",
+    "quizzes/explain", "quizzes/bank", "lora_lab",
 )  # fmt: skip
 PACKAGES = ("study", "flashcards", "quizzes", "lora_lab", "classroom")
 COMMENTED = (*PACKAGES, "benchmarks")
 DOCUMENTS = ("*.md", "deploy/*.md", "docs/**/*.md")
 QUOTING = frozenset({"docs/content-review.md", "docs/lesson-review.md", "docs/lesson-sources.md"})
 """Documents that quote sentences as they were before a correction."""
-QUOTED = frozenset({"source", "references", "id", "concepts", "tags", "lines", "url", "formula", "check"})
-"""Fields that hold names, code or formulas instead of sentences."""
+QUOTED = frozenset({"source", "references", "id", "concepts", "tags", "url", "check"})
+"""Fields that hold names or sources instead of sentences."""
 PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_]*(?::[^{}]*)?\}")
 """A drawn number in the texts of a question family."""
 

@@ -13,6 +13,7 @@ BAD = {
     "'a' for 'per'": "NF4 needs 4.5 bits a weight.",
     "'takes' for 'needs'": "A trained number takes 16 bytes.",
     "'takes ... for' as a mistake": "It takes bits for bytes.",
+    "'has' for a size": "The adapter has 83.9 MB.",
     "'a thousand million'": "A GB is a thousand million bytes.",
     "'in place of' for 'instead of'": "A and B in place of W.",
     "absolute ', X left out'": "How many MB is its file, header left out?",
@@ -32,6 +33,20 @@ GOOD = (
     "NF4 needs 4.5 bits per weight, which is many bits a model can use. A trained number needs 16 bytes.",
     "A GB is a billion bytes. Use A and B instead of W; the two could not be told apart.",
     "How many MB does its file have, without the header? Who decides which pages move?",
+    "It takes 3 seconds for the first token, and time for a step. The GPU has 24 GB of memory.",
+)
+
+
+WORSE = (
+    ("'takes' for 'needs'", "Llama 3.1 8B takes [[weight_bytes model=llama-3.1-8b bits=16|GB]] at 16 bits."),
+    ("'a' for 'per'", "one of [[quantization_levels bits=4]] levels a weight"),
+    ("'takes' for 'needs'", "8-bit states take a quarter of 32-bit ones. The two averages need less."),
+    ("'takes' for 'needs'", "The two averages take the same room again."),
+    ("'takes ... for' as a mistake", "norms-are-large: takes a norm for a matrix"),
+    ("'takes ... for' as a mistake", "Don't take it for the memory of a training run."),
+    ("'takes ... for' as a mistake", "You took bits for bytes."),
+    ("'has' for a size", "The adapter above has [[adapter_bytes bits=16|MB]] in 16 bits."),
+    ("'has' for a size", "One model has 13,476,831,232 bytes."),
 )
 
 
@@ -82,7 +97,7 @@ def test_every_kind_of_text_is_read(everything: list[tuple[str, str]]) -> None:
     read = {where.rpartition("/")[0] for where, _ in everything}
     assert {
         "study/lessons", "study/content", "flashcards/decks", "quizzes/questions", "quizzes/explain",
-        "quizzes/families/texts", "lora_lab/figures", "lora_lab/projects", "docs/guide",
+        "quizzes/families/texts", "quizzes/bank", "lora_lab/figures", "lora_lab/projects", "docs/guide",
         "docs", "docs/decisions", "deploy",
     } <= read  # fmt: skip
     files = {where for where, _ in everything}
@@ -92,6 +107,11 @@ def test_every_kind_of_text_is_read(everything: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize("name", PATTERNS)
 def test_each_pattern_finds_its_phrase(name: str) -> None:
     assert PATTERNS[name].search(BAD[name])
+
+
+@pytest.mark.parametrize(("name", "text"), WORSE)
+def test_a_pattern_finds_its_phrase_in_other_words(name: str, text: str) -> None:
+    assert PATTERNS[name].search(text)
 
 
 @pytest.mark.parametrize("text", GOOD)

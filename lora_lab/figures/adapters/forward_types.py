@@ -106,7 +106,7 @@ def show(settings: ForwardTypesSettings) -> FigureView:
         )
     else:
         finding = (
-            f"W is stored in the type it is computed in: nothing is decoded, and it takes {as_bytes(stored)}."
+            f"W is stored in the type it is computed in: nothing is decoded, and it needs {as_bytes(stored)}."
         )
     return FigureView(
         finding=finding,
