@@ -6,7 +6,7 @@ from study.ports.classes import Verdict
 TEXTS: dict[Verdict, str] = {
     "covered": "Your answer says this.",
     "partial": "You touch on this, but only half of it or vaguely. The whole idea: {definition}",
-    "contradicted": "What you say can't be true together with this: {definition}",
+    "contradicted": "What you say seems to contradict this: {definition}",
     "missing": "Nothing in your answer is about this yet: {label}.",
     "unsure": "I can't tell what you mean here. Can you say it in a separate sentence: {label}?",
 }

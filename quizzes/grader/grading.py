@@ -2,7 +2,8 @@
 
 Each passage is scored against each concept on its own. Passages that say nothing about a concept are dropped;
 the rest is scored once more as one text, in a canonical order. Therefore the order, number and case of
-unrelated sentences can't change a verdict, and an answer without its evidence states less.
+unrelated sentences can't change a verdict, and an answer without its evidence states less. A passage in a
+concept's own words states that concept and no other; the network isn't asked.
 
     score(concepts, texts) -> four likelihoods per text and concept: from worker/, or from a test
     grade_answer(prompt, answer, score, limits) -> Grading
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quizzes.grader.feedback import reason_for
-from quizzes.grader.guards import is_list, no_claim
+from quizzes.grader.guards import is_list, no_claim, words_of
 from quizzes.grader.passages import Passage, is_cut, split_passages, without_markup
 from quizzes.grader.prompts import Prompt, PromptConcept
 from quizzes.grader.rejections import rejection_in
@@ -42,6 +43,9 @@ Scorer = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[Scores]]]
 """Maps a prompt's concept texts and an answer's passages to one row of scores per passage."""
 
 NOTHING_SAID = Scores(1.0, 0.0, 0.0, 0.0)
+SAID = Scores(0.0, 0.0, 1.0, 0.0)
+FEWEST_OWN_WORDS = 4
+"""A concept of fewer words may stand in an answer by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +165,7 @@ def weigh_passages(
     """Score every passage against every concept, then the relevant passages of each concept together."""
     texts = [concept_text(concept) for concept in prompt.concepts]
     said = _list_claims(prompt, answer, added_at)
-    opinions = _score_passages(said, texts, score)
+    opinions = _score_passages(said, prompt.concepts, score)
     found = [
         [(passage, row[at]) for passage, row in zip(said, opinions, strict=True) if row[at].speaks(relevant)]
         for at in range(len(texts))
@@ -185,19 +189,52 @@ Entries = Sequence[tuple[Passage, Scores]]
 
 
 def _read_together(entries: Entries) -> bool:
-    """Return whether to score the passages as one text; a rejection among them would be misread."""
-    return len(entries) > 1 and not any(rejection_in(passage.text) for passage, _ in entries)
+    """Return whether to score the passages as one text.
+
+    A rejection among them would be misread, and a concept's own words need no reading.
+    """
+    settled = any(scores is SAID or rejection_in(passage.text) for passage, scores in entries)
+    return len(entries) > 1 and not settled
 
 
-def _score_passages(said: Sequence[Passage], concepts: Sequence[str], score: Scorer) -> list[list[Scores]]:
+def _score_passages(
+    said: Sequence[Passage], concepts: Sequence[PromptConcept], score: Scorer
+) -> list[list[Scores]]:
     """Score each passage; the scores of a rejected statement are swapped."""
-    pieces = [_split_statements(passage.text) for passage in said]
-    rows = iter(score(concepts, [text for parts in pieces for text, _ in parts]))
+    wordings = [_list_wordings(concept) for concept in concepts]
+    repeated = [_find_repeated(passage.text, wordings) for passage in said]
+    pieces = [
+        [] if found else _split_statements(passage.text)
+        for passage, found in zip(said, repeated, strict=True)
+    ]
+    texts = [concept_text(concept) for concept in concepts]
+    rows = iter(score(texts, [text for parts in pieces for text, _ in parts]))
     opinions = []
-    for parts in pieces:
+    for parts, found in zip(pieces, repeated, strict=True):
+        if found:
+            opinions.append([SAID if is_said else NOTHING_SAID for is_said in found])
+            continue
         read = [[s.turned() if rejected else s for s in next(rows)] for _, rejected in parts]
         opinions.append([merge_scores(column) for column in zip(*read, strict=True)])
     return opinions
+
+
+def _list_wordings(concept: PromptConcept) -> list[str]:
+    """Return a concept's sentence in words alone, with its label and without; none for a very short one."""
+    lines = (concept_text(concept), concept.definition, concept.said, concept.definition.partition(":")[2])
+    return [" ".join(words) for line in lines if len(words := words_of(line)) >= FEWEST_OWN_WORDS]
+
+
+def _find_repeated(text: str, wordings: Sequence[Sequence[str]]) -> list[bool]:
+    """Return which concepts a passage states in their own words; empty if it says anything else."""
+    left = f" {' '.join(words_of(text))} "
+    found = []
+    for of_concept in wordings:
+        before = left
+        for wording in of_concept:
+            left = left.replace(f" {wording} ", "  ")
+        found.append(left != before)
+    return [] if left.strip() else found
 
 
 def _split_statements(text: str) -> list[tuple[str, bool]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from quizzes.grader.metrics import JudgedAnswer, compute_report
 from quizzes.grader.weights import WEIGHTS
+from study.base.confidence_intervals import format_percent
 
 CARD = "card.json"
 
@@ -72,8 +73,8 @@ def trust_sentence(measured: MeasuredAccuracy | None) -> str:
     if measured is None:
         return "This is practice: how often the grader is right here has not been measured."
     return (
-        f"This is practice: the grader finds {measured.recall:.0%} of what is said and takes "
-        f"{measured.false_accepted:.0%} of false statements for right."
+        f"This is practice: the grader finds {format_percent(measured.recall)} of what is said and mistakes "
+        f"{format_percent(measured.false_accepted)} of false statements for right ones."
     )
 
 
@@ -84,8 +85,8 @@ def limits_sentence(measured: MeasuredAccuracy | None, *, own: bool = False) -> 
     answers = "1 answer" if measured.answers == 1 else f"{measured.answers:,} answers"
     unseen = "to prompts that it had not learnt from" if own else "that it had not seen"
     return (
-        f"On {answers} {unseen}, {measured.precision:.0%} of the concepts that it called covered really "
-        f"were covered. It found {measured.recall:.0%} of those that were said, took "
-        f"{measured.false_accepted:.0%} of false statements for right, and could not tell in "
-        f"{measured.unsure:.0%} of cases."
+        f"The grader was measured on {answers} {unseen}. Of the concepts that it called covered, "
+        f"{format_percent(measured.precision)} really were. It found {format_percent(measured.recall)} of "
+        f"those that were said, mistook {format_percent(measured.false_accepted)} of false statements for "
+        f"right ones, and could not tell in {format_percent(measured.unsure)} of cases."
     )

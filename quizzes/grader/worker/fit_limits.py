@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from quizzes.grader.calibration import (
     MOST_FALSE_ACCEPTED,
+    OWN_MOST_BLAMED,
     OWN_MOST_FALSE_ACCEPTED,
     fitting_limits,
     fitting_temperature,
@@ -16,6 +17,9 @@ from quizzes.grader.metrics import JudgedAnswer
 from quizzes.grader.prompts import Prompt
 from quizzes.grader.weights import UNCALIBRATED, Weights
 from quizzes.grader.worker.reader import Reader
+
+BOUNDS = {"most_false": MOST_FALSE_ACCEPTED}
+OWN_BOUNDS = {"most_false": OWN_MOST_FALSE_ACCEPTED, "most_blamed": OWN_MOST_BLAMED}
 
 
 def build_scorer(reader: Reader) -> Scorer:
@@ -61,18 +65,18 @@ def calibrate(
         ]
         for answer in answers
     ]
-    most_false = OWN_MOST_FALSE_ACCEPTED if own else MOST_FALSE_ACCEPTED
-    limits = fitting_limits(list(list_cases(answers, weighed)), UNCALIBRATED, most_false=most_false)
+    bounds = OWN_BOUNDS if own else BOUNDS
+    limits = fitting_limits(list(list_cases(answers, weighed)), UNCALIBRATED, **bounds)
     fitted = (
         replace(weights, own_temperature=temperature, own_limits=limits)
         if own
         else replace(weights, temperature=temperature, limits=limits)
     )
-    return fitted, cross_validate(answers, weighed, most_false=most_false)
+    return fitted, cross_validate(answers, weighed, bounds)
 
 
 def cross_validate(
-    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], *, most_false: float
+    answers: Sequence[LabelledAnswer], weighed: Sequence[Sequence[Scores]], bounds: Mapping[str, float]
 ) -> list[JudgedAnswer]:
     """Return the verdicts under thresholds fitted to the other half of the prompts (cross-validation)."""
     ids = sorted({answer.prompt_id for answer in answers})
@@ -80,7 +84,7 @@ def cross_validate(
     for half in (ids[::2], ids[1::2]):
         set_on = [(a, row) for a, row in zip(answers, weighed, strict=True) if a.prompt_id not in half]
         cases = list(list_cases(*zip(*set_on, strict=True)))
-        limits = fitting_limits(cases, UNCALIBRATED, most_false=most_false)
+        limits = fitting_limits(cases, UNCALIBRATED, **bounds)
         judged += [
             JudgedAnswer(answer=answer, verdicts=tuple(decide_verdict(scores, limits)[0] for scores in row))
             for answer, row in zip(answers, weighed, strict=True)

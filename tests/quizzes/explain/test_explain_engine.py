@@ -104,9 +104,10 @@ def test_what_was_measured_is_kept_with_the_weights_and_said_in_one_sentence(tmp
     measured = write_measured(judged, tmp_path)
     assert read_measured(tmp_path) == measured
     assert limits_sentence(measured) == (
-        "On 1 answer that it had not seen, 50% of the concepts that it called covered really were covered. "
-        "It found 50% of those that were said, took 100% of false statements for right, and could not tell "
-        "in 25% of cases."
+        "The grader was measured on 1 answer that it had not seen. Of the concepts that it called covered, "
+        "50\N{NO-BREAK SPACE}% really were. It found 50\N{NO-BREAK SPACE}% of those that were said, mistook "
+        "100\N{NO-BREAK SPACE}% of false statements for right ones, and could not tell in "
+        "25\N{NO-BREAK SPACE}% of cases."
     )
 
 

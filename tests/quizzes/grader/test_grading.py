@@ -261,3 +261,47 @@ def test_several_answers_get_the_verdicts_of_each_alone_from_one_call(answers: l
     passages = [text for text in texts if len(split_passages(text)) <= 1]
     grade_answers(TOY, passages, counting, LIMITS)
     assert len(asked) <= 1
+
+
+OWN = own_prompt(
+    {
+        "id": "own",
+        "text": "How does a warmup work?",
+        "concepts": [
+            "Rising: the rate rises from zero to its highest value.",
+            "Short: the warmup lasts a small share of all steps.",
+            "Reason: early gradients are large and point anywhere.",
+            "Adam: its averages need some steps to fill.",
+        ],
+    }
+)
+ITS_WORDS = "The warmup lasts a small share of all steps."
+
+
+def scores_as_false(concepts: Sequence[str], texts: Sequence[str]) -> list[list[Scores]]:
+    """A network that takes everything for a contradiction of everything."""
+    return [[Scores(0.02, 0.02, 0.02, 0.94) for _ in concepts] for _ in texts]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [ITS_WORDS, ITS_WORDS.upper(), "Short: " + ITS_WORDS, "the warmup  lasts a small share of all steps"],
+)
+def test_a_concepts_own_words_state_it_and_no_other_one(answer: str) -> None:
+    found = grade_answer(OWN, answer, scores_as_false, LIMITS, find_words=True)
+    assert list(found.verdicts.values()) == ["missing", "covered", "missing", "missing"]
+    assert [answer[span.start : span.end] for span in found.concepts[1].words] == [answer.strip()]
+
+
+def test_all_of_them_in_any_order_state_all() -> None:
+    said = [concept.definition.partition(": ")[2].capitalize() for concept in OWN.concepts]
+    for answer in (" ".join(said), "\n".join(reversed(said))):
+        assert set(grade_answer(OWN, answer, scores_as_false, LIMITS).verdicts.values()) == {"covered"}
+        assert grade_answers(OWN, [answer], scores_as_false, LIMITS) == [
+            grade_answer(OWN, answer, scores_as_false, LIMITS)
+        ]
+
+
+def test_who_says_it_and_denies_it_is_not_taken_at_the_word() -> None:
+    found = grade_answer(OWN, f"{ITS_WORDS} But it never ends.", scores_as_false, LIMITS)
+    assert found.verdicts["concept-2"] == "contradicted"
