@@ -27,6 +27,9 @@ from study.base.errors import LearnerError
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
 """The first number in a module's name, as PEFT finds its layer where no pattern is given."""
 
+OF_A_NAME = r"(.*\.)?({})$"
+"""How PEFT completes a key of `rank_pattern`, which matches a name's last parts."""
+
 
 @lru_cache(maxsize=512)
 def _find_adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
@@ -140,9 +143,7 @@ class _Rules:
         scaled_at_input = set(select_names(feedforward, every, anywhere=True))
         ranks = [rank for _, rank in self.setting.rank_pattern]
         patterns = [pattern for pattern, _ in self.setting.rank_pattern]
-        own_ranks = {
-            name: ranks[at] for name, at in first_matches(every, patterns, within=r"(.*\.)?({})$").items()
-        }
+        own_ranks = {name: ranks[at] for name, at in first_matches(every, patterns, within=OF_A_NAME).items()}
         kept = set(wanted)
         for group in self.groups:
             for at_input in (False, True):

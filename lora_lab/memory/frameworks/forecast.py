@@ -22,7 +22,7 @@ from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import Ledger, constant_bytes
 from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
-from lora_lab.parameters.shapes import ModelShape
+from lora_lab.parameters.shapes import Linear, ModelShape
 from study.base.errors import LearnerError
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
@@ -217,7 +217,7 @@ def _constant_bytes(setting: StepSetting) -> int:
 
 def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     """Return (count, numbers per tensor) for every kind of trained tensor."""
-    shape, rank = setting.shape, setting.rank
+    shape = setting.shape
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
@@ -230,31 +230,39 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     kinds += [(shape.layers, size) for one in setting.fused for size in (one.a, one.b)]
     if setting.variant == "norms":
         return [*kinds, *_norm_tensors(shape)]
+    adapted = _adapted_linears(setting)
     if setting.variant == "ia3":
-        factors = [(one.count, one.d_in if one.role == "down" else one.d_out) for one in setting.adapted]
-        return [*kinds, *factors]
+        return [*kinds, *((one.count, one.d_in if one.role == "down" else one.d_out) for one, _ in adapted)]
     if setting.variant == "vera":
-        return [*kinds, *((one.count, size) for one in setting.adapted for size in (rank, one.d_out))]
-    pairs = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
-    for linear, rank in pairs or [(one, setting.rank) for one in setting.adapted]:
+        return [*kinds, *((one.count, size) for one, rank in adapted for size in (rank, one.d_out))]
+    for linear, rank in adapted:
         kinds += [(linear.count, rank * linear.d_in)] if setting.variant != "lora-fa" else []
         kinds += [(linear.count, rank * linear.d_out)]
         if setting.variant == "adalora":
             kinds.append((linear.count, rank))
         if setting.variant == "dora":
             kinds.append((linear.count, linear.d_out))
-    if setting.adapts_head:
-        kinds += [(1, rank * shape.hidden), (1, rank * shape.vocab)]
     return kinds
+
+
+def _adapted_linears(setting: StepSetting) -> list[tuple[Linear, int]]:
+    """Return every adapted matrix and its rank, the output head last."""
+    layers = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
+    head = setting.head_adapter
+    return [
+        *(layers or [(one, setting.rank) for one in setting.adapted]),
+        *([(head.linear, head.rank)] if head else []),
+    ]
 
 
 def _frozen_adapter_numbers(setting: StepSetting) -> int:
     """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
-    rank, adapted = setting.rank, setting.adapted
-    if setting.variant == "lora-fa":  # PEFT counts no rank pattern for it
-        return sum(one.count * rank * one.d_in for one in adapted)
+    adapted = _adapted_linears(setting)
+    if setting.variant == "lora-fa":
+        return sum(one.count * rank * one.d_in for one, rank in adapted)
     if setting.variant == "vera" and adapted:
-        return rank * (max(one.d_in for one in adapted) + max(one.d_out for one in adapted))
+        largest = max(one.d_in for one, _ in adapted) + max(one.d_out for one, _ in adapted)
+        return setting.rank * largest
     return 0
 
 

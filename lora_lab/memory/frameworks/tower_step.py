@@ -196,7 +196,9 @@ class TowerStep(TransformersStep):
             x = self.ops.unary(x) if number else x
             result = self.base(x, linear.d_in, linear.d_out)
             adapted = linear.name in self.adapted_names
-            x = self.adapted(x, result, linear.d_in, linear.d_out) if adapted else result
+            if adapted:
+                result = self.adapted(x, result, linear.d_in, linear.d_out, rank=self.setting.rank)
+            x = result
         words = self.ops.apply(numbers, self.outer, self.table)
         mask = self.tape.new(numbers, 1)
         return self.ops.apply(numbers, self.outer, words, x, saved=(mask,))
@@ -226,8 +228,8 @@ class TowerStep(TransformersStep):
         weight = self.parameter(d_in * d_out, self.wide, trained=False)
         x = self.ops.cast(x, self.wide)
         result = self.product(x, weight, d_in, d_out)
-        linear = self.roles.get(role)
-        result = self.adapted(x, result, d_in, d_out) if linear is not None else result
+        if role in self.roles:
+            result = self.adapted(x, result, d_in, d_out, rank=self.setting.rank)
         return result if self.wide == entered else self.ops.cast(result, entered)
 
     def layer(self, x: Tensor) -> Tensor:

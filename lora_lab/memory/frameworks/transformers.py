@@ -402,7 +402,7 @@ class TransformersStep(LinearLayers):
         """Compute the logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
         logits = self.product(x, self.head_weight, d, vocab, part="logits")
-        return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
+        return self.adapted_logits(x, logits, d, vocab)
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
         """Compute the loss from an fp32 copy of the logits; the published Trainers also shift a copy."""
