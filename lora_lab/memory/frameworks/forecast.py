@@ -24,6 +24,7 @@ from lora_lab.memory.ledger import Ledger, constant_bytes
 from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
 from lora_lab.parameters.shapes import Linear, ModelShape
 from study.base.errors import LearnerError
+from study.base.halving import largest_holding
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
 CODE_BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, "fp4-dq": 4}
@@ -66,6 +67,7 @@ OPTIMIZERS: dict[str, Moments] = {
 }
 
 
+@lru_cache(maxsize=1024)  # searches on one page ask the same again, and an answer takes milliseconds
 def forecast_step(setting: StepSetting) -> Ledger:
     """Estimate the peak bytes of one step per component, for the measure that the setting names."""
     match setting.phase:
@@ -90,7 +92,11 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
     """
     lines = None if setting.shape.fused_experts else _moments_by_batch(replace(setting, measure="allocated"))
     if lines is None:
-        return _search_largest_batch(setting, limit_bytes, most)
+        return largest_holding(
+            lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes <= limit_bytes,
+            none=0,
+            most=most,
+        )
     limit_bytes -= CONTEXT_BYTES if setting.measure == "device" else 0
     free_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
     best = most
@@ -100,18 +106,6 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
         elif start > free_bytes:
             return 0
     return max(0, best)
-
-
-def _search_largest_batch(setting: StepSetting, limit_bytes: int, most: int) -> int:
-    """Halve the range of batches, because the peak grows with the batch."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if forecast_step(replace(setting, batch=middle)).total_bytes <= limit_bytes:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _moments_by_batch(setting: StepSetting) -> list[tuple[int, int]] | None:
