@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from lora_lab.memory.frameworks.setting import ConfigTraits
 from lora_lab.parameters.module_tree import ModuleGroup
 from lora_lab.parameters.shapes import ModelShape, Role
 
@@ -211,6 +212,20 @@ ALIASES = {
 
 _ATTENTION: tuple[tuple[Role, ...], ...] = (("q", "k", "v", "o"), ("qkv", "o"))
 _MLP: tuple[tuple[Role, ...], ...] = (("gate", "up", "down"), ("gate_up", "down"), ("up", "down"))
+
+
+def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
+    """Return the family as a configuration changes it."""
+    return replace(
+        family,
+        dropout=family.dropout if traits.residual_dropout is None else traits.residual_dropout,
+        attention_dropout=(
+            family.attention_dropout if traits.attention_dropout is None else traits.attention_dropout
+        ),
+        gated=family.gated if traits.gated is None else traits.gated,
+        experts_used=traits.experts_per_token or family.experts_used,
+        activation=traits.activation or family.activation,
+    )
 
 
 def is_listed(shape: ModelShape) -> bool:

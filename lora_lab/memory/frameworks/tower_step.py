@@ -18,12 +18,12 @@ test_tower_steps.py holds each family against real steps.
 
 from collections.abc import Callable
 
-from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily
+from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily, with_traits
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
 from lora_lab.memory.frameworks.towers import Tower, count_patches, runs_vision, stays_whole, towers_of
-from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep, with_traits
+from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep
 
 
 class TowerStep(TransformersStep):
