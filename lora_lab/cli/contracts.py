@@ -23,7 +23,15 @@ from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
-from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_rank, read_whole, setting_of
+from lora_lab.parameters.json_fields import (
+    adapter_of,
+    narrowing_of,
+    one_of,
+    read_flag,
+    read_rank,
+    read_whole,
+    setting_of,
+)
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
@@ -176,8 +184,8 @@ def _find_refusal(record: Record) -> str | None:
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
-    adapter, narrowing = contract.read_adapter(record)
-    if narrowing:
+    adapter = adapter_of(record)
+    if narrowing := narrowing_of(adapter):
         return f"the lab's own loop has no {' or '.join(narrowing)}"
     variant = adapter.get("variant")
     if variant not in (None, *VARIANTS):

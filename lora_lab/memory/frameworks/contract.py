@@ -31,7 +31,7 @@ from lora_lab.memory.frameworks.setting import (
 from lora_lab.memory.frameworks.stored_matrices import as_stored, has_single_experts, without_unquantized
 from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.parameters.adapter_config import DEFAULT_RANKS, LORA_RANK, UnsupportedCase
-from lora_lab.parameters.json_fields import NARROWING, adapter_of, is_set, one_of, read_rank, read_whole
+from lora_lab.parameters.json_fields import adapter_of, narrowing_of, one_of, read_rank, read_whole
 from lora_lab.parameters.shapes import ModelShape
 
 Record = Mapping[str, Any]
@@ -122,7 +122,8 @@ def setting_of(record: Record, shape: ModelShape) -> StepSetting:
         )
     framework = framework_named(record.get("framework"))
     method = one_of(record, "method", METHODS, default="lora")
-    adapter, narrowing = read_adapter(record)
+    adapter = adapter_of(record)
+    narrowing = narrowing_of(adapter)
     native = framework in NATIVE
     phase = phase_of(record)
     config = config_in(record, shape)
@@ -233,13 +234,3 @@ def _read_bits(record: Record, base_type: NumberType, method: str, framework: Fr
         # torchao's NF4 always quantizes its constants a second time.
         return f"{quant}-dq" if record.get("double_quant") or framework == "torchtune" else quant
     return quant or base_type
-
-
-def read_adapter(record: Record) -> tuple[Record, dict[str, Any]]:
-    """Return a record's adapter, and apart from it PEFT's fields that leave modules out or change ranks."""
-    given = record if record.get("lora") is None else record["lora"]
-    if not isinstance(given, Mapping):
-        return adapter_of(record), {}
-    narrowing = {name: given[name] for name in NARROWING if is_set(given.get(name))}
-    rest = {name: value for name, value in given.items() if name not in narrowing}
-    return adapter_of(rest if given is record else {**record, "lora": rest}), narrowing

@@ -245,7 +245,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
         return FAMILIES[name]
     if shape.model_type in TOWER_FAMILIES or not (shape.heads and shape.hidden and shape.vocab):
         return None
-    if find_stranger(shape):
+    if find_unknown_part(shape):
         return None
     roles = {linear.role for linear in shape.linears if linear.count == shape.layers}
     mlp = next((kind for kind in _MLP if roles.issuperset(kind)), None)
@@ -266,7 +266,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
     )
 
 
-def find_stranger(shape: ModelShape) -> str:
+def find_unknown_part(shape: ModelShape) -> str:
     """Return what in an unlisted decoder's layers saves more than its matrices show; "" if nothing does.
 
     Without that, every known decoder that is read from its matrices is within 5 % of its real step.

@@ -292,9 +292,9 @@ def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: i
     if moments.eight_bit:
         tensors = [Tensors(numbers, count) for count, numbers in trained]
         return moments_8bit_bytes(tensors, moments=moments.copies)
-    per_number = moments.copies * width + 4 * moments.fp32_copies
-    step = 4 if per_number else 0  # each tensor counts its steps
-    return sum(count * (numbers * per_number + step) for count, numbers in trained)
+    bytes_each = moments.copies * width + 4 * moments.fp32_copies
+    step = 4 if bytes_each else 0  # each tensor counts its steps
+    return sum(count * (numbers * bytes_each + step) for count, numbers in trained)
 
 
 # ---- the moments of a step

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from lora_lab.memory.frameworks.experts import EARLIER, experts_in, with_single_experts
-from lora_lab.memory.frameworks.families import find_family, find_stranger
+from lora_lab.memory.frameworks.families import find_family, find_unknown_part
 from lora_lab.parameters.adapter_config import UnsupportedCase
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 
@@ -23,8 +23,8 @@ def as_stored(shape: ModelShape, *, separate: bool, single_experts: bool = False
     Raises UnsupportedCase on an unknown family.
     """
     if find_family(shape) is None:
-        stranger = find_stranger(shape)
-        has = f": they hold {stranger}" if stranger and shape.model_type else ""
+        unknown = find_unknown_part(shape)
+        has = f": they hold {unknown}" if unknown and shape.model_type else ""
         raise UnsupportedCase(
             f"what the layers of {shape.model_type or 'this layout'} save can't be derived from its "
             f"matrices{has}"
