@@ -180,8 +180,8 @@ class Lab:
         self._workers = {known: worker for known, worker in self._workers.items() if worker.poll() is None}
         if len(self._workers) >= WORKERS_AT_ONCE:
             raise LearnerError(
-                f"{WORKERS_AT_ONCE} other processes of the Lab read examples, merge or measure just now.",
-                do_next="Wait until one of them has ended, then press again.",
+                f"{WORKERS_AT_ONCE} processes of the Lab are reading examples, merging or measuring.",
+                do_next="Wait until one of them ends, then press again.",
             )
         self._workers[key] = start_worker(self.settings, [*options])
         return self._workers[key]

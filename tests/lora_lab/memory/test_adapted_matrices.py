@@ -7,10 +7,10 @@ import torch
 from peft import AdaLoraConfig, LoraConfig, get_peft_model
 from peft.utils.error import NoMatchingPeftModuleError
 
-from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.shapes import find_shape, load_catalogue
 from lora_lab.parameters.target_matching import select_names
+from tests.lora_lab.cli import asking
 from tests.lora_lab.families import KINDS, config_of, model_of
 
 # PEFT doubles the rank of gate and up together, and says so where only one of its two names matches; it asks
@@ -28,8 +28,7 @@ FP32_BYTES = 4
 
 
 def weighed(reader: ShapeReader, **record: Any) -> dict[str, Any]:
-    asked = {"framework": "peft", "device": "cuda", "seq_len": 16, **record}
-    return contracts.answer_record(asked, contracts.memory_answer, reader)
+    return asking.weighed(reader, **{"framework": "peft", "device": "cuda", "seq_len": 16, **record})
 
 
 def weighed_tiny(reader: ShapeReader, family: str, lora: dict[str, Any]) -> dict[str, Any]:
