@@ -16,7 +16,7 @@ from lora_lab.grids.results import GridCell, cells_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
-from lora_lab.runs.folder import RunFolder, list_damaged, list_runs, open_run
+from lora_lab.runs.folder import RunFolder, list_damaged, list_runs, open_run, split_runs
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
 from lora_lab.runs.sweeps import Sweep, list_damaged_sweeps, list_sweeps, open_sweep
@@ -70,6 +70,10 @@ class Lab:
     def sweep(self, sweep_id: str) -> Sweep:
         """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
+
+    def split_runs(self) -> tuple[list[RunFolder], list[Path]]:
+        """Return every run, and what stands among the runs and can't be read, in one look at the folder."""
+        return split_runs(self.settings.runs_dir)
 
     def damaged_runs(self) -> list[Path]:
         """Return what stands among the runs and can't be read, newest first."""

@@ -296,7 +296,8 @@ class LabPage:
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
-        if form_event.read_field(event, "drawn") != self._panel.latest_ended():
+        has_ended = form_event.read_field(event, "drawn") != self._panel.latest_ended()
+        if has_ended:
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
@@ -308,9 +309,7 @@ class LabPage:
         }
         if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
-        elif form_event.read_field(event, "drawn") != self._panel.latest_ended() or form_event.read_field(
-            event, "tokenizing"
-        ):
+        elif has_ended or form_event.read_field(event, "tokenizing"):
             reply["then"] = "draw"
         return reply
 
