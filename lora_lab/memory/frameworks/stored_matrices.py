@@ -1,4 +1,4 @@
-"""A model's matrices as a framework stores them: experts one by one, q, k, v and gate, up apart."""
+"""A model's matrices as a framework stores them: experts one by one, and q, k, v as one matrix or three."""
 
 from collections.abc import Mapping
 from dataclasses import replace
