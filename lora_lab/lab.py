@@ -16,7 +16,7 @@ from lora_lab.grids.results import GridCell, cells_of
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.runs.durations import Paces
 from lora_lab.runs.extra_measurements import ExtraMeasurements
-from lora_lab.runs.folder import RunFolder, list_damaged, list_runs, open_run
+from lora_lab.runs.folder import RunFolder, list_damaged, list_runs, open_run, split_runs
 from lora_lab.runs.merged_model import Merged
 from lora_lab.runs.predicted_vs_measured import MeasuredPeak, measured_runs
 from lora_lab.runs.sweeps import Sweep, list_damaged_sweeps, list_sweeps, open_sweep
@@ -70,6 +70,10 @@ class Lab:
     def sweep(self, sweep_id: str) -> Sweep:
         """Open one sweep. Raises LearnerError when it doesn't exist."""
         return open_sweep(self.settings.sweeps_dir, sweep_id)
+
+    def split_runs(self) -> tuple[list[RunFolder], list[Path]]:
+        """Return every run, and what stands among the runs and can't be read, in one look at the folder."""
+        return split_runs(self.settings.runs_dir)
 
     def damaged_runs(self) -> list[Path]:
         """Return what stands among the runs and can't be read, newest first."""
@@ -180,8 +184,8 @@ class Lab:
         self._workers = {known: worker for known, worker in self._workers.items() if worker.poll() is None}
         if len(self._workers) >= WORKERS_AT_ONCE:
             raise LearnerError(
-                f"{WORKERS_AT_ONCE} other processes of the Lab read examples, merge or measure just now.",
-                do_next="Wait until one of them has ended, then press again.",
+                f"{WORKERS_AT_ONCE} processes of the Lab are reading examples, merging or measuring.",
+                do_next="Wait until one of them ends, then press again.",
             )
         self._workers[key] = start_worker(self.settings, [*options])
         return self._workers[key]

@@ -21,10 +21,10 @@ def title_of(spec: RunSpec) -> str:
     return f"r={spec.rank}{variant} {spec.bits} on {model_name(spec.model)}"
 
 
-def detail_of(spec: RunSpec, state: RunState | None = None) -> str:
+def detail_of(spec: RunSpec, state: RunState) -> str:
     """Return what else distinguishes runs: `40 steps · lr 0.002 · seed 0`; `4 of 40 steps` of a short one."""
-    cut_short = state is not None and state.ended and len(state.steps) < spec.steps
-    steps = f"{len(state.steps)} of {spec.steps}" if state and cut_short else spec.steps
+    cut_short = state.ended and len(state.steps) < spec.steps
+    steps = f"{len(state.steps)} of {spec.steps}" if cut_short else spec.steps
     return f"{steps} steps · lr {spec.learning_rate:g} · seed {spec.seed}"
 
 

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from lora_lab.parameters.adapter_config import AdapterSetting
+from lora_lab.parameters.adapter_config import AdapterSetting, PeftRefusal
 from lora_lab.parameters.json_fields import parse_digits
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.shapes import ModelShape
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
@@ -85,9 +84,7 @@ class Claim:
         """
         try:
             find_adaptation(tree, self.setting)
-        except MatchingRefused:
-            raise
-        except LearnerError:
+        except PeftRefusal:
             return False
         return True
 

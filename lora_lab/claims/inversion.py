@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from lora_lab.claims.claim import LARGEST_RANK
-from lora_lab.parameters.adapter_config import AdapterSetting, LinearCount, UnsupportedCase
+from lora_lab.parameters.adapter_config import AdapterSetting, LinearCount, PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.shapes import ModelShape, load_catalogue
 from lora_lab.parameters.target_matching import find_adaptation
 from study.base.errors import LearnerError
@@ -139,9 +138,7 @@ def _compute_line(tree: ModuleTree, setting: AdapterSetting) -> LinearCount | No
     """Return what a setting's adapters train, without modules saved whole; None when PEFT refuses it."""
     try:
         adaptation = find_adaptation(tree, setting)
-    except MatchingRefused:
-        raise
-    except (LearnerError, UnsupportedCase):
+    except (PeftRefusal, UnsupportedCase):
         return None
     biases = adaptation.biases if setting.bias == "lora_only" else 0
     return adaptation.adapters + LinearCount(0, biases)

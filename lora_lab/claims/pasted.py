@@ -17,7 +17,15 @@ from lora_lab.claims.snippets import (
     yaml_list,
 )
 from lora_lab.parameters.adapter_config import BIASES, KIND_OF_TASK, UnsupportedCase
-from lora_lab.parameters.json_fields import NARROWING, NOT_COUNTED, UNKNOWN, is_set, parse_digits
+from lora_lab.parameters.json_fields import (
+    NARROWING,
+    NOT_COUNTED,
+    UNKNOWN,
+    VARIANT_FLAGS,
+    is_set,
+    parse_digits,
+    read_variant,
+)
 from study.base.errors import LearnerError
 
 KIND_OF_CLASS = (
@@ -44,7 +52,7 @@ VISION = r".*(?:visual|vision_tower|vision_model|multi_modal_projector|merger).*
 TARGETS_IN_PROSE = re.compile(r"\btarget[_ ]modules (\w+_\w+(?:, ?\w+_\w+)*)", re.I)
 """`target_modules q_proj, v_proj`: a name of a module has a low line, unlike a word."""
 
-MOST_READ = 3_000_000
+MOST_CHARACTERS = 3_000_000
 """Characters: 50 times the longest text."""
 
 IN_PROSE = re.compile(r"\b(?:all|every)[- ](?:the )?linear (?:layers?|modules?)\b", re.I)
@@ -112,7 +120,9 @@ def _of_values(snippet: Snippet) -> dict[str, Any]:
     return {
         "r": UNKNOWN if isinstance(rank, UnresolvedValue) else rank,
         "target_modules": _format_targets(values.get("target_modules")),
-        "variant": _read_variant(snippet.variant, values.get("use_dora"), values.get("use_rslora")),
+        "variant": read_variant(
+            {"variant": snippet.variant} | {name: values.get(name) is True for name in VARIANT_FLAGS}
+        ),
         "task_type": _read_task(values.get("task_type")),
         "modules_to_save": _keep_known(values.get("modules_to_save")),
         "bias": _keep_known(values.get("bias")) or "none",
@@ -133,12 +143,6 @@ def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
         if unread is not None:
             raise UnsupportedCase(f"{name} changes what is trained, and {unread.text} can't be read")
     return found
-
-
-def _read_variant(named: str, dora: object, rslora: object) -> str:
-    if named != "lora":
-        return named
-    return "dora" if dora is True else "rslora" if rslora is True else "lora"
 
 
 def _keep_known(value: Any) -> Any:
@@ -172,10 +176,9 @@ def _of_lines(text: str) -> dict[str, Any]:
     return {
         "r": UNKNOWN if rank is None else rank,
         "target_modules": _targets_of_lines(text),
-        "variant": _read_variant(
-            peft_type,
-            _is_true(find_option(text, "use_dora", "peft_use_dora")),
-            _is_true(find_option(text, "use_rslora", "peft_use_rslora")),
+        "variant": read_variant(
+            {"variant": peft_type}
+            | {name: _is_true(find_option(text, name, f"peft_{name}")) for name in VARIANT_FLAGS}
         ),
         "task_type": _read_task(find_option(text, "task_type"))
         if peft_type != "lora" or '"task_type"' in text
@@ -265,7 +268,7 @@ def _list_objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
 
     Each bracket inside an object is tried again, so the characters that all tries may read are limited.
     """
-    left = MOST_READ
+    left = MOST_CHARACTERS
     for match in re.finditer(r"\{(?=\s*+[\"}])", text):
         start, end = match.start(), len(text)
         try:

@@ -5,9 +5,9 @@ from lora_lab.claims.claim import Claim
 from lora_lab.claims.fit import AccountingFit, best_fit, explain_accounting, why_not, work_claim
 from lora_lab.claims.inversion import Explanation, OtherModel, find_explanations, other_models
 from lora_lab.claims.verdict import Answer, ClaimVerdict
+from lora_lab.parameters.adapter_config import PeftRefusal
 from lora_lab.parameters.module_tree import ModuleTree
 from lora_lab.parameters.target_matching import find_adaptation
-from study.base.errors import LearnerError
 
 
 def judge_stated(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
@@ -58,7 +58,7 @@ def judge_inapplicable(claim: Claim) -> ClaimVerdict:
     try:
         find_adaptation(claim.shape.modules, claim.setting)
         said = ""
-    except LearnerError as error:
+    except PeftRefusal as error:
         said = str(error)
     base = claim.base_parameters or tree.base_parameters
     number = claim.printed.trainable

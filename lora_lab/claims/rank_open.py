@@ -17,11 +17,9 @@ from lora_lab.claims.inversion import (
 )
 from lora_lab.claims.rank_given import others_printing
 from lora_lab.claims.verdict import ClaimVerdict, Failing
-from lora_lab.parameters.adapter_config import AdapterSetting, UnsupportedCase
+from lora_lab.parameters.adapter_config import AdapterSetting, PeftRefusal, UnsupportedCase
 from lora_lab.parameters.module_tree import ModuleTree
-from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.target_matching import find_adaptation
-from study.base.errors import LearnerError
 
 MOST_NAMES_OF_A_SHARE = 8
 """Sets of the first names that are tried one by one where no count says what to solve for."""
@@ -186,9 +184,7 @@ def _list_sets(tree: ModuleTree) -> Iterator[tuple[str, ...]]:
 def _fits(claim: Claim, tree: ModuleTree, explanation: Explanation) -> bool:
     try:
         sizes = _sizes_of_explanation(claim, tree, explanation)
-    except MatchingRefused:
-        raise
-    except (LearnerError, UnsupportedCase):
+    except (PeftRefusal, UnsupportedCase):
         return False
     return not best_fit(claim, sizes).failing
 
@@ -226,9 +222,7 @@ def _sizes_for_any_rank(claim: Claim, tree: ModuleTree) -> Sizes | None:
     for targets in [claim.setting.targets] if claim.targets_are_known else each_name:
         try:
             adaptation = find_adaptation(tree, replace(claim.setting, targets=targets))
-        except MatchingRefused:
-            raise
-        except (LearnerError, UnsupportedCase):
+        except (PeftRefusal, UnsupportedCase):
             continue
         return sizes_of(claim, tree, adaptation, 1)
     return None

@@ -24,8 +24,10 @@ ENCLOSED = r"\[[^\]]{0,10000}+\]|\{[^}]{0,10000}+\}|\"[^\"]{0,10000}+\"|'[^']{0,
 OPENING = re.compile(r"(?:dict|list|set|tuple|range)?[\[({]")
 LINE = re.compile(r"[^\n,)]*")
 MOST_ASSIGNED = 50
-MOST_READ = 20_000
-"""How many assignments of one name are read, and characters of their values: a script has a few."""
+"""Assignments of one name that are read; a script has a few."""
+
+MOST_CHARACTERS = 20_000
+"""Characters of their values together."""
 
 FIELDS = frozenset((
     "r", "init_r", "target_modules", "use_dora", "use_rslora", "task_type", "modules_to_save", "bias",
@@ -188,7 +190,7 @@ def find_assigned(text: str, name: str) -> Any:
     """Return the value of `name = value` or `name: value`; None when it is missing or can't be read."""
     annotation = r"(?::(?:\s*+[\w\[\],][\w\[\], ]*+|[^\S ]*+ \s*+))?"
     pattern = rf"(?<![\w.]){re.escape(name)}\s*+{annotation}\s*+[=:]\s*"
-    left = MOST_READ
+    left = MOST_CHARACTERS
     for match in itertools.islice(re.finditer(pattern, text), MOST_ASSIGNED):
         opening = OPENING.match(text, match.end())
         if opening:

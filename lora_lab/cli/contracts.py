@@ -11,14 +11,27 @@ from lora_lab.data.batches import RowSize
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
-from lora_lab.memory.frameworks.contract import MLP_ROLES
+from lora_lab.memory.frameworks.adapted_matrices import (
+    adapted_names,
+    find_experts,
+    names_head,
+    select_present,
+)
 from lora_lab.memory.frameworks.families import find_family, is_listed
 from lora_lab.memory.frameworks.forecast import forecast_step
 from lora_lab.memory.frameworks.towers import has_towers
 from lora_lab.memory.ledger import Ledger
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, LORA_RANK, UnsupportedCase
 from lora_lab.parameters.counts import count_adapter
-from lora_lab.parameters.json_fields import adapter_of, one_of, read_flag, read_rank, read_whole, setting_of
+from lora_lab.parameters.json_fields import (
+    adapter_of,
+    narrowing_of,
+    one_of,
+    read_flag,
+    read_rank,
+    read_whole,
+    setting_of,
+)
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
 from lora_lab.parameters.shapes import Linear, ModelShape
 from lora_lab.spec import HQQ_BITS, OPTIMIZERS, VARIANTS, Bits, Variant
@@ -57,13 +70,6 @@ def count_answer(record: Record, reader: ShapeReader) -> Answer:
     rank = read_rank(record, setting.default_rank)
     found = count_adapter(shape, setting, rank=rank)
     return {"trainable": found.trainable, "total": found.total, "percent": found.percent}
-
-
-def _select_adapted(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
-    """Select the adapted matrices as PEFT does: an unmatched name is skipped if another one matches."""
-    if isinstance(targets, list):
-        targets = [name for name in targets if shape.has(name)] or targets
-    return shape.select(targets)
 
 
 def memory_answer(record: Record, reader: ShapeReader) -> Answer:
@@ -119,7 +125,7 @@ def _own_ledger(record: Record, shape: ModelShape, *, graph: bool) -> Ledger:
     base: StoredType = "fp32" if record.get("base_dtype") == "fp32" else "bf16"
     return memory.predict_adapted(
         shape,
-        _select_adapted(shape, _read_targets(adapter.get("targets"))),
+        _select_own(shape, adapter.get("targets")),
         bits=_read_bits(record, base),
         rank=rank,
         row=RowSize(
@@ -133,6 +139,18 @@ def _own_ledger(record: Record, shape: ModelShape, *, graph: bool) -> Ledger:
         checkpointing=bool(record.get("gradient_checkpointing")),
         graph=graph,
     )
+
+
+def _select_own(shape: ModelShape, targets: str | list[str] | None) -> tuple[Linear, ...]:
+    """Select the matrices that the lab's own loop adapts."""
+    if not targets:  # PEFT's default; an empty list is an error
+        return shape.select(targets)
+    if names_head(shape, targets):
+        raise UnsupportedCase("an adapter on the output head is not counted yet")
+    names = adapted_names(shape, targets)
+    if find_experts(shape, names):
+        raise UnsupportedCase("the lab's own loop has no adapters on experts that are one tensor; peft has")
+    return select_present(shape, names)
 
 
 def _read_variant(record: Record) -> Variant:
@@ -166,8 +184,8 @@ def _find_refusal(record: Record) -> str | None:
     for field, allowed in MODELLED.items():
         if record.get(field) not in allowed:
             return f"the lab's own loop has no {field} {record[field]!r}"
-    adapter, narrowing = contract.read_adapter(record)
-    if narrowing:
+    adapter = adapter_of(record)
+    if narrowing := narrowing_of(adapter):
         return f"the lab's own loop has no {' or '.join(narrowing)}"
     variant = adapter.get("variant")
     if variant not in (None, *VARIANTS):
@@ -203,12 +221,3 @@ def shape_of(record: Record, reader: ShapeReader) -> ModelShape:
     if not isinstance(name, str):
         raise LearnerError("A record needs a model or a config.", do_next='Add "model": "smollm2-135m".')
     return reader.find(name, kind=kind)
-
-
-def _read_targets(written: str | list[str] | None) -> str | list[str] | None:
-    """Parse module names, roles, a set's name, or None for PEFT's default; `mlp` means its matrices."""
-    if written is None or isinstance(written, str):
-        return written
-    if "head" in written:
-        raise UnsupportedCase("an adapter on the output head is not counted yet")
-    return [role for name in written for role in (MLP_ROLES if name == "mlp" else (name,))]

@@ -130,12 +130,12 @@ class JobQueue(ABC, Generic[J]):
             waiting = [each.asked_by for each in self._jobs.values() if each.status == "waiting"]
             if job.asked_by and waiting.count(job.asked_by) >= WAITING_OF_ONE:
                 raise LearnerError(
-                    f"{WAITING_OF_ONE} of your questions to the Lab wait for their answer.",
-                    do_next="Wait until the first has come, then ask again.",
+                    f"{WAITING_OF_ONE} of your questions to the Lab are still waiting for an answer.",
+                    do_next="Wait until one is answered, then ask again.",
                 )
             if len(waiting) >= WAITING_OF_ALL:
                 raise LearnerError(
-                    f"{WAITING_OF_ALL} questions to the Lab wait for their answer.",
+                    f"{WAITING_OF_ALL} questions to the Lab are still waiting for an answer.",
                     do_next="Try again later.",
                 )
             self._jobs.pop(job.id, None)

@@ -1,6 +1,7 @@
 """The Compare page: overlaid runs, their differences, their answers, and a chat with base and tuned."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -115,16 +116,16 @@ class ComparePage:
     def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
         """Return every run that has measured a step, with those being compared ticked."""
         chosen = {item.run.run_id for item in runs}
-        listed = [run for run in self._lab.runs() if run.state().steps][:LISTED]
+        states = ((run, run.state()) for run in self._lab.runs())
         return [
             {
                 "run": run,
-                "state": run.state(),
+                "state": state,
                 "title": title_of(run.spec),
-                "detail": detail_of(run.spec, run.state()),
+                "detail": detail_of(run.spec, state),
                 "ticked": run.run_id in chosen,
             }
-            for run in listed
+            for run, state in islice(((run, state) for run, state in states if state.steps), LISTED)
         ]
 
     def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:

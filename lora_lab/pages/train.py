@@ -12,7 +12,6 @@ from lora_lab.charts import run_view
 from lora_lab.data.datasets import MAX_FILE_BYTES
 from lora_lab.engine.queue import RUNS_OF_A_LEARNER
 from lora_lab.lab import Lab
-from lora_lab.memory.preset_size import preset_size_gb
 from lora_lab.pages import form_fields
 from lora_lab.pages.shared_parts import (
     WORKER_ACTS,
@@ -40,12 +39,7 @@ from lora_lab.settings.run_form import (
     spec_of_form,
 )
 from lora_lab.settings.urls import LAB, ORIGIN, compare_address, origin_fields, with_origin
-from lora_lab.spec import (
-    OPTIMIZER_LABELS,
-    TARGET_SETS,
-    VARIANT_LABELS,
-    RunSpec,
-)
+from lora_lab.spec import OPTIMIZER_LABELS, TARGET_SETS, VARIANT_LABELS, RunSpec
 from lora_lab.views.options import BITS_CHOICES, SHORT_TARGETS, model_choices
 from lora_lab.views.run_panel import ZOOM, RunPanel, window_of
 from lora_lab.views.tabs import tabs
@@ -56,7 +50,7 @@ from study.ports.context import Context, Visit
 from study.text.templates import render
 from study.web import form_event, frame
 from study.web.frame import Reply
-from study.web.security.access import may_use_lab, role_of
+from study.web.security.access import role_of
 
 LEARNERS_MAY = (
     "change", "predict", "unpredict", "commit", "draw", "draw-more", "poll", "zoom", "compare",
@@ -83,7 +77,7 @@ class LabPage:
         """Render the page for the setting and run that the address names."""
         visit = frame.visit_of(self._context, request)
         self._predictions.settle(visit)
-        return self._page(spec_of_address(visit.query), visit, may_do_all=may_use_lab(request))
+        return self._page(spec_of_address(visit.query), visit)
 
     def act(self, event: dict[str, Any], request: gr.Request) -> Reply:
         visit = frame.visit_of(self._context, request, event)
@@ -101,10 +95,9 @@ class LabPage:
             case "poll":
                 return self._polled(event, visit)
             case "start":
-                learner = _learner(visit, request)
-                return self._started(event, visit, learner=learner, may_do_all=may_use_lab(request))
+                return self._started(event, visit, learner=_learner(visit, request))
             case "stop":
-                self._check_stop(event, visit, may_do_all=may_use_lab(request))
+                self._check_stop(event, visit)
                 return self._stopped(event, visit)
             case "zoom":
                 return self._zoomed(event, visit)
@@ -232,13 +225,13 @@ class LabPage:
         """Render the run that the address names."""
         return self._panel.parts(self._panel.run_of(visit.query), visit, narrow=form_fields.is_narrow(event))
 
-    def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str, may_do_all: bool) -> Reply:
+    def _started(self, event: Mapping[str, Any], visit: Visit, *, learner: str) -> Reply:
         form = form_fields.form_of(event)
         try:
             spec = spec_of_form(form)
         except LearnerError as error:  # said once, where the change that led to it has said it already
             return {"parts": no_figures(problem_part(error)), "say": str(error)}
-        if not may_do_all:
+        if not visit.may_use_lab:
             check_ready(spec)
         dataset = self._lab.uploads.find(spec.data)
         self._lab.home.shape(spec.model)
@@ -272,16 +265,12 @@ class LabPage:
         if found is None or found.fits:
             return None
         html = render("lora_lab/lab/confirm.html", found=found)
-        return {
-            "parts": {"confirm": html},
-            "focus": "#confirm",
-            "say": "This may not fit. Start anyway?",
-        }
+        return {"parts": {"confirm": html}, "focus": "#confirm", "say": "This may not fit. Start anyway?"}
 
-    def _check_stop(self, event: Mapping[str, Any], visit: Visit, *, may_do_all: bool) -> None:
+    def _check_stop(self, event: Mapping[str, Any], visit: Visit) -> None:
         """Raise LearnerError when a run is not the learner's own."""
         run_id = form_event.read_text(event, "run")
-        if not may_do_all and self._lab.engine.learner_of(run_id) != visit.profile.id:
+        if not visit.may_use_lab and self._lab.engine.learner_of(run_id) != visit.profile.id:
             raise LearnerError(
                 "This run is not yours.",
                 do_next="You can stop a run that you started and that has not ended.",
@@ -307,7 +296,8 @@ class LabPage:
 
     def _polled(self, event: Mapping[str, Any], visit: Visit) -> Reply:
         run = self._panel.run_of(visit.query)
-        if form_event.read_field(event, "drawn") != self._panel.latest_ended():
+        has_ended = form_event.read_field(event, "drawn") != self._panel.latest_ended()
+        if has_ended:
             self._predictions.settle(visit)
         reply: Reply = {
             "parts": {
@@ -319,9 +309,7 @@ class LabPage:
         }
         if form_event.read_field(event, "reading") or is_for_another_machine(self._lab, event):
             reply["then"] = "change"
-        elif form_event.read_field(event, "drawn") != self._panel.latest_ended() or form_event.read_field(
-            event, "tokenizing"
-        ):
+        elif has_ended or form_event.read_field(event, "tokenizing"):
             reply["then"] = "draw"
         return reply
 
@@ -369,7 +357,7 @@ class LabPage:
 
     # ---- parts of the page
 
-    def _page(self, spec: RunSpec, visit: Visit, *, may_do_all: bool) -> Markup:
+    def _page(self, spec: RunSpec, visit: Visit) -> Markup:
         run = self._panel.run_of(visit.query)
         rival = visit.query.get("expect", "")
         try:
@@ -386,12 +374,9 @@ class LabPage:
             upload_limit=MAX_FILE_BYTES,
             spec=spec,
             typed=format_value,
-            ready=() if may_do_all else read_presets(),
+            ready=() if visit.may_use_lab else read_presets(),
             share=RUNS_OF_A_LEARNER,
-            presets=[
-                (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
-                for preset in read_presets()
-            ],
+            presets=self._parts.sized_presets(),
             models=model_choices(spec.model),
             other=OTHER,
             bits=BITS_CHOICES,

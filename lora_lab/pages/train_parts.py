@@ -10,10 +10,11 @@ from lora_lab.charts.memory import KEY_NAMES
 from lora_lab.lab import Lab
 from lora_lab.memory.ledger import COMPONENTS, MODELLED_TYPES, bits_per_param, predict_ledger
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, fp32_moments
+from lora_lab.memory.preset_size import preset_size_gb
 from lora_lab.pages.shared_parts import machine_part
 from lora_lab.predictions.run_predictions import Predictions
 from lora_lab.runs.cost_preview import Preview, build_preview, seconds_a_token
-from lora_lab.settings.run_form import address_of, command_of
+from lora_lab.settings.run_form import Preset, address_of, command_of, read_presets
 from lora_lab.spec import EMBEDDED_MODEL, TINY_MODEL, RunSpec
 from lora_lab.views import setting_plots
 from lora_lab.views.token_preview import SHOWN_TOKENS, build_seen
@@ -30,6 +31,13 @@ class SettingParts:
     def __init__(self, lab: Lab, predictions: Predictions) -> None:
         self._lab = lab
         self._predictions = predictions
+
+    def sized_presets(self) -> list[tuple[Preset, float]]:
+        """Return the presets with the memory that each one needs, in GB."""
+        return [
+            (preset, preset_size_gb(preset.spec, self._lab.home.shape(preset.spec.model)))
+            for preset in read_presets()
+        ]
 
     def hidden(self, spec: RunSpec, *, rival: str = "") -> dict[str, Markup]:
         """Render the form of a prediction instead of all that would give the answer away."""

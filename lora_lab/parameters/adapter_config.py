@@ -41,7 +41,11 @@ class UnsupportedCase(Exception):
     """A case the lab does not compute, with the reason."""
 
 
-class NothingMatched(LearnerError):
+class PeftRefusal(LearnerError):
+    """The error when PEFT does not accept a configuration, or not on this model."""
+
+
+class NothingMatched(PeftRefusal):
     """The error when the names match no module of the model."""
 
 
@@ -49,7 +53,7 @@ class NothingMatched(LearnerError):
 class AdapterSetting:
     """Everything except the rank that decides how many parameters an adapter trains.
 
-    Raises LearnerError on a value that PEFT does not accept.
+    Raises PeftRefusal on a value that PEFT does not accept.
     """
 
     targets: str | tuple[str, ...] | None = None
@@ -83,12 +87,12 @@ class AdapterSetting:
         ):
             if value not in allowed:
                 known = ", ".join(str(each) for each in allowed if each)
-                raise LearnerError(
+                raise PeftRefusal(
                     f"{name} must be one of {known}, got {value!r}.",
                     do_next=f"Write one of them, or leave {name} out.",
                 )
         if self.variant == "ia3" and self.bias != "none":
-            raise LearnerError("IA3 has no bias setting.", do_next="Leave bias at none.")
+            raise PeftRefusal("IA3 has no bias setting.", do_next="Leave bias at none.")
 
     @property
     def default_rank(self) -> int:

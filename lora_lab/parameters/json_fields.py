@@ -11,7 +11,9 @@ LARGEST_WHOLE = 10**9  # larger than any model, and short enough to print
 LARGEST_SIZE = 10**15
 UNKNOWN = "unknown"
 
-VARIANT_FIELDS = ("variant", "use_dora", "use_rslora", "init_r")
+VARIANT_FLAGS = ("use_dora", "use_rslora")
+VARIANT_FIELDS = ("variant", *VARIANT_FLAGS, "init_r")
+"""The lab's field and PEFT's own that say which variant of LoRA is trained, and AdaLoRA's rank."""
 
 NARROWING = ("exclude_modules", "layers_to_transform", "rank_pattern", "ensure_weight_tying")
 """PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt one more."""
@@ -172,7 +174,8 @@ def one_of(
 def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a record's `lora` object; without one, the same fields at the top level, as in `count`.
 
-    Raises LearnerError when it is not an object or its targets are not names.
+    Raises LearnerError when it is not an object or its targets are not names; UnsupportedCase on a field of
+    PEFT's that changes what is trained and is not counted.
     """
     adapter = record.get("lora")
     if adapter is None:
@@ -192,5 +195,10 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',
         )
-    refuse_fields(adapter, (*NARROWING, *NOT_COUNTED))
+    refuse_fields(adapter, NOT_COUNTED)
     return {**adapter, "variant": read_variant(adapter)}
+
+
+def narrowing_of(adapter: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of an adapter's fields that leave modules out or change their rank."""
+    return {name: adapter[name] for name in NARROWING if is_set(adapter.get(name))}

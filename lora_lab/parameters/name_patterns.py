@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from lora_lab.parameters.adapter_config import PeftRefusal
 from study.base.errors import LearnerError
 from study.base.json_lines import AskedProcess, open_answers
 from study.base.short_queue import ShortQueue
@@ -40,7 +41,7 @@ MOST_PLAIN = 50
 def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str = WHOLE) -> dict[str, int]:
     """Find the first of the patterns that matches, for each name that any matches.
 
-    `within` is the pattern in which each stands as `{}`. Raises LearnerError on a string that is not a
+    `within` is the pattern in which each stands as `{}`. Raises PeftRefusal on a string that is not a
     regular expression; MatchingRefused on one that takes longer than CPU_SECONDS, and while too many others
     are matched.
     """
@@ -54,7 +55,7 @@ def first_matches(names: Iterable[str], patterns: Iterable[str], *, within: str 
             do_next="Name the modules instead, such as q_proj, v_proj.",
         )
     if "wrong" in answer:
-        raise LearnerError(
+        raise PeftRefusal(
             f"{answer['wrong']!r} isn't a regular expression ({answer['why']}).",
             do_next="Correct it, or list module names.",
         )

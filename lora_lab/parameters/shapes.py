@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lora_lab.parameters.adapter_config import NothingMatched
 from lora_lab.parameters.catalogue import names_by_id
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, tree_from_json
 from lora_lab.parameters.target_matching import select_names
@@ -148,9 +149,8 @@ class ModelShape:
             unmatched = [name for name in wanted if not self.has(name)]
         if unmatched or not chosen:
             missing = ", ".join(unmatched) or str(targets)
-            raise LearnerError(
-                f"{self.name} has no linear layer named {missing}.", do_next=self._what_it_has()
-            )
+            error = LearnerError if chosen else NothingMatched
+            raise error(f"{self.name} has no linear layer named {missing}.", do_next=self._what_it_has())
         return chosen
 
     def target_modules(self, targets: str | Sequence[str] | None) -> list[str]:
@@ -163,7 +163,18 @@ class ModelShape:
             if isinstance(wanted, str) or _has_number(wanted):
                 return [name for names in self._matching_names(wanted).values() for name in names]
         others = {linear.suffix for linear in self.linears if linear not in chosen}
-        return sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
+        short = sorted({m.path_in_layer if m.suffix in others else m.suffix for m in chosen})
+        if self._named(tuple(short)) == chosen:
+            return short
+        # BERT's output.dense is also the end of attention.output.dense. A whole name would be adapted even in
+        # layers that layers_to_transform leaves out, so its first part is cut off.
+        paths = {linear.name for linear in chosen}
+        return [
+            name.partition(".")[2]
+            for group in self.modules.linears
+            if group.path in paths
+            for name in group.names
+        ]
 
     def _names(self, targets: str | Sequence[str]) -> str | tuple[str, ...]:
         """Expand sets into their roles; a regular expression stays as it is."""

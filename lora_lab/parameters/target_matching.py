@@ -17,15 +17,18 @@ from lora_lab.parameters.adapter_config import (
     LinearCount,
     Match,
     NothingMatched,
+    PeftRefusal,
     SavedModule,
     UnsupportedCase,
 )
 from lora_lab.parameters.module_tree import ModuleGroup, ModuleTree, TreeKey
 from lora_lab.parameters.name_patterns import first_matches
-from study.base.errors import LearnerError
 
 LAYER_NUMBER = re.compile(r".*?\.[^.]*\.(\d+)\.")
 """The first number in a module's name, as PEFT finds its layer where no pattern is given."""
+
+OF_A_NAME = r"(.*\.)?({})$"
+"""How PEFT completes a key of `rank_pattern`, which matches a name's last parts."""
 
 
 @lru_cache(maxsize=512)
@@ -36,7 +39,8 @@ def _find_adapted(key: TreeKey, setting: AdapterSetting) -> Adaptation:
 def find_adaptation(tree: ModuleTree, setting: AdapterSetting) -> Adaptation:
     """Find what PEFT would adapt and save.
 
-    Raises LearnerError where PEFT raises, listing what the model has; UnsupportedCase for unknown counts.
+    Raises PeftRefusal where PEFT raises, listing what the model has; UnsupportedCase for unknown counts, and
+    MatchingRefused where it isn't known what an expression matches.
     """
     return _find_adapted(TreeKey(tree), setting)
 
@@ -86,14 +90,14 @@ class _Rules:
     def _targets(self) -> str | tuple[str, ...]:
         targets = self.setting.targets
         if self.setting.layers and isinstance(targets, str):
-            raise LearnerError(
+            raise PeftRefusal(
                 "PEFT takes layers_to_transform only with a list of target modules.",
                 do_next="List the target modules by name.",
             )
         if targets is None:
             targets = self.tree.defaults.get(self.family)
         if targets is None:
-            raise LearnerError(
+            raise PeftRefusal(
                 f"PEFT has no default {self.family} targets for this model type.",
                 do_next=f"Name some. {what_it_has(self.tree)}",
             )
@@ -118,7 +122,7 @@ class _Rules:
         if given is None:
             given = self.tree.defaults.get("ia3-feedforward")
         if given is None:
-            raise LearnerError(
+            raise PeftRefusal(
                 "PEFT has no default IA3 feed-forward modules for this model type.",
                 do_next=f"Name some. {what_it_has(self.tree)}",
             )
@@ -126,7 +130,7 @@ class _Rules:
         if isinstance(given, tuple) and isinstance(named, tuple) and self.setting.feedforward is not None:
             missing = [name for name in given if name not in named]
             if missing:
-                raise LearnerError(
+                raise PeftRefusal(
                     f"IA3's feed-forward modules must be among its targets. Missing: {', '.join(missing)}.",
                     do_next="Add them to the targets.",
                 )
@@ -140,9 +144,7 @@ class _Rules:
         scaled_at_input = set(select_names(feedforward, every, anywhere=True))
         ranks = [rank for _, rank in self.setting.rank_pattern]
         patterns = [pattern for pattern, _ in self.setting.rank_pattern]
-        own_ranks = {
-            name: ranks[at] for name, at in first_matches(every, patterns, within=r"(.*\.)?({})$").items()
-        }
+        own_ranks = {name: ranks[at] for name, at in first_matches(every, patterns, within=OF_A_NAME).items()}
         kept = set(wanted)
         for group in self.groups:
             for at_input in (False, True):
@@ -183,14 +185,14 @@ class _Rules:
         """
         variant = self.setting.variant
         if group.suffix in self.tree.refused and self.family in ("lora", "adalora"):
-            raise LearnerError(
+            raise PeftRefusal(
                 f"PEFT refuses {group.suffix} here: fused code reads its weight past any adapter.",
                 do_next="Name other targets.",
             )
         if group.kind == "unknown-layer" or (group.kind == "convolution" and self.family != "lora"):
             raise UnsupportedCase(f"{self.setting.variant} on {group.path} is not counted")
         if not group.is_linear and (self.family != "lora" or group.kind not in ("embedding", "convolution")):
-            raise LearnerError(
+            raise PeftRefusal(
                 f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
             )
         match variant:
@@ -220,7 +222,7 @@ class _Rules:
         in_gate_up = {old for old in mapped.values() if old and renamed[old] == "gate_up_proj"}
         needed = {old for old, new in renamed.items() if new == "gate_up_proj"}
         if in_gate_up and in_gate_up != needed:
-            raise LearnerError(
+            raise PeftRefusal(
                 f"{', '.join(sorted(needed))} are one fused tensor here, and PEFT adapts them only together.",
                 do_next="Name all of them.",
             )
@@ -267,7 +269,7 @@ class _Rules:
                 if not names:
                     continue
                 if self.setting.variant == "dora":
-                    raise LearnerError(
+                    raise PeftRefusal(
                         f"PEFT has no DoRA for the fused tensor {group.path}.{local}.",
                         do_next="Use LoRA, or other targets.",
                     )
@@ -293,7 +295,7 @@ class _Rules:
         for name, group in found:
             if group.kind == "container" or name in adapted:
                 what = "an adapted layer" if name in adapted else "a list of modules"
-                raise LearnerError(
+                raise PeftRefusal(
                     f"{name} is to be saved whole, but it is {what}.",
                     do_next="Name other targets, or other modules to save.",
                 )
@@ -348,7 +350,7 @@ def select_names(wanted: str | tuple[str, ...], names: Sequence[str], *, anywher
     whole name, names match last parts.
 
     `anywhere` lets a suffix begin within a part, as IA3 does for its feed-forward modules. Raises
-    LearnerError on a string that is not a regular expression, or takes too long to match.
+    PeftRefusal on a string that is not a regular expression, MatchingRefused on one that takes too long.
     """
     if isinstance(wanted, str):
         return list(first_matches(names, (wanted,)))

@@ -180,7 +180,19 @@ def list_runs(runs_dir: Path) -> Iterator[RunFolder]:
 
 def list_damaged(runs_dir: Path) -> list[Path]:
     """List what has a run's name and can't be read as one, newest first."""
-    return [path for path in paths_named(RUN_ID, runs_dir) if not _is_run(path)]
+    return split_runs(runs_dir)[1]
+
+
+def split_runs(runs_dir: Path) -> tuple[list[RunFolder], list[Path]]:
+    """List every run, and what has a run's name and can't be read as one, both newest first."""
+    runs: list[RunFolder] = []
+    damaged: list[Path] = []
+    for path in paths_named(RUN_ID, runs_dir):
+        if _is_run(path):
+            runs.append(RunFolder(path))
+        else:
+            damaged.append(path)
+    return runs, damaged
 
 
 def paths_named(pattern: re.Pattern[str], folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from lora_lab.tasks.content import COSTS, Condition, ConfigureTask, Control, rea
 from lora_lab.tasks.measures import MEASURES, Setting, count_of, shape_of
 from lora_lab.views.fit import needed_parts
 from study.base.errors import LearnerError
+from study.base.halving import largest_holding
 
 MONOTONE = frozenset({"seq_len", "batch", "rank", "layers"})
 """Fields that are measures as well; with everything else fixed, a larger value never needs less memory."""
@@ -192,15 +193,16 @@ def _candidates(
     numbers = grid_of(next(each for each in task.controls if each.field == field), given)
     rest = [control for control in task.controls if control.field != field]
     for setting in _combine(rest, given):
-        low, high = -1, len(numbers) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            if _meets(task, given, {**setting, field: numbers[middle]}, others):
-                low = middle
-            else:
-                high = middle - 1
-        if low >= 0:
-            yield {**setting, field: numbers[low]}
+        tried = [{**setting, field: number} for number in numbers]
+        at = _last_meeting(task, given, tried, others)
+        if at >= 0:
+            yield tried[at]
+
+
+def _last_meeting(
+    task: ConfigureTask, given: Setting, tried: Sequence[Setting], others: Sequence[tuple[Condition, float]]
+) -> int:
+    return largest_holding(lambda at: _meets(task, given, tried[at], others), none=-1, most=len(tried) - 1)
 
 
 def solve(drawn: Drawn) -> Setting | None:

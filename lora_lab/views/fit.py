@@ -15,6 +15,7 @@ from lora_lab.parameters.shapes import ModelShape, find_shape
 from lora_lab.spec import BITS_LABELS, TARGET_LABELS, VARIANTS, Bits, Variant
 from lora_lab.views import memory_form
 from study.base.errors import LearnerError
+from study.base.halving import largest_holding
 from study.base.units import as_bytes, as_count, as_percent
 
 Fields = Mapping[str, str]
@@ -108,18 +109,12 @@ def _reserved(fields: Fields, find: FindShape) -> StepSetting:
 
 
 def longest_context(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int:
-    """Find the most tokens a sequence may have on that GPU; 0 where not even one fits.
-
-    Every moment of a step grows with the length, so halving the range finds it.
-    """
-    low, high = 0, memory_form.LARGEST["seq_len"]
-    while low < high:
-        middle = (low + high + 1) // 2
-        if needed_bytes({**fields, "seq_len": str(middle)}, find) <= gpu_bytes:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    """Find the most tokens a sequence may have on that GPU; 0 where not even one fits."""
+    return largest_holding(
+        lambda tokens: needed_bytes({**fields, "seq_len": str(tokens)}, find) <= gpu_bytes,
+        none=0,
+        most=memory_form.LARGEST["seq_len"],
+    )
 
 
 def most_sequences(fields: Fields, gpu_bytes: int, find: FindShape = find_shape) -> int | None:

@@ -200,10 +200,10 @@ class RunPanel:
 
     def list_part(self, shown: str) -> Markup:
         """Render the newest runs, with the one whose id is `shown` marked."""
-        runs = self._lab.runs()[:RUNS_SHOWN]
+        runs, damaged = self._lab.split_runs()
+        runs = runs[:RUNS_SHOWN]
         states = [run.state() for run in runs]
         adapters = [run.has_adapter for run in runs]
-        damaged = self._lab.damaged_runs()
 
         def make() -> dict[str, Markup]:
             rows = [

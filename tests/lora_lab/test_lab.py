@@ -34,7 +34,7 @@ def test_closing_the_lab_ends_what_tokenizes_and_merges(
         lambda: lab.merge(other),
     ]
     for third in thirds:
-        with pytest.raises(LearnerError, match=r"2 other processes .* Wait until one of them has ended"):
+        with pytest.raises(LearnerError, match=r"2 processes of the Lab are .* Wait until one of them ends"):
             third()
     assert lab.is_reading(TINY_MODEL, OWN_DATA)
     assert len(started) == 2

@@ -79,11 +79,11 @@ def find_fused_adapters(adaptation: Adaptation, rank: int) -> tuple[FusedAdapter
     for match in adaptation.matches:
         if match.group.is_linear:
             continue
-        per_number = match.each.slope * rank
+        numbers = match.each.slope * rank
         name = match.names[0].rsplit(".", 1)[-1]
         sizes = dict(match.group.tensors)[name]
-        a = per_number * sizes[-1] // (sizes[-1] + sizes[-2])
-        found.append(FusedAdapter(name=name, a=a, b=per_number - a))
+        a = numbers * sizes[-1] // (sizes[-1] + sizes[-2])
+        found.append(FusedAdapter(name=name, a=a, b=numbers - a))
     return tuple(found)
 
 

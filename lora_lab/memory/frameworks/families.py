@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from lora_lab.memory.frameworks.setting import ConfigTraits
 from lora_lab.parameters.module_tree import ModuleGroup
 from lora_lab.parameters.shapes import ModelShape, Role
 
@@ -213,6 +214,20 @@ _ATTENTION: tuple[tuple[Role, ...], ...] = (("q", "k", "v", "o"), ("qkv", "o"))
 _MLP: tuple[tuple[Role, ...], ...] = (("gate", "up", "down"), ("gate_up", "down"), ("up", "down"))
 
 
+def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
+    """Return the family as a configuration changes it."""
+    return replace(
+        family,
+        dropout=family.dropout if traits.residual_dropout is None else traits.residual_dropout,
+        attention_dropout=(
+            family.attention_dropout if traits.attention_dropout is None else traits.attention_dropout
+        ),
+        gated=family.gated if traits.gated is None else traits.gated,
+        experts_used=traits.experts_per_token or family.experts_used,
+        activation=traits.activation or family.activation,
+    )
+
+
 def is_listed(shape: ModelShape) -> bool:
     """Return whether a decoder's family is known, and not read from its matrices."""
     return ALIASES.get(shape.model_type, shape.model_type) in FAMILIES
@@ -230,7 +245,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
         return FAMILIES[name]
     if shape.model_type in TOWER_FAMILIES or not (shape.heads and shape.hidden and shape.vocab):
         return None
-    if find_stranger(shape):
+    if find_unknown_part(shape):
         return None
     roles = {linear.role for linear in shape.linears if linear.count == shape.layers}
     mlp = next((kind for kind in _MLP if roles.issuperset(kind)), None)
@@ -251,7 +266,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
     )
 
 
-def find_stranger(shape: ModelShape) -> str:
+def find_unknown_part(shape: ModelShape) -> str:
     """Return what in an unlisted decoder's layers saves more than its matrices show; "" if nothing does.
 
     Without that, every known decoder that is read from its matrices is within 5 % of its real step.

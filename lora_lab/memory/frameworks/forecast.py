@@ -22,8 +22,9 @@ from lora_lab.memory.frameworks.transformers import TransformersStep
 from lora_lab.memory.kv_cache import kv_cache_bytes
 from lora_lab.memory.ledger import Ledger, constant_bytes
 from lora_lab.memory.optimizer_state import Tensors, moments_8bit_bytes
-from lora_lab.parameters.shapes import ModelShape
+from lora_lab.parameters.shapes import Linear, ModelShape
 from study.base.errors import LearnerError
+from study.base.halving import largest_holding
 
 STEPS = {"litgpt": LitgptStep, "torchtune": TorchtuneStep, "unsloth": UnslothStep}
 CODE_BITS = {"fp32": 32, "bf16": 16, "fp16": 16, "int8": 8, "nf4": 4, "nf4-dq": 4, "fp4": 4, "fp4-dq": 4}
@@ -66,6 +67,7 @@ OPTIMIZERS: dict[str, Moments] = {
 }
 
 
+@lru_cache(maxsize=1024)  # searches on one page ask the same again, and an answer takes milliseconds
 def forecast_step(setting: StepSetting) -> Ledger:
     """Estimate the peak bytes of one step per component, for the measure that the setting names."""
     match setting.phase:
@@ -90,7 +92,11 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
     """
     lines = None if setting.shape.fused_experts else _moments_by_batch(replace(setting, measure="allocated"))
     if lines is None:
-        return _search_largest_batch(setting, limit_bytes, most)
+        return largest_holding(
+            lambda batch: forecast_step(replace(setting, batch=batch)).total_bytes <= limit_bytes,
+            none=0,
+            most=most,
+        )
     limit_bytes -= CONTEXT_BYTES if setting.measure == "device" else 0
     free_bytes = limit_bytes / (1 + (RESERVED_SHARE if setting.measure in ("reserved", "device") else 0))
     best = most
@@ -100,18 +106,6 @@ def largest_batch(setting: StepSetting, limit_bytes: int, *, most: int = 1024) -
         elif start > free_bytes:
             return 0
     return max(0, best)
-
-
-def _search_largest_batch(setting: StepSetting, limit_bytes: int, most: int) -> int:
-    """Halve the range of batches, because the peak grows with the batch."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if forecast_step(replace(setting, batch=middle)).total_bytes <= limit_bytes:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _moments_by_batch(setting: StepSetting) -> list[tuple[int, int]] | None:
@@ -217,7 +211,7 @@ def _constant_bytes(setting: StepSetting) -> int:
 
 def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     """Return (count, numbers per tensor) for every kind of trained tensor."""
-    shape, rank = setting.shape, setting.rank
+    shape = setting.shape
     if setting.trains_everything:
         kinds = [(linear.count, linear.d_in * linear.d_out) for linear in shape.linears]
         outer = [(1, shape.embedding_parameters), (1, shape.head_parameters)]
@@ -230,31 +224,39 @@ def _trained_tensors(setting: StepSetting) -> list[tuple[int, int]]:
     kinds += [(shape.layers, size) for one in setting.fused for size in (one.a, one.b)]
     if setting.variant == "norms":
         return [*kinds, *_norm_tensors(shape)]
+    adapted = _adapted_linears(setting)
     if setting.variant == "ia3":
-        factors = [(one.count, one.d_in if one.role == "down" else one.d_out) for one in setting.adapted]
-        return [*kinds, *factors]
+        return [*kinds, *((one.count, one.d_in if one.role == "down" else one.d_out) for one, _ in adapted)]
     if setting.variant == "vera":
-        return [*kinds, *((one.count, size) for one in setting.adapted for size in (rank, one.d_out))]
-    pairs = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
-    for linear, rank in pairs or [(one, setting.rank) for one in setting.adapted]:
+        return [*kinds, *((one.count, size) for one, rank in adapted for size in (rank, one.d_out))]
+    for linear, rank in adapted:
         kinds += [(linear.count, rank * linear.d_in)] if setting.variant != "lora-fa" else []
         kinds += [(linear.count, rank * linear.d_out)]
         if setting.variant == "adalora":
             kinds.append((linear.count, rank))
         if setting.variant == "dora":
             kinds.append((linear.count, linear.d_out))
-    if setting.adapts_head:
-        kinds += [(1, rank * shape.hidden), (1, rank * shape.vocab)]
     return kinds
+
+
+def _adapted_linears(setting: StepSetting) -> list[tuple[Linear, int]]:
+    """Return every adapted matrix and its rank, the output head last."""
+    layers = [(replace(one.linear, count=len(one.layers)), one.rank) for one in setting.by_layer]
+    head = setting.head_adapter
+    return [
+        *(layers or [(one, setting.rank) for one in setting.adapted]),
+        *([(head.linear, head.rank)] if head else []),
+    ]
 
 
 def _frozen_adapter_numbers(setting: StepSetting) -> int:
     """Return the numbers of an adapter that are not trained: A in LoRA-FA, one shared A and B in VeRA."""
-    rank, adapted = setting.rank, setting.adapted
-    if setting.variant == "lora-fa":  # PEFT counts no rank pattern for it
-        return sum(one.count * rank * one.d_in for one in adapted)
+    adapted = _adapted_linears(setting)
+    if setting.variant == "lora-fa":
+        return sum(one.count * rank * one.d_in for one, rank in adapted)
     if setting.variant == "vera" and adapted:
-        return rank * (max(one.d_in for one in adapted) + max(one.d_out for one in adapted))
+        largest = max(one.d_in for one, _ in adapted) + max(one.d_out for one, _ in adapted)
+        return setting.rank * largest
     return 0
 
 
@@ -290,9 +292,9 @@ def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: i
     if moments.eight_bit:
         tensors = [Tensors(numbers, count) for count, numbers in trained]
         return moments_8bit_bytes(tensors, moments=moments.copies)
-    per_number = moments.copies * width + 4 * moments.fp32_copies
-    step = 4 if per_number else 0  # each tensor counts its steps
-    return sum(count * (numbers * per_number + step) for count, numbers in trained)
+    bytes_each = moments.copies * width + 4 * moments.fp32_copies
+    step = 4 if bytes_each else 0  # each tensor counts its steps
+    return sum(count * (numbers * bytes_each + step) for count, numbers in trained)
 
 
 # ---- the moments of a step

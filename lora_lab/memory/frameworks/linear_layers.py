@@ -25,7 +25,6 @@ class LinearLayers:
             "shared_gate" if linear.suffix == "shared_expert_gate" else linear.role: linear
             for linear in setting.adapted
         }
-        self.rank = setting.rank
         self.ranks: dict[str, int] = {}
         """Ranks by role in the layer that runs, where they differ."""
 
@@ -51,20 +50,22 @@ class LinearLayers:
         if self.setting.variant == "ia3" and linear is not None:
             return self.rescaled(role, x, d_in, d_out)
         result = self.base(x, d_in, d_out)
-        self.rank = self.ranks.get(role, self.setting.rank)
-        return self.adapted(x, result, d_in, d_out) if linear is not None else result
+        rank = self.ranks.get(role, self.setting.rank)
+        return self.adapted(x, result, d_in, d_out, rank=rank) if linear is not None else result
 
     def rescaled(self, role: str, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply IA3 (arXiv:2205.05638): a trained factor per output, per input in the feed-forward's last."""
         ops, a = self.ops, self.adapter_width
-        feeds = role == "down"
-        factors = self.parameter(d_in if feeds else d_out, a, trained=True)
-        factors = ops.scale(factors)  # peft multiplies all adapters' factors first, from 1
-        if feeds:
-            entered = x.width
+        if role == "down":
+            entered, factors = x.width, self.factors(d_in)
             return self.base(ops.cast(ops.multiply(ops.cast(x, a), factors), entered), d_in, d_out)
+        factors = self.factors(d_out)
         result = self.base(x, d_in, d_out)
         return ops.cast(ops.multiply(result, factors), result.width)
+
+    def factors(self, numbers: int) -> Tensor:
+        """Return IA3's trained factors; peft multiplies those of all adapters first, from 1."""
+        return self.ops.scale(self.parameter(self.copies * numbers, self.adapter_width, trained=True))
 
     def base(self, x: Tensor, d_in: int, d_out: int) -> Tensor:
         """Apply the base matrix: plain, or decoded to the compute type for this product."""
@@ -103,9 +104,9 @@ class LinearLayers:
             return self.ops.cast(weight, HALF)
         return self.casts.setdefault(id(weight), self.ops.cast(weight, HALF))
 
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
         """Return result + B(A(dropout(x))) · scale, in the adapter's type, as peft computes it."""
-        ops, rank, a = self.ops, self.rank, self.adapter_width
+        ops, a = self.ops, self.adapter_width
         expected = result.width
         four_bit = self.setting.quantized and self.setting.bits != "int8"
         if four_bit:
@@ -120,10 +121,10 @@ class LinearLayers:
         if self.setting.dropout:
             x = ops.dropout(x)
         if frozen:
-            update = self.vectors_of_shared(x, down, up, d_in, d_out)
+            update = self.vectors_of_shared(x, down, up, d_in, d_out, rank=rank)
             return ops.cast(ops.add(result, update), expected)
         if self.setting.variant == "dora":
-            result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
+            result = ops.add(result, self.magnitude(x, result, down, up, d_in, d_out, rank=rank))
             return ops.cast(result, expected)
         update = ops.scale(self.product(self.product(x, down, d_in, rank), up, rank, d_out))
         if self.setting.quantized:
@@ -131,21 +132,34 @@ class LinearLayers:
         result = ops.add(result, update)
         return ops.cast(result, expected)
 
-    def vectors_of_shared(self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
+    def adapted_logits(self, x: Tensor, logits: Tensor, d_in: int, vocab: int) -> Tensor:
+        """Return the logits with the adapter of the head, if it has one."""
+        adapter = self.setting.head_adapter
+        if adapter is None:
+            return logits
+        if self.setting.variant == "ia3":
+            return self.ops.cast(self.ops.multiply(logits, self.factors(vocab)), logits.width)
+        return self.adapted(x, logits, d_in, vocab, rank=adapter.rank)
+
+    def vectors_of_shared(
+        self, x: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int, *, rank: int
+    ) -> Tensor:
         """Return VeRA's b · B(d · A(x)): only the vectors d (rank) and b (d_out) are trained."""
-        ops, rank = self.ops, self.rank
-        inner = self.parameter(rank, self.adapter_width, trained=True)
-        outer = self.parameter(d_out, self.adapter_width, trained=True)
+        ops = self.ops
+        inner = self.parameter(self.copies * rank, self.adapter_width, trained=True)
+        outer = self.parameter(self.copies * d_out, self.adapter_width, trained=True)
         reduced = ops.multiply(inner, self.product(x, down, d_in, rank))
         return ops.multiply(outer, self.product(reduced, up, rank, d_out))
 
-    def magnitude(self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int) -> Tensor:
+    def magnitude(
+        self, x: Tensor, base: Tensor, down: Tensor, up: Tensor, d_in: int, d_out: int, *, rank: int
+    ) -> Tensor:
         """Return DoRA's (m/‖W+BA‖ - 1) · base + m/‖W+BA‖ · B(A(x)); the norm copies the matrix."""
-        ops, rank = self.ops, self.rank
+        ops = self.ops
         matrix = d_in * d_out * x.width
         spent = self.tape.new(4 * matrix + d_in * d_in * x.width, 1)
         del spent
-        scale = self.parameter(d_out, self.adapter_width, trained=True)
+        scale = self.parameter(self.copies * d_out, self.adapter_width, trained=True)
         result = self.product(self.product(x, down, d_in, rank), up, rank, d_out)
         own = ops.multiply(scale, base)
         update = ops.scale(ops.multiply(scale, result))

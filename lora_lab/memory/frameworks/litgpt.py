@@ -135,4 +135,4 @@ class LitgptStep(NativeStep):
             )
         else:
             logits = self.product(x, self.head_weight, d, vocab, part="logits")
-        return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
+        return self.adapted_logits(x, logits, d, vocab)

@@ -13,16 +13,16 @@ class NativeStep(TransformersStep):
         k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         return super().attend(q, k, v)
 
-    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int) -> Tensor:
+    def adapted(self, x: Tensor, result: Tensor, d_in: int, d_out: int, *, rank: int) -> Tensor:
         """Return result + scale · B(A(dropout(x))), all in the base's type."""
-        ops, rank = self.ops, self.setting.rank
+        ops = self.ops
         rows = x.numbers // d_in
-        down = self.parameter(rank * d_in, self.adapter_width, trained=True)
-        up = self.parameter(rank * d_out, self.adapter_width, trained=True)
+        down = self.parameter(self.copies * rank * d_in, self.adapter_width, trained=True)
+        up = self.parameter(self.copies * rank * d_out, self.adapter_width, trained=True)
         if self.setting.dropout:
             x = ops.dropout(x)
         if self.setting.variant == "dora":
-            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out))
+            return ops.add(result, self.magnitude(x, result, down, up, d_in, d_out, rank=rank))
         reduced = ops.matmul(x, down, rows=rows, d_out=rank)
         return ops.add(result, ops.scale(ops.matmul(reduced, up, rows=rows, d_out=d_out)))
 

@@ -54,7 +54,7 @@ class ConfigTraits:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerAdapter:
-    """One matrix in some of the layers, and the rank of its adapter there."""
+    """One matrix in some of the layers, and the rank of its adapter there; the head is in no layer."""
 
     linear: Linear
     layers: tuple[int, ...]
@@ -67,7 +67,7 @@ class StepSetting:
 
     shape: ModelShape
     adapted: tuple[Linear, ...] = ()
-    """Empty, with `adapts_head` false: every weight is trained."""
+    """Empty, without `head_adapter`: every weight is trained."""
 
     by_layer: tuple[LayerAdapter, ...] = ()
     """All adapters, where layers differ in them or matrices in their rank; else empty."""
@@ -75,7 +75,9 @@ class StepSetting:
     fused: tuple[FusedAdapter, ...] = ()
     """Adapters on the tensors of a layer's experts."""
 
-    adapts_head: bool = False
+    head_adapter: LayerAdapter | None = None
+    """The output head and its rank, where it has an adapter."""
+
     rank: int = 8
     variant: TrainedVariant = "lora"
     """`norms`: copies of the norms are trained and nothing else (LN tuning, arXiv:2312.11420); `lora-fa`: A
@@ -114,7 +116,7 @@ class StepSetting:
     @property
     def trains_everything(self) -> bool:
         """Whether this is full fine-tuning."""
-        return not self.adapted and not self.fused and not self.adapts_head and self.variant != "norms"
+        return not self.adapted and not self.fused and not self.head_adapter and self.variant != "norms"
 
     @property
     def trains_norms(self) -> bool:

@@ -18,12 +18,12 @@ test_tower_steps.py holds each family against real steps.
 
 from collections.abc import Callable
 
-from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily
+from lora_lab.memory.frameworks.families import TOWER_FAMILIES, ModelFamily, with_traits
 from lora_lab.memory.frameworks.operators import FP32, HALF
 from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import Leaf, Tape, Tensor
 from lora_lab.memory.frameworks.towers import Tower, count_patches, runs_vision, stays_whole, towers_of
-from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep, with_traits
+from lora_lab.memory.frameworks.transformers import SIMULATED_LAYERS, TransformersStep
 
 
 class TowerStep(TransformersStep):
@@ -196,7 +196,9 @@ class TowerStep(TransformersStep):
             x = self.ops.unary(x) if number else x
             result = self.base(x, linear.d_in, linear.d_out)
             adapted = linear.name in self.adapted_names
-            x = self.adapted(x, result, linear.d_in, linear.d_out) if adapted else result
+            if adapted:
+                result = self.adapted(x, result, linear.d_in, linear.d_out, rank=self.setting.rank)
+            x = result
         words = self.ops.apply(numbers, self.outer, self.table)
         mask = self.tape.new(numbers, 1)
         return self.ops.apply(numbers, self.outer, words, x, saved=(mask,))
@@ -226,8 +228,8 @@ class TowerStep(TransformersStep):
         weight = self.parameter(d_in * d_out, self.wide, trained=False)
         x = self.ops.cast(x, self.wide)
         result = self.product(x, weight, d_in, d_out)
-        linear = self.roles.get(role)
-        result = self.adapted(x, result, d_in, d_out) if linear is not None else result
+        if role in self.roles:
+            result = self.adapted(x, result, d_in, d_out, rank=self.setting.rank)
         return result if self.wide == entered else self.ops.cast(result, entered)
 
     def layer(self, x: Tensor) -> Tensor:

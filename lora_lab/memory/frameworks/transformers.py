@@ -3,47 +3,22 @@
 Symbols: rows = tokens of the micro-batch, a and kv = query and key width, d = hidden, f = intermediate width.
 """
 
-from dataclasses import replace
-
-from lora_lab.memory.frameworks.experts import DOWN, GATE_UP, Experts, experts_in
-from lora_lab.memory.frameworks.families import ModelFamily, find_family
-from lora_lab.memory.frameworks.linear_layers import LinearLayers
+from lora_lab.memory.frameworks.mlp_layers import MlpLayers
 from lora_lab.memory.frameworks.operators import FP32, HALF
-from lora_lab.memory.frameworks.setting import ConfigTraits, StepSetting
+from lora_lab.memory.frameworks.setting import StepSetting
 from lora_lab.memory.frameworks.tape import STOP, Leaf, Storage, Tape, Tensor
 
 SIMULATED_LAYERS = 4
 """First, last and two in between; the other layers are like the second, which counts for them."""
 
 
-def with_traits(family: ModelFamily, traits: ConfigTraits) -> ModelFamily:
-    """Return the family as a configuration changes it."""
-    return replace(
-        family,
-        dropout=family.dropout if traits.residual_dropout is None else traits.residual_dropout,
-        attention_dropout=(
-            family.attention_dropout if traits.attention_dropout is None else traits.attention_dropout
-        ),
-        gated=family.gated if traits.gated is None else traits.gated,
-        experts_used=traits.experts_per_token or family.experts_used,
-        activation=traits.activation or family.activation,
-    )
-
-
-class TransformersStep(LinearLayers):
+class TransformersStep(MlpLayers):
     """Forward, loss and backward of one micro-batch. Subclasses override where another framework differs."""
 
     def __init__(self, setting: StepSetting, *, keep_history: bool = False) -> None:
         super().__init__(setting, keep_history=keep_history)
-        self.shape = setting.shape
-        self.family: ModelFamily = with_traits(find_family(self.shape) or ModelFamily(), setting.traits)
-        self.experts = experts_in(self.shape)
         self.number = 0
         self.seq_len = setting.seq_len
-        self.rows = setting.tokens
-        self.wide = FP32 if setting.prepared else setting.width
-        """Bytes per number of the residual stream, norms and embeddings."""
-
         self.outer = setting.outer_width
         self.offloads = setting.offloads or setting.framework == "unsloth"
         self.keeps_outputs = setting.framework == "loop"
@@ -155,10 +130,6 @@ class TransformersStep(LinearLayers):
             x = self.norm(x)
         return ops.add(residual, self.drop(x))
 
-    def drop(self, x: Tensor) -> Tensor:
-        """Apply the family's own dropout, where its configuration has one."""
-        return self.ops.dropout(x) if self.family.dropout else x
-
     def norm(self, x: Tensor, *, size: int | None = None) -> Tensor:
         """Apply a norm over the hidden axis, or over each head of `size` numbers."""
         # LN tuning trains copies of the norms over the hidden axis, in the adapter's type.
@@ -206,10 +177,6 @@ class TransformersStep(LinearLayers):
         d = self.shape.hidden
         return self.linear("q", x, d, a), self.linear("k", x, d, kv), self.linear("v", x, d, kv)
 
-    def has(self, role: str) -> bool:
-        """Return whether the model has a matrix of that role."""
-        return any(linear.role == role for linear in self.shape.linears)
-
     def rotate(self, x: Tensor) -> Tensor:
         """Return x · cos + rotate_half(x) · sin."""
         ops = self.ops
@@ -253,130 +220,6 @@ class TransformersStep(LinearLayers):
         """Return whether the model's own code writes attention out."""
         return self.setting.attention == "eager" or self.family.writes_attention
 
-    # ---- the MLP
-
-    def mlp(self, x: Tensor) -> Tensor:
-        """Run the MLP, gated or plain, or a mixture of experts."""
-        if self.experts:
-            return self.mixture(x, self.experts)
-        return self.dense(x, self.shape.intermediate)
-
-    def dense(self, x: Tensor, f: int) -> Tensor:
-        """Run an MLP of intermediate width f."""
-        ops, d = self.ops, self.shape.hidden
-        if not self.family.gated:
-            x = self.drop_inner(self.activate(self.linear("up", x, d, f)))
-            return self.linear("down", x, f, d)
-        if self.has("gate_up"):
-            gate, up = ops.split(self.linear("gate_up", x, d, 2 * f), [x.numbers // d * f] * 2)
-            x = ops.multiply(up, self.activate(gate))
-            del gate, up
-        else:
-            x = ops.multiply(self.activate(self.linear("gate", x, d, f)), self.linear("up", x, d, f))
-        return self.linear("down", self.drop_inner(x), f, d)
-
-    def mixture(self, x: Tensor, experts: Experts) -> Tensor:
-        """Route each token to its experts, run them on those rows, sort back and add up.
-
-        rows · k tokens of hidden width go in and come out; in between an expert keeps gate and up together
-        (2f), the activated gate (f), and, for the routing weights' gradient, its result.
-        """
-        ops, k, d = self.ops, self.family.experts_used, self.shape.hidden
-        shared = self.shared_expert(x)
-        weights = self.route(x, experts, k)
-        chosen = self.rows * k
-        index = self.tape.new(chosen, 8)
-        order = self.tape.new(chosen, 8)
-        selected = ops.apply(chosen * d, x.width, x, saved=(index,), backward_bytes=0)
-        weights = ops.apply(chosen, weights.width, weights, saved=(order,))
-        del x, index
-        if experts.fused:
-            out = self.fused_experts(selected, experts)
-        else:
-            self.copies = experts.count
-            out = self.dense(selected, experts.width)
-            self.copies = 1
-        del selected
-        out = ops.multiply(out, weights)
-        out = ops.apply(out.numbers, out.width, out, saved=(order,))
-        out = ops.apply(self.rows * d, out.width, out)
-        return out if shared is None else ops.add(out, shared)
-
-    def route(self, x: Tensor, experts: Experts, k: int) -> Tensor:
-        """Compute the router's probabilities in fp32 and keep the k largest of each token."""
-        ops, d = self.ops, self.shape.hidden
-        table = self.parameter(d * experts.count, self.wide, trained=self.setting.trains_everything)
-        logits = self.product(x, self.merged("weight", table), d, experts.count)
-        scores = ops.apply(logits.numbers, FP32, logits, save_result=True)
-        index = self.tape.new(self.rows * k, 8)
-        return ops.cast(ops.apply(self.rows * k, FP32, scores, saved=(index,)), x.width)
-
-    def fused_experts(self, x: Tensor, experts: Experts) -> Tensor:
-        """Run all chosen rows through the two tensors of a layer's experts."""
-        ops, d, f = self.ops, self.shape.hidden, experts.width
-        rows = x.numbers // d
-        both = self.grouped(GATE_UP, x, d, 2 * f, experts)
-        gate, up = ops.split(both, [rows * f] * 2)
-        del both, x
-        if self.family.clamps_gate:  # (up clamped + 1) · gate clamped · sigmoid(gate · 1.702)
-            gate, up = ops.unary(gate), ops.unary(up)
-            gate = ops.multiply(gate, ops.unary(ops.scale(gate), saves_result=True))
-            inner = ops.multiply(ops.apply(up.numbers, up.width, up, passes=True), gate)
-        else:
-            inner = ops.multiply(self.activate(gate), up)
-        del gate, up
-        return self.grouped(DOWN, inner, f, d, experts)
-
-    def grouped(self, name: str, x: Tensor, d_in: int, d_out: int, experts: Experts) -> Tensor:
-        """Multiply rows sorted by expert with their expert's matrix."""
-        trained = self.setting.trains_everything
-        weight = self.merged(name, self.parameter(experts.count * d_in * d_out, self.wide, trained=trained))
-        entered = x.width
-        out = self.ops.matmul(self.ops.cast(x, weight.width), weight, rows=x.numbers // d_in, d_out=d_out)
-        return out if self.autocast else self.ops.cast(out, entered)
-
-    def merged(self, name: str, weight: Tensor) -> Tensor:
-        """Return a fused tensor as peft multiplies with it: W + B·A for all experts, where it's adapted."""
-        adapter = next((one for one in self.setting.fused if one.name == name), None)
-        if adapter is None:
-            return weight
-        a, b = (self.parameter(size, self.adapter_width, trained=True) for size in (adapter.a, adapter.b))
-        a, b = self.ops.cast(a, weight.width), self.ops.cast(b, weight.width)
-        return self.ops.apply(weight.numbers, weight.width, a, b, weight, saved=(a, b))
-
-    def shared_expert(self, x: Tensor) -> Tensor | None:
-        """Run the expert that all tokens share, scaled by a gate of its own (Qwen2-MoE)."""
-        up = next(
-            (linear for linear in self.shape.linears if linear.name.endswith("shared_expert.up_proj")), None
-        )
-        if up is None:
-            return None
-        out = self.dense(x, up.d_out)
-        gate = self.ops.unary(self.linear("shared_gate", x, self.shape.hidden, 1), saves_result=True)
-        return self.ops.multiply(gate, out)
-
-    def drop_inner(self, x: Tensor) -> Tensor:
-        """Apply the residual's dropout to the MLP's hidden numbers, where the family does."""
-        return self.drop(x) if self.family.inner_dropout else x
-
-    def activate(self, x: Tensor) -> Tensor:
-        """Apply the activation. transformers writes gelu_new out; every other one is one operator."""
-        ops = self.ops
-        match self.family.activation:
-            case "relu":
-                return ops.unary(x, saves_result=True)
-            case "quick_gelu":
-                return ops.multiply(x, ops.unary(ops.scale(x), saves_result=True))
-            case "gelu_new":
-                cubed = ops.scale(ops.unary(x))
-                inner = ops.scale(ops.add(x, cubed))
-                del cubed
-                inner = ops.unary(inner, saves_result=True)
-                inner = ops.apply(inner.numbers, inner.width, inner, passes=True)
-                return ops.multiply(ops.scale(x), inner)
-            case _:
-                return ops.unary(x)
-
     # ---- the loss
 
     def loss(self, x: Tensor) -> Tensor:
@@ -402,7 +245,7 @@ class TransformersStep(LinearLayers):
         """Compute the logits; the head is never quantized here."""
         d, vocab = self.shape.hidden, self.shape.vocab
         logits = self.product(x, self.head_weight, d, vocab, part="logits")
-        return self.adapted(x, logits, d, vocab) if self.setting.adapts_head else logits
+        return self.adapted_logits(x, logits, d, vocab)
 
     def upcast_loss(self, logits: Tensor) -> Tensor:
         """Compute the loss from an fp32 copy of the logits; the published Trainers also shift a copy."""

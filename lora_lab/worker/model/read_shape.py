@@ -27,6 +27,8 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
+from lora_lab.memory.frameworks.config_traits import ATTENTION_DROPOUT, RESIDUAL_DROPOUT
+from lora_lab.memory.frameworks.families import ACTIVATIONS
 from lora_lab.parameters.shapes import Linear, ModelShape, Role
 from lora_lab.worker.model.read_tree import tree_of_model
 from study.io.process_limits import limit_cpu_time, limit_memory
@@ -64,11 +66,7 @@ BUILDERS: dict[str, tuple[Any, ...]] = {
 }
 """The classes that build a kind of model; the first one that knows the type is used."""
 
-SETTINGS = (
-    "hidden_act", "hidden_activation", "activation_function", "activation", "hidden_dropout_prob",
-    "hidden_dropout", "residual_dropout", "dropout_rate", "resid_pdrop", "dropout",
-    "attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "num_experts_per_tok",
-)  # fmt: skip
+SETTINGS = tuple(dict.fromkeys((*ACTIVATIONS, *RESIDUAL_DROPOUT, *ATTENTION_DROPOUT, "num_experts_per_tok")))
 """Fields of a text model's configuration that memory depends on, and that no module shows."""
 
 VISION_SETTINGS = (

@@ -18,6 +18,7 @@ from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import AdapterSetting
 from lora_lab.parameters.catalogue import read_entries
 from lora_lab.parameters.counts import count_adapter
+from lora_lab.parameters.name_patterns import MatchingRefused
 from lora_lab.parameters.shapes import find_shape
 from lora_lab.parameters.target_matching import find_adaptation
 from tests.arithmetic import value_of
@@ -307,3 +308,16 @@ def test_a_halved_trainable_count_is_named_where_targets_are_open(reader: ShapeR
     )
     assert (answer["verdict"], answer["failing"]) == ("impossible", ["trainable", "all"])
     assert "exactly half of what r = 64 on down_proj, gate_proj, k_proj" in answer["why"]
+
+
+def test_an_expression_that_can_not_be_matched_is_not_taken_for_a_refusal_of_peft(
+    reader: ShapeReader,
+) -> None:
+    """Under the earlier names it matches nothing at once, under today's it never ends."""
+    record = {
+        "model": {"name": "mixtral-8x7b", "module_layout": "transformers 4"},
+        "lora": {"r": 8, "target_modules": r"(?=.*\.mlp\.)(.*)*x"},
+        "printed": {"trainable": 4_194_304},
+    }
+    with pytest.raises(MatchingRefused, match="takes too long"):
+        claim_answer(record, reader)

@@ -4,16 +4,8 @@ from typing import Any
 
 import pytest
 
-from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
-
-
-def counted(reader: ShapeReader, **record: Any) -> dict[str, Any]:
-    return contracts.answer_record(record, contracts.count_answer, reader)
-
-
-def weighed(reader: ShapeReader, **record: Any) -> dict[str, Any]:
-    return contracts.answer_record(record, contracts.memory_answer, reader)
+from tests.lora_lab.cli.asking import counted, weighed
 
 
 @pytest.mark.parametrize(

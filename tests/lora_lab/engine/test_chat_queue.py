@@ -14,6 +14,7 @@ from lora_lab.engine.own_worker import run_now
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
+from tests.waiting import wait_for
 
 PATIENCE_SECONDS = 120
 
@@ -54,13 +55,7 @@ def wait_a_moment(run: RunFolder) -> None:
 
 def until(queue: ChatQueue, asked: ChatQuestion, true: Callable[[ChatQuestion], bool]) -> ChatQuestion:
     """The question once that is so."""
-    found = asked
-    for _ in range(PATIENCE_SECONDS * 20):
-        found = queue.find(asked.id) or asked
-        if true(found):
-            return found
-        threading.Event().wait(0.05)
-    raise AssertionError(f"still {found.status}: {found.doing}")
+    return wait_for(lambda: queue.find(asked.id) or asked, true, seconds=PATIENCE_SECONDS)
 
 
 def is_ended(ask: ChatQuestion) -> bool:

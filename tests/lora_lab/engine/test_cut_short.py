@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +21,6 @@ from study.base.settings import Settings
 from tests.lora_lab.engine.real_runs import (
     DEADLINE_SECONDS,
     ENDLESS,
-    LOOK_AGAIN_SECONDS,
     NOW,
     ROOT,
     SHORT,
@@ -35,6 +32,7 @@ from tests.lora_lab.engine.real_runs import (
     two_steps_done,
     wait_until,
 )
+from tests.waiting import wait_for
 
 
 @dataclass
@@ -156,10 +154,4 @@ def test_a_killed_app_leaves_no_worker_and_its_run_keeps_its_adapter(
 
 
 def the_only_run(settings: Settings) -> RunFolder:
-    pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        runs = list(list_runs(settings.runs_dir))
-        if runs:
-            return runs[0]
-        pause.wait(LOOK_AGAIN_SECONDS)
-    raise AssertionError("no run was created")
+    return wait_for(lambda: list(list_runs(settings.runs_dir)), seconds=DEADLINE_SECONDS)[0]

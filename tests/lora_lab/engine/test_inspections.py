@@ -16,6 +16,7 @@ from lora_lab.engine.local import LocalEngine
 from study.base.errors import LearnerError
 from study.base.settings import Settings
 from tests.lora_lab import run_builders
+from tests.waiting import wait_for
 
 PATIENCE_SECONDS = 60
 COUNTING = """
@@ -84,13 +85,11 @@ def queue(tmp_path: Path) -> Iterator[CountingQueue]:
 
 def until(queue: InspectionQueue, looked: Inspection, true: Callable[[Inspection], bool]) -> Inspection:
     """The inspection once that is so."""
-    for _ in range(PATIENCE_SECONDS * 50):
-        found = queue.find(looked.id)
-        assert found is not None
-        if true(found):
-            return found
-        threading.Event().wait(0.02)
-    raise AssertionError(f"still {found}")
+    found = wait_for(
+        lambda: queue.find(looked.id), lambda each: each is None or true(each), seconds=PATIENCE_SECONDS
+    )
+    assert found is not None
+    return found
 
 
 def is_ended(inspection: Inspection) -> bool:

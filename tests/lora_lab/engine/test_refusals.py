@@ -7,7 +7,6 @@ import errno
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from lora_lab.settings.grid import grid_from
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.base.settings import Settings
 from tests.lora_lab.run_builders import NOW
+from tests.waiting import wait_for
 
 GRID = grid_from(RunSpec(model=TINY_MODEL, steps=1), {"ranks": "1,2,4"})
 DEADLINE_SECONDS = 30
@@ -70,15 +70,11 @@ def submit(engine: LocalEngine) -> RunFolder:
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
-    pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-    while not reached():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
+    wait_for(reached, seconds=DEADLINE_SECONDS)
 
 
 def ended(run: RunFolder) -> RunState:
-    wait_until(lambda: run.state().ended)
-    return run.state()
+    return wait_for(run.state, lambda state: state.ended, seconds=DEADLINE_SECONDS)
 
 
 def test_a_waiting_run_whose_folder_was_removed_does_not_keep_the_others_waiting(engine: LocalEngine) -> None:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
 from lora_lab.spec import TINY_MODEL, RunSpec
 from study.base.settings import Settings
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -78,11 +78,7 @@ def submit(engine: LocalEngine) -> RunFolder:
 
 
 def wait_until(run: RunFolder, reached: Callable[[RunState], bool]) -> RunState:
-    pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-    while not reached(run.state()):
-        assert time.monotonic() < deadline, run.events()
-        pause.wait(0.02)
-    return run.state()
+    return wait_for(run.state, reached, seconds=DEADLINE_SECONDS)
 
 
 def stop_in_training(engine: LocalEngine, run: RunFolder) -> RunState:

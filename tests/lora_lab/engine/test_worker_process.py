@@ -1,7 +1,5 @@
 """A worker process that runs out of memory goes on, and a warm one takes the first run."""
 
-import threading
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from lora_lab.spec import EMBEDDED_MODEL, RunSpec
 from study.base.settings import Settings
 from tests.lora_lab.engine.real_runs import (
     DEADLINE_SECONDS,
-    LOOK_AGAIN_SECONDS,
     NOW,
     SHORT,
     ended,
@@ -29,6 +26,7 @@ from tests.lora_lab.engine.real_runs import (
     sums,
     wait_until,
 )
+from tests.waiting import wait_for
 
 LIMIT_BYTES = 12 * 10**9
 """Of address space: enough for the libraries, not for an attention mask of 69 GB."""
@@ -111,25 +109,23 @@ def test_a_warm_worker_takes_the_first_run_and_another_one_is_warmed_up_after_it
 
 
 def worker_state(settings: Settings, wanted: str) -> dict[str, Any]:
-    pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        state = LabHome(settings.home).worker_state()
-        if state["state"] == wanted:
-            return state
-        assert state["state"] != "no-model", state
-        pause.wait(LOOK_AGAIN_SECONDS)
-    raise AssertionError(f"the worker is still {state}")
+    state = wait_for(
+        LabHome(settings.home).worker_state,
+        lambda state: state["state"] in (wanted, "no-model"),
+        seconds=DEADLINE_SECONDS,
+    )
+    assert state["state"] == wanted, state
+    return state
 
 
 def another_worker(than: int) -> int:
     """A child of this process that waits for the next run."""
-    pause, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        for child in psutil.Process().children():
-            if child.pid != than and _is_worker(child):
-                return child.pid
-        pause.wait(LOOK_AGAIN_SECONDS)
-    raise AssertionError("no other worker was started")
+    return wait_for(
+        lambda: next(
+            (child.pid for child in psutil.Process().children() if child.pid != than and _is_worker(child)), 0
+        ),
+        seconds=DEADLINE_SECONDS,
+    )
 
 
 def _is_worker(process: psutil.Process) -> bool:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from lora_lab.memory.frameworks.contract import as_stored, setting_of
+from lora_lab.memory.frameworks.contract import setting_of
 from lora_lab.memory.frameworks.families import FAMILIES
 from lora_lab.memory.frameworks.forecast import RESERVED_SHARE, forecast_step, largest_batch
 from lora_lab.memory.frameworks.setting import StepSetting
+from lora_lab.memory.frameworks.stored_matrices import as_stored
 from lora_lab.memory.ledger import constant_bytes
 from lora_lab.memory.optimizer_state import SMALLEST_8BIT_NUMBERS, optimizer_bytes, trained_tensors
 from lora_lab.papers.published_memory import PublishedMemory, published_memory

@@ -4,7 +4,6 @@ import base64
 import re
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 
@@ -12,63 +11,21 @@ from lora_lab.engine.grouping import take_cells
 from lora_lab.lab import Lab
 from lora_lab.pages.grid import GridPage
 from lora_lab.parameters.shapes import find_shape
-from lora_lab.settings.grid import AXES, Grid
-from lora_lab.settings.grid_form import BASE_NAMES, grid_of_form, grid_presets, normalize_grid
+from lora_lab.settings.grid_form import grid_of_form, grid_presets
 from lora_lab.views.sweep_view import known_before
 from study.base.errors import LearnerError
 from study.ports.context import Context
-from study.web.frame import Reply
-from tests import visits
 from tests.lora_lab.data.pairs import PAIRS, jsonl
-from tests.lora_lab.pages.lab_visits import Form, part
-from tests.lora_lab.sweep_builders import begin, fail, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.lora_lab.pages.grid_visits import TickForm, Visitor, fields_of
+from tests.lora_lab.pages.lab_visits import part
+from tests.lora_lab.sweep_builders import begin, finished_sweep, runs_of, sweep_of, tiny_grid
 from tests.visits import build_event, words
-
-
-class Visitor(visits.Visitor[GridPage]):
-    """One browser on the page: what it presses sends the form, too."""
-
-    def sends(self, act: str, grid: Grid | None = None, **values: Any) -> Reply:
-        return super().sends(act, **{"fields": fields_of(grid or tiny_grid())} | values)
-
-    @property
-    def asked(self) -> dict[str, str]:
-        """What the address bar says."""
-        return dict(parse_qsl(self.query.removeprefix("?")))
-
-
-def fields_of(grid: Grid) -> dict[str, list[str]]:
-    form = {name: [str(getattr(grid.base, name))] for name in BASE_NAMES if name != "checkpointing"}
-    ratio = "" if grid.alpha_per_rank is None else str(grid.alpha_per_rank)
-    axes = {axis: [str(value) for value in getattr(grid, axis)] for axis in AXES}
-    return form | axes | {"alpha_per_rank": [ratio]}
-
-
-class TickForm(Form):
-    """A form with boxes: several values of one name, and only those that are ticked."""
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        if given.get("type") != "checkbox":
-            super().handle_starttag(tag, attributes)
-        elif "checked" in given:
-            self.values.setdefault(given["name"] or "", []).append(given["value"] or "")
 
 
 @pytest.fixture
 def ana(context: Context, lab: Lab) -> Visitor:
     """A learner's browser."""
     return Visitor(GridPage(context, lab))
-
-
-def ids(html: str, act: str) -> list[str]:
-    """The runs that a kind of button is offered for, in order."""
-    return re.findall(rf'data-act="{act}"[^>]*data-run="([^"]+)"', html)
-
-
-def numbers(html: str) -> list[str]:
-    """The cells of the table, in order."""
-    return re.findall(r'href="/lab\?run=[^"]+">(\d)<', html)
 
 
 # ---- setting up
@@ -117,113 +74,6 @@ def test_a_race_of_variants_at_one_rate_is_warned_of_and_one_press_sweeps_the_ra
     assert swept.variants == ("lora", "dora")
     assert ana.asked["learning_rates"] == "0.0005,0.002,0.008"
     assert "misleads" not in words(reply["html"])
-
-
-# ---- starting and the queue
-
-
-def test_starting_queues_every_cell_in_the_order_of_the_grid(ana: Visitor, lab: Lab) -> None:
-    ana.opens("/grid")
-    reply = ana.sends("start")
-    sweep = lab.sweep(ana.asked["sweep"])
-    assert lab.engine.waiting() == list(sweep.run_ids)
-    assert "0 of 8 cells done" in part(reply, "sweep-head")
-    assert reply["say"] == "8 cells queued."
-    assert reply["focus"] == "#sweep"
-
-
-def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None:
-    ana.opens("/grid")
-    ana.sends("start")
-    html = ana.opens(f"/grid{ana.query}")
-    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
-    assert "0 of 8 cells done" in words(html)
-
-
-def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor, context: Context) -> None:
-    first = finished_sweep(context.settings)
-    sweep_of(context.settings, tiny_grid(ranks=[4]), after_seconds=60)
-    html = ana.opens(f"/grid?sweep={first.sweep_id}")
-    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
-    assert "8 of 8 cells have ended" in words(html)
-
-
-def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: Context) -> None:
-    first = finished_sweep(context.settings)
-    ana.opens(f"/grid?sweep={first.sweep_id}")
-    ana.sends("change", grid_presets()[0].grid)
-    assert ana.asked["sweep"] == first.sweep_id
-    assert grid_of_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == grid_presets()[0].grid
-
-
-def test_cells_move_up_and_down_the_queue(ana: Visitor, lab: Lab) -> None:
-    ana.sends("start")
-    first, second, *_, last = lab.engine.waiting()
-    reply = ana.sends("move", run=second, by="up")
-    assert lab.engine.waiting()[:2] == [second, first]
-    assert reply["say"] == "Now number 1 in the queue."
-    assert ids(reply["parts"]["sweep-table"], "move")[0] == second
-    ana.sends("move", run=second, by="up")
-    ana.sends("move", run=last, by="down")
-    assert lab.engine.waiting()[0] == second
-    assert lab.engine.waiting()[-1] == last
-
-
-def test_moving_a_cell_that_has_begun_says_so(ana: Visitor) -> None:
-    with pytest.raises(LearnerError, match="is no longer waiting"):
-        ana.sends("move", run="20260304-100000000-tiny-random-r2-nf4-abcdef", by="up")
-
-
-def test_the_queue_pauses_and_goes_on(ana: Visitor, lab: Lab) -> None:
-    ana.sends("start")
-    reply = ana.sends("pause")
-    assert lab.engine.is_paused
-    assert "Paused: 0 of 8 cells done" in part(reply, "sweep-head")
-    assert "Go on" in part(reply, "sweep-head")
-    assert "Pause the queue" in part(ana.sends("resume"), "sweep-head")
-    assert not lab.engine.is_paused
-
-
-def test_a_cancelled_cell_leaves_the_queue_and_can_be_tried_again(ana: Visitor, lab: Lab) -> None:
-    ana.sends("start")
-    first = lab.engine.waiting()[0]
-    table = ana.sends("stop", run=first)["parts"]["sweep-table"]
-    assert first not in lab.engine.waiting()
-    assert "cancelled" in words(table)
-    assert ids(table, "retry") == [first]
-    ana.sends("retry", run=first)
-    assert len(lab.engine.waiting()) == 8
-    assert lab.engine.waiting()[-1] in lab.sweep(ana.asked["sweep"]).run_ids
-
-
-def test_stopping_the_sweep_cancels_all_that_waits(ana: Visitor, lab: Lab) -> None:
-    ana.sends("start")
-    reply = ana.sends("stop-sweep", sweep=ana.asked["sweep"])
-    assert lab.engine.waiting() == []
-    assert "8 of 8 cells have ended" in part(reply, "sweep-head")
-
-
-def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs(
-    ana: Visitor, lab: Lab
-) -> None:
-    ana.sends("start")
-    sweep_id = ana.asked["sweep"]
-    with pytest.raises(LearnerError, match="Stop the sweep first"):
-        ana.sends("delete", sweep=sweep_id)
-    ana.sends("stop-sweep", sweep=sweep_id)
-    reply = ana.sends("delete", sweep=sweep_id)
-    assert lab.sweeps() == []
-    assert lab.runs() == []
-    assert "No sweeps yet" in part(reply, "sweep-head")
-    assert "sweep" not in ana.asked
-
-
-def test_a_failed_cell_says_what_happened_and_what_to_do(ana: Visitor, context: Context) -> None:
-    sweep = sweep_of(context.settings)
-    fail(runs_of(context.settings, sweep)[0])
-    shown = words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
-    assert "Ran out of memory. Try a batch of 2." in shown
-    assert "1 failed" in shown
 
 
 # ---- what is shown

@@ -11,8 +11,8 @@ from lora_lab.pages.train import LabPage
 from study.base.errors import LearnerError
 from study.ports.context import Context
 from tests.lora_lab import run_builders
+from tests.lora_lab.pages.grid_visits import fields_of as grid_fields
 from tests.lora_lab.pages.lab_visits import LIGHT, asked, fields_of, part
-from tests.lora_lab.pages.test_grid_page import fields_of as grid_fields
 from tests.lora_lab.sweep_builders import tiny_grid
 from tests.visits import Visitor
 

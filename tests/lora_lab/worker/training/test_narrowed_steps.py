@@ -30,6 +30,18 @@ def test_a_step_with_fewer_adapters_is_right_to_half_a_percent(name: str) -> Non
     assert ledger.total_bytes == pytest.approx(counted.peak, rel=0.005)
 
 
+@pytest.mark.parametrize(
+    "fields", [{}, {"rank_pattern": {"v_proj": 64, "lm_head": 2}}, {"layers_to_transform": [0, 1]}], ids=str
+)
+def test_the_adapter_of_the_head_has_its_own_rank_and_is_in_no_layer(fields: dict[str, Any]) -> None:
+    """Not the rank of the matrix before it, and not left out with the layers."""
+    targets = ("q_proj", "v_proj", "lm_head")
+    cell = FamilyCell(config=LLAMA, kind="causal", base="bf16", targets=targets, narrowing=fields)
+    ledger, counted = forecast_step(family_setting(cell)), measure_family(cell)
+    assert ledger.total_bytes == pytest.approx(counted.peak, rel=0.005)
+    assert ledger.weights + ledger.adapters + ledger.optimizer == pytest.approx(counted.resident, rel=1e-4)
+
+
 def test_recomputed_layers_take_their_own_adapters() -> None:
     cell = FamilyCell(
         config=LLAMA,

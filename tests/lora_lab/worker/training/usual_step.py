@@ -11,8 +11,8 @@ from peft import IA3Config, LNTuningConfig, LoraConfig, get_peft_model, prepare_
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lora_lab.memory.frameworks.contract import as_stored
 from lora_lab.memory.frameworks.setting import StepSetting
+from lora_lab.memory.frameworks.stored_matrices import as_stored
 from lora_lab.worker.model.quantization import constants_of
 from lora_lab.worker.model.read_shape import shape_of_config
 from lora_lab.worker.training.memory_meter import LiveStorages

@@ -1,0 +1,123 @@
+"""The Grid page: starting a sweep, and the queue of its cells."""
+
+import pytest
+
+from lora_lab.lab import Lab
+from lora_lab.pages.grid import GridPage
+from lora_lab.settings.grid_form import grid_of_form, grid_presets, normalize_grid
+from study.base.errors import LearnerError
+from study.ports.context import Context
+from tests.lora_lab.pages.grid_visits import TickForm, Visitor, ids
+from tests.lora_lab.pages.lab_visits import part
+from tests.lora_lab.sweep_builders import fail, finished_sweep, runs_of, sweep_of, tiny_grid
+from tests.visits import words
+
+
+@pytest.fixture
+def ana(context: Context, lab: Lab) -> Visitor:
+    """A learner's browser."""
+    return Visitor(GridPage(context, lab))
+
+
+def test_starting_queues_every_cell_in_the_order_of_the_grid(ana: Visitor, lab: Lab) -> None:
+    ana.opens("/grid")
+    reply = ana.sends("start")
+    sweep = lab.sweep(ana.asked["sweep"])
+    assert lab.engine.waiting() == list(sweep.run_ids)
+    assert "0 of 8 cells done" in part(reply, "sweep-head")
+    assert reply["say"] == "8 cells queued."
+    assert reply["focus"] == "#sweep"
+
+
+def test_a_refresh_shows_the_same_grid_and_sweep(ana: Visitor, lab: Lab) -> None:
+    ana.opens("/grid")
+    ana.sends("start")
+    html = ana.opens(f"/grid{ana.query}")
+    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
+    assert "0 of 8 cells done" in words(html)
+
+
+def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor, context: Context) -> None:
+    first = finished_sweep(context.settings)
+    sweep_of(context.settings, tiny_grid(ranks=[4]), after_seconds=60)
+    html = ana.opens(f"/grid?sweep={first.sweep_id}")
+    assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
+    assert "8 of 8 cells have ended" in words(html)
+
+
+def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: Context) -> None:
+    first = finished_sweep(context.settings)
+    ana.opens(f"/grid?sweep={first.sweep_id}")
+    ana.sends("change", grid_presets()[0].grid)
+    assert ana.asked["sweep"] == first.sweep_id
+    assert grid_of_form(TickForm(ana.opens(f"/grid{ana.query}")).values) == grid_presets()[0].grid
+
+
+def test_cells_move_up_and_down_the_queue(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    first, second, *_, last = lab.engine.waiting()
+    reply = ana.sends("move", run=second, by="up")
+    assert lab.engine.waiting()[:2] == [second, first]
+    assert reply["say"] == "Now number 1 in the queue."
+    assert ids(reply["parts"]["sweep-table"], "move")[0] == second
+    ana.sends("move", run=second, by="up")
+    ana.sends("move", run=last, by="down")
+    assert lab.engine.waiting()[0] == second
+    assert lab.engine.waiting()[-1] == last
+
+
+def test_moving_a_cell_that_has_begun_says_so(ana: Visitor) -> None:
+    with pytest.raises(LearnerError, match="is no longer waiting"):
+        ana.sends("move", run="20260304-100000000-tiny-random-r2-nf4-abcdef", by="up")
+
+
+def test_the_queue_pauses_and_goes_on(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    reply = ana.sends("pause")
+    assert lab.engine.is_paused
+    assert "Paused: 0 of 8 cells done" in part(reply, "sweep-head")
+    assert "Go on" in part(reply, "sweep-head")
+    assert "Pause the queue" in part(ana.sends("resume"), "sweep-head")
+    assert not lab.engine.is_paused
+
+
+def test_a_cancelled_cell_leaves_the_queue_and_can_be_tried_again(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    first = lab.engine.waiting()[0]
+    table = ana.sends("stop", run=first)["parts"]["sweep-table"]
+    assert first not in lab.engine.waiting()
+    assert "cancelled" in words(table)
+    assert ids(table, "retry") == [first]
+    ana.sends("retry", run=first)
+    assert len(lab.engine.waiting()) == 8
+    assert lab.engine.waiting()[-1] in lab.sweep(ana.asked["sweep"]).run_ids
+
+
+def test_stopping_the_sweep_cancels_all_that_waits(ana: Visitor, lab: Lab) -> None:
+    ana.sends("start")
+    reply = ana.sends("stop-sweep", sweep=ana.asked["sweep"])
+    assert lab.engine.waiting() == []
+    assert "8 of 8 cells have ended" in part(reply, "sweep-head")
+
+
+def test_a_sweep_that_goes_on_is_not_deleted_and_one_that_ended_is_with_its_runs(
+    ana: Visitor, lab: Lab
+) -> None:
+    ana.sends("start")
+    sweep_id = ana.asked["sweep"]
+    with pytest.raises(LearnerError, match="Stop the sweep first"):
+        ana.sends("delete", sweep=sweep_id)
+    ana.sends("stop-sweep", sweep=sweep_id)
+    reply = ana.sends("delete", sweep=sweep_id)
+    assert lab.sweeps() == []
+    assert lab.runs() == []
+    assert "No sweeps yet" in part(reply, "sweep-head")
+    assert "sweep" not in ana.asked
+
+
+def test_a_failed_cell_says_what_happened_and_what_to_do(ana: Visitor, context: Context) -> None:
+    sweep = sweep_of(context.settings)
+    fail(runs_of(context.settings, sweep)[0])
+    shown = words(ana.opens(f"/grid?sweep={sweep.sweep_id}"))
+    assert "Ran out of memory. Try a batch of 2." in shown
+    assert "1 failed" in shown
