@@ -90,12 +90,12 @@ class Mastery:
 
     @property
     def misses_in_words(self) -> str:
-        """How many of the last answers were misses, which may come from any kind of exercise."""
+        """How many of the last answers that count were misses; a card just learnt and known again doesn't count."""
         asked = min(self.answers, MASTERY_WINDOW)
         if asked == 1:
-            return "your only answer was a miss"
+            return "the only answer that counts so far was a miss"
         missed = f"{self.misses} {'miss' if self.misses == 1 else 'misses'}"
-        return f"{missed} in your last {asked} answers"
+        return f"{missed} in the last {asked} answers that count"
 
     @property
     def percent(self) -> int | None:

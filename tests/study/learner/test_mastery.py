@@ -151,7 +151,7 @@ def test_what_to_do_next_repairs_then_proves_then_goes_on(concepts: ConceptMap, 
     }
     repair, prove, learn = suggest_steps(concepts, found, set(), SUBJECTS)
     assert (repair.concept, repair.do, repair.href) == ("lora-rank", "1 card", "/cards?concept=lora-rank")
-    assert repair.why == "3 misses in your last 10 answers"
+    assert repair.why == "3 misses in the last 10 answers that count"
     assert (prove.concept, prove.href) == ("nf4", "/quiz")
     assert learn.do == "Learn it"
     assert learn.concept not in found
@@ -181,4 +181,4 @@ def test_what_to_learn_next_is_the_next_step_of_the_path_also_when_it_was_practi
 
 def test_a_single_answer_that_was_a_miss_is_said_as_one(concepts: ConceptMap, now: datetime) -> None:
     repair, _ = suggest_steps(concepts, {"lora-rank": known(None, 1, now, answers=1)}, set(), SUBJECTS)
-    assert repair.why == "your only answer was a miss"
+    assert repair.why == "the only answer that counts so far was a miss"

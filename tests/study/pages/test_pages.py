@@ -129,7 +129,7 @@ def test_a_learner_sees_what_is_due_and_what_is_weak(
     assert "1 card is due and 9 new ones are ready." in html
     assert today.context.concepts.name(cards.subjects[missed][0]) in html
     assert "Missed lately" in html
-    assert "your only answer was a miss, last seen today" in html
+    assert "the only answer that counts so far was a miss, last seen today" in html
     assert "Next to learn Fine-tuning step 1 of the path" in html
     assert "1 day in a row" in html
 
