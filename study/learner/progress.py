@@ -90,7 +90,7 @@ class Mastery:
 
     @property
     def misses_in_words(self) -> str:
-        """How many of the last answers that count were misses; a card just learnt and known again doesn't count."""
+        """How many of the last answers that count were misses: a card known again minutes later doesn't."""
         asked = min(self.answers, MASTERY_WINDOW)
         if asked == 1:
             return "the only answer that counts so far was a miss"
