@@ -96,7 +96,7 @@ def render_sweep(shown: ShownGrid, *, now: datetime) -> dict[str, Markup]:
         "going": going,
         "running": next((cell for cell in cells if cell.status == "running"), None),
         "paused": engine.is_paused,
-        "ahead": _count_ahead(waiting, cells) if going else 0,
+        "ahead": count_ahead(engine.current(), waiting, cells) if going else 0,
         "seconds_left": engine.seconds_left(now=now) if going else None,
         "map": sweep_view.live_map(cells, plane_at(settings, shown.plane)),
         "planes": list_planes(settings),
@@ -152,9 +152,10 @@ def _begins_with_first(cells: Sequence[GridCell], waiting: Sequence[str]) -> boo
     return at_work and not any(cell.measured for cell in cells)
 
 
-def _count_ahead(waiting: Sequence[str], cells: Sequence[GridCell]) -> int:
-    """Return the number of other runs queued before the first cell; 0 once a cell runs."""
+def count_ahead(current: str | None, waiting: Sequence[str], cells: Sequence[GridCell]) -> int:
+    """Return the number of other runs in progress or queued before the first cell; 0 once a cell runs."""
     ours = {cell.run_id for cell in cells}
-    if any(cell.status == "running" for cell in cells):
+    if current in ours:
         return 0
-    return next((place for place, run_id in enumerate(waiting) if run_id in ours), 0)
+    queued = next((place for place, run_id in enumerate(waiting) if run_id in ours), None)
+    return 0 if queued is None else queued + (current is not None)

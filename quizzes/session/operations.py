@@ -47,7 +47,7 @@ class QuizOperations:
         """Draw the questions and record the quiz. Raises LearnerError when no question matches."""
         drawn = self.choose_questions(profile_id, choice, now=now)
         if not drawn:
-            raise _nothing_fits(choice)
+            raise self._nothing_fits(profile_id, choice, now=now)
         ids = tuple(question.id for question in drawn)
         return self.store.quizzes.start(
             profile_id, seed=choice.seed, question_ids=ids, choice=choice.to_json(), started_at=now
@@ -222,20 +222,30 @@ class QuizOperations:
             )
         return question
 
+    def _nothing_fits(self, profile_id: str, choice: QuizChoice, *, now: datetime) -> LearnerError:
+        match choice.mode:
+            case "again":
+                return LearnerError(
+                    "Nothing comes back today.",
+                    do_next="Choose another mode; what you miss will come back.",
+                )
+            case "weak":
+                return LearnerError(
+                    "No concept was missed lately.",
+                    do_next="Choose another mode, such as the 10-question check.",
+                )
+        wider = {
+            "all levels": replace(choice, level=""),
+            "all topics": replace(choice, topic=""),
+            "any concept": replace(choice, concept=""),
+        }
+        helps = [name for name, other in wider.items() if self.choose_questions(profile_id, other, now=now)]
+        return LearnerError(
+            "No question matches this selection.",
+            do_next=f"Choose {' or '.join(helps) or 'all levels and all topics'}.",
+        )
+
 
 def new_seed(rng: Random) -> int:
     """Draw a seed for a quiz that isn't a repetition."""
     return rng.randrange(SEEDS)
-
-
-def _nothing_fits(choice: QuizChoice) -> LearnerError:
-    match choice.mode:
-        case "again":
-            return LearnerError(
-                "Nothing comes back today.", do_next="Choose another mode; what you miss will come back."
-            )
-        case "weak":
-            return LearnerError(
-                "No concept was missed lately.", do_next="Choose another mode, such as the 10-question check."
-            )
-    return LearnerError("No question matches this selection.", do_next="Choose another topic or any level.")

@@ -1,12 +1,34 @@
 """Search over everything that has an address: concepts, cards, questions, models, figures and pages."""
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
+from operator import attrgetter
 
+BEST = "Best matches"
+BEST_COUNT = 3
 FOUND_PER_KIND = 5
 FOUND_IN_ALL = 20
+LEAST_SHARE = 0.6
+"""An entry is found if its words weigh at least this share of what the best entry's do."""
+
+BEGINS_A_WORD = 4  # letters from which a word finds longer ones too: "quant" finds "quantization"
+WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
+ENDING = re.compile(r"(?<=...)(?:ing|ed|es|er|ly|s|e)$")
+DOUBLED = re.compile(r"(.)\1$")
+STOP_WORDS = frozenset(
+    WORD.findall(
+        """a about an and any are as at be been being between big but by can could did difference do
+        does doesn doing don for from get gets give go goes going good had has have how i if in into
+        is isn it its just kind make makes many me mean means more much my need needs of on or our
+        please s should so t than that the their them then there these they this those to use used
+        using want was we were what when where which while who why will with would you your"""
+    )
+)
+"""The words around the subject of a question; s and t are what an apostrophe leaves of what's and don't."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,34 +47,77 @@ class SearchEntry:
     """More words that find it; they aren't shown."""
 
 
-def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[SearchEntry]]]:
-    """Return the entries that contain every word, by kind in the order of `entries`.
+@dataclass(frozen=True, kw_only=True)
+class _Hit:
+    entry: SearchEntry
+    weight: float
+    """Of all its words that were asked for; a rare word weighs more."""
 
-    Within a kind, a title that starts with the words comes first, then one in which they all begin a word or
-    a number (8b in llama-3.1-8b, not in 1.78B), then one that contains them all, then the rest. At most
-    `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
+    score: float
+    """The same, more for words in its title, and most for those of a short title."""
+
+
+SCORE = attrgetter("score")
+
+
+def search(entries: Iterable[SearchEntry], words: str) -> list[tuple[str, list[SearchEntry]]]:
+    """Return what fits a few words or a whole question, each list of entries below its heading.
+
+    If two words or more say something, the `BEST_COUNT` best of any kind come first. The others follow by
+    kind in the order of `entries`, at most `FOUND_PER_KIND` of a kind and `FOUND_IN_ALL` in all.
     """
-    wanted = words.casefold().split()
-    if not wanted:
-        return []
-    hits = [entry for entry in entries if all(word in _text(entry) for word in wanted)]
-    found, left = [], FOUND_IN_ALL
-    for kind, group in groupby(hits, key=lambda entry: entry.kind):
-        best = sorted(group, key=lambda entry: _distance(entry, wanted))[: min(FOUND_PER_KIND, left)]
-        left -= len(best)
-        if best:
-            found.append((kind, best))
+    wanted = _parts_asked_for(words)
+    hits = _find(list(entries), wanted)
+    best = sorted(hits, key=SCORE, reverse=True)[: BEST_COUNT if len(wanted) > 1 else 0]
+    found = [(BEST, [hit.entry for hit in best])] if best else []
+    left = FOUND_IN_ALL - len(best)
+    for kind, group in groupby((hit for hit in hits if hit not in best), key=lambda hit: hit.entry.kind):
+        listed = sorted(group, key=SCORE, reverse=True)[: min(FOUND_PER_KIND, left)]
+        left -= len(listed)
+        if listed:
+            found.append((kind, [hit.entry for hit in listed]))
     return found
 
 
-def _text(entry: SearchEntry) -> str:
-    return f"{entry.title} {entry.about} {entry.text}".casefold()
+def _find(entries: list[SearchEntry], wanted: list[str]) -> list[_Hit]:
+    texts = [_stems(f"{entry.title} {entry.about} {entry.text}") for entry in entries]
+    weights = {}
+    for part in wanted:
+        # what begins no word may stand inside one: "llama" in "tinyllama"
+        part = part if any(part in text for text in texts) else part.strip()
+        if count := sum(part in text for text in texts):
+            weights[part] = math.log(1 + len(entries) / count)
+    hits = [_hit(entry, text, weights) for entry, text in zip(entries, texts, strict=True)]
+    least = LEAST_SHARE * max((hit.weight for hit in hits), default=0)
+    return [hit for hit in hits if hit.weight and hit.weight >= least]
 
 
-def _distance(entry: SearchEntry, wanted: list[str]) -> int:
-    title = entry.title.casefold()
-    if title.startswith(" ".join(wanted)):
-        return 0
-    if all(re.search(rf"(?<![\w.]){re.escape(word)}", title) for word in wanted):
-        return 1
-    return 2 if all(word in title for word in wanted) else 3
+def _hit(entry: SearchEntry, text: str, weights: dict[str, float]) -> _Hit:
+    title = _stems(entry.title)
+    weight = sum(each for part, each in weights.items() if part in text)
+    in_title = sum(each for part, each in weights.items() if part in title)
+    shortness = 1 / math.sqrt(len(title.split()) or 1)
+    return _Hit(entry=entry, weight=weight, score=weight + in_title * (1 + shortness))
+
+
+def _parts_asked_for(words: str) -> list[str]:
+    """Return what has to stand in a text of stems: " rank " a whole word, " quant" the start of one."""
+    typed = WORD.findall(words)
+    telling = [word for word in typed if word.casefold() not in STOP_WORDS] or typed
+    stems = [_stem(word.casefold()) for word in telling]
+    unfinished = telling[-1:] == typed[-1:]  # the last word may still be being typed
+    return [
+        f" {stem}" if len(stem) >= BEGINS_A_WORD or (unfinished and at == len(stems)) else f" {stem} "
+        for at, stem in enumerate(stems, start=1)
+    ]
+
+
+@lru_cache(maxsize=8192)  # the entries are the same from search to search
+def _stems(text: str) -> str:
+    return f" {' '.join(_stem(word) for word in WORD.findall(text.casefold()))} "
+
+
+@lru_cache(maxsize=8192)
+def _stem(word: str) -> str:
+    """Return a word without its ending: merg for merge, merges, merged and merging, fit for fitting."""
+    return DOUBLED.sub(r"\1", ENDING.sub("", word)) if word.isalpha() else word

@@ -86,8 +86,8 @@
   let asked = 0;
 
   function openSearch() {
-    const box = dialog('search', 'Search', `<div class="head"><label for="search-words">Search concepts, words, cards, questions, settings and pages</label>${CLOSE}</div>
-      <input type="search" id="search-words" autocomplete="off" maxlength="80" role="combobox" aria-expanded="true" aria-controls="search-found">
+    const box = dialog('search', 'Search', `<div class="head"><label for="search-words">Search concepts, words, cards, questions, settings and pages, or ask a question</label>${CLOSE}</div>
+      <input type="search" id="search-words" autocomplete="off" maxlength="120" role="combobox" aria-expanded="true" aria-controls="search-found">
       <div id="search-found" aria-live="polite"></div>`);
     const input = box.querySelector('input');
     input.focus();

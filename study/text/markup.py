@@ -76,6 +76,7 @@ def link_citations(text: str) -> Markup:
     )
 
 
+@lru_cache(maxsize=4096)
 def to_plain(text: str) -> str:
     """The same text for a screen reader's live region: without marks."""
     return MARK.sub(lambda mark: mark["block"] or mark["code"] or mark["display"] or mark["math"], text)

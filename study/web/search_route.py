@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 
-from study.content.search import SearchEntry, search
+from study.content.search import BEST, SearchEntry, search
 from study.text.templates import render
 
-MOST_CHARACTERS = 80
+MOST_CHARACTERS = 120
 
 Searchable = Callable[[], Iterable[SearchEntry]]
 """A function that lists what a part lets people find; it is called on every search."""
@@ -20,7 +20,7 @@ def register(site: FastAPI, searchable: Sequence[Searchable]) -> None:
     def answer(q: str = "") -> Response:
         wanted = q.strip()[:MOST_CHARACTERS]
         found = search((entry for entries in searchable for entry in entries()), wanted)
-        html = render("study/frame/search_found.html", wanted=wanted, found=found)
+        html = render("study/frame/search_found.html", wanted=wanted, found=found, best=BEST)
         return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
     site.get("/search")(answer)

@@ -21,8 +21,22 @@ def operations(store: Store) -> QuizOperations:
 def test_a_quiz_holds_what_was_chosen(operations: QuizOperations, ana: str, now: datetime) -> None:
     assert operations.start(ana, QuizChoice(topic="two"), now=now).question_ids == ("other",)
     assert len(operations.start(ana, QuizChoice(length=3), now=now).question_ids) == 3
-    with pytest.raises(LearnerError, match="No question matches"):
-        operations.start(ana, QuizChoice(level="advanced"), now=now)
+
+
+@pytest.mark.parametrize(
+    ("choice", "do_next"),
+    [
+        (QuizChoice(level="advanced"), "Choose all levels."),
+        (QuizChoice(topic="one", concept="nf4"), "Choose all topics or any concept."),
+        (QuizChoice(topic="one", level="advanced", concept="nf4"), "Choose all levels and all topics."),
+    ],
+)
+def test_a_choice_without_a_question_is_told_what_to_change(
+    operations: QuizOperations, ana: str, now: datetime, choice: QuizChoice, do_next: str
+) -> None:
+    with pytest.raises(LearnerError, match="No question matches this selection") as told:
+        operations.start(ana, choice, now=now)
+    assert told.value.do_next == do_next
 
 
 @pytest.mark.parametrize("length", [0, 51])

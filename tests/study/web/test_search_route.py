@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
 from starlette.testclient import TestClient
@@ -75,3 +76,57 @@ def test_a_page_of_the_lab_is_found_by_its_name_and_by_what_it_answers(
     browser: TestClient, asked: str, address: str
 ) -> None:
     assert f'href="{address}"' in find(browser, asked)
+
+
+QUESTIONS = [  # what a learner asks, and the beginnings of titles one of which must be among the first three
+    ("how much memory does qlora save", "The QLoRA paper counts", "Name the three memory-saving ideas"),
+    (
+        "why is B zero at the start",
+        "Starting values",
+        "What would go wrong if both",
+        "B starts at zero and A",
+    ),
+    (
+        "does rank 64 train better",
+        "With query and value adapted, the LoRA paper's r = 64",
+        "On your task r = 8 and r = 64",
+    ),
+    ("what is the difference between lora and qlora", "What is QLoRA, and what does it change", "QLoRA"),
+    ("what does alpha do", "Alpha and scaling", "What does lora_alpha do"),
+    ("how do I choose the learning rate for lora", "Learning rate for LoRA"),
+    ("can I merge an adapter into a 4-bit model", "Merging on a 4-bit base", "Why should you not merge"),
+    ("my loss became nan", "The loss jumps up in the first steps", "NaN"),
+    ("which layers should I target", "Target modules", "What do you decide with target_modules"),
+    ("does lora make the model slower", "Does a LoRA model answer more slowly", "Merging an adapter"),
+    ("how big is the adapter file", "Adapter files", "An adapter has 2,442,240 parameters"),
+    ("how many parameters does rank 8 train", "Counting", "RoBERTa-base has 12", "SmolLM2-135M trains"),
+    ("how are the nf4 levels chosen", "Where do the 16 levels of NF4", "How are the levels of NF4", "NF4"),
+    ("how much does double quantization save", "Double quantization", "Where do the 3 GB come from"),
+    ("do frozen weights need gradients", "Frozen base", "Gradients through 4-bit weights"),
+    ("when should I use gradient checkpointing", "Gradient checkpointing", "What do you trade when"),
+    ("what are paged optimizers good for", "Paged optimizers", "What does a paged optimizer do"),
+    ("how do I know if my model is overfitting", "overfitting", "Held-out loss"),
+    ("why does the chat template matter", "Chat data", "What is a chat template"),
+    ("how do I serve several adapters at once", "Serving many adapters"),
+    ("what is the rank of a matrix", "Rank of a matrix", "What does the rank of a matrix count"),
+    ("what is the difference between fp16 and bf16", "bf16 and fp16 both have 16 bits"),
+    ("will it fit on my gpu", "Will it fit?"),
+    ("is dora better than lora", "At a rate of 0.0001 DoRA beats LoRA", "LoRA's relatives"),
+    (
+        "how many bits does a weight need in nf4",
+        "NF4 keeps one fp32",
+        "How many bits does a weight need in NF4",
+    ),
+    ("where does the memory go during training", "Name the four big users of GPU memory"),
+    ("can I train a 70b model on one gpu", "How does a model of 70 billion", "LoRA on a 70B base"),
+    ("how do I evaluate my fine-tuned model", "Evaluating a tuned model"),
+]
+
+
+@pytest.mark.parametrize("asked", QUESTIONS, ids=[asked for asked, *_ in QUESTIONS])
+def test_a_whole_question_is_answered_by_one_of_the_first_three(
+    browser: TestClient, asked: tuple[str, ...]
+) -> None:
+    question, *targets = asked
+    titles = [unescape(title) for title in re.findall(r"<li><a [^>]*>([^<]*)", find(browser, question))]
+    assert any(title.startswith(target) for title in titles[:3] for target in targets), titles[:3]
