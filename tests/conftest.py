@@ -4,9 +4,10 @@ import gc
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,11 +17,14 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
+from flashcards.interchange import user_decks
+from quizzes.interchange import user_bank
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
 from study.store import Store, open_store
+from study.web.gradio_import import write_no_stubs
 from tests.postgres import new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.
@@ -31,6 +35,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # As lora_lab/worker/__init__.py sets it, for tests that import PEFT, and through it hqq, by themselves.
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
+# As the app does it.
+write_no_stubs()
 
 # How long one generated example takes says more about a busy machine than about our code. The same examples
 # each time, so that a commit that passed passes again; HYPOTHESIS_PROFILE=explore draws new ones.
@@ -155,6 +162,22 @@ def ana(store: Store, now: datetime) -> str:
 def concepts() -> ConceptMap:
     """The app's own concept map."""
     return load_concepts()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def app_content_read_once(concepts: ConceptMap) -> Iterator[None]:
+    """The app reads its own decks and questions when it starts; so does a session of tests, in which hundreds
+    of apps and pages start.
+    """
+
+    def read_once(load: Callable[[ConceptMap], Any]) -> Callable[[ConceptMap], Any]:
+        kept = cache(lambda: load(concepts))
+        return lambda given: kept() if given == concepts else load(given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(user_bank, "load_bank", read_once(user_bank.load_bank))
+        patched.setattr(user_decks, "load_decks", read_once(user_decks.load_decks))
+        yield
 
 
 @pytest.fixture
