@@ -48,6 +48,30 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 SERVER = "TEST_DATABASE_URL"
 """Names a PostgreSQL server on which the tests may create databases. `--postgres` starts one."""
 
+LONG_FILES = (
+    "tests/fuzz/test_imports.py",
+    "tests/test_damaged_data.py",
+    "tests/lora_lab/worker/training/test_gradient_gate.py",
+    "tests/lora_lab/worker/model/test_models.py",
+    "tests/lora_lab/worker/training/test_grouped.py",
+    "tests/lora_lab/worker/training/test_predicted_memory.py",
+    "tests/study/io/test_import_process.py",
+    "tests/quizzes/grader/test_grade_command.py",
+    "tests/lora_lab/engine/test_sweep_engine.py",
+    "tests/lora_lab/worker/model/test_quantization.py",
+    "tests/lora_lab/parameters/test_adapters.py",
+    "tests/lora_lab/parameters/test_counts.py",
+    "tests/lora_lab/worker/training/test_run_settings.py",
+    "tests/test_roles.py",
+    "tests/test_architecture.py",
+    "tests/browser/test_no_script.py",
+    "tests/browser/lab/test_lab_runs.py",
+    "tests/browser/lab/test_lab.py",
+    "tests/browser/test_study_explain_grader.py",
+    "tests/browser/test_study_frame.py",
+)
+"""What takes long, the longest first by and large; the others are done in the order of their names."""
+
 _SERVERS = ExitStack()
 PLACES = (Place("Today", "/"), Place("Cards", "/cards"), Place("Lab", "/lab"))
 
@@ -84,6 +108,7 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run browser tests last: Playwright leaves an event loop running in the thread that all tests share.
+    Files that take long come first among the others: one that began last would keep one process waiting.
 
     With `--postgres` leave out what would keep nothing on the server: it runs in the round without it.
     """
@@ -92,7 +117,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in others if item.get_closest_marker("postgres") is None]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, _turn_of(item)))
+
+
+def _turn_of(item: pytest.Item) -> int:
+    file = item.nodeid.partition("::")[0]
+    return LONG_FILES.index(file) if file in LONG_FILES else len(LONG_FILES)
 
 
 @pytest.fixture
