@@ -17,7 +17,9 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
+from flashcards.decks.deck import load_decks
 from flashcards.interchange import user_decks
+from quizzes.bank.bank import load_bank
 from quizzes.interchange import user_bank
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
@@ -205,8 +207,8 @@ def app_content_read_once(concepts: ConceptMap) -> Iterator[None]:
         return lambda given: kept() if given == concepts else load(given)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(user_bank, "load_bank", read_once(user_bank.load_bank))
-        patched.setattr(user_decks, "load_decks", read_once(user_decks.load_decks))
+        patched.setattr(user_bank, "load_bank", read_once(load_bank))
+        patched.setattr(user_decks, "load_decks", read_once(load_decks))
         yield
 
 
