@@ -26,7 +26,7 @@ from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
 from study.store import Store, open_store
-from study.web.gradio_import import write_no_stubs
+from study.web.stub_files import write_no_stubs
 from tests.postgres import new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.

@@ -20,9 +20,9 @@ from study.base.addresses import is_loopback
 from study.base.errors import LearnerError, StorageError
 from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
-from study.web.gradio_import import write_no_stubs
 from study.web.startup_page import StartupPage
 from study.web.stop_guard import start_guard
+from study.web.stub_files import write_no_stubs
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)

@@ -7,7 +7,7 @@ from study.base.settings import ROOT
 
 IMPORT = """
 import ast, sys
-from study.web.gradio_import import write_no_stubs
+from study.web.stub_files import write_no_stubs
 
 parsed = []
 parse = ast.parse
