@@ -24,7 +24,8 @@ CACHED_MODELS := LORA_STUDY_MODELS=$(abspath $(or $(LORA_STUDY_MODELS),.cache/mo
 
 # PyTorch learns of a simulated device only before the first backward pass of a process: a round of its own.
 # A browser test leaves an event loop running in its process, where later tests could start none: another round.
-IN_TWO := --numprocesses 2 --dist loadfile
+# Long files first, as tests/conftest.py orders them, and not those of many tests.
+IN_TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 SUITE := $(BIN)/python -m pytest --durations 25 --durations-min 1
 # On a throwaway PostgreSQL server, or on that of TEST_DATABASE_URL.
 POSTGRES_ROUND := $(SUITE) --postgres $(IN_TWO) tests/study/store tests/study/io tests/flashcards/review \

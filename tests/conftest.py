@@ -4,9 +4,10 @@ import gc
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,11 +17,16 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
+from flashcards.decks.deck import load_decks
+from flashcards.interchange import user_decks
+from quizzes.bank.bank import load_bank
+from quizzes.interchange import user_bank
 from study.base.settings import Settings
 from study.content.concepts import ConceptMap, load_concepts
 from study.ports.context import Context
 from study.ports.places import Place
 from study.store import Store, open_store
+from study.web.stub_files import write_no_stubs
 from tests.postgres import new_database, throwaway_server
 
 # One copy of the embedded model for all tests, kept between runs.
@@ -32,6 +38,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # As lora_lab/worker/__init__.py sets it, for tests that import PEFT, and through it hqq, by themselves.
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 
+# As the app does it.
+write_no_stubs()
+
 # How long one generated example takes says more about a busy machine than about our code. The same examples
 # each time, so that a commit that passed passes again; HYPOTHESIS_PROFILE=explore draws new ones.
 hypothesis.settings.register_profile("app", deadline=None, derandomize=True)
@@ -40,6 +49,30 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "app"))
 
 SERVER = "TEST_DATABASE_URL"
 """Names a PostgreSQL server on which the tests may create databases. `--postgres` starts one."""
+
+LONG_FILES = (
+    "tests/fuzz/test_imports.py",
+    "tests/test_damaged_data.py",
+    "tests/lora_lab/worker/training/test_gradient_gate.py",
+    "tests/lora_lab/worker/model/test_models.py",
+    "tests/lora_lab/worker/training/test_grouped.py",
+    "tests/lora_lab/worker/training/test_predicted_memory.py",
+    "tests/study/io/test_import_process.py",
+    "tests/quizzes/grader/test_grade_command.py",
+    "tests/lora_lab/engine/test_sweep_engine.py",
+    "tests/lora_lab/worker/model/test_quantization.py",
+    "tests/lora_lab/parameters/test_adapters.py",
+    "tests/lora_lab/parameters/test_counts.py",
+    "tests/lora_lab/worker/training/test_run_settings.py",
+    "tests/test_roles.py",
+    "tests/test_architecture.py",
+    "tests/browser/test_no_script.py",
+    "tests/browser/lab/test_lab_runs.py",
+    "tests/browser/lab/test_lab.py",
+    "tests/browser/test_study_explain_grader.py",
+    "tests/browser/test_study_frame.py",
+)
+"""What takes long, the longest first by and large; the others are done in the order of their names."""
 
 _SERVERS = ExitStack()
 PLACES = (Place("Today", "/"), Place("Cards", "/cards"), Place("Lab", "/lab"))
@@ -77,6 +110,7 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run browser tests last: Playwright leaves an event loop running in the thread that all tests share.
+    Files that take long come first among the others: one that began last would keep one process waiting.
 
     With `--postgres` leave out what would keep nothing on the server: it runs in the round without it.
     """
@@ -85,7 +119,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in others if item.get_closest_marker("postgres") is None]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, _turn_of(item)))
+
+
+def _turn_of(item: pytest.Item) -> int:
+    file = item.nodeid.partition("::")[0]
+    return LONG_FILES.index(file) if file in LONG_FILES else len(LONG_FILES)
 
 
 @pytest.fixture
@@ -155,6 +194,22 @@ def ana(store: Store, now: datetime) -> str:
 def concepts() -> ConceptMap:
     """The app's own concept map."""
     return load_concepts()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def app_content_read_once(concepts: ConceptMap) -> Iterator[None]:
+    """The app reads its own decks and questions when it starts; so does a session of tests, in which hundreds
+    of apps and pages start.
+    """
+
+    def read_once(load: Callable[[ConceptMap], Any]) -> Callable[[ConceptMap], Any]:
+        kept = cache(lambda: load(concepts))
+        return lambda given: kept() if given == concepts else load(given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(user_bank, "load_bank", read_once(load_bank))
+        patched.setattr(user_decks, "load_decks", read_once(load_decks))
+        yield
 
 
 @pytest.fixture

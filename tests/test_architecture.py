@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from tests.conftest import LONG_FILES
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"study", "flashcards", "quizzes", "lora_lab", "classroom"}
 SOURCES = [path for package in sorted(PACKAGES) for path in sorted((ROOT / package).rglob("*.py"))]
@@ -184,3 +186,7 @@ def test_no_name_is_a_private_word() -> None:
             if isinstance(name, str) and (word := names.search(name)) and "standings" not in name.lower():
                 found.append(f"{path.relative_to(ROOT)}: {name} is a {PRIVATE_WORDS[word[1].lower()]}")
     assert found == []
+
+
+def test_files_that_are_begun_first_are_there() -> None:
+    assert [name for name in LONG_FILES if not (ROOT / name).is_file()] == []

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from classroom.plans.plan import PLANS_DIR
 from lora_lab.data.datasets import own_dataset
@@ -18,6 +17,7 @@ from lora_lab.data.machine import NumberType
 from lora_lab.data.uploads import Uploads
 from lora_lab.parameters.shapes import find_shape
 from study.base.settings import Settings
+from study.base.yaml_loader import load_yaml
 from tests.browser.hostile import write_own_files
 from tests.lora_lab import run_builders, sweep_builders
 from tests.whole_app import WholeApp, whole_app
@@ -28,8 +28,8 @@ READ_THE_LAB = ("/", "/lab", "/grid", "/compare", "/memory", "/models", "/projec
 OWN_CONTENT = ("decks", "questions", "plans")
 """Folders of what a learner or a teacher wrote."""
 
-PARTS = 20
-"""pytest-xdist starts with the files of many tests; as one test this would begin when all else has ended."""
+PARTS = 4
+"""Tests of some 120 cases each; each first opens everything undamaged."""
 
 WHOLE_FILE_DAMAGES = 7
 FIELDS_SHARE = 13
@@ -124,7 +124,7 @@ def _other_types(content: bytes) -> Iterator[bytes]:
         yield from (_json(changed) for changed in _changed(json.loads(content)))
     except ValueError:
         if not content.startswith(b"{"):
-            yield from (_json(changed) for changed in _changed(yaml.safe_load(content)))
+            yield from (_json(changed) for changed in _changed(load_yaml(content)))
             return
         lines = content.splitlines()
         for number, line in enumerate(lines[:6]):

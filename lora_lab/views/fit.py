@@ -135,8 +135,9 @@ def other_weights(fields: Fields, find: FindShape = find_shape) -> tuple[int, in
     if not setting.quantized or setting.framework not in ("loop", "trainer", "trl", "unprepared"):
         return None
     cast, kept = (
-        forecast_step(replace(setting, framework=each)).weights for each in ("trainer", "unprepared")
-    )  # fmt: skip
+        forecast_step(replace(setting, framework=each, phase="load")).weights
+        for each in ("trainer", "unprepared")
+    )
     return cast, kept, stored_weight_bytes(setting.shape, setting.bits)  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ from study.base.owner_log import note
 from study.base.settings import Settings, load_settings
 from study.web.startup_page import StartupPage
 from study.web.stop_guard import start_guard
+from study.web.stub_files import write_no_stubs
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -177,7 +178,11 @@ def own_addresses(*, ipv6: bool = False) -> list[str]:
 
 
 def set_gradio_environment(settings: Settings) -> None:
-    """Set what Gradio reads at import: it sends no statistics and keeps uploads in the data folder."""
+    """Set what Gradio reads at import: it sends no statistics and keeps uploads in the data folder.
+
+    Its import writes no stub files for editors, which takes as long as all the rest of it.
+    """
+    write_no_stubs()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.home / "uploads"))
 

@@ -17,6 +17,7 @@ from lora_lab.data.datasets import Example, build_dataset
 from lora_lab.data.uploads import Uploads
 from lora_lab.runs.folder import RunFolder
 from study.base.settings import Settings
+from study.base.yaml_loader import load_yaml
 from study.store import Store, open_store
 from study.store import schema as t
 from study.store.rows import list_parents, owned_tables
@@ -156,7 +157,7 @@ def _questions(text: str, name: str) -> Iterator[dict[str, Any]]:
     """The app's own questions, two of each kind, with the text in all their words."""
     seen: dict[str, int] = {}
     for path in sorted((ROOT / "quizzes" / "questions").glob("*.yaml")):
-        for question in yaml.safe_load(path.read_text("utf-8"))["questions"]:
+        for question in load_yaml(path.read_text("utf-8"))["questions"]:
             kind = question.get("kind", "choice")
             seen[kind] = seen.get(kind, 0) + 1
             if seen[kind] <= 2:
@@ -263,13 +264,13 @@ def hostile_files(folder: Path) -> dict[str, bytes]:
     xml = escape(text)
     return {
         "deck.yaml": deck,
-        "deck.json": json.dumps(yaml.safe_load(deck)).encode(),
+        "deck.json": json.dumps(load_yaml(deck)).encode(),
         "deck.csv": f'"{plain}","{plain}"\n'.encode(),
         "deck.txt": f"#separator:Tab\n#html:true\n{text}\t{text}\n".encode(),
         "deck.md": f"Q: {text}\nA: {text}\n".encode(),
         "deck.apkg": write_apkg([entry], now=NOW),
         "questions.yaml": questions,
-        "questions.json": json.dumps(yaml.safe_load(questions)).encode(),
+        "questions.json": json.dumps(load_yaml(questions)).encode(),
         "questions.gift": f"::{gift}::{gift} {{={gift} ~{gift}#{gift}}}".encode(),
         "questions.xml": (
             f'<quiz><question type="multichoice"><name><text>{xml}</text></name>'

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import yaml
 from playwright.sync_api import Locator, Page, expect
 
 from lora_lab.figures import FIGURES
@@ -27,6 +26,7 @@ from lora_lab.quantities import (
     trainable_percent,
 )
 from study.base.units import MB, as_bytes, as_percent
+from study.base.yaml_loader import load_yaml
 from study.lessons.lesson import LESSONS_DIR
 from tests.browser.answering import answer_by_keyboard
 from tests.browser.axe import violations
@@ -166,7 +166,7 @@ COVERED = """() => {
 
 def concepts_by_figure() -> dict[str, str]:
     """A concept whose page shows the figure beside its text, for each such figure."""
-    lessons = (yaml.safe_load(path.read_text("utf-8")) for path in sorted(LESSONS_DIR.glob("*.yaml")))
+    lessons = (load_yaml(path.read_text("utf-8")) for path in sorted(LESSONS_DIR.glob("*.yaml")))
     return {lesson["visualize"]["figure"]: lesson["concept"] for lesson in lessons}
 
 

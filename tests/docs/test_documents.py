@@ -1,10 +1,13 @@
 """What the documents say of this repository is true of it: paths, commands, options, names, examples."""
 
 import ast
+import importlib
+import io
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +33,7 @@ CODE_PATH = re.compile(rf"`({TOP}[\w./*<>-]*)`")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 MAKE = re.compile(r"(?:`|^|\s)make ([a-z][a-z-]+)", re.MULTILINE)
 COMMAND = re.compile(r"python (-m [a-z_.]+|app\.py)((?: [^\n`#|<>]*)?)")
+COMMAND_LINES = ("flashcards", "quizzes", "lora_lab", "classroom")
 NAMES_IN_FILE = re.compile(r"((?:`\w+`(?:, | and )?)+) in `([\w/]+\.py)`")
 
 
@@ -84,10 +88,22 @@ def help_of(program: str, subcommand: str) -> str:
         return text_of(ROOT / "lora_lab/worker/__main__.py")
     if module.startswith(("benchmarks.", "quizzes.grader.worker.", "tests.")):
         return text_of(ROOT / f"{module.replace('.', '/')}.py")
+    if module in COMMAND_LINES and subcommand:
+        help_of(program, "")  # it starts by itself
+        return printed_here(module, subcommand)
     words = [word for word in (*program.split(), subcommand, "--help") if word]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def printed_here(module: str, subcommand: str) -> str:
+    """A subcommand's help, from this process: another one for each would import the same libraries anew."""
+    printed = io.StringIO()
+    with pytest.raises(SystemExit) as ended, redirect_stdout(printed):
+        importlib.import_module(f"{module}.__main__").main([subcommand, "--help"])
+    assert ended.value.code == 0, subcommand
+    return printed.getvalue()
 
 
 # ---- CONTRIBUTING

@@ -76,7 +76,9 @@ def forecast_step(setting: StepSetting) -> Ledger:
         case "generate":
             resident = _forecast_generating(setting)
         case _:
-            resident = _forecast_training(setting)
+            # The step is simulated once for all measures of an allocator, which only add to its tensors.
+            live = setting.measure == "live"
+            resident = _forecast_training(setting if live else replace(setting, measure="allocated"))
     if setting.measure in ("reserved", "device"):
         unused = round(RESERVED_SHARE * resident.total_bytes)
         context = CONTEXT_BYTES if setting.measure == "device" else 0
@@ -300,6 +302,7 @@ def _moment_bytes(setting: StepSetting, trained: list[tuple[int, int]], width: i
 # ---- the moments of a step
 
 
+@lru_cache(maxsize=4096)
 def _forecast_training(setting: StepSetting) -> Ledger:
     resident = _at_rest(setting)
     tape = simulate_step(setting)

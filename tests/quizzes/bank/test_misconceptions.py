@@ -9,6 +9,7 @@ import yaml
 
 from quizzes.bank.bank import QUESTIONS_DIR, load_bank
 from quizzes.bank.misconceptions import by_slug, load_misconceptions
+from study.base.yaml_loader import load_yaml
 from study.content.concepts import load_concepts
 from study.content.yaml_reader import ContentError
 
@@ -27,7 +28,7 @@ def places() -> Counter[str]:
     """Count the places of each slug: wrong answers in questions, and families."""
     found: Counter[str] = Counter()
     for path in QUESTIONS_DIR.glob("*.yaml"):
-        found.update(written(yaml.safe_load(path.read_text("utf-8"))))
+        found.update(written(load_yaml(path.read_text("utf-8"))))
     for family in load_bank(load_concepts()).families.values():
         found.update(family.slips.keys())
     return found

@@ -5,10 +5,10 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
-import yaml
 
 import lora_lab.quantities  # noqa: F401 - registers what a `check:` may name
 from lora_lab.figures import FIGURES
+from study.base.yaml_loader import load_yaml
 from study.content.evidence import check_claims
 from study.figures.controls import controls_of, settings_from
 from study.lessons.introduction import IntroductionStep, introduction
@@ -99,6 +99,6 @@ def test_a_number_said_of_a_phrase_is_the_one_that_the_figure_then_shows(lesson:
 
 def test_every_lesson_of_the_path_and_twenty_in_all_let_two_phrases_or_more_move_the_figure() -> None:
     moving = {lesson.concept for lesson in LESSONS if len(phrases_of(lesson)) >= 2}
-    path = yaml.safe_load((LESSONS_DIR.parent / "content" / "path.yaml").read_text("utf-8"))
+    path = load_yaml((LESSONS_DIR.parent / "content" / "path.yaml").read_text("utf-8"))
     assert set(path) <= moving
     assert len(moving) >= 20

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 import lora_lab.quantities  # noqa: F401 - registers what lessons read
 from lora_lab import measurements
 from lora_lab.spec import BITS_LABELS, Bits
+from study.base.yaml_loader import load_yaml
 from study.content.concepts import load_concepts
 from study.lessons.lesson_text import LessonText, terms_of
 from study.text.computed_text import PLACEHOLDER, fill_numbers
@@ -29,7 +29,7 @@ ELSEWHERE = {
 
 def run_of(lesson: Path) -> str:
     """Return the paragraph about a real run, without references."""
-    metrics = yaml.safe_load(lesson.read_text("utf-8"))["metrics"]
+    metrics = load_yaml(lesson.read_text("utf-8"))["metrics"]
     return " ".join(str(metrics.get("run", "")).split())
 
 
