@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from textwrap import shorten
 from typing import Any, Literal, get_args
 
 from markupsafe import Markup
@@ -12,6 +13,7 @@ from classroom.activities.wall import read_text
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML, trust_html
 from study.ports.classes import ClassConcept, ClassOption, ClassPrompt, ClassQuestion, ClassResponse
+from study.text.markup import to_plain
 
 Kind = Literal[
     "talk", "question", "poll", "number", "predict", "compare", "grid", "text", "wall", "figure", "quiz"
@@ -52,6 +54,9 @@ PHASES: Mapping[Kind, tuple[Phase, ...]] = {
 
 ROUNDS: Mapping[Phase, int] = {"vote": 1, "revote": 2, "twin": 3}
 """The phases in which answers are taken, with the number of their round."""
+
+LONGEST_NAME = 60
+"""Of an activity that is named by what it asks."""
 
 CONFIDENCES = ("guess", "think", "sure")
 """From least to most sure, as in a quiz."""
@@ -160,6 +165,16 @@ class Activity:
         return self.task.html if self.task else self.html
 
     @property
+    def asks_its_title(self) -> bool:
+        """Whether the title is the beginning of the task, so that a page shows the task alone."""
+        return self.task is not None and self.title == name_of(self.task.text)
+
+    @property
+    def heading(self) -> str:
+        """What stands above the task."""
+        return KIND_NAMES[self.kind] if self.asks_its_title else self.title
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases of this activity, in order; without a twin question, those before it."""
         phases = PHASES[self.kind]
@@ -213,6 +228,11 @@ class Activity:
     def to_json(self) -> dict[str, Any]:
         """Return the spec that `activity_from` reads."""
         return asdict(self)
+
+
+def name_of(ask: str) -> str:
+    """The beginning of a question in plain text, as the title of its activity."""
+    return shorten(to_plain(ask), LONGEST_NAME, placeholder=" …") or ask[:LONGEST_NAME]
 
 
 def key_of(value: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """Students predict which of a few settings ends lowest; runs with several seeds decide, or can't."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from statistics import fmean
 
-from classroom.activities.crowd_grid import RunGrid
+from classroom.activities.crowd_grid import RunGrid, select_losses
 from classroom.activities.room import GridResult
 from study.ports.classes import ClassOption, ClassQuestion
 from study.text.markup import to_html
@@ -33,3 +35,15 @@ def mark_measured(asked: ClassQuestion, grid: RunGrid, result: GridResult | None
     right = measured_option(grid, result)
     options = tuple(replace(option, correct=option.id == right) for option in asked.options)
     return replace(asked, options=options)
+
+
+def list_seeds(
+    grid: RunGrid, losses: Mapping[str, float], tell_progress: Callable[[str], str]
+) -> list[tuple[str, list[str]]]:
+    """The held-out loss of each run, or how far it is, a row for each seed; below them the means so far."""
+    rows = [
+        (f"Seed {seed + 1}", [f"{losses[run]:.3f}" if run in losses else tell_progress(run) for run in runs])
+        for seed, runs in enumerate(zip(*map(grid.runs_of, grid.cells), strict=True))
+    ]
+    measured = [select_losses(losses, cell) for cell in grid.cells]
+    return [*rows, ("Mean", [f"{fmean(found):.3f}" if found else "" for found in measured])]

@@ -1,5 +1,6 @@
 """Grids of runs that the lab trains for a class, and the crowd's grid, whose cells students claim."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,11 @@ class RunGrid(ClassGridPlan):
     def runs_of(self, cell: str) -> list[str]:
         """The runs of a cell, `row/column/seed`."""
         return [f"{cell}/{seed}" for seed in range(self.seeds)]
+
+    @property
+    def clueless_loss(self) -> float | None:
+        """The loss, in nats, of a model that gives every token the same probability."""
+        return math.log(self.vocab) if self.vocab else None
 
     def label(self, run: str) -> str:
         """A run in words: `nf4, r=8, seed 1`, its seeds counted from 1."""

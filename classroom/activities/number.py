@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from classroom.activities.distribution import is_close
+from classroom.activities.field_error import FieldError
 from study.base.errors import LearnerError
 from study.base.typed_numbers import in_unit, is_known_unit
 
@@ -27,20 +28,23 @@ UNIT_MEANINGS = {
 def read_number(written: Any, *, unit: str = "", quantity: str = "") -> float:
     """Parse a guess as cards and quizzes do: a number in the unit that is asked for, or in one like it.
 
-    Raises LearnerError for anything else, and for a value that the quantity can't have.
+    Raises FieldError for anything else, and for a value that the quantity can't have.
     """
     text = str(written if written is not None else "").strip()
     if not is_known_unit(unit) and text.casefold().endswith(unit.casefold()):
         text = text[: -len(unit)]
-    number = in_unit(text, unit)
+    try:
+        number = in_unit(text, unit)
+    except LearnerError as error:
+        raise FieldError("number", error.what, do_next=error.do_next) from error
     if abs(number) > LARGEST_GUESS:
-        raise LearnerError("That number is too large.", do_next="Write it in another unit, then send it.")
+        do_next = "Write it in another unit, then send it."
+        raise FieldError("number", "That number is too large.", do_next=do_next)
     low, high = LIMITS.get(quantity, (-math.inf, math.inf))
     if not low <= number <= high:
         allowed = f"{low:g} to {high:g} {unit}" if high < LARGEST_GUESS else f"{low:g} or more"
-        raise LearnerError(
-            f"{number:g} {unit} isn't a possible value.", do_next=f"Type {allowed}, then send it."
-        )
+        what = f"{number:g} {unit} isn't a possible value."
+        raise FieldError("number", what, do_next=f"Type {allowed}, then send it.")
     return number
 
 

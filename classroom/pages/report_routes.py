@@ -12,7 +12,7 @@ from classroom.live.hub import Hub
 from classroom.pages import documents
 from classroom.pages.requests import form_of
 from classroom.reports.export import FILES, export
-from classroom.reports.report import Report, report
+from classroom.reports.report import FEWEST_FOR_DISCRIMINATION, Report, report
 from classroom.reports.report_details import list_grids, list_sentences
 from study.base.confidence_intervals import format_percent
 from study.base.errors import LearnerError
@@ -46,6 +46,7 @@ class ReportRoutes:
             sentences=list_sentences(found),
             files=FILES,
             percent=_as_percent,
+            fewest=FEWEST_FOR_DISCRIMINATION,
         )
 
     def export(self, code: str, name: str) -> Response:

@@ -17,12 +17,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from classroom.access.addresses import LanAddress, lan_addresses
-from classroom.activities.activity import KIND_NAMES
+from classroom.activities.activity import KIND_NAMES, Activity, name_of
 from classroom.live.hub import Hub
 from classroom.live.opening import KEEP_NAMES_DAYS, TEAM_CHOICES
 from classroom.pages import documents
 from classroom.pages.requests import fields_of, form_of, json_of, tell_trouble
-from classroom.plans.on_the_spot import KINDS, entry_of, name_of, read_activity, read_typed_minutes
+from classroom.plans.on_the_spot import KINDS, entry_of, is_typed, read_activity, read_typed_minutes
 from classroom.plans.own_plans import PlanDraft, PlanError, TitleTakenError, delete_plan, save_plan
 from classroom.plans.plan import LARGEST_OWN_BYTES, LONGEST_TITLE, Plan, Plans
 from study.base.errors import LearnerError
@@ -94,7 +94,7 @@ class StartRoutes:
             broken=broken,
             own_folder=self._plans.own_folder,
             draft=draft,
-            draft_entries=[_shown(entry) for entry in draft.entries] if draft else [],
+            draft_entries=_listed(draft) if draft else [],
             others=[(plan.title, _entries_of(plan)) for plan in plans if draft and plan.id != draft.plan_id],
             problems=problems,
             title_taken=title_taken,
@@ -142,7 +142,7 @@ class StartRoutes:
         except TitleTakenError as error:
             return await self.page(draft=draft, title_taken=str(error))
         except LearnerError as error:
-            return await self.page(str(error))
+            return await self.page(str(error), draft=draft)
         asked = urlencode({"plan": plan.id, "saved": plan.id})
         return RedirectResponse(f"/class?{asked}#start", HTTPStatus.SEE_OTHER)
 
@@ -161,7 +161,7 @@ class StartRoutes:
         """A typed question as an entry of the editor."""
         form = {name: str(value) for name, value in (await json_of(request)).items()}
         entry = entry_of(form)
-        return _render([_entry(entry, read_activity(form).html_asked)])
+        return _render([_entry_of(entry, read_activity(form))])
 
     @tell_trouble
     async def quiz(self, request: Request) -> Response:
@@ -172,7 +172,7 @@ class StartRoutes:
         if minutes := read_typed_minutes({"minutes": str(form.get("minutes", ""))}):
             entry["minutes"] = minutes
         activity = await run_in_threadpool(self._plans.read_entry, entry)
-        return _render([_entry(entry, activity.html_asked)])
+        return _render([_entry_of(entry, activity)])
 
     def questions(self, words: str = "", asks: str = "") -> Response:
         """The app's questions that have every word, as entries of the editor, or to ask at once."""
@@ -197,7 +197,7 @@ def known_address(asked: str, addresses: Sequence[LanAddress]) -> str:
 def _draft_of(plan: Plan) -> PlanDraft:
     """What the editor begins with: a teacher's plan to change, or a shipped one to make one's own."""
     return PlanDraft(
-        title=plan.title if plan.is_own else f"My {plan.title}",
+        title=plan.title if plan.is_own else f"{plan.title} (mine)",
         about=plan.about,
         minutes=str(plan.minutes),
         entries=tuple(json.dumps(entry, ensure_ascii=False) for entry in plan.entries),
@@ -207,11 +207,19 @@ def _draft_of(plan: Plan) -> PlanDraft:
 
 def _read_draft(fields: Sequence[tuple[str, str]]) -> PlanDraft:
     form = dict(fields)
+    entries: list[str] = []
+    kept = set()
+    for name, value in fields:
+        if name == "entry":
+            entries.append(value)
+        elif name == "kept":  # the tick of the entry before it
+            kept.add(len(entries) - 1)
     return PlanDraft(
         title=form.get("title", ""),
         about=form.get("about", ""),
         minutes=form.get("minutes", ""),
-        entries=tuple(value for name, value in fields if name == "entry"),
+        entries=tuple(entries),
+        left_out=frozenset(range(len(entries))) - kept,
         plan_id=form.get("plan", ""),
         replace=form.get("replace") == "yes",
     )
@@ -235,8 +243,19 @@ class EditorEntry:
     twin: str = ""
     """The id of its twin question."""
 
+    asks_its_title: bool = False
+    """As in an activity."""
 
-def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> EditorEntry:
+    is_typed: bool = False
+    """Whether the form of typed questions can change it."""
+
+    is_kept: bool = True
+    """Whether it is ticked."""
+
+
+def _entry(
+    written: Mapping[str, Any], html: Markup = NO_HTML, *, asks_its_title: bool = False
+) -> EditorEntry:
     said = [KIND_NAMES.get(written.get("kind"), "")]  # type: ignore[arg-type]
     said += [f"{len(written['questions'])} questions"] if "questions" in written else []
     said += [f"{written.get('minutes')} min"] if "minutes" in written else []
@@ -247,20 +266,30 @@ def _entry(written: Mapping[str, Any], html: Markup = NO_HTML) -> EditorEntry:
         html=html,
         question=str(written.get("question", "")),
         twin=str(written.get("twin", "")),
+        asks_its_title=asks_its_title,
+        is_typed=is_typed(written),
     )
 
 
 def _question(found: ClassQuestion) -> EditorEntry:
     twin = {"twin": found.fresh} if found.fresh else {}
     named = {"kind": "question", "title": name_of(found.text), "question": found.id}
-    entry = _entry(named | {"minutes": VOTE_MINUTES} | twin, found.html)
+    entry = _entry(named | {"minutes": VOTE_MINUTES} | twin, found.html, asks_its_title=True)
     how = [found.kind.replace("-", " ")] + ["numbers drawn for you"] * bool(found.fresh)
     return replace(entry, kind=" · ".join([entry.kind, *how]))
 
 
 def _entries_of(plan: Plan) -> list[EditorEntry]:
-    each = zip(plan.entries, plan.activities, strict=True)
-    return [_entry(entry, activity.html_asked) for entry, activity in each]
+    return [_entry_of(*each) for each in zip(plan.entries, plan.activities, strict=True)]
+
+
+def _entry_of(written: Mapping[str, Any], activity: Activity) -> EditorEntry:
+    return _entry(written, activity.html_asked, asks_its_title=activity.asks_its_title)
+
+
+def _listed(draft: PlanDraft) -> list[EditorEntry]:
+    each = enumerate(draft.entries)
+    return [replace(_shown(entry), is_kept=place not in draft.left_out) for place, entry in each]
 
 
 def _shown(written: str) -> EditorEntry:

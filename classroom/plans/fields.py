@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from classroom.activities.activity import Guessed
-from classroom.plans.on_the_spot import LONGEST_MINUTES, FieldError, read_activity
+from classroom.activities.field_error import FieldError
+from classroom.plans.on_the_spot import LONGEST_MINUTES, read_activity
 from study.base.numbers import is_finite_number
 from study.content.evidence import read_checks
 from study.content.yaml_reader import Fields

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from textwrap import shorten
 from typing import Any
 
-from classroom.activities.activity import KIND_NAMES, Activity, Guessed
+from classroom.activities.activity import KIND_NAMES, Activity, Guessed, name_of
+from classroom.activities.field_error import FieldError
 from classroom.activities.number import read_number
 from study.base.errors import LearnerError
 from study.ports.classes import ClassOption, ClassPrompt, ClassQuestion
-from study.text.markup import formula_problems, to_html, to_plain
+from study.text.markup import formula_problems, to_html
 
 KINDS: Mapping[str, str] = {
     "question": "Question with one right option",
@@ -21,16 +21,8 @@ LONGEST_MINUTES = 180
 RIGHT_MARK = "*"
 """Begins the line of the right option."""
 
-LONGEST_NAME = 60
-"""Of an activity that is named by what it asks."""
-
-
-class FieldError(LearnerError):
-    """What is wrong with one field of the form."""
-
-    def __init__(self, field: str, what: str, *, do_next: str) -> None:
-        super().__init__(what, do_next=do_next)
-        self.field = field
+FIELDS = {"kind", "title", "ask", "minutes", "options", "value", "unit"}
+"""What the entry of a typed activity may have."""
 
 
 def read_activity(form: Mapping[str, str]) -> Activity:
@@ -72,11 +64,6 @@ def _read(form: Mapping[str, str]) -> Activity:
     return Activity(kind="text", title=title, wanted=ClassPrompt(id="", html=html, text=ask))
 
 
-def name_of(ask: str) -> str:
-    """The beginning of a question in plain text, as the title of its activity."""
-    return shorten(to_plain(ask), LONGEST_NAME, placeholder=" …") or ask[:LONGEST_NAME]
-
-
 def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
     """What was typed as an entry of a plan's file. Raises FieldError as `read_activity` does."""
     activity = read_activity(form)
@@ -86,8 +73,16 @@ def entry_of(form: Mapping[str, str]) -> dict[str, Any]:
     if activity.minutes:
         entry["minutes"] = activity.minutes
     if activity.guessed is not None:
-        entry |= {"value": activity.guessed.value, "unit": activity.guessed.unit}
+        entry |= {"value": activity.guessed.value}
+        entry |= {"unit": activity.guessed.unit} if activity.guessed.unit else {}
     return entry
+
+
+def is_typed(entry: Mapping[str, Any]) -> bool:
+    """Whether `entry_of` may have made an entry, so that the form can change it."""
+    ask = entry.get("ask")
+    named = isinstance(ask, str) and entry.get("title") == name_of(ask)
+    return named and entry.get("kind") in KINDS and entry.keys() <= FIELDS
 
 
 def _options(form: Mapping[str, str], *, marked: bool) -> tuple[ClassOption, ...]:

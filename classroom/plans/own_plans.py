@@ -40,6 +40,9 @@ class PlanDraft:
     entries: tuple[str, ...]
     """The activities in order, each as the JSON of its entry in a plan's file."""
 
+    left_out: frozenset[int] = frozenset()
+    """The places, from 0, of those that the editor lists and the plan does without."""
+
     plan_id: str = ""
     """The plan that is changed; empty for a new one."""
 
@@ -52,6 +55,7 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
 
     Raises PlanError with all problems, and TitleTakenError before it would replace another plan.
     """
+    kept = [entry for place, entry in enumerate(draft.entries) if place not in draft.left_out]
     folder = _folder(plans)
     name = draft.plan_id.removeprefix(OWN) if draft.plan_id else _name_of(draft.title)
     path = _path(folder, name)
@@ -59,7 +63,7 @@ def save_plan(plans: Plans, draft: PlanDraft) -> Plan:
         "title": " ".join(draft.title.split()),
         "about": draft.about.strip(),
         "minutes": int(draft.minutes) if draft.minutes.strip().isdecimal() else draft.minutes,
-        "activities": [_read_entry(entry, number) for number, entry in enumerate(draft.entries, start=1)],
+        "activities": [_read_entry(entry, number) for number, entry in enumerate(kept, start=1)],
     }
     found: list[Problem] = []
     written = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=100).encode()

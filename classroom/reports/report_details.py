@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from classroom.activities.activity import Activity
+from classroom.activities.comparison import list_seeds
 from classroom.activities.crowd_grid import select_losses
 from classroom.activities.room import Room
 from classroom.activities.wall import VERDICT_LABELS, WrittenAnswer, group_answers, worth_showing
@@ -19,8 +20,8 @@ class MeasuredGrid:
 
     position: int
     activity: Activity
-    rows: tuple[tuple[str, ...], ...]
-    """`5.305 (3 seeds)` for each setting; `–` where no loss is stored."""
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    """A name with `5.305 (3 seeds)` for each setting, `–` where no loss is stored; compared runs by seed."""
 
     findings: tuple[str, ...]
 
@@ -49,13 +50,26 @@ def list_grids(report: Report) -> list[MeasuredGrid]:
         if activity.trained is None or position not in room.runs:
             continue
         losses = _losses(report, position)
-        texts = [_mean_text(cell, losses) for cell in activity.trained.cells]
-        across = len(activity.trained.columns)
-        rows = tuple(tuple(texts[i : i + across]) for i in range(0, len(texts), across))
         result = room.grids.get(position)
-        findings = result.findings if result else ()
-        found.append(MeasuredGrid(position=position + 1, activity=activity, rows=rows, findings=findings))
+        measured = MeasuredGrid(
+            position=position + 1,
+            activity=activity,
+            rows=tuple(_rows(activity, losses)),
+            findings=result.findings if result else (),
+        )
+        found.append(measured)
     return found
+
+
+def _rows(activity: Activity, losses: Mapping[str, float]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if activity.compared:
+        for name, texts in list_seeds(activity.compared, losses, lambda _: "–"):
+            yield name, tuple(texts)
+    elif activity.crowd:
+        texts = [_mean_text(cell, losses) for cell in activity.crowd.cells]
+        across = len(activity.crowd.columns)
+        for row, name in enumerate(activity.crowd.rows):
+            yield name, tuple(texts[row * across : (row + 1) * across])
 
 
 def list_sentences(report: Report) -> list[SeenSentences]:

@@ -29,6 +29,7 @@ function askForm(form, send) {
 
   let sending = false; // a second press asks nothing twice
   form.addEventListener('change', fit);
+  form.addEventListener('reset', () => setTimeout(fit)); // once the kind is the first one again
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (sending) return;

@@ -17,7 +17,7 @@ list.addEventListener('click', (event) => {
 
 function add(entry) {
   list.append(entry);
-  entry.querySelector('[name=entry]').checked = true;
+  entry.querySelector('[name=kept]').checked = true;
   say(`Added: ${placeOf(entry)}`);
 }
 
@@ -102,8 +102,8 @@ quiz.addEventListener('submit', async (event) => {
   quiz.hidden = true;
 });
 
-// An entry that the server makes; {} or {error, field}.
-async function addFrom(path, fields) {
+// An entry that the server makes, at the end or in the place of another; {} or {error, field}.
+async function addFrom(path, fields, old = null) {
   const answer = await fetch(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
@@ -112,8 +112,39 @@ async function addFrom(path, fields) {
   if (!answer.ok) return answer.json();
   const made = document.createElement('template');
   made.innerHTML = await answer.text();
-  add(made.content.querySelector('li'));
+  const entry = made.content.querySelector('li');
+  if (!old) { add(entry); return {}; }
+  entry.querySelector('[name=kept]').checked = old.querySelector('[name=kept]').checked;
+  old.replaceWith(entry);
+  entry.querySelector('[data-change]').focus();
+  say(`“${nameOf(entry)}” is changed.`);
   return {};
 }
 
-askForm(document.getElementById('ask'), (fields) => addFrom('/class/plans/typed', fields));
+// A typed question is changed in the form that made it.
+const typed = document.getElementById('ask');
+let changing = null; // its entry
+
+function change(entry) {
+  changing = entry;
+  typed.querySelector('[type=submit]').textContent = entry ? 'Save the change' : 'Add it to the plan';
+  typed.querySelector('[type=reset]').hidden = !entry;
+}
+
+askForm(typed, (fields) => addFrom('/class/plans/typed', fields, changing));
+typed.addEventListener('reset', () => { // also after each that is sent
+  changing?.querySelector('[data-change]').focus();
+  change(null);
+});
+
+list.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-change]');
+  if (!button) return;
+  change(button.closest('li'));
+  for (const [name, value] of Object.entries({ unit: '', minutes: '', ...valueOf(changing) })) {
+    if (typed.elements[name]) typed.elements[name].value = name === 'options' ? value.join('\n') : value;
+  }
+  typed.closest('details').open = true;
+  typed.dispatchEvent(new Event('change')); // its kind has changed
+  typed.elements.ask.focus();
+});

@@ -22,9 +22,22 @@ function newId() { // crypto.randomUUID needs https, which a laptop in a classro
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-function trouble(text) {
-  byId('trouble').textContent = text;
-  byId('trouble').hidden = !text;
+// Told beside the field that it is about, if there is one.
+function trouble(text, field = null) {
+  const place = byId('trouble');
+  for (const each of document.querySelectorAll('[aria-invalid]')) {
+    each.removeAttribute('aria-invalid');
+    each.removeAttribute('aria-describedby');
+  }
+  const label = field?.closest?.('label');
+  if (label) {
+    label.after(place);
+    field.setAttribute('aria-invalid', 'true');
+    field.setAttribute('aria-describedby', place.id);
+    field.focus();
+  } else byId('now').before(place);
+  place.textContent = text;
+  place.hidden = !text;
 }
 
 async function join() {
@@ -60,6 +73,7 @@ function show(state, refused = '') {
   if (state.key === drawn) { fill(state.free); return followFigure(state.figure); }
   drawn = state.key;
   const focused = byId('now').contains(document.activeElement);
+  byId('now').before(byId('trouble')); // outlives the form that it stands in
   byId('now').innerHTML = state.html;
   free = false;
   setFigureFree();
@@ -262,7 +276,8 @@ async function sendAnswer(answer) {
   keep(unsent().filter((each) => each.id !== answer.id));
   if (!got.ok) drawn = ''; // the next state draws the form anew
   if (!got.ok && (told.state || shown)) show(told.state || shown, told.state ? '' : formOf(answer));
-  if (told.error) trouble(told.error); // stays beside the answer that follows, until the class goes on
+  const form = document.querySelector(`form.answer[data-form="${formOf(answer)}"]`);
+  if (told.error) trouble(told.error, form?.elements[told.field]); // stays until the class goes on
 }
 
 byId('rename').addEventListener('click', async () => {

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
+from classroom.activities.comparison import list_seeds
 from classroom.activities.crowd_grid import CrowdGrid, RunGrid, initials, select_losses
 from classroom.live.live_room import LiveRoom
 from classroom.views.curve import draw_curve
@@ -49,7 +50,7 @@ class OwnCell:
     curve: Markup
 
 
-def heat_map(live: LiveRoom, grid: RunGrid, position: int) -> list[list[MapCell]]:
+def heat_map(live: LiveRoom, grid: CrowdGrid, position: int) -> list[list[MapCell]]:
     """The rows of the map; the runs' losses come from the lab, or from the log once the grid has ended."""
     losses, running = _losses(live, position), _running(live, position)
     claimed = live.reservations(position)
@@ -72,6 +73,12 @@ def heat_map(live: LiveRoom, grid: RunGrid, position: int) -> list[list[MapCell]
 
     across = len(grid.columns)
     return [[made(cell) for cell in grid.cells[i : i + across]] for i in range(0, len(grid.cells), across)]
+
+
+def seed_rows(live: LiveRoom, grid: RunGrid, position: int) -> list[tuple[str, list[str]]]:
+    """The runs that compare settings, by seed."""
+    running = _running(live, position)
+    return list_seeds(grid, _losses(live, position), lambda run: _progress([run], running))
 
 
 def own_cell(live: LiveRoom, crowd: CrowdGrid, student_id: str) -> OwnCell | None:
@@ -123,7 +130,7 @@ def _losses(live: LiveRoom, position: int) -> Mapping[str, float]:
     return {claim: cell.loss for claim, cell in _running(live, position).items() if cell.loss is not None}
 
 
-def _mean_text(mean: float, measured: int, grid: RunGrid) -> str:
+def _mean_text(mean: float, measured: int, grid: CrowdGrid) -> str:
     """The mean; of some of the seeds only, it says of how many."""
     return f"{mean:.3f}" + (f" ({measured} of {grid.seeds})" if measured < grid.seeds else "")
 

@@ -203,8 +203,7 @@ def context(live: LiveRoom, *, singles: bool) -> Mapping[str, Any]:
     if activity is None:
         return {}
     if activity.guessed is not None:
-        shows_value = activity.guessed.value is not None or state.phase == "run"
-        value = true_value(live) if shows_value else None
+        value = true_value(live) if state.phase in ("reveal", "run") else None
         so_far = live.run.so_far if state.phase == "run" and value is None and live.run else None
         return {"guesses": guesses(live, value, so_far=so_far)}
     asked = question_of(live)

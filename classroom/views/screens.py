@@ -244,8 +244,9 @@ def _common(
         "task": activity.html_asked if activity else "",
         "crowd": activity.crowd if activity else None,
         "trained": activity.trained if activity else None,
-        "map": crowd.heat_map(live, activity.trained, state.position)
-        if activity and activity.trained
+        "map": crowd.heat_map(live, activity.crowd, state.position) if activity and activity.crowd else None,
+        "seeds": crowd.seed_rows(live, activity.compared, state.position)
+        if activity and activity.compared
         else None,
         "ended_cells": crowd.count_ended(live, state.position),
         "findings": crowd.findings(live, state.position),
@@ -323,7 +324,7 @@ def _following(live: LiveRoom) -> str:
     label = phase_label(coming.kind, step["phase"])
     if step["position"] == live.state.position:
         return label
-    return f"{coming.title}: {label.lower()}"
+    return f"{coming.title} · {label.lower()}"
 
 
 def _said(live: LiveRoom, *, kicked: bool = False) -> str:

@@ -35,6 +35,7 @@ class LabClassGrids:
         grid = _grid(setting, axes)
         rows = _row_axis(grid)
         shared = {AXES[axis] for axis in ("ranks", "seeds", rows)}
+        shape = self.lab.known_shape(grid.base.model)
         return ClassGridPlan(
             row_name=ROW_AXES[rows],
             rows=tuple(str(value) if rows == "bits" else f"{value:g}" for value in getattr(grid, rows)),
@@ -42,6 +43,7 @@ class LabClassGrids:
             columns=tuple(f"r={rank}" for rank in grid.ranks),
             seeds=len(grid.seeds),
             described=_describe(grid.base, without=shared),
+            vocab=shape.vocab if shape else 0,
         )
 
     def seconds(self, setting: Mapping[str, Any], axes: Mapping[str, Any]) -> float | None:

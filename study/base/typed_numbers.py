@@ -41,6 +41,9 @@ _WORTH = {
     for spellings, worth in units.items()
     for spelling in spellings
 }
+_WHOLE = ("", "B", "parameters", "tokens", "steps", "examples", "blocks")
+"""Units of large whole numbers."""
+
 _COUNTS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9, "trillion": 1e12}
 _CASELESS = {spelling.lower(): spelling for spelling in reversed(_WORTH)}
 
@@ -75,14 +78,16 @@ def unit_size(unit: str) -> float:
     return _WORTH[unit][1] if unit in _WORTH else 1.0
 
 
-def read_number(text: str) -> TypedNumber:
-    """Parse the number in a text. Raises LearnerError, with advice on how to write one, when it can't."""
+def read_number(text: str, *, unit: str = "") -> TypedNumber:
+    """Parse the number in a text. Raises LearnerError, with an example that fits `unit`, when it can't."""
     found = _NUMBER.fullmatch(text.strip())
     value = _parse_term(found) if found else None
     if found is None or value is None:
         raise LearnerError(
             f"{text.strip()[:40]!r} is not a number." if text.strip() else "No number is typed yet.",
-            do_next="Write digits, such as 1200000, 1,200,000 or 1.2e6, and a unit if you like.",
+            do_next="Write digits, such as 1200000, 1,200,000 or 1.2e6, and a unit if you like."
+            if unit in _WHOLE
+            else f"Write digits, such as 2.5 for 2.5 {unit}.",
         )
     power = int((found["power"] or "0").replace("−", "-")[:6])  # six characters are out of range already
     scale, unit = _scale_and_unit(found["rest"].strip())
@@ -97,7 +102,7 @@ def in_unit(text: str, unit: str) -> float:
 
     The unit may be a word such as `million`: then `2.4`, `2.4 million` and `2400 thousand` are equal.
     """
-    typed = read_number(text)
+    typed = read_number(text, unit=unit)
     if not typed.unit:
         return typed.value / (_COUNTS.get(unit, 1.0) if typed.scale != 1.0 else 1.0)
     asked, given = _WORTH.get(unit), _WORTH[typed.unit]

@@ -185,6 +185,9 @@ class ClassGridPlan:
     described: str
     """What all cells share, in one line."""
 
+    vocab: int = 0
+    """How many tokens the model chooses among; 0 where that isn't known."""
+
     @property
     def count(self) -> int:
         """The number of its runs."""

@@ -68,13 +68,13 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     assert violations(teacher) == []
     rank.get_by_role("link", name="Make it yours").click()
     names = teacher.locator("#entries strong")
-    expect(names).to_have_count(7)
+    expect(names).to_have_count(8)
     expect(teacher.locator("#editor-title")).to_be_focused()
     teacher.wait_for_load_state()  # the list stands before the script that moves its entries
     down = teacher.get_by_role("button", name="Move “What r sets” down")
     down.press("Enter")
     down.press("Enter")
-    expect(teacher.locator("#moved")).to_have_text("“What r sets” is 3 of 7.")
+    expect(teacher.locator("#moved")).to_have_text("“What r sets” is 3 of 8.")
     expect(down).to_be_focused()
     teacher.get_by_role("checkbox", name="A and B beside W").press("Space")
     teacher.get_by_text("Add from other plans").click()
@@ -101,6 +101,9 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     teacher.get_by_text("Add a question of your own").click()
     teacher.get_by_label("Question", exact=True).fill("What is $r$?")
     options = teacher.get_by_label("Options")
+    for kind, shows_options in (("Number to guess", False), ("Short text", False), ("Question with", True)):
+        teacher.locator("#ask").get_by_label(kind).check()
+        expect(options).to_be_visible(visible=shows_options)
     options.fill("The rank\nThe rate")
     teacher.get_by_role("button", name="Add it to the plan").click()
     expect(teacher.locator("#ask-trouble")).to_be_in_viewport()
@@ -112,7 +115,7 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     expect(teacher.locator("#ask-trouble")).to_contain_text("did not answer")
     teacher.context.set_offline(False)
     teacher.get_by_role("button", name="Add it to the plan").click()
-    expect(names).to_have_count(10)
+    expect(names).to_have_count(11)
     teacher.set_viewport_size({"width": 390, "height": 800})
     assert teacher.evaluate("document.documentElement.scrollWidth") <= 390
     teacher.get_by_label("Title").fill("Mine")
@@ -122,10 +125,54 @@ def test_a_plan_of_ones_own_is_made_by_keyboard_and_started(classroom: Classroom
     teacher.get_by_text("The plan", exact=True).click()
     titles = teacher.locator("ol.plan strong").all_inner_texts()
     assert titles[:2] == ["Two thin matrices", "What r sets"]  # the figure between them was left out
-    assert len(titles) == 9
+    assert len(titles) == 10
     assert titles[-1] == "What is r?"
     expected = re.compile("400|ERR_INTERNET_DISCONNECTED")
     classroom.problems = [each for each in classroom.problems if not expected.search(each)]
+
+
+def test_a_refused_plan_stays_as_it_was_and_a_typed_question_is_changed(classroom: Classroom) -> None:
+    teacher = classroom.browser(width=390, height=844)
+    teacher.goto(f"{classroom.address}/class?edit=opener")
+    teacher.wait_for_load_state()
+    names = teacher.locator("#entries strong")
+    planned = names.all_inner_texts()
+    teacher.get_by_text("Add a question of your own").click()
+    form = teacher.locator("#ask")
+    form.get_by_label("Number to guess").check()
+    form.get_by_label("Question", exact=True).fill("How many bits?")
+    form.get_by_label("The value").fill("3")
+    form.get_by_role("button", name="Add it to the plan").click()
+    expect(names).to_have_text([*planned, "How many bits?"])
+    teacher.get_by_role("checkbox", name=planned[0]).uncheck()
+    teacher.get_by_label("Minutes, all in all").fill("soon")
+    save, cancel = (teacher.locator(".actions > *", has_text=text) for text in ("Save as my plan", "Cancel"))
+    assert save.evaluate("each => each.offsetHeight") == cancel.evaluate("each => each.offsetHeight")
+    save.click()
+    expect(teacher.get_by_role("alert").first).to_contain_text("“minutes” must be a whole number")
+    expect(names).to_have_text([*planned, "How many bits?"])
+    expect(teacher.get_by_role("checkbox", name=planned[0])).not_to_be_checked()
+
+    teacher.wait_for_load_state()
+    change = teacher.get_by_role("button", name="Change “How many bits?”")
+    change.press("Enter")
+    expect(form.get_by_label("Question", exact=True)).to_be_focused()
+    form.get_by_role("button", name="Leave it as it was").click()
+    expect(change).to_be_focused()
+    change.click()
+    expect(form.get_by_label("The value")).to_have_value("3")
+    form.get_by_label("The value").fill("4")
+    form.get_by_label("Question", exact=True).fill("How many bits has NF4?")
+    assert violations(teacher) == []
+    form.get_by_role("button", name="Save the change").click()
+    expect(names).to_have_text([*planned, "How many bits has NF4?"])
+    expect(teacher.get_by_role("button", name="Change “How many bits has NF4?”")).to_be_focused()
+    teacher.get_by_label("Title").fill("Refused, then saved")
+    teacher.get_by_label("Minutes, all in all").fill("10")
+    save.click()
+    expect(teacher.get_by_role("status").first).to_contain_text("“Refused, then saved” is saved")
+    saved = teacher.locator(".choice", has_text="Refused, then saved").locator("li")
+    expect(saved).to_have_count(len(planned))
 
 
 def test_the_teachers_page_says_what_the_projector_does_and_back_stays_in_its_place(

@@ -96,8 +96,59 @@ def test_axe_finds_nothing_on_the_three_screens(classroom: Classroom, scheme: st
     assert ana.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, start_app: StartApp) -> None:
-    classroom = Classroom(chromium, start_app("--class"))
+@pytest.fixture(scope="module")
+def lab_address(start_app: StartApp) -> str:
+    """An app that trains; the grid of a class comes last, because its runs keep the others waiting."""
+    return start_app("--class")
+
+
+MIDDLES = """(option) => [...option.children].map((part) => part.getBoundingClientRect())
+  .map((at) => (at.top + at.bottom) / 2)"""
+
+
+def test_the_runs_decide_what_a_class_has_voted_on(chromium: Browser, lab_address: str) -> None:
+    classroom = Classroom(chromium, lab_address)
+    teacher = classroom.start("rank-25")
+    screen, ana = classroom.screen(), classroom.phone()
+    teacher.locator("ol.plan li", has_text="Which rank ends lower?").locator("[data-phase=vote]").evaluate(
+        "step => step.click()"
+    )
+    options = ana.locator("label.option")
+    expect(options).to_have_text([re.compile("r=1"), re.compile("r=64"), re.compile("can't tell them apart")])
+    middles = options.first.evaluate(MIDDLES)
+    assert max(middles) - min(middles) <= 2  # the radio stands on the line of its text
+    options.last.click()
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.get_by_text("Your answer is saved")).to_be_visible()
+    press_next(teacher, "The votes")
+    expect(screen.locator(".bars tr", has_text="tell them apart")).to_contain_text("(100 %)")
+    expect(screen.locator("tr.right")).to_have_count(0)
+    press_next(teacher, "The runs")
+    expect(screen.locator("#now")).to_contain_text("6 of 6 runs have ended", timeout=180_000)
+    right = screen.locator("tr.right")
+    expect(right).to_have_count(1)
+    outcome = right.locator(".option-text").inner_text()
+    finding = screen.locator("#now .keep").first.inner_text()
+    expect(ana.locator(".told.right")).to_contain_text(outcome)
+    expect(ana.locator(".keep").first).to_have_text(finding)
+    expect(ana.locator(".told.mine")).to_contain_text(
+        "Your answer, not right" if "r=" in outcome else "✓ Right"
+    )
+    expect(screen.locator("table.map tbody th")).to_have_text(["Seed 1", "Seed 2", "Seed 3", "Mean"])
+    expect(screen.locator("table.map td")).to_have_text([re.compile(r"5\.\d{3}")] * 8)
+    for page in (ana, screen, teacher):
+        assert violations(page) == [], page.url
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    teacher.goto(f"{classroom.address}/class/{classroom.code}/report")
+    expect(teacher.get_by_role("table", name="Held-out loss in nats")).to_contain_text("Mean")
+    assert violations(teacher) == []
+    for context in classroom.contexts:
+        context.close()
+    assert classroom.problems == []
+
+
+def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, lab_address: str) -> None:
+    classroom = Classroom(chromium, lab_address)
     teacher = classroom.start("lab-45")
     screen, ana, ben = classroom.screen(), classroom.phone(), classroom.phone()
     teacher.get_by_text("The plan", exact=True).click()
@@ -111,7 +162,14 @@ def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, start_app: Start
         ben.keyboard.press("ArrowRight")
     chosen = ben.locator("input[name=cell]:checked").get_attribute("value")
     ana.locator("label.cell").nth(5).click()
-    ana.get_by_label("Your guess").fill("5.3")
+    guess = ana.get_by_label("Your guess")
+    guess.fill("abc")
+    ana.get_by_role("button", name="Send").click()
+    expect(ana.locator("label.guess + #trouble")).to_contain_text("such as 2.5 for 2.5 nats")
+    expect(guess).to_be_focused()
+    expect(guess).to_have_accessible_description(re.compile("is not a number"))
+    assert violations(ana) == []
+    guess.fill("5.3")
     ana.get_by_role("button", name="Send").click()
     expect(ana.get_by_text("Your cell is")).to_be_visible()
     expect(ben.locator("[data-free]").nth(5)).to_have_text("2")
@@ -133,6 +191,8 @@ def test_the_class_fills_a_grid_of_real_runs(chromium: Browser, start_app: Start
     expect(teacher.locator("body")).to_contain_text("36 cells")
     for context in classroom.contexts:
         context.close()
+    classroom.problems = [p for p in classroom.problems if "400" not in p]
+    assert classroom.problems == []
 
 
 def test_own_words_stand_on_the_wall_when_the_teacher_shows_them(classroom: Classroom) -> None:

@@ -105,6 +105,8 @@ def test_a_class_votes_and_the_runs_decide(context: Context) -> None:
             while "1 of 6 runs have ended" not in screen_state(live, link="x")["html"]:
                 await asyncio.sleep(0.02)
             assert "1 of 6 runs have ended" in (await ben.state())["html"]
+            cells = '<td class="figures">5.500</td><td class="figures">step 0 of 20</td>'
+            assert f'<th scope="row">Seed 1</th>{cells}' in screen_state(live, link="x")["html"]
             assert "✓" not in (await ben.state())["html"]
 
             grids.losses = {(0, r, s): (5.5, 5.3)[r] + s / 100 for r in range(2) for s in range(3)}
@@ -130,7 +132,10 @@ def test_a_class_votes_and_the_runs_decide(context: Context) -> None:
         assert student_state(live, live.present[0])["key"] != drawn  # a phone draws the result when it comes
         async with school.teacher() as teacher:
             page = (await teacher.get(f"/class/{live.room.code}/report")).text
-        assert "5.510 (3 seeds)" in page
+        assert "Held-out loss in nats, seed down, rank across." in page
+        for name, one, other in (("Seed 1", "5.500", "5.300"), ("Mean", "5.510", "5.310")):
+            cells = f'<td class="figures">{one}</td><td class="figures">{other}</td>'
+            assert f'<th scope="row">{name}</th>{cells}' in page
 
     played(play)
     found = report(record_of(context, codes[0]))

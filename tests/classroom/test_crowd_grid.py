@@ -55,6 +55,35 @@ def test_a_cell_is_claimed_once_for_each_seed(context: Context) -> None:
     played(play)
 
 
+@pytest.mark.parametrize(
+    ("vocab", "said"),
+    [
+        (258, "With 258 tokens its loss is ln 258 = 5.55 nats."),
+        (0, "the natural logarithm of the number of tokens."),
+    ],
+)
+def test_who_guesses_a_loss_sees_that_of_a_model_that_knows_nothing(
+    context: Context, vocab: int, said: str
+) -> None:
+    school = School(context)
+    assert GRID.crowd is not None
+    grid = replace(GRID, crowd=replace(GRID.crowd, vocab=vocab))
+
+    async def play() -> None:
+        live = await school.start(replace(GRID_PLAN, activities=(grid,)))
+        await school.lead(live, "next")
+        async with phone(school, live, "a") as ana:
+            assert said in (await ana.state())["html"]
+            refused = (await ana.answer(0, 1, cell="1/0", number="abc")).json()
+        assert said in screen_state(live, link="x")["html"]
+        assert refused == {
+            "error": "'abc' is not a number. Write digits, such as 2.5 for 2.5 nats.",
+            "field": "number",
+        }
+
+    played(play)
+
+
 def test_who_claims_first_is_trained_first_and_the_map_fills(context: Context) -> None:
     school = School(context)
 
@@ -220,6 +249,7 @@ def test_cells_of_the_lab_are_ordinary_runs_and_the_claimed_one_begins(context: 
     grids = LabClassGrids(lab=lab)
     found = grids.plan(SETTING, AXES)
     assert (found.rows, found.columns, found.count) == (("fp32", "nf4"), ("r=1", "r=4"), 8)
+    assert found.vocab == 258  # bytes and two marks
     assert grids.seconds(SETTING, AXES) is None  # nothing has been trained here
     lab.engine.pause()
     grid_id = grids.start(SETTING, AXES, [(1, 1, 1)])

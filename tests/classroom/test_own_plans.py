@@ -50,7 +50,8 @@ def draft(*entries: Any, **more: Any) -> PlanDraft:
 
 def form(title: str, entries: Sequence[Any], **more: str) -> list[tuple[str, str]]:
     fields = {"title": title, "about": "Mine.", "minutes": "20", "plan": ""} | more
-    return [*fields.items(), *(("entry", json.dumps(entry)) for entry in entries)]
+    listed = [(("entry", json.dumps(entry)), ("kept", "yes")) for entry in entries]
+    return [*fields.items(), *(field for both in listed for field in both)]
 
 
 async def post(client: httpx.AsyncClient, path: str, fields: list[tuple[str, str]]) -> httpx.Response:
@@ -174,6 +175,8 @@ def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: C
             assert 'href="/class?edit=short#editor-title"' in page
             assert "What is q-one?" in page  # the preview
             editor = (await teacher.get("/class?edit=short")).text
+            assert 'value="A short plan (mine)"' in editor
+            assert "A twin asks the same with other content" in editor
             assert "Make a plan of your own" in editor
             assert "Delete my plan" not in editor
             typed = {"kind": "question", "ask": "What is $r$?", "options": "* The rank\nThe rate"}
@@ -204,6 +207,46 @@ def test_the_teacher_makes_starts_changes_and_deletes_a_plan_at_class(context: C
             assert "own-mine" in (await teacher.get("/class")).text
             await post(teacher, "/class/plans/delete", [("plan", "own-mine"), ("sure", "yes")])
             assert "own-mine" not in (await teacher.get("/class")).text
+
+    played(play)
+
+
+def test_a_number_without_a_unit_is_saved_and_a_typed_entry_can_be_changed(context: Context) -> None:
+    school = School(context)
+
+    async def play() -> None:
+        async with school.teacher() as teacher:
+            typed = {"kind": "number", "ask": "How many?", "value": "4", "unit": " "}
+            row = (await teacher.post("/class/plans/typed", json=typed)).text
+            assert "data-change" in row
+            entry = json.loads(unescape(re.findall(r'name="entry" value="([^"]*)"', row)[0]))
+            assert entry == {"kind": "number", "title": "How many?", "ask": "How many?", "value": 4.0}
+            assert (await post(teacher, "/class/plans", form("Mine", [entry]))).status_code == 303
+            page = (await teacher.get("/class?edit=own-mine")).text
+            assert "data-change" in page.partition('id="entries"')[2].partition("</ol>")[0]
+            shipped = (await teacher.get("/class?edit=short")).text
+            assert "data-change" not in shipped.partition('id="entries"')[2].partition("</ol>")[0]
+
+    played(play)
+
+
+def test_a_refused_plan_keeps_what_is_not_ticked(context: Context) -> None:
+    school = School(context)
+    sent = form("", [SHORT, TYPED, NUMBER])
+    del sent[5]  # the tick of the first
+
+    async def play() -> None:
+        async with school.teacher() as teacher:
+            refused = (await post(teacher, "/class/plans", sent)).text
+            listed = re.findall(
+                r'name="entry" value="([^"]*)".*?name="kept" value="yes"( checked)?>', refused
+            )
+            again = [(json.loads(unescape(entry)), bool(tick)) for entry, tick in listed[:3]]
+            assert again == [(SHORT, False), (TYPED, True), (NUMBER, True)]
+            assert (await post(teacher, "/class/plans", [("title", "Mine"), *sent[1:]])).status_code == 303
+            opened = await teacher.post("/class/open", data={"plan": "own-mine", "days": "1"})
+        live = await school.hub.find(opened.headers["location"].split("/")[2])
+        assert [activity.title for activity in live.plan] == ["What is r?", "Bits"]
 
     played(play)
 

@@ -215,6 +215,10 @@ def test_the_files_hold_the_same_and_no_formula(school: School, context: Context
         async with school.teacher() as teacher:
             page = await teacher.get(f"/class/{code}/report")
             assert page.status_code == 200
+            heads = re.findall('<th scope="col">([^<]*)</th>', page.text.partition("</thead>")[0])
+            assert len(set(heads)) == len(heads) == 10
+            below = page.text.partition("</table>")[2].partition("<h2>")[0]
+            assert all(f"<strong>{name}</strong>" in below for name in ("Gain", "Twin", "Discrimination"))
             files = re.findall(rf'href="(/class/{code}/export/[\w.]+)"', page.text)
             got = {path.rpartition("/")[2]: (await teacher.get(path)) for path in files}
             assert set(got) == {"class.xlsx", "students.csv", "items.csv", "moodle.csv", "class.json"}

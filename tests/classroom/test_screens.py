@@ -1,6 +1,7 @@
 """What the three screens say: why wrong options were chosen, and what is known so far."""
 
 import asyncio
+import json
 import re
 
 from classroom.reports.take_home import take_home
@@ -32,6 +33,63 @@ def test_a_poll_promises_votes_and_no_answer(school: School) -> None:
         assert "Next: The votes" in teacher_state(live)["html"]
         await school.lead(live, "next")
         assert "A poll · The votes" in screen_state(live, link="x")["html"]
+
+    played(play)
+
+
+def test_a_value_that_is_known_beforehand_is_folded_away_while_the_class_guesses(school: School) -> None:
+    async def play() -> None:
+        live = await school.start()
+        await school.lead(live, "go", position=2, phase="vote")
+        assert "No guesses yet." in teacher_state(live)["html"]
+        async with phone(school, live, "ana") as ana:
+            await ana.answer(2, 1, number="44")
+        html = teacher_state(live)["html"]
+        folded = "<summary>Show the right answer</summary>"
+        assert re.findall(r"<details [^>]*>(.*?)</details>", html)[0].startswith(folded)
+        assert "40 MB" not in html.partition(folded)[0]
+        assert "44" in html.partition(folded)[0]
+        assert 'class="truth"' not in html  # the line in the histogram
+        await school.lead(live, "next")
+        html = teacher_state(live)["html"]
+        assert folded not in html
+        assert "The value: <strong" in html
+        assert 'class="truth"' in html
+
+    played(play)
+
+
+def test_a_question_that_names_its_activity_is_shown_once(school: School) -> None:
+    ask = "Is B zero at the start?"
+    form = {"kind": "question", "ask": ask, "options": "* Yes\nNo"}
+
+    async def play() -> None:
+        live = await school.start()
+        async with school.teacher() as teacher, phone(school, live, "ana") as ana:
+            await teacher.post(f"/class/{live.room.code}/ask", json=form | {"when": "next"})
+            assert f"Next: {ask} · vote" in teacher_state(live)["html"]
+            await school.lead(live, "next")
+            for phase in ("vote", "reveal"):
+                await school.lead(live, "go", position=live.state.position, phase=phase)
+                lead, screen = teacher_state(live)["html"], screen_state(live, link="x")["html"]
+                student = (await ana.state())["html"]
+                shown = (lead.partition("<summary>The plan")[0], screen, student)
+                assert [html.count(ask) for html in shown] == [1, 1, 1]
+            assert "<h1>Question</h1>" in student
+            await school.lead(live, "go", position=0, phase="reveal")
+            assert "<h1>A question</h1>" in (await ana.state())["html"]  # a title that says something else
+            made = (await teacher.post("/class/plans/typed", json=form)).text
+            assert re.sub(r'value="[^"]*"|<span class="sr">.*?</span>', "", made).count(ask) == 1
+            entry = {"kind": "question", "title": ask, "ask": ask, "options": ["* Yes", "No"]}
+            plan = {
+                "title": "Mine",
+                "about": "Mine.",
+                "minutes": "1",
+                "entry": json.dumps(entry),
+                "kept": "yes",
+            }
+            await teacher.post("/class/plans", data=plan)
+            assert (await teacher.get("/class")).text.count(ask) == 1
 
     played(play)
 

@@ -67,6 +67,14 @@ def test_what_is_no_number_says_how_to_write_one(text: str) -> None:
         read_number(text)
 
 
+@pytest.mark.parametrize(
+    ("unit", "example"), [("%", "2.5 for 2.5 %"), ("tokens", "1,200,000"), ("", "1,200,000")]
+)
+def test_the_example_fits_the_unit(unit: str, example: str) -> None:
+    with pytest.raises(LearnerError, match=example):
+        in_unit("abc", unit)
+
+
 @given(value=st.integers(-(10**12), 10**12))
 def test_a_whole_number_is_read_back_as_it_is_shown(value: int) -> None:
     assert read_number(format_number(value)).value == value
