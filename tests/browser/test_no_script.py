@@ -93,7 +93,9 @@ def addresses(settings: Settings, app: WholeApp) -> Iterator[tuple[str, str]]:
         "/cards": [
             {"deck": "hostile", "new": "2"}, {"words": "x", "deck": HOSTILE}, {"cram": "x", "deck": "hostile"}
         ],
-        "/browse": [{"deck": "hostile"}, {"words": HOSTILE}, {"card": "hostile", "deck": "hostile"}],
+        "/browse": [
+            {"deck": "hostile"}, {"words": HOSTILE}, {"card": "hostile", "deck": "hostile"}, {"write": "new"}
+        ],
         "/quiz": [
             {"topic": "hostile", "n": "30", "seed": "1"}, {"topic": HOSTILE}, {"ids": ",".join(questions)}
         ],
