@@ -1,15 +1,13 @@
 """Cards that the learner writes in the app, into a deck of their own. Each takes the importer's path."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, count
 
 from flashcards.interchange.entry import CardEntry
 from flashcards.interchange.exchange import CardExchange
 from flashcards.interchange.schema import read_schema, write_deck
 from study.base.errors import LearnerError
-from study.base.import_limits import length_problems
 from study.content.user_files import (
     IMPORTED,
     as_bytes,
@@ -19,18 +17,16 @@ from study.content.user_files import (
     read_own_file,
 )
 from study.io.apply_import import Imports
-from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan, shorten
+from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
 from study.io.planning import shared_content
-from study.io.written_item import add_written
+from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
 from study.store.logs.imports import ImportRecord
 from study.text.html_import import normal_html
-from study.text.markup import formula_problems, to_plain
 
 DECK = "Your own cards"
 REQUIRED = ("front", "back")
 TEXTS = (*REQUIRED, "why")
 FIELDS = (*TEXTS, "concept")
-LONGEST_NAME = 60  # characters of the front, where imports are listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +54,9 @@ class CardWriter:
         """Store a card and return its id and its import. Raises LearnerError when it can't be stored."""
         rated = {_note_of(card_id) for card_id in self.exchange.store.cards.latest(profile_id)}
         card = CardEntry(
-            id=_find_free_id(typed["front"], {*self.exchange.decks.notes, *rated}),
+            id=find_free_id(
+                f"{DECK} {typed['front']}", {*self.exchange.decks.notes, *rated}, otherwise="card"
+            ),
             deck=DECK,
             concepts=(typed["concept"],) if typed["concept"] else (),
             front=typed["front"],
@@ -70,7 +68,7 @@ class CardWriter:
             File(name="card.json", content=as_bytes(write_deck(DECK, [card]))),
             self.exchange,
             self.imports,
-            called=f"card {_quote(card.front)}",
+            called=f"card {quote_item(card.front)}",
             may_change_files=may_change_files,
             now=now,
         )
@@ -91,7 +89,7 @@ class CardWriter:
             raise LearnerError("That card can't be deleted here.", do_next="Suspend it: it stays away.")
         kept = read_schema(File(name=name, content=as_bytes(before))).entries
         [gone] = [card for card in kept if card.id == note_id]
-        item = _quote(gone.recognized_by)
+        item = quote_item(gone.recognized_by)
         entry = ImportEntry(verdict="changed", item=item, why="deleted")
         plan = ImportPlan(
             groups=(ImportGroup(title="Cards", entries=(entry,)),),
@@ -110,20 +108,8 @@ class CardWriter:
 def _find_problem(name: str, text: str) -> str:
     if not text:
         return f"The {name} is empty." if name in REQUIRED else ""
-    problem = "; ".join(length_problems([(name, text)]) or formula_problems(text))
-    return f"{problem[0].upper()}{problem[1:]}." if problem else ""
-
-
-def _find_free_id(front: str, taken: Container[str]) -> str:
-    """Return an id that no card and no rating has: a known one would change its card, or be known already."""
-    named = build_slug(f"{DECK} {front}", limit=80)
-    numbered = (f"{named}-{number}" for number in count(2))
-    return next(free for free in chain([named], numbered) if free not in taken)
+    return find_text_problem(text)
 
 
 def _note_of(card_id: str) -> str:
     return card_id.partition("--")[0]
-
-
-def _quote(text: str) -> str:
-    return f"“{shorten(to_plain(text), limit=LONGEST_NAME)}”"

@@ -1,4 +1,4 @@
-"""The Browse page: search the cards, see the state of each, change or delete single ones, and write new ones."""
+"""The Browse page: search the cards, see the state of each, change single ones, write or delete one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from flashcards.decks.pictures import picture_html
 from flashcards.decks.typed_answers import shown_back
 from flashcards.interchange.written_card import DECK
 from flashcards.pages.editing import edit_form, save_edit
-from flashcards.pages.writing import ADDRESS, CardWriting, read_card
+from flashcards.pages.writing import ADDRESS, CardWriting
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.presenter import CardExercise, in_words
 from flashcards.review.search import STATES, FoundCard, Search, find_cards
@@ -113,7 +113,7 @@ class BrowsePage:
     def _write(self, visit: Visit, event: Mapping[str, Any], view: BrowseState) -> Reply:
         match event.get("act"):
             case "draft":
-                self.writing.save_draft(visit, event)
+                self.writing.draft.save(visit, event)
                 return {}
             case "save-card":
                 return self._save_card(visit, event)
@@ -130,7 +130,7 @@ class BrowsePage:
         return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#card-front", "say": said}
 
     def _save_card(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
-        typed = read_card(event)
+        typed = self.writing.draft.read_form(event)
         if problems := self.writing.writer.find_problems(visit.profile.id, typed):
             return {"error": " ".join(problems.values()), "beside": f"#card-{next(iter(problems))}"}
         card_id, record = self.writing.write(visit, typed)

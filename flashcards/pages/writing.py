@@ -1,4 +1,4 @@
-"""The form for a card of the learner's own, its drafts, and what takes the card back; Browse shows it."""
+"""The form for a card of the learner's own, its draft, and what takes the card back; Browse shows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from study.ports.context import Context, Visit
 from study.store.logs.imports import ImportRecord
 from study.text.templates import render
 from study.web import form_event
+from study.web.form_draft import FormDraft
 
 ADDRESS = "/browse?write=new"
-ANY_LENGTH = 4_000_000  # what is too long is refused beside its field, and stays there
 LABELS = {
     "front": ("Front: the question", 2),
     "back": ("Back: the answer", 3),
@@ -31,6 +31,11 @@ class CardWriting:
     context: Context
     writer: CardWriter
 
+    @property
+    def draft(self) -> FormDraft:
+        """What is in the form until the card is saved."""
+        return FormDraft(notes=self.context.store.notes, name="card", fields=FIELDS)
+
     def form(self, visit: Visit) -> Markup:
         """Render the form with the draft, or why this learner can't write a card."""
         return render(
@@ -38,31 +43,22 @@ class CardWriting:
             number=int(visit.now.timestamp()),
             may_write=visit.is_owner,
             fields=[(name, *LABELS[name], name in REQUIRED) for name in TEXTS],
-            draft=self._draft(visit),
+            draft=self.draft.read(visit),
             draft_name=f"{visit.profile.id}:card",
             concepts=self.context.concepts.by_id.values(),
         )
 
-    def save_draft(self, visit: Visit, event: Mapping[str, Any]) -> None:
-        """Keep what is in one field."""
-        name, text = (
-            form_event.read_text(event, "field"),
-            form_event.read_text(event, "value", limit=ANY_LENGTH),
-        )
-        if name in FIELDS:
-            self.context.store.notes.save_draft(visit.profile.id, _draft_key(name), text, at=visit.now)
-
     def write(self, visit: Visit, typed: Mapping[str, str]) -> tuple[str, ImportRecord]:
         """Store the card and end its draft; return its id and its import."""
         written = self.writer.write(visit.profile.id, typed, may_change_files=visit.is_owner, now=visit.now)
-        self._keep(visit, dict.fromkeys(FIELDS, ""))
+        self.draft.replace(visit, {})
         return written
 
     def take_back(self, visit: Visit, event: Mapping[str, Any], note: Note | None) -> None:
         """Undo the writing of a card; its text is a draft again, if there is no other draft."""
         self.undo(visit, event)
-        if note is not None and not any(self._draft(visit).values()):
-            self._keep(visit, {**note.texts, "concept": next(iter(note.concepts), "")})
+        if note is not None and not any(self.draft.read(visit).values()):
+            self.draft.replace(visit, {**note.texts, "concept": next(iter(note.concepts), "")})
 
     def undo(self, visit: Visit, event: Mapping[str, Any]) -> None:
         """Undo what one press has written or deleted."""
@@ -70,24 +66,3 @@ class CardWriting:
             raise shared_content("change", do_next="Ask them.")
         number = form_event.read_whole(event, "import")
         self.writer.imports.undo(visit.profile.id, number, now=visit.now)
-
-    def _draft(self, visit: Visit) -> dict[str, str]:
-        notes = self.context.store.notes
-        return {name: notes.draft(visit.profile.id, _draft_key(name)) for name in FIELDS}
-
-    def _keep(self, visit: Visit, texts: Mapping[str, str]) -> None:
-        before = self._draft(visit)
-        for name in FIELDS:
-            if texts.get(name, "") != before[name]:
-                key = _draft_key(name)
-                self.context.store.notes.save_draft(visit.profile.id, key, texts[name], at=visit.now)
-
-
-def read_card(event: Mapping[str, Any]) -> dict[str, str]:
-    """Read the fields of the form."""
-    texts = {name: form_event.read_field(event, name, limit=ANY_LENGTH) for name in FIELDS}
-    return {name: text.replace("\r\n", "\n").strip() for name, text in texts.items()}
-
-
-def _draft_key(name: str) -> str:
-    return f"card:{name}"

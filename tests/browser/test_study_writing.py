@@ -1,4 +1,4 @@
-"""Writing a card of one's own in a real browser: refused, asked, edited, taken back and deleted."""
+"""A card and a question of one's own in a real browser: refused, asked, edited, taken back, deleted."""
 
 import re
 
@@ -79,3 +79,29 @@ def test_a_card_is_taken_back_into_the_form_written_again_and_deleted(visit: Vis
     expect(page.locator(".found-row")).to_have_count(0)
     page.locator("#done").get_by_role("button", name="Undo").click()
     expect(page.locator(".found-row")).to_have_count(1)
+
+
+def test_a_question_is_written_and_asked_at_once(visit: Visit) -> None:
+    visitor = visit(width=390, height=844, color_scheme="dark")
+    page = visitor.open("/quiz")
+    page.get_by_role("link", name="Write a question").click()
+    visitor.settled()
+    expect(page).to_have_title(re.compile("^Write a question"))
+    assert violations(page) == []
+    page.locator("#question-stem").fill("What is frozen?")
+    page.locator("#question-right").fill("The base")
+    page.locator("#question-wrong-1").fill("The base")
+    page.locator("#question-wrong-1").press("Control+Enter")
+    expect(page.locator("#question-wrong-1")).to_have_accessible_description("This answer is there twice.")
+    page.get_by_text("More wrong answers").click()
+    page.locator("#question-wrong-4").fill("Nothing")
+    page.locator("#question-wrong-1").fill("The adapter")
+    page.locator("#question-wrong-1").press("Control+Enter")
+    expect(page.locator("#done")).to_be_focused()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Ask me my own questions").click()
+    expect(page.locator("#stem")).to_contain_text("What is frozen?")
+    page.get_by_role("radio", name="The base").check()
+    page.get_by_role("button", name="Check").first.click()
+    expect(page.locator("#main")).to_contain_text(re.compile("right", re.IGNORECASE))

@@ -151,7 +151,7 @@ def test_fronts_that_begin_alike_and_a_card_written_anew_are_new_cards(page: Bro
     [
         ({"front": "  "}, "#card-front", "The front is empty."),
         ({"back": ""}, "#card-back", "The back is empty."),
-        ({"back": "x" * (TEXT_CHARACTERS + 1)}, "#card-back", "Its back has 20,001 characters; 20,000 are"),
+        ({"back": "x" * (TEXT_CHARACTERS + 1)}, "#card-back", "Its text has 20,001 characters; 20,000 are"),
         ({"why": r"$\frac{$"}, "#card-why", "The formula "),
         ({"front": "", "back": ""}, "#card-front", "The front is empty. The back is empty."),
     ],
