@@ -10,15 +10,19 @@ from flashcards.interchange.anki_schedule import row_problem
 from flashcards.interchange.class_cards import write_class_cards
 from flashcards.interchange.exchange import card_exchange, open_exchange
 from flashcards.interchange.user_decks import LiveDecks
+from flashcards.interchange.written_card import CardWriter
 from flashcards.pages.browse import BrowsePage
 from flashcards.pages.cards import CardsPage
+from flashcards.pages.writing import ADDRESS, CardWriting
 from flashcards.review.presenter import card_exercise
 from flashcards.stats.progress import CardSection
 from study.content.search import SearchEntry
+from study.io.apply_import import Imports
 from study.parts import AppPart, Core
 from study.text.markup import to_plain
 
 ACTIONS = (
+    ("Write a card", ADDRESS, "Make a card of your own: front, back, why and topic."),
     ("Edit a card", "/cards", "Rewrite it in your own words: e on Cards."),
     ("Flag a card", "/cards", "Mark it so that you find it again: f on Cards."),
     ("Bury a card", "/cards", "Hide it until tomorrow: b on Cards."),
@@ -34,6 +38,9 @@ def build(core: Core) -> AppPart:
     """Read the decks; provide the cards due, cards on request, and each card's concepts to other parts."""
     context, ports = core.context, core.ports
     decks = LiveDecks(context.concepts, core.settings.decks_dir)
+    exchange = card_exchange(context.store, core.settings.home, context.concepts, decks)
+    writer = CardWriter(exchange=exchange, imports=Imports(store=context.store, home=core.settings.home))
+    writing = CardWriting(context=context, writer=writer)
     exercise = card_exercise(context, decks, figure_about=ports.figure_about)
     ports.cards = exercise
     ports.cards_due = exercise.due
@@ -44,9 +51,9 @@ def build(core: Core) -> AppPart:
     return AppPart(
         pages=lambda: (
             CardsPage(context=context, exercise=exercise),
-            BrowsePage(context=context, exercise=exercise),
+            BrowsePage(context=context, exercise=exercise, writing=writing),
         ),
-        exchanges={"cards": card_exchange(context.store, core.settings.home, context.concepts, decks)},
+        exchanges={"cards": exchange},
         claims_last=True,
         exchange_openers=(open_exchange,),
         sections=(CardSection(exercise=exercise),),

@@ -12,8 +12,10 @@ from quizzes.explain.presenter import explain_exercise
 from quizzes.grader.grader_client import GraderClient
 from quizzes.interchange.exchange import open_exchange, question_exchange
 from quizzes.interchange.user_bank import LiveBank
+from quizzes.interchange.written_question import QuestionWriter
 from quizzes.pages.explain import ExplainPage
 from quizzes.pages.quiz import QuizPage
+from quizzes.pages.writing import ADDRESS, QuestionWriting
 from quizzes.session.challenge import Challenges
 from quizzes.session.class_answers import QuizClassKinds
 from quizzes.session.class_questions import class_question, class_twins, search_class_questions
@@ -22,12 +24,19 @@ from quizzes.stats.progress import QuizSection
 from quizzes.stats.recurring_misses import recurring_of
 from study.content.concepts import concept_address
 from study.content.search import SearchEntry
+from study.io.apply_import import Imports
 from study.parts import QUESTION_STYLES, AppPart, Core
 from study.ports.activities import MisconceptionLink, RecurringMiss
 from study.ports.context import Context, Visit
 from study.ports.ports import Ports
 from study.text.markup import to_plain
 
+WRITE = SearchEntry(
+    kind="Actions",
+    title="Write a question",
+    address=ADDRESS,
+    about="Make a question of your own: a right answer and wrong ones.",
+)
 STATIC = Path(__file__).parent / "static"
 
 
@@ -48,6 +57,13 @@ def build(core: Core, *, grader: bool) -> AppPart:
         bank=bank,
         figure_about=ports.figure_about,
     )
+    exchange = question_exchange(core.settings.home, context.concepts, bank)
+    writer = QuestionWriter(
+        exchange=exchange,
+        imports=Imports(store=context.store, home=core.settings.home),
+        store=context.store,
+    )
+    writing = QuestionWriting(context=context, writer=writer)
     ports.quiz = quiz
     ports.subjects = replace(ports.subjects, of_question=quiz.subjects)
     ports.challenge_link = Challenges(operations=quiz.operations, rng=context.rng).build_link
@@ -60,10 +76,10 @@ def build(core: Core, *, grader: bool) -> AppPart:
     ports.recurring_misses = partial(list_recurring, context, ports, bank)
     return AppPart(
         pages=lambda: (
-            QuizPage(context=context, exercise=quiz),
+            QuizPage(context=context, exercise=quiz, writing=writing),
             ExplainPage(context=context, exercise=explain),
         ),
-        exchanges={"questions": question_exchange(core.settings.home, context.concepts, bank)},
+        exchanges={"questions": exchange},
         exchange_openers=(open_exchange,),
         sections=(
             QuizSection(
@@ -72,7 +88,7 @@ def build(core: Core, *, grader: bool) -> AppPart:
                 recurring=ports.recurring_misses,
             ),
         ),
-        searchable=(lambda: map(_search_entry, bank.questions),),
+        searchable=(lambda: [WRITE], lambda: map(_search_entry, bank.questions)),
         styles=(QUESTION_STYLES, STATIC / "quiz.css", STATIC / "explain.css"),
         # The queue closes before the grader, because a waiting job must not start the grader again.
         closers=(*((client.close,) if client else ()), explain.room.close),

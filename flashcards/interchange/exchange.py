@@ -59,7 +59,7 @@ class CardExchange:
 
     def export(self, profile_id: str, name: str, *, now: datetime) -> list[File]:
         """Export all cards, the app's and the learner's own, with the learner's edits."""
-        entries = entries_of(self.decks.edited(self._edits(profile_id)))
+        entries = self.list_known(profile_id)
         match name:
             case "apkg":
                 return [File(name=f"{NAME}.apkg", content=write_apkg(entries, now=now))]
@@ -67,6 +67,14 @@ class CardExchange:
                 return [File(name=f"{NAME}.csv", content=write_csv(entries))]
         written = write_markdown(entries)
         return [File(name=file, content=content) for file, content in written.items()]
+
+    def list_known(self, profile_id: str) -> list[CardEntry]:
+        """List all cards with the learner's edits."""
+        return entries_of(self.decks.edited(self._edits(profile_id)))
+
+    def is_given(self, note_id: str) -> bool:
+        """Return whether a note is the app's or in a file written by hand: imports never change its text."""
+        return note_id in self.decks.app.notes or note_id in self.decks.collection.by_hand
 
     def plan(self, profile_id: str, file: File, *, now: datetime) -> ImportPlan:
         """Plan the import of a file: the verdict on each card, and the ratings that come with it."""
@@ -101,10 +109,7 @@ class CardExchange:
 
     def _in_import(self, note_id: str, edits: Mapping[str, object]) -> bool:
         """Return whether an import file of ours has the note; any other note is changed by an edit."""
-        collection = self.decks.collection
-        return (
-            note_id not in self.decks.app.notes and note_id not in collection.by_hand and note_id not in edits
-        )
+        return not self.is_given(note_id) and note_id not in edits
 
     def _judged(
         self, reading: CardReading, known: Mapping[str, CardEntry], edits: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""The Browse page: search the cards, see the state of each, and bury, suspend, flag or edit single ones."""
+"""The Browse page: search the cards, see the state of each, change single ones, write or delete one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,13 @@ from markupsafe import Markup
 
 from flashcards.decks.pictures import picture_html
 from flashcards.decks.typed_answers import shown_back
+from flashcards.interchange.written_card import DECK
 from flashcards.pages.editing import edit_form, save_edit
+from flashcards.pages.writing import ADDRESS, CardWriting
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.presenter import CardExercise, in_words
 from flashcards.review.search import STATES, FoundCard, Search, find_cards
+from flashcards.review.session import CardFilter
 from flashcards.review.snapshot import CardSnapshot
 from flashcards.review.urls import FILTERS, build_url, filter_of, how_to, list_filters
 from study.base.html import format_html
@@ -37,6 +40,18 @@ class BrowseState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CardDone:
+    """What was done with a card of the learner's own: the import that can be undone."""
+
+    said: str
+    import_id: int
+    card: str = ""
+    """The card that was written; empty for one that was deleted."""
+
+    study: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BrowsePage:
     """The event handlers of the card browser."""
 
@@ -44,15 +59,23 @@ class BrowsePage:
 
     context: Context
     exercise: CardExercise
+    writing: CardWriting
 
     def load(self, request: gr.Request) -> Markup:
-        """Render the search of the URL with its results."""
+        """Render the search of the URL with its results, or the form for a new card."""
         visit = frame.visit_of(self.context, request)
-        view = BrowseState(search=_search_of(visit.query))
+        if visit.query.get("write"):
+            return self.writing.form(visit)
+        return self._page(visit, BrowseState(search=_search_of(visit.query)))
+
+    def _page(self, visit: Visit, view: BrowseState, *, done: CardDone | None = None) -> Markup:
         decks = self.exercise.reviews.decks
         return render(
             "flashcards/browse/browse.html",
             search=view.search,
+            done=done,
+            may_write=visit.is_owner,
+            write=ADDRESS,
             decks=decks.titles,
             levels=LEVELS,
             concepts=self.context.concepts.by_id.values(),
@@ -82,8 +105,52 @@ class BrowsePage:
             case "cram":
                 how = how_to("cram", new_today=0, now=visit.now)
                 return {"goto": build_url(list_filters(view.search.wanted), **how)}
+            case "write" | "draft" | "save-card" | "take-back" | "put-back" | "delete":
+                return self._write(visit, event, view)
         said = self._change(visit, event, card_id)
         return {**self._reply(visit, BrowseState(search=view.search, open=card_id)), "say": said}
+
+    def _write(self, visit: Visit, event: Mapping[str, Any], view: BrowseState) -> Reply:
+        match event.get("act"):
+            case "draft":
+                self.writing.draft.save(visit, event)
+                return {}
+            case "save-card":
+                return self._save_card(visit, event)
+            case "delete":
+                return self._delete_card(visit, event, view)
+            case "put-back":
+                self.writing.undo(visit, event)
+                return {"html": self._page(visit, view), "say": "The card is back.", "focus": "#main"}
+        said = ""
+        if event.get("act") == "take-back":
+            note = self.exercise.snapshot(visit).decks.notes.get(form_event.read_text(event, "card"))
+            self.writing.take_back(visit, event, note)
+            said = "Taken back. Its text is in the form."
+        return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#card-front", "say": said}
+
+    def _save_card(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        typed = self.writing.draft.read_form(event)
+        if problems := self.writing.writer.find_problems(visit.profile.id, typed):
+            return {"error": " ".join(problems.values()), "beside": f"#card-{next(iter(problems))}"}
+        card_id, record = self.writing.write(visit, typed)
+        own = CardFilter(deck=self.writing.writer.deck)
+        how = how_to("new", new_today=self.exercise.snapshot(visit).log.new_today, now=visit.now)
+        said = f"Saved as a new card of the deck “{DECK}”."
+        done = CardDone(
+            said=said, import_id=record.id, card=card_id, study=build_url(list_filters(own), **how)
+        )
+        view = BrowseState(search=Search(wanted=own), open=card_id)
+        url = f"/browse?{urlencode(list_filters(own))}"
+        return {"html": self._page(visit, view, done=done), "url": url, "say": said, "focus": "#done"}
+
+    def _delete_card(self, visit: Visit, event: Mapping[str, Any], view: BrowseState) -> Reply:
+        note_id = form_event.read_text(event, "note")
+        record = self.writing.writer.delete(
+            visit.profile.id, note_id, may_change_files=visit.is_owner, now=visit.now
+        )
+        done = CardDone(said="Deleted. Your ratings of it stay in the log.", import_id=record.id)
+        return {"html": self._page(visit, view, done=done), "say": done.said, "focus": "#done"}
 
     def _change(self, visit: Visit, event: Mapping[str, Any], card_id: str) -> str:
         reviews, profile_id = self.exercise.reviews, visit.profile.id
@@ -130,13 +197,13 @@ class BrowsePage:
             more=len(found) - len(shown),
             rows=[(row, _format_due(snapshot, row)) for row in shown],
             view=view,
-            opened=self._opened(snapshot, view),
+            opened=self._opened(visit, snapshot, view),
             flags=FLAG_NAMES,
             study=build_url(list_filters(view.search.wanted)),
             undo=self.exercise.find_undoable(visit),
         )
 
-    def _opened(self, snapshot: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
+    def _opened(self, visit: Visit, snapshot: CardSnapshot, view: BrowseState) -> dict[str, Any] | None:
         """Return the template values of the open row: both sides, or the form to edit them."""
         card = snapshot.decks.by_id.get(view.open)
         if card is None:
@@ -148,6 +215,8 @@ class BrowsePage:
             "picture": picture_html(card.picture) if card.picture else "",
             "form": edit_form(snapshot, card.id, carried=carried) if view.editing else "",
             "own": card.own,
+            "deletable": visit.is_owner and self.writing.writer.can_delete(card.note_id),
+            "siblings": len(snapshot.decks.notes[card.note_id].cards()),
         }
 
     def _find(self, snapshot: CardSnapshot, search: Search) -> list[FoundCard]:

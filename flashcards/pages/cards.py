@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from flashcards.pages.editing import edit_form, save_edit
 from flashcards.pages.finish import finish_values
+from flashcards.pages.writing import ADDRESS
 from flashcards.review.card_status import FLAG_NAMES
 from flashcards.review.cram import Cram
 from flashcards.review.presenter import CardExercise, CardViewState, read_view_state
@@ -237,6 +238,8 @@ class CardsPage:
         ]
         return {
             "undo": self.exercise.find_undoable(visit, cram=choice.cram),
+            "may_write": visit.is_owner,
+            "write": ADDRESS,
             "keys": KEYS,
             "filters": {
                 "chosen": chosen,

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from quizzes.pages.writing import ADDRESS, QuestionDone, QuestionWriting
 from quizzes.session.modes import EXAM_PACES, MODES, RULES, Mode
 from quizzes.session.operations import new_seed
 from quizzes.session.presenter import QuizExercise
@@ -41,10 +42,13 @@ class QuizPage:
 
     context: Context
     exercise: QuizExercise
+    writing: QuestionWriting
 
     def load(self, request: gr.Request) -> Markup:
-        """Render what the URL names: a quiz, or the form to choose one."""
+        """Render what the URL names: a quiz, the form to choose one, or the form for a new question."""
         visit = frame.visit_of(self.context, request)
+        if visit.query.get("write"):
+            return self.writing.form(visit)
         choice = _choice_of(visit.query)
         if choice is None:
             return self._chooser(visit)
@@ -70,7 +74,28 @@ class QuizPage:
                 return self._next(visit)
             case "poll":
                 return self._tick(visit, event)
+            case "draft":
+                self.writing.draft.save(visit, event)
+                return {}
+            case "write":
+                return self._write(visit)
+            case "save-question":
+                return self._save_question(visit, event)
+            case "take-back":
+                self.writing.take_back(visit, event)
+                return self._write(visit, said="Taken back. Its text is in the form.")
         raise form_event.unknown_act(event)
+
+    def _write(self, visit: Visit, *, said: str = "") -> Reply:
+        return {"html": self.writing.form(visit), "url": ADDRESS, "focus": "#question-stem", "say": said}
+
+    def _save_question(self, visit: Visit, event: Mapping[str, Any]) -> Reply:
+        typed = self.writing.draft.read_form(event)
+        if problems := self.writing.writer.find_problems(typed):
+            return {"error": " ".join(problems.values()), "beside": f"#question-{next(iter(problems))}"}
+        done = self.writing.write(visit, typed)
+        html = self._chooser(visit, done=done)
+        return {"html": html, "url": "/quiz", "say": "The question is saved.", "focus": "#done"}
 
     def _answer(self, visit: Visit, event: dict[str, Any]) -> Reply:
         give = self.exercise.give_up if event.get("act") == "give-up" else self.exercise.answer
@@ -175,11 +200,16 @@ class QuizPage:
             shown.append((number, mark, self.exercise.explained(record, question, given)))
         return shown
 
-    def _chooser(self, visit: Visit, *, shared: QuizChoice | None = None) -> Markup:
+    def _chooser(
+        self, visit: Visit, *, shared: QuizChoice | None = None, done: QuestionDone | None = None
+    ) -> Markup:
         operations, profile_id = self.exercise.operations, visit.profile.id
         concept = visit.query.get("concept", "")
         return render(
             "quizzes/quiz/choose.html",
+            done=done,
+            may_write=visit.is_owner,
+            write=ADDRESS,
             modes=RULES,
             asked_mode=_read_mode(visit.query.get("mode", "")),
             topics=operations.bank.topics,

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from study.base.errors import LearnerError
 from study.content.user_files import compute_digest, read_own_files
 from study.io.apply_import import Imports
 from study.io.exchange import Exchange, File, ImportPlan, ImportReport, exchange_for
@@ -113,6 +114,14 @@ def plan_import(
         plan = plan.without_files("the decks and questions of this server are its owner's")
     plan = replace(plan, read_from={name: digests.get(name, "") for name in plan.files})
     return PlannedImport(plan=plan, report=imports.report(profile_id, plan))
+
+
+def shared_content(verb: str, *, do_next: str) -> LearnerError:
+    """Return the error of a learner who would change a server's decks and questions, which are everyone's."""
+    return LearnerError(
+        f"Everyone on this server shares its decks and questions, so only its owner can {verb} them.",
+        do_next=do_next,
+    )
 
 
 def with_progress(items: Collection[T]) -> Iterator[T]:

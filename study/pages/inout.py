@@ -17,7 +17,7 @@ from study.io.apply_import import Imports, UndoneImport
 from study.io.exchange import VERDICTS, Exchange, ImportReport
 from study.io.import_jobs import ImportJob, ImportJobs
 from study.io.pending_upload import PendingUpload, PendingUploads
-from study.io.planning import PlannedImport, Upload
+from study.io.planning import PlannedImport, Upload, shared_content
 from study.ports.context import Context, Visit
 from study.store.database import end_reading
 from study.store.logs.imports import ImportRecord
@@ -196,10 +196,7 @@ class InOutPage:
 
     def _apply(self, requester: Requester, planned: PlannedImport, job: ImportJob) -> Reply:
         if planned.plan.files and not requester.is_owner:
-            raise LearnerError(
-                "Everyone on this server shares its decks and questions, so only its owner can import them.",
-                do_next="Send them the file.",
-            )
+            raise shared_content("import", do_next="Send them the file.")
         shown = job.purpose["digest"], job.purpose["report"]
         if shown != (job.upload.digest, _compute_digest(planned.report)):
             error = "Your cards or this file changed since the preview. Nothing was imported: look again."

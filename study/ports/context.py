@@ -46,6 +46,9 @@ class Visit:
     may_use_lab: bool = False
     """Whether this request may start, stop and read in the Lab what isn't there yet."""
 
+    is_owner: bool = False
+    """Whether this request may change what is everyone's on a server: decks and questions."""
+
     @property
     def days(self) -> StudyDays:
         """This learner's day boundaries."""

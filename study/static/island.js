@@ -45,7 +45,7 @@ let byPointer = false; // whether that press came from a mouse or a finger
 let waitingPress = null; // the same for a button that has only just come, or for Back
 let oldControls = new Set();
 const saving = new Map(); // draft name -> timer of the save that is to come
-let lastSave = Promise.resolve();
+let lastSave = Promise.resolve(); // all saves that are on their way
 const shownParts = new Map(); // part name -> the HTML it was given last
 
 const island = element.closest('.block')?.id || element.id; // its name on the page and in addresses
@@ -91,7 +91,7 @@ function trouble(text, { again = null, kind = 'refused', near = null }) {
 function standBeside(box, near) {
   const control = near.matches('form') ? near.querySelector('button:not([type="button"])') : near;
   const row = control?.closest('.actions, .trouble');
-  if (control?.matches('input')) (control.closest('label') || control).after(box);
+  if (control?.matches('input, textarea, select')) (control.closest('label') || control).after(box);
   else if (row) row.before(box);
   else if (control && near !== control) control.before(box);
   else return false;
@@ -153,6 +153,7 @@ async function send(event, control = null) {
   } catch (failure) {
     waitingKeys = [];
     trouble(failure.said || UNREACHABLE, { again: event, kind: 'unreachable', near: control });
+    keepDrafts();
   } finally {
     busy = false;
     progress?.remove();
@@ -178,6 +179,7 @@ async function show(reply, event, control) {
   const near = () => (reply.beside ? find(reply.beside) : control);
   if (reply.error && typeof reply.html !== 'string') {
     if (reply.parts) replaceParts(reply.parts); // what no longer belongs to what was typed
+    keepDrafts();
     return trouble(reply.error, { near: near() });
   }
   dropTrouble('[data-passing]');
@@ -289,9 +291,13 @@ function settleDrafts() {
   return lastSave;
 }
 
+// What was handed in and refused is still a draft, also where its save had not gone out yet.
+function keepDrafts() {
+  drafts().filter((box) => sessionStorage.getItem(draftName(box)) !== null).forEach(save);
+}
+
 function save(box) {
-  lastSave = saveNow(box);
-  return lastSave;
+  lastSave = Promise.all([lastSave, saveNow(box)]).then(() => {}); // a form may have several drafts
 }
 
 async function saveNow(box) {

@@ -37,7 +37,7 @@ from study.web import form_event, page_files
 from study.web.fresh_browser import list_known
 from study.web.island_route import GuardedAct
 from study.web.security import middleware
-from study.web.security.access import may_use_lab, owners_only
+from study.web.security.access import may_use_lab, owners_only, role_of
 from study.web.security.content_policy import GradioPages
 from study.web.theme import THEME
 
@@ -256,7 +256,7 @@ def visit_of(context: Context, request: gr.Request | Request, event: dict[str, A
     browser_id = middleware.browser_of(dict(request.cookies))
     query = _read_query(str(request.query_params)) if event is None else query_of(event)
     found = find_visit(context, browser_id=browser_id, query=query)
-    found = replace(found, may_use_lab=may_use_lab(request))
+    found = replace(found, may_use_lab=may_use_lab(request), is_owner=role_of(request) == "owner")
     if event and event.get("shown_profile") not in (None, found.profile.id):
         raise LearnerError(
             "Another profile was chosen in another window; nothing was changed here.",

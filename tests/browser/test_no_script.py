@@ -93,9 +93,12 @@ def addresses(settings: Settings, app: WholeApp) -> Iterator[tuple[str, str]]:
         "/cards": [
             {"deck": "hostile", "new": "2"}, {"words": "x", "deck": HOSTILE}, {"cram": "x", "deck": "hostile"}
         ],
-        "/browse": [{"deck": "hostile"}, {"words": HOSTILE}, {"card": "hostile", "deck": "hostile"}],
+        "/browse": [
+            {"deck": "hostile"}, {"words": HOSTILE}, {"card": "hostile", "deck": "hostile"}, {"write": "new"}
+        ],
         "/quiz": [
-            {"topic": "hostile", "n": "30", "seed": "1"}, {"topic": HOSTILE}, {"ids": ",".join(questions)}
+            {"topic": "hostile", "n": "30", "seed": "1"}, {"topic": HOSTILE}, {"ids": ",".join(questions)},
+            {"write": "new"},
         ],
         "/explain": [{"prompt": "explain-lora"}, {"prompt": "explain-lora", "attempt": "1"}, {"own": "new"}],
         "/lab": [{"run": run} for run in runs[:2]] + [{"data": HOSTILE, "model": HOSTILE, "name": HOSTILE}],

@@ -4,15 +4,15 @@ import pytest
 
 import lora_lab.quantities  # noqa: F401 - some cards compute their answers
 from flashcards.pages.browse import AT_ONCE, BrowsePage
-from flashcards.review.presenter import card_exercise
 from study.ports.context import Context
 from study.web.frame import Reply
+from tests.flashcards.pages.browsing import build_browse
 from tests.visits import build_event, opened, words
 
 
 @pytest.fixture
 def page(context: Context) -> BrowsePage:
-    return BrowsePage(context=context, exercise=card_exercise(context))
+    return build_browse(context)
 
 
 def results(reply: Reply) -> str:

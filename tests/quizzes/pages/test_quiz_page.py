@@ -7,10 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - feedback shows the numbers it was checked against
-from flashcards.review.presenter import card_exercise
 from quizzes.bank.bank import Question
 from quizzes.pages.quiz import QuizPage
-from quizzes.session.presenter import quiz_exercise
 from quizzes.session.session import find_position
 from study.base.checks import list_quantities
 from study.ports.context import Context
@@ -19,13 +17,13 @@ from study.text.markup import to_html
 from study.web import frame
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields, wrong_response
+from tests.quizzes.pages.quizzing import build_quiz
 from tests.visits import build_event, opened, primary, query_of, words
 
 
 @pytest.fixture
 def page(context: Context) -> QuizPage:
-    cards = card_exercise(context)
-    return QuizPage(context=context, exercise=quiz_exercise(context, ask_for_cards=cards.ask_for))
+    return build_quiz(context)
 
 
 def start(page: QuizPage, **chosen: str) -> Reply:

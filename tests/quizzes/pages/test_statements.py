@@ -3,20 +3,18 @@
 import pytest
 
 import lora_lab.quantities  # noqa: F401 - feedback shows the numbers it was checked against
-from flashcards.review.presenter import card_exercise
 from quizzes.pages.quiz import QuizPage
-from quizzes.session.presenter import quiz_exercise
 from study.ports.context import Context
 from study.store.database import one_view
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields
+from tests.quizzes.pages.quizzing import build_quiz
 from tests.visits import build_event, opened, query_of
 
 
 @pytest.fixture
 def page(context: Context) -> QuizPage:
-    cards = card_exercise(context)
-    return QuizPage(context=context, exercise=quiz_exercise(context, ask_for_cards=cards.ask_for))
+    return build_quiz(context)
 
 
 def test_start_answer_and_next_take_no_more_statements_and_transactions_than_these(

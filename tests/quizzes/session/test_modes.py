@@ -18,6 +18,7 @@ from study.ports.context import Context
 from study.store.logs.quizzes import QuizAnswer
 from study.web.frame import Reply
 from tests.quizzes.answering import right_fields, wrong_fields
+from tests.quizzes.pages.quizzing import build_quiz
 from tests.visits import build_event, opened, query_of, words
 
 
@@ -74,7 +75,7 @@ def ana(context: Context, now: datetime) -> Learner:
     moved = replace(context, clock=clock)
     cards = card_exercise(moved)
     exercise = quiz_exercise(moved, ask_for_cards=cards.ask_for, elsewhere=Subjects(of_card=cards.subjects))
-    return Learner(page=QuizPage(context=moved, exercise=exercise), clock=clock)
+    return Learner(page=build_quiz(moved, exercise), clock=clock)
 
 
 # ---- practice ----

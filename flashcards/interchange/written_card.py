@@ -1,0 +1,115 @@
+"""Cards that the learner writes in the app, into a deck of their own. Each takes the importer's path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from flashcards.interchange.entry import CardEntry
+from flashcards.interchange.exchange import CardExchange
+from flashcards.interchange.schema import read_schema, write_deck
+from study.base.errors import LearnerError
+from study.content.user_files import (
+    IMPORTED,
+    as_bytes,
+    build_slug,
+    compute_digest,
+    key_of_title,
+    read_own_file,
+)
+from study.io.apply_import import Imports
+from study.io.exchange import File, ImportEntry, ImportGroup, ImportPlan
+from study.io.planning import shared_content
+from study.io.written_item import add_written, find_free_id, find_text_problem, quote_item
+from study.store.logs.imports import ImportRecord
+from study.text.html_import import normal_html
+
+DECK = "Your own cards"
+REQUIRED = ("front", "back")
+TEXTS = (*REQUIRED, "why")
+FIELDS = (*TEXTS, "concept")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardWriter:
+    """Writes and deletes cards of the learner's own. Each is one import, and is undone like one."""
+
+    exchange: CardExchange
+    imports: Imports
+
+    @property
+    def deck(self) -> str:
+        """The id of the deck that written cards go to."""
+        return key_of_title(DECK, self.exchange.decks.titles, otherwise=build_slug(DECK))
+
+    def find_problems(self, profile_id: str, typed: Mapping[str, str]) -> dict[str, str]:
+        """Return what is wrong with each text, as a sentence; one that is right is left out."""
+        found = {name: _find_problem(name, typed[name]) for name in TEXTS}
+        if not found["front"] and self._has_front(profile_id, typed["front"]):
+            found["front"] = "You have a card with this front already. Change the front, or edit that card."
+        return {name: problem for name, problem in found.items() if problem}
+
+    def write(
+        self, profile_id: str, typed: Mapping[str, str], *, may_change_files: bool, now: datetime
+    ) -> tuple[str, ImportRecord]:
+        """Store a card and return its id and its import. Raises LearnerError when it can't be stored."""
+        rated = {_note_of(card_id) for card_id in self.exchange.store.cards.latest(profile_id)}
+        card = CardEntry(
+            id=find_free_id(
+                f"{DECK} {typed['front']}", {*self.exchange.decks.notes, *rated}, otherwise="card"
+            ),
+            deck=DECK,
+            concepts=(typed["concept"],) if typed["concept"] else (),
+            front=typed["front"],
+            back=typed["back"],
+            why=typed["why"],
+        )
+        record = add_written(
+            profile_id,
+            File(name="card.json", content=as_bytes(write_deck(DECK, [card]))),
+            self.exchange,
+            self.imports,
+            called=f"card {quote_item(card.front)}",
+            may_change_files=may_change_files,
+            now=now,
+        )
+        return card.id, record
+
+    def can_delete(self, note_id: str) -> bool:
+        """Return whether a card is in a deck that the app writes: it was written here, or imported."""
+        return note_id in self.exchange.decks.notes and not self.exchange.is_given(note_id)
+
+    def delete(self, profile_id: str, note_id: str, *, may_change_files: bool, now: datetime) -> ImportRecord:
+        """Take a card out of its deck; its ratings stay in the log. Raises LearnerError when it can't go."""
+        if not may_change_files:
+            raise shared_content("delete", do_next="Suspend the card instead: it stays away from you.")
+        note = self.exchange.decks.notes.get(note_id)
+        name = f"decks/{note.deck}{IMPORTED}" if note and self.can_delete(note_id) else ""
+        before = read_own_file(self.imports.home, name) if name else None
+        if before is None:
+            raise LearnerError("That card can't be deleted here.", do_next="Suspend it: it stays away.")
+        kept = read_schema(File(name=name, content=as_bytes(before))).entries
+        [gone] = [card for card in kept if card.id == note_id]
+        item = quote_item(gone.recognized_by)
+        entry = ImportEntry(verdict="changed", item=item, why="deleted")
+        plan = ImportPlan(
+            groups=(ImportGroup(title="Cards", entries=(entry,)),),
+            files={name: write_deck(gone.deck, [card for card in kept if card is not gone])},
+            read_from={name: compute_digest(before)},
+        )
+        self.imports.apply(profile_id, plan, file_name=f"the deletion of card {item}", now=now)
+        return self.imports.store.imports.list_undoable(profile_id)[0]
+
+    def _has_front(self, profile_id: str, front: str) -> bool:
+        shown = normal_html(front)
+        written = (card for card in self.exchange.list_known(profile_id) if card.deck == DECK)
+        return any(card.shows("front") == shown for card in written)
+
+
+def _find_problem(name: str, text: str) -> str:
+    if not text:
+        return f"The {name} is empty." if name in REQUIRED else ""
+    return find_text_problem(text)
+
+
+def _note_of(card_id: str) -> str:
+    return card_id.partition("--")[0]

@@ -1,0 +1,68 @@
+"""The form for a card of the learner's own, its draft, and what takes the card back; Browse shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from flashcards.decks.note import Note
+from flashcards.interchange.written_card import FIELDS, REQUIRED, TEXTS, CardWriter
+from study.io.planning import shared_content
+from study.ports.context import Context, Visit
+from study.store.logs.imports import ImportRecord
+from study.text.templates import render
+from study.web import form_event
+from study.web.form_draft import FormDraft
+
+ADDRESS = "/browse?write=new"
+LABELS = {
+    "front": ("Front: the question", 2),
+    "back": ("Back: the answer", 3),
+    "why": ("Why, if you like: the reason in a sentence", 2),
+}
+"""The label and the rows of each text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardWriting:
+    """The form and its events."""
+
+    context: Context
+    writer: CardWriter
+
+    @property
+    def draft(self) -> FormDraft:
+        """What is in the form until the card is saved."""
+        return FormDraft(notes=self.context.store.notes, name="card", fields=FIELDS)
+
+    def form(self, visit: Visit) -> Markup:
+        """Render the form with the draft, or why this learner can't write a card."""
+        return render(
+            "flashcards/browse/write.html",
+            number=int(visit.now.timestamp()),
+            may_write=visit.is_owner,
+            fields=[(name, *LABELS[name], name in REQUIRED) for name in TEXTS],
+            draft=self.draft.read(visit),
+            draft_name=f"{visit.profile.id}:card",
+            concepts=self.context.concepts.by_id.values(),
+        )
+
+    def write(self, visit: Visit, typed: Mapping[str, str]) -> tuple[str, ImportRecord]:
+        """Store the card and end its draft; return its id and its import."""
+        written = self.writer.write(visit.profile.id, typed, may_change_files=visit.is_owner, now=visit.now)
+        self.draft.replace(visit, {})
+        return written
+
+    def take_back(self, visit: Visit, event: Mapping[str, Any], note: Note | None) -> None:
+        """Undo the writing of a card; its text is a draft again, if there is no other draft."""
+        self.undo(visit, event)
+        if note is not None and not any(self.draft.read(visit).values()):
+            self.draft.replace(visit, {**note.texts, "concept": next(iter(note.concepts), "")})
+
+    def undo(self, visit: Visit, event: Mapping[str, Any]) -> None:
+        """Undo what one press has written or deleted."""
+        if not visit.is_owner:
+            raise shared_content("change", do_next="Ask them.")
+        number = form_event.read_whole(event, "import")
+        self.writer.imports.undo(visit.profile.id, number, now=visit.now)

@@ -1,0 +1,71 @@
+"""The form for a question of the learner's own, its draft, and what takes it back; the Quiz page shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from quizzes.interchange.written_question import FIELDS, WRONG, QuestionWriter
+from study.io.planning import shared_content
+from study.ports.context import Context, Visit
+from study.text.templates import render
+from study.web import form_event
+from study.web.form_draft import FormDraft
+
+ADDRESS = "/quiz?write=new"
+SHOWN = 3
+"""Wrong answers that are on the form at once; the others unfold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionDone:
+    """A question that was written, and the import that can be undone."""
+
+    question: str
+    import_id: int
+    topic: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionWriting:
+    """The form and its events."""
+
+    context: Context
+    writer: QuestionWriter
+
+    @property
+    def draft(self) -> FormDraft:
+        """What is in the form until the question is saved."""
+        return FormDraft(notes=self.context.store.notes, name="question", fields=FIELDS)
+
+    def form(self, visit: Visit) -> Markup:
+        """Render the form with the draft, or why this learner can't write a question."""
+        return render(
+            "quizzes/quiz/write.html",
+            number=int(visit.now.timestamp()),
+            may_write=visit.is_owner,
+            wrong=WRONG,
+            shown=SHOWN,
+            draft=self.draft.read(visit),
+            draft_name=f"{visit.profile.id}:question",
+            concepts=self.context.concepts.by_id.values(),
+        )
+
+    def write(self, visit: Visit, typed: Mapping[str, str]) -> QuestionDone:
+        """Store the question and end its draft."""
+        question_id, record = self.writer.write(
+            visit.profile.id, typed, may_change_files=visit.is_owner, now=visit.now
+        )
+        self.draft.replace(visit, {})
+        return QuestionDone(question=question_id, import_id=record.id, topic=self.writer.topic)
+
+    def take_back(self, visit: Visit, event: Mapping[str, Any]) -> None:
+        """Undo the writing of a question; its text is a draft again, if there is no other draft."""
+        if not visit.is_owner:
+            raise shared_content("change", do_next="Ask them.")
+        typed = self.writer.read_typed(form_event.read_text(event, "question"))
+        number = form_event.read_whole(event, "import")
+        self.writer.imports.undo(visit.profile.id, number, now=visit.now)
+        if not any(self.draft.read(visit).values()):
+            self.draft.replace(visit, typed)
