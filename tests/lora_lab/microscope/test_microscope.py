@@ -125,7 +125,7 @@ def judged(guess: MicroscopeGuess, question: MicroscopeQuestion = TINY, **change
 def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> None:
     wrong = judged(MicroscopeGuess(smaller="second"))[0]
     assert not wrong.right
-    assert wrong.result == "NF4, blocks of 64: 10 % against 20 %"
+    assert wrong.result == "NF4, blocks of 64 (10 % against 20 %)"
     assert judged(MicroscopeGuess(smaller="first"))[0].right
     near = FOUND["first"] | {"error": 0.1005}
     tie = judged(MicroscopeGuess(smaller="second"), first=near, second=near | {"error": 0.101})[0]

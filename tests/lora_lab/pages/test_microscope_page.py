@@ -96,8 +96,10 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     ana.opens(ADDRESS)
     reply = ana.sends("look", fields=_form(TINY) | {"smaller": ["second"], "rise": ["0.1"]})
     shown = words(reply["parts"]["look"])
-    assert "✗ Not quite Smaller error: you said FP4, blocks of 64, it is NF4, blocks of 64: 10 %" in shown
-    assert "✓ Right Rise of the loss: you said +0.1, it is +0.100" in shown
+    assert (
+        "✗ Not quite Smaller error. Your guess: FP4, blocks of 64. Result: NF4, blocks of 64 (10 %" in shown
+    )
+    assert "✓ Right Rise of the loss. Your guess: +0.1. Result: +0.100" in shown
     assert reply["focus"] == "#found"
     assert asked.concepts == [("nf4", "quantization-levels")]
     profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
@@ -105,7 +107,7 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     assert judged == {"error-nf4": False, "loss-rise": True}
 
     ana.sends("look", fields=_form(TINY) | {"smaller": ["first"]})  # the first guess stands
-    assert "you said FP4" in words(ana.opens(f"/microscope{ana.query}"))
+    assert "Your guess: FP4" in words(ana.opens(f"/microscope{ana.query}"))
     assert len(asked.concepts) == 1
 
 
