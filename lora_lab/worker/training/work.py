@@ -192,8 +192,10 @@ class Work:
         return self.run.stop_path.exists() or self._app_is_gone()
 
     def stops_measuring(self) -> bool:
-        """Return whether the learner asked to stop after the last step. One that was stopped before it is still
-        measured, and so is a cell of a grid: its table would miss a row for a few seconds' work.
+        """Return whether the learner asked to stop after the last step.
+
+        A run that was stopped before it is still measured, and so is a cell of a grid: its table would miss a
+        row for a few seconds' work.
         """
         asked = self.step == self.spec.steps and self.run.stop_path.exists()
         return asked and not self.run.state().sweep

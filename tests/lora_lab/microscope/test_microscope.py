@@ -130,7 +130,7 @@ def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> N
     near = FOUND["first"] | {"error": 0.1005}
     tie = judged(MicroscopeGuess(smaller="second"), first=near, second=near | {"error": 0.101})[0]
     assert tie.right
-    assert tie.result.startswith("practically equal: ")
+    assert tie.result.startswith("practically equal (")
     block = replace(TINY, second=QuantizationScheme(bits="nf4", block=256))
     assert "4.5 per weight against 4.125" in judged(MicroscopeGuess(smaller="first"), block)[0].reason
     double = replace(TINY, second=QuantizationScheme(bits="nf4-dq"))
