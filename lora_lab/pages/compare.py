@@ -15,7 +15,7 @@ from lora_lab.pages.shared_parts import run_link
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
-from lora_lab.views.comparison import ComparedRun, find_compared
+from lora_lab.views.comparison import ComparedRun, find_compared, tell_apart
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -113,18 +113,19 @@ class ComparePage:
         }
 
     def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
-        """Return every run that has measured a step, with those being compared ticked."""
-        chosen = {item.run.run_id for item in runs}
-        listed = [run for run in self._lab.runs() if run.state().steps][:LISTED]
+        """Return every run that has measured a step, newest first, after those being compared."""
+        chosen = {item.run.run_id: item.run for item in runs}
+        others = [run for run in self._lab.runs() if run.state().steps and run.run_id not in chosen]
+        listed = [*chosen.values(), *others][:LISTED]
         return [
             {
                 "run": run,
                 "state": run.state(),
                 "title": title_of(run.spec),
-                "detail": detail_of(run.spec, run.state()),
+                "detail": " · ".join(filter(None, (detail_of(run.spec, run.state()), apart))),
                 "ticked": run.run_id in chosen,
             }
-            for run in listed
+            for run, apart in zip(listed, tell_apart([run.spec for run in listed]), strict=True)
         ]
 
     def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:

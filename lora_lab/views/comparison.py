@@ -11,6 +11,7 @@ from lora_lab.charts.live_frame import COLOURS, Colour
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
+from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 
@@ -193,6 +194,21 @@ def list_settings(runs: Sequence[ComparedRun]) -> list[SettingRow]:
     rows.append(SettingRow(name="data", values=tuple(item.run.spec.data for item in runs)))
     devices = tuple(_name_device(item.state) for item in runs)
     return [*rows, SettingRow(name="device", values=devices)]
+
+
+IN_TITLE = frozenset({"model", "weights", "rank", "variant", "steps", "learning rate", "seed"})
+"""The settings that `title_of` and `detail_of` name."""
+
+
+def tell_apart(specs: Sequence[RunSpec]) -> list[str]:
+    """Return for each run the settings in which it differs from others and which its title doesn't name."""
+    settings = [dict(run_view.settings_of(spec)) for spec in specs]
+    differing = [
+        name
+        for name in (settings[0] if settings else ())
+        if name not in IN_TITLE and len({each[name] for each in settings}) > 1
+    ]
+    return [" · ".join(f"{name} {each[name]}" for name in differing) for each in settings]
 
 
 def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
