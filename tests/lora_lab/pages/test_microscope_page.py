@@ -72,6 +72,15 @@ def test_the_page_opens_with_a_guess_to_make_and_shows_nothing_yet(ana: Visitor,
     assert html.count("<h1") == 1
 
 
+def test_a_look_that_measures_losses_counts_examples_and_says_the_share_of_the_whole(
+    ana: Visitor, lab: Lab
+) -> None:
+    doing = "Held-out loss, as it is: 8 of 55 examples"
+    look = finds(lab, status="working", doing=doing, done=1, total=35)
+    shown = words(ana.opens(microscope_address("/microscope", TINY, look=look.id)))
+    assert f"{doing} … 3 % of all losses" in shown
+
+
 def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -> None:
     ana.opens("/microscope")
     moved = ana.moves(replace(TINY, layer=99, second=QuantizationScheme(bits="hqq2")))
@@ -142,7 +151,7 @@ def test_results_stream_into_parts_of_their_own_until_all_is_there(ana: Visitor,
     finds(lab, status="working", doing="Running the layer", done=3, total=30, found=some)
     ana.opens(ADDRESS)
     look = ana.sends("look", fields=_form(TINY) | {"smaller": ["first"], "rise": ["1"]})["parts"]["look"]
-    assert "Running the layer … 3 of 30" in words(look)
+    assert "Running the layer … 10 % of all losses" in words(look)
     assert "✓ Right Smaller error" in words(look)
     assert "The result will appear here once it is measured" in words(look)
     polled = ana.sends("poll", fields=_form(TINY))["parts"]
