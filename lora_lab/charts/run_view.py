@@ -74,7 +74,7 @@ def render_curves(
         x_label="step",
         y_label="learning rate",
         window=shown,
-        y_format="{:.1e}".format,
+        y_format="{:.3g}".format,
         from_zero=True,
         width=width,
     )

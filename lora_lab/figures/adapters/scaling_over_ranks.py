@@ -46,7 +46,8 @@ def show(settings: ScalingSettings) -> FigureView:
     far = curve[-1]
     return FigureView(
         finding=(
-            f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies the product B·A by {found.lora:.3g}. "
+            f"At rank {found.rank} and alpha {settings.alpha}, "
+            f"LoRA multiplies the product B·A by {found.lora:.3g}. "
             f"rsLoRA, a variant that divides alpha by √r instead of r, multiplies it by {found.rslora:.3g}. "
             f"By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
         ),
