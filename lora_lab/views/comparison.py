@@ -1,5 +1,6 @@
 """Several runs side by side: four overlaid charts, the settings in which they differ, and their answers."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -201,14 +202,20 @@ IN_TITLE = frozenset({"model", "weights", "rank", "variant", "steps", "learning 
 
 
 def tell_apart(specs: Sequence[RunSpec]) -> list[str]:
-    """Return for each run the settings in which it differs from others and which its title doesn't name."""
-    settings = [dict(run_view.settings_of(spec)) for spec in specs]
-    differing = [
-        name
-        for name in (settings[0] if settings else ())
-        if name not in IN_TITLE and len({each[name] for each in settings}) > 1
+    """Return for each run the settings that most others don't share and that its title doesn't name."""
+    rows = [
+        [
+            (name, value.partition(" (")[0])
+            for name, value in run_view.settings_of(spec)
+            if name not in IN_TITLE
+        ]
+        for spec in specs
     ]
-    return [" · ".join(f"{name} {each[name]}" for name in differing) for each in settings]
+    shared = Counter(setting for row in rows for setting in row)
+    return [
+        " · ".join(f"{name} {value}" for name, value in row if shared[name, value] <= len(rows) / 2)
+        for row in rows
+    ]
 
 
 def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:

@@ -100,7 +100,7 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
 
 def _name_line(end: tuple[float, float], name: str, formula: str) -> tuple[Markup, Markup]:
     x, y = end[0] + 6, end[1]
-    return draw_words(x, y - 2, name, bold=True), draw_words(x, y + 15, formula, soft=True)
+    return draw_words(x, y - 10, name, bold=True), draw_words(x, y + 6, formula, soft=True)
 
 
 FIGURE = Figure(

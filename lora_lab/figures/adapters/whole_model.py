@@ -212,8 +212,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
         draw_words(
             8,
             278,
-            f"with the adapter: {as_bytes(step.total_bytes)}; "
-            f"if all were trained: more than {as_bytes(full)}",
+            f"adapter: {as_bytes(step.total_bytes)}; if all were trained: over {as_bytes(full)}",
             soft=True,
         ),
         _bar("w", memory, 284, base),

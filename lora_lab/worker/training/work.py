@@ -46,7 +46,7 @@ from study.base.errors import LearnerError
 
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
-WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with it"
+WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with the adapter"
 ASKING_BASE = "Asking the base model about held-out prompts"
 ASKING_TUNED = "Asking the tuned model the same"
 PREPARING = "Preparing the run"

@@ -195,8 +195,8 @@ def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
         "the frozen base in 4 bits and 39.1 MB for the adapter."
     )
     peak = words(whole.picture).partition("What a step needs at its peak, with activations")[2]
-    assert f"with the adapter: {dict(whole.numbers)['peak of a step']}" in peak
-    assert "if all were trained: more than 2.15 GB" in peak
+    assert f"adapter: {dict(whole.numbers)['peak of a step']}" in peak
+    assert "if all were trained: over 2.15 GB" in peak
     glance = whole_model.build_glance_figure(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())

@@ -72,9 +72,11 @@ def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(
     begun = first_run.start(visit, anew=True, guess=GUESS)
     run = first_run.lab.run(begun)
     run_builders.train(run, steps=run.spec.steps)
-    run.emit("status", text="Measuring the held-out loss with it: 8 of 55 examples")
+    run.emit("status", text="Measuring the held-out loss with the adapter: 8 of 55 examples")
     said = words(first_run.show(visit, begun).html)
-    assert "All 10 steps are done. Measuring the held-out loss with it: 8 of 55 examples …" in said
+    assert (
+        "All 10 steps are done. Measuring the loss on unseen pairs with the adapter: 8 of 55 pairs …" in said
+    )
     assert "Stop the run" in said
     run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=55)
     view = first_run.show(visit, begun)
