@@ -146,6 +146,8 @@ def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor
     html = ana.opens(f"/grid?sweep={first.sweep_id}")
     assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
     assert "8 of 8 cells have ended" in words(html)
+    assert "Held-out loss, mean over seeds: lighter is lower" in words(html)
+    assert "so far" not in words(html)
 
 
 def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: Context) -> None:
@@ -234,6 +236,7 @@ def test_cells_fill_in_as_they_run(ana: Visitor, context: Context) -> None:
     ana.opens(f"/grid?sweep={sweep.sweep_id}")
     begin(runs_of(context.settings, sweep)[0], steps=2)
     assert "running step 2/3" in part(ana.sends("poll"), "sweep-map")
+    assert "Held-out loss so far" in part(ana.sends("poll"), "sweep-map")
 
 
 def test_plots_are_drawn_anew_only_when_a_cell_has_ended(ana: Visitor, context: Context) -> None:
