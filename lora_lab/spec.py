@@ -136,8 +136,10 @@ class RunSpec:
 
 def refuse(problems: Iterable[str]) -> None:
     """Raise LearnerError that names all problems, if there are any."""
-    if said := " ".join(problems):
-        raise LearnerError(said, do_next="Change what is named above and start again.")
+    named = list(problems)
+    if named:
+        do_next = "Correct it to go on." if len(named) == 1 else "Correct them to go on."
+        raise LearnerError(" ".join(named), do_next=do_next)
 
 
 def parse_object(text: str, what: str, *, do_next: str) -> dict[str, Any]:

@@ -217,6 +217,12 @@ def _seconds_title(view: GridPlane) -> str:
     low, high = _find_ends(view, _read_pace)
     if low is high:
         return f"A step takes {_read_pace(low):.3g} s at {name_of(low.levels)}, trained alone"
+    timed = sum(setting.seconds_a_step is not None for setting in view.settings)
+    # The first cell of a process warms it up, and other programs disturb any: one time shows neither.
+    verdict = compare_groups(high.step_times, low.step_times, comparisons=count_pairs(timed)).verdict
+    if verdict != "differ":
+        why = "no difference beyond noise" if verdict == "noise" else "seeds can't tell the cells apart"
+        return f"Alone, a step takes {_read_pace(low):.3g} to {_read_pace(high):.3g} s: {why}"
     ratio = _format_ratio(_read_pace(high) / _read_pace(low))
     return (
         f"Alone, a step takes {_read_pace(low):.3g} s at {name_of(low.levels)} and "
@@ -250,7 +256,8 @@ def memory_footnote(view: GridPlane) -> str:
 
 def _seconds_footnote(view: GridPlane) -> str:
     said = (
-        "Measured: the median step of a cell trained alone. Lighter is faster. Other programs slow it down."
+        "Measured: the median step of a cell trained alone. Lighter is faster. "
+        "Other programs slow it down, and a process is slow at first."
     )
     shared = any(cell.shared_by > 1 for setting in view.settings for cell in setting.cells)
     return (

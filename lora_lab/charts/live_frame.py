@@ -1,5 +1,6 @@
 """The frame of a live chart: its two scales and what can be drawn in it. It is independent of runs."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -198,13 +199,25 @@ def frame_for(
 
 
 def _choose_y_ticks(low: float, high: float, y_format: Format) -> tuple[Point, tuple[tuple[float, str], ...]]:
-    """Return range and labelled ticks; fewer ticks when two neighbours would have the same label."""
-    for about in (4, 3, 2, 1):
+    """Return range and labelled ticks; fewer ticks when a label would be rounded, or two would be equal."""
+    choices = []
+    for about, finer in ((4, 0), (3, 0), (3, 1), (2, 0), (2, 1), (1, 0)):
         span = nice_span(low, high, about=about)
-        ticks = [(value, y_format(value)) for value in nice_ticks(*span, about=about)]
-        if len({label for _, label in ticks}) == len(ticks):
-            return span, tuple(ticks)
-    return span, (ticks[0],)
+        ticks = tuple((value, y_format(value)) for value in nice_ticks(*span, about=about + finer))
+        choices.append((span, ticks))
+    apart = [one for one in choices if len({label for _, label in one[1]}) == len(one[1])]
+    exact = [one for one in apart if all(_is_exact(*tick) for tick in one[1])]
+    if exact:
+        return exact[0] if exact[0] is choices[0] else max(exact, key=lambda one: len(one[1]))
+    return apart[0] if apart else (span, ticks[:1])
+
+
+def _is_exact(value: float, label: str) -> bool:
+    """Return whether a label says the value itself; one with a unit is taken to."""
+    try:
+        return math.isclose(float(label.replace(",", "")), value, rel_tol=1e-9, abs_tol=1e-12)
+    except ValueError:
+        return True
 
 
 def cut_words(words: str, room: float) -> str:

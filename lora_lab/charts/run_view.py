@@ -74,12 +74,36 @@ def render_curves(
         x_label="step",
         y_label="learning rate",
         window=shown,
-        y_format="{:.1e}".format,
+        y_format="{:.3g}".format,
         from_zero=True,
         width=width,
     )
     memory = _memory_chart(state, shown, width)
     return {"loss": loss, "memory": memory, "rate": rate}
+
+
+def render_first_loss(state: RunState, spec: RunSpec) -> Markup:
+    """Render the loss of a learner's first run, and the held-out losses that its text names."""
+    unseen = (
+        ("unseen, before", 1.0, state.loss_before),
+        ("unseen, after", float(len(state.steps)), state.loss_after),
+    )
+    return line_chart(
+        [
+            Series(label="training loss", points=list_points(state, "loss"), colour="blue"),
+            *(
+                Series(label=label, points=[(step, loss)], colour="orange")
+                for label, step, loss in unseen
+                if loss is not None
+            ),
+        ],
+        title="Loss on the training pairs, step by step, and on unseen pairs before and after",
+        x_label="step",
+        y_label="loss on training pairs, and on unseen ones",
+        window=(1, max(2, spec.steps)),
+        y_format="{:.2f}".format,
+        marks=_list_marks(state),
+    )
 
 
 def _memory_chart(state: RunState, window: Window, width: int) -> Markup:

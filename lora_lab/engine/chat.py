@@ -36,6 +36,7 @@ class ChatQueue(JobQueue[ChatQuestion]):
     worker_option = "--chat"
     waits_for = "Waiting for a chat answer to end"
     patience_seconds = 120
+    starting = "Starting the process that answers, about 10 s, and longer on a busy machine"
     lost = "The chat process ended. Ask again."
 
     def ask(

@@ -56,6 +56,7 @@ class InspectionQueue(JobQueue[Inspection]):
     worker_option = "--inspect"
     waits_for = "Ending an inspection"
     patience_seconds = 0
+    starting = "Starting the process that measures, about 10 s, and longer on a busy machine"
     lost = "The process that measures ended, perhaps because memory ran out. Try again."
 
     def __init__(self, settings: Settings, engine: LocalEngine) -> None:

@@ -63,6 +63,9 @@ class JobQueue(ABC, Generic[J]):
     patience_seconds: ClassVar[float]
     """How long a run waits; then the job goes back into the queue."""
 
+    starting: ClassVar[str]
+    """What a job says while its worker's process starts, which takes 8 s on an idle processor."""
+
     lost: ClassVar[str]
     """The problem text of a job whose worker died."""
 
@@ -178,6 +181,9 @@ class JobQueue(ABC, Generic[J]):
     def _in_hand(self) -> list[J]:
         return [job for job in self._jobs.values() if job.status == "working"]
 
+    def _worker_runs(self) -> bool:
+        return self._worker is not None and self._worker.poll() is None
+
     def _serve(self) -> None:
         while (job := self._next()) is not None:
             self._work(job)
@@ -188,7 +194,8 @@ class JobQueue(ABC, Generic[J]):
             while not self._closing:
                 waiting = [job for job in self._jobs.values() if job.status == "waiting"]
                 if waiting and self._engine.current() is None:
-                    chosen = replace(waiting[0], status="working", doing="Starting its process")
+                    doing = "" if self._worker_runs() else self.starting
+                    chosen = replace(waiting[0], status="working", doing=doing)
                     self.put(chosen)
                     return chosen
                 if waiting:
@@ -201,9 +208,9 @@ class JobQueue(ABC, Generic[J]):
         with self._changed:
             if self._closing or self._jobs.get(job.id) is not job:  # cancelled or yielded to a run meanwhile
                 return
-            if self._worker is None or self._worker.poll() is not None:
+            if not self._worker_runs():
                 self._worker = self.start_worker()
-            worker = self._worker
+            worker = cast("subprocess.Popen[bytes]", self._worker)
             self.tell({"job": job.id} | self.order_of(job))
         for line in cast(IO[bytes], worker.stdout):
             try:

@@ -112,14 +112,18 @@ class GridSetting:
         return self.measured_peak_bytes or max(self._of("predicted_bytes"), default=None)
 
     @property
-    def seconds_a_step(self) -> float | None:
-        """The median of its measured cells that were trained alone; None without one.
+    def step_times(self) -> tuple[float, ...]:
+        """The seconds a step of its measured cells that were trained alone.
 
         Cells side by side share each step equally, so their times say nothing of a setting.
         """
         alone = [cell for cell in self._measured if cell.shared_by == 1]
-        found = [cell.seconds_a_step for cell in alone if cell.seconds_a_step is not None]
-        return statistics.median(found) if found else None
+        return tuple(cell.seconds_a_step for cell in alone if cell.seconds_a_step is not None)
+
+    @property
+    def seconds_a_step(self) -> float | None:
+        """The median of its step times; None without one."""
+        return statistics.median(self.step_times) if self.step_times else None
 
     @property
     def word(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from markupsafe import Markup
 
@@ -18,9 +18,9 @@ from lora_lab.charts.drawing import (
     format_plain,
     render_drawing,
 )
-from lora_lab.charts.svg import render_element
+from lora_lab.charts.svg import path_data, render_element
 from lora_lab.memory.ledger import bits_per_param
-from lora_lab.microscope.query import NAMES, SIDES, MicroscopeQuestion
+from lora_lab.microscope.query import SIDES, MicroscopeQuestion, Side
 from lora_lab.spec import HQQ_BITS, Bits
 from study.base.html import format_html, join_html
 
@@ -130,10 +130,35 @@ def heat_legend(heat: HeatScale) -> Markup:
     return render_drawing(62, draw_words(20, 15, title, soft=True), boxes, marks)
 
 
+Shape = Literal["circle", "square", "diamond", "triangle", "wedge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The look of a family of schemes; colour and shape each tell it apart."""
+
+    name: str
+    look: str
+    shape: Shape
+    schemes: tuple[str, ...]
+
+
+FAMILIES = (
+    Family(name="HQQ, its bits at the line's end", look="good", shape="triangle", schemes=tuple(HQQ_BITS)),
+    Family(name="int8", look="w", shape="wedge", schemes=("int8",)),
+    Family(name="FP4", look="b", shape="square", schemes=("fp4",)),
+    Family(name="NF4 + double quantization", look="ink", shape="diamond", schemes=("nf4-dq",)),
+    Family(name="NF4", look="a", shape="circle", schemes=("nf4",)),
+)
+"""In the order in which they are drawn: near 4 bits, the thin lines of NF4 stay on top."""
+
+KEY_ROW = 22.0
+
+
 def render_errors(
     question: MicroscopeQuestion, sweep: Mapping[str, Mapping[str, float]], d_in: int
 ) -> Markup:
-    """Render error against stored bits: one line per scheme, one point per block size, chosen ones large."""
+    """Render error against stored bits: one line per scheme, one point per block size, chosen ones ringed."""
     points = {bits: _list_points(bits, by_size) for bits, by_size in sweep.items() if by_size}
     every = [point for each in points.values() for point in each.values()]
     lowest, highest = min(y for _, y in every), max(y for _, y in every)
@@ -142,41 +167,49 @@ def render_errors(
         x_label="stored bits per weight", y_label="relative error, % (each line is ten times the one below)",
         x_ticks=[(bits, str(bits)) for bits in range(1, 11)], y_format=lambda value: f"{value:g}",
     )  # fmt: skip
-    drawn = [frame.axes()]
-    for each in points.values():
-        drawn += [
-            draw_line(frame.at(each.values()), "line w thin"),
-            draw_dots(frame.at(each.values()), "w", radius=2),
-        ]
-    for bits in (*HQQ_BITS, "int8"):
+    drawn, keys, y = [frame.axes()], list[Markup](), 318.0
+    for family in FAMILIES:
+        lines = [frame.at(points[bits].values()) for bits in family.schemes if bits in points]
+        drawn += [draw_line(line, f"line {family.look} thin") for line in lines]
+        drawn += [_draw_mark(place, family) for line in lines for place in line]
+        if lines:
+            keys += [_draw_mark((58, y), family), draw_words(72, y + 4, family.name)]
+            y += KEY_ROW
+    for bits, number in HQQ_BITS.items():
         if bits in points:
-            x, y = frame.at([max(points[bits].values())])[0]
-            early = x < 300
-            drawn.append(
-                draw_words(x + 6 if early else x - 4, y - 6, NAMES[bits].replace("-bit", ""), soft=True,
-                      anchor="start" if early else "end")
-            )  # fmt: skip
-    for bits, down in (("fp4", -5), ("nf4", 15)):  # fp4's errors are the larger ones
-        if bits in points:
-            x, y = frame.at([max(points[bits].values())])[0]
-            drawn.append(draw_words(x + 6, y + down, NAMES[bits], soft=True))
+            x, y_end = frame.at([max(points[bits].values())])[0]
+            drawn.append(draw_words(x, y_end - 7, str(number), anchor="middle", soft=True))
     for side in SIDES:
         scheme = question.side(side)
         size = str(scheme.block if scheme.bits != "int8" else d_in)
         if size in points.get(scheme.bits, {}):
-            place = frame.at([points[scheme.bits][size]])
-            drawn.append(draw_dots(place, "good", radius=6) if side == "first" else _draw_ring(place[0]))
-    keys = [
-        draw_dots([(58, 318)], "good", radius=6),
-        draw_words(72, 322, question.first.name, bold=True),
-        _draw_ring((58, 340)),
-        draw_words(72, 344, question.second.name, bold=True),
-    ]
-    return render_drawing(354, *drawn, *keys)
+            drawn.append(_draw_ring(*frame.at([points[scheme.bits][size]]), side=side))
+        keys += [_draw_ring((58, y), side=side), draw_words(72, y + 4, scheme.name, bold=True)]
+        y += KEY_ROW
+    return render_drawing(y, *drawn, *keys)
 
 
-def _draw_ring(place: tuple[float, float]) -> Markup:
-    return render_element("circle", cx=place[0], cy=place[1], r=6, class_="ring good")
+MARKS: dict[Shape, tuple[tuple[float, float], ...]] = {
+    "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
+    "diamond": ((0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)),
+    "triangle": ((0, -1.3), (1.25, 0.9), (-1.25, 0.9)),
+    "wedge": ((0, 1.3), (1.25, -0.9), (-1.25, -0.9)),
+}
+MARK_SIZE = 3.4
+
+
+def _draw_mark(place: tuple[float, float], family: Family) -> Markup:
+    x, y = place
+    if family.shape == "circle":
+        return draw_dots([place], family.look, radius=MARK_SIZE)
+    corners = [(x + MARK_SIZE * across, y + MARK_SIZE * down) for across, down in MARKS[family.shape]]
+    return render_element("path", d=path_data([[*corners, corners[0]]]), class_=family.look)
+
+
+def _draw_ring(place: tuple[float, float], *, side: Side) -> Markup:
+    """Render the ring around a chosen scheme: whole around the first, dashed around the second."""
+    dashes = "3 2.5" if side == "second" else None
+    return render_element("circle", cx=place[0], cy=place[1], r=8, class_="line ink", stroke_dasharray=dashes)
 
 
 def _list_points(bits: str, by_size: Mapping[str, float]) -> dict[str, tuple[float, float]]:

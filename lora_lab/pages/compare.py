@@ -16,7 +16,7 @@ from lora_lab.pages.shared_parts import run_link
 from lora_lab.settings.run_form import address_of
 from lora_lab.settings.urls import COMPARE, LAB, compare_address, with_origin
 from lora_lab.views import comparison
-from lora_lab.views.comparison import ComparedRun, find_compared
+from lora_lab.views.comparison import ComparedRun, find_compared, tell_apart
 from lora_lab.views.tabs import tabs
 from study.base.errors import LearnerError
 from study.base.html import NO_HTML
@@ -114,18 +114,20 @@ class ComparePage:
         }
 
     def _rows(self, runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
-        """Return every run that has measured a step, with those being compared ticked."""
-        chosen = {item.run.run_id for item in runs}
-        states = ((run, run.state()) for run in self._lab.runs())
+        """Return every run that has measured a step, newest first, after those being compared."""
+        chosen = {item.run.run_id: item.run for item in runs}
+        others = (run for run in self._lab.runs() if run.run_id not in chosen)
+        states = ((run, run.state()) for run in (*chosen.values(), *others))
+        listed = list(islice(((run, state) for run, state in states if state.steps), LISTED))
         return [
             {
                 "run": run,
                 "state": state,
                 "title": title_of(run.spec),
-                "detail": detail_of(run.spec, state),
+                "detail": " · ".join(filter(None, (detail_of(run.spec, state), apart))),
                 "ticked": run.run_id in chosen,
             }
-            for run, state in islice(((run, state) for run, state in states if state.steps), LISTED)
+            for (run, state), apart in zip(listed, tell_apart([run.spec for run, _ in listed]), strict=True)
         ]
 
     def _parts(self, runs: Sequence[ComparedRun], *, narrow: bool) -> dict[str, Markup]:

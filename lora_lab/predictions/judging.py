@@ -136,7 +136,7 @@ def _judge_course(guess: RunGuess, ended: EndedRun) -> GuessVerdict | None:
     return GuessVerdict(
         quantity="course",
         guess=guess.course,
-        result=f"{course}: {state.loss_before:.2f} before, {state.loss_after:.2f} after",
+        result=f"{course} ({state.loss_before:.2f} before, {state.loss_after:.2f} after)",
         right=guess.course == course,
         reason="It is measured on examples that are not trained on, before the first step and after the last"
         " one.",
@@ -212,7 +212,7 @@ def _judge_lower(guess: RunGuess, ended: EndedRun, rival: EndedRun | None) -> Gu
     return GuessVerdict(
         quantity="lower",
         guess=LOWER_WORDS[guess.lower],
-        result=f"{'neither' if equal else LOWER_WORDS[lower]}: {this:.2f} here, {that:.2f} there",
+        result=f"{'neither' if equal else LOWER_WORDS[lower]} ({this:.2f} here, {that:.2f} there)",
         right=equal or guess.lower == lower,
         reason=_describe_difference(differing),
         concepts=_concepts_of({name for name, _, _ in differing}),

@@ -101,8 +101,8 @@ def _judge_error(
         quantity=quantity,
         guess=question.side(guess.smaller).name,
         result=(
-            f"{'practically equal' if equal else question.side(smaller).name}: "
-            f"{format_finely(errors['first'])} against {format_finely(errors['second'])}"
+            f"{'practically equal' if equal else question.side(smaller).name} "
+            f"({format_finely(errors['first'])} against {format_finely(errors['second'])})"
         ),
         right=equal or guess.smaller == smaller,
         reason=_explain_reason(quantity, question, found),

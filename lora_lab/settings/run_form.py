@@ -95,7 +95,8 @@ def spec_of_form(form: Mapping[str, list[str]]) -> RunSpec:
             values[name] = _typed(form, name)
     empty = [name for name, value in values.items() if not value and name != "data"]
     if empty:
-        raise LearnerError(f"Empty: {', '.join(empty)}.", do_next="Fill in every field.")
+        said = f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty."
+        raise LearnerError(said, do_next="Enter a value." if len(empty) == 1 else "Enter a value for each.")
     return spec_from(values | {"data": values.get("data") or OWN_DATA})
 
 

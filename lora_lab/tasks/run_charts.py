@@ -25,7 +25,7 @@ def _draw_chart(task: RunTask, title: str, y_label: str, what: str) -> tuple[str
     )
     values = [y for _, y in (*own, *usual)]
     digits = 2 if max(values) - min(values) >= FLAT else 4
-    y_format = "{:.1e}".format if what == "learning_rate" else f"{{:.{digits}f}}".format
+    y_format = "{:.3g}".format if what == "learning_rate" else f"{{:.{digits}f}}".format
     described = (
         f"{title} of this run: {y_format(own[0][1])} at step {own[0][0]}, {y_format(own[-1][1])} at step "
         f"{own[-1][0]}, highest {y_format(max(y for _, y in own))}. "

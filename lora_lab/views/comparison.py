@@ -1,5 +1,6 @@
 """Several runs side by side: four overlaid charts, the settings in which they differ, and their answers."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from lora_lab.charts.live_frame import COLOURS, Colour
 from lora_lab.lab import Lab
 from lora_lab.runs.folder import RunFolder
 from lora_lab.runs.state import RunState
+from lora_lab.spec import RunSpec
 from study.base.errors import LearnerError
 from study.base.units import as_bytes
 
@@ -193,6 +195,27 @@ def list_settings(runs: Sequence[ComparedRun]) -> list[SettingRow]:
     rows.append(SettingRow(name="data", values=tuple(item.run.spec.data for item in runs)))
     devices = tuple(_name_device(item.state) for item in runs)
     return [*rows, SettingRow(name="device", values=devices)]
+
+
+IN_TITLE = frozenset({"model", "weights", "rank", "variant", "steps", "learning rate", "seed"})
+"""The settings that `title_of` and `detail_of` name."""
+
+
+def tell_apart(specs: Sequence[RunSpec]) -> list[str]:
+    """Return for each run the settings that most others don't share and that its title doesn't name."""
+    rows = [
+        [
+            (name, value.partition(" (")[0])
+            for name, value in run_view.settings_of(spec)
+            if name not in IN_TITLE
+        ]
+        for spec in specs
+    ]
+    shared = Counter(setting for row in rows for setting in row)
+    return [
+        " · ".join(f"{name} {value}" for name, value in row if shared[name, value] <= len(rows) / 2)
+        for row in rows
+    ]
 
 
 def list_results(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:

@@ -57,14 +57,15 @@ class FirstRun:
         guess = self.predictions.guess_about(visit, run_id)
         if state.ended:
             self.predictions.settle(visit)
+        is_measured = state.ended or state.loss_after is not None
         html = render(
             "lora_lab/lab/first_run.html",
             state=state,
             spec=run.spec,
             figures=run_view.read_progress(state, run.spec),
-            loss=run_view.render_curves(state, run.spec, window=None, narrow=False)["loss"]
-            if state.steps
-            else "",
+            loss=run_view.render_first_loss(state, run.spec) if state.steps else "",
+            stopping=run.stop_path.exists(),
+            may_stop=self._may_stop,
             address=address_of(run.spec, run_id=run.run_id),
         )
         return FirstRunView(
@@ -74,13 +75,24 @@ class FirstRun:
             loss_after=state.loss_after,
             outcome=course_of(state.loss_before, state.loss_after),
             guessed=guess.course if guess else "",
-            peak=as_bytes(state.peak_bytes) if state.ended and state.peak_bytes else "",
+            peak=as_bytes(state.peak_bytes) if is_measured and state.peak_bytes else "",
             guessed_peak=as_bytes(guess.peak_bytes) if guess and guess.peak_bytes else "",
             again=address_of(at_rank(run.spec, 1)),
         )
 
+    def stop(self, run_id: str) -> None:
+        if not self._may_stop:
+            raise LearnerError(
+                "The learners of this server share this run.", do_next="Leave it: it ends by itself."
+            )
+        self.lab.engine.stop(run_id)
+
+    @property
+    def _may_stop(self) -> bool:
+        return not self.predictions.context.shared
+
     def duration(self) -> str:
-        """Estimate how long the run takes here, from earlier runs of the model; empty without any."""
+        """Estimate how long the steps take here, from earlier runs of the model; empty without any."""
         spec = self._spec
         ran = ((run.spec, run.state()) for run in self.lab.runs())
         pace = seconds_a_token(ran, spec)

@@ -32,7 +32,7 @@ def model_choices(model: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the groups of the model list; `model` is always included."""
     here = [
         (EMBEDDED_MODEL, "SmolLM2-135M-Instruct (built in)"),
-        (TINY_MODEL, "tiny random model (untrained, instant)"),
+        (TINY_MODEL, "tiny random model (instant)"),
     ]
     hub = [(name, f"{load_catalogue()[name].hub_id} (from the hub)") for name in HUB_MODELS]
     if model not in {name for name, _ in here + hub}:

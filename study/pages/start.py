@@ -82,6 +82,9 @@ class StartPage:
                 return self._answered(visit, place, event)
             case "poll":
                 return self._polled(visit, place)
+            case "stop":
+                self.first_run.stop(place.run)
+                return self._polled(visit, place) | {"say": "Stopping the run."}
             case "anew":
                 self.context.store.notes.prefer(visit.profile.id, first_run="")
                 return self._went(visit, IntroductionPlace(step=place.step), focus="#step-title")
@@ -114,7 +117,9 @@ class StartPage:
         view = self.first_run.show(visit, place.run)
         if view.ended:
             return {"html": self._page(visit, place), "say": "The run has ended."}
-        return {"parts": {"run": view.html}}
+        outcome = render("study/start_outcome.html", view=view, said=view.guessed)
+        coming = render("study/start_next.html", view=view)
+        return {"parts": {"run": view.html, "outcome": outcome, "next": coming}}
 
     def _page(self, visit: Visit, place: IntroductionPlace) -> Markup:
         steps = introduction()

@@ -252,7 +252,7 @@ class FirstRunView:
     """What the learner said of the loss, in the words of `outcome`; empty without a guess."""
 
     peak: str
-    """The measured peak memory, once the run has ended."""
+    """The measured peak memory, once both losses were measured or the run has ended."""
 
     guessed_peak: str
     again: str
@@ -271,8 +271,11 @@ class FirstRuns(Protocol):
     def show(self, visit: Visit, run_id: str) -> FirstRunView:
         """Render the run as it is now. Raises LearnerError when there is no such run."""
 
+    def stop(self, run_id: str) -> None:
+        """Stop the run. Raises LearnerError where others look at it too."""
+
     def duration(self) -> str:
-        """Estimate how long the run takes here; empty when nothing is known."""
+        """Estimate how long the steps take here; empty when nothing is known."""
 
 
 # ---- Progress

@@ -124,7 +124,9 @@ def test_a_guess_hides_the_figures_and_a_wrong_one_comes_back_as_cards(visit: Vi
     page.get_by_role("button", name="Start training").click()
     verdict = page.locator(".prediction li")
     expect(verdict).to_contain_text("✗ Not quite", timeout=RUN_MS)
-    expect(verdict).to_contain_text("you said 90.0 %, it is 8.30 %. Rank 4 gives the adapters 8,192 numbers")
+    expect(verdict).to_contain_text(
+        "Your guess: 90.0 %. Result: 8.30 %. Rank 4 gives the adapters 8,192 numbers"
+    )
     expect(verdict.get_by_role("link", name="Counting trainable parameters")).to_have_attribute(
         "href", "/concept?id=counting-parameters"
     )

@@ -49,6 +49,9 @@ def test_a_newcomer_goes_from_the_first_question_to_a_measured_answer(
     )
     for name in ("Keep it: 5 cards", "Learn about the rank", "The same run at rank 1"):
         expect(page.get_by_role("link", name=name)).to_be_visible()
+    expect(page.get_by_text("Finished after 10 steps.")).to_be_visible(
+        timeout=RUN_MS
+    )  # it has asked for answers
     visitor.open("/")
     expect(page.get_by_role("button", name="Start the review")).to_be_visible()
     expect(page.get_by_text("you predicted a held-out loss that falls, a peak of 500 MB")).to_be_visible()

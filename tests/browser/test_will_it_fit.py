@@ -16,14 +16,17 @@ def sentence(page: Page) -> str:
 def test_the_question_is_answered_in_one_sentence_in_view(visit: Visit) -> None:
     page = visit(width=1280, height=800).open("/memory")
     expect(page.locator("#fit")).to_contain_text(
-        "12.0 GB left. It needs 13.4 GB of the card's 25.4 GB. 41,943,040 trainable"
+        "12.0 GB left. It needs 13.4 GB; PyTorch sees 25.4 GB. 41,943,040 trainable"
     )
     expect(page.locator("#fit")).to_be_in_viewport(ratio=1)
     expect(page.locator("#longest")).to_contain_text("tokens per sequence")
     page.get_by_label("Rank r").fill("8")
     expect(page.locator("#fit")).to_contain_text("20,971,520 trainable")
+    form = page.locator("#question").bounding_box()
     page.get_by_label("GPU").select_option("12")
     expect(page.locator("#fit")).to_contain_text("Does not fit in 12 GB")
+    expect(page.locator(".changes")).to_be_visible()
+    assert page.locator("#question").bounding_box() == form, "the advice moves no control"
     change = page.locator(".changes a").first
     expect(change).to_be_in_viewport(ratio=1)
     change.click()

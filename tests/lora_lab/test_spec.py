@@ -62,7 +62,7 @@ def test_a_value_out_of_its_limits_is_named_with_what_to_do(values: dict[str, An
     with pytest.raises(LearnerError) as caught:
         RunSpec(**values)
     assert caught.value.what == said
-    assert caught.value.do_next == "Change what is named above and start again."
+    assert caught.value.do_next == "Correct it to go on."
 
 
 @pytest.mark.parametrize(

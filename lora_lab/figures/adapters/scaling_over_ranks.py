@@ -46,7 +46,8 @@ def show(settings: ScalingSettings) -> FigureView:
     far = curve[-1]
     return FigureView(
         finding=(
-            f"At rank {found.rank} and alpha {settings.alpha}, LoRA multiplies B·A·x by {found.lora:.3g}. "
+            f"At rank {found.rank} and alpha {settings.alpha}, "
+            f"LoRA multiplies the product B·A by {found.lora:.3g}. "
             f"rsLoRA, a variant that divides alpha by √r instead of r, multiplies it by {found.rslora:.3g}. "
             f"By rank {far.rank} they are at {far.lora:.3g} and {far.rslora:.3g}."
         ),
@@ -78,7 +79,7 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
     frame = build_chart(
         x_span=(1, curve[-1].rank), y_span=(curve[-1].lora * 0.7, curve[0].lora * 1.5),
         x_log=True, y_log=True,
-        x_label="rank r", y_label="factor on B·A·x", height=HEIGHT, right=66,
+        x_label="rank r", y_label="what the product B·A is multiplied by", height=HEIGHT, right=104,
         x_ticks=[(rank, str(rank)) for rank in (1, 4, 16, 64, 256)],
     )  # fmt: skip
     lora = frame.at((one.rank, one.lora) for one in curve)
@@ -92,14 +93,19 @@ def _draw_picture(found: ScalingNumbers, curve: list[ScalingNumbers]) -> Markup:
         draw_line(rslora, "line good dashed"),
         draw_dots([(at, frame.y(found.lora))], "ring w", radius=5),
         draw_dots([(at, frame.y(found.rslora))], "ring good", radius=5),
-        draw_words(lora[-1][0] + 6, lora[-1][1] + 4, "alpha/r"),
-        draw_words(rslora[-1][0] + 6, rslora[-1][1] + 4, "alpha/√r"),
+        *_name_line(lora[-1], "LoRA", "alpha / r"),
+        *_name_line(rslora[-1], "a variant", "alpha / √r"),
     )
+
+
+def _name_line(end: tuple[float, float], name: str, formula: str) -> tuple[Markup, Markup]:
+    x, y = end[0] + 6, end[1]
+    return draw_words(x, y - 10, name, bold=True), draw_words(x, y + 6, formula, soft=True)
 
 
 FIGURE = Figure(
     id="scaling-over-ranks",
-    title="alpha/r against alpha/√r",
+    title="How strongly an adapter counts, by rank",
     minutes=2,
     concepts=("lora-alpha", "lora-rank", "lora-learning-rate"),
     settings=ScalingSettings,

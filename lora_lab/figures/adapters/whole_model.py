@@ -194,7 +194,7 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
     frozen = found.total - found.trainable
     base, kept = step.weights + step.constants, step.resident_bytes
     return render_drawing(
-        306,
+        332,
         draw_words(8, 14, "All numbers of the model", bold=True),
         draw_words(8, 34, f"frozen: {frozen:,}", soft=True),
         _bar("w", numbers, 40, frozen),
@@ -208,15 +208,16 @@ def _draw_shares(found: Count, step: Ledger, full: int) -> Markup:
         ),
         _bar("w", memory, 210, base),
         draw_box(memory(base), 210, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_words(8, 258, "What a step needs at its peak, with activations", bold=True),
         draw_words(
             8,
-            252,
-            f"with activations and the rest, at a step's peak: {as_bytes(step.total_bytes)}",
+            278,
+            f"adapter: {as_bytes(step.total_bytes)}; if all were trained: over {as_bytes(full)}",
             soft=True,
         ),
-        _bar("w", memory, 258, base),
-        draw_box(memory(base), 258, max(1.0, memory(kept) - memory(base)), BAR, "b"),
-        draw_box(memory(kept), 258, memory(step.total_bytes) - memory(kept), BAR, "m-activations"),
+        _bar("w", memory, 284, base),
+        draw_box(memory(base), 284, max(1.0, memory(kept) - memory(base)), BAR, "b"),
+        draw_box(memory(kept), 284, memory(step.total_bytes) - memory(kept), BAR, "m-activations"),
     )
 
 

@@ -32,8 +32,10 @@ from lora_lab.worker.training.work import (
     ASKING_TUNED,
     HELD_OUT,
     PREPARING,
+    UNMEASURED,
     WITH_ADAPTER,
     WITHOUT_ADAPTER,
+    MeasuringStopped,
     Work,
     build_announcement,
     describe_failure,
@@ -152,26 +154,37 @@ class GroupedRuns:
 
     def _finish(self, group: AdapterGroup, works: dict[CellAdapter, Work], material: "Material") -> None:
         """Compare with the base and ask both models, for several cells at once."""
-        cells = list(works)
-        if not cells:
+        if not works:
             return
         on_gpu = group.memory_on_gpu if len(group.cells) == 1 else None
         if on_gpu is not None:
             (work,) = works.values()
             work.run.emit("gpu_memory", **asdict(on_gpu), workspaces=workspace_bytes(material.machine.device))
-        of = len(material.held_out)
+        try:
+            self._measure(group, works, material)
+        except MeasuringStopped:
+            for work in works.values():
+                work.end("stopped", what=UNMEASURED)
+
+    def _measure(self, group: AdapterGroup, works: dict[CellAdapter, Work], material: "Material") -> None:
+        cells, of = list(works), len(material.held_out)
+
+        def go_on(text: str) -> None:
+            if all(work.stops_measuring() for work in works.values()):
+                raise MeasuringStopped
+            self._tell(works.values(), text)
 
         def measured(whose: str) -> Callable[[int], None]:
-            return lambda done: self._tell(works.values(), say_measured(whose, done, of))
+            return lambda done: go_on(say_measured(whose, done, of))
 
         measured(WITHOUT_ADAPTER)(0)
         before = material.base_loss(group, measured(WITHOUT_ADAPTER))
         losses = group.held_out_losses(cells, material.held_out, measured(WITH_ADAPTER))
         for work, after in zip(works.values(), losses, strict=True):
             work.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(material.held_out))
-        self._tell(works.values(), ASKING_BASE)
+        go_on(ASKING_BASE)
         base = material.base_answers(group)
-        self._tell(works.values(), ASKING_TUNED)
+        go_on(ASKING_TUNED)
         for work, tuned in zip(works.values(), group.answers(cells, material.prompts), strict=True):
             write_samples(work.run, material.asked, base, tuned)
             work.end("finished" if work.step == work.spec.steps else "stopped")

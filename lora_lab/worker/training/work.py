@@ -46,11 +46,16 @@ from study.base.errors import LearnerError
 
 SAVE_EVERY_SECONDS = 15
 SAMPLE_PROMPTS = 3
-WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with it"
+WITHOUT_ADAPTER, WITH_ADAPTER = "without the adapter", "with the adapter"
 ASKING_BASE = "Asking the base model about held-out prompts"
 ASKING_TUNED = "Asking the tuned model the same"
 PREPARING = "Preparing the run"
 HELD_OUT = "held-out "
+UNMEASURED = "It was stopped while it was being measured. Its adapter is saved."
+
+
+class MeasuringStopped(Exception):
+    """The learner stopped the run after its last step: nothing more is measured."""
 
 
 def execute_with_graph(
@@ -154,13 +159,16 @@ class Work:
             self.end_cut_off()
             return
 
-        with model.disable_adapter():
-            before = self._measure(model, kept, session, WITHOUT_ADAPTER)
-        after = self._measure(model, kept, session, WITH_ADAPTER)
-        self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
-
-        self._write_samples(session, asked)
-        self.end("stopped" if stopped else "finished")
+        try:
+            with model.disable_adapter():
+                before = self._measure(model, kept, session, WITHOUT_ADAPTER)
+            after = self._measure(model, kept, session, WITH_ADAPTER)
+            self.run.emit("evaluated", loss_before=before, loss_after=after, examples=len(kept))
+            self._write_samples(session, asked)
+        except MeasuringStopped:
+            self.end("stopped", what=UNMEASURED)
+        else:
+            self.end("stopped" if stopped else "finished")
 
     def end(self, kind: str, **values: Any) -> None:
         """Write the terminal event."""
@@ -182,6 +190,15 @@ class Work:
     def should_stop(self) -> bool:
         """Return whether the learner asked to stop, or the app that started this process is gone."""
         return self.run.stop_path.exists() or self._app_is_gone()
+
+    def stops_measuring(self) -> bool:
+        """Return whether the learner asked to stop after the last step.
+
+        A run that was stopped before it is still measured, and so is a cell of a grid: its table would miss a
+        row for a few seconds' work.
+        """
+        asked = self.step == self.spec.steps and self.run.stop_path.exists()
+        return asked and not self.run.state().sweep
 
     def report(self, progress: Progress) -> None:
         """Report progress before and after training."""
@@ -221,10 +238,16 @@ class Work:
         """Measure the held-out loss; each batch says that the process is at work."""
 
         def measured(done: int) -> None:
-            self.report(Progress(step=say_measured(whose, done, len(kept))))
+            self._go_on_measuring(say_measured(whose, done, len(kept)))
 
         measured(0)
         return held_out_loss(model, kept, session.machine.autocast, measured)
+
+    def _go_on_measuring(self, text: str) -> None:
+        """Say what is measured next. Raises MeasuringStopped if the learner has asked to stop."""
+        if self.stops_measuring():
+            raise MeasuringStopped
+        self.report(Progress(step=text))
 
     def _write_samples(self, session: ModelSession, held_out: list[Example]) -> None:
         adapted = self._adapted
@@ -232,13 +255,13 @@ class Work:
             return
         assert adapted is not None
         prompts = [example.prompt for example in held_out]
-        self.report(Progress(step=ASKING_BASE))
+        self._go_on_measuring(ASKING_BASE)
         with adapted.decoder.kept_if_it_fits(adapted.model):
             with adapted.model.disable_adapter():
                 before = generate_answers(
                     adapted.model, session.tokenizer, prompts, session.machine.autocast()
                 )
-            self.report(Progress(step=ASKING_TUNED))
+            self._go_on_measuring(ASKING_TUNED)
             after = generate_answers(adapted.model, session.tokenizer, prompts, session.machine.autocast())
         write_samples(self.run, held_out, before, after)
 

@@ -214,7 +214,7 @@ def test_the_lab_is_driven_by_keyboard_and_a_run_takes_the_forms_place(
     expect(page.locator("#plot-memory-by-rank svg")).to_be_visible()
     start(page)
     wait_for(page, "Finished")
-    expect(page.locator("#run .prediction")).to_contain_text("you said the earlier run")
+    expect(page.locator("#run .prediction")).to_contain_text("Your guess: the earlier run")
     page.get_by_role("link", name="Change the settings").click()
     expect(page.locator("#setup")).to_be_visible()
 

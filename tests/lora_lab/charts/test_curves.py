@@ -205,6 +205,16 @@ def test_two_ticks_never_read_the_same() -> None:
     assert len(labels) == len(set(labels)) >= 1
 
 
+def test_ticks_stand_at_the_very_values_that_they_say() -> None:
+    points = [(1, 0.226), (2, 0.324)]  # by 0.025 they would read 0.23, 0.25, 0.28, 0.30, 0.33
+
+    labels = [
+        label for label in words(chart([Series(label="", points=points)])) if re.fullmatch(r"\d\.\d\d", label)
+    ]
+
+    assert labels == ["0.24", "0.26", "0.28", "0.30", "0.32"]
+
+
 def test_amounts_start_at_zero_when_asked() -> None:
     points = [(1, 500.0), (2, 520.0)]
 

@@ -17,7 +17,7 @@ from lora_lab.charts.pareto_front import Box, ParetoPoint, front_of
 from lora_lab.charts.seeds import LOOKS
 from lora_lab.grids.findings import compare_ends
 from lora_lab.grids.results import GridSetting, group_by_setting
-from lora_lab.spec import BITS
+from lora_lab.spec import BITS, Bits
 from study.plots.plot import Plot, to_csv
 from study.plots.render import render_plot
 from study.plots.sheet import NARROW_INCHES, WIDE_INCHES
@@ -115,6 +115,33 @@ def test_times_of_cells_trained_side_by_side_are_compared_with_none() -> None:
     assert drawn.title == "A step takes 1.2 s at r=1, nf4, trained alone"
     assert [row[3] for row in drawn.rows] == [pytest.approx(1.201), "side by side"]
     assert "grid-seconds" not in plots(group_by_setting(shared))
+
+
+@pytest.mark.parametrize(
+    ("times", "title"),
+    [
+        # The first cell of a process, on one seed: 1.8 times as long, and nothing but its warm-up.
+        (((0.216,), (0.12,)), "Alone, a step takes 0.12 to 0.216 s: seeds can't tell the cells apart"),
+        (
+            ((0.216, 0.121, 0.119), (0.12, 0.118, 0.12)),
+            "Alone, a step takes 0.12 to 0.121 s: no difference beyond noise",
+        ),
+        (
+            ((0.216, 0.214, 0.215), (0.12, 0.118, 0.12)),
+            "Alone, a step takes 0.12 s at r=1, nf4 and 0.215 s at r=1, bf16, 1.8 times as long",
+        ),
+    ],
+)
+def test_a_longer_step_is_claimed_only_where_the_seeds_show_it(
+    times: tuple[tuple[float, ...], tuple[float, ...]], title: str
+) -> None:
+    widths: tuple[Bits, Bits] = ("bf16", "nf4")
+    timed = [
+        replace(cell(4.16, rank=1, bits=bits, seed=seed), seconds_a_step=seconds)
+        for bits, each in zip(widths, times, strict=True)
+        for seed, seconds in enumerate(each)
+    ]
+    assert plots(group_by_setting(timed))["grid-seconds"].title == title
 
 
 def losses_by_rank(means: dict[int, float], *, spread: float) -> list[GridSetting]:

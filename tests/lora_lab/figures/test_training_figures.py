@@ -13,6 +13,7 @@ from lora_lab.memory.optimizer_state import optimizer_bytes, trained_tensors
 from lora_lab.parameters.shapes import find_shape
 from study.base.errors import LearnerError
 from study.base.units import GB, MB
+from tests.visits import words
 
 ROOT = Path(__file__).parents[3]
 
@@ -193,6 +194,9 @@ def test_the_embedded_model_at_a_glance_and_in_whole() -> None:
         "Rank 8 trains 2,442,240 of 136,957,248 numbers, 1.78 %. Training keeps 151 MB, not 2.15 GB: "
         "the frozen base in 4 bits and 39.1 MB for the adapter."
     )
+    peak = words(whole.picture).partition("What a step needs at its peak, with activations")[2]
+    assert f"adapter: {dict(whole.numbers)['peak of a step']}" in peak
+    assert "if all were trained: over 2.15 GB" in peak
     glance = whole_model.build_glance_figure(predict_megabytes).show(whole_model.GlanceSettings(rank=16))
     assert glance.numbers == (("trained", "3.50 %"), ("memory", "16.0 MB"))
     full = FIGURES["full-fine-tuning-state"].show(whole_model.FullSettings())

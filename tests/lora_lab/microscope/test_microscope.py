@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lora_lab.microscope.panels import build_panels
+from lora_lab.microscope.pictures import FAMILIES
 from lora_lab.microscope.query import (
     NAMES,
     SCHEMES,
@@ -125,12 +126,12 @@ def judged(guess: MicroscopeGuess, question: MicroscopeQuestion = TINY, **change
 def test_a_smaller_error_is_judged_with_a_reason_that_fits_the_comparison() -> None:
     wrong = judged(MicroscopeGuess(smaller="second"))[0]
     assert not wrong.right
-    assert wrong.result == "NF4, blocks of 64: 10 % against 20 %"
+    assert wrong.result == "NF4, blocks of 64 (10 % against 20 %)"
     assert judged(MicroscopeGuess(smaller="first"))[0].right
     near = FOUND["first"] | {"error": 0.1005}
     tie = judged(MicroscopeGuess(smaller="second"), first=near, second=near | {"error": 0.101})[0]
     assert tie.right
-    assert tie.result.startswith("practically equal: ")
+    assert tie.result.startswith("practically equal (")
     block = replace(TINY, second=QuantizationScheme(bits="nf4", block=256))
     assert "4.5 per weight against 4.125" in judged(MicroscopeGuess(smaller="first"), block)[0].reason
     double = replace(TINY, second=QuantizationScheme(bits="nf4-dq"))
@@ -236,6 +237,17 @@ def test_what_the_embedded_model_can_not_show_is_said() -> None:
     cannot = FOUND["losses"] | {"cannot_second": "x has 7 weights"}
     last = list(build_panels(TINY, FOUND | {"losses": cannot}))[-1]
     assert "Every matrix in FP4, blocks of 64 could not be measured: x has 7 weights." in last.limit
+
+
+def test_each_kind_of_scheme_has_a_colour_and_a_mark_of_its_own() -> None:
+    errors = {bits: {"64": 0.1, "128": 0.12} for bits in ("nf4", "nf4-dq", "fp4", "hqq4")}
+    sweep = {"errors": errors | {"int8": {"64": 0.01}}, "rows": {}}
+    picture = next(p for p in build_panels(TINY, FOUND | {"sweep": sweep}) if p.id == "errors").shown.picture
+    assert len({family.look for family in FAMILIES}) == len({family.shape for family in FAMILIES})
+    for family in FAMILIES:
+        assert family.name in words(picture)
+        assert f'class="line {family.look} thin"' in picture
+    assert picture.count('class="line ink" stroke-dasharray') == 2, "around the second scheme, and its key"
 
 
 def test_the_two_maps_share_one_scale() -> None:

@@ -79,6 +79,15 @@ def test_runs_of_one_grid_are_told_apart_by_their_seeds(ana: Visitor, lab: Lab) 
         assert words(html).count(f"seed {seed}") >= 2, "in the list and in the legend"
 
 
+def test_the_runs_of_the_address_come_first_in_the_list_and_then_the_newest(ana: Visitor, lab: Lab) -> None:
+    old, middle, new = some(lab, {"rank": 2}, {"rank": 4, "batch": 2}, {"rank": 8})
+    html = ana.opens(address([old]))
+    assert re.findall(r'id="tick-(.*?)"', html) == [old.run_id, new.run_id, middle.run_id]
+    assert words(html).count("batch") == words(html).count("seed 0 · batch 2 examples") + 1, (
+        "the odd one alone"
+    )
+
+
 def test_only_what_differs_is_marked_and_not_by_colour_alone(ana: Visitor, lab: Lab) -> None:
     found = some(lab, {"rank": 2, "alpha": 16.0}, {"rank": 16, "alpha": 16.0, "seed": 3})
     html = ana.opens(address(found))

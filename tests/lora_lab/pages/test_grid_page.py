@@ -84,6 +84,7 @@ def test_cells_fill_in_as_they_run(ana: Visitor, context: Context) -> None:
     ana.opens(f"/grid?sweep={sweep.sweep_id}")
     begin(runs_of(context.settings, sweep)[0], steps=2)
     assert "running step 2/3" in part(ana.sends("poll"), "sweep-map")
+    assert "Held-out loss so far" in part(ana.sends("poll"), "sweep-map")
 
 
 def test_plots_are_drawn_anew_only_when_a_cell_has_ended(ana: Visitor, context: Context) -> None:

@@ -59,6 +59,8 @@ def test_a_sweep_opens_by_its_address_with_its_own_grid_in_the_form(ana: Visitor
     html = ana.opens(f"/grid?sweep={first.sweep_id}")
     assert grid_of_form(TickForm(html).values) == normalize_grid(tiny_grid())
     assert "8 of 8 cells have ended" in words(html)
+    assert "Held-out loss, mean over seeds: lighter is lower" in words(html)
+    assert "so far" not in words(html)
 
 
 def test_changing_the_form_keeps_the_sweep_that_is_shown(ana: Visitor, context: Context) -> None:

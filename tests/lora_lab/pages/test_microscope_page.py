@@ -72,6 +72,15 @@ def test_the_page_opens_with_a_guess_to_make_and_shows_nothing_yet(ana: Visitor,
     assert html.count("<h1") == 1
 
 
+def test_a_look_that_measures_losses_counts_examples_and_says_the_share_of_the_whole(
+    ana: Visitor, lab: Lab
+) -> None:
+    doing = "Held-out loss, as it is: 8 of 55 examples"
+    look = finds(lab, status="working", doing=doing, done=1, total=35)
+    shown = words(ana.opens(microscope_address("/microscope", TINY, look=look.id)))
+    assert f"{doing} … 3 % of all losses" in shown
+
+
 def test_choices_follow_the_model_and_come_back_with_the_address(ana: Visitor) -> None:
     ana.opens("/microscope")
     moved = ana.moves(replace(TINY, layer=99, second=QuantizationScheme(bits="hqq2")))
@@ -96,8 +105,10 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     ana.opens(ADDRESS)
     reply = ana.sends("look", fields=_form(TINY) | {"smaller": ["second"], "rise": ["0.1"]})
     shown = words(reply["parts"]["look"])
-    assert "✗ Not quite Smaller error: you said FP4, blocks of 64, it is NF4, blocks of 64: 10 %" in shown
-    assert "✓ Right Rise of the loss: you said +0.1, it is +0.100" in shown
+    assert (
+        "✗ Not quite Smaller error. Your guess: FP4, blocks of 64. Result: NF4, blocks of 64 (10 %" in shown
+    )
+    assert "✓ Right Rise of the loss. Your guess: +0.1. Result: +0.100" in shown
     assert reply["focus"] == "#found"
     assert asked.concepts == [("nf4", "quantization-levels")]
     profile = context.store.profiles.of_browser("browser-of-ana", now=context.clock()).id
@@ -105,7 +116,7 @@ def test_a_guess_is_kept_judged_by_what_is_found_and_asks_for_cards(
     assert judged == {"error-nf4": False, "loss-rise": True}
 
     ana.sends("look", fields=_form(TINY) | {"smaller": ["first"]})  # the first guess stands
-    assert "you said FP4" in words(ana.opens(f"/microscope{ana.query}"))
+    assert "Your guess: FP4" in words(ana.opens(f"/microscope{ana.query}"))
     assert len(asked.concepts) == 1
 
 
@@ -140,7 +151,7 @@ def test_results_stream_into_parts_of_their_own_until_all_is_there(ana: Visitor,
     finds(lab, status="working", doing="Running the layer", done=3, total=30, found=some)
     ana.opens(ADDRESS)
     look = ana.sends("look", fields=_form(TINY) | {"smaller": ["first"], "rise": ["1"]})["parts"]["look"]
-    assert "Running the layer … 3 of 30" in words(look)
+    assert "Running the layer … 10 % of all losses" in words(look)
     assert "✓ Right Smaller error" in words(look)
     assert "The result will appear here once it is measured" in words(look)
     polled = ana.sends("poll", fields=_form(TINY))["parts"]

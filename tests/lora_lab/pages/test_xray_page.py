@@ -195,7 +195,7 @@ def test_a_kept_xray_is_there_when_the_page_opens_and_every_panel_says_its_limit
     html = ana.opens()
     shown = words(html)
     assert "X-ray this adapter" not in shown
-    assert shown.count("What it can't show.") == 4
+    assert shown.count("Limit. It can't show") == 4
     assert "2 of 4 directions carry 90 % of the update of q_proj in layer 0" in shown
     assert (
         "In its 4 directions, the update of q_proj in layer 0 has a norm of 4.61 and W one of 2.00" in shown

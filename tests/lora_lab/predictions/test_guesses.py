@@ -93,6 +93,15 @@ def test_the_lower_loss_is_judged_and_a_tie_is_nobodys_mistake(
     assert "lora-rank" in verdict.concepts
 
 
+@pytest.mark.parametrize(("after", "said"), [(3.5, "falls"), (5.5, "stays"), (6.0, "rises")])
+def test_the_course_of_the_loss_is_said_in_the_words_of_the_guess(
+    ended: EndedRun, after: float, said: Any
+) -> None:
+    [verdict] = judge_guess(RunGuess(course=said), losses(ended, after), None)
+    assert verdict.right
+    assert (verdict.guess, verdict.result) == (said, f"{said} (5.50 before, {after:.2f} after)")
+
+
 def test_a_difference_of_seeds_alone_is_called_chance(ended: EndedRun) -> None:
     guess = RunGuess(rival="other", lower="this")
     [verdict] = judge_guess(guess, losses(ended, 2.0), losses(ended, 1.0, seed=1))

@@ -131,8 +131,11 @@ def test_right_guesses_are_told_with_the_reason_and_no_cards(
     )
     end(run)
     shown = words(learner.opens(f"/lab?run={run.run_id}"))
-    assert "✓ Right Percent trainable: you said 4.50 %, it is 4.48 %. Rank 8 gives the adapters 448" in shown
-    assert "✓ Right Peak memory: you said 1.00 MB, it is 990 kB." in shown
+    assert (
+        "✓ Right Percent trainable. Your guess: 4.50 %. Result: 4.48 %. Rank 8 gives the adapters 448"
+        in shown
+    )
+    assert "✓ Right Peak memory. Your guess: 1.00 MB. Result: 990 kB." in shown
     assert requested.asked == []
 
 
@@ -140,7 +143,7 @@ def test_a_wrong_guess_asks_for_its_cards_once(learner: Visitor, lab: Lab, reque
     run = predicted_run(learner, lab, guess_percent="50", guess_mb="1")
     end(run)
     html = learner.opens(f"/lab?run={run.run_id}")
-    assert "✗ Not quite Percent trainable: you said 50.0 %, it is 4.48 %." in words(html)
+    assert "✗ Not quite Percent trainable. Your guess: 50.0 %. Result: 4.48 %." in words(html)
     assert 'href="/concept?id=counting-parameters"' in html
     assert requested.asked == [(("counting-parameters", "lora-rank"), "prediction-percent")]
     learner.opens(f"/lab?run={run.run_id}")
@@ -183,7 +186,7 @@ def test_which_run_ends_lower_is_judged_against_the_earlier_one(
     run.emit("evaluated", loss_before=5.5, loss_after=1.5, examples=20)
     run.emit("finished", step=3)
     shown = words(learner.opens(f"/lab?run={run.run_id}"))
-    assert "you said the earlier run, it is this run: 1.50 here, 2.25 there." in shown
+    assert "Your guess: the earlier run. Result: this run (1.50 here, 2.25 there)." in shown
     assert "They differ in: rank 8 here, 2 there" in shown
     assert [because for _, because in requested.asked] == ["prediction-lower"]
 
@@ -191,7 +194,7 @@ def test_which_run_ends_lower_is_judged_against_the_earlier_one(
 def test_a_guess_that_was_typed_but_not_kept_counts_when_start_is_pressed(learner: Visitor, lab: Lab) -> None:
     learner.sends("start", fields=fields_of(LIGHT, predicting="yes", guess_percent="50"))
     end(lab.runs()[0])
-    assert "you said 50.0 %" in words(learner.opens("/lab"))
+    assert "Your guess: 50.0 %" in words(learner.opens("/lab"))
 
 
 def test_a_start_without_a_guess_keeps_none(context: Context, learner: Visitor, lab: Lab) -> None:

@@ -65,12 +65,12 @@ def test_another_model_is_read_from_the_box_below_the_list() -> None:
 
 @pytest.mark.parametrize("other", [{}, {"model_other": [""]}, {"model_other": ["  "]}])
 def test_another_model_without_a_name_is_said(other: dict[str, list[str]]) -> None:
-    with pytest.raises(LearnerError, match=r"Empty: model\. Fill in every field"):
+    with pytest.raises(LearnerError, match=r"model is empty\. Enter a value\."):
         spec_of_form(form_of(RunSpec()) | {"model": [OTHER]} | other)
 
 
 def test_every_empty_field_is_named() -> None:
-    with pytest.raises(LearnerError, match=r"Empty: rank, steps\. Fill in every field"):
+    with pytest.raises(LearnerError, match=r"rank and steps are empty\. Enter a value for each\."):
         spec_of_form(form_of(RunSpec()) | {"rank": [""], "steps": ["  "]})
 
 

@@ -66,6 +66,38 @@ def test_the_guess_is_kept_with_the_run_and_judged_when_it_has_ended(
     assert context.store.predictions.verdicts(judged.id)["course"] is True
 
 
+def test_after_the_last_step_it_says_what_is_measured_and_can_be_stopped(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    begun = first_run.start(visit, anew=True, guess=GUESS)
+    run = first_run.lab.run(begun)
+    run_builders.train(run, steps=run.spec.steps)
+    run.emit("status", text="Measuring the held-out loss with the adapter: 8 of 55 examples")
+    said = words(first_run.show(visit, begun).html)
+    assert (
+        "All 10 steps are done. Measuring the loss on unseen pairs with the adapter: 8 of 55 pairs …" in said
+    )
+    assert "Stop the run" in said
+    run.emit("evaluated", loss_before=4.4, loss_after=3.5, examples=55)
+    view = first_run.show(visit, begun)
+    assert (view.ended, view.outcome) == (False, "falls")
+    assert view.peak
+    assert "training loss 2.75 unseen, before 4.40 unseen, after 3.50" in words(view.html)
+    first_run.stop(begun)
+    assert run.state().status == "stopped"
+
+
+def test_learners_who_share_a_server_cannot_stop_each_others_first_run(
+    first_run: FirstRun, visit: Visit
+) -> None:
+    begun = first_run.start(visit, anew=False, guess=GUESS)
+    shared = replace(first_run.predictions.context, shared=True)
+    others = replace(first_run, predictions=replace(first_run.predictions, context=shared))
+    assert "Stop the run" not in others.show(visit, begun).html
+    with pytest.raises(LearnerError, match="share this run"):
+        others.stop(begun)
+
+
 def test_today_prefers_the_learners_own_run_and_says_the_guess_and_the_next_step(
     first_run: FirstRun, visit: Visit
 ) -> None:

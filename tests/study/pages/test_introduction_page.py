@@ -20,6 +20,8 @@ class OneRun:
     """Stands for the lab: it keeps the guess and never trains."""
 
     guess: Mapping[str, str] | None = None
+    ended = True
+    stopped = ""
 
     def start(self, visit: Any, *, anew: bool, guess: Mapping[str, str]) -> str:
         self.guess = guess
@@ -33,7 +35,7 @@ class OneRun:
             raise LearnerError("That run is gone.", do_next="Start another.")
         return FirstRunView(
             html=NO_HTML,
-            ended=True,
+            ended=self.ended,
             loss_before=4.4,
             loss_after=3.5,
             outcome="falls",
@@ -43,8 +45,11 @@ class OneRun:
             again="/lab?rank=1",
         )
 
+    def stop(self, run_id: str) -> None:
+        self.stopped = run_id
+
     def duration(self) -> str:
-        return ""
+        return "20 s"
 
 
 @pytest.fixture
@@ -87,6 +92,28 @@ def test_the_run_of_the_last_step_is_there_again_with_the_guess_until_it_is_run_
     assert "Start the run" not in again
     assert "Start the run" in words(page.act({"act": "anew", "query": "?step=6"}, opened("b1"))["html"])
     assert "Start the run" in words(page.load(opened("b1", "step=6")))
+
+
+def test_the_result_is_said_once_it_is_measured_while_the_run_still_asks_for_answers(page: StartPage) -> None:
+    run = page.first_run
+    assert isinstance(run, OneRun)
+    run.ended = False
+    fields = {"choice": ["1"], "guess_mb": [""]}
+    reply = page.act({"act": "answer", "fields": fields, "query": "?step=6"}, opened("b1"))
+    parts = page.act({"act": "poll", "query": reply["step"][len("/start") :]}, opened("b1"))["parts"]
+    assert "It went from 4.40 to 3.50, as you said." in words(parts["outcome"])
+    assert "Keep it: 5 cards" in words(parts["next"])
+
+
+def test_the_run_can_be_stopped_and_its_time_includes_the_measuring(page: StartPage) -> None:
+    run = page.first_run
+    assert isinstance(run, OneRun)
+    said = words(page.load(opened("b1", "step=6")))
+    assert "The steps take about 20 s here, and measuring the loss on unseen pairs" in said
+    fields = {"choice": ["1"], "guess_mb": [""]}
+    page.act({"act": "answer", "fields": fields, "query": "?step=6"}, opened("b1"))
+    page.act({"act": "stop", "query": "?step=6"}, opened("b1"))
+    assert run.stopped == "20260304-one"
 
 
 def test_a_run_that_was_deleted_is_asked_for_anew(page: StartPage) -> None:

@@ -146,7 +146,7 @@ def test_a_running_run_shows_its_figures(ana: Visitor, lab: Lab) -> None:
     run = run_builders.training(lab.settings.runs_dir)
     ana.opens(f"/lab?run={run.run_id}")
     shown = all_parts(ana.sends("poll"))
-    for figure in ("3 / 20", "3.625", "2.0e-03", "80", "700 kB", "990 kB", "Training"):
+    for figure in ("3 / 20", "3.625", "0.002", "80", "700 kB", "990 kB", "Training"):
         assert figure in shown
     html = ana.opens(f"/lab?run={run.run_id}")
     assert 'aria-valuenow="3"' in html

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_lab.data.embedded_model import Progress
 from lora_lab.data.lab_folder import LabHome
 from lora_lab.runs.folder import RunFolder, create_run
 from lora_lab.spec import Variant
@@ -60,6 +61,27 @@ def test_a_run_that_is_stopped_while_its_model_loads_measures_nothing(
 
     assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=stopped_at_the_last_look)
     assert [kind for kind in kinds(run) if kind != "status"] == ["started", "stopped"]
+
+
+def test_a_run_that_is_stopped_after_its_last_step_is_saved_and_measured_no_further(
+    tmp_path: Path, models_dir: Path, variant: Variant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell of a grid is measured all the same: its row costs seconds."""
+    report = work.Work.report
+
+    def stopped_when_measured(at_work: work.Work, progress: Progress) -> None:
+        if progress.step.startswith("Measuring"):
+            at_work.run.ask_to_stop()
+        report(at_work, progress)
+
+    monkeypatch.setattr(work.Work, "report", stopped_when_measured)
+    for sweep, kind in (("", "stopped"), ("20260304-grid", "finished")):
+        run = a_run(tmp_path / kind, variant)
+        run.emit("queued", sweep=sweep)
+        assert execute_run(run, LabHome(tmp_path), models_dir, app_is_gone=never_stop)
+        state = run.state()
+        assert (state.status, state.saved_step) == (kind, 3)
+        assert (state.loss_after is None, bool(state.note)) == (not sweep, not sweep)
 
 
 def test_an_error_that_nothing_foresees_ends_its_run_in_words_and_not_the_process(
