@@ -8,10 +8,10 @@ from typing import Any
 from lora_lab.claims.claim import Claim, printed_of
 from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.named_model import entry_named
-from lora_lab.claims.pasted import record_of_text
+from lora_lab.claims.pasted import find_unread_labels, record_of_text
 from lora_lab.claims.verdict import ClaimVerdict
 from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.parameters.adapter_config import KIND_OF_TASK
+from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
@@ -39,14 +39,20 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
 
 
 def judge_text(text: str, claim: Claim, quantization: str) -> ClaimVerdict:
-    """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too."""
+    """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too.
+
+    Raises UnsupportedCase where two labels, as without a number, give another line, and how many there are
+    can't be read.
+    """
     verdict = judge_claim(claim)
-    if verdict.answer != "impossible" or quantization != "none" or "from_pretrained" in text:
-        return verdict
-    packed = judge_claim(replace(claim, quantization="4bit"))
-    if packed.answer == "impossible":
-        return verdict
-    return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
+    if verdict.answer == "impossible" and quantization == "none" and "from_pretrained" not in text:
+        packed = judge_claim(replace(claim, quantization="4bit"))
+        if packed.answer != "impossible":
+            return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
+    unread = find_unread_labels(text)
+    if verdict.answer == "impossible" and unread is not None:
+        raise UnsupportedCase(f"{unread} decides how large the classifier is, and can't be read")
+    return verdict
 
 
 def build_record(record: Mapping[str, Any]) -> dict[str, Any]:
