@@ -10,7 +10,7 @@ from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.named_model import entry_named
 from lora_lab.claims.pasted import find_unread_labels, record_of_text
 from lora_lab.claims.verdict import ClaimVerdict
-from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
@@ -68,13 +68,14 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     shape = _read_shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
     saved = _read_size(model, "saved_head_params")
+    has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
     if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
         setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
     return Claim(
         shape=shape,
         setting=setting,
         rank=None if lora.get("r") == UNKNOWN else read_rank(lora, setting.default_rank),
-        targets_are_known=lora.get("target_modules") != UNKNOWN,
+        targets_are_known=has_defaults and lora.get("target_modules") != UNKNOWN,
         quantization=record.get("quantisation") or "none",
         printed=printed_of(_read_object(record, "printed")),
         layouts=(shape.modules,) if described else list_layouts(shape, model.get("module_layout")),
@@ -118,7 +119,11 @@ def _read_shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: Shape
     if not is_layout(model.get("module_layout")):
         return _built(model, lora, reader)
     known = model.get("kind") != LAYOUT and isinstance(model.get("config"), Mapping)
-    return shape_of_layout(model, _built(model, lora, reader) if known else None)
+    try:
+        built = _built(model, lora, reader) if known else None
+    except RemoteCode:
+        built = None
+    return shape_of_layout(model, built)
 
 
 def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:

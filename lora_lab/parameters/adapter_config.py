@@ -161,6 +161,8 @@ class SavedModule:
 
     name: str
     parameters: int
+    frozen: int = 0
+    """Parameters of a first copy that a second one takes the place of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,8 @@ class Adaptation:
     """Base biases that are trained in place."""
 
     frozen_extra: int
-    """Numbers that an adapter adds without training them (AdaLoRA's current rank of each matrix)."""
+    """Numbers that are added without being trained: AdaLoRA's current rank of each matrix, and what is copied
+    once more inside a saved module."""
 
     @property
     def adapters(self) -> LinearCount:

@@ -12,6 +12,7 @@ from lora_lab.parameters.adapter_config import (
     ALL_LINEAR,
     CLASSIFIERS,
     FAMILY,
+    HEADS,
     Adaptation,
     AdapterSetting,
     LinearCount,
@@ -75,7 +76,8 @@ class _Rules:
             matches=tuple(matches),
             saved=saved,
             biases=self._biases(matches, saved),
-            frozen_extra=sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0,
+            frozen_extra=sum(module.frozen for module in saved)
+            + (sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0),
         )
 
     def _refuse_tied(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> None:
@@ -299,9 +301,25 @@ class _Rules:
                     f"{name} is to be saved whole, but it is {what}.",
                     do_next="Name other targets, or other modules to save.",
                 )
-            if any(name.startswith(f"{outer}.") for outer, _ in found):
-                raise UnsupportedCase(f"{name} is to be saved twice, inside another saved module")
-            yield SavedModule(name=name, parameters=self._copied(name))
+            outer = [each for each, _ in found if name.startswith(f"{each}.")]
+            yield (
+                self._saved_within(name, outer)
+                if outer
+                else SavedModule(name=name, parameters=self._copied(name))
+            )
+
+    def _saved_within(self, name: str, outer: list[str]) -> SavedModule:
+        """Count a module saved inside another one: in the outer copy, its own copy takes its place.
+
+        With the tasks that have a head, PEFT looks for the names once more (peft_model.py, the end of each
+        __init__), and finds a part of the outer copy by its own name: it is copied and trained again.
+        """
+        inner = name.removeprefix(f"{outer[0]}.")
+        if len(outer) > 1 or "." in inner:
+            raise UnsupportedCase(f"{name} is to be saved twice, deep inside another saved module")
+        size = self._copied(name)
+        again = self.setting.task_type in HEADS and inner.endswith(self.setting.saved)
+        return SavedModule(name=name, parameters=size if again else 0, frozen=size)
 
     def _copied(self, name: str) -> int:
         """Count the parameters of a deep copy: what it shares with modules outside becomes its own."""

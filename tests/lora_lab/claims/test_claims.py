@@ -321,3 +321,61 @@ def test_an_expression_that_can_not_be_matched_is_not_taken_for_a_refusal_of_pef
     }
     with pytest.raises(MatchingRefused, match="takes too long"):
         claim_answer(record, reader)
+
+
+# ---- heads and 4-bit bases
+
+XLM_R = {
+    "model_type": "xlm-roberta", "vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12,
+    "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 514,
+    "type_vocab_size": 1, "num_labels": 9,
+}  # fmt: skip
+XLM_R_PACKED = 12 * (4 * 768 * 768 + 2 * 768 * 3072)  # the encoder's matrices
+DISTILBERT_PACKED = 6 * (4 * 768 * 768 + 2 * 768 * 3072)
+DISTILBERT_HEAD = 768 * 768 + 768 + 2 * 768 + 2
+
+
+@pytest.mark.parametrize("packed_head", [0, 9 * 768])
+def test_a_head_built_before_its_encoder_stays_in_16_bit_or_is_packed_too(
+    reader: ShapeReader, packed_head: int
+) -> None:
+    adapters, head, base = 12 * 2 * 16 * 2 * 768, 9 * 768 + 9, 277_459_977
+    total = base + adapters + head - (XLM_R_PACKED + packed_head) // 2
+    record = {
+        "model": {"kind": "tokencls", "config": XLM_R},
+        "lora": {"r": 16, "target_modules": ["query", "value"], "task_type": "TOKEN_CLS"},
+        "quantisation": "4bit",
+        "printed": {
+            "trainable": adapters + head,
+            "all": total,
+            "pct": f"{100 * (adapters + head) / total:.4f}",
+        },
+    }
+    if not packed_head:
+        assert (adapters + head, total) == (596_745, 235_589_394)  # a printed line
+    assert judged(reader, record)["verdict"] == "possible"
+
+
+@pytest.mark.parametrize(
+    ("packed", "verdict"),
+    [
+        (DISTILBERT_PACKED + 768 * 768, "possible"),  # all but the classifier
+        (DISTILBERT_PACKED + 768 * 768 + 2 * 768, "possible"),  # transformers names its dropout, or a bias
+        (DISTILBERT_PACKED // 2, "impossible"),
+    ],
+)
+def test_a_dropout_behind_the_head_is_not_taken_for_it(
+    reader: ShapeReader, packed: int, verdict: str
+) -> None:
+    config = {**next(each.config for each in read_entries() if each.name == "distilbert-base")}
+    adapters, base = 6 * 2 * 8 * 2 * 768, 66_362_880 + DISTILBERT_HEAD
+    trainable, total = adapters + DISTILBERT_HEAD, base + adapters + DISTILBERT_HEAD - packed // 2
+    record = {
+        "model": {"kind": "seqcls", "config": config},
+        "lora": {"r": 8, "target_modules": ["q_lin", "v_lin"], "task_type": "SEQ_CLS"},
+        "quantisation": "4bit",
+        "printed": {"trainable": trainable, "all": total},
+    }
+    answer = judged(reader, record)
+    assert answer["expected"]["total"] == base + adapters + DISTILBERT_HEAD
+    assert answer["verdict"] == verdict

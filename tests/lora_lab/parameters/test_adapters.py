@@ -268,13 +268,30 @@ def test_distilberts_classifier_name_also_ends_pre_classifier() -> None:
         find_adaptation(shape.modules, AdapterSetting(targets="all-linear", task_type="SEQ_CLS"))
 
 
-def test_a_module_saved_inside_a_saved_one_is_not_guessed() -> None:
+@pytest.mark.parametrize(
+    ("family", "kind", "task", "saved"),
+    [
+        ("roberta", "seqcls", "SEQ_CLS", ("out_proj",)),
+        ("roberta", "seqcls", "SEQ_CLS", ("dense",)),
+        ("roberta", "seqcls", "SEQ_CLS", ("classifier.out_proj",)),
+        ("roberta", "seqcls", None, ("classifier", "dense")),
+        ("llama", "causal", "CAUSAL_LM", ("mlp", "down_proj", "gate_proj")),
+        ("llama", "seqcls", "SEQ_CLS", ("mlp", "down_proj")),
+        ("llama", "tokencls", "TOKEN_CLS", ("mlp", "down_proj")),
+        ("llama", "qa", "QUESTION_ANS", ("mlp", "down_proj")),
+    ],
+)
+def test_a_module_saved_inside_a_saved_one_is_counted_as_peft_does(
+    family: str, kind: str, task: str | None, saved: tuple[str, ...]
+) -> None:
+    targets = ("query",) if family == "roberta" else ("q_proj",)
+    setting = AdapterSetting(targets=targets, task_type=task, modules_to_save=saved)
+    assert counted(family, setting, kind=kind) == peft_counts(family, setting, kind=kind)
+
+
+def test_a_module_saved_deep_inside_a_saved_one_is_not_guessed() -> None:
     with pytest.raises(UnsupportedCase, match="saved twice"):
-        counted(
-            "roberta",
-            AdapterSetting(targets=("query",), modules_to_save=("classifier", "dense")),
-            kind="seqcls",
-        )
+        counted("llama", AdapterSetting(targets=("q_proj",), modules_to_save=("layers.0", "down_proj")))
 
 
 # ---- earlier names
