@@ -116,6 +116,12 @@ class ModuleTree:
         return tuple(dict.fromkeys(g.suffix for g in self.linears if g.suffix != "*" and not g.stays_16_bit))
 
     @cached_property
+    def head_names(self) -> tuple[str, ...]:
+        """The short names of its heads' linear layers, which few list among the targets."""
+        heads = (g for g in self.groups if g.is_linear and (g.is_head or g.stays_16_bit) and not g.is_alias)
+        return tuple(dict.fromkeys(g.suffix for g in heads if g.suffix not in ("*", *self.linear_names)))
+
+    @cached_property
     def quantized_parameters(self) -> int:
         """Weights that a 4-bit base packs, without their biases."""
         return sum(group.d_in * group.d_out * group.count for group in self.linears if not group.stays_16_bit)
