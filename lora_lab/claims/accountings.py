@@ -101,6 +101,7 @@ def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
                     f"{total - half:,}",
                 )
         if quantization == "4bit_partial":
+            half = sizes.packed // 2
             yield AccountingReading(
                 total - half,
                 total,
