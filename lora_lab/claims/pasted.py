@@ -18,6 +18,7 @@ from lora_lab.claims.snippets import (
 )
 from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
+    ADDING,
     NARROWING,
     NOT_COUNTED,
     UNKNOWN,
@@ -140,7 +141,7 @@ def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UnsupportedCase where one is given by an expression that can't be read.
     """
-    found = {name: values[name] for name in (*NARROWING, *NOT_COUNTED) if is_set(values.get(name))}
+    found = {name: values[name] for name in (*NARROWING, *ADDING, *NOT_COUNTED) if is_set(values.get(name))}
     for name, value in found.items():
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         unread = next((each for each in parts if isinstance(each, UnresolvedValue)), None)
@@ -170,7 +171,7 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, parts of a JSON or prose."""
-    for name in ("peft_layers_to_transform", *NARROWING, *NOT_COUNTED):
+    for name in ("peft_layers_to_transform", *NARROWING, *ADDING, *NOT_COUNTED):
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")

@@ -78,6 +78,9 @@ class AdapterSetting:
     ties_weights: bool = False
     """Whether an adapter of tied embeddings comes to the head as well: PEFT's `ensure_weight_tying`."""
 
+    adapter_bias: bool = False
+    """Whether each B has a bias, a number per output: PEFT's `lora_bias`."""
+
     def __post_init__(self) -> None:
         tasks = (None, *PLAIN_TASKS, *HEADS)
         for name, value, allowed in (

@@ -59,6 +59,8 @@ class _Rules:
         if self.setting.is_narrowed and (self.family != "lora" or self.tree.renamed):
             of_what = "fused experts" if self.tree.renamed else self.setting.variant
             raise UnsupportedCase(f"excluded modules, single layers and a rank pattern with {of_what}")
+        if self.setting.adapter_bias:
+            self._check_adapter_bias()
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
@@ -79,6 +81,12 @@ class _Rules:
             frozen_extra=sum(module.frozen for module in saved)
             + (sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0),
         )
+
+    def _check_adapter_bias(self) -> None:
+        if self.setting.variant == "dora":
+            raise PeftRefusal("PEFT has no lora_bias with DoRA.", do_next="Leave one of them out.")
+        if self.family != "lora" or self.setting.bias != "none" or self.tree.renamed:
+            raise UnsupportedCase("lora_bias with another method, other trained biases or fused experts")
 
     def _refuse_tied(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> None:
         """Raise UnsupportedCase where an adapter or a copy of one tied module would come to the other too."""
@@ -197,6 +205,8 @@ class _Rules:
             raise PeftRefusal(
                 f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
             )
+        if self.setting.adapter_bias and not group.is_linear:
+            raise UnsupportedCase(f"lora_bias on {group.path}, which is not a linear layer")
         match variant:
             case "vera":
                 return LinearCount(1, group.d_out)
@@ -204,7 +214,8 @@ class _Rules:
                 return LinearCount(group.d_in + group.d_out + 1)
             case "ia3":
                 return LinearCount(0, group.d_in if at_input else group.d_out)
-        return LinearCount(group.kernel * group.d_in + group.d_out, group.d_out if variant == "dora" else 0)
+        has_more = variant == "dora" or self.setting.adapter_bias
+        return LinearCount(group.kernel * group.d_in + group.d_out, group.d_out if has_more else 0)
 
     # ---- fused experts
 
