@@ -38,7 +38,7 @@ class ModelFamily:
     """Whether `eager` leaves its scores in the type of the queries (Falcon)."""
 
     always_masks: bool = False
-    """Whether fused attention is always given a mask, which each layer converts to its own type (Falcon)."""
+    """Whether `sdpa` is always given a mask, which each layer converts to its own type (Falcon)."""
 
     scores_in_fp32: bool = False
     """Whether queries and keys are cast to fp32 for their product (GPT-J)."""

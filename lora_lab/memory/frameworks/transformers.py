@@ -216,7 +216,8 @@ class TransformersStep(MlpLayers):
                     v = self.ops.copy(v)  # every third head of the joint tensor
                 return self.ops.plain_attention(q, k, v, pairs=pairs, dropout=False)
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
-        masked = self.setting.batch * self.seq_len**2 if self.family.always_masks else 0
+        needs_mask = self.family.always_masks and self.setting.attention == "sdpa"
+        masked = self.setting.batch * self.seq_len**2 if needs_mask else 0
         out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads, masked=masked)
         # In 16 bits, the CPU's kernel writes head by head, and its result is made contiguous.
         return out if self.setting.on_gpu or out.width == FP32 else self.ops.copy(out)
