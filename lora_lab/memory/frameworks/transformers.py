@@ -212,8 +212,8 @@ class TransformersStep(MlpLayers):
                 unfused = self.ops.plain_attention if self.is_eager() else self.ops.composed_attention
                 return unfused(q, k, v, pairs=pairs, dropout=True)
             if self.family.softmax_in_own_type and self.setting.attention == "eager":
-                if self.shape.kv_heads == heads:
-                    v = self.ops.copy(v)  # every third head of the joint tensor
+                if self.shape.kv_heads == heads and self.setting.batch > 1:
+                    v = self.ops.copy(v)  # rows and heads of the joint tensor do not join to one axis
                 return self.ops.plain_attention(q, k, v, pairs=pairs, dropout=False)
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
         needs_mask = self.family.always_masks and self.setting.attention == "sdpa"
