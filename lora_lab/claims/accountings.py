@@ -40,6 +40,8 @@ class Sizes:
     """Base weights that a 4-bit base stores two per byte."""
 
     packed_biases: int
+    packed_heads: int
+    """Weights of the classifier, which some versions store so too."""
 
     @property
     def trainable(self) -> int:
@@ -68,6 +70,7 @@ def sizes_of(claim: Claim, tree: ModuleTree, adaptation: Adaptation, rank: int) 
         frozen_extra=adaptation.frozen_extra,
         packed=tree.quantized_parameters,
         packed_biases=tree.quantized_biases,
+        packed_heads=tree.quantized_heads,
     )
 
 
@@ -89,14 +92,16 @@ def total_readings(sizes: Sizes, claim: Claim) -> Iterator[AccountingReading]:
     for total, name, why in _compute_totals(sizes):
         yield _match_exactly(total, name, why)
         if quantization in ("4bit", "4bit_partial"):
-            half = sizes.packed // 2
-            yield _match_exactly(
-                total - half,
-                "packed_4bit" if name == "exact" else f"packed_4bit, {name}",
-                f"4-bit weights were counted as stored, two to a byte: {total:,} − {sizes.packed:,} / 2 = "
-                f"{total - half:,}",
-            )
+            for packed in dict.fromkeys((sizes.packed, sizes.packed + sizes.packed_heads)):
+                half = packed // 2
+                yield _match_exactly(
+                    total - half,
+                    "packed_4bit" if name == "exact" else f"packed_4bit, {name}",
+                    f"4-bit weights were counted as stored, two to a byte: {total:,} − {packed:,} / 2 = "
+                    f"{total - half:,}",
+                )
         if quantization == "4bit_partial":
+            half = sizes.packed // 2
             yield AccountingReading(
                 total - half,
                 total,

@@ -8,10 +8,10 @@ from typing import Any
 from lora_lab.claims.claim import Claim, printed_of
 from lora_lab.claims.judge import judge_claim
 from lora_lab.claims.named_model import entry_named
-from lora_lab.claims.pasted import record_of_text
+from lora_lab.claims.pasted import find_unread_labels, record_of_text
 from lora_lab.claims.verdict import ClaimVerdict
-from lora_lab.engine.shape_reader import ShapeReader
-from lora_lab.parameters.adapter_config import KIND_OF_TASK
+from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
+from lora_lab.parameters.adapter_config import KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import LARGEST_SIZE, UNKNOWN, read_rank, read_whole, setting_of
 from lora_lab.parameters.legacy_module_names import older_tree
 from lora_lab.parameters.module_layout import is_layout, shape_of_layout
@@ -39,14 +39,20 @@ def claim_answer(record: Mapping[str, Any], reader: ShapeReader) -> dict[str, An
 
 
 def judge_text(text: str, claim: Claim, quantization: str) -> ClaimVerdict:
-    """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too."""
+    """Judge a pasted text; if it does not show how the base was loaded, a 4-bit base is tried too.
+
+    Raises UnsupportedCase where two labels, as without a number, give another line, and how many there are
+    can't be read.
+    """
     verdict = judge_claim(claim)
-    if verdict.answer != "impossible" or quantization != "none" or "from_pretrained" in text:
-        return verdict
-    packed = judge_claim(replace(claim, quantization="4bit"))
-    if packed.answer == "impossible":
-        return verdict
-    return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
+    if verdict.answer == "impossible" and quantization == "none" and "from_pretrained" not in text:
+        packed = judge_claim(replace(claim, quantization="4bit"))
+        if packed.answer != "impossible":
+            return replace(packed, why=f"{packed.why} The text does not say that the base is in 4 bit.")
+    unread = find_unread_labels(text)
+    if verdict.answer == "impossible" and unread is not None:
+        raise UnsupportedCase(f"{unread} decides how large the classifier is, and can't be read")
+    return verdict
 
 
 def build_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,13 +68,14 @@ def claim_of(record: Mapping[str, Any], reader: ShapeReader) -> Claim:
     shape = _read_shape(model, lora, reader)
     setting = setting_of(lora, targets="target_modules")
     saved = _read_size(model, "saved_head_params")
+    has_defaults = setting.targets is not None or bool(shape.model_type)  # PEFT's own are listed by type
     if described:  # its head isn't in the layout: saved_head_params counts what is trained of it
         setting, saved = replace(setting, modules_to_save=(), task_type=None), saved or 0
     return Claim(
         shape=shape,
         setting=setting,
         rank=None if lora.get("r") == UNKNOWN else read_rank(lora, setting.default_rank),
-        targets_are_known=lora.get("target_modules") != UNKNOWN,
+        targets_are_known=has_defaults and lora.get("target_modules") != UNKNOWN,
         quantization=record.get("quantisation") or "none",
         printed=printed_of(_read_object(record, "printed")),
         layouts=(shape.modules,) if described else list_layouts(shape, model.get("module_layout")),
@@ -112,7 +119,11 @@ def _read_shape(model: Mapping[str, Any], lora: Mapping[str, Any], reader: Shape
     if not is_layout(model.get("module_layout")):
         return _built(model, lora, reader)
     known = model.get("kind") != LAYOUT and isinstance(model.get("config"), Mapping)
-    return shape_of_layout(model, _built(model, lora, reader) if known else None)
+    try:
+        built = _built(model, lora, reader) if known else None
+    except RemoteCode:
+        built = None
+    return shape_of_layout(model, built)
 
 
 def _built(model: Mapping[str, Any], lora: Mapping[str, Any], reader: ShapeReader) -> ModelShape:

@@ -94,7 +94,9 @@ def _cause_of_trainable(claim: Claim, sizes: Sizes, printed: int) -> str:
     if 2 * printed == sizes.trainable and claim.quantization.startswith("4bit"):
         return "; the printed number is exactly half: some tools halve all counts on a 4-bit base"
     of_rank = (claim.rank or 0) * (printed - sizes.saved - sizes.biases)
-    grows_with_rank = claim.setting.variant in ("lora", "rslora") and not claim.setting.rank_pattern
+    setting = claim.setting
+    has_fixed = setting.rank_pattern or setting.adapter_bias
+    grows_with_rank = setting.variant in ("lora", "rslora") and not has_fixed
     if grows_with_rank and of_rank > 0 and not of_rank % sizes.adapters:
         return f"; the printed number is what r = {of_rank // sizes.adapters} gives on the same targets"
     return _rounded_by_hand(sizes.trainable, printed)

@@ -49,12 +49,13 @@ def find_explanations(
     saved: int,
     rank: int | None = None,
     targets: tuple[str, ...] | None = None,
+    heads: tuple[str, ...] = (),
 ) -> tuple[Explanation, ...]:
     """Find the settings that train `number` parameters, simplest first.
 
     `rank` fixes the rank; `targets`, the names of the setting's own targets, fixes the targets. `saved` is
     the number of parameters trained whole in addition to the adapters. Only sets of the linear layers' short
-    names are tried, and ranks up to 512.
+    names and of the names of `heads` are tried, and ranks up to 512.
     """
     left = number - saved
     if targets is not None:
@@ -67,7 +68,7 @@ def find_explanations(
     required = frozenset(setting.required_targets)
     solved_sets = (
         Explanation(each, tuple(sorted(names)))
-        for each, names in _solve_sets(_list_lines(tree, setting), left, ranks)
+        for each, names in _solve_sets(_list_lines(tree, setting, heads), left, ranks)
         if required <= set(names)
     )
     found = itertools.islice(solved_sets, MOST_SETTINGS)
@@ -84,10 +85,10 @@ NamedLine = tuple[tuple[str, ...], LinearCount]
 """Names, and what the adapters and biases on them train, linear in the rank."""
 
 
-def _list_lines(tree: ModuleTree, setting: AdapterSetting) -> list[NamedLine]:
+def _list_lines(tree: ModuleTree, setting: AdapterSetting, heads: tuple[str, ...]) -> list[NamedLine]:
     """Return each name that can be adapted with its count."""
     known: list[NamedLine] = []
-    for name in tree.linear_names[:MOST_NAMES]:
+    for name in (*tree.linear_names[: MOST_NAMES - len(heads)], *heads):
         alone = replace(setting, targets=(name,), feedforward=_list_own(tree, setting, name))
         line = _compute_line(tree, alone)
         if line is not None:

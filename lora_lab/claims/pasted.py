@@ -16,8 +16,9 @@ from lora_lab.claims.snippets import (
     find_option,
     yaml_list,
 )
-from lora_lab.parameters.adapter_config import BIASES, KIND_OF_TASK, UnsupportedCase
+from lora_lab.parameters.adapter_config import ADAPTER_VARIANTS, BIASES, KIND_OF_TASK, UnsupportedCase
 from lora_lab.parameters.json_fields import (
+    ADDING,
     NARROWING,
     NOT_COUNTED,
     UNKNOWN,
@@ -36,6 +37,8 @@ KIND_OF_CLASS = (
     (r"ForSpeechSeq2Seq|WhisperForConditionalGeneration", "asr"),
     (r"ForCausalLM|LMHeadModel|FastLanguageModel", "causal"),
 )
+
+CLASSIFIER = "|".join(pattern for pattern, kind in KIND_OF_CLASS if kind in ("seqcls", "tokencls"))
 
 QUANTIZED = {
     "aqlm": ("aqlm",),
@@ -71,6 +74,8 @@ def record_of_text(text: str) -> dict[str, Any]:
             "trainable%: 0.0622`.",
         )
     lora = _read_lora(text, line)
+    if lora["variant"] not in ADAPTER_VARIANTS:
+        raise UnsupportedCase(f"{lora['variant']} is a kind of adapter that is not counted")
     model = _read_model(text, lora)
     return {
         "model": model,
@@ -136,7 +141,7 @@ def _narrowing_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises UnsupportedCase where one is given by an expression that can't be read.
     """
-    found = {name: values[name] for name in (*NARROWING, *NOT_COUNTED) if is_set(values.get(name))}
+    found = {name: values[name] for name in (*NARROWING, *ADDING, *NOT_COUNTED) if is_set(values.get(name))}
     for name, value in found.items():
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         unread = next((each for each in parts if isinstance(each, UnresolvedValue)), None)
@@ -166,7 +171,7 @@ def _read_task(value: Any) -> str | None:
 
 def _of_lines(text: str) -> dict[str, Any]:
     """Parse a setting written as YAML, flags, parts of a JSON or prose."""
-    for name in ("peft_layers_to_transform", *NARROWING, *NOT_COUNTED):
+    for name in ("peft_layers_to_transform", *NARROWING, *ADDING, *NOT_COUNTED):
         if listed := _list_option(text, name):
             raise UnsupportedCase(f"{name} changes what is trained, and {', '.join(listed)} is not read")
     written = find_option(text, "lora_r", "lora_rank", "lora_dim", "init_r", "r", "rank")
@@ -238,9 +243,31 @@ def _read_model(text: str, lora: Mapping[str, Any]) -> dict[str, Any]:
     entry = find_model(text)
     if kind in (None, entry.kind) or (kind == "causal" and entry.kind in (None, "seq2seq", "asr", "vlm")):
         return {"name": entry.name}
-    labels = find_assigned(text, "num_labels")
+    labels = _read_labels(text)
     config = dict(entry.config) | ({"num_labels": labels} if isinstance(labels, int) else {})
     return {"name": entry.name, "kind": kind, "config": config}
+
+
+def find_unread_labels(text: str) -> str | None:
+    """Return the expression that says how many labels a classifier has, if it can't be read."""
+    labels = _read_labels(text) if re.search(CLASSIFIER, text) else None
+    return labels.text if isinstance(labels, UnresolvedValue) else None
+
+
+def _read_labels(text: str) -> int | UnresolvedValue | None:
+    """Read the number of labels: a number, the name of one, or the length of a list in the text."""
+    written = re.search(r"(?<![\w.])num_labels\s*+=\s*+(len\(\s*+)?([\w.]++)", text)
+    written = written or re.search(r"(?<![\w.])(id2label)\s*+=\s*+([\w.]*+)", text)
+    if written is None:
+        labels = find_assigned(text, "num_labels")
+        return labels if isinstance(labels, int) else None
+    number = parse_digits(written[2])
+    found = find_assigned(text, "id2label" if written[1] == "id2label" else written[2])
+    if written[1]:
+        number = len(found) if isinstance(found, list | dict) else None
+    elif number is None and isinstance(found, int):
+        number = found
+    return UnresolvedValue(written[0]) if number is None else number
 
 
 def _has_vision(model: Mapping[str, Any]) -> bool:

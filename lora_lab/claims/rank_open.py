@@ -26,13 +26,14 @@ MOST_NAMES_OF_A_SHARE = 8
 
 
 def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
-    """Judge by all settings that give the first number, and those of them that give the whole line."""
-    candidates = _list_candidates(claim, tree)
-    fitting: list[tuple[Explanation, AccountingFit]] = []
-    failing: list[tuple[Explanation, AccountingFit]] = []
-    for explanation in candidates:
-        fit = best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
-        (failing if fit.failing else fitting).append((explanation, fit))
+    """Judge by all settings that give the first number, and those of them that give the whole line.
+
+    Heads are among the open targets only where nothing else gives the line.
+    """
+    fitting, failing = _sort_candidates(claim, tree, heads=())
+    if not fitting and not claim.targets_are_known and _pins_adapters(claim):
+        fitting, with_heads = _sort_candidates(claim, tree, heads=tree.head_names)
+        failing = failing or with_heads
     base = claim.base_parameters or tree.base_parameters
     if fitting:
         return ClaimVerdict(
@@ -69,6 +70,21 @@ def judge_open(claim: Claim, tree: ModuleTree) -> ClaimVerdict:
     )
 
 
+FittedExplanations = list[tuple[Explanation, AccountingFit]]
+
+
+def _sort_candidates(
+    claim: Claim, tree: ModuleTree, *, heads: tuple[str, ...]
+) -> tuple[FittedExplanations, FittedExplanations]:
+    """Return the candidates that give the whole line, and those that give its first number alone."""
+    fitting: FittedExplanations = []
+    failing: FittedExplanations = []
+    for explanation in _list_candidates(claim, tree, heads):
+        fit = best_fit(claim, _sizes_of_explanation(claim, tree, explanation))
+        (failing if fit.failing else fitting).append((explanation, fit))
+    return fitting, failing
+
+
 def _require_all_tried(claim: Claim, tree: ModuleTree) -> None:
     """Raise UnsupportedCase where a model has so many names that not all sets of them were tried."""
     names, tried = tree.linear_names, MOST_NAMES if _pins_adapters(claim) else MOST_NAMES_OF_A_SHARE
@@ -81,7 +97,7 @@ def _half_of(claim: Claim, tree: ModuleTree) -> str:
     if claim.printed.trainable is None or not claim.quantization.startswith("4bit"):
         return ""
     doubled = replace(claim, printed=replace(claim.printed, trainable=2 * claim.printed.trainable))
-    twice = _list_candidates(doubled, tree)
+    twice = _list_candidates(doubled, tree, heads=())
     if not twice:
         return ""
     return (
@@ -133,9 +149,9 @@ def _why_open(claim: Claim, simplest: Explanation, fit: AccountingFit, count: in
     )
 
 
-def _list_candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
+def _list_candidates(claim: Claim, tree: ModuleTree, heads: tuple[str, ...]) -> tuple[Explanation, ...]:
     """Return the settings that give the first number, or the second when the first is missing; where neither
-    says how many parameters are added, those that fit the line.
+    says how many parameters are added, those that fit the line, without `heads`.
     """
     if claim.targets_are_known and not claim.applies_to(tree):
         return ()
@@ -145,7 +161,7 @@ def _list_candidates(claim: Claim, tree: ModuleTree) -> tuple[Explanation, ...]:
     found: dict[Explanation, None] = {}
     for number, saved in _list_numbers(claim, tree):
         for each in find_explanations(
-            tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets
+            tree, claim.setting, number, saved=saved, rank=claim.rank, targets=targets, heads=heads
         ):
             found.setdefault(each)
     return tuple(found)

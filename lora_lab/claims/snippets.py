@@ -7,12 +7,27 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from lora_lab.parameters.json_fields import NARROWING, NOT_COUNTED, parse_digits
+from lora_lab.parameters.json_fields import ADDING, NARROWING, NOT_COUNTED, parse_digits
+
+VARIANTS = {
+    "LoraConfig": "lora",
+    "AdaLoraConfig": "adalora",
+    "VeraConfig": "vera",
+    "IA3Config": "ia3",
+    "DoraConfig": "dora",
+}
+OTHER_METHODS = (
+    "Adamss", "AdaptionPrompt", "BOFT", "Beft", "Bone", "C3A", "CPT", "Cartridge", "Deft", "Delora",
+    "FourierFT", "Frod", "Glora", "Gralora", "HRA", "Hira", "LNTuning", "Lily", "LoHa", "LoKr", "Miss",
+    "MultitaskPromptTuning", "OFT", "OSF", "Peanut", "Poly", "PrefixTuning", "PromptEncoder", "PromptTuning",
+    "Psoft", "Pvera", "RandLora", "Road", "Shadow", "Shira", "Supertuning", "TinyLora", "TrainableTokens",
+    "UniLora", "VBLoRA", "WaveFT", "XLora",
+)  # fmt: skip
+"""PEFT's methods that are not judged, by their configuration's class."""
 
 CALLS = re.compile(
-    r"\b(LoraConfig|AdaLoraConfig|VeraConfig|IA3Config|DoraConfig|Fast\w*Model\.get_peft_model)\s*\("
+    rf"\b({'|'.join(VARIANTS)}|(?:{'|'.join(OTHER_METHODS)})Config|Fast\w*Model\.get_peft_model)\s*\("
 )
-VARIANTS = {"AdaLoraConfig": "adalora", "VeraConfig": "vera", "IA3Config": "ia3", "DoraConfig": "dora"}
 
 NOT_READABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 """What parsing raises: a null byte is a ValueError, deep nesting one of the last two."""
@@ -20,6 +35,9 @@ NOT_READABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 ENCLOSED = r"\[[^\]]{0,10000}+\]|\{[^}]{0,10000}+\}|\"[^\"]{0,10000}+\"|'[^']{0,10000}+'"
 """Up to its end; limited, because each of many that have no end would be read to the end of the text."""
+
+WORDS = r"[\"']?[\w.]++[\"']?+(?: ++[\"']?+[\w.]++[\"']?+)++(?= *+(?:[\\`)\n]|--?\w|$))"
+"""Several words after a flag, up to the next one or the end of the command."""
 
 OPENING = re.compile(r"(?:dict|list|set|tuple|range)?[\[({]")
 LINE = re.compile(r"[^\n,)]*")
@@ -31,7 +49,7 @@ MOST_CHARACTERS = 20_000
 
 FIELDS = frozenset((
     "r", "init_r", "target_modules", "use_dora", "use_rslora", "task_type", "modules_to_save", "bias",
-    "feedforward_modules", *NARROWING, *NOT_COUNTED,
+    "feedforward_modules", *NARROWING, *ADDING, *NOT_COUNTED,
 ))  # fmt: skip
 
 LONGEST_RANGE = 1000
@@ -75,8 +93,8 @@ def find_call(text: str, start: int) -> Snippet | None:
     read = _read_keywords(text[match.end() : end], text)
     values = {name: _follow_name(value, text) for name, value in read.items() if name in FIELDS}
     if match[1].startswith("Fast"):
-        values = _with_unsloth_defaults(match[1], values)
-    return Snippet(values, VARIANTS.get(match[1], "lora"), end)
+        return Snippet(_with_unsloth_defaults(match[1], values), end=end)
+    return Snippet(values, VARIANTS.get(match[1], match[1].removesuffix("Config")), end)
 
 
 def _with_unsloth_defaults(call: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -209,11 +227,14 @@ def find_assigned(text: str, name: str) -> Any:
 
 
 def find_option(text: str, *names: str, many: bool = False) -> str | None:
-    """Return the value of a flag, YAML or JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas."""
+    """Return the value of a flag, YAML or JSON line: `--lora_rank 8`, `lora_r: 16`; `many` with commas, and
+    after a flag with spaces: `--lora_target_modules q_proj v_proj`.
+    """
     bare = r"[\w.-]+(?:\s*,\s*[\w.-]+)*" if many else r"[^\s,)}]+"
     for name in names:
         loose = re.escape(name).replace("_", "[_-]")
-        found = re.search(
+        found = re.search(rf"--{loose}[ =]+(?!all\b)({WORDS})", text) if many else None
+        found = found or re.search(
             rf"(?:--{loose}[ =]+|(?<![\w.])[\"']?{loose}[\"']?[ \t]*[:=][ \t]*)"
             rf"({ENCLOSED}|{bare})",
             text,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from lora_lab.data.batches import RowSize
-from lora_lab.engine.shape_reader import ShapeReader
+from lora_lab.engine.shape_reader import RemoteCode, ShapeReader
 from lora_lab.memory import ledger as memory
 from lora_lab.memory.frameworks import contract
 from lora_lab.memory.frameworks.adapted_matrices import (
@@ -57,7 +57,7 @@ def answer_record(
     named = {"id": record["id"]} if "id" in record else {}
     try:
         return named | compute(record, reader)
-    except UnsupportedCase as case:
+    except (UnsupportedCase, RemoteCode) as case:
         return named | {"unsupported": True, "why": str(case)}
     except LearnerError as error:
         return named | {"error": str(error)}

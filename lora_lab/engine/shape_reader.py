@@ -32,6 +32,17 @@ CLOCK_SECONDS = 120.0
 
 SHAPES_KEPT = 64
 
+REMOTE_TYPES = frozenset((
+    "BTLM", "RefinedWeb", "RefinedWebModel", "aquila", "baichuan", "chatglm", "codeshell", "internlm",
+    "internlm2", "minicpm", "mixformer-sequential", "moss", "orion", "phi-msft", "qwen", "skywork",
+    "stablelm_epoch", "xverse",
+))  # fmt: skip
+"""Types whose code is beside their weights and not in transformers."""
+
+
+class RemoteCode(LearnerError):
+    """The error when a configuration's own code is not in transformers, so that nothing here can build it."""
+
 
 def parse_config(text: str) -> dict[str, Any]:
     """Parse a config.json. Raises LearnerError when it is not a model's configuration."""
@@ -99,6 +110,13 @@ class ShapeReader:
             raise LearnerError(
                 "This configuration takes too long or too much memory to read.",
                 do_next="Check how many layers and experts it has, or try again.",
+            )
+        config = request["config"]
+        is_remote = config.get("model_type") in REMOTE_TYPES or "auto_map" in config
+        if is_remote and "Unrecognized model" in answer.get("error", ""):
+            raise RemoteCode(
+                f"The code of {config['model_type']} is beside its weights; only transformers' own is read.",
+                do_next="Describe its modules as module_layout, with base_total.",
             )
         if "error" in answer:
             raise LearnerError(

@@ -78,6 +78,9 @@ class AdapterSetting:
     ties_weights: bool = False
     """Whether an adapter of tied embeddings comes to the head as well: PEFT's `ensure_weight_tying`."""
 
+    adapter_bias: bool = False
+    """Whether each B has a bias, a number per output: PEFT's `lora_bias`."""
+
     def __post_init__(self) -> None:
         tasks = (None, *PLAIN_TASKS, *HEADS)
         for name, value, allowed in (
@@ -161,6 +164,8 @@ class SavedModule:
 
     name: str
     parameters: int
+    frozen: int = 0
+    """Parameters of a first copy that a second one takes the place of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +178,8 @@ class Adaptation:
     """Base biases that are trained in place."""
 
     frozen_extra: int
-    """Numbers that an adapter adds without training them (AdaLoRA's current rank of each matrix)."""
+    """Numbers that are added without being trained: AdaLoRA's current rank of each matrix, and what is copied
+    once more inside a saved module."""
 
     @property
     def adapters(self) -> LinearCount:

@@ -18,8 +18,11 @@ VARIANT_FIELDS = ("variant", *VARIANT_FLAGS, "init_r")
 NARROWING = ("exclude_modules", "layers_to_transform", "rank_pattern", "ensure_weight_tying")
 """PEFT's fields beyond the contracts that leave modules out, change their rank, or adapt one more."""
 
+ADDING = ("lora_bias",)
+"""PEFT's fields that add to each adapter: they are counted, and no memory is predicted with them."""
+
 NOT_COUNTED = (
-    "layers_pattern", "target_parameters", "layer_replication", "trainable_token_indices", "lora_bias",
+    "layers_pattern", "target_parameters", "layer_replication", "trainable_token_indices",
     "use_qalora", "use_bdlora", "eva_config", "arrow_config", "kasa_config", "monteclora_config",
 )  # fmt: skip
 """PEFT's fields that change what is trained and that no formula here knows."""
@@ -92,6 +95,7 @@ def setting_of(lora: Mapping[str, Any], *, targets: str) -> AdapterSetting:
         layers=_read_layers(lora),
         rank_pattern=_read_rank_pattern(lora),
         ties_weights=read_flag(lora, "ensure_weight_tying"),
+        adapter_bias=read_flag(lora, "lora_bias"),
         variant=read_variant(lora) or "lora",
         task_type=lora.get("task_type"),
         modules_to_save=listed_names(lora, "modules_to_save"),
@@ -179,7 +183,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     adapter = record.get("lora")
     if adapter is None:
-        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *NARROWING, *NOT_COUNTED)
+        fields = ("r", "targets", "target_modules", *VARIANT_FIELDS, *NARROWING, *ADDING, *NOT_COUNTED)
         adapter = {name: record[name] for name in fields if name in record}
     if not isinstance(adapter, dict):
         raise LearnerError(
@@ -195,7 +199,7 @@ def adapter_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
             f"targets must be a list of names, got {targets!r}.",
             do_next='Write them as ["q_proj", "v_proj"].',
         )
-    refuse_fields(adapter, NOT_COUNTED)
+    refuse_fields(adapter, (*ADDING, *NOT_COUNTED))
     return {**adapter, "variant": read_variant(adapter)}
 
 

@@ -116,6 +116,12 @@ class ModuleTree:
         return tuple(dict.fromkeys(g.suffix for g in self.linears if g.suffix != "*" and not g.stays_16_bit))
 
     @cached_property
+    def head_names(self) -> tuple[str, ...]:
+        """The short names of its heads' linear layers, which few list among the targets."""
+        heads = (g for g in self.groups if g.is_linear and (g.is_head or g.stays_16_bit) and not g.is_alias)
+        return tuple(dict.fromkeys(g.suffix for g in heads if g.suffix not in ("*", *self.linear_names)))
+
+    @cached_property
     def quantized_parameters(self) -> int:
         """Weights that a 4-bit base packs, without their biases."""
         return sum(group.d_in * group.d_out * group.count for group in self.linears if not group.stays_16_bit)
@@ -124,6 +130,17 @@ class ModuleTree:
     def quantized_biases(self) -> int:
         """Biases of the layers that a quantized base replaces."""
         return sum(group.bias * group.count for group in self.linears if not group.stays_16_bit)
+
+    @cached_property
+    def quantized_heads(self) -> int:
+        """Weights of the heads that a 4-bit base of other versions packs too, if the head has a bias.
+
+        transformers 5.24 names the last parameter instead of the last module, and then looks for a layer of
+        that name: with `classifier.bias` it finds none (quantizers/base.py, get_keys_to_not_convert).
+        """
+        heads = [group for group in self.linears if group.stays_16_bit]
+        has_bias = any(group.bias for group in heads)
+        return sum(group.d_in * group.d_out * group.count for group in heads) if has_bias else 0
 
     def to_lines(self) -> Iterator[str]:
         """Yield one JSON object per group, without fields at their default."""

@@ -12,6 +12,7 @@ from lora_lab.parameters.adapter_config import (
     ALL_LINEAR,
     CLASSIFIERS,
     FAMILY,
+    HEADS,
     Adaptation,
     AdapterSetting,
     LinearCount,
@@ -58,6 +59,8 @@ class _Rules:
         if self.setting.is_narrowed and (self.family != "lora" or self.tree.renamed):
             of_what = "fused experts" if self.tree.renamed else self.setting.variant
             raise UnsupportedCase(f"excluded modules, single layers and a rank pattern with {of_what}")
+        if self.setting.adapter_bias:
+            self._check_adapter_bias()
         targets, feedforward = self._targets(), self._feedforward()
         parameters: tuple[str, ...] = ()
         doubled = False
@@ -75,8 +78,15 @@ class _Rules:
             matches=tuple(matches),
             saved=saved,
             biases=self._biases(matches, saved),
-            frozen_extra=sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0,
+            frozen_extra=sum(module.frozen for module in saved)
+            + (sum(len(m.names) for m in matches) if self.setting.variant == "adalora" else 0),
         )
+
+    def _check_adapter_bias(self) -> None:
+        if self.setting.variant == "dora":
+            raise PeftRefusal("PEFT has no lora_bias with DoRA.", do_next="Leave one of them out.")
+        if self.family != "lora" or self.setting.bias != "none" or self.tree.renamed:
+            raise UnsupportedCase("lora_bias with another method, other trained biases or fused experts")
 
     def _refuse_tied(self, matches: list[Match], saved: tuple[SavedModule, ...]) -> None:
         """Raise UnsupportedCase where an adapter or a copy of one tied module would come to the other too."""
@@ -195,6 +205,8 @@ class _Rules:
             raise PeftRefusal(
                 f"{group.path} isn't a layer that {self.family} can adapt.", do_next=what_it_has(self.tree)
             )
+        if self.setting.adapter_bias and not group.is_linear:
+            raise UnsupportedCase(f"lora_bias on {group.path}, which is not a linear layer")
         match variant:
             case "vera":
                 return LinearCount(1, group.d_out)
@@ -202,7 +214,8 @@ class _Rules:
                 return LinearCount(group.d_in + group.d_out + 1)
             case "ia3":
                 return LinearCount(0, group.d_in if at_input else group.d_out)
-        return LinearCount(group.kernel * group.d_in + group.d_out, group.d_out if variant == "dora" else 0)
+        has_more = variant == "dora" or self.setting.adapter_bias
+        return LinearCount(group.kernel * group.d_in + group.d_out, group.d_out if has_more else 0)
 
     # ---- fused experts
 
@@ -299,9 +312,25 @@ class _Rules:
                     f"{name} is to be saved whole, but it is {what}.",
                     do_next="Name other targets, or other modules to save.",
                 )
-            if any(name.startswith(f"{outer}.") for outer, _ in found):
-                raise UnsupportedCase(f"{name} is to be saved twice, inside another saved module")
-            yield SavedModule(name=name, parameters=self._copied(name))
+            outer = [each for each, _ in found if name.startswith(f"{each}.")]
+            yield (
+                self._saved_within(name, outer)
+                if outer
+                else SavedModule(name=name, parameters=self._copied(name))
+            )
+
+    def _saved_within(self, name: str, outer: list[str]) -> SavedModule:
+        """Count a module saved inside another one: in the outer copy, its own copy takes its place.
+
+        With the tasks that have a head, PEFT looks for the names once more (peft_model.py, the end of each
+        __init__), and finds a part of the outer copy by its own name: it is copied and trained again.
+        """
+        inner = name.removeprefix(f"{outer[0]}.")
+        if len(outer) > 1 or "." in inner:
+            raise UnsupportedCase(f"{name} is to be saved twice, deep inside another saved module")
+        size = self._copied(name)
+        again = self.setting.task_type in HEADS and inner.endswith(self.setting.saved)
+        return SavedModule(name=name, parameters=size if again else 0, frozen=size)
 
     def _copied(self, name: str) -> int:
         """Count the parameters of a deep copy: what it shares with modules outside becomes its own."""

@@ -37,7 +37,8 @@ def _count_each(match: Match, setting: AdapterSetting, rank: int) -> str:
     rank = match.own_rank or rank
     if group.tensors or group.kernel > 1:
         return f"{rank} × {match.each.slope or match.each.fixed // rank:,}"
-    match setting.variant:
+    variant = "dora" if setting.adapter_bias else setting.variant  # both add a number per output
+    match variant:
         case "vera":
             return f"({rank} + {group.d_out:,})"
         case "ia3":

@@ -31,6 +31,15 @@ class ModelFamily:
     writes_attention: bool = False
     """Whether transformers has no fused attention for it, or calls it in a way that PyTorch can't fuse."""
 
+    copies_heads: bool = False
+    """Whether queries, keys and values are copied to one of each per query head before they are rotated."""
+
+    softmax_in_own_type: bool = False
+    """Whether `eager` leaves its scores in the type of the queries (Falcon)."""
+
+    always_masks: bool = False
+    """Whether `sdpa` is always given a mask, which each layer converts to its own type (Falcon)."""
+
     scores_in_fp32: bool = False
     """Whether queries and keys are cast to fp32 for their product (GPT-J)."""
 
@@ -142,7 +151,13 @@ FAMILIES: dict[str, ModelFamily] = {
     "opt": ModelFamily(norm="layer", activation="relu", gated=False, rotary=False, dropout=True),
     "bloom": ModelFamily(norm="layer", activation="gelu", gated=False, rotary=False, writes_attention=True),
     "falcon": ModelFamily(
-        norm="layer", activation="gelu", gated=False, parallel=True, norms=1, writes_attention=True
+        norm="layer",
+        activation="gelu",
+        gated=False,
+        parallel=True,
+        norms=1,
+        softmax_in_own_type=True,
+        always_masks=True,
     ),
 }
 
@@ -242,7 +257,7 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
     """
     name = ALIASES.get(shape.model_type, shape.model_type)
     if is_listed(shape):
-        return FAMILIES[name]
+        return _as_built(FAMILIES[name], shape) if name == "falcon" else FAMILIES[name]
     if shape.model_type in TOWER_FAMILIES or not (shape.heads and shape.hidden and shape.vocab):
         return None
     if find_unknown_part(shape):
@@ -263,6 +278,23 @@ def find_family(shape: ModelShape) -> ModelFamily | None:
         norms=4 if len([group for group in in_layers if group.own >= shape.hidden]) >= 4 else 2,
         head_norms=bool(of_heads),
         rotary=not has_positions,
+    )
+
+
+def _as_built(falcon: ModelFamily, shape: ModelShape) -> ModelFamily:
+    """Return Falcon's family as its matrices and norms show its architecture.
+
+    The first one shares one key among all heads, which PyTorch can't fuse; the newer one has several.
+    """
+    names = {group.suffix for group in shape.modules.groups}
+    width = next((linear.d_out for linear in shape.linears if linear.role == "qkv"), 0)
+    key_heads = (width // max(1, shape.head_dim) - shape.heads) // 2
+    return replace(
+        falcon,
+        parallel="post_attention_layernorm" not in names,
+        norms=2 if names & {"ln_attn", "post_attention_layernorm"} else 1,
+        writes_attention=key_heads == 1,
+        copies_heads=1 < key_heads < shape.heads,
     )
 
 

@@ -157,13 +157,16 @@ class Operators:
 
     # ---- attention
 
-    def fused_attention(self, q: Tensor, k: Tensor, v: Tensor, *, rows: int, heads: int) -> Tensor:
-        """Apply flash or memory-efficient attention: saves q, k, v, the result and a log-sum-exp per row and
-        head.
+    def fused_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, *, rows: int, heads: int, masked: int = 0
+    ) -> Tensor:
+        """Apply flash or memory-efficient attention: saves q, k, v, the result, a log-sum-exp per row and
+        head, and a mask of `masked` numbers in the type of the queries.
 
         Backward on a GPU sums the queries' gradients in fp32 and keeps one more number per row and head.
         """
         statistics = self.tape.new(rows * heads, FP32)
+        mask = [self.tape.new(masked, q.width)] if masked else []
         summed = q.numbers * FP32 if self.on_gpu and q.width < FP32 else 0
         return self.apply(
             q.numbers,
@@ -171,7 +174,7 @@ class Operators:
             q,
             k,
             v,
-            saved=(q, k, v, statistics),
+            saved=(q, k, v, statistics, *mask),
             save_result=True,
             backward_bytes=summed + rows * heads * FP32,
         )

@@ -149,6 +149,9 @@ class TransformersStep(MlpLayers):
         """Run projections, rotation, attention and output projection."""
         q, k, v = self.projections(x)
         del x
+        if self.family.copies_heads:
+            groups = self.shape.heads // self.shape.kv_heads
+            q, k, v = self.ops.copy(q), self.ops.repeat(k, groups), self.ops.repeat(v, groups)
         if self.family.head_norms:
             q, k = (self.norm(one, size=self.shape.head_dim) for one in (q, k))
         if self.family.rotary:
@@ -196,7 +199,8 @@ class TransformersStep(MlpLayers):
         """Run the attention kernel that the setting names."""
         if self.autocast:
             q, k, v = (self.ops.cast(one, HALF) for one in (q, k, v))
-        heads, groups = self.shape.heads, self.shape.heads // self.shape.kv_heads
+        heads = self.shape.heads
+        groups = 1 if self.family.copies_heads else heads // self.shape.kv_heads
         if self.writes_attention():
             k, v = self.ops.repeat(k, groups), self.ops.repeat(v, groups)
             pairs = self.setting.batch * heads * self.seq_len**2
@@ -207,8 +211,14 @@ class TransformersStep(MlpLayers):
             if self.family.attention_dropout:
                 unfused = self.ops.plain_attention if self.is_eager() else self.ops.composed_attention
                 return unfused(q, k, v, pairs=pairs, dropout=True)
+            if self.family.softmax_in_own_type and self.setting.attention == "eager":
+                if self.shape.kv_heads == heads and self.setting.batch > 1:
+                    v = self.ops.copy(v)  # rows and heads of the joint tensor do not join to one axis
+                return self.ops.plain_attention(q, k, v, pairs=pairs, dropout=False)
             return self.ops.written_attention(q, k, v, pairs=pairs, softcap=self.family.softcap)
-        out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads)
+        needs_mask = self.family.always_masks and self.setting.attention == "sdpa"
+        masked = self.setting.batch * self.seq_len**2 if needs_mask else 0
+        out = self.ops.fused_attention(q, k, v, rows=self.rows, heads=heads, masked=masked)
         # In 16 bits, the CPU's kernel writes head by head, and its result is made contiguous.
         return out if self.setting.on_gpu or out.width == FP32 else self.ops.copy(out)
 

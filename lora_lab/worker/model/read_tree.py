@@ -98,13 +98,20 @@ def _list_modules(model: PreTrainedModel, *, own_head: bool) -> Iterator[_Named]
 
 
 def _find_unquantized(model: PreTrainedModel) -> str:
-    """Find the module that bitsandbytes keeps: the last one without output embeddings; none in a bare
-    encoder.
+    """Find the head that transformers 4 leaves unquantized in a model without output embeddings: its last
+    module; none in a bare encoder.
 
+    Some types are built head first (XLM-RoBERTa in transformers 5), or have a dropout at the end.
     Source: transformers/quantizers/base.py, get_keys_to_not_convert.
     """
-    is_bare = not hasattr(model, model.base_model_prefix)
-    return "" if is_bare else list(model.named_children())[-1][0]
+    if not hasattr(model, model.base_model_prefix):
+        return ""
+    heads = [
+        name
+        for name, module in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in module.parameters())
+    ]
+    return heads[-1] if heads else ""
 
 
 def _read_sizes(path: str, module: nn.Module) -> ModuleGroup:

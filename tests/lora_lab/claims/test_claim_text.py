@@ -4,9 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from lora_lab.claims.contract import claim_answer
 from lora_lab.claims.pasted import quantization_of, record_of_text
+from lora_lab.claims.snippets import CALLS
 from lora_lab.cli import contracts
 from lora_lab.engine.shape_reader import ShapeReader
 from lora_lab.parameters.adapter_config import UnsupportedCase
@@ -60,6 +62,13 @@ def lora_of(code: str) -> dict[str, Any]:
          {"r": 32, "target_modules": "all-linear", "variant": "lora"}),
         ("train --lora_rank 8 --lora_target q_proj,v_proj",
          {"r": 8, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
+        ("train --lora_r 8 --lora_target_modules q_proj v_proj --bf16",
+         {"r": 8, "target_modules": ["q_proj", "v_proj"], "variant": "lora"}),
+        ("train --lora_target_modules 'q_proj' 'v_proj' \\\n  --lora_modules_to_save embed_tokens lm_head",
+         {"r": "unknown", "target_modules": ["q_proj", "v_proj"],
+          "modules_to_save": ["embed_tokens", "lm_head"], "variant": "lora"}),
+        ("We ran --lora_r 8 --lora_target all on one GPU.",
+         {"r": 8, "target_modules": "all-linear", "variant": "lora"}),
         ("train --lora-rank=8 --lora_target all",
          {"r": 8, "target_modules": "all-linear", "variant": "lora"}),
         ('{"peft_type": "LORA", "r": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}',
@@ -164,7 +173,63 @@ def test_unsloths_own_choice_of_modules_beside_a_vision_tower_is_not_guessed() -
 def test_an_unknown_kind_of_adapter_is_not_taken_for_lora(reader: ShapeReader) -> None:
     text = f'gpt2 {{"peft_type": "LOKR", "r": 8, "target_modules": ["c_attn"]}}\n{LINE}'
     answer = contracts.answer_record({"text": text}, claim_answer, reader)
-    assert "variant must be one of" in answer["error"]
+    assert answer == {"unsupported": True, "why": "lokr is a kind of adapter that is not counted"}
+
+
+def test_every_method_of_peft_is_known_by_its_class() -> None:
+    classes = {each.__name__ for each in PEFT_TYPE_TO_CONFIG_MAPPING.values()}
+    assert {name for name in classes if not CALLS.match(f"{name}(")} == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "variant"),
+    [
+        # LINE is what r = 8 on q_proj and v_proj prints as LoRA; as LoHa the same fields train twice as many
+        ("LoHaConfig(r=8, target_modules=['q_proj', 'v_proj'])", "LoHa"),
+        ("PrefixTuningConfig(task_type=TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=20)", "PrefixTuning"),
+        ("LoraConfig(r=8)\nBOFTConfig(target_modules=['q_proj', 'v_proj'])", "BOFT"),
+        ("peft_type: OFT\nr: 8\ntarget_modules: [q_proj, v_proj]", "oft"),
+    ],
+)
+def test_a_line_of_another_method_is_not_judged_as_lora(reader: ShapeReader, code: str, variant: str) -> None:
+    answer = contracts.answer_record({"text": f"huggyllama/llama-7b\n{code}\n{LINE}"}, claim_answer, reader)
+    assert answer == {"unsupported": True, "why": f"{variant} is a kind of adapter that is not counted"}
+
+
+CLASSIFIER = "AutoModelForSequenceClassification.from_pretrained('roberta-base', "
+# r = 8 on query and value: 294,912; the head of n labels: 768 x 768 + 768 + (768 + 1) x n = 590,592 + 769 n
+FOUR_LABELS = (
+    "LoraConfig(task_type='SEQ_CLS', r=8, target_modules=['query', 'value'])\n"
+    "trainable params: 888,580 || all params: 125,537,288 || trainable%: 0.7078"
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "verdict"),
+    [
+        (f"NUM = 4\n{CLASSIFIER}num_labels=NUM)", "possible"),
+        (f"id2label = {{0: 'a', 1: 'b', 2: 'c', 3: 'd'}}\n{CLASSIFIER}num_labels=len(id2label))", "possible"),
+        (f"id2label = {{0: 'a', 1: 'b', 2: 'c', 3: 'd'}}\n{CLASSIFIER}id2label=id2label)", "possible"),
+        (f"num_labels = 4\n{CLASSIFIER}num_labels=num_labels)", "possible"),
+        (f"NUM = 3\n{CLASSIFIER}num_labels=NUM)", "impossible"),
+        (f"{CLASSIFIER}num_labels=len(names))", None),
+        (f"{CLASSIFIER}id2label=id2label, label2id=label2id)", None),
+    ],
+)
+def test_the_number_of_labels_is_resolved_or_left_open(
+    reader: ShapeReader, labels: str, verdict: str | None
+) -> None:
+    answer = contracts.answer_record({"text": f"{labels}\n{FOUR_LABELS}"}, claim_answer, reader)
+    assert answer.get("verdict") == verdict, answer
+    assert answer.get("unsupported", False) == (verdict is None)
+
+
+def test_two_labels_are_possible_where_their_number_can_not_be_read(reader: ShapeReader) -> None:
+    line = (
+        "trainable params: 887,042 || all params: 125,534,212 || trainable%: 0.7066"  # 4 labels less 2 x 769
+    )
+    text = f"{CLASSIFIER}num_labels=len(names))\n{FOUR_LABELS.partition(chr(10))[0]}\n{line}"
+    assert contracts.answer_record({"text": text}, claim_answer, reader)["verdict"] == "possible"
 
 
 def test_of_several_configurations_the_last_one_before_the_line_counts() -> None:

@@ -96,6 +96,18 @@ def test_a_config_that_describes_no_model_is_an_error_and_the_next_one_is_read(
     assert counted(reader, config=config_of("llama"))["trainable"] > 0
 
 
+@pytest.mark.parametrize(
+    "config",
+    [{"model_type": "chatglm", "hidden_size": 64}, {"model_type": "ours", "auto_map": {"AutoModel": "m.M"}}],
+)
+def test_a_type_whose_code_is_beside_its_weights_is_unsupported(
+    reader: ShapeReader, config: dict[str, Any]
+) -> None:
+    answer = counted(reader, config=config)
+    assert answer["unsupported"] is True
+    assert f"The code of {config['model_type']} is beside its weights" in answer["why"]
+
+
 def test_an_unknown_kind_lists_the_known_ones(reader: ShapeReader) -> None:
     error = counted(reader, config=config_of("llama"), kind="vision")["error"]
     assert "kind must be one of causal, encoder, base, seq2seq, asr, seqcls, imgcls, vlm, " in error

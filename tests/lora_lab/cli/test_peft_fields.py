@@ -15,10 +15,11 @@ from tests.lora_lab.cli.asking import counted, weighed
         ({"layers_to_transform": list(range(16))}, 2_097_152),
         ({"exclude_modules": ["v_proj"]}, 2_097_152),
         ({"targets": None, "layers_to_transform": 0}, 131_072),
+        ({"lora_bias": True}, 4_194_304 + 32 * 2 * 4096),
     ],
     ids=str,
 )
-def test_fields_of_peft_that_narrow_the_targets_are_counted(
+def test_fields_of_peft_that_change_what_is_trained_are_counted(
     reader: ShapeReader, field: dict[str, Any], trainable: int
 ) -> None:
     asked = {"model": "llama-2-7b", "r": 8, "targets": ["q_proj", "v_proj"]}
@@ -26,7 +27,7 @@ def test_fields_of_peft_that_narrow_the_targets_are_counted(
 
 
 @pytest.mark.parametrize(
-    "field", [{"target_parameters": ["experts.w1"]}, {"layer_replication": [[0, 4]]}, {"lora_bias": True}]
+    "field", [{"target_parameters": ["experts.w1"]}, {"layer_replication": [[0, 4]]}, {"layers_pattern": "h"}]
 )
 def test_a_field_of_peft_that_no_formula_knows_is_not_ignored(
     reader: ShapeReader, field: dict[str, Any]
@@ -52,6 +53,11 @@ def test_a_narrowing_field_that_can_not_be_read_is_named(
     reader: ShapeReader, field: dict[str, Any], said: str
 ) -> None:
     assert said in counted(reader, model="llama-2-7b", targets=["q_proj"], **field)["error"]
+
+
+def test_no_memory_is_predicted_for_a_bias_of_an_adapter(reader: ShapeReader) -> None:
+    answer = weighed(reader, model="llama-2-7b", lora={"r": 8, "targets": ["q_proj"], "lora_bias": True})
+    assert answer["unsupported"]
 
 
 def test_targets_may_have_the_name_that_peft_gives_them(reader: ShapeReader) -> None:

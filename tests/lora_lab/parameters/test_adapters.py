@@ -70,6 +70,8 @@ def peft_config(setting: AdapterSetting, rank: int) -> PeftConfig:
         given = setting.feedforward
         return IA3Config(feedforward_modules=list(given) if isinstance(given, tuple) else given, **shared)
     shared["bias"] = setting.bias
+    if setting.adapter_bias:
+        shared["lora_bias"] = True
     if setting.variant == "vera":
         return VeraConfig(r=rank, **shared)
     if setting.variant == "adalora":
@@ -268,13 +270,39 @@ def test_distilberts_classifier_name_also_ends_pre_classifier() -> None:
         find_adaptation(shape.modules, AdapterSetting(targets="all-linear", task_type="SEQ_CLS"))
 
 
-def test_a_module_saved_inside_a_saved_one_is_not_guessed() -> None:
+@pytest.mark.parametrize(
+    ("family", "kind", "task", "saved"),
+    [
+        ("roberta", "seqcls", "SEQ_CLS", ("out_proj",)),
+        ("roberta", "seqcls", "SEQ_CLS", ("dense",)),
+        ("roberta", "seqcls", "SEQ_CLS", ("classifier.out_proj",)),
+        ("roberta", "seqcls", None, ("classifier", "dense")),
+        ("llama", "causal", "CAUSAL_LM", ("mlp", "down_proj", "gate_proj")),
+        ("llama", "seqcls", "SEQ_CLS", ("mlp", "down_proj")),
+        ("llama", "tokencls", "TOKEN_CLS", ("mlp", "down_proj")),
+        ("llama", "qa", "QUESTION_ANS", ("mlp", "down_proj")),
+    ],
+)
+def test_a_module_saved_inside_a_saved_one_is_counted_as_peft_does(
+    family: str, kind: str, task: str | None, saved: tuple[str, ...]
+) -> None:
+    targets = ("query",) if family == "roberta" else ("q_proj",)
+    setting = AdapterSetting(targets=targets, task_type=task, modules_to_save=saved)
+    assert counted(family, setting, kind=kind) == peft_counts(family, setting, kind=kind)
+
+
+def test_a_module_saved_deep_inside_a_saved_one_is_not_guessed() -> None:
     with pytest.raises(UnsupportedCase, match="saved twice"):
-        counted(
-            "roberta",
-            AdapterSetting(targets=("query",), modules_to_save=("classifier", "dense")),
-            kind="seqcls",
-        )
+        counted("llama", AdapterSetting(targets=("q_proj",), modules_to_save=("layers.0", "down_proj")))
+
+
+@pytest.mark.parametrize(("family", "kind"), [("gpt2", "causal"), ("bert", "seqcls"), ("llama", "causal")])
+@pytest.mark.parametrize("variant", ["lora", "rslora"])
+@pytest.mark.filterwarnings("ignore:.lora_bias=True. was passed but the targeted layer")
+def test_an_adapters_own_bias_is_a_number_per_output(family: str, kind: str, variant: Any) -> None:
+    task = "SEQ_CLS" if kind == "seqcls" else None
+    setting = AdapterSetting(targets="all-linear", adapter_bias=True, variant=variant, task_type=task)
+    assert counted(family, setting, kind=kind) == peft_counts(family, setting, kind=kind)
 
 
 # ---- earlier names

@@ -143,3 +143,27 @@ def test_earlier_names_of_vision_models_adapt_the_same_matrices(model_type: str,
     now = contracts.count_answer({**asked, "targets": ["q_proj", "v_proj"]}, reader)
     assert earlier == now
     assert contracts.count_answer({**asked, "targets": ["attention.output.dense"]}, reader)["trainable"]
+
+
+@pytest.mark.parametrize(
+    "model", [{"kind": "layout"}, {"kind": "causal", "config": {"model_type": "chatglm"}}]
+)
+@pytest.mark.parametrize(
+    ("trainable", "verdict"),
+    # ChatGLM-6B, a public log: 28 layers x 8 x (4096 + 12288) = 3,670,016 on query_key_value
+    [(3_670_016, "underdetermined"), (3_670_017, "impossible")],
+)
+def test_peft_defaults_for_a_layout_of_unknown_type_leave_the_targets_open(
+    reader: ShapeReader, model: dict[str, Any], trainable: int, verdict: str
+) -> None:
+    modules = {"attention.query_key_value": [4096, 12288], "attention.dense": [4096, 4096]}
+    layout = {"layers": 28, "modules": modules}
+    record = {
+        "model": {"name": "chatglm-6b", "base_total": 6_173_286_400, "module_layout": layout, **model},
+        "lora": {"r": 8, "target_modules": None},
+        "printed": {"trainable": trainable, "all": 6_176_956_416, "pct": "0.0594"},
+    }
+    answer = contracts.answer_record(record, claim_answer, reader)
+    assert answer["verdict"] == verdict
+    if verdict == "underdetermined":
+        assert {"r": 8, "target_modules": ["query_key_value"]} in answer["explanations"]
