@@ -7,6 +7,7 @@ from typing import Any
 from fastapi.responses import HTMLResponse, Response
 
 from study.base.settings import APP_NAME
+from study.text.sent_files import strip_comments
 from study.text.templates import PAGE_STYLE, render
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -58,4 +59,4 @@ def _read(name: str) -> str:
 
 @cache
 def _read_text(path: Path) -> str:
-    return path.read_text("utf-8")
+    return strip_comments(path.read_text("utf-8"), path.suffix)

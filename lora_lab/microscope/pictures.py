@@ -134,7 +134,7 @@ Shape = Literal["circle", "square", "diamond", "triangle", "wedge"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class SchemeFamily:
     """The look of a family of schemes; colour and shape each tell it apart."""
 
     name: str
@@ -144,11 +144,13 @@ class Family:
 
 
 FAMILIES = (
-    Family(name="HQQ, its bits at the line's end", look="good", shape="triangle", schemes=tuple(HQQ_BITS)),
-    Family(name="int8", look="w", shape="wedge", schemes=("int8",)),
-    Family(name="FP4", look="b", shape="square", schemes=("fp4",)),
-    Family(name="NF4 + double quantization", look="ink", shape="diamond", schemes=("nf4-dq",)),
-    Family(name="NF4", look="a", shape="circle", schemes=("nf4",)),
+    SchemeFamily(
+        name="HQQ, its bits at the line's end", look="good", shape="triangle", schemes=tuple(HQQ_BITS)
+    ),
+    SchemeFamily(name="int8", look="w", shape="wedge", schemes=("int8",)),
+    SchemeFamily(name="FP4", look="b", shape="square", schemes=("fp4",)),
+    SchemeFamily(name="NF4 + double quantization", look="ink", shape="diamond", schemes=("nf4-dq",)),
+    SchemeFamily(name="NF4", look="a", shape="circle", schemes=("nf4",)),
 )
 """In the order in which they are drawn: near 4 bits, the thin lines of NF4 stay on top."""
 
@@ -198,7 +200,7 @@ MARKS: dict[Shape, tuple[tuple[float, float], ...]] = {
 MARK_SIZE = 3.4
 
 
-def _draw_mark(place: tuple[float, float], family: Family) -> Markup:
+def _draw_mark(place: tuple[float, float], family: SchemeFamily) -> Markup:
     x, y = place
     if family.shape == "circle":
         return draw_dots([place], family.look, radius=MARK_SIZE)

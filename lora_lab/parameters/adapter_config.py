@@ -165,7 +165,7 @@ class SavedModule:
     name: str
     parameters: int
     frozen: int = 0
-    """Parameters of a first copy that a second one takes the place of."""
+    """Parameters of a first copy that a second one replaces."""
 
 
 @dataclass(frozen=True, kw_only=True)

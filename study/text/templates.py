@@ -16,6 +16,7 @@ from study.base.checks import Quantity, evaluate
 from study.base.html import trust_html
 from study.base.settings import ROOT
 from study.text.markup import link_citations, to_html, to_plain
+from study.text.sent_files import strip_comments
 
 LOOK_SCRIPT = ROOT / "study" / "static" / "look.js"
 PAGE_STYLE = ROOT / "study" / "static" / "page.css"
@@ -47,7 +48,7 @@ def get_environment() -> Environment:
     )
     # For pages that Gradio does not make; study/web/security/content_policy.py knows it by its hash.
     made.globals["look_script"] = trust_html(LOOK_SCRIPT.read_text("utf-8"))
-    made.globals["page_style"] = trust_html(PAGE_STYLE.read_text("utf-8"))
+    made.globals["page_style"] = trust_html(strip_comments(PAGE_STYLE.read_text("utf-8"), ".css"))
     return made
 
 
