@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -140,6 +141,7 @@ class Phone:
 
     client: httpx.AsyncClient
     code: str
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
     sent: int = 0
 
     async def join(self) -> httpx.Response:
@@ -152,7 +154,7 @@ class Phone:
     async def answer(self, position: Any, round_number: int, **value: Any) -> httpx.Response:
         """Send an answer under a new id, unless `id` is given."""
         self.sent += 1
-        made = {"id": f"{id(self)}-answer-{self.sent}", "position": position, "round": round_number}
+        made = {"id": f"{self.name}-{self.sent}", "position": position, "round": round_number}
         return await self.client.post(f"/class/{self.code}/answer", json=made | value)
 
 
