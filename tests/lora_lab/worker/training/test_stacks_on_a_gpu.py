@@ -182,12 +182,19 @@ def test_a_stacks_peak_is_predicted(
 
 @pytest.mark.parametrize("compute", ["fp32", "bf16"])
 def test_a_peak_at_the_loss_is_predicted(compute: Compute, tmp_path: Path) -> None:
-    """With many tokens to choose from, it lies there: one cell's logits at a time."""
+    """With many tokens to choose from, it lies there: one cell's logits at a time.
+
+    The order of rows decides whether all moments are there in the heaviest step. They are counted, so a
+    heaviest step among the first needs up to 3 % less than predicted, and none needs more.
+    """
     config = FAMILIES["llama"] | {"vocab_size": 50_000, "hidden_size": 64}
     folder = folder_of("llama", config, tmp_path / "llama", vocab_size=50_000)
     shape = shape_of_config({"model_type": "llama"} | config, name="llama", kind="causal")
     specs = [replace(spec, model=str(folder), bits="bf16") for spec in specs_of()]
-    assert abs(error_percent(specs, compute, tmp_path, shape)) < STACK_PERCENT
+    orders = [[replace(spec, seed=spec.seed + order) for spec in specs] for order in range(4)]
+    errors = [error_percent(each, compute, tmp_path, shape) for each in orders]
+    assert all(-3 < error < STACK_PERCENT for error in errors)
+    assert min(map(abs, errors)) < STACK_PERCENT
 
 
 def error_percent(
